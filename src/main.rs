@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use trunkgate::boot::run;
-use trunkgate::tools::cli::{Agents, Calls, Cli, Listing, RecordingListing, RecordingVerb, Verb};
-use trunkgate::tools::doctor::Form;
-use trunkgate::tools::init::InitOptions;
-use trunkgate::tools::why;
-use trunkgate::tools::{
+use trunkgate_boot::run;
+use trunkgate_tools::cli::{Agents, Calls, Cli, Listing, RecordingListing, RecordingVerb, Verb};
+use trunkgate_tools::doctor::Form;
+use trunkgate_tools::init::InitOptions;
+use trunkgate_tools::why;
+use trunkgate_tools::{
     agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top, twilio,
 };
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             let options = InitOptions { trunks: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
             init::run(config.unwrap_or("trunkgate.toml".as_ref()), &options)
         }
-        Verb::Check { strict, json } => match trunkgate::config::find(config) {
+        Verb::Check { strict, json } => match trunkgate_config::find(config) {
             Some(path) => check::run(&path, strict, json),
             None => run::no_config(),
         },

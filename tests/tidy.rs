@@ -24,8 +24,8 @@ use functions::functions;
 use regex::Regex;
 use tree::{Source, report, rust, sources};
 
-/// The arrows between crates: who may depend on whom. Tests may use more.
-const ARROWS: [(&str, &[&str]); 19] = [
+/// The arrows between cores: which may depend on which. Tests may use more.
+const ARROWS: [(&str, &[&str]); 18] = [
     ("trunkgate-terms", &[]),
     ("trunkgate-cookies", &[]),
     ("trunkgate-sip", &["trunkgate-terms"]),
@@ -72,27 +72,12 @@ const ARROWS: [(&str, &[&str]); 19] = [
         "trunkgate-sim",
         &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-call", "trunkgate-phone"],
     ),
-    (
-        "trunkgate",
-        &[
-            "trunkgate-cookies",
-            "trunkgate-sip",
-            "trunkgate-sdp",
-            "trunkgate-route",
-            "trunkgate-media",
-            "trunkgate-call",
-            "trunkgate-conference",
-            "trunkgate-phone",
-            "trunkgate-recording",
-            "trunkgate-twiml",
-        ],
-    ),
     // Its bench encrypts as a far side would, and it parses folders of TwiML; the peers of interop share no line with the
     // edge.
     ("xtask", &["trunkgate-detection", "trunkgate-media", "trunkgate-twiml"]),
 ];
 
-/// What talks to the system, and so belongs to the product package alone.
+/// What talks to the system, and so belongs to the shell alone.
 const SYSTEM_CRATES: [&str; 8] = ["tokio", "socket2", "nix", "reqwest", "axum", "tracing-subscriber", "mio", "libc"];
 
 /// Licences that code in the binary may have.
@@ -155,12 +140,18 @@ const FUNCTION_LINES: usize = 70;
 #[test]
 fn crates_depend_only_along_the_arrows() {
     let mut broken = Vec::new();
-    for package in workspace::packages().into_iter().filter(|package| package.ours) {
+    // Which cores a crate of the shell uses is its own matter.
+    let is_apart = |name: &str| {
+        let short = name.strip_prefix("trunkgate-").unwrap_or_default();
+        name == "trunkgate" || short == "testing" || tree::SHELL.contains(&short)
+    };
+    let packages = workspace::packages().into_iter().filter(|package| package.ours && !is_apart(&package.name));
+    for package in packages {
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
             broken.push(format!("{}: not in the table of arrows", package.name));
             continue;
         };
-        let core = package.name != "trunkgate" && package.name != "xtask";
+        let core = package.name != "xtask";
         for (name, _) in package.dependencies.iter().filter(|(_, for_tests)| !for_tests) {
             let ours = name.starts_with("trunkgate");
             if (ours && !allowed.contains(&name.as_str())) || (core && SYSTEM_CRATES.contains(&name.as_str())) {
@@ -231,7 +222,11 @@ fn nothing_is_built_twice_without_a_reason() {
 #[test]
 fn cores_do_not_touch_the_system() {
     // The simulator's program takes a seed from its arguments and prints.
-    let core = |path: &str| path.starts_with("crates/") && path.contains("/src/") && path != "crates/sim/src/main.rs";
+    let core = |path: &str| {
+        let is_apart =
+            path == "crates/sim/src/main.rs" || path.starts_with("crates/testing/") || tree::is_of_shell(path);
+        path.starts_with("crates/") && path.contains("/src/") && !is_apart
+    };
     let cores = rust().into_iter().filter(|source| core(&source.path));
     let mut broken = Vec::new();
     for source in cores {
@@ -242,22 +237,22 @@ fn cores_do_not_touch_the_system() {
             excused = line.text.contains("#[expect(clippy::disallowed_methods, reason = ");
         }
     }
-    report("crates are sans-IO: no clock, socket, thread, file or environment", broken);
+    report("cores are sans-IO: no clock, socket, thread, file or environment", broken);
 }
 
 #[test]
 fn the_wall_clock_is_read_in_one_place() {
     let mut broken = Vec::new();
-    for source in rust().into_iter().filter(|source| source.path.starts_with("src/")) {
+    for source in rust().into_iter().filter(|source| tree::is_of_shell(&source.path)) {
         if source.path.ends_with("/tests.rs") || source.path.contains("/tests/") {
             continue;
         }
         let reads =
             |line: &tree::Line<'_>| ["SystemTime::now", "Timestamp::now"].iter().any(|call| line.code().contains(call));
         let places = source.product_lines().filter(reads).map(|line| format!("{}:{}", source.path, line.number));
-        broken.extend(places.filter(|place| !place.starts_with("src/system/clock.rs")));
+        broken.extend(places.filter(|place| !place.starts_with("crates/system/src/clock.rs")));
     }
-    report("the wall clock, which may be set to anything, is read in src/system/clock.rs alone", broken);
+    report("the wall clock, which may be set to anything, is read in crates/system/src/clock.rs alone", broken);
 }
 
 #[test]

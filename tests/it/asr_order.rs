@@ -94,7 +94,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
     let trunks = "[trunk.a]\npeers = ['sip:10.0.0.1']\n[trunk.b]\npeers = ['sip:10.0.0.2']\n[trunk.c]\npeers = ['sip:10.0.0.3']\n\
                   [agent.desk]\nurl = 'ws://127.0.0.1:9/'\n";
     let found = |rest: &str| {
-        let read = trunkgate::config::parse(std::path::Path::new("t.toml"), &format!("{trunks}{rest}"));
+        let read = trunkgate_config::parse(std::path::Path::new("t.toml"), &format!("{trunks}{rest}"));
         let (Ok((_, found)) | Err(found)) = &read;
         let all = found.iter().filter(|one| !depends_on_machine(one.code));
         let told: Vec<String> = all.map(|one| format!("{} {}", one.code, one.message)).collect();

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::sip::{Party, field, to_tag};
 use crate::support::{Process, config, finish};
 use serde_json::Value;
-use trunkgate::config as file;
+use trunkgate_config as file;
 
 /// Code and message of what is wrong with a trunk's and a route's line.
 fn wrong(trunk: &str, route: &str) -> Vec<(&'static str, String)> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkgate::config::{self, Config};
+use trunkgate_config::{self as config, Config};
 use trunkgate_route::{AnswerTime, Facts, OnClose, Queue, TargetSpec};
 
 use crate::support::depends_on_machine;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use trunkgate::config::{self, Config, Diagnostic};
+use trunkgate_config::{self as config, Config, Diagnostic};
 use trunkgate_route::{AppDocument, CallInfo, Target, TargetSpec, WebhookMethod};
 
 use crate::support::depends_on_machine;

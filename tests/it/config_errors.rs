@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use trunkgate::config::{self, Diagnostic};
+use trunkgate_config::{self as config, Diagnostic};
 
 use crate::support::depends_on_machine;
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use trunkgate::config::{self, Config};
+use trunkgate_config::{self as config, Config};
 use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{CallInfo, Server, Table, Target};
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use trunkgate::config;
+use trunkgate_config as config;
 
 use crate::support::depends_on_machine;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use trunkgate::config;
+use trunkgate_config as config;
 use trunkgate_route::headers::DEFAULT_PASS;
 use trunkgate_route::{HeaderRules, Identities, Numbers, Trunk};
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use trunkgate::config::{self, Config, Diagnostic, preset};
+use trunkgate_config::{self as config, Config, Diagnostic, preset};
 use trunkgate_route::{CallInfo, HoldMode, ReferTo, ReinviteMode, SendNumbers, Srtp, Transport, Trunk};
 
 use crate::support::depends_on_machine;

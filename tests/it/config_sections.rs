@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use trunkgate::config::{self, Config, Diagnostic};
+use trunkgate_config::{self as config, Config, Diagnostic};
 use trunkgate_route::{CallInfo, Target};
 
 /// A section of docs/keys.md as a file begins with it.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::depends_on_machine;
 use crate::support::tls::{Authority, Pair};
-use trunkgate::config;
+use trunkgate_config as config;
 
 /// Code, line and column of each finding; warnings with a `w` before them.
 fn found(folder: &Path, text: &str) -> Vec<(String, u64, u64, String)> {

@@ -253,7 +253,8 @@ fn trunk_up_trunk_down_and_failover_are_events() {
 #[test]
 fn event_listeners_are_limited_and_a_closed_one_frees_its_place() {
     let edge = Process::start(&config(""));
-    let mut all: Vec<Follower> = (0..trunkgate::limits::EVENT_LISTENERS).map(|_| Follower::begin(&edge)).collect();
+    let mut all: Vec<Follower> =
+        (0..trunkgate_system::limits::EVENT_LISTENERS).map(|_| Follower::begin(&edge)).collect();
     let (status, answer) = edge.ask("GET", "/v1/events", "");
     assert_eq!((status, &answer["error"]["code"]), (503, &"too_many_listeners".into()));
     all.pop();

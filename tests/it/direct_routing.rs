@@ -132,7 +132,7 @@ fn answers_and_notifications_to_a_trunk_have_the_name_of_the_edge() {
 fn a_host_name_of_the_edge_has_no_scheme_port_or_address() {
     for name in ["sbc.example.com", "sbc", "sbc-1.example.com", "1.sbc.example"] {
         let text = format!("[trunk.x]\npeers = 'sip:192.0.2.1'\ncontact_host = '{name}'\nfrom_host = '{name}'\n");
-        let (config, _) = trunkgate::config::parse(Path::new("trunkgate.toml"), &text).unwrap();
+        let (config, _) = trunkgate_config::parse(Path::new("trunkgate.toml"), &text).unwrap();
         assert_eq!(config.trunks[0].own_hosts.contact.as_deref(), Some(name));
         assert_eq!(config.trunks[0].own_hosts.from.as_deref(), Some(name));
     }
@@ -152,8 +152,8 @@ fn a_host_name_of_the_edge_has_no_scheme_port_or_address() {
     ] {
         let text = format!("[trunk.x]\npeers = 'sip:192.0.2.1'\ncontact_host = '{name}'\n");
         let path = Path::new("trunkgate.toml");
-        let found = trunkgate::config::parse(path, &text).unwrap_err();
-        let json = trunkgate::config::to_json(path, &text, &found);
+        let found = trunkgate_config::parse(path, &text).unwrap_err();
+        let json = trunkgate_config::to_json(path, &text, &found);
         let one = json.as_array().unwrap().iter().find(|one| one["code"] == "TG0105");
         let place = one.map(|one| (one["line"].as_u64(), one["column"].as_u64()));
         assert_eq!(place, Some((Some(3), Some(16))), "{text}{json:#}");

@@ -108,7 +108,7 @@ fn a_trunk_s_tcp_is_answered_in_pieces_pinged_and_closed_after_garbage() {
 fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
     let callee = Party::new("127.0.0.1");
     let edge = Process::start(&config(&ONE_TRUNK.replace("127.0.0.1:5070", &callee.address.to_string())));
-    let limit = trunkgate::limits::CONNECTIONS_PER_SOURCE;
+    let limit = trunkgate_system::limits::CONNECTIONS_PER_SOURCE;
     let tcp = edge.address("tcp");
     // The oldest has a call, which rings.
     let mut caller = connect("127.0.0.1", tcp);
@@ -197,7 +197,7 @@ fn without_files_to_open_the_log_says_so_seldom_and_the_edge_comes_back() {
     carrier.write_all(options(carrier.local_addr().unwrap(), "TCP").as_bytes()).unwrap();
     assert!(carrier.read(&mut [0; 2048]).unwrap() > 0, "served again");
     let log = edge.whole_log();
-    let most = 1 + began.elapsed().as_secs() / trunkgate::limits::COMPLAINT_SECONDS;
+    let most = 1 + began.elapsed().as_secs() / trunkgate_system::limits::COMPLAINT_SECONDS;
     let of_listener = log.lines().filter(|line| line.contains("listener t: no connection can be accepted")).count();
     assert!((1..=most).contains(&(of_listener as u64)), "{of_listener} of {most}: {log}");
     assert!(!log.contains("addresses of this machine changed"), "{log}");
@@ -214,7 +214,7 @@ fn without_files_for_http_the_log_says_so_seldom_and_the_addresses_stay() {
     until("the interfaces are asked for", || edge.log().contains("the interfaces cannot be read").then_some(()));
     drop(held);
     let log = edge.whole_log();
-    let most = 1 + began.elapsed().as_secs() / trunkgate::limits::COMPLAINT_SECONDS;
+    let most = 1 + began.elapsed().as_secs() / trunkgate_system::limits::COMPLAINT_SECONDS;
     let count = log.matches(complaint).count() as u64;
     assert!((1..=most).contains(&count), "{count} of {most}: {log}");
     assert!(!log.contains("addresses of this machine changed"), "{log}");

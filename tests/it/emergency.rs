@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::sip::{Party, to_tag};
 use crate::support::{Process, config, depends_on_machine, finish};
-use trunkgate::config as file;
+use trunkgate_config as file;
 
 /// Code and message of what is found.
 fn found(text: &str) -> Vec<(&'static str, String)> {

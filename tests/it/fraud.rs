@@ -10,7 +10,7 @@ use crate::support::sip::{Party, field, to_tag};
 use crate::support::{Process, config, depends_on_machine, finish, until};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use trunkgate::config as file;
+use trunkgate_config as file;
 
 /// Code and message of what is found wrong with a trunk's line.
 fn wrong(line: &str) -> Vec<(&'static str, String)> {

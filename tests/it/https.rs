@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use crate::support::tls::{Authority, Client};
 use crate::support::{Process, config, http, until};
-use trunkgate::limits;
+use trunkgate_system::limits;
 
 const BIN: &str = env!("CARGO_BIN_EXE_trunkgate");
 

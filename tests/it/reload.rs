@@ -183,7 +183,7 @@ fn more_reloads_than_can_wait_are_refused() {
     let url = rig.edge.url();
     let (answer, answers) = channel();
     std::thread::scope(|scope| {
-        for _ in 0..=trunkgate::limits::RELOADS {
+        for _ in 0..=trunkgate_system::limits::RELOADS {
             let (answer, url) = (answer.clone(), &url);
             scope.spawn(move || answer.send(reload(url).0).unwrap());
         }
@@ -191,8 +191,8 @@ fn more_reloads_than_can_wait_are_refused() {
         let next = || answers.recv_timeout(PATIENCE).unwrap();
         let first = next();
         rig.let_go();
-        let others: Vec<u16> = (0..trunkgate::limits::RELOADS).map(|_| next()).collect();
-        assert_eq!((first, others), (503, vec![200; trunkgate::limits::RELOADS]));
+        let others: Vec<u16> = (0..trunkgate_system::limits::RELOADS).map(|_| next()).collect();
+        assert_eq!((first, others), (503, vec![200; trunkgate_system::limits::RELOADS]));
     });
     assert_eq!(rig.agents(), ["slow"]);
 }

@@ -8,7 +8,7 @@ use crate::support::sip::{Party, field, to_tag};
 use crate::support::{Process, config, depends_on_machine, finish, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use trunkgate::config as file;
+use trunkgate_config as file;
 use trunkgate_route::{CallInfo, Plan, Table};
 
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n\
@@ -226,7 +226,7 @@ fn files_that_cannot_be_read_are_named() {
     std::fs::create_dir(gone.csv()).unwrap();
     assert!(gone.found()[0].contains("not a regular file"), "{:?}", gone.found());
     let large = Folder::new(connect, "to\n1\n");
-    let bytes = trunkgate::limits::ROUTES_FILE_BYTES + 1;
+    let bytes = trunkgate_system::limits::ROUTES_FILE_BYTES + 1;
     std::fs::OpenOptions::new().write(true).open(large.csv()).unwrap().set_len(bytes).unwrap();
     assert!(large.found()[0].contains("the limit is"), "{:?}", large.found());
     let empty = Folder::new(connect, "to\n1\n");

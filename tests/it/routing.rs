@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::sip::{Party, field, to_tag};
 use crate::support::{Process, config, depends_on_machine, finish};
 use serde_json::Value;
-use trunkgate::config as file;
+use trunkgate_config as file;
 
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n";
 

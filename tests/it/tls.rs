@@ -316,7 +316,7 @@ fn a_certificate_of_a_thousand_names_is_not_read() {
     names.push("pbx.example");
     let long = papers.authority.issue("long", &names);
     let short = papers.authority.issue("short", &names[1900..]);
-    assert!(long.read().0[0].len() > trunkgate::limits::CERTIFICATE_BYTES);
+    assert!(long.read().0[0].len() > trunkgate_system::limits::CERTIFICATE_BYTES);
     for (pair, served) in [(&long, false), (&short, true)] {
         let line = papers.client("127.0.0.7", Some(pair)).connect(edge.address("tls"));
         let answered = line.and_then(|mut line| {
@@ -700,7 +700,7 @@ fn those_who_never_finish_a_handshake_are_in_nobodys_way() {
     line.receive("SIP/2.0 200");
     let pbx = papers.authority.issue("pbx", &["pbx.example"]);
     let refused = "trunkgate_sip_dropped_total{reason=\"tls_handshake_limit\"}";
-    assert!(edge.metric(refused) >= (200 - trunkgate::limits::HANDSHAKES_PER_SOURCE) as f64);
+    assert!(edge.metric(refused) >= (200 - trunkgate_system::limits::HANDSHAKES_PER_SOURCE) as f64);
     // The rest is cut off after a while.
     let mut last = idle.last().unwrap().try_clone().unwrap();
     assert_eq!(rest_of(&mut last), 0);

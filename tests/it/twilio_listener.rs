@@ -66,7 +66,7 @@ fn other_names_and_requests_in_clear_get_no_answer() {
 fn half_handshakes_keep_no_client_out() {
     let rig = Rig::new(LISTENER);
     let pem = ca(&rig);
-    let half: Vec<TcpStream> = (0..trunkgate::limits::HTTP_CONNECTIONS + 20)
+    let half: Vec<TcpStream> = (0..trunkgate_system::limits::HTTP_CONNECTIONS + 20)
         .map(|_| {
             let mut stream = connect(&rig);
             let _ = stream.write_all(&[22, 3, 1, 2, 0]);

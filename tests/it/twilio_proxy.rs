@@ -149,7 +149,7 @@ fn a_client_that_knows_the_ca_alone_reaches_the_api_and_nothing_else() {
         }
         let (status, error) = request(&mut stream, "GET", &calls, "", "");
         assert_eq!((status, error["code"].as_u64()), (401, Some(20_003)), "the API has its own credentials");
-        let body = "a".repeat(trunkgate::limits::HTTP_BODY_BYTES + 1);
+        let body = "a".repeat(trunkgate_system::limits::HTTP_BODY_BYTES + 1);
         let (status, error) = request(&mut stream, "POST", &calls, &by, &body);
         assert_eq!((status, error["code"].as_u64()), (413, Some(20_413)));
     }
@@ -356,7 +356,7 @@ fn a_client_that_does_not_know_the_ca_is_logged_with_what_to_do() {
 fn many_connects_at_once_keep_no_probe_and_no_other_client_out() {
     let rig = open("true");
     let pem = ca(&rig);
-    let half: Vec<TcpStream> = (0..trunkgate::limits::HTTP_CONNECTIONS + 20)
+    let half: Vec<TcpStream> = (0..trunkgate_system::limits::HTTP_CONNECTIONS + 20)
         .map(|_| {
             let mut stream = tcp("127.0.0.1", address(&rig)).unwrap();
             // The beginning of a ClientHello follows.

@@ -36,7 +36,7 @@ fn links_lead_somewhere() {
 fn packages_bring_the_program_that_speaks() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let constant = Regex::new(r#"const INSTALLED: &str = "([^"]+)";"#).unwrap();
-    let speech = read("src/config/speech.rs");
+    let speech = read("crates/config/src/speech.rs");
     let program = constant.captures(&speech).unwrap()[1].to_owned();
     let (image, package) = (read("Dockerfile"), read("Cargo.toml"));
     let run_stage = image.rsplit_once("\nFROM ").unwrap().1;
@@ -119,7 +119,7 @@ fn codes_of_http_stand_in_its_document() {
     for source in sources() {
         let codes = match source.path.as_str() {
             "crates/call/src/gateway/asked.rs" => &asked,
-            path if path.starts_with("src/admin/") => &refusal,
+            path if path.starts_with("crates/admin/src/") => &refusal,
             _ => continue,
         };
         found.extend(codes.captures_iter(&source.text).map(|code| code[1].to_owned()));

@@ -112,7 +112,7 @@ fn messages_are_plain_english() {
 
 #[test]
 fn generated_pages_and_the_console_are_plain_english() {
-    let folder = fs::read_dir(root().join("src/admin/console")).unwrap().map(|file| file.unwrap().path());
+    let folder = fs::read_dir(root().join("crates/admin/src/console")).unwrap().map(|file| file.unwrap().path());
     let files =
         folder.filter(|path| path.extension().is_some_and(|e| ["js", "html", "css"].iter().any(|one| e == *one)));
     let console = files.map(|path| Source {
@@ -157,7 +157,7 @@ fn help_faults(command: &mut clap::Command, broken: &mut Vec<String>) {
 
 #[test]
 fn help_is_short_and_begins_with_what_a_flag_does() {
-    let mut command = trunkgate::tools::cli::Cli::command();
+    let mut command = trunkgate_tools::cli::Cli::command();
     command.build();
     let mut broken = Vec::new();
     help_faults(&mut command, &mut broken);

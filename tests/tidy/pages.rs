@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use regex::Regex;
-use trunkgate::tools::cli::Cli;
+use trunkgate_tools::cli::Cli;
 
 use super::documents::documents;
 use super::language::{literals, product};
@@ -144,14 +144,14 @@ fn configurations_of_pages_are_accepted() {
             let text = lines.join("\n") + "\n";
             // A file that can be used as it stands has no warnings; a part of one has no errors.
             let is_whole = text.contains("[trunk.") && text.contains("[[route]]");
-            let (all, mut wrong) = match trunkgate::config::parse(Path::new(&source.path), &text) {
+            let (all, mut wrong) = match trunkgate_config::parse(Path::new(&source.path), &text) {
                 Ok((_, warnings)) => (&mut whole, warnings),
                 Err(wrong) => (&mut parts, wrong),
             };
             *all += 1;
             wrong.retain(|one| (one.is_error || is_whole) && !OF_THE_MACHINE.contains(&one.code));
             if let Some(first) = block.lines.first().filter(|_| !wrong.is_empty()) {
-                let found = trunkgate::config::render(Path::new(&source.path), &text, &wrong);
+                let found = trunkgate_config::render(Path::new(&source.path), &text, &wrong);
                 panic!("{}:{}\n{found}", source.path, first.number);
             }
         }

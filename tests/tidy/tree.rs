@@ -8,6 +8,16 @@ const SKIPPED: [&str; 5] = ["target", ".git", "corpus", "artifacts", "node_modul
 /// Files read whole; others (pictures, captured messages) are not looked into.
 const TEXT: [&str; 9] = ["rs", "toml", "md", "yml", "yaml", "sh", "cfg", "xml", "service"];
 
+/// Crates that touch the operating system, lowest first.
+pub(crate) const SHELL: [&str; 9] =
+    ["system", "audio", "config", "delivery", "runtime", "explain", "admin", "boot", "tools"];
+
+/// Whether a file belongs to the shell: the binary and the crates of `SHELL`.
+pub(crate) fn is_of_shell(path: &str) -> bool {
+    let of_crate = path.strip_prefix("crates/").and_then(|path| path.split_once("/src/"));
+    path.starts_with("src/") || of_crate.is_some_and(|(name, _)| SHELL.contains(&name))
+}
+
 /// One file.
 pub(crate) struct Source {
     /// Path from the top of the tree, with `/`.

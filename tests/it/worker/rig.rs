@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use trunkgate::runtime::own_sockets::OwnSockets;
-use trunkgate::runtime::worker::Workers;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec, WorkerCounters};
+use trunkgate_runtime::own_sockets::OwnSockets;
+use trunkgate_runtime::worker::Workers;
 
 pub(crate) const A: EndId = EndId(0);
 pub(crate) const B: EndId = EndId(1);

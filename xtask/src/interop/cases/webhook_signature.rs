@@ -1,5 +1,5 @@
 //! Signed requests to applications, judged by Twilio's own validators. The requests stand in a file; that the edge makes exactly these is a
-//! test of `src/webhooks/request.rs`.
+//! test of `crates/delivery/src/webhooks/request.rs`.
 
 use std::process::Command;
 

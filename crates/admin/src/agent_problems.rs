@@ -1,0 +1,255 @@
+//! Problems of agents as `status` has them: down, skipped, failing in many calls, silent.
+
+use trunkgate_call::view::{AgentFailures, AgentView, CauseView, FaultView};
+use trunkgate_media::agent::Loss;
+use trunkgate_route::TargetSpec;
+
+use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
+use super::way::{Way, is_share};
+use trunkgate_call::agent_fix::{LEFT_AT_ONCE, remedy, remedy_of, with_test};
+use trunkgate_system::limits;
+use trunkgate_system::problem::{Harm, Party, Problem, Urgency};
+
+/// What is wrong with an agent.
+pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
+    let failed = agent.failed.as_ref();
+    let without = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
+    let problem = match (agent.state, failed) {
+        ("down", _) => without.problem(format!("agent {} is down", agent.name)),
+        ("skipped", _) => without.problem(format!("agent {} keeps failing and is skipped", agent.name)),
+        // It is not skipped.
+        (_, Some(failed)) if fails_often(failed) => {
+            let AgentFailures { calls, of, recent, good_since, .. } = failed;
+            let name = &agent.name;
+            let what = match left_at_once(failed) {
+                Some((calls, _)) => {
+                    format!("agent {name} ended {calls} of {of} calls of the last hour at once, without audio")
+                }
+                None => format!("agent {name} failed in {calls} of {of} calls of the last hour"),
+            };
+            // Where callers were hung up on, no other target took these calls.
+            let (harm, instead) = if failed.hung_up > 0 { (Harm::Calls, "") } else { (without.harm, without.instead) };
+            let hung_up = if left_at_once(failed).is_some() { String::new() } else { hung_up(failed) };
+            let what = format!("{what}{}{hung_up}{instead}", recent.beside(*calls, *of));
+            match failed.reached_since && *good_since == 0 {
+                true => Problem::new(Harm::Past, format!("{what}; it is reached again")),
+                false => lately(harm, *good_since, "good", what),
+            }
+        }
+        _ => return None,
+    };
+    let urgency = without.urgency.max(Urgency::Agent);
+    let problem = problem.urgent(urgency).about(format!("agent {}", agent.name));
+    let problem =
+        problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way, without.harm));
+    let problem = problem.out(matches!(agent.state, "down" | "skipped") || failed.is_some_and(fails_always));
+    let why = agent.last_problem.as_deref().unwrap_or("no answer");
+    let is_out = matches!(agent.state, "down" | "skipped");
+    // A probe, or calls that did not reach it since then, failed for another cause, which is that of now.
+    let is_newer = |failed: &&AgentFailures| {
+        let is_later = agent.problem_at.max(agent.unreached.at) > failed.at;
+        is_out && is_later && failed.cause != why
+    };
+    let newer = failed.filter(is_newer);
+    let (problem, mut shown) = match failed.filter(|failed| (failed.in_row > 0 || !is_out) && newer.is_none()) {
+        Some(failed) => {
+            let AgentFailures { cause, recent, calls, last_sid, .. } = failed;
+            let shown = if is_out { format!("{cause}; {}", failures(failed)) } else { causes(failed) };
+            let problem = if fails_often(failed) { problem.harming(recent.calls, *calls) } else { problem };
+            (problem.traced_in(last_sid).latest(failed.at), shown)
+        }
+        None => (problem.latest(agent.unreached.at), why.to_owned()),
+    };
+    // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
+    let failures = failed.map_or(0, |failed| failed.calls);
+    let is_same = agent.unreached.calls == failures && newer.is_none();
+    let is_said = is_same || newer.is_none() && failed.is_some_and(|failed| left_at_once(failed).is_some());
+    match unreached(&agent.unreached).filter(|_| !is_said) {
+        Some(words) => shown.push_str(&format!("; {words}")),
+        None => shown.push_str(&lost(&agent.unreached)),
+    }
+    // What was wrong before stands behind.
+    shown.extend(newer.map(|failed| format!("; before that: {}{}", counted(failed), hung_up(failed))));
+    let problem = without.losing(problem.shown_by(shown), &agent.unreached);
+    // The newest call in which it failed is traced, also where others did not reach it before.
+    let latest = failed.filter(|failed| failed.at > agent.unreached.at);
+    Some(latest.into_iter().fold(problem, |problem, failed| problem.traced_in(&failed.last_sid)))
+}
+
+/// In how many calls an agent failed, what became of their callers, and for which causes where there were several.
+fn failures(failed: &AgentFailures) -> String {
+    let AgentFailures { calls, of, recent, causes, .. } = failed;
+    let more = recent.beside(*calls, *of);
+    let of_each = match causes.as_slice() {
+        [] | [_] => String::new(),
+        _ => format!(": {}", counted(failed)),
+    };
+    format!("it failed in {calls} of {of} calls of the last hour{more}{}{of_each}", hung_up(failed))
+}
+
+/// The causes for which an agent failed, the newest first, each with its calls where there are several.
+fn causes(failed: &AgentFailures) -> String {
+    if let Some((_, how)) = left_at_once(failed) {
+        let before = counts(failed.causes.iter().skip(1));
+        return if before.is_empty() { how.to_owned() } else { format!("{how}; before that: {before}") };
+    }
+    match failed.causes.as_slice() {
+        [] => failed.cause.clone(),
+        [one] => one.cause.clone(),
+        _ => counted(failed),
+    }
+}
+
+/// The causes for which an agent failed, the newest first, each with its calls.
+fn counted(failed: &AgentFailures) -> String {
+    counts(failed.causes.iter())
+}
+
+fn counts<'a>(causes: impl Iterator<Item = &'a CauseView>) -> String {
+    causes.map(|one| format!("{}× {}", one.calls, one.cause)).collect::<Vec<_>>().join(", ")
+}
+
+/// Calls that an agent ended at once, and how, where that is what it did in the last call in which it failed.
+fn left_at_once(failed: &AgentFailures) -> Option<(u64, &str)> {
+    let newest = failed.causes.first()?;
+    let how = newest.cause.strip_prefix(LEFT_AT_ONCE)?;
+    Some((newest.calls, how.trim_start_matches(": ")))
+}
+
+/// Whether an agent fails in so many of its latest calls that it is no chance: the same shares as of a trunk that rejects calls.
+fn fails_often(failed: &AgentFailures) -> bool {
+    let AgentFailures { in_row, still, lately: [calls, of], .. } = failed;
+    let share = (*calls, *of);
+    let is_large = is_share(share, limits::AGENT_FAILED_HALF, 2)
+        || is_share(share, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN);
+    // A caller that was answered and then lost is no chance: the next one meets the same.
+    let is_losing = failed.hung_up > 0 && *in_row > 0;
+    *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST || is_losing)
+}
+
+/// Whether an agent fails in each of its latest calls, so that none has it. One that is reached again, or ends calls at
+/// once, has callers.
+fn fails_always(failed: &AgentFailures) -> bool {
+    let [bad, of] = failed.lately;
+    let has_callers = failed.reached_since || left_at_once(failed).is_some();
+    !has_callers && failed.still && failed.good_since == 0 && failed.in_row > 0 && bad == of
+}
+
+/// What became of the callers of calls in which it failed.
+fn hung_up(failed: &AgentFailures) -> String {
+    match failed.hung_up {
+        0 => String::new(),
+        1 if failed.calls == 1 => ", and its caller was hung up on".to_owned(),
+        all if all == failed.calls => ", and their callers were hung up on".to_owned(),
+        1 => ", and 1 caller was hung up on".to_owned(),
+        some => format!(", and {some} callers were hung up on"),
+    }
+}
+
+/// What would help an agent by the cause of its last failure, and what shows whether it did: the next call or probe withdraws the problem.
+fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
+    // Without a session it is up by the last probe or connection.
+    let is_refusal_past = agent.sessions == 0 && agent.loss == Some(Loss::Unreachable);
+    if agent.state == "up" && (is_refusal_past || agent.failed.as_ref().is_some_and(|failed| failed.reached_since)) {
+        return "see the log of the bot and of its host for why it could not be reached then".to_owned();
+    }
+    let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else {
+        return format!("`trunkgate agent test {}`", agent.name);
+    };
+    let known = way.table.agent(&agent.name);
+    let fix = known.map_or_else(|| remedy(loss, words, false), |agent| remedy_of(agent, loss, words));
+    let probe = known.map(|agent| agent.probe).filter(|probe| !probe.is_zero());
+    let probed = probe.map(|probe| format!("it is probed every {} s", probe.as_secs_f64()));
+    let is_alone = harm == Harm::Calls;
+    let next = match (agent.state, agent.next_try_ms, probed) {
+        ("skipped", _, Some(probed)) if is_alone && agent.is_by_probes => {
+            format!("calls without another target still try it, and {probed}")
+        }
+        ("skipped", _, Some(probed)) => format!("calls skip it until a probe succeeds, and {probed}"),
+        ("skipped", Some(ms), None) => {
+            format!("calls skip it now, and one of them tries it in {} s", ms.div_ceil(1_000))
+        }
+        ("skipped", None, None) => "calls skip it until the one that tries it now reaches it".to_owned(),
+        _ => "the next call tries it".to_owned(),
+    };
+    let hangs_up = agent.failed.as_ref().is_some_and(|failed| failed.in_row > 0 && failed.hung_up > 0);
+    let until = match way.rejection_without_agent(&agent.name).filter(|_| is_alone) {
+        _ if hangs_up && agent.state == "up" => {
+            "; until it is mended callers are answered and then hung up on".to_owned()
+        }
+        Some(code) => format!("; until it is reached callers get {code}"),
+        None => String::new(),
+    };
+    format!("{}; {next}{until}", with_test(fix, &agent.name))
+}
+
+/// Calls of the last hour that an agent had for long enough without a word of it.
+pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
+    let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
+    let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;
+    is_many_of(*calls, *of, *recent).then(|| {
+        let more = recent.beside(*calls, *of);
+        let what = format!("agent {} sent no audio in {calls} of {of} calls of the last hour{more}", agent.name);
+        let problem =
+            lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
+        let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
+        problem.harming(recent.calls, *calls).of(Party::Agent(agent.name.clone()), ONE_WAY)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_call::view::Recent;
+
+    fn failing(causes: &[(&str, u64)]) -> AgentFailures {
+        let causes: Vec<CauseView> =
+            causes.iter().map(|(cause, calls)| CauseView { cause: (*cause).to_owned(), calls: *calls }).collect();
+        AgentFailures {
+            calls: 6,
+            of: 6,
+            recent: Recent { calls: 6, of: 6 },
+            hung_up: 3,
+            in_row: 6,
+            still: true,
+            good_since: 0,
+            lately: [6, 6],
+            reached_since: false,
+            cause: causes[0].cause.clone(),
+            causes,
+            last_sid: "CA1".to_owned(),
+            at: None,
+        }
+    }
+
+    #[test]
+    fn one_answered_and_lost_caller_is_a_problem_until_the_agent_keeps_a_call() {
+        let one = |hung_up, in_row, still| AgentFailures {
+            calls: 1,
+            of: 40,
+            recent: Recent { calls: 1, of: 40 },
+            hung_up,
+            in_row,
+            still,
+            lately: [1, 40],
+            ..failing(&[("the connection was reset", 1)])
+        };
+        assert!(fails_often(&one(1, 1, true)));
+        assert!(!fails_often(&one(0, 1, true)), "another target took the call");
+        assert!(!fails_often(&one(1, 0, true)) && !fails_often(&one(1, 1, false)), "it has kept calls since");
+    }
+
+    #[test]
+    fn an_agent_that_ends_calls_at_once_has_callers() {
+        let at_once = "ended the call at once, without audio: closed with 1000";
+        let refused = failing(&[("cannot be reached: Connection refused", 6)]);
+        assert!(fails_always(&refused) && left_at_once(&refused).is_none());
+        assert!(!fails_always(&AgentFailures { reached_since: true, ..refused }));
+        let newest = failing(&[(at_once, 3), ("cannot be reached: Connection refused", 3)]);
+        assert!(!fails_always(&newest) && fails_often(&newest));
+        assert_eq!(left_at_once(&newest), Some((3, "closed with 1000")));
+        assert_eq!(causes(&newest), "closed with 1000; before that: 3× cannot be reached: Connection refused");
+        assert_eq!(causes(&failing(&[(at_once, 6)])), "closed with 1000");
+        assert!(fails_always(&failing(&[("cannot be reached: Connection refused", 3), (at_once, 3)])));
+    }
+}

@@ -1,0 +1,77 @@
+//! `/v1/agents`: each agent of the configuration, whether its sockets open, and how many are.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use trunkgate_call::view::AgentView;
+use trunkgate_route::url_place;
+
+use super::ApiError;
+use super::parties::{Activity, Parties};
+use trunkgate_runtime::handle::Handle;
+
+/// An agent at a glance.
+#[derive(Debug, Serialize)]
+pub struct AgentReport {
+    /// What the gateway knows.
+    #[serde(flatten)]
+    pub agent: AgentView,
+    /// Where it is, without what follows a `?`: that may be secret.
+    pub url: String,
+    /// How many callers it may have at once; 0: any number.
+    pub max_sessions: u32,
+    /// How many may wait for it.
+    pub queue_size: u32,
+}
+
+/// An agent with its last hour.
+#[derive(Debug, Serialize)]
+pub(super) struct ActiveAgent {
+    #[serde(flatten)]
+    report: AgentReport,
+    /// Its last hour.
+    hour: Activity,
+}
+
+/// `{"agents":[…],"since":"…"}`
+#[derive(Debug, Serialize)]
+pub(super) struct Agents {
+    agents: Vec<ActiveAgent>,
+    /// Since when `hour` counts.
+    since: String,
+}
+
+impl AgentReport {
+    /// Those of the table in force, in the order of the file.
+    pub(super) fn all(handle: &Handle, seen: Vec<AgentView>) -> Vec<AgentReport> {
+        let table = handle.table();
+        let report = |seen: AgentView| {
+            let agent = table.agent(&seen.name);
+            AgentReport {
+                url: agent.map_or_else(String::new, |agent| url_place(&agent.url).to_owned()),
+                max_sessions: agent.map_or(0, |agent| agent.max_sessions),
+                queue_size: agent.and_then(|agent| agent.queue).map_or(0, |queue| queue.size),
+                agent: seen,
+            }
+        };
+        seen.into_iter().map(report).collect()
+    }
+}
+
+pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Agents>, ApiError> {
+    let mut parties = Parties::of(&handle).await?;
+    let reports = AgentReport::all(&handle, handle.status().await?.agents).into_iter();
+    let agents = reports.map(|report| ActiveAgent { hour: parties.take(&report.agent.name), report }).collect();
+    Ok(Json(Agents { agents, since: parties.since }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_shown() {
+        assert_eq!(url_place("wss://a.example/media?token=secret"), "wss://a.example/media");
+        assert_eq!(url_place("wss://a.example/media"), "wss://a.example/media");
+    }
+}

@@ -1,0 +1,212 @@
+//! Audio of a recording as a response: the whole, or a byte range (RFC 9110 §14).
+
+use std::io;
+use std::mem;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, TryStreamExt as _};
+use tokio::task::spawn_blocking;
+
+pub(crate) use trunkgate_delivery::sinks::recordings::{Entry, NotOpened, Reader, Recordings};
+use trunkgate_system::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDING_PROBE_BYTES};
+
+/// Reason why audio is not sent.
+#[derive(Debug)]
+pub(super) enum NotSent {
+    /// The range lies outside of so many bytes.
+    Outside(u64),
+    /// Its beginning cannot be read.
+    Unreadable(NotOpened),
+}
+
+/// A message that is heard once its audio is sent: more of it than a player reads to find out what it is.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) recordings: Recordings,
+    pub(super) mailbox: String,
+    pub(super) sid: String,
+}
+
+impl Message {
+    /// Notes that it is heard. Waits for the disk.
+    fn note(self) {
+        let Message { recordings, mailbox, sid } = self;
+        // The audio is sent also where the store does not take that.
+        if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
+            tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
+        }
+    }
+}
+
+/// Audio that is sent.
+#[derive(Debug)]
+pub(super) struct Audio {
+    sid: String,
+    reader: Reader,
+    message: Option<Message>,
+    fields: Vec<(HeaderName, String)>,
+    first: u64,
+    length: u64,
+    is_part: bool,
+}
+
+impl Audio {
+    /// Returns what a request asks for of a recording, once its beginning was read: a file that is damaged there is an error, and not a
+    /// response without audio.
+    ///
+    /// # Errors
+    /// Its range lies outside, or its beginning cannot be read.
+    pub(super) async fn of(entry: &Entry, mut reader: Reader, headers: &HeaderMap) -> Result<Audio, NotSent> {
+        let bytes = reader.bytes();
+        let range = range(headers, bytes).map_err(|()| NotSent::Outside(bytes))?;
+        let (kind, ending) = if entry.is_opus { ("audio/ogg", "opus") } else { ("audio/wav", "wav") };
+        let (first, last) = range.unwrap_or((0, bytes.saturating_sub(1)));
+        let length = if bytes == 0 { 0 } else { last + 1 - first };
+        let prepared = spawn_blocking(move || reader.prepare(first).map(|()| reader)).await;
+        let reader = prepared.map_err(io::Error::other).flatten().map_err(|error| {
+            not_sent(&entry.sid, &error);
+            NotSent::Unreadable(NotOpened::Io(error))
+        })?;
+        let mut fields = vec![
+            (header::CONTENT_TYPE, kind.to_owned()),
+            (header::CONTENT_LENGTH, length.to_string()),
+            (header::ACCEPT_RANGES, "bytes".to_owned()),
+            // No copy stays on the disk of a browser.
+            (header::CACHE_CONTROL, "no-store".to_owned()),
+            (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{ending}\"", entry.sid)),
+        ];
+        if range.is_some() {
+            fields.push((header::CONTENT_RANGE, format!("bytes {first}-{last}/{bytes}")));
+        }
+        let sid = entry.sid.clone();
+        Ok(Audio { sid, reader, message: None, fields, first, length, is_part: range.is_some() })
+    }
+
+    /// Returns audio that has a message heard once it is sent, unless it is only a probe of the whole.
+    pub(super) fn heard_as(self, message: Option<Message>) -> Audio {
+        let is_probe = self.length < self.reader.bytes() && self.length <= HTTP_RECORDING_PROBE_BYTES;
+        Audio { message: message.filter(|_| !is_probe), ..self }
+    }
+
+    /// Returns the status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        if self.is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK }
+    }
+}
+
+impl IntoResponse for Audio {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let Audio { sid, reader, message, fields, first, length, .. } = self;
+        let body = body(reader, message, first, length).inspect_err(move |error| not_sent(&sid, error));
+        let mut response = Response::new(Body::from_stream(body));
+        for (name, value) in fields {
+            response.headers_mut().extend(value.parse().ok().map(|value| (name, value)));
+        }
+        *response.status_mut() = status;
+        response
+    }
+}
+
+/// Bytes of a range request (RFC 9110 §14.1.2): first and last; `None`: all of them. The error: it lies outside.
+fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
+    let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
+    let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
+    let end = bytes.saturating_sub(1);
+    let (first, last) = match (Position::of(first), Position::of(last)) {
+        (Position::At(first), Position::At(last)) if first <= last => (first, last.min(end)),
+        (Position::At(first), Position::Open) => (first, end),
+        (Position::Open, Position::At(0)) => return Err(()),
+        (Position::Open, Position::At(length)) => (bytes.saturating_sub(length), end),
+        // One that is not valid, and several, are left aside.
+        _ => return Ok(None),
+    };
+    if first >= bytes { Err(()) } else { Ok(Some((first, last))) }
+}
+
+/// A number of a range.
+#[derive(Debug, Clone, Copy)]
+enum Position {
+    At(u64),
+    Open,
+    Malformed,
+}
+
+impl Position {
+    /// Reads digits alone (RFC 9110 §14.1.1).
+    fn of(text: &str) -> Position {
+        match text.parse() {
+            _ if text.is_empty() => Position::Open,
+            Ok(position) if text.bytes().all(|byte| byte.is_ascii_digit()) => Position::At(position),
+            Ok(_) | Err(_) => Position::Malformed,
+        }
+    }
+}
+
+/// Notes that audio, or the rest of it, cannot be read.
+fn not_sent(sid: &str, error: &io::Error) {
+    tracing::warn!(reason = "recording_failed", "the audio of recording {sid} is not sent whole: {error}");
+}
+
+/// Reads part by part as the client takes them; an error ends the response. A message is heard before the client has all of it.
+fn body(
+    reader: Reader,
+    message: Option<Message>,
+    first: u64,
+    length: u64,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let state = (reader, message, first, length);
+    futures_util::stream::try_unfold(state, move |(mut reader, mut message, at, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let read = spawn_blocking(move || {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(HTTP_RECORDING_PART_BYTES);
+            let mut part = vec![0; most];
+            let bytes = reader.read_at(at, &mut part)?;
+            part.truncate(bytes);
+            let next = at + bytes as u64;
+            if bytes > 0 && (next - first > HTTP_RECORDING_PROBE_BYTES || next - first == length) {
+                mem::take(&mut message).into_iter().for_each(Message::note);
+            }
+            Ok::<_, io::Error>((reader, message, part))
+        });
+        let (reader, message, part) = read.await.map_err(io::Error::other)??;
+        if part.is_empty() {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        let bytes = part.len() as u64;
+        Ok(Some((Bytes::from(part), (reader, message, at + bytes, left - bytes))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_to_the_audio_or_refused() {
+        let of = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::RANGE, text.parse().unwrap())]);
+            range(&headers, 1000)
+        };
+        assert_eq!(range(&HeaderMap::new(), 1000), Ok(None));
+        for (text, expected) in [
+            ("bytes=0-99", (0, 99)),
+            ("bytes=990-2000", (990, 999)),
+            ("bytes=500-", (500, 999)),
+            ("bytes=-10", (990, 999)),
+            ("bytes=-5000", (0, 999)),
+        ] {
+            assert_eq!(of(text), Ok(Some(expected)), "{text}");
+        }
+        for text in ["bytes=1000-", "bytes=5000-6000", "bytes=-0"] {
+            assert_eq!(of(text), Err(()), "{text}");
+        }
+        for text in ["bytes=9-1", "bytes=0-1,5-6", "lines=0-1", "bytes=a-b", "bytes=-", "bytes=+1-5", "bytes=1-+5"] {
+            assert_eq!(of(text), Ok(None), "{text}");
+        }
+    }
+}

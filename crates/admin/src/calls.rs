@@ -1,0 +1,670 @@
+//! `/v1/calls`: live and recent calls, one call, hanging up.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use trunkgate_call::change::FLAGS;
+use trunkgate_call::numbers::mask;
+use trunkgate_call::{CallView, LegView, ReasonSlug};
+
+use super::ApiError;
+use super::asked::bad_query;
+use super::calls_csv;
+use super::summary::Summary;
+pub(crate) use trunkgate_config::nearest;
+use trunkgate_delivery::sinks::store::calls::Part;
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::limits;
+
+/// The states that a filter may name; `live`: all but `ended`.
+pub const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
+
+/// The flag of calls in which a party was not heard.
+const ONE_WAY: &str = "one_way";
+/// Outcome that stands for `failed` and `refused`, which the history counts as failed.
+const LOST: &str = "lost";
+/// The outcomes.
+pub const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
+
+/// The `{sid}` of a path.
+#[derive(Debug)]
+pub(super) struct Sid(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Sid {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Sid, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(sid)| Sid(sid)).map_err(|error| bad_request(error.body_text()))
+    }
+}
+
+/// Ways of a call and its code, seen from the edge.
+const DIRECTIONS: [&str; 2] = ["received", "sent"];
+
+/// Formats of the list.
+const FORMATS: [&str; 2] = ["json", "csv"];
+
+/// What of the list is wanted, and in which form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    state: Option<String>,
+    trunk: Option<String>,
+    outcome: Option<String>,
+    reason: Option<String>,
+    /// Final codes that its caller got, or with which a leg was rejected, with commas between them: one of them.
+    #[serde(default, deserialize_with = "codes")]
+    code: Vec<u16>,
+    /// With `trunk`: `received`, calls to it or past it, and a code that it sent to the edge; `sent`, calls from it, and a code that it got.
+    direction: Option<String>,
+    route: Option<String>,
+    flag: Option<String>,
+    /// The application that has or had the call last.
+    app: Option<String>,
+    /// A trunk or an agent that failed, whether or not a target was left behind it.
+    failing: Option<String>,
+    /// A trunk or an agent that failed, so that the next target was tried …
+    failed: Option<String>,
+    /// … for this reason.
+    failed_reason: Option<String>,
+    /// A part of a number, a sid or a Call-ID.
+    search: Option<String>,
+    /// Seconds from the answer to the end, at least …
+    longer: Option<f64>,
+    /// … and less than.
+    shorter: Option<f64>,
+    /// Start of the call: not before …
+    since: Option<String>,
+    /// … and before.
+    until: Option<String>,
+    limit: Option<usize>,
+    /// Whether the response has the [`Summary`] of all calls that match, listed or not.
+    #[serde(default)]
+    summary: bool,
+    /// `json` or `csv`.
+    format: Option<String>,
+    /// Whether phone numbers are masked as in the log.
+    #[serde(default)]
+    mask: bool,
+}
+
+/// Conditions of a [`Filter`] that a summary counts without: each choice of such a filter is shown with its number of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// The reason does not match.
+    pub(super) reason: bool,
+    /// No code matches.
+    pub(super) code: bool,
+    /// The duration is outside of the bounds.
+    pub(super) duration: bool,
+}
+
+impl Failed {
+    /// Whether every condition but `this` one holds.
+    pub(super) fn only(self, this: Failed) -> bool {
+        (!self.reason || this.reason) && (!self.code || this.code) && (!self.duration || this.duration)
+    }
+
+    /// No condition fails.
+    pub(super) const NONE: Failed = Failed { reason: false, code: false, duration: false };
+}
+
+impl Filter {
+    /// Returns which conditions that have a count for each choice fail; `None` if another condition fails.
+    fn judge(&self, call: &CallView) -> Option<Failed> {
+        let state = self.state.as_deref().is_none_or(|state| match state {
+            "live" => call.state != "ended",
+            state => state == call.state,
+        });
+        let trunk = self.trunk.as_deref().is_none_or(|name| match self.direction.as_deref() {
+            Some("sent") => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction == "inbound"),
+            Some(_) => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction != "inbound") || passed(call, name),
+            None => concerns(call, name),
+        });
+        let same =
+            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
+        let others = state
+            && trunk
+            && self.outcome.as_deref().is_none_or(|wanted| match wanted {
+                LOST => matches!(call.outcome, Some("failed" | "refused")),
+                wanted => call.outcome == Some(wanted),
+            })
+            && same(&self.route, Some(&call.route))
+            && same(&self.app, call.app.as_deref())
+            && self.failing.as_deref().is_none_or(|name| fails(call, name))
+            && self.failed.as_deref().is_none_or(|name| self.failed_over(call, name))
+            && self.flag.as_deref().is_none_or(|flag| match (flag, self.trunk.as_deref()) {
+                (ONE_WAY, Some(name)) => is_silent(call, name),
+                (flag, _) => call.flags.contains(&flag),
+            })
+            && self.search.as_deref().is_none_or(|part| mentions(call, part))
+            // Dates of one form: their order is that of time.
+            && self.since.as_deref().is_none_or(|since| call.started_at.as_str() >= since)
+            && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
+        others.then(|| Failed {
+            reason: !same(&self.reason, call.reason),
+            code: !self.code.is_empty() && !self.codes(call).any(|its| self.code.contains(&its)),
+            duration: !self.lasted(call),
+        })
+    }
+
+    /// The code that the caller got and those with which legs were rejected; with a direction, only those of that side of the trunk.
+    pub(super) fn codes<'a>(&'a self, call: &'a CallView) -> impl Iterator<Item = u16> + 'a {
+        let (direction, trunk) = (self.direction.as_deref(), self.trunk.as_deref());
+        let of_caller = call.sip_code.filter(|_| direction != Some("received"));
+        let legs = call.legs.iter().filter(move |leg| match direction {
+            None => true,
+            Some("received") => leg.direction != "inbound" && trunk.is_none_or(|name| is_of(leg, name)),
+            Some(_) => false,
+        });
+        legs.filter_map(|leg| leg.sip_code).chain(of_caller)
+    }
+
+    /// Whether a target failed and another one was tried after it.
+    fn failed_over(&self, call: &CallView, name: &str) -> bool {
+        let is_so = |reason: Option<&str>| self.failed_reason.is_none() || self.failed_reason.as_deref() == reason;
+        let targets = || call.legs.iter().filter(|leg| leg.direction != "inbound");
+        let tried = targets().take(targets().count().saturating_sub(1));
+        // With the last one that a call passed over it was lost, if that is why it failed.
+        let cause = call.reason.filter(|_| call.outcome == Some("failed"));
+        let is_end = call.passed_over.last().is_some_and(|last| Some(last.reason) == cause);
+        let mut passed_on = call.passed_over.iter().take(call.passed_over.len() - usize::from(is_end));
+        tried.filter(|leg| leg.state == "ended" && is_of(leg, name)).any(|leg| is_so(leg.reason))
+            || passed_on.any(|one| one.target == name && is_so(Some(one.reason)))
+    }
+
+    fn lasted(&self, call: &CallView) -> bool {
+        if self.longer.is_none() && self.shorter.is_none() {
+            return true;
+        }
+        let Some(seconds) = answered_seconds(call) else { return false };
+        self.longer.is_none_or(|longer| seconds >= longer) && self.shorter.is_none_or(|shorter| seconds < shorter)
+    }
+}
+
+/// Seconds from the answer to the end; `None` for a call that was not answered or is live.
+pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
+    let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
+    Some(time(&call.ended_at)?.duration_since(time(&call.answered_at)?).as_secs_f64())
+}
+
+/// Whether a call has a leg of a trunk or an agent, or has passed it over.
+fn concerns(call: &CallView, name: &str) -> bool {
+    call.legs.iter().any(|leg| is_of(leg, name)) || passed(call, name)
+}
+
+/// Whether a call has passed a trunk or an agent over.
+fn passed(call: &CallView, name: &str) -> bool {
+    call.passed_over.iter().any(|one| one.target == name)
+}
+
+/// Whether a target failed: another one was tried after it, or the call was lost with it, also by its rejection.
+fn fails(call: &CallView, name: &str) -> bool {
+    let mut targets = call.legs.iter().filter(|leg| leg.direction != "inbound");
+    let last = targets.next_back();
+    let is_lost = call.outcome == Some("failed") || call.flags.contains(&"agent_failed");
+    let is_rejected = |leg: &&LegView| call.outcome == Some("refused") && leg.sip_code.is_some_and(|code| code >= 400);
+    targets.chain(last.filter(|leg| is_lost || is_rejected(leg))).any(|leg| leg.state == "ended" && is_of(leg, name))
+}
+
+/// Whether a trunk's or agent's party was not heard in a call: what problems and the history count is what the flag lists. Of a call that an
+/// earlier version has stored only the flag is known.
+fn is_silent(call: &CallView, name: &str) -> bool {
+    let is_known = call.legs.iter().any(|leg| leg.silent);
+    call.flags.contains(&ONE_WAY) && (!is_known || call.legs.iter().any(|leg| leg.silent && is_of(leg, name)))
+}
+
+/// Whether a leg is of a trunk or an agent.
+fn is_of(leg: &LegView, name: &str) -> bool {
+    leg.trunk == name || leg.agent == name
+}
+
+/// Whether a call has this in a number, a sid or a Call-ID.
+fn mentions(call: &CallView, part: &str) -> bool {
+    let legs = call.legs.iter().flat_map(|leg| [&leg.sid, &leg.sip_call_id]);
+    let conference = call.conference.as_ref().map(|conference| &conference.sid);
+    let has =
+        [&call.sid, &call.from, &call.to].into_iter().chain(legs).chain(conference).any(|text| text.contains(part));
+    has || [&call.from, &call.to].into_iter().any(|number| is_number(number, part))
+}
+
+/// The longest country code.
+const COUNTRY_CODE_DIGITS: usize = 3;
+
+/// Whether a number is written as `part`, with spaces, hyphens, brackets, dots or slashes, or masked: `1415****112`.
+fn is_number(number: &str, part: &str) -> bool {
+    let is_digit = |c: &char| c.is_ascii_digit();
+    if part.chars().any(|c| !c.is_ascii_digit() && !"+*-. ()/".contains(c)) || part.chars().filter(is_digit).count() < 3
+    {
+        return false;
+    }
+    let digits: String = number.chars().filter(is_digit).collect();
+    let mut pieces = part.split('*').map(|piece| piece.chars().filter(is_digit).collect::<String>());
+    let first = pieces.next().unwrap_or_default();
+    let Some(last) = pieces.next_back() else { return digits.contains(&first) };
+    // A number is masked in its middle: it ends so, and begins so behind its country code at the latest.
+    let rest = digits.find(&first).filter(|at| *at <= COUNTRY_CODE_DIGITS).map(|at| digits.len() - at);
+    rest.is_some_and(|rest| rest > first.len() + last.len()) && digits.ends_with(&last)
+}
+
+/// `{"calls":[…],"summary":{…}}`
+#[derive(Debug, Serialize)]
+pub(super) struct Calls {
+    calls: Vec<Arc<CallView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
+    #[serde(flatten)]
+    extent: Extent,
+}
+
+/// What the list has, and where the rest is.
+#[derive(Debug, Serialize)]
+struct Extent {
+    /// RFC 3339: calls that ended before are not listed; `null`: stored calls are.
+    listed_since: Option<String>,
+    /// Calls that the process before this one cut short by a crash; `null`: none.
+    cut_short: Option<usize>,
+    /// The file of call records; `null`: none is configured.
+    records: Option<String>,
+}
+
+impl Extent {
+    fn of(handle: &Handle) -> Extent {
+        let shared = &handle.shared;
+        Extent {
+            listed_since: (!shared.calls.is_stored()).then(|| shared.started_at.to_string()),
+            cut_short: shared.cdr.calls_cut_short(),
+            records: shared.running(|running| {
+                let path = &running.config.cdr.file.as_ref()?.path;
+                // Who reads it stands elsewhere.
+                Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+            }),
+        }
+    }
+}
+
+pub(super) async fn list(
+    State(handle): State<Handle>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(mut filter) = filter.map_err(|error| bad_query(&error))?;
+    let reasons = ReasonSlug::ALL.map(ReasonSlug::as_str);
+    one_of("state", &mut filter.state, &STATES)?;
+    one_of("outcome", &mut filter.outcome, &OUTCOMES)?;
+    one_of("flag", &mut filter.flag, &FLAGS)?;
+    one_of("reason", &mut filter.reason, &reasons)?;
+    one_of("direction", &mut filter.direction, &DIRECTIONS)?;
+    one_of("failed_reason", &mut filter.failed_reason, &reasons)?;
+    if filter.failed_reason.is_some() && filter.failed.is_none() {
+        return Err(bad_request("`failed_reason` is that of a target: add `failed`".to_owned()));
+    }
+    if filter.direction.is_some() && filter.trunk.is_none() {
+        return Err(bad_request("`direction` is seen from a trunk or agent: add `trunk`".to_owned()));
+    }
+    one_of("format", &mut filter.format, &FORMATS)?;
+    date("since", &mut filter.since)?;
+    date("until", &mut filter.until)?;
+    let (is_csv, is_masked) = (filter.format.as_deref() == Some("csv"), filter.mask);
+    let (trunk, route, app) = (filter.trunk.clone(), filter.route.clone(), filter.app.clone());
+    let (failed, failing) = (filter.failed.clone(), filter.failing.clone());
+    let mut found = found(&handle, filter).await?;
+    // Calls of what a reload has taken away are found; of what never was there are none.
+    if found.calls.is_empty() {
+        let table = handle.table();
+        let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
+        let (agents, apps): (Vec<String>, Vec<String>) = handle.shared.running(|running| {
+            let config = &running.config;
+            let agents = config.agents.iter().map(|agent| agent.name.to_string()).collect();
+            (agents, config.apps.iter().map(|app| app.name.to_string()).collect())
+        });
+        let names: Vec<&str> = trunks.collect();
+        // A leg of an agent has its name there.
+        let is_none = |name: &String| !agents.contains(name);
+        known("trunk", trunk.filter(is_none).as_deref(), &names)?;
+        known("trunk", failed.filter(is_none).as_deref(), &names)?;
+        known("trunk", failing.filter(is_none).as_deref(), &names)?;
+        let apps: Vec<&str> = apps.iter().map(String::as_str).collect();
+        known("app", app.as_deref(), &apps)?;
+        let routes: Vec<&str> = table.routes().iter().map(|route| &*route.name).collect();
+        known("route", route.as_deref(), &routes)?;
+    }
+    if is_masked {
+        for call in found.calls.iter_mut().map(Arc::make_mut) {
+            call.from = mask(&call.from);
+            call.to = mask(&call.to);
+        }
+    }
+    if !is_csv {
+        return Ok(Json(found).into_response());
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"calls.csv\""),
+    ];
+    Ok((headers, calls_csv::table(&found.calls)).into_response())
+}
+
+/// Returns the newest calls that match, with a summary of all that match if it is wanted.
+async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
+    let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
+    let (mut calls, mut summary) = (Vec::new(), filter.summary.then(Summary::new));
+    let mut see = |call: Arc<CallView>| {
+        if let Some(failed) = filter.judge(&call) {
+            if let Some(summary) = &mut summary {
+                summary.count(&call, filter.codes(&call), failed);
+            }
+            if failed == Failed::NONE && calls.len() < limit {
+                calls.push(call);
+            }
+        }
+        if calls.len() == limit && !filter.summary { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let (mut shown, mut is_done) = (HashSet::new(), false);
+    let seen = |call: Arc<CallView>| {
+        shown.insert(call.sid.clone());
+        let flow = see(call);
+        is_done = flow.is_break();
+        flow
+    };
+    handle.visit_calls(seen).await?;
+    if !is_done {
+        visit_stored(handle, shown, filter.since.as_deref(), &mut see).await;
+    }
+    Ok(Calls { calls, summary, extent: Extent::of(handle) })
+}
+
+/// Shows calls that ended before the last restart, with those of memory as many as memory may have.
+async fn visit_stored(
+    handle: &Handle,
+    shown: HashSet<String>,
+    since: Option<&str>,
+    see: &mut (impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send),
+) {
+    let mut left = limits::CALLS_SHOWN.saturating_sub(shown.len());
+    let mut wanted = Part { since: since.unwrap_or_default().to_owned(), ..Part::default() };
+    while left > 0 {
+        let (calls, next) = handle.shared.calls.part(wanted.clone(), limits::CALLS_READ_AT_ONCE).await;
+        for call in calls.into_iter().filter(|call| !shown.contains(&call.sid)).take(left) {
+            left -= 1;
+            if see(call).is_break() {
+                return;
+            }
+        }
+        let Some(next) = next else { return };
+        wanted.behind = next;
+    }
+}
+
+/// Reads `403` or `403,503`.
+fn codes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let one = |code: &str| code.trim().parse::<u16>().map_err(|_| format!("`{code}` is no SIP code"));
+    text.split(',').map(one).collect::<Result<Vec<u16>, String>>().map_err(serde::de::Error::custom)
+}
+
+/// Brings a date into the form that calls have, so that texts can be compared.
+fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
+    let Some(text) = written else { return Ok(()) };
+    let Ok(at) = text.parse::<Timestamp>() else {
+        let text: String = text.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+        return Err(bad_request(format!("`{text}` is no time for {key}: 2026-11-20T09:00:00Z")));
+    };
+    *text = format!("{at:.3}");
+    Ok(())
+}
+
+/// Flags that stand beside a call's state, and their words.
+pub const MARKED: [(&str, &str); 7] = [
+    ("one_way", "silent"),
+    ("codec_mismatch", "codecs"),
+    ("unsent", "unsent"),
+    ("loss", "loss"),
+    ("app_error", "app"),
+    ("agent_failed", "agent"),
+    ("recording_gap", "rec"),
+];
+
+/// Takes `-` for `_`; what is none of these words is refused.
+fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(), ApiError> {
+    let Some(word) = written else { return Ok(()) };
+    let meant = word.replace('-', "_");
+    if !words.contains(&meant.as_str()) {
+        let word: String = word.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+        let shown = MARKED.iter().filter(|_| key == "flag").find(|(_, mark)| *mark == meant).map(|(flag, _)| *flag);
+        let help = match shown.or_else(|| nearest(&meant, words.iter().copied())) {
+            Some(like) => format!("did you mean `{like}`?"),
+            None if words.len() > limits::NAMES_SHOWN => {
+                let parts: Vec<&str> = meant.split('_').filter(|part| part.len() > 2).collect();
+                let like = words.iter().filter(|known| parts.iter().any(|part| known.contains(part)));
+                let like: Vec<&str> = like.copied().take(limits::NAMES_SHOWN).collect();
+                match like.as_slice() {
+                    [] => "`trunkgate help reasons --markdown` lists all".to_owned(),
+                    like => format!("did you mean one of {}?", like.join(", ")),
+                }
+            }
+            None => words.join(", "),
+        };
+        return Err(bad_request(format!("`{word}` is no {key}: {help}")));
+    }
+    *word = meant;
+    Ok(())
+}
+
+/// Refuses a name that nothing has, with one that is like it, or some that there are.
+fn known(key: &str, written: Option<&str>, names: &[&str]) -> Result<(), ApiError> {
+    let Some(name) = written.filter(|name| !names.contains(name)) else { return Ok(()) };
+    let shown: String = name.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+    let help = match nearest(name, names.iter().copied()) {
+        Some(like) => format!("did you mean `{like}`?"),
+        None if names.is_empty() => "none is configured".to_owned(),
+        None => {
+            let more = if names.len() > limits::NAMES_SHOWN { ", …" } else { "" };
+            let some: Vec<&str> = names.iter().copied().take(limits::NAMES_SHOWN).collect();
+            format!("known: {}{more}", some.join(", "))
+        }
+    };
+    Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_name", format!("unknown {key} `{shown}`: {help}")))
+}
+
+pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<CallView>, ApiError> {
+    find(&handle, &sid).await.map(Json)
+}
+
+/// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.
+pub(super) async fn hang_up(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let call = find(&handle, &sid).await?;
+    if call.state == "ended" {
+        return Err(ApiError::new(StatusCode::CONFLICT, "call_ended", format!("call {sid} has ended")));
+    }
+    handle.hangup(&sid).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "sid": sid }))))
+}
+
+pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiError> {
+    handle.call(sid).await?.ok_or_else(|| unknown(sid))
+}
+
+/// There is no such call.
+pub(super) fn unknown(sid: &str) -> ApiError {
+    let shown: String = sid.chars().take(64).collect();
+    // The log and programs have both kinds of SIDs.
+    let hint = if sid.starts_with("SM") {
+        format!(" (a text message: GET /2010-04-01/Accounts/{{AC}}/Messages/{shown}.json)")
+    } else {
+        String::new()
+    };
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("unknown call: {shown}{hint}"))
+}
+
+fn bad_request(message: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_call::view::PassedOverView;
+
+    use trunkgate_testing::views::began;
+    use trunkgate_testing::views::leg;
+
+    #[test]
+    fn a_silent_party_has_its_own_calls_alone() {
+        let call = |silent: [bool; 2], sid: &str| {
+            let side = |n: u64, name: &str, silent| LegView { silent, ..leg(n, "sip", name) };
+            let legs = vec![side(1, "carrier", silent[0]), side(2, "pbx", silent[1])];
+            let flags = if silent == [false; 2] { Vec::new() } else { vec!["one_way"] };
+            CallView { legs, flags, ..began(sid) }
+        };
+        let calls = [
+            call([true, false], "CA1"),
+            call([false, true], "CA2"),
+            call([true, true], "CA3"),
+            call([false; 2], "CA4"),
+        ];
+        let earlier = CallView { flags: vec!["one_way"], ..call([false; 2], "CA5") };
+        let listed = |trunk: Option<&str>| {
+            let filter =
+                Filter { flag: Some("one_way".to_owned()), trunk: trunk.map(str::to_owned), ..Filter::default() };
+            calls
+                .iter()
+                .chain([&earlier])
+                .filter(|call| filter.judge(call).is_some())
+                .map(|call| call.sid.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(Some("carrier")), ["CA1", "CA3", "CA5"]);
+        assert_eq!(listed(Some("pbx")), ["CA2", "CA3", "CA5"]);
+        assert_eq!(listed(None), ["CA1", "CA2", "CA3", "CA5"]);
+    }
+
+    #[test]
+    fn a_code_of_one_direction_is_not_found_in_the_other() {
+        let call = |caller: &str, target: &str, code: u16| {
+            let rejected = LegView { sip_code: Some(code), ..leg(2, "sip", target) };
+            CallView { legs: vec![leg(1, "sip", caller), rejected], sip_code: Some(code), ..began("CA1") }
+        };
+        let (to_pbx, from_pbx) = (call("carrier", "pbx", 486), call("pbx", "carrier", 486));
+        let filter = |direction: Option<&str>, code| Filter {
+            trunk: Some("pbx".to_owned()),
+            direction: direction.map(str::to_owned),
+            code: vec![code],
+            ..Filter::default()
+        };
+        let finds = |filter: &Filter, call| filter.judge(call) == Some(Failed::NONE);
+        for (direction, found) in
+            [(Some("received"), [true, false]), (Some("sent"), [false, true]), (None, [true, true])]
+        {
+            let filter = filter(direction, 486);
+            assert_eq!([finds(&filter, &to_pbx), finds(&filter, &from_pbx)], found, "{direction:?}");
+        }
+        // A caller of the trunk got 503 after the next target had rejected the call with 486.
+        let other = CallView { sip_code: Some(503), ..from_pbx.clone() };
+        assert!(finds(&filter(Some("sent"), 503), &other) && !finds(&filter(Some("sent"), 486), &other));
+    }
+
+    #[test]
+    fn a_call_that_skipped_an_agent_is_one_to_it() {
+        let skipped = PassedOverView { target: "dead".to_owned(), reason: "agent_skipped" };
+        let call = CallView { legs: vec![leg(1, "sip", "carrier")], passed_over: vec![skipped], ..began("CA1") };
+        let found = |direction: Option<&str>| {
+            let (trunk, direction) = (Some("dead".to_owned()), direction.map(str::to_owned));
+            Filter { trunk, direction, ..Filter::default() }.judge(&call) == Some(Failed::NONE)
+        };
+        assert_eq!([Some("received"), Some("sent"), None].map(found), [true, false, true]);
+        let failed_over = |call: &CallView| {
+            Filter { failed: Some("dead".to_owned()), ..Filter::default() }.judge(call) == Some(Failed::NONE)
+        };
+        assert!(failed_over(&call));
+        let lost = CallView { outcome: Some("failed"), reason: Some("agent_skipped"), ..call.clone() };
+        assert!(!failed_over(&lost), "no other target was tried");
+    }
+
+    #[test]
+    fn calls_are_found_by_application_by_the_target_that_failed_and_while_they_live() {
+        let failed = |n, name: &str, reason| LegView {
+            state: "ended",
+            reason: Some(reason),
+            agent: name.to_owned(),
+            ..leg(n, "agent", "")
+        };
+        let outbound = |leg: LegView| LegView { direction: "outbound", ..leg };
+        let legs = vec![
+            leg(1, "sip", "carrier"),
+            outbound(failed(2, "bot", "agent_unreachable")),
+            outbound(failed(3, "spare", "caller_hung_up")),
+        ];
+        let ended = CallView { legs, app: Some("ivr".to_owned()), state: "ended", sip_code: Some(503), ..began("CA1") };
+        let live = CallView { state: "answered", ..ended.clone() };
+        let finds = |filter: &str, call| {
+            let Query(filter) = Query::<Filter>::try_from_uri(&format!("/?{filter}").parse().unwrap()).unwrap();
+            filter.judge(call) == Some(Failed::NONE)
+        };
+        for (filter, found) in [
+            ("app=ivr", true),
+            ("app=other", false),
+            ("failed=bot", true),
+            ("failed=bot&failed_reason=agent_unreachable", true),
+            ("failed=bot&failed_reason=no_response", false),
+            // The call ended with it.
+            ("failed=spare", false),
+            ("failing=bot", true),
+            ("failing=spare", false),
+            ("failing=carrier", false),
+            ("state=live", false),
+            ("outcome=lost", false),
+            ("code=403,503", true),
+            ("code=403,486", false),
+        ] {
+            assert_eq!(finds(filter, &ended), found, "{filter}");
+        }
+        let lost = CallView { outcome: Some("failed"), ..ended.clone() };
+        assert!(finds("failing=spare", &lost) && finds("failing=bot", &lost) && !finds("failing=carrier", &lost));
+        let refused = CallView { outcome: Some("refused"), ..ended.clone() };
+        assert!(!finds("failing=spare", &refused), "the edge has refused it");
+        assert!(finds("outcome=lost", &lost) && finds("outcome=lost", &refused) && !finds("outcome=refused", &lost));
+        let mut rejected = refused.clone();
+        rejected.legs.iter_mut().for_each(|leg| leg.sip_code = Some(403));
+        assert!(finds("failing=spare", &rejected));
+        assert!(finds("state=live", &live) && !finds("state=ended", &live));
+        assert!(Query::<Filter>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_number_is_found_as_people_write_it() {
+        let found = |part| is_number("+14155550112", part);
+        let written = ["+1 415-555-0112", "(415) 555-0112", "415.555"];
+        for part in
+            written.into_iter().chain(["1415****112", "+1415****112", "****112", "1415*", "415****", "415****112"])
+        {
+            assert!(found(part), "{part}");
+        }
+        for part in [
+            "(415) 555-0113",
+            "1415****113",
+            "2415****112",
+            "55501****",
+            "415****555",
+            "+14155550112****0112",
+            "41",
+            "555a",
+            "(*)",
+            "",
+        ] {
+            assert!(!found(part), "{part}");
+        }
+    }
+}

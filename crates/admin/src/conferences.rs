@@ -1,0 +1,106 @@
+//! `/v1/conferences`: those that go on with their parties, the last ones that ended, and what a person does with them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use trunkgate_call::{
+    ConferenceRefused, ConferenceReport, Conferences, PartyReport, conference, conferences as all_of, rfc3339,
+};
+use trunkgate_conference::{Change, Music};
+
+use super::ApiError;
+use trunkgate_runtime::handle::Handle;
+
+/// A conference with the calls of its parties: numbers of the caller and of the called one.
+type Known = (ConferenceReport, Vec<(String, String)>);
+
+/// Lists conferences, the newest first.
+pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
+    let all = handle.ask(|gateway, now| {
+        let with_calls = |report: ConferenceReport| {
+            let numbers = |party: &PartyReport| {
+                let call = gateway.call(now, party.member.call_sid());
+                call.map(|call| (call.from, call.to)).unwrap_or_default()
+            };
+            let calls = report.parties.iter().map(numbers).collect();
+            (report, calls)
+        };
+        all_of(gateway).into_iter().map(with_calls).collect::<Vec<Known>>()
+    });
+    let all = all.await?;
+    Ok(Json(json!({ "conferences": all.iter().map(shown).collect::<Vec<_>>() })))
+}
+
+/// Ends a conference.
+pub(super) async fn end(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<Value>, ApiError> {
+    let named = sid.clone();
+    let ended = handle.act(move |gateway, now| Conferences::of(gateway).end(now, &named)).await?;
+    ended.map_err(|_| unknown(&sid))?;
+    let named = sid.clone();
+    let report = handle.ask(move |gateway, _| conference(gateway, &named)).await?;
+    report.map(|report| Json(shown(&(report, Vec::new())))).ok_or_else(|| unknown(&sid))
+}
+
+/// Mutes a party, holds it, takes both back, or takes it out.
+pub(super) async fn change(
+    State(handle): State<Handle>,
+    Path((sid, call, action)): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let change = match action.as_str() {
+        "mute" => Some(Change::Muted(true)),
+        "unmute" => Some(Change::Muted(false)),
+        "hold" => Some(Change::Hold(Some(Music::BuiltIn))),
+        "resume" => Some(Change::Hold(None)),
+        "remove" => None,
+        other => {
+            let message = format!("unknown action {other:?}; known: mute, unmute, hold, resume, remove");
+            return Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", message));
+        }
+    };
+    let (conference, party) = (sid.clone(), call.clone());
+    let changed = handle.act(move |gateway, now| match change {
+        Some(change) => Conferences::of(gateway).change(now, (&conference, &party), &[change]).map(drop),
+        None => Conferences::of(gateway).remove(now, &conference, &party),
+    });
+    match changed.await? {
+        Ok(()) => Ok(Json(json!({ "sid": sid, "call": call, "done": action }))),
+        Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach | ConferenceRefused::TooManyAnnouncements) => {
+            let message = format!("no conference {sid:?} with the party {call:?} goes on");
+            Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", message))
+        }
+    }
+}
+
+fn unknown(sid: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", format!("no conference {sid:?} goes on"))
+}
+
+fn shown((report, calls): &Known) -> Value {
+    let ended = report.ended.as_ref();
+    let party = |(party, numbers): (&PartyReport, &(String, String))| {
+        let member = &party.member;
+        json!({
+            "call": member.call_sid(),
+            "label": member.label(),
+            "from": numbers.0,
+            "to": numbers.1,
+            "joined_at": rfc3339(party.joined),
+            "talking": party.speaks,
+            "muted": member.is_muted(),
+            "held": member.is_held(),
+            "coaches": member.coached(),
+        })
+    };
+    let recording = |(sid, is_paused): &(String, bool)| json!({ "sid": sid, "paused": is_paused });
+    json!({
+        "sid": report.sid,
+        "name": report.name,
+        "status": report.status.name(),
+        "began_at": rfc3339(report.began),
+        "ended_at": ended.map(|(at, ..)| rfc3339(*at)),
+        "end_reason": ended.map(|(_, reason, _)| reason.name()),
+        "recordings": report.recordings.iter().map(recording).collect::<Vec<_>>(),
+        "parties": report.parties.iter().zip(calls).map(party).collect::<Vec<_>>(),
+    })
+}

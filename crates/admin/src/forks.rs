@@ -1,0 +1,178 @@
+//! `/v1/calls/{sid}/forks`: who listens to a call; from now on, or no longer.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use trunkgate_call::view::ForkView;
+use trunkgate_call::{ForkRequest, Listener, Refused};
+use trunkgate_media::agent::{TrackName, TrackSet};
+
+use super::ApiError;
+use super::asked::{Body, read, unknown};
+use super::calls::Sid;
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::agent_url;
+use trunkgate_system::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
+
+/// How a body should look.
+const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;
+
+/// The body of a request for a fork.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    agent: Option<String>,
+    url: Option<String>,
+    tracks: Option<Vec<String>>,
+    parameters: Option<BTreeMap<String, Value>>,
+}
+
+/// `{"forks":[…]}`
+#[derive(Debug, Serialize)]
+pub(super) struct Forks {
+    forks: Vec<ForkView>,
+}
+
+/// Those of a live call, ended ones too.
+pub(super) async fn list(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Forks>, ApiError> {
+    let forks = handle.ask(move |gateway, _| gateway.forks(&sid)).await??;
+    Ok(Json(Forks { forks }))
+}
+
+/// 201: its socket is being opened; the answer is not waited for.
+pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Response, ApiError> {
+    let request = asked(&handle, read(body, SHAPE)?)?;
+    let call = sid.clone();
+    let listener = request.listener.clone();
+    let begun = handle.act(move |gateway, now| gateway.begin_fork(now, &sid, &request)).await?;
+    let fork = begun.map_err(|refused| match (refused, &listener) {
+        (Refused::UnknownAgent, Listener::Agent(name)) => {
+            let table = handle.table();
+            let named = table.agents().iter().filter(|agent| !agent.name.is_empty());
+            unknown(refused, name, named.map(|agent| agent.name.to_string()))
+        }
+        _ => refused.into(),
+    })?;
+    let place = HeaderValue::try_from(format!("/v1/calls/{call}/forks/{}", fork.id)).ok();
+    let mut response = (StatusCode::CREATED, Json(fork)).into_response();
+    response.headers_mut().extend(place.map(|place| (header::LOCATION, place)));
+    Ok(response)
+}
+
+/// It hears nothing more, and its socket is closed in good order.
+pub(super) async fn end(
+    State(handle): State<Handle>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<ForkView>, ApiError> {
+    let bad = |error: PathRejection| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text());
+    let Path((sid, id)) = path.map_err(bad)?;
+    let ended: Result<ForkView, Refused> = handle.act(move |gateway, now| gateway.end_fork(now, &sid, &id)).await?;
+    Ok(Json(ended?))
+}
+
+fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
+    let listener = match (asked.agent, asked.url) {
+        (Some(name), None) => Listener::Agent(name),
+        (None, Some(url)) => {
+            look_at(handle, &url)?;
+            Listener::Url(url)
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = format!("use either `agent` or `url`; expected body: {SHAPE}");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message));
+        }
+    };
+    let tracks = tracks(asked.tracks)?;
+    let parameters = texts(asked.parameters.unwrap_or_default())?;
+    let too_long = parameters.iter().any(|(name, value)| name.len() + value.len() > AGENT_PARAMETER_BYTES);
+    if parameters.len() > AGENT_PARAMETERS || too_long {
+        let message = format!("`parameters`: at most {AGENT_PARAMETERS}, each at most {AGENT_PARAMETER_BYTES} bytes");
+        return Err(wrong("bad_parameters", message));
+    }
+    Ok(ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() })
+}
+
+/// By the rules of the configuration's `url`, but that what would not be sent is refused. Where a name leads is looked at
+/// when it is called.
+fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
+    if text.len() > FORK_URL_BYTES {
+        return Err(bad_url(format!("`url` exceeds {FORK_URL_BYTES} bytes")));
+    }
+    let networks = handle.shared.running(|running| running.config.edge.local_networks.clone());
+    let url =
+        agent_url::check(text, &networks).map_err(|fault| bad_url(format!("{} ({})", fault.message, fault.help)))?;
+    if url.query().is_some() {
+        return Err(bad_url(format!("{} ({})", agent_url::QUERY_UNSENT, agent_url::QUERY_HELP)));
+    }
+    let written = agent_url::address(&url).zip(url.port_or_known_default());
+    let whose = written.map(SocketAddr::from).and_then(|to| {
+        let own = handle.shared.own.borrow();
+        let what = if url.scheme() == "rtp" { own.takes_rtp(to) } else { own.takes_connection(to) };
+        what.map(|what| format!("`url`: {to} is {what}"))
+    });
+    whose.map_or(Ok(()), |message| Err(bad_url(message)))
+}
+
+/// Twilio's `customParameters` are strings; what a number would become there is not for us to guess.
+fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
+    let text = |(name, value): (String, Value)| {
+        let what = match value {
+            Value::String(text) => return Ok((name, text)),
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        let name: String = name.chars().take(NAMES_SHOWN_CHARS).collect();
+        Err(wrong("bad_parameters", format!("`parameters`: {name:?} is {what}, expected a string")))
+    };
+    parameters.into_iter().map(text).collect()
+}
+
+/// Reads names of tracks; none: both.
+///
+/// # Errors
+/// 422, where they are not names of tracks, each once.
+pub(super) fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
+    let Some(named) = named else { return Ok(TrackSet::Both) };
+    let has = |track: TrackName| named.iter().filter(|name| *name == track.name()).count();
+    match (has(TrackName::Inbound), has(TrackName::Outbound), named.len()) {
+        (1, 0, 1) => Ok(TrackSet::Inbound),
+        (0, 1, 1) => Ok(TrackSet::Outbound),
+        (1, 1, 2) => Ok(TrackSet::Both),
+        _ => Err(wrong("bad_tracks", "`tracks` contains \"inbound\", \"outbound\" or both".to_owned())),
+    }
+}
+
+fn wrong(code: &'static str, message: String) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+}
+
+fn bad_url(message: String) -> ApiError {
+    wrong("bad_url", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_are_named_once_each() {
+        let of = |names: &[&str]| tracks(Some(names.iter().map(|name| (*name).to_owned()).collect())).ok();
+        assert_eq!(tracks(None).ok(), Some(TrackSet::Both));
+        assert_eq!(of(&["inbound"]), Some(TrackSet::Inbound));
+        assert_eq!(of(&["outbound"]), Some(TrackSet::Outbound));
+        assert_eq!(of(&["outbound", "inbound"]), Some(TrackSet::Both));
+        for names in [&[][..], &["inbound", "inbound"], &["both"], &["inbound", "outbound", "inbound"], &["Inbound"]] {
+            assert_eq!(of(names), None, "{names:?}");
+        }
+    }
+}

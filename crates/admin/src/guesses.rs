@@ -1,0 +1,173 @@
+//! Wrong credentials of the HTTP interfaces, counted by account and client address.
+//!
+//! After so many in a minute, further wrong ones are refused late and with 429. Right credentials of enough characters pass all the
+//! same: other clients of an address, such as those behind one proxy, lock no client out. Short ones could be found by trying, so they
+//! are refused with the wrong ones until the minute is over.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use trunkgate_runtime::http_logins::Face;
+use trunkgate_system::limits::{HTTP_GUESSERS, HTTP_GUESSES_PER_MINUTE, SECRET_CHARACTERS};
+
+/// Interval in which wrong credentials are counted.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Credentials that a request shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    /// The part of the interface that they are for.
+    pub(super) face: Face,
+    /// The account or key that they are for; empty: there is only one, or none of this name.
+    pub(super) account: &'a str,
+    /// Address of the client, in IPv6 its /64.
+    pub(super) source: IpAddr,
+    /// Whether they are the right ones.
+    pub(super) is_right: bool,
+    /// Number of characters of the right secret.
+    pub(super) characters: usize,
+}
+
+/// Judgement of credentials.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The request may pass.
+    Passed,
+    /// They are wrong.
+    Wrong,
+    /// There were too many wrong ones; the minute is over after this time.
+    TooMany(Duration),
+}
+
+/// The wrong credentials of the last minute; clones are the same ones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Guesses(Arc<Mutex<HashMap<Key, Count>>>);
+
+type Key = (Face, Box<str>, IpAddr);
+
+/// Wrong credentials since the begin of a minute.
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    since: Instant,
+    wrong: u32,
+}
+
+impl Guesses {
+    /// Judges credentials, and counts them if they are wrong.
+    pub(super) fn judge(&self, now: Instant, shown: Shown<'_>) -> Verdict {
+        if shown.is_right && shown.characters >= SECRET_CHARACTERS {
+            return Verdict::Passed;
+        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (shown.face, shown.account.into(), shown.source);
+        if let Some(left) = all.get(&key).and_then(|count| count.locked(now)) {
+            return Verdict::TooMany(left);
+        }
+        if shown.is_right {
+            return Verdict::Passed;
+        }
+        make_room(&mut all, &key, now);
+        let count = all.entry(key).or_insert(Count { since: now, wrong: 0 });
+        if now.saturating_duration_since(count.since) >= MINUTE {
+            *count = Count { since: now, wrong: 0 };
+        }
+        count.wrong += 1;
+        if count.wrong == HTTP_GUESSES_PER_MINUTE {
+            tracing::warn!(
+                source = %shown.source,
+                "{}: {HTTP_GUESSES_PER_MINUTE} requests with wrong credentials in a minute; further ones from this address \
+                 get 429 until the minute is over",
+                shown.face.words()
+            );
+        }
+        Verdict::Wrong
+    }
+}
+
+impl Count {
+    /// Returns for how long further wrong credentials are too many.
+    fn locked(&self, now: Instant) -> Option<Duration> {
+        let left = MINUTE.checked_sub(now.saturating_duration_since(self.since)).filter(|left| !left.is_zero())?;
+        (self.wrong >= HTTP_GUESSES_PER_MINUTE).then_some(left)
+    }
+}
+
+/// Removes what is over, else the oldest, where there is no room for a new key.
+fn make_room(all: &mut HashMap<Key, Count>, key: &Key, now: Instant) {
+    if all.len() < HTTP_GUESSERS || all.contains_key(key) {
+        return;
+    }
+    all.retain(|_, count| now.saturating_duration_since(count.since) < MINUTE);
+    if all.len() >= HTTP_GUESSERS {
+        let oldest = all.iter().min_by_key(|(_, count)| count.since).map(|(key, _)| key.clone());
+        oldest.and_then(|key| all.remove(&key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: usize = SECRET_CHARACTERS;
+
+    fn shown(account: &str, source: u32, characters: usize, is_right: bool) -> Shown<'_> {
+        Shown { face: Face::Api, account, source: IpAddr::V4(source.into()), is_right, characters }
+    }
+
+    fn guessed(guesses: &Guesses, now: Instant, account: &str, source: u32) {
+        for _ in 0..HTTP_GUESSES_PER_MINUTE {
+            assert_eq!(guesses.judge(now, shown(account, source, LONG, false)), Verdict::Wrong);
+        }
+    }
+
+    #[test]
+    fn right_credentials_pass_whatever_others_at_the_address_have_tried() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        guessed(&guesses, now, "AC1", 1);
+        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG, false)), Verdict::TooMany(MINUTE));
+        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG, true)), Verdict::Passed);
+    }
+
+    #[test]
+    fn a_secret_that_could_be_found_by_trying_waits_for_the_end_of_the_minute() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG - 1, true)), Verdict::Passed);
+        guessed(&guesses, now, "AC1", 1);
+        let later = now + Duration::from_secs(20);
+        assert_eq!(
+            guesses.judge(later, shown("AC1", 1, LONG - 1, true)),
+            Verdict::TooMany(Duration::from_secs(40)),
+            "no answer tells that it is the right one"
+        );
+        assert_eq!(guesses.judge(now + MINUTE, shown("AC1", 1, LONG - 1, true)), Verdict::Passed);
+    }
+
+    #[test]
+    fn wrong_credentials_count_for_one_account_at_one_address() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        guessed(&guesses, now, "AC1", 1);
+        for other in [shown("AC1", 2, 1, true), shown("SK1", 1, 1, true)] {
+            assert_eq!(guesses.judge(now, other), Verdict::Passed, "{other:?}");
+        }
+        let native = Shown { face: Face::Http, ..shown("AC1", 1, 1, true) };
+        assert_eq!(guesses.judge(now, native), Verdict::Passed);
+    }
+
+    #[test]
+    fn addresses_that_are_remembered_are_bounded() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        let len = || guesses.0.lock().unwrap().len();
+        for n in 0..u32::try_from(HTTP_GUESSERS).unwrap() + 10 {
+            assert_eq!(guesses.judge(now, shown("", n, LONG, false)), Verdict::Wrong);
+        }
+        assert_eq!(len(), HTTP_GUESSERS);
+        // One that comes when there is no room is counted all the same.
+        guessed(&guesses, now, "", u32::MAX);
+        assert_eq!(guesses.judge(now, shown("", u32::MAX, LONG, false)), Verdict::TooMany(MINUTE));
+        assert_eq!(len(), HTTP_GUESSERS);
+        assert_eq!(guesses.judge(now + MINUTE, shown("", u32::MAX - 1, LONG, false)), Verdict::Wrong);
+        assert_eq!(len(), 1, "those of a minute ago are forgotten");
+    }
+}

@@ -1,0 +1,134 @@
+//! Certificates under which the edge stands for Twilio's API: for clients of the proxy, and for those of the TLS listener of `[api]`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::http::StatusCode;
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::sync::OnceCell;
+
+use super::ApiError;
+use trunkgate_system::authority::{self, Authority};
+use trunkgate_system::certificates::CLOSED;
+use trunkgate_system::clock;
+use trunkgate_system::connector::TlsFault;
+use trunkgate_system::log::Seldom;
+use trunkgate_system::twilio_hosts::{API, DOMAIN, is_served};
+
+/// File of the CA, in the data directory.
+const FILE: &str = "twilio-ca.pem";
+
+/// How clients reach the edge as api.twilio.com, for the fix of a failed handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientPath {
+    /// By CONNECT.
+    Proxy,
+    /// By a hosts entry or DNS alias.
+    Listener,
+}
+
+/// The CA of the edge with the certificates that it issues, opened at the first use.
+#[derive(Debug)]
+pub(super) struct HostCertificates {
+    path: PathBuf,
+    authority: OnceCell<Arc<Authority>>,
+    by_name: OnceCell<Arc<ServerConfig>>,
+    complaint: Mutex<Seldom>,
+}
+
+impl HostCertificates {
+    /// Keeps the CA in a file of the data directory.
+    pub(super) fn new(directory: PathBuf) -> HostCertificates {
+        HostCertificates {
+            path: directory.join(FILE),
+            authority: OnceCell::new(),
+            by_name: OnceCell::new(),
+            complaint: Mutex::default(),
+        }
+    }
+
+    /// Returns the certificate (PEM) of the CA.
+    ///
+    /// # Errors
+    /// 503 `no_proxy_ca`: it can neither be read nor made.
+    pub(super) async fn pem(&self) -> Result<&str, ApiError> {
+        Ok(self.authority().await?.pem())
+    }
+
+    /// Returns TLS of a server of one name.
+    ///
+    /// # Errors
+    /// 503 `no_proxy_ca`.
+    pub(super) async fn of_host(&self, host: &str) -> Result<Arc<ServerConfig>, ApiError> {
+        let authority = self.authority().await?;
+        authority.server(host, clock::now()).map_err(|why| self.no_authority(&why))
+    }
+
+    /// Returns TLS of a server of all names of the API and of Lookup, by the name that a client asks for (RFC 6066 §3).
+    /// A client that asks for none gets api.twilio.com; the handshake of one that asks for another fails.
+    ///
+    /// # Errors
+    /// 503 `no_proxy_ca`.
+    pub(super) async fn by_name(&self) -> Result<Arc<ServerConfig>, ApiError> {
+        let authority = Arc::clone(self.authority().await?);
+        let make = || async { authority::server_by(Arc::new(ByName { authority })) };
+        self.by_name.get_or_try_init(make).await.cloned().map_err(|why| self.no_authority(&why))
+    }
+
+    async fn authority(&self) -> Result<&Arc<Authority>, ApiError> {
+        let path = self.path.clone();
+        let open = || async {
+            let opened = move || Authority::open(&path, DOMAIN, clock::now()).map(Arc::new);
+            tokio::task::spawn_blocking(opened).await.map_err(|error| error.to_string()).flatten()
+        };
+        self.authority.get_or_try_init(open).await.map_err(|why| self.no_authority(&why))
+    }
+
+    fn no_authority(&self, why: &str) -> ApiError {
+        if let Some(more) = self.due() {
+            tracing::error!("no certificate for api.twilio.com: {why}{more}");
+        }
+        let message = "the CA of the edge cannot be used: the log of the edge has the cause";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_proxy_ca", message)
+    }
+
+    /// Logs a failed handshake: most often the client does not trust the CA.
+    pub(super) fn complain(&self, source: IpAddr, host: &str, fault: &TlsFault, path: ClientPath) {
+        let Some(more) = self.due() else { return };
+        // Other words for that are meant for a server that is connected to.
+        let what = if fault.what.starts_with(CLOSED) { CLOSED } else { &fault.what };
+        let (kind, fix) = match path {
+            ClientPath::Proxy => ("proxy", "start the client with the variables that `trunkgate twilio env` prints"),
+            ClientPath::Listener => ("api", "`trunkgate twilio trust` adds the CA to the client's trust store"),
+        };
+        if fault.rejected.is_some() {
+            tracing::info!("{kind}: client {source} does not trust the CA of the edge for {host}: {what}. {fix}{more}");
+        } else {
+            tracing::info!(
+                "{kind}: TLS with client {source} for {host} failed: {what}. If it does not trust the CA: {fix}{more}"
+            );
+        }
+    }
+
+    fn due(&self) -> Option<String> {
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        complaint.due(Instant::now()).map(|more| more.to_string())
+    }
+}
+
+/// Chooses a certificate by the name that a client asks for.
+#[derive(Debug)]
+struct ByName {
+    authority: Arc<Authority>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let host = hello.server_name().map_or_else(|| API.to_owned(), str::to_ascii_lowercase);
+        is_served(&host).then(|| self.authority.certified(&host, clock::now()).ok()).flatten()
+    }
+}

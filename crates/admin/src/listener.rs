@@ -1,0 +1,357 @@
+//! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::host_certificates::{ClientPath, HostCertificates};
+use super::places::{Place, Places};
+use super::request_line::FirstRequestLine;
+use trunkgate_runtime::transport::Settings;
+use trunkgate_system::clock;
+use trunkgate_system::connector::within;
+use trunkgate_system::limits;
+use trunkgate_system::log::Seldom;
+use trunkgate_system::web::Stream;
+
+/// A listener that takes no more connections than it may.
+#[derive(Debug)]
+pub(super) struct Limited {
+    listener: TcpListener,
+    places: Places,
+    certificates: Certificates,
+    /// Handshakes that are under way: nobody waits for a slow one.
+    shaking: JoinSet<Option<Connection>>,
+    /// Limits the log lines of connections that cannot be accepted.
+    complaint: Seldom,
+}
+
+/// Certificates of a listener.
+#[derive(Debug, Clone)]
+pub(super) enum Certificates {
+    /// Those of `[http] tls` as they are now; without them it speaks no TLS.
+    Http(watch::Receiver<Arc<Settings>>),
+    /// Those of Twilio's API.
+    Api(Arc<HostCertificates>),
+}
+
+/// The server's side of a TLS handshake.
+enum Handshake {
+    Http(Arc<ServerConfig>),
+    Api(Arc<HostCertificates>),
+}
+
+impl Certificates {
+    /// Begins the handshake of a connection; `None`: it is not encrypted.
+    fn handshake(&self) -> Option<Handshake> {
+        match self {
+            Certificates::Http(settings) => settings.borrow().of_http().map(Handshake::Http),
+            Certificates::Api(certificates) => Some(Handshake::Api(Arc::clone(certificates))),
+        }
+    }
+}
+
+impl Handshake {
+    /// Finishes it in time; `None`: it failed, and TLS itself has given the client the reason.
+    async fn finish(self, stream: TcpStream, source: IpAddr) -> Option<TlsStream<TcpStream>> {
+        let limit = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
+        match self {
+            Handshake::Http(tls) => within(limit, TlsAcceptor::from(tls).accept(stream)).await.ok(),
+            Handshake::Api(certificates) => {
+                let tls = certificates.by_name().await.ok()?;
+                let shaken = within(limit, TlsAcceptor::from(tls).accept(stream)).await;
+                let complain = |fault| certificates.complain(source, "api.twilio.com", &fault, ClientPath::Listener);
+                shaken.map_err(complain).ok()
+            }
+        }
+    }
+}
+
+impl Limited {
+    pub(super) fn new(listener: TcpListener, certificates: Certificates, places: Places) -> Limited {
+        Limited { listener, places, certificates, shaking: JoinSet::new(), complaint: Seldom::default() }
+    }
+
+    /// The next client, in its place.
+    async fn next(listener: &TcpListener, places: &Places, complaint: &mut Seldom) -> (TcpStream, Place) {
+        loop {
+            // Until then clients wait in the system's backlog.
+            places.room().await;
+            match listener.accept().await {
+                Ok((stream, remote)) => {
+                    if let Some(place) = places.take(remote) {
+                        return (stream, place);
+                    }
+                }
+                Err(error) => {
+                    if let Some(more) = complaint.due(std::time::Instant::now()) {
+                        tracing::warn!("http: no connection can be accepted: {error}{more}");
+                    }
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Limited {
+    /// Serves connections, each in a task of its own. Never ends.
+    pub(super) async fn serve(mut self, router: Router) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                connection = self.accept() => {
+                    connections.spawn(serve(connection, router.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn accept(&mut self) -> Connection {
+        loop {
+            tokio::select! {
+                (stream, mut place) = Limited::next(&self.listener, &self.places, &mut self.complaint) => {
+                    let Some(handshake) = self.certificates.handshake() else {
+                        return Connection::new(Box::new(stream), place);
+                    };
+                    self.shaking.spawn(async move {
+                        let shaking = handshake.finish(stream, place.occupant().address());
+                        let stream = tokio::select! {
+                            shaken = shaking => shaken?,
+                            () = place.evicted() => return None,
+                        };
+                        place.note_tls();
+                        Some(Connection::new(Box::new(stream), place))
+                    });
+                }
+                Some(shaken) = self.shaking.join_next() => {
+                    if let Ok(Some(connection)) = shaken {
+                        return connection;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Serves the requests of a connection until its end.
+async fn serve(connection: Connection, router: Router) {
+    let (occupant, router) = (connection.place.occupant(), TowerToHyperService::new(router));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(occupant.clone()));
+        let answered = router.call(request.map(Body::new));
+        async move { answered.await.map(completed) }
+    });
+    let mut http = http1::Builder::new();
+    http.max_buf_size(limits::HTTP_CONNECTION_BYTES).auto_date_header(false);
+    let connection = http.serve_connection(TokioIo::new(connection), service);
+    // How a connection ends is no matter of the operator's.
+    let _ = connection.with_upgrades().await;
+}
+
+/// Adds the date to an answer, and removes all header fields of one that establishes a tunnel: twilio-php finds the end of that
+/// one only behind a status line without header fields.
+fn completed(mut response: Response) -> Response {
+    if response.extensions().get::<TunnelEstablished>().is_some() {
+        response.headers_mut().clear();
+    } else if let Ok(date) = HeaderValue::try_from(clock::http_date(clock::now())) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+/// Mark of the answer that establishes a tunnel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TunnelEstablished;
+
+/// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    idle: Pin<Box<Sleep>>,
+    /// Since it was taken, or since the first byte that has not been answered.
+    arrival: Option<Pin<Box<Sleep>>>,
+    arrival_limit: Duration,
+    /// Nothing has come yet.
+    is_silent: bool,
+    first_line: FirstRequestLine,
+    place: Place,
+}
+
+/// Bytes of a request line that are read at once.
+const REWRITTEN_BYTES: usize = 1024;
+const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
+const TUNNEL_IDLE: Duration = Duration::from_secs(limits::PROXY_TUNNEL_IDLE_SECONDS);
+const FIRST_BYTE: Duration = Duration::from_secs(limits::HTTP_FIRST_BYTE_SECONDS);
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("arrival", &self.arrival).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    fn new(stream: Box<dyn Stream>, place: Place) -> Connection {
+        let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
+        let arrival = Some(Box::pin(sleep(FIRST_BYTE)));
+        Connection {
+            stream,
+            idle: Box::pin(sleep(IDLE)),
+            arrival,
+            arrival_limit,
+            is_silent: true,
+            first_line: FirstRequestLine::default(),
+            place,
+        }
+    }
+
+    /// Reads bytes; those of a request line as they are meant.
+    fn poll_rewritten(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = (buffer.remaining() / 3).min(REWRITTEN_BYTES);
+        if self.first_line.is_over() || room == 0 {
+            // Without room for it a byte passes unseen, and the line's end may be among them.
+            self.first_line.end();
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let mut bytes = [0; REWRITTEN_BYTES];
+        let mut part = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+        let poll = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+        self.first_line.rewrite(part.filled(), |bytes| buffer.put_slice(bytes));
+        poll
+    }
+
+    /// Whether what was begun to be asked is not answered in time.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        !self.place.is_tunnel() && self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
+    }
+
+    /// Passes a result on; while there is none, lets the clock run. Fails once the connection has lost its place.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.place.poll_evicted(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if poll.is_ready() {
+            let limit = if self.place.is_tunnel() { TUNNEL_IDLE } else { IDLE };
+            self.idle.as_mut().reset(Instant::now() + limit);
+            return poll;
+        }
+        self.idle.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = self.poll_rewritten(cx, buffer);
+        if buffer.filled().len() > before && (self.is_silent || self.arrival.is_none()) {
+            self.is_silent = false;
+            self.arrival = Some(Box::pin(sleep(self.arrival_limit)));
+        }
+        if self.is_late(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.watch(cx, poll)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if poll.is_ready() {
+            self.arrival = None;
+        }
+        self.watch(cx, poll)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, poll)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn limited(listener: TcpListener) -> Limited {
+        let certificates = Certificates::Http(watch::channel(Arc::default()).1);
+        Limited::new(listener, certificates, Places::new(Arc::default()))
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_byte_by_byte_is_given_up_and_an_answer_begins_anew() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = limited(listener).accept().await;
+        connection.arrival_limit = Duration::from_millis(20);
+        let mut byte = [0];
+        client.write_all(b"G").await.unwrap();
+        connection.read_exact(&mut byte).await.unwrap();
+        connection.write_all(b"answer").await.unwrap();
+        assert!(connection.arrival.is_none());
+        let error = loop {
+            let _ = client.write_all(b"x").await;
+            match connection.read_exact(&mut byte).await {
+                Ok(_) => sleep(Duration::from_millis(1)).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_nothing_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = limited(listener).accept().await;
+        let at = connection.arrival.as_ref().unwrap().deadline();
+        assert!(at <= Instant::now() + FIRST_BYTE);
+        connection.arrival = Some(Box::pin(sleep(Duration::from_millis(20))));
+        let error = connection.read_exact(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_half_sent_request_loses_its_place_to_a_new_client() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut limited = limited(listener);
+        let (mut clients, mut taken) = (Vec::new(), Vec::new());
+        for _ in 0..=limits::HTTP_CONNECTIONS {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            taken.push(limited.accept().await);
+        }
+        let error = taken[0].read_exact(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(limited.places.len(), limits::HTTP_CONNECTIONS);
+        taken.clear();
+        assert_eq!(limited.places.len(), 0);
+    }
+}

@@ -1,0 +1,195 @@
+//! Routes that have no target left: one problem of the outage, in place of those of its targets.
+
+use std::time::Instant;
+
+use trunkgate_call::view::{LostCall, TrunkView, UnreachedView};
+use trunkgate_route::{Route, TargetSpec};
+
+use super::way::Way;
+use trunkgate_system::problem::{Harm, Part, Party, Problem};
+use trunkgate_system::text::number;
+
+/// Kinds of problems by which a target gets no calls.
+const KINDS: [&str; 4] = ["down", "rejects", "not_registered", "fails"];
+/// Routes that are named.
+const ROUTES_TOLD: usize = 3;
+
+/// Routes without a target.
+struct Outage<'a> {
+    routes: Vec<&'a str>,
+    /// The problems of their targets.
+    of: Vec<usize>,
+}
+
+/// Replaces the problems of targets by those of the routes that are without any, each route in one of them.
+pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
+    let mut outages: Vec<Outage<'_>> = Vec::new();
+    let mut without: Vec<(&Route, Vec<usize>)> =
+        way.table.routes().iter().filter_map(|route| Some((&**route, of_targets(route, &problems)?))).collect();
+    // The problem of an only target is that of its route, unless it becomes part of another route's.
+    let parts: Vec<usize> = without.iter().filter(|(_, of)| of.len() > 1).flat_map(|(_, of)| of.clone()).collect();
+    without.retain(|(_, of)| of.iter().all(|at| parts.contains(at)));
+    for (route, of) in without {
+        match outages.iter_mut().find(|outage| outage.of == of) {
+            Some(outage) => outage.routes.push(&route.name),
+            None => outages.push(Outage { routes: vec![&route.name], of }),
+        }
+    }
+    if outages.is_empty() {
+        return problems;
+    }
+    let whole = outages.iter().filter_map(|outage| outage.problem(&problems, way)).collect::<Vec<_>>();
+    let is_part = |at: usize| outages.iter().any(|outage| outage.of.contains(&at));
+    let others = problems.into_iter().enumerate().filter(|(at, _)| !is_part(*at)).map(|(_, problem)| problem);
+    whole.into_iter().chain(others).collect()
+}
+
+/// Whether no route has a target that takes calls now.
+pub(super) fn is_total(problems: &[Problem], way: &Way<'_>) -> bool {
+    let routes = way.table.routes();
+    !routes.is_empty() && routes.iter().all(|route| route.file.is_none() && of_targets(route, problems).is_some())
+}
+
+/// The problems of a route's targets, in their order; `None`: one of them may get calls.
+fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
+    let mut all = Vec::new();
+    for target in route.connect.iter().flat_map(TargetSpec::singles) {
+        if matches!(target, TargetSpec::Reject(_)) {
+            continue;
+        }
+        let party = party(target)?;
+        let is_its = |problem: &Problem| {
+            let is_kind = problem.kind.is_some_and(|kind| KINDS.contains(&kind));
+            is_kind && problem.is_out && problem.party.as_ref() == Some(&party)
+        };
+        let at = problems.iter().position(is_its)?;
+        if !all.contains(&at) {
+            all.push(at);
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+impl Outage<'_> {
+    fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
+        let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
+        let (party, kind) = parts.first().and_then(|first| Some((first.party.clone()?, first.kind?)))?;
+        // Until one of them last answered a call there was no outage.
+        let since = parts.iter().filter_map(|part| answered_at(part, way)).max();
+        let is_own = self.is_own(&parts, way);
+        let [lost, of_hour] = [since, None].map(|since| match is_own {
+            true => parts.iter().map(|part| lost_by(part, way, since)).sum::<u64>(),
+            false if parts.iter().any(|part| part.kind == Some("rejects")) => 0,
+            false => parts.iter().map(|part| self.lost_calls(part, way, since).count() as u64).sum(),
+        });
+        let when = if lost == of_hour { "in the last hour" } else { "since the last answered call" };
+        let (routes, has) = match self.routes.as_slice() {
+            [one] => (format!("route {one}"), "has"),
+            all => {
+                let more = all.len().saturating_sub(ROUTES_TOLD);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let told: Vec<&str> = all.iter().take(ROUTES_TOLD).copied().collect();
+                (format!("routes {}{more}", told.join(", ")), "have")
+            }
+        };
+        let what = format!("{routes} {has} no target left");
+        let callers = number(usize::try_from(lost).unwrap_or(usize::MAX), "caller");
+        let were = if lost == 1 { "was" } else { "were" };
+        let headline = if lost == 0 { what.clone() } else { format!("{what}, and {callers} {were} lost {when}") };
+        let mut fixes: Vec<&str> = Vec::new();
+        for fix in parts.iter().filter_map(|part| part.fix.as_deref()) {
+            if !fixes.contains(&fix) {
+                fixes.push(fix);
+            }
+        }
+        let shown = parts.iter().map(|part| match &part.evidence {
+            Some(evidence) => format!("{}: {evidence}", part.headline),
+            None => part.headline.clone(),
+        });
+        let shown = shown.collect::<Vec<_>>().join("; ");
+        let whole = Problem::new(Harm::Calls, headline).about(what).shown_by(shown).fixed_by(fixes.join("; "));
+        let mut whole = whole.lost(lost).of(party, kind);
+        let others = parts.iter().skip(1);
+        whole.others = others.filter_map(|part| Some(Part { party: part.party.clone()?, kind: part.kind? })).collect();
+        // The call that was lost last.
+        if is_own {
+            let traced = parts.iter().filter(|part| part.command.is_some());
+            let newest = traced.max_by_key(|part| part.at());
+            whole.command = newest.and_then(|part| part.command.clone());
+            return Some(whole);
+        }
+        let newest = parts.iter().flat_map(|part| self.lost_calls(part, way, None)).max_by_key(|call| call.at);
+        Some(newest.iter().fold(whole, |whole, call| whole.traced_in(&call.sid)))
+    }
+
+    /// Whether no other route has these targets: all calls that they lost are of these routes.
+    fn is_own(&self, parts: &[&Problem], way: &Way<'_>) -> bool {
+        let others = way.table.routes().iter().filter(|route| !self.routes.contains(&&*route.name));
+        let mut targets = others.flat_map(|route| route.connect.iter().flat_map(TargetSpec::singles));
+        !targets.any(|target| parts.iter().any(|part| part.party.is_some() && party(target) == part.party))
+    }
+
+    /// Calls of these routes that a target lost in the last hour, or since this time: those that did not reach it. Of calls that it
+    /// rejected the routes are not kept.
+    fn lost_calls<'a>(
+        &'a self,
+        part: &Problem,
+        way: &'a Way<'_>,
+        since: Option<Instant>,
+    ) -> impl Iterator<Item = &'a LostCall> {
+        let calls = unreached(part, way).into_iter().flat_map(|unreached| &unreached.lost_calls);
+        calls.filter(move |call| since.is_none_or(|since| call.at > since) && self.routes.contains(&&*call.route))
+    }
+}
+
+/// The trunk, agent or application of a target.
+fn party(target: &TargetSpec) -> Option<Party> {
+    match target {
+        TargetSpec::Trunk { name, .. } => Some(Party::Trunk(name.clone())),
+        TargetSpec::Agent(name) => Some(Party::Agent(name.clone())),
+        TargetSpec::App(name) => Some(Party::App(name.clone())),
+        TargetSpec::Reject(_)
+        | TargetSpec::Uri { .. }
+        | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
+        | TargetSpec::RingAll(_) => None,
+    }
+}
+
+/// The trunk of a problem.
+fn trunk<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a TrunkView> {
+    let Some(Party::Trunk(name)) = &problem.party else { return None };
+    way.trunks.iter().find(|trunk| trunk.name == *name)
+}
+
+/// Calls that did not reach the target of a problem.
+fn unreached<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a UnreachedView> {
+    match problem.party.as_ref()? {
+        Party::Trunk(_) => trunk(problem, way).map(|trunk| &trunk.unreached),
+        Party::Agent(name) => {
+            let its = way.agents.iter().find(|report| report.agent.name == *name)?;
+            Some(&its.agent.unreached)
+        }
+        Party::App(_) => None,
+    }
+}
+
+/// When a trunk last answered a call.
+fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
+    trunk(problem, way)?.last_hour.last_answered
+}
+
+/// Callers of calls that did not reach a target in the last hour, or since this time.
+fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
+    let since = since.map(|since| unreached.lost_calls.iter().filter(|call| call.at > since).count() as u64);
+    since.map_or(unreached.lost, |lost| lost.min(unreached.lost))
+}
+
+/// Callers that were lost by a target in the last hour, or since this time, for the problem that it has now, as no other one was left.
+fn lost_by(problem: &Problem, way: &Way<'_>, since: Option<Instant>) -> u64 {
+    if problem.kind == Some("rejects") {
+        return trunk(problem, way).and_then(|trunk| trunk.rejected.as_ref()).map_or(0, |rejected| rejected.lost);
+    }
+    unreached(problem, way).map_or(0, |unreached| lost_since(unreached, since))
+}

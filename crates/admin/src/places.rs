@@ -1,0 +1,383 @@
+//! Places of HTTP connections: a bounded number, and a new connection always finds one as long as others are incomplete.
+//!
+//! A connection is *incomplete* while no request of it is served: its TLS handshake, its request head or its body is under
+//! way, or it is kept alive and idle. When no place is free, an incomplete connection is evicted for the new one: of the
+//! address that has the most connections, the oldest. A connection is *serving* from the moment its request has passed the
+//! gate until the body of the answer is handed over; it is never evicted.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::{Notify, oneshot};
+use trunkgate_route::household;
+
+use super::answers::Unread;
+use trunkgate_runtime::handle::HttpCounters;
+use trunkgate_runtime::transport::BySource;
+use trunkgate_system::limits;
+use trunkgate_system::log::Seldom;
+
+/// All places.
+#[derive(Debug, Clone)]
+pub(super) struct Places(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    taken: Mutex<Taken>,
+    /// A place was given back, or its connection became incomplete.
+    freed: Notify,
+    counters: Arc<HttpCounters>,
+    /// Answers that are not read.
+    unread: Unread,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    /// Counts everything that is dated.
+    clock: u64,
+    entries: HashMap<u64, Entry>,
+    by_source: BySource,
+    complaint: Seldom,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Entry {
+    pub source: IpAddr,
+    is_loopback: bool,
+    /// One of the places beyond [`limits::HTTP_CONNECTIONS`].
+    is_reserved: bool,
+    /// Requests that are served.
+    serving: usize,
+    /// Since when it is incomplete, by `Taken::clock`.
+    since: u64,
+    /// Dropped with the entry, which ends the connection.
+    _evict: oneshot::Sender<()>,
+}
+
+/// A connection's place; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    occupant: Occupant,
+    evicted: Option<oneshot::Receiver<()>>,
+}
+
+/// The number of a place, as requests of its connection know it.
+#[derive(Debug, Clone)]
+pub(super) struct Occupant {
+    shared: Arc<Shared>,
+    number: u64,
+    /// Address that the connection comes from.
+    address: IpAddr,
+    is_loopback: bool,
+    /// Whether it is encrypted by TLS.
+    is_tls: bool,
+    /// Whether its bytes are another host's, see [`Occupant::tunnel`].
+    is_tunnel: Arc<AtomicBool>,
+}
+
+/// A request that is served; its connection is not evicted until this is dropped.
+#[derive(Debug)]
+pub(super) struct Serving(Occupant);
+
+impl Places {
+    pub(super) fn new(counters: Arc<HttpCounters>) -> Places {
+        Places(Arc::new(Shared { taken: Mutex::default(), freed: Notify::new(), counters, unread: Unread::default() }))
+    }
+
+    /// Waits until a connection could be given a place.
+    pub(super) async fn room(&self) {
+        while !self.0.lock().has_room() {
+            self.0.freed.notified().await;
+        }
+    }
+
+    /// Takes a place for a connection with `remote`, from an incomplete connection if need be.
+    pub(super) fn take(&self, remote: SocketAddr) -> Option<Place> {
+        let ip = remote.ip().to_canonical();
+        let (source, is_loopback) = (household(ip), ip.is_loopback());
+        let mut taken = self.0.lock();
+        let is_source_full = !is_loopback && taken.by_source.count(source) >= limits::HTTP_CONNECTIONS_OF_ONE;
+        let is_crowded = taken.entries.len() >= limits::HTTP_CONNECTIONS;
+        let is_full = taken.entries.len() >= limits::HTTP_CONNECTIONS + limits::HTTP_CONNECTIONS_RESERVED;
+        let victim = if is_source_full {
+            taken.oldest(|entry| entry.source == source)
+        } else if is_crowded {
+            let other = taken.oldest(|entry| !entry.is_reserved);
+            other.or_else(|| taken.oldest(|_| true).filter(|_| is_full))
+        } else {
+            None
+        };
+        let of_victim = victim.and_then(|number| taken.entries.get(&number));
+        let is_reserved = is_crowded && of_victim.is_none_or(|entry| entry.is_reserved);
+        if victim.is_none() && (is_source_full || is_full) {
+            self.0.counters.refused.add(1);
+            return None;
+        }
+        if let Some(number) = victim {
+            taken.remove(number);
+            self.0.counters.evicted.add(1);
+            if let Some(more) = taken.complaint.due(Instant::now()) {
+                tracing::warn!("http: all connections are in use: an incomplete one was closed for {ip}{more}");
+            }
+        }
+        taken.by_source.take(source, usize::MAX);
+        let (evict, evicted) = oneshot::channel();
+        let number = taken.tick();
+        let entry = Entry { source, is_loopback, is_reserved, serving: 0, since: number, _evict: evict };
+        taken.entries.insert(number, entry);
+        drop(taken);
+        let (shared, is_tunnel) = (Arc::clone(&self.0), Arc::default());
+        let occupant = Occupant { shared, number, address: ip, is_loopback, is_tls: false, is_tunnel };
+        Some(Place { occupant, evicted: Some(evicted) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().entries.len()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn has_room(&self) -> bool {
+        let most = limits::HTTP_CONNECTIONS + limits::HTTP_CONNECTIONS_RESERVED;
+        self.entries.len() < most || self.entries.values().any(|entry| entry.serving == 0)
+    }
+
+    /// The incomplete connection that is evicted first: not of loopback if possible, then of the address that has the most,
+    /// then the oldest.
+    fn oldest(&self, is_candidate: impl Fn(&Entry) -> bool) -> Option<u64> {
+        let candidates = self.entries.iter().filter(|(_, entry)| entry.serving == 0 && is_candidate(entry));
+        let rank = |entry: &Entry| (!entry.is_loopback, self.by_source.count(entry.source), Reverse(entry.since));
+        candidates.max_by_key(|(_, entry)| rank(entry)).map(|(number, _)| *number)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(entry) = self.entries.remove(&number) {
+            self.by_source.give_back(entry.source);
+        }
+    }
+}
+
+impl Place {
+    /// Whether the connection has lost its place; wakes the task when it does.
+    pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_over = self.evicted.as_mut().is_none_or(|evicted| Pin::new(evicted).poll(cx).is_ready());
+        if is_over {
+            self.evicted = None;
+        }
+        is_over
+    }
+
+    /// Waits until the connection has lost its place.
+    pub(super) async fn evicted(&mut self) {
+        std::future::poll_fn(|cx| if self.poll_evicted(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Whether its bytes are another host's.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.occupant.is_tunnel.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the connection is encrypted by TLS.
+    pub(super) fn note_tls(&mut self) {
+        self.occupant.is_tls = true;
+    }
+
+    /// What requests of the connection know of it.
+    pub(super) fn occupant(&self) -> Occupant {
+        self.occupant.clone()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Occupant { shared, number, .. } = &self.occupant;
+        shared.lock().remove(*number);
+        shared.freed.notify_one();
+    }
+}
+
+impl Occupant {
+    /// Returns the address that the connection comes from.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether the connection comes from this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
+    /// Returns whether the connection is encrypted by TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Notes that the bytes of the connection are another host's from now on: no request is waited for, and it is not
+    /// evicted until this is dropped.
+    pub(super) fn tunnel(&self) -> Serving {
+        self.is_tunnel.store(true, Ordering::Relaxed);
+        self.serve()
+    }
+
+    /// Whether the connection has one of the places that are kept for loopback and probes without being of loopback.
+    pub(super) fn is_for_probes(&self) -> bool {
+        self.shared.lock().entries.get(&self.number).is_some_and(|entry| entry.is_reserved && !entry.is_loopback)
+    }
+
+    /// Notes that a request is served.
+    pub(super) fn serve(&self) -> Serving {
+        if let Some(entry) = self.shared.lock().entries.get_mut(&self.number) {
+            entry.serving += 1;
+        }
+        Serving(self.clone())
+    }
+}
+
+impl Serving {
+    /// Lasts until the body of the answer is handed over.
+    pub(super) fn with(self, response: Response) -> Response {
+        let response = self.0.shared.unread.bound(response);
+        response.map(|body| Body::new(Served { body, _serving: self }))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let Occupant { shared, number, .. } = &self.0;
+        let mut taken = shared.lock();
+        let since = taken.tick();
+        if let Some(entry) = taken.entries.get_mut(number) {
+            entry.serving = entry.serving.saturating_sub(1);
+            entry.since = since;
+        }
+        drop(taken);
+        shared.freed.notify_one();
+    }
+}
+
+/// The body of an answer.
+struct Served {
+    body: Body,
+    _serving: Serving,
+}
+
+impl HttpBody for Served {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places() -> Places {
+        Places::new(Arc::default())
+    }
+
+    fn take(places: &Places, address: &str) -> Option<Place> {
+        places.take(SocketAddr::new(address.parse().unwrap(), 40_000))
+    }
+
+    /// So many incomplete connections of each of these addresses.
+    fn half(places: &Places, each: usize, addresses: usize) -> Vec<Place> {
+        let address = |n: usize| format!("198.51.100.{}", 1 + n % addresses);
+        (0..each * addresses).map(|n| take(places, &address(n)).unwrap()).collect()
+    }
+
+    fn is_evicted(place: &mut Place) -> bool {
+        place.poll_evicted(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+
+    #[test]
+    fn half_sent_requests_of_many_addresses_keep_no_probe_out() {
+        let places = places();
+        let mut flood = half(&places, limits::HTTP_CONNECTIONS_OF_ONE, 6);
+        assert_eq!(places.len(), limits::HTTP_CONNECTIONS);
+        let mut probe = take(&places, "192.0.2.1").unwrap();
+        let mut local = take(&places, "127.0.0.1").unwrap();
+        flood.extend(half(&places, 4 * limits::HTTP_CONNECTIONS, 6));
+        assert!(!is_evicted(&mut probe) && !is_evicted(&mut local), "those who have many lose theirs first");
+        assert_eq!(places.len(), limits::HTTP_CONNECTIONS);
+        assert!(is_evicted(&mut flood[0]) && !is_evicted(flood.last_mut().unwrap()), "the oldest first");
+        assert!(places.0.counters.evicted.get() > 0);
+        drop((flood, probe, local));
+        assert!(places.0.lock().by_source.is_empty() && places.len() == 0, "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_loopback_all() {
+        let places = places();
+        let mut own: Vec<Place> =
+            (0..limits::HTTP_CONNECTIONS_OF_ONE).map(|_| take(&places, "192.0.2.1").unwrap()).collect();
+        let mut other = take(&places, "192.0.2.2").unwrap();
+        own.push(take(&places, "::ffff:192.0.2.1").unwrap());
+        assert!(is_evicted(&mut own[0]) && !is_evicted(&mut own[1]) && !is_evicted(&mut other));
+        let serving: Vec<Serving> = own.iter().map(|place| place.occupant().serve()).collect();
+        assert!(take(&places, "192.0.2.1").is_none(), "none of its own can be evicted");
+        assert_eq!(places.0.counters.refused.get(), 1);
+        drop(serving);
+        own.extend((0..limits::HTTP_CONNECTIONS_OF_ONE).map(|n| take(&places, &format!("2001:db8::{n:x}")).unwrap()));
+        let before = places.len();
+        own.push(take(&places, "2001:db8::ffff").unwrap());
+        assert_eq!(places.len(), before, "a network of IPv6 is one address");
+        own.extend((0..limits::HTTP_CONNECTIONS).map(|n| take(&places, ["127.0.0.1", "::1"][n % 2]).unwrap()));
+        assert_eq!(places.len(), limits::HTTP_CONNECTIONS);
+    }
+
+    #[tokio::test]
+    async fn what_is_served_is_never_evicted_and_a_reserve_is_left_for_probes() {
+        let places = places();
+        let held: Vec<Place> = (0..limits::HTTP_CONNECTIONS)
+            .map(|n| take(&places, &format!("10.0.{}.{}", n / 200, 1 + n % 200)).unwrap())
+            .collect();
+        let mut serving: Vec<Serving> = held.iter().map(|place| place.occupant().serve()).collect();
+        let mut probe = take(&places, "192.0.2.1").unwrap();
+        assert!(probe.occupant().is_for_probes());
+        let local: Vec<Place> =
+            (1..limits::HTTP_CONNECTIONS_RESERVED).map(|_| take(&places, "127.0.0.1").unwrap()).collect();
+        assert!(local.iter().all(|place| !place.occupant().is_for_probes()));
+        assert_eq!(places.len(), limits::HTTP_CONNECTIONS + limits::HTTP_CONNECTIONS_RESERVED);
+        let probes = take(&places, "192.0.2.2").unwrap();
+        assert!(is_evicted(&mut probe), "another probe's place is as good as any");
+        serving.extend(local.iter().chain([&probes]).map(|place| place.occupant().serve()));
+        assert!(take(&places, "127.0.0.1").is_none());
+        let room = places.clone();
+        let waiting = tokio::spawn(async move { room.room().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        serving.pop();
+        waiting.await.unwrap();
+    }
+}

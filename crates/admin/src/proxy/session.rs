@@ -1,0 +1,42 @@
+//! TLS of a client that has connected to one of Twilio's host names, and its requests to the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio_rustls::TlsAcceptor;
+
+use super::Proxy;
+use crate::host_certificates::ClientPath;
+use crate::places::Occupant;
+use trunkgate_system::connector::within;
+use trunkgate_system::limits;
+
+/// Serves a connection until its end. Its place among the HTTP connections, with their limits of time, stays that of the CONNECT.
+pub(super) async fn serve(proxy: Proxy, host: String, tls: Arc<ServerConfig>, occupant: Occupant, request: Request) {
+    // The client went away.
+    let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
+    let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
+    let stream = match within(Some(limit), TlsAcceptor::from(tls).accept(TokioIo::new(upgraded))).await {
+        Ok(stream) => stream,
+        Err(fault) => {
+            let source = occupant.address();
+            return proxy.certificates().complain(source, &host, &fault, ClientPath::Proxy);
+        }
+    };
+    let api = TowerToHyperService::new(proxy.api());
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(occupant.clone()));
+        api.call(request.map(Body::new))
+    });
+    // How a connection ends is no matter of the operator's.
+    let mut http = http1::Builder::new();
+    let _ = http.max_buf_size(limits::HTTP_CONNECTION_BYTES).serve_connection(TokioIo::new(stream), service).await;
+}

@@ -1,0 +1,27 @@
+//! The problem of a recogniser that fails.
+
+use trunkgate_call::view::RecognitionView;
+
+use super::trunk_problems::lately;
+use trunkgate_system::problem::{Harm, Problem};
+
+/// A recogniser that fails, with what its last failure asks for.
+pub(super) fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
+    let RecognitionView { failed, of, recent, still, good_since, cause, last_sid } = recognition;
+    still.then(|| {
+        let more = recent.beside(*failed, *of);
+        let what = format!("the recogniser failed in {failed} of {of} recognitions of the last hour{more}");
+        let fix = match cause.as_str() {
+            cause if cause.contains("max_sessions") => {
+                "raise `max_sessions` of [recognition], if the recogniser can take more"
+            }
+            cause if cause.contains("TLS failed") => "check `ca` of [recognition] and the recogniser's certificate",
+            cause if cause.contains("the handshake with 401") || cause.contains("the handshake with 403") => {
+                "check `token` of [recognition]"
+            }
+            _ => "check `url` of [recognition], and the recogniser's own log",
+        };
+        let problem = lately(Harm::Calls, *good_since, "not", what).about("recogniser");
+        problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
+    })
+}

@@ -1,0 +1,80 @@
+//! `POST /v1/calls/{sid}/recording`: a recording of a live call begins, pauses, goes on or ends.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use trunkgate_call::view::RecordingView;
+use trunkgate_call::{CallRecordings, Channels, RecordingChange, RecordingRequest, RecordingSource};
+use trunkgate_media::RecordingPause;
+
+use super::ApiError;
+use super::asked::{Body, read};
+use super::calls::Sid;
+use super::forks::tracks;
+use trunkgate_runtime::handle::Handle;
+
+/// How a body should look.
+const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","outbound"]} or {"action":"pause","pause":"silence"}, {"action":"resume"}, {"action":"stop"}, with "recording":"RE…" as wanted"#;
+
+/// The body of a request.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
+enum Asked {
+    Start {
+        #[serde(default)]
+        channels: Form,
+        tracks: Option<Vec<String>>,
+    },
+    Pause {
+        recording: Option<String>,
+        #[serde(default = "silence")]
+        pause: RecordingPause,
+    },
+    Resume {
+        recording: Option<String>,
+    },
+    Stop {
+        recording: Option<String>,
+    },
+}
+
+/// Channels of a file.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    Mono,
+    #[default]
+    Dual,
+}
+
+const fn silence() -> RecordingPause {
+    RecordingPause::Silence
+}
+
+/// 201: the recording has begun; 200: it has been changed.
+pub(super) async fn change(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    body: Body,
+) -> Result<(StatusCode, Json<RecordingView>), ApiError> {
+    let (recording, change) = match read(body, SHAPE)? {
+        Asked::Start { channels, tracks: wanted } => {
+            let channels = match channels {
+                Form::Mono => Channels::Mono,
+                Form::Dual => Channels::Dual,
+            };
+            let tracks = tracks(wanted)?;
+            let request = RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, channels) };
+            let begun = handle.act(move |gateway, now| CallRecordings::of(gateway, &sid).begin(now, request)).await??;
+            return Ok((StatusCode::CREATED, Json(begun.view)));
+        }
+        Asked::Pause { recording, pause } => (recording, RecordingChange::Pause(pause)),
+        Asked::Resume { recording } => (recording, RecordingChange::Resume),
+        Asked::Stop { recording } => (recording, RecordingChange::Stop),
+    };
+    let changed = handle
+        .act(move |gateway, now| CallRecordings::of(gateway, &sid).change(now, recording.as_deref(), change))
+        .await??;
+    Ok((StatusCode::OK, Json(changed)))
+}

@@ -1,0 +1,313 @@
+//! `/v1/recordings`: the list of recordings, their audio by byte range, check and deletion.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use trunkgate_call::VoicemailMessage;
+
+use super::ApiError;
+use super::asked::bad_query;
+use super::audio::{Audio, Message, NotSent};
+use super::calls::Sid;
+use trunkgate_delivery::sinks::recordings::{
+    Deleted, Entry, NotOpened, Part, Recordings, Transcription, TranscriptionPart, Unlisted,
+};
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
+
+/// A recording as it is shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    sid: String,
+    call_sid: String,
+    conference_sid: Option<String>,
+    source: String,
+    channels: u16,
+    state: &'static str,
+    format: &'static str,
+    encrypted: bool,
+    started_at: String,
+    duration_ms: u64,
+    bytes: u64,
+    sha256: Option<String>,
+    gaps: u64,
+    lost_ms: u64,
+    error: Option<String>,
+    /// The mailbox that has taken it, and the numbers of its call; absent for other recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voicemail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    /// When the message was heard first: null before; absent for other recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_at: Option<Option<String>>,
+    /// The newest first; absent in lists, and where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    transcriptions: Vec<ShownTranscription>,
+}
+
+/// A transcription as it is shown.
+#[derive(Debug, Serialize)]
+struct ShownTranscription {
+    sid: String,
+    state: &'static str,
+    created_at: String,
+    text: Option<String>,
+    error: Option<String>,
+}
+
+impl ShownTranscription {
+    fn of(recordings: &Recordings, one: Transcription) -> ShownTranscription {
+        let created = Timestamp::from_millisecond(one.created).unwrap_or_default();
+        let (text, refusal) = match recordings.text_of(&one) {
+            Ok(text) => (text, None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        let (state, created_at) = (one.state.as_str(), format!("{created:.3}"));
+        ShownTranscription { state, created_at, text, error: refusal.or(one.error), sid: one.sid }
+    }
+}
+
+/// State of a recording that a crash has cut and that cannot be completed.
+const INCOMPLETE: &str = "incomplete";
+
+impl Shown {
+    /// Returns a recording as it is shown, with what the index does not know of it.
+    fn of(recordings: &Recordings, entry: Entry) -> Shown {
+        let why = recordings
+            .why_incomplete(&entry.sid)
+            .filter(|_| entry.state == trunkgate_delivery::sinks::recordings::State::InProgress);
+        match why {
+            Some(why) => Shown { state: INCOMPLETE, error: Some(why), ..entry.into() },
+            None => entry.into(),
+        }
+    }
+}
+
+impl From<Entry> for Shown {
+    fn from(entry: Entry) -> Shown {
+        let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
+        let message = entry.message.map(|VoicemailMessage { mailbox, from, to }| (mailbox, (from, to)));
+        let (voicemail, numbers) = message.unzip();
+        let (from, to) = numbers.unzip();
+        let moment = |time| format!("{:.3}", Timestamp::from_millisecond(time).unwrap_or_default());
+        let heard_at = voicemail.is_some().then(|| entry.heard.map(moment));
+        Shown {
+            sid: entry.sid,
+            call_sid: entry.call_sid,
+            conference_sid: entry.conference_sid,
+            source: entry.source,
+            channels: entry.channels,
+            state: entry.state.as_str(),
+            format: if entry.is_opus { "opus" } else { "wav" },
+            encrypted: entry.is_encrypted,
+            started_at: format!("{started:.3}"),
+            duration_ms: entry.milliseconds,
+            bytes: entry.bytes,
+            sha256: entry.sha256,
+            gaps: entry.gaps,
+            lost_ms: entry.lost_milliseconds,
+            error: entry.error,
+            voicemail,
+            from,
+            to,
+            heard_at,
+            transcriptions: Vec::new(),
+        }
+    }
+}
+
+/// Part of the list that is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// SID of the call.
+    call: Option<String>,
+    /// Name of the mailbox.
+    voicemail: Option<String>,
+    /// Recordings that started at this time or later …
+    since: Option<String>,
+    /// … and before this one.
+    until: Option<String>,
+    /// SID of the recording that the part is behind.
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Reads a time, in milliseconds since 1970.
+fn time(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
+    let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_millisecond);
+    text.map(read).transpose().map_err(|error| {
+        let message = format!("`{name}` is no time as \"2026-11-25T12:00:00Z\": {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    })
+}
+
+fn unknown(sid: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_recording", format!("there is no recording {sid:?}"))
+}
+
+pub(super) fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "recordings_unreadable", error.to_string())
+}
+
+fn in_progress() -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "recording_in_progress", "the recording has not ended")
+}
+
+fn not_opened(sid: &str, why: &NotOpened) -> ApiError {
+    match why {
+        NotOpened::Absent => unknown(sid),
+        NotOpened::InProgress => in_progress(),
+        NotOpened::Deleted => ApiError::new(StatusCode::GONE, "recording_deleted", why.to_string()),
+        NotOpened::Incomplete(_)
+        | NotOpened::Cut { .. }
+        | NotOpened::NoKey
+        | NotOpened::Refused(_)
+        | NotOpened::Io(_) => unreadable(why),
+    }
+}
+
+/// Does what waits for the disk.
+pub(super) async fn on_disk<T: Send + 'static>(
+    handle: &Handle,
+    work: impl FnOnce(&Recordings) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let recordings = handle.recordings.clone();
+    spawn_blocking(move || work(&recordings)).await.map_err(|error| unreadable(&error))
+}
+
+/// Lists recordings, the newest first.
+pub(super) async fn list(
+    State(handle): State<Handle>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Query(Wanted { call, voicemail, since, until, after, limit }) = wanted.map_err(|error| bad_query(&error))?;
+    let (since, before) = (time("since", since.as_deref())?, time("until", until.as_deref())?);
+    let most = limit.unwrap_or(HTTP_RECORDINGS).clamp(1, HTTP_RECORDINGS_MOST);
+    let found = on_disk(&handle, move |recordings| -> io::Result<Result<Vec<Shown>, String>> {
+        let behind = match after {
+            Some(sid) => match recordings.find(&sid)? {
+                Some(entry) => Some((entry.started, entry.sid)),
+                None => return Ok(Err(sid)),
+            },
+            None => None,
+        };
+        let (call_sid, mailbox) = (call, voicemail);
+        let entries = recordings.list(Part { behind, since, before, call_sid, mailbox, ..Part::default() }, most)?;
+        Ok(Ok(entries.into_iter().map(|entry| Shown::of(recordings, entry)).collect()))
+    });
+    let shown = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
+    let mut answer = json!({ "recordings": shown });
+    let Unlisted { files, example } = handle.recordings.unlisted();
+    if let Some(example) = example {
+        answer["unlisted"] = json!({ "files": files, "example": example.display().to_string() });
+    }
+    Ok(Json(answer))
+}
+
+/// Shows one recording.
+pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Shown>, ApiError> {
+    let wanted = sid.clone();
+    let found = on_disk(&handle, move |recordings| -> io::Result<Option<Shown>> {
+        let Some(entry) = recordings.find(&wanted)? else { return Ok(None) };
+        let part = TranscriptionPart { recording: Some(wanted), ..TranscriptionPart::default() };
+        let all = recordings.transcriptions(part, HTTP_RECORDINGS)?;
+        let transcriptions = all.into_iter().map(|one| ShownTranscription::of(recordings, one)).collect();
+        Ok(Some(Shown { transcriptions, ..Shown::of(recordings, entry) }))
+    });
+    found.await?.map_err(|error| unreadable(&error))?.map(Json).ok_or_else(|| unknown(&sid))
+}
+
+/// Deletes the file of a recording.
+pub(super) async fn remove(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
+    let wanted = sid.clone();
+    let done = on_disk(&handle, move |recordings| recordings.delete(&wanted)).await?;
+    match done.map_err(|error| unreadable(&error))? {
+        Deleted::Done => Ok(Json(json!({ "sid": sid }))),
+        Deleted::Absent => Err(unknown(&sid)),
+        Deleted::Before => Err(not_opened(&sid, &NotOpened::Deleted)),
+        Deleted::InProgress => Err(in_progress()),
+    }
+}
+
+/// Compares the file with its check sum.
+pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
+    let wanted = sid.clone();
+    let is_same = on_disk(&handle, move |recordings| recordings.verify(&wanted)).await?;
+    let is_same = is_same.map_err(|why| not_opened(&sid, &why))?;
+    Ok(Json(json!({ "sid": sid, "intact": is_same })))
+}
+
+/// Refuses a recording that is not there.
+pub(super) async fn known(handle: &Handle, sid: &str) -> Result<(), ApiError> {
+    let wanted = sid.to_owned();
+    let found = on_disk(handle, move |recordings| recordings.find(&wanted)).await?;
+    found.map_err(|error| unreadable(&error))?.map(drop).ok_or_else(|| unknown(sid))
+}
+
+/// One waveform is read at a time: each takes a core for as long.
+#[derive(Debug, Clone)]
+pub(super) struct OneWaveform(Arc<Semaphore>);
+
+impl Default for OneWaveform {
+    fn default() -> OneWaveform {
+        OneWaveform(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// Sends the levels of a recording over its time.
+pub(super) async fn peaks(
+    State(handle): State<Handle>,
+    Extension(OneWaveform(one)): Extension<OneWaveform>,
+    Sid(sid): Sid,
+) -> Result<Json<Value>, ApiError> {
+    let turn = one.acquire_owned().await.map_err(|error| unreadable(&error))?;
+    let wanted = sid.clone();
+    let read = on_disk(&handle, move |recordings| {
+        // The next one waits also where the client of this one is gone.
+        let _turn = turn;
+        recordings.waveform(&wanted)
+    });
+    let waveform = read.await?.map_err(|why| not_opened(&sid, &why))?;
+    Ok(Json(json!({ "sid": sid, "peaks": waveform.levels, "sampled": waveform.is_sampled })))
+}
+
+/// Sends the audio, or a range of it; a message is heard by a GET that is more than a probe.
+pub(super) async fn audio(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let wanted = sid.clone();
+    let opened = on_disk(&handle, move |recordings| recordings.open(&wanted)).await?;
+    let (entry, reader) = opened.map_err(|why| not_opened(&sid, &why))?;
+    let is_new = entry.heard.is_none() && method == Method::GET;
+    let message = entry.message.as_ref().filter(|_| is_new).map(|message| Message {
+        recordings: handle.recordings.clone(),
+        mailbox: message.mailbox.clone(),
+        sid: sid.clone(),
+    });
+    match Audio::of(&entry, reader, &headers).await {
+        Ok(audio) => Ok(audio.heard_as(message).into_response()),
+        Err(NotSent::Unreadable(why)) => Err(not_opened(&sid, &why)),
+        Err(NotSent::Outside(bytes)) => {
+            let refused =
+                ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the range is outside of the audio");
+            Ok(([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], refused).into_response())
+        }
+    }
+}

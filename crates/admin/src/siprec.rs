@@ -1,0 +1,125 @@
+//! `POST /v1/calls/{sid}/siprec`: the recording of a live call by recording servers pauses, goes on or ends.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use trunkgate_call::limits::SIPREC_TRIAL_SECONDS;
+use trunkgate_call::view::{FailedRecordings, SiprecView, TrunkView};
+use trunkgate_call::{CallRecordings, SiprecChange};
+
+use super::ApiError;
+use super::asked::{Body, read};
+use super::calls::Sid;
+use super::trunk_problems::lately;
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::problem::{Harm, Party, Problem};
+
+/// How a body should look.
+const SHAPE: &str = r#"{"name":"vault","action":"pause"}, or "resume" or "stop""#;
+
+/// The body of a request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    name: String,
+    action: Action,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Pause,
+    Resume,
+    Stop,
+}
+
+/// 200: the session as it is now.
+pub(super) async fn change(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    body: Body,
+) -> Result<Json<SiprecView>, ApiError> {
+    let Asked { name, action } = read(body, SHAPE)?;
+    let change = match action {
+        Action::Pause => SiprecChange::Pause,
+        Action::Resume => SiprecChange::Resume,
+        Action::Stop => SiprecChange::Stop,
+    };
+    let changed =
+        handle.act(move |gateway, now| CallRecordings::of(gateway, &sid).change_siprec(now, &name, change)).await??;
+    Ok(Json(changed))
+}
+
+/// What is wrong with recording servers: none of a group answers, or one of several does not, or they take no recordings; `why` those that do
+/// not answer are down.
+pub(super) fn problem(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Vec<Problem> {
+    let refused = trunk.unrecorded.as_ref().filter(|failed| failed.still && trunk.state != "down");
+    let refused = refused.map(|failed| refused_now(&trunk.name, group, is_required, failed));
+    refused.into_iter().chain(down(trunk, group, is_required, why)).collect()
+}
+
+/// Servers that answer, and take no recordings.
+fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedRecordings) -> Problem {
+    let FailedRecordings { failed, of, recent, good_since, refusing, cause, last_sid, .. } = failures;
+    let (harm, lost) = match (is_required, refusing) {
+        (true, true) => {
+            (Harm::Calls, format!("; calls that have to be recorded get 503, but for one in {SIPREC_TRIAL_SECONDS} s"))
+        }
+        (true, false) => (Harm::Calls, ", which were ended".to_owned()),
+        (false, _) => (Harm::Records, String::new()),
+    };
+    let more = recent.beside(*failed, *of);
+    let what =
+        format!("no recording server of [siprec.{group}] recorded {failed} of {of} calls of the last hour{more}{lost}");
+    let problem = lately(harm, *good_since, "recorded", what).about(format!("recordings at {group}"));
+    let problem = problem.shown_by(cause).fixed_by(fix_of_refusal(cause, group)).traced_in(last_sid);
+    let problem = if harm == Harm::Calls { problem.harming(recent.calls, *failed) } else { problem };
+    problem.of(Party::Trunk(name.to_owned()), "not_recorded")
+}
+
+/// What helps against an answer of a recording server.
+fn fix_of_refusal(cause: &str, group: &str) -> String {
+    let section = format!("[siprec.{group}]");
+    let said = cause.split_once(": ").map_or(cause, |(_, said)| said);
+    let code: Option<u16> = said.get(..3).and_then(|code| code.parse().ok());
+    match code {
+        Some(488 | 415 | 606) => format!("agree `codecs` and `srtp` of {section} with the recording server's settings"),
+        Some(401 | 403 | 407) => {
+            format!("allow the edge's address and user in the recording server; check `auth` of {section}")
+        }
+        Some(404 | 604) => format!("correct the user part of `peers` of {section}"),
+        Some(420) => "enable SIPREC (RFC 7866) in the recording server".to_owned(),
+        Some(301 | 302 | 305 | 380) => {
+            format!("write the address that the server redirects to into `peers` of {section}")
+        }
+        Some(_) => {
+            "look into the recording server's log: its licence, its load and its disk are usual causes".to_owned()
+        }
+        None if said.contains("stream") || said.contains("description") || said.contains("offer") => {
+            format!("let the recording server accept two audio streams of one of `codecs` of {section}")
+        }
+        None => {
+            format!("check that the server runs, that its address in {section} is right, and the firewall")
+        }
+    }
+}
+
+/// Servers that do not answer.
+fn down(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Option<Problem> {
+    let down: Vec<&str> =
+        trunk.peers.iter().filter(|peer| peer.state == "down").map(|peer| peer.uri.as_str()).collect();
+    if down.is_empty() {
+        return None;
+    }
+    let none = format!("no recording server of [siprec.{group}] answers");
+    let (harm, what) = match (trunk.state == "down", is_required) {
+        (false, _) => {
+            (Harm::Detour, format!("recording server {} of [siprec.{group}] is down, others record", down.join(", ")))
+        }
+        (true, true) => (Harm::Calls, format!("{none}: calls that it has to record are rejected")),
+        (true, false) => (Harm::Media, format!("{none}: calls are not recorded there")),
+    };
+    let problem = Problem::new(harm, what).about(format!("recording servers {group}")).shown_by(why.to_owned());
+    let fix = format!("check that the server runs, that its address in [siprec.{group}] is right, and the firewall");
+    Some(problem.fixed_by(fix).of(Party::Trunk(trunk.name.clone()), "down"))
+}

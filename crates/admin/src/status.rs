@@ -1,0 +1,728 @@
+//! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use trunkgate_call::diagnosis::SILENCE;
+use trunkgate_call::view::{
+    AppView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView, UnrecordedView,
+};
+use trunkgate_call::{NO_AGENT_AUDIO, dns};
+
+use super::ApiError;
+use super::agent_problems::{of_agent, silent_agent};
+use super::agents::AgentReport;
+use super::asked::bad_query;
+use super::recognition::recogniser_now;
+use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, only_silence, stale_names};
+use super::twilio::ignored_parameters;
+use super::way::Way;
+use super::{mute, outages};
+use trunkgate_config::ToldOverride;
+use trunkgate_delivery::sinks::recordings::REFUSED;
+use trunkgate_delivery::webhooks::codes;
+use trunkgate_explain::why::Question;
+use trunkgate_runtime::handle::{Gone, Handle, Phase};
+use trunkgate_runtime::messages::first_url;
+use trunkgate_runtime::reload::{ReloadError, Reloaded};
+use trunkgate_runtime::settings::Listener;
+use trunkgate_runtime::transport::TlsFaultsView;
+use trunkgate_system::clock;
+use trunkgate_system::limits;
+use trunkgate_system::problem::{Harm, Party, Problem, Silence, Urgency};
+use trunkgate_system::text::number;
+use trunkgate_system::tls_words::CLIENT_NOT_TLS;
+
+/// What `trunkgate status` prints.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// `[edge] name`
+    pub edge: String,
+    /// The program's.
+    pub version: &'static str,
+    /// `starting`, `ready`, `draining`.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Seconds since then.
+    pub uptime_seconds: u64,
+    /// The configuration in force.
+    pub config: ConfigReport,
+    /// SIP listeners in order.
+    pub listeners: Vec<ListenerReport>,
+    /// Address of the TLS listener of the Twilio-compatible API; `null` without one.
+    pub api_tls: Option<String>,
+    /// Media.
+    pub media: MediaReport,
+    /// Calls that have not ended.
+    pub calls: usize,
+    /// `[limits] calls`.
+    pub calls_limit: u32,
+    /// Conferences that go on.
+    pub conferences: usize,
+    /// Their parties.
+    pub conference_parties: usize,
+    /// Queues of calls.
+    pub queues: usize,
+    /// Callers that wait in them.
+    pub queued_calls: usize,
+    /// Longest time for which one of them has waited.
+    pub queue_longest_wait_seconds: u64,
+    /// Whether new calls are refused that would wait too long.
+    pub overloaded: bool,
+    /// Whether no route has a target that takes calls now.
+    pub without_target: bool,
+    /// Trunks in the order of the file.
+    pub trunks: Vec<TrunkView>,
+    /// Agents in the order of the file.
+    pub agents: Vec<AgentReport>,
+    /// Parameters of requests to the Twilio-compatible API that were ignored, the most frequent first.
+    pub ignored_parameters: Vec<Value>,
+    /// What is wrong now, a sentence each: the greatest harm to calls first.
+    pub problems: Vec<String>,
+    /// The same in parts.
+    pub problem_details: Vec<Problem>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Serialize)]
+pub struct ConfigReport {
+    /// Its file.
+    pub path: String,
+    /// RFC 3339.
+    pub loaded_at: String,
+    /// Warnings when it was read.
+    pub warnings: usize,
+    /// Whether the last reload was taken.
+    pub last_reload_success: bool,
+    /// Why it was rejected; `null`: it was not.
+    pub last_reload_error: Option<String>,
+    /// Keys that have changed since the start and wait for a restart.
+    pub restart_needed: Vec<String>,
+    /// How far a reload has come that has read a large file for more than a second.
+    pub reading: Option<String>,
+    /// Numbers of which the Twilio-compatible API has set something that stands above the file.
+    pub number_overrides: Vec<ToldOverride>,
+}
+
+/// A SIP listener.
+#[derive(Debug, Serialize)]
+pub struct ListenerReport {
+    /// Its name.
+    pub name: String,
+    /// `udp`, `tcp`, `tls`.
+    pub transport: &'static str,
+    /// Where it is bound.
+    pub address: String,
+    /// Whole days until its certificate expires, negative once it has; `None` without one.
+    pub certificate_days: Option<i64>,
+}
+
+/// Media at a glance.
+#[derive(Debug, Serialize)]
+pub struct MediaReport {
+    /// Ports in use.
+    pub ports_in_use: usize,
+    /// Ports in all.
+    pub ports: usize,
+    /// Sessions of all workers.
+    pub sessions: u64,
+}
+
+/// Looks at the problems again and again, so that each has its time and its lines in the log.
+pub async fn watch(handle: Handle) {
+    let mut turns = tokio::time::interval(Duration::from_secs(limits::PROBLEMS_EVERY_SECONDS));
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        if StatusReport::of(&handle).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// `{"warnings":[…]}`: the first warnings of the configuration in force, in a line each.
+pub(super) async fn warnings(State(handle): State<Handle>) -> Json<Value> {
+    Json(json!({ "warnings": handle.shared.running(|running| running.warned.clone()) }))
+}
+
+impl ConfigReport {
+    fn of(handle: &Handle) -> ConfigReport {
+        let (_, _, last_reload_success) = handle.reloads();
+        handle.shared.running(|running| ConfigReport {
+            path: running.config.path.display().to_string(),
+            loaded_at: running.loaded_at.to_string(),
+            warnings: running.warnings,
+            last_reload_success,
+            last_reload_error: running.last_rejected.clone(),
+            restart_needed: running.restart_needed.clone(),
+            reading: trunkgate_config::reading(),
+            number_overrides: running.told_overrides(),
+        })
+    }
+}
+
+impl ListenerReport {
+    fn all(handle: &Handle) -> Vec<ListenerReport> {
+        let (expiries, now) = (handle.shared.tls.borrow().first_expiries(), clock::now());
+        let days = |name: &str| {
+            let (.., expires) = expiries.iter().find(|(kind, of, _)| *kind == "listener" && of == name)?;
+            Some(expires.duration_since(now).as_hours().div_euclid(24))
+        };
+        let report = |listener: &Listener| ListenerReport {
+            certificate_days: days(&listener.name),
+            name: listener.name.clone(),
+            transport: listener.transport.as_str(),
+            address: listener.address.to_string(),
+        };
+        handle.listeners().iter().map(report).collect()
+    }
+}
+
+impl StatusReport {
+    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
+        let gateway = handle.status().await?;
+        let shared = &handle.shared;
+        let mut report = StatusReport {
+            edge: gateway.edge,
+            version: env!("CARGO_PKG_VERSION"),
+            state: handle.phase().as_str(),
+            started_at: shared.started_at.to_string(),
+            uptime_seconds: handle.uptime().as_secs(),
+            config: ConfigReport::of(handle),
+            listeners: ListenerReport::all(handle),
+            api_tls: shared.own.borrow().api().map(|address| address.to_string()),
+            media: MediaReport {
+                ports_in_use: gateway.ports_in_use,
+                ports: gateway.ports,
+                sessions: handle.workers().iter().map(|worker| worker.sessions.get()).sum(),
+            },
+            calls: gateway.calls,
+            calls_limit: gateway.calls_limit,
+            conferences: gateway.conferences[0],
+            conference_parties: gateway.conferences[1],
+            queues: gateway.queues.queues,
+            queued_calls: gateway.queues.waiting,
+            queue_longest_wait_seconds: gateway.queues.longest_seconds,
+            overloaded: handle.load.borrow().overloaded,
+            without_target: false,
+            trunks: gateway.trunks,
+            agents: AgentReport::all(handle, gateway.agents),
+            ignored_parameters: ignored_parameters(handle),
+            problems: Vec::new(),
+            problem_details: Vec::new(),
+        };
+        let (trunks, agents) = (&report.trunks[..], &report.agents[..]);
+        let (table, unanswered) = (&handle.table(), &shared.stale_names.unanswered()[..]);
+        let way = Way { table, trunks, agents, apps: &gateway.failing_apps, unanswered };
+        let mut problems = report.problems_now(handle, &gateway.silent, &way);
+        problems.extend(report.of_sinks(handle, gateway.unrecorded.as_ref()));
+        report.add_live_silence(&gateway.silent, &mut problems);
+        problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
+        let logins = blame_password(&mut problems, &gateway.logins, trunks);
+        problems.extend(logins_now(&logins));
+        problems.extend(gateway.failing_apps.iter().filter_map(of_app));
+        if way.table.routes().iter().all(|route| route.record) {
+            // No target is called then: nothing else harms more.
+            problems.iter_mut().filter(|one| one.headline.starts_with(REFUSED)).for_each(|one| one.harm = Harm::Edge);
+        }
+        report.without_target = outages::is_total(&problems, &way);
+        let mut problems = mute::joined(outages::joined(problems, &way));
+        problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
+        problems.extend(gateway.stray.map(stray_now));
+        problems.extend(of_strangers(handle, gateway.unknown));
+        Problem::arrange(&mut problems);
+        // Callers who do not hear each other now hang up within seconds.
+        Problem::raise(&mut problems, |one| report.is_live_silence(one, &gateway.silent));
+        shared.note_problems(&mut problems);
+        report.problems = problems.iter().map(Problem::to_string).collect();
+        report.problem_details = problems;
+        Ok(report)
+    }
+
+    fn problems_now(&self, handle: &Handle, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match handle.phase() {
+            Phase::Draining => {
+                let draining = Problem::new(Harm::Edge, "draining").shown_by("new calls get 503");
+                problems.push(draining.fixed_by("trunkgate drain --undo"));
+            }
+            Phase::Starting => {
+                problems.push(Problem::new(Harm::Edge, "starting").shown_by("no calls are accepted yet"))
+            }
+            Phase::Ready => {}
+        }
+        if self.overloaded {
+            problems
+                .push(Problem::new(Harm::Edge, "overloaded").shown_by("new calls that would wait too long get 503"));
+        }
+        let panics = trunkgate_system::log::panics();
+        if panics > 0 {
+            let panicked = Problem::new(Harm::Edge, format!("{panics} panics")).about("panics");
+            problems.push(panicked.shown_by("please report them with the log"));
+        }
+        problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
+        let stale = handle.shared.stale_names.all();
+        problems.extend(way.table.trunks().iter().filter_map(|trunk| stale_names(trunk, &stale)));
+        problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent, way)));
+        problems.extend(self.agents.iter().filter_map(|report| silent_agent(&report.agent)));
+        problems.extend(handle.certificate_problems());
+        problems.extend(self.config.last_reload_error.as_deref().map(rejected_reload));
+        if !self.config.restart_needed.is_empty() {
+            let keys = self.config.restart_needed.join(", ");
+            let needed = Problem::new(Harm::Configuration, "changed keys wait for a restart").shown_by(keys);
+            problems.push(needed.fixed_by("restart the edge when no call is up (trunkgate drain)"));
+        }
+        problems
+    }
+
+    /// Adds who is not heard in live calls, where that is not a problem of the hour already.
+    fn add_live_silence(&self, silent: &[SilentView], problems: &mut Vec<Problem>) {
+        let is_known = |problem: &Problem| {
+            // Live calls of a trunk are counted with those of the hour, those of an agent at their end.
+            let counts = problem.harm != Harm::Past || matches!(problem.party, Some(Party::Trunk(_)));
+            problem.kind == Some(ONE_WAY) && counts
+        };
+        let known: Vec<(Option<Party>, bool)> = problems
+            .iter()
+            .filter(|problem| is_known(problem))
+            .map(|problem| (problem.party.clone(), problem.harm == Harm::Past))
+            .collect();
+        // A phone may be muted, and such calls are counted at their end.
+        let is_chance = |silent: &SilentView| silent.kind == SILENCE && silent.calls < limits::UNHEARD_LEAST;
+        let is_held_back = |silent: &SilentView| {
+            let its = |trunk: &&TrunkView| trunk.name == silent.name;
+            self.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
+        };
+        for one in silent.iter().filter(|one| !is_held_back(one) && !is_chance(one)) {
+            let party = self.party(one);
+            let is_its = |(of, is_past): &(Option<Party>, bool)| *of == party && !(*is_past && one.kind == SILENCE);
+            if party.is_none() || !known.iter().any(is_its) {
+                problems.push(silent_now(one, party));
+            }
+        }
+    }
+
+    /// Whether a problem is that of live calls in which a party is not heard.
+    fn is_live_silence(&self, problem: &Problem, silent: &[SilentView]) -> bool {
+        let is_of = |one: &SilentView| self.party(one) == problem.party;
+        problem.harm == Harm::Media && problem.kind == Some(ONE_WAY) && silent.iter().any(is_of)
+    }
+
+    /// The trunk or agent that is not heard; `None`: a bare URI, or an agent of an application.
+    fn party(&self, silent: &SilentView) -> Option<Party> {
+        let name = &silent.name;
+        if silent.kind == NO_AGENT_AUDIO {
+            return self.agents.iter().any(|one| one.agent.name == *name).then(|| Party::Agent(name.clone()));
+        }
+        self.trunks.iter().any(|trunk| trunk.name == *name).then(|| Party::Trunk(name.clone()))
+    }
+
+    /// What is written, and what does not get to where it belongs.
+    fn of_sinks(&self, handle: &Handle, unrecorded: Option<&UnrecordedView>) -> Vec<Problem> {
+        let shared = &handle.shared;
+        let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
+        let mut problems = handle.store.health().problems();
+        problems.extend(shared.cdr.problems());
+        problems.extend(shared.calls.problem());
+        problems.extend(shared.callbacks.problems());
+        problems.extend(shared.recordings.problems(unrecorded));
+        problems.extend(shared.running(|running| shared.recordings.full_mailboxes(&running.config.mailboxes)));
+        problems.extend(shared.sms.problem_now(clock::now()));
+        problems.extend(shared.message_webhooks.problems(clock::now(), |number| first_url(handle, number)));
+        problems.extend(shared.hep_counters.problem().filter(|_| hep));
+        problems.extend(shared.otel_counters.problem().filter(|_| otel));
+        let lost = trunkgate_system::log::lost();
+        if lost > 0 {
+            problems.push(Problem::new(Harm::Telemetry, format!("{lost} log lines lost")).about("log lines lost"));
+        }
+        problems
+    }
+}
+
+/// SIP and connections of others that were dropped or closed, or whose TLS failed.
+fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
+    let (sockets, now) = (&handle.shared.sockets, Instant::now());
+    let dropped = unknown.map(|unknown| unknown_now(unknown, "message", "SIP from unknown sources is dropped"));
+    let closed = sockets.closed(now);
+    let closed = closed
+        .map(|closed| unknown_now(closed, "connection", "TCP and TLS connections from unknown sources are closed"));
+    let mut problems: Vec<Problem> = dropped.into_iter().chain(closed).collect();
+    problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
+    problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
+    problems
+}
+
+/// A file that is not taken: the edge runs on, and would not start by it.
+fn rejected_reload(why: &str) -> Problem {
+    let rejected = Problem::new(Harm::Restart, "the configuration file is rejected: a restart would fail");
+    let shown = format!("{why}; the configuration before it stays in force");
+    let is_missing = why.contains("No such file");
+    let what = if is_missing { "restore the file" } else { "correct the file (`trunkgate check` shows the line)" };
+    let fix = format!("{what}, then `trunkgate reload`; do not restart the edge before that");
+    rejected.shown_by(shown).fixed_by(fix)
+}
+
+/// An application that fails, or whose prompts are not heard.
+fn of_app(app: &AppView) -> Option<Problem> {
+    let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
+    let meaning = codes::explain(*code).map_or("its documents could not be run", |(meaning, _)| meaning);
+    let shown = if cause.is_empty() { format!("error {code}: {meaning}") } else { format!("error {code}: {cause}") };
+    still.then(|| {
+        let (harm, what) = match unheard == calls {
+            true => (Harm::Media, "a prompt was not played"),
+            false => (Harm::Calls, "failed"),
+        };
+        let more = recent.beside(*calls, *of);
+        let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
+        let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
+        let problem = problem.of(Party::App(name.clone()), "fails").out(*good_since == 0 && calls == of);
+        let problem = if harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
+        problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
+    })
+}
+
+/// Adds to trunks of phones of which none is registered that a phone shows a wrong password for its user; returns the other logins.
+fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
+    let is_empty =
+        |trunk: &&TrunkView| trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+    let mut blamed: Vec<&str> = Vec::new();
+    for trunk in trunks.iter().filter(is_empty) {
+        let party = Some(Party::Trunk(trunk.name.clone()));
+        let is_its = |problem: &&mut Problem| problem.party == party && problem.kind == Some("down");
+        let newest = logins.iter().find(|login| login.trunk == trunk.name && login.is_user_known);
+        let Some((problem, login)) = problems.iter_mut().find(is_its).zip(newest) else { continue };
+        let LoginView { fault, source, in_row, seconds_ago, .. } = login;
+        let shown = format!("{fault} from {source}, {in_row} in a row, the latest {seconds_ago} s ago");
+        problem.evidence = Some(match &problem.evidence {
+            Some(evidence) => format!("{shown}; {evidence}"),
+            None => shown,
+        });
+        problem.fix =
+            Some(format!("correct the password in the phone at {source}, or `require_auth` of [trunk.{}]", trunk.name));
+        blamed.push(&trunk.name);
+    }
+    logins.iter().filter(|login| !(login.is_user_known && blamed.contains(&login.trunk.as_str()))).cloned().collect()
+}
+
+/// Requests with wrong credentials: one problem a trunk, of its newest source. Sources that are no trunk's may be scans.
+fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
+    let mut told: Vec<(&str, bool)> = Vec::new();
+    let mut problems = Vec::new();
+    for login in logins {
+        let LoginView { trunk, source, is_of_trunk, fault, requests, in_row, seconds_ago, is_user_known, .. } = login;
+        if told.contains(&(trunk, *is_of_trunk)) {
+            continue;
+        }
+        told.push((trunk, *is_of_trunk));
+        let more = logins.iter().filter(|one| (&one.trunk, one.is_of_trunk) == (trunk, *is_of_trunk)).count() - 1;
+        let more = if more == 0 { String::new() } else { format!("; from {} too", number(more, "further source")) };
+        let harm = if *is_of_trunk { Harm::Calls } else { Harm::Strangers };
+        let count = number(usize::try_from(*requests).unwrap_or(usize::MAX), "request");
+        let what = format!("trunk {trunk}: {count} with wrong credentials in the last hour, none right since");
+        let shown = format!("{fault} from {source}, {in_row} in a row, the latest {seconds_ago} s ago{more}");
+        let part = if *is_user_known { "password" } else { "user" };
+        let problem = Problem::new(harm, what).about(format!("wrong credentials at {trunk}")).shown_by(shown);
+        let problem =
+            problem.fixed_by(format!("correct the {part} at the remote party, or `require_auth` of [trunk.{trunk}]"));
+        let problem = problem.urgent(Urgency::Other);
+        problems.push(problem.of(Party::Trunk(trunk.clone()), "wrong_credentials"));
+    }
+    problems
+}
+
+/// Calls that a limit refused.
+fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
+    let LimitView { trunk, outbound, reason, sentence, key, calls, recent, seconds_ago, last_sid } = limited;
+    let refused = number(usize::try_from(*calls).unwrap_or(usize::MAX), "call");
+    let (harm, instead) = match trunk.as_deref().filter(|_| *outbound).map(|trunk| way.without_trunk(trunk)) {
+        Some(without) => (without.harm, without.instead),
+        None => (Harm::Calls, ""),
+    };
+    let (harm, lately) = match recent {
+        0 => (Harm::Past, ", none in the last 5 min".to_owned()),
+        all if all == calls => (harm, String::new()),
+        some => (harm, format!(" ({some} in the last 5 min)")),
+    };
+    let (what, about) = match trunk {
+        None => (format!("refused {refused}"), format!("{reason} of the edge")),
+        Some(trunk) if *outbound => (format!("refused {refused} to it"), format!("{reason} to {trunk}")),
+        Some(trunk) => (format!("refused {refused} from it"), format!("{reason} from {trunk}")),
+    };
+    let what = format!("{} {what} in the last hour{lately}{instead}", limited.named().replace('`', ""));
+    let lost = match *reason {
+        "denied" | "high_risk" => "; their callers got 403",
+        _ if *outbound => "",
+        _ => "; their callers got 503",
+    };
+    let shown = format!("{sentence} ({reason}), limit {key}{lost}, the latest {seconds_ago} s ago");
+    let problem = Problem::new(harm, what).about(about).shown_by(shown);
+    let problem = problem.fixed_by(fix_of_limit(limited)).harming(*recent, *calls);
+    let problem = match last_sid {
+        Some(sid) => problem.traced_in(sid),
+        None => problem,
+    };
+    match trunk {
+        Some(trunk) => problem.of(Party::Trunk(trunk.clone()), "limit"),
+        None => problem.of_kind("limit"),
+    }
+}
+
+/// What helps where a limit refuses calls.
+fn fix_of_limit(limited: &LimitView) -> String {
+    let (key, section) = (limited.named(), limited.trunk.as_ref().map(|trunk| format!(" of [trunk.{trunk}]")));
+    let section = section.unwrap_or_default();
+    let raise = match &limited.trunk {
+        None => format!("raise {key} if the machine carries more (`trunkgate loadtest`)"),
+        Some(trunk) => format!("raise {key} if {trunk} may have more"),
+    };
+    match (limited.reason, limited.outbound) {
+        ("limit_calls", _) => format!("{raise}; `trunkgate calls` shows who has them"),
+        ("limit_emergency", _) => {
+            format!("find out who makes them (`trunkgate calls`, `/v1/api`); raise {key} only if so many are intended")
+        }
+        ("denied", _) => {
+            format!("find out who calls there (`trunkgate calls`); correct {key} if such calls are intended")
+        }
+        ("high_risk", _) => format!(
+            "find out who calls there (`trunkgate calls`): an account may be stolen; `high_risk = \"allow\"`{section} permits such calls"
+        ),
+        ("limit_day", _) => format!("check whether so many calls are intended (`trunkgate calls`), then {raise}"),
+        (_, true) => format!("{raise}, or set `pace`{section}: calls wait for their turn"),
+        (_, false) => format!("{raise}; `trunkgate calls` shows whether a loop or an attack sends them"),
+    }
+}
+
+/// A phone that wants to register as nobody that there is.
+fn stray_now(stray: StrayView) -> Problem {
+    let StrayView { user, near, source, registers, seconds_ago } = stray;
+    let registers = number(usize::try_from(registers).unwrap_or(usize::MAX), "REGISTER");
+    let meant = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
+    let text = format!(
+        "no trunk has it in `require_auth` ({registers} for unknown users in the last hour, the latest {seconds_ago} s ago){meant}"
+    );
+    let problem = Problem::new(Harm::Strangers, format!("REGISTER from {source} for unknown user \"{user}\""));
+    problem.about("unknown users").shown_by(text)
+}
+
+/// TLS handshakes of others that failed.
+fn tls_now(faults: TlsFaultsView) -> Problem {
+    let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
+    let text = format!("{}: {why}", of_hour(handshakes, "handshake", &last, seconds_ago));
+    let problem = Problem::new(Harm::Strangers, format!("TLS to listener {listener} fails")).shown_by(text);
+    problem.fixed_by(format!(
+        "if {last} is a peer of yours, check its TLS version, the CA that it trusts, and its certificate (`client_ca`)"
+    ))
+}
+
+/// TLS handshakes of a trunk's machines that failed, and none has gone well since. One may be a check of the port of a monitoring program.
+fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
+    if faults.handshakes < limits::TLS_FAULTS_OF_TRUNK {
+        return tls_now(faults);
+    }
+    let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
+    let latest = of_hour(handshakes, "handshake", &last, seconds_ago);
+    let text = format!("{latest}: {why}; none has succeeded since");
+    let problem =
+        Problem::new(Harm::Calls, format!("TLS from trunk {trunk} to listener {listener} fails")).shown_by(text);
+    problem.of(Party::Trunk(trunk.to_string()), "tls").fixed_by(if why == CLIENT_NOT_TLS {
+        format!("have {trunk} use TLS to this port, or send it to the port of a `udp` or `tcp` listener")
+    } else {
+        format!("check its TLS version, the CA that it trusts, and its certificate (`client_ca`): its own log says more; a port check without TLS at {last} looks the same")
+    })
+}
+
+/// Messages, or connections, from addresses of no trunk.
+fn unknown_now(unknown: UnknownView, word: &str, headline: &str) -> Problem {
+    let UnknownView { messages, last, seconds_ago } = unknown;
+    let problem = Problem::new(Harm::Strangers, headline).shown_by(of_hour(messages, word, &last, seconds_ago));
+    problem.fixed_by("add trusted sources to `peers` or `accept_from` of a trunk")
+}
+
+/// Says how many there were in the last hour, and of which source the latest is.
+fn of_hour(count: u64, word: &str, last: &dyn std::fmt::Display, seconds_ago: u64) -> String {
+    let count = number(usize::try_from(count).unwrap_or(usize::MAX), word);
+    format!("{count} in the last hour, the latest from {last} {seconds_ago} s ago")
+}
+
+/// A side that is not heard in calls that are up now.
+fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
+    let SilentView { name, calls, kind, cause, fix, last_sid, both } = silent;
+    let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
+    let (what, about) = match *kind {
+        NO_AGENT_AUDIO => {
+            (format!("agent {name} has sent no audio in {where_}"), format!("no audio from agent {name}"))
+        }
+        SILENCE => (format!("{} in {where_}", only_silence(name)), only_silence(name)),
+        _ => (format!("no media from {name} in {where_}"), format!("no media from {name}")),
+    };
+    let problem = Problem::new(Harm::Media, what).about(about);
+    let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
+    let problem = problem.harming(*calls, *calls).caused(kind).live(*calls);
+    let silence = Silence { name: name.clone(), calls: *calls, cause: kind, both: both.clone() };
+    let problem = if *kind == SILENCE { problem } else { problem.silent(silence) };
+    match party {
+        Some(party) => problem.of(party, ONE_WAY),
+        None => problem.of_kind(ONE_WAY),
+    }
+}
+
+pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {
+    Ok(Json(StatusReport::of(&handle).await?))
+}
+
+pub(super) async fn why(
+    State(handle): State<Handle>,
+    question: Result<Query<Question>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
+    let Query(question) = question.map_err(|error| bad_query(&error))?;
+    let (config, overrides) = handle.shared.running(|running| (running.config.clone(), running.told_overrides()));
+    let gateway = handle.status().await?;
+    let agents = AgentReport::all(&handle, gateway.agents);
+    let now = json!({
+        "edge": gateway.edge,
+        "config": { "number_overrides": overrides },
+        "trunks": gateway.trunks,
+        "agents": agents,
+        "failing_apps": gateway.failing_apps,
+        "lost_names": lost_names(&handle),
+        "unanswered_names": unanswered_names(&handle),
+        "unrecorded": gateway.unrecorded.as_ref().and_then(|_| handle.shared.recordings.failure()),
+    });
+    trunkgate_explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
+}
+
+/// What `why` says of hosts of peers whose look-up failed.
+fn unanswered_names(handle: &Handle) -> Vec<Value> {
+    let names = handle.shared.stale_names.unanswered();
+    names.iter().map(|(host, fault)| json!({ "host": host, "words": dns::words(*fault, host) })).collect()
+}
+
+/// What `why` says of each trunk whose peer a restart would not find.
+fn lost_names(handle: &Handle) -> Vec<Value> {
+    let stale = handle.shared.stale_names.all();
+    let table = handle.table();
+    let problems = table.trunks().iter().filter_map(|trunk| Some((trunk, stale_names(trunk, &stale)?)));
+    problems.map(|(trunk, problem)| json!({ "name": *trunk.name, "text": problem.headline })).collect()
+}
+
+pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {
+    let patience = Duration::from_secs(limits::HTTP_REQUEST_SECONDS - 1);
+    let unavailable = |code, message: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    let Ok(outcome) = tokio::time::timeout(patience, handle.reload()).await else {
+        let message = "still in progress; /v1/status shows when the file was loaded";
+        return Err(unavailable("reloading", message.to_owned()));
+    };
+    outcome.map(Json).map_err(|error| match &error {
+        ReloadError::File { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", error.to_string()),
+        ReloadError::Busy | ReloadError::Late => unavailable("reloading", error.to_string()),
+        ReloadError::Gone => Gone.into(),
+    })
+}
+
+/// Body: none or `{"on":true}` to drain, `{"on":false}` to take calls again.
+pub(super) async fn drain(
+    State(handle): State<Handle>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
+    let on = if body.is_empty() {
+        true
+    } else {
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        let on = value.as_ref().and_then(|value| value.get("on")).and_then(Value::as_bool);
+        on.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "expected body: {\"on\":true|false}"))?
+    };
+    handle.drain(on).await?;
+    let calls = handle.live_calls();
+    if on {
+        tracing::info!(
+            "draining on request: new calls get 503, live calls: {calls}; `trunkgate drain --undo` accepts calls again"
+        );
+    } else {
+        tracing::info!("accepting calls again on request");
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": calls }))))
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_route::{Definition, Route, Table};
+
+    use super::*;
+
+    /// Returns the problem of two calls that a limit refused.
+    fn limited(trunk: Option<&str>, outbound: bool, reason: &'static str, key: &str) -> Problem {
+        let limited = LimitView {
+            trunk: trunk.map(str::to_owned),
+            outbound,
+            reason,
+            sentence: "a sentence",
+            key: key.to_owned(),
+            calls: 2,
+            recent: 2,
+            seconds_ago: 5,
+            last_sid: None,
+        };
+        let numbers = trunkgate_route::Numbers::new("US").unwrap();
+        let none = Definition { numbers, trunks: vec![], agents: vec![], routes: Vec::<Route>::new() };
+        let way = Way { table: &Table::new(none), trunks: &[], agents: &[], apps: &[], unanswered: &[] };
+        limit_now(&limited, &way)
+    }
+
+    #[test]
+    fn a_limit_is_named_by_its_key_and_section() {
+        let carrier = Some("carrier");
+        for (problem, headline, fix) in [
+            (
+                limited(None, false, "limit_rate", "`calls_per_second = 9` of [limits]"),
+                "calls_per_second = 9 of [limits] refused 2 calls in the last hour",
+                "raise `calls_per_second = 9` of [limits]",
+            ),
+            (
+                limited(carrier, true, "limit_day", "`calls_per_day = 3`"),
+                "calls_per_day = 3 of [trunk.carrier] refused 2 calls to it in the last hour",
+                "check whether so many calls are intended (`trunkgate calls`), then raise `calls_per_day = 3` of [trunk.carrier]",
+            ),
+            (
+                limited(carrier, true, "limit_emergency", "`emergency_calls = 3` of [api]"),
+                "emergency_calls = 3 of [api] refused 2 calls to it in the last hour",
+                "find out who makes them",
+            ),
+            (
+                limited(carrier, true, "denied", "`deny = \"+1900\"`"),
+                "deny = \"+1900\" of [trunk.carrier] refused 2 calls to it in the last hour",
+                "find out who calls there (`trunkgate calls`); correct `deny = \"+1900\"` of [trunk.carrier]",
+            ),
+            (
+                limited(carrier, true, "high_risk", "`high_risk = \"refuse\"`"),
+                "high_risk = \"refuse\" of [trunk.carrier] refused 2 calls to it in the last hour",
+                "find out who calls there (`trunkgate calls`): an account may be stolen",
+            ),
+        ] {
+            assert_eq!(problem.headline, headline);
+            let own = problem.fix.unwrap();
+            assert!(own.starts_with(fix), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_restored_and_one_with_an_error_is_corrected() {
+        let fix = |why: &str| rejected_reload(why).fix.unwrap();
+        let gone = fix("trunkgate.toml: No such file or directory (os error 2)");
+        assert!(gone.starts_with("restore the file, then `trunkgate reload`; do not restart"), "{gone}");
+        let wrong = fix("trunkgate.toml:3: unknown key");
+        assert!(
+            wrong.starts_with("correct the file (`trunkgate check` shows the line), then `trunkgate reload`; do"),
+            "{wrong}"
+        );
+    }
+}

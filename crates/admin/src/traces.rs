@@ -1,0 +1,90 @@
+//! `/v1/calls/{sid}/trace`: what happened in a call, as JSON, as text, as a picture and as a capture file. `/v1/calls/{sid}/kept`: whether
+//! there is one.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use trunkgate_call::trace::TraceView;
+use trunkgate_call::view::KeptView;
+
+use super::ApiError;
+use super::asked::bad_query;
+use super::calls::{Sid, find, unknown};
+use trunkgate_explain::ladder::{self, Paper};
+use trunkgate_explain::pcapng;
+use trunkgate_runtime::handle::Handle;
+
+/// What of a trace is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Messages as they were on the wire, too.
+    #[serde(default)]
+    raw: bool,
+}
+
+pub(super) async fn json(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<TraceView>, ApiError> {
+    let Query(Wanted { raw }) = wanted.map_err(|error| bad_query(&error))?;
+    let trace = if raw { handle.raw_trace(&sid).await? } else { handle.trace(&sid).await? };
+    trace.map(Json).ok_or_else(|| unknown(&sid))
+}
+
+/// Says which parts of a call are kept.
+pub(super) async fn kept(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<KeptView>, ApiError> {
+    if let Some(kept) = handle.kept(&sid).await? {
+        return Ok(Json(kept));
+    }
+    // A call from before a restart.
+    find(&handle, &sid).await?;
+    Ok(Json(KeptView { trace: false, messages: false, quality: false }))
+}
+
+/// How a ladder is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drawing {
+    /// Width of the terminal; absent: lines may have any length.
+    columns: Option<usize>,
+    /// Whether it has colours.
+    #[serde(default)]
+    colour: bool,
+}
+
+/// The ladder as text for a terminal.
+pub(super) async fn text(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    drawing: Result<Query<Drawing>, QueryRejection>,
+) -> Result<String, ApiError> {
+    let Query(Drawing { columns: width, colour }) = drawing.map_err(|error| bad_query(&error))?;
+    let call = find(&handle, &sid).await?;
+    let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
+    Ok(ladder::page(&call, &trace, Paper { width, colour }))
+}
+
+/// What a page that shows the picture may do: nothing but style it.
+const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// The ladder as a picture.
+pub(super) async fn svg(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
+    let call = find(&handle, &sid).await?;
+    let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY)];
+    Ok((headers, ladder::svg::picture(&call, &trace)).into_response())
+}
+
+/// The messages as a capture file.
+pub(super) async fn capture(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
+    let capture = handle.capture(&sid).await?.ok_or_else(|| unknown(&sid))?;
+    let edge = handle.shared.running(|running| running.config.edge.name.clone());
+    let name = format!("attachment; filename=\"{}.pcapng\"", capture.call.sid);
+    let headers = [(header::CONTENT_TYPE, "application/x-pcapng".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, pcapng::file(&capture, &edge)).into_response())
+}

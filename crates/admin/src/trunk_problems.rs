@@ -1,0 +1,510 @@
+//! Problems of trunks as `status` has them: down, rejecting, not registered, not heard, with poor audio.
+
+use std::time::Duration;
+
+use trunkgate_call::diagnosis::{Cause, SILENCE};
+use trunkgate_call::status::beside_a_target;
+use trunkgate_call::view::{
+    AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
+    UnreachedView,
+};
+use trunkgate_call::{UNSENT, dns, unsent};
+use trunkgate_route::locate::NameFault;
+use trunkgate_route::{Peer, Siprec, Transport, Trunk, host_of};
+
+use super::way::{Way, is_large_share, rejects_all, rejects_many};
+use trunkgate_runtime::stale_names::StaleName;
+use trunkgate_system::limits;
+use trunkgate_system::problem::{Harm, Party, Problem, Silence, Urgency};
+use trunkgate_system::text::number;
+use trunkgate_system::tls_words;
+
+/// How problems begin that `doctor` has lines of its own for.
+pub const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
+
+/// `kind` of a problem: a side sends no audio.
+pub(super) const ONE_WAY: &str = "one_way";
+
+/// Addresses of a trunk that is down, told with why.
+const DOWN_TOLD: usize = 3;
+
+/// What is wrong with a trunk.
+pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
+    let name = &trunk.name;
+    let party = || Party::Trunk(name.clone());
+    let mut problems = Vec::new();
+    if let Some(group) = name.strip_prefix(Siprec::PREFIX) {
+        let required = way.table.trunk(name).and_then(|trunk| trunk.siprec).is_some_and(|siprec| siprec.required);
+        return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers, way.unanswered));
+    }
+    if trunk.state == "down" {
+        let is_unregistered = trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+        let why =
+            if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers, way.unanswered) };
+        let without = way.without_down(trunk);
+        let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
+        let wait = waited_for(trunk, way).filter(|_| without.harm == Harm::Detour);
+        let waits = wait.map(|wait| format!("each call waits {} s for it before its next target", wait.as_secs_f64()));
+        let parts = [Some(why.clone()), unreached(&trunk.unreached).or(unused), waits, next_check(&trunk.peers)];
+        let shown = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let down = without.problem(format!("trunk {name} is down"));
+        let down = down.about(format!("trunk {name} is down")).shown_by(shown);
+        let down = without.losing(down, &trunk.unreached);
+        let is_idle = trunk.tried == 0 && trunk.unreached.calls == 0;
+        let down = if is_idle { down.idle() } else { down };
+        let fix = match is_unregistered {
+            true => "check user, password and server in the phone".to_owned(),
+            false => fix_of_down(name, &trunk.peers, &why, way.unanswered),
+        };
+        let fix = wait.map_or(fix.clone(), |_| format!("{fix}; {}", how_not_to_wait(name)));
+        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).out(true).of(party(), "down"));
+    } else {
+        let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
+        problems.extend(silent.map(|problem| problem.out(true).of(party(), "down")));
+    }
+    // One that does not respond rejects no calls: it did so before.
+    let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
+    problems.extend(rejecting(trunk, way, is_gone));
+    if let Some(registration) =
+        trunk.registrations.registration.as_ref().filter(|registration| registration.state == "failed")
+    {
+        let why = registration.last_problem.as_deref().unwrap_or("no answer");
+        let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
+        let ended = ended.fixed_by(registration.fix.as_deref().unwrap_or_default());
+        problems.push(ended.out(true).of(party(), "not_registered"));
+    }
+    problems.extend(nothing_heard(trunk, silent));
+    let faults = [
+        (trunk.unsent.as_ref(), "unsent"),
+        (trunk.codec_mismatch.as_ref(), "codec_mismatch"),
+        (trunk.loss.as_ref(), "loss"),
+    ];
+    // A single stream that stops is a phone that was muted, or went out of reach.
+    let stopped = trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent));
+    let stopped = stopped.and_then(|found| fault(name, "audio stopped", found, way));
+    problems.extend(stopped.map(|problem| problem.of(party(), "stopped")));
+    let found = faults.into_iter().zip(OWN_LINES);
+    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?, way)?.of(party(), kind))));
+    // Lost packets explain a low score, and have a line already.
+    if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
+        let poor = trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality));
+        problems.extend(poor.map(|problem| problem.of(party(), "poor_audio")));
+    }
+    problems
+}
+
+/// How long each call waits for a trunk that is down before it goes on to a target behind it; `None`: its addresses refuse calls at once, or no
+/// target is behind it.
+fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
+    way.table.behind(&trunk.name)?;
+    let silent = |address: &&AddressView| {
+        let is_silent = |problem: &str| problem.starts_with("no answer to");
+        address.state == "down" && address.last_problem.as_deref().is_none_or(is_silent)
+    };
+    let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).filter(silent).count();
+    let one = way.table.trunk(&trunk.name)?.no_response_timeout;
+    Some(one.saturating_mul(u32::try_from(addresses).unwrap_or(u32::MAX))).filter(|wait| !wait.is_zero())
+}
+
+/// When a trunk that is down is asked next; `None`: it has no address.
+fn next_check(peers: &[PeerView]) -> Option<String> {
+    let mut addresses = peers.iter().flat_map(|peer| &peer.addresses).peekable();
+    addresses.peek()?;
+    Some(match addresses.filter_map(|address| address.next_check_seconds).min() {
+        Some(0 | 1) => "checked again now".to_owned(),
+        Some(seconds) => format!("checked again in {seconds} s"),
+        None => "not checked (`options_interval = \"0s\"`): the next call to it shows whether it is back".to_owned(),
+    })
+}
+
+/// What keeps calls from waiting for a trunk that is down.
+fn how_not_to_wait(name: &str) -> String {
+    format!(
+        "until then calls do not wait with `order = \"asr\"` in the route, another order of `connect`, or a shorter \
+         `no_response_timeout` of [trunk.{name}]"
+    )
+}
+
+/// A trunk that is not down yet, and whose addresses have all missed what was sent to them last, calls among it.
+fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+    let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
+    addresses.peek()?;
+    let lost = unreached(&trunk.unreached).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
+    let name = &trunk.name;
+    let without = way.without_down(trunk);
+    let why = addresses
+        .next()
+        .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
+        .unwrap_or_default();
+    let callers = match trunk.unreached.lost {
+        0 => String::new(),
+        1 => ", and 1 caller was lost".to_owned(),
+        several => format!(", and {several} callers were lost"),
+    };
+    let problem = without.problem(format!("trunk {name} does not respond{callers}"));
+    let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
+    let fix = fix_of_down(name, &trunk.peers, &why, way.unanswered);
+    let failures = trunkgate_call::limits::HEALTH_FAILURES;
+    let fix = format!("{fix}; after {failures} failures in a row it counts as down");
+    Some(problem.shown_by(format!("{why}; {lost}")).fixed_by(fix))
+}
+
+/// The calls of the last hour that did not reach a trunk or an agent, in words; `None`: all did.
+pub(super) fn unreached(of: &UnreachedView) -> Option<String> {
+    let calls = usize::try_from(of.calls).unwrap_or(usize::MAX);
+    let lost = lost(of);
+    (calls > 0).then(|| format!("{} did not reach it in the last hour{lost}", number(calls, "call")))
+}
+
+/// What became of the callers of such calls, where some got no other target.
+pub(super) fn lost(of: &UnreachedView) -> String {
+    match of.lost {
+        0 => String::new(),
+        1 if of.calls == 1 => ", and its caller was lost".to_owned(),
+        all if all == of.calls => ", and their callers were lost".to_owned(),
+        1 => ", and the caller of one was lost".to_owned(),
+        some => format!(", and the callers of {some} were lost"),
+    }
+}
+
+/// What would help a trunk that is down.
+fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String, NameFault)]) -> String {
+    if let Some(fix) = tls_words::fix_of_trunk(why, name) {
+        return fix;
+    }
+    let addresses = || peers.iter().flat_map(|peer| &peer.addresses);
+    let held_back = addresses().find_map(|one| {
+        let why = unsent::named(one.last_problem.as_deref()?)?;
+        Some(unsent::fix_of_peer(why, one.address.ip(), None))
+    });
+    if let Some(fix) = held_back {
+        return fix;
+    }
+    let has_address = addresses().next().is_some();
+    match peers.first().filter(|_| !has_address) {
+        Some(peer) => {
+            let fault = name_fault(&peer.uri, unanswered);
+            dns::fix(fault, host_of(&peer.uri), &format!("`peers` of [trunk.{name}]"))
+        }
+        None => format!(
+            "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
+        ),
+    }
+}
+
+/// Returns why a peer without an address has none; `unanswered`: hosts whose look-up failed.
+pub(super) fn name_fault(uri: &str, unanswered: &[(String, NameFault)]) -> NameFault {
+    let its = |(host, _): &&(String, NameFault)| host.eq_ignore_ascii_case(host_of(uri));
+    unanswered.iter().find(its).map_or(NameFault::NotFound, |(_, fault)| *fault)
+}
+
+/// Returns why none of a trunk's addresses is up: what each said last. A refusal of a request of the trunk itself is no reason.
+fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
+    let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
+    let mut why: Vec<String> = addresses
+        .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
+        .collect();
+    let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
+    why.extend(lost.map(|peer| {
+        let fault = name_fault(&peer.uri, unanswered);
+        let slug = if fault == NameFault::NotFound { " (name_not_found)" } else { "" };
+        format!("{}: {}{slug}", peer.uri, dns::words(fault, host_of(&peer.uri)))
+    }));
+    let more = why.len().saturating_sub(DOWN_TOLD);
+    why.truncate(DOWN_TOLD);
+    match (why.is_empty(), more) {
+        (true, _) => "no answer".to_owned(),
+        (false, 0) => why.join("; "),
+        (false, more) => format!("{}; and {more} more", why.join("; ")),
+    }
+}
+
+/// Peers of a trunk whose names a restart would not find; those that it has in DNS or as addresses are not among them.
+pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem> {
+    let name = &trunk.name;
+    let of_peer = |peer: &Peer| stale.iter().find(|stale| stale.destination == peer.destination);
+    let (first, one) = trunk.peers.iter().find_map(|peer| Some((peer, of_peer(peer)?)))?;
+    let is_all = trunk.peers.iter().all(|peer| peer.servers.is_empty() || of_peer(peer).is_some());
+    let host = &one.destination.host;
+    let lost = match is_all {
+        true => format!("a restart would lose all calls to {name}"),
+        false => format!("a restart would lose this peer of {name}"),
+    };
+    let what = if one.is_gone { "is no longer in DNS" } else { "is not answered for by any DNS server" };
+    let socket = one.servers.iter().find_map(|server| Some((server, server.sockets().next()?)));
+    let known = socket.map(|(server, at)| format!("{} {at}", server.transport.as_str())).unwrap_or_default();
+    let shown = format!("DNS had {known} before, which calls still use ({})", first.uri);
+    let problem =
+        Problem::new(Harm::Restart, format!("{host} {what}: {lost}")).about(format!("{host} of {name} in DNS"));
+    let restored = match one.is_gone {
+        true => format!("have the DNS record of {host} restored, or correct `peers` of [trunk.{name}]"),
+        false => format!(
+            "check the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, asks them for {host}"
+        ),
+    };
+    // A certificate is not issued for an address.
+    let bridge = socket.filter(|(server, _)| server.transport != Transport::Tls).map(|(server, at)| {
+        let transport = if server.transport == Transport::Udp { "" } else { ";transport=tcp" };
+        format!("; if it has to restart, write `peers = [\"sip:{at}{transport}\"]` for the time being")
+    });
+    let fix = format!("do not restart the edge; {restored}{}", bridge.unwrap_or_default());
+    Some(problem.shown_by(shown).fixed_by(fix).of(Party::Trunk(name.to_string()), "name_lost"))
+}
+
+/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.
+pub(super) fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
+    kind == UNSENT && trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls)
+}
+
+/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
+/// it is up: that is told of it.
+fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
+    let unheard = trunk.unheard.as_ref().filter(|unheard| unheard.still)?;
+    let (calls, of) = (unheard.calls, unheard.of);
+    let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
+    let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
+    let recent = unheard.recent;
+    (is_many_of(calls, of, recent) && !is_told).then(|| {
+        let more = recent.beside(calls, of);
+        let is_silence = !unheard.kinds.is_empty() && unheard.kinds.iter().all(|one| one.kind == SILENCE);
+        let about = if is_silence { only_silence(&trunk.name) } else { format!("no media from {}", trunk.name) };
+        let what = format!("{about} in {calls} of {of} calls of the last hour{more}");
+        let problem = lately(Harm::Media, unheard.good_since, "heard", what).about(about);
+        let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
+        let problem = problem.harming(recent.calls, calls).caused(unheard.kind);
+        let (name, both) = (trunk.name.clone(), unheard.both.clone());
+        let silence = Silence { name, calls, cause: unheard.kind, both };
+        // Digital silence of the other side has another cause.
+        let problem = if is_silence { problem } else { problem.silent(silence) };
+        problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
+    })
+}
+
+/// What a party does that sends packets without any sound.
+pub(super) fn only_silence(name: &str) -> String {
+    format!("{name} sends only digital silence")
+}
+
+/// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.
+pub(super) fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
+    let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
+    is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
+}
+
+/// A problem of a trunk's calls: where the latest calls had none, it stands behind what harms calls now.
+pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
+    match good_since {
+        0 => Problem::new(harm, what),
+        1 => Problem::new(Harm::Past, format!("{what}; the latest was {how}")),
+        several => Problem::new(Harm::Past, format!("{what}; the latest {several} were {how}")),
+    }
+}
+
+/// A trunk that rejects most calls, and has not answered enough of them since.
+fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem> {
+    let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
+    let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
+    let row = if is_large_share(rejected) || in_row == of || *in_row == 0 {
+        String::new()
+    } else {
+        format!(", {in_row} of them since it last answered")
+    };
+    let (harm, instead) = way.without_rejecting(trunk, rejected);
+    let last = recent.beside(*calls, *of);
+    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
+    let why = way.why_lost(trunk, rejected).filter(|_| *lost > 0 || rejected.present_lost > 0);
+    let leads_on = rejected.answers.first().is_some_and(|newest| newest.present && newest.leads_on);
+    let fix = with_target_behind(fix, why.as_deref(), leads_on);
+    let fix = if way.table.behind(&trunk.name).is_some() { beside_a_target(&fix) } else { fix };
+    let problem = match is_gone {
+        true => Problem::new(Harm::Past, format!("{what}; since then it does not respond")),
+        false => lately(harm, *good_since, "answered", what).latest(rejected.at),
+    };
+    let problem = problem.about(format!("trunk {} rejects", trunk.name));
+    let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
+    let [recent, of_hour] = rejected.present;
+    let problem = problem.out(!is_gone && rejects_all(rejected));
+    Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
+}
+
+/// Returns the fix of rejections with why a target behind was not tried: first, unless the newest code has it tried (`leads_on`).
+fn with_target_behind(fix: &str, why: Option<&str>, leads_on: bool) -> String {
+    match why {
+        Some(why) if leads_on => format!("{fix}. {why}"),
+        Some(why) => format!("{why}. {fix}"),
+        None => fix.to_owned(),
+    }
+}
+
+/// What else is known of rejections, in parentheses: what is wrong with `auth`, and the Retry-After.
+fn aside(one: &RejectionView) -> Option<String> {
+    let retry_after = one.retry_after.map(|seconds| format!("Retry-After {seconds}"));
+    let parts: Vec<String> = one.fault.clone().into_iter().chain(retry_after).collect();
+    (!parts.is_empty()).then(|| format!(" ({})", parts.join("; ")))
+}
+
+/// The codes and words of a trunk's rejections, the newest of now first; then those that were mended before, and for how long it
+/// wants no calls.
+fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
+    let said = |one: &RejectionView, text: Option<&String>| {
+        let mut said = format!("{}× {}", one.calls, one.code);
+        text.iter().for_each(|text| said.push_str(&format!(" {text}")));
+        said.push_str(&aside(one).filter(|_| one.present).unwrap_or_default());
+        said
+    };
+    let listed = |shown: Vec<String>, all: usize| {
+        let more = if all > shown.len() { ", …" } else { "" };
+        format!("{}{more}", shown.join(", "))
+    };
+    let (present, mended): (Vec<&RejectionView>, Vec<&RejectionView>) =
+        rejected.answers.iter().partition(|one| one.present);
+    let told = present.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, one.text.as_ref())).collect();
+    let mut shown = listed(told, present.len());
+    if !mended.is_empty() {
+        let told = mended.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, None)).collect();
+        let before = if rejected.is_mended { "before that, and mended" } else { "before the reload" };
+        shown.push_str(&format!("; {before}: {}", listed(told, mended.len())));
+    }
+    let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);
+    if let Some(seconds) = addresses.filter_map(|address| address.rests_seconds).max() {
+        shown.push_str(&format!("; it wants no calls for {seconds} s more"));
+    }
+    shown
+}
+
+/// Audio that is poor in the mean of the last hour, for other reasons than lost packets.
+fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
+    let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
+    (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
+        let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
+        let name = format!("poor audio from {trunk}");
+        let cause = cause.as_deref().unwrap_or_default();
+        let problem =
+            lately(Harm::Media, *good_since, "better", what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
+        problem
+            .about(name)
+            .fixed_by(fix.as_deref().unwrap_or_default())
+            .traced_in(last_sid.as_deref().unwrap_or("last"))
+    })
+}
+
+/// Calls of the last hour that had a fault of which one is too many.
+fn fault(trunk: &str, what: &str, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
+    let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
+    still.then(|| {
+        let name = format!("{what} with {trunk}");
+        let more = recent.beside(*calls, *of);
+        let (harm, instead) = match way.without_trunk(trunk) {
+            // Such a call does not come about with this trunk.
+            without if found.kind == Cause::Codecs.slug() && without.harm == Harm::Detour => {
+                (Harm::Detour, without.instead)
+            }
+            _ if found.kind == Cause::Codecs.slug() => (Harm::Calls, ", which failed"),
+            _ => (Harm::Media, ""),
+        };
+        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}{instead}");
+        let problem = lately(harm, *good_since, "good", what).about(name).shown_by(cause);
+        let problem = problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at);
+        // One in hundreds is no reason to look past a party whose calls all fail.
+        if is_many_of(*calls, *of, *recent) { problem } else { problem.urgent(Urgency::Few) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_sip::Transport;
+
+    use super::*;
+
+    #[test]
+    fn a_trunk_without_an_address_is_sought_in_dns() {
+        let peer = |uri: &str| PeerView { uri: uri.to_owned(), state: "down", addresses: Vec::new() };
+        let fix = fix_of_down("carrier", &[peer("sip:sbc.carrier.example:5070")], "name not found in DNS", &[]);
+        assert!(fix.starts_with("check the host name in `peers` of [trunk.carrier]"), "{fix}");
+        assert!(fix.ends_with("AAAA of sbc.carrier.example") && !fix.contains("firewall"), "{fix}");
+    }
+
+    #[test]
+    fn the_advice_of_the_newest_code_comes_first() {
+        let (fix, why) = ("Compare `max_calls`", Some("spare was not tried"));
+        assert_eq!(with_target_behind(fix, why, true), "Compare `max_calls`. spare was not tried");
+        assert_eq!(with_target_behind(fix, why, false), "spare was not tried. Compare `max_calls`");
+        assert_eq!(with_target_behind(fix, None, true), fix);
+    }
+
+    #[test]
+    fn rejections_have_what_is_wrong_with_auth_and_how_long_no_calls_are_wanted() {
+        let one = |fault: Option<&str>, retry_after| RejectionView {
+            code: 503,
+            text: None,
+            fault: fault.map(str::to_owned),
+            retry_after,
+            leads_on: true,
+            calls: 2,
+            present: true,
+        };
+        assert_eq!(aside(&one(None, None)), None);
+        assert_eq!(aside(&one(None, Some(30))).as_deref(), Some(" (Retry-After 30)"));
+        assert_eq!(aside(&one(Some("wrong"), Some(9))).as_deref(), Some(" (wrong; Retry-After 9)"));
+    }
+
+    #[test]
+    fn poor_audio_is_a_problem_from_three_calls_on_until_it_is_better() {
+        let quality = TrunkQuality {
+            mos: 2.41,
+            calls: 12,
+            poor: 9,
+            is_poor: true,
+            still: true,
+            good_since: 0,
+            cause: Some("MOS 2.1, 0.0 % packet loss, jitter 60 ms, codec PCMU".to_owned()),
+            fix: Some("look for a full line".to_owned()),
+            last_sid: Some("CA1".to_owned()),
+        };
+        let problem = poor_audio("carrier", &quality).unwrap();
+        assert_eq!(problem.harm, Harm::Media);
+        assert_eq!(
+            problem.to_string(),
+            "poor audio from carrier: MOS 2.4 on average in 12 calls of the last hour: 9 below 3.1, the latest: MOS 2.1, 0.0 % packet \
+             loss, jitter 60 ms, codec PCMU; try: look for a full line; see: trunkgate trace CA1"
+        );
+        for other in [
+            TrunkQuality { calls: limits::POOR_LEAST - 1, ..quality.clone() },
+            TrunkQuality { is_poor: false, ..quality.clone() },
+            TrunkQuality { still: false, ..quality.clone() },
+        ] {
+            assert_eq!(poor_audio("carrier", &other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_trunk_is_down_for_what_its_own_addresses_said() {
+        let address = |n: u8, state, problem: Option<&str>| AddressView {
+            transport: Transport::Udp,
+            address: ([192, 0, 2, n], 5060).into(),
+            state,
+            down_since: None,
+            last_options: None,
+            rtt_ms: None,
+            failures: 3,
+            rests_seconds: None,
+            next_check_seconds: None,
+            last_problem: problem.map(str::to_owned),
+        };
+        let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
+        let down = |n| address(n, "down", Some("503 to OPTIONS"));
+        let one = [peer(vec![address(1, "unknown", Some("no listener can reach it")), down(2)])];
+        assert_eq!(why_down(&one, &[]), "192.0.2.2:5060: 503 to OPTIONS");
+        assert_eq!(why_down(&[peer(vec![address(1, "down", None)])], &[]), "192.0.2.1:5060: no answer");
+        let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
+        assert!(why_down(&many, &[]).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{many:?}");
+        assert_eq!(why_down(&[], &[]), "no answer");
+        assert_eq!(why_down(&[peer(vec![])], &[]), "sip:pbx.example: name not found in DNS (name_not_found)");
+        let failed = [("pbx.example".to_owned(), NameFault::Unanswered)];
+        let why = why_down(&[peer(vec![])], &failed);
+        assert_eq!(why, "sip:pbx.example: no DNS server answers for pbx.example");
+        let fix = fix_of_down("pbx", &[peer(vec![])], &why, &failed);
+        assert!(fix.starts_with("check the name servers of this machine"), "{fix}");
+        assert_eq!(name_fault("sip:my-pbx.example", &failed), NameFault::NotFound, "another name that ends alike");
+    }
+}

@@ -1,0 +1,272 @@
+//! Access to the Twilio-compatible API: HTTP Basic with SID and token of the account, or SID and secret of a key, and how often.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::Error;
+use super::keys::{Keys, SECRET_CHARS};
+use crate::gate::same;
+use crate::guesses::{Guesses, Shown, Verdict};
+use trunkgate_config::Api;
+use trunkgate_delivery::sinks::store::Store;
+pub(crate) use trunkgate_runtime::http_logins::Face;
+use trunkgate_system::limits::API_KEYS;
+
+/// Client of the API, as it has authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// With the account's token.
+    Account,
+    /// With the secret of the key of this SID.
+    Key(String),
+}
+
+impl Caller {
+    pub(super) fn is_key(&self) -> bool {
+        matches!(self, Caller::Key(_))
+    }
+
+    /// SID of a key; empty for the account.
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Caller::Account => "",
+            Caller::Key(sid) => sid,
+        }
+    }
+}
+
+/// A request that is not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    /// Whether its answer is sent late, as to a client that guesses.
+    pub(super) is_late: bool,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { error, is_late: false }
+    }
+}
+
+/// The keys, the wrong credentials of the last minute, and how many requests account and keys may still make.
+#[derive(Clone)]
+pub(crate) struct Access {
+    keys: Keys,
+    guesses: Guesses,
+    allowances: Arc<Mutex<Allowances>>,
+}
+
+/// When the allowance of the account or of a key was last computed, and what was left of it then.
+#[derive(Debug, Default)]
+struct Allowances(HashMap<String, (Instant, f64)>);
+
+impl Access {
+    pub(crate) fn new(store: Store, guesses: Guesses) -> Access {
+        Access::of(Keys::new(store), guesses)
+    }
+
+    fn of(keys: Keys, guesses: Guesses) -> Access {
+        Access { keys, guesses, allowances: Arc::default() }
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Reads the keys from the store before the first request that has one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) async fn prepare(&self, headers: &HeaderMap) -> Result<(), Error> {
+        match credentials(headers) {
+            Some((user, _)) if user.starts_with("SK") => self.keys.load().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges a request that came from `source`, an address, in IPv6 its /64.
+    ///
+    /// # Errors
+    /// It has no credentials, wrong ones, or there are too many requests.
+    pub(super) fn judge(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        headers: &HeaderMap,
+        api: &Api,
+    ) -> Result<Caller, Refusal> {
+        let Some(token) = &api.auth_token else {
+            return Err(Error::unauthorized("the API is closed; [api] auth_token opens it").into());
+        };
+        let Some((user, password)) = credentials(headers) else {
+            return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed").into());
+        };
+        // All are compared, whatever comes of the first.
+        let is_account = same(user.as_bytes(), api.account_sid.as_bytes());
+        let is_token = same(password.as_bytes(), token.reveal().as_bytes());
+        let is_key = self.keys.has(&user, &password);
+        let (account, characters) = match (is_account, self.keys.is_there(&user)) {
+            (true, _) => (user.as_str(), token.reveal().chars().count()),
+            (false, true) => (user.as_str(), SECRET_CHARS),
+            (false, false) => ("", 0),
+        };
+        let is_right = is_account & is_token | is_key;
+        match self.guesses.judge(now, Shown { face: Face::Api, account, source, is_right, characters }) {
+            Verdict::Passed => {}
+            Verdict::Wrong => return Err(Error::unauthorized("SID or auth token (or key and secret) is wrong").into()),
+            Verdict::TooMany(left) => {
+                let seconds = left.as_secs() + 1;
+                let message = format!("Too many failed authentications from this address: try again in {seconds} s");
+                return Err(Refusal { error: Error::too_many(message, seconds), is_late: true });
+            }
+        }
+        let caller = if is_account & is_token { Caller::Account } else { Caller::Key(user) };
+        let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        if api.requests_per_second > 0 && !allowances.take(now, caller.key(), f64::from(api.requests_per_second)) {
+            let message = format!("Too many requests: [api] requests_per_second is {}", api.requests_per_second);
+            return Err(Error::too_many(message, 1).into());
+        }
+        Ok(caller)
+    }
+}
+
+impl Allowances {
+    /// Takes one request of those that a second brings to the account or a key; as many may come at once.
+    fn take(&mut self, now: Instant, key: &str, per_second: f64) -> bool {
+        if self.0.len() > 2 * API_KEYS {
+            // Those of deleted keys. An allowance of a second ago is whole again.
+            self.0.retain(|_, (at, _)| now.duration_since(*at) < Duration::from_secs(1));
+        }
+        let left = match self.0.get(key) {
+            Some((at, left)) => (left + now.duration_since(*at).as_secs_f64() * per_second).min(per_second),
+            None => per_second,
+        };
+        let is_allowed = left >= 1.0;
+        self.0.insert(key.to_owned(), (now, if is_allowed { left - 1.0 } else { left }));
+        is_allowed
+    }
+}
+
+/// The user and password of HTTP Basic (RFC 7617).
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let given = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, encoded) = given.split_at_checked(6)?;
+    let decoded = STANDARD.decode(encoded.trim_ascii()).ok().filter(|_| scheme.eq_ignore_ascii_case(b"basic "))?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::tests::with_one;
+    use super::*;
+    use trunkgate_config::{Proxy, Secret};
+
+    const SID: &str = "AC0123456789abcdef0123456789abcdef";
+    const KEY: &str = "SK0123456789abcdef0123456789abcdef";
+
+    fn access() -> (Access, tempfile::TempDir) {
+        let (keys, directory) = with_one(KEY, "of-the-key");
+        (Access::of(keys, Guesses::default()), directory)
+    }
+
+    fn api(per_second: u32) -> Api {
+        let auth_token = Some(Secret::new("secret".to_owned()));
+        let (account_sid, keep_calls) = (SID.to_owned(), Duration::ZERO);
+        let (connect, requests_per_second) = (Vec::new(), per_second);
+        let (allow_private, proxy, strict, emergency_calls) = (false, Proxy::Off, false, 0);
+        Api {
+            account_sid,
+            auth_token,
+            connect,
+            allow_private,
+            requests_per_second,
+            emergency_calls,
+            keep_calls,
+            proxy,
+            tls: None,
+            strict,
+        }
+    }
+
+    fn with(user: &str, password: &str) -> HeaderMap {
+        let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
+    }
+
+    fn code<T>(result: Result<T, Refusal>) -> Option<u32> {
+        result.err().map(|refusal| refusal.error.code)
+    }
+
+    #[test]
+    fn the_account_and_its_token_open_the_api_and_nothing_else_does() {
+        let ((access, _directory), now, source) = (access(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let judge = |headers: &HeaderMap| code(access.judge(now, source, headers, &api(100)));
+        assert_eq!(judge(&with(SID, "secret")), None);
+        for (user, password) in [(SID, "secre"), (SID, ""), ("AC", "secret"), ("", ""), (SID, "secretsecret")] {
+            assert_eq!(judge(&with(user, password)), Some(20_003), "{user} {password}");
+        }
+        for wrong in ["", "Basic", "Basic !", "Bearer c2VjcmV0", "Basic c2VjcmV0"] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, wrong.parse().unwrap())]);
+            assert_eq!(judge(&headers), Some(20_003), "{wrong}");
+        }
+        let closed = Api { auth_token: None, ..api(100) };
+        assert_eq!(code(access.judge(now, source, &with(SID, "secret"), &closed)), Some(20_003));
+    }
+
+    #[test]
+    fn a_key_opens_it_with_its_own_secret_and_has_a_rate_of_its_own() {
+        let ((access, _directory), now, source) = (access(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let judge = |user: &str, password: &str| access.judge(now, source, &with(user, password), &api(1));
+        assert_eq!(judge(KEY, "of-the-key"), Ok(Caller::Key(KEY.to_owned())));
+        assert_eq!(code(judge(KEY, "of-the-key")), Some(20_429));
+        assert_eq!(judge(SID, "secret"), Ok(Caller::Account));
+        for (user, password) in [(KEY, "secret"), (SID, "of-the-key"), ("SK1", "of-the-key"), (KEY, "")] {
+            assert_eq!(code(judge(user, password)), Some(20_003), "{user} {password}");
+        }
+    }
+
+    #[test]
+    fn ten_wrong_tokens_a_minute_lock_out_no_right_one_that_is_long() {
+        let ((access, _directory), now) = (access(), Instant::now());
+        let source: IpAddr = "2001:db8::".parse().unwrap();
+        let long = Api { auth_token: Some(Secret::new("0123456789abcdef".to_owned())), ..api(100) };
+        let judge = |user: &str, password: &str, api: &Api| access.judge(now, source, &with(user, password), api);
+        for _ in 0..10 {
+            assert_eq!(code(judge(SID, "wrong", &long)), Some(20_003));
+        }
+        let late = judge(SID, "wrong", &long).unwrap_err();
+        assert_eq!((late.error.code, late.is_late), (20_429, true));
+        assert_eq!(judge(SID, "0123456789abcdef", &long), Ok(Caller::Account));
+        assert_eq!(code(judge(SID, "secret", &api(100))), Some(20_429), "a short one could be found by trying");
+        assert_eq!(judge(KEY, "of-the-key", &long), Ok(Caller::Key(KEY.to_owned())));
+        assert_eq!(code(judge(KEY, "wrong", &long)), Some(20_003), "a key is counted by itself");
+    }
+
+    #[test]
+    fn names_of_no_account_are_counted_together() {
+        let ((access, _directory), now, source) = (access(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let codes = |n: u32| code(access.judge(now, source, &with(&format!("AC{n}"), "x"), &api(100)));
+        let codes: Vec<Option<u32>> = (0..11).map(codes).collect();
+        assert_eq!(codes, [[Some(20_003); 10].as_slice(), &[Some(20_429)]].concat());
+    }
+
+    #[test]
+    fn requests_come_at_the_configured_rate() {
+        let ((access, _directory), now, source) = (access(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let judge = |ms: u64| {
+            let now = now + Duration::from_millis(ms);
+            code(access.judge(now, source, &with(SID, "secret"), &api(2)))
+        };
+        assert_eq!([judge(0), judge(0), judge(0)], [None, None, Some(20_429)]);
+        assert_eq!([judge(500), judge(500)], [None, Some(20_429)]);
+    }
+}

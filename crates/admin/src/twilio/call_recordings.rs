@@ -1,0 +1,207 @@
+//! `Calls/{sid}/Recordings`: recordings of a live call that a program begins, pauses, and ends.
+
+use axum::http::{HeaderMap, Method};
+use jiff::Timestamp;
+use serde_json::Value;
+use trunkgate_call::view::RecordingView;
+use trunkgate_call::{
+    BegunRecording, CallRecordings, Channels, RecordingChange, RecordingEvents, RecordingReceiver, RecordingRequest,
+    RecordingSource, Refused,
+};
+use trunkgate_media::RecordingPause;
+use trunkgate_media::agent::TrackSet;
+use trunkgate_route::{AppDocument, WebhookMethod};
+use trunkgate_twiml::compat::requests::CREATE_RECORDING;
+
+use super::error::{Error, shown};
+use super::parameters::Parameters;
+use super::recordings::{self, Named, Of};
+use super::{Answer, Asked, calls, create};
+pub(crate) use trunkgate_delivery::sinks::recordings::Entry;
+use trunkgate_system::clock;
+
+/// Name of the newest recording that is being made, in the place of a SID.
+pub(super) const CURRENT: &str = "Twilio.CURRENT";
+/// Events of a recording that may be reported.
+pub(super) const RECORDING_EVENTS: [&str; 3] = ["in-progress", "completed", "absent"];
+/// Name of requests in figures of callbacks.
+const APP: &str = "api:recordings";
+
+/// Answers a request for `Calls/{sid}/Recordings` or what is below it.
+pub(super) async fn answer(
+    cx: &Asked<'_>,
+    (method, headers): (&Method, &HeaderMap),
+    call: &str,
+    (recording, below): (Option<&str>, Option<&str>),
+    parameters: Parameters,
+) -> Result<Answer, Error> {
+    match (recording, below) {
+        (None, None) if *method == Method::POST => begin(cx, call, parameters).await.map(Answer::Created),
+        (Some(sid), None) if *method == Method::POST => update(cx, call, sid, parameters).await.map(Answer::from),
+        (recording, below) => {
+            let named = Named { of: Of::Call(call), recording, below };
+            recordings::answer(cx, (method, headers), named, parameters).await
+        }
+    }
+}
+
+/// Begins a recording.
+async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.judge(&CREATE_RECORDING)?;
+    let request = take_request(&mut parameters, RecordingSource::Request, false)?;
+    parameters.finish()?;
+    let Some(current) = cx.handle.call(call).await? else {
+        calls::show(cx, call).await?;
+        return Err(Error::later("Recordings of a call that another one has made: record that one"));
+    };
+    let request = reached(cx, current.app.as_deref(), request)?;
+    let (of_call, asked) = (call.to_owned(), request.clone());
+    let begun = cx.handle.act(move |gateway, now| CallRecordings::of(gateway, &of_call).begin(now, asked)).await?;
+    let begun = begun.map_err(refused)?;
+    Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), begun.view.status))
+}
+
+/// Returns the entry of a recording as it begins; the index has it a moment later.
+fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> Entry {
+    let RecordingView { sid, source, channels, .. } = &begun.view;
+    let started = Timestamp::try_from(begun.began).unwrap_or_default().as_millisecond();
+    Entry {
+        sid: sid.clone(),
+        call_sid: call.to_owned(),
+        source: (*source).to_owned(),
+        channels: *channels,
+        track: trunkgate_call::track_name(request.tracks).to_owned(),
+        ..Entry::begun(started)
+    }
+}
+
+/// Pauses a recording, lets it go on, or ends it.
+async fn update(cx: &Asked<'_>, call: &str, recording: &str, parameters: Parameters) -> Result<Value, Error> {
+    let change = take_change(parameters)?;
+    let (of_call, asked) = (call.to_owned(), Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned));
+    let changed = cx
+        .handle
+        .act(move |gateway, now| CallRecordings::of(gateway, &of_call).change(now, asked.as_deref(), change))
+        .await?;
+    let view = match changed {
+        Ok(view) => view,
+        Err(Refused::UnknownCall | Refused::CallEnded) => {
+            // A call that has ended says so, and one of its recordings as well.
+            let current = cx.handle.call(call).await?;
+            return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
+        }
+        Err(Refused::UnknownRecording) => return Err(Error::not_found(cx.path)),
+        // None is being made.
+        Err(Refused::RecordingEnded) if recording == CURRENT => return Err(Error::not_found(cx.path)),
+        Err(why) => return Err(refused(why)),
+    };
+    // Where the index has not even its beginning, the writer is behind: the change is made all the same.
+    match recordings::find(cx, Of::Call(call), &view.sid).await {
+        Ok(entry) => Ok(recordings::json(cx, &entry, Of::Call(call), view.status)),
+        Err(_) => {
+            let request = RecordingRequest::new(RecordingSource::Request, Channels::Mono);
+            let begun = BegunRecording { view: view.clone(), began: clock::wall() };
+            Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), view.status))
+        }
+    }
+}
+
+/// Takes what a recording is to do.
+pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange, Error> {
+    let (status, pause) = (parameters.take("Status"), parameters.take("PauseBehavior"));
+    parameters.finish()?;
+    let pause = match pause.as_deref() {
+        None => None,
+        Some("silence") => Some(RecordingPause::Silence),
+        Some("skip") => Some(RecordingPause::Cut),
+        Some(other) => {
+            let message = format!("PauseBehavior: \"{}\"; known: skip, silence", shown(other));
+            return Err(Error::bad_request(message));
+        }
+    };
+    let change = match status.as_deref() {
+        Some("paused") => RecordingChange::Pause(pause.unwrap_or(RecordingPause::Silence)),
+        Some("in-progress") => RecordingChange::Resume,
+        Some("stopped") => RecordingChange::Stop,
+        other => {
+            let given = shown(other.unwrap_or_default());
+            return Err(Error::bad_request(format!("Status: \"{given}\"; known: in-progress, paused, stopped")));
+        }
+    };
+    if pause.is_some() && !matches!(change, RecordingChange::Pause(_)) {
+        return Err(Error::bad_request("PauseBehavior: only with Status=paused"));
+    }
+    Ok(change)
+}
+
+/// Takes what a request says of a recording; `trims`: whether silence is removed where it says nothing.
+pub(super) fn take_request(
+    parameters: &mut Parameters,
+    source: RecordingSource,
+    trims: bool,
+) -> Result<RecordingRequest, Error> {
+    let mut word = |name: &str, known: &[&'static str]| -> Result<&'static str, Error> {
+        Ok(parameters.take_word(name, known)?.or(known.first().copied()).unwrap_or_default())
+    };
+    let channels = word("RecordingChannels", &["mono", "dual"])?;
+    let track = word("RecordingTrack", &["both", "inbound", "outbound"])?;
+    let trim: &[&str] = if trims { &["trim-silence", "do-not-trim"] } else { &["do-not-trim", "trim-silence"] };
+    let trim = word("Trim", trim)?;
+    let receiver = create::take_url(parameters, "RecordingStatusCallback", "RecordingStatusCallbackMethod")?;
+    let events = take_events(parameters)?;
+    let receiver = receiver.map(|(url, method)| Box::new(receiver_at(url, method, events)));
+    Ok(RecordingRequest {
+        source,
+        channels: if channels == "dual" { Channels::Dual } else { Channels::Mono },
+        tracks: match track {
+            "inbound" => TrackSet::Inbound,
+            "outbound" => TrackSet::Outbound,
+            _ => TrackSet::Both,
+        },
+        trim: trim == "trim-silence",
+        receiver,
+        message: None,
+        transcription: None,
+        conference: None,
+    })
+}
+
+fn receiver_at(url: String, method: WebhookMethod, events: RecordingEvents) -> RecordingReceiver {
+    RecordingReceiver { app: APP.to_owned(), url, method, events, allow_private: false }
+}
+
+/// Takes the events to report, repeated or in one value with spaces; without any the end of the recording.
+fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
+    let words = parameters.take_words("RecordingStatusCallbackEvent", &RECORDING_EVENTS)?;
+    let [in_progress, completed, absent] = RECORDING_EVENTS.map(|event| words.contains(&event));
+    let events = RecordingEvents { in_progress, completed, absent };
+    Ok(if words.is_empty() { RecordingEvents::COMPLETED } else { events })
+}
+
+/// Returns a request whose receiver can be reached by the rules of the application that has the call, or by those of `[api]`.
+///
+/// # Errors
+/// It can never be reached.
+pub(super) fn reached(
+    cx: &Asked<'_>,
+    current: Option<&str>,
+    request: RecordingRequest,
+) -> Result<RecordingRequest, Error> {
+    let RecordingRequest { receiver, .. } = request;
+    let Some(mut receiver) = receiver else { return Ok(RecordingRequest { receiver: None, ..request }) };
+    let app = create::keys_of(cx, current, AppDocument::Text("".into()));
+    create::judge_url(cx, "RecordingStatusCallback", &receiver.url, &app)?;
+    receiver.allow_private = app.allow_private;
+    Ok(RecordingRequest { receiver: Some(receiver), ..request })
+}
+
+fn ended() -> Error {
+    Error::of_change("The recording is not changed: the call has ended")
+}
+
+fn refused(why: Refused) -> Error {
+    if matches!(why, Refused::CallEnded | Refused::UnknownCall | Refused::NotAnswered) {
+        return Error::of_change("Requested resource is not eligible for recording: the call is not in progress");
+    }
+    Error::of_change(&format!("The recording is not begun or changed: {why}"))
+}

@@ -1,0 +1,272 @@
+//! `POST …/Calls.json`: calls that begin with a request, and the applications that requests make.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use trunkgate_call::REQUESTED_APP;
+use trunkgate_call::twiml::{Secret, is_digits};
+use trunkgate_call::{CallRequest, Onward, RecordingRequest, RecordingSource};
+use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
+use trunkgate_twiml::compat::requests::CREATE_CALL;
+use url::Url;
+
+use super::error::{Error, shown};
+use super::parameters::Parameters;
+use super::{Asked, call_recordings, calls, detection, dialled};
+use trunkgate_config as config;
+use trunkgate_runtime::own_recordings::OwnRecordings;
+use trunkgate_runtime::placing::{self, Fault, Placing};
+use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
+use trunkgate_system::reach::Reach;
+
+/// Time that a party may ring, in seconds, and the longest that a request may ask for.
+pub(super) const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
+/// Longest duration of a call, in seconds, and the longest that a request may ask for.
+pub(super) const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
+/// Most digits of `SendDigits`.
+const DIGITS: usize = 32;
+/// Events of `StatusCallbackEvent`.
+const EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
+/// `POST …/Calls.json`: begins a call.
+pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.judge(&CREATE_CALL)?;
+    let (to, from) = (parameters.take("To"), parameters.take("From"));
+    let document = take_document(&mut parameters)?.ok_or_else(Error::no_url)?;
+    let fallback = take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;
+    let status_callback = take_callback(&mut parameters)?;
+    let ring_timeout = take_seconds(&mut parameters, "Timeout", TIMEOUT_SECONDS.1)?;
+    let ring_timeout = ring_timeout.unwrap_or(Duration::from_secs(TIMEOUT_SECONDS.0));
+    let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
+    let digits = parameters.take("SendDigits");
+    let record = take_record(cx, &mut parameters)?;
+    // As at Twilio, digits rule a detection out.
+    let detection = detection::take(&mut parameters, detection::OF_CALL)?.filter(|_| digits.is_none());
+    parameters.finish()?;
+    if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
+        return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
+    }
+    let (from, Placing { to, targets, headers }) = placed(cx, to, from)?;
+    let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
+    let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
+    judge_reach(cx, &app)?;
+    detection::judge(cx, detection::OF_CALL.0, detection.as_ref(), &app)?;
+    let onward = vec![Onward::App(Arc::new(app))];
+    let digits = digits.map(Secret::new);
+    let detection = detection.map(Box::new);
+    let request = CallRequest {
+        from,
+        to,
+        targets,
+        headers,
+        onward,
+        ring_timeout,
+        time_limit,
+        digits,
+        record,
+        participant: None,
+        detection,
+    };
+    let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
+    calls::show_new(cx, &begun.map_err(Fault::from)?).await
+}
+
+/// Returns the caller and the targets of a new call.
+///
+/// # Errors
+/// It cannot be made so.
+pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -> Result<(String, Placing), Error> {
+    let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
+    let table = cx.handle.table();
+    Ok(cx.config(|config| {
+        let from = placing::judge_from(config, from.as_deref())?;
+        placing::judge_to(config, &table, to.as_deref()).map(|placing| (from, placing))
+    })?)
+}
+
+/// Returns what a party of a conference that may be an agent is shown as the calling number: without one, agents are shown
+/// the conference.
+///
+/// # Errors
+/// The number is not of the edge, or phones among the party's targets need one.
+pub(super) fn caller_of_agent(
+    cx: &Asked<'_>,
+    placing: &Placing,
+    (from, conference): (Option<&str>, &str),
+) -> Result<String, Error> {
+    if from.is_none() && placing.has_agents_alone() {
+        return Ok(conference.to_owned());
+    }
+    Ok(cx.config(|config| placing::judge_from(config, from.map(dialled).as_deref()))?)
+}
+
+/// Takes what a new call says of its recording; without `Record` the rest holds for none.
+pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
+    let is_recorded = parameters.take_flag("Record")?.unwrap_or(false);
+    let request = call_recordings::take_request(parameters, RecordingSource::OutboundApi, true)?;
+    if !is_recorded {
+        return Ok(None);
+    }
+    if cx.config(|config| config.recording.is_none()) {
+        return Err(Error::of_change("Record: the edge records no calls: its configuration has no [recording]"));
+    }
+    call_recordings::reached(cx, None, request).map(Some)
+}
+
+/// Takes the document of a call.
+pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDocument>, Error> {
+    let (url, twiml, method) = (parameters.take("Url"), parameters.take("Twiml"), take_method(parameters, "Method")?);
+    match (url, twiml) {
+        (Some(_), Some(_)) => Err(Error::bad_request("Url: not together with Twiml")),
+        (None, None) => Ok(None),
+        (None, Some(text)) => match trunkgate_twiml::parse(&text) {
+            Ok(_) => Ok(Some(AppDocument::Text(text.into()))),
+            Err(error) => Err(Error::document(&error)),
+        },
+        (Some(url), None) => Ok(Some(AppDocument::Url { url: parsed_url("Url", &url)?, method })),
+    }
+}
+
+/// Makes an application for one call. `current`: the application that has the call, whose keys hold.
+///
+/// # Errors
+/// Its URL can never be reached.
+pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
+    let app = keys_of(cx, current, document);
+    if let AppDocument::Url { url, .. } = &app.document {
+        judge_heard(cx, "Url", url, &app)?;
+    }
+    Ok(app)
+}
+
+/// Judges the URLs that a call may request later.
+///
+/// # Errors
+/// One of them can never be reached.
+pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
+    let callback = app.status_callback.as_ref().map(|callback| callback.url.as_str());
+    for (name, url) in [("StatusCallback", callback), ("FallbackUrl", app.fallback_url.as_deref())] {
+        url.map_or(Ok(()), |url| judge_url(cx, name, url, app))?;
+    }
+    Ok(())
+}
+
+/// Judges a URL by the rules for those of an application.
+///
+/// # Errors
+/// It cannot be used, or can never be reached.
+pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+    config::judge_url(name, url, &reach_of(cx, app.allow_private)).map_err(|what| Error::unusable_url(&what))
+}
+
+/// Judges the URL of a document or sound that callers hear: a recording of the edge's own needs no request.
+///
+/// # Errors
+/// It cannot be used, or can never be reached.
+pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+    let reach = reach_of(cx, app.allow_private);
+    let own = cx.handle.shared.running(|running| OwnRecordings::of(cx.handle, running));
+    match own.named_by(url, &reach) {
+        Some(_) => Ok(()),
+        None => judge_url(cx, name, url, app),
+    }
+}
+
+/// Judges the URL of a WebSocket by the rules for addresses that an application has.
+///
+/// # Errors
+/// It can never be reached.
+pub(super) fn judge_socket(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+    let Ok(url) = Url::parse(url) else { return Ok(()) };
+    let judged = reach_of(cx, app.allow_private).judge_url(&url);
+    judged.map_err(|why| Error::bad_url(name, &format!("it can never be reached: {why}")))
+}
+
+/// Returns an application with the keys of the one that has a call, or with those of `[api]`.
+pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocument) -> App {
+    cx.config(|config| {
+        let api = &config.api;
+        let current = config.apps.iter().find(|app| Some(&*app.name) == current);
+        App {
+            allow_private: current.map_or(api.allow_private, |app| app.allow_private),
+            auth_token: api.auth_token.as_ref().map(|token| token.reveal().to_owned()),
+            connect: api.connect.clone(),
+            is_made: true,
+            ..App::new(REQUESTED_APP, document)
+        }
+    })
+}
+
+/// Returns the rules for addresses that URLs may lead to.
+pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
+    cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
+}
+
+pub(super) fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -> Result<Option<Duration>, Error> {
+    let given = parameters.take_number(name)?.map(|given| u64::try_from(given).unwrap_or(u64::MAX));
+    match given {
+        None => Ok(None),
+        Some(seconds) if (1..=most).contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
+        Some(other) => Err(Error::bad_request(format!("{name}: {other} is not between 1 and {most} seconds"))),
+    }
+}
+
+/// Takes the time limit of a call.
+pub(super) fn take_time_limit(parameters: &mut Parameters) -> Result<Option<Duration>, Error> {
+    take_seconds(parameters, "TimeLimit", LIMIT_SECONDS.1)
+}
+
+/// Takes the receiver of a call's callbacks, with its events.
+pub(super) fn take_callback(parameters: &mut Parameters) -> Result<Option<StatusCallback>, Error> {
+    let receiver = take_url(parameters, "StatusCallback", "StatusCallbackMethod")?;
+    let events = take_events(parameters)?;
+    Ok(receiver.map(|(url, method)| callback(url, method, &events)))
+}
+
+pub(super) fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod, Error> {
+    take_method_or(parameters, name, WebhookMethod::Post)
+}
+
+/// Takes the method of a request; `default`: where none is given.
+pub(super) fn take_method_or(
+    parameters: &mut Parameters,
+    name: &str,
+    default: WebhookMethod,
+) -> Result<WebhookMethod, Error> {
+    match parameters.take(name).as_deref() {
+        None => Ok(default),
+        Some("POST") => Ok(WebhookMethod::Post),
+        Some("GET") => Ok(WebhookMethod::Get),
+        Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: GET, POST", shown(other)))),
+    }
+}
+
+pub(super) fn take_url(
+    parameters: &mut Parameters,
+    name: &str,
+    method: &str,
+) -> Result<Option<(String, WebhookMethod)>, Error> {
+    let method = take_method(parameters, method)?;
+    let Some(url) = parameters.take(name) else { return Ok(None) };
+    Ok(Some((parsed_url(name, &url)?, method)))
+}
+
+/// Returns a URL as it is requested: without what no URL has, such as line breaks.
+pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
+    let bad = |what: String| Error::bad_url(name, &what);
+    if url.chars().any(char::is_control) {
+        return Err(bad("it has control characters".to_owned()));
+    }
+    trunkgate_twiml::Location::url(url).map(|_| url.to_owned()).map_err(bad)
+}
+
+/// Takes the events to report, repeated or in one value with spaces; without any the end of the call.
+fn take_events(parameters: &mut Parameters) -> Result<Vec<&'static str>, Error> {
+    let named = parameters.take_events("StatusCallbackEvent", &EVENTS)?;
+    Ok(if named.is_empty() { vec!["completed"] } else { named })
+}
+
+fn callback(url: String, method: WebhookMethod, events: &[&str]) -> StatusCallback {
+    let [initiated, ringing, answered, completed] = EVENTS.map(|event| events.contains(&event));
+    StatusCallback { url, method, initiated, ringing, answered, completed }
+}

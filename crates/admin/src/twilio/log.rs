@@ -1,0 +1,217 @@
+//! The log of requests to the API, its notes in the traces of calls, and `GET /v1/api`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trunkgate_call::Gateway;
+use trunkgate_twiml::compat::requests::meant;
+
+use super::access::Caller;
+use super::error::{Error, shown};
+use super::lookup::LookupPath;
+use super::{Answer, LATER};
+use trunkgate_delivery::sinks::callbacks::{CallbackCounts, LastFailure};
+use trunkgate_runtime::api_log::{ApiRequest, Requests};
+use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::message_log::MessageRequest;
+use trunkgate_system::clock;
+use trunkgate_system::limits::API_IGNORED_SHOWN;
+
+/// Resources that the API has, by the names that the log gives them.
+const RESOURCES: [&str; 6] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "PhoneNumbers", "Recordings"];
+/// Name of the account itself.
+const ACCOUNT: &str = "Accounts";
+/// Name of requests that were not let in.
+const AUTHENTICATION: &str = "authentication";
+/// Name of all others.
+const OTHER: &str = "other";
+
+/// A request, from its first byte to its answer.
+pub(super) struct Watch {
+    began: Instant,
+    method: Method,
+    /// Path below the account, or below the version of Lookup.
+    path: String,
+    query: String,
+    source: Option<IpAddr>,
+    key: Option<String>,
+}
+
+impl Watch {
+    /// Begins with a request that was let in.
+    pub(super) fn begin(
+        method: &Method,
+        (path, query): (&str, &str),
+        source: Option<IpAddr>,
+        caller: &Caller,
+    ) -> Watch {
+        let above = if LookupPath::parse(path).is_some() { 1 } else { 3 };
+        let parts = path.split('/').filter(|part| !part.is_empty()).skip(above).collect::<Vec<_>>().join("/");
+        let key = Some(caller.key()).filter(|sid| !sid.is_empty()).map(str::to_owned);
+        let (path, query) = (shown(&parts), shown(query));
+        Watch { began: Instant::now(), method: method.clone(), path, query, source, key }
+    }
+
+    /// Adds the answered request to the log, and to the trace of the call that it changed.
+    pub(super) async fn end(self, handle: &Handle, answered: &Result<Answer, Error>, ignored: Vec<String>) {
+        let (status, code) = match answered {
+            Ok(answer) => (answer.status().as_u16(), None),
+            Err(error) => (error.status.as_u16(), Some(error.code)),
+        };
+        let name = self.path.split(['/', '.']).next().unwrap_or_default();
+        let known = RESOURCES.into_iter().chain(LATER).find(|known| *known == name);
+        let resource = if name.is_empty() { ACCOUNT } else { known.unwrap_or(OTHER) };
+        let call = call_of(&self.path, answered);
+        if self.method == Method::POST
+            && let Some(sid) = call.clone()
+        {
+            let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
+            let text = format!("API request {} {}: {status}{code}{}", self.method, self.path, in_words(&ignored));
+            let note = move |gateway: &mut Gateway, now| gateway.note_request(now, &sid, text);
+            let _ = handle.act(note).await;
+        }
+        handle.shared.api.add(ApiRequest {
+            at: clock::now(),
+            method: self.method.to_string(),
+            path: self.path,
+            query: self.query,
+            resource,
+            status,
+            code,
+            message: answered.as_ref().err().map(|error| error.message().to_owned()),
+            call,
+            took: self.began.elapsed(),
+            source: self.source,
+            key: self.key,
+            ignored,
+        });
+    }
+}
+
+/// Returns ignored parameters as the end of a sentence.
+fn in_words(ignored: &[String]) -> String {
+    if ignored.is_empty() {
+        return String::new();
+    }
+    let shown = ignored.iter().take(API_IGNORED_SHOWN).map(|name| suggested(name)).collect::<Vec<_>>().join(", ");
+    match ignored.len().saturating_sub(API_IGNORED_SHOWN) {
+        0 => format!("; ignored: {shown}"),
+        more => format!("; ignored: {shown} and {more} more"),
+    }
+}
+
+/// Returns the name of an ignored parameter, with the one that it may have meant.
+fn suggested(name: &str) -> String {
+    meant(name).map_or_else(|| name.to_owned(), |meant| format!("{name} (did you mean {meant}?)"))
+}
+
+/// Adds a request that was not let in.
+pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
+    handle.shared.api.add(ApiRequest {
+        at: clock::now(),
+        method: String::new(),
+        path: String::new(),
+        query: String::new(),
+        resource: AUTHENTICATION,
+        status: error.status.as_u16(),
+        code: Some(error.code),
+        message: Some(error.message().to_owned()),
+        call: None,
+        took: std::time::Duration::ZERO,
+        source: Some(source),
+        key: None,
+        ignored: Vec::new(),
+    });
+}
+
+/// Returns the SID of the call that a request is about.
+fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
+    let below = path.strip_prefix("Calls")?;
+    let sid = below.strip_prefix('/').and_then(|rest| rest.split(['/', '.']).next()).filter(|sid| !sid.is_empty());
+    let made = || match answered {
+        Ok(Answer::Created(json)) => json["sid"].as_str(),
+        Ok(Answer::Shown(_) | Answer::Text(_) | Answer::Audio(_) | Answer::Outside(_) | Answer::Deleted) | Err(_) => {
+            None
+        }
+    };
+    sid.or_else(made).map(str::to_owned)
+}
+
+/// `GET /v1/api`: the latest requests, and how many there were.
+pub(crate) async fn show(State(handle): State<Handle>) -> Json<Value> {
+    let Requests { latest, failed, refused, counts, .. } = handle.shared.api.requests();
+    let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
+    failures.sort_by_key(|one| std::cmp::Reverse(one.at));
+    let is_open = handle.shared.running(|running| running.config.api.auth_token.is_some());
+    let dated = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+    let request = |one: ApiRequest| {
+        json!({
+            "at": dated(one.at),
+            "method": one.method,
+            "path": one.path,
+            "query": one.query,
+            "resource": one.resource,
+            "status": one.status,
+            "code": one.code,
+            "message": one.message,
+            "call": one.call,
+            "ms": (one.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
+            "source": one.source,
+            "key": one.key,
+            "ignored": one.ignored,
+        })
+    };
+    let count = |((resource, status), count): ((&str, u16), u64)| json!({ "resource": resource, "status": status, "count": count });
+    let last = |(app, counts): (Arc<str>, CallbackCounts)| {
+        let LastFailure { code, what, call, at, next } = counts.last?;
+        let call = Some(call).filter(|sid| !sid.is_empty());
+        // Of a callback that was delivered since there is no next attempt.
+        let next = next.filter(|_| counts.waiting > 0).map(dated);
+        Some(json!({ "app": app, "code": code, "message": what, "call": call, "at": dated(at), "next_at": next }))
+    };
+    let message = |one: MessageRequest| {
+        let (code, cause) = one.failure.unzip();
+        json!({
+            "at": dated(one.at), "message": one.message, "number": one.number, "code": code, "cause": cause,
+            "webhook": one.webhook,
+        })
+    };
+    let messages = handle.shared.message_webhooks.latest().into_iter().map(message).collect::<Vec<_>>();
+    Json(json!({
+        "open": is_open,
+        "message_webhooks": messages,
+        "callback_errors": handle.shared.callbacks.counts().into_iter().filter_map(last).collect::<Vec<_>>(),
+        "ignored_parameters": ignored_parameters(&handle),
+        "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
+        "requests": latest.into_iter().map(request).collect::<Vec<_>>(),
+        "failures": failures.into_iter().map(request).collect::<Vec<_>>(),
+    }))
+}
+
+/// Returns the parameters that were ignored since the start, the most frequent first.
+pub(crate) fn ignored_parameters(handle: &Handle) -> Vec<Value> {
+    let named = handle.shared.api.ignored().into_iter();
+    named.map(|(name, count)| json!({ "name": name, "count": count, "meant": meant(&name) })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_of_a_request_is_found() {
+        let shown = Ok(Answer::Shown(json!({})));
+        let made = Ok(Answer::Created(json!({ "sid": "CA2" })));
+        assert_eq!(call_of("Calls/CA1.json", &shown).as_deref(), Some("CA1"));
+        assert_eq!(call_of("Calls/CA1/Streams.json", &made).as_deref(), Some("CA1"));
+        assert_eq!(call_of("Calls.json", &made).as_deref(), Some("CA2"));
+        assert_eq!(call_of("Calls.json", &shown), None);
+        assert_eq!(call_of("Keys.json", &made), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Lookup of a number, as lookups.twilio.com answers it: validity, country and formats by the numbering plans. Data
+//! that carriers sell (line type, caller name, SIM swap) are refused by name.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use trunkgate_route::{InvalidNumber, Numbers, ValidNumber};
+use trunkgate_sip::uri::unescape;
+use trunkgate_twiml::compat::lookups::{LOOK_UP_V1, LOOK_UP_V2};
+
+use super::error::{Error, shown};
+use super::parameters::Parameters;
+use super::{Answer, Asked, dialled};
+use trunkgate_system::twilio_hosts::LOOKUPS;
+
+/// Beginnings of the paths, with their version.
+const PATHS: [(&str, Version); 2] = [("/v1/PhoneNumbers/", Version::V1), ("/v2/PhoneNumbers/", Version::V2)];
+
+/// Version of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// A path of Lookup.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LookupPath<'a> {
+    version: Version,
+    /// The number, with its escapes.
+    number: &'a str,
+}
+
+impl LookupPath<'_> {
+    /// Reads a path; `None` for one of another resource.
+    pub(super) fn parse(path: &str) -> Option<LookupPath<'_>> {
+        let behind = |(prefix, version): (&str, Version)| Some((path.strip_prefix(prefix)?, version));
+        let (number, version) = PATHS.into_iter().find_map(behind)?;
+        (!number.is_empty()).then_some(LookupPath { version, number })
+    }
+}
+
+/// Answers `GET /v1/PhoneNumbers/{number}` or `GET /v2/PhoneNumbers/{number}`.
+pub(super) fn answer(
+    cx: &Asked<'_>,
+    method: &Method,
+    path: &LookupPath<'_>,
+    mut parameters: Parameters,
+) -> Result<Answer, Error> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(Error::method(method.as_str(), cx.path));
+    }
+    parameters.judge(match path.version {
+        Version::V1 => &LOOK_UP_V1,
+        Version::V2 => &LOOK_UP_V2,
+    })?;
+    let country = parameters.take("CountryCode");
+    parameters.finish()?;
+    let numbers = match country {
+        Some(country) => Numbers::new(&country).ok_or_else(|| unknown_country(&country))?,
+        None => cx.config(|config| config.edge.numbers.clone()),
+    };
+    let text = dialled(&unescape(path.number));
+    let found = numbers.look_up(&text);
+    match (path.version, found) {
+        (Version::V1, Ok(number)) => Ok(v1(&number).into()),
+        (Version::V1, Err(_)) => Err(Error::not_found(cx.path)),
+        (Version::V2, found) => Ok(v2(&shown(&text), &found).into()),
+    }
+}
+
+fn unknown_country(given: &str) -> Error {
+    Error::bad_request(format!("CountryCode: \"{}\" is no country code of ISO 3166, such as US", shown(given)))
+}
+
+/// Returns the URL of a number, which is Twilio's.
+fn url_of(version: &str, number: &str) -> String {
+    format!("https://{LOOKUPS}/{version}/PhoneNumbers/{number}")
+}
+
+fn v1(number: &ValidNumber) -> Value {
+    json!({
+        "add_ons": null,
+        "caller_name": null,
+        "carrier": null,
+        "country_code": number.country,
+        "national_format": number.national,
+        "phone_number": number.e164,
+        "url": url_of("v1", &number.e164),
+    })
+}
+
+/// Returns the answer of version 2; an invalid number is repeated as it was given.
+fn v2(text: &str, found: &Result<ValidNumber, InvalidNumber>) -> Value {
+    let number = found.as_ref().ok();
+    let phone_number = number.map_or(text, |number| number.e164.as_str());
+    let errors: Vec<&str> = found.as_ref().err().map(|reason| word_of(*reason)).into_iter().collect();
+    json!({
+        "call_forwarding": null,
+        "caller_name": null,
+        "calling_country_code": number.map(|number| number.calling_code.as_str()),
+        "country_code": number.and_then(|number| number.country.as_deref()),
+        "identity_match": null,
+        "line_status": null,
+        "line_type_intelligence": null,
+        "national_format": number.map(|number| number.national.as_str()),
+        "phone_number": phone_number,
+        "phone_number_quality_score": null,
+        "pre_fill": null,
+        "reassigned_number": null,
+        "sim_swap": null,
+        "sms_pumping_risk": null,
+        "url": url_of("v2", phone_number),
+        "valid": number.is_some(),
+        "validation_errors": errors,
+    })
+}
+
+/// Returns the reason in Twilio's word.
+fn word_of(reason: InvalidNumber) -> &'static str {
+    match reason {
+        InvalidNumber::TooShort => "TOO_SHORT",
+        InvalidNumber::TooLong => "TOO_LONG",
+        InvalidNumber::InvalidButPossible => "INVALID_BUT_POSSIBLE",
+        InvalidNumber::InvalidCountryCode => "INVALID_COUNTRY_CODE",
+        InvalidNumber::InvalidLength => "INVALID_LENGTH",
+        InvalidNumber::NotANumber => "NOT_A_NUMBER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_both_versions_are_read_and_no_others() {
+        let read = |path: &str| LookupPath::parse(path).map(|path| (path.version, path.number.to_owned()));
+        assert_eq!(read("/v1/PhoneNumbers/+14155550100"), Some((Version::V1, "+14155550100".to_owned())));
+        assert_eq!(read("/v2/PhoneNumbers/%2B1/4"), Some((Version::V2, "%2B1/4".to_owned())));
+        for other in [
+            "/v1/PhoneNumbers",
+            "/v1/PhoneNumbers/",
+            "/v3/PhoneNumbers/+1",
+            "/v1/phonenumbers/+1",
+            "/v1/status",
+            "//v1/PhoneNumbers/+1",
+            "v1/PhoneNumbers/+1",
+            "/2010-04-01/v1/PhoneNumbers/+1",
+            "",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_number_is_repeated_with_the_reason() {
+        let answer = v2("+141599299600", &Err(InvalidNumber::TooLong));
+        assert_eq!((&answer["valid"], &answer["validation_errors"]), (&json!(false), &json!(["TOO_LONG"])));
+        assert_eq!(answer["phone_number"], "+141599299600");
+        assert_eq!(answer["url"], "https://lookups.twilio.com/v2/PhoneNumbers/+141599299600");
+        for unknown in ["calling_country_code", "country_code", "national_format"] {
+            assert_eq!(answer[unknown], Value::Null, "{unknown}");
+        }
+    }
+}

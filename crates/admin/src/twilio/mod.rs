@@ -1,0 +1,423 @@
+//! `/2010-04-01`, and `PhoneNumbers` of Lookup: the API that Twilio's own clients speak. Names, paging and errors are
+//! Twilio's; what an edge cannot know is null.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde_json::Value;
+use trunkgate_twiml::compat::requests::LATER;
+
+use self::access::{Caller, Refusal};
+use self::error::Error;
+use self::keys::Keys;
+use self::lookup::LookupPath;
+use self::parameters::Parameters;
+use self::recordings::{Named, Of};
+use super::ApiError;
+use super::audio::Audio;
+use super::gate::answer_late;
+use trunkgate_config::{Api, Config, PhoneNumber};
+use trunkgate_runtime::handle::{Handle, Running};
+pub(crate) use trunkgate_runtime::http_logins::Face;
+use trunkgate_system::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
+
+pub(super) use self::access::Access;
+pub(super) use self::log::{ignored_parameters, show as show_log};
+
+mod access;
+mod account;
+mod call_recordings;
+mod calls;
+mod conferences;
+mod create;
+mod delivery;
+mod detection;
+mod error;
+mod keys;
+mod listeners;
+mod live_transcriptions;
+mod log;
+mod lookup;
+mod messages;
+mod numbers;
+mod page;
+mod parameters;
+mod participants;
+mod queues;
+mod recordings;
+mod streams;
+mod text;
+mod transcriptions;
+
+/// Version of the API, and the first part of its paths.
+pub(super) const VERSION: &str = "2010-04-01";
+
+/// Client of a request that was let in, and what it was judged by.
+#[derive(Clone)]
+pub(super) struct Granted {
+    caller: Caller,
+    access: Access,
+    /// Address of the client, in IPv6 its /64.
+    source: IpAddr,
+}
+
+/// What a request is answered.
+enum Answer {
+    /// A resource, or a page of a list.
+    Shown(Value),
+    /// A new resource.
+    Created(Value),
+    /// Audio of a recording.
+    Audio(Box<Audio>),
+    /// A text alone.
+    Text(String),
+    /// None of it: the range lies outside of so many bytes.
+    Outside(u64),
+    /// Nothing more: the resource is gone.
+    Deleted,
+}
+
+impl Answer {
+    fn status(&self) -> StatusCode {
+        match self {
+            Answer::Shown(_) | Answer::Text(_) => StatusCode::OK,
+            Answer::Created(_) => StatusCode::CREATED,
+            Answer::Audio(audio) => audio.status(),
+            Answer::Outside(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Answer::Deleted => StatusCode::NO_CONTENT,
+        }
+    }
+}
+
+impl From<Value> for Answer {
+    fn from(json: Value) -> Answer {
+        Answer::Shown(json)
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Answer::Shown(json) => Json(json).into_response(),
+            Answer::Created(json) => (StatusCode::CREATED, Json(json)).into_response(),
+            Answer::Audio(audio) => audio.into_response(),
+            Answer::Text(text) => text.into_response(),
+            Answer::Outside(bytes) => {
+                let error = Error::of(StatusCode::RANGE_NOT_SATISFIABLE, "The range is outside of the audio");
+                ([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], error).into_response()
+            }
+            Answer::Deleted => StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+}
+
+/// What a request is about.
+struct Asked<'a> {
+    handle: &'a Handle,
+    caller: &'a Caller,
+    keys: &'a Keys,
+    /// SID of the account.
+    account: String,
+    /// Name of the edge.
+    edge: String,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl Asked<'_> {
+    /// Returns the path of something of the account.
+    fn uri(&self, of: &str) -> String {
+        format!("/{VERSION}/Accounts/{}/{of}", self.account)
+    }
+
+    /// Returns the URL of a recording's audio; `None`: calls are not recorded any more.
+    fn recording_url(&self, sid: &str) -> Option<String> {
+        let links = self.handle.shared.running(|running| self.handle.recording_links(running));
+        links.map(|links| links.of(sid))
+    }
+
+    /// Looks at the configuration in force.
+    fn config<T>(&self, look: impl FnOnce(&Config) -> T) -> T {
+        self.handle.shared.running(|running| look(&running.config))
+    }
+
+    /// Returns a number in E.164 where it is one, in whatever form people write it; else the text.
+    fn number(&self, text: &str) -> String {
+        let numbers = self.config(|config| config.edge.numbers.clone());
+        let number = numbers.normalise(&dialled(text), None).ok();
+        number.map_or_else(|| text.to_owned(), |number| number.text)
+    }
+
+    /// Returns when a number or the account was first configured; without a store that knows, the start of the edge.
+    fn created(&self, running: &Running, sid: &str) -> Timestamp {
+        let known = running.overrides.as_ref().and_then(|all| all.get(sid)?.first_seen());
+        known.unwrap_or(self.handle.shared.started_at)
+    }
+
+    /// Returns the SID of a number of the edge's own.
+    fn number_sid(&self, number: &str) -> Option<String> {
+        self.config(|config| config.numbers.iter().find(|one| one.number == number).map(PhoneNumber::sid))
+    }
+}
+
+/// Returns a number as it was meant: a plus sign that was not encoded has become a space.
+fn dialled(text: &str) -> String {
+    match text.strip_prefix(' ') {
+        Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => format!("+{}", digits.trim()),
+        Some(_) | None => text.trim().to_owned(),
+    }
+}
+
+/// Whether a path belongs to this API.
+pub(super) fn is_path(path: &str) -> bool {
+    let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(VERSION));
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || LookupPath::parse(path).is_some()
+}
+
+/// Answers a request through the proxy that is not for this API.
+pub(super) async fn unknown(request: Request) -> Response {
+    Error::not_found(request.uri().path()).into_response()
+}
+
+/// Returns an error in the shape that clients of this path know.
+pub(super) fn shaped(path: &str, error: ApiError) -> Response {
+    if is_path(path) { Error::of(error.status, error.message).into_response() } else { error.into_response() }
+}
+
+/// Judges who asks, before anything of the request but its head is read.
+pub(super) async fn judge(
+    handle: &Handle,
+    access: &Access,
+    source: IpAddr,
+    headers: &HeaderMap,
+) -> Result<Granted, Response> {
+    let prepared = access.prepare(headers).await;
+    let judged = handle.shared.running(|running| {
+        // The account's SID waits for a restart, as agents and applications have it.
+        let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
+        access.judge(Instant::now(), source, headers, &api)
+    });
+    let judged = prepared.map_err(Refusal::from).and(judged);
+    note(handle, source, headers, &judged);
+    match judged {
+        Ok(caller) => Ok(Granted { caller, access: access.clone(), source }),
+        Err(refusal) => {
+            log::refused(handle, source, &refusal.error);
+            if refusal.is_late {
+                answer_late().await;
+            }
+            Err(refusal.error.into_response())
+        }
+    }
+}
+
+/// Counts a request with wrong credentials; one without any asks for them, as browsers do.
+fn note(handle: &Handle, source: IpAddr, headers: &HeaderMap, judged: &Result<Caller, Refusal>) {
+    let is_open = || handle.shared.running(|running| running.config.api.auth_token.is_some());
+    let is_wrong = |refusal: &Refusal| refusal.is_late || refusal.error.status == StatusCode::UNAUTHORIZED;
+    match judged {
+        Ok(_) => handle.shared.logins.passed(Face::Api, source),
+        Err(refusal) if !is_wrong(refusal) || !headers.contains_key(header::AUTHORIZATION) => {}
+        Err(_) if is_open() => handle.shared.logins.failed(Instant::now(), Face::Api, source),
+        Err(_) => {}
+    }
+}
+
+/// Answers a request of an authenticated client.
+pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let (account, edge) =
+        handle.shared.running(|running| (running.boot.api.account_sid.clone(), running.boot.edge.name.to_string()));
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let Some(Granted { caller, access, source }) = parts.extensions.get::<Granted>() else {
+        return Error::unauthorized("the request was not judged").into_response();
+    };
+    let watch = log::Watch::begin(&parts.method, (path, query), Some(*source), caller);
+    let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
+    let is_strict = handle.shared.running(|running| running.config.api.strict);
+    let answered = async {
+        let body = read(&parts.headers, body).await?;
+        // The body may have come long after the head.
+        if caller.is_key() && !access.keys().is_there(caller.key()) {
+            return Err(Error::unauthorized("the key was deleted"));
+        }
+        let parameters = Parameters::read(&parts, &body, is_strict)?;
+        let names = parameters.ignored();
+        let answered = answer(&cx, &parts, parameters).await;
+        Ok((answered, names.names()))
+    };
+    let (answered, ignored) = match answered.await {
+        Ok((answered, ignored)) => (answered, ignored),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    watch.end(&handle, &answered, ignored).await;
+    answered.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
+    // A Content-Length above the limit is answered at once. A client that waits for 100 Continue sends no body; another one is sending it,
+    // and would lose the answer if the connection were closed meanwhile.
+    if body.size_hint().lower() > HTTP_BODY_BYTES as u64 {
+        if !headers.contains_key(header::EXPECT) {
+            tokio::spawn(tokio::time::timeout(Duration::from_secs(HTTP_REQUEST_SECONDS), discard(body)));
+        }
+        return Err(Error::too_large(HTTP_BODY_BYTES));
+    }
+    let bytes = to_bytes(body, HTTP_BODY_BYTES).await;
+    bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
+}
+
+/// Reads what is left of a refused body.
+async fn discard(mut body: Body) {
+    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+}
+
+async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Result<Answer, Error> {
+    let (method, headers) = (&request.method, &request.headers);
+    if let Some(path) = LookupPath::parse(cx.path) {
+        return lookup::answer(cx, method, &path, parameters);
+    }
+    let path = cx.path.strip_suffix(".json").unwrap_or(cx.path);
+    let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
+    let named: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
+    let below = parts.next();
+    let wrong_method = || Err(Error::method(method.as_str(), cx.path));
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let posts = *method == Method::POST;
+    let shown = match named {
+        [Some("Accounts"), Some(sid), ..] if sid != cx.account => Err(Error::not_found(cx.path)),
+        [Some("Accounts"), None | Some(_), None, ..] if cx.caller.is_key() => {
+            Err(Error::standard_key("the account resource"))
+        }
+        [Some("Accounts"), None, ..] => {
+            if reads {
+                account::list(cx, parameters)
+            } else {
+                wrong_method()
+            }
+        }
+        [Some("Accounts"), Some(_), None, ..] => {
+            if reads {
+                account::fetch(cx, parameters)
+            } else {
+                wrong_method()
+            }
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if reads => calls::list(cx, parameters).await,
+        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if posts => {
+            return create::create(cx, parameters).await.map(Answer::Created);
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if reads => {
+            calls::fetch(cx, sid, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if posts => {
+            calls::update(cx, sid, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if *method == Method::DELETE => {
+            return calls::delete(cx, sid, parameters).await.map(|()| Answer::Deleted);
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), None | Some(_), None, _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), None] if posts => {
+            return streams::start(cx, sid, parameters).await.map(Answer::Created);
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), Some(stream)] if posts => {
+            streams::stop(cx, sid, stream, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Streams"), _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Transcriptions"), None] if posts => {
+            return live_transcriptions::start(cx, sid, parameters).await.map(Answer::Created);
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Transcriptions"), Some(which)] if posts => {
+            live_transcriptions::stop(cx, sid, which, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Transcriptions"), _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Recordings"), recording] => {
+            let named = (recording, below);
+            return call_recordings::answer(cx, (method, headers), sid, named, parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Recordings"), Some(recording), Some("Transcriptions"), sid] => {
+            let named = (Some(recording), [sid, below]);
+            return transcriptions::answer(cx, method, named, parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Transcriptions"), sid, more, _] => {
+            return transcriptions::answer(cx, method, (None, [sid, more]), parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Recordings"), recording, below, _] => {
+            let named = Named { of: Of::Account, recording, below };
+            return recordings::answer(cx, (method, headers), named, parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
+            Err(Error::later(&format!("Calls/{{sid}}/{list}")))
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(kind), None, _]
+            if (reads || posts) && numbers::KINDS.contains(&kind) =>
+        {
+            let what = format!(
+                "IncomingPhoneNumbers/{kind} (the edge knows no kinds of numbers; IncomingPhoneNumbers has all)"
+            );
+            Err(Error::later(&what))
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if reads => {
+            numbers::fetch(cx, sid, parameters)
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if posts => {
+            numbers::update(cx, sid, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None | Some(_), None, _] => {
+            Err(Error::later(&format!("IncomingPhoneNumbers ({method})")))
+        }
+        [Some("Accounts"), Some(_), Some("Messages"), sid, below, _] => {
+            return messages::answer(cx, method, [sid, below], parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Conferences"), sid, list, party] => {
+            return conferences::answer(cx, (method, headers), [sid, list, party, below], parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Queues"), sid, list, member] => {
+            return queues::answer(cx, method, [sid, list, member, below], parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
+            return keys::answer(cx, method, [sid, below], parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some(list), ..] if LATER.contains(&list) => Err(Error::later(list)),
+        _ => Err(Error::not_found(cx.path)),
+    };
+    shown.map(Answer::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_api_are_known() {
+        for path in ["/2010-04-01", "/2010-04-01/Accounts.json", "/v1/PhoneNumbers/+1415", "/v2/PhoneNumbers/x"] {
+            assert!(is_path(path), "{path}");
+        }
+        for path in ["/2010-04-011", "/v1/PhoneNumbers", "/v1/status", "/v2", "/", ""] {
+            assert!(!is_path(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_plus_sign_that_was_not_encoded_is_one() {
+        for (given, meant) in [
+            (" 14155550100", "+14155550100"),
+            (" 1 (415) 555", "+1 (415) 555"),
+            ("+1415", "+1415"),
+            (" x", "x"),
+            ("1 ", "1"),
+        ] {
+            assert_eq!(dialled(given), meant);
+        }
+    }
+}

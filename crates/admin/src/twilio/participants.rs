@@ -1,0 +1,476 @@
+//! `Conferences/{sid}/Participants`: the parties of a conference, and parties that are called for one.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::http::Method;
+use quick_xml::escape::escape;
+use serde_json::{Value, json};
+use trunkgate_call::{
+    Added, CallRequest, ComingReport, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport, coming,
+    conference, conference_live, conferences as all_of, is_conference_sid,
+};
+use trunkgate_conference::limits::{LABEL_CHARS, PARTIES};
+use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
+use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
+use trunkgate_twiml::compat::requests::{CREATE_PARTICIPANT, UPDATE_PARTICIPANT};
+
+use super::call_recordings::RECORDING_EVENTS;
+use super::error::{Error, shown};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::text::moment;
+use super::{Answer, Asked, calls, conferences, create, detection};
+use trunkgate_runtime::placing::{self, Fault, Placing};
+use trunkgate_system::clock;
+
+/// Answers a request for the parties of a conference, or for one of them.
+pub(super) async fn answer(
+    cx: &Asked<'_>,
+    method: &Method,
+    (conference, party): (&str, Option<String>),
+    parameters: Parameters,
+) -> Result<Answer, Error> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match (party, method) {
+        (None, _) if reads => list(cx, conference, parameters).await.map(Answer::from),
+        (None, &Method::POST) => create(cx, conference, parameters).await.map(Answer::Created),
+        (Some(party), _) if reads => {
+            parameters.finish()?;
+            let known = known(cx, conference).await?;
+            let found =
+                known.parties().into_iter().find(|one| one.is(&party)).ok_or_else(|| Error::not_found(cx.path))?;
+            Ok(Answer::from(json(cx, &known.report.sid, &found)))
+        }
+        (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
+        (Some(party), &Method::DELETE) => {
+            parameters.finish()?;
+            let named = conference.to_owned();
+            let gone = cx.handle.act(move |gateway, now| Conferences::of(gateway).remove(now, &named, &party)).await?;
+            gone.map(|()| Answer::Deleted).map_err(|_| Error::not_found(cx.path))
+        }
+        (None | Some(_), _) => Err(Error::method(method.as_str(), cx.path)),
+    }
+}
+
+/// A conference with the parties that are called for it.
+struct Known {
+    report: ConferenceReport,
+    coming: Vec<ComingReport>,
+}
+
+impl Known {
+    /// Returns those that have joined, and those that are called.
+    fn parties(&self) -> Vec<Shown<'_>> {
+        self.report.parties.iter().map(Shown::from).chain(self.coming.iter().map(Shown::from)).collect()
+    }
+}
+
+/// Returns a conference by its SID, one that goes on or begins by its name as well.
+async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
+    let named = conference.to_owned();
+    let known = cx.handle.ask(move |gateway, _| {
+        let report = self::conference(gateway, &named).or_else(|| conference_live(gateway, &named))?;
+        Some(Known { report, coming: coming(gateway, &named) })
+    });
+    known.await?.ok_or_else(|| Error::not_found(cx.path))
+}
+
+async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let path = cx.uri(&format!("Conferences/{conference}/Participants"));
+    let page = Page::take(&path, cx.query, &mut parameters)?;
+    let mut flag = |name| parameters.take_flag(name);
+    let [muted, held, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
+    parameters.finish()?;
+    let known = known(cx, conference).await?;
+    let fits = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
+    let is_wanted = |party: &Shown<'_>| {
+        fits(muted, party.is_muted) && fits(held, party.is_held) && fits(coaching, party.coached.is_some())
+    };
+    let all: Vec<Shown<'_>> = known.parties().into_iter().filter(is_wanted).collect();
+    let shown = page.behind_key(all, |party| party.call);
+    let key = |party: &Shown<'_>| party.call.to_owned();
+    Ok(page.json("participants", shown, key, |party| json(cx, &known.report.sid, party)))
+}
+
+/// Mutes, holds, and changes a party otherwise.
+async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.judge(&UPDATE_PARTICIPANT)?;
+    let mut flag = |name| parameters.take_flag(name);
+    let [muted, hold, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
+    let [beeps, ends] = [flag("BeepOnExit")?, flag("EndConferenceOnExit")?];
+    let coached = parameters.take("CallSidToCoach");
+    let music = take_music(&mut parameters, ("HoldUrl", "HoldMethod"), WebhookMethod::Get)?;
+    let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)?;
+    let announcement = conferences::take_announcement(&mut parameters)?;
+    parameters.finish()?;
+    let Known { report, coming } = known(cx, conference).await?;
+    if report.status == Status::Completed {
+        return Err(Error::not_found(cx.path));
+    }
+    let found = report.party(party).ok_or_else(|| match coming.iter().any(|one| Shown::from(one).is(party)) {
+        true => Error::bad_request("The participant has not answered yet: it can be changed when it has joined"),
+        false => Error::not_found(cx.path),
+    })?;
+    let app = cx.handle.call(found.member.call_sid()).await?.and_then(|call| call.app.clone());
+    let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
+    for (name, music) in [("HoldUrl", &music), ("WaitUrl", &wait)] {
+        if let Some(Music::Url { url, .. }) = music {
+            create::judge_heard(cx, name, url, &app)?;
+        }
+    }
+    let hold = match hold {
+        Some(false) => Some(Change::Hold(None)),
+        Some(true) => Some(Change::Hold(Some(music.unwrap_or_default()))),
+        // Another music for one that is held.
+        None if found.member.is_held() => music.map(|music| Change::Hold(Some(music))),
+        None => None,
+    };
+    let coached = match (coaching, coached) {
+        (Some(false), _) => Some(Change::Coached(None)),
+        (Some(true), None) => return Err(Error::none_to_coach()),
+        (Some(true) | None, coached) => coached.map(|sid| Change::Coached(Some(sid))),
+    };
+    let flags = [muted.map(Change::Muted), beeps.map(Change::BeepOnExit), ends.map(Change::Ends)];
+    let changes: Vec<Change> = flags.into_iter().chain([hold, coached, wait.map(Change::Wait)]).flatten().collect();
+    let (sid, named) = (report.sid.clone(), found.member.call_sid().to_owned());
+    let changed =
+        cx.handle.act(move |gateway, now| Conferences::of(gateway).change(now, (&sid, &named), &changes)).await?;
+    if let (Ok(party), Some(announcement)) = (&changed, announcement) {
+        conferences::announce(cx, (&report, Some(party.member.call_sid())), announcement).await?;
+    }
+    match changed {
+        Ok(party) => Ok(json(cx, &report.sid, &Shown::from(&party))),
+        Err(ConferenceRefused::Unknown | ConferenceRefused::TooManyAnnouncements) => Err(Error::not_found(cx.path)),
+        Err(ConferenceRefused::NoneToCoach) => Err(Error::none_to_coach()),
+    }
+}
+
+/// Takes what a party is to hear: a URL, or nothing where its value is empty; `default`: the method where none is given.
+fn take_music(
+    parameters: &mut Parameters,
+    (name, method): (&str, &str),
+    default: WebhookMethod,
+) -> Result<Option<Music>, Error> {
+    match parameters.take_given(name).as_deref() {
+        Some(url) if !url.is_empty() => {
+            let method = match create::take_method_or(parameters, method, default)? {
+                WebhookMethod::Get => RoomMethod::Get,
+                WebhookMethod::Post => RoomMethod::Post,
+            };
+            Ok(Some(Music::Url { url: create::parsed_url(name, url)?, method }))
+        }
+        given => {
+            parameters.take(method);
+            Ok(given.map(|_| Music::Silence))
+        }
+    }
+}
+
+/// A document that has a party join a conference.
+struct Joining {
+    name: String,
+    attributes: Vec<(&'static str, String)>,
+}
+
+impl Joining {
+    fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.attributes.push((name, value.into()));
+    }
+
+    /// Has an agent come for a conference that goes on: where it is over by then, the agent begins no other one.
+    fn come_for(&mut self, placing: &Placing, sid: Option<&str>) {
+        if let Some(sid) = sid.filter(|_| placing.has_agent()) {
+            sid.clone_into(&mut self.name);
+        }
+    }
+
+    /// Returns the most parties that the conference may have by it.
+    fn most(&self) -> Option<usize> {
+        self.attributes.iter().find(|(name, _)| *name == "maxParticipants").and_then(|(_, value)| value.parse().ok())
+    }
+
+    /// Returns the text of the document.
+    fn document(&self) -> String {
+        let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escape(value.as_str()));
+        let attributes: String = self.attributes.iter().map(attribute).collect();
+        format!("<Response><Dial><Conference{attributes}>{}</Conference></Dial></Response>", escape(self.name.as_str()))
+    }
+}
+
+/// Calls a party, which joins the conference once it answers.
+async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let conference = conference.trim();
+    parameters.judge(&CREATE_PARTICIPANT)?;
+    let (to, from) = (parameters.take("To"), parameters.take("From"));
+    let label = parameters.take_text("Label", LABEL_CHARS)?;
+    let mut flag = |name| parameters.take_flag(name);
+    let [muted, starts, ends] = [flag("Muted")?, flag("StartConferenceOnEnter")?, flag("EndConferenceOnExit")?];
+    let coaching = flag("Coaching")?;
+    let mut joining = Joining { name: conference.to_owned(), attributes: Vec::new() };
+    let coached = parameters.take("CallSidToCoach").filter(|_| coaching != Some(false));
+    if coaching == Some(true) && coached.is_none() {
+        return Err(Error::none_to_coach());
+    }
+    let (is_muted, is_starting, is_ending) = (muted.unwrap_or(false), starts.unwrap_or(true), ends.unwrap_or(false));
+    joining.set("muted", is_muted.to_string());
+    joining.set("startConferenceOnEnter", is_starting.to_string());
+    joining.set("endConferenceOnExit", is_ending.to_string());
+    label.iter().for_each(|label| joining.set("participantLabel", label));
+    coached.iter().for_each(|sid| joining.set("coach", sid));
+    take_settings(&mut parameters, &mut joining)?;
+    let status_callback = create::take_callback(&mut parameters)?;
+    let ring_timeout = create::take_seconds(&mut parameters, "Timeout", create::TIMEOUT_SECONDS.1)?;
+    let ring_timeout = ring_timeout.unwrap_or(Duration::from_secs(create::TIMEOUT_SECONDS.0));
+    let time_limit = create::take_time_limit(&mut parameters)?;
+    let time_limit = time_limit.unwrap_or(Duration::from_secs(create::LIMIT_SECONDS.0));
+    let record = create::take_record(cx, &mut parameters)?;
+    // A party joins without delay.
+    let detection = detection::take(&mut parameters, detection::OF_PARTICIPANT)?;
+    parameters.finish()?;
+    let named = conference.to_owned();
+    let known = cx.handle.ask(move |gateway, _| conference_live(gateway, &named)).await?;
+    if known.is_none() && is_conference_sid(conference) {
+        return Err(Error::not_found(cx.path));
+    }
+    let (from, placing) = placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
+    joining.come_for(&placing, known.as_ref().map(|report| report.sid.as_str()));
+    let Placing { to, targets, headers } = placing;
+    let app = app_of(cx, &joining, status_callback)?;
+    detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
+    let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
+    let added = Added {
+        conference: joining.name.clone(),
+        label,
+        coached,
+        is_muted,
+        starts: is_starting,
+        ends: is_ending,
+        most: joining.most(),
+    };
+    let participant = Some(Box::new(added.clone()));
+    let digits = None;
+    let request = CallRequest {
+        from,
+        to,
+        targets,
+        headers,
+        onward,
+        ring_timeout,
+        time_limit,
+        digits,
+        record,
+        participant,
+        detection,
+    };
+    let (call, sid) = begin(cx, request).await?;
+    let call = calls::show_new(cx, &call).await?;
+    let call = call["sid"].as_str().unwrap_or_default().to_owned();
+    let begun = ComingReport { call, added, began: clock::wall(), status: "queued" };
+    Ok(json(cx, &sid, &Shown::from(&begun)))
+}
+
+/// Begins a call for a conference, which begins with it where none of its name goes on; returns its SID, and that of the conference.
+async fn begin(cx: &Asked<'_>, mut request: CallRequest) -> Result<(String, String), Error> {
+    let begun = cx.handle.act(move |gateway, now| {
+        if let Some(added) = &mut request.participant
+            && let Some(report) = conference_live(gateway, &added.conference)
+        {
+            added.conference = report.sid;
+        }
+        let begun = gateway.originate(now, &request);
+        let named = request.participant.map(|added| added.conference).unwrap_or_default();
+        // A call that has failed at once may have ended its conference.
+        let ended = || all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
+        let known = conference_live(gateway, &named).or_else(ended);
+        begun.map(|call| (call, known.map(|report| report.sid).unwrap_or_default()))
+    });
+    Ok(begun.await?.map_err(Fault::from)?)
+}
+
+/// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.
+///
+/// # Errors
+/// It cannot be called, or is an agent of which something of persons is asked for.
+fn placed(
+    cx: &Asked<'_>,
+    (to, from): (Option<String>, Option<String>),
+    conference: &str,
+    of_person: (bool, bool),
+) -> Result<(String, Placing), Error> {
+    let table = cx.handle.table();
+    let agent = to.as_deref().map(|to| placing::judge_agent_party(&table, to)).transpose()?.flatten();
+    let Some(placing) = agent else { return create::placed(cx, to, from) };
+    match of_person {
+        (true, _) => Err(Error::bad_request("Record: not of an agent; record the conference")),
+        (_, true) => Err(Error::bad_request("MachineDetection: not of an agent")),
+        (false, false) => {
+            create::caller_of_agent(cx, &placing, (from.as_deref(), conference)).map(|from| (from, placing))
+        }
+    }
+}
+
+/// Returns the application that has a party join.
+///
+/// # Errors
+/// A URL of its document can never be reached.
+fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallback>) -> Result<App, Error> {
+    let document = AppDocument::Text(joining.document().into());
+    let app = App { status_callback, ..create::made(cx, document, None)? };
+    create::judge_reach(cx, &app)?;
+    let given = |wanted: &str| joining.attributes.iter().find(|(known, url)| *known == wanted && !url.is_empty());
+    given("waitUrl").map_or(Ok(()), |(_, url)| create::judge_heard(cx, "WaitUrl", url, &app))?;
+    for (name, attribute) in [
+        ("ConferenceStatusCallback", "statusCallback"),
+        ("ConferenceRecordingStatusCallback", "recordingStatusCallback"),
+    ] {
+        given(attribute).map_or(Ok(()), |(_, url)| create::judge_url(cx, name, url, &app))?;
+    }
+    Ok(app)
+}
+
+/// Takes what else a party brings to the conference.
+fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
+    if let Some(beep) = parameters.take("Beep") {
+        if Beep::parse(&beep).is_none() {
+            let known = "true, false, onEnter, onExit";
+            return Err(Error::bad_request(format!("Beep: \"{}\"; known: {known}", shown(&beep))));
+        }
+        joining.set("beep", beep);
+    }
+    match take_music(parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)? {
+        None | Some(Music::BuiltIn) => {}
+        Some(Music::Silence) => joining.set("waitUrl", ""),
+        Some(Music::Url { url, method }) => {
+            joining.set("waitUrl", url);
+            joining.set("waitMethod", if method == RoomMethod::Get { "GET" } else { "POST" });
+        }
+    }
+    if let Some(most) = parameters.take_number("MaxParticipants")? {
+        if !(1..=250).contains(&most) {
+            return Err(Error::bad_request("MaxParticipants: 1 to 250"));
+        }
+        joining.set("maxParticipants", most.min(PARTIES).to_string());
+    }
+    let url = create::take_url(parameters, "ConferenceStatusCallback", "ConferenceStatusCallbackMethod")?;
+    let events = parameters.take_all("ConferenceStatusCallbackEvent").join(" ");
+    if let Err(word) = EventSet::parse(&events) {
+        return Err(Error::bad_request(format!("ConferenceStatusCallbackEvent: \"{}\" is unknown", shown(word))));
+    }
+    if let Some((url, method)) = url {
+        joining.set("statusCallback", url);
+        joining.set("statusCallbackMethod", method.as_str());
+        joining.set("statusCallbackEvent", events);
+    }
+    take_record(parameters, joining)
+}
+
+/// Takes what a party says of the recording of the conference.
+fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
+    let records: &[&str] = &["record-from-start", "do-not-record", "true", "false"];
+    let trims = &["trim-silence", "do-not-trim"];
+    for (name, attribute, known) in [("ConferenceRecord", "record", records), ("ConferenceTrim", "trim", trims)] {
+        if let Some(word) = parameters.take_word(name, known)? {
+            joining.set(attribute, word);
+        }
+    }
+    let (name, method) = ("ConferenceRecordingStatusCallback", "ConferenceRecordingStatusCallbackMethod");
+    let url = create::take_url(parameters, name, method)?;
+    let events = parameters.take_words("ConferenceRecordingStatusCallbackEvent", &RECORDING_EVENTS)?.join(" ");
+    if let Some((url, method)) = url {
+        joining.set("recordingStatusCallback", url);
+        joining.set("recordingStatusCallbackMethod", method.as_str());
+        joining.set("recordingStatusCallbackEvent", events);
+    }
+    Ok(())
+}
+
+/// A party as it is shown.
+struct Shown<'p> {
+    call: &'p str,
+    label: Option<&'p str>,
+    coached: Option<&'p str>,
+    is_muted: bool,
+    is_held: bool,
+    starts: bool,
+    ends: bool,
+    since: SystemTime,
+    status: &'static str,
+}
+
+impl Shown<'_> {
+    /// Whether it is that of a call's SID, or of a label.
+    fn is(&self, sid_or_label: &str) -> bool {
+        self.call == sid_or_label || self.label == Some(sid_or_label)
+    }
+}
+
+impl<'p> From<&'p PartyReport> for Shown<'p> {
+    fn from(PartyReport { member, joined, .. }: &'p PartyReport) -> Shown<'p> {
+        Shown {
+            call: member.call_sid(),
+            label: member.label(),
+            coached: member.coached(),
+            is_muted: member.is_muted(),
+            is_held: member.is_held(),
+            starts: member.starts(),
+            ends: member.ends(),
+            since: *joined,
+            status: "connected",
+        }
+    }
+}
+
+impl<'p> From<&'p ComingReport> for Shown<'p> {
+    fn from(ComingReport { call, added, began, status }: &'p ComingReport) -> Shown<'p> {
+        Shown {
+            call,
+            label: added.label.as_deref(),
+            coached: added.coached.as_deref(),
+            is_muted: added.is_muted,
+            is_held: false,
+            starts: added.starts,
+            ends: added.ends,
+            since: *began,
+            status,
+        }
+    }
+}
+
+fn json(cx: &Asked<'_>, sid: &str, party: &Shown<'_>) -> Value {
+    let since = moment(conferences::stamp(party.since));
+    let uri = cx.uri(&format!("Conferences/{sid}/Participants/{}", party.call));
+    json!({
+        "account_sid": cx.account,
+        "call_sid": party.call,
+        "call_sid_to_coach": party.coached,
+        "coaching": party.coached.is_some(),
+        "conference_sid": sid,
+        "date_created": since,
+        "date_updated": since,
+        "end_conference_on_exit": party.ends,
+        "hold": party.is_held,
+        "label": party.label,
+        "muted": party.is_muted,
+        "queue_time": null,
+        "start_conference_on_enter": party.starts,
+        "status": party.status,
+        "uri": format!("{uri}.json"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_its_texts_escaped() {
+        let mut joining = Joining { name: "a<b & c".to_owned(), attributes: Vec::new() };
+        joining.set("participantLabel", "\"x\"");
+        let document = trunkgate_twiml::parse(&joining.document()).unwrap();
+        assert!(document.warnings.list.is_empty());
+        let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+        let conference = dial.conference.as_ref().unwrap();
+        assert_eq!((conference.name.as_str(), conference.label.as_deref()), ("a<b & c", Some("\"x\"")));
+    }
+}

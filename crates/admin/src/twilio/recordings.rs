@@ -1,0 +1,283 @@
+//! `Recordings`: recordings of calls, their audio, and their deletion.
+
+use std::io;
+
+use axum::http::{HeaderMap, Method};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use trunkgate_call::{CallView, RecordingSource, recorded_seconds};
+
+use super::error::Error;
+use super::page::Page;
+use super::parameters::Parameters;
+use super::text::{moment, subresources};
+use super::{Answer, Asked, calls, conferences};
+use crate::audio::{Audio, NotSent};
+pub(crate) use trunkgate_delivery::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
+
+/// Lists below a recording that are refused by name.
+const BELOW: [&str; 1] = ["AddOnResults"];
+/// Digits of the time in the key of a page's entry.
+const TIME_DIGITS: usize = 20;
+
+/// Parent of a list of recordings, or of one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of<'a> {
+    /// The account.
+    Account,
+    /// The call of this SID.
+    Call(&'a str),
+    /// The conference of this SID.
+    Conference(&'a str),
+}
+
+impl Of<'_> {
+    /// Returns the path of the list below the account.
+    fn path(self) -> String {
+        match self {
+            Of::Account => "Recordings".to_owned(),
+            Of::Call(sid) => format!("Calls/{sid}/Recordings"),
+            Of::Conference(sid) => format!("Conferences/{sid}/Recordings"),
+        }
+    }
+
+    /// Whether a recording is below it.
+    fn has(self, entry: &Entry) -> bool {
+        match self {
+            Of::Account => true,
+            Of::Call(sid) => entry.call_sid == sid && entry.conference_sid.is_none(),
+            Of::Conference(sid) => entry.conference_sid.as_deref() == Some(sid),
+        }
+    }
+}
+
+/// What a request names of the list.
+pub(super) struct Named<'a> {
+    /// Parent of the list.
+    pub(super) of: Of<'a>,
+    /// SID of the recording, with the ending of its path.
+    pub(super) recording: Option<&'a str>,
+    /// List below that.
+    pub(super) below: Option<&'a str>,
+}
+
+/// Answers a request for `…/Recordings` or what is below it.
+pub(super) async fn answer(
+    cx: &Asked<'_>,
+    (method, headers): (&Method, &HeaderMap),
+    named: Named<'_>,
+    parameters: Parameters,
+) -> Result<Answer, Error> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match named {
+        Named { recording: Some(_), below: Some(list), .. } if BELOW.contains(&list) => {
+            Err(Error::later(&format!("Recordings/{{sid}}/{list}")))
+        }
+        Named { below: Some(_), .. } => Err(Error::not_found(cx.path)),
+        Named { recording: None, of, .. } if reads => list(cx, of, parameters).await.map(Answer::from),
+        Named { recording: Some(sid), of, .. } if *method == Method::DELETE => {
+            delete(cx, of, sid, parameters).await.map(|()| Answer::Deleted)
+        }
+        Named { recording: Some(sid), of, .. } if reads && (cx.path.ends_with(".json") || of != Of::Account) => {
+            fetch(cx, of, sid, parameters).await.map(Answer::from)
+        }
+        Named { recording: Some(name), .. } if reads => audio(cx, name, headers, parameters).await,
+        Named { recording: None | Some(_), .. } => Err(Error::method(method.as_str(), cx.path)),
+    }
+}
+
+/// Does what waits for the disk. The default is the answer where there is no store, which the first recording makes.
+pub(super) async fn on_disk<T: Default + Send + 'static>(
+    cx: &Asked<'_>,
+    work: impl FnOnce(&Recordings) -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    if !cx.handle.store.has_any() {
+        return Ok(T::default());
+    }
+    let recordings = cx.handle.recordings.clone();
+    let done = spawn_blocking(move || work(&recordings)).await;
+    done.map_err(io::Error::other).and_then(|done| done).map_err(|error| Error::store(&error))
+}
+
+/// Finds a recording.
+pub(super) async fn find(cx: &Asked<'_>, of: Of<'_>, sid: &str) -> Result<Entry, Error> {
+    let wanted = sid.to_owned();
+    let found = on_disk(cx, move |recordings| recordings.find(&wanted)).await?;
+    found.filter(|entry| of.has(entry)).ok_or_else(|| Error::not_found(cx.path))
+}
+
+async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let page = Page::take(&cx.uri(&of.path()), cx.query, &mut parameters)?;
+    let created = parameters.take_span("DateCreated")?;
+    let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
+    let (call_sid, conference_sid) = match of {
+        Of::Call(sid) => (Some(sid.to_owned()), None),
+        Of::Conference(sid) => (None, Some(sid.to_owned())),
+        Of::Account => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
+    };
+    parameters.finish()?;
+    // What there is not has no list either.
+    match of {
+        Of::Call(sid) => drop(calls::show(cx, sid).await?),
+        Of::Conference(sid) => drop(conferences::find(cx, sid).await?),
+        Of::Account => {}
+    }
+    let part = Part {
+        behind: page.behind.as_deref().and_then(place),
+        since: bound(created.from),
+        before: bound(created.to).map(|last| last + 1),
+        call_sid,
+        conference_sid,
+        mailbox: None,
+        is_there: !includes_deleted,
+    };
+    let most = page.size + 1;
+    let found = on_disk(cx, move |recordings| recordings.list(part, most)).await?;
+    let live = statuses(cx, &found).await?;
+    let show = |entry: &Entry| json(cx, entry, of, status_of(&live, entry));
+    Ok(page.json("recordings", found, key, show))
+}
+
+/// Returns the origin in one of Twilio's words: a mailbox records as a document does.
+fn source(entry: &Entry) -> &str {
+    if entry.message.is_some() { RecordingSource::RecordVerb.as_str() } else { &entry.source }
+}
+
+/// Returns a bound of a span in milliseconds, unless it is none.
+fn bound(at: Timestamp) -> Option<i64> {
+    (at != Timestamp::MIN && at != Timestamp::MAX).then(|| at.as_millisecond())
+}
+
+/// Returns the key of an entry of a page: its time and its SID, of which the newest is the greatest.
+fn key(entry: &Entry) -> String {
+    key_of(entry.started, &entry.sid)
+}
+
+/// Returns the key of what has this time and this SID.
+pub(super) fn key_of(time: i64, sid: &str) -> String {
+    format!("{time:0TIME_DIGITS$}{sid}")
+}
+
+/// Reads such a key.
+pub(super) fn place(key: &str) -> Option<(i64, String)> {
+    let (time, sid) = key.split_at_checked(TIME_DIGITS)?;
+    Some((time.parse().ok()?, sid.to_owned()))
+}
+
+async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
+    parameters.finish()?;
+    let entry = find(cx, of, sid).await?;
+    if entry.state == State::Deleted && !includes_deleted {
+        return Err(Error::not_found(cx.path));
+    }
+    let live = statuses(cx, std::slice::from_ref(&entry)).await?;
+    Ok(json(cx, &entry, of, status_of(&live, &entry)))
+}
+
+/// Deletes the file of a recording; its entry stays for a while.
+async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+    parameters.finish()?;
+    let entry = find(cx, of, sid).await?;
+    let done = on_disk(cx, move |recordings| recordings.delete(&entry.sid).map(Some)).await?;
+    match done.unwrap_or(Deleted::Absent) {
+        Deleted::Done => Ok(()),
+        Deleted::Absent | Deleted::Before => Err(Error::not_found(cx.path)),
+        Deleted::InProgress => Err(Error::incomplete()),
+    }
+}
+
+/// Sends the audio of a recording in the format that it is stored in, whatever the ending of the path.
+async fn audio(cx: &Asked<'_>, name: &str, headers: &HeaderMap, mut parameters: Parameters) -> Result<Answer, Error> {
+    let (sid, ending) = name.split_once('.').map_or((name, None), |(sid, ending)| (sid, Some(ending)));
+    if ending.is_some_and(|ending| !matches!(ending, "wav" | "mp3" | "opus" | "ogg")) {
+        return Err(Error::not_found(cx.path));
+    }
+    let channels = parameters.take_number("RequestedChannels")?;
+    parameters.finish()?;
+    let wanted = sid.to_owned();
+    let opened = on_disk(cx, move |recordings| Ok(Some(recordings.open(&wanted)))).await?;
+    let (entry, reader) = match opened {
+        Some(Ok(opened)) => opened,
+        None | Some(Err(NotOpened::Absent | NotOpened::Deleted)) => return Err(Error::not_found(cx.path)),
+        Some(Err(NotOpened::InProgress)) => return Err(Error::not_recorded_yet()),
+        Some(Err(
+            why @ (NotOpened::Incomplete(_)
+            | NotOpened::Cut { .. }
+            | NotOpened::NoKey
+            | NotOpened::Refused(_)
+            | NotOpened::Io(_)),
+        )) => return Err(Error::unreadable(sid, &why)),
+    };
+    if channels.is_some_and(|wanted| wanted != usize::from(entry.channels)) {
+        let message = format!("RequestedChannels: the recording has {} and is not converted", entry.channels);
+        return Err(Error::later(&message));
+    }
+    match Audio::of(&entry, reader, headers).await {
+        Ok(audio) => Ok(Answer::Audio(Box::new(audio))),
+        Err(NotSent::Outside(bytes)) => Ok(Answer::Outside(bytes)),
+        Err(NotSent::Unreadable(why)) => Err(Error::unreadable(sid, &why)),
+    }
+}
+
+/// Returns what live calls say of those recordings that are being made.
+async fn statuses(cx: &Asked<'_>, entries: &[Entry]) -> Result<Vec<(String, &'static str)>, Error> {
+    let mut found = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.state == State::InProgress) {
+        if let Some(conference) = &entry.conference_sid {
+            found.extend(conferences::recording_status(cx, conference, &entry.sid).await?);
+            continue;
+        }
+        let call: Option<CallView> = cx.handle.call(&entry.call_sid).await?;
+        let recordings = call.into_iter().flat_map(|call| call.recordings);
+        found.extend(recordings.filter(|one| one.sid == entry.sid).map(|one| (one.sid, one.status)));
+    }
+    Ok(found)
+}
+
+/// Returns Twilio's word for the state of a recording.
+fn status_of(live: &[(String, &'static str)], entry: &Entry) -> &'static str {
+    match (entry.state, live.iter().find(|(sid, _)| *sid == entry.sid)) {
+        (State::InProgress, Some((_, status @ ("paused" | "in-progress")))) => status,
+        // Its file is being closed.
+        (State::InProgress, _) => "processing",
+        (other, _) => other.as_str(),
+    }
+}
+
+/// Returns a recording as the API shows it; below a call or a conference it has other fields than by itself.
+pub(super) fn json(cx: &Asked<'_>, entry: &Entry, of: Of<'_>, status: &'static str) -> Value {
+    let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
+    let updated = Timestamp::from_millisecond(entry.updated).unwrap_or_default();
+    let uri = cx.uri(&format!("{}/{}", of.path(), entry.sid));
+    let has_ended = entry.state != State::InProgress;
+    let mut shown = json!({
+        "account_sid": cx.account,
+        "api_version": super::VERSION,
+        "call_sid": entry.call_sid,
+        "channels": entry.channels,
+        "conference_sid": entry.conference_sid,
+        "date_created": moment(started),
+        "date_updated": moment(updated),
+        "duration": has_ended.then(|| recorded_seconds(entry.milliseconds).to_string()),
+        "encryption_details": null,
+        "error_code": entry.error_code,
+        "price": null,
+        "price_unit": null,
+        "sid": entry.sid,
+        "source": source(entry),
+        "start_time": moment(started),
+        "status": status,
+        "uri": format!("{uri}.json"),
+    });
+    match of {
+        Of::Call(_) => shown["track"] = entry.track.as_str().into(),
+        Of::Conference(_) => {}
+        Of::Account => {
+            shown["media_url"] = cx.recording_url(&entry.sid).into();
+            shown["subresource_uris"] = subresources(&uri, &["add_on_results", "transcriptions"]);
+        }
+    }
+    shown
+}

@@ -1,0 +1,70 @@
+//! `/v1/voicemail`: new and heard messages of mailboxes.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ApiError;
+use super::asked::bad_query;
+use super::recordings::{on_disk, unreadable};
+use trunkgate_delivery::sinks::recordings::Messages;
+use trunkgate_runtime::handle::Handle;
+
+/// Messages that were heard.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// SID of one message; without it all of the mailbox.
+    sid: Option<String>,
+}
+
+fn shown(messages: &Messages) -> Value {
+    json!({ "name": messages.mailbox, "new": messages.new, "heard": messages.heard })
+}
+
+/// Counts the messages of each mailbox that is configured or has any.
+async fn counted(handle: &Handle) -> Result<Vec<Messages>, ApiError> {
+    let counted = on_disk(handle, |recordings| recordings.messages()).await?;
+    let mut counted = counted.map_err(|error| unreadable(&error))?;
+    let configured: Vec<String> = handle
+        .shared
+        .running(|running| running.config.mailboxes.iter().map(|mailbox| mailbox.name.to_string()).collect());
+    for mailbox in configured {
+        if !counted.iter().any(|known| known.mailbox == mailbox) {
+            counted.push(Messages { mailbox, new: 0, heard: 0, bytes: 0 });
+        }
+    }
+    counted.sort_by(|one, other| one.mailbox.cmp(&other.mailbox));
+    Ok(counted)
+}
+
+/// Lists mailboxes with their counts.
+pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
+    let all: Vec<Value> = counted(&handle).await?.iter().map(shown).collect();
+    Ok(Json(json!({ "mailboxes": all })))
+}
+
+/// Notes that messages of a mailbox were heard, and counts what is left.
+pub(super) async fn heard(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Query(Which { sid }) = which.map_err(|error| bad_query(&error))?;
+    if !counted(&handle).await?.iter().any(|known| known.mailbox == name) {
+        let message = format!("there is no mailbox {name:?}");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_mailbox", message));
+    }
+    let (mailbox, wanted) = (name.clone(), sid.clone());
+    let noted = on_disk(&handle, move |recordings| recordings.heard(&mailbox, wanted.as_deref())).await?;
+    if let (0, Some(sid)) = (noted.map_err(|error| unreadable(&error))?, sid) {
+        let message = format!("the mailbox {name:?} has no message {sid:?}");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_recording", message));
+    }
+    let all = counted(&handle).await?;
+    let left = all.iter().find(|known| known.mailbox == name).map_or(Value::Null, shown);
+    Ok(Json(left))
+}

@@ -1,0 +1,79 @@
+//! The thread on which requests are worked off, beside the one that accepts connections: however long lists take to make, probes are
+//! answered meanwhile.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+use super::ApiError;
+use trunkgate_system::limits;
+
+/// The thread; it ends with the last clone.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    runtime: Handle,
+    /// Requests that read and are worked off at once: what each gathers for its answer is in memory.
+    reading: Arc<Semaphore>,
+    _end: Arc<oneshot::Sender<()>>,
+}
+
+/// A task that ends with the request that it is of.
+struct Task(JoinHandle<Response>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Work {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system's, where it has no thread.
+    pub(super) fn start() -> io::Result<Work> {
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
+        let (end, ended) = oneshot::channel::<()>();
+        let work = Work {
+            runtime: runtime.handle().clone(),
+            reading: Arc::new(Semaphore::new(limits::HTTP_READING)),
+            _end: Arc::new(end),
+        };
+        std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            // The sender is never used: its end is what is waited for.
+            let _ = runtime.block_on(ended);
+            runtime.shutdown_background();
+        })?;
+        Ok(work)
+    }
+}
+
+/// Has a request answered on the thread; probes are answered where they come.
+pub(super) async fn off_thread(State(work): State<Work>, request: Request, next: Next) -> Response {
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return next.run(request).await;
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let _permit = match reads {
+        true => work.reading.acquire().await.ok(),
+        false => None,
+    };
+    let mut task = Task(work.runtime.spawn(next.run(request)));
+    match (&mut task.0).await {
+        Ok(response) => response,
+        Err(error) if error.is_panic() => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request could not be answered")
+                .into_response()
+        }
+        // The thread ends with the edge.
+        Err(_) => pending().await,
+    }
+}

@@ -1,0 +1,191 @@
+//! Audio files as they are played to a caller: read, decoded, made 8 kHz and μ-law once when the configuration is loaded,
+//! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
+//! Also WAV files that are written.
+
+mod aiff_file;
+mod au_file;
+mod decode;
+mod gsm;
+#[cfg(test)]
+mod hostile;
+mod mp3;
+#[cfg(test)]
+mod mutation;
+mod ogg;
+mod opus;
+mod samples;
+mod seam;
+mod vorbis;
+mod vorbis_setup;
+pub mod wav;
+mod wav_file;
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use sha2::{Digest as _, Sha256};
+use trunkgate_media::codec::g711::encode_ulaw;
+use trunkgate_system::files;
+
+/// Samples in a second.
+pub const RATE_HZ: usize = 8000;
+
+/// How a recording is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Use {
+    /// Once.
+    Once,
+    /// Again and again: its end is made to fit its beginning.
+    Again,
+}
+
+/// Audio without a head that its type names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BareAudio {
+    /// μ-law at 8 kHz, one channel.
+    MuLaw,
+    /// Frames of GSM 06.10.
+    Gsm,
+}
+
+impl BareAudio {
+    /// Returns the audio of a media type; `None`: files of the type have a head.
+    pub fn of_type(media_type: &str) -> Option<BareAudio> {
+        match media_type {
+            "audio/basic" | "audio/ulaw" | "audio/x-ulaw" | "audio/mulaw" | "audio/x-mulaw" | "audio/pcmu" => {
+                Some(BareAudio::MuLaw)
+            }
+            "audio/gsm" | "audio/x-gsm" => Some(BareAudio::Gsm),
+            _ => None,
+        }
+    }
+}
+
+/// What a file may be at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Its size.
+    pub bytes: u64,
+    /// How long it is heard.
+    pub seconds: usize,
+}
+
+type Key = ([u8; 32], Use);
+
+/// What is in use of all that was decoded.
+static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
+
+/// A file's audio, μ-law at 8 kHz.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
+    let bytes = read(path, most.bytes)?;
+    wav_file::judge_whole(&bytes)?;
+    mulaw_of(&bytes, None, most, how)
+}
+
+/// Returns the audio of a file's bytes, μ-law at 8 kHz; `bare`: what they are where they begin as no file does.
+///
+/// # Errors
+/// What is wrong with them, as a clause.
+pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
+    let mut key = ([0; 32], how);
+    key.0.copy_from_slice(&digest_of(bytes, bare));
+    let known = |length: usize| length <= most.seconds * RATE_HZ;
+    let decoded = || DECODED.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = decoded().get(&key).and_then(Weak::upgrade);
+    if let Some(found) = found.filter(|found| known(found.len())) {
+        return Ok(found);
+    }
+    let mut samples = decode::decode_as(bytes, bare, most.seconds)?;
+    if how == Use::Again {
+        seam::close(&mut samples);
+    }
+    let codes: Arc<[u8]> = samples.into_iter().map(encode_ulaw).collect();
+    let mut decoded = decoded();
+    decoded.retain(|_, codes| codes.strong_count() > 0);
+    decoded.insert(key, Arc::downgrade(&codes));
+    Ok(codes)
+}
+
+/// Returns what identifies the audio of bytes.
+pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(bytes);
+    match bare {
+        None => digest.finalize().into(),
+        Some(bare) => digest.chain_update(format!("{bare:?}")).finalize().into(),
+    }
+}
+
+/// A file's audio as numbers of 16 bits at 8 kHz.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
+    let bytes = read(path, most.bytes)?;
+    wav_file::judge_whole(&bytes)?;
+    Ok(decode::decode(&bytes, most.seconds)?.into())
+}
+
+/// What is wrong with audio of more than so many seconds.
+pub fn too_long(seconds: usize) -> String {
+    format!("longer than {seconds} s")
+}
+
+/// A file's bytes.
+///
+/// # Errors
+/// Why they cannot be had, as a clause.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let wrong = |error: std::io::Error| error.to_string();
+    let file = files::open(path).map_err(wrong)?;
+    let about = file.metadata().map_err(wrong)?;
+    let too_large = || format!("more than {} MiB", most >> 20);
+    if about.len() > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Most = Most { bytes: 1 << 20, seconds: 5 };
+
+    #[test]
+    fn the_same_audio_is_decoded_once_and_forgotten_with_its_last_user() {
+        let file = decode::tests::wav(1, 8000, &[1000; 400]);
+        let (one, other) =
+            (mulaw_of(&file, None, MOST, Use::Once).unwrap(), mulaw_of(&file, None, MOST, Use::Once).unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        let again = mulaw_of(&file, None, MOST, Use::Again).unwrap();
+        assert!(!Arc::ptr_eq(&one, &again));
+        let key = (<[u8; 32]>::from(Sha256::digest(&file)), Use::Once);
+        drop((one, other));
+        assert!(DECODED.lock().unwrap().get(&key).is_none_or(|known| known.upgrade().is_none()));
+        assert!(
+            mulaw_of(&file, None, Most { seconds: 0, ..MOST }, Use::Again).is_err(),
+            "a limit holds for what is known too"
+        );
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = |path: &Path| mulaw(path, MOST, Use::Once).unwrap_err();
+        assert_eq!(wrong(folder.path()), "it is a directory, not a regular file");
+        assert_eq!(wrong(Path::new("/dev/zero")), "it is a device, not a regular file");
+        let ring = folder.path().join("ring");
+        std::os::unix::fs::symlink(&ring, &ring).unwrap();
+        assert!(wrong(&ring).contains("symbolic links"), "{}", wrong(&ring));
+        let large = folder.path().join("large");
+        std::fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(wrong(&large), "more than 1 MiB");
+    }
+}

@@ -1,0 +1,255 @@
+//! Ogg (RFC 3533), taken apart into pages and packets, and Vorbis and Opus in it. Each header is checked before a decoder sees it.
+
+use super::decode::{Pieces, Sink};
+use super::opus::Opus;
+use super::vorbis::Vorbis;
+use trunkgate_system::limits::OGG_STREAMS;
+
+const CAPTURE: &[u8] = b"OggS";
+/// Bytes of a page's header before its table of segments.
+const HEAD_BYTES: usize = 27;
+/// The checksum in it.
+const SUM: std::ops::Range<usize> = 22..26;
+
+/// Flags of a page: it begins with the rest of a packet, it is the first of its stream, it is the last.
+const CONTINUED: u8 = 1;
+const FIRST: u8 = 2;
+const LAST: u8 = 4;
+
+/// Decodes a file that begins with `OggS`: its first stream of Vorbis or Opus, and what is chained behind it (RFC 3533 §4).
+pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
+    let mut pieces = Pieces::default();
+    let (mut stream, mut streams, mut known) = (None::<Stream>, 0, false);
+    let mut pages = Pages { bytes, at: 0 };
+    while let Some(page) = pages.next() {
+        let Some(page) = page else {
+            pieces.damaged()?;
+            continue;
+        };
+        if page.flags & FIRST > 0 {
+            streams += 1;
+            if streams > OGG_STREAMS {
+                return Err(format!("more than {OGG_STREAMS} streams in one file"));
+            }
+            // Streams side by side begin before the audio of any of them.
+            if stream.as_ref().is_none_or(Stream::has_begun) {
+                stream = Stream::new(&page)?;
+                known |= stream.is_some();
+            }
+        } else if let Some(stream) = stream.as_mut().filter(|stream| stream.serial == page.serial) {
+            stream.take(&page, sink, &mut pieces)?;
+        }
+    }
+    match (known, pieces.any_good()) {
+        (true, true) => pieces.judge(),
+        (true, false) => Err("it ends before its audio begins".to_owned()),
+        (false, _) => Err("Ogg, but neither Vorbis nor Opus".to_owned()),
+    }
+}
+
+/// A page (RFC 3533 §6).
+struct Page<'a> {
+    flags: u8,
+    /// The position of its last sample; `None` where no packet ends in it.
+    position: Option<i64>,
+    serial: u32,
+    sequence: u32,
+    segments: &'a [u8],
+    body: &'a [u8],
+}
+
+/// The pages of a file; `None` in place of one that is damaged.
+struct Pages<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Pages<'a> {
+    fn next(&mut self) -> Option<Option<Page<'a>>> {
+        let rest = self.bytes.get(self.at..)?;
+        let found = rest.windows(CAPTURE.len()).position(|bytes| bytes == CAPTURE)?;
+        let rest = rest.get(found..)?;
+        let (head, table) = rest.split_at_checked(HEAD_BYTES)?;
+        let segments = table.get(..usize::from(*head.last()?))?;
+        let body = segments.iter().map(|size| usize::from(*size)).sum::<usize>();
+        let end = HEAD_BYTES + segments.len() + body;
+        // A page that the end of the file cuts off, or bytes that only look like one.
+        let page = rest.get(..end).filter(|page| head.get(4) == Some(&0) && head.get(SUM) == Some(&checksum(page)));
+        self.at += found + if page.is_some() { end } else { CAPTURE.len() };
+        let Some(page) = page else { return Some(None) };
+        let number = |from: usize| head.get(from..from + 4).and_then(|bytes| bytes.first_chunk()).copied();
+        let (low, high) = (u32::from_le_bytes(number(6)?), u32::from_le_bytes(number(10)?));
+        let position = (u64::from(high) << 32 | u64::from(low)).cast_signed();
+        Some(Some(Page {
+            flags: *head.get(5)?,
+            position: (position >= 0).then_some(position),
+            serial: u32::from_le_bytes(number(14)?),
+            sequence: u32::from_le_bytes(number(18)?),
+            segments,
+            body: page.get(HEAD_BYTES + segments.len()..)?,
+        }))
+    }
+}
+
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let mut value = (at as u32) << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            value = if value & 0x8000_0000 == 0 { value << 1 } else { value << 1 ^ 0x04c1_1db7 };
+            bit += 1;
+        }
+        table[at] = value;
+        at += 1;
+    }
+    table
+};
+
+/// Returns the checksum of a page, computed as if its own were 0.
+fn checksum(page: &[u8]) -> [u8; 4] {
+    let add =
+        |sum: u32, byte: u8| sum << 8 ^ CRC.get((sum >> 24) as usize ^ usize::from(byte)).copied().unwrap_or_default();
+    let (before, behind) = page.split_at(SUM.start.min(page.len()));
+    let sum = before.iter().fold(0, |sum, byte| add(sum, *byte));
+    let sum = SUM.fold(sum, |sum, _| add(sum, 0));
+    behind.iter().skip(SUM.len()).fold(sum, |sum, byte| add(sum, *byte)).to_le_bytes()
+}
+
+/// What decodes a stream.
+enum Decoder {
+    Vorbis(Box<Vorbis>),
+    Opus(Box<Opus>),
+}
+
+/// The stream that is heard.
+struct Stream {
+    serial: u32,
+    decoder: Decoder,
+    /// The number of the page that is due.
+    due: u32,
+    /// The beginning of a packet that goes on in the next page.
+    partial: Vec<u8>,
+    /// The position of the last sample that was decoded; `None` before the first page of audio.
+    position: Option<i64>,
+    /// What the packets of a page have brought.
+    samples: Vec<f32>,
+    is_over: bool,
+}
+
+impl Stream {
+    /// Returns the stream that a page begins; `None` for one that is neither Vorbis nor Opus.
+    fn new(page: &Page<'_>) -> Result<Option<Stream>, String> {
+        let decoder = if Vorbis::begins_with(page.body) {
+            Decoder::Vorbis(Box::new(Vorbis::new(page.body)?))
+        } else if Opus::begins_with(page.body) {
+            Decoder::Opus(Box::new(Opus::new(page.body)?))
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Stream {
+            serial: page.serial,
+            decoder,
+            due: page.sequence.wrapping_add(1),
+            partial: Vec::new(),
+            position: None,
+            samples: Vec::new(),
+            is_over: page.flags & LAST > 0,
+        }))
+    }
+
+    /// Returns whether its audio has begun.
+    fn has_begun(&self) -> bool {
+        self.position.is_some() || self.is_over
+    }
+
+    /// Takes a page of it.
+    fn take(&mut self, page: &Page<'_>, sink: &mut Sink, pieces: &mut Pieces) -> Result<(), String> {
+        if page.sequence != self.due {
+            pieces.damaged()?;
+            self.partial.clear();
+        }
+        self.due = page.sequence.wrapping_add(1);
+        let is_rest = page.flags & CONTINUED > 0;
+        if !is_rest {
+            self.partial.clear();
+        }
+        // The rest of a packet whose beginning is missing is of no use.
+        let mut is_orphan = is_rest && self.partial.is_empty();
+        let (mut from, mut to, mut is_audio) = (0, 0, false);
+        for size in page.segments {
+            to += usize::from(*size);
+            if *size == u8::MAX {
+                continue;
+            }
+            let end = page.body.get(from..to).unwrap_or_default();
+            from = to;
+            if std::mem::take(&mut is_orphan) {
+                continue;
+            }
+            if self.partial.is_empty() {
+                is_audio |= self.take_packet(end, pieces)?;
+            } else {
+                let mut packet = std::mem::take(&mut self.partial);
+                packet.extend_from_slice(end);
+                is_audio |= self.take_packet(&packet, pieces)?;
+            }
+        }
+        let rest = page.body.get(from..to).unwrap_or_default();
+        if !is_orphan {
+            self.partial.extend_from_slice(rest);
+        }
+        self.is_over |= page.flags & LAST > 0;
+        if is_audio { self.hear(page, sink) } else { Ok(()) }
+    }
+
+    /// Takes a packet; returns whether it is audio.
+    fn take_packet(&mut self, packet: &[u8], pieces: &mut Pieces) -> Result<bool, String> {
+        let is_header = match &mut self.decoder {
+            Decoder::Vorbis(vorbis) => vorbis.take_header(packet)?,
+            Decoder::Opus(_) => Opus::is_header(packet),
+        };
+        if is_header {
+            return Ok(false);
+        }
+        let decoded = match &mut self.decoder {
+            Decoder::Vorbis(vorbis) => vorbis.decode(packet, &mut self.samples),
+            Decoder::Opus(opus) => opus.decode(packet, &mut self.samples),
+        };
+        match decoded {
+            Some(()) => pieces.good(),
+            None => pieces.damaged()?,
+        }
+        Ok(true)
+    }
+
+    /// Hands over what the packets of a page have brought: of the last page as much as its position counts (Vorbis I §A.2, RFC 7845
+    /// §4.4), of the first page of Vorbis not what is before position 0.
+    fn hear(&mut self, page: &Page<'_>, sink: &mut Sink) -> Result<(), String> {
+        let (rate, granules, skips_front) = match &self.decoder {
+            Decoder::Vorbis(vorbis) => (vorbis.rate(), 1, true),
+            Decoder::Opus(_) => (Opus::RATE_HZ, Opus::GRANULES, false),
+        };
+        let count = i64::try_from(self.samples.len()).unwrap_or(i64::MAX);
+        sink.spend(rate, self.samples.len())?;
+        let (is_first, begin) = (self.position.is_none(), self.position.unwrap_or(0));
+        let said = page.position.map(|position| position / granules);
+        let (mut front, mut end) = (0, count);
+        match said {
+            Some(said) if page.flags & LAST > 0 => end = said.saturating_sub(begin).clamp(0, count),
+            Some(said) if is_first && skips_front => front = (count - said).clamp(0, count),
+            Some(_) | None => {}
+        }
+        self.position = Some(said.filter(|said| *said > begin).unwrap_or(begin.saturating_add(count)));
+        let (front, end) = (usize::try_from(front).unwrap_or(0), usize::try_from(end).unwrap_or(0));
+        let front = match &mut self.decoder {
+            Decoder::Vorbis(_) => front,
+            Decoder::Opus(opus) => opus.skip(end),
+        };
+        let heard = self.samples.get(front..end).unwrap_or_default();
+        let pushed = sink.push(rate, 1, heard.iter().copied());
+        self.samples.clear();
+        pushed
+    }
+}

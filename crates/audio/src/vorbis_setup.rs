@@ -1,0 +1,287 @@
+//! The setup header of a Vorbis stream (Vorbis I §4.2.4), checked in full before its decoder sees it: in a few kilobytes a file can
+//! ask for gigabytes, and what the specification leaves undefined the decoder may answer with a panic.
+
+use trunkgate_system::limits::VORBIS_CODEBOOK_VALUES;
+
+/// What begins each codebook.
+const SYNC: u32 = 0x56_4342;
+/// The most dimensions of a codebook that the decoder takes; encoders make no more than 16.
+const DIMENSIONS: u32 = 32;
+/// Bits of a code word that the decoder looks up at once at most: each further table has as many entries as they have values.
+const TABLE_BITS: usize = 8;
+/// Values that an entry of such a table is worth in memory.
+const ENTRY_VALUES: u64 = 3;
+/// The longest code word.
+const CODE_BITS: usize = 32;
+/// More entries than the amplitudes of a floor can have (Vorbis I §7.2.3).
+const FLOOR_ENTRIES: u32 = 256;
+/// The most points of a floor (Vorbis I §7.2.2).
+const FLOOR_POINTS: usize = 65;
+
+const CUT_OFF: &str = "its setup header is truncated";
+const UNDEFINED: &str = "its setup header names what it does not define";
+
+/// Checks the setup header of a stream with so many channels, from behind its name.
+pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
+    let mut bits = Bits { bytes: setup, at: 0 };
+    let mut books = Vec::new();
+    let mut values = 0_u64;
+    for _ in 0..=bits.take(8)? {
+        let (book, size) = Book::read(&mut bits)?;
+        values = values.saturating_add(size);
+        if values > VORBIS_CODEBOOK_VALUES {
+            return Err("its codebooks are larger than any encoder makes them".to_owned());
+        }
+        books.push(book);
+    }
+    // Placeholders (§4.2.4).
+    for _ in 0..=bits.take(6)? {
+        bits.expect_zero(16)?;
+    }
+    let floors = bits.take(6)? + 1;
+    for _ in 0..floors {
+        floor(&mut bits, &books)?;
+    }
+    let residues = bits.take(6)? + 1;
+    for _ in 0..residues {
+        residue(&mut bits, &books)?;
+    }
+    let mappings = bits.take(6)? + 1;
+    for _ in 0..mappings {
+        mapping(&mut bits, u32::from(channels), floors, residues)?;
+    }
+    for _ in 0..=bits.take(6)? {
+        // Its size of block, its window and its transform.
+        bits.skip(1)?;
+        bits.expect_zero(32)?;
+        bits.below(8, mappings)?;
+    }
+    if bits.take(1)? == 1 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
+}
+
+/// A codebook (§3.2.1).
+#[derive(Debug, Clone, Copy)]
+struct Book {
+    entries: u32,
+    /// Whether its entries are vectors.
+    has_vectors: bool,
+}
+
+impl Book {
+    /// Reads a codebook, and how many values its decoder keeps of it.
+    fn read(bits: &mut Bits<'_>) -> Result<(Book, u64), String> {
+        if bits.take(24)? != SYNC {
+            return Err("a codebook is missing".to_owned());
+        }
+        let (dimensions, entries) = (bits.take(16)?, bits.take(24)?);
+        if !(1..=DIMENSIONS).contains(&dimensions) {
+            return Err(format!("a codebook of {dimensions} dimensions, not 1 to {DIMENSIONS}"));
+        }
+        let mut values = Lengths::read(bits, entries)?.values()?;
+        let kind = bits.take(4)?;
+        if kind > 0 {
+            let all = u64::from(entries) * u64::from(dimensions);
+            bits.skip(64)?;
+            let width = u64::from(bits.take(4)?) + 1;
+            bits.skip(1)?;
+            values = values.saturating_add(all);
+            let written = match kind {
+                1 => root(entries, dimensions).ok_or("a codebook has a number of entries that cannot be decoded")?,
+                2 => all,
+                _ => return Err("a codebook is of a kind that Vorbis I does not have".to_owned()),
+            };
+            bits.skip(written * width)?;
+        }
+        Ok((Book { entries, has_vectors: kind > 0 }, values))
+    }
+}
+
+/// How many code words there are of each length.
+struct Lengths([u64; CODE_BITS + 1]);
+
+impl Lengths {
+    fn read(bits: &mut Bits<'_>, entries: u32) -> Result<Lengths, String> {
+        let mut lengths = Lengths([0; CODE_BITS + 1]);
+        if bits.take(1)? == 0 {
+            let is_sparse = bits.take(1)? == 1;
+            for _ in 0..entries {
+                if !is_sparse || bits.take(1)? == 1 {
+                    let length = bits.take(5)? + 1;
+                    lengths.add(length, 1)?;
+                }
+            }
+            return Ok(lengths);
+        }
+        let mut length = bits.take(5)? + 1;
+        let mut left = entries;
+        while left > 0 {
+            let count = bits.take(u32::BITS - left.leading_zeros())?;
+            left = left.checked_sub(count).ok_or(UNDEFINED)?;
+            if count > 0 {
+                lengths.add(length, count)?;
+            }
+            length = length.saturating_add(1);
+        }
+        Ok(lengths)
+    }
+
+    fn add(&mut self, length: u32, count: u32) -> Result<(), String> {
+        let known = usize::try_from(length).ok().and_then(|length| self.0.get_mut(length));
+        *known.ok_or("a code word is longer than 32 bits")? += u64::from(count);
+        Ok(())
+    }
+
+    /// Returns how many values the tables of the code words take. The words make a whole tree, but for a single word of one bit.
+    fn values(&self) -> Result<u64, String> {
+        let longest = self.0.iter().rposition(|count| *count > 0).ok_or("a codebook is empty")?;
+        let words = self.0.iter().sum::<u64>();
+        let mut values = words;
+        // Places of the tree, as deep as each length, that no shorter word takes.
+        let mut open = 1_u64;
+        for (length, count) in self.0.iter().enumerate().take(longest + 1).skip(1) {
+            if length % TABLE_BITS == 1 {
+                values += (open << TABLE_BITS) * ENTRY_VALUES;
+            }
+            open = (open * 2).checked_sub(*count).ok_or("a codebook has more code words than fit")?;
+        }
+        if open == 0 || words == 1 && longest == 1 {
+            Ok(values)
+        } else {
+            Err("a codebook has code words without a meaning".to_owned())
+        }
+    }
+}
+
+/// Returns the largest number whose power is not larger than `entries` (§9.2.3); `None` where the decoder, which computes it in single
+/// precision, finds another one.
+fn root(entries: u32, dimensions: u32) -> Option<u64> {
+    let fits = |number: u64| number.checked_pow(dimensions).is_some_and(|power| power <= u64::from(entries));
+    let found = (entries as f32).powf(1.0 / dimensions as f32).floor() as u64;
+    (fits(found) && !fits(found + 1)).then_some(found)
+}
+
+/// A floor (§7.2.2). Those of type 0 have not been made since before Vorbis I.
+fn floor(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
+    if bits.take(16)? != 1 {
+        return Err("a floor is not of type 1".to_owned());
+    }
+    let partitions = bits.take(5)?;
+    let classes = (0..partitions).map(|_| bits.take(4)).collect::<Result<Vec<_>, _>>()?;
+    let mut dimensions = Vec::new();
+    for _ in 0..classes.iter().max().map_or(0, |most| most + 1) {
+        dimensions.push(bits.take(3)? + 1);
+        let sub_classes = bits.take(2)?;
+        if sub_classes > 0 {
+            bits.book(books)?;
+        }
+        for _ in 0..1 << sub_classes {
+            let number = bits.take(8)?;
+            let Some(number) = number.checked_sub(1) else { continue };
+            let book = usize::try_from(number).ok().and_then(|number| books.get(number)).ok_or(UNDEFINED)?;
+            if book.entries > FLOOR_ENTRIES {
+                return Err("a floor has amplitudes out of its range".to_owned());
+            }
+        }
+    }
+    bits.skip(2)?;
+    let range = bits.take(4)?;
+    let mut points = vec![0, 1_u32 << range];
+    for class in classes {
+        let class = usize::try_from(class).ok().and_then(|class| dimensions.get(class));
+        for _ in 0..class.copied().unwrap_or_default() {
+            points.push(bits.take(range)?);
+        }
+    }
+    let count = points.len();
+    points.sort_unstable();
+    points.dedup();
+    if points.len() < count || count > FLOOR_POINTS { Err("a floor has a point twice".to_owned()) } else { Ok(()) }
+}
+
+/// A residue (§8.6.1).
+fn residue(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
+    bits.below(16, 3)?;
+    let (begin, end) = (bits.take(24)?, bits.take(24)?);
+    if end < begin {
+        return Err(UNDEFINED.to_owned());
+    }
+    bits.skip(24)?;
+    let classes = bits.take(6)? + 1;
+    bits.book(books)?;
+    let mut used = 0;
+    for _ in 0..classes {
+        let low = bits.take(3)?;
+        let high = if bits.take(1)? == 1 { bits.take(5)? } else { 0 };
+        used += (high << 3 | low).count_ones();
+    }
+    for _ in 0..used {
+        if !bits.book(books)?.has_vectors {
+            return Err("a residue has a codebook without vectors".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// A mapping (§4.2.4).
+fn mapping(bits: &mut Bits<'_>, channels: u32, floors: u32, residues: u32) -> Result<(), String> {
+    bits.expect_zero(16)?;
+    let submaps = if bits.take(1)? == 1 { bits.take(4)? + 1 } else { 1 };
+    if bits.take(1)? == 1 {
+        let width = u32::BITS - (channels - 1).leading_zeros();
+        for _ in 0..=bits.take(8)? {
+            if bits.below(width, channels)? == bits.below(width, channels)? {
+                return Err("a channel is coupled with itself".to_owned());
+            }
+        }
+    }
+    bits.expect_zero(2)?;
+    if submaps > 1 {
+        for _ in 0..channels {
+            bits.below(4, submaps)?;
+        }
+    }
+    for _ in 0..submaps {
+        bits.skip(8)?;
+        bits.below(8, floors)?;
+        bits.below(8, residues)?;
+    }
+    Ok(())
+}
+
+/// Bits, the lowest of each byte first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: u64,
+}
+
+impl Bits<'_> {
+    /// Takes up to 32 bits.
+    fn take(&mut self, count: u32) -> Result<u32, String> {
+        let mut number = 0;
+        for place in 0..count {
+            let byte = usize::try_from(self.at / 8).ok().and_then(|at| self.bytes.get(at)).ok_or(CUT_OFF)?;
+            number |= u32::from(byte >> (self.at % 8) & 1) << place;
+            self.at += 1;
+        }
+        Ok(number)
+    }
+    fn skip(&mut self, count: u64) -> Result<(), String> {
+        self.at = self.at.saturating_add(count);
+        if self.at <= self.bytes.len() as u64 * 8 { Ok(()) } else { Err(CUT_OFF.to_owned()) }
+    }
+    /// Takes a number that is below a limit.
+    fn below(&mut self, count: u32, limit: u32) -> Result<u32, String> {
+        let number = self.take(count)?;
+        if number < limit { Ok(number) } else { Err(UNDEFINED.to_owned()) }
+    }
+    /// Takes bits that are all 0.
+    fn expect_zero(&mut self, count: u32) -> Result<(), String> {
+        if self.take(count)? == 0 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
+    }
+    /// Takes the number of a codebook.
+    fn book(&mut self, books: &[Book]) -> Result<Book, String> {
+        let number = self.take(8)?;
+        let book = usize::try_from(number).ok().and_then(|number| books.get(number));
+        Ok(*book.ok_or(UNDEFINED)?)
+    }
+}

@@ -1,0 +1,41 @@
+//! WAV files that are written: what a test call or the test of an agent has heard, one channel, 16-bit PCM.
+
+use std::io::BufWriter;
+use std::path::Path;
+
+use hound::{SampleFormat, WavSpec, WavWriter};
+
+use trunkgate_system::files;
+
+/// Samples of a telephone call in a second.
+pub const RATE_HZ: u32 = 8000;
+
+/// Writes 16-bit PCM of so many samples a second.
+///
+/// # Errors
+/// Why not, in words.
+pub fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), String> {
+    let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    let written = || {
+        let mut writer = WavWriter::new(BufWriter::new(files::create(path, files::CALL_DATA)?), spec)?;
+        samples.iter().try_for_each(|sample| writer.write_sample(*sample))?;
+        writer.finalize()
+    };
+    written().map_err(|error: hound::Error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Most, linear};
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let samples = [0, 1, -1, i16::MAX, i16::MIN];
+        write(file.path(), RATE_HZ, &samples).unwrap();
+        assert_eq!(&*linear(file.path(), Most { bytes: 1 << 20, seconds: 1 }).unwrap(), samples);
+        assert!(linear(file.path(), Most { bytes: 10, seconds: 1 }).is_err());
+        assert!(write(Path::new("/nowhere/heard.wav"), RATE_HZ, &samples).is_err());
+    }
+}

@@ -1,0 +1,741 @@
+//! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
+//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
+//! applications, one for callbacks, one for conferences, two for recordings, one for requests over HTTP, and one auxiliary thread for HTTP
+//! connections, names and addresses.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rand::TryRng;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use trunkgate_call::trace::TraceItem;
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
+use trunkgate_media::{Recorded, RecordingId};
+use trunkgate_route::Table;
+
+use trunkgate_admin as admin;
+use trunkgate_config::{self as config, CDR_HELP, Config, NumberOverrides};
+use trunkgate_delivery::sinks::callbacks::{self, Callbacks};
+use trunkgate_delivery::sinks::calls::CallList;
+use trunkgate_delivery::sinks::events::Events;
+use trunkgate_delivery::sinks::hep;
+use trunkgate_delivery::sinks::otel;
+use trunkgate_delivery::sinks::recordings::{self, Recordings};
+use trunkgate_delivery::sinks::records::{self, ReportOrder};
+use trunkgate_delivery::sinks::sms;
+use trunkgate_delivery::sinks::sms::outlets::Outlets;
+use trunkgate_delivery::sinks::sms::{SmsOrder, SmsThread};
+use trunkgate_delivery::sinks::store::{Store, may_recover};
+use trunkgate_delivery::webhooks::figures::WebhookFigures;
+use trunkgate_runtime::acme_report::AcmeReport;
+use trunkgate_runtime::api_log::ApiLog;
+use trunkgate_runtime::apps::callbacks::means as means_of_callbacks;
+use trunkgate_runtime::apps::{self, Apps};
+use trunkgate_runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
+use trunkgate_runtime::history::History;
+use trunkgate_runtime::http_logins::HttpLogins;
+use trunkgate_runtime::lost_agents::LostAgents;
+use trunkgate_runtime::message_log::MessageLog;
+use trunkgate_runtime::names::{NameQuestion, Names};
+use trunkgate_runtime::own_sockets::OwnSockets;
+use trunkgate_runtime::probes::Probes;
+use trunkgate_runtime::proxy_refusals::ProxyRefusals;
+use trunkgate_runtime::recording_desk::RecordingDesk;
+use trunkgate_runtime::settings::{Found, Listener, addressing, machine_addresses, settings, stamps};
+use trunkgate_runtime::signalling::Signalling;
+use trunkgate_runtime::stale_names::StaleNames;
+use trunkgate_runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
+use trunkgate_runtime::worker::{self, Workers};
+use trunkgate_runtime::{acme, conferences, messages, overrides, reload, sampling};
+use trunkgate_system::clock;
+use trunkgate_system::clock::Clock;
+use trunkgate_system::dns::{Resolver, means};
+use trunkgate_system::limits;
+use trunkgate_system::log;
+use trunkgate_system::public_name::PublicName;
+
+/// Why an edge cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be bound.
+    Bind(BindError),
+    /// The file of the call records cannot be opened.
+    CallRecords(io::Error),
+    /// The store cannot be used.
+    Store(io::Error),
+    /// The directory of recordings cannot be written, and has to be.
+    Recordings(io::Error),
+    /// Files of certificates have become unusable since they were checked.
+    Certificates(Vec<String>),
+    /// A thread, a runtime or a worker cannot be made.
+    System {
+        /// Which.
+        what: &'static str,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(error) => error.fmt(f),
+            StartError::CallRecords(error) => {
+                write!(f, "error[TG0202]: [cdr] file cannot be opened: {error}\n   = help: {CDR_HELP}")
+            }
+            StartError::Store(error) => write!(
+                f,
+                "error[TG0202]: the store cannot be used: {error}\n   = help: [edge] data_directory must be writable, and no \
+                 other edge may use it"
+            ),
+            StartError::Recordings(error) => write!(
+                f,
+                "error[TG0202]: recordings cannot be written: {error}\n   = help: [recording] directory must be writable, as [edge] \
+                 data_required is true"
+            ),
+            StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
+            StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Edge {
+    /// Where it listens, in the order of the configuration.
+    pub listeners: Vec<Listener>,
+    /// Where it answers HTTP.
+    pub http: SocketAddr,
+    /// Where it answers the challenges of `[tls] acme`.
+    pub challenge: Option<SocketAddr>,
+    handle: Handle,
+    signalling: Option<JoinHandle<()>>,
+    texting: Option<JoinHandle<()>>,
+    auxiliary: Option<JoinHandle<()>>,
+    records: Option<JoinHandle<()>>,
+    /// Those that ask applications, send callbacks to them, and mix conferences.
+    beside: Vec<JoinHandle<()>>,
+    recordings: Option<recordings::Threads>,
+    stop: Arc<Notify>,
+}
+
+/// Sockets of HTTP, bound.
+struct HttpSockets {
+    http: TcpListener,
+    /// That of `[api] tls`.
+    api: Option<TcpListener>,
+    /// That of the challenges of `[tls] acme`.
+    challenge: Option<TcpListener>,
+}
+
+impl HttpSockets {
+    /// Binds them; returns where they are as well.
+    fn bind(config: &Config) -> Result<(HttpSockets, SocketAddr, Option<SocketAddr>), StartError> {
+        let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
+        let at = http.local_addr().map_err(system("the HTTP server"))?;
+        let api = transport::bind_api(&config.api).map_err(StartError::Bind)?;
+        let api_at = api.as_ref().map(TcpListener::local_addr).transpose().map_err(system("[api] tls"))?;
+        let challenge = transport::bind_challenge(config.acme.as_ref()).map_err(StartError::Bind)?;
+        Ok((HttpSockets { http, api, challenge }, at, api_at))
+    }
+
+    /// Returns where challenges are answered.
+    fn challenge_address(&self) -> Option<SocketAddr> {
+        self.challenge.as_ref()?.local_addr().ok()
+    }
+}
+
+/// Reads certificates and keys.
+fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
+    let (settings, faults) = transport::Settings::read(config, &transport::Settings::default());
+    if faults.is_empty() { Ok(settings) } else { Err(StartError::Certificates(faults)) }
+}
+
+/// Returns the inputs of the gateway before anything else.
+fn first_inputs(
+    config: &Config,
+    records: &records::Writer,
+    (table, addressing, http): (&Arc<Table>, &Addressing, SocketAddr),
+) -> [Input; 3] {
+    let links = config::recording_links(config, &config.api.account_sid, http);
+    let settings = settings(config, Arc::clone(table), addressing.clone(), links);
+    let is_counted = config.trunks.iter().flat_map(|trunk| &trunk.quotas).any(|quota| quota.calls_per_day > 0);
+    let counts = if is_counted { records.day_counts() } else { Vec::new() };
+    let earlier = records.calls().earlier_conferences();
+    [Input::Configure(Box::new(settings)), Input::DayCounts(counts), Input::ConferencesEnded(earlier)]
+}
+
+impl Edge {
+    /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
+    /// one look-up may take.
+    ///
+    /// # Errors
+    /// What cannot be bound, opened or started; nothing is left running.
+    pub fn start(config: Config) -> Result<Edge, StartError> {
+        Edge::start_standing_for(config, None)
+    }
+
+    /// Starts as [`Self::start`] does, for an application that is known by a public name and runs elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<Edge, StartError> {
+        log::watch_panics();
+        let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
+        let (http, http_address, api_at) = HttpSockets::bind(&config)?;
+        let (settings, (store, records)) = (certificates(&config)?, open_records(&config)?);
+        let listeners: Vec<Listener> = bound.iter().map(listener).collect();
+        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
+        let (workers, media) =
+            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
+        let resolver = resolver(&listeners)?;
+        let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
+        let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
+        let (configs, table) = Configs::start(config, &store)?;
+        let addressing = addressing_of(&configs, &listeners, &table);
+        let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
+        let shared = shared(configs, (listeners.clone(), own), (&addressing, &table), settings, (&workers, &records));
+        let ((orders, orders_in), (reports, reports_in)) =
+            (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
+        let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
+        let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(Load::default()));
+        let (table_in, tables) = watch::channel(Arc::clone(&table));
+        let (recordings, recording) = start_recordings(&store, &shared, &orders, &workers)?;
+        let handle =
+            Handle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
+        let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
+        let ((desk, callbacks, conferences), beside) = start_beside(&handle, epoch.0)?;
+        let begin = move || -> io::Result<Signalling> {
+            let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
+            first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
+            Ok(Signalling {
+                transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
+                gateway,
+                workers,
+                media,
+                orders: orders_in,
+                names: names_in,
+                apps: desk,
+                reports: own.reports,
+                texts,
+                hep,
+                otel,
+                table: table_in,
+                load: load_in,
+                shared,
+                failed: VecDeque::new(),
+                unasked: VecDeque::new(),
+                leaving: VecDeque::new(),
+                conferences,
+                recordings: RecordingDesk::new(own.recordings),
+                intake: trunkgate_call::Intake::default(),
+                clock: Clock::new(epoch),
+            })
+        };
+        let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
+        let mut edge = Edge {
+            listeners,
+            http: http_address,
+            challenge: http.challenge_address(),
+            handle,
+            signalling: Some(signalling),
+            texting: Some(texting),
+            auxiliary: None,
+            beside,
+            records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
+            recordings: Some(recording),
+            stop: Arc::default(),
+        };
+        edge.start_auxiliary(http, (resolver, names), (copies, callbacks)).map_err(system("the HTTP server"))?;
+        Ok(edge)
+    }
+
+    /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
+    fn start_auxiliary(
+        &mut self,
+        http: HttpSockets,
+        (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
+        (copies, callbacks): (Copies, callbacks::StoredDesk),
+    ) -> io::Result<()> {
+        let (settled, wait) = sync_channel(1);
+        let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
+        let names = Names::new(resolver, handle.clone(), questions, settled);
+        let auxiliary = Auxiliary { http, handle, stop, names, copies, callbacks };
+        let (builder, runtime) = runtime("auxiliary")?;
+        self.auxiliary = Some(builder.spawn(move || {
+            runtime.block_on(auxiliary.run());
+            runtime.shutdown_background();
+        })?);
+        // The look-ups themselves are given up after `LOOKUP_SECONDS`.
+        let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
+        self.handle.shared.phase.send_replace(Phase::Ready);
+        Ok(())
+    }
+
+    /// Speaks to the edge; may be cloned and kept.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: one entry per listener in order, then HTTP.
+    pub fn addresses(&self) -> String {
+        let mut text = String::new();
+        for listener in &self.listeners {
+            text.push_str(&format!("{}={} ", listener.transport.as_str(), listener.address));
+        }
+        text.push_str(&format!("http={}", self.http));
+        if let Some(api) = self.handle.shared.own.borrow().api() {
+            text.push_str(&format!(" api={api}"));
+        }
+        if let Some(challenge) = self.challenge {
+            text.push_str(&format!(" acme={challenge}"));
+        }
+        text
+    }
+
+    /// Stops the loops, sends what is queued, writes the last call records. Calls still up are dropped without BYE:
+    /// drain or end them before.
+    pub fn shutdown(mut self) {
+        self.stop_threads();
+    }
+
+    fn stop_threads(&mut self) {
+        if let Some(thread) = self.signalling.take() {
+            let mut order = Order::Stop;
+            while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.orders.try_send(order) {
+                order = again;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if thread.join().is_err() {
+                tracing::error!("the signalling loop ended by a panic");
+            }
+        }
+        if let Some(thread) = self.texting.take() {
+            // What calls said at their end comes before it.
+            let mut order = SmsOrder::Stop;
+            while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.sms.try_send(order) {
+                order = again;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = thread.join();
+        }
+        for thread in self.beside.drain(..) {
+            // The signalling loop, which has ended, was the only one to speak to them.
+            let _ = thread.join();
+        }
+        if let Some(threads) = self.recordings.take() {
+            threads.stop();
+        }
+        if let Some(thread) = self.auxiliary.take() {
+            self.stop.notify_one();
+            let _ = thread.join();
+        }
+        if let Some(thread) = self.records.take() {
+            // The auxiliary thread has told it that no record follows.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.stop_threads();
+    }
+}
+
+/// The configuration as it is written, and as requests have changed its numbers.
+struct Configs {
+    written: Config,
+    in_force: Config,
+    overrides: Option<NumberOverrides>,
+}
+
+impl Configs {
+    /// Reads from the store what requests have set, and makes the first table. Where the store cannot be read because of its disk, that is
+    /// read once it can be.
+    fn start(written: Config, store: &Store) -> Result<(Configs, Arc<Table>), StartError> {
+        let overrides = match overrides::at_start(store, &written) {
+            Err(error) if !written.data.is_required && may_recover(&error) => {
+                tracing::error!(
+                    reason = "store_failed",
+                    "what requests have set of numbers is not in force yet: {error}"
+                );
+                None
+            }
+            read => read.map_err(StartError::Store)?,
+        };
+        let in_force = overrides.as_ref().map_or_else(|| written.clone(), |set| written.overridden(set));
+        let table = first_table(&in_force).map_err(system("a thread"))?;
+        Ok((Configs { written, in_force, overrides }, table))
+    }
+}
+
+/// Starts the store, which is opened where something is lost without it, and opens where call records go. A disk that takes nothing is
+/// reported by `status`, and stops the start only where the configuration says so.
+fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
+    let is_required = config.data.is_required;
+    let store = Store::start(config.data.clone()).map_err(system("the store"))?;
+    if Outlets::of(config).is_any() || config.cdr.url.is_some() || config.recording.is_some() {
+        let opened = store.open_now();
+        opened.or_else(
+            |error| if is_required || !may_recover(&error) { Err(StartError::Store(error)) } else { Ok(()) },
+        )?;
+    }
+    if let Some(recording) = config.recording.as_ref().filter(|_| is_required) {
+        recordings::try_directory(&recording.directory).map_err(StartError::Recordings)?;
+    }
+    let calls = Arc::new(CallList::new(store.clone(), config.api.kept_calls()));
+    let records = records::Writer::open(&config.cdr, store.clone(), calls, is_required);
+    Ok((store, records.map_err(StartError::CallRecords)?))
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+/// Starts the thread that has text messages sent; what it notes of a call goes into that call's trace.
+fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> {
+    let settings = handle.shared.running(|running| (Outlets::of(&running.config), running.config.log.full_numbers));
+    let orders = handle.orders.clone();
+    // Where the loop has too much to do, the log alone has it.
+    let note = Box::new(move |call: &str, text: String| {
+        let sid = call.to_owned();
+        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+            gateway.note(now, &sid, TraceItem::decision(text));
+        })));
+    });
+    texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+}
+
+/// Starts the threads of recordings; gaps and ends are noted in the trace of their call.
+fn start_recordings(
+    store: &Store,
+    shared: &Shared,
+    orders: &mpsc::Sender<Order>,
+    workers: &Workers,
+) -> Result<(Recordings, recordings::Threads), StartError> {
+    let http = shared.own.borrow().http();
+    let settings = shared.running(|running| {
+        let links = http.and_then(|http| config::recording_links(&running.config, &running.boot.api.account_sid, http));
+        (running.config.recording.clone(), links)
+    });
+    let orders = orders.clone();
+    let tell = Arc::new(move |event: recordings::Event| {
+        let may_wait = matches!(event, recordings::Event::Finished(_) | recordings::Event::Messages(_));
+        let order = match event {
+            recordings::Event::Messages(messages) => Order::Input(Input::Messages(counts(messages))),
+            event @ (recordings::Event::Gap(_) | recordings::Event::Losing(..) | recordings::Event::Finished(_)) => {
+                Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+                    if let Some((sid, text)) = event.in_words() {
+                        gateway.note(now, &sid, TraceItem::decision(text));
+                    }
+                    if let Some(input) = event.input() {
+                        gateway.handle_input(now, input);
+                    }
+                }))
+            }
+        };
+        // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
+        let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
+    });
+    let started = Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
+    let started = started.map_err(system("recordings"))?;
+    workers.record_by(&started.0);
+    Ok(started)
+}
+
+/// The messages of mailboxes, for signalling.
+fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
+    let counted = |one: recordings::Messages| MailboxMessages {
+        name: one.mailbox,
+        count: MessageCount { new: one.new, old: one.heard },
+        bytes: one.bytes,
+    };
+    messages.into_iter().map(counted).collect()
+}
+
+/// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.
+fn first_table(config: &Config) -> io::Result<Arc<Table>> {
+    let table = Arc::new(config.table(&Found::new()));
+    warm_up(&table)?;
+    Ok(table)
+}
+
+/// Loads numbering plans beside the start: 12 ms that the first call would have to wait for.
+fn warm_up(table: &Arc<Table>) -> io::Result<()> {
+    let table = Arc::clone(table);
+    std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
+}
+
+/// Ways to the threads that [`start_beside`] starts.
+type BesideDesks = (apps::Desk, callbacks::StoredDesk, conferences::Desk);
+
+/// Ways to the threads that [`start_apps`] starts.
+type AppDesks = (apps::Desk, callbacks::StoredDesk);
+
+/// Returns the way of conferences' audio to the writer of recordings. Never waits: what the writer does not take leaves a gap.
+fn recorded_by(writer: Recordings) -> impl FnMut(RecordingId, Recorded<'_>) + Send + 'static {
+    move |recording, piece| match piece {
+        Recorded::Audio { first, samples } => {
+            // Counted where it is refused.
+            let _ = writer.write(recordings::Block { recording, first, samples: samples.into() });
+        }
+        Recorded::End { sound, .. } => writer.end(recording, sound),
+    }
+}
+
+/// Starts the threads that end with the signalling loop: those of [`start_apps`], and the one that mixes conferences.
+fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<JoinHandle<()>>), StartError> {
+    let (conferences, mixing) = conferences::Desk::start(epoch, recorded_by(handle.recordings.clone()))
+        .map_err(system("the mixer of conferences"))?;
+    let ((desk, callbacks), mut threads) = start_apps(handle).map_err(system("the client of webhooks"))?;
+    threads.push(mixing);
+    Ok(((desk, callbacks, conferences), threads))
+}
+
+/// Starts the threads that ask applications and send callbacks: what takes time there keeps nothing else waiting, and no receiver
+/// of a callback keeps a document waiting.
+fn start_apps(handle: &Handle) -> io::Result<(AppDesks, Vec<JoinHandle<()>>)> {
+    let (callbacks, sender) = start_callbacks(handle)?;
+    let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
+    let asking = Apps::new(handle.clone(), questions_in);
+    let (builder, runtime) = runtime("apps")?;
+    let thread = builder.spawn(move || {
+        runtime.block_on(asking.keep());
+        runtime.shutdown_background();
+    })?;
+    let stored = callbacks.for_stored();
+    handle.recordings.report_by(stored.clone());
+    Ok(((apps::Desk { questions, callbacks }, stored), vec![thread, sender]))
+}
+
+fn start_callbacks(handle: &Handle) -> io::Result<(callbacks::Desk, JoinHandle<()>)> {
+    let figures = &handle.shared.callbacks;
+    let (desk, incoming) = callbacks::desk(figures);
+    let sender = Callbacks::new(handle.store.clone(), means_of_callbacks(handle), Arc::clone(figures));
+    let (builder, runtime) = runtime("callbacks")?;
+    let thread = builder.spawn(move || {
+        runtime.block_on(sender.keep(incoming));
+        runtime.shutdown_background();
+    })?;
+    Ok((desk, thread))
+}
+
+fn resolver(listeners: &[Listener]) -> Result<Resolver, StartError> {
+    let means = means(listeners.iter().map(|one| (one.transport, one.address)));
+    Resolver::new(means).map_err(system("the DNS resolver"))
+}
+
+fn listener(bound: &Bound) -> Listener {
+    Listener { name: bound.name.clone(), transport: bound.transport, address: bound.address }
+}
+
+/// What a core draws its names and keys from.
+pub fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
+    let seed = seed()?;
+    Ok(GatewayConfig {
+        name: config.edge.name.clone(),
+        epoch: (Instant::now(), clock::wall()),
+        seed,
+        max_calls: config.limits.calls,
+        calls_per_second: config.limits.calls_per_second,
+        sip_message_bytes: config.limits.sip_message_bytes,
+        media_ports: config.media.ports,
+        latch: config.media.latch,
+        idle_timeout: config.media.idle_timeout,
+        full_numbers: config.log.full_numbers,
+        account_sid: config.api.account_sid.clone(),
+    })
+}
+
+/// Returns what decides which of our addresses a remote party is shown, by the routes of this machine.
+fn addressing_of(configs: &Configs, listeners: &[Listener], table: &Table) -> Addressing {
+    addressing(&configs.in_force, listeners, &machine_addresses(table))
+}
+
+fn shared(
+    Configs { written, in_force, overrides }: Configs,
+    (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
+    (addressing, table): (&Addressing, &Arc<Table>),
+    settings: transport::Settings,
+    (workers, records): (&Workers, &records::Writer),
+) -> Arc<Shared> {
+    let now = clock::now();
+    let stamps = stamps(&written);
+    let (to_hep, to_otel) = (hep::Target::of(&written), otel::Target::of(&written));
+    let running = Running {
+        boot: written.clone(),
+        restart_needed: Vec::new(),
+        last_rejected: None,
+        config: in_force,
+        written,
+        overrides,
+        warnings: 0,
+        warned: Vec::new(),
+        loaded_at: now,
+        names: Found::new(),
+        table: Arc::clone(table),
+        interfaces: addressing.interfaces.clone(),
+        stamps,
+        certificate_faults: Vec::new(),
+    };
+    let events = Events::new();
+    Arc::new(Shared {
+        started: Instant::now(),
+        started_at: now,
+        listeners,
+        own,
+        phase: watch::Sender::new(Phase::Starting),
+        running: Mutex::new(running),
+        problems: Mutex::default(),
+        reloads_ok: AtomicU64::new(0),
+        reloads_failed: AtomicU64::new(0),
+        last_reload_ok: AtomicBool::new(true),
+        reloading: tokio::sync::Mutex::default(),
+        reloads_waiting: Arc::new(Semaphore::new(limits::RELOADS)),
+        reloads_reading: Arc::new(Semaphore::new(limits::RELOADS_READING)),
+        sockets: Arc::new(SocketCounters::default()),
+        http: Arc::default(),
+        workers: workers.counters().to_vec(),
+        cdr: records.figures(),
+        webhooks: WebhookFigures::default(),
+        message_webhooks: MessageLog::default(),
+        api: ApiLog::default(),
+        proxy_refusals: ProxyRefusals::default(),
+        logins: HttpLogins::default(),
+        callbacks: Arc::default(),
+        recordings: Arc::default(),
+        sms: Arc::default(),
+        calls: records.calls(),
+        hep: watch::Sender::new(to_hep),
+        hep_counters: Arc::default(),
+        otel: watch::Sender::new(to_otel),
+        otel_counters: Arc::default(),
+        pulse: Mutex::default(),
+        history: Mutex::new(History::of(events.subscribe())),
+        events,
+        refresh: Notify::new(),
+        renamed: Notify::new(),
+        stale_names: StaleNames::default(),
+        lost_agents: LostAgents::default(),
+        acme: AcmeReport::default(),
+        tls: watch::Sender::new(Arc::new(settings)),
+    })
+}
+
+fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
+    Ok((std::thread::Builder::new().name(name.into()), runtime))
+}
+
+/// Starts the thread that writes call records: a slow disk keeps nobody else waiting.
+fn start_records(writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -> io::Result<JoinHandle<()>> {
+    let (builder, runtime) = runtime("records")?;
+    builder.spawn(move || {
+        runtime.block_on(writer.serve(orders));
+        runtime.shutdown_background();
+    })
+}
+
+/// Runs the loop on a thread of its own, and waits until its sockets are in.
+fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let (begun, wait): (SyncSender<io::Result<()>>, _) = sync_channel(1);
+    let (builder, runtime) = runtime("signalling")?;
+    let thread = builder.spawn(move || {
+        let entered = runtime.enter();
+        let signalling = begin();
+        drop(entered);
+        match signalling {
+            Ok(signalling) => {
+                let _ = begun.send(Ok(()));
+                runtime.block_on(signalling.run());
+            }
+            Err(error) => drop(begun.send(Err(error))),
+        }
+        runtime.shutdown_background();
+    })?;
+    match wait.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("it ended by a panic")),
+    }
+}
+
+/// Who sends what others are told of calls.
+struct Copies {
+    hep: hep::Sender,
+    otel: otel::Sender,
+}
+
+/// The ways to them, and they themselves.
+fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
+    let full_numbers = shared.running(|running| running.boot.log.full_numbers);
+    let (to_hep, hep) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
+    let (to_otel, otel) = otel::desk(shared.otel.subscribe(), &shared.otel_counters, full_numbers);
+    ((to_hep, to_otel), Copies { hep, otel })
+}
+
+/// All that may wait for name servers and HTTP clients.
+struct Auxiliary {
+    http: HttpSockets,
+    handle: Handle,
+    stop: Arc<Notify>,
+    names: Names,
+    copies: Copies,
+    callbacks: callbacks::StoredDesk,
+}
+
+impl Auxiliary {
+    async fn run(self) {
+        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel }, callbacks } = self;
+        let HttpSockets { http, api, challenge } = http;
+        let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
+        let names = tokio::spawn(names.keep());
+        let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
+        let probes = tokio::spawn(Probes::new(handle.clone()).keep());
+        // They end by themselves, with what is left to send, once the signalling loop is gone.
+        let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
+        let server = tokio::spawn(admin::serve(http, api, handle.clone()));
+        let history = tokio::spawn(sampling::keep(handle.clone()));
+        let problems = tokio::spawn(admin::watch_problems(handle.clone()));
+        let messages = tokio::spawn(messages::keep(handle.clone(), callbacks));
+        let pruning = tokio::spawn(Arc::clone(&handle.shared.calls).keep_pruned());
+        let numbers = tokio::spawn(overrides::read_late(handle.clone()));
+        let acme = tokio::spawn(acme::keep(handle.clone(), challenge));
+        stop.notified().await;
+        refresher.abort();
+        history.abort();
+        problems.abort();
+        messages.abort();
+        pruning.abort();
+        numbers.abort();
+        acme.abort();
+        server.abort();
+        names.abort();
+        agents.abort();
+        probes.abort();
+        let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await, problems.await);
+        let _ = messages.await;
+        let _ = (pruning.await, numbers.await, acme.await);
+        let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
+        let _ = otel.await;
+        // The signalling loop has ended before: no record comes after this.
+        let _ = handle.reports.send(ReportOrder::End).await;
+    }
+}

@@ -1,0 +1,314 @@
+//! `trunkgate run`: the edge as a process. Boot, the one line that says it takes calls, signals, the end.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+use crate::edge::Edge;
+use trunkgate_config::{self as config, Config, Diagnostic, Http};
+use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::speech;
+use trunkgate_system::limits;
+use trunkgate_system::log;
+use trunkgate_system::notify::Notify;
+use trunkgate_system::terminal;
+
+/// Exit code of a bad configuration or usage.
+pub const USAGE: u8 = 2;
+/// How often freed memory is given back: more than the allocator keeps it for, 1 s.
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
+/// A block for which the allocator takes pages of its own.
+const MANY_PAGES: usize = 4 << 20;
+
+/// Runs until a signal ends it; `drain` is how long live calls may go on then.
+pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
+    let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
+    let warnings = (found.len(), config::in_lines(&config.path, &found));
+    let is_text = log::init(&config.log);
+    warn(&config.path, &found, is_text);
+    speech::speak(&mut config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(config, warnings, drain));
+            // A reload may be under way.
+            speech::stop();
+            runtime.shutdown_timeout(Duration::from_secs(limits::FAREWELL_SECONDS));
+            code
+        }
+        Err(error) => {
+            terminal::print_error(&format!("error[TG0203]: the main loop cannot be started: {error}"));
+            ExitCode::from(USAGE)
+        }
+    };
+    log::flush();
+    code
+}
+
+/// Says what is doubtful about a file: on a terminal with its lines, in a log that a program reads a line of it for each.
+fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
+    if found.is_empty() {
+        return;
+    }
+    let source = config::text(path).unwrap_or_default();
+    if is_text {
+        terminal::print_error(&config::render(path, &source, found));
+        return;
+    }
+    for one in found {
+        tracing::warn!("{}", config::in_line(path, &source, one));
+    }
+}
+
+/// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.
+pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
+    load_by(given, warn).map(|(config, warnings)| (config, warnings.len()))
+}
+
+/// What can be read of a configuration.
+pub struct Looked {
+    /// Of a file in which nothing can be read: the defaults.
+    pub config: Config,
+    /// All that is wrong.
+    pub found: Vec<Diagnostic>,
+    /// Whether nothing could be read.
+    pub is_unread: bool,
+}
+
+/// Reads what can be read for a verb that only looks: secrets and files that cannot be read stop nothing, and neither does a file in
+/// which nothing can. `None`: no file is there and none is named, which has been said. `needs_file`: one has to be.
+pub fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<Looked> {
+    let path = match config::find(given) {
+        Some(path) => path,
+        None if needs_file => {
+            no_config();
+            return None;
+        }
+        None => "trunkgate.toml".into(),
+    };
+    let (config, found, is_unread) = match config::load_to_look(&path) {
+        Ok((config, found)) => (config, found, false),
+        Err(found) => (config::unread(&path), found, true),
+    };
+    if !found.is_empty() {
+        terminal::print_error(&config::render(&path, &config::text(&path).unwrap_or_default(), &found));
+    }
+    Some(Looked { config, found, is_unread })
+}
+
+fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)> {
+    let Some(path) = config::find(given) else {
+        no_config();
+        return None;
+    };
+    let source = || config::text(&path).unwrap_or_default();
+    match config::load(&path) {
+        Ok((config, found)) => {
+            if warn && !found.is_empty() {
+                terminal::print_error(&config::render(&path, &source(), &found));
+            }
+            Some((config, found))
+        }
+        Err(diagnostics) => {
+            terminal::print_error(&config::render(&path, &source(), &diagnostics));
+            None
+        }
+    }
+}
+
+/// Reads `[http]` of the configuration that is meant. With it comes a warning in one line where there is an error elsewhere, or
+/// a token that cannot be read and another one is there. Where the file is missing, or none is found, the default stands for it.
+pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
+    let Some(path) = config::find(given) else {
+        let http = config::unread(Path::new("trunkgate.toml")).http;
+        let note = format!(
+            "note: no configuration file at $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml: asking the default \
+             address {} (--config names a file, --url an edge)",
+            http.address
+        );
+        return Some((http, Some(note)));
+    };
+    let source = || config::text(&path).unwrap_or_default();
+    match config::load_http(&path, has_token) {
+        Ok((http, wrong)) => {
+            let brief = (!wrong.is_empty()).then(|| config::brief(&path, &source(), &wrong));
+            let warning = brief.map(|brief| format!("warning{brief}; [http] is used nevertheless (trunkgate check)"));
+            Some((http, warning))
+        }
+        // An edge that runs by it goes on without it.
+        Err(wrong) if !path.exists() => {
+            let brief = config::brief(&path, "", &wrong);
+            Some((config::unread(&path).http, Some(format!("warning{brief}; the default address is asked instead"))))
+        }
+        Err(wrong) => {
+            terminal::print_error(&config::render(&path, &source(), &wrong));
+            None
+        }
+    }
+}
+
+/// Prints that no configuration file is named or found, and returns the exit code.
+pub fn no_config() -> ExitCode {
+    refuse(
+        "error[TG0101]: no configuration file: no --config, no $TRUNKGATE_CONFIG, and neither ./trunkgate.toml nor \
+         /etc/trunkgate/trunkgate.toml exists\n   \
+         = help: `trunkgate init` writes one; for verbs that connect to a running edge use --url",
+    )
+}
+
+/// Prints an error of the command line and returns its exit code.
+pub fn refuse(error: &str) -> ExitCode {
+    terminal::print_error(error);
+    ExitCode::from(USAGE)
+}
+
+async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) -> ExitCode {
+    let started = Signals::new()
+        .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
+        .and_then(|signals| Edge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
+    let (mut signals, edge) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            log::flush();
+            terminal::print_error(&error);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let handle = edge.handle();
+    handle.shared.running(|running| (running.warnings, running.warned) = warnings);
+    say_ready(&edge);
+    let told =
+        Arc::new(Told { notify: Notify::from_environment(), status: format!("taking calls: {}", edge.addresses()) });
+    told.notify.ready(&told.status);
+    tokio::spawn(give_back());
+    let code = tokio::select! {
+        code = signals.obey(&handle, &told, drain) => code,
+        () = keep_alive(&told.notify, &handle) => ExitCode::FAILURE,
+    };
+    // The threads are joined, and this one has nothing else to do.
+    edge.shutdown();
+    code
+}
+
+/// The only line on stdout.
+fn say_ready(edge: &Edge) {
+    let mut stdout = io::stdout();
+    // Whoever started us may have closed it: that is no reason to stop.
+    let _ = writeln!(stdout, "ready {}", edge.addresses());
+    let _ = stdout.flush();
+    tracing::info!("taking calls: {}", edge.addresses());
+}
+
+/// Gives the system the memory that was used and freed: by the start, by calls, by a message of megabytes. The allocator looks for pages that
+/// have been free for a second when a block of many pages is freed, and an edge with little to do frees none. Never ends.
+async fn give_back() {
+    loop {
+        tokio::time::sleep(GIVE_BACK_INTERVAL).await;
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(MANY_PAGES)));
+    }
+}
+
+/// Tells the service manager that the edge is alive, for as long as its loops turn. Never ends.
+async fn keep_alive(notify: &Notify, handle: &Handle) {
+    let Some(interval) = notify.interval() else { return std::future::pending().await };
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match handle.pulse().await {
+            Ok(()) => notify.alive(),
+            Err(stuck) => tracing::error!("watchdog notification withheld: {stuck}"),
+        }
+    }
+}
+
+/// The service manager, and what it is told of an edge that takes calls.
+struct Told {
+    notify: Notify,
+    status: String,
+}
+
+/// Reads the file again; the service manager waits for the end of it. What is wrong is in the log.
+async fn reload(handle: Handle, told: Arc<Told>) {
+    told.notify.reloading();
+    match handle.reload().await {
+        Ok(_) => told.notify.ready(&told.status),
+        Err(_) => told.notify.ready("last reload rejected, a restart would fail: see `trunkgate status`"),
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+enum Wish {
+    Reload,
+    End,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+        }
+    }
+
+    /// SIGTERM and SIGINT; SIGHUP reloads meanwhile, and is not waited for. What a reload finds wrong is in the log.
+    async fn end(&mut self, handle: &Handle, told: &Arc<Told>) {
+        while let Wish::Reload = self.next().await {
+            tokio::spawn(reload(handle.clone(), Arc::clone(told)));
+        }
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls.
+    async fn obey(&mut self, handle: &Handle, told: &Arc<Told>, drain: Duration) -> ExitCode {
+        tokio::select! {
+            () = self.end(handle, told) => {}
+            () = handle.gone() => {
+                tracing::error!("the signalling loop has ended");
+                return ExitCode::FAILURE;
+            }
+        }
+        let live = handle.live_calls();
+        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
+        // Both BYEs' farewell and the runtime's, and what is still told of calls.
+        let last = farewell * 3 + Duration::from_secs(limits::OTEL_LAST_SECONDS);
+        told.notify.stopping(&format!("draining, live calls: {live}"), drain + last);
+        tracing::info!("draining for at most {drain:?}, live calls: {live}");
+        if handle.drain(true).await.is_err() {
+            return ExitCode::FAILURE;
+        }
+        tokio::select! {
+            _ = handle.no_calls() => {}
+            () = self.end(handle, told) => end_all(handle).await,
+            () = tokio::time::sleep(drain) => end_all(handle).await,
+        }
+        let _ = handle.unregister().await;
+        // A BYE that got lost is sent again for this long.
+        let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;
+        ExitCode::SUCCESS
+    }
+}
+
+async fn end_all(handle: &Handle) {
+    tracing::warn!("ending live calls: {}", handle.live_calls());
+    let _ = handle.end_all().await;
+}

@@ -1,0 +1,290 @@
+//! `acme` of `[tls]`: the certificate that the edge obtains and renews by itself (RFC 8555).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::ServerName;
+use toml::Spanned;
+use trunkgate_route::is_loopback_host;
+use url::Url;
+
+use super::code;
+use super::cover::told;
+use super::diagnostic::Findings;
+use super::draft::{Draft, PlacedListen, Span};
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::values;
+
+/// Most names of a certificate, as public authorities have it.
+const DOMAINS: usize = 100;
+/// Longest address of a contact (RFC 5321 §4.5.3.1.3).
+const EMAIL_BYTES: usize = 254;
+/// Port that an authority connects to for `http-01` (RFC 8555 §8.3).
+const CHALLENGE_PORT: u16 = 80;
+/// Folder of the data directory with what was obtained by ACME.
+const FOLDER: &str = "acme";
+
+const DOMAIN_HELP: &str = "use the host name that peers connect to: \"sbc.example.com\"";
+
+/// `acme` of `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// Names of the certificate, in lower case.
+    pub domains: Vec<String>,
+    /// Contact of the account.
+    pub email: Option<String>,
+    /// URL of the directory.
+    pub directory: String,
+    /// Certificates (PEM) that the directory's must come from; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// Where the challenge is answered.
+    pub challenge_address: SocketAddr,
+    /// Folder of the account and the certificate: one for each directory, so that a certificate of a staging directory is never
+    /// taken for one of another.
+    pub folder: PathBuf,
+}
+
+impl Acme {
+    /// Returns the file with the certificate chain and its private key.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    /// Returns the file with the account and its private key.
+    pub fn account(&self) -> PathBuf {
+        self.folder.join("account.json")
+    }
+
+    /// Returns whether the directory is asked by `http`, on this machine.
+    pub fn is_in_clear(&self) -> bool {
+        Url::parse(&self.directory).is_ok_and(|url| url.scheme() == "http")
+    }
+}
+
+/// The table with its places.
+#[derive(Debug)]
+pub(super) struct PlacedAcme {
+    pub(super) acme: Acme,
+    pub(super) span: Span,
+    /// Of `challenge_address`, where written.
+    pub(super) address: Option<Span>,
+}
+
+/// Reads `acme` of `[tls]`; `data` is the data directory.
+pub(super) fn read(
+    section: &Section<'_>,
+    data: &Path,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<PlacedAcme> {
+    let value = section.get("acme")?;
+    let table = Section::open("`acme`", value, keys::ACME, findings)?;
+    if table.get("domains").is_none() {
+        let help = "add domains = [\"sbc.example.com\"]";
+        findings.error(code::MISSING, value.span(), "`acme` of [tls] without `domains`", help);
+    }
+    let mut acme = Acme {
+        domains: Vec::new(),
+        email: None,
+        directory: String::new(),
+        ca: None,
+        challenge_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, CHALLENGE_PORT)),
+        folder: PathBuf::new(),
+    };
+    keys::fill((keys::ACME, keys::PUT_ACME), Some(&table), &mut acme, around, findings);
+    acme.folder = data.join(FOLDER).join(folder_name(&acme.directory));
+    let address = table.get("challenge_address").map(Spanned::span);
+    Some(PlacedAcme { acme, span: value.span(), address })
+}
+
+/// Reads the names of the certificate.
+pub(super) fn domains(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let mut domains: Vec<String> = Vec::new();
+    for (domain, span) in values::one_or_list(key, value, findings, domain)? {
+        if domains.contains(&domain) {
+            findings.error(code::BAD_VALUE, span, format!("`{key}` has {domain} twice"), "remove one of them");
+            continue;
+        }
+        domains.push(domain);
+    }
+    if domains.is_empty() && value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be empty"), DOMAIN_HELP);
+    }
+    if domains.len() > DOMAINS {
+        let message = format!("`{key}` cannot have more than {DOMAINS} names");
+        findings.error(code::BAD_VALUE, value.span(), message, "list the names that peers connect to");
+    }
+    Some(domains)
+}
+
+fn domain(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    if text.starts_with("*.") {
+        let message = format!("`{key}` cannot be \"{}\": the challenge http-01 proves no wildcard", told(&text));
+        findings.error(code::BAD_VALUE, value.span(), message, "list each host name");
+        return None;
+    }
+    let is_name = matches!(ServerName::try_from(text.as_str()), Ok(ServerName::DnsName(_))) && !text.ends_with('.');
+    if !is_name {
+        let message = format!("`{key}` cannot be \"{}\"", told(&text));
+        findings.error(code::BAD_VALUE, value.span(), message, DOMAIN_HELP);
+    }
+    is_name.then(|| text.to_ascii_lowercase())
+}
+
+/// Reads the contact of the account.
+pub(super) fn email(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let sign = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '<' | '>' | '"' | '@' | ':');
+    let usable = text.split_once('@').is_some_and(|(local, host)| {
+        !local.is_empty() && local.chars().all(sign) && host.contains('.') && host.chars().all(sign)
+    });
+    if !usable || text.len() > EMAIL_BYTES {
+        let message = format!("`{key}`: \"{}\" is not an e-mail address", told(&text));
+        findings.error(code::BAD_VALUE, value.span(), message, "use \"ops@example.com\"");
+        return None;
+    }
+    Some(text)
+}
+
+/// Reads the URL of the directory: `https`, and `http` on this machine alone (RFC 8555 §6.1).
+pub(super) fn directory(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let usable = Url::parse(&text).is_ok_and(|url| {
+        let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        is_plain && (url.scheme() == "https" && url.has_host() || is_local(&url))
+    });
+    if !usable {
+        let help = "use \"https://acme-v02.api.letsencrypt.org/directory\", or that of another authority";
+        let message = format!("`{key}`: \"{}\" is not the https:// URL of a directory", told(&text));
+        findings.error(code::BAD_ADDRESS, value.span(), message, help);
+    }
+    usable.then_some(text)
+}
+
+fn is_local(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Returns the name of the folder for a directory: its URL without the scheme, as far as a file name may have it.
+fn folder_name(directory: &str) -> String {
+    let text = directory.split_once("://").map_or(directory, |(_, rest)| rest).trim_end_matches('/');
+    let sign = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '-' };
+    let name: String = text.chars().map(sign).take(200).collect();
+    // A name of dots alone would be another folder.
+    if name.chars().all(|c| c == '.') { "directory".to_owned() } else { name }
+}
+
+/// Judges the table among the rest: a listener for the challenge, and one that shows the certificate.
+pub(super) fn judge(draft: &Draft, taken: impl Fn(SocketAddr) -> Option<String>, findings: &mut Findings) {
+    let Some(PlacedAcme { acme, span, address }) = &draft.acme else { return };
+    let shows = |placed: &PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.is_issued);
+    if !draft.listen.iter().any(shows) && !draft.listen_is_partial {
+        let message = "`acme` of [tls]: no listener shows the certificate";
+        let help = "add a [[listen]] with transport = \"tls\" and without `certificate`";
+        findings.error(code::ACME, span.clone(), message, help);
+    }
+    let at = acme.challenge_address;
+    let place = address.clone().unwrap_or_else(|| span.clone());
+    if let Some(other) = taken(at) {
+        let message = format!("no listener for the challenge http-01: {at} is taken by {other}");
+        findings.error(
+            code::SAME_SOCKET,
+            place,
+            message,
+            "set another `challenge_address`, or move the other listener",
+        );
+        return;
+    }
+    let is_public = !Url::parse(&acme.directory).is_ok_and(|url| is_local(&url));
+    if is_public && at.port() == 0 {
+        let message = format!("no listener for the challenge http-01: the port of {at} is another one at each start");
+        findings.error(code::ACME, place, message, "use port 80, or a port that port 80 is forwarded to");
+    } else if is_public && at.port() == CHALLENGE_PORT && is_loopback(at.ip()) {
+        let message = format!("no listener for the challenge http-01: the authority does not reach {at}");
+        findings.error(code::ACME, place, message, "challenge_address = \"0.0.0.0:80\"");
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Diagnostic, parse};
+
+    const TRUNK: &str = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n";
+    const LISTENER: &str = "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5061'\n\
+                            [[listen]]\ntransport = 'udp'\naddress = '0.0.0.0:5060'\n";
+
+    fn read(acme: &str, rest: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let source = format!("{TRUNK}{rest}[tls]\nacme = {{ {acme} }}\n");
+        parse(Path::new("/etc/t/trunkgate.toml"), &source)
+    }
+
+    #[test]
+    fn a_domain_is_enough() {
+        let (config, _) = read("domains = 'SBC.example.com'", LISTENER).unwrap();
+        let acme = config.acme.unwrap();
+        assert_eq!((acme.domains, acme.email), (vec!["sbc.example.com".to_owned()], None));
+        assert_eq!(acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+        assert_eq!(acme.challenge_address, "0.0.0.0:80".parse().unwrap());
+        assert_eq!(acme.folder, Path::new("/etc/t/acme/acme-v02.api.letsencrypt.org-directory"));
+        let tls = config.listen[0].tls.clone().unwrap();
+        assert!(tls.is_issued);
+        assert_eq!(tls.own.unwrap().0, acme.folder.join("certificate.pem"));
+    }
+
+    #[test]
+    fn a_listener_with_a_certificate_of_its_own_keeps_it() {
+        let other =
+            "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5062'\ncertificate = '/none'\nprivate_key = '/none'\n";
+        let found = read("domains = 'a.example'", other).unwrap_err();
+        assert!(found.iter().any(|one| one.message.starts_with("`certificate`: /none")), "{found:?}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            ("email = 'a@b.example'", "`acme` of [tls] without `domains`"),
+            ("domains = []", "`domains` cannot be empty"),
+            ("domains = ['*.example.com']", "the challenge http-01 proves no wildcard"),
+            ("domains = ['203.0.113.7']", "`domains` cannot be \"203.0.113.7\""),
+            ("domains = ['a.example', 'A.example']", "`domains` has a.example twice"),
+            ("domains = 'a.example', email = 'ops'", "`email`: \"ops\" is not an e-mail address"),
+            ("domains = 'a.example', directory = 'http://ca.example/d'", "is not the https:// URL of a directory"),
+            ("domains = 'a.example', challenge = 'tls-alpn-01'", "`challenge`"),
+            ("domains = 'a.example', challenge_address = '127.0.0.1:80'", "the authority does not reach 127.0.0.1:80"),
+            ("domains = 'a.example', challenge_address = '0.0.0.0:0'", "is another one at each start"),
+            (
+                "domains = 'a.example', challenge_address = '127.0.0.1:5061'",
+                "is taken by the listener tls:127.0.0.1:5061",
+            ),
+            ("domains = 'a.example', challenge_address = '127.0.0.1:8080'", "is taken by [http] address"),
+        ];
+        for (acme, message) in cases {
+            let found = read(acme, LISTENER).unwrap_err();
+            assert!(found.iter().any(|one| one.is_error && one.message.contains(message)), "{acme}: {found:?}");
+        }
+        let found = read("domains = 'a.example'", "").unwrap_err();
+        assert!(found.iter().any(|one| one.message.contains("no listener shows the certificate")), "{found:?}");
+    }
+
+    #[test]
+    fn each_directory_has_a_folder() {
+        let names = [
+            (
+                "https://acme-staging-v02.api.letsencrypt.org/directory",
+                "acme-staging-v02.api.letsencrypt.org-directory",
+            ),
+            ("http://127.0.0.1:14000/dir/", "127.0.0.1-14000-dir"),
+            ("https://ca.example/../x?y=z", "ca.example-..-x-y-z"),
+        ];
+        for (directory, name) in names {
+            assert_eq!(folder_name(directory), name);
+        }
+    }
+}

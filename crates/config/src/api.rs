@@ -1,0 +1,131 @@
+//! `[api]`: the Twilio-compatible side.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use trunkgate_route::TargetSpec;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{PlacedApi, PlacedRoute, TargetPlace};
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::targets::{self, Means};
+use super::types::{Api, Proxy};
+use super::values;
+
+use trunkgate_system::text::hex;
+
+/// Reads the section; `edge` is the name of the edge.
+pub(super) fn read<'a>(
+    section: Option<&Section<'a>>,
+    edge: &str,
+    means: Means<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> PlacedApi {
+    let mut api = Api {
+        account_sid: default_sid(edge),
+        auth_token: None,
+        connect: Vec::new(),
+        allow_private: false,
+        requests_per_second: 0,
+        emergency_calls: 0,
+        keep_calls: Duration::ZERO,
+        proxy: Proxy::Off,
+        tls: None,
+        strict: false,
+    };
+    keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
+    let token = section.and_then(|section| section.get("auth_token"));
+    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "tls", "strict"] {
+        let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
+        let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
+    }
+    let proxy = section.filter(|_| api.proxy != Proxy::Off).and_then(|section| section.get("proxy"));
+    let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
+    api.connect = connect;
+    let (proxy, tls) = (proxy.map(|value| value.span()), section.and_then(|section| section.get("tls")));
+    let tls = tls.map(|value| value.span());
+    PlacedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy, tls }
+}
+
+fn default_sid(edge: &str) -> String {
+    stable_sid("AC", &format!("trunkgate{edge}"))
+}
+
+/// Returns a SID of something that is no call: the two letters of its kind, and the first half of the SHA-256 of what
+/// identifies it, in hex. A restart does not change it.
+pub(crate) fn stable_sid(kind: &str, what: &str) -> String {
+    let digits = hex(&Sha256::digest(what));
+    format!("{kind}{}", digits.get(..32).unwrap_or_default())
+}
+
+/// Trunks through which calls leave, in order; the called number is the call's own.
+fn connect(section: &Section<'_>, means: Means<'_>, findings: &mut Findings) -> (Vec<TargetSpec>, Vec<TargetPlace>) {
+    let Some(value) = section.get("connect") else { return Default::default() };
+    let read = targets::connect(value, Means { groups: None, ..means }, findings);
+    let is_plain = |(target, place): &targets::Placed| {
+        let is_it = matches!(target, TargetSpec::Trunk { number: None, weight: None, .. });
+        if !is_it {
+            let message = "`connect` of [api] lists trunks, each without number and weight";
+            findings.error(code::BAD_TARGET, place.span.clone(), message, "use trunk:NAME");
+        }
+        is_it
+    };
+    read.into_iter().filter(is_plain).unzip()
+}
+
+/// `AC` and 32 lower-case hex digits.
+pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
+    if !fits {
+        let help = "use AC and 32 hexadecimal digits";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    }
+    fits.then_some(text)
+}
+
+/// `false`, `true` or `"tunnel"`.
+pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Proxy> {
+    let known = value.get_ref();
+    match (known.as_bool(), known.as_str()) {
+        (Some(false), _) => return Some(Proxy::Off),
+        (Some(true), _) => return Some(Proxy::Api),
+        (None, Some("tunnel")) => return Some(Proxy::Tunnel),
+        (None, Some(text)) => {
+            let help = "use true, false or \"tunnel\"";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+        }
+        (None, None) => values::wrong_type(key, value, "true, false or \"tunnel\"", findings),
+    }
+    None
+}
+
+impl PlacedApi {
+    /// Whether requests may begin calls, so that an edge is of use without a route.
+    pub(super) fn places_calls(&self) -> bool {
+        self.auth_token.is_some() && !self.api.connect.is_empty()
+    }
+
+    /// Returns `connect` as a route, to be judged like one.
+    pub(super) fn route(&self) -> PlacedRoute {
+        let route = trunkgate_route::Route::named("api", self.api.connect.clone());
+        PlacedRoute { connect: self.connect.clone(), ..PlacedRoute::at(route, 0..0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `printf trunkgateedge-1 | sha256sum`
+    #[test]
+    fn an_edge_keeps_the_account_of_its_name() {
+        assert_eq!(default_sid("edge-1"), "AC6c8032919dfd8c347e0edfc8ea2deb14");
+        assert_ne!(default_sid("edge-1"), default_sid("edge-2"));
+    }
+}

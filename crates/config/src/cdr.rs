@@ -1,0 +1,399 @@
+//! `[cdr]`: where call records go.
+
+use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::code;
+use super::diagnostic::{Diagnostic, Findings};
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::speech::{UrlWords, web_address};
+use super::types::{Config, Secret};
+use super::values;
+use crate::signature;
+use trunkgate_system::files;
+
+/// What is right where nothing can be opened.
+pub const CDR_HELP: &str = "`file` must be a regular file, or new; its directory and [edge] data_directory must exist and be writable; each edge needs its own";
+/// Smallest `rotate` in bytes: some records.
+const ROTATE_LEAST_BYTES: u64 = 64 << 10;
+/// Shortest `rotate` and `keep`.
+const LEAST_TIME: Duration = Duration::from_secs(60);
+/// Keys of a file.
+const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
+/// Keys of a URL.
+const OF_URL: [&str; 5] = ["secret", "token", "ca", "timeout", "spool_size"];
+/// How much may wait: all of it is indexed in memory.
+const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
+/// Of a `url` that cannot be used.
+const URL_WORDS: UrlWords = UrlWords {
+    user: "contains a user part: use `token` for the key",
+    clear: "sends records unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://billing.example.com/calls\"",
+    names_may_be_near: false,
+};
+/// How a secret is made.
+const MAKE_SECRET: &str =
+    "create one with `echo whsec_$(openssl rand -base64 32)` and configure it at the receiver too";
+
+/// `[cdr]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cdr {
+    /// The file of call records.
+    pub file: Option<CdrFile>,
+    /// Where each record is posted.
+    pub url: Option<CdrUrl>,
+}
+
+/// What the keys of `[cdr]` are about.
+#[derive(Debug)]
+pub(super) struct Both {
+    /// Without a path where no file is written.
+    pub(super) file: CdrFile,
+    /// Without an address where none is written.
+    pub(super) url: CdrUrl,
+}
+
+/// `url` of `[cdr]`, and how records get there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CdrUrl {
+    /// `http` or `https`.
+    pub url: String,
+    /// Each record is signed with each of these.
+    pub secrets: Vec<Secret>,
+    /// Shown as a bearer.
+    pub token: Option<Secret>,
+    /// PEM: whom its certificate must come from; the system's where none is written.
+    pub ca: Option<Arc<[u8]>>,
+    /// For one request.
+    pub timeout: Duration,
+    /// How many bytes of records may wait.
+    pub most_waiting: u64,
+}
+
+/// `file` of `[cdr]`, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CdrFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its lines are.
+    pub format: CdrFormat,
+    /// It is put aside before it is longer, in bytes.
+    pub rotate_bytes: Option<u64>,
+    /// It is put aside after this time: at multiples of it since 1970-01-01, UTC.
+    pub rotate_every: Option<Duration>,
+    /// How many of those that were put aside stay.
+    pub keep: Keep,
+}
+
+/// What the lines of the file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CdrFormat {
+    /// JSON objects.
+    Jsonl,
+    /// RFC 4180, with a first line of names.
+    Csv,
+}
+
+/// Which of the files that were put aside stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All.
+    All,
+    /// The newest, so many.
+    Files(usize),
+    /// Those that were put aside less than so long ago.
+    For(Duration),
+}
+
+/// Reads the section.
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Cdr {
+    for (of, keys) in [("file", &OF_FILE[..]), ("url", &OF_URL[..])] {
+        let idle = keys.iter().filter(|_| section.get(of).is_none());
+        for (key, value) in idle.filter_map(|key| Some((key, section.get(key)?))) {
+            let message = format!("`{key}` has no effect without `{of}`");
+            findings.warning(code::BAD_VALUE, Some(value.span()), message, format!("it belongs to `{of}` of [cdr]"));
+        }
+    }
+    let file = CdrFile {
+        path: PathBuf::new(),
+        format: CdrFormat::Jsonl,
+        rotate_bytes: None,
+        rotate_every: None,
+        keep: Keep::All,
+    };
+    let url = CdrUrl {
+        url: String::new(),
+        secrets: Vec::new(),
+        token: None,
+        ca: None,
+        timeout: Duration::ZERO,
+        most_waiting: 0,
+    };
+    let mut both = Both { file, url };
+    keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
+    let (file, url) = (Some(both.file), Some(both.url));
+    judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
+    if let (Some(what), Some(value)) =
+        (file.as_ref().and_then(|file| cannot_be_opened(&file.path)), section.get("file"))
+    {
+        let message = format!("`file` cannot be opened: {what}");
+        findings.error(code::NO_CALL_RECORDS, value.span(), message, "name a regular file; the edge creates it");
+    }
+    Cdr { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
+}
+
+/// What is usable and yet hardly meant.
+fn judge(section: &Section<'_>, missing: Option<&Path>, findings: &mut Findings) {
+    let mut warn = |key: &str, code, message: String, help: &str| {
+        findings.warning(code, section.get(key).map(Spanned::span), message, help);
+    };
+    if let Some(folder) = missing {
+        let message = format!("`file`: directory {} does not exist", folder.display());
+        let help =
+            "create it on the machine of the edge: until it is there records are kept in memory, and a reload fails";
+        warn("file", code::NO_CALL_RECORDS, message, help);
+    }
+    if section.get("keep").is_some() && section.get("rotate").is_none() {
+        let message = "`keep` has no effect without `rotate`: no files are rotated";
+        warn("keep", code::BAD_VALUE, message.to_owned(), "rotate = \"1d\" or \"100 MiB\"");
+    }
+    if section.get("url").is_some() && section.get("secret").is_none() {
+        let message = "`url` without `secret`: the receiver cannot verify the sender of a record";
+        warn("url", code::BAD_SECRET, message.to_owned(), MAKE_SECRET);
+    }
+}
+
+impl Config {
+    /// What is wrong with `[cdr]`, where what it names cannot be opened.
+    pub fn cdr_refused(&self, error: &io::Error) -> Vec<Diagnostic> {
+        let document = DeTable::parse(&self.written.source).ok();
+        let cdr = document.as_ref().and_then(|document| document.get_ref().get("cdr"));
+        let file = cdr.and_then(|cdr| cdr.get_ref().as_table()?.get("file"));
+        let message = format!("[cdr] file or the store cannot be opened: {error}");
+        let mut findings = Findings::default();
+        match file.or(cdr).map(Spanned::span) {
+            Some(span) => findings.error(code::NO_CALL_RECORDS, span, message, CDR_HELP),
+            None => findings.error_of_file(code::NO_CALL_RECORDS, message, CDR_HELP),
+        }
+        findings.into_sorted()
+    }
+}
+
+/// Returns what stands at a path, or above it, where no start could open a file for records. A descriptor of the process
+/// (`/dev/stdout`, `/dev/fd/N`) is another one in the edge, so it is not judged.
+fn cannot_be_opened(path: &Path) -> Option<String> {
+    let is_descriptor =
+        ["/dev/std", "/dev/fd/", "/proc/"].iter().any(|of| path.as_os_str().as_bytes().starts_with(of.as_bytes()));
+    if is_descriptor {
+        return None;
+    }
+    match std::fs::metadata(path) {
+        Ok(about) => files::other_than_regular(about.file_type()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let above =
+                path.ancestors().skip(1).find(|above| std::fs::metadata(above).is_ok_and(|about| !about.is_dir()))?;
+            Some(format!("{} is not a directory", above.display()))
+        }
+        Err(_) => None,
+    }
+}
+
+/// The folder of a file, where there is none. One that may not be looked at is no fault: the edge may.
+fn missing_folder(path: &Path) -> Option<&Path> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    std::fs::metadata(folder).is_err_and(|error| error.kind() == ErrorKind::NotFound).then_some(folder)
+}
+
+/// Where records are posted.
+pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    web_address(key, value, (around.local_networks, URL_WORDS), findings)
+}
+
+/// How much may wait.
+pub(super) fn spool_size(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u64> {
+    let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
+    if size.is_none() {
+        let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
+        findings.error(code::BAD_VALUE, value.span(), message, "use \"256 MiB\"");
+    }
+    size
+}
+
+/// One secret, or several.
+pub(super) fn secrets(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Secret>> {
+    let one = |key: &str, value: &Value<'_>, findings: &mut Findings| signing(key, value, around.folder, findings);
+    let secrets = values::one_or_list(key, value, findings, one)?;
+    Some(secrets.into_iter().map(|(secret, _)| secret).collect())
+}
+
+/// A secret as Standard Webhooks writes them.
+fn signing(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
+    let secret = values::secret(key, value, findings, folder)?;
+    if signature::key(secret.reveal()).is_none() {
+        let message = format!("`{key}` is not `whsec_` and 24 to 64 bytes in base64");
+        findings.error(code::BAD_SECRET, value.span(), message, MAKE_SECRET);
+        return None;
+    }
+    Some(secret)
+}
+
+/// A path that names a file.
+pub(super) fn path(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let text = values::string(key, value, findings)?;
+    if Path::new(&text).file_name().is_none() || text.ends_with('/') {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a file name"), "use \"cdr.jsonl\"");
+        return None;
+    }
+    Some(values::relative_to(around.folder, &text))
+}
+
+/// A size, a time, or a list of both.
+pub(super) fn rotation(
+    key: &str,
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<(Option<u64>, Option<Duration>)> {
+    let mut found = (None, None);
+    for (text, span) in values::one_or_list(key, value, findings, values::string)? {
+        let (size, time) = (parse_size(&text), values::parse_duration(&text));
+        let wrong = match (size, time) {
+            (Some(size), _) if size < ROTATE_LEAST_BYTES => "is too small: minimum 64 KiB",
+            (_, Some(time)) if time < LEAST_TIME || time.subsec_nanos() > 0 => "is too short: minimum 1m",
+            (Some(size), _) if found.0.replace(size).is_none() => continue,
+            (_, Some(time)) if found.1.replace(time).is_none() => continue,
+            (None, None) => "is neither a size nor a duration",
+            (Some(_), _) | (_, Some(_)) => "is a duplicate",
+        };
+        let help = "\"100 MiB\", \"1d\", or [\"100 MiB\", \"1d\"]";
+        findings.error(code::BAD_VALUE, span, format!("`{key}`: \"{text}\" {wrong}"), help);
+    }
+    Some(found)
+}
+
+/// A number of files, or a time.
+pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Keep> {
+    if matches!(value.get_ref(), DeValue::Integer(_)) {
+        let files = values::integer(key, value, findings, 1..=1_000_000)?;
+        return usize::try_from(files).ok().map(Keep::Files);
+    }
+    let time = values::duration_as(key, value, "use a number of files (30) or an age (\"90d\")", findings)?;
+    if time < LEAST_TIME {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), "\"1m\" or more");
+        return None;
+    }
+    Some(Keep::For(time))
+}
+
+/// `100 MiB`, `1GB`, in bytes.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let unit: u64 = match unit.trim_start() {
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, parse};
+
+    const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    /// The codes of what is found, and the configuration where nothing is wrong.
+    fn read(cdr: &str) -> (Vec<&'static str>, Option<Config>) {
+        let text = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[cdr]\n{cdr}\n");
+        let (found, config) = match parse(Path::new("x/trunkgate.toml"), &text) {
+            Ok((config, found)) => (found, Some(config)),
+            Err(found) => (found, None),
+        };
+        (found.iter().map(|one| one.code).filter(|code| !["TG0123", "TG0202"].contains(code)).collect(), config)
+    }
+
+    fn previous(config: &Config) -> &crate::Previous {
+        &config.data.previous
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_done() {
+        let all = format!(
+            "file = 'a/cdr.csv'\nformat = 'csv'\nrotate = ['100 MiB', '1d']\nkeep = 30\nurl = 'https://h/x?key=1'\n\
+             secret = ['{SECRET}', '{SECRET}']\ntoken = 't'\ntimeout = '3s'\nspool_size = '1 GiB'"
+        );
+        let (found, config) = read(&all);
+        assert!(found.is_empty(), "{found:?}");
+        let config = config.unwrap();
+        let Cdr { file, url } = config.cdr.clone();
+        let (file, url) = (file.unwrap(), url.unwrap());
+        assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
+        assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
+        assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (Keep::Files(30), 2, 1 << 30));
+        assert_eq!(previous(&config).records, Path::new("x/a/cdr.spool"));
+        assert_eq!(url.timeout, Duration::from_secs(3));
+        assert!(!format!("{url:?}").contains("whsec_"));
+        let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap();
+        assert_eq!((&alone.cdr.file, previous(&alone).records.as_path()), (&None, Path::new("x/cdr.spool")));
+        let kept = read("file = 'c'\nrotate = '1d'\nkeep = '90d'").1.unwrap().cdr.file.unwrap().keep;
+        assert_eq!(kept, Keep::For(Duration::from_secs(90 * 86_400)));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_and_what_has_no_effect_is_told() {
+        for (cdr, expected, is_taken) in [
+            ("file = ''", &["TG0105"][..], false),
+            ("file = 'a/'", &["TG0105"], false),
+            ("file = 'a'\nformat = 'json'", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1 KiB'", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1s'", &["TG0105"], false),
+            ("file = 'a'\nrotate = 'daily'", &["TG0105"], false),
+            ("file = 'a'\nrotate = ['1d', '2d']", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1d'\nkeep = 0", &["TG0105"], false),
+            ("file = 'a'\nrotate = '1d'\nkeep = '1s'", &["TG0105"], false),
+            ("file = 'a'\nkeep = 3", &["TG0105"], true),
+            ("format = 'csv'", &["TG0105"], true),
+            ("secret = 'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='", &["TG0105"], true),
+            ("url = 'https://h'", &["TG0110"], true),
+            ("url = 'https://h'\nsecret = 'hunter2'", &["TG0110"], false),
+            ("url = 'http://192.0.2.9/'", &["TG0108", "TG0110"], false),
+            ("url = 'ftp://h/'", &["TG0108", "TG0110"], false),
+            ("url = 'https://user:word@h/'", &["TG0108", "TG0110"], false),
+            ("url = 'https://h'\nspool_size = '1 KiB'", &["TG0105", "TG0110"], false),
+            ("url = 'https://h'\nca = 'nowhere.pem'", &["TG0110", "TG0114"], false),
+        ] {
+            let (mut found, config) = read(cdr);
+            found.sort_unstable();
+            assert_eq!((found.as_slice(), config.is_some()), (expected, is_taken), "{cdr}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_numbers_with_units() {
+        for (text, bytes) in [("100 MiB", 100 << 20), ("1GB", 1_000_000_000), (" 64 KiB ", 64 << 10), ("7 B", 7)] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "100", "1d", "1.5 GiB", "-1 B", "99999999999999999999 B", "99999999999 GiB", "1 mib"] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+}

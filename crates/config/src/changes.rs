@@ -1,0 +1,429 @@
+//! What two files say differently, key by key: a comparison of all that holds, so that no key is forgotten. Of secrets, and of
+//! what may hold a number, only that it is another one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::Path;
+
+use toml::de::DeTable;
+use trunkgate_call::numbers::mask;
+
+use super::keys::{Key, Kind};
+use super::raw::{Contents, contents};
+use super::show::{Block, Line, Node, Origin, Shown, complete, default_listener};
+use super::types::Config;
+
+/// A longer value is not shown.
+const VALUE_CHARS: usize = 60;
+/// Strings of these kinds hold nobody's number and no secret.
+const TELLABLE: [&str; 11] = [
+    "level",
+    "file",
+    "file to write",
+    "folder",
+    "address",
+    "address:port",
+    "network",
+    "range",
+    "country",
+    "time zone",
+    "codec",
+];
+
+/// What was written, and what was in the files that it names.
+#[derive(Clone, Default)]
+pub(super) struct Written {
+    pub(super) source: Box<str>,
+    contents: Contents,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").finish_non_exhaustive()
+    }
+}
+
+impl Written {
+    pub(super) fn of(config: &Config, source: &str, folder: &Path) -> Written {
+        let shown = Shown::of(config, source);
+        let files = shown.0.iter().flat_map(|block| &block.lines).flat_map(|line| &line.raw.files);
+        Written { source: source.into(), contents: contents(files, folder) }
+    }
+}
+
+/// A key, or a whole table, that is another one than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// `edge`, `trunk`, `route`.
+    pub table: &'static str,
+    /// Its name, where there are several.
+    pub name: Option<String>,
+    /// The key; `None` for the table itself.
+    pub key: Option<&'static str>,
+    /// In words: `trunk a added`, `trunk a: max_calls 10 -> 20`.
+    text: String,
+}
+
+impl Difference {
+    /// `[media] ports`, `[trunk.a] peers`, `[[listen]]`: what it is, without what has become of it.
+    pub fn place(&self) -> String {
+        let title = match (self.table, &self.name) {
+            ("listen" | "route" | "number", _) => format!("[[{}]]", self.table),
+            (table, None) => format!("[{table}]"),
+            (table, Some(name)) => format!("[{table}.{name}]"),
+        };
+        self.key.map_or(title.clone(), |key| format!("{title} {key}"))
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What of `new` is not as in `old`, in the order of the tables; a key that is written as what holds anyway is no difference.
+pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
+    let (before, after) = (Side::of(old), Side::of(new));
+    let mut found = Vec::new();
+    let tables: Vec<&'static str> = super::keys::ROOT.iter().map(|key| key.name).collect();
+    for table in tables {
+        let (old, new) = (before.of_table(table), after.of_table(table));
+        let pairs = pairs(&old, &new);
+        for (old, new) in &pairs {
+            compare(table, *old, *new, (before.contents, after.contents), &mut found);
+        }
+        // Among equals the first one is it.
+        if matches!(table, "trunk" | "route") && is_moved(&pairs, &old) {
+            found.push(Difference { table, name: None, key: None, text: format!("{table}s: their order") });
+        }
+    }
+    found
+}
+
+/// One of the two.
+struct Side<'a> {
+    blocks: Vec<(Option<String>, Block)>,
+    contents: &'a Contents,
+}
+
+impl<'a> Side<'a> {
+    fn of(config: &'a Config) -> Side<'a> {
+        let mut blocks = Shown::of(config, &config.written.source).0;
+        // Those for TLS that nobody has written are told in words.
+        if blocks.iter().any(|block| block.table == "listen" && block.lines.is_empty()) {
+            blocks.retain(|block| block.table != "listen");
+            blocks.extend(config.listen.iter().map(default_listener));
+        }
+        let named = blocks.into_iter().map(|block| (name_of(&block), block)).collect();
+        Side { blocks: named, contents: &config.written.contents }
+    }
+
+    fn of_table(&self, table: &str) -> Vec<&(Option<String>, Block)> {
+        self.blocks.iter().filter(|(_, block)| block.table == table).collect()
+    }
+}
+
+type Named = (Option<String>, Block);
+type Pair<'a> = (Option<&'a Named>, Option<&'a Named>);
+
+/// What a table is called; a listener without a name by its address.
+fn name_of(block: &Block) -> Option<String> {
+    let text = |key: &str| {
+        let line = block.lines.iter().find(|line| line.key == key)?;
+        Some(line.node.to_toml().trim_matches('"').to_owned())
+    };
+    if !block.is_row {
+        return block.name.clone();
+    }
+    if block.table == "number" {
+        return text("number").map(|number| mask(&number));
+    }
+    let address = || format!("{} {}", text("transport").unwrap_or_default(), text("address").unwrap_or_default());
+    text("name").or_else(|| (block.table == "listen").then(address))
+}
+
+/// Which table of the one is which of the other: by name; routes without one by what they say, else by their place.
+fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
+    let mut partner: HashMap<usize, usize> = HashMap::new();
+    let mut rest: BTreeSet<usize> = (0..old.len()).collect();
+    let mut match_by = |key: &dyn Fn(&Named) -> Option<String>| {
+        let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
+        for at in rest.iter().rev() {
+            if let Some(key) = old.get(*at).and_then(|one| key(one)) {
+                by_key.entry(key).or_default().push(*at);
+            }
+        }
+        for (at, one) in new.iter().enumerate() {
+            if partner.contains_key(&at) {
+                continue;
+            }
+            if let Some(found) = key(one).and_then(|key| by_key.get_mut(&key)?.pop()) {
+                partner.insert(at, found);
+                rest.remove(&found);
+            }
+        }
+    };
+    let is_numbered = |one: &Named| {
+        one.1.table == "route" && one.1.lines.iter().any(|line| line.key == "name" && line.origin == Origin::Default)
+    };
+    // Of numbers the name that is shown is only a part.
+    let number = |one: &Named| {
+        let line = one.1.lines.iter().find(|line| one.1.table == "number" && line.key == "number");
+        line.map(|line| line.node.to_toml())
+    };
+    let name = |one: &Named| Some(number(one).or_else(|| one.0.clone()).unwrap_or_default());
+    match_by(&|one| if is_numbered(one) { None } else { name(one) });
+    match_by(&|one| is_numbered(one).then(|| said(&one.1)));
+    match_by(&|one| if is_numbered(one) { name(one) } else { None });
+    let mut pairs: Vec<Pair<'a>> = new
+        .iter()
+        .enumerate()
+        .map(|(at, one)| (partner.get(&at).and_then(|found| old.get(*found)).copied(), Some(*one)))
+        .collect();
+    pairs.extend(rest.iter().filter_map(|at| old.get(*at)).map(|one| (Some(*one), None)));
+    pairs
+}
+
+/// All that a table says but its name.
+fn said(block: &Block) -> String {
+    let line = |line: &Line| format!("{}={:?};", line.key, line.raw.digest);
+    block.lines.iter().filter(|line| line.origin != Origin::Default).map(line).collect()
+}
+
+/// Whether those that were there before have changed places.
+fn is_moved(pairs: &[Pair<'_>], old: &[&Named]) -> bool {
+    let places: BTreeMap<*const Named, usize> =
+        old.iter().enumerate().map(|(at, one)| (std::ptr::from_ref(*one), at)).collect();
+    let kept = pairs.iter().filter(|(_, new)| new.is_some()).filter_map(|(old, _)| *old);
+    let kept: Vec<usize> = kept.filter_map(|one| places.get(&std::ptr::from_ref(one)).copied()).collect();
+    !kept.is_sorted()
+}
+
+fn compare(
+    table: &'static str,
+    old: Option<&Named>,
+    new: Option<&Named>,
+    contents: (&Contents, &Contents),
+    found: &mut Vec<Difference>,
+) {
+    let Some((name, _)) = new.or(old) else { return };
+    let title = match name {
+        Some(name) => format!("{table} {name}"),
+        None => format!("[{table}]"),
+    };
+    let mut tell = |key: Option<&'static str>, what: String| {
+        let colon = if name.is_some() && key.is_some() { ":" } else { "" };
+        found.push(Difference { table, name: name.clone(), key, text: format!("{title}{colon} {what}") });
+    };
+    let (old, new) = match (old, new) {
+        (Some((_, old)), Some((_, new))) => (old, new),
+        (old, _) => return tell(None, if old.is_some() { "removed" } else { "added" }.to_owned()),
+    };
+    let keys: Vec<&'static str> = new.lines.iter().map(|line| line.key).collect();
+    let gone = old.lines.iter().map(|line| line.key).filter(|key| !keys.contains(key));
+    for key in keys.iter().copied().chain(gone) {
+        let of = |block: &'_ Block| block.lines.iter().position(|line| line.key == key);
+        let before = of(old).and_then(|at| old.lines.get(at));
+        let after = of(new).and_then(|at| new.lines.get(at));
+        let is_default = |line: Option<&Line>| line.is_none_or(|line| line.origin == Origin::Default);
+        // What follows from another key, or from where a route stands, is told of that.
+        if is_default(before) && is_default(after) {
+            continue;
+        }
+        let Some(kind) = after.or(before).map(|line| line.kind) else { continue };
+        let (was, is) = (before.map(|line| &line.node), after.map(|line| &line.node));
+        if was != is {
+            values(kind, key, was, is).into_iter().for_each(|what| tell(Some(key), what));
+            continue;
+        }
+        let (Some(before), Some(after)) = (before, after) else { continue };
+        // Written as what holds anyway, the digest says nothing.
+        let both_written = before.origin == Origin::File && after.origin == Origin::File;
+        if both_written && before.raw != after.raw {
+            tell(Some(key), format!("{key} changed (secret value)"));
+            continue;
+        }
+        let is_other = |file: &&String| contents.0.get(*file) != contents.1.get(*file);
+        for file in after.raw.files.iter().filter(is_other) {
+            tell(Some(key), format!("{key}: the contents of {file}"));
+        }
+    }
+}
+
+/// What has become of a value: of each of its keys, where it is a table.
+fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec<String> {
+    let (was, is) = (old.map(|node| read(kind, node)), new.map(|node| read(kind, node)));
+    if let (Some(Node::Table(was)), Some(Node::Table(is)), Some(keys)) = (&was, &is, keys_of(kind)) {
+        let of = |table: &[(String, Node)], name: &str| {
+            table.iter().find(|(key, _)| key == name).map(|(_, one)| one.clone())
+        };
+        let part = |key: &Key| {
+            let (was, is) = (of(was, key.name), of(is, key.name));
+            if was == is {
+                Vec::new()
+            } else {
+                values(key.kind, &format!("{path}.{}", key.name), was.as_ref(), is.as_ref())
+            }
+        };
+        return keys.iter().flat_map(part).collect();
+    }
+    let shown = |node: Option<&Node>| match node {
+        None => Some("not set".to_owned()),
+        Some(node) => {
+            Some(node.to_toml()).filter(|text| is_tellable(kind, node) && text.chars().count() <= VALUE_CHARS)
+        }
+    };
+    let what = match (shown(was.as_ref()), shown(is.as_ref())) {
+        (Some(was), Some(is)) => format!("{path} {was} -> {is}"),
+        _ if old.is_none() => format!("{path} added"),
+        _ if new.is_none() => format!("{path} removed"),
+        _ => format!("{path} changed"),
+    };
+    vec![what]
+}
+
+/// A value as it would be read: a default stands there as text.
+fn read(kind: Kind, node: &Node) -> Node {
+    let Node::Plain(text) = node else { return node.clone() };
+    if !text.starts_with(['{', '[']) {
+        return node.clone();
+    }
+    let document = format!("value = {text}");
+    let table = DeTable::parse(&document).ok();
+    let value = table.as_ref().and_then(|table| table.get_ref().get("value"));
+    value.map_or_else(|| node.clone(), |value| complete(kind, value))
+}
+
+/// The keys of a value that may be a table of them.
+fn keys_of(kind: Kind) -> Option<&'static [Key]> {
+    if let Kind::Either(kinds) = kind {
+        return kinds.iter().find_map(|kind| keys_of(*kind));
+    }
+    if let Kind::Table(keys) = kind { Some(keys) } else { None }
+}
+
+/// Whether a value may be told in a log.
+fn is_tellable(kind: Kind, node: &Node) -> bool {
+    match (kind, node) {
+        (Kind::List(item) | Kind::Many(item), Node::List(list)) => list.iter().all(|one| is_tellable(*item, one)),
+        (Kind::Many(item), _) => is_tellable(*item, node),
+        (Kind::Either(kinds), Node::Plain(_)) => kinds.iter().all(|kind| is_tellable(*kind, node)),
+        (Kind::Text(label), _) => TELLABLE.contains(&label),
+        (
+            Kind::Name
+            | Kind::Duration
+            | Kind::Size
+            | Kind::Boolean
+            | Kind::Integer(..)
+            | Kind::Share
+            | Kind::Choice(_)
+            | Kind::Word(_)
+            | Kind::OnlyText(_),
+            _,
+        ) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    const BASE: &str = "[edge]\nname = 'e'\n[http]\naddress = '127.0.0.1:0'\n[trunk.a]\npeers = ['sip:10.0.0.5']\nmax_calls = 10\n\
+        auth = { username = 'u', password = 'hunter2' }\n[trunk.b]\npeers = ['sip:10.0.0.6']\n\
+        [[route]]\nfrom = ['a']\nconnect = ['trunk:b']\n[[route]]\nname = 'back'\nto = ['+14155551234']\nconnect = ['trunk:a']\n";
+
+    fn told(old: &str, new: &str) -> Vec<String> {
+        let read = |text: &str| parse(Path::new("t.toml"), text).unwrap_or_else(|found| panic!("{text}\n{found:?}")).0;
+        differences(&read(old), &read(new)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_unchanged_file_and_defaults_written_out_change_nothing() {
+        assert_eq!(told(BASE, BASE), [""; 0]);
+        let spaced = BASE.replace("max_calls = 10", "max_calls   =  10 # as agreed\nptime = 20\nring_timeout = '60s'");
+        assert_eq!(told(BASE, &spaced), [""; 0]);
+        let whole = include_str!("../../../config/trunkgate.toml");
+        let read = |text| parse(Path::new("config/trunkgate.toml"), text).unwrap().0;
+        assert_eq!(differences(&read(whole), &read(whole)), []);
+    }
+
+    #[test]
+    fn each_change_is_told_by_its_key() {
+        for (from, to, expected) in [
+            ("max_calls = 10", "max_calls = 20", "trunk a: max_calls 10 -> 20"),
+            ("max_calls = 10", "", "trunk a: max_calls 10 -> 0"),
+            (
+                "max_calls = 10",
+                "max_calls = 10\ncodecs = ['PCMA']",
+                "trunk a: codecs [\"PCMU\", \"PCMA\", \"opus\"] -> [\"PCMA\"]",
+            ),
+            ("[trunk.b]", "[limits]\nban = { after = 30 }\n[trunk.b]", "[limits] ban.after 20 -> 30"),
+            ("[trunk.b]", "[cdr]\nfile = 'x.jsonl'\n[trunk.b]", "[cdr] added"),
+            ("[trunk.b]", "[log]\nlevel = 'debug'\n[trunk.b]", "[log] level \"info\" -> \"debug\""),
+            (
+                "[trunk.b]",
+                "[media]\nports = '20000-30000'\n[trunk.b]",
+                "[media] ports \"16384-32767\" -> \"20000-30000\"",
+            ),
+            ("name = 'e'", "name = 'f'", "[edge] name \"e\" -> \"f\""),
+            ("hunter2", "hunter3", "trunk a: auth changed (secret value)"),
+            ("10.0.0.6", "10.0.0.7", "trunk b: peers changed"),
+            ("+14155551234", "+14155559876", "route back: to changed"),
+            ("[[route]]\nfrom", "[trunk.c]\npeers = ['sip:10.0.0.8']\n[[route]]\nfrom", "trunk c added"),
+            (
+                "from = ['a']\nconnect = ['trunk:b']",
+                "from = ['b']\nconnect = ['trunk:b']",
+                "route route-1: from changed",
+            ),
+            (
+                "[[route]]\nfrom = ['a']",
+                "[[route]]\nname = 'first'\nfrom = ['b']\nconnect = ['trunk:b']\n[[route]]\nfrom = ['a']",
+                "route first added",
+            ),
+            ("[[route]]\nfrom = ['a']\nconnect = ['trunk:b']\n", "", "route route-1 removed"),
+        ] {
+            let new = BASE.replacen(from, to, 1);
+            assert_ne!(new, BASE, "{from}");
+            assert_eq!(told(BASE, &new), [expected]);
+        }
+        let (a, b) = BASE.split_once("[[route]]\n").unwrap();
+        let (first, second) = b.split_once("[[route]]\n").unwrap();
+        let turned = format!("{a}[[route]]\n{second}[[route]]\n{first}");
+        assert_eq!(told(BASE, &turned), ["routes: their order"]);
+    }
+
+    #[test]
+    fn no_secret_and_no_number_is_told() {
+        let new = BASE.replace("hunter2", "swordfish").replace("+14155551234", "+14155559876").replace("'u'", "'v'");
+        let text = told(BASE, &new).join("\n");
+        for hidden in ["hunter2", "swordfish", "4155551234", "4155559876"] {
+            assert!(!text.contains(hidden), "{text}");
+        }
+        assert!(text.contains("trunk a: auth.username") && text.contains("route back: to"), "{text}");
+    }
+
+    #[test]
+    fn what_is_in_a_named_file_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("password");
+        let text = BASE.replace("'hunter2'", "{ file = 'password' }");
+        let read = || parse(&folder.path().join("t.toml"), &text).unwrap().0;
+        std::fs::write(&secret, "hunter2").unwrap();
+        let old = read();
+        std::fs::write(&secret, "hunter3").unwrap();
+        let found: Vec<String> = differences(&old, &read()).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["trunk a: auth: the contents of password"]);
+        assert_eq!(differences(&old, &old), []);
+    }
+
+    #[test]
+    fn listeners_that_nobody_wrote_are_compared_too() {
+        let tls = BASE.replace("'sip:10.0.0.6'", "'sip:pbx.example;transport=tls'");
+        let text = told(BASE, &tls).join("\n");
+        assert!(text.contains("listen tls 0.0.0.0:5061 added"), "{text}");
+        assert!(!text.contains("removed"), "{text}");
+    }
+}

@@ -1,0 +1,333 @@
+//! A CSV file as text: its lines, the places of fields, and what is found wrong with it, so much as a person can read.
+
+use std::io::{ErrorKind, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::code::Code;
+use super::diagnostic::{Diagnostic, Excerpt, Findings};
+use super::draft::Span;
+use super::encoding;
+use trunkgate_system::files;
+use trunkgate_system::limits::ROUTES_FILE_BYTES;
+
+/// Errors, and warnings, that are told of one file; of the others the number.
+const TOLD: usize = 100;
+/// A longer line, in bytes, is no route.
+pub(super) const LINE_BYTES: usize = 16_384;
+/// So much of a line is shown, in bytes; more where what is wrong comes later.
+const SHOWN_BYTES: usize = 160;
+/// How many lines are read between two looks at the clock.
+const LINES_AT_ONCE: usize = 65_536;
+/// Who waits longer than this is told how far it is, and again after as long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A whole file.
+#[derive(Debug)]
+pub(super) struct CsvText {
+    text: String,
+    delimiter: u8,
+}
+
+/// Where a line begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Line {
+    /// From 1.
+    pub(super) number: u32,
+    begin: usize,
+}
+
+impl CsvText {
+    /// Reads a file; else what is wrong, and what would be right.
+    pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
+        let bytes = files::read_whole(path, ROUTES_FILE_BYTES).map_err(|error| {
+            let help = if error.kind() == ErrorKind::FileTooLarge {
+                "split it into several files, each in its own [[route]]"
+            } else {
+                "use a readable CSV file in UTF-8 with the header to,connect"
+            };
+            (error.to_string(), help.to_owned())
+        })?;
+        let mut text = encoding::text(bytes).map_err(|(what, from)| (what, encoding::remedy(from, path)))?;
+        let first = text.lines().next().unwrap_or_default();
+        if let Some(delimiter) = separator_named(first) {
+            // Nothing is told of that line, and the others keep their numbers.
+            text.replace_range(..1, "#");
+            return Ok(CsvText { text, delimiter });
+        }
+        // Spreadsheets of many countries separate by semicolons.
+        let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
+        let delimiter = [b',', b';', b'\t'].into_iter().find(|one| first.contains(char::from(*one))).unwrap_or(b',');
+        Ok(CsvText { text, delimiter })
+    }
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+    /// The line of the record that is read from a byte on, behind empty lines and those of remarks.
+    pub(super) fn line_at(&self, last: &Line, from: u64) -> Line {
+        let mut begin = usize::try_from(from).unwrap_or(usize::MAX);
+        while let Some(rest) = self.text.get(begin..) {
+            let line = rest.split('\n').next().unwrap_or_default();
+            if (!line.trim().is_empty() && !line.starts_with('#')) || line.len() >= rest.len() {
+                break;
+            }
+            begin += line.len() + 1;
+        }
+        let between = self.text.as_bytes().get(last.begin..begin).unwrap_or_default();
+        let lines = between.iter().filter(|byte| **byte == b'\n').count();
+        Line { number: last.number.max(1) + u32::try_from(lines).unwrap_or(0), begin }
+    }
+    /// A line by its number; slow.
+    fn line(&self, number: u32) -> Line {
+        let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
+        Line { number, begin: self.text.split_inclusive('\n').take(before).map(str::len).sum() }
+    }
+
+    fn excerpt(&self, path: &Path, line: Line, field: Option<usize>) -> Excerpt {
+        let text = self.text.get(line.begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let text = beginning(text, LINE_BYTES);
+        let whole = || 0..beginning(text, SHOWN_BYTES).trim_end().len();
+        let place = field.map_or_else(whole, |field| self.field(text, field));
+        let shown = beginning(text, SHOWN_BYTES.max(place.end));
+        let chars = |range: Span| text.get(range).unwrap_or_default().chars().count();
+        Excerpt {
+            path: path.to_owned(),
+            line: usize::try_from(line.number.max(1)).unwrap_or(1),
+            column: chars(0..place.start) + 1,
+            width: chars(place),
+            text: shown.to_owned(),
+        }
+    }
+
+    /// Where a field of a line stands, without the spaces around it.
+    fn field(&self, line: &str, wanted: usize) -> Span {
+        let (mut start, mut end, mut at, mut is_quoted) = (0, line.len(), 0, false);
+        for (place, byte) in line.bytes().enumerate() {
+            if byte == b'"' {
+                is_quoted = !is_quoted;
+            } else if byte == self.delimiter && !is_quoted {
+                if at == wanted {
+                    end = place;
+                    break;
+                }
+                (at, start) = (at + 1, place + 1);
+            }
+        }
+        let text = line.get(start..end).unwrap_or_default();
+        start + (text.len() - text.trim_start().len())..start + text.trim_end().len()
+    }
+}
+
+/// What `sep=;`, which Excel takes for no line of its own, names as the separator.
+fn separator_named(first: &str) -> Option<u8> {
+    let line = first.trim_end_matches([',', '\r']).trim_matches('"');
+    match line.as_bytes() {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', one @ (b',' | b';' | b'\t' | b'|')] => Some(*one),
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'='] if first.contains("=,") => Some(b','),
+        _ => None,
+    }
+}
+
+/// So many bytes of a text, or the few less that are whole characters.
+fn beginning(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+/// An error that has been told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    code: &'static str,
+    line: u32,
+}
+
+/// What is found wrong with a file.
+#[derive(Debug)]
+pub(super) struct Notes<'a> {
+    path: &'a Path,
+    text: &'a CsvText,
+    /// Where the configuration names the file.
+    span: Span,
+    told: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+    /// Code and line of the last error.
+    last: (&'static str, u32),
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(path: &'a Path, text: &'a CsvText, span: Span) -> Notes<'a> {
+        Notes { path, text, span, told: Vec::new(), errors: 0, warnings: 0, last: ("", 0) }
+    }
+    /// The last error, for those that say the same.
+    pub(super) fn last(&self) -> Known {
+        Known { code: self.last.0, line: self.last.1 }
+    }
+    /// An error that has been told of another line.
+    pub(super) fn again(&mut self, known: Known, line: Line, field: Option<usize>) {
+        let message = format!("same error as in line {}", known.line);
+        self.note((known.code, true), (|| line, field), message, "correct it here as well".to_owned());
+    }
+    pub(super) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+    /// So many until now.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+    pub(super) fn error(&mut self, code: Code, line: Line, field: Option<usize>, message: &str, help: &str) {
+        self.note((code.id, true), (|| line, field), message.to_owned(), help.to_owned());
+    }
+    /// One of a line that is known by its number.
+    pub(super) fn warning(&mut self, code: Code, number: u32, message: String, help: String) {
+        let text = self.text;
+        self.note((code.id, false), (|| text.line(number), None), message, help);
+    }
+    /// What a reader of values finds is told at the field that it has read.
+    pub(super) fn take<T>(&mut self, (line, field): (Line, Option<usize>), read: impl FnOnce(&mut Findings) -> T) -> T {
+        let mut findings = Findings::default();
+        let done = read(&mut findings);
+        for found in findings.into_sorted() {
+            self.note((found.code, found.is_error), (|| line, field), found.message, found.help);
+        }
+        done
+    }
+    /// Hands all over, in the order of the lines.
+    pub(super) fn end(mut self, findings: &mut Findings) {
+        self.told.sort_by_key(|found| found.elsewhere.as_ref().map(|excerpt| (excerpt.line, excerpt.column)));
+        for (count, is_error, word) in [(self.errors, true, "error"), (self.warnings, false, "warning")] {
+            let Some(last) = self.told.iter().rfind(|found| found.is_error == is_error) else { continue };
+            let (code, more) = (last.code, count.saturating_sub(TOLD));
+            if more > 0 {
+                let (span, help) = (Some(self.span.clone()), format!("the first {TOLD} are shown"));
+                let message =
+                    format!("{}: {more} more {word}{}", self.path.display(), if more == 1 { "" } else { "s" });
+                self.told.push(Diagnostic { code, is_error, message, span, help, elsewhere: None });
+            }
+        }
+        self.told.into_iter().for_each(|found| findings.add(found));
+    }
+
+    fn note(
+        &mut self,
+        (code, is_error): (&'static str, bool),
+        (line, field): (impl FnOnce() -> Line, Option<usize>),
+        message: String,
+        help: String,
+    ) {
+        let count = if is_error { &mut self.errors } else { &mut self.warnings };
+        *count += 1;
+        if *count > TOLD {
+            return;
+        }
+        let line = line();
+        if is_error {
+            self.last = (code, line.number);
+        }
+        let elsewhere = Some(self.text.excerpt(self.path, line, field));
+        self.told.push(Diagnostic { code, is_error, message, span: Some(self.span.clone()), help, elsewhere });
+    }
+}
+
+/// Tells who waits how far the reading is.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    path: &'a Path,
+    begun: Instant,
+    told: Instant,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(now: Instant, path: &'a Path) -> Progress<'a> {
+        Progress { path, begun: now, told: now }
+    }
+    /// Whether it is time for a look at the clock.
+    pub(super) fn is_due(lines: usize) -> bool {
+        lines.is_multiple_of(LINES_AT_ONCE)
+    }
+    /// What is to be said while more is read.
+    pub(super) fn so_far(&mut self, now: Instant, lines: usize) -> Option<String> {
+        if now.saturating_duration_since(self.told) < PATIENCE {
+            return None;
+        }
+        self.told = now;
+        let text = format!("{}: {lines} lines read", self.path.display());
+        *READING.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.path.to_owned(), text.clone()));
+        Some(text)
+    }
+    /// What is to be said at the end.
+    pub(super) fn end(self, now: Instant, lines: usize) -> Option<String> {
+        let taken = now.saturating_duration_since(self.begun);
+        let text = || format!("{}: {lines} lines read in {:.1} s", self.path.display(), taken.as_secs_f32());
+        (taken >= PATIENCE).then(text)
+    }
+}
+
+/// How far the reading of a large file has come, while it lasts.
+static READING: Mutex<Option<(PathBuf, String)>> = Mutex::new(None);
+
+/// Returns how far the reading of a large file has come; `None` while none is read.
+pub fn reading() -> Option<String> {
+    READING.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, text)| text.clone())
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        READING.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(path, _)| path == self.path);
+    }
+}
+
+/// In the log; before there is one, where somebody looks.
+pub(super) fn say(text: &str) {
+    tracing::info!("{text}");
+    if !tracing::enabled!(tracing::Level::INFO) && std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_once_a_second() {
+        let begun = Instant::now();
+        let after = |ms: u64| begun + Duration::from_millis(ms);
+        let mut progress = Progress::new(begun, Path::new("n.csv"));
+        let asked = (1..=4 * LINES_AT_ONCE).filter(|lines| Progress::is_due(*lines)).count();
+        assert_eq!(asked, 4);
+        for (ms, lines, expected) in [
+            (900, 1, None),
+            (1_000, 2, Some("n.csv: 2 lines read")),
+            (1_900, 3, None),
+            (2_100, 4, Some("n.csv: 4 lines read")),
+        ] {
+            assert_eq!(progress.so_far(after(ms), lines).as_deref(), expected, "{ms}");
+        }
+        assert_eq!(reading().as_deref(), Some("n.csv: 4 lines read"), "what a reload is asked for");
+        assert_eq!(progress.end(after(2_340), 5).as_deref(), Some("n.csv: 5 lines read in 2.3 s"));
+        assert_eq!(reading(), None);
+        assert_eq!(Progress::new(begun, Path::new("n.csv")).end(after(999), 5), None);
+    }
+
+    #[test]
+    fn a_first_line_may_name_the_separator() {
+        for (line, expected) in [
+            ("sep=;", Some(b';')),
+            ("SEP=,\r", Some(b',')),
+            ("\"sep=;\"", Some(b';')),
+            ("sep=\t", Some(b'\t')),
+            ("sep=|", Some(b'|')),
+            ("sep=;,,", Some(b';')),
+            ("sep=x", None),
+            ("sep;to", None),
+            ("sep=", None),
+            ("to,connect", None),
+        ] {
+            assert_eq!(separator_named(line), expected, "{line}");
+        }
+    }
+}

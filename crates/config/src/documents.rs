@@ -1,0 +1,285 @@
+//! Files of TwiML that the configuration names, and those that they name: read when it is loaded, so that a mistake is found by `check`
+//! and not by a caller. A mistake of a file that the configuration names is an error, one further on a warning: it may come later.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use trunkgate_twiml::{Location, Position, Reference, ReferenceKind, references};
+
+use super::code::{self, Code};
+use super::diagnostic::{Diagnostic, Excerpt, Findings, line_and_column};
+use super::file_name;
+use super::keys::Around;
+use super::section::Value;
+use super::values;
+pub(crate) use trunkgate_system::below::{self, NotBelow, below};
+use trunkgate_system::files;
+use trunkgate_system::limits::{APP_FILES_CHECKED, AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES};
+
+/// Names of a directory that are looked at for those that a pattern may stand for.
+const NAMES_LISTED: usize = 10_000;
+/// Characters of a line that are shown; more where the mistake is further on.
+const SHOWN_CHARS: usize = 120;
+const NO_FILE: &str = "use a file below the directory of this configuration: file = \"menu.xml\"";
+
+/// A file of TwiML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Document {
+    /// Its name in its normal form.
+    pub(super) name: String,
+    /// What is in it, where it can be used.
+    pub(super) text: Option<Arc<str>>,
+    /// The first text that it, or a document that it leads to, has spoken.
+    pub(super) speech: Option<Excerpt>,
+    /// The first Gather of it, or of a document that it leads to, that takes speech.
+    pub(super) speech_input: Option<Excerpt>,
+}
+
+impl Document {
+    /// One that cannot be used.
+    fn unusable(name: String) -> Document {
+        Document { name, text: None, speech: None, speech_input: None }
+    }
+}
+
+/// What is wrong with a document, at its place there; both figures begin at 1.
+struct Fault {
+    line: usize,
+    column: usize,
+    what: String,
+    help: String,
+    /// Skipped when the document runs, instead of a document that cannot run.
+    is_warning: bool,
+}
+
+/// Line and column of a place in a document.
+fn place(at: Position) -> (usize, usize) {
+    let figure = |figure: u32| usize::try_from(figure).unwrap_or(1).max(1);
+    (figure(at.line), figure(at.column))
+}
+
+/// Judges the text of a document. The one place in the configuration that knows what a document may be.
+fn judge_text(text: &str) -> Vec<Fault> {
+    let fault = |code: u16, at: Position, what: String, is_warning| {
+        let (line, column) = place(at);
+        Fault { line, column, what, help: format!("Twilio error {code}"), is_warning }
+    };
+    match trunkgate_twiml::parse(text) {
+        Err(error) => vec![fault(error.code, error.position, error.message, false)],
+        Ok(document) => {
+            let warnings = document.warnings.list.into_iter();
+            warnings.map(|one| fault(one.code, one.position, one.message, true)).collect()
+        }
+    }
+}
+
+/// Reads a file of TwiML, and looks at those that it leads to.
+pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Document> {
+    let written = values::string(key, value, findings)?;
+    // What has no normal form is an error.
+    let name = below::normal(&written).unwrap_or(written);
+    let (text, faults) = match read(around.folder, &name) {
+        Ok(read) => read,
+        Err((code, what)) => {
+            findings.error(code, value.span(), format!("`{key}`: \"{name}\": {what}"), NO_FILE);
+            return Some(Document::unusable(name));
+        }
+    };
+    let is_usable = faults.iter().all(|fault| fault.is_warning);
+    for fault in faults {
+        let place = excerpt(around.folder, &name, &text, (fault.line, fault.column));
+        findings.add(found(key, value, fault, place));
+    }
+    if !is_usable {
+        return Some(Document::unusable(name));
+    }
+    let usable = Arc::from(text.as_str());
+    let (seen, speech, speech_input) = Default::default();
+    let mut walk = Walk { key, value, folder: around.folder, findings, seen, speech, speech_input };
+    walk.documents(Named { name: name.clone(), text });
+    let Walk { speech, speech_input, .. } = walk;
+    Some(Document { name, text: Some(usable), speech, speech_input })
+}
+
+/// Reads a document with what is wrong in it.
+fn read(folder: &Path, name: &str) -> Result<(String, Vec<Fault>), (Code, String)> {
+    let path = below(folder, name).map_err(|error| {
+        let code = if matches!(error, NotBelow::System(_)) { code::BAD_FILE } else { code::BAD_VALUE };
+        (code, error.to_string())
+    })?;
+    let bytes = files::read(&path, WEBHOOK_DOCUMENT_BYTES).map_err(|error| (code::BAD_FILE, error.to_string()))?;
+    if bytes.len() as u64 > WEBHOOK_DOCUMENT_BYTES {
+        return Err((code::BAD_FILE, format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10)));
+    }
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => {
+            let faults = judge_text(&text);
+            (text, faults)
+        }
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let (line, column) = line_and_column(&text, valid);
+            let (what, help) = ("the document is not UTF-8".to_owned(), "save the file as UTF-8".to_owned());
+            (text, vec![Fault { line, column, what, help, is_warning: false }])
+        }
+    })
+}
+
+/// A place in a document.
+fn excerpt(folder: &Path, name: &str, text: &str, (line, column): (usize, usize)) -> Excerpt {
+    let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let text = shown.chars().take(SHOWN_CHARS.max(column)).collect();
+    Excerpt { path: folder.join(name), line, column, width: 1, text }
+}
+
+fn found(key: &str, value: &Value<'_>, fault: Fault, place: Excerpt) -> Diagnostic {
+    Diagnostic {
+        code: code::BAD_DOCUMENT.id,
+        is_error: !fault.is_warning,
+        message: format!("`{key}`: {}", fault.what),
+        span: Some(value.span()),
+        help: fault.help,
+        elsewhere: Some(place),
+    }
+}
+
+/// Follows the names of files in a document, and in those that they lead to: each document and sound once. A name with a parameter in it
+/// (`choice-{{Digits}}.xml`) leads to each file that it may stand for.
+struct Walk<'a, 'v> {
+    key: &'a str,
+    value: &'a Value<'v>,
+    folder: &'a Path,
+    findings: &'a mut Findings,
+    /// What was looked at, by the names of the files.
+    seen: HashSet<ReferenceKind>,
+    speech: Option<Excerpt>,
+    speech_input: Option<Excerpt>,
+}
+
+/// A document, and its name.
+struct Named {
+    name: String,
+    text: String,
+}
+
+impl Walk<'_, '_> {
+    fn documents(&mut self, first: Named) {
+        self.seen.insert(ReferenceKind::Document(first.name.clone()));
+        let mut waiting = VecDeque::from([first]);
+        while let Some(document) = waiting.pop_front() {
+            for Reference { position, kind } in references(&document.text) {
+                if self.speech.is_none() && kind == ReferenceKind::Speech {
+                    self.speech = Some(self.excerpt(&document, position));
+                }
+                if self.speech_input.is_none() && kind == ReferenceKind::SpeechInput {
+                    self.speech_input = Some(self.excerpt(&document, position));
+                }
+                waiting.extend(self.look(&document, position, kind));
+            }
+        }
+    }
+
+    /// Looks at what a reference names, once. Returns the documents that can be followed.
+    fn look(&mut self, from: &Named, at: Position, kind: ReferenceKind) -> Vec<Named> {
+        let (written, is_document, as_kind): (_, _, fn(String) -> ReferenceKind) = match kind {
+            ReferenceKind::Document(written) => (written, true, ReferenceKind::Document),
+            ReferenceKind::Sound(written) => (written, false, ReferenceKind::Sound),
+            ReferenceKind::Speech | ReferenceKind::SpeechInput => return Vec::new(),
+        };
+        let names = match Location::File(from.name.clone()).resolve(&written) {
+            Ok(Location::File(pattern)) if is_document && pattern.contains("{{") => {
+                self.files_like(from, at, &pattern).into_iter().map(Ok).collect()
+            }
+            Ok(Location::File(name)) => vec![Ok(name)],
+            Ok(Location::Url(_) | Location::Inline) => Vec::new(),
+            Err(what) => vec![Err((written, what))],
+        };
+        names.into_iter().filter_map(|name| self.look_at(from, at, name, as_kind)).collect()
+    }
+
+    /// The names of all files that a name with parameters may stand for.
+    fn files_like(&mut self, from: &Named, at: Position, pattern: &str) -> Vec<String> {
+        let (directory, _) = pattern.rsplit_once('/').unwrap_or_default();
+        let seen = ReferenceKind::Document(pattern.to_owned());
+        // A parameter in the name of a directory leads to files that only a call knows.
+        if directory.contains("{{") || self.seen.contains(&seen) {
+            return Vec::new();
+        }
+        let names = self.names_in(directory).filter(|name| file_name::may_be(pattern, name));
+        let mut names: Vec<String> = names.take(APP_FILES_CHECKED).collect();
+        names.sort();
+        if names.is_empty() {
+            self.seen.insert(seen);
+            let what = format!("no file has a name like \"{pattern}\"");
+            self.warn(self.excerpt(from, at), what, "write one for each value, or correct the name".to_owned());
+        }
+        names
+    }
+
+    /// The names of the files in a directory of the folder, from the folder on.
+    fn names_in(&self, directory: &str) -> impl Iterator<Item = String> + use<> {
+        let front = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let path = if directory.is_empty() { Some(self.folder.to_owned()) } else { below(self.folder, directory).ok() };
+        let entries = path.and_then(|path| std::fs::read_dir(path).ok()).into_iter().flatten().take(NAMES_LISTED);
+        entries.filter_map(move |entry| Some(format!("{front}{}", entry.ok()?.file_name().to_str()?)))
+    }
+
+    /// Looks at one file, once, or says what is wrong with its name. Returns a document that can be followed.
+    fn look_at(
+        &mut self,
+        from: &Named,
+        at: Position,
+        found: Result<String, (String, String)>,
+        as_kind: fn(String) -> ReferenceKind,
+    ) -> Option<Named> {
+        let seen = as_kind(found.clone().unwrap_or_else(|(written, _)| written));
+        if self.seen.len() >= APP_FILES_CHECKED || !self.seen.insert(seen.clone()) {
+            return None;
+        }
+        let looked = match (found, seen) {
+            (Err((_, what)), _) => Err((what, "use a URL, or a file below the directory of the configuration")),
+            (Ok(name), ReferenceKind::Document(_)) => self.document(name).map(Some),
+            (Ok(name), ReferenceKind::Sound(_) | ReferenceKind::Speech | ReferenceKind::SpeechInput) => {
+                self.sound(&name).map(|()| None)
+            }
+        };
+        looked.unwrap_or_else(|(what, help)| {
+            let place = self.excerpt(from, at);
+            self.warn(place, what, help.to_owned());
+            None
+        })
+    }
+
+    /// Reads a document, and warns of what is wrong in it.
+    fn document(&mut self, name: String) -> Result<Named, (String, &'static str)> {
+        let wrong = |(_, what)| (format!("the document \"{name}\": {what}"), "write that file, or correct its name");
+        let (text, faults) = read(self.folder, &name).map_err(wrong)?;
+        for fault in faults {
+            self.warn(excerpt(self.folder, &name, &text, (fault.line, fault.column)), fault.what, fault.help);
+        }
+        Ok(Named { name, text })
+    }
+
+    fn sound(&self, name: &str) -> Result<(), (String, &'static str)> {
+        let help = "callers hear nothing there: record that file, or correct its name";
+        let wrong = |what: &dyn fmt::Display| (format!("the sound \"{name}\": {what}"), help);
+        let path = below(self.folder, name).map_err(|error| wrong(&error))?;
+        let about = files::open(&path).and_then(|file| file.metadata()).map_err(|error| wrong(&error))?;
+        match about.len() > AUDIO_FILE_BYTES {
+            true => Err(wrong(&format!("more than {} MiB", AUDIO_FILE_BYTES >> 20))),
+            false => Ok(()),
+        }
+    }
+
+    fn excerpt(&self, document: &Named, at: Position) -> Excerpt {
+        excerpt(self.folder, &document.name, &document.text, place(at))
+    }
+
+    fn warn(&mut self, place: Excerpt, what: String, help: String) {
+        let fault = Fault { line: place.line, column: place.column, what, help, is_warning: true };
+        self.findings.add(found(self.key, self.value, fault, place));
+    }
+}

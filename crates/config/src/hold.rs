@@ -1,0 +1,261 @@
+//! What a caller hears besides its agent: when it is answered (`answer`), while nobody has it (`hold`), and last (`goodbye`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trunkgate_route::{Agent, AnswerTime, Hold, HoldMode, TargetSpec};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{Draft, PlacedAgent};
+use super::keys;
+use super::section::{Section, Value};
+use super::types::{Announcement, Speaker, Speech};
+use super::values;
+use trunkgate_audio::{self as audio, Most, Use};
+use trunkgate_system::limits::{
+    ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES,
+};
+
+/// What helps where a file cannot be read.
+const NO_FILE: &str =
+    "use a file that the user of the edge can read; relative paths start at the directory of this configuration";
+/// What helps where it is not understood, or too large.
+const HELP: &str = "use WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus, or convert: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
+
+/// What is heard first, and whether music follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Strategy {
+    first: First,
+    music: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Nothing,
+    Audio,
+    Text,
+}
+
+const STRATEGIES: [(&str, Strategy); 6] = [
+    ("none", Strategy { first: First::Nothing, music: false }),
+    ("text", Strategy { first: First::Text, music: false }),
+    ("audio", Strategy { first: First::Audio, music: false }),
+    ("music", Strategy { first: First::Nothing, music: true }),
+    ("audio_then_music", Strategy { first: First::Audio, music: true }),
+    ("text_then_music", Strategy { first: First::Text, music: true }),
+];
+
+/// Reads the keys into the agent; what is to be said for it.
+pub(super) fn read(
+    agent: &mut Agent,
+    section: &Section<'_>,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<Announcement> {
+    agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
+        file(key, value, GOODBYE_SECONDS, Use::Once, folder, findings)
+    });
+    let (hold, said) = section.get("hold").and_then(|written| hold(written, folder, findings)).unzip();
+    agent.hold = hold;
+    if agent.answer == AnswerTime::Early
+        && agent.hold.is_none()
+        // One that is wrong has its own error.
+        && !section.get("hold").is_some_and(|_| findings.has_errors())
+        && let Some(value) = section.get("answer")
+    {
+        let message = "`answer` is \"early\" and there is nothing to play: the caller hears ringing";
+        findings.warning(code::UNHEARD, Some(value.span()), message, "add `hold` with text, audio or music");
+    }
+    let (text, voice) = said.flatten()?;
+    Some(Announcement { agent: agent.name.clone(), text, voice })
+}
+
+/// What is said, and by whom.
+type Words = (String, Option<String>);
+
+fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(Hold, Option<Words>)> {
+    if !written.get_ref().is_table() {
+        values::wrong_type("hold", written, "a table, as { strategy = \"music\", music = \"hold.mp3\" }", findings);
+        return None;
+    }
+    let section = Section::open("`hold`", written, keys::HOLD, findings)?;
+    let Some(chosen) = section.get("strategy") else {
+        findings.error(
+            code::MISSING,
+            written.span(),
+            "`hold` has no `strategy`",
+            "add strategy = \"music\" or another one",
+        );
+        return None;
+    };
+    let strategy = values::one_of("strategy", chosen, findings, &STRATEGIES)?;
+    let says = strategy.first == First::Text;
+    let keys = [("audio", strategy.first == First::Audio), ("music", strategy.music), ("text", says), ("voice", says)];
+    for (key, used) in keys {
+        match section.get(key) {
+            None if key == "voice" => {}
+            Some(value) if !used => {
+                let message = format!("`{key}` has no effect with this `strategy`");
+                findings.warning(
+                    code::BAD_VALUE,
+                    Some(value.span()),
+                    message,
+                    "use another strategy, or remove the key",
+                );
+            }
+            None if used => {
+                let help = match key {
+                    "text" => "text = \"One moment, please.\"".to_owned(),
+                    _ => format!("{key} = \"hold.mp3\""),
+                };
+                findings.error(code::MISSING, chosen.span(), format!("this `strategy` needs `{key}`"), help);
+            }
+            Some(_) | None => {}
+        }
+    }
+    let plain = format!("use plain text of at most {SPEECH_TEXT_BYTES} bytes");
+    let text = section.get("text").filter(|_| says).and_then(|value| words("text", value, &plain, findings));
+    let name = "use a voice name such as \"en-us\"; the default is that of [speech]";
+    let voice = section.get("voice").filter(|_| says).and_then(|value| words("voice", value, name, findings));
+    let mut sound = |key: &'static str, used: bool, seconds: usize, how: Use| {
+        let value = section.get(key).filter(|_| used)?;
+        file(key, value, seconds, how, folder, findings)
+    };
+    let first = sound("audio", strategy.first == First::Audio, ANNOUNCEMENT_SECONDS, Use::Once);
+    let music = sound("music", strategy.music, MUSIC_SECONDS, Use::Again);
+    let heard = first.is_some() || music.is_some() || text.is_some();
+    heard.then_some((Hold { first, music }, text.map(|text| (text, voice))))
+}
+
+/// Words that a program can be given.
+fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let wrong = match &text {
+        text if text.trim().is_empty() => "is empty".to_owned(),
+        text if text.len() > SPEECH_TEXT_BYTES => format!("has {} bytes", text.len()),
+        text if text.chars().any(|c| c.is_control() && c != '\n') => "contains a control character".to_owned(),
+        _ => return Some(text),
+    };
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
+    None
+}
+
+/// Whether a program is given the name of a voice.
+fn has_voice(words: &[String]) -> bool {
+    words.iter().any(|word| word.contains("{voice}"))
+}
+
+/// Warns of voices that are not asked for, and of a `[speech]` that nobody asks.
+fn judge_speech(draft: &Draft, findings: &mut Findings) {
+    let says = |placed: &&PlacedAgent| placed.said.is_some();
+    let has_apps = !draft.apps.is_empty() || draft.api.api.takes_documents(&draft.numbers);
+    if let Some(Speech { by: Speaker::Command(words), .. }) = &draft.speech
+        && !has_voice(words)
+    {
+        for span in draft.agents.iter().filter(says).filter_map(|placed| placed.voice.clone()) {
+            let message = "`voice` has no effect: `command` of [speech] has no {voice}";
+            findings.warning(code::BAD_VALUE, Some(span), message, "add \"{voice}\" to it, or remove `voice`");
+        }
+    }
+    if let Some(span) = draft.voices_span.clone() {
+        let says_by_command = |speech: &Speech| matches!(&speech.by, Speaker::Command(words) if !has_voice(words));
+        let wrong = match &draft.speech {
+            _ if !has_apps => Some(("the file has no app", "add [app.NAME]")),
+            Some(speech) if says_by_command(speech) => Some(("`command` has no {voice}", "add \"{voice}\" to it")),
+            _ => None,
+        };
+        if let Some((why, help)) = wrong {
+            let help = format!("{help}, or remove `voices`");
+            findings.warning(code::BAD_VALUE, Some(span), format!("`voices` has no effect: {why}"), help);
+        }
+    }
+    // A `text` that is wrong has its own error; an app may say what it likes, and so may one that requests name.
+    if let Some(span) = draft.speech_span.clone()
+        && !draft.agents.iter().any(|placed| placed.said.is_some())
+        && !has_apps
+        && !findings.has_errors()
+    {
+        let help =
+            "hold = { strategy = \"text\", text = \"One moment, please.\" } of an agent uses it, and <Say> of an app";
+        findings.warning(code::UNHEARD, Some(span), "[speech] is not used", help);
+    }
+}
+
+/// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it; or no hold
+/// ends here.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    judge_speech(draft, findings);
+    let is_local = draft.trunks.iter().any(|placed| placed.trunk.hold == HoldMode::Local);
+    for placed in draft.trunks.iter().filter(|placed| !is_local && placed.trunk.hold_music.is_some()) {
+        let message = format!("`hold_music` of {} is never played: no trunk has hold = \"local\"", placed.trunk.name);
+        findings.warning(code::UNHEARD, Some(placed.name.clone()), message, "add hold = \"local\"");
+    }
+    for placed in &draft.agents {
+        let Some(span) = placed.hold.clone() else { continue };
+        if placed.said.is_some() && draft.cannot_speak() {
+            let message = "`hold` has a `text`, but nothing can speak it: espeak-ng is not installed, and [speech] names nothing else";
+            let help = "install espeak-ng, or add [speech] with a `command` or `url`; until then callers hear the ringback tone";
+            match draft.speech_is_off {
+                true => findings.error(code::MISSING, span, message, help),
+                false => findings.warning(code::NO_VOICE, Some(span), message, help),
+            }
+            continue;
+        }
+        let agent = &placed.agent;
+        let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Agent(name) if **name == *agent.name);
+        let is_followed = |connect: &[TargetSpec]| {
+            let behind = connect.iter().skip_while(|target| !is_it(target)).skip(1);
+            behind.into_iter().any(|target| !matches!(target, TargetSpec::Reject(_)))
+        };
+        let mut routes = draft.routes.iter().map(|placed| placed.route.connect.as_slice());
+        let mut files = draft.routes.iter().filter_map(|placed| placed.route.file.as_ref());
+        let heard = agent.answer != AnswerTime::OnConnect
+            || agent.retry > 0
+            || routes.any(is_followed)
+            || files.any(|file| file.targets().any(|connect| is_followed(&connect)));
+        if !heard {
+            let message = format!("`hold` of {} is played only while the agent transfers a call", agent.name);
+            let help = "set answer = \"early\" or \"at_once\", or add a target after the agent in `connect`";
+            findings.warning(code::UNHEARD, Some(span), message, help);
+        }
+    }
+}
+
+/// An audio file.
+pub(super) fn file(
+    key: &str,
+    value: &Value<'_>,
+    seconds: usize,
+    how: Use,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<Arc<[u8]>> {
+    let path = values::relative_to(folder, &values::string(key, value, findings)?);
+    match sound(&path, seconds, how) {
+        Ok(codes) => Some(codes),
+        Err((what, help)) => {
+            findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), help);
+            None
+        }
+    }
+}
+
+/// Decodes an audio file.
+///
+/// # Errors
+/// What is wrong with it, and what helps.
+pub(super) fn sound(path: &Path, seconds: usize, how: Use) -> Result<Arc<[u8]>, (String, String)> {
+    let what = match audio::mulaw(path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
+        Ok(codes) => return Ok(codes),
+        Err(what) => what,
+    };
+    let is_large = std::fs::metadata(path).is_ok_and(|about| about.len() > AUDIO_FILE_BYTES);
+    let help = match audio::read(path, AUDIO_FILE_BYTES) {
+        Ok(_) if what == audio::too_long(seconds) => format!("{seconds} s of it: ffmpeg -i FILE -t {seconds} out.wav"),
+        Ok(_) => HELP.to_owned(),
+        Err(_) if is_large => HELP.to_owned(),
+        Err(_) => NO_FILE.to_owned(),
+    };
+    Err((what, help))
+}

@@ -1,0 +1,72 @@
+//! `when` of a route, and what it is read by: `time_zone` and `holidays` of `[edge]`.
+
+use jiff::tz::TimeZone;
+use trunkgate_route::{Calendar, Dates, Hours};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::section::{Section, Value};
+use super::values;
+use trunkgate_system::clock;
+
+/// How far hours are looked for that never hold: four years have each date, and each weekday's.
+const SOON_DAYS: u16 = 1_463;
+
+/// The calendar of `[edge]`.
+pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar {
+    let zone = edge.read("time_zone", findings, |key, value, findings| {
+        let text = values::string(key, value, findings)?;
+        let zone = zone(&text);
+        if zone.is_none() {
+            let help = "use a name such as \"Europe/Berlin\" or \"UTC\"";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a time zone"), help);
+        }
+        zone
+    });
+    let holidays = edge.read("holidays", findings, |key, value, findings| {
+        values::one_or_list(key, value, findings, |key, value, findings| {
+            let text = values::string(key, value, findings)?;
+            let dates = Dates::parse(&text);
+            if dates.is_none() {
+                let help = "use \"12-25\" (each year), \"2026-04-03\", or a range of one kind: \"12-24..12-26\"";
+                findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a date"), help);
+            }
+            dates
+        })
+    });
+    let holidays: Vec<Dates> = holidays.unwrap_or_default().into_iter().map(|(dates, _)| dates).collect();
+    Calendar { zone: zone.unwrap_or(TimeZone::UTC), holidays: holidays.into() }
+}
+
+/// One text of `when`.
+pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: &mut Findings) -> Option<Hours> {
+    let text = values::string(key, value, findings)?;
+    match Hours::parse(&text, calendar, &zone) {
+        Ok(hours) if hours.needs_holidays() && calendar.holidays.is_empty() => {
+            let help = "add holidays = [\"01-01\", \"12-25\"] to [edge]";
+            findings.error(code::MISSING, value.span(), format!("`{key}`: no `holidays` are configured"), help);
+            None
+        }
+        Ok(hours) => {
+            let today = hours.local(clock::now()).date();
+            // The day before: its night may still go on.
+            if !hours.come_within(today.yesterday().unwrap_or(today), SOON_DAYS) {
+                let help = "all conditions of one string apply together; alternatives are a list: [\"sat\", \"mon\"]";
+                let message = format!("`{key}`: \"{text}\" matches no day in the coming years");
+                findings.warning(code::NEVER_MATCHES, Some(value.span()), message, help);
+            }
+            Some(hours)
+        }
+        Err(error) => {
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: {}", error.message), error.help);
+            None
+        }
+    }
+}
+
+/// By its name, from the system's files where they are newer than what the program brings.
+fn zone(name: &str) -> Option<TimeZone> {
+    // "localtime" and the like are files there too, and mean something else on each machine.
+    let is_name = name.contains('/') || name.eq_ignore_ascii_case("utc");
+    TimeZone::get(name).ok().filter(|_| is_name && !name.contains(".."))
+}

@@ -1,0 +1,110 @@
+//! The configuration file turned once into typed values, with every error found at once and its place.
+//!
+//! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept. A file goes
+//! through `load` (bytes to a TOML tree), `schema`, `trunks` (which has `preset` fill in what a trunk leaves out), `agents`, `apps`, `numbers` and `routes`
+//! (the tree to values, each error at its place) and `checks` (what only shows when values are seen together).
+
+mod acme;
+mod agents;
+mod api;
+mod apps;
+mod caller_id;
+mod cdr;
+mod changes;
+mod checks;
+mod clients;
+pub mod code;
+mod cover;
+mod credentials;
+mod csv_text;
+mod data;
+mod diagnostic;
+mod documents;
+mod draft;
+mod elsewhere;
+mod emergency;
+mod encoding;
+pub mod file_name;
+mod headers;
+mod hep;
+mod hold;
+mod hours;
+mod json_schema;
+mod keys;
+mod load;
+mod mail;
+mod messages;
+mod number_form;
+mod numbers;
+mod otel;
+mod overrides;
+mod own;
+mod parts;
+mod pieces;
+mod places;
+pub mod preset;
+pub mod preset_diff;
+mod queue;
+mod quotas;
+mod raw;
+mod recognition;
+mod recording;
+mod reference;
+mod register;
+mod route_files;
+mod routes;
+mod schema;
+mod secrets;
+mod section;
+mod show;
+pub mod signature;
+mod sms;
+mod sounds;
+mod speech;
+mod spreadsheet;
+mod syntax;
+mod targets;
+mod tls;
+mod transcription;
+mod trunks;
+mod types;
+mod unquoted;
+mod values;
+mod voicemail;
+mod webhook_url;
+
+pub use acme::Acme;
+pub use apps::AppSettings;
+pub use cdr::CDR_HELP;
+pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
+pub use changes::{Difference, differences};
+pub use csv_text::reading;
+pub use data::{DataDirectory, Previous};
+pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
+pub use diagnostic::{in_line, in_lines};
+pub use hep::Hep;
+pub use json_schema::json_schema;
+pub use load::text;
+pub use load::{find, is_of_service, load, load_http, load_to_look, parse, unread};
+pub use mail::Mail;
+pub use messages::Messages;
+pub use messages::permits;
+pub use numbers::{NumberRoute, PhoneNumber, SmsWebhook};
+pub use otel::Otel;
+pub use overrides::judge_url;
+pub use overrides::{NumberOverride, NumberOverrides, NumberParameter, ParameterKind, ToldOverride};
+pub use places::Places;
+pub use recording::{AnnounceTo, OnFull, Recording};
+pub use recording::{Unfit, announcement as recording_announcement, links as recording_links};
+pub use reference::markdown;
+pub use show::Shown;
+pub use sms::{Replies, Sms};
+pub use sms::{is_service, is_short_code};
+pub use transcription::Transcription;
+pub use trunkgate_route::nearest;
+pub use trunks::sip_address;
+pub use types::{
+    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Media, Proxy, Secret, Speaker,
+    Speech, TrunkTls,
+};
+pub use values::parse_duration;

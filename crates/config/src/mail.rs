@@ -1,0 +1,379 @@
+//! `[mail]`: the mail server that takes e-mail about messages in mailboxes, and the addresses of e-mail.
+
+use std::sync::Arc;
+
+use trunkgate_route::{Mailbox, is_loopback_host};
+use url::Url;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Draft;
+use super::keys::{self, Around};
+use super::nearest;
+use super::section::{Section, Value};
+use super::types::Secret;
+use super::values;
+use trunkgate_system::smtp::Security;
+
+/// Schemes of `server`.
+const SCHEMES: [&str; 2] = ["smtps", "smtp"];
+/// Port of mail within TLS (RFC 8314 §3.3).
+const TLS_PORT: u16 = 465;
+/// Port of submission (RFC 6409 §3.1).
+const SUBMISSION_PORT: u16 = 587;
+/// Port of a mail server on this machine.
+const LOCAL_PORT: u16 = 25;
+/// Longest address, and its longest part before the `@` (RFC 5321 §4.5.3.1).
+const ADDRESS_BYTES: (usize, usize) = (254, 64);
+/// Longest user or host of the server, in bytes.
+const NAME_BYTES: usize = 253;
+/// Signs of an address beside letters and digits (RFC 5322 §3.2.3), but `%` and `?`, which a `mailto:` URL writes otherwise.
+const SIGNS: &str = ".!#$&'*+-/=^_`{|}~";
+
+const SERVER_HELP: &str =
+    "use \"smtps://mail.example.com\", or smtp:// for a server with STARTTLS; write the user and @ before the host";
+
+/// What helps where a part of the file needs the section.
+pub(super) const ADD_MAIL: &str =
+    "add [mail] with server = \"smtps://mail.example.com\" and from = \"voicemail@example.com\"";
+
+/// `[mail]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Name or address of the server, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Protection of the connection.
+    pub security: Security,
+    /// User to log in with.
+    pub user: Option<String>,
+    /// Password of the user.
+    pub password: Option<Secret>,
+    /// Address of the sender.
+    pub from: String,
+    /// Certificates (PEM) that the server's must come from; `None`: the system's.
+    pub ca: Option<Arc<[u8]>>,
+}
+
+impl Mail {
+    /// Returns user and password, where the server wants them.
+    pub fn login(&self) -> Option<(&str, &str)> {
+        Some((self.user.as_deref()?, self.password.as_ref()?.reveal()))
+    }
+}
+
+/// Place of a mail server, as its URL has it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    host: String,
+    port: u16,
+    security: Security,
+    user: Option<String>,
+}
+
+/// Reads the section; `None` where no mail can be sent by it.
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Mail> {
+    for (key, help) in [("server", SERVER_HELP), ("from", "add from = \"voicemail@example.com\"")] {
+        if section.get(key).is_none() {
+            findings.error(code::MISSING, section.span.clone(), format!("[mail] has no `{key}`"), help);
+        }
+    }
+    let mut mail = Mail {
+        host: String::new(),
+        port: 0,
+        security: Security::Tls,
+        user: None,
+        password: None,
+        from: String::new(),
+        ca: None,
+    };
+    keys::fill((keys::MAIL, keys::PUT_MAIL), Some(section), &mut mail, around, findings);
+    // A certificate that is to be checked needs TLS, also on this machine.
+    if mail.ca.is_some() && mail.security == Security::Clear {
+        mail.security = Security::StartTls;
+    }
+    if let (Some(server), Some(_), None) = (section.get("server"), &mail.user, section.get("password")) {
+        let help = "add password = { env = \"TRUNKGATE_MAIL_PASSWORD\" }";
+        findings.error(code::MISSING, server.span(), "[mail] has a user and no `password`", help);
+    }
+    if let (Some(password), None, false) = (section.get("password"), &mail.user, mail.host.is_empty()) {
+        let help = "write the user and @ before the host of `server`";
+        findings.error(code::MISSING, password.span(), "[mail] has a `password` and no user", help);
+    }
+    let is_usable = !mail.host.is_empty() && !mail.from.is_empty();
+    is_usable.then_some(mail)
+}
+
+impl Place {
+    /// Takes it over.
+    pub(super) fn put(self, to: &mut Mail) {
+        (to.host, to.port, to.security, to.user) = (self.host, self.port, self.security, self.user);
+    }
+}
+
+/// Reads the URL of the server. What may be a password in it is in no message.
+pub(super) fn server(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Place> {
+    let text = values::string(key, value, findings)?;
+    let mut refuse = |wrong: &str, help: &str| {
+        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
+        None
+    };
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let Some(scheme) = scheme else { return refuse("is not the URL of a mail server", SERVER_HELP) };
+    if !SCHEMES.contains(&scheme.as_str()) {
+        let help = nearest(&scheme, SCHEMES.into_iter())
+            .map_or(SERVER_HELP.to_owned(), |near| format!("did you mean {near}://?"));
+        return refuse("is not the URL of a mail server", &help);
+    }
+    let Some(url) = Url::parse(&text).ok().filter(|url| url.host_str().is_some_and(|host| !host.is_empty())) else {
+        return refuse("is not the URL of a mail server", SERVER_HELP);
+    };
+    if url.password().is_some() {
+        return refuse("contains a password", "write it into `password`");
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return refuse("has more than user, host and port", SERVER_HELP);
+    }
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let is_host =
+        host.len() <= NAME_BYTES && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte));
+    let user = decoded(url.username());
+    let is_user = user.len() <= NAME_BYTES && !user.chars().any(char::is_control);
+    if !is_host || !is_user || url.port() == Some(0) {
+        return refuse("is not the URL of a mail server", SERVER_HELP);
+    }
+    let is_here = is_loopback_host(&host);
+    let (security, port) = match (scheme == "smtps", is_here) {
+        (true, _) => (Security::Tls, TLS_PORT),
+        (false, true) => (Security::Clear, LOCAL_PORT),
+        (false, false) => (Security::StartTls, SUBMISSION_PORT),
+    };
+    let user = Some(user).filter(|user| !user.is_empty());
+    Some(Place { host, port: url.port().unwrap_or(port), security, user })
+}
+
+/// Returns a part of a URL without its percent signs.
+fn decoded(part: &str) -> String {
+    let plain = part.replace('+', "%2B");
+    form_urlencoded::parse(plain.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+}
+
+/// Reads the address of the sender.
+pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    if let Some(wrong) = wrong_address(&text) {
+        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), "use \"voicemail@example.com\"");
+        return None;
+    }
+    Some(text)
+}
+
+/// Reads a `mailto:` URL with one address.
+pub(super) fn mailto(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let address = text.get(..Mailbox::MAILTO.len()).filter(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO));
+    let address = address.and_then(|scheme| text.get(scheme.len()..)).unwrap_or_default();
+    let wrong = match address {
+        _ if address.contains('?') => Some("has a `?`: subject and text are the edge's"),
+        _ if address.contains(',') => Some("has several addresses"),
+        _ => wrong_address(address),
+    };
+    if let Some(wrong) = wrong {
+        let help = "use mailto: and one address (desk@example.com); several people share a list of the mail server";
+        findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
+        return None;
+    }
+    Some(format!("{}{address}", Mailbox::MAILTO))
+}
+
+/// Returns why a text is no address of e-mail.
+pub(super) fn wrong_address(text: &str) -> Option<&'static str> {
+    let Some((local, domain)) = text.rsplit_once('@') else { return Some("is not an e-mail address") };
+    let is_atom = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || (SIGNS.contains(c) && c != '.'))
+    };
+    let is_label = |label: &str| {
+        let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = label.as_bytes();
+        is_edge(bytes.first())
+            && is_edge(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    let is_short = text.len() <= ADDRESS_BYTES.0 && local.len() <= ADDRESS_BYTES.1;
+    let is_address = is_short && local.split('.').all(is_atom) && domain.split('.').all(is_label);
+    (!is_address).then_some("is not an e-mail address")
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let mut is_used = false;
+    for placed in &draft.mailboxes {
+        let Some(span) = placed.notify.as_ref().filter(|_| placed.mailbox.is_mailed()) else { continue };
+        is_used = true;
+        if draft.http.public_url.is_none() && draft.api.proxy.is_none() && draft.http.address.ip().is_loopback() {
+            let message = format!("e-mails of voicemail {} have no link to the audio", placed.mailbox.name);
+            let help = "set `public_url` of [http] to the URL at which readers reach the edge";
+            findings.warning(code::IDLE_PART, Some(span.clone()), message, help);
+        }
+        if draft.texts.mail_span.is_none() {
+            let message = format!("`notify` of voicemail {} needs [mail]", placed.mailbox.name);
+            findings.error(code::MISSING, span.clone(), message, ADD_MAIL);
+        }
+    }
+    if let Some(span) = draft.texts.mail_span.as_ref().filter(|_| !is_used) {
+        let message = "[mail] is not used: no mailbox has an address";
+        let help = "add notify = \"mailto:ADDRESS\" to a [voicemail.NAME]";
+        findings.warning(code::IDLE_PART, Some(span.clone()), message, help);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::diagnostic::line_and_column;
+    use crate::{Config, parse};
+
+    const REST: &str = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['voicemail:front']\n[recording]\n\
+                        directory = '/tmp/r'\n[voicemail.front]\nnotify = 'mailto:desk@example.com'\n[mail]\n";
+
+    fn read(lines: &str) -> (Vec<String>, Option<Config>) {
+        let (found, config) = match parse(Path::new("trunkgate.toml"), lines) {
+            Ok((config, found)) => (found, Some(config)),
+            Err(found) => (found, None),
+        };
+        let is_usual = |text: &str| text.contains("have no link to the audio");
+        let shown = found.iter().filter(|one| one.code != "TG0123" && !is_usual(&one.message)).map(|one| {
+            let (line, column) = one.span.as_ref().map(|span| line_and_column(lines, span.start)).unwrap_or_default();
+            format!("{} {line}:{column} {}. {}", one.code, one.message, one.help)
+        });
+        (shown.collect(), config)
+    }
+
+    #[test]
+    fn an_e_mail_whose_link_leads_nowhere_is_warned_of() {
+        let mail = "server = 'smtps://mail.example.com'\nfrom = 'v@example.com'\n";
+        let warned = |more: &str| {
+            let (_, found) = parse(Path::new("trunkgate.toml"), &format!("{REST}{mail}{more}")).unwrap();
+            found.iter().any(|one| one.message == "e-mails of voicemail front have no link to the audio")
+        };
+        assert!(
+            warned("") && !warned("[http]\npublic_url = 'https://edge.example.com'\ntoken = 'long-enough-a-token'\n")
+        );
+    }
+
+    #[test]
+    fn a_server_has_a_place_a_user_and_a_sender() {
+        let of = |keys: &str| {
+            let (found, config) = read(&format!("{REST}{keys}from = 'v@example.com'\n"));
+            assert_eq!(found, [""; 0], "{keys}");
+            config.unwrap().recording.unwrap().mail.unwrap()
+        };
+        for (keys, place, security, user) in [
+            ("server = 'smtps://mail.example.com'\n", ("mail.example.com", 465), Security::Tls, None),
+            ("server = 'smtp://mail.example.com/'\n", ("mail.example.com", 587), Security::StartTls, None),
+            ("server = 'SMTP://mail.example.com:25'\n", ("mail.example.com", 25), Security::StartTls, None),
+            ("server = 'smtp://localhost'\n", ("localhost", 25), Security::Clear, None),
+            ("server = 'smtp://[::1]:2525'\n", ("::1", 2525), Security::Clear, None),
+            ("server = 'smtps://127.0.0.1'\n", ("127.0.0.1", 465), Security::Tls, None),
+            ("server = 'smtps://ann@h'\npassword = 'hunter2'\n", ("h", 465), Security::Tls, Some("ann")),
+            ("server = 'smtps://a+b%40x.org@h'\npassword = 'hunter2'\n", ("h", 465), Security::Tls, Some("a+b@x.org")),
+            ("server = 'smtps://a@x.org@h'\npassword = 'hunter2'\n", ("h", 465), Security::Tls, Some("a@x.org")),
+        ] {
+            let mail = of(keys);
+            assert_eq!(((mail.host.as_str(), mail.port), mail.security), (place, security), "{keys}");
+            assert_eq!(mail.login(), user.map(|user| (user, "hunter2")), "{keys}");
+            assert_eq!(mail.from, "v@example.com");
+            assert!(!format!("{mail:?}").contains("hunter2"));
+        }
+        let (_, config) = read(&format!("{REST}server = 'smtp://localhost'\nfrom = 'v@example.com'\n"));
+        assert_eq!(config.unwrap().mailboxes[0].notify.as_deref(), Some("mailto:desk@example.com"));
+    }
+
+    #[test]
+    fn each_mistake_is_found_at_its_place() {
+        let server = "server = 'smtps://mail.example.com'\n";
+        let from = "from = 'v@example.com'\n";
+        let with = |server: &str| format!("{REST}server = '{server}'\n{from}");
+        let notified = |notify: &str| format!("{REST}{server}{from}").replace("mailto:desk@example.com", notify);
+        for (lines, expected) in [
+            (
+                format!("{REST}{from}"),
+                "TG0106 9:1 [mail] has no `server`. use \"smtps://mail.example.com\", or smtp://",
+            ),
+            (format!("{REST}{server}"), "TG0106 9:1 [mail] has no `from`. add from = \"voicemail@example.com\""),
+            (with("mail.example.com"), "TG0108 10:10 `server` is not the URL of a mail server. use \"smtps://"),
+            (
+                with("smpts://mail.example.com"),
+                "TG0108 10:10 `server` is not the URL of a mail server. did you mean smtps://?",
+            ),
+            (with("https://mail.example.com"), "TG0108 10:10 `server` is not the URL of a mail server. use \"smtps://"),
+            (with("smtp://"), "TG0108 10:10 `server` is not the URL of a mail server"),
+            (with("smtp://h:0"), "TG0108 10:10 `server` is not the URL of a mail server"),
+            (with("smtps://ann:hunter2@h"), "TG0108 10:10 `server` contains a password. write it into `password`"),
+            (with("smtps://h/inbox"), "TG0108 10:10 `server` has more than user, host and port"),
+            (with("smtps://ann@h"), "TG0106 10:10 [mail] has a user and no `password`. add password = { env ="),
+            (
+                format!("{REST}{server}{from}password = 'hunter2'\n"),
+                "TG0106 12:12 [mail] has a `password` and no user. write",
+            ),
+            (format!("{REST}{server}from = 'me'\n"), "TG0108 11:8 `from` is not an e-mail address. use \"voicemail@"),
+            (format!("{REST}{server}from = 'Me <a@b>'\n"), "TG0108 11:8 `from` is not an e-mail address"),
+            (format!("{REST}{server}from = \"a@b\\r\\nBcc: c@d\"\n"), "TG0108 11:8 `from` is not an e-mail address"),
+            (format!("{REST}{server}{from}ca = 'no.pem'\n"), "TG0114 12:6 `ca`: no.pem: "),
+            (format!("{REST}{server}{from}sever = 'x'\n"), "did you mean `server`?"),
+            (
+                notified("mailto:desk"),
+                "TG0108 8:10 `notify` is not an e-mail address. use mailto: and one address (desk@example.com)",
+            ),
+            (notified("mailto:a@b,c@d"), "TG0108 8:10 `notify` has several addresses"),
+            (notified("mailto:a@b?subject=x"), "TG0108 8:10 `notify` has a `?`"),
+            (
+                notified("desk@example.com"),
+                "TG0154 8:10 `notify` is not a web address. write mailto: before the address",
+            ),
+            (
+                format!("{REST}{server}{from}")
+                    .replace("[mail]\nserver = 'smtps://mail.example.com'\nfrom = 'v@example.com'\n", ""),
+                "TG0106 8:10 `notify` of voicemail front needs [mail]. add [mail] with server =",
+            ),
+            (
+                notified("https://h.example/"),
+                "TG0145 9:1 [mail] is not used: no mailbox has an address. add notify = \"mailto:ADDRESS\" to a [voicemail.NAME]",
+            ),
+        ] {
+            let (found, _) = read(&lines);
+            assert!(found.iter().any(|one| one.contains(expected)), "{lines}: {expected}\n{found:#?}");
+            assert!(!found.iter().any(|one| one.contains("hunter2")), "{found:#?}");
+        }
+        let (found, _) = read(&with("smtps:/mail.example.com"));
+        assert_eq!(found.len(), 1, "a [mail] that cannot be used is not missing as well: {found:#?}");
+    }
+
+    #[test]
+    fn addresses_are_those_that_every_server_takes() {
+        for (text, is_address) in [
+            ("a@b", true),
+            ("front.desk+vm@mail.example.com", true),
+            ("a@b-c.example", true),
+            ("a", false),
+            ("@b", false),
+            ("a@", false),
+            ("a@b@c", false),
+            ("a..b@c", false),
+            ("a@b..c", false),
+            ("a@-b", false),
+            ("a b@c", false),
+            ("jörg@c", false),
+            ("a@jörg.example", false),
+            ("<a@b>", false),
+            ("a@b>", false),
+        ] {
+            assert_eq!(wrong_address(text).is_none(), is_address, "{text}");
+        }
+        assert!(wrong_address(&format!("{}@b", "a".repeat(65))).is_some());
+        assert!(wrong_address(&format!("a@{}b", "b.".repeat(130))).is_some());
+    }
+}

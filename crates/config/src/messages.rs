@@ -1,0 +1,107 @@
+//! `[messages]`: text messages through a service of the operator's own.
+
+use std::time::Duration;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Draft;
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::speech::{UrlWords, web_address};
+use super::types::Secret;
+use super::webhook_url;
+
+/// What is said of a `url` that cannot be used.
+const URL_WORDS: UrlWords = UrlWords {
+    user: "contains a user part: use `token` for the key",
+    clear: "sends messages unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://sms.example.com/send\"",
+    names_may_be_near: false,
+};
+
+/// `[messages]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// Service that sends messages.
+    pub url: Option<String>,
+    /// Secret that the edge and the service share.
+    pub token: Option<Secret>,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Webhook for messages to numbers that have none of their own.
+    pub inbound: Option<String>,
+    /// Prefixes of numbers that messages go to, as `[sms]` has them; empty: any.
+    pub allow_prefixes: Vec<String>,
+}
+
+impl Messages {
+    /// Whether `allow_prefixes` of `[sms]` permits messages to a recipient.
+    pub fn permits(&self, recipient: &str) -> bool {
+        permits(&self.allow_prefixes, recipient)
+    }
+}
+
+/// Whether prefixes, `+` for any number, permit messages to a recipient; none permit all.
+pub fn permits(prefixes: &[String], recipient: &str) -> bool {
+    let is_one = |prefix: &String| prefix == "+" || recipient.starts_with(prefix.as_str());
+    prefixes.is_empty() || prefixes.iter().any(is_one)
+}
+
+/// Reads the section; `allow_prefixes` is that of `[sms]`.
+pub(super) fn read(
+    section: Option<&Section<'_>>,
+    allow_prefixes: Vec<String>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Messages {
+    let mut read = Messages { allow_prefixes, ..Messages::default() };
+    keys::fill((keys::MESSAGES, keys::PUT_MESSAGES), section, &mut read, around, findings);
+    read
+}
+
+/// Reads the service's address.
+pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    web_address(key, value, (around.local_networks, URL_WORDS), findings)
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let Some(span) = draft.texts.messages_span.clone() else { return };
+    let messages = &draft.texts.messages;
+    if let (Some(url), Some(place)) = (&messages.inbound, &draft.texts.inbound_span) {
+        webhook_url::judge_reach("inbound", url, "[api]", draft.api.api.allow_private, place.clone(), findings);
+        if draft.api.auth_token.is_none() {
+            let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
+            let message = "`inbound` of [messages] needs `auth_token` of [api], which signs webhooks";
+            findings.error(code::MISSING, place.clone(), message, help);
+        }
+        if messages.token.is_none() && draft.texts.twilio_span.is_none() {
+            let message = "no message can come in: neither [twilio] nor `token` of [messages] lets a service in";
+            findings.warning(code::TEXTS, Some(place.clone()), message, "add `token`, and give it to the service");
+        }
+    }
+    if messages.url.is_some() && messages.token.is_none() {
+        let message = "without `token` nothing that the service reports is accepted";
+        let help = "add token = { env = \"TRUNKGATE_MESSAGES_TOKEN\" }, and give it to the service";
+        findings.warning(code::TEXTS, Some(span.clone()), message, help);
+    }
+    if messages.url.is_some() && draft.api.auth_token.is_none() {
+        let message =
+            "`url` of [messages] has no effect without `auth_token` of [api], which opens the API that sends messages";
+        findings.warning(code::TEXTS, Some(span), message, "add auth_token to [api]");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_bound_recipients() {
+        let of = |prefixes: &[&str]| prefixes.iter().map(|prefix| (*prefix).to_owned()).collect::<Vec<_>>();
+        assert!(permits(&[], "+14155550199") && permits(&[], "72727"));
+        assert!(permits(&of(&["+1415", "+44"]), "+442079460018"));
+        assert!(!permits(&of(&["+1415"]), "+18095551234") && !permits(&of(&["+1415"]), "72727"));
+        assert!(permits(&of(&["+"]), "+882165551234") && permits(&of(&["+"]), "72727"));
+    }
+}

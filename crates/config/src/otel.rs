@@ -1,0 +1,236 @@
+//! `[otel]`: where calls' traces go, and which calls'.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use toml::de::DeValue;
+use trunkgate_call::Sampling;
+use url::Url;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::speech::{UrlWords, web_address};
+use super::types::Secret;
+use super::values;
+
+/// The path of traces below an endpoint (OTLP, "OTLP/HTTP Request").
+const TRACES: &str = "/v1/traces";
+/// For one request.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Headers that a request has anyway.
+const OURS: [&str; 6] =
+    ["host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection"];
+/// Of an `endpoint` that cannot be used.
+const URL_WORDS: UrlWords = UrlWords {
+    user: "contains a user part: use Authorization in `headers`",
+    clear: "sends traces unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"http://127.0.0.1:4318\" or \"https://otlp.example.com\"",
+    names_may_be_near: true,
+};
+
+/// `[otel]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Otel {
+    /// Where traces are posted, path included.
+    pub url: String,
+    /// Sent with each request.
+    pub headers: Vec<(String, Secret)>,
+    /// Of which calls.
+    pub sampling: Sampling,
+    /// `service.name`
+    pub service_name: String,
+    /// For one request.
+    pub timeout: Duration,
+    /// PEM: whom its certificate must come from; the system's where none is written.
+    pub ca: Option<Arc<[u8]>>,
+    /// Where `http://` may lead, besides loopback.
+    pub local_networks: Vec<IpNet>,
+}
+
+/// Reads the section; `None` where it has no endpoint that can be used.
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Otel> {
+    if section.get("endpoint").is_none() {
+        let message = "[otel] has no `endpoint`";
+        findings.error(code::MISSING, section.span.clone(), message, "endpoint = \"http://127.0.0.1:4318\"");
+    }
+    let mut otel = Otel {
+        url: String::new(),
+        headers: Vec::new(),
+        sampling: Sampling::NONE,
+        service_name: String::new(),
+        timeout: Duration::ZERO,
+        ca: None,
+        local_networks: around.local_networks.to_vec(),
+    };
+    keys::fill((keys::OTEL, keys::PUT_OTEL), Some(section), &mut otel, around, findings);
+    Some(otel).filter(|otel| !otel.url.is_empty())
+}
+
+/// Where traces are posted.
+pub(super) fn endpoint(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    of_traces(&web_address(key, value, (around.local_networks, URL_WORDS), findings)?)
+}
+
+/// The address of traces: a base gets their path, one that ends in it has it.
+fn of_traces(text: &str) -> Option<String> {
+    let mut url = Url::parse(text).ok()?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&if path.ends_with(TRACES) { path } else { path + TRACES });
+    url.set_fragment(None);
+    Some(url.into())
+}
+
+/// A number from 0 to 1.
+pub(super) fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
+    let number: Option<f64> = match value.get_ref() {
+        DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
+        }
+        DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+            values::wrong_type(key, value, "use a number from 0 to 1", findings);
+            return None;
+        }
+    };
+    let number = number.filter(|number| (0.0..=1.0).contains(number));
+    if number.is_none() {
+        let help = "use 0 to 1: 0.1 exports one call in ten";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
+    }
+    number
+}
+
+pub(super) fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let fits = !text.trim().is_empty() && text.len() <= 255 && !text.contains(char::is_control);
+    if !fits {
+        findings.error(
+            code::BAD_VALUE,
+            value.span(),
+            format!("`{key}` is not a valid name"),
+            "use 1 to 255 bytes: \"trunkgate\"",
+        );
+    }
+    fits.then_some(text)
+}
+
+pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+    let found = values::duration(key, value, findings)?;
+    let fits = !found.is_zero() && found <= LONGEST;
+    if !fits {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), "maximum \"60s\", not 0");
+    }
+    fits.then_some(found)
+}
+
+/// Headers with values that are never shown.
+pub(super) fn headers<'a>(
+    key: &str,
+    value: &'a Value<'a>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<(String, Secret)>> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type(key, value, "a table of headers, as { Authorization = { env = \"OTLP_TOKEN\" } }", findings);
+        return None;
+    };
+    let mut all = Vec::new();
+    for (name, value) in table {
+        let text = name.get_ref().as_ref();
+        let is_ours = OURS.iter().any(|ours| text.eq_ignore_ascii_case(ours));
+        if is_ours || HeaderName::from_bytes(text.as_bytes()).is_err() {
+            let what = if is_ours { "is set by the HTTP client itself" } else { "is not a header name" };
+            let message = format!("`{}` in `{key}` {what}", text.escape_debug());
+            findings.error(code::BAD_VALUE, name.span(), message, "use Authorization or x-api-key");
+            continue;
+        }
+        let Some(secret) = values::secret(text, value, findings, around.folder) else { continue };
+        if HeaderValue::from_str(secret.reveal()).is_err() {
+            let message = format!("`{text}`: invalid header value");
+            findings.error(code::BAD_SECRET, value.span(), message, "use printable ASCII in one line");
+            continue;
+        }
+        all.push((text.to_owned(), secret));
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::parse;
+
+    fn read(otel: &str) -> Result<Otel, Vec<&'static str>> {
+        let text = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[otel]\n{otel}\n");
+        let parsed = parse(Path::new("x/trunkgate.toml"), &text);
+        parsed
+            .map(|(config, _)| config.otel.unwrap())
+            .map_err(|found| found.iter().filter(|one| one.is_error).map(|one| one.code).collect())
+    }
+
+    #[test]
+    fn an_endpoint_is_a_base_or_the_whole_address() {
+        for (written, url) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
+            ("http://127.0.0.1:4318/v1/traces", "http://127.0.0.1:4318/v1/traces"),
+            ("http://[::1]:4318/v1/traces/", "http://[::1]:4318/v1/traces"),
+            ("https://h.example/otlp", "https://h.example/otlp/v1/traces"),
+            ("https://h.example/otlp?tenant=1#x", "https://h.example/otlp/v1/traces?tenant=1"),
+            // Looked at once it is looked up.
+            ("http://collector:4318", "http://collector:4318/v1/traces"),
+        ] {
+            assert_eq!(read(&format!("endpoint = '{written}'")).unwrap().url, url);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_done() {
+        let otel = read(
+            "endpoint = 'https://h'\nsample = 0.25\nservice_name = 'edge eu'\ntimeout = '3s'\n\
+             headers = { Authorization = 'Bearer x', 'x-scope' = 'acme' }",
+        );
+        let otel = otel.unwrap();
+        assert_eq!((otel.sampling, otel.timeout), (Sampling::of_share(0.25), Duration::from_secs(3)));
+        let headers: Vec<_> = otel.headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+        assert_eq!(
+            (headers, &*otel.service_name),
+            (vec![("Authorization", "Bearer x"), ("x-scope", "acme")], "edge eu")
+        );
+        assert!(!format!("{:?}", otel.headers).contains("Bearer"));
+        let plain = read("endpoint = 'https://h'").unwrap();
+        assert_eq!((plain.sampling, plain.timeout), (Sampling::of_share(1.0), Duration::from_secs(10)));
+        assert_eq!((plain.service_name.as_str(), plain.headers.len()), ("trunkgate", 0));
+        assert_eq!(read("endpoint = 'https://h'\nsample = 0").unwrap().sampling, Sampling::NONE);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused() {
+        for (otel, codes) in [
+            ("", &["TG0106"][..]),
+            ("endpoint = 'ftp://h'", &["TG0108"]),
+            ("endpoint = 'http://192.0.2.9:4318'", &["TG0108"]),
+            ("endpoint = 'https://user:word@h'", &["TG0108"]),
+            ("endpoint = 'https://h'\nsample = 1.1", &["TG0105"]),
+            ("endpoint = 'https://h'\nsample = nan", &["TG0105"]),
+            ("endpoint = 'https://h'\nsample = -1", &["TG0105"]),
+            ("endpoint = 'https://h'\nsample = '10%'", &["TG0103"]),
+            ("endpoint = 'https://h'\ntimeout = '0s'", &["TG0105"]),
+            ("endpoint = 'https://h'\ntimeout = '2m'", &["TG0105"]),
+            ("endpoint = 'https://h'\nservice_name = ' '", &["TG0105"]),
+            ("endpoint = 'https://h'\nheaders = 'x'", &["TG0103"]),
+            ("endpoint = 'https://h'\nheaders = { 'a b' = 'x' }", &["TG0105"]),
+            ("endpoint = 'https://h'\nheaders = { Content-Type = 'x' }", &["TG0105"]),
+            ("endpoint = 'https://h'\nheaders = { x = \"a\\nb\" }", &["TG0110"]),
+            ("endpoint = 'https://h'\nca = 'nowhere.pem'", &["TG0114"]),
+        ] {
+            assert_eq!(read(otel).unwrap_err(), codes, "{otel}");
+        }
+    }
+}

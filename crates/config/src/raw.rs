@@ -1,0 +1,109 @@
+//! What was written of a value, secrets too, for a comparison alone: never shown.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use toml::de::DeValue;
+
+use super::keys::{FILE, Kind};
+use super::section::Value;
+use super::values::relative_to;
+use trunkgate_system::files;
+
+/// Bytes of a file that are read at once.
+const PIECE: usize = 1 << 16;
+
+/// Another one in each process: a digest tells nobody what it is of.
+static DIGESTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A value as it was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Raw {
+    /// Of the whole value.
+    pub(super) digest: u64,
+    /// The files it names to be read, as they are written.
+    pub(super) files: Vec<String>,
+}
+
+impl Raw {
+    pub(super) fn of(kind: Kind, value: &Value<'_>) -> Raw {
+        let mut hasher = DIGESTS.build_hasher();
+        hash(value, &mut hasher);
+        let mut files = Vec::new();
+        name_files(kind, value, &mut files);
+        Raw { digest: hasher.finish(), files }
+    }
+}
+
+fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) {
+    match value.get_ref() {
+        DeValue::String(text) => ("string", text.as_ref()).hash(hasher),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().hash(hasher),
+        DeValue::Float(number) => number.as_str().hash(hasher),
+        DeValue::Boolean(truth) => truth.hash(hasher),
+        DeValue::Datetime(date) => date.to_string().hash(hasher),
+        DeValue::Array(list) => {
+            list.len().hash(hasher);
+            list.iter().for_each(|one| hash(one, hasher));
+        }
+        DeValue::Table(table) => {
+            table.len().hash(hasher);
+            let mut entries: Vec<_> = table.iter().collect();
+            entries.sort_by(|(one, _), (other, _)| one.get_ref().cmp(other.get_ref()));
+            for (name, one) in entries {
+                name.get_ref().hash(hasher);
+                hash(one, hasher);
+            }
+        }
+    }
+}
+
+fn name_files(kind: Kind, value: &Value<'_>, files: &mut Vec<String>) {
+    match (kind, value.get_ref()) {
+        (kind, DeValue::String(text)) if kind == FILE => files.push(text.to_string()),
+        (Kind::Text("target"), DeValue::String(text)) => {
+            files.extend(text.strip_prefix("play:").map(str::to_owned));
+        }
+        (Kind::Secret, DeValue::Table(table)) => {
+            files.extend(table.get("file").and_then(|file| file.get_ref().as_str()).map(str::to_owned));
+        }
+        (Kind::List(item) | Kind::Many(item), DeValue::Array(list)) => {
+            list.iter().for_each(|one| name_files(*item, one, files));
+        }
+        (Kind::Many(item), _) => name_files(*item, value, files),
+        (Kind::Map(item), DeValue::Table(table)) => table.iter().for_each(|(_, one)| name_files(*item, one, files)),
+        (Kind::Table(keys), DeValue::Table(table)) => {
+            for (name, one) in table.iter() {
+                let key = keys.iter().find(|key| key.name == name.get_ref().as_ref());
+                key.into_iter().for_each(|key| name_files(key.kind, one, files));
+            }
+        }
+        (Kind::Either(kinds), _) => kinds.iter().for_each(|kind| name_files(*kind, value, files)),
+        _ => {}
+    }
+}
+
+/// Files by their names in the configuration, and a digest of what was in each; of what is no plain file, none.
+pub(super) type Contents = BTreeMap<String, u64>;
+
+/// What is in these files now.
+pub(super) fn contents<'a>(files: impl Iterator<Item = &'a String>, folder: &Path) -> Contents {
+    // A pipe that has been read has nothing left.
+    let digest = |name: &String| digest_of(&relative_to(folder, name)).ok();
+    files.filter_map(|name| Some((name.clone(), digest(name)?))).collect()
+}
+
+fn digest_of(path: &Path) -> std::io::Result<u64> {
+    let (mut file, mut hasher) = (files::open_regular(path)?, DIGESTS.build_hasher());
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.write(piece.get(..length).unwrap_or_default());
+    }
+}

@@ -1,0 +1,92 @@
+//! `[recognition]`: the recogniser of callers' speech.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkgate_call::RecogniserSpec;
+use trunkgate_media::agent::Format;
+
+use super::code;
+use super::diagnostic::{Diagnostic, Findings};
+use super::draft::{Draft, Span};
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::values;
+use trunkgate_system::agent_url;
+
+/// `[recognition]` with its places.
+#[derive(Debug)]
+pub(super) struct PlacedRecognition {
+    /// The recogniser, where it can be used.
+    pub(super) spec: Option<Arc<RecogniserSpec>>,
+    /// The header.
+    pub(super) span: Span,
+    /// `url`, where it can be used.
+    pub(super) url: Option<Span>,
+}
+
+/// Reads the section.
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> PlacedRecognition {
+    let mut spec = RecogniserSpec {
+        url: String::new(),
+        token: None,
+        ca: None,
+        format: Format::L16Rate8000,
+        connect_timeout: Duration::ZERO,
+        max_sessions: 0,
+        events: false,
+    };
+    let url = section.get("url");
+    if url.is_none() {
+        let message = "[recognition] has no `url`";
+        findings.error(code::MISSING, section.span.clone(), message, "add url = \"wss://asr.example.com/stream\"");
+    }
+    keys::fill((keys::RECOGNITION, keys::PUT_RECOGNITION), Some(section), &mut spec, around, findings);
+    if let Some(value) = section.get("ca").filter(|_| spec.url.starts_with("ws:")) {
+        let message = "`ca` has no effect on a ws:// URL";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates are used with wss:// only");
+    }
+    let is_usable = !spec.url.is_empty();
+    PlacedRecognition {
+        url: url.filter(|_| is_usable).map(toml::Spanned::span),
+        spec: is_usable.then(|| Arc::new(spec)),
+        span: section.span.clone(),
+    }
+}
+
+/// A WebSocket, by the rules of agents; a query is sent.
+pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let fault = match agent_url::check(&text, around.local_networks) {
+        Ok(url) if url.scheme() != "rtp" => return Some(text),
+        Ok(_) => ("`url` cannot start with rtp:".to_owned(), "use \"wss://asr.example.com/stream\""),
+        // Whose help is about agents.
+        Err(fault) if fault.message.contains("user part") => (fault.message, "`token` is sent with the handshake"),
+        Err(fault) => (fault.message, fault.help),
+    };
+    findings.error(code::BAD_URL, value.span(), fault.0, fault.1);
+    None
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let Some(placed) = &draft.recognition else {
+        for app in &draft.apps {
+            let Some(place) = &app.speech_input else { continue };
+            findings.add(Diagnostic {
+                code: code::BAD_DOCUMENT.id,
+                is_error: false,
+                message: "<Gather> of speech without a [recognition]: nothing that callers say is recognised"
+                    .to_owned(),
+                span: Some(app.name.clone()),
+                help: "add [recognition] with the url of a recogniser, or use input=\"dtmf\"".to_owned(),
+                elsewhere: Some(place.clone()),
+            });
+        }
+        return;
+    };
+    if draft.apps.is_empty() && draft.api.auth_token.is_none() {
+        let help = "<Gather input=\"speech\"> of an [app] uses it; remove it, or add an app";
+        findings.warning(code::IDLE_PART, Some(placed.span.clone()), "[recognition] is not used", help);
+    }
+}

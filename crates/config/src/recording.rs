@@ -1,0 +1,389 @@
+//! `[recording]`: where recordings of calls are stored, in which form, and for how long.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+use trunkgate_call::{RecordingAnnouncement, RecordingLinks};
+use trunkgate_recording::Container;
+use trunkgate_recording::age::Identities;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Draft;
+use super::keys::{self, Around};
+use super::mail::Mail;
+use super::section::{Section, Value};
+use super::sounds::Sounds;
+use super::transcription::Transcription;
+use super::types::Config;
+use super::values;
+use trunkgate_system::problem::fix_of_read_only;
+
+/// Rights of users that are neither the owner of a file nor in its group.
+const OF_OTHERS: u32 = 0o007;
+/// Their right to write.
+const WRITTEN_BY_OTHERS: u32 = 0o002;
+
+/// Shortest `keep`.
+const LEAST_TIME: Duration = Duration::from_secs(60);
+
+/// What helps where a part of the file needs the section.
+pub(super) const ADD_RECORDING: &str = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
+
+/// Where clients of the proxy and of the TLS listener of `[api]` find the edge's own API.
+const TWILIO: &str = "https://api.twilio.com";
+
+/// `[recording]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Directory of the files.
+    pub directory: PathBuf,
+    /// Container of new files.
+    pub container: Container,
+    /// Time that recordings are kept; `None`: for ever.
+    pub keep: Option<Duration>,
+    /// Keys that files are encrypted for and read with; `None`: they are not encrypted.
+    pub key: Option<Arc<Identities>>,
+    /// What is done with new calls while recordings cannot be written.
+    pub on_full: OnFull,
+    /// URL that is notified of each recording.
+    pub notify: Option<String>,
+    /// File with the announcement of recordings that routes ask for.
+    pub announce: Option<String>,
+    /// Parties that hear it.
+    pub announce_to: AnnounceTo,
+    /// `[transcription]`: the service that makes texts of recordings.
+    pub transcription: Option<Arc<Transcription>>,
+    /// `[mail]`: the server that takes e-mail about messages in mailboxes.
+    pub mail: Option<Arc<Mail>>,
+}
+
+/// Parties that hear the announcement of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnnounceTo {
+    /// Caller and called party.
+    Both,
+    /// The caller.
+    Caller,
+    /// The called party.
+    Callee,
+}
+
+impl AnnounceTo {
+    /// Returns those that a word of the configuration names.
+    pub(super) fn of(word: &str) -> AnnounceTo {
+        match word {
+            "caller" => AnnounceTo::Caller,
+            "callee" => AnnounceTo::Callee,
+            _ => AnnounceTo::Both,
+        }
+    }
+}
+
+/// Returns the announcement of recordings that routes ask for.
+pub fn announcement(config: &Config) -> Option<RecordingAnnouncement> {
+    let recording = config.recording.as_ref()?;
+    let file = recording.announce.clone()?;
+    let sound = config.sounds.get(&file)?.clone();
+    let (to_caller, to_callee) = match recording.announce_to {
+        AnnounceTo::Both => (true, true),
+        AnnounceTo::Caller => (true, false),
+        AnnounceTo::Callee => (false, true),
+    };
+    Some(RecordingAnnouncement { file, sound, to_caller, to_callee })
+}
+
+/// Returns how recordings are named and reported; `None`: calls are not recorded. `account`: SID of the account in force, `http`: where the
+/// HTTP API is.
+pub fn links(config: &Config, account: &str, http: SocketAddr) -> Option<RecordingLinks> {
+    let recording = config.recording.as_ref()?;
+    let base = match &config.http.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None if config.api.stands_for_twilio() => TWILIO.to_owned(),
+        None if config.http.tls.is_some() => format!("https://{http}"),
+        None => format!("http://{http}"),
+    };
+    let base = format!("{base}/2010-04-01/Accounts/{account}/Recordings");
+    let transcribes = recording.transcription.is_some();
+    Some(RecordingLinks { account: account.to_owned(), base, notify: recording.notify.clone(), transcribes })
+}
+
+/// What is done with new calls while recordings cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// They are accepted, and recorded with gaps or not at all.
+    Continue,
+    /// They are refused.
+    RefuseCalls,
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    if draft.sections.recording {
+        return;
+    }
+    for route in draft.routes.iter().filter(|route| route.route.record) {
+        let message = format!("`record` of the route {} needs [recording]", route.route.name);
+        findings.error(code::MISSING, route.name.clone(), message, ADD_RECORDING);
+    }
+}
+
+/// Reads the section; `None` where it has no directory that can be used.
+pub(super) fn read(
+    section: &Section<'_>,
+    (around, sounds): (Around<'_>, &Sounds),
+    findings: &mut Findings,
+) -> Option<Recording> {
+    if section.get("directory").is_none() {
+        let message = "[recording] has no `directory`";
+        findings.error(
+            code::MISSING,
+            section.span.clone(),
+            message,
+            "add directory = \"/var/lib/trunkgate/recordings\"",
+        );
+    }
+    let mut recording = Recording {
+        directory: PathBuf::new(),
+        container: Container::Wav,
+        keep: None,
+        key: None,
+        on_full: OnFull::Continue,
+        notify: None,
+        announce: None,
+        announce_to: AnnounceTo::Both,
+        transcription: None,
+        mail: None,
+    };
+    keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
+    if let Some((file, value)) = recording.announce.as_deref().zip(section.get("announce")) {
+        sounds.judge((&format!("`announce` \"{file}\""), file), value.span(), findings);
+    }
+    Some(recording).filter(|recording| recording.directory != Path::new(""))
+}
+
+/// Reads the directory, and judges what stands there.
+pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let text = values::string(key, value, findings)?;
+    if Path::new(&text).file_name().is_none() {
+        let help = "use \"/var/lib/trunkgate/recordings\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+        return None;
+    }
+    let path = values::relative_to(around.folder, text.trim_end_matches('/'));
+    let Some(unfit) = Unfit::of(&path) else {
+        let mode = std::fs::metadata(&path).map_or(0, |about| about.permissions().mode());
+        if mode & WRITTEN_BY_OTHERS != 0 {
+            let (shown, mode) = (path.display(), mode & 0o777);
+            let message =
+                format!("`{key}`: every user of this machine can remove and add files in {shown} (mode {mode:o})");
+            findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, format!("chmod 700 {shown}"));
+        }
+        return Some(path);
+    };
+    let message = format!("`{key}`: {}", unfit.what);
+    if unfit.is_certain {
+        findings.error(code::BAD_RECORDINGS, value.span(), message, &unfit.fix);
+        return None;
+    }
+    findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, &unfit.fix);
+    Some(path)
+}
+
+/// Reason why a directory takes no recordings.
+#[derive(Debug)]
+pub struct Unfit {
+    /// What is wrong with it.
+    pub what: String,
+    /// Command or setting that helps.
+    pub fix: String,
+    /// `false`: it may be otherwise on the machine of the edge, or for its user.
+    is_certain: bool,
+}
+
+impl Unfit {
+    /// Returns what is wrong with a directory; `None`: nothing that is seen from outside.
+    pub fn of(path: &Path) -> Option<Unfit> {
+        let certain = |what: String, fix: String| Some(Unfit { what, fix, is_certain: true });
+        let shown = path.display();
+        match std::fs::symlink_metadata(path) {
+            Ok(about) if about.is_symlink() => {
+                let to = std::fs::read_link(path).unwrap_or_default();
+                let what = format!("{shown} is a symbolic link, which is not followed");
+                return certain(what, format!("name the directory itself: \"{}\"", to.display()));
+            }
+            Ok(about) if !about.is_dir() => {
+                return certain(format!("{shown} is not a directory"), "name a directory, or a new name".to_owned());
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                let what = format!("a part of {shown} is not a directory");
+                return certain(what, "name a directory, or a new name in one".to_owned());
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let is_writable = |path: &Path| access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+        let is_read_only = |path: &Path| access(path, AccessFlags::W_OK) == Err(Errno::EROFS);
+        let nearest = if path.is_dir() { path } else { parent };
+        if is_read_only(nearest) {
+            let what = format!("{shown} is on a file system that is read-only");
+            return Some(Unfit { what, fix: fix_of_read_only(nearest), is_certain: false });
+        }
+        let (what, fix) = match (path.is_dir(), parent.is_dir()) {
+            (true, _) if is_writable(path) => return None,
+            (true, _) => (format!("{shown} is not writable"), "give it to the user of the edge: chown; chmod 700"),
+            (false, true) if is_writable(parent) => return None,
+            (false, true) => {
+                let what = format!("{shown} does not exist and {} is not writable", parent.display());
+                (what, "create the directory for the user of the edge, with mode 700")
+            }
+            (false, false) => {
+                let fix = "create it on the machine of the edge: the edge creates the last directory of the path only";
+                (format!("directory {} does not exist", parent.display()), fix)
+            }
+        };
+        Some(Unfit { what, fix: fix.to_owned(), is_certain: false })
+    }
+}
+
+/// Reads how long recordings are kept.
+pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Option<Duration>> {
+    let time = values::duration_as(key, value, "use \"30d\"; \"0s\" keeps recordings for ever", findings)?;
+    if !time.is_zero() && time < LEAST_TIME {
+        let help = "\"1m\" or more; \"0s\" keeps recordings for ever";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), help);
+        return None;
+    }
+    Some(Some(time).filter(|time| !time.is_zero()))
+}
+
+/// Reads the identity; its text is in no message.
+pub(super) fn key(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<Identities>> {
+    let secret = values::secret(key, value, findings, around.folder)?;
+    let file = value.get_ref().as_table().and_then(|table| table.get("file")?.get_ref().as_str());
+    let path = file.map(|file| values::relative_to(around.folder, file));
+    let mode = path.as_ref().and_then(|path| Some(std::fs::metadata(path).ok()?.permissions().mode()));
+    if let Some((path, _)) = path.zip(mode).filter(|(_, mode)| mode & OF_OTHERS != 0) {
+        let message = format!("`{key}`: every user of this machine can read {}", path.display());
+        findings.warning(code::BAD_SECRET, Some(value.span()), message, format!("chmod 600 {}", path.display()));
+    }
+    match Identities::parse(secret.reveal()) {
+        Ok(identities) => Some(Arc::new(identities)),
+        Err(error) => {
+            let help = "make one with `age-keygen -o recording.key`, keep a copy elsewhere, and write key = { file = \"recording.key\" }";
+            findings.error(code::BAD_SECRET, value.span(), format!("`{key}` {error}"), help);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::parse;
+
+    const KEY: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
+
+    /// What is found, and the section where nothing is wrong.
+    fn read(folder: &Path, recording: &str) -> (Vec<(&'static str, String)>, Option<Recording>) {
+        let text = format!(
+            "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[recording]\n{recording}\n"
+        );
+        let (found, config) = match parse(&folder.join("trunkgate.toml"), &text) {
+            Ok((config, found)) => (found, Some(config)),
+            Err(found) => (found, None),
+        };
+        let found = found.into_iter().filter(|one| one.code != "TG0123").map(|one| (one.code, one.message)).collect();
+        (found, config.and_then(|config| config.recording))
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("recording.key");
+        std::fs::write(&key, format!("# public key: age1…\n{KEY}\n")).unwrap();
+        let rights = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        rights(0o644);
+        let (found, _) = read(folder.path(), "directory = 'r'\nkey = { file = 'recording.key' }");
+        assert!(
+            matches!(&found[..], [("TG0110", text)] if text.contains("every user of this machine can read")),
+            "{found:?}"
+        );
+        rights(0o640);
+        let all = "directory = 'r'\nformat = 'opus'\nkeep = '30d'\nkey = { file = 'recording.key' }\non_full = 'refuse_calls'";
+        let (found, recording) = read(folder.path(), all);
+        assert_eq!(found, []);
+        let recording = recording.unwrap();
+        assert_eq!((recording.directory, recording.container), (folder.path().join("r"), Container::Opus));
+        assert_eq!((recording.keep, recording.on_full), (Some(Duration::from_secs(30 * 86_400)), OnFull::RefuseCalls));
+        assert!(recording.key.unwrap().recipient().to_string().starts_with("age1"));
+        let recording = read(folder.path(), "directory = 'r/'").1.unwrap();
+        let plain = (recording.container, recording.keep, recording.key, recording.on_full);
+        assert_eq!(plain, (Container::Wav, None, None, OnFull::Continue));
+        assert_eq!(read(folder.path(), "directory = 'r'\nkeep = '0s'").1.unwrap().keep, None);
+    }
+
+    #[test]
+    fn a_directory_that_every_user_may_write_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("r");
+        std::fs::create_dir(&directory).unwrap();
+        for (mode, is_found) in [(0o700, false), (0o750, false), (0o777, true), (0o1777, true)] {
+            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
+            let (found, recording) = read(folder.path(), "directory = 'r'");
+            let is_said =
+                |(code, text): &(&str, String)| *code == "TG0159" && text.contains("every user of this machine");
+            assert_eq!((found.iter().any(is_said), recording.is_some()), (is_found, true), "{mode:o} {found:?}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("real")).unwrap();
+        symlink("real", at("link")).unwrap();
+        std::fs::write(at("file"), "").unwrap();
+        for (recording, code, about) in [
+            ("", "TG0106", "no `directory`"),
+            ("directory = ''", "TG0105", "cannot be"),
+            ("directory = '/'", "TG0105", "cannot be"),
+            ("directory = 'link'", "TG0159", "symbolic link"),
+            ("directory = 'link/'", "TG0159", "symbolic link"),
+            ("directory = 'file'", "TG0159", "is not a directory"),
+            ("directory = 'file/below'", "TG0159", "is not a directory"),
+            ("directory = 'real'\nformat = 'mp3'", "TG0105", "mp3"),
+            ("directory = 'real'\nkeep = '30'", "TG0109", "not a duration"),
+            ("directory = 'real'\nkeep = '1s'", "TG0105", "too short"),
+            ("directory = 'real'\nkey = 'hunter2'", "TG0110", "line 1 is not an age identity"),
+            ("directory = 'real'\nkey = { file = 'nowhere' }", "TG0110", "nowhere"),
+            ("directory = 'real'\nkey = { file = 'link' }", "TG0110", "link"),
+            ("directory = 'real'\non_full = 'stop'", "TG0105", "stop"),
+            ("directory = 'real'\nurl = 'ftp://h/'", "TG0154", "`url` is not a web address"),
+            ("directory = 'real'\nannounce = 'a.wav'", "TG0114", "a.wav"),
+            ("directory = 'real'\nannounce = '../a.wav'", "TG0112", "a.wav"),
+            ("directory = 'real'\nannounce = 'a.wav'\nannounce_to = 'all'", "TG0105", "all"),
+        ] {
+            let (found, read) = read(folder.path(), recording);
+            assert!(found.iter().any(|(id, text)| *id == code && text.contains(about)), "{recording}: {found:?}");
+            assert!(!found.iter().any(|(_, text)| text.contains("hunter2")), "{found:?}");
+            assert!(read.is_none(), "{recording}");
+        }
+        let (found, read) = read(folder.path(), "directory = 'no/where'");
+        assert_eq!((found.len(), found[0].0), (1, "TG0159"));
+        assert!(read.is_some(), "it may be there on the machine of the edge");
+    }
+}

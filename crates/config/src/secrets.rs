@@ -1,0 +1,67 @@
+//! Secrets that could be found by trying: too short, or the user name again.
+
+use std::net::SocketAddr;
+
+use trunkgate_route::Credentials;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{Draft, Span};
+use super::types::Secret;
+use trunkgate_system::limits::SECRET_CHARACTERS;
+
+/// Characters of a password of SIP: its guesses are few, since sources that guess are banned.
+const PASSWORD_CHARACTERS: usize = 8;
+/// Characters of a token that signs: Twilio's have as many.
+const SIGNING_CHARACTERS: usize = 32;
+/// Fix for a short token.
+const MAKE_ONE: &str = "make one: openssl rand -hex 32";
+
+/// Judges the tokens that open the HTTP interfaces: short ones are errors where other machines reach them.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    let (api, messages) = (&draft.api, &draft.texts);
+    let is_local = is_loopback(draft.http.address);
+    // `[api] tls` leads to the API alone.
+    let is_api_local = is_local && api.api.tls.is_none_or(is_loopback);
+    let tokens = [
+        ("`token` of [http]", &draft.http.token, &draft.http_places.token, is_local),
+        ("`auth_token` of [api]", &api.api.auth_token, &api.auth_token, is_api_local),
+        ("`token` of [messages]", &messages.messages.token, &messages.token_span, is_local),
+    ];
+    for (name, token, span, is_local) in tokens {
+        let (Some(token), Some(span)) = (token, span) else { continue };
+        if characters(token) < SECRET_CHARACTERS {
+            let message = format!("{name} has less than {SECRET_CHARACTERS} characters: it can be found by trying");
+            if is_local {
+                findings.warning(code::WEAK_TOKEN, Some(span.clone()), message, MAKE_ONE);
+            } else {
+                findings.error(code::WEAK_TOKEN, span.clone(), message, MAKE_ONE);
+            }
+        }
+    }
+    if let (Some(token), Some(span)) = (&api.api.auth_token, &api.auth_token)
+        && (SECRET_CHARACTERS..SIGNING_CHARACTERS).contains(&characters(token))
+    {
+        let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
+        findings.warning(code::WEAK_TOKEN, Some(span.clone()), message, MAKE_ONE);
+    }
+}
+
+/// Judges the password of digest credentials.
+pub(super) fn password(credentials: &Credentials, span: Span, findings: &mut Findings) {
+    let Credentials { username, password, .. } = credentials;
+    let message = if password.eq_ignore_ascii_case(username) {
+        "`password` is the user name".to_owned()
+    } else if password.chars().count() < PASSWORD_CHARACTERS {
+        format!("`password` has less than {PASSWORD_CHARACTERS} characters: it can be found by trying")
+    } else {
+        return;
+    };
+    let help = "use 16 random characters or more, here and at the other end: openssl rand -hex 16";
+    findings.warning(code::WEAK_TOKEN, Some(span), message, help);
+}
+
+fn characters(secret: &Secret) -> usize {
+    secret.reveal().chars().count()
+}

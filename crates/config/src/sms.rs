@@ -1,0 +1,283 @@
+//! `[twilio]`, `[sms]` and `sms_on_failure` of a route: text messages after calls that nobody answered.
+
+use std::time::Duration;
+
+use trunkgate_route::agent::Piece;
+use trunkgate_route::sms::SMS_CHARS;
+use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Draft;
+use super::keys::{self, Around};
+use super::nearest;
+use super::section::{Section, Value};
+use super::types::Edge;
+use super::types::Secret;
+use super::{speech, values};
+
+/// `[twilio]` and `[sms]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sms {
+    /// `AC` and 32 hex digits.
+    pub account_sid: String,
+    /// Proves who we are, and signs what Twilio sends to us.
+    pub auth_token: Secret,
+    /// `http` or `https`.
+    pub base_url: String,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Where Twilio reports what becomes of each message.
+    pub status_callback: Option<String>,
+    /// After this time a text is of no use; zero: never.
+    pub expires: Duration,
+    /// Texts to one recipient in 24 hours; 0: any number.
+    pub per_recipient_per_day: u32,
+    /// Texts in 24 hours; 0: any number.
+    pub per_day: u32,
+    /// What STOP, START and HELP are answered by us.
+    pub replies: Replies,
+}
+
+/// What we answer; each may be nothing, since Twilio answers these words itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replies {
+    /// To STOP.
+    pub stop: Option<String>,
+    /// To START.
+    pub start: Option<String>,
+    /// To HELP.
+    pub help: Option<String>,
+}
+
+/// Whether a sender is the sid of a messaging service.
+pub fn is_service(from: &str) -> bool {
+    from.len() == 34 && from.starts_with("MG")
+}
+
+/// Whether digits are a short code.
+pub fn is_short_code(digits: &str) -> bool {
+    (3..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The words that a text may have in braces.
+const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
+/// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
+const NAME_CHARS: usize = 11;
+
+/// `[twilio]` and `[sms]`; `None` where there is no account that can be used.
+pub(super) fn read(
+    twilio: Option<&Section<'_>>,
+    sms: Option<&Section<'_>>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Sms> {
+    let mut read = Sms {
+        account_sid: String::new(),
+        auth_token: Secret::new(String::new()),
+        base_url: String::new(),
+        timeout: Duration::ZERO,
+        status_callback: None,
+        expires: Duration::ZERO,
+        per_recipient_per_day: 0,
+        per_day: 0,
+        replies: Replies::default(),
+    };
+    keys::fill((keys::SMS, keys::PUT_SMS), sms, &mut read, around, findings);
+    let twilio = twilio?;
+    keys::fill((keys::TWILIO, keys::PUT_TWILIO), Some(twilio), &mut read, around, findings);
+    for key in ["account_sid", "auth_token"] {
+        if twilio.get(key).is_none() {
+            let help = "copy them from Twilio's console";
+            findings.error(code::MISSING, twilio.span.clone(), format!("[twilio] without `{key}`"), help);
+        }
+    }
+    Some(read).filter(|read| !read.account_sid.is_empty() && !read.auth_token.reveal().is_empty())
+}
+
+/// Where Twilio's interface is.
+pub(super) fn base_url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    let words = speech::UrlWords {
+        user: "contains a user part: use `account_sid` and `auth_token`",
+        clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+        help: "use \"https://api.twilio.com\"",
+        names_may_be_near: false,
+    };
+    speech::web_address(key, value, (around.local_networks, words), findings)
+}
+
+/// How long a request may take.
+pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+    let found = values::duration(key, value, findings)?;
+    if found.is_zero() {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "use \"10s\"");
+    }
+    Some(found)
+}
+
+/// What we answer by ourselves.
+pub(super) fn replies(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Replies> {
+    let section = Section::open(&format!("`{key}`"), value, keys::REPLIES, findings)?;
+    let mut replies = Replies::default();
+    keys::fill((keys::REPLIES, keys::PUT_REPLIES), Some(&section), &mut replies, around, findings);
+    Some(replies)
+}
+
+/// A text that fits into a message, and is not empty.
+pub(super) fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let chars = text.chars().count();
+    if text.trim().is_empty() || chars > SMS_CHARS {
+        let what = if chars > SMS_CHARS { "is too long" } else { "is empty" };
+        let help = format!("1 to {SMS_CHARS} characters");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {what}"), help);
+        return None;
+    }
+    Some(text)
+}
+
+/// `allow_prefixes` of `[sms]`; empty where none is written.
+pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec<String> {
+    let prefix = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+        let text = values::string(key, value, findings)?;
+        let digits = text.strip_prefix('+');
+        let fits = digits.is_some_and(|digits| digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+        if !fits {
+            let help = "use `+` and digits: \"+1\" or \"+44\"; \"+\" is any number";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a number prefix"), help);
+        }
+        fits.then_some(text)
+    };
+    let Some(value) = sms.and_then(|sms| sms.get("allow_prefixes")) else { return Vec::new() };
+    let list = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "remove it for the countries of [edge] and of the sender, or use [\"+\"] for any";
+        findings.error(code::BAD_VALUE, value.span(), "`allow_prefixes` is empty", help);
+    }
+    list.into_iter().map(|(prefix, _)| prefix).collect()
+}
+
+/// `sms_on_failure`; `texts_to` is `allow_prefixes` of `[sms]`.
+pub(super) fn rule<'a>(
+    key: &str,
+    value: &'a Value<'a>,
+    edge: &Edge,
+    texts_to: &[String],
+    findings: &mut Findings,
+) -> Option<SmsRule> {
+    let section = Section::open(&format!("`{key}`"), value, keys::SMS_ON_FAILURE, findings)?;
+    for part in ["to", "from", "body"] {
+        if section.get(part).is_none() {
+            let help = "{ to = \"{caller}\", from = \"+14155551234\", body = \"We missed your call.\" }";
+            findings.error(code::MISSING, value.span(), format!("`{key}` without `{part}`"), help);
+        }
+    }
+    let to = section.read("to", findings, |key, value, f| recipient(key, value, edge, f));
+    let from = section.read("from", findings, |key, value, f| sender(key, value, edge, f));
+    let body = section.read("body", findings, |key, value, findings| {
+        let text = text_of_message(key, value, findings)?;
+        template(key, &text, value, findings)
+    });
+    let outcomes = TextOutcome::ALL.map(|outcome| (outcome.as_str(), outcome));
+    let outcome = |key: &str, value: &Value<'_>, f: &mut Findings| values::one_of(key, value, f, &outcomes);
+    let on = section.read("on", findings, |key, value, f| values::one_or_list(key, value, f, outcome));
+    let on: Option<Vec<_>> = on.map(|list| list.into_iter().map(|(outcome, _)| outcome).collect());
+    if let (Some(value), Some(true)) = (section.get("on"), on.as_ref().map(Vec::is_empty)) {
+        findings.error(code::BAD_VALUE, value.span(), "`on` is empty", "remove it for busy, no_answer and failed");
+    }
+    let (to, from, body) = (to?, from?, body?);
+    let recipients = match () {
+        // A number in the file is one that is meant.
+        () if !to.is_only(&Piece::Caller) => Recipients::Any,
+        () if !texts_to.is_empty() => Recipients::Prefixes(texts_to.to_vec()),
+        () => {
+            let mut home = vec![edge.numbers.country().to_owned()];
+            home.extend(Numbers::country_of(&from).filter(|country| !home.contains(country)));
+            Recipients::Countries(home)
+        }
+    };
+    let on = on.unwrap_or_else(|| TextOutcome::USUAL.to_vec());
+    Some(SmsRule { to, from, body, on, recipients })
+}
+
+/// `{caller}`, or a number of the owner's.
+fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Template> {
+    let text = values::string(key, value, findings)?;
+    let template = template(key, &text, value, findings)?;
+    if template.is_only(&Piece::Caller) {
+        return Some(template);
+    }
+    let number = edge.numbers.normalise_caller(&text, None);
+    if !number.is_e164 {
+        let help = "use \"{caller}\" or a number: \"+14155550199\"";
+        findings.error(
+            code::BAD_VALUE,
+            value.span(),
+            format!("`{key}`: \"{text}\" cannot receive text messages"),
+            help,
+        );
+        return None;
+    }
+    Template::parse_ended(&number.text).ok()
+}
+
+/// A number, a short code, a messaging service or a name.
+fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let is_name = (1..=NAME_CHARS).contains(&text.len())
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +-_&".contains(&byte));
+    if is_service(&text) || is_short_code(&text) || is_name {
+        return Some(text);
+    }
+    let number = edge.numbers.normalise_caller(&text, None);
+    if !number.is_e164 {
+        let help =
+            "use a number of the account (\"+14155551234\"), a short code, a sender ID of up to 11 letters, or MG…";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot send text messages"), help);
+        return None;
+    }
+    Some(number.text)
+}
+
+fn template(key: &str, text: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Template> {
+    match Template::parse_ended(text) {
+        Ok(template) => Some(template),
+        Err(word) => {
+            let help = match nearest(&word, WORDS.into_iter()) {
+                Some(known) => format!("did you mean {{{known}}}?"),
+                None => WORDS.map(|word| format!("{{{word}}}")).join(", "),
+            };
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown placeholder {{{word}}}"), help);
+            None
+        }
+    }
+}
+
+/// What only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let mut any = false;
+    for placed in &draft.routes {
+        let Some(span) = &placed.sms else { continue };
+        any = true;
+        if draft.texts.twilio_span.is_none() {
+            let message = format!("route {} sends text messages, but [twilio] is not configured", placed.route.name);
+            let help = "add [twilio] with account_sid and auth_token";
+            findings.error(code::TEXTS, span.clone(), message, help);
+        }
+    }
+    match (&draft.texts.twilio_span, &draft.texts.sms_span) {
+        (Some(span), _) if any && draft.http.public_url.is_none() => {
+            let message = "STOP replies do not arrive: Twilio cannot reach POST /sms/inbound without `public_url`";
+            let help = "add public_url to [http], and enter PUBLIC_URL/sms/inbound as webhook of the number in Twilio's console";
+            findings.warning(code::TEXTS, Some(span.clone()), message, help);
+        }
+        // Messages of the API leave by it, too.
+        (Some(span), _) | (None, Some(span)) if !any && draft.api.auth_token.is_none() => {
+            let message = "no route sends text messages";
+            let help = "add sms_on_failure to a [[route]]";
+            findings.warning(code::TEXTS, Some(span.clone()), message, help);
+        }
+        _ => {}
+    }
+}

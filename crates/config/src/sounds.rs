@@ -1,0 +1,56 @@
+//! Sounds that are targets (`play:FILE`) and greetings of mailboxes, each read and decoded once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::code::{self, Code};
+use super::diagnostic::Findings;
+use super::draft::Span;
+use super::hold;
+use trunkgate_audio::Use;
+use trunkgate_system::below::below;
+use trunkgate_system::limits::ANNOUNCEMENT_SECONDS;
+
+/// What is wrong with a file: its code, what happened, what helps.
+type Unusable = (Code, String, String);
+type Decoded = Result<Arc<[u8]>, Unusable>;
+
+/// Sounds by their names in the configuration. A hundred thousand lines of a `routes_file` may name the same one.
+#[derive(Debug)]
+pub(super) struct Sounds {
+    folder: PathBuf,
+    read: RefCell<BTreeMap<String, Decoded>>,
+}
+
+impl Sounds {
+    /// Sounds below a folder, of which none is read yet.
+    pub(super) fn below(folder: &Path) -> Sounds {
+        Sounds { folder: folder.to_owned(), read: RefCell::default() }
+    }
+
+    /// Reads a sound unless it has been read before. `of`: the text or key that names it.
+    pub(super) fn judge(&self, (of, name): (&str, &str), span: Span, findings: &mut Findings) {
+        let mut read = self.read.borrow_mut();
+        let found = read.entry(name.to_owned()).or_insert_with(|| self.decode(name));
+        if let Err((code, message, help)) = found {
+            findings.error(*code, span, format!("{of}: {message}"), help.clone());
+        }
+    }
+
+    /// Returns those that can be played: μ-law at 8 kHz.
+    pub(super) fn into_audio(self) -> BTreeMap<String, Arc<[u8]>> {
+        let read = self.read.into_inner().into_iter();
+        read.filter_map(|(name, codes)| Some((name, codes.ok()?))).collect()
+    }
+
+    fn decode(&self, name: &str) -> Decoded {
+        let path = below(&self.folder, name).map_err(|error| {
+            let code = if error.is_name() { code::BAD_TARGET } else { code::BAD_FILE };
+            let help = "use a file below the directory of this configuration: sounds/closed.wav";
+            (code, error.to_string(), help.to_owned())
+        })?;
+        hold::sound(&path, ANNOUNCEMENT_SECONDS, Use::Once).map_err(|(what, help)| (code::BAD_FILE, what, help))
+    }
+}

@@ -1,0 +1,242 @@
+//! `[speech]`: the program or endpoint that speaks the `text` of `hold` and of applications, and the directory that keeps the audio.
+//! Without one an installed espeak-ng speaks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::section::{Section, Value};
+use super::types::{Endpoint, Speaker, Speech};
+use super::values;
+use trunkgate_system::programs;
+
+/// Program that speaks where the file names none.
+const INSTALLED: &str = "espeak-ng";
+/// Its voices for languages of Twilio's that it has by another name. It takes any region behind a language that it has.
+const INSTALLED_VOICES: [(&str, &str); 1] = [("arb", "ar")];
+/// What an endpoint is asked for where no `model` is written.
+const MODEL: &str = "tts-1";
+/// What an endpoint may send.
+const FORMATS: [(&str, &str); 4] = [("wav", "wav"), ("mp3", "mp3"), ("opus", "opus"), ("pcm", "pcm")];
+/// What is said of a URL that cannot be used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UrlWords {
+    /// It has a user part.
+    pub(super) user: &'static str,
+    /// It leads over the network without TLS.
+    pub(super) clear: &'static str,
+    /// How one is written.
+    pub(super) help: &'static str,
+    /// Whether `http://` may lead to a name, whose addresses are looked at when it is connected to.
+    pub(super) names_may_be_near: bool,
+}
+
+const OURS: UrlWords = UrlWords {
+    user: "contains a user part: use `token` for the key",
+    clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://api.openai.com/v1/audio/speech\"",
+    names_may_be_near: false,
+};
+/// Longest name of a voice, in bytes.
+const VOICE_BYTES: usize = 256;
+/// Keys of an endpoint.
+const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
+
+/// Reads the section; without one an installed program speaks. `None`: nothing can speak.
+pub(super) fn read(
+    section: Option<&Section<'_>>,
+    local_networks: &[IpNet],
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<Speech> {
+    let Some(section) = section else { return installed() };
+    let words = section.read("command", findings, command);
+    let url =
+        section.read("url", findings, |key, value, findings| web_address(key, value, (local_networks, OURS), findings));
+    let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
+    let model = section.read("model", findings, values::string);
+    let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
+    let cache = section.read("cache", findings, values::string).map(|path| values::relative_to(folder, &path));
+    let voices = section.read("voices", findings, voices).unwrap_or_default();
+    let is_on = section.read("installed", findings, values::boolean).unwrap_or(true);
+    match (section.get("command"), section.get("url")) {
+        (Some(_), Some(url)) => {
+            let message = "both `url` and `command` are set";
+            findings.error(code::BAD_VALUE, url.span(), message, "keep one of them");
+            return None;
+        }
+        (None, None) if !is_on => return None,
+        (None, None) => {
+            let Some(speech) = installed() else {
+                let message =
+                    "nothing can speak: espeak-ng is not installed, and [speech] has neither `command` nor `url`";
+                let help = "install espeak-ng, or add command = [\"PROGRAM\", \"{text}\"], or url = \"https://…\"";
+                findings.warning(code::NO_VOICE, Some(section.span.clone()), message, help);
+                return None;
+            };
+            return Some(Speech { cache, voices: with_installed(voices), ..speech });
+        }
+        (Some(_), None) => {
+            for value in OF_ENDPOINT.iter().filter_map(|key| section.get(key)) {
+                let message = "this key has no effect with `command`";
+                findings.warning(code::BAD_VALUE, Some(value.span()), message, "it belongs to `url`");
+            }
+        }
+        (None, Some(_)) => {}
+    }
+    if let Some(value) = section.get("installed").filter(|_| !is_on) {
+        let message = "`installed` has no effect with `command` or `url`";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it");
+    }
+    let endpoint = |url| Endpoint {
+        url,
+        token,
+        model: model.unwrap_or_else(|| MODEL.to_owned()),
+        format: format.unwrap_or("wav"),
+    };
+    let by = words.map(Speaker::Command).or_else(|| url.map(endpoint).map(Speaker::Endpoint))?;
+    Some(Speech { by, cache, voices, is_installed: false })
+}
+
+/// Returns whether the section says that nothing speaks.
+pub(super) fn is_off(section: &Section<'_>) -> bool {
+    let is_false = section.get("installed").is_some_and(|value| value.get_ref().as_bool() == Some(false));
+    is_false && section.get("command").is_none() && section.get("url").is_none()
+}
+
+/// Returns the speech of an installed program; `None`: there is none.
+fn installed() -> Option<Speech> {
+    let program = programs::installed(INSTALLED)?.to_str()?.to_owned();
+    let words = [program.as_str(), "-m", "--stdout", "-v", "{voice}", "{ssml}"].map(str::to_owned);
+    let voices = with_installed(BTreeMap::new());
+    Some(Speech { by: Speaker::Command(words.into()), cache: None, voices, is_installed: true })
+}
+
+/// Adds the voices of the installed program to those of the file, which come first in any letter case.
+fn with_installed(mut voices: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (name, voice) in INSTALLED_VOICES {
+        if !voices.keys().any(|given| given.eq_ignore_ascii_case(name)) {
+            voices.insert(name.to_owned(), voice.to_owned());
+        }
+    }
+    voices
+}
+
+/// `voices`: what the program or service calls a voice, by the name that applications use.
+fn voices(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type(key, value, "a table: { \"Polly.Joanna\" = \"en-us+f3\" }", findings);
+        return None;
+    };
+    let is_name =
+        |text: &str| !text.trim().is_empty() && text.len() <= VOICE_BYTES && !text.chars().any(char::is_control);
+    let mut voices = BTreeMap::new();
+    for (name, value) in table {
+        let Some(voice) = values::string(key, value, findings) else { continue };
+        for (text, span) in [(name.get_ref().as_ref(), name.span()), (voice.as_str(), value.span())] {
+            if !is_name(text) {
+                let help = format!("1 to {VOICE_BYTES} bytes, in one line");
+                findings.error(code::BAD_VALUE, span, format!("`{key}`: this cannot be the name of a voice"), help);
+            }
+        }
+        voices.insert(name.get_ref().to_string(), voice);
+    }
+    Some(voices)
+}
+
+fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let words = values::list(key, value, findings, values::string)?;
+    let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
+    let wrong = match words.split_first() {
+        None => "is not a program",
+        Some((program, _)) if program.is_empty() => "is not a program",
+        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}") || word.contains("{ssml}")) => {
+            "contains neither {text} nor {ssml}"
+        }
+        Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
+        Some((program, _)) => {
+            if found(program).is_none() {
+                let message = format!("`{key}`: program {program} not found");
+                let help = "install it, or use its full path; without it callers hear the ringback tone";
+                findings.warning(code::BAD_FILE, Some(value.span()), message, help);
+            }
+            return Some(words);
+        }
+    };
+    let help = "[\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], which writes WAV to its output";
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
+    None
+}
+
+/// Returns the path of a program that the system would run; `None`: it finds none.
+fn found(program: &str) -> Option<PathBuf> {
+    let can_run = |path: &PathBuf| programs::is_executable(path);
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(can_run);
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(can_run)
+}
+
+/// The address of a web service: what goes there goes over the network in the clear only where that is our own.
+pub(super) fn web_address(
+    key: &str,
+    value: &Value<'_>,
+    (local_networks, words): (&[IpNet], UrlWords),
+    findings: &mut Findings,
+) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let is_near = |url: &Url| {
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let near = |ip: IpAddr| ip.is_loopback() || local_networks.iter().any(|network| network.contains(&ip));
+        let may_be = words.names_may_be_near && url.domain().is_some();
+        may_be || host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| near(ip.to_canonical()))
+    };
+    let wrong = match url {
+        None => "is not a web address",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => words.user,
+        Some(url) if url.scheme() == "http" && !is_near(&url) => words.clear,
+        Some(_) => return Some(text),
+    };
+    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), words.help);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_this_user_may_not_execute_is_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("espeak-ng");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        let is_root = nix::unistd::geteuid().is_root();
+        // The owner's bits count for the owner, whatever others may do; root may execute what any user may.
+        for (mode, may_run) in [(0o644, false), (0o755, true), (0o100, true), (0o611, is_root), (0o644, false)] {
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+            let name = program.to_str().unwrap();
+            assert_eq!(found(name).is_some(), may_run, "{mode:o}");
+        }
+        assert_eq!(found(&format!("{}/", folder.path().display())), None, "a directory");
+    }
+
+    #[test]
+    fn voices_of_the_file_come_before_those_of_the_installed_program() {
+        let voices = |given: &[(&str, &str)]| {
+            let given = given.iter().map(|(name, voice)| ((*name).to_owned(), (*voice).to_owned())).collect();
+            with_installed(given).into_iter().collect::<Vec<_>>()
+        };
+        let pair = |name: &str, voice: &str| (name.to_owned(), voice.to_owned());
+        assert_eq!(voices(&[]), [pair("arb", "ar")]);
+        assert_eq!(voices(&[("ARB", "ar+f2"), ("gl-ES", "pt")]), [pair("ARB", "ar+f2"), pair("gl-ES", "pt")]);
+    }
+}

@@ -1,0 +1,362 @@
+//! `connect` of a route, and `[group.NAME]`: targets that routes have in common.
+
+use toml::Spanned;
+use toml::de::DeValue;
+use trunkgate_call::is_conference_sid;
+use trunkgate_call::limits::RING_ALL_TARGETS;
+use trunkgate_conference::limits::NAME_CHARS;
+use trunkgate_route::captured::filled;
+use trunkgate_route::{Numbers, Order, TargetSpec};
+
+use super::code;
+use super::cover::told;
+use super::diagnostic::Findings;
+use super::draft::{Span, TargetPlace};
+use super::keys;
+use super::nearest;
+use super::section::{Section, Value};
+use super::sounds::Sounds;
+use super::trunks::{SipAddress, sip_uri};
+use super::values;
+
+/// Kinds of targets, as they are written.
+const KINDS: [&str; 9] = ["trunk", "agent", "app", "play", "voicemail", "conference", "group", "sip", "reject"];
+
+/// A target with its place.
+pub(super) type Placed = (TargetSpec, TargetPlace);
+
+/// What targets are read by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) numbers: &'a Numbers,
+    pub(super) sounds: &'a Sounds,
+    /// `None`: in a group, where there is none.
+    pub(super) groups: Option<&'a Groups>,
+}
+
+/// `[group.NAME]`, each with its targets.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    all: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: String,
+    /// Its header.
+    span: Span,
+    targets: Vec<Placed>,
+    order: Order,
+    used: std::cell::Cell<bool>,
+}
+
+impl Groups {
+    /// Reads `[group]`.
+    pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Groups {
+        let Some(table) = value.get_ref().as_table() else {
+            values::wrong_type("group", value, "tables: [group.NAME]", findings);
+            return Groups::default();
+        };
+        let mut all = Vec::new();
+        for (name, value) in table {
+            let text = name.get_ref().as_ref();
+            if !values::name_text("group", text, name.span(), findings) {
+                continue;
+            }
+            let Some(section) = Section::open(&format!("[group.{text}]"), value, keys::GROUP, findings) else {
+                continue;
+            };
+            let targets = match section.get("connect") {
+                Some(value) => connect(value, means, findings),
+                None if section.misspells(&["connect"], keys::GROUP) => Vec::new(),
+                None => {
+                    let message = format!("group {text} has no `connect`");
+                    findings.error(code::MISSING, name.span(), message, "add connect = [\"trunk:NAME\"]");
+                    Vec::new()
+                }
+            };
+            let order = section.read("order", findings, order).unwrap_or_default();
+            if let Some(span) = section.get("order").map(Spanned::span).filter(|_| order == Order::AnswerRatio) {
+                order_decides(targets.iter().map(|(target, _)| target), span, findings);
+            }
+            let used = std::cell::Cell::new(false);
+            all.push(Group { name: text.to_owned(), span: name.span(), targets, order, used });
+        }
+        Groups { all }
+    }
+    /// Warns of those that no route names.
+    pub(super) fn judge(&self, findings: &mut Findings) {
+        for group in self.all.iter().filter(|group| !group.used.get()) {
+            let message = format!("no route uses group {}", group.name);
+            let help = format!("add \"group:{}\" to `connect` of a route", group.name);
+            findings.warning(code::IDLE_PART, Some(group.span.clone()), message, help);
+        }
+    }
+
+    /// Returns whether one that a route names has such a target.
+    pub(super) fn has(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
+        self.all.iter().filter(|group| group.used.get()).any(|group| group.targets.iter().any(|(one, _)| is_it(one)))
+    }
+
+    fn targets(&self, name: &str, span: Span, findings: &mut Findings) -> Vec<Placed> {
+        if let Some(group) = self.all.iter().find(|group| group.name == name) {
+            group.used.set(true);
+            let mut targets = group.targets.clone();
+            if group.order == Order::AnswerRatio {
+                targets.iter_mut().for_each(|(_, place)| place.by_ratio = Some(span.start));
+            }
+            return targets;
+        }
+        let help = match nearest(name, self.all.iter().map(|group| group.name.as_str())) {
+            Some(near) => format!("did you mean \"group:{near}\"?"),
+            None => format!("add [group.{name}] with its `connect`"),
+        };
+        findings.error(code::BAD_TARGET, span, format!("unknown group: {name}"), help);
+        Vec::new()
+    }
+}
+
+/// `order` of a route or group.
+pub(super) fn order(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Order> {
+    values::one_of(key, value, findings, &[("listed", Order::Listed), ("asr", Order::AnswerRatio)])
+}
+
+/// An order by the answer ratio needs two trunks side by side.
+pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, span: Span, findings: &mut Findings) {
+    let are_trunks: Vec<bool> = targets.map(|target| matches!(target, TargetSpec::Trunk { .. })).collect();
+    if !are_trunks.windows(2).any(|pair| pair == [true, true]) {
+        let message = "`order = \"asr\"` has no effect: no two trunks are adjacent";
+        let help = "add another trunk next to the first ([\"trunk:a\", \"trunk:b\"]), or remove it";
+        findings.warning(code::IDLE_PART, Some(span), message, help);
+    }
+}
+
+/// `connect`: a group is there with all of its targets.
+pub(super) fn connect<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Vec<Placed> {
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "add a target: \"trunk:NAME\"";
+        findings.error(code::MISSING, value.span(), "`connect` is empty", help);
+    }
+    let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
+        let span = value.span();
+        if value.get_ref().is_table() {
+            let (target, members) = ring_all(value, means, findings)?;
+            return Some(vec![(target, TargetPlace { span, members, by_ratio: None })]);
+        }
+        let text = values::string(key, value, findings)?;
+        match (text.strip_prefix("group:"), means.groups) {
+            (Some(name), Some(groups)) => return Some(groups.targets(name, span, findings)),
+            (Some(_), None) => {
+                let message = format!("\"{text}\": groups cannot be nested");
+                findings.error(code::BAD_TARGET, span, message, "list its targets here");
+                return None;
+            }
+            (None, _) => {}
+        }
+        let place = TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
+        Some(vec![(target(&text, span, means, findings)?, place)])
+    };
+    let all = values::one_or_list("connect", value, findings, read).unwrap_or_default();
+    all.into_iter().flat_map(|(targets, _)| targets).collect()
+}
+
+fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    match kind {
+        "trunk" => trunk_target(text, rest, span, means.numbers, findings),
+        "sip" | "sips" => {
+            // Pieces may stand in the user part only: where a call goes is not a caller's to say.
+            let (user, host) = text.split_once('@').unwrap_or(("", text));
+            let plain =
+                if user.is_empty() { text.to_owned() } else { format!("{}@{host}", filled(user, |_| "0".to_owned())) };
+            let SipAddress { destination, .. } = sip_uri(&plain, "a target", span, findings)?;
+            Some(TargetSpec::Uri { uri: text.to_owned(), destination, in_call: false })
+        }
+        "agent" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an agent"), "agent:NAME");
+            None
+        }
+        "agent" => Some(TargetSpec::Agent(rest.to_owned())),
+        "app" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an app"), "app:NAME");
+            None
+        }
+        "app" => Some(TargetSpec::App(rest.to_owned())),
+        // One that cannot be played keeps its place.
+        "play" => {
+            means.sounds.judge((&format!("\"{text}\""), rest), span, findings);
+            Some(TargetSpec::Play(rest.to_owned()))
+        }
+        "voicemail" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a mailbox"), "voicemail:NAME");
+            None
+        }
+        "voicemail" => Some(TargetSpec::Voicemail(rest.to_owned())),
+        "conference" => {
+            let name = rest.trim();
+            let fits = !name.is_empty()
+                && rest.chars().count() <= NAME_CHARS
+                && !rest.contains(char::is_control)
+                && !is_conference_sid(name);
+            if !fits {
+                let message = format!("\"{}\" is not a conference", told(text));
+                let help = format!("conference:NAME with {NAME_CHARS} characters at most; a SID is no name");
+                findings.error(code::BAD_TARGET, span, message, help);
+            }
+            fits.then(|| TargetSpec::Conference(name.to_owned()))
+        }
+        "reject" => {
+            let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
+            if code.is_none() {
+                let message = format!("\"{text}\" is not a valid rejection");
+                findings.error(code::BAD_TARGET, span, message, "use reject:CODE with a code from 300 to 699");
+            }
+            code.map(TargetSpec::Reject)
+        }
+        _ => {
+            let message = format!("\"{}\" is not a target", told(text));
+            findings.error(code::BAD_TARGET, span, message, meant(text, kind, rest));
+            None
+        }
+    }
+}
+
+/// What a text that is no target may have been meant as.
+fn meant(text: &str, kind: &str, rest: &str) -> String {
+    match nearest(kind, KINDS.into_iter()) {
+        Some(known) if !rest.is_empty() => told(&format!("did you mean \"{known}:{rest}\"?")),
+        // The commonest slip is a name alone.
+        _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
+            format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
+        }
+        _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, app:NAME, play:FILE, voicemail:NAME, conference:NAME, group:NAME, sip:URI, reject:CODE or \
+              { ring_all = [...] }"
+            .to_owned(),
+    }
+}
+
+/// `{ ring_all = [...] }`, with the place of each.
+fn ring_all<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
+    let section = Section::open("a target", value, keys::RING_ALL, findings)?;
+    let Some(list) = section.get("ring_all") else {
+        let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
+        findings.error(code::BAD_TARGET, value.span(), "this table is not a target", help);
+        return None;
+    };
+    let DeValue::Array(written) = list.get_ref() else {
+        values::wrong_type("ring_all", list, "a list of targets", findings);
+        return None;
+    };
+    if written.is_empty() {
+        findings.error(
+            code::MISSING,
+            list.span(),
+            "`ring_all` is empty",
+            "list the targets: [\"trunk:a\", \"trunk:b\"]",
+        );
+    }
+    if written.len() > RING_ALL_TARGETS {
+        let help = format!("{RING_ALL_TARGETS} at most");
+        findings.error(code::BAD_VALUE, list.span(), "`ring_all`: too many targets at once", help);
+    }
+    let (mut targets, mut spans) = (Vec::new(), Vec::new());
+    for value in written {
+        let Some(target) = rings(value, means, findings) else { continue };
+        if targets.contains(&target) {
+            let message = "`ring_all` contains a duplicate target";
+            findings.error(code::BAD_TARGET, value.span(), message, "list each target once");
+            continue;
+        }
+        targets.push(target);
+        spans.push(value.span());
+    }
+    Some((TargetSpec::RingAll(targets), spans))
+}
+
+/// One of those that ring at once.
+fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
+    if value.get_ref().is_table() || value.get_ref().is_array() {
+        let message = "`ring_all` cannot be nested";
+        findings.error(code::BAD_TARGET, value.span(), message, "use one list of all targets that ring simultaneously");
+        return None;
+    }
+    let text = values::string("ring_all", value, findings)?;
+    let help = match target(&text, value.span(), means, findings)? {
+        TargetSpec::Trunk { weight: Some(_), .. } => "weights have no effect in `ring_all`: remove it",
+        TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
+        TargetSpec::App(_) => "an app answers immediately: list it before or after the table",
+        TargetSpec::Voicemail(_) => "a mailbox answers immediately: list it after the table",
+        TargetSpec::Conference(_) => "a conference answers immediately: list it after the table",
+        TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
+        rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
+    };
+    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" is not allowed", told(&text)), help);
+    None
+}
+
+fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+    let (rest, weight) = match rest.rsplit_once('@') {
+        None => (rest, None),
+        Some((rest, written)) => {
+            let Ok(weight) = written.parse::<u16>() else {
+                let message = format!("\"{text}\": \"{written}\" is not a weight");
+                findings.error(
+                    code::BAD_TARGET,
+                    span,
+                    message,
+                    "use trunk:NAME@70 or trunk:NAME/NUMBER@70, from 0 to 65535",
+                );
+                return None;
+            };
+            (rest, Some(weight))
+        }
+    };
+    let (name, number) = match rest.split_once('/') {
+        Some((name, number)) => (name, Some(number)),
+        None => (rest, None),
+    };
+    if name.is_empty() {
+        findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a trunk"), "trunk:NAME");
+        return None;
+    }
+    // Another target behind it, by whatever it was meant to be divided.
+    if number.is_some_and(|number| number.contains([',', ';', ':'])) {
+        let message = format!("\"{text}\": a number cannot contain `,`, `;` or `:`");
+        let help = "list each target separately: connect = [\"trunk:a/1007\", \"agent:b\"]; in a CSV file a space between them";
+        findings.error(code::BAD_TARGET, span, message, help);
+        return None;
+    }
+    // Pieces of the call's numbers stand for digits.
+    if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
+        let message = format!("\"{text}\": not a callable number");
+        findings.error(code::BAD_TARGET, span, message, "use trunk:NAME/+14155551234");
+        return None;
+    }
+    Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned), weight })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    #[test]
+    fn a_conference_as_a_target_has_a_name_that_is_no_sid() {
+        for (name, fits) in [
+            ("board", true),
+            (" board ", true),
+            ("CF0123456789", true),
+            ("", false),
+            (" ", false),
+            ("CF0123456789abcdef0123456789abcdef", false),
+            (&"n".repeat(NAME_CHARS + 1), false),
+        ] {
+            let lines = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['conference:{name}']\n");
+            let found = match parse("trunkgate.toml".as_ref(), &lines) {
+                Ok((_, found)) | Err(found) => found,
+            };
+            let refused = found.iter().any(|one| one.code == "TG0112");
+            assert_eq!(refused, !fits, "{name}: {found:#?}");
+        }
+    }
+}

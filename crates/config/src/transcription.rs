@@ -1,0 +1,123 @@
+//! `[transcription]`: the service that makes texts of recordings.
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{Draft, Span};
+use super::keys::{self, Around};
+use super::recording::ADD_RECORDING;
+use super::section::{Section, Value};
+use super::speech::{self, UrlWords};
+use super::types::Secret;
+use super::values;
+
+/// Model that is asked for where none is written.
+const MODEL: &str = "whisper-1";
+/// Longest name of a model or a language, in bytes.
+const NAME_BYTES: usize = 256;
+
+const WORDS: UrlWords = UrlWords {
+    user: "contains a user part: use `token` for the key",
+    clear: "sends recordings and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://asr.example.com/v1/audio/transcriptions\"",
+    names_may_be_near: false,
+};
+
+/// `[transcription]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcription {
+    /// Address of the service.
+    pub url: String,
+    /// Key of the service.
+    pub token: Option<Secret>,
+    /// Model that is asked for.
+    pub model: String,
+    /// Language that is spoken; `None`: the service recognises it.
+    pub language: Option<String>,
+    /// Whether recordings that do not ask for it are transcribed as well.
+    pub all: bool,
+}
+
+/// Reads the section, with its place; `None` where it has no address that can be used.
+pub(super) fn read(
+    section: &Section<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<(Transcription, Span)> {
+    if section.get("url").is_none() {
+        let help = "add url = \"https://asr.example.com/v1/audio/transcriptions\"";
+        findings.error(code::MISSING, section.span.clone(), "[transcription] has no `url`", help);
+    }
+    let mut read =
+        Transcription { url: String::new(), token: None, model: MODEL.to_owned(), language: None, all: false };
+    keys::fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), Some(section), &mut read, around, findings);
+    Some((read, section.span.clone())).filter(|(read, _)| !read.url.is_empty())
+}
+
+/// Reads the address of the service.
+pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    speech::web_address(key, value, (around.local_networks, WORDS), findings)
+}
+
+/// Reads the name of a model or a language.
+pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let is_name = !text.trim().is_empty() && text.len() <= NAME_BYTES && !text.chars().any(char::is_control);
+    if !is_name {
+        let help = format!("1 to {NAME_BYTES} bytes, in one line");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a name"), help);
+    }
+    is_name.then_some(text)
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    if let Some((_, span)) = draft.transcription.as_ref().filter(|_| !draft.sections.recording) {
+        let message = "[transcription] is not used without [recording]";
+        findings.warning(code::IDLE_PART, Some(span.clone()), message, ADD_RECORDING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{Config, parse};
+
+    fn read(transcription: &str) -> Result<Config, Vec<(&'static str, String)>> {
+        let text = format!(
+            "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n\
+             [recording]\ndirectory = '/tmp/r'\n[transcription]\n{transcription}\n"
+        );
+        let found = parse(Path::new("trunkgate.toml"), &text);
+        found.map(|(config, _)| config).map_err(|all| all.into_iter().map(|one| (one.code, one.message)).collect())
+    }
+
+    #[test]
+    fn a_service_has_an_address_a_key_a_model_and_a_language() {
+        let of = |text: &str| read(text).unwrap().recording.unwrap().transcription.unwrap();
+        let plain = of("url = 'https://asr.example.com/v1/audio/transcriptions'");
+        assert_eq!((plain.model.as_str(), &plain.language, plain.all), ("whisper-1", &None, false));
+        let all = of("url = 'http://127.0.0.1:9/t'\ntoken = 'hunter2'\nmodel = 'large'\nlanguage = 'de'\nall = true");
+        assert_eq!((all.model.as_str(), all.language.as_deref(), all.all), ("large", Some("de"), true));
+        assert_eq!(all.token.as_ref().map(|token| token.reveal()), Some("hunter2"));
+        assert!(!format!("{all:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let url = "url = 'https://h/'\n";
+        for (text, code, about) in [
+            ("all = true".to_owned(), "TG0106", "no `url`"),
+            ("url = 'ftp://h/'".to_owned(), "TG0108", "not a web address"),
+            ("url = 'http://asr.example.com/'".to_owned(), "TG0108", "unencrypted"),
+            ("url = 'https://ann:hunter2@h/'".to_owned(), "TG0108", "user part"),
+            (format!("{url}model = ''"), "TG0105", "`model`"),
+            (format!("{url}language = \"e\\nn\""), "TG0105", "`language`"),
+            (format!("{url}all = 1"), "TG0103", "`all`"),
+        ] {
+            let found = read(&text).unwrap_err();
+            assert!(found.iter().any(|(id, what)| *id == code && what.contains(about)), "{text}: {found:?}");
+            assert!(!found.iter().any(|(_, what)| what.contains("hunter2")), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! URLs of web applications that decide about calls: what they may be, and whether they can ever be reached.
+
+use url::Url;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Span;
+use super::nearest;
+use super::section::Value;
+use super::values;
+use trunkgate_system::limits::{
+    WEBHOOK_CONNECT_MOST_MILLISECONDS, WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_RETRIES, WEBHOOK_TOTAL_MILLISECONDS,
+    WEBHOOK_URL_BYTES,
+};
+use trunkgate_system::reach::Reach;
+
+const HELP: &str = "use \"https://app.example.com/voice\"";
+
+/// Numbers that the fragment of a URL may set, each with its range: Twilio's connection overrides.
+const NUMBERS: [(&str, u64, u64, &str); 4] = [
+    ("ct", WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_CONNECT_MOST_MILLISECONDS, "milliseconds for the TCP connection"),
+    ("rt", WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_TOTAL_MILLISECONDS, "milliseconds for the answer"),
+    ("tt", WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_TOTAL_MILLISECONDS, "milliseconds for everything"),
+    ("rc", 0, WEBHOOK_RETRIES as u64, "further tries"),
+];
+/// Failures after which a request is tried again.
+const POLICIES: [&str; 5] = ["ct", "rt", "4xx", "5xx", "all"];
+/// Names of Twilio's that decide nothing here.
+const IDLE: [&str; 2] = ["sni", "e"];
+
+/// Reads a URL. What may be secret in it is in no message.
+pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let wrong = match &url {
+        _ if text.len() > WEBHOOK_URL_BYTES => "has more than 4096 bytes",
+        _ if text.trim() != text || text.chars().any(char::is_control) => {
+            "begins or ends with a space, or has a control character"
+        }
+        None => "is not a web address",
+        Some(url) if url.port() == Some(0) => "has port 0",
+        Some(_) => "",
+    };
+    if !wrong.is_empty() {
+        findings.error(code::BAD_WEBHOOK, value.span(), format!("`{key}` {wrong}"), HELP);
+        return None;
+    }
+    let fragment = url.as_ref().and_then(Url::fragment).unwrap_or_default();
+    overrides(key, fragment, value, findings).then_some(text)
+}
+
+/// Judges connection overrides: a value that would not hold is refused, a name that means nothing is warned of.
+fn overrides(key: &str, fragment: &str, value: &Value<'_>, findings: &mut Findings) -> bool {
+    let mut is_usable = true;
+    let mut refuse = |what: String, help: String| {
+        findings.error(code::BAD_WEBHOOK, value.span(), format!("`{key}`: {what}"), help);
+        is_usable = false;
+    };
+    let mut idle = Vec::new();
+    for (name, text) in form_urlencoded::parse(fragment.as_bytes()) {
+        if let Some((_, least, most, what)) = NUMBERS.iter().find(|(known, ..)| *known == name) {
+            if !text.parse().is_ok_and(|number: u64| (*least..=*most).contains(&number)) {
+                refuse(format!("`{name}` of the fragment is out of range"), format!("{least} to {most} ({what})"));
+            }
+        } else if name == "rp" {
+            let words = text.split(',').map(str::trim);
+            if words.into_iter().any(|word| !POLICIES.contains(&word)) {
+                let help = format!("use {}, or several with commas between", POLICIES.join(", "));
+                refuse("`rp` of the fragment names no kind of failure".to_owned(), help);
+            }
+        } else {
+            idle.push(name.into_owned());
+        }
+    }
+    for name in idle {
+        let known = NUMBERS.iter().map(|(known, ..)| *known).chain(["rp"]);
+        let help = match nearest(&name, known) {
+            Some(near) if !IDLE.contains(&name.as_str()) => format!("did you mean `{near}`?"),
+            _ => "remove it: ct, rt, tt, rc and rp are read there, and nothing of it is sent".to_owned(),
+        };
+        let message = format!("`{key}`: this part of the fragment (after `#`) has no effect");
+        findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, help);
+    }
+    is_usable
+}
+
+/// Refuses a URL whose address may never be connected to. Names are looked up when they are used.
+/// `section`: the table that has this `allow_private`.
+pub(super) fn judge_reach(
+    key: &str,
+    text: &str,
+    section: &str,
+    allow_private: bool,
+    span: Span,
+    findings: &mut Findings,
+) {
+    judge_by(&Reach { allow_private, ..Reach::default() }, section, key, text, span, findings);
+}
+
+/// Reads a URL of the operator's own receiver, and warns of an address that may never be connected to, such as a cloud's metadata service.
+pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = read(key, value, findings)?;
+    let reach = Reach { allow_private: true, ..Reach::default() };
+    if let Some(why) = Url::parse(&text).ok().and_then(|url| reach.judge_url(&url).err()) {
+        let message = format!("`{key}` can never be reached: {why}");
+        findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, "use the address of your receiver");
+    }
+    Some(text)
+}
+
+/// Refuses a URL that these rules forbid. `section`: the table whose `allow_private` they follow.
+pub(super) fn judge_by(reach: &Reach, section: &str, key: &str, text: &str, span: Span, findings: &mut Findings) {
+    let Ok(url) = Url::parse(text) else { return };
+    let Err(why) = reach.judge_url(&url) else { return };
+    let help = match (Reach { allow_private: true, ..reach.clone() }).judge_url(&url) {
+        Ok(()) => format!(
+            "set `allow_private = true` in {section} if your own application is there, or use its public address"
+        ),
+        Err(_) => "use the address of your application".to_owned(),
+    };
+    findings.error(code::BAD_WEBHOOK, span, format!("`{key}` can never be reached: {why}"), help);
+}

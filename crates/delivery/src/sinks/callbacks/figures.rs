@@ -1,0 +1,280 @@
+//! Figures of callbacks by application, and what `status` says of them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::webhooks::codes;
+use trunkgate_system::limits::CALLBACK_FAILED_IN_ROW;
+use trunkgate_system::problem::{Failure, Harm, Problem};
+use trunkgate_system::text::number;
+
+/// Counts of all callbacks.
+#[derive(Debug, Default)]
+pub struct CallbackFigures {
+    apps: Mutex<BTreeMap<Arc<str>, Counts>>,
+    /// Why the store does not take callbacks, where it does not.
+    unstored: Mutex<Option<Failure>>,
+}
+
+/// Counts of one application.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Callbacks that wait for their delivery.
+    pub waiting: u64,
+    /// Callbacks that were delivered.
+    pub delivered: u64,
+    /// Attempts beyond the first.
+    pub retried: u64,
+    /// Callbacks that were given up.
+    pub given_up: u64,
+    /// There was no room for them.
+    pub dropped: u64,
+    /// Callbacks that wait after several attempts.
+    failing: u64,
+    /// Attempts that failed since one was delivered.
+    in_row: u64,
+    /// Last callback that failed.
+    pub last: Option<Last>,
+}
+
+/// The last attempt that failed.
+#[derive(Debug, Clone)]
+pub struct Last {
+    /// Twilio's error code.
+    pub code: u32,
+    /// The reason, as a clause.
+    pub what: String,
+    /// SID of the call that the callback is about; empty where that is not known.
+    pub call: String,
+    /// Time of the failure.
+    pub at: Timestamp,
+    /// When that callback is tried again; `None`: it is given up.
+    pub next: Option<Timestamp>,
+}
+
+impl CallbackFigures {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Counts>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, app: &Arc<str>, count: impl FnOnce(&mut Counts)) {
+        count(self.lock().entry(Arc::clone(app)).or_default());
+    }
+
+    /// Returns the counts of all applications.
+    pub fn counts(&self) -> BTreeMap<Arc<str>, Counts> {
+        self.lock().clone()
+    }
+
+    /// One was dropped: there was no room for it.
+    pub(super) fn dropped(&self, app: &Arc<str>) {
+        self.of(app, |counts| counts.dropped += 1);
+    }
+
+    /// One that waited was dropped for others; `was_failing`: it counted as failing.
+    pub(super) fn made_way(&self, app: &Arc<str>, was_failing: bool) {
+        self.of(app, |counts| {
+            counts.waiting = counts.waiting.saturating_sub(1);
+            counts.failing = counts.failing.saturating_sub(u64::from(was_failing));
+            counts.dropped += 1;
+        });
+    }
+
+    /// One waits.
+    pub(super) fn added(&self, app: &Arc<str>) {
+        self.of(app, |counts| counts.waiting += 1);
+    }
+
+    /// An attempt beyond the first is made.
+    pub(super) fn retried(&self, app: &Arc<str>) {
+        self.of(app, |counts| counts.retried += 1);
+    }
+
+    /// An attempt failed; `begins`: from now on its callback counts as failing.
+    pub(super) fn failed(&self, app: &Arc<str>, last: Last, begins: bool) {
+        self.of(app, |counts| {
+            counts.failing += u64::from(begins);
+            counts.in_row += 1;
+            counts.last = Some(last);
+        });
+    }
+
+    /// The last attempt of one that is given up failed.
+    pub(super) fn gave_up(&self, app: &Arc<str>, last: Last) {
+        self.of(app, |counts| counts.last = Some(Last { next: None, ..last }));
+    }
+
+    /// One waits no more; `was_failing`: it counted as failing.
+    pub(super) fn over(&self, app: &Arc<str>, was_failing: bool, is_delivered: bool) {
+        self.of(app, |counts| {
+            counts.waiting = counts.waiting.saturating_sub(1);
+            counts.failing = counts.failing.saturating_sub(u64::from(was_failing));
+            if is_delivered {
+                (counts.delivered, counts.in_row) = (counts.delivered + 1, 0);
+            } else {
+                counts.given_up += 1;
+            }
+        });
+    }
+
+    /// The store did or did not take callbacks.
+    pub(super) fn stored(&self, done: &io::Result<()>, directory: &Path) {
+        let failure = done.as_ref().err().map(|error| Failure::of(error, directory));
+        *self.unstored.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Returns what is wrong.
+    pub fn problems(&self) -> Vec<Problem> {
+        let unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut problems: Vec<Problem> = unstored.map(|failure| not_stored(&failure)).into_iter().collect();
+        for (app, counts) in &*self.lock() {
+            let is_failing = counts.failing > 0 || counts.in_row >= CALLBACK_FAILED_IN_ROW;
+            let last = counts.last.as_ref().filter(|_| is_failing && counts.waiting > 0);
+            problems.extend(last.map(|last| failing(app, counts, last)));
+            problems.extend(lost(app, counts));
+        }
+        problems
+    }
+}
+
+fn not_stored(failure: &Failure) -> Problem {
+    let shown = format!("{failure}; they are sent, and a restart would lose those that wait");
+    Problem::new(Harm::Records, "callbacks are not stored").shown_by(shown).caused_by(failure)
+}
+
+fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> Problem {
+    let problem = Problem::new(Harm::Records, format!("{}: callbacks are not delivered", named(app)));
+    let shown = format!("error {code}: {what}; {} queued, each is retried for 24 hours", counts.waiting);
+    problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
+}
+
+/// Returns the name of what callbacks are made for: an application, a mailbox, or all recordings.
+fn named(app: &str) -> String {
+    match app.strip_prefix(MAILBOX) {
+        Some(mailbox) => format!("voicemail {mailbox}"),
+        None if app == RECORDINGS => "[recording] url".to_owned(),
+        None => format!("app {app}"),
+    }
+}
+
+/// Returns what would help, with the keys that the file has.
+fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
+    let key = match app.strip_prefix(MAILBOX) {
+        Some(mailbox) => Some(format!("`notify` of [voicemail.{mailbox}]")),
+        None if app == RECORDINGS => Some("`url` of [recording]".to_owned()),
+        None => None,
+    };
+    let of_app = || format!("the URL of app {app}");
+    let is_never =
+        ["metadata address", "own listener", "not the address of one host"].iter().any(|why| what.contains(why));
+    match key {
+        _ if is_never && what.contains("redirected to ") => {
+            format!("correct the redirection of the server of {}: nothing is sent there", key.unwrap_or_else(of_app))
+        }
+        _ if is_never => format!("correct {}: nothing is sent there", key.unwrap_or_else(of_app)),
+        Some(key) if code == NOT_REACHED => format!("check that the server of {key} runs, its port, and the firewall"),
+        // What requests of the API name belongs to no application of the file.
+        _ if app.starts_with(API) => codes::fix(code, what, call).replace("[app.NAME]", "[api]"),
+        Some(_) | None => codes::fix(code, what, call).replace("[app.NAME]", &format!("[app.{app}]")),
+    }
+}
+
+/// Names of receivers that are no application.
+const MAILBOX: &str = "voicemail:";
+const RECORDINGS: &str = "recording";
+/// Beginning of the names of what requests of the API name.
+const API: &str = "api:";
+/// Twilio's code of a server that is not reached.
+const NOT_REACHED: u32 = 11_205;
+
+fn lost(app: &str, counts: &Counts) -> Option<Problem> {
+    let all = counts.given_up + counts.dropped;
+    let count = number(usize::try_from(all).unwrap_or(usize::MAX), "callback");
+    let problem = Problem::new(Harm::Records, format!("{}: {count} lost since the start", named(app)));
+    let shown = format!("{} given up, {} dropped because too many were queued", counts.given_up, counts.dropped);
+    (all > 0).then(|| problem.about(format!("{}: callbacks lost", named(app))).shown_by(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_that_takes_none_is_a_problem_until_it_does() {
+        let (figures, app) = (CallbackFigures::default(), Arc::from("ivr"));
+        let last = || Last {
+            code: 11_205,
+            what: "not reachable: refused".to_owned(),
+            call: "CA1".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            next: Some(Timestamp::UNIX_EPOCH),
+        };
+        figures.added(&app);
+        figures.failed(&app, last(), false);
+        assert!(figures.problems().is_empty(), "one attempt says little");
+        figures.retried(&app);
+        figures.failed(&app, last(), true);
+        let problems = figures.problems();
+        let told = problems[0].to_string();
+        assert!(
+            told.starts_with("app ivr: callbacks are not delivered: error 11205: not reachable: refused; 1 queued"),
+            "{told}"
+        );
+        assert!(told.ends_with("trunkgate trace CA1"), "{told}");
+        figures.over(&app, true, true);
+        assert!(figures.problems().is_empty());
+        // Many that failed once.
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.added(&app));
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.failed(&app, last(), false));
+        assert_eq!(figures.problems().len(), 1);
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.over(&app, false, true));
+        assert!(figures.problems().is_empty());
+        figures.added(&app);
+        figures.gave_up(&app, last());
+        figures.over(&app, false, false);
+        figures.dropped(&app);
+        let told = figures.problems()[0].to_string();
+        assert_eq!(
+            told,
+            "app ivr: 2 callbacks lost since the start: 1 given up, 1 dropped because too many were queued"
+        );
+        let counts = figures.counts()["ivr"].clone();
+        assert_eq!(counts.last.unwrap().next, None, "a callback that is given up is not tried again");
+        assert_eq!(
+            (counts.waiting, counts.delivered, counts.retried, counts.given_up, counts.dropped),
+            (0, 11, 1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn a_fix_names_keys_that_there_are_and_a_redirection_as_one() {
+        let of = |app: &str, what: &str| fix_of(app, NOT_REACHED, what, "CA1");
+        let metadata =
+            "redirected to http://169.254.169.254/: 169.254.169.254 is a cloud metadata address (http://h/n)";
+        assert_eq!(
+            of("voicemail:front", metadata),
+            "correct the redirection of the server of `notify` of [voicemail.front]: nothing is sent there"
+        );
+        let refused = "not reachable: refused (http://h/n)";
+        assert!(of("recording", refused).starts_with("check that the server of `url` of [recording] runs"));
+        assert!(of("ivr", refused).contains("`allow_private = true` in [app.ivr]"));
+        assert!(of("api:recordings", refused).ends_with("`allow_private = true` in [api]"));
+        assert!(
+            of("ivr", "127.0.0.1 and this port are the edge's own listener").starts_with("correct the URL of app ivr")
+        );
+        assert_eq!(named("voicemail:front"), "voicemail front");
+    }
+
+    #[test]
+    fn a_full_disk_is_a_problem_while_it_is_full() {
+        let figures = CallbackFigures::default();
+        figures.stored(&Err(io::ErrorKind::StorageFull.into()), Path::new("/data"));
+        assert!(figures.problems()[0].to_string().ends_with("`df -h /data`"), "{:?}", figures.problems());
+        figures.stored(&Ok(()), Path::new("/data"));
+        assert!(figures.problems().is_empty());
+    }
+}

@@ -1,0 +1,418 @@
+//! The list of calls that have ended, for the API: in the store, so that it survives a restart. A call is written once its record is
+//! made, never by the signalling thread; while the disk takes none, a bounded number waits in memory.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use trunkgate_call::{CallView, ConferenceReport};
+use trunkgate_media::counters::Counter;
+
+use crate::sinks::conferences::ConferenceList;
+use crate::sinks::store::calls::{self, Listed, Part, StoredCall};
+use crate::sinks::store::{Commit, Record, Store, retention};
+use trunkgate_system::clock;
+use trunkgate_system::clock::ClockReading;
+use trunkgate_system::limits::{
+    CALLS_PRUNE_MILLISECONDS, CALLS_PRUNE_SECONDS, CALLS_PRUNED_AT_ONCE, CALLS_REMOVED, CALLS_STORED, CALLS_UNDER_WAY,
+    CALLS_UNWRITTEN, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH, STORE_PATIENCE_SECONDS,
+};
+use trunkgate_system::problem::{Failure, Harm, Problem};
+
+/// How long the store is left alone after it took no call.
+const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
+
+/// Calls that have ended.
+#[derive(Debug)]
+pub struct CallList {
+    store: Store,
+    /// Conferences that are over.
+    conferences: ConferenceList,
+    state: Arc<State>,
+}
+
+/// What the store's thread may change; it has no store, which that thread must not be the last to have.
+#[derive(Debug, Default)]
+struct State {
+    inner: Mutex<Inner>,
+    /// Calls that were neither written nor will be.
+    lost: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// How long calls stay; `None`: nothing is stored.
+    keep: Option<Duration>,
+    /// Calls that are on their way into the store.
+    under_way: usize,
+    /// Calls that it has not taken, the oldest first.
+    unwritten: VecDeque<StoredCall>,
+    /// When it last took none, and why.
+    refused: Option<(Instant, Failure)>,
+    removed: Removed,
+}
+
+/// SIDs of calls that were removed and may still be in memory.
+#[derive(Debug, Default)]
+struct Removed {
+    sids: HashSet<String>,
+    /// The oldest first.
+    order: VecDeque<String>,
+}
+
+impl Removed {
+    fn add(&mut self, sid: &str) {
+        if self.sids.insert(sid.to_owned()) {
+            self.order.push_back(sid.to_owned());
+        }
+        if self.order.len() > CALLS_REMOVED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.sids.remove(&oldest);
+        }
+    }
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps calls until the store takes them; the newest are lost where there are too many.
+    fn put_back(&self, calls: Vec<StoredCall>) {
+        let mut inner = self.lock();
+        let room = CALLS_UNWRITTEN.saturating_sub(inner.unwritten.len());
+        self.lost.add(calls.len().saturating_sub(room) as u64);
+        inner.unwritten.extend(calls.into_iter().take(room));
+    }
+}
+
+impl CallList {
+    /// Makes the list of a store; `keep`: how long calls stay, `None`: nothing is stored.
+    pub fn new(store: Store, keep: Option<Duration>) -> CallList {
+        let list = CallList { conferences: ConferenceList::new(store.clone()), store, state: Arc::default() };
+        list.configure(keep);
+        list
+    }
+
+    /// Takes another configuration.
+    pub fn configure(&self, keep: Option<Duration>) {
+        self.state.lock().keep = keep;
+    }
+
+    /// Adds a conference that is over, which stays as long as calls do.
+    pub fn add_conference(&self, report: ConferenceReport) {
+        if self.is_stored() {
+            self.conferences.add(report);
+        }
+    }
+
+    /// Reads conferences that ended in earlier processes and are still to be known, the oldest first; waits for the disk. Those that
+    /// cannot be read are known no longer.
+    pub fn earlier_conferences(&self) -> Vec<ConferenceReport> {
+        let keep = self.state.lock().keep.filter(|keep| !keep.is_zero());
+        let since = keep.and_then(|keep| clock::wall().checked_sub(keep));
+        since.and_then(|since| self.conferences.read(since).ok()).unwrap_or_default()
+    }
+
+    /// Whether calls are stored, so that they outlive the process.
+    pub fn is_stored(&self) -> bool {
+        self.state.lock().keep.is_some_and(|keep| !keep.is_zero())
+    }
+
+    /// Adds a call that has ended, with its record.
+    pub(crate) fn add(&self, call: &CallView, record: &Record) {
+        let Some(stored) = stored(call, record) else { return };
+        {
+            let inner = self.state.lock();
+            if inner.keep.is_none_or(|keep| keep.is_zero()) || inner.removed.sids.contains(&stored.sid) {
+                return;
+            }
+        }
+        let is_free = {
+            let inner = self.state.lock();
+            inner.refused.is_none() && inner.under_way < CALLS_UNDER_WAY
+        };
+        if is_free { self.write(vec![stored]) } else { self.state.put_back(vec![stored]) }
+    }
+
+    /// Adds a call that a crash has cut short, as its record has it.
+    pub(crate) fn add_record(&self, record: &Record) {
+        match serde_json::from_slice::<CallView>(&record.json) {
+            Ok(call) => self.add(&call, record),
+            Err(error) => tracing::debug!(call = %record.sid, "not in the list of calls: {error}"),
+        }
+    }
+
+    /// Whether calls wait for the store.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.state.lock().unwritten.is_empty()
+    }
+
+    /// Brings what waits to the store, unless that has just refused some.
+    pub(crate) fn settle(&self) {
+        let batch: Vec<StoredCall> = {
+            let mut inner = self.state.lock();
+            let rests = inner.refused.as_ref().is_some_and(|(since, _)| since.elapsed() < PAUSE);
+            if rests || inner.under_way >= CALLS_UNDER_WAY {
+                return;
+            }
+            let count = inner.unwritten.len().min(STORE_BATCH);
+            inner.unwritten.drain(..count).collect()
+        };
+        if !batch.is_empty() {
+            self.write(batch);
+        }
+    }
+
+    /// Brings all that waits to the store once more: the edge ends.
+    pub(crate) fn finish(&self) {
+        let rest: Vec<StoredCall> = self.state.lock().unwritten.drain(..).collect();
+        if !rest.is_empty() {
+            self.write(rest);
+        }
+    }
+
+    fn write(&self, batch: Vec<StoredCall>) {
+        let (state, directory) = (Arc::clone(&self.state), self.store.directory().to_owned());
+        state.lock().under_way += batch.len();
+        let kept = batch.clone();
+        let tell = move |written: io::Result<()>| {
+            let news = {
+                let mut inner = state.lock();
+                inner.under_way = inner.under_way.saturating_sub(kept.len());
+                let before = inner.refused.take();
+                inner.refused = written.as_ref().err().map(|error| (Instant::now(), Failure::of(error, &directory)));
+                (before.is_some(), inner.refused.is_some())
+            };
+            match (news, written) {
+                ((false, true), Err(error)) => {
+                    tracing::error!("ended calls are not stored: {error}. Calls are not affected");
+                }
+                ((true, false), _) => tracing::info!("ended calls are stored again"),
+                _ => {}
+            }
+            if news.1 {
+                state.put_back(kept);
+            }
+        };
+        self.store.submit(Commit::Soon, move |file| calls::add(file, &batch), tell);
+    }
+
+    /// Removes a call with the calls of its parties from the store, and hides what memory has of it. Returns whether the store
+    /// had it.
+    ///
+    /// # Errors
+    /// The store's; then it is still hidden until the next start.
+    pub async fn remove(&self, sid: &str) -> io::Result<bool> {
+        let is_stored = {
+            let mut inner = self.state.lock();
+            inner.removed.add(sid);
+            inner.unwritten.retain(|call| call.sid != sid);
+            inner.keep.is_some_and(|keep| !keep.is_zero())
+        };
+        if !is_stored && !self.store.has_any() {
+            return Ok(false);
+        }
+        let (sid, now) = (sid.to_owned(), clock::now().as_millisecond());
+        self.store.run(Commit::Wiped, move |file| calls::remove(file, &sid, now)).await
+    }
+
+    /// Whether a call was removed, whatever memory has of it.
+    pub fn is_removed(&self, sid: &str) -> bool {
+        self.state.lock().removed.sids.contains(sid)
+    }
+
+    /// Returns a part of the list, the newest first, and where the next part begins; `None`: there is none. What cannot be read is
+    /// not there.
+    pub async fn part(&self, mut wanted: Part, most: usize) -> (Vec<Arc<CallView>>, Option<(String, String)>) {
+        let Some(ended_since) = self.ended_since() else { return (Vec::new(), None) };
+        wanted.ended_since = ended_since;
+        let listed = self.read(move |file| calls::part(file, &wanted, most)).await.unwrap_or_default();
+        let next =
+            listed.last().filter(|_| listed.len() >= most).map(|(started, sid, _)| (started.clone(), sid.clone()));
+        let calls = listed.iter().filter(|(_, sid, _)| !self.is_removed(sid));
+        (calls.filter_map(|(_, sid, record): &Listed| view(sid, record)).map(Arc::new).collect(), next)
+    }
+
+    /// Finds a call by its SID, or by that of a party's call.
+    pub async fn find(&self, sid: &str) -> Option<CallView> {
+        let ended_since = self.ended_since()?;
+        let wanted = sid.to_owned();
+        let record = self.read(move |file| calls::find(file, &wanted, ended_since)).await??;
+        view(sid, &record).filter(|call| !self.is_removed(&call.sid))
+    }
+
+    /// Reads, within the time that an API request may wait for the disk.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Option<T> {
+        let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
+        let read = timeout(patience, self.store.read(read)).await;
+        match read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                tracing::warn!("the list of ended calls cannot be read from the store: {error}");
+                None
+            }
+        }
+    }
+
+    /// Returns since when calls must have ended to be in the list, in milliseconds since 1970; `None`: there is none.
+    fn ended_since(&self) -> Option<i64> {
+        let keep = self.state.lock().keep?;
+        self.store.has_any().then(|| before(clock::now(), keep))
+    }
+
+    /// Removes what is over its time, or too much, for as long as the edge runs.
+    pub async fn keep_pruned(self: Arc<CallList>) {
+        let mut ticks = interval(Duration::from_secs(CALLS_PRUNE_SECONDS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            while self.prune().await {
+                sleep(Duration::from_millis(CALLS_PRUNE_MILLISECONDS)).await;
+            }
+        }
+    }
+
+    /// Removes a portion; returns whether there may be more.
+    async fn prune(&self) -> bool {
+        let Some(keep) = self.state.lock().keep.filter(|_| self.store.has_any()) else { return false };
+        let prune = move |file: &rusqlite::Connection| {
+            let ended_since = retention::date(file, ClockReading::now())?.map_or(i64::MIN, |date| before(date, keep));
+            calls::prune(file, ended_since, CALLS_STORED, CALLS_PRUNED_AT_ONCE)
+        };
+        self.store.run(Commit::Soon, prune).await.is_ok_and(|removed| removed >= CALLS_PRUNED_AT_ONCE)
+    }
+
+    /// Calls that are in no list after a restart, since the start.
+    pub fn lost(&self) -> u64 {
+        self.state.lost.get()
+    }
+
+    /// Returns what is wrong.
+    pub fn problem(&self) -> Option<Problem> {
+        let inner = self.state.lock();
+        let (_, failure) = inner.refused.as_ref()?;
+        let problem = Problem::new(Harm::Records, "ended calls are not stored");
+        let (waiting, lost) = (inner.unwritten.len(), self.lost());
+        let shown = format!("{failure}; {waiting} wait, {lost} were lost; after a restart the API lists none of them");
+        Some(problem.shown_by(shown).caused_by(failure))
+    }
+}
+
+/// Returns the time so long before, in milliseconds since 1970.
+fn before(now: Timestamp, keep: Duration) -> i64 {
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    now.saturating_sub(keep).map_or(i64::MIN, Timestamp::as_millisecond)
+}
+
+/// Returns a call as it is written; `None` for one that has not ended.
+fn stored(call: &CallView, record: &Record) -> Option<StoredCall> {
+    let ended: Timestamp = call.ended_at.as_deref()?.parse().ok()?;
+    let parties = call.legs.iter().skip(1).filter(|leg| leg.is_call_of_party());
+    Some(StoredCall {
+        sid: call.sid.clone(),
+        started: call.started_at.clone(),
+        ended: ended.as_millisecond(),
+        caller: call.from.clone(),
+        called: call.to.clone(),
+        parties: parties.map(|leg| leg.sid.clone()).collect(),
+        record: Arc::clone(&record.json),
+    })
+}
+
+/// Reads a call from its record; one that cannot be read is left out.
+fn view(sid: &str, record: &[u8]) -> Option<CallView> {
+    serde_json::from_slice(record)
+        .inspect_err(|error| tracing::warn!(call = %sid, "a stored call cannot be read: {error}"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::store::disk::tests::refuse_changes;
+    use crate::sinks::store::record::tests::ended;
+    use trunkgate_testing::until::until;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// The list of a new store, which is opened where calls are stored.
+    fn list(keep: Option<Duration>) -> (tempfile::TempDir, CallList) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::start(trunkgate_config::DataDirectory::of(directory.path())).unwrap();
+        keep.iter().for_each(|_| store.open_now().unwrap());
+        (directory, CallList::new(store, keep))
+    }
+
+    fn add(list: &CallList, sid: &str) {
+        let record = ended(sid);
+        list.add(&record.call, &Record::of(&record).unwrap());
+    }
+
+    fn wait<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
+    }
+
+    fn sids(list: &CallList) -> Vec<String> {
+        let (calls, _) = wait(list.part(Part::default(), 100));
+        calls.iter().map(|call| call.sid.clone()).collect()
+    }
+
+    #[test]
+    fn a_call_is_read_as_it_was_written_and_removed_for_good() {
+        let (_directory, list) = list(Some(100 * 366 * DAY));
+        ["CA1", "CA2"].iter().for_each(|sid| add(&list, sid));
+        assert_eq!(sids(&list), ["CA2", "CA1"]);
+        let read = wait(list.find("CA1")).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(ended("CA1").call).unwrap());
+        assert!(wait(list.remove("CA1")).unwrap());
+        assert!(!wait(list.remove("CA1")).unwrap());
+        // Its record may come late.
+        add(&list, "CA1");
+        assert!(list.is_removed("CA1") && wait(list.find("CA1")).is_none());
+        assert_eq!(sids(&list), ["CA2"]);
+    }
+
+    #[test]
+    fn a_call_is_listed_for_so_long_and_then_removed() {
+        let (_directory, list) = list(Some(100 * 366 * DAY));
+        add(&list, "CA1");
+        assert_eq!(sids(&list), ["CA1"]);
+        list.configure(Some(DAY));
+        assert!(sids(&list).is_empty() && wait(list.find("CA1")).is_none());
+        assert!(!wait(list.prune()), "all of it is removed");
+        list.configure(Some(100 * 366 * DAY));
+        assert!(sids(&list).is_empty());
+    }
+
+    #[test]
+    fn a_closed_api_has_nothing_stored() {
+        let (directory, list) = list(None);
+        add(&list, "CA1");
+        assert!(sids(&list).is_empty() && std::fs::read_dir(directory.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn while_the_disk_is_full_calls_wait_and_the_newest_are_lost() {
+        let (_directory, list) = list(Some(100 * 366 * DAY));
+        refuse_changes(true);
+        (0..CALLS_UNWRITTEN + 3).for_each(|n| add(&list, &format!("CA{n:05}")));
+        refuse_changes(false);
+        assert_eq!((list.is_behind(), list.lost()), (true, 3));
+        let problem = list.problem().unwrap().to_string();
+        assert!(problem.starts_with("ended calls are not stored: ") && problem.contains("`df -h "), "{problem}");
+        list.finish();
+        // The store takes one batch after the other, and a read waits behind all of them.
+        until("the calls are stored", || (list.state.lock().under_way == 0).then_some(()));
+        assert_eq!(sids(&list).len(), 100);
+        assert!(list.problem().is_none() && !list.is_behind());
+        assert!(wait(list.find("CA00000")).is_some() && wait(list.find("CA10000")).is_none());
+    }
+}

@@ -1,0 +1,132 @@
+//! Changes as they happen, for `GET /v1/events` and for plots. Whoever tells never waits: who listens too slowly misses the
+//! oldest, and is told how many.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
+use trunkgate_call::Change;
+use trunkgate_call::ReasonSlug;
+
+use trunkgate_system::clock;
+use trunkgate_system::limits;
+
+/// After so many changes it is told that there are many: before the first of them are lost to who looks then.
+const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
+
+/// A change with its place in time and in order.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    /// Counted from 1 since the start.
+    #[serde(skip)]
+    pub id: u64,
+    /// When it happened.
+    #[serde(serialize_with = "as_text")]
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// RFC 3339, UTC, with milliseconds.
+pub fn as_text<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{at:.3}"))
+}
+
+/// The way from those who tell to those who listen.
+#[derive(Debug)]
+pub struct Events {
+    sender: broadcast::Sender<Arc<Event>>,
+    last: AtomicU64,
+    many: Notify,
+    places: Arc<Semaphore>,
+}
+
+/// Who listens over HTTP.
+#[derive(Debug)]
+pub struct EventListener {
+    /// Receiver of the events.
+    pub receiver: broadcast::Receiver<Arc<Event>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Events {
+    /// Makes an empty list of events without listeners.
+    pub fn new() -> Events {
+        let sender = broadcast::Sender::new(limits::EVENTS_KEPT);
+        let places = Arc::new(Semaphore::new(limits::EVENT_LISTENERS));
+        Events { sender, last: AtomicU64::new(0), many: Notify::new(), places }
+    }
+
+    /// Tells all that listen.
+    pub fn tell(&self, change: Change) {
+        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        // Nobody listens: nothing is lost.
+        let _ = self.sender.send(Arc::new(Event { id, at: clock::now(), change }));
+        if id.is_multiple_of(MANY) {
+            self.many.notify_one();
+        }
+    }
+
+    /// Waits until a good part of what is kept may be new, for one who is not to be woken for each.
+    pub async fn many(&self) {
+        self.many.notified().await;
+    }
+
+    /// For the process itself.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.sender.subscribe()
+    }
+
+    /// `None`: as many listen as may.
+    pub fn listen(&self) -> Option<EventListener> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(EventListener { receiver: self.subscribe(), _place: place })
+    }
+}
+
+/// Whether an answered call that ends so ended as calls do.
+pub fn is_usual(reason: &str) -> bool {
+    const USUAL: [ReasonSlug; 9] = [
+        ReasonSlug::CallerHungUp,
+        ReasonSlug::CalleeHungUp,
+        ReasonSlug::AgentHungUp,
+        ReasonSlug::Operator,
+        ReasonSlug::Transferred,
+        ReasonSlug::MaxCall,
+        ReasonSlug::AppHungUp,
+        ReasonSlug::Announced,
+        ReasonSlug::VoicemailEnded,
+    ];
+    USUAL.iter().any(|usual| usual.as_str() == reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast::error::RecvError;
+    use trunkgate_call::Happening;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_listener_misses_the_oldest_and_is_told_how_many() {
+        let events = Events::new();
+        let mut slow = events.listen().unwrap().receiver;
+        for _ in 0..limits::EVENTS_KEPT + 3 {
+            events.tell(Change::new(Happening::Drain));
+        }
+        assert!(matches!(slow.recv().await, Err(RecvError::Lagged(3))));
+        assert_eq!(slow.recv().await.unwrap().id, 4);
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_listener_has_gone() {
+        let events = Events::new();
+        let mut all: Vec<_> = (0..limits::EVENT_LISTENERS).map(|_| events.listen().unwrap()).collect();
+        assert!(events.listen().is_none());
+        all.pop();
+        assert!(events.listen().is_some());
+    }
+}

@@ -1,0 +1,12 @@
+//! Where news of calls goes: call records, the list of ended calls, callbacks, text messages, recordings, OpenTelemetry, HEP, live events. Nothing here asks the running edge anything.
+
+pub mod callbacks;
+pub mod calls;
+pub(crate) mod conferences;
+pub mod events;
+pub mod hep;
+pub mod otel;
+pub mod recordings;
+pub mod records;
+pub mod sms;
+pub mod store;

@@ -1,0 +1,136 @@
+//! Spans that wait for the collector, in the order in which their calls ended, and no more than there is room for.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::Written;
+use trunkgate_system::limits::{OTEL_BATCH_BYTES, OTEL_BATCH_SECONDS, OTEL_BATCH_SPANS, OTEL_HELD_BYTES};
+
+/// What one call takes besides its text, in bytes.
+const OVERHEAD_BYTES: usize = 64;
+
+/// All that waits, what is under way included.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    calls: VecDeque<Written>,
+    spans: usize,
+    bytes: usize,
+    /// Bytes that are under way.
+    taken: usize,
+}
+
+/// What goes in one request.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) json: Vec<Vec<u8>>,
+    pub(super) spans: usize,
+}
+
+fn size(call: &Written) -> usize {
+    call.json.len() + OVERHEAD_BYTES
+}
+
+impl Held {
+    /// Adds a call's; `false` where there is no room for it.
+    pub(super) fn push(&mut self, call: Written) -> bool {
+        if self.bytes + self.taken + size(&call) > OTEL_HELD_BYTES {
+            return false;
+        }
+        self.bytes += size(&call);
+        self.spans += call.spans;
+        self.calls.push_back(call);
+        true
+    }
+
+    /// How many spans wait, those under way not.
+    pub(super) fn spans(&self) -> usize {
+        self.spans
+    }
+
+    /// When the next request is due, and at once where it would be full; `None`: nothing waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let first = self.calls.front()?;
+        let is_full = self.spans >= OTEL_BATCH_SPANS || self.bytes >= OTEL_BATCH_BYTES;
+        let wait = if is_full { Duration::ZERO } else { Duration::from_secs(OTEL_BATCH_SECONDS) };
+        Some(first.at + wait)
+    }
+
+    /// Takes what goes in one request: the oldest, whole calls. It takes its room until [`Self::done`].
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        let (mut json, mut spans, mut bytes) = (Vec::new(), 0, 0);
+        while let Some(call) = self.calls.front() {
+            let fits = spans + call.spans <= OTEL_BATCH_SPANS && bytes + size(call) <= OTEL_BATCH_BYTES;
+            if !fits && !json.is_empty() {
+                break;
+            }
+            let Some(call) = self.calls.pop_front() else { break };
+            spans += call.spans;
+            bytes += size(&call);
+            json.push(call.json);
+        }
+        self.spans -= spans;
+        self.bytes -= bytes;
+        self.taken += bytes;
+        (!json.is_empty()).then_some(Batch { json, spans })
+    }
+
+    /// What was under way needs its room no more.
+    pub(super) fn done(&mut self) {
+        self.taken = 0;
+    }
+
+    /// Lets everything go; how many spans waited.
+    pub(super) fn clear(&mut self) -> usize {
+        let spans = self.spans;
+        *self = Held::default();
+        spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The clock is only a number here.
+    #[allow(clippy::disallowed_methods)]
+    fn call(spans: usize, bytes: usize) -> Written {
+        Written { json: vec![b'x'; bytes], spans, at: Instant::now() }
+    }
+
+    #[test]
+    fn a_request_has_whole_calls_and_no_more_spans_than_it_may() {
+        let mut held = Held::default();
+        for _ in 0..300 {
+            assert!(held.push(call(2, 10)));
+        }
+        assert!(held.due().unwrap() <= held.calls[0].at, "full: at once");
+        let sizes: Vec<usize> = std::iter::from_fn(|| held.take()).map(|batch| batch.spans).collect();
+        assert_eq!(sizes, [512, 88]);
+        assert_eq!((held.due(), held.spans()), (None, 0));
+        // One that is more than that by itself goes alone.
+        for spans in [3, 700, 3] {
+            held.push(call(spans, 10));
+        }
+        let sizes: Vec<usize> = std::iter::from_fn(|| held.take()).map(|batch| batch.spans).collect();
+        assert_eq!(sizes, [3, 700, 3]);
+        held.push(call(1, OTEL_BATCH_BYTES - 100));
+        held.push(call(1, 100));
+        assert_eq!(held.take().unwrap().spans, 1);
+        assert_eq!(held.due().unwrap(), held.calls[0].at + Duration::from_secs(OTEL_BATCH_SECONDS));
+    }
+
+    #[test]
+    fn there_is_room_for_so_much_and_what_is_under_way_takes_some() {
+        let mut held = Held::default();
+        let each = OTEL_BATCH_BYTES / 2 - OVERHEAD_BYTES;
+        let most = OTEL_HELD_BYTES / (OTEL_BATCH_BYTES / 2);
+        let taken = (0..2 * most).filter(|_| held.push(call(1, each))).count();
+        assert_eq!((taken, held.spans()), (most, most));
+        assert_eq!(held.take().unwrap().spans, 2);
+        assert!(!held.push(call(1, each)));
+        held.done();
+        assert!(held.push(call(1, each)) && held.push(call(1, each)) && !held.push(call(1, 1)));
+        assert_eq!(held.clear(), most);
+        assert!(held.push(call(1, each)) && held.take().is_some() && held.take().is_none());
+    }
+}

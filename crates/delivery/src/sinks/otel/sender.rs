@@ -1,0 +1,250 @@
+//! Who sends: calls become spans as they come, spans wait for others, one request at a time is under way, and one that is not
+//! taken is made again, ever more seldom.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::body::Bytes;
+use rand::TryRng as _;
+use tokio::sync::{mpsc, watch};
+use trunkgate_call::SampledCall;
+
+use super::held::Held;
+use super::shown::Shown;
+use super::way::{Outcome, Way};
+use super::{OtelCounters, Target, Written, json};
+use trunkgate_system::backoff::Backoff;
+use trunkgate_system::limits::{OTEL_COMPLAINT_SECONDS, OTEL_LAST_SECONDS, OTEL_PAUSE_SECONDS};
+use trunkgate_system::log::Seldom;
+
+/// Pauses while the collector takes nothing.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(OTEL_PAUSE_SECONDS));
+
+type UnderWay = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A request until it is taken, or never will be.
+struct Letter {
+    body: Bytes,
+    spans: u64,
+}
+
+/// Who sends.
+pub struct Sender {
+    calls: mpsc::Receiver<Box<SampledCall>>,
+    target: watch::Receiver<Option<Target>>,
+    counters: Arc<OtelCounters>,
+    shown: Shown,
+    held: Held,
+    way: Option<Arc<Way>>,
+    letter: Option<Letter>,
+    /// In a row.
+    failures: u32,
+    /// The collector is left alone until then.
+    rests: Option<Instant>,
+    /// Nothing comes any more: until when what is left is sent.
+    last: Option<Instant>,
+    complaint: Seldom,
+    /// Spans dropped when that was last told, and when.
+    told_dropped: (u64, Option<Instant>),
+}
+
+impl Sender {
+    pub(super) fn new(
+        calls: mpsc::Receiver<Box<SampledCall>>,
+        target: watch::Receiver<Option<Target>>,
+        counters: Arc<OtelCounters>,
+        shown: Shown,
+    ) -> Sender {
+        Sender {
+            calls,
+            target,
+            counters,
+            shown,
+            held: Held::default(),
+            way: None,
+            letter: None,
+            failures: 0,
+            rests: None,
+            last: None,
+            complaint: Seldom::default(),
+            told_dropped: (0, None),
+        }
+    }
+
+    /// Sends until nobody is left who could hand something over, and then what is left, for a while.
+    pub async fn run(mut self) {
+        self.follow();
+        let mut under_way: Option<UnderWay> = None;
+        loop {
+            let now = Instant::now();
+            self.tell_dropped(now);
+            if under_way.is_none() {
+                under_way = self.begin(now);
+            }
+            let is_over = self.last.is_some_and(|last| now >= last);
+            if self.last.is_some() && (is_over || under_way.is_none() && self.letter.is_none()) {
+                return self.end();
+            }
+            let wake = self.wake(under_way.is_some());
+            tokio::select! {
+                outcome = next(&mut under_way) => {
+                    under_way = None;
+                    self.settle(outcome);
+                }
+                Ok(()) = self.target.changed() => {
+                    // What is under way to the same collector is let finish: it would come there twice.
+                    if !self.follow() {
+                        under_way = None;
+                    }
+                }
+                call = self.calls.recv(), if self.last.is_none() => match call {
+                    Some(call) => self.take(&call),
+                    None => {
+                        self.last = Some(Instant::now() + Duration::from_secs(OTEL_LAST_SECONDS));
+                        // Once more at once, whatever it has said.
+                        self.rests = None;
+                    }
+                },
+                () = sleep(wake) => {}
+            }
+        }
+    }
+
+    /// Another target, or none; whether what is sent goes where it went before.
+    fn follow(&mut self) -> bool {
+        let target = self.target.borrow_and_update().clone();
+        let is_same = self.way.as_ref().zip(target.as_ref()).is_some_and(|(way, target)| way.leads_to(target));
+        (self.failures, self.rests) = (0, None);
+        self.counters.tell(None);
+        self.way = target.and_then(|target| match Way::new(target) {
+            Ok(way) => Some(Arc::new(way)),
+            Err(what) => {
+                tracing::error!("[otel] endpoint: {what}");
+                self.counters.tell(Some(what.to_string()));
+                None
+            }
+        });
+        if self.way.is_none() {
+            let lost = self.letter.take().map_or(0, |letter| letter.spans) + self.held.clear() as u64;
+            self.counters.dropped.add(lost);
+            // That was asked for.
+            self.told_dropped.0 += lost;
+        }
+        is_same
+    }
+
+    fn take(&mut self, call: &SampledCall) {
+        // Whoever has turned it off wants no more.
+        if self.way.is_none() {
+            return;
+        }
+        let written = Written::of(call, self.shown, Instant::now());
+        let spans = written.spans as u64;
+        if !self.held.push(written) {
+            self.counters.dropped.add(spans);
+        }
+    }
+
+    /// Begins a request, where one is due.
+    fn begin(&mut self, now: Instant) -> Option<UnderWay> {
+        let way = Arc::clone(self.way.as_ref()?);
+        if self.rests.is_some_and(|at| at > now) {
+            return None;
+        }
+        if self.letter.is_none() {
+            let is_due = self.last.is_some() || self.held.due().is_some_and(|at| at <= now);
+            let batch = if is_due { self.held.take() } else { None };
+            self.letter = batch.map(|batch| {
+                let body = json::request(&way.resource(), &batch.json);
+                Letter { body: body.into(), spans: batch.spans as u64 }
+            });
+        }
+        let body = self.letter.as_ref()?.body.clone();
+        Some(Box::pin(way.post(body)))
+    }
+
+    /// When to look again, where nothing comes before.
+    fn wake(&self, is_under_way: bool) -> Option<Instant> {
+        let next = match (&self.letter, is_under_way) {
+            (_, true) => None,
+            (Some(_), false) => self.rests,
+            (None, false) => self.held.due().max(self.rests.filter(|_| self.held.due().is_some())),
+        };
+        next.into_iter().chain(self.last).min()
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Taken(rejected, why) => {
+                let spans = self.letter.take().map_or(0, |letter| letter.spans);
+                self.counters.sent.add(spans.saturating_sub(rejected));
+                self.counters.refused.add(rejected.min(spans));
+                if rejected > 0 {
+                    self.complain(now, &format!("it rejected {rejected} of {spans} spans: {why}"));
+                } else {
+                    self.counters.tell(None);
+                    if self.failures > 0 {
+                        tracing::info!("traces are delivered again");
+                    }
+                }
+                (self.failures, self.rests) = (0, None);
+                self.held.done();
+            }
+            Outcome::Refused(what) => {
+                let spans = self.letter.take().map_or(0, |letter| letter.spans);
+                self.counters.refused.add(spans);
+                self.complain(now, &format!("{what}: {spans} spans are discarded"));
+                (self.failures, self.rests) = (0, None);
+                self.held.done();
+            }
+            Outcome::Later(asked, what) => {
+                self.failures = self.failures.saturating_add(1);
+                let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
+                self.rests = Some(now + asked.unwrap_or_default().max(PAUSES.pause(self.failures, random)));
+                self.complain(now, &format!("{what}; they are queued and retried"));
+            }
+        }
+    }
+
+    fn complain(&mut self, now: Instant, what: &str) {
+        let place = self.way.as_ref().map(|way| way.place().to_owned()).unwrap_or_default();
+        self.counters.tell(Some(format!("{place}: {what}")));
+        if let Some(more) = self.complaint.due_each(now, OTEL_COMPLAINT_SECONDS) {
+            tracing::warn!(reason = "otel_failed", "traces are not delivered: {place}: {what}{more}");
+        }
+    }
+
+    fn tell_dropped(&mut self, now: Instant) {
+        let (before, told) = self.told_dropped;
+        let dropped = self.counters.dropped.get();
+        let pause = Duration::from_secs(OTEL_COMPLAINT_SECONDS);
+        if dropped > before && told.is_none_or(|told| now.saturating_duration_since(told) >= pause) {
+            self.told_dropped = (dropped, Some(now));
+            tracing::warn!(reason = "otel_failed", "queue full: {} spans were dropped", dropped - before);
+        }
+    }
+
+    fn end(self) {
+        let left = self.held.spans() as u64 + self.letter.map_or(0, |letter| letter.spans);
+        if left > 0 {
+            tracing::warn!(reason = "otel_failed", "{left} spans were not sent before shutdown");
+        }
+    }
+}
+
+async fn next(under_way: &mut Option<UnderWay>) -> Outcome {
+    match under_way {
+        Some(request) => request.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(until: Option<Instant>) {
+    match until {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

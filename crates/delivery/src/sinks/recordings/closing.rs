@@ -1,0 +1,432 @@
+//! The thread that closes: check sums and entries of recordings that have ended, completion of those that a crash has cut, deletion of
+//! those that are over their time.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use trunkgate_call::Losses;
+use trunkgate_recording::age::Identities;
+
+use super::index::{self, Entry, State};
+use super::live::Ended;
+use super::place::Place;
+use super::repair::{NotRepaired, repair};
+use super::shared::Shared;
+use super::trim::trim;
+use super::unindexed::Unindexed;
+use super::unlisted::{self, Sweep};
+use super::{Event, Finished, RecordingId, Sound, reader};
+use crate::sinks::store::disk::named;
+use crate::sinks::store::retention;
+use trunkgate_system::clock;
+use trunkgate_system::clock::ClockReading;
+use trunkgate_system::limits::{
+    RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_RETRY_SECONDS, RECORDINGS_TOMBSTONE_DAYS,
+};
+
+const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
+/// Between two tries of what the store has refused.
+const RETRY: Duration = Duration::from_secs(RECORDINGS_RETRY_SECONDS);
+/// Between two looks at entries that the store has refused, while recordings are written: a crash would leave their files without entry.
+const KEEP: Duration = Duration::from_secs(1);
+/// Between two parts of a look, while there is more to do.
+const BREATH: Duration = Duration::from_millis(100);
+const TOMBSTONE_MILLISECONDS: i64 = RECORDINGS_TOMBSTONE_DAYS as i64 * 86_400_000;
+
+/// What is said of a recording that a crash has cut.
+const CUT: &str = "the edge ended while it was recorded: its end is missing";
+
+/// Twilio's code of a recording without audio.
+pub(super) const TOO_SHORT: u32 = 16_101;
+
+/// The same of one that had nothing but silence, which was removed.
+const SILENT: u32 = 16_102;
+
+/// Removes silence around the sound of a recording; where that fails, it stays as it is.
+fn trimmed(
+    file: File,
+    place: &Place,
+    entry: Entry,
+    sound: Sound,
+    identities: Option<&Identities>,
+) -> (Option<File>, Entry) {
+    match trim(&file, place, &entry, sound, identities) {
+        Ok(Some((file, milliseconds))) => (Some(file), Entry { milliseconds, ..entry }),
+        Ok(None) => (Some(file), entry),
+        Err(error) => {
+            let call = &entry.call_sid;
+            tracing::warn!(%call, reason = "recording_failed", "recording {} is not trimmed: {error}", entry.sid);
+            (Some(file), entry)
+        }
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Closer {
+    shared: Arc<Shared>,
+    /// Start and SID up to which recordings in progress were looked at; `None`: to their end.
+    looking: Option<(i64, String)>,
+    unrecovered: u64,
+    /// Recordings of this process that could not be closed.
+    own: BTreeSet<String>,
+    /// Entries that the store has refused.
+    unindexed: Unindexed,
+    /// Whether the index leads to recordings that could not be closed.
+    is_left: bool,
+    /// Whether the messages of all mailboxes were told.
+    is_counted: bool,
+    /// The look for files without an entry, and when it goes on.
+    sweep: Sweep,
+    sweeps: Instant,
+}
+
+/// The beginning of the index.
+fn beginning() -> (i64, String) {
+    (i64::MIN, String::new())
+}
+
+impl Closer {
+    pub(super) fn new(shared: Arc<Shared>) -> Closer {
+        let (looking, unindexed) = (Some(beginning()), Unindexed::default());
+        Closer {
+            shared,
+            looking,
+            unrecovered: 0,
+            own: BTreeSet::new(),
+            unindexed,
+            is_left: false,
+            is_counted: false,
+            sweep: Sweep::default(),
+            sweeps: Instant::now(),
+        }
+    }
+
+    /// Closes until the writer has ended.
+    pub(super) fn run(mut self, closing: &Receiver<Box<Ended>>) {
+        let (mut due, mut retried) = (Instant::now(), Instant::now());
+        self.read_unindexed();
+        loop {
+            let most = if self.shared.figures.active.get() > 0 { KEEP } else { RETRY };
+            match closing.recv_timeout(due.min(self.sweeps).saturating_duration_since(Instant::now()).min(most)) {
+                Ok(ended) => self.close(*ended),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            if self.take_refused() {
+                self.unindexed.keep();
+            }
+            if now.duration_since(retried) >= RETRY {
+                retried = now;
+                self.index_late();
+                due = if std::mem::take(&mut self.is_left) { now } else { due };
+            }
+            if now >= due {
+                let has_more = self.look();
+                due = Instant::now() + if has_more { BREATH } else { self.pause() };
+            }
+            if now >= self.sweeps {
+                let is_over = self.sweep();
+                self.sweeps = Instant::now() + if is_over { LOOK } else { BREATH };
+            }
+        }
+        self.index_late();
+    }
+
+    /// Looks at some files in the directory, whether there is an entry of each; returns whether that is done for now.
+    pub(super) fn sweep(&mut self) -> bool {
+        let directory = self.shared.directory();
+        if !self.sweep.is_of(&directory) {
+            self.sweep = Sweep::new(directory.clone());
+        }
+        let Closer { shared, unindexed, sweep, .. } = self;
+        let step = sweep.step(|mut paths| {
+            // What is being written, or waits for the store, has its entry later.
+            let waits = |sid: &str| shared.is_live(sid) || unindexed.has(sid);
+            paths.retain(|path| !unlisted::sid_of(path).is_some_and(waits));
+            shared.change({
+                let directory = directory.clone();
+                move |store| index::without_entry(store, &directory, paths)
+            })
+        });
+        match step {
+            Ok(None) => return false,
+            Ok(Some(found)) => {
+                if found.files > 0 && found != shared.figures.unlisted() {
+                    let example = found.example.as_deref().unwrap_or(&directory).display();
+                    tracing::warn!(reason = "recording_failed", "{} files of no recording, as {example}", found.files);
+                }
+                shared.figures.set_unlisted(found);
+            }
+            Err(error) => tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}"),
+        }
+        self.sweep = Sweep::default();
+        true
+    }
+
+    /// Returns how long it is until the next look: shorter where recordings are kept for a short time.
+    fn pause(&self) -> Duration {
+        self.shared.keep().map_or(LOOK, |keep| LOOK.min(keep / 2))
+    }
+
+    /// Closes the file of a recording that has ended.
+    pub(super) fn close(&mut self, ended: Ended) {
+        let Ended { id, place, entry, file, is_whole, trim, lost: (mut lost, reason) } = ended;
+        let sid = entry.sid.clone();
+        match self.closed(file, &place, &entry, (is_whole, trim)) {
+            Ok(entry) => {
+                if let Err(error) = self.shared.finish(&entry) {
+                    self.waits(entry.clone(), &error);
+                }
+                // What was not taken at the end counts as well.
+                lost.add(reason, entry.lost_milliseconds.saturating_sub(lost.total()));
+                self.finished(id, entry, lost);
+            }
+            // Its entry in the index stays as it is: a later look completes it.
+            Err(what) => {
+                self.is_left = true;
+                self.own.insert(sid.clone());
+                let entry = Entry { error: Some(format!("not closed yet: {what}")), ..entry };
+                self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
+            }
+        }
+        self.shared.closed(&sid);
+    }
+
+    /// Closes a file and returns the entry that it has then; otherwise returns why it is left as it is.
+    fn closed(
+        &self,
+        file: Option<File>,
+        place: &Place,
+        entry: &Entry,
+        (is_whole, trim): (bool, Option<Sound>),
+    ) -> Result<Entry, String> {
+        let settings = self.shared.settings();
+        let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
+        let milliseconds = match &file {
+            None => 0,
+            Some(_) if is_whole => entry.milliseconds,
+            Some(file) => repair(file, entry, identities).map_err(|error| error.to_string())?,
+        };
+        // What the disk has not taken to the end.
+        let lost = entry.milliseconds.saturating_sub(milliseconds);
+        self.shared.figures.lost(lost);
+        if lost > 0 {
+            self.shared.figures.gap(entry.gaps == 0);
+        }
+        let updated = clock::now().as_millisecond();
+        let (gaps, lost_milliseconds) = (entry.gaps + u64::from(lost > 0), entry.lost_milliseconds + lost);
+        let entry = Entry { milliseconds, gaps, lost_milliseconds, updated, ..entry.clone() };
+        let is_silent = trim == Some(None) && milliseconds > 0;
+        let (file, entry) = match (trim, file) {
+            (Some(sound), Some(file)) => trimmed(file, place, entry, sound, identities),
+            (_, file) => (file, entry),
+        };
+        match file.as_ref().filter(|_| milliseconds > 0 && !is_silent) {
+            Some(file) => {
+                let sum = file.sync_all().and_then(|()| reader::check_sum(file));
+                let (bytes, sha256) = sum.map_err(|error| error.to_string())?;
+                Ok(Entry { state: State::Completed, bytes, sha256: Some(sha256), ..entry })
+            }
+            None => {
+                // A file of this name that is not ours stays.
+                file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
+                let error_code = Some(if is_silent { SILENT } else { TOO_SHORT });
+                Ok(Entry { state: State::Absent, file: None, milliseconds: 0, bytes: 0, error_code, ..entry })
+            }
+        }
+    }
+
+    /// Keeps an entry that the store has refused until it takes it.
+    fn waits(&mut self, entry: Entry, error: &io::Error) {
+        let (call, sid) = (&entry.call_sid, &entry.sid);
+        tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
+        self.unindexed.add(entry, &self.shared.directory());
+        self.unindexed.keep();
+        self.shared.figures.unindexed.set(self.unindexed.len() as u64);
+    }
+
+    /// Reads what an earlier process could not bring to the index.
+    pub(super) fn read_unindexed(&mut self) {
+        let Some(settings) = self.shared.settings() else { return };
+        let read = self.unindexed.read(&settings.directory).map_err(|error| {
+            let text = format!("entries of recordings are not read: {error}");
+            tracing::warn!(reason = "recording_failed", "{text}");
+            text
+        });
+        self.shared.figures.read_unindexed(match read {
+            Ok(foreign) => foreign.map(|path| format!("{} is no entry of a recording here", path.display())),
+            Err(text) => Some(text),
+        });
+    }
+
+    /// Takes entries that the store has refused; whether there are any.
+    fn take_refused(&mut self) -> bool {
+        let refused = self.shared.refused.take();
+        if refused.is_empty() {
+            return false;
+        }
+        let directory = self.shared.directory();
+        refused.into_iter().for_each(|entry| self.unindexed.add(entry, &directory));
+        true
+    }
+
+    /// Brings entries that the store has refused to the index.
+    pub(super) fn index_late(&mut self) {
+        self.take_refused();
+        if self.unindexed.is_empty() && self.shared.figures.unindexed.get() == 0 {
+            return;
+        }
+        let shared = &self.shared;
+        if self.unindexed.settle(RECORDINGS_AT_ONCE, |entry| shared.note_late(entry)).is_err() {
+            self.unindexed.keep();
+        }
+        if self.unindexed.is_empty() {
+            self.read_unindexed();
+            self.is_left = true;
+        }
+        self.shared.figures.unindexed.set(self.unindexed.len() as u64);
+    }
+
+    fn finished(&self, id: Option<RecordingId>, entry: Entry, lost: Losses) {
+        let figures = &self.shared.figures;
+        let counter = if entry.state == State::Completed { &figures.completed } else { &figures.absent };
+        counter.add(1);
+        if id.is_some() && entry.state == State::Completed {
+            figures.ended(entry.lost_milliseconds);
+        }
+        self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
+    }
+
+    /// Deletes and completes some recordings; whether there are more.
+    fn look(&mut self) -> bool {
+        if self.shared.settings().is_none() {
+            return false;
+        }
+        // One that cannot be read is told of below.
+        self.is_counted = self.is_counted || self.shared.tell_all_messages().is_ok();
+        let from = self.looking.take().unwrap_or_else(|| {
+            self.unrecovered = 0;
+            beginning()
+        });
+        match self.recover(from).and_then(|next| Ok((next, self.expire_due(ClockReading::now())?))) {
+            Ok((next, has_expired)) => {
+                self.looking = next;
+                self.looking.is_some() || has_expired
+            }
+            Err(error) => {
+                tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}");
+                false
+            }
+        }
+    }
+
+    /// Completes recordings of an earlier process; returns where to go on.
+    pub(super) fn recover(&mut self, from: (i64, String)) -> io::Result<Option<(i64, String)>> {
+        let entries = self
+            .shared
+            .change(move |store| index::of_state(store, State::InProgress, (i64::MAX, &from), RECORDINGS_AT_ONCE))?;
+        let next = entries.last().map(|entry| (entry.started, entry.sid.clone()));
+        let is_full = entries.len() >= RECORDINGS_AT_ONCE;
+        for entry in entries {
+            if self.shared.is_live(&entry.sid) {
+                continue;
+            }
+            let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) else { continue };
+            let shared = Arc::clone(&self.shared);
+            let _held = shared.hold_removals();
+            // It may have been deleted since the index was read.
+            if shared.find(&entry.sid)?.is_none_or(|known| known.state != State::InProgress) {
+                continue;
+            }
+            let file = match place.open(true) {
+                Ok(file) => Some(file),
+                // Without its directory nothing is known of the file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && place.root().is_dir() => None,
+                Err(error) => {
+                    self.refused(&entry, &NotRepaired::Io(named(place.root(), &error)));
+                    continue;
+                }
+            };
+            // One that a crash has left while it was trimmed.
+            let _ = place.spare().remove_file();
+            let is_cut = !self.own.contains(&entry.sid);
+            let entry = Entry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
+            let closed = self.closed(file, &place, &entry, (false, None)).and_then(|entry| {
+                let noted = self.shared.finish(&entry);
+                noted.map(|()| entry).map_err(|error| format!("the index is not written: {error}"))
+            });
+            match closed {
+                Ok(entry) => {
+                    self.shared.note_incomplete(&entry.sid, None);
+                    if is_cut {
+                        self.shared.figures.cut(entry.state == State::Absent);
+                    }
+                    self.own.remove(&entry.sid);
+                    self.finished(None, entry, Losses::default());
+                }
+                Err(what) => self.refused(&entry, &what),
+            }
+        }
+        self.shared.figures.unrecovered.set(self.unrecovered);
+        Ok(next.filter(|_| is_full))
+    }
+
+    fn refused(&mut self, entry: &Entry, what: &dyn std::fmt::Display) {
+        self.unrecovered += 1;
+        self.shared.note_incomplete(&entry.sid, Some(what.to_string()));
+        self.shared.figures.not_recovered(format!("{}: {what}", entry.sid));
+        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
+    }
+
+    /// Deletes recordings that are over their time by the clock of retention periods; whether there may be more.
+    pub(super) fn expire_due(&mut self, reading: ClockReading) -> io::Result<bool> {
+        let date = self.shared.change(move |store| retention::date(store, reading))?;
+        date.map_or(Ok(false), |date| self.expire(date))
+    }
+
+    /// Deletes recordings that are over their time at a date; whether there may be more.
+    pub(super) fn expire(&mut self, now: Timestamp) -> io::Result<bool> {
+        let now = now.as_millisecond();
+        self.shared.change(move |store| index::forget(store, now - TOMBSTONE_MILLISECONDS))?;
+        let Some(keep) = self.shared.keep() else { return Ok(false) };
+        let before = now - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        let over = self.shared.change(move |store| {
+            index::of_state(store, State::Completed, (before, &beginning()), RECORDINGS_AT_ONCE)
+        })?;
+        let is_full = over.len() >= RECORDINGS_AT_ONCE;
+        let expired = self.shared.figures.expired.get();
+        over.iter().for_each(|entry| self.delete_over(entry));
+        let has_deleted = self.shared.figures.expired.get() > expired;
+        self.expire_incomplete(before)?;
+        Ok(is_full && has_deleted)
+    }
+
+    /// Deletes recordings of an earlier process that began before a time and were not completed.
+    fn expire_incomplete(&self, before: i64) -> io::Result<()> {
+        let mut behind = beginning();
+        loop {
+            let from = behind.clone();
+            let part = self
+                .shared
+                .change(move |store| index::of_state(store, State::InProgress, (before, &from), RECORDINGS_AT_ONCE))?;
+            let Some(last) = part.last() else { return Ok(()) };
+            behind = (last.started, last.sid.clone());
+            part.iter().filter(|entry| !self.shared.is_live(&entry.sid)).for_each(|entry| self.delete_over(entry));
+        }
+    }
+
+    fn delete_over(&self, entry: &Entry) {
+        let Entry { sid, call_sid: call, .. } = entry;
+        match self.shared.expire(sid) {
+            Ok(is_done) => self.shared.figures.expired.add(u64::from(is_done)),
+            Err(error) => tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not deleted: {error}"),
+        }
+    }
+}

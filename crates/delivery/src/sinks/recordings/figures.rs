@@ -1,0 +1,399 @@
+//! Figures of recordings, and what `status` says of them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use trunkgate_call::view::UnrecordedView;
+use trunkgate_media::counters::Counter;
+use trunkgate_route::Mailbox;
+
+use super::index::Messages;
+use super::mail::MailFigures;
+use super::place;
+use super::transcription::TranscriptionFigures;
+use super::unlisted::Unlisted;
+use trunkgate_config::Unfit;
+use trunkgate_system::limits::{RECORDINGS_LOSS_SHOWN_SECONDS, RECORDINGS_WHOLE_IN_ROW};
+use trunkgate_system::problem::{Failure, Harm, Problem};
+use trunkgate_system::text::number;
+
+/// The problem of calls that are refused because they cannot be recorded.
+pub const REFUSED: &str = "calls are refused: the disk takes no recordings";
+
+/// Time of the latest of something that `status` shows for an hour.
+#[derive(Debug, Default)]
+struct Latest(Mutex<Option<Instant>>);
+
+impl Latest {
+    fn set(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns the time since then, while it is shown.
+    fn ago(&self) -> Option<Duration> {
+        let ago = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?.elapsed();
+        Some(ago).filter(|ago| *ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS))
+    }
+}
+
+/// Returns a figure with what it counts.
+fn counted(counter: &Counter, word: &str) -> String {
+    number(usize::try_from(counter.get()).unwrap_or(usize::MAX), word)
+}
+
+/// Figures of all recordings since the start.
+#[derive(Debug, Default)]
+pub struct RecordingFigures {
+    /// Recordings that have begun and not ended.
+    pub active: Counter,
+    /// The latest counts of messages, by mailbox.
+    messages: Mutex<BTreeMap<String, Messages>>,
+    /// Recordings that have ended, with audio.
+    pub completed: Counter,
+    /// Recordings that have ended without any audio in their file.
+    pub absent: Counter,
+    /// Milliseconds of audio that were written.
+    pub milliseconds: Counter,
+    /// Bytes that were written.
+    pub bytes: Counter,
+    /// Gaps.
+    pub gaps: Counter,
+    /// Recordings that have at least one.
+    lacking: Counter,
+    /// Milliseconds of audio that were lost.
+    pub lost_milliseconds: Counter,
+    /// Blocks that came while too many waited.
+    pub refused_blocks: Counter,
+    /// Writes and other steps that the disk has refused.
+    pub disk_errors: Counter,
+    /// Recordings of an earlier process that were completed, those without audio too.
+    pub recovered: Counter,
+    /// Those of them without any audio.
+    recovered_absent: Counter,
+    /// Recordings of an earlier process that cannot be completed.
+    pub unrecovered: Counter,
+    /// The last of those, and why.
+    unrecovered_last: Mutex<Option<String>>,
+    /// What is wrong with the folder of entries that are not in the index.
+    unread: Mutex<Option<String>>,
+    /// Files in the directory that no entry names.
+    unlisted: Mutex<Unlisted>,
+    /// Recordings whose entries the store has not taken yet.
+    pub unindexed: Counter,
+    /// Files that were deleted because they were over their time.
+    pub expired: Counter,
+    /// Those of transcriptions.
+    pub transcriptions: TranscriptionFigures,
+    /// Those of e-mails about messages in mailboxes.
+    pub mails: MailFigures,
+    queued: AtomicUsize,
+    trouble: Mutex<Option<Failure>>,
+    /// The last one, also once it is over.
+    last_trouble: Mutex<Option<String>>,
+    /// Time of the latest loss.
+    lost_at: Latest,
+    /// Recordings without a loss since then.
+    whole_since: Counter,
+    /// Time of the latest completion of a recording that a crash has cut.
+    cut_at: Latest,
+}
+
+impl RecordingFigures {
+    /// Reserves bytes of the queue, unless there would be more than `most`.
+    pub(super) fn reserve(&self, bytes: usize, most: usize) -> bool {
+        let more = |queued: usize| Some(queued + bytes).filter(|sum| *sum <= most);
+        self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(super) fn release(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that audio is lost.
+    pub(super) fn lost(&self, milliseconds: u64) {
+        if milliseconds > 0 {
+            self.lost_milliseconds.add(milliseconds);
+            self.lost_at.set();
+            self.whole_since.set(0);
+        }
+    }
+
+    /// Notes a gap; `is_first`: of its recording.
+    pub(super) fn gap(&self, is_first: bool) {
+        self.gaps.add(1);
+        self.lacking.add(u64::from(is_first));
+    }
+
+    /// Notes that a recording has ended in its file, with so much lost.
+    pub(super) fn ended(&self, lost_milliseconds: u64) {
+        if lost_milliseconds == 0 {
+            self.whole_since.add(1);
+        }
+    }
+
+    /// Notes that a recording that a crash has cut is completed.
+    pub(super) fn cut(&self, is_absent: bool) {
+        self.recovered.add(1);
+        self.recovered_absent.add(u64::from(is_absent));
+        self.cut_at.set();
+    }
+
+    /// Notes a recording of an earlier process that cannot be completed, and why.
+    pub(super) fn not_recovered(&self, what: String) {
+        *self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// Notes that a recording that was not completed is no longer there; `last`: another one, and why that is not completed.
+    pub(super) fn removed_unrecovered(&self, sid: &str, last: Option<String>) {
+        self.unrecovered.set(self.unrecovered.get().saturating_sub(1));
+        let mut shown = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.as_ref().is_some_and(|shown| shown.starts_with(sid)) {
+            *shown = last;
+        }
+    }
+
+    /// Notes what is wrong with the folder of entries that are not in the index.
+    pub(super) fn read_unindexed(&self, wrong: Option<String>) {
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+    }
+
+    /// Notes the files in the directory that no entry names.
+    pub(super) fn set_unlisted(&self, unlisted: Unlisted) {
+        *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = unlisted;
+    }
+
+    /// Returns the files in the directory that no entry names.
+    pub fn unlisted(&self) -> Unlisted {
+        self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the files in the directory that no entry names, as a problem: nothing deletes them when their time is over.
+    fn unlisted_problem(&self) -> Option<Problem> {
+        let Unlisted { files, example } = self.unlisted();
+        let files = number(usize::try_from(files).unwrap_or(usize::MAX), "file");
+        let what = format!("{files} of no recording in the directory of recordings");
+        let shown = format!("for example {}; neither `keep` nor a request deletes them", example?.display());
+        let problem = Problem::new(Harm::Records, what).about("files are of no recording").shown_by(shown);
+        Some(problem.fixed_by("move them out of the directory, or delete them: docs/recording.md, \"Retention\""))
+    }
+
+    /// Returns the recordings that a crash has cut, for an hour.
+    fn cuts(&self) -> Option<Problem> {
+        self.cut_at.ago()?;
+        let absent = self.recovered_absent.get();
+        let what = format!("{} cut by the end of an earlier run", counted(&self.recovered, "recording"));
+        let shown = match absent {
+            0 => "their ends are missing".to_owned(),
+            1 => "their ends are missing; 1 has no audio at all".to_owned(),
+            several => format!("their ends are missing; {several} have no audio at all"),
+        };
+        let problem = Problem::new(Harm::Past, what).about("recordings were cut").shown_by(shown);
+        Some(problem.fixed_by("the log of the earlier run says how it ended; `trunkgate recordings` shows each"))
+    }
+
+    /// Returns the loss of the last hour, as a problem that is over: until three recordings in a row were whole.
+    fn loss(&self) -> Option<Problem> {
+        let ago = self.lost_at.ago()?;
+        let since = match self.whole_since.get() {
+            0 => "the disk takes recordings again".to_owned(),
+            1 => "the latest was whole".to_owned(),
+            several if several < RECORDINGS_WHOLE_IN_ROW => format!("the latest {several} were whole"),
+            _ => return None,
+        };
+        let what = format!("{} without part of the audio", counted(&self.lacking, "recording"));
+        let problem = Problem::new(Harm::Past, format!("{what}, {} since the start; {since}", self.lost_seconds()));
+        let when = match ago.as_secs() / 60 {
+            0 => "less than a minute ago".to_owned(),
+            minutes => format!("{minutes} min ago"),
+        };
+        let cause = match &*self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(trouble) => format!("recordings could not be written: {trouble}"),
+            None => "the disk was too slow".to_owned(),
+        };
+        let shown = format!("{cause}; the latest loss was {when}");
+        let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
+        Some(problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
+    }
+
+    fn lost_seconds(&self) -> String {
+        let lost = self.lost_milliseconds.get();
+        format!("{}.{} s", lost / 1000, lost % 1000 / 100)
+    }
+
+    /// Returns how many bytes wait for the writer.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the disk has refused a step.
+    pub(super) fn failed(&self, error: &io::Error, directory: &Path) {
+        self.disk_errors.add(1);
+        let failure = match Unfit::of(directory) {
+            Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
+            // All that is in the directory is to be its user's.
+            None if error.kind() == io::ErrorKind::PermissionDenied => {
+                Failure::from(error.to_string()).fixed_by(|| place::fix_of(error, directory))
+            }
+            None => Failure::of(error, directory).fixed_by(|| place::fix_of(error, directory)),
+        };
+        *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.to_string());
+        let mut trouble = self.trouble();
+        if trouble.is_none() {
+            tracing::error!(reason = "recording_failed", "recordings are not written: {failure}");
+        }
+        *trouble = Some(failure);
+    }
+
+    /// Notes that the disk takes recordings.
+    pub(super) fn took(&self) {
+        if self.trouble().take().is_some() {
+            let lost = self.lost_milliseconds.get() / 1000;
+            tracing::info!("recordings are written again; lost since the start: {lost} s");
+        }
+    }
+
+    /// Whether the disk refuses recordings.
+    pub fn is_failing(&self) -> bool {
+        self.trouble().is_some()
+    }
+
+    /// Returns why the disk takes no recordings.
+    pub fn failure(&self) -> Option<String> {
+        self.trouble().as_ref().map(Failure::to_string)
+    }
+
+    /// Returns what the disk refuses; `refused`: calls are refused for it.
+    fn unwritten(&self, failure: &Failure, refused: Option<&UnrecordedView>) -> Problem {
+        let active = counted(&self.active, "active recording");
+        let lost = match self.lost_milliseconds.get() {
+            0 => String::new(),
+            _ => format!("; lost since the start: {} of {}", self.lost_seconds(), counted(&self.lacking, "recording")),
+        };
+        let shown = format!("{failure}; {active}{lost}");
+        let Some(refused) = refused else {
+            let problem = Problem::new(Harm::Records, "recordings are not written").unwritten();
+            return problem.shown_by(shown).caused_by(failure);
+        };
+        let callers = match refused.calls {
+            0 => String::new(),
+            calls => format!(": {} lost", number(usize::try_from(calls).unwrap_or(usize::MAX), "caller")),
+        };
+        let what = format!("{REFUSED} (on_full = \"refuse_calls\"){callers}");
+        let problem = Problem::new(Harm::Calls, what).about(REFUSED);
+        let problem =
+            problem.shown_by(format!("{shown}; the callers get 503 (recording_unavailable)")).caused_by(failure);
+        let repair = problem.fix.clone().unwrap_or_else(|| "repair the directory of recordings or its disk".to_owned());
+        let fix = format!(
+            "{repair}; until then `on_full = \"continue\"` of [recording] and `trunkgate reload` have these calls accepted \
+             without a whole recording"
+        );
+        let problem = problem.fixed_by(fix).harming(refused.recent, refused.calls).certain();
+        refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
+    }
+
+    /// Notes the messages of mailboxes.
+    pub(super) fn note_messages(&self, messages: &[Messages]) {
+        let mut known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(messages.iter().map(|one| (one.mailbox.clone(), one.clone())));
+    }
+
+    /// Returns each mailbox that takes no more messages.
+    pub fn full_mailboxes(&self, mailboxes: &[Mailbox]) -> Vec<Problem> {
+        let known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let problem = |mailbox: &Mailbox| {
+            let Messages { new, heard, bytes, .. } = known.get(&*mailbox.name)?;
+            let (messages, name) = (new + heard, &mailbox.name);
+            let problem = mailbox.is_full(messages, *bytes).then(|| {
+                Problem::new(Harm::Detour, format!("voicemail {name} is full: it does not answer"))
+                    .shown_by(format!(
+                        "{messages} of {} messages, {} of {} MiB; callers go to the next target, or get 480 (mailbox_full)",
+                        mailbox.max_messages,
+                        bytes >> 20,
+                        mailbox.max_bytes >> 20
+                    ))
+                    .fixed_by(format!(
+                        "delete messages, or raise `max_messages` or `max_size` of [voicemail.{name}] and reload"
+                    ))
+            });
+            problem.map(|mut problem| {
+                problem.command = Some(format!("trunkgate recordings ls --voicemail {name}"));
+                problem
+            })
+        };
+        mailboxes.iter().filter_map(problem).collect()
+    }
+
+    /// Returns each thing that is wrong; `refused`: calls are refused while nothing can be recorded.
+    pub fn problems(&self, refused: Option<&UnrecordedView>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(failure) = &*self.trouble() {
+            problems.push(self.unwritten(failure, refused));
+        } else {
+            problems.extend(self.loss());
+        }
+        if self.unindexed.get() > 0 {
+            let count = counted(&self.unindexed, "recording");
+            let problem = Problem::new(Harm::Records, format!("{count} not in the list of recordings yet"));
+            let shown = "the store has refused their entries; they are listed once it takes them, also after a restart";
+            problems.push(problem.about("recordings are not listed").shown_by(shown));
+        }
+        if self.unrecovered.get() > 0 {
+            let what = format!("{} of an earlier run not completed", counted(&self.unrecovered, "recording"));
+            let last = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+            let fix = match last.contains("`key`") || last.contains("another key") {
+                true => {
+                    "put the identity that they were encrypted for into `key` of [recording], below the present one, and restart the edge"
+                }
+                false => {
+                    "`trunkgate recordings` has them as incomplete, with the cause; they are tried again at the next start"
+                }
+            };
+            let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
+            problems.push(problem.shown_by(last).fixed_by(fix));
+        }
+        if let Some(unread) = &*self.unread.lock().unwrap_or_else(PoisonError::into_inner) {
+            let problem = Problem::new(Harm::Records, "entries of recordings may be missing").shown_by(unread);
+            problems.push(problem.fixed_by("move it out of the directory of recordings, and look at what it is"));
+        }
+        problems.extend(self.unlisted_problem());
+        problems.extend(self.cuts());
+        problems.extend(self.transcriptions.problems());
+        problems.extend(self.mails.problems());
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_past_once_the_disk_takes_recordings_and_are_withdrawn_after_three_whole_ones() {
+        let figures = RecordingFigures::default();
+        let shown = || figures.problems(None).pop().map(|problem| (problem.harm, problem.headline));
+        figures.failed(&io::Error::from(io::ErrorKind::StorageFull), Path::new("/"));
+        figures.lost(400);
+        assert_eq!(shown(), Some((Harm::Records, "recordings are not written".to_owned())));
+        figures.took();
+        let mut seen = Vec::new();
+        while let Some((harm, headline)) = shown() {
+            assert_eq!(harm, Harm::Past);
+            seen.push(headline.split_once("; ").unwrap().1.to_owned());
+            figures.ended(0);
+        }
+        assert_eq!(seen, ["the disk takes recordings again", "the latest was whole", "the latest 2 were whole"]);
+        figures.ended(200);
+        assert_eq!(shown(), None, "a loss of its own is noted when it comes");
+        figures.lost(200);
+        let (_, headline) = shown().unwrap();
+        assert!(headline.ends_with("; the disk takes recordings again"), "a loss brings it back: {headline}");
+    }
+}

@@ -1,0 +1,454 @@
+//! The index of recordings in the store.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
+use trunkgate_call::{RecordingReceiver, TranscriptionRequest, VoicemailMessage};
+
+use super::{place, unlisted};
+
+/// State of a recording, by the names that Twilio gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Frames are still to come, or a crash has cut the file and the next start completes it.
+    InProgress,
+    /// The file is whole.
+    Completed,
+    /// There is no audio, and no file.
+    Absent,
+    /// The file was deleted.
+    Deleted,
+}
+
+impl State {
+    const ALL: [State; 4] = [State::InProgress, State::Completed, State::Absent, State::Deleted];
+
+    /// Returns its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::InProgress => "in-progress",
+            State::Completed => "completed",
+            State::Absent => "absent",
+            State::Deleted => "deleted",
+        }
+    }
+}
+
+/// A recording as the index has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// SID of the recording.
+    pub sid: String,
+    /// SID of its call.
+    pub call_sid: String,
+    /// SID of its conference.
+    pub conference_sid: Option<String>,
+    /// Origin of the recording, as Twilio names it.
+    pub source: String,
+    /// 1 or 2.
+    pub channels: u16,
+    /// State of the recording.
+    pub state: State,
+    /// Directory of recordings and path below it; `None` once the file is deleted.
+    pub file: Option<(String, String)>,
+    /// Whether the audio is Opus; else it is WAV.
+    pub is_opus: bool,
+    /// Whether the file is encrypted.
+    pub is_encrypted: bool,
+    /// Time of the first frame, in milliseconds since 1970.
+    pub started: i64,
+    /// Time of the last change, in milliseconds since 1970.
+    pub updated: i64,
+    /// Duration in milliseconds.
+    pub milliseconds: u64,
+    /// Length of the file as it is stored.
+    pub bytes: u64,
+    /// Check sum of the file as it is stored, in hex.
+    pub sha256: Option<String>,
+    /// Number of gaps in the audio.
+    pub gaps: u64,
+    /// Duration of the gaps in milliseconds.
+    pub lost_milliseconds: u64,
+    /// Error that ended the recording.
+    pub error: Option<String>,
+    /// Directions that are recorded, by Twilio's names.
+    pub track: String,
+    /// Receiver of what becomes of it.
+    pub receiver: Option<RecordingReceiver>,
+    /// Twilio's code of a recording without audio.
+    pub error_code: Option<u32>,
+    /// The message that it is, where a mailbox has taken it.
+    pub message: Option<VoicemailMessage>,
+    /// The transcription that it asks for.
+    pub transcription: Option<TranscriptionRequest>,
+    /// When the message was heard first, in milliseconds since 1970.
+    pub heard: Option<i64>,
+}
+
+impl Entry {
+    /// Returns an entry of a recording in progress without file and names, which begins at this time, in milliseconds since 1970.
+    pub fn begun(started: i64) -> Entry {
+        Entry {
+            sid: String::new(),
+            call_sid: String::new(),
+            conference_sid: None,
+            source: String::new(),
+            channels: 0,
+            state: State::InProgress,
+            file: None,
+            is_opus: false,
+            is_encrypted: false,
+            started,
+            updated: started,
+            milliseconds: 0,
+            bytes: 0,
+            sha256: None,
+            gaps: 0,
+            lost_milliseconds: 0,
+            error: None,
+            track: String::new(),
+            receiver: None,
+            error_code: None,
+            message: None,
+            transcription: None,
+            heard: None,
+        }
+    }
+}
+
+/// Conditions for a part of the list, the newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// Start and SID of the recording that the part is behind.
+    pub behind: Option<(i64, String)>,
+    /// Recordings that started at this time or later, in milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Recordings that started before this time.
+    pub before: Option<i64>,
+    /// SID of the call that is recorded.
+    pub call_sid: Option<String>,
+    /// SID of the conference that is recorded.
+    pub conference_sid: Option<String>,
+    /// Name of the mailbox whose messages are listed.
+    pub mailbox: Option<String>,
+    /// Whether those that were deleted are left out.
+    pub is_there: bool,
+}
+
+const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
+                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called, transcription, heard";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let state: String = row.get("state")?;
+    let whole = |name: &str| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(name)?.try_into().unwrap_or(0)) };
+    let receiver: Option<String> = row.get("receiver")?;
+    let file: (Option<String>, Option<String>) = (row.get("directory")?, row.get("path")?);
+    let (mailbox, transcription): (Option<String>, Option<String>) = (row.get("mailbox")?, row.get("transcription")?);
+    let (from, to): (Option<String>, Option<String>) = (row.get("caller")?, row.get("called")?);
+    let message = |mailbox| VoicemailMessage { mailbox, from: from.unwrap_or_default(), to: to.unwrap_or_default() };
+    Ok(Entry {
+        sid: row.get("sid")?,
+        call_sid: row.get("call")?,
+        conference_sid: row.get("conference")?,
+        source: row.get("source")?,
+        channels: row.get("channels")?,
+        state: State::ALL.into_iter().find(|known| known.as_str() == state).unwrap_or(State::Absent),
+        file: file.0.zip(file.1),
+        is_opus: row.get("is_opus")?,
+        is_encrypted: row.get("is_encrypted")?,
+        started: row.get("started")?,
+        updated: row.get("updated")?,
+        milliseconds: whole("milliseconds")?,
+        bytes: whole("bytes")?,
+        sha256: row.get("sha256")?,
+        gaps: whole("gaps")?,
+        lost_milliseconds: whole("lost_milliseconds")?,
+        error: row.get("error")?,
+        track: row.get("track")?,
+        receiver: receiver.and_then(|receiver| serde_json::from_str(&receiver).ok()),
+        error_code: row.get("error_code")?,
+        message: mailbox.map(message),
+        transcription: transcription.and_then(|asked| serde_json::from_str(&asked).ok()),
+        heard: row.get("heard")?,
+    })
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Writes an entry in the place of an earlier one.
+pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+    let mut put = store.prepare(&format!(
+        "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)"
+    ))?;
+    // An object of texts and flags always becomes JSON.
+    let receiver = entry.receiver.as_ref().and_then(|receiver| serde_json::to_string(receiver).ok());
+    let transcription = entry.transcription.as_ref().and_then(|asked| serde_json::to_string(asked).ok());
+    let message = entry.message.as_ref();
+    let (directory, path) = entry.file.as_ref().map(|(directory, path)| (directory, path)).unzip();
+    put.execute(params![
+        entry.sid,
+        entry.call_sid,
+        entry.conference_sid,
+        entry.source,
+        entry.channels,
+        entry.state.as_str(),
+        directory,
+        path,
+        entry.is_opus,
+        entry.is_encrypted,
+        entry.started,
+        entry.updated,
+        signed(entry.milliseconds),
+        signed(entry.bytes),
+        entry.sha256,
+        signed(entry.gaps),
+        signed(entry.lost_milliseconds),
+        entry.error,
+        entry.track,
+        receiver,
+        entry.error_code,
+        message.map(|message| &message.mailbox),
+        message.map(|message| &message.from),
+        message.map(|message| &message.to),
+        transcription,
+        entry.heard,
+    ])?;
+    Ok(())
+}
+
+/// Reads an entry.
+pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<Entry>> {
+    store.prepare(&format!("SELECT {COLUMNS} FROM recording WHERE sid = ?1"))?.query_row([sid], entry).optional()
+}
+
+/// Reads a part of the list, `most` entries at most.
+pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Entry>> {
+    let mut rows = store.prepare(&format!(
+        "SELECT {COLUMNS} FROM recording
+         WHERE (?1 IS NULL OR (started, sid) < (?1, ?2)) AND (?3 IS NULL OR started >= ?3) AND (?4 IS NULL OR started < ?4)
+           AND (?5 IS NULL OR call = ?5 AND conference IS NULL) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted') AND (?9 IS NULL OR mailbox = ?9)
+         ORDER BY started DESC, sid DESC LIMIT ?7"
+    ))?;
+    let Part { behind, since, before, call_sid, conference_sid, mailbox, is_there } = part;
+    let (started, sid) = behind.clone().unzip();
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = params![started, sid, since, before, call_sid, conference_sid, most, is_there, mailbox];
+    rows.query_map(values, entry)?.collect()
+}
+
+/// Messages of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Messages {
+    /// Its name.
+    pub mailbox: String,
+    /// Messages that were not heard.
+    pub new: u64,
+    /// Messages that were.
+    pub heard: u64,
+    /// Bytes of the files of all of them.
+    pub bytes: u64,
+}
+
+/// Counts the messages of each mailbox that has any.
+pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
+    let mut rows = store.prepare(
+        "SELECT mailbox, count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
+         WHERE mailbox IS NOT NULL AND state = 'completed' GROUP BY mailbox ORDER BY mailbox",
+    )?;
+    let count =
+        |row: &Row<'_>, at: usize| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(at)?.try_into().unwrap_or(0)) };
+    let messages = |row: &Row<'_>| {
+        Ok(Messages { mailbox: row.get(0)?, new: count(row, 1)?, heard: count(row, 2)?, bytes: count(row, 3)? })
+    };
+    rows.query_map([], messages)?.collect()
+}
+
+/// Counts the messages of a mailbox.
+pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Result<Messages> {
+    let mut count = store.prepare(
+        "SELECT count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
+         WHERE mailbox = ?1 AND state = 'completed'",
+    )?;
+    let [new, heard, bytes] =
+        count.query_row([&mailbox], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?]))?;
+    let unsigned = |count: i64| count.try_into().unwrap_or(0);
+    Ok(Messages { mailbox, new: unsigned(new), heard: unsigned(heard), bytes: unsigned(bytes) })
+}
+
+/// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. A message that was heard before keeps its time.
+pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i64) -> rusqlite::Result<usize> {
+    let mut heard = store.prepare(
+        "UPDATE recording SET heard = coalesce(heard, ?1)
+         WHERE mailbox = ?2 AND state = 'completed' AND (?3 IS NULL OR sid = ?3)",
+    )?;
+    heard.execute(params![now, mailbox, sid])
+}
+
+/// Reads entries of a state whose recordings started before a time, the oldest first and behind another one.
+pub(super) fn of_state(
+    store: &Connection,
+    state: State,
+    (before, behind): (i64, &(i64, String)),
+    most: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    let mut rows = store.prepare(&format!(
+        "SELECT {COLUMNS} FROM recording WHERE state = ?1 AND started < ?2 AND (started, sid) > (?3, ?4)
+         ORDER BY started, sid LIMIT ?5"
+    ))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = rows.query_map(params![state.as_str(), before, behind.0, behind.1, most], entry)?;
+    rows.collect()
+}
+
+/// Returns those of some paths below a directory that no entry names, and no file that takes the place of an entry's.
+pub(super) fn without_entry(store: &Connection, root: &Path, paths: Vec<String>) -> rusqlite::Result<Vec<String>> {
+    let mut known = store.prepare("SELECT directory, path FROM recording WHERE sid = ?1 AND path IS NOT NULL")?;
+    let mut left = Vec::new();
+    for path in paths {
+        let place = |row: &Row<'_>| -> rusqlite::Result<(String, String)> { Ok((row.get(0)?, row.get(1)?)) };
+        let named = match unlisted::sid_of(&path) {
+            Some(sid) => known.query_row([sid], place).optional()?,
+            None => None,
+        };
+        let is_spare = |known: &str| path.strip_prefix(known).is_some_and(|rest| rest == place::SPARE);
+        if !named.is_some_and(|(of, known)| Path::new(&of) == root && (known == path || is_spare(&known))) {
+            left.push(path);
+        }
+    }
+    Ok(left)
+}
+
+/// Removes entries of recordings without a file that were changed before a time.
+pub(super) fn forget(store: &Connection, updated_before: i64) -> rusqlite::Result<usize> {
+    store.execute("DELETE FROM recording WHERE state IN ('deleted', 'absent') AND updated < ?1", [updated_before])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Connection {
+        let store = Connection::open_in_memory().unwrap();
+        for step in [
+            include_str!("../store/recordings.sql"),
+            include_str!("../store/recording_callbacks.sql"),
+            include_str!("../store/voicemail.sql"),
+            include_str!("../store/transcription.sql"),
+            include_str!("../store/heard.sql"),
+        ] {
+            store.execute_batch(step).unwrap();
+        }
+        store
+    }
+
+    fn entry(at: u8, call: &str) -> Entry {
+        Entry {
+            sid: format!("RE{at:032x}"),
+            call_sid: call.into(),
+            conference_sid: (at == 3).then(|| "CF1".into()),
+            source: "DialVerb".into(),
+            channels: 2,
+            state: State::Completed,
+            file: Some(("/r".into(), format!("2026/01/01/RE{at:032x}.wav"))),
+            is_opus: false,
+            is_encrypted: true,
+            started: i64::from(at) * 1000,
+            updated: 1,
+            milliseconds: 2,
+            bytes: 3,
+            sha256: Some("00".into()),
+            gaps: 4,
+            lost_milliseconds: 5,
+            error: None,
+            track: "inbound".into(),
+            receiver: Some(RecordingReceiver::of_all("https://a.example/")),
+            error_code: Some(16_101),
+            message: (at == 4).then(|| VoicemailMessage {
+                mailbox: "front".into(),
+                from: "+1".into(),
+                to: "+2".into(),
+            }),
+            transcription: (at == 3).then(|| TranscriptionRequest {
+                app: "front".into(),
+                url: Some("https://a.example/t".into()),
+                allow_private: true,
+                from: "+1".into(),
+                to: "+2".into(),
+            }),
+            heard: (at == 4).then_some(7),
+        }
+    }
+
+    #[test]
+    fn a_file_has_an_entry_where_that_names_its_place() {
+        let store = store();
+        put(&store, &entry(1, "CA1")).unwrap();
+        put(&store, &Entry { file: None, ..entry(2, "CA1") }).unwrap();
+        let of = |root: &str, path: String| !without_entry(&store, Path::new(root), vec![path]).unwrap().is_empty();
+        let path = |number: u8, ending: &str| format!("2026/01/01/RE{number:032x}.{ending}");
+        assert!(!of("/r", path(1, "wav")) && !of("/r/", path(1, "wav")) && !of("/r", path(1, "wav.trimmed")));
+        assert!(of("/other", path(1, "wav")) && of("/r", path(1, "opus")), "it is another file");
+        assert!(of("/r", path(2, "wav")) && of("/r", path(3, "wav")), "deleted, and unknown");
+        assert!(of("/r", "a.txt".into()) && of("/r", format!("old/{}", path(1, "wav"))));
+    }
+
+    #[test]
+    fn messages_are_new_until_they_are_heard() {
+        let store = store();
+        for (at, mailbox) in [(1, "front"), (2, "front"), (4, "back"), (5, "")] {
+            let message = VoicemailMessage { mailbox: mailbox.into(), from: "+1".into(), to: "+2".into() };
+            let message = Some(message).filter(|message| !message.mailbox.is_empty());
+            put(&store, &Entry { message, heard: None, ..entry(at, "CA1") }).unwrap();
+        }
+        let counts = || -> Vec<(String, u64, u64)> {
+            messages(&store).unwrap().into_iter().map(|one| (one.mailbox, one.new, one.heard)).collect()
+        };
+        assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 2, 0)]);
+        let first = format!("RE{:032x}", 1);
+        assert_eq!(heard(&store, "front", Some(&first), 10).unwrap(), 1);
+        assert_eq!(heard(&store, "back", Some(&first), 10).unwrap(), 0, "it is another mailbox's");
+        assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 1, 1)]);
+        for all in messages(&store).unwrap() {
+            assert_eq!(messages_of(&store, all.mailbox.clone()).unwrap(), all);
+        }
+        let none = Messages { mailbox: "none".into(), new: 0, heard: 0, bytes: 0 };
+        assert_eq!(messages_of(&store, "none".into()).unwrap(), none);
+        assert_eq!(heard(&store, "front", None, 20).unwrap(), 2);
+        assert_eq!(find(&store, &first).unwrap().unwrap().heard, Some(10), "the first time stays");
+        put(&store, &Entry { state: State::Deleted, file: None, ..find(&store, &first).unwrap().unwrap() }).unwrap();
+        assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 0, 1)]);
+    }
+
+    #[test]
+    fn entries_are_listed_by_page_call_conference_and_date() {
+        let store = store();
+        let all: Vec<Entry> = (1..=5).map(|at| entry(at, if at % 2 == 0 { "CA2" } else { "CA1" })).collect();
+        all.iter().for_each(|entry| put(&store, entry).unwrap());
+        let sids = |part: &Part, most| -> Vec<i64> {
+            list(&store, part, most).unwrap().iter().map(|entry| entry.started / 1000).collect()
+        };
+        assert_eq!(find(&store, &all[2].sid).unwrap().as_ref(), Some(&all[2]));
+        assert_eq!(sids(&Part::default(), 3), [5, 4, 3]);
+        let behind = Part { behind: Some((3000, all[2].sid.clone())), ..Part::default() };
+        assert_eq!(sids(&behind, 9), [2, 1]);
+        assert_eq!(
+            sids(&Part { call_sid: Some("CA1".into()), ..Part::default() }, 9),
+            [5, 1],
+            "a conference is none of a call"
+        );
+        assert_eq!(sids(&Part { conference_sid: Some("CF1".into()), ..Part::default() }, 9), [3]);
+        assert_eq!(sids(&Part { mailbox: Some("front".into()), ..Part::default() }, 9), [4]);
+        assert_eq!(find(&store, &all[3].sid).unwrap().as_ref(), Some(&all[3]));
+        assert_eq!(sids(&Part { since: Some(2000), before: Some(4000), ..Part::default() }, 9), [3, 2]);
+        let oldest = of_state(&store, State::Completed, (4000, &(1000, all[0].sid.clone())), 9).unwrap();
+        assert_eq!(oldest.iter().map(|entry| entry.started).collect::<Vec<_>>(), [2000, 3000]);
+        put(&store, &Entry { state: State::Deleted, file: None, ..all[0].clone() }).unwrap();
+        assert_eq!(sids(&Part { is_there: true, ..Part::default() }, 9), [5, 4, 3, 2]);
+        assert_eq!((forget(&store, 1).unwrap(), forget(&store, 2).unwrap()), (0, 1));
+    }
+}

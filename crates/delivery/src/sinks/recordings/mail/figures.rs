@@ -1,0 +1,104 @@
+//! Figures of e-mails, and what `status` says of them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use trunkgate_media::counters::Counter;
+
+use super::table::{Letter, Waiting};
+use crate::sinks::recordings::under_way::Attempts;
+use trunkgate_system::limits::MAIL_SECONDS;
+use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::text::number;
+
+/// Figures of all e-mails since the start.
+#[derive(Debug, Default)]
+pub struct MailFigures {
+    /// E-mails that wait for the server.
+    pub waiting: Counter,
+    /// E-mails that the server has taken.
+    pub sent: Counter,
+    /// E-mails that were given up.
+    pub failed: Counter,
+    /// Attempts that are repeated.
+    pub retried: Counter,
+    /// Attempts to send one.
+    pub(super) attempts: Attempts,
+    /// Number of e-mails that were given up lately, and the last of them.
+    given_up: Mutex<Option<(u64, Letter)>>,
+}
+
+/// Returns what would help against what the server said, or against having no answer.
+fn fix_of(what: &str) -> &'static str {
+    let known = [
+        (
+            "cannot be reached",
+            "check `server` of [mail], that it runs, and the firewall: `trunkgate doctor`, line mail",
+        ),
+        ("TLS:", "check `server` and `ca` of [mail], and the server's certificate"),
+        ("user and password", "correct the user in `server` and `password` of [mail]"),
+        ("AUTH", "take user and `password` out of [mail], or use a server that takes them"),
+        ("STARTTLS", "use a server with STARTTLS, or smtps:// in `server` of [mail]"),
+        ("the sender", "use a `from` of [mail] that the server accepts"),
+        ("the recipient", "the server takes it later, or ask its operator; check `notify` of the mailbox"),
+        ("has no [mail]", "add [mail]"),
+    ];
+    known
+        .into_iter()
+        .find(|(words, _)| what.contains(words))
+        .map_or("check [mail], and the log of the server", |(_, fix)| fix)
+}
+
+impl MailFigures {
+    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Letter)>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what the store has.
+    pub(super) fn seen(&self, waiting: &Waiting) {
+        self.waiting.set(waiting.all);
+        *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
+        if waiting.all == 0 {
+            self.attempts.answered();
+        }
+    }
+
+    /// Notes that an attempt has failed and is repeated.
+    pub(super) fn refused(&self, what: String) {
+        self.retried.add(1);
+        if self.attempts.refused(what.clone()) {
+            tracing::warn!(reason = "mail_failed", "voicemail is not sent by e-mail: {what}");
+        }
+    }
+
+    /// Notes that the server has taken an e-mail, or has refused one alone.
+    pub(super) fn answered(&self) {
+        if self.attempts.answered() {
+            tracing::info!("the mail server takes e-mail again");
+        }
+    }
+
+    /// Returns each thing that is wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "e-mail");
+        let silent = |seconds| {
+            let fix =
+                format!("check the mail server of [mail]; an attempt is given up after {MAIL_SECONDS} s and repeated");
+            (format!("the mail server has not finished an attempt for {seconds} s"), fix)
+        };
+        let problem = Problem::new(Harm::Records, "voicemail is not sent by e-mail");
+        let refused =
+            self.attempts.problem(problem, &format!("{waiting} waiting"), |what| fix_of(what).to_owned(), silent);
+        let mut problems: Vec<Problem> = refused.into_iter().collect();
+        if let Some((failed, Letter { mailbox, error, .. })) = &*self.given_up() {
+            let messages = number(usize::try_from(*failed).unwrap_or(usize::MAX), "voicemail message");
+            let problem =
+                Problem::new(Harm::Records, format!("{messages} not sent by e-mail")).about("e-mail was given up");
+            let evidence = format!("mailbox {mailbox}: {}", error.as_deref().unwrap_or_default());
+            let fix = format!(
+                "check `notify` of [voicemail.{mailbox}]; the messages are kept: `trunkgate recordings --voicemail {mailbox}`"
+            );
+            problems.push(problem.shown_by(evidence).fixed_by(fix));
+        }
+        problems
+    }
+}

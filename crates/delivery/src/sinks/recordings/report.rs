@@ -1,0 +1,111 @@
+//! Reports of recordings that have ended: callbacks that are written with the entry of the index, in one change of the store.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::Connection;
+use trunkgate_call::{RECORDING_PURPOSE, RecordingLinks, RecordingReceiver, RecordingReport};
+
+use super::index::{Entry, State};
+use super::mail;
+use crate::sinks::callbacks::{self, Callback, Head, StoredDesk};
+use crate::webhooks::request::{Method, idempotency_token};
+use trunkgate_system::clock;
+
+/// The way of reports to their sender.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    links: Mutex<Arc<RecordingLinks>>,
+    desk: OnceLock<StoredDesk>,
+    /// Reports of recordings that were completed before there was a sender.
+    early: Mutex<Vec<Head>>,
+}
+
+impl Reports {
+    /// Sets how recordings are named, and which URL is notified of each.
+    pub(super) fn configure(&self, links: RecordingLinks) {
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
+    }
+
+    /// Returns how recordings are named, and which URL is notified of each.
+    pub(super) fn links(&self) -> Arc<RecordingLinks> {
+        Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets the sender.
+    pub(super) fn send_by(&self, desk: StoredDesk) {
+        let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
+        early.into_iter().for_each(|head| desk.hand_over_blocking(head));
+        let _ = self.desk.set(desk);
+    }
+
+    /// Returns the reports of a recording whose file is complete, or will not be.
+    pub(super) fn of(&self, entry: &Entry) -> Vec<Callback> {
+        let links = self.links();
+        let wanted = |receiver: &RecordingReceiver| match entry.state {
+            State::Completed => receiver.events.completed,
+            State::Absent => receiver.events.absent,
+            State::InProgress | State::Deleted => false,
+        };
+        let is_url = |receiver: &RecordingReceiver| mail::address(&receiver.url).is_none();
+        let receivers = links.receivers(entry.receiver.as_ref()).filter(is_url).filter(wanted);
+        let created = clock::now().as_microsecond();
+        receivers.map(|receiver| callback(entry, &links, receiver, created)).collect()
+    }
+
+    /// Hands reports over that are in the store. Waits for the sender where that has much to do.
+    pub(super) fn hand_over(&self, heads: Vec<Head>) {
+        match self.desk.get() {
+            Some(desk) => heads.into_iter().for_each(|head| desk.hand_over_blocking(head)),
+            None => self.early.lock().unwrap_or_else(PoisonError::into_inner).extend(heads),
+        }
+    }
+}
+
+/// Writes reports within a change of the store.
+pub(super) fn write(store: &Connection, reports: &[Callback]) -> rusqlite::Result<Vec<Head>> {
+    reports.iter().map(|report| callbacks::write(store, report)).collect()
+}
+
+fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, created: i64) -> Callback {
+    let started = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(entry.started).unwrap_or(0));
+    let report = RecordingReport {
+        call: &entry.call_sid,
+        conference: entry.conference_sid.as_deref(),
+        sid: &entry.sid,
+        status: entry.state.as_str(),
+        source: &entry.source,
+        channels: entry.channels,
+        track: &entry.track,
+        started,
+        milliseconds: Some(entry.milliseconds),
+        error: entry.error_code,
+        message: entry.message.as_ref(),
+    };
+    let about = (entry.call_sid.as_str(), entry.sid.as_str());
+    callback_to(receiver, about, RECORDING_PURPOSE, report.parameters(links), created)
+}
+
+/// Returns a callback to a receiver, about a call and a recording of it, which is created at this time in microseconds since 1970.
+pub(super) fn callback_to(
+    receiver: RecordingReceiver,
+    (call, recording): (&str, &str),
+    purpose: &str,
+    parameters: Vec<(String, String)>,
+    created: i64,
+) -> Callback {
+    let RecordingReceiver { app, url, method, allow_private, .. } = receiver;
+    let method = if method == trunkgate_route::WebhookMethod::Get { Method::Get } else { Method::Post };
+    Callback {
+        token: idempotency_token(),
+        created,
+        call: call.to_owned(),
+        about: recording.to_owned(),
+        app,
+        allow_private,
+        url,
+        method,
+        purpose: purpose.to_owned(),
+        parameters,
+    }
+}

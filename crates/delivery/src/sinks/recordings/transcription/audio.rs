@@ -1,0 +1,63 @@
+//! Audio of a recording as the service gets it.
+
+use std::io;
+
+use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
+use trunkgate_recording::{Channels, mix};
+
+use crate::sinks::recordings::index::Entry;
+use crate::sinks::recordings::reader::Reader;
+use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
+
+/// Bytes that are read at once: whole frames of both channels.
+const PART_BYTES: usize = 64 << 10;
+
+/// A file for the service.
+#[derive(Debug)]
+pub(super) struct Audio {
+    pub(super) bytes: Vec<u8>,
+    pub(super) name: String,
+    pub(super) media_type: &'static str,
+}
+
+/// Reads a recording. Both channels of a WAV file are summed into one; an Opus file stays as it is.
+///
+/// # Errors
+/// The disk's; [`io::ErrorKind::FileTooLarge`] for one that the service is not sent.
+pub(super) fn read(entry: &Entry, reader: &mut Reader) -> io::Result<Audio> {
+    let is_mixed = !entry.is_opus && entry.channels == 2;
+    let length = if is_mixed { HEADER_BYTES + reader.bytes().saturating_sub(HEADER_BYTES) / 2 } else { reader.bytes() };
+    if length > TRANSCRIPTION_AUDIO_BYTES as u64 {
+        let what = format!("the audio is longer than {} MiB", TRANSCRIPTION_AUDIO_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    let (ending, media_type) = if entry.is_opus { ("ogg", "audio/ogg") } else { ("wav", "audio/wav") };
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    if is_mixed {
+        bytes.extend_from_slice(&[0; HEADER_BYTES as usize]);
+    }
+    let (mut part, mut mono) = (vec![0; PART_BYTES], Vec::new());
+    let mut at = if is_mixed { HEADER_BYTES } else { 0 };
+    loop {
+        let read = reader.fill(at, &mut part)?;
+        let part = part.get(..read).unwrap_or_default();
+        at += read as u64;
+        if is_mixed {
+            let stereo: Vec<i16> = part.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
+            mono.clear();
+            mix(Channels::Mono, &stereo, &mut mono);
+            bytes.extend(mono.iter().flat_map(|sample| sample.to_le_bytes()));
+        } else {
+            bytes.extend_from_slice(part);
+        }
+        if read < PART_BYTES {
+            break;
+        }
+    }
+    let data = (bytes.len() as u64).saturating_sub(HEADER_BYTES);
+    let header = wav::header(Channels::Mono, DataBytes::Known(data));
+    if let Some(place) = bytes.get_mut(..header.len()).filter(|_| is_mixed) {
+        place.copy_from_slice(&header);
+    }
+    Ok(Audio { bytes, name: format!("{}.{ending}", entry.sid), media_type })
+}

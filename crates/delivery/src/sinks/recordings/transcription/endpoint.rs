@@ -1,0 +1,116 @@
+//! One request to the service: OpenAI's `/audio/transcriptions`, an upload of a form with the audio. The key is in no message of ours.
+
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::Request;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use serde_json::Value;
+use trunkgate_route::url_place;
+use url::Url;
+
+use super::audio::Audio;
+use trunkgate_config::Transcription;
+use trunkgate_system::cover::{covered, without_call_data};
+use trunkgate_system::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
+use trunkgate_system::web;
+
+/// Answers that are about this audio and not about the service: the request is not repeated.
+const OF_AUDIO: [StatusCode; 4] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
+
+/// Reason why there is no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoText {
+    /// The request is repeated, not before this time has passed.
+    Yet(String, Option<Duration>),
+    /// There will be none.
+    Ever(String),
+}
+
+/// Asks for the text of a recording.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration) -> Result<String, NoText> {
+    let named = |what: &str| {
+        format!(
+            "{}: {}",
+            url_place(&settings.url),
+            without_call_data(&covered(what, &settings.url, settings.token.as_ref().map(|token| token.reveal())))
+        )
+    };
+    let asked = tokio::time::timeout(within, upload(settings, audio)).await;
+    let late = || NoText::Yet(format!("no answer within {} s", within.as_secs_f32()), None);
+    asked.unwrap_or_else(|_| Err(late())).map_err(|no| match no {
+        NoText::Yet(what, later) => NoText::Yet(named(&what), later),
+        NoText::Ever(what) => NoText::Ever(named(&what)),
+    })
+}
+
+async fn upload(settings: &Transcription, audio: Audio) -> Result<String, NoText> {
+    let yet = |what: String| NoText::Yet(what, None);
+    let url = Url::parse(&settings.url).map_err(|error| yet(error.to_string()))?;
+    let request = request(settings, &url, audio).map_err(yet)?;
+    let most = |status: StatusCode| if status.is_success() { TRANSCRIPTION_ANSWER_BYTES } else { COMPLAINT_BYTES };
+    let answer = web::ask(&url, request, most).await.map_err(|fault| yet(fault.what().to_owned()))?;
+    if !answer.status.is_success() {
+        let reason = match answer.status.is_redirection() {
+            true => "redirections are not followed".to_owned(),
+            false => web::complaint(&answer.body),
+        };
+        let what = format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " });
+        if OF_AUDIO.contains(&answer.status) {
+            return Err(NoText::Ever(what));
+        }
+        return Err(NoText::Yet(what, web::retry_after(&answer.headers, TRANSCRIPTION_RETRY_AFTER_SECONDS)));
+    }
+    if !answer.is_whole {
+        return Err(yet(format!("answered more than {} KiB", TRANSCRIPTION_ANSWER_BYTES >> 10)));
+    }
+    let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let text = json.as_ref().and_then(|json| json.get("text")?.as_str());
+    text.map(|text| text.trim().to_owned()).ok_or_else(|| yet("answered without JSON that has a `text`".to_owned()))
+}
+
+fn request(settings: &Transcription, url: &Url, audio: Audio) -> Result<Request<Full<Bytes>>, String> {
+    let boundary = trunkgate_system::sids::random("tg").map_err(|error| error.to_string())?;
+    let mut request = web::post(url)
+        .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
+        .header(ACCEPT, "application/json");
+    if let Some(token) = &settings.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
+    }
+    let body = form(settings, audio, &boundary);
+    // The library's words could hold a header's value.
+    request.body(Full::new(Bytes::from(body))).map_err(|_| "invalid `url` or `token`".to_owned())
+}
+
+/// Returns the form (RFC 7578).
+fn form(settings: &Transcription, audio: Audio, boundary: &str) -> Vec<u8> {
+    let fields = [
+        Some(("model", settings.model.as_str())),
+        settings.language.as_deref().map(|language| ("language", language)),
+        Some(("response_format", "json")),
+    ];
+    let mut body = Vec::with_capacity(audio.bytes.len() + 1024);
+    for (name, value) in fields.into_iter().flatten() {
+        let field = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(field.as_bytes());
+    }
+    let Audio { bytes, name, media_type } = audio;
+    let file = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+         Content-Type: {media_type}\r\n\r\n"
+    );
+    body.extend_from_slice(file.as_bytes());
+    body.extend_from_slice(&bytes);
+    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    body
+}

@@ -1,0 +1,127 @@
+//! Figures of transcriptions, and what `status` says of them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use trunkgate_media::counters::Counter;
+
+use super::table::{Transcription, Waiting};
+use crate::sinks::recordings::under_way::Attempts;
+use trunkgate_system::limits::TRANSCRIPTION_SECONDS;
+use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::text::number;
+
+/// Figures of all transcriptions since the start.
+#[derive(Debug, Default)]
+pub struct TranscriptionFigures {
+    /// Transcriptions that wait for the service.
+    pub waiting: Counter,
+    /// Transcriptions with a text.
+    pub completed: Counter,
+    /// Transcriptions that are given up.
+    pub failed: Counter,
+    /// Requests that are repeated.
+    pub retried: Counter,
+    /// Requests to the service.
+    pub(super) attempts: Attempts,
+    /// Number of transcriptions that were given up lately, and the last of them.
+    given_up: Mutex<Option<(u64, Transcription)>>,
+}
+
+impl TranscriptionFigures {
+    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Transcription)>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what the store has.
+    pub(super) fn seen(&self, waiting: &Waiting) {
+        self.waiting.set(waiting.all);
+        *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
+    }
+
+    /// Notes that a request has failed and is repeated.
+    pub(super) fn refused(&self, what: String) {
+        self.retried.add(1);
+        if self.attempts.refused(what.clone()) {
+            tracing::warn!(reason = "transcription_failed", "recordings are not transcribed: {what}");
+        }
+    }
+
+    /// Notes that the service answers.
+    pub(super) fn answered(&self) {
+        if self.attempts.answered() {
+            tracing::info!("recordings are transcribed again");
+        }
+    }
+
+    /// Returns each thing that is wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let waiting = usize::try_from(self.waiting.get()).unwrap_or(usize::MAX);
+        let waiting = format!("{} {}", number(waiting, "transcription"), if waiting == 1 { "waits" } else { "wait" });
+        let silent = |seconds| {
+            let fix = format!(
+                "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
+            );
+            (format!("no answer of the service for {seconds} s"), fix)
+        };
+        let problem = Problem::new(Harm::Records, "recordings are not transcribed");
+        let refused = self.attempts.problem(problem, &waiting, fix_of, silent);
+        let mut problems: Vec<Problem> = refused.into_iter().collect();
+        if let Some((failed, Transcription { recording, error, .. })) = &*self.given_up() {
+            let recordings = number(usize::try_from(*failed).unwrap_or(usize::MAX), "recording");
+            let what = format!("{recordings} given up without a transcription in the last 24 hours");
+            let problem = Problem::new(Harm::Records, what).about("transcription was given up");
+            let error = error.as_deref().unwrap_or_default();
+            let problem = problem.shown_by(format!("{recording}: {error}")).fixed_by(fix_of(error));
+            problems.push(problem);
+        }
+        problems
+    }
+}
+
+/// Returns what would help against an answer of the service, or against having none.
+fn fix_of(what: &str) -> String {
+    let status = what.split_once("answered ").and_then(|(_, said)| said.get(..3)?.parse::<u16>().ok());
+    match status {
+        Some(401 | 403) => "check `token` of [transcription]".to_owned(),
+        Some(404 | 405) => "check `url` of [transcription], which leads to /audio/transcriptions, and `model`".to_owned(),
+        Some(400 | 413 | 415 | 422) => {
+            "compare `model`, `language` and the recording with what the service accepts; the audio is kept: `trunkgate recordings`".to_owned()
+        }
+        Some(429) => "raise the rate or the credit of the account at the service; requests are repeated".to_owned(),
+        Some(300..=399) => "write the address that the service redirects to into `url` of [transcription]".to_owned(),
+        Some(500..) => "the service has the trouble: look into its log; requests are repeated".to_owned(),
+        _ if what.contains("without JSON") || what.contains("KiB") || what.contains("as HTTP does") => {
+            "`url` of [transcription] has to lead to /audio/transcriptions itself, not to a page or a proxy".to_owned()
+        }
+        _ if what.contains("TLS") => "check the certificate of the service and the clock of this machine".to_owned(),
+        _ if what.contains("no answer within") => "check the load of the service".to_owned(),
+        _ if what.contains("`key`") || what.contains("identit") => {
+            "put the identity that recordings were encrypted for back into `key` of [recording]".to_owned()
+        }
+        _ if what.contains("cannot be read") || what.contains("no such recording") => {
+            "`trunkgate recordings verify`; restore the file, or delete the recording".to_owned()
+        }
+        _ => "check that the service runs, that `url` of [transcription] is right, and the firewall: `trunkgate doctor`, line transcription".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fix_is_that_of_the_cause() {
+        for (what, fix) in [
+            ("http://h/: answered 401 Unauthorized: no", "`token`"),
+            ("http://h/: answered 404 Not Found", "`url`"),
+            ("http://h/: answered 429 Too Many Requests", "credit"),
+            ("http://h/: answered 500 Internal Server Error", "its log"),
+            ("http://h/: answered 307 Temporary Redirect: redirections are not followed", "redirects"),
+            ("http://h/: answered without JSON that has a `text`", "not to a page"),
+            ("http://h/: cannot be reached: Connection refused", "firewall"),
+            ("the recording is encrypted, and [recording] has no `key`", "identity"),
+        ] {
+            assert!(fix_of(what).contains(fix), "{what}: {}", fix_of(what));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Entries of recordings that the store has refused: each waits, also over a restart, in a file of the folder `.unindexed` beside the
+//! recordings until the store takes it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::index::{Entry, State};
+use super::place;
+use trunkgate_system::limits::{RECORDINGS_UNINDEXED, RECORDINGS_UNINDEXED_BYTES};
+
+/// Hand-over of refused entries, from the thread of the store to the one that closes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refused(Arc<Mutex<Vec<Entry>>>);
+
+impl Refused {
+    pub(super) fn push(&self, entry: Entry) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < RECORDINGS_UNINDEXED {
+            all.push(entry);
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Entry> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An entry, and whether its file has it.
+#[derive(Debug)]
+struct Waiting {
+    entry: Entry,
+    root: PathBuf,
+    is_kept: bool,
+}
+
+/// Entries that wait, by SID.
+#[derive(Debug, Default)]
+pub(super) struct Unindexed {
+    all: BTreeMap<String, Waiting>,
+}
+
+fn name(sid: &str) -> String {
+    format!("{sid}.json")
+}
+
+impl Unindexed {
+    /// Returns how many wait.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether the entry of this recording waits.
+    pub(super) fn has(&self, sid: &str) -> bool {
+        self.all.contains_key(sid)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Lets an entry wait; `directory`: that of recordings, for one without a file.
+    pub(super) fn add(&mut self, entry: Entry, directory: &Path) {
+        let root = entry.file.as_ref().map_or_else(|| directory.to_owned(), |(root, _)| PathBuf::from(root));
+        if self.all.len() >= RECORDINGS_UNINDEXED && !self.all.contains_key(&entry.sid) {
+            tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} gets no entry: too many wait", entry.sid);
+            return;
+        }
+        // One of its beginning may come after that of its end, as another thread hands it over.
+        let is_older = |known: &Waiting| known.entry.state != State::InProgress && entry.state == State::InProgress;
+        if !self.all.get(&entry.sid).is_some_and(is_older) {
+            self.all.insert(entry.sid.clone(), Waiting { entry, root, is_kept: false });
+        }
+    }
+
+    /// Writes the files of entries that have none.
+    pub(super) fn keep(&mut self) {
+        for waiting in self.all.values_mut().filter(|waiting| !waiting.is_kept) {
+            let kept = serde_json::to_vec(&waiting.entry).map_err(io::Error::from).and_then(|json| {
+                place::write_in(&place::unindexed(&waiting.root, true)?, &name(&waiting.entry.sid), &json)
+            });
+            match kept {
+                Ok(()) => waiting.is_kept = true,
+                // The other files are of the same disk, mostly.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads files that an earlier process, or an earlier time, has left; returns one that is none of ours.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(super) fn read(&mut self, directory: &Path) -> io::Result<Option<PathBuf>> {
+        let folder = match place::unindexed(directory, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let mut foreign = None;
+        for file in std::fs::read_dir(directory.join(place::UNINDEXED))? {
+            let file = file?;
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            let Some(sid) = name.strip_suffix(".json").filter(|sid| place::is_sid(sid)) else {
+                // One that a crash has cut is written again.
+                if !name.ends_with(".json.new") {
+                    foreign = Some(file.path());
+                }
+                continue;
+            };
+            if self.all.contains_key(sid) || self.all.len() >= RECORDINGS_UNINDEXED {
+                continue;
+            }
+            let mut json = Vec::new();
+            place::open_in(&folder, &name)?.take(RECORDINGS_UNINDEXED_BYTES).read_to_end(&mut json)?;
+            let is_of_here = |entry: &Entry| {
+                entry.sid == sid && entry.file.as_ref().is_none_or(|(root, _)| Path::new(root) == directory)
+            };
+            match serde_json::from_slice::<Entry>(&json) {
+                Ok(entry) if is_of_here(&entry) => {
+                    let waiting = Waiting { entry, root: directory.to_owned(), is_kept: true };
+                    self.all.insert(sid.to_owned(), waiting);
+                }
+                Ok(_) | Err(_) => {
+                    tracing::warn!(reason = "recording_failed", "{name} of .unindexed is no entry of a recording here");
+                    foreign = Some(file.path());
+                }
+            }
+        }
+        Ok(foreign)
+    }
+
+    /// Hands each entry to `index`, which puts it into the index, up to `most` and until one is refused.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn settle(&mut self, most: usize, index: impl Fn(&Entry) -> io::Result<()>) -> io::Result<()> {
+        let sids: Vec<String> = self.all.keys().take(most).cloned().collect();
+        for sid in sids {
+            let Some(waiting) = self.all.get(&sid) else { continue };
+            index(&waiting.entry)?;
+            if waiting.is_kept {
+                place::remove_in(&place::unindexed(&waiting.root, false)?, &name(&sid))?;
+            }
+            self.all.remove(&sid);
+        }
+        Ok(())
+    }
+}

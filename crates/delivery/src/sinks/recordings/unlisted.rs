@@ -1,0 +1,134 @@
+//! Files in the directory of recordings that no entry of the index names: copies, or files whose store is gone. They are counted and named,
+//! and never changed: the edge deletes only files that it has an entry of.
+
+use std::fs::ReadDir;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::place;
+use trunkgate_system::limits::RECORDINGS_SWEPT_AT_ONCE;
+
+/// Files without an entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Number of them.
+    pub files: u64,
+    /// One of them.
+    pub example: Option<PathBuf>,
+}
+
+/// A look through the directory, some files at a time.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    root: PathBuf,
+    /// Folders that are not looked through yet, and the one that is.
+    folders: Vec<PathBuf>,
+    open: Option<ReadDir>,
+    found: Unlisted,
+}
+
+/// Returns the SID that a path below the directory has in its name.
+pub(super) fn sid_of(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.get(..34).filter(|sid| place::is_sid(sid))
+}
+
+impl Sweep {
+    /// Begins a look through a directory.
+    pub(super) fn new(root: PathBuf) -> Sweep {
+        // The edge writes nothing by way of a link.
+        let is_there = std::fs::symlink_metadata(&root).is_ok_and(|about| about.is_dir());
+        let folders = if is_there { vec![root.clone()] } else { Vec::new() };
+        Sweep { root, folders, ..Sweep::default() }
+    }
+
+    /// Whether it looks through this directory.
+    pub(super) fn is_of(&self, directory: &Path) -> bool {
+        self.root == directory
+    }
+
+    /// Looks at some files, of which `without_entry` returns the paths that the index does not have; it is not called without a path. Returns
+    /// what was found once there are no more.
+    ///
+    /// # Errors
+    /// Those of `without_entry`.
+    pub(super) fn step(
+        &mut self,
+        without_entry: impl FnOnce(Vec<String>) -> io::Result<Vec<String>>,
+    ) -> io::Result<Option<Unlisted>> {
+        let files: Vec<String> = std::iter::from_fn(|| self.next()).take(RECORDINGS_SWEPT_AT_ONCE).collect();
+        let is_over = files.len() < RECORDINGS_SWEPT_AT_ONCE;
+        // Nothing to look up is no reason to make a store.
+        let unnamed = if files.is_empty() { files } else { without_entry(files)? };
+        for path in unnamed {
+            let path = self.root.join(path);
+            // One that was deleted meanwhile has no entry any more.
+            if std::fs::symlink_metadata(&path).is_ok() {
+                self.found.files += 1;
+                self.found.example.get_or_insert(path);
+            }
+        }
+        Ok(is_over.then(|| std::mem::take(&mut self.found)))
+    }
+
+    /// Returns the path of the next file below the directory. Names that begin with a dot are left out, and folders that cannot be read.
+    fn next(&mut self) -> Option<String> {
+        loop {
+            let Some(open) = &mut self.open else {
+                self.open = std::fs::read_dir(self.folders.pop()?).ok();
+                continue;
+            };
+            let Some(entry) = open.next() else {
+                self.open = None;
+                continue;
+            };
+            let Ok(entry) = entry else { continue };
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.folders.push(path);
+            } else if let Ok(below) = path.strip_prefix(&self.root) {
+                return Some(below.to_string_lossy().into_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn all_folders_are_looked_through_some_files_at_a_time_and_no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("recordings");
+        std::fs::create_dir_all(root.join("2026/01/02")).unwrap();
+        std::fs::create_dir_all(root.join(".unindexed")).unwrap();
+        for at in 0..=RECORDINGS_SWEPT_AT_ONCE {
+            std::fs::write(root.join(format!("2026/01/02/{at}")), "").unwrap();
+        }
+        std::fs::write(root.join(".unindexed/x"), "").unwrap();
+        symlink("/", root.join("2026/link")).unwrap();
+        let mut sweep = Sweep::new(root.clone());
+        assert_eq!(sweep.step(Ok).unwrap(), None);
+        let removed = root.join("2026/01/02/0");
+        std::fs::remove_file(&removed).unwrap();
+        let found = sweep.step(|paths| Ok(paths.into_iter().chain(["2026/01/02/0".to_owned()]).collect())).unwrap();
+        let found = found.unwrap();
+        let all = RECORDINGS_SWEPT_AT_ONCE as u64 + 2;
+        assert!((all - 1..=all).contains(&found.files), "{found:?}");
+        assert!(found.example.is_some_and(|example| example.starts_with(&root)));
+        assert_eq!(Sweep::new(root.join("2026/link")).step(Ok).unwrap(), Some(Unlisted::default()));
+    }
+
+    #[test]
+    fn names_begin_with_the_sid_of_their_recording() {
+        let sid = format!("RE{:032x}", 7);
+        assert_eq!(sid_of(&format!("2026/01/02/{sid}.wav.age")), Some(sid.as_str()));
+        assert_eq!((sid_of("2026/01/02/notes.txt"), sid_of("ä")), (None, None));
+    }
+}

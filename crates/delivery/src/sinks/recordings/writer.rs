@@ -1,0 +1,129 @@
+//! The thread that writes: commands in, files out.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::time::{Duration, Instant};
+
+use trunkgate_call::Losses;
+
+use super::closing::TOO_SHORT;
+use super::live::{Ended, Live};
+use super::shared::Shared;
+use super::{Begin, Command, Entry, Event, Finished, NotBegun, RecordingId, Sound, State, bytes_of, place};
+use trunkgate_system::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
+
+/// How long the thread waits for a command before it looks at what was gathered.
+const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
+const PROBE: Duration = Duration::from_millis(RECORDINGS_PROBE_MILLISECONDS);
+
+/// The writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    live: HashMap<RecordingId, Live>,
+    closing: SyncSender<Box<Ended>>,
+    looked: Instant,
+    probed: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, closing: SyncSender<Box<Ended>>) -> Writer {
+        Writer { shared, live: HashMap::new(), closing, looked: Instant::now(), probed: None }
+    }
+
+    /// Writes until it is stopped.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        // The directory is there before an entry leads to it: without it, nothing would be known of a recording that a crash cuts.
+        self.look(Instant::now());
+        loop {
+            let command = match commands.recv_timeout(PAUSE) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let now = Instant::now();
+            if let Some(command) = command {
+                self.shared.figures.release(bytes_of(&command));
+                if !self.take(command, now) {
+                    break;
+                }
+            }
+            if now.duration_since(self.looked) >= PAUSE {
+                self.look(now);
+            }
+        }
+        let now = Instant::now();
+        let all: Vec<RecordingId> = self.live.keys().copied().collect();
+        all.into_iter().for_each(|id| self.end(id, None, now));
+    }
+
+    /// Takes a command; `false`: it was the last.
+    pub(super) fn take(&mut self, command: Command, now: Instant) -> bool {
+        match command {
+            Command::Begin(begin) => self.begin(&begin),
+            Command::Block(block) => {
+                let Some(live) = self.live.get_mut(&block.recording) else { return true };
+                let (gap, losing) = (live.take(&block, now), live.losing());
+                if let Some(gap) = gap {
+                    self.shared.tell(Event::Gap(gap));
+                }
+                if let Some((id, lost)) = losing {
+                    self.shared.tell(Event::Losing(id, lost));
+                }
+            }
+            Command::End(id, sound) => self.end(id, sound, now),
+            Command::Stop => return false,
+        }
+        true
+    }
+
+    fn begin(&mut self, begin: &Begin) {
+        let Some(settings) = self.shared.settings() else {
+            // A reload has just removed the section.
+            return self.not_begun(begin, &NotBegun::Off);
+        };
+        match Live::new(begin, &settings, Arc::clone(&self.shared.figures)) {
+            Ok(live) => {
+                self.shared.begun(&begin.sid);
+                self.shared.note(live.entry().clone());
+                self.live.insert(begin.id, live);
+            }
+            Err(error) => self.not_begun(begin, &error),
+        }
+    }
+
+    /// Reports a recording that has not begun as one without audio.
+    fn not_begun(&self, begin: &Begin, why: &dyn Display) {
+        self.shared.figures.absent.add(1);
+        let (error, error_code) = (Some(why.to_string()), Some(TOO_SHORT));
+        let entry = Entry { state: State::Absent, error, error_code, ..begin.entry() };
+        self.shared.note(entry.clone());
+        self.shared.tell(Event::Finished(Box::new(Finished { id: Some(begin.id), entry, lost: Losses::default() })));
+    }
+
+    fn end(&mut self, id: RecordingId, sound: Sound, now: Instant) {
+        let Some(live) = self.live.remove(&id) else { return };
+        match self.closing.try_send(Box::new(live.end(sound, now))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
+                // Its entry is in the index: it is completed like one of an earlier process.
+                tracing::warn!("recording {} is closed later: too many wait", ended.entry.sid);
+                self.shared.closed(&ended.entry.sid);
+            }
+        }
+    }
+
+    /// Brings gathered audio of recordings that are paused to their files, and tries whether the disk takes any.
+    fn look(&mut self, now: Instant) {
+        self.looked = now;
+        self.live.values_mut().for_each(|live| live.flush(now));
+        // While recordings are written, their writes show it.
+        let is_idle = self.live.is_empty() || self.shared.figures.is_failing();
+        if is_idle && self.probed.is_none_or(|at| now.duration_since(at) >= PROBE) {
+            self.probed = Some(now);
+            self.shared.probe(place::probe);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! How many calls have counted with the limits by the day, over restarts: what has changed goes into the store together.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use rusqlite::Connection;
+use trunkgate_call::DayCount;
+
+use super::Figures;
+use crate::sinks::store::{Commit, Store};
+use trunkgate_system::clock;
+use trunkgate_system::limits::RECORDS_PAUSE_MILLISECONDS;
+use trunkgate_system::problem::Failure;
+
+/// How long nothing is tried after the store took nothing.
+const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
+
+/// Trunk, limit, day.
+type Key = (Arc<str>, String, Date);
+type Counts = BTreeMap<Key, u32>;
+
+/// What is not yet in the store.
+pub(super) struct DayCounts {
+    store: Store,
+    /// What came since the last time.
+    changed: Counts,
+    /// What is on its way.
+    under_way: Option<(Counts, Stored)>,
+    /// When the store last took nothing.
+    refused: Option<Instant>,
+    figures: Arc<Figures>,
+}
+
+type Stored = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+impl DayCounts {
+    pub(super) fn new(store: Store, figures: Arc<Figures>) -> DayCounts {
+        DayCounts { store, changed: Counts::new(), under_way: None, refused: None, figures }
+    }
+
+    /// What has counted before. Days that are over are removed; what is wrong is told.
+    pub(super) fn read(&self) -> Vec<DayCount> {
+        // None is made where no limit needs it.
+        if !self.store.has_any() {
+            return Vec::new();
+        }
+        let today = clock::now().to_zoned(TimeZone::UTC).date();
+        let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
+        // On a full disk the others stay.
+        if let Err(error) = self.store.run_now(move |store| forget_old(store, &days)) {
+            tracing::debug!("day counts of days that are over stay: {error}");
+        }
+        let read = self.store.read_now(move |store| read(store, &days));
+        read.unwrap_or_else(|error| {
+            self.tell(Err(error));
+            Vec::new()
+        })
+    }
+
+    /// Keeps one.
+    pub(super) fn note(&mut self, one: DayCount) {
+        self.changed.insert((one.trunk, one.limit, one.day), one.count);
+        self.begin();
+    }
+
+    /// Whether something is not yet in the store.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.changed.is_empty() || self.under_way.is_some()
+    }
+
+    /// Has the store take what has changed, also if it has just taken nothing.
+    pub(super) fn hurry(&mut self) {
+        self.refused = None;
+        self.begin();
+    }
+
+    /// Has the store take what has changed, unless it rests or has enough to do.
+    pub(super) fn begin(&mut self) {
+        let rests = self.refused.is_some_and(|since| since.elapsed() < PAUSE);
+        if rests || self.under_way.is_some() || self.changed.is_empty() {
+            return;
+        }
+        let counts = std::mem::take(&mut self.changed);
+        let taken = counts.clone();
+        let stored = self.store.run(Commit::Soon, move |store| write(store, &taken));
+        self.under_way = Some((counts, Box::pin(stored)));
+    }
+
+    /// Waits until what is on its way is in the store, and has it take what came meanwhile.
+    pub(super) async fn settle(&mut self) {
+        let Some((_, stored)) = &mut self.under_way else { return std::future::pending().await };
+        let done = stored.await;
+        let sent = self.under_way.take().map(|(counts, _)| counts).unwrap_or_default();
+        self.refused = done.is_err().then(Instant::now);
+        if done.is_err() {
+            for (key, count) in sent {
+                self.changed.entry(key).or_insert(count);
+            }
+        }
+        self.tell(done);
+        self.begin();
+    }
+
+    /// Tells how it went, where that is new.
+    fn tell(&self, written: io::Result<()>) {
+        match written {
+            Ok(()) if self.figures.days.took() => tracing::info!("day counts of limits are stored again"),
+            Ok(()) => {}
+            Err(error) => {
+                if self.figures.days.failed(Failure::of(&error, self.store.directory())) {
+                    tracing::error!(
+                        "day counts of limits cannot be stored: {error}; after a restart they start at 0. Calls are not affected"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn write(store: &Connection, counts: &Counts) -> rusqlite::Result<()> {
+    // The store may have been out of reach at the start: of what it has and what has come since, the greater holds.
+    let mut insert = store.prepare(
+        "INSERT INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (trunk, scope, day) DO UPDATE SET count = max(count, excluded.count)",
+    )?;
+    for ((trunk, limit, day), count) in counts {
+        insert.execute((&**trunk, limit, day.to_string(), count))?;
+    }
+    Ok(())
+}
+
+/// It is never another day than yesterday, today or tomorrow of UTC, in whatever zone; or the last one, where the clock is wrong.
+const STILL_COUNTS: &str = "(day IN (?1, ?2, ?3) OR day = (SELECT max(day) FROM day_count))";
+
+fn read(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<Vec<DayCount>> {
+    let counts = format!("SELECT trunk, scope, day, count FROM day_count WHERE {STILL_COUNTS}");
+    let mut rows = store.prepare(&counts)?;
+    let rows = rows.query_map(days.map(|day| day.to_string()), |row| {
+        let (trunk, limit, day, count): (String, String, String, u32) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(day.parse().ok().map(|day| DayCount { trunk: trunk.into(), limit, day, count }))
+    })?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+fn forget_old(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<()> {
+    let old = format!("DELETE FROM day_count WHERE NOT {STILL_COUNTS}");
+    store.execute(&old, days.map(|day| day.to_string())).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::sinks::records::tests::store;
+    use trunkgate_testing::until::until;
+
+    fn count(limit: &str, day: Date, count: u32) -> DayCount {
+        DayCount { trunk: "far".into(), limit: limit.to_owned(), day, count }
+    }
+
+    fn open(folder: &std::path::Path) -> DayCounts {
+        DayCounts::new(store(folder), Arc::default())
+    }
+
+    fn settle(days: &mut DayCounts) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            while days.under_way.is_some() {
+                days.settle().await;
+            }
+        });
+    }
+
+    #[test]
+    fn the_last_count_holds_and_old_days_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let mut days = open(directory.path());
+        assert!(days.read().is_empty());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "made with the first count");
+        let long_ago = "2020-02-02".parse().unwrap();
+        for one in [count("all calls", today, 1), count("to +44*", long_ago, 8), count("all calls", today, 2)] {
+            days.note(one);
+        }
+        settle(&mut days);
+        assert!(!days.is_behind() && days.figures.problems().is_empty());
+        drop(days);
+        let mut days = open(directory.path());
+        days.read();
+        // It has not been read, by another process then.
+        days.note(count("all calls", today, 1));
+        settle(&mut days);
+        drop(days);
+        assert_eq!(open(directory.path()).read(), [count("all calls", today, 2)]);
+    }
+
+    #[test]
+    fn the_last_day_outlives_a_start_with_a_wrong_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let day = |text: &str| text.parse().unwrap();
+        let mut days = open(directory.path());
+        days.note(count("all calls", day("2021-03-04"), 7));
+        days.note(count("all calls", day("2021-03-05"), 9));
+        settle(&mut days);
+        drop(days);
+        assert_eq!(open(directory.path()).read(), [count("all calls", day("2021-03-05"), 9)]);
+    }
+
+    #[test]
+    fn what_the_store_does_not_take_is_told_until_it_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let mut first = open(directory.path());
+        first.note(count("all calls", today, 1));
+        settle(&mut first);
+        let mut second = open(directory.path());
+        assert!(second.read().is_empty());
+        assert!(
+            second.figures.problems()[0].to_string().contains("another process uses it"),
+            "{:?}",
+            second.figures.problems()
+        );
+        second.note(count("all calls", today, 2));
+        settle(&mut second);
+        drop(first);
+        until("the store takes it", || {
+            second.note(count("all calls", today, 3));
+            second.hurry();
+            settle(&mut second);
+            second.figures.problems().is_empty().then_some(())
+        });
+        drop(second);
+        assert_eq!(open(directory.path()).read(), [count("all calls", today, 3)]);
+    }
+}

@@ -1,0 +1,175 @@
+//! What metrics and `status` tell of call records.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use trunkgate_media::counters::Counter;
+
+use trunkgate_system::limits::RECORDS_KEPT;
+use trunkgate_system::problem::{Failure, Harm, Problem, Urgency};
+use trunkgate_system::text::number;
+
+/// How long calls that a crash cut short are a problem.
+const CUT_SHORT_FOR: Duration = Duration::from_secs(3_600);
+
+/// Of each place that records go to.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// The file.
+    pub(crate) file: Sink,
+    /// The URL.
+    pub(crate) url: Sink,
+    /// The store, of records for the URL.
+    pub(super) store: Sink,
+    /// What keeps the day counts of limits.
+    pub(super) days: Sink,
+    /// Lines of the journal of live calls that could not be read.
+    pub damaged: Counter,
+    /// Calls that the process before this one left without an end, and when that was found.
+    pub(super) cut_short: OnceLock<(usize, Instant)>,
+    /// Records that neither the file nor the journal has.
+    pub(super) only_in_memory: Counter,
+}
+
+/// A place that records go to.
+#[derive(Debug, Default)]
+pub struct Sink {
+    /// Records are wanted there.
+    pub(super) used: AtomicBool,
+    /// Attempts that failed.
+    pub failures: Counter,
+    /// Records that were given up.
+    pub lost: Counter,
+    /// Records that wait for it.
+    pub waiting: Counter,
+    /// Why it does not take records, where it does not.
+    problem: Mutex<Option<Failure>>,
+}
+
+impl Figures {
+    /// Its name in metrics, and its figures.
+    pub fn all(&self) -> [(&'static str, &Sink); 2] {
+        [("file", &self.file), ("url", &self.url)]
+    }
+
+    /// A record came when too many waited for the writer.
+    pub(crate) fn overrun(&self) {
+        for (_, sink) in self.all().into_iter().filter(|(_, sink)| sink.used.load(Ordering::Relaxed)) {
+            sink.failures.add(1);
+            sink.lost.add(1);
+        }
+    }
+
+    /// Notes, and logs, that the process before this one ended with so many calls up.
+    pub(super) fn note_cut_short(&self, calls: usize) {
+        let _ = self.cut_short.set((calls, Instant::now()));
+        let calls = number(calls, "call");
+        tracing::warn!(
+            reason = "edge_restarted",
+            "the process before this one ended without a stop, and cut {calls} short: a crash, SIGKILL or a power cut; their records have reason edge_restarted"
+        );
+    }
+
+    /// Returns how many calls the process before this one had up as it ended without a stop; `None`: none, or it was stopped.
+    pub fn calls_cut_short(&self) -> Option<usize> {
+        self.cut_short.get().map(|(calls, _)| *calls)
+    }
+
+    fn cut_short(&self) -> Option<Problem> {
+        let (calls, _) = self.cut_short.get().filter(|(_, at)| at.elapsed() < CUT_SHORT_FOR)?;
+        let calls = number(*calls, "call");
+        let problem = Problem::new(
+            Harm::Calls,
+            format!("the process before this one ended without a stop, and cut {calls} short"),
+        );
+        let problem = problem
+            .about("calls cut short")
+            .shown_by("a crash, SIGKILL or a power cut; their call records have reason edge_restarted");
+        Some(
+            problem
+                .fixed_by("look for its end in the log, `journalctl -u trunkgate` and `dmesg` (out of memory)")
+                .urgent(Urgency::Few),
+        )
+    }
+
+    /// Returns each thing that is wrong.
+    pub fn problems(&self) -> Vec<Problem> {
+        let of = |headline: &str, failure: Failure, more: &str| {
+            let problem = Problem::new(Harm::Records, headline).shown_by(format!("{failure}{more}"));
+            self.kept_up(problem.caused_by(&failure))
+        };
+        let limit = format!(", from {RECORDS_KEPT} on further ones are lost");
+        let file = self.file.told(&of, "call records are not written to the file", &limit);
+        let mut problems: Vec<Problem> = file.into_iter().map(Problem::unwritten).collect();
+        problems.extend(self.url.told(&of, "call records are not delivered to the URL", ""));
+        let store = self.store.problem();
+        problems.extend(store.map(|failure| of("call records cannot be queued for the URL", failure, "")));
+        let days = self.days.problem();
+        let counted = "; after a restart counting starts at 0";
+        problems.extend(days.map(|failure| of("counts of `calls_per_day` are not stored", failure, counted)));
+        problems.extend(self.cut_short());
+        let damaged = self.damaged.get();
+        if damaged > 0 {
+            problems.push(
+                Problem::new(Harm::Records, "the journal of call records was damaged at the start")
+                    .shown_by(format!("{damaged} lines were unreadable; the file is kept beside it as .damaged")),
+            );
+        }
+        for (sink, missing) in [(&self.file, "not in the file"), (&self.url, "not sent to the URL")] {
+            let lost = sink.lost.get();
+            if lost > 0 {
+                let what = format!(
+                    "{} lost since the start",
+                    number(usize::try_from(lost).unwrap_or(usize::MAX), "call record")
+                );
+                let lost = Problem::new(Harm::Records, what).about(format!("call records {missing}"));
+                problems.push(lost.shown_by(missing));
+            }
+        }
+        problems
+    }
+
+    /// Adds that the edge must not be restarted, where records are nowhere but in its memory.
+    fn kept_up(&self, problem: Problem) -> Problem {
+        let records = self.only_in_memory.get();
+        if records == 0 {
+            return problem;
+        }
+        let saved = match self.file.waiting.get().saturating_sub(records) {
+            0 => String::new(),
+            saved => format!(" (the journal has the other {saved})"),
+        };
+        let records = match records {
+            1 => format!("1 record is in memory only and would be lost{saved}"),
+            records => format!("{records} records are in memory only and would be lost{saved}"),
+        };
+        let fix = problem.fix.as_deref().unwrap_or("repair that");
+        let fix = format!("{fix}; do not restart the edge before that: {records}");
+        problem.fixed_by(fix)
+    }
+}
+
+impl Sink {
+    /// Returns why it does not take records, with how many wait for it.
+    fn told(&self, of: &impl Fn(&str, Failure, &str) -> Problem, headline: &str, limit: &str) -> Vec<Problem> {
+        let waiting = self.waiting.get();
+        let more = format!("; {waiting} wait{limit}");
+        self.problem().map(|failure| of(headline, failure, &more)).into_iter().collect()
+    }
+
+    fn problem(&self) -> Option<Failure> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It took no record; whether that is new.
+    pub(super) fn failed(&self, failure: Failure) -> bool {
+        self.failures.add(1);
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(failure).is_none()
+    }
+
+    /// It takes records; whether that is new.
+    pub(super) fn took(&self) -> bool {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}

@@ -1,0 +1,159 @@
+//! One record to the endpoint: a signed POST over a connection that is kept for the next one, and what its answer means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use rustls::ClientConfig;
+use tokio::time::timeout;
+use url::Url;
+
+use trunkgate_config::CdrUrl;
+use trunkgate_config::signature::sign;
+use trunkgate_system::certificates::Trust;
+use trunkgate_system::clock;
+use trunkgate_system::limits::{
+    CDR_ANSWER_BYTES, CDR_CONNECT_SECONDS, CDR_DRAIN_MILLISECONDS, CDR_RETRY_AFTER_SECONDS,
+};
+use trunkgate_system::web;
+
+/// Where records are sent.
+#[derive(Debug)]
+pub(super) struct Target {
+    url: Url,
+    tls: Option<Arc<ClientConfig>>,
+    settings: CdrUrl,
+}
+
+/// A connection that has served a request.
+pub(super) type Connection = SendRequest<Full<Bytes>>;
+
+/// Why a record was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There was no answer.
+    Unheard(String),
+    /// This answer, and how long the endpoint wants to be left alone.
+    Answered(StatusCode, Option<Duration>),
+    /// 410: it wants no more of them.
+    Gone,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::Unheard(what) => f.write_str(what),
+            Refusal::Answered(status, _) if status.is_redirection() => {
+                write!(f, "it answered {status}; redirects are not followed")
+            }
+            Refusal::Answered(status, _) => write!(f, "it answered {status}"),
+            Refusal::Gone => f.write_str("it answered 410 Gone: delivery stops until the next reload"),
+        }
+    }
+}
+
+impl Target {
+    /// What the configuration says; certificates are read now.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn new(settings: CdrUrl) -> Result<Target, String> {
+        let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
+        let trust = match &settings.ca {
+            _ if url.scheme() != "https" => None,
+            Some(pem) => Some(Trust::of_pem(pem)?),
+            None => Some(Trust::of_system()),
+        };
+        Ok(Target { url, tls: trust.map(web::trusting).transpose()?, settings })
+    }
+
+    /// Its address for messages.
+    pub(super) fn place(&self) -> &str {
+        trunkgate_route::url_place(&self.settings.url)
+    }
+
+    fn request(&self, sid: &str, json: Vec<u8>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {
+        let seconds = now.as_second();
+        let mut request = web::post(&self.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, "Trunkgate")
+            .header("webhook-id", sid)
+            .header("webhook-timestamp", seconds);
+        if !self.settings.secrets.is_empty() {
+            request = request.header("webhook-signature", sign(&self.settings.secrets, sid, seconds, &json));
+        }
+        if let Some(token) = &self.settings.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        }
+        // The library's words could hold a header's value.
+        request.body(Full::new(Bytes::from(json))).map_err(|_| "invalid `url` or `token`".to_owned())
+    }
+
+    /// Sends a record. Also gives the connection, where it can be used again.
+    pub(super) async fn post(
+        &self,
+        kept: Option<Connection>,
+        sid: &str,
+        json: Vec<u8>,
+    ) -> (Result<(), Refusal>, Option<Connection>) {
+        let answered = timeout(self.settings.timeout, self.exchange(kept, sid, json));
+        let (mut connection, response) = match answered.await {
+            Err(_) => {
+                return (
+                    Err(Refusal::Unheard(format!("no answer within {} s", self.settings.timeout.as_secs_f32()))),
+                    None,
+                );
+            }
+            Ok(Err(what)) => return (Err(Refusal::Unheard(what)), None),
+            Ok(Ok(done)) => done,
+        };
+        let status = response.status();
+        let later = web::retry_after(response.headers(), CDR_RETRY_AFTER_SECONDS);
+        // The record has its answer: what follows decides about the connection alone.
+        let is_free = async {
+            let whole = web::gather(response, CDR_ANSWER_BYTES).await.is_ok_and(|(_, whole)| whole);
+            whole && connection.ready().await.is_ok()
+        };
+        let kept = timeout(Duration::from_millis(CDR_DRAIN_MILLISECONDS), is_free).await.unwrap_or(false);
+        let outcome = match status {
+            status if status.is_success() => Ok(()),
+            StatusCode::GONE => Err(Refusal::Gone),
+            status => Err(Refusal::Answered(status, later)),
+        };
+        (outcome, kept.then_some(connection))
+    }
+
+    async fn exchange(
+        &self,
+        kept: Option<Connection>,
+        sid: &str,
+        json: Vec<u8>,
+    ) -> Result<(Connection, Response<Incoming>), String> {
+        if let Some(mut connection) = kept.filter(|connection| !connection.is_closed())
+            && let Ok(response) = connection.send_request(self.request(sid, json.clone(), clock::now())?).await
+        {
+            return Ok((connection, response));
+        }
+        // One that was kept may have been closed meanwhile: that is no failure.
+        let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
+        let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
+        let request = self.request(sid, json, clock::now())?;
+        let response = connection.send_request(request).await.map_err(|error| web::broken(&error))?;
+        Ok((connection, response))
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let tls = || self.tls.clone().ok_or_else(|| "no TLS".to_owned());
+        let stream = web::connect(&self.url, tls, CDR_ANSWER_BYTES).await?;
+        let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| web::broken(&error))?;
+        // What goes wrong the request is told as well.
+        tokio::spawn(async { drop(driver.await) });
+        Ok(connection)
+    }
+}

@@ -1,0 +1,597 @@
+//! Takes records one after the other and brings each to where it belongs. One that the disk does not take is kept, and tried
+//! again.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use trunkgate_call::{CallRecord, DayCount, ReasonSlug};
+
+use super::days::DayCounts;
+use super::file::RecordsFile;
+use super::opened::{Missing, Opened, written};
+use super::outbox::{Outbox, Queueing, Sender, Way};
+use super::post::Target;
+use super::queue::{self, Stored};
+use super::{Figures, ReportOrder};
+use crate::sinks::calls::CallList;
+use crate::sinks::store::journal::{Journal, Left};
+use crate::sinks::store::{Commit, JOURNAL, Record, Store, may_recover};
+use trunkgate_config::{Cdr, CdrUrl};
+use trunkgate_system::clock;
+use trunkgate_system::limits::{
+    CDR_FAREWELL_SECONDS, RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH,
+    STORE_PATIENCE_SECONDS,
+};
+use trunkgate_system::problem::Failure;
+use trunkgate_system::text::number;
+
+/// Lost records whose calls are logged.
+const LOST_TOLD: usize = 10;
+
+/// How long the file is left alone after it took no record.
+const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
+
+/// Where call records go.
+pub struct Writer {
+    store: Store,
+    file: Option<RecordsFile>,
+    outbox: Arc<Outbox>,
+    journal: Option<Journal>,
+    days: DayCounts,
+    /// The list of the API, which has each call too.
+    calls: Arc<CallList>,
+    /// Records that are not yet where they belong, in their order.
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// How many of them wait for the file.
+    file_waits: usize,
+    /// Those of them that are on their way into the store, for the URL.
+    queueing: Option<Queueing>,
+    /// When the file, and the store, last took no record.
+    refused: (Option<Instant>, Option<Instant>),
+    /// What could not be opened at the start, and is tried again.
+    missing: Missing,
+    figures: Arc<Figures>,
+}
+
+/// A record, and where it still has to go.
+#[derive(Debug)]
+struct Waiting {
+    record: Record,
+    to_file: bool,
+    to_url: bool,
+}
+
+impl Writer {
+    /// Opens what the configuration names. Calls that a crash cut short get their records now. What cannot be opened because of its disk
+    /// is opened later, unless it `is_required`; records are kept in memory until then.
+    ///
+    /// # Errors
+    /// The system's, or the store's where records wait in it.
+    pub fn open(cdr: &Cdr, store: Store, calls: Arc<CallList>, is_required: bool) -> io::Result<Writer> {
+        let is_fatal = |error: &io::Error| is_required || !may_recover(error);
+        let figures = Arc::<Figures>::default();
+        let mut writer = Writer {
+            file: None,
+            outbox: Arc::new(Outbox::new(store.clone())),
+            journal: None,
+            days: DayCounts::new(store.clone(), Arc::clone(&figures)),
+            calls,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            file_waits: 0,
+            queueing: None,
+            refused: (None, None),
+            missing: Missing::default(),
+            figures,
+            store,
+        };
+        let Some(path) = writer.journal_path(cdr) else { return Ok(writer) };
+        if let Some(url) = &cdr.url {
+            let stored = match writer.store.run_now(queue::read) {
+                Err(error) if !is_fatal(&error) => {
+                    writer.missing.is_queue_unread = true;
+                    writer.outbox.refused(&error, &writer.figures);
+                    Vec::new()
+                }
+                read => read?,
+            };
+            writer.outbox.change(Some(way(url, Some(stored))?));
+        }
+        match Opened::open(cdr, &path) {
+            Err(error) if !is_fatal(&error) => {
+                writer.missing.files = Some(cdr.clone());
+                writer.misses(&error, &path);
+            }
+            opened => writer.takes(opened?),
+        }
+        Ok(writer)
+    }
+
+    /// Goes on with files that are open now.
+    fn takes(&mut self, opened: Opened) {
+        let Opened { file, journal, left, written } = opened;
+        self.missing.files = None;
+        self.figures.damaged.add(journal.as_ref().map_or(0, |journal| journal.damaged() as u64));
+        (self.file, self.journal) = (file, journal);
+        self.note_use();
+        self.take_up(left, written.as_ref());
+    }
+
+    /// Notes that the files cannot be opened.
+    fn misses(&mut self, error: &io::Error, journal: &Path) {
+        self.missing.tried = Some(Instant::now());
+        let directory = journal.parent().unwrap_or(Path::new(""));
+        if self.figures.file.failed(Failure::of(error, directory)) {
+            tracing::error!(
+                reason = "cdr_failed",
+                "the files of call records cannot be opened: {error}; up to {RECORDS_KEPT} records are kept in memory, and this is tried \
+                 again. Calls are not affected"
+            );
+        }
+        self.note_use();
+    }
+
+    /// Opens the files that could not be opened before, unless that was tried just now.
+    fn find_missing(&mut self) {
+        if self.missing.tried.is_none_or(|tried| tried.elapsed() >= PAUSE)
+            && let Some(cdr) = self.missing.files.take()
+            && let Some(path) = self.journal_path(&cdr)
+        {
+            match Opened::open(&cdr, &path) {
+                Ok(opened) => self.takes(opened),
+                Err(error) => {
+                    self.missing.files = Some(cdr);
+                    self.misses(&error, &path);
+                }
+            }
+        }
+    }
+
+    /// Whether records go to a file, though it may not be open yet.
+    fn has_file(&self) -> bool {
+        self.file.is_some() || self.missing.files.as_ref().is_some_and(|cdr| cdr.file.is_some())
+    }
+
+    fn note_use(&self) {
+        self.figures.file.used.store(self.has_file(), Ordering::Relaxed);
+        self.figures.url.used.store(self.outbox.has_way(), Ordering::Relaxed);
+    }
+
+    /// Where records are to be sent from now on.
+    fn goes(&mut self, way: Option<Way>) {
+        self.outbox.change(way);
+        self.note_use();
+    }
+
+    /// Brings what a crash has left to where it is not yet; `written`: what is in the file.
+    fn take_up(&mut self, left: Vec<Left>, written: Option<&BTreeSet<String>>) {
+        if left.is_empty() {
+            return;
+        }
+        let is_cut_short =
+            |left: &&Left| !left.is_filed && left.record.value()["reason"] == ReasonSlug::EdgeRestarted.as_str();
+        let cut_short = left.iter().filter(is_cut_short).count();
+        if cut_short > 0 {
+            self.figures.note_cut_short(cut_short);
+        }
+        let queued = self.outbox.with_queue(|queue| queue.sids());
+        for Left { record, is_filed } in left {
+            self.calls.add_record(&record);
+            let to_file = !is_filed && written.is_some_and(|written| !written.contains(&record.sid));
+            let to_url = queued.as_ref().is_some_and(|queued| !queued.contains(&record.sid));
+            self.keep(Waiting { record, to_file, to_url });
+        }
+        self.flush();
+    }
+
+    /// What had counted with limits by the day.
+    pub fn day_counts(&self) -> Vec<DayCount> {
+        self.days.read()
+    }
+
+    /// Returns the list that has each call too.
+    pub fn calls(&self) -> Arc<CallList> {
+        Arc::clone(&self.calls)
+    }
+
+    /// What is to be told of it.
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
+    }
+
+    /// Writes and sends until the end is told.
+    pub async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
+        let sender = tokio::spawn(Sender::new(Arc::clone(&self.outbox), self.figures()).run());
+        let mut retries = interval(PAUSE);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reading: Option<Reading> = None;
+        loop {
+            let has_work =
+                !self.waiting.is_empty() || self.days.is_behind() || self.calls.is_behind() || self.missing.is_any();
+            let looks = has_work || self.journal.as_ref().is_some_and(Journal::has_live);
+            let order = tokio::select! {
+                order = orders.recv() => order,
+                stored = next_stored(&mut self.queueing) => {
+                    self.stored(stored);
+                    continue;
+                }
+                stored = next_read(&mut reading) => {
+                    self.restored(stored);
+                    continue;
+                }
+                () = self.days.settle() => continue,
+                _ = retries.tick(), if looks => {
+                    self.find_missing();
+                    if self.missing.is_queue_unread && reading.is_none() && !self.store.health().is_failing() {
+                        reading = Some(Box::pin(self.store.run(Commit::Now, queue::read)));
+                    }
+                    self.flush();
+                    self.days.begin();
+                    self.calls.settle();
+                    self.note("", Journal::look);
+                    continue;
+                }
+            };
+            match order {
+                Some(ReportOrder::Standing(call, failovers)) => {
+                    self.note(&call.sid, |journal| journal.begin(&call, failovers));
+                }
+                Some(ReportOrder::Answered(sid, at)) => self.note(&sid, |journal| journal.answer(&sid, at)),
+                Some(ReportOrder::Record(record)) => self.ended(&record),
+                Some(ReportOrder::Counted(count)) => self.days.note(count),
+                Some(ReportOrder::Reopen { cdr, needs_store, answer }) => {
+                    self.refused = (None, None);
+                    let changed = self.change(&cdr, needs_store).await;
+                    self.flush();
+                    let _ = answer.send(changed);
+                }
+                Some(ReportOrder::End) | None => break,
+            }
+        }
+        let farewell = Duration::from_secs(CDR_FAREWELL_SECONDS);
+        let _ = timeout(farewell, self.finish()).await;
+        self.account();
+        self.outbox.end();
+        // What is not sent is in the store.
+        let _ = timeout(farewell, sender).await;
+    }
+
+    fn ended(&mut self, ended: &CallRecord) {
+        match Record::of(ended) {
+            Ok(record) => {
+                if !ended.is_turned_down {
+                    self.calls.add(&ended.call, &record);
+                }
+                self.take(record);
+            }
+            Err(error) => tracing::error!(call = %ended.call.sid, "invalid record: {error}"),
+        }
+    }
+
+    /// Brings what is left to where it belongs; what does not get there is in the journal.
+    async fn finish(&mut self) {
+        self.calls.finish();
+        self.refused = (None, None);
+        self.flush();
+        while self.queueing.is_some() {
+            let stored = next_stored(&mut self.queueing).await;
+            self.stored(stored);
+        }
+        self.days.hurry();
+        if self.days.is_behind() {
+            self.days.settle().await;
+        }
+    }
+
+    /// Says what becomes of the records that are not where they belong.
+    fn account(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let saved = match &mut self.journal {
+            Some(journal) => journal.save(),
+            None => Err(io::Error::other("there is no journal")),
+        };
+        let unsaved = |sid: &String| self.journal.as_ref().is_none_or(|journal| journal.unsaved().contains(sid));
+        let (lost, kept): (Vec<&Waiting>, Vec<_>) = self.waiting.iter().partition(|one| unsaved(&one.record.sid));
+        if let Some(journal) = self.journal.as_ref().filter(|_| !kept.is_empty()) {
+            tracing::warn!(
+                reason = "cdr_failed",
+                "not yet written at the end: {}; {} keeps them, and the next start writes them",
+                number(kept.len(), "call record"),
+                journal.path().display()
+            );
+        }
+        if let Err(error) = saved {
+            self.figures.file.lost.add(lost.iter().filter(|one| one.to_file).count() as u64);
+            self.figures.url.lost.add(lost.iter().filter(|one| one.to_url).count() as u64);
+            let sids: Vec<&str> = lost.iter().take(LOST_TOLD).map(|one| one.record.sid.as_str()).collect();
+            tracing::error!(
+                reason = "cdr_failed",
+                "lost at the end: {}, neither the file nor the journal takes them: {error}; {}{}",
+                number(lost.len(), "call record"),
+                sids.join(", "),
+                if lost.len() > sids.len() { ", …" } else { "" }
+            );
+        }
+    }
+
+    fn take(&mut self, record: Record) {
+        let (to_file, to_url) = (self.has_file(), self.outbox.has_way());
+        if !to_file && !to_url {
+            return;
+        }
+        // In its order: behind those that the file has not taken.
+        let is_next = self.file_waits == 0;
+        if to_file && !to_url && is_next && self.write(&record) {
+            // It has gone where it belongs in one step: the journal need not know more than that.
+            return self.cross_out(&record.sid);
+        }
+        self.note(&record.sid, |journal| journal.close(&record));
+        let is_filed = to_file && to_url && is_next && self.write(&record);
+        if is_filed {
+            self.note(&record.sid, |journal| journal.file(&record.sid));
+        }
+        self.keep(Waiting { record, to_file: to_file && !is_filed, to_url });
+        self.flush();
+    }
+
+    /// Whether the file takes a record.
+    fn write(&mut self, record: &Record) -> bool {
+        let is_taken = self.file.as_mut().is_some_and(|file| write(file, record, &self.figures));
+        self.refused.0 = (!is_taken).then(Instant::now);
+        is_taken
+    }
+
+    /// The oldest are kept where not all can be.
+    fn keep(&mut self, one: Waiting) {
+        if self.waiting.len() >= RECORDS_KEPT || self.waiting_bytes + one.record.json.len() > RECORDS_KEPT_BYTES {
+            self.figures.file.lost.add(u64::from(one.to_file));
+            self.figures.url.lost.add(u64::from(one.to_url));
+            self.cross_out(&one.record.sid);
+            return;
+        }
+        self.waiting_bytes += one.record.json.len();
+        self.file_waits += usize::from(one.to_file);
+        self.waiting.push_back(one);
+    }
+
+    /// Brings what waits to where it belongs, as far as the disk takes it.
+    fn flush(&mut self) {
+        let rests = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < PAUSE);
+        if self.queueing.is_none() && !rests(self.refused.1) {
+            self.queue();
+        }
+        let mut file_rests = rests(self.refused.0);
+        let mut at = 0;
+        while let Some(one) = self.waiting.get_mut(at) {
+            if let Some(file) = self.file.as_mut().filter(|_| one.to_file && !file_rests) {
+                one.to_file = !write(file, &one.record, &self.figures);
+                file_rests = one.to_file;
+                self.refused.0 = file_rests.then(Instant::now);
+                if let (false, true, Some(journal)) = (one.to_file, one.to_url, &mut self.journal) {
+                    // Where that fails a start looks for it in the file.
+                    let _ = journal.file(&one.record.sid);
+                }
+            }
+            if one.to_file || one.to_url {
+                at += 1;
+            } else if let Some(done) = self.waiting.remove(at) {
+                self.waiting_bytes -= done.record.json.len();
+                self.cross_out(&done.record.sid);
+            }
+        }
+        self.file_waits = self.waiting.iter().filter(|one| one.to_file).count();
+        self.figures.file.waiting.set(self.file_waits as u64);
+        let waiting = self.waiting.len();
+        let unsaved = self.journal.as_ref().map_or(waiting, |journal| journal.unsaved().len());
+        self.figures.only_in_memory.set(unsaved.min(waiting) as u64);
+        if self.file_waits == 0 && self.missing.files.is_none() && self.figures.file.took() {
+            tracing::info!("call records are written again; lost since the start: {}", self.figures.file.lost.get());
+        }
+    }
+
+    /// Has what waits for the URL put into the store.
+    fn queue(&mut self) {
+        let records: Vec<Record> =
+            self.waiting.iter().filter(|one| one.to_url).take(STORE_BATCH).map(|one| one.record.clone()).collect();
+        if records.is_empty() {
+            return;
+        }
+        let (lost, queueing) = self.outbox.begin(records, &self.figures);
+        self.need_not_be_sent(&lost.into_iter().collect());
+        self.queueing = Some(queueing);
+    }
+
+    /// What an earlier process has left in the store for the URL was read, or not.
+    fn restored(&mut self, stored: io::Result<Vec<Stored>>) {
+        match stored {
+            Ok(stored) => {
+                self.missing.is_queue_unread = false;
+                self.outbox.restore(stored);
+                if self.figures.store.took() {
+                    tracing::info!("the queue of call records accepts records again");
+                }
+            }
+            Err(error) => self.outbox.refused(&error, &self.figures),
+        }
+    }
+
+    /// What was put into the store is there, or not; then what came meanwhile is.
+    fn stored(&mut self, (queueing, stored): (Queueing, io::Result<Vec<Stored>>)) {
+        self.refused.1 = stored.is_err().then(Instant::now);
+        if let Some(sids) = self.outbox.stored(&queueing, stored, &self.figures) {
+            self.need_not_be_sent(&sids);
+        }
+        self.flush();
+    }
+
+    fn need_not_be_sent(&mut self, sids: &BTreeSet<String>) {
+        self.waiting.iter_mut().filter(|one| sids.contains(&one.record.sid)).for_each(|one| one.to_url = false);
+    }
+
+    fn cross_out(&mut self, sid: &str) {
+        self.note(sid, |journal| journal.end(sid));
+    }
+
+    /// Writes into the journal, where there is one.
+    fn note(&mut self, sid: &str, write: impl FnOnce(&mut Journal) -> io::Result<()>) {
+        if let Some(Err(error)) = self.journal.as_mut().map(write) {
+            // Where the disk is full the file says so, once.
+            tracing::debug!(call = %sid, reason = "cdr_failed", "journal of live calls not written: {error}");
+        }
+    }
+
+    /// Opens the files anew; the journal goes along to another path. What can fail comes first: all is changed, or
+    /// nothing is.
+    async fn change(&mut self, cdr: &Cdr, needs_store: bool) -> io::Result<()> {
+        // A store that takes nothing already is reported, and no reason against another configuration.
+        if needs_store && !self.store.health().is_failing() {
+            in_time(self.store.run(Commit::Now, |_| Ok(()))).await?;
+        }
+        let Some(path) = self.journal_path(cdr) else {
+            // Calls of now are not cut short where records are wanted again later.
+            if let Some(Err(error)) = self.journal.take().map(Journal::forget) {
+                tracing::warn!(reason = "cdr_failed", "the journal of live calls stays: {error}");
+            }
+            (self.file, self.missing) = (None, Missing::default());
+            self.waiting.clear();
+            (self.waiting_bytes, self.file_waits) = (0, 0);
+            self.goes(None);
+            return Ok(());
+        };
+        let way = match &cdr.url {
+            // What waits is known.
+            Some(url) if self.outbox.has_way() => Some(way(url, None)?),
+            Some(url) => Some(way(url, Some(in_time(self.store.run(Commit::Now, queue::read)).await?))?),
+            None => None,
+        };
+        if self.stays_missing(cdr, &path) {
+            self.goes(way);
+            self.settle_waiting();
+            return Ok(());
+        }
+        let moved = match &self.journal {
+            Some(journal) if journal.path() == path => None,
+            _ => Some(Journal::open(&path)?),
+        };
+        let (journal, left) = moved.map_or((None, Vec::new()), |(journal, left)| (Some(journal), left));
+        self.figures.damaged.add(journal.as_ref().map_or(0, |journal| journal.damaged() as u64));
+        let kept = self.file.as_mut().filter(|file| cdr.file.as_ref().is_some_and(|new| new.path == file.path()));
+        let keeps = kept.is_some();
+        let other = match &cdr.file {
+            Some(settings) if !keeps => Some(RecordsFile::open(settings.clone(), true)?),
+            Some(_) | None => None,
+        };
+        let written = written(cdr, &left)?;
+        // Beside the same file is the same journal: one of the two fails at most.
+        if let (Some(file), Some(settings)) = (kept, &cdr.file) {
+            file.change(settings.clone())?;
+        }
+        match (journal, &mut self.journal) {
+            (None, _) => {}
+            (Some(new), Some(old)) => old.move_to(new)?,
+            (new, old) => *old = new,
+        }
+        if !keeps {
+            self.file = other;
+        }
+        self.missing.files = None;
+        self.goes(way);
+        self.settle_waiting();
+        self.take_up(left, written.as_ref());
+        Ok(())
+    }
+
+    /// Has records that wait go where there is a way to.
+    fn settle_waiting(&mut self) {
+        let (has_file, has_way) = (self.has_file(), self.outbox.has_way());
+        for one in &mut self.waiting {
+            (one.to_file, one.to_url) = (one.to_file && has_file, one.to_url && has_way);
+        }
+    }
+
+    /// Whether files that were missing are named again and cannot be opened now either: a reload need not fail for them.
+    fn stays_missing(&mut self, cdr: &Cdr, journal: &Path) -> bool {
+        let is_same = self.missing.files.as_ref().is_some_and(|old| self.journal_path(old).as_deref() == Some(journal));
+        if !is_same {
+            return false;
+        }
+        (self.missing.files, self.missing.tried) = (Some(cdr.clone()), None);
+        self.find_missing();
+        self.missing.files.is_some()
+    }
+
+    /// Beside the file; without one beside the store.
+    fn journal_path(&self, cdr: &Cdr) -> Option<PathBuf> {
+        match (&cdr.file, &cdr.url) {
+            (Some(file), _) => {
+                let mut path = file.path.as_os_str().to_owned();
+                path.push(".live");
+                Some(path.into())
+            }
+            (None, Some(_)) => Some(self.store.directory().join(JOURNAL)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What the store says, if it does so while calls can wait for their lines in the journal.
+async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
+    timeout(patience, asked).await.unwrap_or_else(|_| Err(io::Error::other("the store does not answer")))
+}
+
+/// Waits until what is on its way into the store is there.
+async fn next_stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<Stored>>) {
+    let stored = match queueing {
+        Some(queueing) => queueing.stored().await,
+        None => return std::future::pending().await,
+    };
+    match queueing.take() {
+        Some(queueing) => (queueing, stored),
+        None => std::future::pending().await,
+    }
+}
+
+/// What of the store waits for the URL, as it is being read.
+type Reading = Pin<Box<dyn Future<Output = io::Result<Vec<Stored>>> + Send>>;
+
+/// Waits until it is read.
+async fn next_read(reading: &mut Option<Reading>) -> io::Result<Vec<Stored>> {
+    let read = match reading {
+        Some(reading) => reading.await,
+        None => return std::future::pending().await,
+    };
+    *reading = None;
+    read
+}
+
+/// Whether the file takes a record; tells it where that changes.
+fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
+    let Err(error) = file.write(record, clock::now()) else { return true };
+    if figures.file.failed(Failure::of(&error, file.directory())) {
+        tracing::error!(
+            reason = "cdr_failed",
+            "call records are not written: {error}; up to {RECORDS_KEPT} are kept and retried. Calls are not affected"
+        );
+    }
+    false
+}
+
+/// The way to the URL, and what waits in the store where that is not known.
+fn way(url: &CdrUrl, stored: Option<Vec<Stored>>) -> io::Result<Way> {
+    let target = Target::new(url.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
+    Ok(Way { target: Arc::new(target), most_bytes: url.most_waiting, stored })
+}
+
+#[cfg(test)]
+mod tests;

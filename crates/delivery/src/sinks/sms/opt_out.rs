@@ -1,0 +1,103 @@
+//! What a message to us says of whether its sender wants texts: the keywords that Twilio acts upon as well.
+
+use trunkgate_config::Replies;
+
+/// What somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// No texts any more.
+    Stop,
+    /// Texts again.
+    Start,
+    /// To know who we are.
+    Help,
+}
+
+/// Words for each; only a message of one of them alone counts.
+const WORDS: [(Wish, &[&str]); 3] = [
+    (Wish::Stop, &["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRETE"]),
+    (Wish::Start, &["START", "YES", "UNSTOP"]),
+    (Wish::Help, &["HELP", "INFO"]),
+];
+
+impl Wish {
+    /// Twilio's word: `OptOutType`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Wish::Stop => "STOP",
+            Wish::Start => "START",
+            Wish::Help => "HELP",
+        }
+    }
+
+    /// Of a message's text; `kind` is Twilio's own judgement (`OptOutType`), where it has one.
+    pub fn of(body: &str, kind: Option<&str>) -> Option<Wish> {
+        let judged = match kind {
+            Some("STOP") => Some(Wish::Stop),
+            Some("START") => Some(Wish::Start),
+            Some("HELP") => Some(Wish::Help),
+            Some(_) | None => None,
+        };
+        judged.or_else(|| {
+            let word: String = body.chars().filter(|c| c.is_alphanumeric()).take(16).collect();
+            let word = word.replace(['ê', 'Ê'], "E").replace(['é', 'É'], "E").to_ascii_uppercase();
+            WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(wish, _)| *wish)
+        })
+    }
+}
+
+/// Returns the TwiML that answers a sender who wants this; an empty answer sends nothing.
+pub fn reply_document(replies: &Replies, wish: Option<Wish>) -> String {
+    let text = match wish {
+        Some(Wish::Stop) => replies.stop.as_deref(),
+        Some(Wish::Start) => replies.start.as_deref(),
+        Some(Wish::Help) => replies.help.as_deref(),
+        None => None,
+    };
+    let message = text.map(|text| format!("<Message>{}</Message>", escaped(text))).unwrap_or_default();
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>{message}</Response>")
+}
+
+/// Text as it stands in XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_alone_counts() {
+        for (text, wish) in [
+            ("STOP", Some(Wish::Stop)),
+            (" stop. \n", Some(Wish::Stop)),
+            ("Stop all", Some(Wish::Stop)),
+            ("opt-out", Some(Wish::Stop)),
+            ("revoke", Some(Wish::Stop)),
+            ("Arrêt", Some(Wish::Stop)),
+            ("start", Some(Wish::Start)),
+            ("Unstop!", Some(Wish::Start)),
+            ("yes", Some(Wish::Start)),
+            ("HELP", Some(Wish::Help)),
+            ("info", Some(Wish::Help)),
+            ("please don't stop by at noon", None),
+            ("stop by", None),
+            ("yes please", None),
+            ("", None),
+        ] {
+            assert_eq!(Wish::of(text, None), wish, "{text}");
+        }
+        assert_eq!(Wish::of("genug", Some("STOP")), Some(Wish::Stop), "a word of the account's own");
+        assert_eq!(Wish::of("hello", Some("")), None);
+    }
+
+    #[test]
+    fn an_answer_is_twiml() {
+        let replies = Replies { help: Some("Joe & Co <x>: 555".into()), ..Replies::default() };
+        let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+        assert_eq!(reply_document(&replies, Some(Wish::Stop)), format!("{head}<Response></Response>"));
+        let help = format!("{head}<Response><Message>Joe &amp; Co &lt;x&gt;: 555</Message></Response>");
+        assert_eq!(reply_document(&replies, Some(Wish::Help)), help);
+    }
+}

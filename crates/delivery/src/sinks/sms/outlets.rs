@@ -1,0 +1,174 @@
+//! Services that send texts: the account of `[twilio]`, and that of `[messages]`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use form_urlencoded::Serializer;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use hyper::{Method, Request};
+use url::Url;
+
+use super::message::{Message, Posted, complaint};
+use trunkgate_config::{Config, Messages, Sms};
+use trunkgate_system::limits::SMS_RETRY_AFTER_SECONDS;
+pub use trunkgate_system::web::{self, Answer, Fault};
+
+/// Path by which services report what becomes of messages.
+pub const STATUS_PATH: &str = "/sms/status";
+
+/// Way of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// A text after a call, through Twilio.
+    Call = 0,
+    /// A message of the API, through Twilio.
+    Twilio = 1,
+    /// The same, through the service of `[messages]`.
+    Service = 2,
+}
+
+impl Channel {
+    /// Reads it as it is stored.
+    pub(super) fn of(stored: u8) -> Channel {
+        match stored {
+            1 => Channel::Twilio,
+            2 => Channel::Service,
+            _ => Channel::Call,
+        }
+    }
+}
+
+/// Services that are configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlets {
+    pub(crate) twilio: Option<Arc<Sms>>,
+    /// One with a `url`.
+    pub(crate) service: Option<Arc<Messages>>,
+    /// URL by which they report what becomes of messages.
+    pub(crate) status_url: Option<String>,
+    /// Prefixes of numbers that messages go to; empty: any.
+    pub(crate) allow_prefixes: Vec<String>,
+}
+
+impl Outlets {
+    /// Returns those of a configuration.
+    pub fn of(config: &Config) -> Outlets {
+        let base = config.http.public_url.as_deref().map(|url| trunkgate_route::url_place(url).trim_end_matches('/'));
+        Outlets {
+            twilio: config.sms.clone(),
+            service: Some(config.messages.clone()).filter(|messages| messages.url.is_some()),
+            status_url: base.map(|base| format!("{base}{STATUS_PATH}")),
+            allow_prefixes: config.messages.allow_prefixes.clone(),
+        }
+    }
+
+    /// Whether there is any.
+    pub fn is_any(&self) -> bool {
+        self.twilio.is_some() || self.service.is_some()
+    }
+
+    /// Returns the way of a message of the API; a messaging service is Twilio's.
+    pub fn channel(&self, has_messaging_service: bool) -> Option<Channel> {
+        match (self.service.is_some() && !has_messaging_service, self.twilio.is_some()) {
+            (true, _) => Some(Channel::Service),
+            (false, true) => Some(Channel::Twilio),
+            (false, false) => None,
+        }
+    }
+}
+
+/// The request that has the service send a message.
+pub(super) fn post(
+    settings: &Messages,
+    sid: &str,
+    message: &Message,
+    status_url: Option<&str>,
+) -> Result<(Url, Request<Full<Bytes>>), String> {
+    let url = Url::parse(settings.url.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+    let mut form = Serializer::new(String::new());
+    for (name, value) in [("To", &*message.to), ("From", &message.from), ("Body", &message.body), ("MessageSid", sid)] {
+        form.append_pair(name, value);
+    }
+    if let Some(status_url) = status_url {
+        form.append_pair("StatusCallback", status_url);
+    }
+    let mut request = web::request(Method::POST, &url)
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, "Trunkgate")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    if let Some(token) = &settings.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
+    }
+    // The library's words could hold a header's value.
+    let request = request.body(Full::new(Bytes::from(form.finish())));
+    Ok((url, request.map_err(|_| "`url` or `token` fits into no request".to_owned())?))
+}
+
+/// What the service's answer means. It knows each message by its SID, so a request whose end is unknown is made again.
+pub(super) fn judge(sid: &str, answer: &Result<Answer, Fault>) -> Posted {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(fault) => return Posted::Later(Duration::ZERO, fault.what().to_owned()),
+    };
+    match answer.status.as_u16() {
+        200..=299 => Posted::Taken(sid.to_owned()),
+        408 | 425 | 429 | 500..=599 => {
+            let later = web::retry_after(&answer.headers, SMS_RETRY_AFTER_SECONDS).unwrap_or_default();
+            Posted::Later(later, complaint(answer).1)
+        }
+        _ => {
+            let (code, why) = complaint(answer);
+            Posted::Refused { opted_out: false, code, why }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{HeaderMap, StatusCode};
+
+    use super::*;
+    use trunkgate_config::Secret;
+
+    fn settings() -> Messages {
+        let (url, token) = (Some("https://sms.example.com/send?x=1".into()), Some(Secret::new("secret".into())));
+        Messages { url, token, timeout: Duration::from_secs(10), ..Messages::default() }
+    }
+
+    #[test]
+    fn a_request_has_the_message_its_sid_and_the_token() {
+        let message = Message { to: "+14155550199".into(), from: "+14155550100".into(), body: "Hi & bye".into() };
+        let (url, request) = post(&settings(), "SM1", &message, Some("https://edge.example.com/sms/status")).unwrap();
+        assert_eq!(url.as_str(), "https://sms.example.com/send?x=1");
+        assert_eq!(request.headers()[AUTHORIZATION], "Bearer secret");
+        assert_eq!((request.method(), request.uri().query()), (&Method::POST, Some("x=1")));
+        assert!(post(&Messages::default(), "SM1", &message, None).is_err());
+    }
+
+    #[test]
+    fn what_an_answer_means() {
+        let answer = |status: u16, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Ok(Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), is_whole: true })
+        };
+        assert_eq!(judge("SM1", &answer(204, "")), Posted::Taken("SM1".into()));
+        for status in [429, 500, 503] {
+            assert!(matches!(judge("SM1", &answer(status, "")), Posted::Later(..)), "{status}");
+        }
+        assert!(matches!(judge("SM1", &Err(Fault::Unanswered("gone".into()))), Posted::Later(..)));
+        let refused = judge("SM1", &answer(400, r#"{"code":21614,"message":"not a mobile number"}"#));
+        assert!(matches!(refused, Posted::Refused { code: Some(21_614), opted_out: false, .. }), "{refused:?}");
+        assert!(matches!(judge("SM1", &answer(404, "")), Posted::Refused { code: None, .. }));
+    }
+
+    #[test]
+    fn a_messaging_service_is_twilios() {
+        let service = Some(Arc::new(settings()));
+        let only_service = Outlets { service, ..Outlets::default() };
+        assert_eq!([only_service.channel(false), only_service.channel(true)], [Some(Channel::Service), None]);
+        assert_eq!(Outlets::default().channel(false), None);
+        assert!(!Outlets::default().is_any() && only_service.is_any());
+    }
+}

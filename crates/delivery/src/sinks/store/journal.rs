@@ -1,0 +1,657 @@
+//! The journal of live calls: a call is written when it begins, when it is answered, whole when another target is tried for it,
+//! again with its record where that does not get where it belongs at once, and crossed out when it is there. So one that a crash cut short
+//! still gets its one record, at the next start. The time of the file's last change tells until when this process lived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use trunkgate_call::{CallView, ReasonSlug};
+
+use super::Record;
+use super::disk::{self, Lines, is_there, locked, named};
+use super::live::LiveLines;
+use trunkgate_system::clock;
+use trunkgate_system::limits;
+
+/// A journal; another process with the same file is kept out by a lock.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    lines: Lines,
+    /// The lines of calls that have not been crossed out.
+    live: LiveLines,
+    /// Lines in the file.
+    count: usize,
+    /// The file lacks what is in memory: since then, it could not be written.
+    behind: Option<Instant>,
+    /// The calls whose last lines it lacks.
+    unsaved: BTreeSet<String>,
+    /// When it was last seen where it belongs.
+    seen: Option<Instant>,
+    /// When its time was last set.
+    touched: Option<Instant>,
+    /// Lines that could not be read when it was opened.
+    damaged: usize,
+    /// The open file has a second name, under which its damage is kept: it is replaced and not changed.
+    is_kept: bool,
+}
+
+/// How long nothing is tried after the file could not be written, and how long one that was taken away may stay away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often its time is set. A crash is known to have come within this time, and the writer's pause.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Journal {
+    /// Opens a journal. Also gives the records of the calls in it: to be written, where they are not, and then crossed out.
+    ///
+    /// # Errors
+    /// The system's, or that another process keeps this journal.
+    pub(crate) fn open(path: &Path) -> io::Result<(Journal, Vec<Left>)> {
+        let mut lines = locked(path)?;
+        let mut text = Vec::new();
+        let seen = lines.file().metadata().and_then(|about| about.modified());
+        lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
+        let left: Vec<Left> = cut_short(&text, last_seen(seen.ok()));
+        let damaged = damaged_lines(&text);
+        if damaged > 0 {
+            report_damage(path, damaged, left.len());
+            if left.is_empty() {
+                lines = disk::rewritten(path, b"")?;
+            }
+        } else if left.is_empty() {
+            lines.truncate(0).map_err(|error| named(path, &error))?;
+        }
+        let mut journal = Journal {
+            path: path.to_owned(),
+            lines,
+            live: LiveLines::default(),
+            count: 0,
+            behind: None,
+            unsaved: BTreeSet::new(),
+            seen: None,
+            touched: None,
+            damaged,
+            is_kept: damaged > 0 && !left.is_empty(),
+        };
+        if !left.is_empty() {
+            // From now on each has one record, however often this is tried.
+            let now = Instant::now();
+            left.iter().for_each(|left| journal.live.insert(now, left.record.sid.clone(), left.lines()));
+            if let Err(error) = journal.rewrite() {
+                // As while it runs: a full disk keeps no call waiting.
+                tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
+                journal.behind = Some(Instant::now());
+            }
+        }
+        Ok((journal, left))
+    }
+
+    /// How many of its lines could not be read when it was opened.
+    pub(crate) fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Notes a call as it is: it has begun, or another target is tried for it after so many.
+    pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Began { began: Standing { call, failovers } })?;
+        line.push(b'\n');
+        self.note(call.sid.clone(), line.into(), 0)
+    }
+
+    /// Notes that a call that is in it has its answer.
+    pub(crate) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
+        let Some(began) = self.live.get(sid) else { return Ok(()) };
+        let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
+        line.push(b'\n');
+        let (lines, from) = ([&began, line.as_slice()].concat(), began.len());
+        self.note(sid.to_owned(), lines.into(), from)?;
+        self.live.settle(Instant::now(), sid.to_owned());
+        Ok(())
+    }
+
+    /// Notes that a call has ended, with its record.
+    pub(crate) fn close(&mut self, record: &Record) -> io::Result<()> {
+        self.note(record.sid.clone(), closing(record), 0)
+    }
+
+    /// Notes that the file has the record of a call that has ended.
+    pub(crate) fn file(&mut self, sid: &str) -> io::Result<()> {
+        let Some(closing) = self.live.get(sid) else { return Ok(()) };
+        let (lines, from) = ([&closing, filed(sid).as_slice()].concat(), closing.len());
+        self.note(sid.to_owned(), lines.into(), from)
+    }
+
+    /// Has a call's lines in memory, and those from an octet on in the file as well.
+    fn note(&mut self, sid: String, lines: Box<[u8]>, from: usize) -> io::Result<()> {
+        let is_behind = self.behind.is_some() || !self.is_there();
+        self.unsaved.insert(sid.clone());
+        let written = (!is_behind).then(|| self.lines.append(lines.get(from..).unwrap_or_default()));
+        self.live.insert(Instant::now(), sid.clone(), lines);
+        let Some(written) = written else { return self.catch_up() };
+        if written.is_ok() {
+            self.unsaved.remove(&sid);
+        }
+        self.wrote(written)
+    }
+
+    /// Whether calls are in it.
+    pub(crate) fn has_live(&self) -> bool {
+        !self.live.is_empty()
+    }
+
+    /// Looks whether it is where it belongs, and tells that this process lives, also while no call begins or ends.
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        self.live.pack(Instant::now());
+        if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
+            self.touched = Some(Instant::now());
+            // Where it cannot be set, the time of the last line counts.
+            drop(self.lines.file().set_modified(clock::wall()));
+        }
+        if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
+    }
+
+    /// Whether it is where it belongs, as far as that was looked at lately.
+    fn is_there(&mut self) -> bool {
+        if self.seen.is_none_or(|seen| seen.elapsed() >= PAUSE) {
+            self.seen = is_there(&self.path, &self.lines).then(Instant::now);
+        }
+        self.seen.is_some()
+    }
+
+    /// Notes that a call's record is written.
+    pub(crate) fn end(&mut self, sid: &str) -> io::Result<()> {
+        self.unsaved.remove(sid);
+        if !self.live.remove(sid) {
+            return Ok(());
+        }
+        if self.live.is_empty() && self.is_kept {
+            return self.catch_up();
+        }
+        if self.live.is_empty() {
+            self.lines.truncate(0)?;
+            (self.count, self.behind) = (0, None);
+            return Ok(());
+        }
+        if self.behind.is_some() || self.count > 3 * self.live.len() + limits::JOURNAL_SPARE_LINES {
+            return self.catch_up();
+        }
+        let mut line = serde_json::to_vec(&json!({ "ended": sid }))?;
+        line.push(b'\n');
+        let written = self.lines.append(&line);
+        self.wrote(written)
+    }
+
+    fn wrote(&mut self, written: io::Result<()>) -> io::Result<()> {
+        match &written {
+            Ok(()) => self.count += 1,
+            Err(_) => self.behind = Some(Instant::now()),
+        }
+        written
+    }
+
+    /// Writes the file anew, unless that has just failed.
+    fn catch_up(&mut self) -> io::Result<()> {
+        if self.behind.is_some_and(|since| since.elapsed() < PAUSE) {
+            return Ok(());
+        }
+        let written = self.rewrite();
+        self.behind = written.is_err().then(Instant::now);
+        written
+    }
+
+    /// Returns the calls whose last lines the file lacks.
+    pub(crate) fn unsaved(&self) -> &BTreeSet<String> {
+        &self.unsaved
+    }
+
+    /// Writes what the file lacks, however lately that has failed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
+        self.behind.map_or(Ok(()), |_| self.rewrite())?;
+        self.behind = None;
+        Ok(())
+    }
+
+    /// Has no call any more: nobody wants their records.
+    pub(crate) fn forget(mut self) -> io::Result<()> {
+        self.lines.truncate(0)
+    }
+
+    /// Goes on beside another file of call records.
+    ///
+    /// # Errors
+    /// The system's; then all stays where it is.
+    pub(crate) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
+        other.live.extend(Instant::now(), &self.live);
+        other.rewrite()?;
+        let old = std::mem::replace(self, other);
+        if let Err(error) = disk::remove(&old.path) {
+            tracing::warn!(reason = "cdr_failed", "the journal of the file before stays: {error}");
+        }
+        Ok(())
+    }
+
+    /// Only what is live stays.
+    fn rewrite(&mut self) -> io::Result<()> {
+        self.lines = disk::rewritten(&self.path, &self.live.text())?;
+        (self.count, self.is_kept) = (self.live.len(), false);
+        self.unsaved.clear();
+        Ok(())
+    }
+}
+
+/// How each kind of line begins.
+const STARTS: [&[u8]; 5] = [b"{\"answered\":", b"{\"began\":", b"{\"closing\":", b"{\"ended\":", b"{\"filed\":"];
+
+/// Counts lines that are none of a journal. A last line without its end is no damage: a crash came in the middle of it.
+fn damaged_lines(journal: &[u8]) -> usize {
+    let is_whole = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start)) && is_json(line);
+    let is_torn = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start) || start.starts_with(line));
+    journal
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| match line.strip_suffix(b"\n") {
+            Some(b"") => false,
+            Some(line) => !is_whole(line),
+            None => !is_torn(line),
+        })
+        .count()
+}
+
+fn is_json(line: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+}
+
+/// Logs what of a journal cannot be read, and keeps the file: calls that a crash cut short may be in those lines.
+fn report_damage(path: &Path, damaged: usize, calls: usize) {
+    let kept = disk::keep_damaged(path);
+    let path = path.display();
+    match kept {
+        Ok(kept) => tracing::warn!(
+            reason = "cdr_failed",
+            "{path}: {damaged} damaged lines, calls in them have no record; {calls} calls were read; the file is kept as {}",
+            kept.display()
+        ),
+        Err(error) => tracing::warn!(
+            reason = "cdr_failed",
+            "{path}: {damaged} damaged lines, calls in them have no record; {calls} calls were read; the file is not kept: {error}"
+        ),
+    }
+}
+
+/// A call that has begun, as a line has it.
+#[derive(Serialize)]
+struct Began<'a> {
+    began: Standing<'a>,
+}
+
+/// A call as it is.
+#[derive(Serialize)]
+struct Standing<'a> {
+    #[serde(flatten)]
+    call: &'a CallView,
+    failovers: u32,
+}
+
+/// Until when the process lived that left a journal: no later than now.
+fn last_seen(changed: Option<SystemTime>) -> Timestamp {
+    let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
+    changed.map_or_else(clock::now, |changed| changed.min(clock::now()))
+}
+
+fn closing(record: &Record) -> Box<[u8]> {
+    [br#"{"closing":"#.as_slice(), &record.json, b"}\n"].concat().into()
+}
+
+fn filed(sid: &str) -> Vec<u8> {
+    format!("{}\n", json!({ "filed": sid })).into_bytes()
+}
+
+/// The record of a call that was not crossed out.
+#[derive(Debug, Clone)]
+pub(crate) struct Left {
+    pub(crate) record: Record,
+    /// The file certainly has it.
+    pub(crate) is_filed: bool,
+}
+
+impl Left {
+    fn lines(&self) -> Box<[u8]> {
+        let filed = if self.is_filed { filed(&self.record.sid) } else { Vec::new() };
+        [&*closing(&self.record), &filed].concat().into()
+    }
+}
+
+/// The records of calls that have begun and were not crossed out. A torn last line is nobody's.
+fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Left> {
+    let mut live: BTreeMap<String, Value> = BTreeMap::new();
+    let mut filed: BTreeSet<String> = BTreeSet::new();
+    for mut line in journal.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+        if let Some(sid) = line.get("ended").and_then(Value::as_str) {
+            live.remove(sid);
+            filed.remove(sid);
+            continue;
+        }
+        if let Some(sid) = line.get("filed").and_then(Value::as_str) {
+            filed.insert(sid.to_owned());
+            continue;
+        }
+        if let Some(sid) = line.get("answered").and_then(Value::as_str) {
+            let at = line.get("at").cloned().unwrap_or_default();
+            live.get_mut(sid).and_then(Value::as_object_mut).into_iter().for_each(|call| answered(call, at.clone()));
+            continue;
+        }
+        let record = line.get_mut("closing").map(Value::take);
+        let Some(record) = record.or_else(|| line.get_mut("began").map(|call| closed(call.take(), seen))) else {
+            continue;
+        };
+        if let Some(sid) = record.get("sid").and_then(Value::as_str) {
+            live.insert(sid.to_owned(), record);
+        }
+    }
+    let left = |(sid, record): (String, Value)| {
+        let is_filed = filed.contains(&sid);
+        Left { record: Record { sid, json: record.to_string().into_bytes().into() }, is_filed }
+    };
+    live.into_iter().map(left).collect()
+}
+
+/// A call that a crash cut short had been answered then, and did not end before.
+fn answered(call: &mut Map<String, Value>, at: Value) {
+    let of = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
+    if of(call.get("ended_at")) < of(Some(&at)) {
+        call.insert("ended_at".to_owned(), at.clone());
+    }
+    for (key, value) in [("answered_at", at), ("outcome", "answered".into()), ("sip_code", 200.into())] {
+        call.insert(key.to_owned(), value);
+    }
+}
+
+/// The record of a call that a crash cut short, when the edge was last seen.
+fn closed(mut call: Value, seen: Timestamp) -> Value {
+    let reason = ReasonSlug::EdgeRestarted;
+    if let Some(call) = call.as_object_mut() {
+        let at =
+            |call: &Map<String, Value>, key: &str| call.get(key).and_then(Value::as_str)?.parse::<Timestamp>().ok();
+        let was_answered = call.get("answered_at").is_some_and(|at| !at.is_null());
+        // A clock that was set back in between makes no call end before it began.
+        let ended = seen.max(at(call, "answered_at").or_else(|| at(call, "started_at")).unwrap_or(seen));
+        for leg in call.get_mut("legs").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(leg) = leg.as_object_mut() {
+                if leg.get("reason").is_none_or(Value::is_null) {
+                    leg.insert("reason".to_owned(), reason.as_str().into());
+                    leg.insert("ended_by".to_owned(), "edge".into());
+                }
+                leg.insert("state".to_owned(), "ended".into());
+            }
+        }
+        for (key, value) in [
+            ("state", Value::from("ended")),
+            ("outcome", if was_answered { "answered" } else { reason.outcome() }.into()),
+            ("reason", reason.as_str().into()),
+            ("ended_at", format!("{ended:.3}").into()),
+            ("sip_code", if was_answered { 200.into() } else { Value::Null }),
+            ("q850_cause", reason.q850().into()),
+            ("post_dial_ms", Value::Null),
+            ("mos_min", Value::Null),
+            ("mos_avg", Value::Null),
+            ("turn_p50_ms", Value::Null),
+            ("turn_p95_ms", Value::Null),
+        ] {
+            call.insert(key.to_owned(), value);
+        }
+        call.entry("failovers").or_insert_with(|| 0.into());
+    }
+    call
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::store::record::tests::record;
+    use trunkgate_testing::views::began;
+
+    fn sids(left: &[Left]) -> Vec<&str> {
+        left.iter().map(|left| left.record.sid.as_str()).collect()
+    }
+
+    fn json(left: &Left) -> Value {
+        left.record.value()
+    }
+
+    #[test]
+    fn what_the_file_has_is_known_over_every_start_until_it_is_crossed_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        for sid in ["CA1", "CA2", "CA3"] {
+            journal.close(&record(sid)).unwrap();
+        }
+        journal.file("CA1").unwrap();
+        journal.file("CA3").unwrap();
+        journal.end("CA3").unwrap();
+        journal.file("CA9").unwrap();
+        drop(journal);
+        for _ in 0..2 {
+            let (journal, left) = Journal::open(&path).unwrap();
+            let is_filed: Vec<bool> = left.iter().map(|left| left.is_filed).collect();
+            assert_eq!((sids(&left), is_filed, journal.damaged()), (vec!["CA1", "CA2"], vec![true, false], 0));
+        }
+    }
+
+    #[test]
+    fn what_a_crash_cut_short_is_there_until_it_is_crossed_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, left) = Journal::open(&path).unwrap();
+        assert!(left.is_empty());
+        for sid in ["CA1", "CA2", "CA3"] {
+            journal.begin(&began(sid), 0).unwrap();
+        }
+        journal.close(&record("CA2")).unwrap();
+        journal.end("CA2").unwrap();
+        journal.close(&record("CA3")).unwrap();
+        let at: Timestamp = "2026-01-01T00:00:09.5Z".parse().unwrap();
+        journal.answer("CA1", at).unwrap();
+        journal.answer("CA2", at).unwrap();
+        // The crash came in the middle of a line.
+        journal.lines.append(b"{\"began\":{\"sid\":\"CA4\"").unwrap();
+        drop(journal);
+        let (journal, left) = Journal::open(&path).unwrap();
+        assert_eq!(sids(&left), ["CA1", "CA3"]);
+        let first = json(&left[0]);
+        assert_eq!((&first["reason"], &first["outcome"]), (&json!("edge_restarted"), &json!("answered")));
+        assert_eq!((&first["answered_at"], &first["sip_code"]), (&json!("2026-01-01T00:00:09.500Z"), &json!(200)));
+        assert_eq!((&first["state"], &first["route"]), (&json!("ended"), &json!("r")));
+        assert_eq!(json(&left[1])["reason"], "caller_hung_up", "its record was known");
+        drop(journal);
+        // Again a crash, before they were written: nothing of them has changed.
+        let (mut journal, again) = Journal::open(&path).unwrap();
+        assert_eq!(again.iter().map(json).collect::<Vec<_>>(), left.iter().map(json).collect::<Vec<_>>());
+        journal.end("CA1").unwrap();
+        journal.end("CA3").unwrap();
+        drop(journal);
+        assert!(Journal::open(&path).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_had_failed_over_is_told_with_all_its_targets_and_ends_when_the_edge_was_last_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin(&began("CA1"), 0).unwrap();
+        journal.answer("CA1", "2026-01-01T00:00:09.5Z".parse().unwrap()).unwrap();
+        let answered_at = Some("2026-01-01T00:00:09.500Z".to_owned());
+        journal
+            .begin(&CallView { route: "later".into(), answered_at, outcome: Some("answered"), ..began("CA1") }, 2)
+            .unwrap();
+        journal.begin(&began("CA2"), 1).unwrap();
+        let seen: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
+        journal.lines.file().set_modified(seen.into()).unwrap();
+        drop(journal);
+        let (mut journal, left) = Journal::open(&path).unwrap();
+        let [first, second] = [json(&left[0]), json(&left[1])];
+        assert_eq!((&first["route"], &first["failovers"]), (&json!("later"), &json!(2)));
+        assert_eq!((&first["outcome"], &first["sip_code"]), (&json!("answered"), &json!(200)));
+        assert_eq!((&second["outcome"], &second["sip_code"]), (&json!("failed"), &Value::Null));
+        for record in [first, second] {
+            assert_eq!(record["ended_at"], "2026-01-01T00:10:00.000Z");
+        }
+        // While calls are live its time is set, though nothing happens to them.
+        journal.lines.file().set_modified(seen.into()).unwrap();
+        journal.look().unwrap();
+        assert!(last_seen(std::fs::metadata(&path).unwrap().modified().ok()) > seen);
+        // A clock that was set back.
+        let late: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        let call = closed(json!({"started_at": late.to_string(), "answered_at": null}), seen);
+        assert_eq!(call["ended_at"], "2027-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn the_legs_of_a_call_that_was_cut_short_ended_with_the_edge_unless_they_had_ended() {
+        let lost = json!({"state": "ended", "reason": "agent_reset", "ended_by": "far_end"});
+        let record =
+            closed(json!({"legs": [{"state": "answered", "reason": null, "ended_by": null}, lost]}), Timestamp::now());
+        let cut_short = json!({"state": "ended", "reason": "edge_restarted", "ended_by": "edge"});
+        assert_eq!(record["legs"], json!([cut_short, lost]));
+    }
+
+    /// What a crash left, and how many lines of it are damaged.
+    #[test]
+    fn a_damaged_journal_is_counted_and_kept_and_what_can_be_read_of_it_counts() {
+        let whole = |sid: &str| serde_json::to_string(&json!({"closing": {"sid": sid}})).unwrap() + "\n";
+        let damaged = |text: &[u8]| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("cdr.jsonl.live");
+            std::fs::write(&path, text).unwrap();
+            let (mut journal, left) = Journal::open(&path).unwrap();
+            let sids: Vec<String> = left.iter().map(|left| left.record.sid.clone()).collect();
+            sids.iter().for_each(|sid| journal.end(sid).unwrap());
+            let count = journal.damaged();
+            drop(journal);
+            // The next start has nothing to say, and the damage is where it was kept.
+            let (again, nothing) = Journal::open(&path).unwrap();
+            assert_eq!((again.damaged(), nothing.len()), (0, 0));
+            let kept = std::fs::read(directory.path().join("cdr.jsonl.live.damaged")).ok();
+            assert_eq!(kept.as_deref(), (count > 0).then_some(text), "{}", String::from_utf8_lossy(text));
+            (count, sids)
+        };
+        let (one, two) = (whole("CA1"), whole("CA2"));
+        let sids = |of: &[&str]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(damaged(b""), (0, vec![]));
+        assert_eq!(damaged([one.as_bytes(), b"{\"began\":{\"sid\":\"CA3"].concat().as_slice()), (0, sids(&["CA1"])));
+        assert_eq!(damaged([one.as_bytes(), b"{\"be"].concat().as_slice()), (0, sids(&["CA1"])));
+        assert_eq!(damaged(b"root:x:0:0\n"), (1, vec![]));
+        assert_eq!(damaged(&[0; 4096]), (1, vec![]));
+        let middle = [one.as_bytes(), b"{\"began\":{\"sid\":\"CA3\n\xff\xfe\n{}\n", two.as_bytes()].concat();
+        assert_eq!(damaged(&middle), (3, sids(&["CA1", "CA2"])));
+    }
+
+    #[test]
+    fn a_later_damage_takes_the_place_of_an_earlier_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        for text in ["first\n", "second\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(Journal::open(&path).unwrap().0.damaged(), 1);
+            assert_eq!(std::fs::read_to_string(directory.path().join("cdr.jsonl.live.damaged")).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_journal_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = Journal::open(&path).unwrap_err().to_string();
+        assert!(error.ends_with("cdr.jsonl.live: it is a FIFO, not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn one_that_cannot_be_moved_keeps_its_calls() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, new) = (directory.path().join("a.jsonl.live"), directory.path().join("b.jsonl.live"));
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin(&began("CA1"), 0).unwrap();
+        let (other, _) = Journal::open(&new).unwrap();
+        std::fs::create_dir(directory.path().join("b.jsonl.live.new")).unwrap();
+        assert!(journal.move_to(other).is_err());
+        // Another call comes and ends.
+        journal.begin(&began("CA2"), 0).unwrap();
+        journal.end("CA2").unwrap();
+        drop(journal);
+        assert_eq!(sids(&Journal::open(&path).unwrap().1), ["CA1"]);
+    }
+
+    #[test]
+    fn a_start_on_a_full_disk_keeps_what_a_crash_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        Journal::open(&path).unwrap().0.begin(&began("CA1"), 0).unwrap();
+        disk::tests::set_room(Some(5));
+        let (mut journal, left) = Journal::open(&path).unwrap();
+        assert_eq!(sids(&left), ["CA1"]);
+        disk::tests::set_room(None);
+        // The disk has room again, a while later.
+        journal.behind = journal.behind.and_then(|since| since.checked_sub(PAUSE));
+        journal.look().unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\"closing\""));
+    }
+
+    #[test]
+    fn a_journal_belongs_to_one_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut first, _) = Journal::open(&path).unwrap();
+        let second = Journal::open(&path).unwrap_err();
+        assert!(second.to_string().contains("cdr.jsonl.live: "), "{second}");
+        first.begin(&began("CA1"), 0).unwrap();
+        first.rewrite().unwrap();
+        assert!(Journal::open(&path).is_err(), "and so does the file that took its place");
+    }
+
+    #[test]
+    fn it_grows_with_live_calls_only_and_comes_back_where_it_is_taken_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin(&began("CA-long"), 0).unwrap();
+        for n in 0..2 * limits::JOURNAL_SPARE_LINES {
+            let sid = format!("CA{n}");
+            journal.begin(&began(&sid), 0).unwrap();
+            journal.end(&sid).unwrap();
+        }
+        assert!(journal.count <= limits::JOURNAL_SPARE_LINES + 8, "{}", journal.count);
+        std::fs::remove_file(&path).unwrap();
+        // A second later.
+        journal.seen = None;
+        journal.look().unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
+        std::fs::remove_file(&path).unwrap();
+        journal.seen = None;
+        journal.begin(&began("CA-later"), 0).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
+        let other = directory.path().join("other.jsonl.live");
+        journal.move_to(Journal::open(&other).unwrap().0).unwrap();
+        journal.begin(&began("CA-new"), 0).unwrap();
+        drop(journal);
+        assert!(!path.exists());
+        let (mut journal, left) = Journal::open(&other).unwrap();
+        assert_eq!(sids(&left), ["CA-later", "CA-long", "CA-new"]);
+        left.iter().for_each(|left| journal.end(&left.record.sid).unwrap());
+        assert_eq!(journal.lines.file().metadata().unwrap().len(), 0);
+    }
+}

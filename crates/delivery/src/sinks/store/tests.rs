@@ -1,0 +1,379 @@
+//! The store as a whole: what is made together, who may have the file, and what becomes of one that is damaged or of an earlier version.
+
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+
+use rusqlite::params;
+
+use super::file::NAME;
+use super::*;
+use trunkgate_config::DataDirectory;
+use trunkgate_testing::until::until;
+
+fn start(folder: &Path) -> Store {
+    Store::start(DataDirectory::of(folder)).unwrap()
+}
+
+fn add(store: &Store, range: std::ops::Range<u32>) -> io::Result<()> {
+    store.run_now(move |file| {
+        for n in range {
+            let json = format!("{{\"sid\":\"CA{n}\",\"filler\":\"{}\"}}", "x".repeat(500));
+            file.execute(
+                "INSERT INTO call_record (sid, json) VALUES (?1, ?2)",
+                params![format!("CA{n}"), json.as_bytes()],
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn sids(store: &Store) -> Vec<String> {
+    let sids = |file: &Connection| {
+        let mut rows = file.prepare("SELECT sid FROM call_record ORDER BY id")?;
+        let rows = rows.query_map([], |row| row.get(0))?;
+        rows.collect()
+    };
+    store.run_now(sids).unwrap()
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+#[test]
+fn changes_that_come_together_are_all_made_but_for_one_that_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    assert!(!store.has_any());
+    let insert = |sid: &'static str| {
+        store.run(Commit::Soon, move |file| {
+            file.execute("INSERT INTO call_record (sid, json) VALUES (?1, x'')", [sid]).map(drop)
+        })
+    };
+    let all = [insert("CA1"), insert("CA2"), insert("CA1"), insert("CA3")];
+    let done: Vec<bool> = all.map(|one| wait(one).is_ok()).to_vec();
+    assert_eq!(done, [true, true, false, true]);
+    assert!(store.has_any());
+    drop(store);
+    assert_eq!(sids(&start(directory.path())), ["CA1", "CA2", "CA3"]);
+}
+
+#[test]
+fn what_nobody_waits_for_is_made_before_the_last_clone_has_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    for n in 0..1000 {
+        let insert = move |file: &Connection| {
+            file.execute("INSERT INTO call_record (sid, json) VALUES (?1, x'')", [format!("CA{n}")]).map(drop)
+        };
+        drop(store.clone().run(Commit::Soon, insert));
+    }
+    drop(store);
+    assert_eq!(sids(&start(directory.path())).len(), 1000);
+}
+
+#[test]
+fn a_file_is_its_owner_s_alone_belongs_to_one_process_and_is_not_of_a_later_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = start(directory.path());
+    add(&first, 0..1).unwrap();
+    for name in [NAME, "trunkgate.db-wal"] {
+        let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}");
+    }
+    let refused = |words: &str| {
+        let error = start(directory.path()).open_now().unwrap_err().to_string();
+        assert!(error.contains(NAME) && error.ends_with(words), "{error}");
+    };
+    refused("another process uses it");
+    first.run_now(|file| file.pragma_update(None, "user_version", 99)).unwrap();
+    drop(first);
+    refused("it was written by a later version");
+    let other = tempfile::tempdir().unwrap();
+    let others = Connection::open(other.path().join(NAME)).unwrap();
+    others.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+    drop(others);
+    let error = start(other.path()).open_now().unwrap_err().to_string();
+    assert!(error.ends_with("it contains other data than a store"), "{error}");
+    let missing = start(&other.path().join("not/there")).open_now().unwrap_err().to_string();
+    assert!(missing.contains("not/there") && !other.path().join("not").exists(), "{missing}");
+}
+
+#[test]
+fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    add(&store, 0..10).unwrap();
+    let limit = |pages: u32| store.run_now(move |file| file.pragma_update(None, "max_page_count", pages)).unwrap();
+    limit(1);
+    let error = add(&store, 10..500).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+    let problem = store.health().problems()[0].to_string();
+    assert!(problem.starts_with("the store is not written: ") && problem.contains(NAME), "{problem}");
+    assert!(problem.ends_with(&format!("`df -h {}`", directory.path().display())), "{problem}");
+    // Reading alone does not show that there is room.
+    assert_eq!((sids(&store).len(), store.health().is_failing()), (10, true));
+    // Another of the same batch is told so as well.
+    let (one, two) = (
+        store.run(Commit::Soon, |file| file.execute("UPDATE call_record SET json = zeroblob(9000000)", []).map(drop)),
+        store.run(Commit::Soon, |file| file.execute("DELETE FROM call_record WHERE sid = 'CA0'", []).map(drop)),
+    );
+    let (one, two) = (wait(one), wait(two));
+    assert!(one.is_err(), "{two:?}");
+    limit(1 << 20);
+    add(&store, 10..20).unwrap();
+    let expected: Vec<String> = (u32::from(two.is_ok())..20).map(|n| format!("CA{n}")).collect();
+    assert_eq!(sids(&store), expected);
+    assert!(!store.health().is_failing());
+    assert!(store.health().problems().is_empty());
+}
+
+#[test]
+fn a_store_that_refuses_changes_is_tried_without_any() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    add(&store, 0..1).unwrap();
+    // There is room for changes within the pages that it has, as the try is one.
+    store.run_now(|file| file.pragma_update(None, "max_page_count", 1)).unwrap();
+    assert!(add(&store, 1..500).is_err() && store.health().is_failing());
+    until("the store is tried", || (!store.health().is_failing()).then_some(()));
+    assert_eq!(store.health().refused_changes(), 1);
+}
+
+/// Noise over a part of the file; what can be read after that.
+fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    add(&store, 0..200).unwrap();
+    store.run_now(|file| file.execute("INSERT INTO opted_out VALUES ('+1', 0)", []).map(drop)).unwrap();
+    drop(store);
+    let path = directory.path().join(NAME);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let at = at(file.metadata().unwrap().len());
+    let noise: Vec<u8> = at.clone().map(|at| (at * 31 % 251) as u8).collect();
+    file.write_all_at(&noise, at.start).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let store = start(directory.path());
+    let read = sids(&store);
+    let told = store.health().damage();
+    if told.is_some() {
+        assert_eq!(std::fs::read(directory.path().join("trunkgate.db.damaged")).unwrap(), before);
+    }
+    // It is used as ever, also after another start, which has nothing to tell.
+    add(&store, 1000..1001).unwrap();
+    drop(store);
+    let store = start(directory.path());
+    assert_eq!((sids(&store).len(), store.health().damage()), (read.len() + 1, None));
+    (read, told)
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_file_is_kept_and_the_damage_told() {
+    let (all, told) = damaged(|_| 0..0);
+    assert_eq!((all.len(), told), (200, None));
+    let (some, told) = damaged(|length| length * 3 / 4..length * 3 / 4 + 6000);
+    assert!(some.len() > 150 && some.len() < 200, "{}", some.len());
+    assert!(some.contains(&"CA0".to_owned()) && some.contains(&"CA199".to_owned()));
+    assert!(told.unwrap().contains("was damaged"));
+    let (none, told) = damaged(|_| 0..4096);
+    assert!(none.is_empty() && told.is_some());
+}
+
+#[test]
+fn a_start_that_was_cut_short_while_it_saved_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, new) = (directory.path().join(NAME), directory.path().join("trunkgate.db.new"));
+    let store = start(directory.path());
+    add(&store, 0..3).unwrap();
+    drop(store);
+    // Put aside, and the new one not yet in its place.
+    std::fs::rename(&path, &new).unwrap();
+    assert_eq!(sids(&start(directory.path())).len(), 3);
+    // Not yet put aside.
+    std::fs::write(&new, "half").unwrap();
+    assert_eq!((sids(&start(directory.path())).len(), new.exists()), (3, false));
+}
+
+/// As of an index that leads elsewhere: a look at the whole file does not find that.
+#[test]
+fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    add(&store, 0..50).unwrap();
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    let error = store.run_now::<()>(move |_| Err(rusqlite::Error::SqliteFailure(corrupt, None))).unwrap_err();
+    assert_eq!((error.kind(), store.health().damage()), (io::ErrorKind::InvalidData, None));
+    assert_eq!(sids(&store).len(), 50);
+    assert!(store.health().damage().unwrap().contains("50 entries were read"));
+    assert!(directory.path().join("trunkgate.db.damaged").exists());
+    drop(store);
+    let store = start(directory.path());
+    assert_eq!((sids(&store).len(), store.health().damage()), (50, None));
+}
+
+const OLD_TEXTS: &str = "
+    CREATE TABLE sms (call TEXT PRIMARY KEY, recipient TEXT NOT NULL, sender TEXT NOT NULL, body TEXT NOT NULL,
+        state INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, due INTEGER NOT NULL,
+        asked INTEGER, doubted INTEGER, sid TEXT, result TEXT) STRICT;
+    CREATE TABLE opted_out (recipient TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO sms (call, recipient, sender, body, state, created, due) VALUES ('CA1', '+1', '+2', 'Missed.', 1, 5, 5);
+    INSERT INTO opted_out VALUES ('+3', 7);
+    PRAGMA user_version = 1;
+";
+
+/// What versions before the store have left in a folder.
+fn previous(folder: &Path) {
+    let texts = Connection::open(folder.join("sms.db")).unwrap();
+    texts.pragma_update(None, "journal_mode", "WAL").unwrap();
+    texts.execute_batch(OLD_TEXTS).unwrap();
+    let spool = folder.join("cdr.spool");
+    std::fs::create_dir(&spool).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(spool.join(name), text).unwrap();
+    write("0000000002.records", " {\"sid\":\"CA3\"}\n {\"sid\":\"CA-to");
+    write("0000000001.records", "-{\"sid\":\"CA1\"}\n {\"sid\":\"CA2\"}\n");
+    write("lock", "");
+    write("live", "{\"closing\":{\"sid\":\"CA9\"}}\n");
+    write("refused.jsonl", "{\"sid\":\"CA0\"}\n");
+    let count =
+        |count: u32| format!("{{\"trunk\":\"t\",\"limit\":\"all calls\",\"day\":\"2026-11-23\",\"count\":{count}}}\n");
+    std::fs::write(folder.join("calls_per_day.jsonl"), count(1) + &count(2) + "{\"trunk\":\"t").unwrap();
+}
+
+/// Texts, who opted out, and day counts.
+fn all(store: &Store) -> (String, String, u32) {
+    let all = |file: &Connection| {
+        let text = file.query_row("SELECT body FROM sms WHERE call = 'CA1'", [], |row| row.get(0))?;
+        let out = file.query_row("SELECT recipient FROM opted_out", [], |row| row.get(0))?;
+        Ok((text, out, file.query_row("SELECT count FROM day_count", [], |row| row.get(0))?))
+    };
+    store.run_now(all).unwrap()
+}
+
+#[test]
+fn what_earlier_versions_kept_is_taken_over_once() {
+    let directory = tempfile::tempdir().unwrap();
+    previous(directory.path());
+    let store = start(directory.path());
+    assert!(store.has_any());
+    let expected = ("Missed.".to_owned(), "+3".to_owned(), 2);
+    assert_eq!((all(&store), sids(&store)), (expected.clone(), vec!["CA2".to_owned(), "CA3".to_owned()]));
+    let mut left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [JOURNAL, REFUSED, NAME, "trunkgate.db-wal"]);
+    store.run_now(|file| file.execute("DELETE FROM call_record", []).map(drop)).unwrap();
+    drop(store);
+    let store = start(directory.path());
+    assert_eq!((all(&store), sids(&store).len()), (expected, 0));
+}
+
+#[test]
+fn what_is_on_another_file_system_is_taken_over_as_well() {
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+    previous(other.path());
+    let mut data = DataDirectory::of(directory.path());
+    data.previous = DataDirectory::of(other.path()).previous;
+    let store = Store::start(data).unwrap();
+    assert_eq!(sids(&store), ["CA2", "CA3"]);
+    assert_eq!(std::fs::read_to_string(directory.path().join(REFUSED)).unwrap(), "{\"sid\":\"CA0\"}\n");
+    assert!(directory.path().join(JOURNAL).exists());
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_damaged_database_of_texts_is_read_as_far_as_it_can_be_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let texts = Connection::open(directory.path().join("sms.db")).unwrap();
+    texts.execute_batch(OLD_TEXTS).unwrap();
+    for n in 0..500 {
+        texts.execute("INSERT INTO opted_out VALUES (?1, 0)", [format!("+1415555{n:04}")]).unwrap();
+    }
+    drop(texts);
+    let file = std::fs::File::options().write(true).open(directory.path().join("sms.db")).unwrap();
+    file.write_all_at(&[0x55; 4096], file.metadata().unwrap().len() - 4096).unwrap();
+    let store = start(directory.path());
+    let count = |file: &Connection| file.query_row("SELECT count(*) FROM opted_out", [], |row| row.get::<_, u32>(0));
+    let count = store.run_now(count).unwrap();
+    assert!((100..501).contains(&count), "{count}");
+    assert!(directory.path().join("sms.db.damaged").exists() && !directory.path().join("sms.db").exists());
+}
+
+/// The crash comes when all is in the store and nothing is removed: what was sent since does not come back.
+#[test]
+fn what_was_taken_over_before_a_crash_is_not_taken_over_again() {
+    let directory = tempfile::tempdir().unwrap();
+    previous(directory.path());
+    let store = start(directory.path());
+    store.open_now().unwrap();
+    let names = ["sms.db", "cdr.spool", "calls_per_day.jsonl"].map(|name| directory.path().join(name));
+    for path in names.clone() {
+        let path = path.to_string_lossy().into_owned();
+        store.run_now(move |file| file.execute("INSERT INTO taken_over VALUES (?1)", [path]).map(drop)).unwrap();
+    }
+    store
+        .run_now(|file| file.execute_batch("DELETE FROM call_record; DELETE FROM sms; DELETE FROM day_count"))
+        .unwrap();
+    drop(store);
+    for name in [JOURNAL, REFUSED] {
+        std::fs::remove_file(directory.path().join(name)).unwrap();
+    }
+    previous(directory.path());
+    let store = start(directory.path());
+    assert!(sids(&store).is_empty());
+    let texts = |file: &Connection| file.query_row("SELECT count(*) FROM sms", [], |row| row.get::<_, u32>(0));
+    assert_eq!((store.run_now(texts).unwrap(), names.iter().any(|path| path.exists())), (0, false));
+    let marks = |file: &Connection| file.query_row("SELECT count(*) FROM taken_over", [], |row| row.get::<_, u32>(0));
+    assert_eq!(store.run_now(marks).unwrap(), 0, "a later one is taken over");
+}
+
+#[test]
+fn what_an_edge_of_an_earlier_version_still_uses_is_left_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    previous(directory.path());
+    let texts = Connection::open(directory.path().join("sms.db")).unwrap();
+    texts.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
+    texts.execute("UPDATE sms SET tries = 1", []).unwrap();
+    let error = start(directory.path()).open_now().unwrap_err().to_string();
+    assert!(error.contains("sms.db: another process uses it"), "{error}");
+    drop(texts);
+    let lock = std::fs::File::open(directory.path().join("cdr.spool/lock")).unwrap();
+    lock.lock().unwrap();
+    let error = start(directory.path()).open_now().unwrap_err().to_string();
+    assert!(error.contains("cdr.spool/lock"), "{error}");
+    drop(lock);
+    assert_eq!(sids(&start(directory.path())).len(), 2);
+}
+
+/// As a store is left by a process that has ended without closing it, on a disk that takes no changes then.
+#[test]
+fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_can_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, at) = (directory.path().join("a ?#%"), directory.path().join("b ?#%"));
+    let first = start(&from);
+    add(&first, 0..3).unwrap();
+    std::fs::create_dir(&at).unwrap();
+    for name in [NAME, "trunkgate.db-wal"] {
+        std::fs::copy(from.join(name), at.join(name)).unwrap();
+    }
+    drop(first);
+    // The folder of an earlier version has a file that leads nowhere: the store is not opened before it is gone.
+    std::fs::create_dir(at.join("cdr.spool")).unwrap();
+    std::os::unix::fs::symlink("/nonexistent/lock", at.join("cdr.spool/lock")).unwrap();
+    let count = |file: &Connection| file.query_row("SELECT count(*) FROM call_record", [], |row| row.get::<_, u32>(0));
+    let file = file::open_read_only(&DataDirectory::of(&at)).unwrap();
+    assert_eq!(count(&file).unwrap(), 3, "all that was committed");
+    assert!(file.execute("DELETE FROM call_record", []).is_err());
+    drop(file);
+    let store = start(&at);
+    assert!(may_recover(&store.open_now().unwrap_err()));
+    assert!(store.health().is_failing() && add(&store, 3..4).is_err());
+    assert_eq!(store.read_now(count).unwrap(), 3);
+    assert!(store.read_now(|file| file.execute("DELETE FROM call_record", [])).is_err(), "no change is made so");
+    std::fs::remove_file(at.join("cdr.spool/lock")).unwrap();
+    wait(store.health().writable());
+    add(&store, 3..4).unwrap();
+    assert_eq!((sids(&store).len(), store.read_now(count).unwrap(), store.health().is_failing()), (4, 4, false));
+    // One that was closed has no log.
+    drop(store);
+    assert_eq!(count(&file::open_read_only(&DataDirectory::of(&at)).unwrap()).unwrap(), 4);
+    std::fs::remove_file(at.join(NAME)).unwrap();
+    assert!(file::open_read_only(&DataDirectory::of(&at)).is_err() && !at.join(NAME).exists());
+}

@@ -1,0 +1,297 @@
+//! The client: one request to an application, with its redirects, further tries and time.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::AcquireError;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::connection::{Bounds, Broken, Connection};
+use super::cookies::RequestCookies;
+use super::names::Names;
+use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
+use super::overrides::Overrides;
+use super::pool::{Keeping, Pool};
+use super::redirects::Redirects;
+use super::request::{Hop, Purpose, Request};
+use super::target::{Origin, Target};
+use trunkgate_system::connector::Connector;
+use trunkgate_system::limits::{
+    MEDIA_FETCHED_BYTES, MEDIA_FETCHED_BYTES_ALWAYS, MEDIA_FETCHED_BYTES_OF_ONE, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE,
+    MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE,
+    WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_RESERVED_ONE_IN,
+};
+use trunkgate_system::log::Seldom;
+use trunkgate_system::reach::Reach;
+use trunkgate_system::shares::{FairShares, Granted, Share, Shares};
+use trunkgate_system::web;
+
+/// Asks applications. One serves all calls; its connections are kept between requests.
+pub struct Client {
+    /// Its own; without it, one that trusts what the system trusts.
+    tls: Option<Arc<ClientConfig>>,
+    pool: Arc<Pool>,
+    /// Requests under way, by their purpose.
+    documents: Shares,
+    callbacks: Shares,
+    audio: Shares,
+    /// Audio of one application from one server.
+    audio_of_server: Shares,
+    /// Memory for audio that is being fetched, in MiB.
+    audio_memory: FairShares,
+    names: Names,
+    /// Limits the log lines of redirects that leave TLS.
+    complaint: Mutex<Seldom>,
+}
+
+impl Client {
+    /// Makes a client that trusts the certificates of the system, which are read at its first request by https.
+    pub fn new() -> Client {
+        Client::with(None, Keeping::default())
+    }
+
+    /// Makes a client with other trust and other life times of idle connections.
+    pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: Keeping) -> Client {
+        let shares = |each: usize, all| Shares::reserving(each.div_ceil(WEBHOOKS_RESERVED_ONE_IN), each, all);
+        Client {
+            tls,
+            pool: Arc::new(Pool::new(keeping)),
+            documents: shares(WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_AT_ONCE),
+            callbacks: shares(WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_CALLBACKS_AT_ONCE),
+            audio: shares(MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES),
+            audio_of_server: Shares::new(MEDIA_FETCHES_OF_SERVER, MEDIA_FETCHES),
+            audio_memory: FairShares::new(
+                MEDIA_FETCHED_BYTES_ALWAYS >> 20,
+                MEDIA_FETCHED_BYTES_OF_ONE >> 20,
+                MEDIA_FETCHED_BYTES >> 20,
+            ),
+            names: Names::new(),
+            complaint: Mutex::default(),
+        }
+    }
+
+    /// Asks an application: follows [`Redirects`], each to an address that the request's rules let pass, and tries
+    /// again where the URL's policy says so; by default once, and only where there was no TCP connection.
+    ///
+    /// # Errors
+    /// There is no answer with a status of success.
+    pub async fn fetch(&self, request: &Request) -> Result<Reply, Failure> {
+        let (mut attempts, mut cookies) = (Vec::new(), RequestCookies::of(request));
+        let result = self.follow(request, &mut attempts, &mut cookies).await;
+        let cookies = cookies.into_set();
+        match result {
+            Ok((answer, final_url, redirects)) => Ok(Reply { answer, final_url, redirects, attempts, cookies }),
+            Err(fault) => Err(fault.into_failure(request.purpose, attempts, cookies)),
+        }
+    }
+
+    /// Connects to the server of a URL, with its TLS handshake, and closes the connection without a request. Returns the server as
+    /// `https://HOST:PORT` and the address that was connected to.
+    ///
+    /// # Errors
+    /// What a request would have failed with before it was sent.
+    pub async fn reach(&self, url: &str, reach: &Reach) -> Result<(String, SocketAddr), Failure> {
+        let connect = async {
+            let target = Target::parse(url)?;
+            let connection = self.connect(&target, reach, &"".into(), &mut None).await?;
+            Ok((target.url().origin().ascii_serialization(), connection.remote))
+        };
+        connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new(), Vec::new()))
+    }
+
+    /// Waits until a request may begin: in audio for its server first, so that one that hangs leaves room for others.
+    async fn place(&self, request: &Request, target: &Target) -> Result<(Share, Option<Share>), AcquireError> {
+        let asker = &request.asker;
+        match request.purpose {
+            Purpose::Document => Ok((self.documents.take(asker).await?, None)),
+            Purpose::Callback => Ok((self.callbacks.take(asker).await?, None)),
+            Purpose::Audio => {
+                let Origin { host, port, .. } = target.origin();
+                let of_server = self.audio_of_server.take(&format!("{asker} {host}:{port}").into()).await?;
+                Ok((self.audio.take(asker).await?, Some(of_server)))
+            }
+        }
+    }
+
+    /// Takes memory for a file of an application that is not fetched, out of that of fetched files; `None`: there is not
+    /// so much.
+    pub fn take_audio_memory(&self, asker: &Arc<str>, bytes: u64) -> Option<Granted> {
+        self.audio_memory.take(asker, usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1))
+    }
+
+    async fn follow(
+        &self,
+        request: &Request,
+        attempts: &mut Vec<Attempt>,
+        cookies: &mut RequestCookies,
+    ) -> Result<(Answer, String, u32), Fault> {
+        let target = Target::parse(&request.url)?;
+        let Overrides { total, mut retries, policy, .. } = target.overrides;
+        let (began, total) = (Instant::now(), total.min(request.within));
+        let deadline = began + total;
+        let late = || Fault::new(Kind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()));
+        let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
+            let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
+            let (url, result) = (target.shown(), Err(what.clone()));
+            attempts.push(Attempt { url, remote: None, result, duration: began.elapsed(), cookies_set: Vec::new() });
+            return Err(Fault::new(Kind::TotalTimeout, what));
+        };
+        let mut hop = request.first_hop(target);
+        let mut redirects = Redirects::of(&hop, cookies);
+        loop {
+            let (began, mut remote) = (Instant::now(), None);
+            let header = cookies.header_for(&hop.target);
+            let tried = timeout_at(deadline, self.try_once(&hop, request, header.as_deref(), &mut remote)).await;
+            let tried = tried.unwrap_or_else(|_| Err(late()));
+            let result = match &tried {
+                Ok(answer) => Ok(answer.status),
+                Err(fault) => Err(fault.what.clone()),
+            };
+            let answer = tried.as_ref().ok().or_else(|| tried.as_ref().err()?.answer.as_deref());
+            let cookies_set = answer.map(|answer| cookies.store(answer, &hop.target)).unwrap_or_default();
+            let (url, duration) = (hop.target.shown(), began.elapsed());
+            attempts.push(Attempt { url, remote, result, duration, cookies_set });
+            let fault = match tried {
+                Ok(answer) if is_success(&answer, request) => {
+                    return Ok((answer, hop.target.url().to_string(), redirects.count()));
+                }
+                Ok(answer) if (300..400).contains(&answer.status) => {
+                    let next = redirects.follow(&hop, &answer, request.plain_rule(), cookies);
+                    let next = next.map_err(|fault| fault.with(answer))?;
+                    self.warn_of_plain(&next, hop.target.is_https());
+                    hop = next;
+                    continue;
+                }
+                Ok(answer) => {
+                    let status = answer.status;
+                    Fault::new(Kind::Status(status), format!("the application answered {status}")).with(answer)
+                }
+                // The URL that was asked for first leads there.
+                Err(fault) if redirects.count() > 0 => {
+                    Fault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
+                }
+                Err(fault) => fault,
+            };
+            if retries == 0 || !fault.is_retried(policy) {
+                return Err(fault);
+            }
+            retries -= 1;
+            let pause = sleep(Duration::from_millis(WEBHOOK_RETRY_PAUSE_MILLISECONDS));
+            if timeout_at(deadline, pause).await.is_err() {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// Logs that a redirect has led from https to http.
+    fn warn_of_plain(&self, hop: &Hop, was_https: bool) {
+        if !was_https || hop.target.is_https() {
+            return;
+        }
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = complaint.due(std::time::Instant::now()) {
+            let url = hop.target.shown();
+            tracing::warn!(
+                "webhooks: followed a redirect from https to {url}: what is sent there can be read on the way{more}"
+            );
+        }
+    }
+
+    /// Asks one URL once.
+    ///
+    /// A request that met the close of an idle connection is sent again on a new one: its connection had served a request before, it
+    /// was closed and did not time out, and not one octet came on it since. No answer was given then, and none is being waited for.
+    /// It may have been read all the same (RFC 9110 §9.2.2), so the idempotency token shows the application that it is a repetition.
+    async fn try_once(
+        &self,
+        hop: &Hop,
+        request: &Request,
+        cookies: Option<&str>,
+        remote: &mut Option<SocketAddr>,
+    ) -> Result<Answer, Fault> {
+        let (origin, overrides) = (hop.target.origin(), &hop.target.overrides);
+        let bounds = Bounds {
+            read: overrides.read,
+            most: request.most,
+            cut: matches!(request.purpose, Purpose::Callback),
+            cuts_audio: matches!(request.purpose, Purpose::Document),
+            memory: matches!(request.purpose, Purpose::Audio).then_some((&self.audio_memory, &request.asker)),
+        };
+        let written = || hop.request(request, cookies).map_err(|what| Fault::new(Kind::BadUrl, what));
+        if let Some(mut connection) = self.pool.take(&origin, &request.reach) {
+            *remote = Some(connection.remote);
+            match connection.exchange(written()?, bounds).await {
+                Err(Broken::Unanswered(_)) => {}
+                done => return self.settle(connection, done),
+            }
+        }
+        let mut connection = self.connect(&hop.target, &request.reach, &request.asker, remote).await?;
+        let done = connection.exchange(written()?, bounds).await;
+        self.settle(connection, done)
+    }
+
+    /// Keeps a connection that can be used again.
+    fn settle(&self, connection: Connection, done: Result<(Answer, bool), Broken>) -> Result<Answer, Fault> {
+        let (answer, is_free) = done.map_err(Broken::fault)?;
+        if is_free {
+            self.pool.put(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Opens a connection to an address of the URL's host that the rules let pass: to these addresses and no others, since the
+    /// name may lead elsewhere a moment later. A public name that leads to an application is connected to there,
+    /// without TLS.
+    async fn connect(
+        &self,
+        target: &Target,
+        reach: &Reach,
+        asker: &Arc<str>,
+        remote: &mut Option<SocketAddr>,
+    ) -> Result<Connection, Fault> {
+        let origin = target.origin();
+        let public_name = reach.public_name_of(&origin.host);
+        let (host, port) =
+            public_name.map_or((origin.host.as_str(), origin.port), |name| (name.host.as_str(), name.port));
+        let found = self.names.find(host, asker).await?;
+        let found: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        let mut addresses = reach.select(&found)?;
+        addresses.truncate(WEBHOOK_ADDRESSES);
+        *remote = addresses.first().copied();
+        let within = target.overrides.connect;
+        let share = within / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let connector =
+            Connector { connect_within: Some(share), handshake_within: Some(within), ..Connector::default() };
+        let unconnected = |error: std::io::Error| Fault::new(Kind::NotConnected, format!("not reachable: {error}"));
+        let stream = connector.first(&addresses).await.map_err(unconnected)?;
+        let at = stream.peer_addr().map_err(unconnected)?;
+        *remote = Some(at);
+        if !origin.is_https || public_name.is_some() {
+            return Connection::over(stream, origin, at).await;
+        }
+        let tls = match &self.tls {
+            Some(tls) => Arc::clone(tls),
+            None => web::trusting_system().await.map_err(|what| Fault::new(Kind::Tls, what))?,
+        };
+        let stream = connector.tls(tls, &origin.host, stream).await?;
+        Connection::over(stream, origin, at).await
+    }
+
+    /// The same client with other memory for audio.
+    #[cfg(test)]
+    pub(super) fn sharing(self, audio_memory: FairShares) -> Client {
+        Client { audio_memory, ..self }
+    }
+
+    /// Connections that wait for a request.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.pool.len()
+    }
+}
+
+fn is_success(answer: &Answer, request: &Request) -> bool {
+    (200..300).contains(&answer.status) || answer.status == 304 && !request.conditions.is_empty()
+}

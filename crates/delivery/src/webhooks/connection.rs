@@ -1,0 +1,226 @@
+//! One HTTP/1.1 connection to an application, and one request on it.
+
+use std::error::Error as _;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+
+use super::outcome::{Answer, Fault, Kind};
+use super::target::Origin;
+use trunkgate_system::limits::{WEB_HEAD_BYTES, WEBHOOK_HEAD_BYTES, WEBHOOK_SETTLE_MILLISECONDS};
+use trunkgate_system::shares::{FairShares, Granted};
+pub(crate) use trunkgate_system::web::{self, Meter, Stream};
+
+/// Beginning of a media type of audio.
+const AUDIO: &[u8] = b"audio/";
+
+/// A connection; it is closed when it is dropped.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: AbortHandle,
+    meter: Arc<Meter>,
+    pub(super) origin: Origin,
+    /// The address that was judged, and then connected to.
+    pub(super) remote: SocketAddr,
+    pub(super) opened: Instant,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Bounds of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    /// Time for its beginning, and for each further part.
+    pub(super) read: Duration,
+    /// Largest body, in bytes.
+    pub(super) most: u64,
+    /// Whether a longer body counts as one that was read: only the status is of interest.
+    pub(super) cut: bool,
+    /// Whether the same holds for audio.
+    pub(super) cuts_audio: bool,
+    /// Memory for the bodies of all such answers, in MiB, and the application that this one is for; `None`: they are small.
+    pub(super) memory: Option<(&'a FairShares, &'a Arc<str>)>,
+}
+
+/// Failure of an exchange.
+pub(super) enum Broken {
+    /// The connection was closed before anything of an answer came: the request may have met the close of an idle connection.
+    Unanswered(Fault),
+    /// Anything else.
+    Failed(Fault),
+}
+
+impl Broken {
+    pub(super) fn fault(self) -> Fault {
+        let (Broken::Unanswered(fault) | Broken::Failed(fault)) = self;
+        fault
+    }
+}
+
+impl Connection {
+    /// Speaks HTTP on a stream.
+    pub(super) async fn over(
+        stream: impl Stream + 'static,
+        origin: Origin,
+        remote: SocketAddr,
+    ) -> Result<Connection, Fault> {
+        let meter = Arc::new(Meter::new(WEB_HEAD_BYTES));
+        let io = TokioIo::new(web::bounded(stream, Arc::clone(&meter)));
+        let mut builder = Builder::new();
+        // As applications know them from Twilio.
+        builder.title_case_headers(true).max_buf_size(WEBHOOK_HEAD_BYTES);
+        let (sender, driver) =
+            builder.handshake(io).await.map_err(|error| Fault::new(Kind::NotHttp, web::broken(&error)))?;
+        // The request gets its errors as well.
+        let driver = tokio::spawn(async { drop(driver.await) }).abort_handle();
+        Ok(Connection { sender, driver, meter, origin, remote, opened: Instant::now() })
+    }
+
+    /// Whether the other side has closed it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends a request and reads the answer. Also says whether the connection can be used again.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        bounds: Bounds<'_>,
+    ) -> Result<(Answer, bool), Broken> {
+        self.meter.allow(bounds.most.saturating_add(WEB_HEAD_BYTES));
+        let before = self.meter.read();
+        let response = match timeout(bounds.read, self.sender.send_request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if is_close(&error) && self.meter.read() == before => {
+                let what = "the connection was closed without an answer";
+                return Err(Broken::Unanswered(Fault::new(Kind::Lost, what)));
+            }
+            Ok(Err(error)) => return Err(Broken::Failed(broken(&error))),
+            Err(_) => return Err(Broken::Failed(late("no answer", bounds.read))),
+        };
+        let (answer, is_whole) = gather(response, bounds).await.map_err(Broken::Failed)?;
+        let settled = timeout(Duration::from_millis(WEBHOOK_SETTLE_MILLISECONDS), self.sender.ready());
+        let is_free = is_whole && matches!(settled.await, Ok(Ok(())));
+        Ok((answer, is_free))
+    }
+}
+
+/// Reads an answer's body, and says whether that was all of it.
+async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<(Answer, bool), Fault> {
+    let status = response.status();
+    let mut answer =
+        Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), ..Answer::default() };
+    if is_packed(&answer) {
+        if !status.is_success() || bounds.cut {
+            return Ok((answer, false));
+        }
+        let what = "the answer is compressed (Content-Encoding), which was not asked for";
+        return Err(Fault::new(Kind::Packed, what).with(answer));
+    }
+    // Of an answer that is of no use a beginning will do, and of audio in the place of a document, which is fetched as such.
+    let cut = bounds.cut || !status.is_success() || (bounds.cuts_audio && is_audio(&answer));
+    let too_long = |answer: Answer| {
+        Fault::new(Kind::TooLong, format!("the answer is longer than {} bytes", bounds.most)).with(answer)
+    };
+    if response.body().size_hint().lower() > bounds.most && !cut {
+        return Err(too_long(answer));
+    }
+    let expected = response.body().size_hint().exact().map_or(0, |bytes| bytes.min(bounds.most));
+    let expected = usize::try_from(expected).unwrap_or(0);
+    loop {
+        let frame = match timeout(bounds.read, response.frame()).await {
+            Err(_) => return Err(late("no more of the answer", bounds.read).with(answer)),
+            Ok(None) => return Ok((answer, true)),
+            Ok(Some(Err(error))) => return Err(broken(&error).with(answer)),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let room = usize::try_from(bounds.most).unwrap_or(usize::MAX).saturating_sub(answer.body.len());
+        let fits = data.len() <= room;
+        let data = data.get(..room.min(data.len())).filter(|_| fits || cut).unwrap_or_default();
+        if let Some(memory) = bounds.memory
+            && !holds(memory, &mut answer.memory, answer.body.len() + data.len())
+        {
+            let what = "no memory for the answer: many other files are being fetched for the application";
+            return Err(Fault::new(Kind::Lost, what).with(answer));
+        }
+        append(&mut answer.body, data, expected);
+        match (fits, cut) {
+            (true, _) => {}
+            (false, true) => return Ok((answer, false)),
+            (false, false) => return Err(too_long(answer)),
+        }
+    }
+}
+
+/// Takes as much memory as a body of so many bytes needs; `false`: there is not so much.
+fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<Granted>>, bytes: usize) -> bool {
+    let needed = (bytes >> 20).saturating_add(1);
+    match held {
+        Some(held) => held.grow(needed),
+        None => {
+            *held = memory.take(asker, needed).map(Box::new);
+            held.is_some()
+        }
+    }
+}
+
+/// Adds to a body of `expected` bytes, 0: an unknown number. It takes little more memory than it has bytes: doubled each time, it would
+/// take up to twice as much, and once more while it is copied. All of it is reserved once a quarter is there.
+fn append(body: &mut Vec<u8>, data: &[u8], expected: usize) {
+    let needed = body.len() + data.len();
+    if needed > body.capacity() {
+        let rest = if needed >= expected / 4 { expected.saturating_sub(needed) } else { 0 };
+        body.reserve_exact(data.len() + rest.max(body.len() / 8));
+    }
+    body.extend_from_slice(data);
+}
+
+fn is_audio(answer: &Answer) -> bool {
+    let kind = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..AUDIO.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(AUDIO))
+}
+
+fn is_packed(answer: &Answer) -> bool {
+    let codings = answer.headers.get_all(CONTENT_ENCODING).into_iter();
+    codings.filter(|coding| !coding.is_empty()).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn late(what: &str, limit: Duration) -> Fault {
+    Fault::new(Kind::ReadTimeout, format!("{what} within {} s", limit.as_secs_f32()))
+}
+
+fn broken(error: &hyper::Error) -> Fault {
+    let is_wrong = |cause: &io::Error| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
+    if error.is_parse() || io_cause(error).is_some_and(is_wrong) {
+        return Fault::new(Kind::NotHttp, web::broken(error));
+    }
+    Fault::new(Kind::Lost, "the connection was lost before the answer was complete")
+}
+
+fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref()
+}
+
+/// Whether the other side closed the connection, or had closed it.
+fn is_close(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let is_reset = io_cause(error).is_some_and(|cause| {
+        matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
+    });
+    error.is_canceled() || error.is_incomplete_message() || error.is_closed() || is_reset
+}

@@ -1,0 +1,363 @@
+//! Audio that documents name, fetched once for many calls: a cache by URL, bounded in bytes, that asks a server again with the
+//! validators it gave (RFC 9111).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use hyper::HeaderMap;
+use hyper::header::{
+    AGE, CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY,
+};
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::outcome::{Attempt, Failure, Reply};
+use super::request::{Content, Method, Purpose, Request};
+use trunkgate_config::Secret;
+use trunkgate_system::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FRESH_SECONDS};
+use trunkgate_system::reach::Reach;
+use trunkgate_system::shares::Granted;
+
+/// Audio as it was answered; decoding it is the caller's.
+#[derive(Debug, Clone)]
+pub struct Media {
+    /// Content of the file.
+    pub bytes: Arc<[u8]>,
+    /// In lower case, without parameters.
+    pub media_type: Arc<str>,
+    /// Origin of the content.
+    pub source: Source,
+    /// Requests that were made for it now; none where it was fresh.
+    pub attempts: Arc<[Attempt]>,
+    /// Memory of a file that was fetched now, taken until it is decoded.
+    pub memory: Option<Arc<Granted>>,
+}
+
+/// Origin of audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Kept, and still fresh.
+    Kept,
+    /// Kept, and the server says that it is still right.
+    Revalidated,
+    /// Fetched now.
+    Fetched,
+    /// Kept, and the server could not be asked.
+    Stale,
+}
+
+/// Bounds of the cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub(crate) bytes: usize,
+    pub(crate) files: usize,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room { bytes: MEDIA_CACHE_BYTES, files: MEDIA_CACHE_FILES }
+    }
+}
+
+/// URL of a file, and `allow_private`: a file that one application may reach is not given to another that may not.
+type Key = (String, bool);
+type Fetched = Result<Media, Arc<Failure>>;
+type Fetch = Shared<BoxFuture<'static, Fetched>>;
+
+/// Fetched audio. Calls that name the same URL at the same time wait for one fetch, which is given up once no call waits any more.
+pub struct MediaCache {
+    client: Arc<Client>,
+    room: Room,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: HashMap<Key, Kept>,
+    bytes: usize,
+    /// Counts uses, to tell what was used last.
+    uses: u64,
+    under_way: HashMap<Key, WeakShared<BoxFuture<'static, Fetched>>>,
+}
+
+/// A file that is kept.
+#[derive(Clone)]
+struct Kept {
+    bytes: Arc<[u8]>,
+    media_type: Arc<str>,
+    /// Application that it was fetched for.
+    asker: Arc<str>,
+    /// The URL that was asked last.
+    final_url: String,
+    validators: Validators,
+    freshness: Freshness,
+    used: u64,
+}
+
+/// Validators, by which a server recognises its file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Validators {
+    etag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+}
+
+/// Caching rules of an answer.
+#[derive(Debug, Clone, Copy)]
+struct Freshness {
+    lifetime: Duration,
+    until: Instant,
+    /// Whether it may be used where the server cannot be asked.
+    may_be_stale: bool,
+}
+
+impl MediaCache {
+    /// Makes an empty cache that fetches by this client.
+    pub fn new(client: Arc<Client>, room: Room) -> MediaCache {
+        MediaCache { client, room, state: Mutex::default() }
+    }
+
+    /// Gets what a URL leads to: as it is kept where that is fresh, else from its server.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn get(
+        self: &Arc<Self>,
+        url: &str,
+        reach: &Reach,
+        auth_token: Option<&Secret>,
+        asker: &Arc<str>,
+    ) -> Fetched {
+        let key = (url.to_owned(), reach.allow_private);
+        if let Some(media) = self.fresh(&key) {
+            return Ok(media);
+        }
+        let mut request = Request::new(url, Content::Form(Vec::new()), Purpose::Audio, reach.clone());
+        request.method = Method::Get;
+        request.auth_token = auth_token.cloned();
+        request.asker = Arc::clone(asker);
+        self.join(key, request).await
+    }
+
+    /// The fetch that is under way, or a new one.
+    fn join(self: &Arc<Self>, key: Key, request: Request) -> Fetch {
+        let mut state = self.lock();
+        state.under_way.retain(|_, fetch| fetch.upgrade().is_some_and(|fetch| fetch.peek().is_none()));
+        let same = state.under_way.get(&key).and_then(WeakShared::upgrade);
+        same.unwrap_or_else(|| {
+            let this = Arc::clone(self);
+            let of = key.clone();
+            let new = async move { this.fetch(of, request).await }.boxed().shared();
+            state.under_way.extend(new.downgrade().map(|fetch| (key, fetch)));
+            new
+        })
+    }
+
+    async fn fetch(&self, key: Key, mut request: Request) -> Fetched {
+        let kept = self.lock().kept.get(&key).cloned();
+        request.conditions = kept.as_ref().map(|kept| kept.validators.conditions()).unwrap_or_default();
+        let mut reply = self.client.fetch(&request).await;
+        if let (Ok(Reply { answer, final_url, .. }), Some(kept)) = (&reply, &kept)
+            && answer.status == 304
+            && *final_url != kept.final_url
+        {
+            // Another server's file, which has the same validator by chance.
+            request.conditions.clear();
+            reply = self.client.fetch(&request).await;
+        }
+        match (reply, kept) {
+            (Ok(reply), Some(kept)) if reply.answer.status == 304 => Ok(self.confirm(key, kept, reply)),
+            (Ok(reply), _) => Ok(self.keep(key, reply, &request.asker)),
+            (Err(failure), Some(kept)) if kept.freshness.may_be_stale && is_outage(&failure) => {
+                Ok(kept.media(Source::Stale, failure.attempts))
+            }
+            (Err(failure), _) => Err(Arc::new(failure)),
+        }
+    }
+
+    fn fresh(&self, key: &Key) -> Option<Media> {
+        let mut state = self.lock();
+        let State { kept, uses, .. } = &mut *state;
+        let kept = kept.get_mut(key).filter(|kept| Instant::now() < kept.freshness.until)?;
+        *uses += 1;
+        kept.used = *uses;
+        Some(kept.media(Source::Kept, Vec::new()))
+    }
+
+    /// Keeps a file that its server has called right for as long as it now says.
+    fn confirm(&self, key: Key, mut kept: Kept, reply: Reply) -> Media {
+        let headers = &reply.answer.headers;
+        // What it does not say is as it was (RFC 9111 §4.3.4).
+        let said = if headers.contains_key(CACHE_CONTROL) {
+            freshness(headers, reply.redirects > 0)
+        } else {
+            Some(Freshness { until: Instant::now() + kept.freshness.lifetime, ..kept.freshness })
+        };
+        if let Some(freshness) = said {
+            kept.freshness = freshness;
+            self.insert(key, kept.clone());
+        }
+        kept.media(Source::Revalidated, reply.attempts)
+    }
+
+    /// Keeps a file, where it may be kept and can be used again.
+    fn keep(&self, key: Key, reply: Reply, asker: &Arc<str>) -> Media {
+        let is_redirected = reply.redirects > 0;
+        let headers = &reply.answer.headers;
+        let media_type: Arc<str> = reply.answer.media_type().into();
+        let (validators, freshness) = (Validators::of(headers), freshness(headers, is_redirected));
+        let bytes: Arc<[u8]> = reply.answer.body.into();
+        let media = Media {
+            bytes: Arc::clone(&bytes),
+            media_type: Arc::clone(&media_type),
+            source: Source::Fetched,
+            attempts: reply.attempts.into(),
+            memory: reply.answer.memory.map(Arc::from),
+        };
+        match freshness {
+            Some(freshness) if validators != Validators::default() || Instant::now() < freshness.until => {
+                let (asker, final_url) = (Arc::clone(asker), reply.final_url);
+                self.insert(key, Kept { bytes, media_type, asker, final_url, validators, freshness, used: 0 });
+            }
+            _ => self.lock().remove(&key),
+        }
+        media
+    }
+
+    fn insert(&self, key: Key, kept: Kept) {
+        let mut state = self.lock();
+        state.remove(&key);
+        if kept.bytes.len() > self.room.bytes {
+            return;
+        }
+        state.uses += 1;
+        let used = state.uses;
+        state.bytes += kept.bytes.len();
+        state.kept.insert(key, Kept { used, ..kept });
+        while state.bytes > self.room.bytes || state.kept.len() > self.room.files {
+            let Some(last) = state.first_to_go(self.room) else { return };
+            state.remove(&last);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Files and bytes that are kept.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.kept.len(), state.bytes)
+    }
+}
+
+impl State {
+    /// Returns the file that makes room for others: of the application that has the most bytes, or files where these are too many, the
+    /// one that was used last the longest ago.
+    fn first_to_go(&self, room: Room) -> Option<Key> {
+        let mut of: HashMap<&Arc<str>, usize> = HashMap::new();
+        let is_too_large = self.bytes > room.bytes;
+        for kept in self.kept.values() {
+            *of.entry(&kept.asker).or_default() += if is_too_large { kept.bytes.len() } else { 1 };
+        }
+        let most = of.values().copied().max()?;
+        let is_of_most = |kept: &Kept| of.get(&kept.asker).is_some_and(|has| *has == most);
+        let candidates = self.kept.iter().filter(|(_, kept)| is_of_most(kept));
+        candidates.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone())
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(gone) = self.kept.remove(key) {
+            self.bytes -= gone.bytes.len();
+        }
+    }
+}
+
+impl Kept {
+    fn media(&self, source: Source, attempts: Vec<Attempt>) -> Media {
+        let (bytes, media_type) = (Arc::clone(&self.bytes), Arc::clone(&self.media_type));
+        Media { bytes, media_type, source, attempts: attempts.into(), memory: None }
+    }
+}
+
+impl Validators {
+    fn of(headers: &HeaderMap) -> Validators {
+        Validators { etag: headers.get(ETAG).cloned(), last_modified: headers.get(LAST_MODIFIED).cloned() }
+    }
+
+    fn conditions(&self) -> Vec<(HeaderName, HeaderValue)> {
+        // A server that knows the first does not look at the second (RFC 9110 §13.2.2).
+        let etag = self.etag.clone().map(|etag| (IF_NONE_MATCH, etag));
+        let since = self.last_modified.clone().map(|date| (IF_MODIFIED_SINCE, date));
+        etag.into_iter().chain(since).collect()
+    }
+}
+
+/// Reads how long an answer may be used without asking again; `None`: it may not be kept. Where it says nothing it is asked for each time, and
+/// so is what was found by a redirect, which may lead elsewhere the next time.
+fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
+    let (mut seconds, mut shared, mut may_be_stale, mut ask) = (0, None, true, is_redirected);
+    let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    for directive in lines.flat_map(|line| line.split(',')) {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        let number = || value.trim().trim_matches('"').parse::<u64>().unwrap_or(0);
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" => return None,
+            "no-cache" => (ask, may_be_stale) = (true, false),
+            "must-revalidate" | "proxy-revalidate" => may_be_stale = false,
+            "max-age" => seconds = number(),
+            "s-maxage" => shared = Some(number()),
+            _ => {}
+        }
+    }
+    if headers.get_all(VARY).iter().any(|line| line.as_bytes().contains(&b'*')) {
+        return None;
+    }
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
+    let seconds = shared.unwrap_or(seconds).saturating_sub(age).min(MEDIA_FRESH_SECONDS);
+    let lifetime = Duration::from_secs(if ask { 0 } else { seconds });
+    Some(Freshness { lifetime, until: Instant::now() + lifetime, may_be_stale })
+}
+
+/// Whether the server could not be asked, or could not answer: what it refuses is not given from the cache.
+fn is_outage(failure: &Failure) -> bool {
+    failure.answer.as_ref().is_none_or(|answer| answer.status >= 500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_how_long_it_may_be_used() {
+        let seconds = |lines: &[(HeaderName, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            let now = Instant::now();
+            let found = freshness(&lines.collect(), false)?;
+            assert!(found.until >= now + found.lifetime);
+            Some((found.lifetime.as_secs(), found.may_be_stale))
+        };
+        for (lines, expected) in [
+            (&[][..], Some((0, true))),
+            (&[(CACHE_CONTROL, "max-age=60")], Some((60, true))),
+            (&[(CACHE_CONTROL, "public, Max-Age=\"60\", must-revalidate")], Some((60, false))),
+            (&[(CACHE_CONTROL, "max-age=60, s-maxage=90")], Some((90, true))),
+            (&[(CACHE_CONTROL, "max-age=60"), (AGE, "50")], Some((10, true))),
+            (&[(CACHE_CONTROL, "max-age=60"), (AGE, "70")], Some((0, true))),
+            (&[(CACHE_CONTROL, "max-age=99999999")], Some((MEDIA_FRESH_SECONDS, true))),
+            (&[(CACHE_CONTROL, "max-age=-1")], Some((0, true))),
+            (&[(CACHE_CONTROL, "no-cache, max-age=60")], Some((0, false))),
+            (&[(CACHE_CONTROL, "max-age=60, no-store")], None),
+            (&[(CACHE_CONTROL, "max-age=60"), (VARY, "*")], None),
+            (&[(CACHE_CONTROL, "max-age=60"), (VARY, "Accept-Encoding")], Some((60, true))),
+        ] {
+            assert_eq!(seconds(lines), expected, "{lines:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        assert!(freshness(&headers, true).unwrap().until <= Instant::now());
+    }
+}

@@ -1,0 +1,136 @@
+//! Idle connections to applications, kept for their next requests.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::connection::Connection;
+use super::target::Origin;
+use trunkgate_system::limits::{
+    WEBHOOK_CONNECTION_MILLISECONDS, WEBHOOK_IDLE_CONNECTIONS, WEBHOOK_IDLE_CONNECTIONS_OF_ONE,
+    WEBHOOK_IDLE_MILLISECONDS,
+};
+use trunkgate_system::reach::Reach;
+
+/// Life times of kept connections.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    /// Without a request.
+    pub(super) idle: Duration,
+    /// In all.
+    pub(super) age: Duration,
+}
+
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping {
+            idle: Duration::from_millis(WEBHOOK_IDLE_MILLISECONDS),
+            age: Duration::from_millis(WEBHOOK_CONNECTION_MILLISECONDS),
+        }
+    }
+}
+
+/// Idle connections by origin, those of one with the one that was used last at the end.
+pub(super) struct Pool {
+    keeping: Keeping,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: HashMap<Origin, Vec<Idle>>,
+    /// Whether a task closes what has been idle for too long.
+    is_swept: bool,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(keeping: Keeping) -> Pool {
+        Pool { keeping, state: Mutex::default() }
+    }
+
+    /// Takes a connection to an origin whose address these rules let pass: they may differ from those under which it was opened.
+    pub(super) fn take(&self, origin: &Origin, reach: &Reach) -> Option<Connection> {
+        let mut state = self.lock();
+        self.sweep(&mut state);
+        let idle = state.idle.get_mut(origin)?;
+        let at = idle.iter().rposition(|idle| reach.judge(idle.connection.remote).is_ok())?;
+        Some(idle.remove(at).connection)
+    }
+
+    /// Keeps a connection for its origin's next request; where there are too many, the oldest goes.
+    pub(super) fn put(self: &Arc<Self>, connection: Connection) {
+        let mut state = self.lock();
+        let idle = state.idle.entry(connection.origin.clone()).or_default();
+        idle.push(Idle { connection, since: Instant::now() });
+        if idle.len() > WEBHOOK_IDLE_CONNECTIONS_OF_ONE {
+            idle.remove(0);
+        }
+        self.sweep(&mut state);
+        if state.len() > WEBHOOK_IDLE_CONNECTIONS {
+            state.drop_oldest();
+        }
+        if !state.is_swept {
+            state.is_swept = true;
+            tokio::spawn(Arc::clone(self).keep_swept());
+        }
+    }
+
+    /// Closes what has been idle for too long, until nothing is left.
+    async fn keep_swept(self: Arc<Self>) {
+        loop {
+            sleep(self.keeping.idle).await;
+            let mut state = self.lock();
+            self.sweep(&mut state);
+            state.is_swept = !state.idle.is_empty();
+            if !state.is_swept {
+                return;
+            }
+        }
+    }
+
+    fn sweep(&self, state: &mut State) {
+        let keeping = self.keeping;
+        let is_good = |idle: &Idle| {
+            !idle.connection.is_closed()
+                && idle.since.elapsed() < keeping.idle
+                && idle.connection.opened.elapsed() < keeping.age
+        };
+        state.idle.retain(|_, idle| {
+            idle.retain(is_good);
+            !idle.is_empty()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+impl State {
+    fn len(&self) -> usize {
+        self.idle.values().map(Vec::len).sum()
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.idle.iter().min_by_key(|(_, idle)| idle.first().map(|idle| idle.since));
+        let Some(origin) = oldest.map(|(origin, _)| origin.clone()) else { return };
+        if let Some(idle) = self.idle.get_mut(&origin) {
+            idle.remove(0);
+            if idle.is_empty() {
+                self.idle.remove(&origin);
+            }
+        }
+    }
+}

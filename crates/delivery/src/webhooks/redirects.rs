@@ -1,0 +1,89 @@
+//! Redirects of one request: which are followed, how many, and that none leads in a circle.
+
+use hyper::header::LOCATION;
+
+use super::cookies::RequestCookies;
+use super::outcome::{Answer, Fault, Kind};
+use super::request::{Hop, Method};
+use super::target::{BadUrl, PlainRule};
+use trunkgate_system::limits::WEBHOOK_REDIRECTS;
+
+/// Request of one hop, as far as its answer depends on it.
+#[derive(PartialEq, Eq)]
+struct HopRequest {
+    url: String,
+    method: Method,
+    /// Value of the Cookie header, which is secret.
+    cookies: Option<String>,
+}
+
+impl HopRequest {
+    fn of(hop: &Hop, cookies: &RequestCookies) -> HopRequest {
+        let cookies = cookies.header_for(&hop.target);
+        HopRequest { url: hop.target.url().to_string(), method: hop.method(), cookies }
+    }
+}
+
+/// Redirects that a request has followed.
+pub(super) struct Redirects {
+    /// The first request, and one for each redirect.
+    requests: Vec<HopRequest>,
+    count: u32,
+}
+
+impl Redirects {
+    /// Begins with the first hop.
+    pub(super) fn of(hop: &Hop, cookies: &RequestCookies) -> Redirects {
+        Redirects { requests: vec![HopRequest::of(hop, cookies)], count: 0 }
+    }
+
+    /// Returns the number of redirects that were followed.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Follows a redirect: [`WEBHOOK_REDIRECTS`] at most, and none to a URL that was asked before by the same method
+    /// and with the same cookies.
+    ///
+    /// # Errors
+    /// It is not to be followed.
+    pub(super) fn follow(
+        &mut self,
+        hop: &Hop,
+        answer: &Answer,
+        rule: PlainRule,
+        cookies: &RequestCookies,
+    ) -> Result<Hop, Fault> {
+        if self.count == WEBHOOK_REDIRECTS {
+            return Err(Fault::new(Kind::TooManyRedirects, format!("more than {WEBHOOK_REDIRECTS} redirects")));
+        }
+        self.count += 1;
+        let next = redirected(hop, answer, rule)?;
+        let request = HopRequest::of(&next, cookies);
+        if self.requests.contains(&request) {
+            let (from, to) = (hop.target.shown(), next.target.shown());
+            let what = match hop.target.url() == next.target.url() {
+                true => format!("redirect loop: {to} leads to itself"),
+                false => format!("redirect loop: {from} leads back to {to}"),
+            };
+            return Err(Fault::new(Kind::TooManyRedirects, what));
+        }
+        self.requests.push(request);
+        Ok(next)
+    }
+}
+
+/// Returns the hop that a redirect leads to. Twilio follows 301, 302, 303 and 307; 308 is as 307 for a POST.
+fn redirected(hop: &Hop, answer: &Answer, rule: PlainRule) -> Result<Hop, Fault> {
+    let status = answer.status;
+    let bad = |what: String| Err(Fault::new(Kind::BadRedirect, what));
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return bad(format!("the application answered {status}, which is no redirect to follow"));
+    }
+    let location = answer.headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    match location.map(|location| hop.target.redirected(location, rule)) {
+        Some(Ok(target)) => Ok(hop.next(target, status)),
+        Some(Err(BadUrl::Format(what) | BadUrl::Policy(what))) => bad(format!("invalid redirect: {what}")),
+        None => bad(format!("the application answered {status} without a valid Location")),
+    }
+}

@@ -1,0 +1,406 @@
+//! URLs of webhooks: what is connected to, what is sent, what is signed, and what may be shown of them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::Serializer;
+use trunkgate_cookies::RequestSite;
+use trunkgate_sip::uri::unescape;
+use url::{Host, Url};
+
+use super::overrides::Overrides;
+use trunkgate_system::limits::WEBHOOK_URL_BYTES;
+
+/// Scheme, host and port: requests that have them in common may share a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    pub(crate) is_https: bool,
+    /// Without the brackets of an IPv6 address.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// A URL that a request goes to.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Without user information and fragment.
+    url: Url,
+    /// The user information as a value of Authorization.
+    authorization: Option<String>,
+    /// Whether a redirect has led here from https to plain http: none leads to another host from here.
+    has_left_tls: bool,
+    /// Those of the URL that was parsed; a redirect has them from there.
+    pub(crate) overrides: Overrides,
+}
+
+/// A text that is not the URL of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BadUrl {
+    /// No URL, or none that can be asked.
+    Format(String),
+    /// The fragment names a policy of further tries that does not exist.
+    Policy(String),
+}
+
+/// Where a redirect may lead from https to plain http of the same host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainRule {
+    /// Nowhere.
+    Never,
+    /// To this machine and private networks.
+    PrivateHosts,
+    /// Anywhere; such a redirect is followed as it is.
+    SameHost,
+}
+
+/// Shows no secret.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Target").field(&self.shown()).finish()
+    }
+}
+
+impl Target {
+    /// Reads an absolute URL.
+    ///
+    /// # Errors
+    /// The fault, without the URL's text.
+    pub(crate) fn parse(text: &str) -> Result<Target, BadUrl> {
+        let url = Url::parse(checked(text)?).map_err(|error| BadUrl::Format(error.to_string()))?;
+        let overrides = Overrides::parse(url.fragment().unwrap_or_default()).map_err(BadUrl::Policy)?;
+        Target::new(url, overrides)
+    }
+
+    /// Follows a redirect. What the first URL says of times and tries stays; credentials go to the same origin only.
+    ///
+    /// # Errors
+    /// The fault of the new URL, without its text.
+    pub(crate) fn redirected(&self, location: &str, rule: PlainRule) -> Result<Target, BadUrl> {
+        let url = self.url.join(checked(location)?).map_err(|error| BadUrl::Format(error.to_string()))?;
+        let next = Target::new(url, self.overrides.clone())?;
+        if self.is_https() && !next.is_https() {
+            return self.leave_tls(next, rule);
+        }
+        if self.has_left_tls && !next.is_https() && self.url.host() != next.url.host() {
+            return Err(BadUrl::Format("leads to another host after a redirect from https to http".to_owned()));
+        }
+        let has_left_tls = self.has_left_tls && !next.is_https();
+        let authorization = match next.authorization {
+            None if next.origin() == self.origin() => self.authorization.clone(),
+            given => given,
+        };
+        Ok(Target { authorization, has_left_tls, ..next })
+    }
+
+    /// Follows a redirect from https to http. A program behind a proxy with TLS that does not know its own scheme means the same path by
+    /// https; plain http of the same host is followed where `rule` permits it, without credentials.
+    fn leave_tls(&self, next: Target, rule: PlainRule) -> Result<Target, BadUrl> {
+        let refused = || BadUrl::Format("leads from https to http".to_owned());
+        if self.url.host() != next.url.host() {
+            return Err(refused());
+        }
+        let is_same_server = next.url.port().is_none_or(|port| Some(port) == self.url.port());
+        if rule != PlainRule::SameHost && is_same_server {
+            let mut url = next.url.clone();
+            if url.set_scheme("https").is_err() || url.set_port(self.url.port()).is_err() {
+                return Err(refused());
+            }
+            return Ok(Target { url, authorization: self.authorization.clone(), ..next });
+        }
+        match rule {
+            PlainRule::SameHost => {}
+            PlainRule::PrivateHosts if next.is_private() => {}
+            PlainRule::PrivateHosts | PlainRule::Never => return Err(refused()),
+        }
+        Ok(Target { authorization: None, has_left_tls: true, ..next })
+    }
+
+    /// Returns whether the host is this machine, or an address of a private network.
+    fn is_private(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local(),
+            None => false,
+        }
+    }
+
+    fn new(mut url: Url, overrides: Overrides) -> Result<Target, BadUrl> {
+        let wrong = |what: &str| Err(BadUrl::Format(what.to_owned()));
+        if !matches!(url.scheme(), "http" | "https") {
+            return wrong("neither http nor https");
+        }
+        if url.port() == Some(0) {
+            return wrong("port 0");
+        }
+        let (user, password) = (unescape(url.username()), url.password().map(unescape));
+        let authorization = (!user.is_empty() || password.is_some())
+            .then(|| format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()))));
+        url.set_fragment(None);
+        // Such a URL has a host, and so may have both.
+        if url.set_username("").is_err() || url.set_password(None).is_err() {
+            return wrong("no host");
+        }
+        Ok(Target { url, authorization, has_left_tls: false, overrides })
+    }
+
+    /// Adds parameters behind the URL's own query, which stays as it is written.
+    pub(crate) fn add_query(&mut self, params: &[(String, String)]) {
+        if params.is_empty() {
+            return;
+        }
+        let mut query = self.url.query().unwrap_or_default().to_owned();
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(&Serializer::new(String::new()).extend_pairs(params).finish());
+        self.url.set_query(Some(&query));
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The value of Authorization, where the URL has user information.
+    pub(crate) fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// Returns the part of the URL that decides which cookies it sets and gets.
+    pub(super) fn cookie_site(&self) -> RequestSite<'_> {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        RequestSite { host, path: self.url.path(), is_https: self.is_https() }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        Origin { is_https: self.is_https(), host, port }
+    }
+
+    /// The text that is signed: the URL as it is asked for. Twilio leaves the port of an https URL out. Validators look for the
+    /// signature with and without a port, but twilio-python 9.13.0 cannot take one from behind an IPv6 address, so it stays there.
+    pub(crate) fn signed(&self) -> String {
+        let mut url = self.url.clone();
+        if self.is_https() && !matches!(url.host(), Some(Host::Ipv6(_))) && url.set_port(None).is_err() {
+            return String::new();
+        }
+        url.into()
+    }
+
+    /// The URL as it may stand in traces and logs: values of the query are hidden, since applications put tokens there and the edge
+    /// puts digits there.
+    pub(crate) fn shown(&self) -> String {
+        let mut shown = self.url.clone();
+        shown.set_query(None);
+        let mut shown: String = shown.into();
+        let pieces = self.url.query().into_iter().flat_map(|query| query.split('&'));
+        for (at, piece) in pieces.enumerate() {
+            shown.push(if at == 0 { '?' } else { '&' });
+            let (name, value) = piece.split_once('=').unwrap_or(("", piece));
+            match (name, value) {
+                ("", _) => shown.push_str("***"),
+                (name, "") => shown.push_str(&format!("{name}=")),
+                (name, _) => shown.push_str(&format!("{name}=***")),
+            }
+        }
+        shown
+    }
+}
+
+/// Returns the host and port that a URL leads to; of a malformed one nothing.
+pub fn host_of(url: &str) -> String {
+    let origin = Target::parse(url).map(|target| target.origin());
+    origin.map(|Origin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
+}
+
+/// Returns scheme, host and port of a URL, for texts about a server rather than a request: a path may be a secret.
+pub fn shown_origin(url: &str) -> String {
+    Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.url.origin().ascii_serialization())
+}
+
+/// Returns a URL as it may stand in traces and logs.
+pub fn shown(url: &str) -> String {
+    Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())
+}
+
+/// A URL's text without white space around it. What the parser would leave out inside could mean something else to a reader.
+fn checked(text: &str) -> Result<&str, BadUrl> {
+    let text = text.trim();
+    if text.len() > WEBHOOK_URL_BYTES {
+        return Err(BadUrl::Format(format!("longer than {WEBHOOK_URL_BYTES} bytes")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(BadUrl::Format("control characters".to_owned()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        Target::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_url_is_signed_as_it_is_asked_for_without_user_fragment_and_tls_port() {
+        for (text, signed) in [
+            ("https://example.com/a?b=c", "https://example.com/a?b=c"),
+            ("https://example.com:8443/a?b=c#rc=2", "https://example.com/a?b=c"),
+            ("https://example.com", "https://example.com/"),
+            ("http://example.com:8080/a", "http://example.com:8080/a"),
+            ("http://example.com:80/a", "http://example.com/a"),
+            ("https://ann:secret@example.com:444/a", "https://example.com/a"),
+            ("http://[2001:db8::1]:8080/a", "http://[2001:db8::1]:8080/a"),
+            ("https://[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443/a"),
+            ("https://b\u{fc}cher.example/\u{fc}?q=\u{fc}", "https://xn--bcher-kva.example/%C3%BC?q=%C3%BC"),
+            ("https://Example.COM/A%2fb+c?q=%2B1+2%20a'", "https://example.com/A%2fb+c?q=%2B1+2%20a%27"),
+        ] {
+            assert_eq!(target(text).signed(), signed, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_follow_the_urls_own_query() {
+        let params = [("From", "+1415"), ("Caller Name", "\u{c4}nn & Co"), ("Digits", "")];
+        let params = params.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let encoded = "From=%2B1415&Caller+Name=%C3%84nn+%26+Co&Digits=";
+        for (text, expected) in [
+            ("https://a.example/", format!("https://a.example/?{encoded}")),
+            ("https://a.example/?", format!("https://a.example/?{encoded}")),
+            ("https://a.example/?x=%2f&From=1", format!("https://a.example/?x=%2f&From=1&{encoded}")),
+        ] {
+            let mut target = target(text);
+            target.add_query(&params);
+            assert_eq!(target.signed(), expected);
+        }
+        let mut bare = target("https://a.example/?");
+        bare.add_query(&[]);
+        assert_eq!(bare.signed(), "https://a.example/?");
+    }
+
+    #[test]
+    fn what_is_no_webhook_is_refused_without_showing_it() {
+        let long = format!("https://a.example/{}", "x".repeat(WEBHOOK_URL_BYTES));
+        for text in [
+            "",
+            "/voice",
+            "voice.xml",
+            "ftp://a.example/",
+            "file:///etc/passwd",
+            "gopher://a.example/",
+            "javascript:alert(1)",
+            "https://",
+            "https://a.example:0/",
+            "https://a.example:99999/",
+            "https://secret@/",
+            "https://a b.example/",
+            "https://a.example/\nx",
+            "https://a.exa\tmple/",
+            &long,
+        ] {
+            let bad = Target::parse(text).unwrap_err();
+            assert!(matches!(&bad, BadUrl::Format(what) if !what.contains("secret")), "{text}: {bad:?}");
+        }
+        assert_eq!(Target::parse("https://a.example/#rp=6xx").unwrap_err(), BadUrl::Policy("6xx".to_owned()));
+        assert_eq!(target(" https://a.example/x \n").signed(), "https://a.example/x");
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let shown = |text: &str| format!("{:?}", target(text));
+        assert_eq!(
+            shown("https://ann:hunter2@a.example:8443/v?token=abc&step=2&empty=&bare#rc=2"),
+            "Target(\"https://a.example:8443/v?token=***&step=***&empty=&***\")"
+        );
+        assert_eq!(shown("https://hunter2@a.example/v"), "Target(\"https://a.example/v\")");
+        assert_eq!(shown_origin("http://ann:hunter2@a.example:9000/p/Secret-99?token=abc"), "http://a.example:9000");
+        assert_eq!(shown_origin("https://[2001:db8::1]/p"), "https://[2001:db8::1]");
+    }
+
+    #[test]
+    fn user_information_is_sent_as_basic_credentials() {
+        let sent = |text: &str| target(text).authorization().map(str::to_owned);
+        // Aladdin:open sesame, RFC 7617 §2.
+        assert_eq!(sent("https://Aladdin:open%20sesame@a.example/").unwrap(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(sent("https://ann@a.example/").unwrap(), format!("Basic {}", STANDARD.encode("ann:")));
+        assert_eq!(sent("https://:pw@a.example/").unwrap(), format!("Basic {}", STANDARD.encode(":pw")));
+        assert_eq!(sent("https://a.example/"), None);
+    }
+
+    #[test]
+    fn a_redirect_keeps_credentials_at_home_and_never_leaves_tls() {
+        let from = target("https://ann:pw@a.example/x/y?z#rc=3&ct=700");
+        for (location, to, has_credentials) in [
+            ("/v", "https://a.example/v", true),
+            ("v?a=b", "https://a.example/x/v?a=b", true),
+            ("//a.example:443/v", "https://a.example/v", true),
+            ("https://A.example/v#rc=0", "https://a.example/v", true),
+            ("https://a.example:8443/v", "https://a.example/v", false),
+            ("https://b.example/v", "https://b.example/v", false),
+            ("https://bob@b.example/v", "https://b.example/v", true),
+            ("?n", "https://a.example/x/y?n", true),
+        ] {
+            let next = from.redirected(location, PlainRule::Never).unwrap();
+            assert_eq!((next.signed().as_str(), next.authorization().is_some()), (to, has_credentials), "{location}");
+            assert_eq!(next.overrides, from.overrides);
+        }
+        for location in ["http://b.example/", "http://a.example:8080/", "ftp://a.example/", "https://[::1/", "//"] {
+            let next = from.redirected(location, PlainRule::Never);
+            assert!(matches!(next, Err(BadUrl::Format(_))), "{location}");
+        }
+        let plain = target("http://ann:pw@a.example/x");
+        assert_eq!(plain.redirected("https://a.example/x", PlainRule::Never).unwrap().authorization(), None);
+        assert!(plain.redirected("http://b.example/x", PlainRule::Never).is_ok());
+    }
+
+    #[test]
+    fn a_redirect_that_has_left_tls_does_not_leave_the_host_by_http() {
+        let plain = target("https://a.example/x").redirected("http://a.example/v", PlainRule::SameHost).unwrap();
+        let again = plain.redirected("/w", PlainRule::SameHost).unwrap();
+        for at in [&plain, &again] {
+            assert!(at.redirected("http://b.example/v", PlainRule::SameHost).is_err());
+            assert!(at.redirected("https://b.example/v", PlainRule::SameHost).is_ok());
+        }
+        let elsewhere = again.redirected("https://b.example/v", PlainRule::SameHost).unwrap();
+        assert!(elsewhere.redirected("http://a.example/v", PlainRule::SameHost).is_err());
+    }
+
+    #[test]
+    fn a_redirect_to_http_of_the_same_host_is_asked_by_https() {
+        use PlainRule::{Never, PrivateHosts, SameHost};
+        for (from, location, rule, to) in [
+            ("https://a.example/x", "http://a.example/v?q=1", Never, Some("https://a.example/v?q=1")),
+            ("https://a.example/x", "http://a.example:80/v", Never, Some("https://a.example/v")),
+            ("https://a.example:8443/x", "http://a.example/v", PrivateHosts, Some("https://a.example:8443/v")),
+            ("https://a.example:8443/x", "http://a.example:8443/v", Never, Some("https://a.example:8443/v")),
+            ("https://a.example/x", "http://a.example:5000/v", PrivateHosts, None),
+            ("https://a.example/x", "http://b.example/v", SameHost, None),
+            ("https://a.example/x", "http://a.example.b.example/v", SameHost, None),
+            ("https://a.example/x", "http://a.example:5000/v", SameHost, Some("http://a.example:5000/v")),
+            ("https://a.example/x", "http://a.example/v", SameHost, Some("http://a.example/v")),
+            ("https://localhost:8443/x", "http://localhost:5000/v", Never, None),
+            ("https://localhost:8443/x", "http://localhost:5000/v", PrivateHosts, Some("http://localhost:5000/v")),
+            ("https://10.0.0.7/x", "http://10.0.0.7:5000/v", PrivateHosts, Some("http://10.0.0.7:5000/v")),
+            ("https://[::1]/x", "http://[::1]:5000/v", PrivateHosts, Some("http://[::1]:5000/v")),
+            ("https://192.0.2.7/x", "http://192.0.2.7:5000/v", PrivateHosts, None),
+            ("https://10.0.0.7/x", "http://10.0.0.8:5000/v", PrivateHosts, None),
+        ] {
+            let from = target(&from.replace("https://", "https://ann:pw@"));
+            let next = from.redirected(location, rule).ok();
+            assert_eq!(next.as_ref().map(|next| next.url().as_str()), to, "{location} {rule:?}");
+            let sends_password = next.as_ref().is_some_and(|next| next.authorization().is_some());
+            assert_eq!(sends_password, to.is_some_and(|to| to.starts_with("https:")), "{location} {rule:?}");
+            // Credentials of the new URL itself do not leave TLS either.
+            let with_user = location.replace("http://", "http://bob:pw2@");
+            let next = from.redirected(&with_user, rule).ok();
+            let sent = next.as_ref().and_then(|next| next.authorization().map(str::to_owned));
+            assert_eq!(sent.as_deref(), from.authorization().filter(|_| sends_password), "{with_user}");
+        }
+    }
+}

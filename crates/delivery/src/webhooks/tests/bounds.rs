@@ -1,0 +1,97 @@
+//! Answers that are slow, endless, long or packed.
+
+use super::server::{Act, Server, answer, xml};
+use super::*;
+use trunkgate_system::limits::WEBHOOK_DOCUMENT_BYTES;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+async fn after(act: Act, fragment: &str) -> (u32, u16, usize) {
+    let server = Server::always(act).await;
+    failed(document(&server.url(&format!("/{fragment}")))).await
+}
+
+#[tokio::test]
+async fn what_never_ends_is_given_up() {
+    let endless = |first: &[u8], again: &[u8]| Act::Endless(first.to_vec(), again.to_vec(), Duration::ZERO);
+    let block = "x".repeat(4096);
+    let chunk = format!("1000\r\n{block}\r\n");
+    // A body, with its chunks and until the end.
+    assert_eq!(after(endless(CHUNKED, chunk.as_bytes()), "").await, (11_750, 200, 1));
+    assert_eq!(after(endless(b"HTTP/1.1 200 OK\r\n\r\n", block.as_bytes()), "").await, (11_750, 200, 1));
+    // Much around little.
+    let hollow = format!("1;{block}\r\nx\r\n");
+    assert_eq!(after(endless(CHUNKED, hollow.as_bytes()), "").await.0, 11_206);
+    // Header lines, one header line, provisional answers, and what is no HTTP.
+    assert_eq!(after(endless(OK, b"X-Flood: 1\r\n"), "").await, (11_206, 502, 1));
+    assert_eq!(after(endless(b"HTTP/1.1 200 OK\r\nX-Flood: ", block.as_bytes()), "").await, (11_206, 502, 1));
+    assert_eq!(after(endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "").await, (11_206, 502, 1));
+    assert_eq!(after(endless(b"SSH-2.0-OpenSSH\r\n", b"x"), "").await, (11_206, 502, 1));
+}
+
+#[tokio::test]
+async fn what_comes_too_slowly_is_given_up() {
+    let pause = Duration::from_millis(10);
+    let drip = |first: &[u8], again: &[u8]| Act::Endless(first.to_vec(), again.to_vec(), pause);
+    assert_eq!(after(drip(CHUNKED, b"1\r\nx\r\n"), "#tt=150").await, (11_200, 502, 1));
+    assert_eq!(after(drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"), "#tt=150").await, (11_200, 502, 1));
+    let stalled = Act::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec());
+    assert_eq!(after(stalled, "#rt=100").await, (11_200, 200, 1));
+}
+
+#[tokio::test]
+async fn a_document_has_a_largest_size() {
+    let most = usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap();
+    let server = Server::always(Act::Send(xml(&"x".repeat(most)))).await;
+    assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body.len(), most);
+    assert_eq!(after(Act::Send(xml(&"x".repeat(most + 1))), "").await, (11_750, 200, 1));
+    assert_eq!(after(Act::Send(xml(&"x".repeat(10 << 20))), "").await, (11_750, 200, 1));
+    // It is not waited for where it says so itself.
+    let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n".to_vec();
+    assert_eq!(after(Act::Send(announced), "").await, (11_750, 200, 1));
+    // Of audio in the place of a document the beginning is enough: it is fetched as audio.
+    let sound = answer("200 OK", "Content-Type: audio/mpeg\r\n", &"x".repeat(10 << 20));
+    let server = Server::always(Act::Send(sound)).await;
+    assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body.len(), most);
+    // Audio may be larger, and has another code.
+    let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(most + 1)))).await;
+    let audio = || Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax());
+    assert_eq!(fetch(audio()).await.unwrap().answer.body.len(), most + 1);
+    let small = Request { most: 9, ..audio() };
+    assert_eq!(failed(small).await, (11_200, 200, 1));
+}
+
+#[tokio::test]
+async fn where_the_body_is_of_no_interest_it_is_cut() {
+    let most = usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap();
+    let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(10 << 20)))).await;
+    let callback = Request::new(&server.url("/"), form(&[]), Purpose::Callback, lax());
+    assert_eq!(fetch(callback).await.unwrap().answer.body.len(), most);
+    let server = Server::always(Act::Send(answer("500 Oops", "", &"x".repeat(10 << 20)))).await;
+    let failure = fetch(document(&server.url("/"))).await.unwrap_err();
+    let answer = failure.answer.unwrap();
+    assert_eq!((answer.status, answer.body.len()), (500, most));
+}
+
+#[tokio::test]
+async fn nothing_is_unpacked() {
+    for coding in ["gzip", "br", "x-unknown", "identity, gzip", "GZIP"] {
+        let packed = answer("200 OK", &format!("Content-Encoding: {coding}\r\n"), "\u{1f}");
+        let server = Server::always(Act::Send(packed)).await;
+        let failure = fetch(document(&server.url("/"))).await.unwrap_err();
+        assert!(failure.code == 11_200 && failure.what.contains("compressed"), "{coding}");
+        let refused = answer("404 Not Found", &format!("Content-Encoding: {coding}\r\n"), "\u{1f}");
+        assert_eq!(after(Act::Send(refused), "").await, (11_200, 404, 1));
+    }
+    let plain = answer("200 OK", "Content-Encoding: Identity\r\n", "x");
+    let server = Server::always(Act::Send(plain)).await;
+    assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body, b"x");
+}
+
+#[tokio::test]
+async fn a_few_provisional_answers_are_passed_over() {
+    let early = [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".as_slice(), &xml("<Response/>")].concat();
+    let server = Server::always(Act::Send(early)).await;
+    assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body, b"<Response/>");
+}

@@ -1,0 +1,572 @@
+//! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
+//! the demo show; [`svg`] draws the same lines as a picture. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
+//! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own;
+//! parties for which there is no room share the last column.
+
+use jiff::Timestamp;
+use trunkgate_call::CallView;
+use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
+
+mod row;
+pub mod svg;
+
+use row::{Row, Tone};
+use trunkgate_system::terminal::wrapped;
+
+/// Where the first column stands.
+const FIRST: usize = 15;
+/// From one column to the next.
+const PITCH: usize = 17;
+/// The narrowest terminal that is heeded.
+const NARROWEST: usize = 60;
+
+/// The name over the column of an edge.
+const EDGE: &str = "edge";
+
+/// What a leg's media came to, for the rows below the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegMedia {
+    /// Packets that the edge received from the leg.
+    pub received: u64,
+    /// Packets that it sent to it.
+    pub sent: u64,
+    /// What they are called: an agent on a WebSocket has frames of 20 ms.
+    pub name: &'static str,
+    /// Whether it has rows without a packet, too.
+    pub is_shown: bool,
+}
+
+/// What a ladder is drawn on as text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Paper {
+    /// Width of the terminal, in characters; `None`: lines may have any length.
+    pub width: Option<usize>,
+    /// Whether it has colours.
+    pub colour: bool,
+}
+
+impl From<Option<usize>> for Paper {
+    fn from(width: Option<usize>) -> Paper {
+        Paper { width, colour: false }
+    }
+}
+
+/// Returns what each leg's media came to. Of an answered call without a single packet, each leg that has agreed on a codec
+/// has rows.
+fn media_of(call: &CallView) -> Vec<LegMedia> {
+    let is_mute =
+        call.answered_at.is_some() && call.legs.iter().all(|leg| leg.rtp.rx_packets + leg.rtp.tx_packets == 0);
+    let media = call.legs.iter().map(|leg| LegMedia {
+        received: leg.rtp.rx_packets,
+        sent: leg.rtp.tx_packets,
+        name: if leg.kind == "agent" && leg.transport != "rtp" { "frames" } else { "RTP" },
+        is_shown: is_mute && leg.kind != "agent" && !leg.codec.is_empty(),
+    });
+    media.collect()
+}
+
+/// Who called whom, by whom, and what came of it.
+fn headline(call: &CallView, trace: &TraceView) -> String {
+    let numbers = format!("{} → {}", call.from, call.to);
+    let outcome = call.outcome.unwrap_or(call.state);
+    let conference = call.conference.as_ref().map(|conference| conference.name.as_str());
+    let parties = party_line(trace.legs.clone(), [call.app.as_deref(), conference, call.voicemail.as_deref()]);
+    format!("{}  {numbers}  {parties}  {outcome}", call.sid)
+}
+
+/// Returns all parties of a call in order, as the first line of a trace and `calls` show them: the names of its legs,
+/// and the application, conference and mailbox that have it, as a route writes them. A name that comes several times
+/// in a row (listeners) stands once, with their number.
+pub fn party_line(legs: Vec<String>, [app, conference, voicemail]: [Option<&str>; 3]) -> String {
+    let mut names = legs;
+    // The application stands between its caller and whom it connects, also where both are of one trunk.
+    if let Some(app) = app {
+        names.insert(1.min(names.len()), format!("app:{app}"));
+    }
+    names.extend(conference.map(|name| format!("conference:{name}")));
+    names.extend(voicemail.map(|mailbox| format!("voicemail:{mailbox}")));
+    let mut all: Vec<(String, usize)> = Vec::new();
+    for party in names {
+        match all.last_mut() {
+            Some((last, times)) if *last == party => *times += 1,
+            _ => all.push((party, 1)),
+        }
+    }
+    let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
+    all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
+}
+
+/// A time of RFC 3339 in UTC, as `2026-11-25 03:11:17.250 UTC`.
+fn moment(at: &str) -> String {
+    at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), |at| at.strftime("%F %T.%3f UTC").to_string())
+}
+
+/// A call as a page: who called whom and when, the ladder, each leg's Call-ID, the verdict; no line wider than `paper` where that can be.
+pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> String {
+    let paper = paper.into();
+    let width = paper.width.map(|width| width.max(NARROWEST));
+    let drawn = draw(trace, EDGE, &media_of(call), Paper { width, ..paper });
+    let strong = |text: String| if paper.colour { row::painted(&text, Tone::Strong) } else { text };
+    let began = wrapped(&format!("began {}", moment(&call.started_at)), 0, width);
+    let mut out = strong(wrapped(&headline(call, trace), 0, width)) + &began + "\n" + &drawn;
+    // A carrier finds its own trace by these.
+    for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs).filter(|(_, leg)| !leg.sip_call_id.is_empty()) {
+        out.push_str(&wrapped(&format!("  {name}: Call-ID {}", leg.sip_call_id), 4, width));
+    }
+    for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs) {
+        let losses = leg.rtp.losses();
+        if !losses.is_empty() {
+            let line = format!("  {name}: {} packets lost, in a row: {losses}", leg.rtp.lost);
+            out.push_str(&wrapped(&line, 4, width));
+        }
+        if let Some(turns) = &leg.turn_ms {
+            out.push_str(&wrapped(&format!("  {name}: {turns}"), 4, width));
+        }
+    }
+    if !trace.verdict.is_empty() {
+        out.push_str(&strong(wrapped(&format!("  verdict: {}", trace.verdict), 4, width)));
+    }
+    out
+}
+
+/// Draws a trace as seen by `viewer`; `media` holds one entry a leg, in the trace's order.
+pub fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], paper: impl Into<Paper>) -> String {
+    let Paper { width, colour } = paper.into();
+    let (columns, names) = (Columns::new(trace, width), names(&trace.legs));
+    let lines = lines(trace, media, &columns, &names);
+    let mut page = Page { columns, names, width, narrow: false, colour };
+    page.narrow = lines.iter().any(|line| !line.time.is_empty() && !page.fits(&line.remark));
+    let mut out = page.heading(viewer);
+    for line in &lines {
+        out.push_str(&page.line(line));
+    }
+    if trace.dropped > 0 {
+        out.push_str(&format!("{:FIRST$}{}\n", "", earlier(trace.dropped)));
+    }
+    out
+}
+
+fn earlier(dropped: u64) -> String {
+    format!("{dropped} earlier entries were dropped")
+}
+
+/// One thing that happened, however it is drawn.
+struct Line {
+    /// Since the call began; empty for the sums of media.
+    time: String,
+    mark: Mark,
+    remark: String,
+}
+
+/// What stands between the parties.
+enum Mark {
+    /// Words only.
+    None,
+    /// It is about this leg.
+    Dot(usize),
+    /// It went between the edge and this leg.
+    Arrow {
+        leg: usize,
+        received: bool,
+        text: String,
+        /// A sum of packets, in this unit.
+        media: Option<&'static str>,
+    },
+}
+
+impl Line {
+    fn tone(&self) -> Tone {
+        match &self.mark {
+            Mark::Arrow { media: Some(_), .. } => Tone::Media,
+            Mark::Arrow { text, .. } => match text.as_bytes() {
+                [b'1', b'0'..=b'9', ..] => Tone::Provisional,
+                [b'2', b'0'..=b'9', ..] => Tone::Success,
+                [b'3'..=b'6', b'0'..=b'9', ..] => Tone::Failure,
+                _ => Tone::Request,
+            },
+            Mark::Dot(_) => Tone::Agent,
+            Mark::None => Tone::Words,
+        }
+    }
+}
+
+/// Every line of a ladder, from top to bottom.
+fn lines(trace: &TraceView, media: &[LegMedia], columns: &Columns, names: &[String]) -> Vec<Line> {
+    let whose = |leg: usize| if columns.is_shared(leg) { name(names, leg) } else { "" };
+    let mut lines: Vec<Line> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
+    for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.is_shown || m.received + m.sent > 0) {
+        for (count, received) in [(media.received, true), (media.sent, false)] {
+            let mark = Mark::Arrow { leg, received, text: count.to_string(), media: Some(media.name) };
+            lines.push(Line { time: String::new(), mark, remark: whose(leg).to_owned() });
+        }
+    }
+    lines
+}
+
+fn line_of(entry: &TraceEntry, columns: &Columns, names: &[String]) -> Line {
+    let named = |leg: usize, text: &str| format!("{}: {text}", name(names, leg));
+    let time = offset(entry.at_us);
+    let (mark, remark) = match &entry.what {
+        TraceItem::Message { leg, received, text, note, again } => {
+            let again = again.then_some("again");
+            let note = [note.as_str()].into_iter().chain(again).filter(|text| !text.is_empty()).collect::<Vec<_>>();
+            let remark = match (columns.is_shared(*leg), note.join(", ")) {
+                (true, note) if note.is_empty() => name(names, *leg).to_owned(),
+                (true, note) => named(*leg, &note),
+                (false, note) => note,
+            };
+            (Mark::Arrow { leg: *leg, received: *received, text: text.clone(), media: None }, remark)
+        }
+        TraceItem::Decision { text } | TraceItem::Webhook { text, .. } => (Mark::None, text.clone()),
+        TraceItem::Media { leg, text } => (Mark::None, named(*leg, text)),
+        TraceItem::Agent { leg, text } => (Mark::Dot(*leg), named(*leg, text)),
+    };
+    Line { time, mark, remark }
+}
+
+fn name(names: &[String], leg: usize) -> &str {
+    names.get(leg).map_or("?", String::as_str)
+}
+
+/// What each leg is called: of several of one name, all but the first have a number.
+fn names(legs: &[String]) -> Vec<String> {
+    let name = |(at, name): (usize, &String)| match legs.iter().take(at).filter(|other| *other == name).count() {
+        0 => name.clone(),
+        before => format!("{name} #{}", before + 1),
+    };
+    legs.iter().enumerate().map(name).collect()
+}
+
+/// Where each party stands: the caller left of the edge, all others right of it.
+#[derive(Debug)]
+struct Columns {
+    /// By leg.
+    of: Vec<usize>,
+    /// The edge's among them.
+    count: usize,
+    /// The last one, where several legs have to share it.
+    shared: Option<usize>,
+}
+
+impl Columns {
+    /// Where there is no room for all, those that SIP is spoken with come first.
+    fn new(trace: &TraceView, width: Option<usize>) -> Columns {
+        let legs = trace.legs.len();
+        let room = width.map_or(usize::MAX, |width| width.saturating_sub(FIRST + 1) / PITCH + 1).max(3);
+        if legs < room {
+            let of = (0..legs).map(|leg| if leg == 0 { 0 } else { leg + 1 }).collect();
+            return Columns { of, count: legs + 1, shared: None };
+        }
+        let speaks = |leg: usize| {
+            trace.entries.iter().any(|entry| matches!(entry.what, TraceItem::Message { leg: of, .. } if of == leg))
+        };
+        let (sip, others): (Vec<usize>, Vec<usize>) = (1..legs).partition(|leg| speaks(*leg));
+        let mut own: Vec<usize> = sip.into_iter().chain(others).take(room - 3).collect();
+        own.sort_unstable();
+        let place = |leg: usize| own.iter().position(|other| *other == leg).map_or(room - 1, |at| at + 2);
+        let of = (0..legs).map(|leg| if leg == 0 { 0 } else { place(leg) }).collect();
+        Columns { of, count: room, shared: Some(room - 1) }
+    }
+    fn of(&self, leg: usize) -> usize {
+        self.of.get(leg).copied().unwrap_or(leg + 1)
+    }
+    fn is_shared(&self, leg: usize) -> bool {
+        self.shared == Some(self.of(leg))
+    }
+}
+
+/// What is drawn, and how much room there is.
+#[derive(Debug)]
+struct Page {
+    columns: Columns,
+    /// Of the legs.
+    names: Vec<String>,
+    /// Of the terminal.
+    width: Option<usize>,
+    /// Whether not all fits into it.
+    narrow: bool,
+    /// Whether it has colours.
+    colour: bool,
+}
+
+impl Page {
+    fn heading(&self, viewer: &str) -> String {
+        let shared = self.columns.of.iter().filter(|column| Some(**column) == self.columns.shared).count();
+        let shared = (self.columns.shared, format!("{shared} others"));
+        let mut row = Row::new(self.colour, Tone::Strong);
+        for at in 0..self.columns.count {
+            let leg = self.columns.of.iter().position(|column| *column == at);
+            let name = match leg {
+                _ if at == 1 => viewer,
+                _ if Some(at) == shared.0 => &shared.1,
+                Some(leg) => name(&self.names, leg),
+                None => "",
+            };
+            // Between two names there is a space.
+            let name = shortened(name, PITCH - 1);
+            row.put((FIRST + at * PITCH).saturating_sub(name.chars().count() / 2), &name);
+        }
+        row.line()
+    }
+
+    /// One line, or more where the terminal is narrow.
+    fn line(&self, line: &Line) -> String {
+        match &line.mark {
+            Mark::Arrow { .. } => self.arrow(line),
+            Mark::None => self.words(line, None),
+            Mark::Dot(leg) => self.words(line, Some(*leg)),
+        }
+    }
+
+    /// Where what is said of a line begins.
+    fn margin(&self) -> usize {
+        FIRST + (self.columns.count - 1) * PITCH + 3
+    }
+
+    fn fits(&self, note: &str) -> bool {
+        self.width.is_none_or(|width| self.margin() + note.chars().count() <= width)
+    }
+
+    fn bars(&self, time: &str) -> Row {
+        let mut row = Row::new(self.colour, Tone::Faint);
+        row.put(FIRST.saturating_sub(3 + time.chars().count()), time);
+        for at in 0..self.columns.count {
+            row.put(FIRST + at * PITCH, "│");
+        }
+        row
+    }
+
+    /// A line of words; `dot` marks the leg that it is about.
+    fn words(&self, line: &Line, dot: Option<usize>) -> String {
+        if self.narrow {
+            return self.between(&line.time, &line.remark, line.tone());
+        }
+        let mut row = self.bars(&line.time);
+        row.tone = line.tone();
+        if let Some(leg) = dot {
+            row.set(FIRST + self.columns.of(leg) * PITCH, '●');
+        }
+        row.put(self.margin(), &line.remark);
+        row.line()
+    }
+
+    /// Words in place of the bars right of the first.
+    fn between(&self, time: &str, text: &str, tone: Tone) -> String {
+        let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
+        let mut out = String::new();
+        for (at, words) in wrapped(text, 0, room.map(|room| room.max(1))).lines().enumerate() {
+            let mut row = self.bars(if at == 0 { time } else { "" });
+            row.tone = tone;
+            row.put(FIRST + 1, &format!("  {words} "));
+            out.push_str(&row.line());
+        }
+        out
+    }
+
+    fn arrow(&self, line: &Line) -> String {
+        let Line { time, mark: Mark::Arrow { leg, received, text, media }, remark: note } = line else {
+            return String::new();
+        };
+        let shaft = if media.is_some() { '═' } else { '─' };
+        let (theirs, ours) = (FIRST + self.columns.of(*leg) * PITCH, FIRST + PITCH);
+        let (left, right) = (theirs.min(ours) + 1, theirs.max(ours) - 1);
+        let to_right = (theirs < ours) == *received;
+        let mut row = self.bars(media.unwrap_or(time));
+        row.tone = line.tone();
+        for at in left..=right {
+            row.set(at, shaft);
+        }
+        // An arrow that passes another party's bar crosses it.
+        for at in (left..=right).filter(|at| (at - FIRST).is_multiple_of(PITCH)) {
+            row.set(at, if shaft == '═' { '╪' } else { '┼' });
+        }
+        if to_right {
+            row.set(right, '▶');
+        } else {
+            row.set(left, '◀');
+        }
+        let short = shortened(text, PITCH - 5);
+        // The text stands in the gap next to the far party.
+        let gap = if theirs < ours { theirs } else { theirs - PITCH };
+        row.put(gap + 1 + (PITCH - 1 - short.chars().count()) / 2, &short);
+        if note.is_empty() {
+            return row.line();
+        }
+        if !self.fits(note) {
+            return row.line() + &self.between("", note, Tone::Plain);
+        }
+        row.tone = Tone::Plain;
+        row.put(self.margin(), note);
+        row.line()
+    }
+}
+
+/// The beginning of a text that is longer than its room, with a sign that it goes on.
+fn shortened(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(room.saturating_sub(1)).collect();
+    format!("{}…", beginning.trim_end())
+}
+
+/// `+12.3 ms` below a second, `+1.234 s` above.
+fn offset(at_us: u64) -> String {
+    if at_us < 1_000_000 {
+        format!("+{:.1} ms", at_us as f64 / 1000.0)
+    } else {
+        format!("+{:.3} s", at_us as f64 / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(at_us: u64, leg: usize, received: bool, text: &str, note: &str) -> TraceEntry {
+        let what = TraceItem::Message { leg, received, text: text.into(), note: note.into(), again: false };
+        TraceEntry::new(at_us, what)
+    }
+
+    #[test]
+    fn a_failover_is_drawn() {
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "a".into(), "b".into()],
+            entries: vec![
+                message(0, 0, true, "INVITE", "offer PCMU"),
+                message(412, 1, false, "INVITE", ""),
+                TraceEntry::new(1_000_500, TraceItem::Decision { text: "a is silent".into() }),
+                message(1_001_000, 2, false, "INVITE", ""),
+                message(1_402_000, 2, true, "200 OK", ""),
+                message(1_402_100, 0, false, "200 OK", ""),
+            ],
+            dropped: 0,
+        };
+        let media = [
+            LegMedia { received: 175, sent: 175, name: "RTP", is_shown: false },
+            LegMedia { received: 0, sent: 0, name: "frames", is_shown: false },
+            LegMedia { received: 175, sent: 175, name: "RTP", is_shown: false },
+        ];
+        let drawn = draw(&trace, EDGE, &media, None);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines[0], "            carrier           edge               a                b");
+        assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │  offer PCMU");
+        assert_eq!(lines[2], "     +0.4 ms   │                │─────INVITE────▶│                │");
+        assert_eq!(lines[3], "    +1.000 s   │                │                │                │  a is silent");
+        assert_eq!(lines[4], "    +1.001 s   │                │────────────────┼─────INVITE────▶│");
+        assert_eq!(lines[5], "    +1.402 s   │                │◀───────────────┼─────200 OK─────│");
+        assert_eq!(lines[6], "    +1.402 s   │◀────200 OK─────│                │                │");
+        assert_eq!(lines[7], "         RTP   │══════175══════▶│                │                │");
+        assert_eq!(lines.len(), 11);
+        let silent = [LegMedia { received: 0, sent: 0, name: "RTP", is_shown: true }; 1];
+        let drawn = draw(&trace, EDGE, &silent, None);
+        assert!(drawn.ends_with("         RTP   │◀══════0════════│                │                │\n"), "{drawn}");
+    }
+
+    #[test]
+    fn an_agent_has_its_column() {
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "bot".into(), "pbx".into()],
+            entries: vec![
+                TraceEntry::new(900, TraceItem::Agent { leg: 1, text: "open".into() }),
+                TraceEntry::new(1_000, TraceItem::Media { leg: 2, text: "latched".into() }),
+                TraceEntry::new(2_000, TraceItem::Agent { leg: 9, text: "?".into() }),
+            ],
+            dropped: 2,
+        };
+        let drawn = draw(&trace, EDGE, &[], None);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines[0], "            carrier           edge              bot              pbx");
+        assert_eq!(lines[1], "     +0.9 ms   │                │                ●                │  bot: open");
+        assert_eq!(lines[2], "     +1.0 ms   │                │                │                │  pbx: latched");
+        assert!(lines[4].ends_with("2 earlier entries were dropped"));
+    }
+
+    #[test]
+    fn what_is_too_long_for_its_room_says_so() {
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "headquarters-berlin-1".into(), "pbx".into()],
+            entries: vec![
+                message(0, 1, true, "183 Session Progress", ""),
+                message(1, 0, false, "200 OK", ""),
+                message(2, 1, true, "488 Not Acceptable Here", ""),
+            ],
+            dropped: 0,
+        };
+        let drawn = draw(&trace, EDGE, &[], None);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines[0], "            carrier           edge       headquarters-be…        pbx");
+        assert_eq!(lines[1], "     +0.0 ms   │                │◀─183 Session…──│                │");
+        assert_eq!(lines[2], "     +0.0 ms   │◀────200 OK─────│                │                │");
+        assert_eq!(lines[3], "     +0.0 ms   │                │◀─488 Not Acc…──│                │");
+    }
+
+    /// Five forks of one agent: told apart by number, and none of them in the way of those that SIP is spoken with.
+    #[test]
+    fn parties_without_room_share_a_column() {
+        let agent = |leg, text: &str| TraceEntry::new(900, TraceItem::Agent { leg, text: text.into() });
+        let legs = ["carrier", "scribe", "scribe", "scribe", "scribe", "pbx", "pbx"];
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: legs.map(str::to_owned).to_vec(),
+            entries: vec![
+                message(0, 0, true, "INVITE", ""),
+                agent(1, "open"),
+                agent(3, "open"),
+                message(1_000, 5, false, "INVITE", ""),
+                message(2_000, 6, false, "INVITE", "a longer note"),
+                message(3_000, 6, true, "200 OK", ""),
+            ],
+            dropped: 0,
+        };
+        let media = [LegMedia { received: 1, sent: 2, name: "frames", is_shown: false }; 7];
+        let wide = draw(&trace, EDGE, &media, None);
+        assert!(wide.lines().next().unwrap().contains(" scribe #4 "), "{wide}");
+        let drawn = draw(&trace, EDGE, &media, Some(80));
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
+        assert_eq!(lines[0], "            carrier           edge              pbx           5 others");
+        assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │");
+        let words = |time: &str, text: &str| format!("{time:12}   │{text:<33}│{:16}│", "");
+        assert_eq!(lines[2], "     +0.9 ms   │  scribe: open  │                │                │");
+        assert_eq!(lines[3], words("     +0.9 ms", "  scribe #3: open"));
+        assert_eq!(lines[4], "     +1.0 ms   │                │─────INVITE────▶│                │");
+        assert_eq!(lines[5], "     +2.0 ms   │                │────────────────┼─────INVITE────▶│");
+        assert_eq!(lines[6], words("", "  pbx #2: a longer note"));
+        assert!(lines.last().unwrap().ends_with("│  pbx #2"), "whose the frames are: {drawn}");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_a_narrow_terminal() {
+        let note = "the caller hears a ringback tone, since no target has answered yet and it must hear something";
+        let trace = TraceView {
+            sid: "CA0".into(),
+            verdict: String::new(),
+            legs: vec!["carrier".into(), "bot".into(), "pbx".into()],
+            entries: vec![
+                message(0, 0, true, "INVITE", "audio 37069: PCMU telephone-event"),
+                message(10, 2, true, "200 OK", "x"),
+                TraceEntry::new(900, TraceItem::Agent { leg: 1, text: "open".into() }),
+                TraceEntry::new(2_000, TraceItem::Decision { text: note.into() }),
+            ],
+            dropped: 0,
+        };
+        let drawn = draw(&trace, EDGE, &[], Some(80));
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
+        assert_eq!(lines[1], "     +0.0 ms   │─────INVITE────▶│                │                │");
+        assert_eq!(lines[2], "               │  audio 37069: PCMU telephone-event               │");
+        assert_eq!(lines[3], "     +0.0 ms   │                │◀───────────────┼─────200 OK─────│  x");
+        assert_eq!(lines[4], "     +0.9 ms   │  bot: open     │                │                │");
+        assert_eq!(lines[5], "     +2.0 ms   │  the caller hears a ringback tone, since no target has");
+        assert_eq!(lines[6], "               │  answered yet and it must hear something         │");
+        assert_eq!(draw(&trace, EDGE, &[], Some(500)), draw(&trace, EDGE, &[], None));
+    }
+}

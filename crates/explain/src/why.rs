@@ -1,0 +1,766 @@
+//! Which way a call would go by the file, and why not another.
+
+mod answer;
+mod api;
+mod caller;
+mod limits;
+mod media;
+mod order;
+mod present;
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trunkgate_call::trunk_of_uri;
+use trunkgate_route::{
+    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Route, SendNumbers, Table, Target, Trunk,
+    nearest,
+};
+
+use trunkgate_config::Config;
+use trunkgate_delivery::sinks::recordings::REFUSED as UNRECORDED;
+use trunkgate_system::clock;
+use trunkgate_system::text::number;
+
+/// The call that is asked about.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// A trunk's name, or the address that a request comes from; `api`: a request to the API.
+    pub from: String,
+    /// The called number as it would come in, or a URI that has it.
+    pub called: String,
+    /// The calling number; empty: none.
+    #[serde(default)]
+    pub caller: String,
+    /// When: RFC 3339, or date and time in the edge's time zone; none: now.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// Headers that its INVITE has, as `NAME: VALUE`, one a line.
+    #[serde(default)]
+    pub header: Option<String>,
+}
+
+/// The number in what is pasted: the user of a `sip:`, `sips:` or `tel:` URI, also one in angle brackets.
+fn number_of(text: &str) -> Result<String, String> {
+    let uri = text.trim();
+    let uri = uri.split_once('<').map_or(uri, |(_, rest)| rest.split('>').next().unwrap_or(rest));
+    let is_scheme = |scheme: &&str| ["sip", "sips", "tel"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let named = uri.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| rest);
+    let number = named.map_or(text, |rest| rest.split(['@', ';', '?']).next().unwrap_or(rest));
+    if number.contains("****") {
+        return Err(format!("`{number}` is masked: give all digits of the number"));
+    }
+    Ok(number.to_owned())
+}
+
+impl Question {
+    /// The same question with plain numbers.
+    fn plain(&self) -> Result<Question, String> {
+        let (called, caller) = (number_of(&self.called)?, number_of(&self.caller)?);
+        Ok(Question { called, caller, ..self.clone() })
+    }
+
+    /// The moment that is asked about, where one is; without an offset by the clocks of `zone`.
+    pub fn moment(&self, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
+        let Some(text) = self.at.as_deref() else { return Ok(None) };
+        let civil = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
+        let moment = text.parse::<Timestamp>().ok().or_else(|| civil().map(|zoned| zoned.timestamp()));
+        moment
+            .map(Some)
+            .ok_or_else(|| format!("`{text}` is not a time: use 2026-11-20T09:00, or with an offset (+01:00)"))
+    }
+    /// The headers that are asked about.
+    pub fn headers(&self) -> Result<Vec<(String, String)>, String> {
+        let lines = self.header.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
+        let split = |line: &str| {
+            let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty())?;
+            Some((name.trim().to_owned(), value.trim().to_owned()))
+        };
+        lines
+            .map(|line| split(line).ok_or_else(|| format!("`{line}` is not a header: use \"X-Tenant: acme\"")))
+            .collect()
+    }
+}
+
+/// `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}], api:{status, code, message}}`
+///
+/// `status` is that of a running edge, where one is asked: `{edge, trunks, agents}` of `/v1/status`.
+///
+/// # Errors
+/// In words, where no trunk is meant or the number is none.
+pub fn explain(table: &Table, config: &Config, question: &Question, status: Option<&Value>) -> Result<Value, String> {
+    if api::is_meant(table, &question.from) {
+        return api::explain(table, config, question, status);
+    }
+    let question = &question.plain()?;
+    let zone = &config.edge.calendar.zone;
+    let (at, headers) = (question.moment(zone)?, question.headers()?);
+    let (from, source) = origin(table, config, &question.from)?;
+    let called = table
+        .numbers()
+        .normalise(&question.called, None)
+        .map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
+    let calling = table.numbers().normalise_caller(&question.caller, None);
+    let screened = caller::screened(table, &from, calling, &called);
+    let (calling, refused) = (screened.number, screened.refused);
+    let caller = calling.text.clone();
+    let now = || Timestamp::try_from(clock::wall()).unwrap_or_default();
+    let call = CallInfo {
+        from: &from,
+        called: &called.text,
+        caller: &caller,
+        at: at.unwrap_or_else(now),
+        headers: &headers,
+        draw: None,
+    };
+    // Weights decide among equals by chance; here always the first.
+    let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
+    let order = plan.as_mut().map(|plan| order::sorted(plan, status.map(order::lately).as_ref()));
+    let routes = routes(table, config, &call, plan.as_ref());
+    let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
+    let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
+    let mut attempts: Vec<Value> =
+        plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target)).collect();
+    attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
+    present::add_waits(&mut attempts, table, status);
+    let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
+    let is_recorded = plan.as_ref().is_some_and(|plan| plan.route.record) && !table.numbers().is_emergency(&called);
+    let unrecorded = status.filter(|_| is_recorded).and_then(unrecorded);
+    let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
+    Ok(json!({
+        "from": from,
+        "source": source,
+        "media": asked.from.map(media::of_trunk),
+        "from_now": present::of_caller(status, &from),
+        "limits": asked.from.map(|trunk| limits::of_caller(trunk, table.numbers(), &called, &caller)),
+        "called": called.text,
+        "caller": caller,
+        "emergency": table.numbers().is_emergency(&called),
+        "claimed": screened.claimed,
+        "caller_refused": refused.then_some(403),
+        "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
+        "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
+        "override": overridden(status, &called.text),
+        "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
+        "answer": if unrecorded.is_some() { Some(503) } else { code },
+        "unrecorded": unrecorded,
+        "search_timeout": timeout.map(|timeout| timeout.as_secs_f64()),
+        "order": order,
+        "edge": status.map(|status| &status["edge"]),
+        "targets": plan.as_ref().map(targets).unwrap_or_default(),
+        "attempts": attempts,
+        "routes": routes,
+        "api": null,
+    }))
+}
+
+/// Returns why the running edge cannot record calls and refuses them for it.
+fn unrecorded(status: &Value) -> Option<&str> {
+    // The page of `status` has it as a problem.
+    let is_it = |problem: &&Value| problem["headline"].as_str().is_some_and(|text| text.starts_with(UNRECORDED));
+    let problem = || status["problem_details"].as_array()?.iter().find(is_it)?["evidence"].as_str()?.split(';').next();
+    status["unrecorded"].as_str().or_else(problem)
+}
+
+/// What requests have set of a number of the running edge.
+fn overridden(status: Option<&Value>, called: &str) -> Option<Value> {
+    let all = status?["config"]["number_overrides"].as_array()?;
+    all.iter().find(|one| one["number"] == called).map(|one| one["text"].clone())
+}
+
+/// Each route in order, and the first condition that failed.
+fn routes(table: &Table, config: &Config, call: &CallInfo<'_>, plan: Option<&Plan>) -> Vec<Value> {
+    let verdicts = table.explain(call).into_iter().zip(table.routes()).enumerate();
+    verdicts
+        .map(|(position, (verdict, route))| {
+            let (matched, failed) = match verdict.matched {
+                Matched::Yes => (true, Value::Null),
+                Matched::Share(share) => {
+                    (false, json!(format!("share: {share} % of calls, the others continue with the next route")))
+                }
+                Matched::No(ref condition) => (false, json!(condition)),
+                Matched::NotReached => (false, json!(NOT_REACHED)),
+            };
+            json!({
+                "name": &*verdict.name,
+                "matched": matched,
+                "failed": failed,
+                "because": matched.then(|| because(plan.map_or(route, |plan| &plan.route), call)),
+                "place": place(config, config.places.route(position)),
+            })
+        })
+        .collect()
+}
+
+fn because(route: &Route, call: &CallInfo<'_>) -> String {
+    route.because(call).unwrap_or_else(|| "any call".to_owned())
+}
+
+/// `FILE:LINE`
+fn place(config: &Config, line: Option<usize>) -> Option<String> {
+    line.map(|line| format!("{}:{line}", config.path.display()))
+}
+
+/// The trunk that is meant by its name, or by an address that it sends from; and what says so.
+fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value), String> {
+    if let Some(trunk) = table.trunk(from) {
+        let source = json!({ "address": null, "by": null, "place": place(config, config.places.trunk(from)) });
+        return Ok((trunk.name.to_string(), source));
+    }
+    let address = from.parse::<SocketAddr>().ok().or_else(|| {
+        let ip: IpAddr = from.trim_matches(['[', ']']).parse().ok()?;
+        Some(SocketAddr::new(ip, 5060))
+    });
+    let address = address.ok_or_else(|| {
+        let names = table.trunks().iter().map(|trunk| &*trunk.name);
+        let meant = match nearest(from, names.clone()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("the trunks are {}", some_of(names)),
+        };
+        format!("`{from}` is neither a trunk nor an address: {meant}")
+    })?;
+    let nobody = || format!("{from} belongs to no trunk: SIP from there is dropped without a reply");
+    let (trunk, by) = table.known(address).ok_or_else(nobody)?;
+    let (key, written, line) = config.places.source(trunk, address, by);
+    let source = json!({ "address": from, "by": format!("{key} {written}"), "place": place(config, line) });
+    Ok((trunk.name.to_string(), source))
+}
+
+/// Lists names, at most ten.
+fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 10;
+    let mut all: Vec<&str> = names.take(MOST + 1).collect();
+    if all.len() > MOST {
+        all.truncate(MOST);
+        all.push("…");
+    }
+    all.join(", ")
+}
+
+fn targets(plan: &Plan) -> Vec<String> {
+    plan.targets.iter().map(name).collect()
+}
+
+/// A target as it is written.
+fn name(target: &Target) -> String {
+    match target {
+        Target::Trunk { trunk, number: Some(number), .. } => format!("trunk:{}/{number}", trunk.name),
+        Target::Trunk { trunk, .. } => format!("trunk:{}", trunk.name),
+        Target::Uri { uri, .. } => uri.clone(),
+        Target::Agent(agent) => format!("agent:{}", agent.name),
+        Target::App(app) => app.target(),
+        Target::Reject(code) => format!("reject:{code}"),
+        Target::RingAll(targets) => {
+            let names: Vec<String> = targets.iter().map(|target| format!("\"{}\"", name(target))).collect();
+            format!("{{ ring_all = [{}] }}", names.join(", "))
+        }
+    }
+}
+
+/// The numbers of a call.
+struct Asked<'a> {
+    called: &'a Number,
+    caller: &'a Number,
+    /// What its route shows as the caller's.
+    own: Option<&'a Number>,
+    /// The trunk that it comes from.
+    from: Option<&'a Trunk>,
+}
+
+/// What would become of a target: where it goes, as what number, and whether its trunk gets such calls at all.
+fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
+    let mut value = json!({ "target": name(target) });
+    match target {
+        Target::Trunk { trunk, number, peers } => {
+            let other = number.as_deref().map(|number| table.numbers().normalise_caller(number, None));
+            let number = other.as_ref().unwrap_or(asked.called);
+            value["number"] = json!(table.numbers().format(number, trunk.send_numbers));
+            value["peers"] = peers.iter().map(peer).collect();
+            value["accept_register"] = json!(trunk.accept_register);
+            on_trunk(&mut value, table.numbers(), trunk, (number, trunk.send_numbers), asked);
+        }
+        Target::Uri { uri, .. } => {
+            if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
+                // It leaves as it is written.
+                on_trunk(&mut value, table.numbers(), trunk, (&number, SendNumbers::AsIs), asked);
+            }
+        }
+        Target::Agent(agent) => {
+            value["url"] = json!(agent.url);
+            value["format"] = json!(agent.format);
+            value["refused"] = json!((!agent.allows(asked.caller)).then_some(486));
+        }
+        Target::App(app) => value["document"] = json!(app.place()),
+        Target::Reject(code) => value["code"] = json!(code),
+        Target::RingAll(targets) => {
+            value["ring_all"] = targets.iter().map(|target| attempt(table, asked, target)).collect();
+        }
+    }
+    value
+}
+
+/// What a trunk has to say of a call to a number.
+fn on_trunk(
+    value: &mut Value,
+    numbers: &Numbers,
+    trunk: &Trunk,
+    (number, form): (&Number, SendNumbers),
+    asked: &Asked<'_>,
+) {
+    value["trunk"] = json!(&*trunk.name);
+    if let (Some(value), Value::Object(side)) = (value.as_object_mut(), media::of_trunk(trunk)) {
+        value.extend(side);
+    }
+    value["media"] = json!(asked.from.map(|from| media::between(from, trunk)));
+    value["hold"] = json!(match trunk.hold {
+        HoldMode::Relay => "relay",
+        HoldMode::Local => "local",
+    });
+    value["send_numbers"] = json!(match trunk.send_numbers {
+        SendNumbers::E164 => "e164",
+        SendNumbers::PlusLess => "plus-less",
+        SendNumbers::National => "national",
+        SendNumbers::AsIs => "as-is",
+    });
+    let is_emergency = numbers.is_emergency(number);
+    let shown = caller::shown(trunk.caller_id.as_ref(), asked.own, asked.caller);
+    value["shown"] = if is_emergency && shown.is_u64() { Value::Null } else { shown };
+    let denied = trunk.denied_as(numbers, number, form);
+    value["denied"] = json!(
+        denied.map(|denied| json!({ "number": denied.number, "by": by(&denied.by), "why": denied.by.to_string() }))
+    );
+    value["limits"] = json!(limits::of_target(trunk, numbers, number, &asked.caller.text));
+}
+
+/// The entry of `deny`, or the key that has the number refused.
+fn by(denied: &DeniedBy) -> String {
+    match denied {
+        DeniedBy::Deny(pattern) => pattern.clone(),
+        DeniedBy::Allow => "allow_prefixes".to_owned(),
+        DeniedBy::HighRisk(_) => "high_risk".to_owned(),
+    }
+}
+
+fn peer(peer: &Peer) -> Value {
+    let addresses = peer.servers.iter().flat_map(|server| {
+        server.sockets().map(|socket| format!("{} {socket}", server.transport.as_str())).collect::<Vec<_>>()
+    });
+    json!({ "uri": peer.uri, "addresses": addresses.collect::<Vec<_>>() })
+}
+
+/// A route behind the one that took the call.
+const NOT_REACHED: &str = "an earlier route matched";
+
+/// Routes that do not match, from which on they are counted instead of listed.
+const LISTED: usize = 8;
+
+/// Returns an answer as text for people: the result, then what led to it. `is_whole`: with each route, however many there are.
+pub fn text(answer: &Value, is_whole: bool) -> String {
+    if let Some(text) = api::text(answer) {
+        return text;
+    }
+    let source = &answer["source"];
+    let from = shown(&answer["from"]);
+    let mut out = match (source["address"].as_str(), source["by"].as_str()) {
+        (Some(address), Some(by)) => format!("source {address} → trunk {from} ({by}{})\n", behind(&source["place"])),
+        _ => format!("from trunk {from}{}\n", source["place"].as_str().map(|p| format!(" ({p})")).unwrap_or_default()),
+    };
+    out.push_str(&format!("called {}", shown(&answer["called"])));
+    if answer["emergency"] == true {
+        out.push_str(" (emergency: exempt from limits)");
+    }
+    match answer["caller"].as_str() {
+        Some("") | None => out.push('\n'),
+        Some(caller) => out.push_str(&format!(", caller {caller}\n")),
+    }
+    if let Some(claimed) = answer["claimed"].as_str() {
+        out.push_str(&format!(
+            "caller ID {claimed} is not allowed from {from} (caller_id_in): {} is used\n",
+            shown(&answer["caller"])
+        ));
+    }
+    if answer["caller_refused"].is_u64() {
+        let caller = shown(&answer["caller"]);
+        return format!("{out}→ 403: caller ID {caller} is not allowed from {from} (caller_id_in)\n");
+    }
+    if let Some(at) = answer["at"].as_str() {
+        out.push_str(&format!("at {at}\n"));
+    }
+    out.push_str(&result(answer));
+    if answer["media"].is_object() {
+        out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
+        out.push_str(&present::of_caller_text(&answer["from_now"]));
+    }
+    out.push_str(&limits::text(&from, &answer["limits"]));
+    out.push_str(&routes_text(answer, is_whole));
+    out
+}
+
+/// Returns the route that takes the call and each target of it, or the rejection.
+fn result(answer: &Value) -> String {
+    let mut out = String::new();
+    let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    out.push_str(&override_line(answer, attempts));
+    match answer["route"].is_null() {
+        true if answer["override"].is_string() => out.push_str("→ 404 by the file alone: no route\n"),
+        true => out.push_str("→ 404: no route\n"),
+        false => {
+            let because = answer["routes"].as_array().into_iter().flatten().find(|route| route["matched"] == true);
+            out.push_str(&because.map(|route| format!("route {}\n", taken_by(route))).unwrap_or_default());
+            attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt)));
+        }
+    }
+    out.push_str(&present::note(answer));
+    // What rejects has said so itself.
+    let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
+    if let Some(why) = answer["unrecorded"].as_str() {
+        out.push_str(&format!(
+            "→ 503 now: the call cannot be recorded ({why}), and `on_full = \"refuse_calls\"` of [recording] refuses it: no target is called\n"
+        ));
+    } else if let Some(code) = answer["answer"].as_u64().filter(own) {
+        out.push_str(&format!("→ {code}: no target is called\n"));
+    } else if let Some(code) = present::rejection(attempts) {
+        out.push_str(&format!("→ {code} now, unless a target is reached: each is down or skipped\n"));
+    }
+    out.push_str(&order::text(&answer["order"]));
+    if let Some(seconds) = answer["search_timeout"].as_f64() {
+        out.push_str(&format!("  the last target is tried after at most {seconds} s\n"));
+    }
+    out
+}
+
+/// Returns the name of the route that takes the call, with why and where it stands.
+fn taken_by(route: &Value) -> String {
+    let because = route["because"].as_str().map(|because| format!(": {because}")).unwrap_or_default();
+    let place = route["place"].as_str().map(|place| format!(" ({place})")).unwrap_or_default();
+    format!("{}{because}{place}", shown(&route["name"]))
+}
+
+/// Returns how many routes do not match, by the condition that failed first.
+fn counted(routes: &[Value]) -> String {
+    let mut by_key: Vec<(&str, usize)> = Vec::new();
+    for failed in routes.iter().filter_map(|route| route["failed"].as_str()) {
+        let key = failed.split(':').next().unwrap_or(failed);
+        match by_key.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => by_key.push((key, 1)),
+        }
+    }
+    by_key.sort_by_key(|(_, count)| usize::MAX - count);
+    let counts: Vec<String> = by_key.iter().map(|(key, count)| format!("{count} by {key}")).collect();
+    format!(
+        "{} do not match ({}): --all lists them\n",
+        number(by_key.iter().map(|(_, count)| count).sum(), "route"),
+        counts.join(", ")
+    )
+}
+
+/// Returns the routes up to the one that takes the call, each on a line; many that do not match are counted.
+fn routes_text(answer: &Value, is_whole: bool) -> String {
+    let mut out = String::new();
+    let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
+    // Behind the one that took the call there is nothing to say of each.
+    let asked = routes.iter().position(|route| route["failed"] == NOT_REACHED).unwrap_or(routes.len());
+    let unmatched = routes.iter().take(asked).filter(|route| route["failed"].is_string()).count();
+    if unmatched > LISTED && !is_whole {
+        return counted(routes.get(..asked).unwrap_or_default());
+    }
+    for (position, route) in routes.iter().enumerate().take(asked) {
+        let verdict = match (route["failed"].as_str(), route["because"].as_str()) {
+            (Some(failed), _) => format!("no   {failed}"),
+            (None, Some(because)) => {
+                format!("yes  {because}{}", route["place"].as_str().map(|p| format!(" ({p})")).unwrap_or_default())
+            }
+            (None, None) => "yes".to_owned(),
+        };
+        let (name, width) = (shown(&route["name"]), width.unwrap_or(0));
+        out.push_str(&format!("{:>3} {name:<width$}   {verdict}\n", position + 1));
+    }
+    match (asked + 1, routes.len()) {
+        (first, last) if first > last => {}
+        (first, last) if first == last => out.push_str(&format!("{first:>3} not evaluated\n")),
+        (first, last) => out.push_str(&format!("{first:>3} to {last} not evaluated\n")),
+    }
+    out
+}
+
+/// What requests have set of the called number.
+fn override_line(answer: &Value, attempts: &[Value]) -> String {
+    let Some(set) = answer["override"].as_str() else { return String::new() };
+    // The file by itself knows nothing of it.
+    let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
+    let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
+    format!("number {}: {set}{elsewhere}\n", shown(&answer["called"]))
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn behind(place: &Value) -> String {
+    place.as_str().map(|place| format!(", {place}")).unwrap_or_default()
+}
+
+/// A target on a line of its own.
+fn line_of(attempt: &Value) -> String {
+    if let Some(targets) = attempt["ring_all"].as_array() {
+        let lines = targets.iter().map(|target| format!("  {}", line_of(target)));
+        return std::iter::once("→ ring simultaneously:\n".to_owned()).chain(lines).collect();
+    }
+    let target = shown(&attempt["target"]);
+    if let (Some(number), Some(by)) = (attempt["denied"]["number"].as_str(), attempt["denied"]["why"].as_str()) {
+        let trunk = shown(&attempt["trunk"]);
+        return format!("✗ {target}  403: trunk {trunk} does not allow calls to {number} ({by})\n");
+    }
+    if let Some(code) = attempt["shown"].as_u64() {
+        let trunk = shown(&attempt["trunk"]);
+        return format!("✗ {target}  {code}: the caller ID is not allowed to {trunk} (caller_id)\n");
+    }
+    if let Some(code) = attempt["refused"].as_u64() {
+        return format!("✗ {target}  {code}, and the call ends: the caller is not in allow_callers\n");
+    }
+    let mut parts = Vec::new();
+    for peer in attempt["peers"].as_array().into_iter().flatten() {
+        let addresses = peer["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // `udp 10.0.0.5:5060`; who is not looked up has none.
+        let behind = |address: &str| address.split_once(' ').map(|(transport, at)| format!("{at} {transport}"));
+        let found: Vec<String> = addresses.filter_map(behind).collect();
+        parts.push(if found.is_empty() { shown(&peer["uri"]) } else { found.join(", ") });
+    }
+    if attempt["accept_register"] == true {
+        parts.push("any registered phone".to_owned());
+    }
+    if let Some(number) = attempt["number"].as_str() {
+        parts.push(format!("number {number}"));
+    }
+    if let Some(number) = attempt["shown"].as_str() {
+        parts.push(format!("caller ID sent: {number}"));
+    }
+    let limits = attempt["limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    parts.extend(limits.map(|limit| format!("limit {limit}")));
+    if attempt["codecs"].is_array() {
+        parts.push(format!("{}, hold {}", media::side(attempt), shown(&attempt["hold"])));
+    }
+    parts.extend([&attempt["url"], &attempt["format"]].into_iter().filter_map(Value::as_str).map(str::to_owned));
+    // Of a sound it is the target itself.
+    parts.extend(attempt["document"].as_str().filter(|_| target.starts_with("app:")).map(str::to_owned));
+    let media = attempt["media"].is_object().then(|| format!("; {}", media::told(&attempt["media"])));
+    let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
+    let line = format!("→ {}{}\n", format!("{target} {}", parts.join(", ")).trim_end(), media.unwrap_or_default());
+    line + &present::text(attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use trunkgate_config as config;
+    use trunkgate_runtime::settings::Found;
+
+    #[test]
+    fn a_call_that_cannot_be_recorded_is_refused_by_either_page() {
+        let headline = format!("{UNRECORDED} (on_full = \"refuse_calls\"): 5 callers lost");
+        let page = json!({"problem_details": [{"headline": "other"}, {"headline": headline, "evidence": "disk full; 0 active"}]});
+        assert_eq!(unrecorded(&page), Some("disk full"));
+        assert_eq!(unrecorded(&json!({"unrecorded": "disk full"})), Some("disk full"));
+        assert_eq!(unrecorded(&json!({"problem_details": [{"headline": "recordings are not written"}]})), None);
+    }
+
+    fn asked(text: &str, from: &str, called: &str) -> Value {
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let question =
+            Question { from: from.into(), called: called.into(), caller: String::new(), at: None, header: None };
+        explain(&config.table(&Found::new()), &config, &question, None).unwrap()
+    }
+
+    const FILE: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\naccept_from = ['198.51.100.0/24']\n\
+                        [trunk.pbx]\npeers = ['sip:10.0.0.5', 'sip:pbx.example;transport=tls']\ndeny = ['+4930*']\n\
+                        [[route]]\nname = 'support-line'\nto = ['+49301234567']\nconnect = ['reject:603']\n\
+                        [[route]]\nname = 'in'\nfrom = ['carrier']\nto = ['+49*', '+1*']\nconnect = ['trunk:pbx']\n";
+
+    #[test]
+    fn the_page_is_as_the_sketch_of_it() {
+        let answer = asked(FILE, "198.51.100.9", "+1 415 555 0123");
+        let expected = "source 198.51.100.9 → trunk carrier (accept_from 198.51.100.0/24, t.toml:3)\n\
+                        called +14155550123\n\
+                        route in: from carrier, to +1* (t.toml:12)\n\
+                        → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
+                        codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed if both sides support one of \
+                        PCMU PCMA opus, otherwise transcoded; keys relayed\n  \
+                        states of the targets are unknown: no running edge was asked\n\
+                        carrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n  \
+                        1 support-line   no   to: +14155550123 is none of +49301234567\n  \
+                        2 in             yes  from carrier, to +1* (t.toml:12)\n";
+        assert_eq!(text(&answer, false), expected);
+    }
+
+    #[test]
+    fn a_number_may_be_pasted_as_a_uri() {
+        for called in
+            ["sip:+14155550123@carrier.example;user=phone", "\"Al\" <SIPS:+14155550123@[::1]>", "tel:+14155550123"]
+        {
+            assert_eq!(asked(FILE, "carrier", called)["called"], "+14155550123", "{called}");
+        }
+        assert_eq!(number_of("+1312****105").unwrap_err(), "`+1312****105` is masked: give all digits of the number");
+        assert_eq!(number_of("**61*1").unwrap(), "**61*1");
+    }
+
+    #[test]
+    fn an_edge_that_does_not_answer_is_named() {
+        let mut answer = asked(FILE, "198.51.100.9", "+1 415 555 0123");
+        answer["edge_error"] = json!("no edge at http://127.0.0.1:8080: Connection refused");
+        let line = "\n  states of the targets are unknown: no edge at http://127.0.0.1:8080: Connection refused\n";
+        assert!(text(&answer, false).contains(line));
+    }
+
+    #[test]
+    fn routes_behind_the_one_that_takes_the_call_are_one_line() {
+        let more = "[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n[[route]]\nname = 'b'\nconnect = ['trunk:pbx']\n";
+        let page = |file: &str| text(&asked(file, "carrier", "+14155550123"), false);
+        let two = page(&format!("{FILE}{more}"));
+        assert!(two.ends_with("t.toml:12)\n  3 to 4 not evaluated\n"), "{two}");
+        let one = page(&format!("{FILE}[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n"));
+        assert!(one.ends_with("t.toml:12)\n  3 not evaluated\n"), "{one}");
+    }
+
+    #[test]
+    fn many_routes_that_do_not_match_are_counted_behind_the_result() {
+        let other = |n: usize| format!("[[route]]\nname = 'other{n}'\nto = ['+4411{n}']\nconnect = ['trunk:pbx']\n");
+        let own = "[[route]]\nname = 'pbx'\nfrom = ['pbx']\nconnect = ['trunk:carrier']\n";
+        let file = format!("{FILE}{}{own}", (0..LISTED).map(other).collect::<String>());
+        let answer = asked(&file, "carrier", "+81355550123");
+        let page = text(&answer, false);
+        assert!(page.contains("called +81355550123\n→ 404: no route\ncarrier has "), "{page}");
+        assert!(page.ends_with("\n11 routes do not match (10 by to, 1 by from): --all lists them\n"), "{page}");
+        assert!(text(&answer, true).contains("\n 11 pbx            no   from: carrier is none of pbx\n"));
+    }
+
+    #[test]
+    fn a_denied_number_is_told_with_what_denies_it() {
+        let answer = asked(FILE, "carrier", "+493099887766");
+        assert_eq!(
+            answer["attempts"][0]["denied"],
+            json!({ "number": "+493099887766", "by": "+4930*", "why": "deny +4930*" })
+        );
+        let page = text(&answer, false);
+        let denied = "✗ trunk:pbx  403: trunk pbx does not allow calls to +493099887766 (deny +4930*)\n\
+                      → 403: no target is called\n";
+        assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.contains(denied), "{page}");
+        // A URI that leads to the trunk is no way round it.
+        let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
+        assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
+    }
+
+    #[test]
+    fn both_sides_media_and_what_is_between() {
+        let file = FILE.replace("deny =", "codecs = ['G722', 'PCMA']\ndtmf = 'info'\ndeny =");
+        let answer = asked(&file, "carrier", "+14155550123");
+        let from = json!({ "codecs": ["PCMU", "PCMA", "opus"], "srtp": "off", "dtmf": "rfc4733" });
+        assert_eq!(answer["media"], from);
+        let one = &answer["attempts"][0];
+        assert_eq!((&one["dtmf"], &one["codecs"]), (&json!("info"), &json!(["G722", "PCMA"])));
+        assert_eq!(one["media"], json!({ "audio": "relayed_if_common", "common": ["PCMA"], "keys": "converted" }));
+        let page = text(&answer, false);
+        for part in [
+            "\ncarrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n",
+            "codecs G722 PCMA, srtp off, dtmf info, hold relay; audio relayed if both sides support one of PCMA, otherwise \
+             transcoded; keys converted\n",
+        ] {
+            assert!(page.contains(part), "{page}");
+        }
+    }
+
+    #[test]
+    fn where_every_target_refuses_the_answer_is_told_and_no_search() {
+        let file = FILE.replace("connect = ['trunk:pbx']", "connect = ['trunk:pbx', 'trunk:pbx/+49301']");
+        let answer = asked(&file, "carrier", "+493099887766");
+        assert_eq!((&answer["answer"], &answer["search_timeout"]), (&json!(403), &Value::Null));
+        let page = text(&answer, false);
+        assert!(page.contains("(deny +4930*)\n→ 403: no target is called\n"), "{page}");
+        assert_eq!(asked(FILE, "carrier", "+14155550123")["answer"], Value::Null);
+        assert_eq!(asked(FILE, "pbx", "+14155550123")["answer"], 404);
+        assert_eq!(asked(FILE, "pbx", "+49301234567")["answer"], 603);
+        let page = text(&asked(FILE, "pbx", "+49301234567"), false);
+        assert!(page.contains("(t.toml:8)\n→ reject:603\npbx has "), "{page}");
+    }
+
+    #[test]
+    fn those_that_ring_at_once_have_a_line_each() {
+        let file =
+            FILE.replace("['trunk:pbx']", "[{ ring_all = ['trunk:pbx', 'trunk:carrier/+49301'] }, 'reject:480']");
+        let answer = asked(&file, "carrier", "+14155550123");
+        assert_eq!(answer["targets"][0], "{ ring_all = [\"trunk:pbx\", \"trunk:carrier/+49301\"] }");
+        assert_eq!(answer["attempts"][0]["ring_all"][1]["number"], "+49301");
+        let page = text(&answer, false);
+        let (_, targets) = page.split_once("t.toml:12)\n").unwrap();
+        let (targets, _) = targets.split_once("carrier has ").unwrap();
+        let starts = [
+            "→ ring simultaneously:",
+            "  → pbx 10.0.0.5:5060 udp",
+            "  → carrier 198.51.100.7:5060",
+            "→ reject:480",
+            "  states of the targets are unknown",
+            "  the last target is tried after at most 120 s",
+        ];
+        assert_eq!(targets.lines().count(), starts.len(), "{page}");
+        for (line, start) in targets.lines().zip(starts) {
+            assert!(line.starts_with(start), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_caller_whom_an_agent_does_not_take_is_told_so() {
+        let file = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[agent.bot]\nurl = 'ws://127.0.0.1/'\n\
+                    allow_callers = ['+14155551234']\n[[route]]\nconnect = ['agent:bot', 'trunk:carrier']\n";
+        let (config, _) = config::parse(Path::new("t.toml"), file).unwrap();
+        let table = config.table(&Found::new());
+        let ask = |caller: &str| {
+            let question = Question {
+                from: "carrier".into(),
+                called: "100".into(),
+                caller: caller.into(),
+                at: None,
+                header: None,
+            };
+            explain(&table, &config, &question, None).unwrap()
+        };
+        for (caller, allowed) in [
+            ("(415) 555-1234", true),
+            ("+14155551234", true),
+            ("+14155551235", false),
+            ("anonymous", false),
+            ("", false),
+        ] {
+            let answer = ask(caller);
+            assert_eq!(answer["attempts"][0]["refused"].is_null(), allowed, "{caller}");
+            let told = text(&answer, false)
+                .contains("✗ agent:bot  486, and the call ends: the caller is not in allow_callers");
+            assert_eq!(told, !allowed, "{caller}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_time() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let at = |text: &str| {
+            let question = Question {
+                from: String::new(),
+                called: String::new(),
+                caller: String::new(),
+                at: Some(text.into()),
+                header: None,
+            };
+            question.moment(&berlin).map(|moment| moment.unwrap().to_string())
+        };
+        assert_eq!(at("2026-11-20T09:00"), Ok("2026-11-20T08:00:00Z".into()));
+        assert_eq!(at("2026-11-20 09:00:00+01:00"), Ok("2026-11-20T08:00:00Z".into()));
+        assert!(at("mon 09:00").unwrap_err().contains("is not a time"));
+    }
+}

@@ -1,0 +1,76 @@
+//! `[tls] acme`: obtains and renews the certificate of TLS listeners (RFC 8555). When to order is decided without a clock (`renewal`), an
+//! order is one exchange with the authority (`order`) by the edge's own connections (`http`), and its proof is answered beside it
+//! (`challenge`). The certificate is a file of the data directory, loaded like any other that is replaced (`reload`).
+
+mod challenge;
+mod http;
+mod order;
+mod renewal;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use challenge::ChallengeTokens;
+use rand::TryRng as _;
+use renewal::{Action, Renewal};
+use tokio::time::sleep;
+
+use super::acme_report::OrderFailure;
+use super::handle::Handle;
+use trunkgate_config::Acme;
+use trunkgate_system::clock;
+use trunkgate_system::limits::ACME_LOOK_SECONDS;
+
+/// Keeps the certificate valid, and answers challenges on the listener. Never ends; without `acme` in the file it has nothing to do.
+pub async fn keep(handle: Handle, listener: Option<TcpListener>) {
+    let acme = handle.shared.running(|running| running.boot.acme.clone());
+    let Some((acme, listener)) = acme.zip(listener) else { return };
+    let tokens = ChallengeTokens::default();
+    tokio::select! {
+        served = challenge::serve(listener, tokens.clone()) => {
+            if let Err(error) = served {
+                tracing::error!("[tls] acme: challenges cannot be answered: {error}");
+            }
+        }
+        () = renew(&handle, &acme, &tokens) => {}
+    }
+}
+
+async fn renew(handle: &Handle, acme: &Acme, tokens: &ChallengeTokens) {
+    let mut renewal = Renewal::new(clock::now(), order::stored(acme), random());
+    loop {
+        match renewal.poll(clock::now()) {
+            Action::Wait(until) => {
+                let time = Duration::try_from(until.duration_since(clock::now())).unwrap_or_default();
+                // The clock may be set meanwhile.
+                sleep(time.min(Duration::from_secs(ACME_LOOK_SECONDS))).await;
+            }
+            Action::Order => match order::obtain(acme, tokens).await {
+                Ok(validity) => {
+                    renewal.issued(clock::now(), validity, random());
+                    handle.shared.acme.note_success();
+                    handle.refresh_certificates();
+                    tracing::info!(
+                        "ACME: new certificate for {}, valid until {}; next order at {}",
+                        acme.domains.join(", "),
+                        validity.ends,
+                        renewal.next()
+                    );
+                }
+                Err(failure) => note(handle, acme, &mut renewal, failure),
+            },
+        }
+    }
+}
+
+fn note(handle: &Handle, acme: &Acme, renewal: &mut Renewal, failure: OrderFailure) {
+    renewal.failed(clock::now(), failure.retry_after, random());
+    tracing::warn!("ACME: order failed: {}; next order at {}", failure.evidence(), renewal.next());
+    let domain = acme.domains.first().map_or("", String::as_str);
+    let valid_until = renewal.certificate().map(|certificate| certificate.ends);
+    handle.shared.acme.note_failure(domain, failure, valid_until, renewal.next());
+}
+
+fn random() -> u32 {
+    rand::rngs::SysRng.try_next_u32().unwrap_or_default()
+}

@@ -1,0 +1,338 @@
+//! One order of a certificate (RFC 8555 §7.4): account, proofs, certificate, and its judgement before it is stored.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus, RetryPolicy,
+};
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use trunkgate_call::numbers::plain;
+
+use super::challenge::{self, ChallengeTokens};
+use super::http::{AcmeHttp, LastRequest};
+use super::renewal::Validity;
+use crate::acme_report::{FailedStep, OrderFailure};
+use trunkgate_config::Acme;
+use trunkgate_system::certificates::{Trust, carries, dns_names, not_after, not_before, pair_of};
+use trunkgate_system::files::{self, ReplacedRights, SECRET};
+use trunkgate_system::limits::{ACME_ACCOUNT_BYTES, ACME_ORDER_SECONDS, ACME_STEP_SECONDS, COMPLAINT_CHARACTERS};
+use trunkgate_system::text::number;
+use trunkgate_system::{clock, web};
+
+/// Rights of the folder: the owner.
+const FOLDER_RIGHTS: u32 = 0o700;
+/// Pause before the authority is asked for the state of an order; it doubles.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// Longest URL in a report: with the longest host name, path and token of a challenge.
+const ASKED_CHARACTERS: usize = 400;
+
+/// How an order failed, before it is known which address was asked.
+struct Failed {
+    step: FailedStep,
+    cause: String,
+    /// URL that the authority asked, where it is that.
+    asked: Option<String>,
+}
+
+impl Failed {
+    fn new(step: FailedStep, cause: impl Into<String>) -> Failed {
+        Failed { step, cause: cause.into(), asked: None }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        let Error::Api(problem) = &error else { return Failed::new(FailedStep::Unanswered, error.to_string()) };
+        let step = if is(problem, "rateLimited") { FailedStep::RateLimited } else { FailedStep::Refused };
+        Failed::new(step, words(problem))
+    }
+}
+
+/// Whether a problem has this type (RFC 8555 §6.7).
+fn is(problem: &instant_acme::Problem, kind: &str) -> bool {
+    let kind_of = problem.r#type.as_deref().and_then(|text| text.strip_prefix("urn:ietf:params:acme:error:"));
+    kind_of == Some(kind)
+}
+
+/// Returns what the authority says, in one line.
+fn words(problem: &instant_acme::Problem) -> String {
+    let text = problem.to_string();
+    let text = text.strip_prefix("API error").map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+    plain(if text.is_empty() { "without a reason" } else { text }, COMPLAINT_CHARACTERS)
+}
+
+/// Orders a certificate and stores it with its key.
+///
+/// # Errors
+/// Why there is no new certificate; the file before is unchanged.
+pub(super) async fn obtain(acme: &Acme, tokens: &ChallengeTokens) -> Result<Validity, OrderFailure> {
+    let tls = acme.ca.as_deref().map(|ca| Trust::of_file(ca).and_then(web::trusting)).transpose();
+    let tls = tls.map_err(|what| {
+        let cause = format!("`ca` of [tls] acme: {what}");
+        OrderFailure { step: FailedStep::Unanswered, asked: String::new(), cause, retry_after: None }
+    })?;
+    let http = AcmeHttp::new(tls, acme.is_in_clear());
+    let unanswered = |what: String| Err(Failed::new(FailedStep::Unanswered, what));
+    // A task of its own, which ends with this one: the library panics on answers such as a newNonce that is no URL.
+    let mut task = JoinSet::new();
+    let (of_order, by, answered) = (acme.clone(), http.clone(), tokens.clone());
+    task.spawn(async move { ordered(&of_order, &by, &answered).await });
+    let ended = timeout(Duration::from_secs(ACME_ORDER_SECONDS), task.join_next()).await;
+    drop(task);
+    tokens.clear();
+    let ordered = match ended {
+        Ok(Some(Ok(ordered))) => ordered,
+        Ok(Some(Err(_)) | None) => unanswered("the answer is not one of ACME".to_owned()),
+        Err(_) => unanswered(format!("not complete within {ACME_ORDER_SECONDS} s")),
+    };
+    ordered.map_err(|failed| failure(failed, http.last()))
+}
+
+/// Returns what is reported of a failed order. Texts of the authority become one line each.
+fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
+    if matches!(failed.step, FailedStep::Files { .. }) {
+        return OrderFailure {
+            step: failed.step,
+            asked: String::new(),
+            cause: failed.cause,
+            retry_after: last.retry_after,
+        };
+    }
+    let cause = match last.refused {
+        // The library shows that a page of text is not JSON.
+        Some(status) if failed.step == FailedStep::Unanswered => format!("answered {status}"),
+        _ => plain(&failed.cause, COMPLAINT_CHARACTERS),
+    };
+    let asked = plain(&failed.asked.unwrap_or(last.url), ASKED_CHARACTERS);
+    OrderFailure { step: failed.step, asked, cause, retry_after: last.retry_after }
+}
+
+async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Result<Validity, Failed> {
+    // Without it each try would make an account and lose its key.
+    writable(&acme.folder).map_err(|error| files_failed(acme, &error))?;
+    let names: Vec<Identifier> = acme.domains.iter().cloned().map(Identifier::Dns).collect();
+    let account = account(acme, http).await?;
+    let mut order = match account.new_order(&NewOrder::new(&names)).await {
+        // An authority that was set up again knows no account from before.
+        Err(Error::Api(problem)) if is(&problem, "accountDoesNotExist") => {
+            new_account(acme, http).await?.new_order(&NewOrder::new(&names)).await?
+        }
+        made => made?,
+    };
+    prove(acme, &mut order, tokens).await?;
+    let patience = RetryPolicy::new().initial_delay(FIRST_LOOK).timeout(Duration::from_secs(ACME_STEP_SECONDS));
+    let proved = order.poll_ready(&patience).await;
+    if !matches!(proved, Ok(OrderStatus::Ready)) {
+        let unproved = unproved(acme, &mut order).await;
+        return Err(match (unproved, proved) {
+            (Some(failed), _) => failed,
+            (None, Err(error)) => error.into(),
+            (None, Ok(_)) => Failed::new(challenge_step(acme), "the order is invalid, without a reason"),
+        });
+    }
+    let key = order.finalize().await?;
+    let chain = order.poll_certificate(&patience).await?;
+    let certificate = judge(&chain, &key, &acme.domains, clock::now());
+    let validity = certificate.map_err(|what| Failed::new(FailedStep::Certificate, what))?;
+    store(&acme.certificate(), format!("{key}{chain}").as_bytes()).map_err(|error| files_failed(acme, &error))?;
+    Ok(validity)
+}
+
+const fn challenge_step(acme: &Acme) -> FailedStep {
+    FailedStep::Challenge { answered_at: acme.challenge_address }
+}
+
+fn files_failed(acme: &Acme, error: &io::Error) -> Failed {
+    Failed::new(FailedStep::Files { folder: acme.folder.clone() }, error.to_string())
+}
+
+/// Opens the account of the data directory, or makes one.
+async fn account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
+    let stored = match files::read_whole(&acme.account(), ACME_ACCOUNT_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return new_account(acme, http).await,
+        Err(error) => return Err(files_failed(acme, &error)),
+    };
+    let damaged = |_| {
+        let what = format!("{} is not an account: remove it, and a new one is made", acme.account().display());
+        files_failed(acme, &io::Error::other(what))
+    };
+    let credentials: AccountCredentials = serde_json::from_slice(&stored).map_err(damaged)?;
+    Ok(Account::builder_with_http(Box::new(http.clone())).from_credentials(credentials).await?)
+}
+
+/// Makes an account and stores its key.
+async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
+    let contact: Vec<String> = acme.email.iter().map(|email| format!("mailto:{email}")).collect();
+    let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+    let about = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+    let builder = Account::builder_with_http(Box::new(http.clone()));
+    let (account, credentials) = builder.create(&about, acme.directory.clone(), None).await?;
+    let stored = serde_json::to_vec(&credentials).map_err(io::Error::other);
+    let stored = stored.and_then(|bytes| store(&acme.account(), &bytes));
+    stored.map_err(|error| files_failed(acme, &error))?;
+    Ok(account)
+}
+
+/// Has the authority ask for the proofs that it does not have.
+async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), Failed> {
+    let wanted = order.state().authorizations.len();
+    if wanted > acme.domains.len() {
+        let cause = format!("the authority wants {wanted} proofs for {}", number(acme.domains.len(), "host name"));
+        return Err(Failed::new(FailedStep::Refused, cause));
+    }
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        let name = authorization.identifier().to_string();
+        let status = authorization.status;
+        if status == AuthorizationStatus::Valid {
+            continue;
+        }
+        if status != AuthorizationStatus::Pending {
+            return Err(Failed::new(FailedStep::Refused, format!("the authorization of {name} is {status:?}")));
+        }
+        let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
+            let cause = format!("the authority offers no challenge http-01 for {name}");
+            return Err(Failed::new(challenge_step(acme), cause));
+        };
+        tokens.insert(&challenge.token, challenge.key_authorization().as_str());
+        challenge.set_ready().await?;
+    }
+    Ok(())
+}
+
+/// Returns the proof that failed, with the URL that the authority asked.
+async fn unproved(acme: &Acme, order: &mut Order) -> Option<Failed> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.ok()?;
+        let name = authorization.identifier().to_string();
+        let state = authorization.refresh().await.ok()?;
+        let challenge = state.challenges.iter().find(|one| one.r#type == ChallengeType::Http01)?;
+        let cause = match &challenge.error {
+            Some(problem) => words(problem),
+            None if state.status == AuthorizationStatus::Valid => continue,
+            None => format!("the authority has not accepted the proof within {ACME_STEP_SECONDS} s"),
+        };
+        let asked = Some(format!("http://{name}{}{}", challenge::PATH, challenge.token));
+        return Some(Failed { step: challenge_step(acme), cause, asked });
+    }
+    None
+}
+
+/// Judges what was issued: the key's own, for each of the names, valid now.
+///
+/// # Errors
+/// What is wrong with it.
+fn judge(chain: &str, key: &str, domains: &[String], now: Timestamp) -> Result<Validity, String> {
+    let pair = pair_of(chain.as_bytes(), key.as_bytes()).map_err(|fault| fault.what().to_owned())?;
+    let own = pair.key.cert.first().ok_or("no certificate")?;
+    if let Some(missing) = domains.iter().find(|domain| !carries(own, domain)) {
+        return Err(format!("it is not valid for {missing}, but for {}", dns_names(own).join(", ")));
+    }
+    let (begins, ends) = not_before(own).zip(not_after(own)).ok_or("its dates cannot be read")?;
+    if ends <= now {
+        return Err(format!("it expired on {}", ends.strftime("%Y-%m-%d %H:%M UTC")));
+    }
+    Ok(Validity { begins, ends })
+}
+
+/// Returns the validity of the stored certificate, where it can be used for all names.
+pub(super) fn stored(acme: &Acme) -> Option<Validity> {
+    let pem = files::read_to_string(&acme.certificate(), ACME_ACCOUNT_BYTES).ok()?;
+    judge(&pem, &pem, &acme.domains, Timestamp::UNIX_EPOCH).ok()
+}
+
+/// Tries whether files can be stored in a folder, which is made where it is missing.
+fn writable(folder: &Path) -> io::Result<()> {
+    let probe = folder.join("probe");
+    store(&probe, b"")?;
+    std::fs::remove_file(probe)
+}
+
+/// Writes a file for the owner alone, at once.
+fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(FOLDER_RIGHTS).create(folder)?;
+    }
+    files::replace(path, bytes, ReplacedRights::New(SECRET))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use hyper::StatusCode;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A certificate for these names, from one year's beginning to another's, and its key.
+    fn made(names: &[&str], years: (i32, i32)) -> (String, String) {
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn what_was_not_ordered_is_refused() {
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+        let domains = ["a.example".to_owned(), "b.example".to_owned()];
+        let (chain, key) = made(&["a.example", "b.example"], (2026, 2027));
+        let validity = judge(&chain, &key, &domains, now).unwrap();
+        assert_eq!(validity.begins.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(validity.ends.to_string(), "2027-01-01T00:00:00Z");
+        let (other, others_key) = made(&["a.example", "c.example"], (2026, 2027));
+        let (old, old_key) = made(&["a.example", "b.example"], (2025, 2026));
+        let cases = [
+            (&other, &others_key, "it is not valid for b.example, but for a.example, c.example"),
+            (&chain, &others_key, "it is not the private key of the certificate"),
+            (&old, &old_key, "it expired on 2026-01-01 00:00 UTC"),
+            (&String::new(), &key, "no certificate in it (PEM)"),
+        ];
+        for (chain, key, what) in cases {
+            assert_eq!(judge(chain, key, &domains, now).unwrap_err(), what);
+        }
+    }
+
+    #[test]
+    fn texts_of_the_authority_are_one_line_each() {
+        let url = "https://ca.example/order".to_owned();
+        let of = |asked: Option<&str>, refused| {
+            let failed = Failed::new(FailedStep::Unanswered, format!("unknown `a\u{1b}[2J\n{}`", "b".repeat(9_999)));
+            let failed = Failed { asked: asked.map(str::to_owned), ..failed };
+            failure(failed, LastRequest { url: url.clone(), refused, retry_after: None })
+        };
+        let steered = of(Some("http://a.example/\u{202e}token\r\n"), None);
+        assert_eq!(steered.asked, "http://a.example/token");
+        assert!(steered.cause.starts_with("unknown `a[2Jbbb") && steered.cause.len() == COMPLAINT_CHARACTERS);
+        let refused = of(None, Some(StatusCode::BAD_GATEWAY));
+        assert_eq!((refused.asked, refused.cause), (url.clone(), "answered 502 Bad Gateway".to_owned()));
+    }
+
+    #[test]
+    fn what_is_stored_is_for_the_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme/ca.example/certificate.pem");
+        store(&path, b"one").unwrap();
+        store(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        let rights = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(rights(&path), 0o600);
+        assert_eq!(rights(path.parent().unwrap()) & 0o077, 0);
+        writable(path.parent().unwrap()).unwrap();
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left of the try");
+        assert!(writable(&path).is_err(), "a file is no folder");
+    }
+}

@@ -1,0 +1,178 @@
+//! What `status` has of the certificate of `[tls] acme`: why no new one could be obtained, and until when the old one holds.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use trunkgate_system::problem::{Harm, Problem, Urgency};
+
+/// Step at which an order failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FailedStep {
+    /// The directory, or another address of the authority, gave no usable answer.
+    Unanswered,
+    /// The authority refused a request.
+    Refused,
+    /// The authority has a limit for requests.
+    RateLimited,
+    /// The authority did not get the proof for a host name from the edge.
+    Challenge {
+        /// Where the edge answers it.
+        answered_at: SocketAddr,
+    },
+    /// The certificate that was issued is another one than ordered.
+    Certificate,
+    /// Files of the data directory.
+    Files {
+        /// Their folder.
+        folder: PathBuf,
+    },
+}
+
+impl FailedStep {
+    const fn words(&self) -> &'static str {
+        match self {
+            FailedStep::Unanswered => "no usable answer of the authority",
+            FailedStep::Refused => "the authority refused the order",
+            FailedStep::RateLimited => "rate limit of the authority",
+            FailedStep::Challenge { .. } => "the challenge failed",
+            FailedStep::Certificate => "another certificate than ordered",
+            FailedStep::Files { .. } => "it cannot be stored",
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            FailedStep::Unanswered => {
+                "check that this machine reaches the address (name, firewall, `ca` of [tls] acme)".to_owned()
+            }
+            FailedStep::Refused => "correct [tls] acme as the authority says, then restart the edge".to_owned(),
+            FailedStep::RateLimited => {
+                "wait for the next order; use the staging directory of the authority for tests".to_owned()
+            }
+            FailedStep::Challenge { answered_at } => format!(
+                "let port 80 of the host name lead to {answered_at} of this edge, for IPv4 and, with an AAAA record, for IPv6"
+            ),
+            FailedStep::Certificate => "ask the authority: the host names of [tls] acme were ordered".to_owned(),
+            FailedStep::Files { folder } => {
+                format!("make {} readable and writable for the user of the edge", folder.display())
+            }
+        }
+    }
+}
+
+/// A failed order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderFailure {
+    pub(crate) step: FailedStep,
+    /// URL that was asked last: of the authority, or by it for the challenge. Empty for none.
+    pub(crate) asked: String,
+    /// Cause in words.
+    pub(crate) cause: String,
+    /// Time that the authority wants to be left alone for.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl OrderFailure {
+    /// Returns address and cause.
+    pub(crate) fn evidence(&self) -> String {
+        if self.asked.is_empty() { self.cause.clone() } else { format!("asked {}: {}", self.asked, self.cause) }
+    }
+}
+
+/// The failed order, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failing {
+    domain: String,
+    failure: OrderFailure,
+    /// End of the certificate in force; `None`: the listener shows a temporary one.
+    valid_until: Option<Timestamp>,
+    next_order: Timestamp,
+}
+
+/// State of the certificate for `status`.
+#[derive(Debug, Default)]
+pub struct AcmeReport(Mutex<Option<Failing>>);
+
+impl AcmeReport {
+    /// Notes a failed order for a certificate of this host name.
+    pub(crate) fn note_failure(
+        &self,
+        domain: &str,
+        failure: OrderFailure,
+        valid_until: Option<Timestamp>,
+        next_order: Timestamp,
+    ) {
+        *self.lock() = Some(Failing { domain: domain.to_owned(), failure, valid_until, next_order });
+    }
+
+    /// Notes that a certificate was obtained.
+    pub(crate) fn note_success(&self) {
+        *self.lock() = None;
+    }
+
+    /// Returns the problem, where the last order failed. Peers refuse TLS once no valid certificate is shown.
+    pub(crate) fn problem(&self, now: Timestamp) -> Option<Problem> {
+        let Failing { domain, failure, valid_until, next_order } = self.lock().clone()?;
+        let is_valid = valid_until.is_some_and(|end| end > now);
+        let harm = if is_valid { Harm::Configuration } else { Harm::Calls };
+        let in_force = match valid_until {
+            Some(end) if is_valid => format!("the current certificate is valid until {}", date(end)),
+            Some(end) => format!("the current certificate expired on {}", date(end)),
+            None => "the listener shows a temporary self-signed certificate".to_owned(),
+        };
+        let headline = format!("ACME: no new certificate for {domain}: {}", failure.step.words());
+        let shown = format!("{}; {in_force}; next order at {}", failure.evidence(), date(next_order));
+        let problem = Problem::new(harm, headline).about("acme").of_kind("acme").shown_by(shown);
+        let problem = problem.fixed_by(failure.step.fix());
+        Some(if is_valid { problem } else { problem.urgent(Urgency::Unmet) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(step: FailedStep) -> OrderFailure {
+        let asked = "http://sbc.example.com/.well-known/acme-challenge/token".to_owned();
+        OrderFailure { step, asked, cause: "connection refused".to_owned(), retry_after: None }
+    }
+
+    #[test]
+    fn a_problem_has_the_address_that_was_asked_and_the_end_of_the_old_certificate() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let report = AcmeReport::default();
+        assert_eq!(report.problem(at("2026-11-28T12:00:00Z")), None);
+        let step = FailedStep::Challenge { answered_at: "0.0.0.0:80".parse().unwrap() };
+        let (end, next) = (at("2026-12-20T08:30:00Z"), at("2026-11-28T12:05:00Z"));
+        report.note_failure("sbc.example.com", failure(step), Some(end), next);
+        let problem = report.problem(at("2026-11-28T12:00:00Z")).unwrap();
+        assert_eq!(problem.harm, Harm::Configuration);
+        assert_eq!(
+            problem.to_string(),
+            "ACME: no new certificate for sbc.example.com: the challenge failed: asked \
+             http://sbc.example.com/.well-known/acme-challenge/token: connection refused; the current certificate is valid until \
+             2026-12-20 08:30 UTC; next order at 2026-11-28 12:05 UTC; try: let port 80 of the host name lead to 0.0.0.0:80 of this \
+             edge, for IPv4 and, with an AAAA record, for IPv6"
+        );
+        let late = report.problem(at("2026-12-21T00:00:00Z")).unwrap();
+        assert_eq!(late.harm, Harm::Calls);
+        assert!(late.evidence.unwrap().contains("the current certificate expired on 2026-12-20 08:30 UTC"));
+        report.note_failure("sbc.example.com", failure(FailedStep::RateLimited), None, next);
+        let first = report.problem(at("2026-11-28T12:00:00Z")).unwrap();
+        assert!(first.evidence.unwrap().contains("a temporary self-signed certificate"));
+        report.note_success();
+        assert_eq!(report.problem(at("2026-11-28T12:00:00Z")), None);
+    }
+}

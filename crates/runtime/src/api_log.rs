@@ -1,0 +1,141 @@
+//! Requests to the Twilio-compatible API: the latest ones, and counts of all since the start.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use trunkgate_system::limits::{API_FAILURES_SHOWN, API_IGNORED_NAMES, API_REQUESTS_SHOWN};
+
+/// A request that has been answered.
+#[derive(Debug, Clone)]
+pub struct ApiRequest {
+    /// Time of the answer.
+    pub at: Timestamp,
+    /// HTTP method.
+    pub method: String,
+    /// Path below the account, or of a lookup below its version, without the query; empty for one that was not let in.
+    pub path: String,
+    /// The query of a GET, as far as it is shown.
+    pub query: String,
+    /// Kind of resource: the first part of that path, if the API has it.
+    pub resource: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Twilio's code of an error.
+    pub code: Option<u32>,
+    /// Message of that error.
+    pub message: Option<String>,
+    /// SID of the call that the request was about, or has made.
+    pub call: Option<String>,
+    /// Time that the answer took.
+    pub took: Duration,
+    /// Address of the client, in IPv6 of its /64.
+    pub source: Option<IpAddr>,
+    /// SID of the key that authenticated it; `None` for the account's token.
+    pub key: Option<String>,
+    /// Names of its parameters that were ignored.
+    pub ignored: Vec<String>,
+}
+
+/// The latest requests, and how many there were by resource and status.
+#[derive(Debug, Default)]
+pub struct ApiLog(Mutex<Requests>);
+
+/// Content of the log.
+#[derive(Debug, Clone, Default)]
+pub struct Requests {
+    /// The newest first.
+    pub latest: VecDeque<ApiRequest>,
+    /// Those that failed, the newest first: others push none of them out.
+    pub failed: VecDeque<ApiRequest>,
+    /// Those that were not let in, the newest first.
+    pub refused: VecDeque<ApiRequest>,
+    /// Counts since the start.
+    pub counts: BTreeMap<(&'static str, u16), u64>,
+    /// Requests with an ignored parameter since the start, by its name; of further names none are counted.
+    ignored: BTreeMap<String, u64>,
+}
+
+impl ApiLog {
+    /// Adds a request.
+    pub fn add(&self, request: ApiRequest) {
+        let mut requests = self.lock();
+        *requests.counts.entry((request.resource, request.status)).or_default() += 1;
+        if request.method.is_empty() {
+            // Anybody may make such: they push out none of the others.
+            requests.refused.truncate(API_FAILURES_SHOWN - 1);
+            requests.refused.push_front(request);
+            return;
+        }
+        // A value, as of an event, stands behind `=`. Of a refused request nothing was done, and so nothing was ignored.
+        let names = request.ignored.iter().filter_map(|ignored| ignored.split('=').next());
+        for name in names.filter(|_| request.status < 400) {
+            if requests.ignored.len() < API_IGNORED_NAMES || requests.ignored.contains_key(name) {
+                *requests.ignored.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        if request.status >= 400 {
+            requests.failed.truncate(API_FAILURES_SHOWN - 1);
+            requests.failed.push_front(request.clone());
+        }
+        requests.latest.truncate(API_REQUESTS_SHOWN - 1);
+        requests.latest.push_front(request);
+    }
+
+    /// Returns a copy of the log.
+    pub fn requests(&self) -> Requests {
+        self.lock().clone()
+    }
+
+    /// Returns the parameters that were ignored, with the number of requests, the most frequent first.
+    pub fn ignored(&self) -> Vec<(String, u64)> {
+        let mut all: Vec<(String, u64)> = self.lock().ignored.clone().into_iter().collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_are_kept_and_all_are_counted() {
+        let log = ApiLog::default();
+        for n in 0..API_REQUESTS_SHOWN + 5 {
+            let status = if n == 0 { 400 } else { 200 };
+            log.add(ApiRequest {
+                at: Timestamp::UNIX_EPOCH,
+                method: "GET".to_owned(),
+                path: n.to_string(),
+                query: String::new(),
+                resource: "Calls",
+                status,
+                code: None,
+                message: None,
+                call: None,
+                took: Duration::ZERO,
+                source: None,
+                key: None,
+                ignored: vec![if n < 2 { "Foo" } else { "Bar" }.to_owned()],
+            });
+        }
+        let Requests { latest, failed, counts, .. } = log.requests();
+        assert_eq!((failed.len(), failed[0].path.as_str()), (1, "0"));
+        assert_eq!((latest.len(), latest[0].path.as_str()), (API_REQUESTS_SHOWN, "204"));
+        // Of the refused one nothing was ignored.
+        assert_eq!(log.ignored(), [("Bar".to_owned(), API_REQUESTS_SHOWN as u64 + 3), ("Foo".to_owned(), 1)]);
+        for n in 0..2 * API_IGNORED_NAMES {
+            log.add(ApiRequest { ignored: vec![n.to_string()], ..latest[0].clone() });
+        }
+        assert_eq!(log.ignored().len(), API_IGNORED_NAMES);
+        assert_eq!(counts, BTreeMap::from([(("Calls", 200), API_REQUESTS_SHOWN as u64 + 4), (("Calls", 400), 1)]));
+    }
+}

@@ -1,0 +1,153 @@
+//! Answers to questions of applications, with what a trace shows of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper::header::CONTENT_TYPE;
+use trunkgate_call::AppAnswer;
+use trunkgate_call::redact;
+use trunkgate_call::trace::{Webhook, WebhookTry};
+
+use crate::own_recordings::OwnRecordings;
+use trunkgate_config::{Secret, Speech};
+use trunkgate_delivery::webhooks::outcome::{Attempt, Failure, Reply};
+use trunkgate_system::limits::APP_BODY_SHOWN_CHARS;
+use trunkgate_system::reach::Reach;
+
+/// Twilio's code of a document that could not be fetched.
+pub(super) const NOT_FETCHED: u16 = 11_200;
+/// Beginning of the media type of audio in a document's place: no trace shows it.
+const AUDIO: &str = "audio/";
+
+/// An answer, and the request that it is of where there was one.
+pub(super) type Noted = (AppAnswer, Option<Webhook>);
+
+/// The part of the configuration that one question needs, as it is when it is asked.
+pub(super) struct Settings {
+    /// Name of the application, which has a share of what all may do at once.
+    pub(super) app: Arc<str>,
+    pub(super) auth_token: Option<Secret>,
+    pub(super) speech: Option<Speech>,
+    pub(super) folder: PathBuf,
+    /// The sound that the application is.
+    pub(super) sound: Option<Arc<[u8]>>,
+    pub(super) reach: Reach,
+    /// Recordings that a document may name by their URL.
+    pub(super) own: OwnRecordings,
+}
+
+pub(super) fn failed(code: u16, text: String) -> AppAnswer {
+    AppAnswer::Failed { code, text }
+}
+
+/// Returns a document that was answered, with the request for the trace.
+pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
+    let content_type = reply.answer.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let media_type = reply.answer.media_type();
+    let body = match media_type.starts_with(AUDIO) {
+        true => of_audio(&media_type, reply.answer.body.len()),
+        false => shown(&reply.answer.body),
+    };
+    let webhook = webhook(purpose, method, &reply.attempts, None, body);
+    let url = (reply.redirects > 0).then_some(reply.final_url);
+    (AppAnswer::Document { url, content_type, body: reply.answer.body, told: String::new() }, Some(webhook))
+}
+
+/// Returns the failure of a document or a callback.
+pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
+    let what = match failure.attempts.as_slice() {
+        // The reason is that of the one try, or of all of them.
+        [Attempt { url, result: Err(what), .. }, others @ ..]
+            if *what == failure.what
+                && others.iter().all(|one| one.url == *url && one.result.as_ref().err() == Some(what)) =>
+        {
+            let tries = if others.is_empty() { String::new() } else { format!(", {} tries", others.len() + 1) };
+            format!("{what} ({url}{tries})")
+        }
+        attempts => format!("{} ({})", failure.what, told_of(attempts)),
+    };
+    let code = code_of(failure);
+    (failed(code, format!("{purpose} {method}: {what}")), Some(of_failure(purpose, method, failure)))
+}
+
+/// Returns the failure of a sound of a URL, which `name` shows.
+pub(super) fn unheard(name: &str, failure: &Failure) -> Noted {
+    (failed(code_of(failure), format!("{name}: {}", failure.what)), Some(of_failure("play", "GET", failure)))
+}
+
+fn code_of(failure: &Failure) -> u16 {
+    u16::try_from(failure.code).unwrap_or(NOT_FETCHED)
+}
+
+/// Returns a request for a text message as `/v1/api` shows it.
+pub(crate) fn of_result(purpose: &str, method: &str, result: &Result<Reply, Failure>) -> Webhook {
+    match result {
+        Ok(reply) => webhook(purpose, method, &reply.attempts, None, shown(&reply.answer.body)),
+        Err(failure) => of_failure(purpose, method, failure),
+    }
+}
+
+fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
+    let body = failure.answer.as_ref().map(|answer| shown(&answer.body)).unwrap_or_default();
+    webhook(purpose, method, &failure.attempts, Some(code_of(failure)), body)
+}
+
+/// Returns a request as a trace shows it.
+pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: Option<u16>, body: String) -> Webhook {
+    let tries = attempts.iter().map(|attempt| WebhookTry {
+        url: attempt.url.clone(),
+        remote: attempt.remote.map(|remote| remote.to_string()),
+        status: attempt.result.as_ref().ok().copied(),
+        failure: attempt.result.as_ref().err().cloned(),
+        duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+        cookies_set: attempt.cookies_set.clone(),
+    });
+    Webhook {
+        purpose: purpose.to_owned(),
+        method: method.to_owned(),
+        tries: tries.collect(),
+        attempt: None,
+        error,
+        body,
+    }
+}
+
+/// The body of audio, as a trace shows it.
+pub(super) fn of_audio(media_type: &str, bytes: usize) -> String {
+    format!("{media_type}, {bytes} bytes")
+}
+
+/// The requests that were made, one try after the other.
+fn told_of(attempts: &[Attempt]) -> String {
+    let one = |attempt: &Attempt| {
+        let result = attempt.result.as_ref().map_or_else(Clone::clone, u16::to_string);
+        let remote = attempt.remote.map(|remote| format!(" ({remote})")).unwrap_or_default();
+        format!("{}{remote}: {result} after {} ms", attempt.url, attempt.duration.as_millis())
+    };
+    attempts.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The beginning of a body, as a trace shows it. Addresses lose their secrets first: cut in the middle, one could not be told from a host.
+fn shown(body: &[u8]) -> String {
+    let text = redact::addresses(String::from_utf8_lossy(body).into_owned());
+    let mut chars = text.trim().chars();
+    let shown: String = chars.by_ref().take(APP_BODY_SHOWN_CHARS).collect();
+    if chars.next().is_some() { format!("{shown}…") } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_shows_the_beginning_of_a_body() {
+        assert_eq!(shown(b" <Response/>\n"), "<Response/>");
+        let long = shown("ä".repeat(APP_BODY_SHOWN_CHARS + 1).as_bytes());
+        assert_eq!((long.chars().count(), long.ends_with('…')), (APP_BODY_SHOWN_CHARS + 1, true));
+        assert_eq!(shown(b"\xff"), "\u{fffd}");
+        let front = "x".repeat(APP_BODY_SHOWN_CHARS - "https://u:S3".len());
+        let cut = shown(format!("{front}https://u:S3CRET@host/a").as_bytes());
+        assert!(cut.ends_with("xhttps://host…"), "{cut}");
+    }
+}

@@ -1,0 +1,324 @@
+//! Questions of applications that calls wait for: documents, speech and sounds. Each is answered beside signalling, within bounds of
+//! time and size; what goes wrong is an answer too, with Twilio's error code.
+
+pub(super) mod answers;
+pub mod callbacks;
+mod sounds;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout};
+use trunkgate_call::trace::TraceItem;
+use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input, QueryId};
+use trunkgate_cookies::CookieJar;
+use trunkgate_route::{App, AppDocument, WebhookMethod};
+
+use crate::handle::{Handle, Order};
+use crate::own_recordings::OwnRecordings;
+use answers::{NOT_FETCHED, Noted, Settings, failed, refused, taken};
+use sounds::AppSounds;
+use trunkgate_config::Config;
+use trunkgate_config::file_name::{self, filled};
+use trunkgate_delivery::webhooks::client::Client;
+use trunkgate_delivery::webhooks::outcome::take_cookies;
+pub use trunkgate_delivery::webhooks::request::{Content, Method, Purpose, Request};
+use trunkgate_delivery::webhooks::shown_url;
+use trunkgate_system::below::below;
+use trunkgate_system::files;
+use trunkgate_system::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
+use trunkgate_system::shares::FairShares;
+use trunkgate_system::web;
+
+/// Media type of a static document.
+const XML: &str = "text/xml";
+/// Media type of a recording; playing it shows what it really is.
+const RECORDING: &str = "audio/wav";
+
+/// The signalling loop's ways to the threads that ask applications and notify them.
+#[derive(Debug)]
+pub struct Desk {
+    /// Questions of calls for their applications.
+    pub questions: mpsc::Sender<Asking>,
+    /// Callbacks that are to be delivered.
+    pub callbacks: trunkgate_delivery::sinks::callbacks::Desk,
+}
+
+/// An order of the signalling loop to the thread that asks applications.
+#[derive(Debug)]
+pub enum Asking {
+    /// A question is to be answered.
+    Ask(Box<AppQuestion>),
+    /// The answer to this one is no longer wanted.
+    GiveUp(QueryId),
+}
+
+/// Answers the questions of all calls.
+pub struct Apps {
+    asking: mpsc::Receiver<Asking>,
+    means: Arc<Means>,
+}
+
+/// Means of every answer.
+struct Means {
+    handle: Handle,
+    client: Arc<Client>,
+    sounds: AppSounds,
+}
+
+impl Apps {
+    /// Takes the questions that come by `asking`.
+    pub fn new(handle: Handle, asking: mpsc::Receiver<Asking>) -> Apps {
+        let client = Arc::new(Client::new());
+        let sounds = AppSounds::new(client.clone());
+        Apps { asking, means: Arc::new(Means { handle, client, sounds }) }
+    }
+
+    /// Answers until the signalling loop has ended; what applications are still to be notified of has a few seconds then.
+    pub async fn keep(mut self) {
+        if self.means.handle.shared.running(|running| asks_by_https(&running.config)) {
+            // The first question does not wait for it; where it fails, that question says so.
+            tokio::spawn(web::trusting_system());
+        }
+        let mut under_way = UnderWay::default();
+        loop {
+            tokio::select! {
+                asking = self.asking.recv() => match asking {
+                    Some(Asking::Ask(question)) => under_way.begin(self.means.clone(), *question),
+                    Some(Asking::GiveUp(query)) => under_way.give_up(query),
+                    None => break,
+                },
+                Some(ended) = under_way.tasks.join_next() => under_way.ended(ended),
+            }
+        }
+        let last = async { while under_way.tasks.join_next().await.is_some() {} };
+        let _ = timeout(Duration::from_secs(APP_LAST_SECONDS), last).await;
+    }
+}
+
+/// Questions that are being answered.
+struct UnderWay {
+    /// Places for them.
+    places: FairShares,
+    /// Each returns the name of its question.
+    tasks: JoinSet<Option<QueryId>>,
+    /// Ends the task of a question that is no longer wanted.
+    wanted: HashMap<QueryId, oneshot::Sender<()>>,
+}
+
+impl Default for UnderWay {
+    fn default() -> UnderWay {
+        let places = FairShares::new(1, APP_QUESTIONS_AT_ONCE, APP_QUESTIONS_AT_ONCE);
+        UnderWay { places, tasks: JoinSet::new(), wanted: HashMap::new() }
+    }
+}
+
+impl UnderWay {
+    fn begin(&mut self, means: Arc<Means>, question: AppQuestion) {
+        let (give_up, given_up) = oneshot::channel();
+        self.wanted.extend(question.query.map(|query| (query, give_up)));
+        let place = self.places.take(&question.app.name, 1);
+        self.tasks.spawn(async move {
+            let has_room = place.is_some();
+            let (query, call, began) = (question.query, question.call.clone(), Instant::now());
+            let what = shown(&question.wanted);
+            tokio::select! {
+                () = answer(&means, question, has_room) => {}
+                Ok(()) = given_up => {
+                    let text = format!("{what}: given up after {} ms, no longer wanted", began.elapsed().as_millis());
+                    means.note(&call, TraceItem::decision(text)).await;
+                }
+            }
+            query
+        });
+    }
+
+    fn give_up(&mut self, query: QueryId) {
+        if let Some(give_up) = self.wanted.remove(&query) {
+            let _ = give_up.send(());
+        }
+    }
+
+    fn ended(&mut self, task: Result<Option<QueryId>, JoinError>) {
+        match task {
+            Ok(query) => drop(query.and_then(|query| self.wanted.remove(&query))),
+            // It names none.
+            Err(_) => self.wanted.retain(|_, give_up| !give_up.is_closed()),
+        }
+    }
+}
+
+/// Returns what is wanted, as a trace shows it.
+fn shown(wanted: &AppWanted) -> String {
+    let place = |place: &AppPlace| match place {
+        AppPlace::Url(url) => shown_url(url),
+        AppPlace::File(name) => name.clone(),
+    };
+    match wanted {
+        AppWanted::Document(request) => format!("{} request to {}", request.purpose, place(&request.place)),
+        AppWanted::Sound(sound) => format!("play {}", place(sound)),
+        AppWanted::Speech { .. } => "speech of a text".to_owned(),
+    }
+}
+
+async fn answer(means: &Means, question: AppQuestion, has_room: bool) {
+    let AppQuestion { query, call, app, wanted, cookies } = question;
+    let settings = means.settings(&app);
+    let (answer, webhook) = match wanted {
+        _ if !has_room => (failed(NOT_FETCHED, "too many questions of applications are under way".to_owned()), None),
+        AppWanted::Document(request) => {
+            means.document((&call, cookies), &app, settings, request, query.is_some()).await
+        }
+        AppWanted::Sound(place) => means.sounds.play(settings, place).await,
+        AppWanted::Speech { text, ssml, voice, language } => {
+            (means.sounds.say(settings, text, ssml, (voice, language)).await, None)
+        }
+    };
+    if let Some(webhook) = webhook {
+        means.note(&call, TraceItem::webhook(webhook)).await;
+    }
+    match (query, answer) {
+        (Some(query), answer) => {
+            let _ = means.handle.input(Input::AppAnswered { query, answer: Box::new(answer) }).await;
+        }
+        (None, AppAnswer::Failed { code, text }) => {
+            means.note(&call, TraceItem::decision(format!("warning {code}: {text}"))).await;
+        }
+        (None, AppAnswer::Document { .. } | AppAnswer::Sound { .. }) => {}
+    }
+}
+
+impl Means {
+    fn settings(&self, app: &App) -> Settings {
+        let shared = &self.handle.shared;
+        shared.running(|running| Settings {
+            app: app.name.clone(),
+            auth_token: running.config.api.auth_token.clone(),
+            speech: running.config.speech.clone(),
+            folder: running.config.path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            sound: match &app.document {
+                AppDocument::Sound(name) => running.config.sounds.get(name).cloned(),
+                AppDocument::Mailbox(mailbox) => {
+                    mailbox.greeting.as_ref().and_then(|name| running.config.sounds.get(name).cloned())
+                }
+                AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => None,
+                AppDocument::Conference(_) => None,
+            },
+            reach: shared.own.borrow().reach(app.allow_private, &running.interfaces),
+            own: OwnRecordings::of(&self.handle, running),
+        })
+    }
+
+    /// Adds to the trace of a call.
+    async fn note(&self, call: &str, item: TraceItem) {
+        let call = call.to_owned();
+        let note = move |gateway: &mut Gateway, now| gateway.note(now, &call, item);
+        let _ = self.handle.orders.send(Order::Act(Box::new(note))).await;
+    }
+
+    /// Requests a document of a call, with the call's cookies.
+    async fn document(
+        &self,
+        (call, cookies): (&str, Arc<CookieJar>),
+        app: &App,
+        settings: Settings,
+        request: DocumentRequest,
+        is_wanted: bool,
+    ) -> Noted {
+        let url = match &request.place {
+            AppPlace::Url(url) => url,
+            AppPlace::File(name) => return (self.file(&settings.folder, name, &request.parameters), None),
+        };
+        if let Some(recording) = settings.own.named_by(url, &settings.reach).filter(|_| is_wanted)
+            && settings.own.has(&recording).await
+        {
+            // Its audio is read when it is played.
+            let told = format!("{}: {} of the edge itself", request.purpose, recording.sid);
+            let content_type = Some(RECORDING.to_owned());
+            return (AppAnswer::Document { url: None, content_type, body: Vec::new(), told }, None);
+        }
+        let purpose = if is_wanted { Purpose::Document } else { Purpose::Callback };
+        let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
+        asked.asker = settings.app;
+        asked.auth_token = settings.auth_token;
+        asked.cookies = Some(cookies);
+        asked.insecure_redirects = app.insecure_redirects;
+        asked.method = match request.method {
+            WebhookMethod::Post => Method::Post,
+            WebhookMethod::Get => Method::Get,
+        };
+        let mut result = self.client.fetch(&asked).await;
+        let cookies = take_cookies(&mut result);
+        if !cookies.is_empty() {
+            let _ = self.handle.input(Input::CookiesSet { call: call.to_owned(), cookies }).await;
+        }
+        let (attempts, code) = match &result {
+            Ok(reply) => (&reply.attempts, None),
+            Err(failure) => (&failure.attempts, Some(failure.code)),
+        };
+        self.handle.shared.webhooks.count(&app.name, attempts.iter().map(|attempt| attempt.duration).sum(), code);
+        match result {
+            Ok(reply) => taken(request.purpose, asked.method.name(), reply),
+            Err(failure) => refused(request.purpose, asked.method.name(), &failure),
+        }
+    }
+
+    /// A document of the configuration's folder: of an application as it was when the configuration was loaded. Parameters of the request
+    /// stand in its name as `{{NAME}}`; where that leads to no file, the name without them is tried.
+    fn file(&self, folder: &Path, named: &str, parameters: &[(String, String)]) -> AppAnswer {
+        let (mut name, general) = (filled(named, parameters), filled(named, &[]));
+        if name != general && below(folder, &name).is_err() && below(folder, &general).is_ok() {
+            name.clone_from(&general);
+        }
+        let loaded = self.handle.shared.running(|running| loaded(&running.config, &name));
+        let read = match loaded {
+            Some(text) => Ok(text.as_bytes().to_vec()),
+            None => read(folder, &name),
+        };
+        match read {
+            Ok(body) => {
+                let shown = if name == general { general } else { file_name::shown(named, parameters) };
+                let told = format!("{shown}: {} bytes", body.len());
+                AppAnswer::Document { url: None, content_type: Some(XML.to_owned()), body, told }
+            }
+            // The log has it, too: as the document has it, without digits.
+            Err(what) => failed(NOT_FETCHED, format!("{named}: {what}")),
+        }
+    }
+}
+
+/// Whether a URL of an application leads to a server by TLS.
+fn asks_by_https(config: &Config) -> bool {
+    let asks = |app: &App| {
+        let first = match &app.document {
+            AppDocument::Url { url, .. } => Some(url),
+            AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) => None,
+            AppDocument::Conference(_) => None,
+        };
+        let callback = app.status_callback.as_ref().map(|callback| &callback.url);
+        [first, app.fallback_url.as_ref(), callback].into_iter().flatten().any(|url| url.starts_with("https:"))
+    };
+    config.apps.iter().any(asks)
+}
+
+/// A document of a folder.
+///
+/// # Errors
+/// Why there is none.
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let path = below(folder, name).map_err(|error| error.to_string())?;
+    let body = files::read(&path, WEBHOOK_DOCUMENT_BYTES).map_err(|error| error.to_string())?;
+    let is_short = body.len() as u64 <= WEBHOOK_DOCUMENT_BYTES;
+    is_short.then_some(body).ok_or_else(|| format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10))
+}
+
+/// The text of a file that an application names, as it was loaded.
+fn loaded(config: &Config, name: &str) -> Option<Arc<str>> {
+    let is_it = |app: &&App| matches!(&app.document, AppDocument::File(file) if file == name);
+    let app = config.apps.iter().find(is_it)?;
+    config.app_settings.get(&app.name)?.document.clone()
+}

@@ -1,0 +1,186 @@
+//! The thread on which all conferences are mixed: it has the node of the edge, and ticks every 20 ms while there is a conference.
+//!
+//! Frames of parties come and go by rings (`crates/conference/src/ring.rs`); only commands and events cross by channels, which are
+//! unbounded as those of the workers: signalling never waits for mixing, nor mixing for signalling. The seats of parties tick 2 ms
+//! behind this thread, by the same epoch.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use trunkgate_conference::limits::FRAME;
+use trunkgate_conference::{Node, NodeCommand, NodeEvent};
+use trunkgate_media::{Recorded, RecordingId};
+
+use crate::worker::{next_tick, raise_priority};
+
+/// The way to the thread, and back from it.
+#[derive(Debug)]
+pub struct Desk {
+    commands: Sender<NodeCommand>,
+    events: UnboundedReceiver<NodeEvent>,
+}
+
+impl Desk {
+    /// Starts the thread, whose ticks are `epoch` and every 20 ms from then on; what it records is given to `write`, which must not wait. It ends once the
+    /// desk is dropped.
+    ///
+    /// # Errors
+    /// The system's, where the thread cannot be made.
+    pub fn start(
+        epoch: Instant,
+        write: impl FnMut(RecordingId, Recorded<'_>) + Send + 'static,
+    ) -> io::Result<(Desk, JoinHandle<()>)> {
+        let ((commands, received), (told, events)) = (channel(), unbounded_channel());
+        let thread = std::thread::Builder::new().name("conferences".to_owned()).spawn(move || {
+            // What the process may is said by the first worker.
+            let _ = raise_priority();
+            let mut mixing = Mixing { node: Node::new(), commands: received, events: told, write };
+            while mixing.wait_for_parties() && mixing.mix(epoch) {}
+            mixing.node.end_recordings();
+            mixing.write();
+        })?;
+        Ok((Desk { commands, events }, thread))
+    }
+    /// Gives the thread a command; never waits.
+    pub(crate) fn send(&self, command: NodeCommand) {
+        if self.commands.send(command).is_err() {
+            tracing::error!("the thread of conferences is gone");
+        }
+    }
+    /// Waits for the next event; `None` where the thread is gone.
+    pub(crate) async fn next(&mut self) -> Option<NodeEvent> {
+        self.events.recv().await
+    }
+    /// Takes the next event, if one waits.
+    pub(crate) fn try_next(&mut self) -> Option<NodeEvent> {
+        self.events.try_recv().ok()
+    }
+}
+
+/// What the thread has.
+struct Mixing<W> {
+    node: Node,
+    commands: Receiver<NodeCommand>,
+    events: UnboundedSender<NodeEvent>,
+    write: W,
+}
+
+impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
+    /// Waits until there is a conference; false where none will come.
+    fn wait_for_parties(&mut self) -> bool {
+        while self.node.conferences() == 0 {
+            match self.commands.recv() {
+                Ok(command) => self.node.handle_input(command),
+                Err(_) => return false,
+            }
+            self.tell();
+            self.write();
+        }
+        true
+    }
+
+    /// Mixes until there is no conference any more; false where the edge ends.
+    fn mix(&mut self, epoch: Instant) -> bool {
+        let mut due = next_tick(epoch, Instant::now());
+        while self.node.conferences() > 0 {
+            if !self.take_until(due) {
+                return false;
+            }
+            self.node.tick();
+            self.tell();
+            self.write();
+            due += FRAME;
+            let now = Instant::now();
+            // Ticks that were missed are not made up for: the rings hold what has come, and the mixers drop what is too old.
+            if now > due {
+                let next = next_tick(epoch, now);
+                let missed = next.saturating_duration_since(due).as_millis() / FRAME.as_millis();
+                self.node.skip(u32::try_from(missed).unwrap_or(u32::MAX));
+                due = next;
+            }
+        }
+        true
+    }
+
+    /// Takes commands until a time; false where none will come.
+    fn take_until(&mut self, due: Instant) -> bool {
+        loop {
+            match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(command) => self.node.handle_input(command),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Hands over what was recorded.
+    fn write(&mut self) {
+        self.node.drain_recordings(&mut self.write);
+    }
+
+    /// Passes events on.
+    fn tell(&mut self) {
+        while let Some(event) = self.node.poll_output() {
+            // The signalling loop ends before this thread.
+            let _ = self.events.send(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trunkgate_conference::{ConferenceId, Frame, Rate, SeatId, SeatPart, ring};
+
+    use super::*;
+
+    #[test]
+    fn two_parties_hear_each_other_by_the_thread_and_it_ends_with_the_desk() {
+        let (told, written) = channel();
+        let length = |piece: Recorded<'_>| match piece {
+            Recorded::Audio { samples, .. } => Some(samples.len() / 320),
+            Recorded::End { .. } => None,
+        };
+        let (mut desk, thread) =
+            Desk::start(Instant::now(), move |id, piece| told.send((id, length(piece))).unwrap()).unwrap();
+        let mut ends = Vec::new();
+        for number in 0..2 {
+            let ((says, from), (to, hears)) = (ring(Rate::Narrow), ring(Rate::Narrow));
+            let (conference, seat) = (ConferenceId(1), SeatId(number));
+            desk.send(NodeCommand::Seat { conference, seat, from, to });
+            desk.send(NodeCommand::Part { seat, part: SeatPart::Speaker });
+            ends.push((says, hears));
+        }
+        desk.send(NodeCommand::Record { conference: ConferenceId(1), recording: RecordingId(7) });
+        // A square wave, as long as it takes until the other one hears it.
+        let tone: Vec<i16> = (0..160).map(|n| if n % 16 < 8 { 6_000 } else { -6_000 }).collect();
+        let mut heard = [0; 160];
+        let mut loudest = 0;
+        let began = Instant::now();
+        while loudest < 1_000 {
+            assert!(began.elapsed() < Duration::from_secs(20), "nothing is heard");
+            ends[0].0.push(Some(&tone));
+            std::thread::park_timeout(Duration::from_millis(5));
+            while ends[1].1.pop(&mut heard) == Some(Frame::Audio) {
+                loudest = heard.iter().map(|sample| i32::from(*sample).abs()).max().unwrap().max(loudest);
+            }
+        }
+        drop(ends);
+        let gone = |event: &NodeEvent| matches!(event, NodeEvent::Gone(_));
+        let mut left = 0;
+        while left < 2 {
+            assert!(began.elapsed() < Duration::from_secs(20), "they are not missed");
+            left += usize::from(desk.try_next().as_ref().is_some_and(gone));
+        }
+        drop(desk);
+        thread.join().unwrap();
+        let pieces: Vec<(RecordingId, Option<usize>)> = written.into_iter().collect();
+        assert!(pieces.iter().all(|(id, _)| *id == RecordingId(7)));
+        assert_eq!(pieces.last(), Some(&(RecordingId(7), None)), "it ends with its conference");
+        assert!(pieces.len() > 1, "what was said is recorded");
+    }
+}

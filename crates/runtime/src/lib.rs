@@ -1,0 +1,31 @@
+//! The running edge: SIP sockets, the signalling loop, media workers, names of peers, reload, and the handle by which others ask it.
+
+pub mod acme;
+pub mod acme_report;
+pub mod api_log;
+pub mod apps;
+pub mod conferences;
+pub mod handle;
+pub mod history;
+pub mod http_logins;
+pub mod lost_agents;
+pub mod message_log;
+pub mod messages;
+pub mod names;
+pub mod overrides;
+pub(crate) mod own_certificates;
+pub mod own_recordings;
+pub mod own_sockets;
+pub mod placing;
+pub mod probes;
+pub mod proxy_refusals;
+pub mod pulse;
+pub mod recording_desk;
+pub mod reload;
+pub mod sampling;
+pub mod settings;
+pub mod signalling;
+pub mod speech;
+pub mod stale_names;
+pub mod transport;
+pub mod worker;

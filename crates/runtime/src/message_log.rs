@@ -1,0 +1,131 @@
+//! Requests to the webhooks of text messages: the latest ones, and the problem of a number while its webhook fails.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use trunkgate_call::trace::Webhook;
+
+use trunkgate_delivery::webhooks::codes;
+use trunkgate_system::clock;
+use trunkgate_system::limits::MESSAGE_WEBHOOKS_SHOWN;
+use trunkgate_system::problem::{Harm, Problem};
+
+/// How long a failure is a problem without a further message, in seconds.
+const PROBLEM_SECONDS: i64 = 3_600;
+
+/// A request to the webhook of a message.
+#[derive(Debug, Clone)]
+pub struct MessageRequest {
+    /// Time of the answer.
+    pub at: Timestamp,
+    /// SID of the message.
+    pub message: String,
+    /// Number of the edge that it was sent to.
+    pub number: String,
+    /// Twilio's error code and the cause; `None`: it succeeded.
+    pub failure: Option<(u32, String)>,
+    /// The request with its answer, without secrets.
+    pub webhook: Webhook,
+}
+
+/// Messages in a row for which no URL of a number gave a document.
+#[derive(Debug)]
+struct Failing {
+    messages: u64,
+    /// First URL of the number at that time.
+    url: String,
+    at: Timestamp,
+    code: u32,
+    what: String,
+}
+
+/// The latest requests, and the numbers of which the webhook fails.
+#[derive(Debug, Default)]
+pub struct MessageLog(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    latest: VecDeque<MessageRequest>,
+    /// Bounded by the numbers of the configuration.
+    failing: BTreeMap<String, Failing>,
+}
+
+impl MessageLog {
+    /// Adds a request.
+    pub(crate) fn add(&self, request: MessageRequest) {
+        let latest = &mut self.lock().latest;
+        latest.truncate(MESSAGE_WEBHOOKS_SHOWN - 1);
+        latest.push_front(request);
+    }
+
+    /// Notes whether a URL of a number gave a document for a message; `failure`: the error code and cause of the last one.
+    pub(crate) fn note_message(&self, number: &str, url: &str, failure: Option<(u32, &str)>) {
+        let failing = &mut self.lock().failing;
+        let Some((code, what)) = failure else {
+            failing.remove(number);
+            return;
+        };
+        let before = failing.get(number).filter(|known| known.url == url).map_or(0, |known| known.messages);
+        let (url, what, at) = (url.to_owned(), what.to_owned(), clock::now());
+        failing.insert(number.to_owned(), Failing { messages: before + 1, url, at, code, what });
+    }
+
+    /// Returns the latest requests, the newest first.
+    pub fn latest(&self) -> Vec<MessageRequest> {
+        self.lock().latest.iter().cloned().collect()
+    }
+
+    /// Returns a problem for each number whose webhook fails; another `first_url` of the number withdraws it.
+    pub fn problems(&self, now: Timestamp, first_url: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
+        let entries = self.lock();
+        let is_now = |(number, failing): &(&String, &Failing)| {
+            now.as_second() - failing.at.as_second() < PROBLEM_SECONDS
+                && first_url(number).is_some_and(|url| url == failing.url)
+        };
+        entries.failing.iter().filter(is_now).map(|(number, failing)| failing.problem(number)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Failing {
+    fn problem(&self, number: &str) -> Problem {
+        let Failing { messages, code, what, .. } = self;
+        let messages = trunkgate_system::text::number(usize::try_from(*messages).unwrap_or(usize::MAX), "text message");
+        let headline = format!("webhook of {number} failed for the last {messages}");
+        let meaning = codes::explain(*code).map_or("its document could not be run", |(meaning, _)| meaning);
+        let shown = format!("error {code}: {meaning}: {what}; no reply was sent");
+        let fix = "`/v1/api` and the page API of the console show the request and the body of the answer: correct the application, `SmsUrl` of the \
+                   number, or `inbound` of [messages]";
+        let problem = Problem::new(Harm::Records, headline).about(format!("webhook of texts to {number}"));
+        problem.shown_by(shown).fixed_by(fix).of_kind("message_webhook")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_that_fails_is_a_problem_until_it_succeeds() {
+        let log = MessageLog::default();
+        let failing = |log: &MessageLog| {
+            let problem = log.lock().failing.get("+14155550100").map(|failing| failing.problem("+14155550100"));
+            problem.map(|problem| (problem.headline, problem.evidence.unwrap_or_default()))
+        };
+        for _ in 0..3 {
+            log.note_message("+14155550100", "https://app.example/sms", Some((11_200, "the answer is 403")));
+        }
+        let (headline, evidence) = failing(&log).unwrap();
+        assert_eq!(headline, "webhook of +14155550100 failed for the last 3 text messages");
+        assert!(evidence.starts_with("error 11200: ") && evidence.contains("the answer is 403"), "{evidence}");
+        log.note_message("+14155550100", "https://app.example/new", Some((11_200, "the answer is 403")));
+        let (headline, _) = failing(&log).unwrap();
+        assert_eq!(headline, "webhook of +14155550100 failed for the last 1 text message", "another URL");
+        log.note_message("+14155550100", "https://app.example/new", None);
+        assert_eq!(failing(&log), None);
+    }
+}

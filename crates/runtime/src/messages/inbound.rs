@@ -1,0 +1,387 @@
+//! Messages to numbers of the edge: the webhook that is requested for each, and its reply.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use trunkgate_call::numbers::mask;
+use trunkgate_call::trace;
+use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
+
+use super::cookies::ConversationCookies;
+use crate::apps::answers;
+use crate::handle::Handle;
+use crate::message_log::MessageRequest;
+use trunkgate_config::{Config, PhoneNumber, is_short_code};
+pub(crate) use trunkgate_delivery::sinks::sms::SmsOrder;
+pub(crate) use trunkgate_delivery::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status, Withheld};
+pub(crate) use trunkgate_delivery::sinks::sms::opt_out::Wish;
+pub(crate) use trunkgate_delivery::sinks::sms::outlets::{Channel, Outlets};
+pub(crate) use trunkgate_delivery::sinks::sms::reports::Action;
+pub(crate) use trunkgate_delivery::sinks::sms::segments::segments;
+pub(crate) use trunkgate_delivery::sinks::store::Commit;
+use trunkgate_delivery::webhooks::client::Client;
+use trunkgate_delivery::webhooks::host_of;
+use trunkgate_delivery::webhooks::outcome::{Reply, take_cookies};
+pub(crate) use trunkgate_delivery::webhooks::request::{Content, Method, Purpose, Request};
+use trunkgate_system::clock;
+use trunkgate_system::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
+use trunkgate_system::sids;
+
+/// Documents that one message may lead through.
+const REDIRECTS: usize = 10;
+/// Longest text of a reply, in characters.
+const BODY_CHARS: usize = 1600;
+/// Error of a document that leads to others without end.
+const TOO_MANY_REDIRECTS: u32 = 11_215;
+/// Error of a reply that is no document.
+const BAD_CONTENT: u32 = 12_300;
+
+/// A document that could not be had or run.
+struct Failed {
+    /// Twilio's error code.
+    code: u32,
+    what: String,
+    url: String,
+}
+
+/// Webhook of a number's messages, and what a request to it needs.
+struct Webhook<'a> {
+    handle: &'a Handle,
+    client: &'a Client,
+    cookies: &'a ConversationCookies,
+    inbound: &'a Inbound,
+    allow_private: bool,
+}
+
+/// A message that a reply wants sent.
+struct Wanted {
+    to: Option<String>,
+    from: Option<String>,
+    body: String,
+    callback: Option<String>,
+    action: Option<Action>,
+}
+
+/// Has the number's application hear of the message at a place of the store, and its replies wait for their turn, until the store has
+/// noted it.
+pub(super) async fn pass_on(handle: &Handle, client: &Client, cookies: &ConversationCookies, id: i64) {
+    loop {
+        let found = handle.store.run(Commit::Now, move |store: &Connection| kept::inbound(store, id)).await;
+        let is_done = match found {
+            Ok(Some(inbound)) => request(handle, client, cookies, inbound).await,
+            Ok(None) => true,
+            Err(error) => {
+                tracing::error!("a message cannot be read from the store: {error}");
+                false
+            }
+        };
+        if is_done {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(SMS_STORE_PAUSE_SECONDS)).await;
+    }
+}
+
+/// Returns host and port of the webhook of a number's messages; of none nothing.
+pub(super) fn host(handle: &Handle, number: &str) -> String {
+    let url = first(handle, number).and_then(|(_, urls)| urls.into_iter().next());
+    url.map(|(url, _)| host_of(&url)).unwrap_or_default()
+}
+
+/// Returns the first URL of the webhook of a number's messages.
+pub fn first_url(handle: &Handle, number: &str) -> Option<String> {
+    first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
+}
+
+/// Requests the webhook of a message. `false`: the store could not note it.
+async fn request(handle: &Handle, client: &Client, cookies: &ConversationCookies, inbound: Inbound) -> bool {
+    let sid = inbound.message.sid.clone();
+    let wanted = match first(handle, &inbound.message.to) {
+        Some((allow_private, urls)) => {
+            let webhook = Webhook { handle, client, cookies, inbound: &inbound, allow_private };
+            webhook.run(urls).await
+        }
+        None => Vec::new(),
+    };
+    let (outlets, numbers) =
+        handle.shared.running(|running| (Outlets::of(&running.config), running.config.numbers.clone()));
+    let is_stop = inbound.opt_out.as_deref() == Some(Wish::Stop.as_str());
+    let replies: Vec<(KeptMessage, Channel, Option<Action>)> = wanted
+        .into_iter()
+        .filter_map(|wanted| {
+            let made = reply(handle, &inbound.message, &numbers, &wanted);
+            let made = made.and_then(|message| match is_stop && Some(&message.to) == inbound.message.from.as_ref() {
+                true => Err("its recipient has just opted out (STOP)"),
+                false => Ok(message),
+            });
+            let channel = outlets.channel(false).ok_or("neither [twilio] nor `url` of [messages] is configured");
+            match made.and_then(|message| Ok((message, channel?))) {
+                Ok((message, channel)) => Some((message, channel, wanted.action)),
+                Err(why) => {
+                    tracing::warn!("message {sid}: a reply is not sent: {why}");
+                    None
+                }
+            }
+        })
+        .collect();
+    let settle = move |store: &Connection| kept::settle_inbound(store, inbound.id, &replies);
+    let settled = handle.store.run(Commit::Now, settle).await;
+    match &settled {
+        Ok(Withheld { opted_out, looped, full }) => {
+            if *full > 0 {
+                tracing::warn!(
+                    "message {sid}: {full} replies are not sent: {MESSAGES_QUEUED} messages are queued (30001)"
+                );
+            }
+            if *opted_out > 0 {
+                tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
+            }
+            if *looped > 0 {
+                tracing::warn!(
+                    "message {sid}: {looped} replies are not sent: more than {MESSAGE_REPLIES} to one recipient in \
+                     {MESSAGE_LOOP_SECONDS} s, as in a loop of automatic replies (14107)"
+                );
+            }
+        }
+        Err(error) => {
+            tracing::error!("message {sid}: its replies cannot be stored, and it is passed on again: {error}")
+        }
+    }
+    let _ = handle.sms.try_send(SmsOrder::Queued);
+    settled.is_ok()
+}
+
+/// Whether URLs of a number may be private: by its application, or else by `[api]`.
+pub(super) fn allows_private(config: &Config, number: &str) -> bool {
+    let own = config.numbers.iter().filter(|one| one.number == number);
+    let app = own.filter_map(|one| config.apps.iter().find(|app| one.app.as_deref() == Some(&*app.name))).next();
+    app.map_or(config.api.allow_private, |app| app.allow_private)
+}
+
+/// URLs that are requested for a message to a number in turn, each with its method: the second where the first fails. And whether they may be private.
+fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
+    handle.shared.running(|running| {
+        let config: &Config = &running.config;
+        let mut own = config.numbers.iter().filter(|one| one.number == to);
+        let number = own.clone().find(|one| one.sms.url.is_some()).or_else(|| own.next())?;
+        let allow_private = allows_private(config, to);
+        let is_get = |method: trunkgate_route::WebhookMethod| method == trunkgate_route::WebhookMethod::Get;
+        let method = |method| if is_get(method) { Method::Get } else { Method::Post };
+        match (&number.sms.url, &config.messages.inbound) {
+            (Some(url), _) => {
+                let fallback = number.sms.fallback_url.clone().map(|url| (url, method(number.sms.fallback_method)));
+                let urls = std::iter::once((url.clone(), method(number.sms.method))).chain(fallback);
+                Some((allow_private, urls.collect()))
+            }
+            (None, Some(url)) => Some((config.api.allow_private, vec![(url.clone(), Method::Post)])),
+            (None, None) => None,
+        }
+    })
+}
+
+impl Webhook<'_> {
+    /// Requests the URLs until one gives replies.
+    async fn run(&self, urls: Vec<(String, Method)>) -> Vec<Wanted> {
+        let (log, number) = (&self.handle.shared.message_webhooks, &self.inbound.message.to);
+        let first = urls.first().map(|(url, _)| url.clone()).unwrap_or_default();
+        let mut error = None;
+        for (url, method) in urls {
+            match self.documents(url, method, error.as_ref()).await {
+                Ok(wanted) => {
+                    log.note_message(number, &first, None);
+                    return wanted;
+                }
+                Err(failed) => {
+                    let sid = &self.inbound.message.sid;
+                    tracing::warn!("message {sid}: its webhook failed: error {}: {}", failed.code, failed.what);
+                    error = Some(failed);
+                }
+            }
+        }
+        log.note_message(number, &first, error.as_ref().map(|failed| (failed.code, failed.what.as_str())));
+        Vec::new()
+    }
+
+    /// Requests a document, and those that it leads to.
+    async fn documents(&self, url: String, method: Method, error: Option<&Failed>) -> Result<Vec<Wanted>, Failed> {
+        let (mut url, mut method, mut wanted) = (url, method, Vec::new());
+        for _ in 0..=REDIRECTS {
+            let (reply, shown) = self.request(&url, method, error).await?;
+            let place = Location::url(&reply.final_url).map_err(|what| (BAD_CONTENT, what));
+            let next = place.and_then(|place| read(&reply, &place, &mut wanted));
+            self.note(shown, next.as_ref().err().cloned());
+            match next.map_err(|(code, what)| Failed { code, what, url: url.clone() })? {
+                Some(next) => (url, method) = next,
+                None => return Ok(wanted),
+            }
+        }
+        Err(Failed { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
+    }
+
+    /// Adds a request to those that are shown, with the error code and cause of its failure.
+    fn note(&self, webhook: trace::Webhook, failure: Option<(u32, String)>) {
+        let error = failure.as_ref().and_then(|(code, _)| u16::try_from(*code).ok());
+        let message = &self.inbound.message;
+        self.handle.shared.message_webhooks.add(MessageRequest {
+            at: clock::now(),
+            message: message.sid.clone(),
+            number: message.to.clone(),
+            failure,
+            webhook: trace::Webhook { error, ..webhook }.redacted(),
+        });
+    }
+
+    async fn request(
+        &self,
+        url: &str,
+        method: Method,
+        error: Option<&Failed>,
+    ) -> Result<(Reply, trace::Webhook), Failed> {
+        let shared = &self.handle.shared;
+        let (reach, auth_token, account) = shared.running(|running| {
+            let reach = shared.own.borrow().reach(self.allow_private, &running.interfaces);
+            (reach, running.config.api.auth_token.clone(), running.boot.api.account_sid.clone())
+        });
+        let mut parameters = self.parameters(account);
+        if let Some(Failed { code, url, .. }) = error {
+            parameters.push(("ErrorCode".to_owned(), code.to_string()));
+            let url = Location::Url(url.clone()).without_secrets();
+            parameters.extend(url.map(|url| ("ErrorUrl".to_owned(), url)));
+        }
+        let mut request = Request::new(url, Content::Form(parameters), Purpose::Document, reach);
+        (request.auth_token, request.method) = (auth_token, method);
+        let (from, to) = (self.inbound.message.from.as_deref().unwrap_or_default(), &*self.inbound.message.to);
+        request.cookies = Some(self.cookies.of_conversation(from, to));
+        let mut result = self.client.fetch(&request).await;
+        self.cookies.keep(&self.handle.store, (from, to), take_cookies(&mut result));
+        let (attempts, code) = match &result {
+            Ok(reply) => (&reply.attempts, None),
+            Err(failure) => (&failure.attempts, Some(failure.code)),
+        };
+        let took = attempts.iter().map(|attempt| attempt.duration).sum();
+        shared.webhooks.count(&super::NAME.into(), took, code);
+        let shown = answers::of_result("message", method.name(), &result);
+        match result {
+            Ok(reply) => Ok((reply, shown)),
+            Err(failure) => {
+                self.note(shown, Some((failure.code, failure.what.clone())));
+                Err(Failed { code: failure.code, what: failure.what, url: url.to_owned() })
+            }
+        }
+    }
+
+    fn parameters(&self, account: String) -> Vec<(String, String)> {
+        let message = &self.inbound.message;
+        let sid = || message.sid.clone();
+        let all = [
+            ("AccountSid", account),
+            ("ApiVersion", "2010-04-01".to_owned()),
+            ("Body", message.body.clone()),
+            ("From", message.from.clone().unwrap_or_default()),
+            ("MessageSid", sid()),
+            ("NumMedia", "0".to_owned()),
+            ("NumSegments", segments(&message.body).to_string()),
+            ("SmsMessageSid", sid()),
+            ("SmsSid", sid()),
+            ("SmsStatus", "received".to_owned()),
+            ("To", message.to.clone()),
+        ];
+        let opt_out = self.inbound.opt_out.clone().map(|kind| ("OptOutType", kind));
+        all.into_iter().chain(opt_out).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// Reads a reply: messages are added to those that are wanted; with a Redirect, the document that follows.
+fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Option<(String, Method)>, (u32, String)> {
+    let text = String::from_utf8_lossy(&reply.answer.body);
+    match reply.answer.media_type().as_str() {
+        _ if text.trim().is_empty() => return Ok(None),
+        "text/plain" => {
+            let body = text.trim().to_owned();
+            wanted.push(Wanted { to: None, from: None, body, callback: None, action: None });
+            return Ok(None);
+        }
+        "text/xml" | "application/xml" | "text/html" => {}
+        other => return Err((BAD_CONTENT, format!("a reply of type \"{other}\"; expected text/xml or text/plain"))),
+    }
+    let document = trunkgate_twiml::parse_messaging(&text).map_err(|error| {
+        (
+            u32::from(error.code),
+            format!("line {}, column {}: {}", error.position.line, error.position.column, error.message),
+        )
+    })?;
+    let method_of = |method: ReplyMethod| if method == ReplyMethod::Get { Method::Get } else { Method::Post };
+    for reply in document.replies {
+        match reply.kind {
+            ReplyKind::Message { to, from, body, action, method, status, .. } => {
+                let url = |text: Option<String>| text.map(|text| place.resolve_url(&text)).transpose();
+                let bad = |what: String| (BAD_CONTENT, what);
+                let action = url(action).map_err(bad)?.map(|url| Action { url, is_get: method == ReplyMethod::Get });
+                wanted.push(Wanted { to, from, body, callback: url(status).map_err(bad)?, action });
+            }
+            ReplyKind::Redirect { url, method } => {
+                let next = place.resolve_url(&url).map_err(|what| (BAD_CONTENT, what))?;
+                return Ok(Some((next, method_of(method))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a message of what a reply wants.
+fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted) -> Result<KeptMessage, &'static str> {
+    let numbers = handle.shared.running(|running| running.config.edge.numbers.clone());
+    let number = |text: &str| {
+        let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
+        number.map(|number| number.text)
+    };
+    let sender = to.from.as_deref().unwrap_or_default();
+    let recipient = match &wanted.to {
+        Some(text) => number(text).ok_or("`to` is no phone number (14101)")?,
+        None if is_short_code(sender) => sender.to_owned(),
+        None => number(sender).ok_or("the sender is neither a phone number nor a short code (14101)")?,
+    };
+    if !handle.shared.running(|running| running.config.messages.permits(&recipient)) {
+        return Err("`allow_prefixes` of [sms] does not permit messages to its recipient (21408)");
+    }
+    let from = match &wanted.from {
+        Some(text) => number(text).ok_or("`from` is no phone number (14102)")?,
+        None => to.to.clone(),
+    };
+    if !own.iter().any(|one| one.number == from) {
+        return Err("`from` is no [[number]] (14108)");
+    }
+    if from == recipient {
+        return Err("it would go to the number that it comes from (21266)");
+    }
+    let is_wider = handle.shared.running(|running| {
+        let allows = |number: &str| allows_private(&running.config, number);
+        allows(&from) && !allows(&to.to)
+    });
+    if is_wider && (wanted.callback.is_some() || wanted.action.is_some()) {
+        return Err("`statusCallback` and `action` with `from` of an application that may reach private addresses");
+    }
+    if wanted.body.trim().is_empty() {
+        return Err("it has media only, which are not sent");
+    }
+    if wanted.body.chars().count() > BODY_CHARS {
+        return Err("its text exceeds 1600 characters (14103)");
+    }
+    let now = clock::now();
+    let sid = sids::random("SM").map_err(|_| "the system has no random numbers")?;
+    tracing::info!("message {}: reply {sid} to {}", to.sid, mask(&recipient));
+    Ok(KeptMessage {
+        sid,
+        direction: Direction::Reply,
+        from: Some(from),
+        service: None,
+        to: recipient,
+        body: wanted.body.clone(),
+        status: Status::Queued,
+        error: None,
+        callback: wanted.callback.clone(),
+        created: now,
+        sent: None,
+        updated: now,
+    })
+}

@@ -1,0 +1,93 @@
+//! States of messages, made callbacks to the URLs that the messages were sent with.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+
+use super::NAME;
+use super::inbound::allows_private;
+use crate::handle::Handle;
+use trunkgate_delivery::sinks::callbacks::{self, Callback, StoredDesk};
+pub(crate) use trunkgate_delivery::sinks::sms::kept::Direction;
+pub(crate) use trunkgate_delivery::sinks::sms::reports::{self, StatusReport, Taken};
+pub(crate) use trunkgate_delivery::sinks::store::Commit;
+pub(crate) use trunkgate_delivery::webhooks::request::Method;
+use trunkgate_system::limits::MESSAGE_REPORTS_AT_ONCE;
+
+/// Facts about the edge that each callback has.
+#[derive(Clone)]
+struct Sender {
+    account: String,
+    /// Of messages that requests have sent.
+    allow_private: bool,
+    /// Numbers of the edge of whose replies it is so.
+    private: HashSet<String>,
+}
+
+/// Hands over what is to be reported: a state leaves the store of messages in the change that makes it a callback. Returns whether
+/// there may be more.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Result<bool> {
+    let sender = handle.shared.running(|running| {
+        let config = &running.config;
+        let private = config.numbers.iter().filter(|one| allows_private(config, &one.number));
+        Sender {
+            account: running.boot.api.account_sid.clone(),
+            allow_private: config.api.allow_private,
+            private: private.map(|one| one.number.clone()).collect(),
+        }
+    });
+    let make = move |store: &Connection| -> rusqlite::Result<(Vec<callbacks::Head>, usize)> {
+        let Taken { reports, count } = reports::take(store, MESSAGE_REPORTS_AT_ONCE)?;
+        let heads = reports.into_iter().map(|report| callbacks::write(store, &sender.callback(report)));
+        Ok((heads.collect::<rusqlite::Result<_>>()?, count))
+    };
+    let (heads, count) = handle.store.run(Commit::Now, make).await?;
+    for head in heads {
+        desk.hand_over(head).await;
+    }
+    Ok(count >= MESSAGE_REPORTS_AT_ONCE)
+}
+
+impl Sender {
+    fn callback(&self, report: StatusReport) -> Callback {
+        let StatusReport { message, status, error, created, action } = report;
+        let token = format!("{}.{status}", message.sid);
+        // The URLs of a reply are its application's.
+        let allow_private = match (message.direction, &message.from) {
+            (Direction::Reply, Some(from)) => self.private.contains(from),
+            _ => self.allow_private,
+        };
+        let parameters = [
+            ("AccountSid", Some(self.account.clone())),
+            ("ApiVersion", Some("2010-04-01".to_owned())),
+            ("MessageSid", Some(message.sid.clone())),
+            ("MessageStatus", Some(status.clone())),
+            ("SmsSid", Some(message.sid.clone())),
+            ("SmsStatus", Some(status)),
+            ("To", Some(message.to)),
+            ("ErrorCode", error.map(|code| code.to_string())),
+            ("From", message.from),
+            ("MessagingServiceSid", message.service),
+        ];
+        let parameters = parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let (url, method) = match action {
+            Some(action) => (action.url, if action.is_get { Method::Get } else { Method::Post }),
+            None => (message.callback.unwrap_or_default(), Method::Post),
+        };
+        Callback {
+            token,
+            created: created.as_microsecond(),
+            call: String::new(),
+            about: message.sid,
+            app: NAME.to_owned(),
+            allow_private,
+            url,
+            method,
+            purpose: "status".to_owned(),
+            parameters,
+        }
+    }
+}

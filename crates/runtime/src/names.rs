@@ -1,0 +1,348 @@
+//! What the peers' names, and those that single calls ask for, were found to be: kept as long as DNS says, looked up
+//! again when that is over, and kept longer where no answer comes.
+
+use std::collections::HashMap;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use trunkgate_call::dns::words;
+use trunkgate_call::{Input, QueryId};
+use trunkgate_route::locate::{Located, NameFault};
+use trunkgate_route::{Destination, Server};
+
+use crate::handle::{Gone, Handle};
+use crate::settings::Found;
+use crate::stale_names::{Missed, StaleName};
+use trunkgate_system::dns::{Resolver, shown};
+use trunkgate_system::limits;
+
+/// A call's question.
+pub type NameQuestion = (QueryId, Destination);
+
+/// What is known of one destination.
+#[derive(Debug)]
+struct Entry {
+    servers: Vec<Server>,
+    /// Whether a trunk's peer has it: looked up again by itself.
+    is_peer: bool,
+    is_under_way: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// What these found.
+    missed: Missed,
+    /// When it is to be looked up again.
+    due: Instant,
+    /// Calls that wait for it.
+    waiting: Vec<QueryId>,
+}
+
+/// Keeps the names.
+pub struct Names {
+    resolver: Resolver,
+    handle: Handle,
+    questions: mpsc::Receiver<NameQuestion>,
+    entries: HashMap<Destination, Entry>,
+    looking: JoinSet<(Destination, Located)>,
+    /// What each of these looks for, should one end without telling.
+    tasks: HashMap<Id, Destination>,
+    /// Told once every name has been looked up.
+    settled: Option<SyncSender<()>>,
+    /// Whether a peer's servers have changed since the table was made, and since when.
+    changed: Option<Instant>,
+    /// Names of peers that the gateway knows as not found.
+    unresolved: HashMap<Destination, NameFault>,
+}
+
+impl Names {
+    /// Makes the task that looks names up; `settled` is notified once every name has been looked up.
+    pub fn new(
+        resolver: Resolver,
+        handle: Handle,
+        questions: mpsc::Receiver<NameQuestion>,
+        settled: SyncSender<()>,
+    ) -> Names {
+        let (entries, looking, tasks) = (HashMap::new(), JoinSet::new(), HashMap::new());
+        let (settled, unresolved) = (Some(settled), HashMap::new());
+        Names { resolver, handle, questions, entries, looking, tasks, settled, changed: None, unresolved }
+    }
+
+    /// Until the edge ends.
+    pub async fn keep(mut self) {
+        self.take_peers(Instant::now());
+        loop {
+            if self.publish(Instant::now()).await.is_err() {
+                return;
+            }
+            self.tell_stale();
+            let due = self.next_due();
+            tokio::select! {
+                Some(done) = self.looking.join_next_with_id() => self.done(done).await,
+                question = self.questions.recv() => match question {
+                    Some((query, destination)) => self.asked(Instant::now(), query, destination).await,
+                    None => return,
+                },
+                () = self.handle.shared.renamed.notified() => self.take_peers(Instant::now()),
+                () = sleep_until(due) => self.look_up_due(Instant::now()),
+            }
+        }
+    }
+
+    /// Takes the names of the configuration in force over.
+    fn take_peers(&mut self, now: Instant) {
+        let wanted = self.handle.shared.running(|running| running.config.destinations());
+        for (destination, entry) in &mut self.entries {
+            entry.is_peer = wanted.contains(destination);
+        }
+        for destination in wanted {
+            self.entries.entry(destination).or_insert_with(|| Entry::new(now)).is_peer = true;
+        }
+        self.changed = Some(now);
+        self.forget(now);
+        self.look_up_due(now);
+    }
+
+    fn look_up_due(&mut self, now: Instant) {
+        let is_due = |entry: &Entry| entry.is_peer && !entry.is_under_way && entry.due <= now;
+        let due: Vec<Destination> =
+            self.entries.iter().filter(|(_, entry)| is_due(entry)).map(|(name, _)| name.clone()).collect();
+        for destination in due {
+            self.look_up(destination);
+        }
+    }
+
+    fn look_up(&mut self, destination: Destination) {
+        if let Some(entry) = self.entries.get_mut(&destination) {
+            entry.is_under_way = true;
+        }
+        let resolver = self.resolver.clone();
+        let wanted = destination.clone();
+        let task = self.looking.spawn(async move {
+            let located = resolver.locate(destination.clone()).await;
+            (destination, located)
+        });
+        self.tasks.insert(task.id(), wanted);
+    }
+
+    /// A look-up has ended; one that panicked has found nothing.
+    async fn done(&mut self, done: Result<(Id, (Destination, Located)), JoinError>) {
+        let (destination, located) = match done {
+            Ok((id, found)) => {
+                self.tasks.remove(&id);
+                found
+            }
+            Err(error) => {
+                tracing::error!("DNS lookup failed: {error}");
+                let Some(destination) = self.tasks.remove(&error.id()) else { return };
+                (destination, Located::default())
+            }
+        };
+        self.found(Instant::now(), destination, located).await;
+    }
+
+    /// A call asks: answered from what is known, or once it is.
+    async fn asked(&mut self, now: Instant, query: QueryId, destination: Destination) {
+        self.forget(now);
+        let full = self.looking.len() >= limits::LOOKUPS;
+        let room = self.entries.len() < limits::NAMES || self.entries.contains_key(&destination);
+        if !room {
+            return self.answer(query, Err(NameFault::Unanswered)).await;
+        }
+        let entry = self.entries.entry(destination.clone()).or_insert_with(|| Entry::new(now));
+        // One that has just failed is not asked for by every call anew.
+        if !entry.is_under_way && (entry.due > now || full) {
+            let known = entry.known();
+            return self.answer(query, known).await;
+        }
+        entry.waiting.push(query);
+        if !entry.is_under_way {
+            self.look_up(destination);
+        }
+    }
+
+    async fn found(&mut self, now: Instant, destination: Destination, located: Located) {
+        let Some(entry) = self.entries.get_mut(&destination) else { return };
+        entry.is_under_way = false;
+        let host = &destination.host;
+        // What was known is better than what came of questions without answers.
+        let is_complete = located.is_complete();
+        let is_news = !located.servers.is_empty() && (is_complete || entry.servers.is_empty());
+        if is_news && located.servers != entry.servers {
+            tracing::info!("`{host}` is {}", shown(&located.servers));
+            entry.servers = located.servers;
+            if entry.is_peer {
+                self.changed.get_or_insert(now);
+            }
+        }
+        let is_good = is_news && is_complete;
+        if is_good {
+            entry.missed = Missed::default();
+        } else {
+            entry.missed.note(located.unanswered.unwrap_or(NameFault::NotFound));
+        }
+        entry.failures = if is_good { 0 } else { entry.failures.saturating_add(1) };
+        if entry.failures == 1 && entry.servers.is_empty() {
+            if entry.is_peer {
+                self.changed.get_or_insert(now);
+            }
+            match located.unanswered {
+                None => tracing::warn!("`{host}` is not found in DNS"),
+                Some(fault) => tracing::warn!("{}", words(fault, host)),
+            }
+        } else if entry.failures == 1 {
+            tracing::warn!("`{host}`: DNS lookup failed; the previous result is still used");
+        }
+        entry.due = now + if is_good { life(located.ttl_seconds) } else { entry.pause() };
+        let (waiting, known) = (std::mem::take(&mut entry.waiting), entry.known());
+        for query in waiting {
+            self.answer(query, known.clone()).await;
+        }
+    }
+
+    async fn answer(&self, query: QueryId, found: Result<Vec<Server>, NameFault>) {
+        // The edge ends: nobody waits.
+        let _ = self.handle.input(Input::Resolved { query, found }).await;
+    }
+
+    /// Makes a new table of what has changed, once no peer is being looked up or others have waited long enough.
+    async fn publish(&mut self, now: Instant) -> Result<(), Gone> {
+        let busy = self.entries.values().any(|entry| entry.is_peer && entry.is_under_way);
+        if !busy && let Some(settled) = self.settled.take() {
+            self.put_in_force().await?;
+            let _ = settled.try_send(());
+        } else if self.changed.is_some_and(|since| !busy || since + patience() <= now) {
+            self.put_in_force().await?;
+        }
+        Ok(())
+    }
+
+    async fn put_in_force(&mut self) -> Result<(), Gone> {
+        self.changed = None;
+        let known = self.entries.iter().filter(|(_, entry)| entry.is_peer && !entry.servers.is_empty());
+        let found: Found = known.map(|(name, entry)| (name.clone(), entry.servers.clone())).collect();
+        let is_lost = |entry: &Entry| entry.is_peer && entry.servers.is_empty() && entry.failures > 0;
+        let lost = self.entries.iter().filter(|(_, entry)| is_lost(entry));
+        let unresolved: HashMap<Destination, NameFault> =
+            lost.map(|(name, entry)| (name.clone(), entry.missed.fault())).collect();
+        self.handle.put_names_in_force(found).await?;
+        if unresolved != self.unresolved {
+            self.unresolved.clone_from(&unresolved);
+            self.handle.input(Input::Unresolved(unresolved)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells which names of peers a restart would not find.
+    fn tell_stale(&self) {
+        let peers = self.entries.iter().filter(|(_, entry)| entry.is_peer);
+        let mut stale: Vec<StaleName> =
+            peers.filter_map(|(name, entry)| entry.missed.stale(name, &entry.servers)).collect();
+        stale.sort_by(|one, other| one.destination.host.cmp(&other.destination.host));
+        let without = self.entries.iter().filter(|(_, entry)| entry.is_peer && entry.servers.is_empty());
+        let unanswered = without.map(|(name, entry)| (name.host.to_string(), entry.missed.fault()));
+        let unanswered = unanswered.filter(|(_, fault)| *fault != NameFault::NotFound).collect();
+        self.handle.shared.stale_names.set(stale, unanswered);
+    }
+
+    /// Lets go of names of calls that are past their time.
+    fn forget(&mut self, now: Instant) {
+        self.entries.retain(|_, entry| entry.is_peer || entry.is_under_way || entry.due > now);
+    }
+
+    fn next_due(&self) -> Instant {
+        let peers = self.entries.values().filter(|entry| entry.is_peer && !entry.is_under_way).map(|entry| entry.due);
+        let far = Instant::now() + Duration::from_secs(limits::NAME_MOST_SECONDS);
+        peers.chain(self.changed.map(|since| since + patience())).min().unwrap_or(far)
+    }
+}
+
+impl Entry {
+    fn new(now: Instant) -> Entry {
+        let (servers, waiting) = (Vec::new(), Vec::new());
+        let missed = Missed::default();
+        Entry { servers, is_peer: false, is_under_way: false, failures: 0, missed, due: now, waiting }
+    }
+
+    /// Returns its servers, or why it has none.
+    fn known(&self) -> Result<Vec<Server>, NameFault> {
+        match self.servers.is_empty() {
+            true => Err(self.missed.fault()),
+            false => Ok(self.servers.clone()),
+        }
+    }
+
+    /// How long the name is not looked up after a failure. While a peer has no address at all its trunk takes no call, so
+    /// the pause must not grow with the length of an outage.
+    fn pause(&self) -> Duration {
+        let pause = pause(self.failures);
+        let is_out = self.is_peer && self.servers.is_empty();
+        if is_out { pause.min(Duration::from_secs(limits::NAME_OUT_SECONDS)) } else { pause }
+    }
+}
+
+fn patience() -> Duration {
+    Duration::from_millis(limits::NAMES_PATIENCE_MILLISECONDS)
+}
+
+/// How long an answer holds.
+fn life(ttl_seconds: Option<u32>) -> Duration {
+    let seconds = ttl_seconds.map_or(limits::NAME_UNSAID_SECONDS, u64::from);
+    Duration::from_secs(seconds.clamp(limits::NAME_LEAST_SECONDS, limits::NAME_MOST_SECONDS))
+}
+
+/// How long nothing is asked after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let doubled = limits::NAME_LEAST_SECONDS.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    Duration::from_secs(doubled.min(limits::NAME_PAUSE_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_live_as_long_as_dns_says_within_reason() {
+        for (ttl, seconds) in [
+            (None, limits::NAME_UNSAID_SECONDS),
+            (Some(0), limits::NAME_LEAST_SECONDS),
+            (Some(300), 300),
+            (Some(u32::MAX), limits::NAME_MOST_SECONDS),
+        ] {
+            assert_eq!(life(ttl).as_secs(), seconds, "{ttl:?}");
+        }
+    }
+
+    /// An outage of an hour, in virtual time: a peer without an address is looked up every ten seconds all through it, one
+    /// that has an address and a name of a call less and less.
+    #[test]
+    fn a_peer_without_an_address_is_looked_up_soon_after_an_outage_of_any_length() {
+        let transport = trunkgate_route::Transport::Udp;
+        let ip = "192.0.2.1".parse().unwrap();
+        let known = vec![Server { transport, port: 5060, tier: 0, priority: 0, weight: 0, addresses: vec![ip] }];
+        for (is_peer, servers, longest) in [
+            (true, vec![], limits::NAME_OUT_SECONDS),
+            (true, known, limits::NAME_PAUSE_SECONDS),
+            (false, vec![], limits::NAME_PAUSE_SECONDS),
+        ] {
+            let mut entry = Entry { is_peer, servers, ..Entry::new(Instant::now()) };
+            let (mut elapsed, mut pauses) = (0, Vec::new());
+            while elapsed < 3600 {
+                entry.failures += 1;
+                pauses.push(entry.pause().as_secs());
+                elapsed += entry.pause().as_secs();
+            }
+            assert_eq!(pauses.iter().max(), Some(&longest), "{is_peer} {pauses:?}");
+            assert_eq!(pauses[0], limits::NAME_LEAST_SECONDS);
+        }
+    }
+
+    #[test]
+    fn failures_are_asked_about_less_and_less() {
+        let pauses: Vec<u64> = (1..9).map(|failures| pause(failures).as_secs()).collect();
+        assert!(pauses.windows(2).all(|two| two[0] <= two[1]), "{pauses:?}");
+        assert_eq!((pauses[0], pauses[1]), (limits::NAME_LEAST_SECONDS, 2 * limits::NAME_LEAST_SECONDS));
+        assert_eq!(pause(u32::MAX).as_secs(), limits::NAME_PAUSE_SECONDS);
+    }
+}

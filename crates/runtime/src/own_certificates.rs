@@ -1,0 +1,174 @@
+//! What is wrong with our own certificates: they end, or others do not take them.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::transport::{CertificateOwner, TlsFaultsView};
+use trunkgate_system::limits;
+use trunkgate_system::problem::{Harm, Problem, Urgency};
+use trunkgate_system::text::number;
+
+/// What a certificate of a listener is called in metrics and messages.
+pub(crate) const LISTENER: &str = "listener";
+
+/// How soon a replaced file counts.
+const SOON: &str = "it is read again within seconds";
+
+/// A certificate of ours that has expired, or soon will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expiring {
+    /// Whose it is.
+    pub(crate) owner: CertificateOwner,
+    /// Its file; `None`: the edge made it.
+    file: Option<PathBuf>,
+    /// Whether ACME writes that file.
+    is_issued: bool,
+    expires: Timestamp,
+    days: i64,
+}
+
+impl Expiring {
+    /// Returns a certificate that ends soon; `None`: there is time.
+    pub(crate) fn of(owner: CertificateOwner, expires: Timestamp, now: Timestamp) -> Option<Expiring> {
+        let days = expires.duration_since(now).as_hours().div_euclid(24);
+        (days < limits::CERTIFICATE_WARNING_DAYS).then_some(Expiring {
+            owner,
+            file: None,
+            is_issued: false,
+            expires,
+            days,
+        })
+    }
+
+    /// The same with the file that it is in.
+    pub(crate) fn in_file(self, file: Option<PathBuf>) -> Expiring {
+        Expiring { file, ..self }
+    }
+
+    /// The same with whether ACME writes that file.
+    pub(crate) fn renewed_by_acme(self, is_issued: bool) -> Expiring {
+        Expiring { is_issued, ..self }
+    }
+
+    pub(crate) fn has_expired(&self) -> bool {
+        self.days < 0
+    }
+
+    /// Returns whose certificate ends when.
+    pub(crate) fn headline(&self) -> String {
+        let verb = if self.has_expired() { "expired" } else { "expires" };
+        let at = self.expires.strftime("%Y-%m-%d %H:%M UTC");
+        let CertificateOwner { kind, name, .. } = &self.owner;
+        format!("certificate of {kind} {name} {verb} on {at}{}", in_file(self.file.as_ref()))
+    }
+
+    /// Returns the problem; `rejected`: handshakes in which it was rejected.
+    pub(crate) fn problem(&self, rejected: Option<TlsFaultsView>) -> Problem {
+        let left = match self.days {
+            ..0 => "remote parties that verify it refuse TLS".to_owned(),
+            0 => "less than a day left".to_owned(),
+            days => format!("{} left", number(usize::try_from(days).unwrap_or_default(), "day")),
+        };
+        let is_met = rejected.is_some();
+        let shown = match rejected {
+            Some(seen) => format!("{left}; {}", latest(&seen)),
+            None if self.has_expired() => format!("{left}; no handshake has failed for it in the last hour"),
+            None => left,
+        };
+        let harm = if self.has_expired() { Harm::Calls } else { Harm::Configuration };
+        let fix = match self.is_issued {
+            true => {
+                "correct what keeps ACME from a new one: its own problem in `trunkgate status` has the cause".to_owned()
+            }
+            false => replace(self.file.as_ref()),
+        };
+        let problem = Problem::new(harm, self.headline()).shown_by(shown).fixed_by(fix);
+        if self.has_expired() && !is_met { problem.urgent(Urgency::Unmet) } else { problem }
+    }
+}
+
+/// Returns the problem of a listener whose certificate is valid by its dates, and that others do not take.
+pub(crate) fn rejected_certificate(file: Option<PathBuf>, seen: &TlsFaultsView) -> Problem {
+    let what =
+        format!("TLS to listener {} fails: our certificate is rejected{}", seen.listener, in_file(file.as_ref()));
+    let fix = seen.rejected.map_or("replace the certificate", |rejected| rejected.fix());
+    // Without a trunk's machine among them it may be a scanner.
+    let harm = if seen.is_known { Harm::Calls } else { Harm::Configuration };
+    Problem::new(harm, what).shown_by(latest(seen)).fixed_by(format!("{fix}; {SOON}"))
+}
+
+fn in_file(file: Option<&PathBuf>) -> String {
+    file.map(|file| format!(" ({})", file.display())).unwrap_or_default()
+}
+
+fn replace(file: Option<&PathBuf>) -> String {
+    match file {
+        Some(file) => format!("renew it and replace {}; {SOON}", file.display()),
+        None => "restart the edge: it makes a new one".to_owned(),
+    }
+}
+
+fn latest(seen: &TlsFaultsView) -> String {
+    let TlsFaultsView { handshakes, last, why, seconds_ago, .. } = seen;
+    let handshakes = number(usize::try_from(*handshakes).unwrap_or(usize::MAX), "failed handshake");
+    format!("{handshakes} in the last hour, the latest from {last} {seconds_ago} s ago: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use trunkgate_system::certificates::Rejected;
+
+    fn seen(is_known: bool) -> TlsFaultsView {
+        TlsFaultsView {
+            handshakes: 3,
+            listener: "secure".to_owned(),
+            last: IpAddr::from([192, 0, 2, 1]),
+            why: "the remote party rejected our certificate".to_owned(),
+            seconds_ago: 4,
+            is_known,
+            rejected: Some(Rejected::Issuer),
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_with_its_file_and_what_comes_of_it() {
+        let now: Timestamp = "2026-03-02T12:00:00Z".parse().unwrap();
+        let ending = |at: &str| {
+            let ending = Expiring::of(
+                CertificateOwner { kind: LISTENER, name: "secure".to_owned(), at: 0 },
+                at.parse().unwrap(),
+                now,
+            )?;
+            Some(ending.in_file(Some("/etc/edge.pem".into())))
+        };
+        let expired = ending("2026-03-01T08:30:00Z").unwrap().problem(Some(seen(true)));
+        assert_eq!(expired.harm, Harm::Calls);
+        assert_eq!(
+            expired.to_string(),
+            "certificate of listener secure expired on 2026-03-01 08:30 UTC (/etc/edge.pem): remote parties that verify it refuse TLS; \
+             3 failed handshakes in the last hour, the latest from 192.0.2.1 4 s ago: the remote party rejected our certificate; \
+             try: renew it and replace /etc/edge.pem; it is read again within seconds"
+        );
+        let soon = ending("2026-03-03T13:00:00Z").unwrap().problem(None);
+        assert_eq!((soon.harm, soon.evidence.as_deref()), (Harm::Configuration, Some("1 day left")));
+        assert!(soon.headline.starts_with("certificate of listener secure expires on "), "{soon:?}");
+        let today = ending("2026-03-02T20:00:00Z").unwrap().problem(None);
+        assert_eq!(today.evidence.as_deref(), Some("less than a day left"));
+        assert_eq!(ending("2027-03-03T13:00:00Z"), None);
+        let issued = ending("2026-03-01T08:30:00Z").unwrap().renewed_by_acme(true).problem(None);
+        assert!(issued.fix.unwrap().starts_with("correct what keeps ACME from a new one"));
+    }
+
+    #[test]
+    fn a_rejected_certificate_harms_calls_where_a_trunk_rejects_it() {
+        let problem = rejected_certificate(Some("/etc/edge.pem".into()), &seen(true));
+        assert_eq!(problem.harm, Harm::Calls);
+        assert_eq!(problem.headline, "TLS to listener secure fails: our certificate is rejected (/etc/edge.pem)");
+        assert!(problem.fix.unwrap().contains("CA that the peer trusts"));
+        assert_eq!(rejected_certificate(None, &seen(false)).harm, Harm::Configuration);
+    }
+}

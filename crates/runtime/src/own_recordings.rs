@@ -1,0 +1,163 @@
+//! Recordings that documents and requests name by their URL. They are read inside the edge, whose listeners are closed to applications.
+
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+use trunkgate_call::RecordingLinks;
+use url::Url;
+
+use crate::handle::{Handle, Running};
+pub use trunkgate_delivery::sinks::recordings::{NotOpened, Reader, Recordings, is_sid};
+use trunkgate_system::limits::OWN_RECORDING_SECONDS;
+use trunkgate_system::reach::Reach;
+use trunkgate_system::twilio_hosts::is_below_domain;
+
+/// Pause between two looks at a recording that is being completed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Finds the edge's own recordings by their URL.
+#[derive(Debug, Clone)]
+pub struct OwnRecordings {
+    recordings: Recordings,
+    links: Option<RecordingLinks>,
+    /// Whether the edge stands for Twilio's hosts.
+    stands_for_twilio: bool,
+}
+
+/// A recording of the edge that a URL names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRecording {
+    pub(crate) sid: String,
+    /// Whether the host is the edge's own: at Twilio's there may be a recording of the real account.
+    pub(crate) is_own_host: bool,
+}
+
+impl OwnRecordings {
+    /// Returns those by the configuration in force.
+    pub fn of(handle: &Handle, running: &Running) -> OwnRecordings {
+        OwnRecordings {
+            recordings: handle.recordings.clone(),
+            links: handle.recording_links(running),
+            stands_for_twilio: running.config.api.stands_for_twilio(),
+        }
+    }
+
+    /// Returns the recording that a URL names; `None`: the URL is another's, or of another path.
+    pub fn named_by(&self, url: &str, reach: &Reach) -> Option<NamedRecording> {
+        named(&Url::parse(url).ok()?, self.links.as_ref()?, reach, self.stands_for_twilio)
+    }
+
+    /// Returns whether a URL names a recording that is the edge's: one at Twilio's hosts may be the real account's.
+    pub(crate) async fn has(&self, named: &NamedRecording) -> bool {
+        let (recordings, sid) = (self.recordings.clone(), named.sid.clone());
+        named.is_own_host || matches!(spawn_blocking(move || recordings.find(&sid)).await, Ok(Ok(Some(_))))
+    }
+
+    /// Opens a recording; one that is being completed is waited for.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) async fn open(&self, sid: &str) -> Result<Reader, NotOpened> {
+        let until = Instant::now() + Duration::from_secs(OWN_RECORDING_SECONDS);
+        loop {
+            let (recordings, sid) = (self.recordings.clone(), sid.to_owned());
+            let opened = spawn_blocking(move || recordings.open(&sid)).await;
+            match opened.map_err(|error| NotOpened::Io(std::io::Error::other(error)))? {
+                Err(NotOpened::InProgress) if Instant::now() < until => sleep(PAUSE).await,
+                opened => return opened.map(|(_, reader)| reader),
+            }
+        }
+    }
+}
+
+/// Reads a recording as an audio file. Waits for the disk.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read(mut reader: Reader) -> Result<Vec<u8>, String> {
+    let bytes = reader.bytes();
+    let file = reader.read_whole().map_err(|error| error.to_string())?;
+    if (file.len() as u64) < bytes {
+        return Err("the recording ends too soon".to_owned());
+    }
+    Ok(file)
+}
+
+fn named(url: &Url, links: &RecordingLinks, reach: &Reach, stands_for_twilio: bool) -> Option<NamedRecording> {
+    let base = Url::parse(&links.base).ok()?;
+    let is_base = url.host() == base.host() && url.port_or_known_default() == base.port_or_known_default();
+    let is_twilio = url.domain().is_some_and(is_below_domain);
+    // Without a `public_url`, recordings of an edge that stands for Twilio's hosts have Twilio's URLs, as those of the real account have.
+    let is_own_host = !is_twilio && (is_base || reach.is_closed(url));
+    if !(is_own_host || stands_for_twilio && is_twilio) {
+        return None;
+    }
+    let path = url.path();
+    // `public_url` may have a path of its own, which a reverse proxy takes away.
+    let below = path.strip_prefix(base.path()).or_else(|| path.strip_prefix(account_path(base.path())?))?;
+    let name = below.strip_prefix('/')?;
+    let sid =
+        ["", ".wav", ".mp3"].into_iter().find_map(|ending| name.strip_suffix(ending).filter(|sid| is_sid(sid)))?;
+    Some(NamedRecording { sid: sid.to_owned(), is_own_host })
+}
+
+/// Returns the end of the base's path that begins with the version of the API.
+fn account_path(base: &str) -> Option<&str> {
+    base.find("/2010-04-01/").and_then(|at| base.get(at..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_recordings_of_the_account_at_hosts_of_the_edge_are_its_own() {
+        let sid = format!("RE{}", "0a".repeat(16));
+        let account = format!("AC{}", "0".repeat(32));
+        let links = |base: &str| RecordingLinks {
+            account: account.clone(),
+            base: format!("{base}/2010-04-01/Accounts/{account}/Recordings"),
+            notify: None,
+            transcribes: false,
+        };
+        let listener = "127.0.0.1:8080".parse().unwrap();
+        let reach = Reach { closed: [listener].into(), ..Reach::default() };
+        let path = format!("/2010-04-01/Accounts/{account}/Recordings/{sid}");
+        let is_named = |base: &str, url: &str, is_proxy: bool| {
+            let found = named(&Url::parse(url).unwrap(), &links(base), &reach, is_proxy);
+            found.map(|found| (found.sid == sid, found.is_own_host))
+        };
+        let public = "https://edge.example.com/tg";
+        for (url, is_proxy, expected) in [
+            (format!("{public}{path}"), false, Some((true, true))),
+            (format!("{public}{path}.wav"), false, Some((true, true))),
+            (format!("{public}{path}.mp3?x=1"), false, Some((true, true))),
+            (format!("http://127.0.0.1:8080{path}"), false, Some((true, true))),
+            (format!("http://localhost:8080{path}"), false, Some((true, true))),
+            (format!("https://api.twilio.com{path}"), true, Some((true, false))),
+            (format!("https://api.ie1.twilio.com{path}"), true, Some((true, false))),
+            // Another host, port, account, path or name.
+            (format!("https://api.twilio.com{path}"), false, None),
+            (format!("https://api.nottwilio.com{path}"), true, None),
+            (format!("https://twilio.com.example.com{path}"), true, None),
+            (format!("https://other.example.com/tg{path}"), false, None),
+            (format!("http://edge.example.com/tg{path}"), false, None),
+            (format!("http://127.0.0.1:8081{path}"), false, None),
+            (format!("http://127.0.0.1:8080{}", path.replace("AC0", "AC1")), false, None),
+            (format!("http://127.0.0.1:8080{path}.json"), false, None),
+            (format!("http://127.0.0.1:8080{path}/Transcriptions"), false, None),
+            (format!("http://127.0.0.1:8080/v1/calls?{path}"), false, None),
+            (format!("http://127.0.0.1:8080{path}/../../Calls.json"), false, None),
+            (format!("{public}{}", path.replace("RE", "CA")), false, None),
+        ] {
+            assert_eq!(is_named(public, &url, is_proxy), expected, "{url}");
+        }
+        let real = format!("https://api.twilio.com{path}");
+        assert_eq!(
+            is_named("https://api.twilio.com", &real, true),
+            Some((true, false)),
+            "it may be the real account's"
+        );
+    }
+}

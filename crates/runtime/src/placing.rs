@@ -1,0 +1,357 @@
+//! Calls that requests place: called party and calling number, as the configuration allows them. The API answers by this
+//! judgement, and `why` shows it in advance.
+
+use trunkgate_call::numbers::plain;
+use trunkgate_call::{NotBegun, NotJoined, ReasonSlug, named_target, trunk_of_uri};
+use trunkgate_route::{Number, Numbers, Table, TargetSpec};
+use trunkgate_twiml::{headers_of_request, written_number};
+
+use trunkgate_config::Config;
+
+/// Characters of a request that a fault repeats.
+const SHOWN_CHARS: usize = 160;
+
+/// A call that the configuration allows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Placing {
+    /// Called number in E.164, or SIP address.
+    pub to: String,
+    /// Targets by which the called party is reached, in order.
+    pub targets: Vec<TargetSpec>,
+    /// Names and values of headers of the INVITE, behind the `?` of a SIP address.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Placing {
+    fn without_headers(to: impl Into<String>, targets: Vec<TargetSpec>) -> Placing {
+        Placing { to: to.into(), targets, headers: Vec::new() }
+    }
+
+    /// Whether an agent may be the party.
+    pub fn has_agent(&self) -> bool {
+        self.targets.iter().any(is_agent)
+    }
+
+    /// Whether only agents may be the party.
+    pub fn has_agents_alone(&self) -> bool {
+        self.targets.iter().all(is_agent)
+    }
+}
+
+/// Reason why a call is not placed, with Twilio's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Twilio's code.
+    pub code: u32,
+    /// HTTP status.
+    pub status: u16,
+    /// What is wrong, and with which parameter.
+    pub message: String,
+}
+
+impl Fault {
+    fn new(code: u32, message: impl Into<String>) -> Fault {
+        Fault { code, status: 400, message: message.into() }
+    }
+
+    /// No called party (21201).
+    fn no_to() -> Fault {
+        Fault::new(21_201, "To: a number or SIP address is required")
+    }
+
+    /// No calling number (21213).
+    fn no_from() -> Fault {
+        Fault::new(21_213, "From: a number is required")
+    }
+
+    /// The called party cannot be called (21211).
+    fn bad_to(to: &str, what: &str) -> Fault {
+        Fault::new(21_211, format!("To: \"{}\": {what}", shown(to)))
+    }
+
+    /// The calling number is none of the edge's (21210).
+    fn foreign_from(from: &str) -> Fault {
+        Fault::new(21_210, format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from)))
+    }
+
+    /// The conference does not take the party: Twilio's code for requests, where a document has another one.
+    fn not_joined(why: NotJoined) -> Fault {
+        let code = match why.code().unwrap_or(20_001) {
+            16_023 => 16_024,
+            16_025 => 16_026,
+            code => u32::from(code),
+        };
+        Fault::new(code, format!("The participant cannot join: {}", why.words()))
+    }
+
+    /// No trunk is configured for calls of the API (21215).
+    fn nowhere() -> Fault {
+        Fault::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
+    }
+}
+
+impl From<NotBegun> for Fault {
+    fn from(why: NotBegun) -> Fault {
+        match why {
+            NotBegun::NoTarget => Fault::nowhere(),
+            NotBegun::Denied(why) => Fault::new(21_215, format!("To: no permission to call this number: {why}")),
+            NotBegun::CallerDenied(why) => Fault::new(21_210, format!("From: {why}")),
+            NotBegun::NotJoined(why) => Fault::not_joined(why),
+            NotBegun::EmergencyLimit(key) => {
+                let message = format!("The call does not begin: too many emergency calls by requests ({key})");
+                Fault { status: 429, ..Fault::new(20_429, message) }
+            }
+            NotBegun::Refused(reason @ ReasonSlug::Draining) => {
+                Fault { status: 503, ..Fault::new(20_503, reason.sentence()) }
+            }
+            NotBegun::Refused(reason) => {
+                Fault { status: 429, ..Fault::new(20_429, format!("The call does not begin: {}", reason.sentence())) }
+            }
+        }
+    }
+}
+
+/// Judges the calling number: one of the edge's own.
+///
+/// # Errors
+/// There is none, or the configuration does not have it.
+pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, Fault> {
+    let from = from.ok_or_else(Fault::no_from)?;
+    let number = config.edge.numbers.normalise(from, None).map_or_else(|_| from.to_owned(), |number| number.text);
+    match config.numbers.iter().any(|one| one.number == number) {
+        true => Ok(number),
+        false => Err(Fault::foreign_from(from)),
+    }
+}
+
+/// Judges the called party, and finds the targets by which it is reached.
+///
+/// # Errors
+/// It is neither a number nor a SIP address of a trunk, or no trunk takes calls of the API.
+pub fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Result<Placing, Fault> {
+    let to = to.ok_or_else(Fault::no_to)?;
+    let numbers = &config.edge.numbers;
+    if to.starts_with("sip:") || to.starts_with("sips:") {
+        let (uri, headers) = headers_of_request(to).map_err(|what| Fault::bad_to(to, &what))?;
+        let target = named_target(&uri, numbers).ok_or_else(|| Fault::bad_to(to, "it is not a SIP address"))?;
+        if trunk_of_uri(&uri, table).0.is_none() {
+            return Err(Fault::bad_to(to, "its host is that of no trunk"));
+        }
+        let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
+        return Ok(Placing { to: uri, targets: vec![target], headers });
+    }
+    if let Some(identity) = to.strip_prefix("client:") {
+        return match table.client(without_parameters(identity)) {
+            Some(targets) => without_agents(to, targets),
+            None => Err(Fault::bad_to(to, "[client] has no such identity")),
+        };
+    }
+    let number = parse_number(numbers, to).ok_or_else(|| Fault::bad_to(to, "it is not a phone number"))?;
+    if config.api.connect.is_empty() {
+        return Err(Fault::nowhere());
+    }
+    let targets = targets_for(config, table, &number);
+    if targets.is_empty() {
+        let what =
+            "it is no phone number, and no route, emergency list, phone or PBX of `connect` has it as an extension";
+        return Err(Fault::bad_to(to, what));
+    }
+    Ok(Placing::without_headers(number.text, targets))
+}
+
+/// Returns the targets of `connect` for a number: all of them, but for an extension that the configuration does not name
+/// the phones and PBXs alone, also as failover: to a carrier such a number means a service of its own.
+fn targets_for(config: &Config, table: &Table, number: &Number) -> Vec<TargetSpec> {
+    let connect = &config.api.connect;
+    if number.is_e164 || has_place(config, table, number) {
+        return connect.clone();
+    }
+    let has_extensions = |target: &&TargetSpec| {
+        let TargetSpec::Trunk { name, .. } = target else { return false };
+        let is_pbx = config.pbx_trunks.contains(name.as_str());
+        is_pbx || table.trunk(name).is_some_and(|trunk| trunk.accept_register)
+    };
+    connect.iter().filter(has_extensions).cloned().collect()
+}
+
+/// Returns whether the configuration has a place for a number without a country: an emergency number, a registered
+/// phone, or a number that a route names.
+fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
+    config.edge.numbers.is_emergency(number)
+        || table.registrant(&number.text).is_some()
+        || table.routes().iter().any(|route| route.to.iter().any(|pattern| pattern.matches(&number.text)))
+}
+
+/// Returns the identity of a client alone: behind the question mark are parameters, which a party does not get.
+fn without_parameters(identity: &str) -> &str {
+    identity.split('?').next().unwrap_or_default()
+}
+
+/// Returns a client's targets that a document can be run for.
+///
+/// # Errors
+/// All of them are agents.
+fn without_agents(to: &str, targets: &[TargetSpec]) -> Result<Placing, Fault> {
+    let parties: Vec<TargetSpec> = targets.iter().filter(|target| !is_agent(target)).cloned().collect();
+    if parties.is_empty() {
+        let what = "[client] maps it to a voice agent, which requests call for a conference only (Participants.json)";
+        return Err(Fault::bad_to(to, what));
+    }
+    Ok(Placing::without_headers(to, parties))
+}
+
+fn is_agent(target: &TargetSpec) -> bool {
+    matches!(target, TargetSpec::Agent(_))
+}
+
+/// Judges a party of a conference that is an agent (`agent:NAME`), or a client with an agent among its targets; `None`: any
+/// other party.
+///
+/// # Errors
+/// There is no such agent, or it only listens.
+pub fn judge_agent_party(table: &Table, to: &str) -> Result<Option<Placing>, Fault> {
+    if let Some(name) = to.strip_prefix("agent:") {
+        return judge_agent(table, name).map(Some);
+    }
+    let known = to.strip_prefix("client:").and_then(|identity| table.client(without_parameters(identity)));
+    let with_agent = known.filter(|targets| targets.iter().any(is_agent));
+    Ok(with_agent.map(|targets| Placing::without_headers(to, targets.to_vec())))
+}
+
+/// Judges an agent of the configuration that is to be a party of a conference.
+///
+/// # Errors
+/// There is none of this name, or it only listens.
+fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
+    let to = format!("agent:{name}");
+    match table.agent(name) {
+        Some(agent) if !agent.is_raw() => Ok(Placing::without_headers(to, vec![TargetSpec::Agent(name.to_owned())])),
+        Some(_) => Err(Fault::bad_to(&to, "it only listens")),
+        None => Err(Fault::bad_to(&to, "there is no agent of this name")),
+    }
+}
+
+/// Reads a number as people write one; `None`: it is no number, or has a country code and is none of that country.
+pub fn parse_number(numbers: &Numbers, text: &str) -> Option<Number> {
+    let written = written_number(text)?;
+    let number = numbers.normalise(written.trim(), None).ok()?;
+    (number.is_e164 || !written.trim_start().starts_with('+')).then_some(number)
+}
+
+fn shown(text: &str) -> String {
+    plain(text, SHOWN_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::Found;
+    use trunkgate_config as config;
+
+    #[test]
+    fn faults_have_the_codes_of_the_api() {
+        let text = "[api]\nconnect = ['trunk:carrier']\n[trunk.carrier]\npeers = ['sip:198.51.100.7']\n\
+                    [[number]]\nnumber = '+14155550100'\n";
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let table = config.table(&Found::new());
+        let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.to).map_err(|fault| fault.code);
+        // Written as in a <Dial>, also with no-break spaces and slashes.
+        for text in ["(415) 555-0199", "+1\u{a0}415\u{a0}555\u{a0}0199", "415/555-0199"] {
+            assert_eq!(to(text), Ok("+14155550199".to_owned()), "{text}");
+        }
+        assert_eq!(to("911"), Ok("911".to_owned()));
+        assert_eq!((to("12"), to("201"), to("*97")), (Err(21_211), Err(21_211), Err(21_211)));
+        let text = format!("{text}[[route]]\nto = ['2*', '/[*]97/']\nconnect = ['trunk:carrier']\n");
+        let (with_route, _) = config::parse(Path::new("t.toml"), &text).unwrap();
+        let table_of_route = with_route.table(&Found::new());
+        let to_route = |to: &str| judge_to(&with_route, &table_of_route, Some(to)).map_err(|fault| fault.code);
+        assert!(to_route("201").is_ok() && to_route("*97").is_ok());
+        assert_eq!(to_route("12").unwrap_err(), 21_211);
+        assert_eq!(to("sip:100@198.51.100.7"), Ok("sip:100@198.51.100.7".to_owned()));
+        let placing = judge_to(&config, &table, Some("sip:100@198.51.100.7?X-Case=1&User-to-User=a%20b")).unwrap();
+        let headers: Vec<(&str, &str)> = placing.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(placing.to, "sip:100@198.51.100.7");
+        assert_eq!(headers, [("X-Case", "1"), ("User-to-User", "a b")]);
+        for header in ["Privacy=id", "From=x", "X-Trunkgate-Hops=1", "X-Case=a%0D%0Ab", "X-Case"] {
+            assert_eq!(to(&format!("sip:100@198.51.100.7?{header}")), Err(21_211), "{header}");
+        }
+        for (text, code) in
+            [("", 21_211), ("x", 21_211), ("+9990", 21_211), ("sip:100@other.example", 21_211), ("client:bob", 21_211)]
+        {
+            assert_eq!(to(text), Err(code), "{text}");
+        }
+        let from = |from: Option<&str>| judge_from(&config, from).map_err(|fault| fault.code);
+        assert_eq!(from(Some("415 555 0100")), Ok("+14155550100".to_owned()));
+        assert_eq!((from(Some("+14155550199")), from(None)), (Err(21_210), Err(21_213)));
+        assert_eq!(judge_to(&config, &table, None).unwrap_err().code, 21_201);
+    }
+
+    #[test]
+    fn a_client_that_is_an_agent_is_called_for_conferences() {
+        let text = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[agent.bot]\nurl = 'ws://127.0.0.1:9/a'\n\
+                    [client]\nbot = 'agent:bot'\nboth = ['trunk:pbx/201', 'agent:bot']\nann = 'trunk:pbx/202'\n\
+                    [[number]]\nnumber = '+14155550100'\n[[route]]\nconnect = 'trunk:pbx'\n";
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let table = config.table(&Found::new());
+        let agent = TargetSpec::Agent("bot".to_owned());
+        let phone = TargetSpec::Trunk { name: "pbx".to_owned(), number: Some("201".to_owned()), weight: None };
+        let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.targets);
+        let refused = to("client:bot").unwrap_err();
+        assert_eq!((refused.code, refused.message.contains("Participants.json")), (21_211, true), "{refused:?}");
+        assert_eq!(to("client:both?a=b"), Ok(vec![phone.clone()]), "a document is for the phone");
+        let party = |to: &str| judge_agent_party(&table, to).map_err(|fault| fault.code);
+        let placed = party("client:bot?a=b").unwrap().unwrap();
+        assert_eq!((placed.to.as_str(), &placed.targets), ("client:bot?a=b", &vec![agent.clone()]));
+        assert!(placed.has_agents_alone());
+        let both = party("client:both").unwrap().unwrap();
+        assert_eq!((both.has_agents_alone(), &both.targets), (false, &vec![phone, agent]));
+        for other in ["client:ann", "client:none", "+14155550199"] {
+            assert_eq!(party(other), Ok(None), "{other}");
+        }
+        assert!(party("agent:bot").unwrap().is_some_and(|placing| placing.has_agent()));
+        assert_eq!(party("agent:none"), Err(21_211));
+    }
+
+    #[test]
+    fn an_extension_does_not_fail_over_to_a_carrier() {
+        let text = "[api]\nconnect = ['trunk:carrier', 'trunk:pbx', 'trunk:backup']\n\
+                    [trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.backup]\npeers = ['sip:198.51.100.8']\n\
+                    [trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[number]]\nnumber = '+14155550100'\n\
+                    [[route]]\nto = '3*'\nconnect = ['trunk:carrier']\n";
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let table = config.table(&Found::new());
+        let targets = |to: &str| judge_to(&config, &table, Some(to)).unwrap().targets;
+        let pbx = TargetSpec::Trunk { name: "pbx".to_owned(), number: None, weight: None };
+        assert_eq!((targets("201"), targets("*97")), (vec![pbx.clone()], vec![pbx]));
+        for to in ["301", "911", "+14155550199"] {
+            assert_eq!(targets(to), config.api.connect, "{to}");
+        }
+    }
+
+    #[test]
+    fn extensions_of_a_pbx_are_called_without_a_route() {
+        for (peer, keys, takes_extensions) in [
+            ("10.0.0.5", "", true),
+            ("pbx.example.com", "preset = 'asterisk'", true),
+            ("198.51.100.7", "preset = 'freepbx'", true),
+            ("198.51.100.7", "", false),
+            ("pbx.example.com", "", false),
+            ("10.0.0.5", "preset = 'carrier'", false),
+        ] {
+            let text = format!(
+                "[api]\nconnect = ['trunk:pbx']\n[trunk.pbx]\npeers = ['sip:{peer}']\n{keys}\n\
+                 [[number]]\nnumber = '+14155550100'\n[[route]]\nto = '+1*'\nconnect = ['trunk:pbx']\n"
+            );
+            let (config, _) = config::parse(Path::new("t.toml"), &text).unwrap();
+            let table = config.table(&Found::new());
+            for extension in ["201", "*97"] {
+                let placing = judge_to(&config, &table, Some(extension));
+                let placed = placing.map(|placing| (placing.to, placing.targets.len())).map_err(|fault| fault.code);
+                let expected = if takes_extensions { Ok((extension.to_owned(), 1)) } else { Err(21_211) };
+                assert_eq!(placed, expected, "{peer} {keys}");
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close. An agent without `probe` is
+//! connected to when a call has lost its connection.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use trunkgate_call::limits::AGENT_CONNECTS_AGAIN;
+use trunkgate_call::{AgentProbe, Input, socket_spec};
+use trunkgate_media::agent::limits::STOP_TIMEOUT;
+use trunkgate_media::agent::{Loss, NORMAL_CLOSE, Transmit};
+use trunkgate_route::{Agent, Table};
+
+use crate::handle::Handle;
+use crate::own_sockets::OwnSockets;
+use crate::worker::{Done, Failed, NO_UPGRADE, Visit, accepts, connects};
+use trunkgate_system::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
+
+/// Shortest time between two probes of an agent whose connections are lost.
+const PROBE_LEAST: Duration = Duration::from_secs(1);
+
+/// What is known of one agent.
+#[derive(Debug)]
+struct Entry {
+    url: String,
+    /// When it is asked next.
+    due: Instant,
+    /// When it was asked last.
+    asked: Option<Instant>,
+    /// Whether its last answer was none.
+    has_failed: bool,
+    /// Whether it has no interval: it is asked because a connection was lost.
+    is_lost: bool,
+}
+
+/// Probes of all agents that have an interval.
+pub struct Probes {
+    handle: Handle,
+    table: watch::Receiver<Arc<Table>>,
+    own: watch::Receiver<OwnSockets>,
+    entries: HashMap<Arc<str>, Entry>,
+    asked: JoinSet<AgentProbe>,
+}
+
+impl Probes {
+    /// Makes probes that have not run.
+    pub fn new(handle: Handle) -> Probes {
+        let (table, own) = (handle.table.clone(), handle.shared.own.subscribe());
+        Probes { handle, table, own, entries: HashMap::new(), asked: JoinSet::new() }
+    }
+
+    /// Asks until the edge ends.
+    pub async fn keep(mut self) {
+        let shared = Arc::clone(&self.handle.shared);
+        loop {
+            let now = Instant::now();
+            let table = self.table.borrow_and_update().clone();
+            self.hasten(now, &shared.lost_agents.drain(), &table);
+            let due = self.ask_due(now, &table);
+            let pause = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(asked) = self.asked.join_next() => {
+                    let Ok(probe) = asked else { continue };
+                    if !self.done(probe).await {
+                        return;
+                    }
+                }
+                changed = self.table.changed() => if changed.is_err() {
+                    return;
+                },
+                () = shared.lost_agents.notified() => {}
+                () = pause => {}
+            }
+        }
+    }
+
+    /// Has agents whose connection was lost probed at once, so that a machine that is gone is `down` with its first lost call. One without an
+    /// interval is connected to, until it accepts a connection.
+    fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>, table: &Table) {
+        for agent in lost.iter().filter_map(|name| table.agent(name)) {
+            let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| Entry::new(agent, now));
+            let earliest = entry.asked.map_or(now, |asked| now.max(asked + PROBE_LEAST));
+            entry.due = entry.due.min(earliest);
+        }
+    }
+
+    /// Asks each agent whose time has come, and gives the time of the next.
+    fn ask_due(&mut self, now: Instant, table: &Table) -> Option<Instant> {
+        // Without an interval only those whose connection was lost: not one that had an interval, or was elsewhere.
+        let stays = |entry: &Entry, agent: &Agent| !agent.probe.is_zero() || (entry.is_lost && entry.url == agent.url);
+        self.entries.retain(|name, entry| table.agent(name).is_some_and(|agent| stays(entry, agent)));
+        for agent in table.agents() {
+            let entry = match self.entries.entry(agent.name.clone()) {
+                Slot::Occupied(entry) => entry.into_mut(),
+                Slot::Vacant(_) if agent.probe.is_zero() => continue,
+                Slot::Vacant(entry) => entry.insert(Entry::new(agent, now)),
+            };
+            if entry.url != agent.url {
+                *entry = Entry::new(agent, now);
+            }
+            let interval = if agent.probe.is_zero() { AGENT_CONNECTS_AGAIN } else { agent.probe };
+            // An interval that a reload has shortened.
+            entry.due = entry.due.min(now + interval);
+            if entry.due <= now {
+                (entry.due, entry.asked) = (now + interval, Some(now));
+                let networks = self.handle.shared.running(|running| running.config.edge.local_networks.clone());
+                self.asked.spawn(ask(Arc::clone(agent), networks, self.own.clone()));
+            }
+        }
+        self.entries.values().map(|entry| entry.due).min()
+    }
+
+    /// Reports how an agent has answered; `false`: the edge has ended.
+    async fn done(&mut self, probe: AgentProbe) -> bool {
+        if probe.is_connection && probe.outcome.is_ok() {
+            self.entries.remove(&probe.name);
+        }
+        if let Some(entry) = self.entries.get_mut(&probe.name).filter(|entry| entry.url == probe.url) {
+            let fails_anew = probe.outcome.is_err() && !entry.has_failed;
+            entry.has_failed = probe.outcome.is_err();
+            if fails_anew {
+                // One failure may be chance: a second one soon is not.
+                entry.due = entry.due.min(Instant::now() + AGENT_PROBE_AGAIN);
+            }
+        }
+        self.handle.input(Input::AgentProbed(Box::new(probe))).await.is_ok()
+    }
+}
+
+impl Entry {
+    fn new(agent: &Agent, now: Instant) -> Entry {
+        let is_lost = agent.probe.is_zero();
+        Entry { url: agent.url.clone(), due: now, asked: None, has_failed: false, is_lost }
+    }
+}
+
+/// Opens an agent's socket as a call would, and closes it; one of an agent without an interval is only connected.
+async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSockets>) -> AgentProbe {
+    let (began, is_connection) = (Instant::now(), agent.probe.is_zero());
+    let spec = socket_spec(&agent, &networks);
+    let limit = [agent.probe, agent.connect_timeout, AGENT_PROBE_WAIT];
+    let limit = limit.into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(AGENT_PROBE_WAIT);
+    if is_connection {
+        let connected = timeout(limit, connects(&spec, &own)).await;
+        let outcome = connected.unwrap_or_else(|_| Err((Loss::ConnectTimeout, String::new())));
+        let outcome = outcome.map(|()| began.elapsed());
+        return AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome };
+    }
+    let opened = match timeout(limit, Visit::open(&spec, &own)).await {
+        Ok(opened) => opened,
+        // What accepts the connection is behind no firewall.
+        Err(_) if accepts(&spec).await => Err((Loss::ConnectTimeout, NO_UPGRADE.to_owned())),
+        Err(_) => Err((Loss::ConnectTimeout, String::new())),
+    };
+    let outcome = match opened {
+        Ok(visit) => {
+            let took = began.elapsed();
+            tokio::spawn(timeout(STOP_TIMEOUT, leave(visit)));
+            Ok(took)
+        }
+        Err(failed) => Err(failed),
+    };
+    AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome }
+}
+
+/// Closes, and waits until the agent has closed too, so that it does not see a reset.
+async fn leave(mut visit: Visit) -> Result<(), Failed> {
+    let mut close = Some(Transmit::Close(NORMAL_CLOSE));
+    loop {
+        visit.write(|| close.take())?;
+        while let Some(done) = visit.read()? {
+            if matches!(done, Done::Closed(..)) {
+                // The library's answer to its close, if it was first.
+                return visit.write(|| None);
+            }
+        }
+        visit.wait(Instant::now() + Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,669 @@
+//! A new configuration, new addresses of peers' names or of the machine: built beside what is in force and swapped at
+//! once. Calls keep what they began with.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::{Instant, interval, interval_at, timeout};
+use trunkgate_call::{Change, Concerned, Happening, Input, RecordingLinks, Settings as GatewaySettings};
+use trunkgate_route::TargetSpec;
+
+use crate::handle::{Gone, Handle, Running};
+use crate::overrides;
+use crate::own_certificates::{Expiring, LISTENER, rejected_certificate};
+use crate::settings::{self, Found, stamps};
+use crate::speech;
+use crate::transport::{Settings, TlsFaultsView};
+use trunkgate_config::{self as config, Config, Diagnostic, Difference};
+use trunkgate_delivery::sinks::hep;
+use trunkgate_delivery::sinks::otel;
+pub use trunkgate_delivery::sinks::records::ReportOrder;
+pub use trunkgate_delivery::sinks::sms::SmsOrder;
+pub use trunkgate_delivery::sinks::sms::outlets::Outlets;
+use trunkgate_system::clock;
+use trunkgate_system::limits;
+use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::routing::RouteWatcher;
+use trunkgate_system::text::number;
+use trunkgate_system::{interfaces, log};
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Trunks now.
+    pub trunks: usize,
+    /// Routes now.
+    pub routes: usize,
+    /// Warnings of the file.
+    pub warnings: usize,
+    /// The first of them, in a line each.
+    #[serde(skip)]
+    pub warned: Vec<String>,
+    /// What is another than in the file that was in force, a sentence each, without secrets and numbers; at most
+    /// [`limits::CHANGES_TOLD`] and how many more.
+    pub changed: Vec<String>,
+    /// How many there are.
+    #[serde(skip)]
+    pub changes: usize,
+    /// Which trunks' calls it may have mended.
+    #[serde(skip)]
+    pub concerned: Concerned,
+    /// Keys that differ from what runs and take effect only when the edge is started again.
+    pub needs_restart: Vec<String>,
+}
+
+/// Keys that only a start reads; of a table that is written many times, whether it is there as well.
+const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
+    ("edge", &["name", "data_directory", "data_required"]),
+    ("listen", &["name", "transport", "address"]),
+    ("media", &["ports", "threads", "idle_timeout", "latch"]),
+    ("limits", &["sip_message_bytes"]),
+    ("http", &["address"]),
+    ("tls", &["acme"]),
+    ("api", &["tls"]),
+    ("log", &["format", "numbers"]),
+];
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReloadError {
+    /// What is wrong with the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Errors and warnings.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// So many wait for their turn that another would change nothing.
+    Busy,
+    /// A file could not be read, or the texts be said, in time.
+    Late,
+    /// The edge has ended.
+    Gone,
+}
+
+impl ReloadError {
+    /// In a line, without an excerpt of the file.
+    fn brief(&self) -> String {
+        match self {
+            ReloadError::File { path, diagnostics } => {
+                let source = config::text(path).unwrap_or_default();
+                config::summary(path, &source, diagnostics)
+            }
+            ReloadError::Busy | ReloadError::Late | ReloadError::Gone => self.to_string(),
+        }
+    }
+}
+
+impl From<Gone> for ReloadError {
+    fn from(_: Gone) -> ReloadError {
+        ReloadError::Gone
+    }
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReloadError::File { path, diagnostics } => {
+                let source = config::text(path).unwrap_or_default();
+                f.write_str(config::render(path, &source, diagnostics).trim_end())
+            }
+            ReloadError::Busy => f.write_str("reloads are already queued; the last one reads the current file"),
+            ReloadError::Late => {
+                let seconds = limits::RELOAD_SECONDS;
+                write!(
+                    f,
+                    "the files it names could not be read within {seconds} s: is a disk or a network share stuck?"
+                )
+            }
+            ReloadError::Gone => Gone.fmt(f),
+        }
+    }
+}
+
+impl Handle {
+    /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once;
+    /// a bad file changes nothing. One reload comes after the other, and goes on to its end when nobody waits for it any
+    /// more.
+    ///
+    /// # Errors
+    /// What is wrong with the file, [`Busy`](ReloadError::Busy), [`Late`](ReloadError::Late) or [`Gone`](ReloadError::Gone).
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let shared = Arc::clone(&self.shared);
+        let place = Arc::clone(&shared.reloads_waiting).try_acquire_owned().map_err(|_| ReloadError::Busy)?;
+        let handle = self.clone();
+        let reload = async move {
+            let turn = shared.reloading.lock().await;
+            let outcome = handle.reload_in_turn().await;
+            drop((turn, place));
+            outcome
+        };
+        tokio::spawn(reload).await.map_err(|_| ReloadError::Gone)?
+    }
+
+    async fn reload_in_turn(&self) -> Result<Reloaded, ReloadError> {
+        let path = self.config_path();
+        let file = path.clone();
+        let (before, boot) = self.shared.running(|running| (running.config.clone(), running.boot.clone()));
+        // Audio is decoded and texts are said on a thread of their own, and large files take a while to compare.
+        let load = move || {
+            config::load(&file).map(|(mut config, warnings)| {
+                speech::speak(&mut config);
+                let differences = config::differences(&before, &config);
+                let done = Reloaded {
+                    trunks: config.trunk_count(),
+                    routes: config.routes.len(),
+                    warnings: warnings.len(),
+                    warned: config::in_lines(&file, &warnings),
+                    changed: told_changes(&differences),
+                    changes: differences.len(),
+                    concerned: concerned((&before, &config), &differences),
+                    needs_restart: needs_restart(&boot, &config),
+                };
+                (config, done)
+            })
+        };
+        let limit = Duration::from_secs(limits::RELOAD_SECONDS);
+        let outcome = match in_time(limit, &self.shared.reloads_reading, load).await {
+            Ok(Ok((config, done))) => match self.take_records(&config).await? {
+                Ok(()) => {
+                    self.swap(config, &done).await?;
+                    Ok(done)
+                }
+                Err(error) => Err(ReloadError::File { path, diagnostics: config.cdr_refused(&error) }),
+            },
+            Ok(Err(diagnostics)) => Err(ReloadError::File { path, diagnostics }),
+            Err(error) => Err(error),
+        };
+        let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.shared.last_reload_ok.store(outcome.is_ok(), Ordering::Relaxed);
+        let rejected = outcome.as_ref().err().map(ReloadError::brief);
+        self.shared.running(|running| running.last_rejected = rejected);
+        self.shared.events.tell(told(&outcome));
+        let level = outcome.is_ok().then(|| self.shared.running(|running| running.config.log.level.clone()));
+        log::change_level(level.as_deref(), || tell_log(&outcome));
+        outcome
+    }
+
+    /// Sends call records where the file says, before anything else is changed; what has not changed may fail as it did, and is
+    /// tried again with the next record.
+    async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
+        let (answer, changed) = oneshot::channel();
+        let needs_store = Outlets::of(config).is_any() || config.recording.is_some();
+        let cdr = Box::new(config.cdr.clone());
+        self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| Gone)?;
+        let changed = changed.await.map_err(|_| Gone)?;
+        let is_same = self
+            .shared
+            .running(|running| running.config.cdr == config.cdr && Outlets::of(&running.config) == Outlets::of(config));
+        if let (Err(error), true) = (&changed, is_same) {
+            tracing::warn!("the call record file could not be reopened: {error}");
+            return Ok(Ok(()));
+        }
+        Ok(changed)
+    }
+
+    async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
+        if config.api.auth_token.is_some()
+            && let Err(error) = overrides::read(self).await
+        {
+            tracing::error!("what requests have set of numbers cannot be read from the store: {error}");
+        }
+        let settings = self.shared.running(|running| {
+            if let (Some(all), true) = (&mut running.overrides, config.api.auth_token.is_some()) {
+                overrides::note_first_seen(&self.store, &config, all);
+            }
+            running.config = running.in_force(&config);
+            running.table = Arc::new(running.config.table(&running.names));
+            self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
+            running.written = config.clone();
+            running.warnings = done.warnings;
+            running.warned.clone_from(&done.warned);
+            running.restart_needed.clone_from(&done.needs_restart);
+            running.loaded_at = clock::now();
+            self.settings(running)
+        });
+        // Before the table: a trunk's first connection finds its certificate.
+        self.read_certificates();
+        self.input(Input::Configure(Box::new(settings))).await?;
+        self.input(Input::Reconfigured(done.concerned.clone())).await?;
+        let _ = self.sms.send(SmsOrder::Settings(Box::new(Outlets::of(&config)))).await;
+        self.shared.calls.configure(config.api.kept_calls());
+        let links = self.shared.running(|running| self.recording_links(running));
+        self.recordings.configure(config.recording.clone(), links);
+        set(&self.shared.hep, hep::Target::of(&config));
+        set(&self.shared.otel, otel::Target::of(&config));
+        self.shared.refresh.notify_one();
+        self.shared.renamed.notify_one();
+        Ok(())
+    }
+
+    /// Returns how recordings are named and reported by the file in force.
+    pub fn recording_links(&self, running: &Running) -> Option<RecordingLinks> {
+        // The account's SID waits for a restart.
+        let account = &running.boot.api.account_sid;
+        config::recording_links(&running.config, account, self.shared.own.borrow().http()?)
+    }
+
+    /// Returns the settings by the file in force and the machine's present addresses.
+    pub(super) fn settings(&self, running: &Running) -> GatewaySettings {
+        let addressing = settings::addressing(&running.config, &self.shared.listeners, &running.interfaces);
+        settings::settings(&running.config, Arc::clone(&running.table), addressing, self.recording_links(running))
+    }
+
+    /// Makes a new table of what the peers' names were found to be, where that has changed.
+    pub(crate) async fn put_names_in_force(&self, found: Found) -> Result<(), Gone> {
+        let settings = self.shared.running(|running| {
+            if found == running.names {
+                return None;
+            }
+            running.names = found;
+            running.table = Arc::new(running.config.table(&running.names));
+            Some(self.settings(running))
+        });
+        match settings {
+            Some(settings) => {
+                self.shared.refresh.notify_one();
+                self.input(Input::Configure(Box::new(settings))).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the files of certificates that have changed since they were read last. A bad one changes nothing but the
+    /// log; connections that are up stay as they are.
+    pub(crate) fn refresh_certificates(&self) {
+        let changed = self.shared.running(|running| stamps(&running.config) != running.stamps);
+        if changed && self.read_certificates() {
+            tracing::info!("certificates reloaded");
+        }
+    }
+
+    /// Whether every file could be used.
+    fn read_certificates(&self) -> bool {
+        let before = Arc::clone(&self.shared.tls.borrow());
+        let (settings, faults) = self.shared.running(|running| {
+            // Stamped first: what changes while it is read is read again.
+            running.stamps = stamps(&running.config);
+            let (settings, faults) = Settings::read(&running.config, &before);
+            running.certificate_faults.clone_from(&faults);
+            (settings, faults)
+        });
+        for fault in &faults {
+            tracing::error!("the current certificate is kept: {fault}");
+        }
+        self.shared.tls.send_replace(Arc::new(settings));
+        self.warn_of_expiry();
+        faults.is_empty()
+    }
+
+    fn warn_of_expiry(&self) {
+        for one in self.expiring() {
+            if one.has_expired() { tracing::error!("{}", one.headline()) } else { tracing::warn!("{}", one.headline()) }
+        }
+    }
+
+    /// Returns the certificates of ours that have expired or soon will.
+    fn expiring(&self) -> Vec<Expiring> {
+        let now = clock::now();
+        let expiries = self.shared.tls.borrow().expiries();
+        let ending = expiries.into_iter().filter_map(|(owner, expires)| Expiring::of(owner, expires, now));
+        self.shared.running(|running| {
+            let with_file = |one: Expiring| {
+                let file = running.config.certificate_of(one.owner.kind, &one.owner.name, one.owner.at);
+                let is_issued =
+                    one.owner.kind == LISTENER && one.owner.at == 0 && running.config.is_issued(&one.owner.name);
+                let one = one.in_file(file).renewed_by_acme(is_issued);
+                // Before its end, it is a problem only where its renewal fails, and has one of its own then.
+                (!is_issued || one.has_expired()).then_some(one)
+            };
+            ending.filter_map(with_file).collect()
+        })
+    }
+
+    /// Returns what is wrong with our certificates: files that cannot be used, their ends, and that others reject them. Calls
+    /// fail by one that has expired.
+    pub fn certificate_problems(&self) -> Vec<Problem> {
+        let faults = self.shared.running(|running| running.certificate_faults.clone());
+        let kept = |fault: String| {
+            let kept = Problem::new(Harm::Restart, "a certificate file cannot be used: a restart would fail");
+            kept.shown_by(format!("{fault}; what was read before stays in force"))
+                .fixed_by("replace the file, it is read again within seconds; do not restart the edge before that")
+        };
+        let mut problems: Vec<Problem> = faults.into_iter().map(kept).collect();
+        problems.extend(self.shared.acme.problem(clock::now()));
+        let tls = Arc::clone(&self.shared.tls.borrow());
+        let mut rejected = self.shared.sockets.tls_faults.ours(std::time::Instant::now(), |shown| tls.shows(shown));
+        for one in self.expiring() {
+            // While it is valid it is rejected for something else.
+            let explains = |seen: &TlsFaultsView| {
+                one.has_expired() && one.owner.kind == LISTENER && seen.listener == one.owner.name
+            };
+            let at = rejected.iter().position(explains);
+            problems.push(one.problem(at.map(|at| rejected.swap_remove(at))));
+        }
+        let file = |seen: &TlsFaultsView| {
+            self.shared.running(|running| running.config.certificate_of(LISTENER, &seen.listener, 0))
+        };
+        problems.extend(rejected.into_iter().map(|seen| rejected_certificate(file(&seen), &seen)));
+        problems
+    }
+
+    async fn refresh_interfaces(&self) -> Result<(), Gone> {
+        let table = self.shared.running(|running| Arc::clone(&running.table));
+        // The system is asked once for each route.
+        let read = tokio::task::spawn_blocking(move || settings::machine_addresses(&table));
+        let Ok(found) = read.await else { return Ok(()) };
+        // Each machine has a loopback interface: where none was read, no descriptor was free, and nothing has changed.
+        if found.networks.is_empty() {
+            return Ok(());
+        }
+        let settings = self.shared.running(|running| {
+            if interfaces::same(&found, &running.interfaces) {
+                return None;
+            }
+            running.interfaces = found;
+            Some(self.settings(running))
+        });
+        match settings {
+            Some(settings) => {
+                tracing::info!("addresses of this machine changed");
+                self.input(Input::Configure(Box::new(settings))).await
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Tells whoever watches of another value.
+fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
+    watched.send_if_modified(|value| {
+        let changed = *value != new;
+        *value = new;
+        changed
+    });
+}
+
+/// What the log is told of a reload.
+fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
+    match outcome {
+        Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
+        Ok(done) => {
+            let kept = done.needs_restart.join(", ");
+            tracing::warn!("configuration reloaded: {}; restart required for {kept}", done.brief());
+        }
+        Err(error) => tracing::error!("reload rejected; configuration unchanged:\n{error}"),
+    }
+}
+
+/// What whoever watches is told of a reload.
+fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
+    match outcome {
+        Ok(done) => {
+            let counts = [(done.trunks, "trunk"), (done.routes, "route"), (done.warnings, "warning")];
+            let counts = counts.map(|(count, word)| number(count, word)).join(", ");
+            let text = format!("{counts}: {}", done.brief());
+            Change { text: Some(text), ..Change::new(Happening::ConfigReloaded) }
+        }
+        Err(error) => Change { text: Some(error.brief()), ..Change::new(Happening::ConfigRefused) },
+    }
+}
+
+/// What a thread of its own makes, if it does so in time. One that does not goes on, and its place is not free before it is
+/// done: so many may be stuck, and no more.
+async fn in_time<T: Send + 'static>(
+    limit: Duration,
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ReloadError> {
+    let place = Arc::clone(places).try_acquire_owned().map_err(|_| ReloadError::Late)?;
+    let work = move || {
+        let done = work();
+        drop(place);
+        done
+    };
+    match timeout(limit, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(|_| ReloadError::Gone),
+        Err(_) => Err(ReloadError::Late),
+    }
+}
+
+/// Keeps interfaces and certificates as they are in the world.
+pub async fn keep_fresh(handle: Handle) {
+    let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
+    let mut addresses = interval_at(Instant::now() + every, every);
+    let every = Duration::from_secs(limits::CERTIFICATES_REFRESH_SECONDS);
+    let mut certificates = interval_at(Instant::now() + every, every);
+    let mut expiry = interval(Duration::from_secs(limits::CERTIFICATE_WARNING_SECONDS));
+    let routes = RouteWatcher::new();
+    let changed = async |routes: Option<&RouteWatcher>| match routes {
+        Some(routes) => routes.changed().await,
+        None => std::future::pending().await,
+    };
+    loop {
+        let done = tokio::select! {
+            () = changed(routes.as_ref()) => {
+                // Changes come many at once.
+                tokio::time::sleep(Duration::from_millis(limits::ROUTES_PATIENCE_MILLISECONDS)).await;
+                handle.refresh_interfaces().await
+            }
+            _ = addresses.tick() => handle.refresh_interfaces().await,
+            _ = certificates.tick() => {
+                handle.refresh_certificates();
+                continue;
+            }
+            _ = expiry.tick() => {
+                handle.warn_of_expiry();
+                continue;
+            }
+            () = handle.shared.refresh.notified() => handle.refresh_interfaces().await,
+        };
+        if done.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keys that differ and are not swapped.
+fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
+    let is_kept = |one: &Difference| {
+        let keys = ONLY_A_RESTART.iter().find(|(table, _)| *table == one.table).map(|(_, keys)| *keys);
+        keys.is_some_and(|keys| one.key.map_or(one.table == "listen", |key| keys.contains(&key)))
+    };
+    let differences = config::differences(boot, new);
+    let mut kept: BTreeSet<String> = differences.iter().filter(|one| is_kept(one)).map(Difference::place).collect();
+    let is_written = |one: &&Difference| one.table == "api" && one.key == Some("account_sid");
+    if boot.api.account_sid != new.api.account_sid {
+        kept.extend(differences.iter().find(is_written).map(Difference::place));
+    }
+    kept.into_iter().collect()
+}
+
+/// The first of them as sentences, and how many there are besides.
+fn told_changes(differences: &[Difference]) -> Vec<String> {
+    let most = limits::CHANGES_TOLD;
+    let mut told: Vec<String> = differences.iter().take(most).map(ToString::to_string).collect();
+    if differences.len() > most {
+        told.push(format!("and {} more", differences.len() - most));
+    }
+    told
+}
+
+/// Keys of a trunk that decide on the audio of its calls.
+const MEDIA_KEYS: [&str; 15] = [
+    "accept_from",
+    "codecs",
+    "domain",
+    "dtmf",
+    "edges",
+    "listen",
+    "media_from",
+    "peers",
+    "preset",
+    "ptime",
+    "region",
+    "secure",
+    "srtp",
+    "srtp_suites",
+    "unproven_early_media",
+];
+/// Keys of a trunk for which it rejects no call.
+const NOT_REJECTED_FOR: [&str; 11] = [
+    "accept_from",
+    "accept_register",
+    "hold",
+    "hold_music",
+    "media_from",
+    "options_interval",
+    "refer",
+    "refer_to",
+    "reinvite",
+    "require_auth",
+    "unproven_early_media",
+];
+
+/// Which trunks' calls a change of keys may have mended.
+fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Concerned {
+    let mut concerned = Concerned::default();
+    for one in differences {
+        match (one.table, one.name.as_deref(), one.key) {
+            ("trunk", Some(name), key) => {
+                if key.is_none_or(|key| MEDIA_KEYS.contains(&key)) {
+                    concerned.media.insert(name.into());
+                }
+                if key.is_none_or(|key| !NOT_REJECTED_FOR.contains(&key)) {
+                    concerned.calls.insert(name.into());
+                }
+            }
+            ("app", Some(name), _) => drop(concerned.apps.insert(name.into())),
+            ("route", Some(name), _) => {
+                let trunks: BTreeSet<Arc<str>> = led_to(old, name).chain(led_to(new, name)).collect();
+                concerned.media.extend(trunks.iter().cloned());
+                concerned.calls.extend(trunks);
+            }
+            ("media", ..) | ("edge" | "listen", _, Some("public_address" | "local_networks")) => {
+                concerned.all_media = true
+            }
+            _ => {}
+        }
+    }
+    concerned
+}
+
+/// Trunks that a route leads to.
+fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<str>> + 'a {
+    let targets = config.routes.iter().filter(move |one| *one.name == *route).flat_map(|one| &one.connect);
+    targets.flat_map(TargetSpec::singles).filter_map(|target| match target {
+        TargetSpec::Trunk { name, .. } => Some(Arc::from(name.as_str())),
+        TargetSpec::Uri { .. }
+        | TargetSpec::Agent(_)
+        | TargetSpec::App(_)
+        | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
+        | TargetSpec::Reject(_)
+        | TargetSpec::RingAll(_) => None,
+    })
+}
+
+impl Reloaded {
+    /// What has changed, for a line.
+    fn brief(&self) -> String {
+        match self.changed.as_slice() {
+            [] => "nothing changed".to_owned(),
+            all if self.changes <= limits::CHANGES_IN_A_LINE => all.join("; "),
+            all => {
+                let told = all.get(..limits::CHANGES_IN_A_LINE).unwrap_or(all);
+                format!("{}; and {} more", told.join("; "), self.changes - told.len())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_changed_key_withdraws_what_it_may_mend() {
+        let file = |key: &str| -> Config {
+            let text = format!(
+                "[edge]\nname = 'e'\n[http]\naddress = '127.0.0.1:0'\n[trunk.t]\npeers = ['sip:192.0.2.1']\n{key}\n\
+                 [[route]]\nname = 'r'\nfrom = ['t']\nconnect = ['trunk:t']\n"
+            );
+            config::parse(Path::new("f.toml"), &text).unwrap().0
+        };
+        let of = |key: &str| {
+            let (old, new) = (file(""), file(key));
+            let concerned = concerned((&old, &new), &config::differences(&old, &new));
+            (!concerned.media.is_empty(), !concerned.calls.is_empty())
+        };
+        assert_eq!(of("options_interval = '10s'"), (false, false));
+        assert_eq!(of("codecs = ['PCMA']"), (true, true));
+        assert_eq!(of("media_from = ['192.0.2.0/24']"), (true, false));
+        assert_eq!(of("send_numbers = 'national'"), (false, true));
+        let keys = include_str!("../../../docs/keys.md");
+        for key in MEDIA_KEYS.iter().chain(&NOT_REJECTED_FOR) {
+            assert!(keys.contains(&format!("| `{key}` |")), "{key} is no key");
+        }
+    }
+
+    #[test]
+    fn a_line_counts_all_changes_not_only_those_that_are_told() {
+        let brief = |changes: usize| {
+            let file = |count: usize| -> Config {
+                let trunk =
+                    "[edge]\nname = 'e'\n[http]\naddress = '127.0.0.1:0'\n[trunk.t]\npeers = ['sip:192.0.2.1']\n";
+                let routes =
+                    (0..count).map(|n| format!("[[route]]\nname = 'r{n}'\nfrom = ['t']\nconnect = ['trunk:t']\n"));
+                config::parse(Path::new("f.toml"), &(trunk.to_owned() + &routes.collect::<String>())).unwrap().0
+            };
+            let differences = config::differences(&file(1), &file(1 + changes));
+            assert_eq!(differences.len(), changes);
+            let changed = told_changes(&differences);
+            Reloaded {
+                trunks: 1,
+                routes: 1,
+                warnings: 0,
+                warned: Vec::new(),
+                changed,
+                changes,
+                concerned: Concerned::default(),
+                needs_restart: Vec::new(),
+            }
+            .brief()
+        };
+        assert_eq!(brief(0), "nothing changed");
+        let most = limits::CHANGES_IN_A_LINE;
+        assert!(!brief(most).contains("more"));
+        assert!(brief(most + 1).ends_with("; and 1 more"));
+        let many = limits::CHANGES_TOLD + 100;
+        assert!(brief(many).ends_with(&format!("; and {} more", many - most)), "{}", brief(many));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_never_read_costs_its_reload_and_no_other() {
+        let places = Arc::new(Semaphore::new(2));
+        let soon = Duration::from_millis(20);
+        let (done, stuck) = channel::<()>();
+        assert_eq!(in_time(soon, &places, move || stuck.recv().is_ok()).await, Err(ReloadError::Late));
+        let long = Duration::from_secs(600);
+        assert_eq!(in_time(long, &places, || 7).await, Ok(7));
+        let (also_done, stuck) = channel::<()>();
+        assert_eq!(in_time(soon, &places, move || stuck.recv().is_ok()).await, Err(ReloadError::Late));
+        assert_eq!(in_time(long, &places, || 7).await, Err(ReloadError::Late), "no more threads than that");
+        drop((done, also_done));
+        let _both = places.acquire_many(2).await.unwrap();
+    }
+}

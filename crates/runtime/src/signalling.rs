@@ -1,0 +1,466 @@
+//! The signalling loop: waits for anything, reads all that has come, gives the gateway one input at a time in the order
+//! that matters to calls, and carries out what it says. It never waits for anybody else.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use tokio::sync::watch;
+use trunkgate_call::intake::{DropReason, Next};
+use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Output, QueryId};
+use trunkgate_conference::NodeEvent;
+use trunkgate_media::{Event, MediaId, Unsent};
+use trunkgate_route::Table;
+use trunkgate_route::locate::NameFault;
+use trunkgate_sip::{Flow, Transmit};
+
+use crate::apps::{self, Asking};
+use crate::conferences;
+use crate::handle::{Load, Order, Shared};
+use crate::names::NameQuestion;
+use crate::recording_desk::RecordingDesk;
+use crate::transport::{Arrival, Moment, Transports};
+use crate::worker::Workers;
+use trunkgate_delivery::sinks::hep;
+use trunkgate_delivery::sinks::otel;
+pub use trunkgate_delivery::sinks::records::{self, ReportOrder};
+pub use trunkgate_delivery::sinks::sms::held::{Desk, Untold};
+use trunkgate_system::clock;
+use trunkgate_system::clock::Clock;
+use trunkgate_system::limits;
+use trunkgate_system::log;
+
+/// Twilio's code of a document that could not be fetched.
+const APP_UNSERVED: u16 = 11_200;
+
+/// All that the loop owns.
+pub struct Signalling {
+    /// The call core.
+    pub gateway: Gateway,
+    /// SIP sockets.
+    pub transports: Transports,
+    /// Media workers.
+    pub workers: Workers,
+    /// Events of the media workers.
+    pub media: UnboundedReceiver<(MediaId, Event)>,
+    /// Orders from other threads.
+    pub orders: Receiver<Order>,
+    /// To whoever keeps the names.
+    pub names: Sender<NameQuestion>,
+    /// To the threads that ask applications and send callbacks.
+    pub apps: apps::Desk,
+    /// Orders to the reporting thread.
+    pub reports: Sender<ReportOrder>,
+    /// The way to whoever sends texts, and messages that wait for one to be kept.
+    pub texts: Desk,
+    /// The way to whoever sends to the capture server.
+    pub hep: hep::Desk,
+    /// The same to the collector of traces.
+    pub otel: otel::Desk,
+    /// Read by whoever accepts connections.
+    pub table: watch::Sender<Arc<Table>>,
+    /// For those who wait for the last call.
+    pub load: watch::Sender<Load>,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Sends that failed while outputs were carried out: inputs of the same turn.
+    pub failed: VecDeque<(Flow, Option<Unsent>)>,
+    /// Questions about names that found no room: answered with nothing in the same turn.
+    pub unasked: VecDeque<Input>,
+    /// Messages that leave at the end of the turn.
+    pub leaving: VecDeque<Transmit>,
+    /// The mixers of conferences.
+    pub conferences: conferences::Desk,
+    /// The writer of recordings.
+    pub recordings: RecordingDesk,
+    /// What was read and waits for its turn.
+    pub intake: Intake<Arrival>,
+    /// By what clock the gateway dates.
+    pub clock: Clock,
+}
+
+/// What ended a wait.
+enum Wake {
+    Arrival(Option<Arrival>),
+    Media(MediaId, Event),
+    Conference(NodeEvent),
+    Order(Option<Order>),
+    Deadline,
+    /// A text is kept.
+    TextKept,
+    /// Messages wait already.
+    Work,
+}
+
+impl Signalling {
+    /// Turns until it is told to stop; then sends what is queued and stops the workers.
+    pub async fn run(mut self) {
+        let mut due = self.due();
+        loop {
+            let wake = self.wait(due).await;
+            match self.turn(wake) {
+                ControlFlow::Continue(next) => due = next,
+                ControlFlow::Break(()) => break,
+            }
+        }
+        self.guarded(Instant::now(), Gateway::tell_ended);
+        self.drain(Instant::now());
+        while let Some(messages) = self.texts.held.released(Instant::now(), u64::MAX) {
+            self.leaving.extend(messages);
+        }
+        self.send_leaving();
+        self.transports.finish().await;
+        self.workers.stop();
+    }
+
+    /// When the gateway has something to do.
+    fn due(&self) -> Option<Instant> {
+        self.gateway.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Waits until something is there, or the gateway has something to do.
+    async fn wait(&mut self, due: Option<Instant>) -> Wake {
+        if !self.intake.is_empty() {
+            self.transports.breathe().await;
+            return Wake::Work;
+        }
+        let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout());
+        let deadline = due.into_iter().chain(own).min();
+        tokio::select! {
+            arrival = self.transports.ready() => Wake::Arrival(arrival),
+            Some((id, event)) = self.media.recv() => Wake::Media(id, event),
+            Some(event) = self.conferences.next() => Wake::Conference(event),
+            order = self.orders.recv() => Wake::Order(order),
+            Ok(()) = self.texts.kept.changed() => Wake::TextKept,
+            () = sleep_until(deadline.map(tokio::time::Instant::from_std)) => Wake::Deadline,
+        }
+    }
+
+    /// One turn: what woke the loop, then a bounded batch of what else is there. Returns when the gateway has something to do.
+    fn turn(&mut self, wake: Wake) -> ControlFlow<(), Option<Instant>> {
+        let now = Instant::now();
+        self.look_at_clock(now);
+        if let Some(news) = self.recordings.news() {
+            self.input(now, news);
+        }
+        let mut go_on = true;
+        match wake {
+            Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
+            Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
+            Wake::Conference(event) => self.input(now, Input::Conference(event)),
+            Wake::Order(order) => go_on &= self.order(now, order),
+            Wake::Arrival(None) | Wake::Deadline | Wake::TextKept | Wake::Work => {}
+        }
+        self.take_in();
+        for _ in 0..limits::BATCH_ITEMS {
+            let Ok((id, event)) = self.media.try_recv() else { break };
+            self.input(now, Input::Media { id, event });
+        }
+        for _ in 0..limits::BATCH_ITEMS {
+            let Some(event) = self.conferences.try_next() else { break };
+            self.input(now, Input::Conference(event));
+        }
+        for _ in 0..limits::TURN_ORDERS {
+            match self.orders.try_recv() {
+                Ok(order) => go_on &= self.order(now, Some(order)),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return ControlFlow::Break(()),
+            }
+        }
+        self.release();
+        self.serve();
+        let now = Instant::now();
+        let mut due = self.due();
+        if due.is_some_and(|at| at <= now) {
+            self.guarded(now, |gateway| gateway.handle_timeout(now));
+            self.drain(now);
+            due = self.due();
+        }
+        if self.intake.is_empty() {
+            self.transports.close_answered(|flows| self.gateway.are_in_use(flows));
+        }
+        self.intake.judge(now);
+        self.tell_load();
+        if go_on { ControlFlow::Continue(due) } else { ControlFlow::Break(()) }
+    }
+
+    /// Tells the gateway, once a second at most, where the wall clock was set.
+    fn look_at_clock(&mut self, now: Instant) {
+        let Some(set) = self.clock.look(now, clock::wall) else { return };
+        tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
+        self.input(now, Input::Clock(set.date));
+    }
+
+    /// Reads what has come, as far as there is room: what waits in the system's queues waits in nobody's order.
+    fn take_in(&mut self) {
+        let now = Moment::now();
+        for _ in 0..limits::INTAKE_ITEMS {
+            let next = if self.intake.has_room() { self.transports.next(now) } else { None };
+            let Some(arrival) = next else { break };
+            self.arrived(now.at, arrival);
+        }
+    }
+
+    fn arrived(&mut self, now: Instant, arrival: Arrival) {
+        match arrival {
+            Arrival::Received { flow, bytes, came } => {
+                let mut sorted = None;
+                self.guarded(now, |gateway| sorted = gateway.sort(now, flow, bytes));
+                if let Some(message) = &sorted {
+                    self.transports.look_for_alias(&flow, message);
+                    if message.lacks_empty_line() && message.defect().is_none() {
+                        self.shared.sockets.no_empty_line.add(1);
+                    }
+                }
+                let offered = sorted.map(|message| match self.gateway.is_urgent(now, &flow, &message) {
+                    true => self.intake.offer_first(now, came, flow, message),
+                    false => {
+                        let origin = self.gateway.origin(&flow, &message);
+                        self.intake.offer(now, came, origin, flow, message)
+                    }
+                });
+                match offered {
+                    Some(Err(reason)) => self.dropped(reason),
+                    Some(Ok(())) => {}
+                    None => self.drain(now),
+                }
+            }
+            Arrival::Accepted(connection) => self.transports.accepted(connection),
+            Arrival::Crowded { source } => {
+                self.transports.make_room(source, |flows| self.gateway.are_in_use(flows));
+            }
+            Arrival::Identified { connection, remote, identity } => {
+                self.transports.identified(connection, &identity);
+                self.input(now, Input::Identified { connection, remote, identity });
+            }
+            Arrival::Broken { .. } | Arrival::Unreachable { .. } | Arrival::Closed { .. } => self.intake.tell(arrival),
+        }
+    }
+
+    /// Serves those that wait, for as long as the sockets may be left alone.
+    fn serve(&mut self) {
+        let began = Instant::now();
+        let mut now = began;
+        for _ in 0..limits::TURN_ITEMS {
+            match self.intake.next(now) {
+                Some(Next::Message(flow, message)) => self.input(now, Input::Message { flow, message }),
+                Some(Next::TurnAway(flow, message)) => self.input(now, Input::TurnAway { flow, message }),
+                Some(Next::News(news)) => self.news(now, news),
+                Some(Next::Dropped(reason)) => self.dropped(reason),
+                None => return,
+            }
+            now = Instant::now();
+            if now.saturating_duration_since(began) > Duration::from_micros(limits::TURN_MICROSECONDS) {
+                return;
+            }
+        }
+    }
+
+    fn news(&mut self, now: Instant, news: Arrival) {
+        match news {
+            Arrival::Broken { flow, bytes, what } => {
+                self.input(now, Input::Broken { flow, bytes, what });
+                self.transports.close_later(flow);
+            }
+            Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
+            Arrival::Closed { flow, made_for, cause, was_up } => {
+                let besides = self.transports.closed(&flow);
+                self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
+                if let Some((remote, trunk)) = besides {
+                    // What we sent on it was for the address that its far end named.
+                    let flow = Flow { remote, ..flow };
+                    self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
+                }
+            }
+            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Crowded { .. } | Arrival::Identified { .. } => {
+                self.arrived(now, news);
+            }
+        }
+    }
+
+    fn dropped(&self, reason: DropReason) {
+        let counters = &self.shared.sockets;
+        match reason {
+            DropReason::Overloaded => counters.overloaded.add(1),
+            DropReason::QueueFull => counters.queue_full.add(1),
+            DropReason::Repeated => counters.repeated.add(1),
+        }
+    }
+
+    /// Tells whoever watches how much there is to do, and the log when that becomes too much.
+    fn tell_load(&mut self) {
+        let load = Load {
+            live: self.gateway.live_calls(),
+            held: self.gateway.held_calls() + self.gateway.leaving_registrations(),
+            overloaded: self.intake.is_overloaded(),
+        };
+        let before = *self.load.borrow();
+        if load == before {
+            return;
+        }
+        self.load.send_replace(load);
+        match (before.overloaded, load.overloaded) {
+            (false, true) => tracing::warn!("overloaded: new calls that would wait too long get 503"),
+            (true, false) => tracing::info!("no longer overloaded"),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn order(&mut self, now: Instant, order: Option<Order>) -> bool {
+        match order {
+            Some(Order::Ask(question)) => {
+                let asked = catch_unwind(AssertUnwindSafe(|| question(&self.gateway, now)));
+                drop(asked);
+            }
+            Some(Order::Act(deed)) => {
+                self.guarded(now, |gateway| deed(gateway, now));
+                self.drain(now);
+            }
+            Some(Order::Input(input)) => {
+                if let Input::Configure(settings) = &input {
+                    self.table.send_replace(Arc::clone(&settings.table));
+                }
+                self.input(now, input);
+            }
+            Some(Order::Stop) | None => return false,
+        }
+        true
+    }
+
+    fn input(&mut self, now: Instant, input: Input) {
+        self.guarded(now, |gateway| gateway.handle_input(now, input));
+        self.drain(now);
+    }
+
+    /// A panic in the core costs the call that it was in; it has been counted and logged by the hook.
+    fn guarded(&mut self, now: Instant, act: impl FnOnce(&mut Gateway)) {
+        if catch_unwind(AssertUnwindSafe(|| act(&mut self.gateway))).is_err() {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.gateway.recover(now)));
+        }
+    }
+
+    /// Carries out what the gateway wants. Messages leave last: a far end that is answered may speak at once, and its
+    /// media worker must have been told before.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            let text = self.carry_out_all(now);
+            self.workers.wake();
+            match text {
+                Some(number) => self.texts.held.hold(now, number, self.leaving.drain(..).collect()),
+                None => self.send_leaving(),
+            }
+            let Some((flow, why)) = self.failed.pop_front() else { return };
+            self.guarded(now, |gateway| gateway.handle_input(now, Input::TransportFailed { flow, why }));
+        }
+    }
+
+    /// Carries out all that the gateway wants, and gives it what comes of that at once; what [`Signalling::carry_out`] returns last.
+    fn carry_out_all(&mut self, now: Instant) -> Option<u64> {
+        let mut text = None;
+        loop {
+            while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
+                text = self.carry_out(output).or(text);
+            }
+            let Some(input) = self.unasked.pop_front() else { return text };
+            self.guarded(now, |gateway| gateway.handle_input(now, input));
+        }
+    }
+
+    fn send_leaving(&mut self) {
+        while let Some(transmit) = self.leaving.pop_front() {
+            let flow = transmit.flow;
+            let trunk = self.gateway.trunk_of(transmit.what.party);
+            if let Err(why) = self.transports.send(transmit, &trunk) {
+                self.failed.push_back((flow, why));
+            }
+        }
+    }
+
+    /// What was held for a text that is kept now, or that has taken too long, leaves.
+    fn release(&mut self) {
+        let (now, kept) = (Instant::now(), *self.texts.kept.borrow_and_update());
+        while let Some(messages) = self.texts.held.released(now, kept) {
+            self.leaving.extend(messages);
+            self.send_leaving();
+            self.drain(now);
+        }
+    }
+
+    /// Does what the gateway wants; the number of a text that is to be sent, which the messages of its call wait for.
+    fn carry_out(&mut self, output: Output) -> Option<u64> {
+        match output {
+            Output::Transmit(transmit) => self.leaving.push_back(transmit),
+            Output::Pong { flow } => self.transports.pong(&flow),
+            Output::Registered(connection) => self.transports.registered(connection),
+            Output::Conference(command) => self.conferences.send(*command),
+            Output::Media { id, command } => {
+                let event = self.workers.hand_over(id, command);
+                self.unasked.extend(event.map(|event| Input::Media { id, event }));
+            }
+            Output::Resolve { query, destination } => {
+                if self.names.try_send((query, destination)).is_err() {
+                    self.unasked.push_back(Input::Resolved { query, found: Err(NameFault::Unanswered) });
+                }
+            }
+            Output::App(question) => {
+                let query = question.query;
+                if self.apps.questions.try_send(Asking::Ask(question)).is_err() {
+                    self.unasked.extend(query.map(app_unserved));
+                }
+            }
+            Output::Callback(callback) => self.apps.callbacks.hand_over(callback),
+            Output::Recording(begun) => self.unasked.extend(self.recordings.begin(*begun)),
+            // Where that thread has much to do, the request goes on for as long as it may take.
+            Output::AppGivenUp(query) => drop(self.apps.questions.try_send(Asking::GiveUp(query))),
+            Output::Began(call) => {
+                self.shared.events.tell(Change::began(&call));
+                records::hand_over_standing(&self.reports, call, 0);
+            }
+            Output::Report(record) => {
+                self.shared.events.tell(Change::ended(&record));
+                records::hand_over(&self.reports, record, &self.shared.cdr);
+            }
+            Output::Changed(change) => {
+                match (change.what, &change.call) {
+                    (Happening::AgentFailed, Some(_)) if change.was_open => {
+                        change.agent.iter().for_each(|name| self.shared.lost_agents.add(name));
+                    }
+                    (Happening::CallAnswered, Some(call)) => records::hand_over_answered(&self.reports, &call.sid),
+                    (Happening::CallFailedOver, Some(call)) => {
+                        if let Some((call, failovers)) = self.gateway.standing(&call.sid) {
+                            records::hand_over_standing(&self.reports, Box::new(call), failovers);
+                        }
+                    }
+                    _ => {}
+                }
+                self.shared.events.tell(*change);
+            }
+            Output::ConferenceEnded(report) => self.shared.calls.add_conference(*report),
+            Output::Counted(count) => records::hand_over_counted(&self.reports, count),
+            Output::Sms(news) => match self.texts.hand_over(news) {
+                Ok(number) => return number,
+                Err(Untold) => self.shared.sms.untold.add(1),
+            },
+            Output::Log(line) => log::call_event(&line),
+            Output::Captured(captured) => self.hep.hand_over(captured),
+            Output::Sampled(call) => self.otel.hand_over(call),
+        }
+        None
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+/// The answer to a question of an application that nothing takes: the next target of the call's route follows.
+fn app_unserved(query: QueryId) -> Input {
+    let answer = AppAnswer::Failed { code: APP_UNSERVED, text: "the edge cannot ask applications now".to_owned() };
+    Input::AppAnswered { query, answer: Box::new(answer) }
+}

@@ -1,0 +1,168 @@
+//! Accepting: whose address it is comes first, then the limits; a stranger gets no byte, save a TLS handshake where a
+//! certificate may say who it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use trunkgate_sip::{ListenerId, Transport};
+
+use super::Arrival;
+use super::places::{Handshake, Strangers};
+use super::streams::Workshop;
+use trunkgate_system::connector::TlsFault;
+use trunkgate_system::limits;
+use trunkgate_system::log::Seldom;
+
+/// One listener's door.
+#[derive(Debug)]
+pub(super) struct Door {
+    id: ListenerId,
+    name: String,
+    transport: Transport,
+    workshop: Workshop,
+    /// Handshakes with addresses of no trunk: each costs signatures.
+    strangers: Strangers,
+}
+
+impl Door {
+    pub(super) fn new(id: ListenerId, name: String, transport: Transport, workshop: Workshop) -> Door {
+        Door { id, name, transport, workshop, strangers: Strangers::default() }
+    }
+
+    /// Takes connections until the loop has ended.
+    pub(super) async fn accept(mut self, listener: TcpListener) {
+        let mut complaint = Seldom::default();
+        loop {
+            match listener.accept().await {
+                Ok((stream, remote)) => self.knock(stream, remote).await,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    self.workshop.counters.accept_failed.add(1);
+                    if let Some(more) = complaint.due(Instant::now()) {
+                        tracing::warn!("listener {}: no connection can be accepted: {error}{more}", self.name);
+                    }
+                    // Out of descriptors: others must be closed first.
+                    tokio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLISECONDS)).await;
+                }
+            }
+            if self.workshop.news.is_closed() {
+                return;
+            }
+        }
+    }
+
+    async fn knock(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let counters = &self.workshop.counters;
+        let trunk = self.trunk_of(remote);
+        let known = trunk.is_some();
+        if !known && !self.may_be_recognised() && !self.may_register() {
+            return counters.close(Instant::now(), remote.ip());
+        }
+        if !known && !self.strangers.may_begin(Instant::now(), remote.ip()) {
+            let is_tls = self.transport == Transport::Tls;
+            let counter = if is_tls { &counters.handshakes_refused } else { &counters.connections_refused };
+            counter.add(1);
+            return self.workshop.crowded(self.transport, remote, "too many new ones of unknown sources a second");
+        }
+        let _ = stream.set_nodelay(true);
+        if self.transport != Transport::Tls {
+            let Some(place) = self.workshop.place(self.transport, remote, known) else { return };
+            let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote, place.number());
+            if self.workshop.news.send(Arrival::Accepted(connection)).await.is_ok() {
+                tokio::spawn(async move {
+                    let (reader, writer) = stream.into_split();
+                    wire.serve(reader, writer, outgoing, place).await;
+                });
+            }
+            return;
+        }
+        let handshake = self.workshop.handshakes.begin();
+        let number = handshake.number();
+        let guest = Guest { id: self.id, name: self.name.clone(), remote, trunk, handshake };
+        let task = tokio::spawn(guest.shake_hands(self.workshop.clone(), stream));
+        let pushed_out = self.workshop.handshakes.enter(number, remote.ip(), known, task.abort_handle());
+        self.workshop.counters.handshakes_refused.add(pushed_out);
+    }
+
+    fn trunk_of(&self, remote: SocketAddr) -> Option<Arc<str>> {
+        self.workshop.tls.table.borrow().trunk_of(remote).map(|trunk| Arc::clone(&trunk.name))
+    }
+
+    /// Whether phones may register from anywhere.
+    fn may_register(&self) -> bool {
+        self.workshop.tls.table.borrow().takes_registrations()
+    }
+
+    fn may_be_recognised(&self) -> bool {
+        let tls = &self.workshop.tls;
+        self.transport == Transport::Tls && tls.settings.borrow().may_recognise(&self.name, &tls.table.borrow())
+    }
+}
+
+/// A connection whose handshake is under way.
+struct Guest {
+    id: ListenerId,
+    name: String,
+    remote: SocketAddr,
+    /// Whose address the remote one is.
+    trunk: Option<Arc<str>>,
+    handshake: Handshake,
+}
+
+impl Guest {
+    async fn shake_hands(self, workshop: Workshop, stream: TcpStream) {
+        let Guest { id, name, remote, trunk, handshake } = self;
+        let known = trunk.is_some();
+        let (stream, identity) = match workshop.tls.accept(stream, &name).await {
+            Ok(accepted) => accepted,
+            Err((failed, shown)) => {
+                workshop.counters.handshakes_failed.add(1);
+                workshop.counters.tls_faults.note(Instant::now(), shown, (remote.ip(), trunk), &failed);
+                return complain(&workshop, known, &name, remote, &failed);
+            }
+        };
+        if !known && identity.is_none() && !workshop.tls.table.borrow().takes_registrations() {
+            return workshop.counters.close(Instant::now(), remote.ip());
+        }
+        if let Some(trunk) = &trunk {
+            workshop.counters.tls_faults.went_well(trunk);
+        }
+        let Some(place) = workshop.place(Transport::Tls, remote, known || identity.is_some()) else { return };
+        drop(handshake);
+        let (connection, wire, outgoing) = workshop.accepted(Transport::Tls, id, remote, place.number());
+        if workshop.news.send(Arrival::Accepted(connection)).await.is_err() {
+            return;
+        }
+        if let Some(identity) = identity {
+            wire.identified(identity).await;
+        }
+        let (reader, writer) = tokio::io::split(stream);
+        wire.serve(reader, writer, outgoing, place).await;
+    }
+}
+
+/// What a trunk's own machine fails at, somebody should look at.
+fn complain(
+    workshop: &Workshop,
+    known: bool,
+    name: &str,
+    remote: SocketAddr,
+    TlsFault { what, is_disagreement, .. }: &TlsFault,
+) {
+    if known && *is_disagreement {
+        let mut seldom = workshop.disagreements.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = seldom.due(Instant::now()) {
+            return tracing::warn!("listener {name}: TLS with {remote} failed: {what}{more}");
+        }
+    }
+    tracing::debug!("listener {name}: TLS with {remote} failed: {what}");
+}
+
+/// Whether an error of accept(2) is of a connection that was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

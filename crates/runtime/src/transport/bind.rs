@@ -1,0 +1,210 @@
+//! Sockets bound at start, before any loop runs: all or none, and the one that fails is named with its place.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockAddr, Type};
+use trunkgate_route::Transport;
+
+use super::describe;
+use trunkgate_config::{Acme, Api, Http, Listen};
+use trunkgate_system::limits;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Bound {
+    /// Its name.
+    pub name: String,
+    /// Its transport.
+    pub transport: Transport,
+    /// Where it is bound: the port is the real one.
+    pub address: SocketAddr,
+    pub(super) socket: Socket,
+}
+
+#[derive(Debug)]
+pub(super) enum Socket {
+    Udp(UdpSocket),
+    Stream(TcpListener),
+}
+
+/// An address that cannot be bound.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which, e.g. ``listener `outside`: udp 0.0.0.0:5060``.
+    pub what: String,
+    /// `file:line:column`; empty for a default.
+    pub place: String,
+    /// The system's error.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error[TG0201]: {} cannot be bound: {}", self.what, self.error)?;
+        if !self.place.is_empty() {
+            writeln!(f, "  --> {}", self.place)?;
+        }
+        let helps = [
+            (
+                io::ErrorKind::AddrInUse,
+                "another program, or an edge that runs already, uses it (`ss -lnptu`): stop that one, or choose another port (0: any free port)",
+            ),
+            (io::ErrorKind::AddrNotAvailable, "this machine does not have this address: see `ip address`"),
+            (io::ErrorKind::PermissionDenied, "ports below 1024 need CAP_NET_BIND_SERVICE"),
+        ];
+        let help = helps.iter().find(|(kind, _)| *kind == self.error.kind());
+        write!(f, "   = help: {}", help.map_or("choose another address", |(_, help)| help))
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Binds every listener of the configuration.
+///
+/// # Errors
+/// The first that cannot be bound; the others are closed again.
+pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
+    let mut all: Vec<Bound> = Vec::new();
+    for listener in listen {
+        let failed = |error| BindError { what: describe(listener), place: listener.place.clone(), error };
+        let socket = match free_port_of_twin(listener, &all) {
+            Some(twin) => open(listener.transport, twin).or_else(|_| open(listener.transport, listener.address)),
+            None => open(listener.transport, listener.address),
+        }
+        .map_err(failed)?;
+        let address = match &socket {
+            Socket::Udp(socket) => socket.local_addr(),
+            Socket::Stream(socket) => socket.local_addr(),
+        }
+        .map_err(failed)?;
+        all.push(Bound { name: listener.name.clone(), transport: listener.transport, address, socket });
+    }
+    Ok(all)
+}
+
+/// Binds the HTTP address.
+///
+/// # Errors
+/// The system's.
+pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
+    stream_socket(http.address).map_err(|error| BindError {
+        what: format!("[http] address {}", http.address),
+        place: http.place.clone(),
+        error,
+    })
+}
+
+/// Binds the address of `[api] tls`, where there is one.
+///
+/// # Errors
+/// The system's.
+pub fn bind_api(api: &Api) -> Result<Option<TcpListener>, BindError> {
+    let Some(address) = api.open_tls() else { return Ok(None) };
+    let failed = |error| BindError { what: format!("[api] tls {address}"), place: String::new(), error };
+    stream_socket(address).map(Some).map_err(failed)
+}
+
+/// Binds the address that answers the challenges of `[tls] acme`, where there is one.
+///
+/// # Errors
+/// The system's.
+pub fn bind_challenge(acme: Option<&Acme>) -> Result<Option<TcpListener>, BindError> {
+    let Some(address) = acme.map(|acme| acme.challenge_address) else { return Ok(None) };
+    let what = || format!("[tls] acme challenge_address {address}");
+    stream_socket(address).map(Some).map_err(|error| BindError { what: what(), place: String::new(), error })
+}
+
+/// UDP and TCP of one address should share their number (RFC 3261 §18.2.1), so port 0 tries the one already found.
+fn free_port_of_twin(listener: &Listen, bound: &[Bound]) -> Option<SocketAddr> {
+    let shares = |transport| transport != Transport::Tls;
+    if listener.address.port() != 0 || !shares(listener.transport) {
+        return None;
+    }
+    bound
+        .iter()
+        .filter(|b| shares(b.transport) && b.transport != listener.transport)
+        .find(|b| b.address.ip() == listener.address.ip())
+        .map(|b| b.address)
+}
+
+fn open(transport: Transport, address: SocketAddr) -> io::Result<Socket> {
+    match transport {
+        Transport::Udp => datagram_socket(address).map(Socket::Udp),
+        Transport::Tcp | Transport::Tls => stream_socket(address).map(Socket::Stream),
+    }
+}
+
+/// A UDP socket that tells of ICMP errors.
+pub fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+    } else {
+        setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+    }
+    // Best effort: when a datagram came, and how many were dropped unread.
+    let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+    let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
+    // Best effort: the system caps them at net.core.rmem_max and wmem_max, unless the process may do more.
+    if setsockopt(&socket, sockopt::RcvBufForce, &limits::UDP_BUFFER_BYTES).is_err() {
+        let _ = socket.set_recv_buffer_size(limits::UDP_BUFFER_BYTES);
+    }
+    let _ = socket.set_send_buffer_size(limits::UDP_BUFFER_BYTES);
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket.into())
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Else a restart would have to wait for the former process's connections to leave TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(transport: Transport, address: SocketAddr) -> Listen {
+        Listen {
+            name: "outside".into(),
+            transport,
+            address,
+            public_address: vec![],
+            tls: None,
+            place: "t.toml:3:11".into(),
+        }
+    }
+
+    #[test]
+    fn any_free_port_is_shared_by_udp_and_tcp_of_one_address() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let bound = bind(&[listen(Transport::Udp, any), listen(Transport::Tcp, any)]).unwrap();
+        assert_ne!(bound[0].address.port(), 0);
+        assert_eq!(bound[0].address.ip(), bound[1].address.ip());
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_place() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = bind(&[listen(Transport::Udp, taken.local_addr().unwrap())]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("error[TG0201]: listener `outside`: udp 127.0.0.1:"), "{text}");
+        assert!(text.contains("Address already in use"), "{text}");
+        assert!(text.contains("\n  --> t.toml:3:11\n"), "{text}");
+    }
+}

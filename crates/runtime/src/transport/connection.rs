@@ -1,0 +1,356 @@
+//! One stream connection: a task that frames what comes, writes what is queued, and tells when it is gone.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout, timeout_at};
+use trunkgate_call::{Cause, Identity};
+use trunkgate_sip::Flow;
+use trunkgate_sip::framer::{Framed, Framer};
+
+use super::places::{Lost, Place};
+use super::{Arrival, SocketCounters};
+use trunkgate_system::certificates::{is_tls, words};
+use trunkgate_system::connector::TlsFault;
+use trunkgate_system::limits;
+
+/// What the loop asks of a connection.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// Bytes to write.
+    Bytes(Bytes),
+    /// Write what came before, then close.
+    Close,
+}
+
+/// Why a connection ended.
+enum Ended {
+    /// We closed it.
+    Closed,
+    /// The far end, or an error.
+    Lost(io::Error),
+    /// It has lost its place.
+    Displaced(Lost),
+}
+
+/// How long a far end may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Without a byte.
+    pub(super) idle: Duration,
+    /// From the first byte of a message to its last.
+    pub(super) message: Duration,
+    /// From one line of a message's headers to the next.
+    pub(super) line: Duration,
+    /// Until its first whole message, where it opened the connection: keep-alives alone keep none open.
+    pub(super) first: Option<Duration>,
+}
+
+impl Patience {
+    /// With whoever opened a connection to us, or with one that we opened it to.
+    pub(super) fn with(opened_by_them: bool) -> Patience {
+        Patience {
+            idle: Duration::from_secs(limits::CONNECTION_IDLE_SECONDS),
+            message: Duration::from_secs(limits::MESSAGE_SECONDS),
+            line: Duration::from_secs(limits::NEXT_LINE_SECONDS),
+            first: opened_by_them.then_some(Duration::from_secs(limits::FIRST_MESSAGE_SECONDS)),
+        }
+    }
+}
+
+/// The task's own things.
+pub(super) struct Wire {
+    /// Its name towards the loop.
+    pub(super) flow: Flow,
+    /// The trunk that it was opened for under TLS; empty: a host of no trunk.
+    pub(super) made_for: Option<Arc<str>>,
+    /// Longest message, in bytes.
+    pub(super) message_bytes: usize,
+    /// How long its far end may take.
+    pub(super) patience: Patience,
+    /// Its queue, for keep-alive answers.
+    pub(super) queue: mpsc::Sender<Outgoing>,
+    /// News for the loop.
+    pub(super) news: mpsc::Sender<Arrival>,
+    /// Counters.
+    pub(super) counters: Arc<SocketCounters>,
+}
+
+impl Wire {
+    /// Serves the connection until it ends.
+    pub(super) async fn serve(
+        self,
+        reader: impl AsyncRead + Unpin,
+        writer: impl AsyncWrite + Unpin,
+        outgoing: mpsc::Receiver<Outgoing>,
+        mut place: Place,
+    ) {
+        self.counters.connections.add(1);
+        let flushed = Notify::new();
+        let ended = tokio::select! {
+            ended = self.read(reader, &flushed) => ended,
+            ended = write(writer, outgoing, &flushed) => ended,
+            lost = place.lost() => Ended::Displaced(lost),
+        };
+        drop(place);
+        self.counters.connections.sub(1);
+        match ended {
+            Ended::Closed => self.gone(None, true).await,
+            Ended::Lost(error) => self.lost(error, true).await,
+            Ended::Displaced(why) => {
+                let (transport, remote) = (self.flow.transport.via_token(), self.flow.remote);
+                match why {
+                    Lost::Evicted => self.counters.evicted.add(1),
+                    Lost::Unregistered => self.counters.unregistered.add(1),
+                }
+                tracing::debug!("{transport} {remote}: closed, {why:?}");
+                self.gone(None, true).await;
+            }
+        }
+    }
+
+    /// Says whom the connection belongs to, before any message of it.
+    pub(super) async fn identified(&self, identity: Identity) {
+        if let Some(connection) = self.flow.connection {
+            let _ = self.news.send(Arrival::Identified { connection, remote: self.flow.remote, identity }).await;
+        }
+    }
+
+    /// Says that TLS never came up.
+    pub(super) async fn refused(self, failed: TlsFault) {
+        self.counters.handshakes_failed.add(1);
+        self.gone(Some(Cause::Tls(failed.what)), false).await;
+    }
+
+    /// Says that the connection never came up, or broke. Under TLS 1.3 a far end that refuses our certificate says so
+    /// only after the handshake.
+    pub(super) async fn lost(self, error: io::Error, was_up: bool) {
+        let cause = if is_tls(&error) { Cause::Tls(words(&error)) } else { Cause::Stream(plain_words(&error)) };
+        tracing::debug!("{} {}: {error}", self.flow.transport.via_token(), self.flow.remote);
+        let was_up = was_up && matches!(cause, Cause::Stream(_));
+        self.gone(Some(cause), was_up).await;
+    }
+
+    async fn gone(self, cause: Option<Cause>, was_up: bool) {
+        let Wire { flow, made_for, news, .. } = self;
+        let _ = news.send(Arrival::Closed { flow, made_for, cause, was_up }).await;
+    }
+
+    async fn read(&self, mut reader: impl AsyncRead + Unpin, flushed: &Notify) -> Ended {
+        let mut framer = Framer::new(self.message_bytes);
+        let mut buffer = vec![0; 16 << 10];
+        let Patience { idle, message, line, first } = self.patience;
+        // Since when a message is on its way, or the first one is waited for: dripping byte by byte keeps no connection.
+        let mut slow = first.map(|first| Instant::now() + first);
+        loop {
+            let patient_until = Instant::now() + if framer.awaits_line() { line } else { idle };
+            let until = slow.map_or(patient_until, |slow| slow.min(patient_until));
+            let ended = match timeout_at(until, reader.read(&mut buffer)).await {
+                Err(_) => {
+                    self.counters.slow.add(u64::from(slow.is_some()));
+                    Err(Ended::Closed)
+                }
+                Ok(Ok(0)) => Err(Ended::Lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok(Err(error)) => return Ended::Lost(error),
+                Ok(Ok(len)) => Ok(len),
+            };
+            let len = match ended {
+                Ok(len) => len,
+                Err(ended) => {
+                    if let Some(Framed::Broken { bytes, what }) = framer.end() {
+                        let _ = self.news.send(Arrival::Broken { flow: self.flow, bytes, what }).await;
+                        discard(reader, flushed).await;
+                    }
+                    return ended;
+                }
+            };
+            let came = Instant::now().into_std();
+            framer.push(buffer.get(..len).unwrap_or_default());
+            while let Some(framed) = framer.pop() {
+                let arrival = match framed {
+                    Framed::Message(bytes) => {
+                        slow = None;
+                        Arrival::Received { flow: self.flow, bytes, came }
+                    }
+                    Framed::Ping => {
+                        // A full queue has other signs of life.
+                        let _ = self.queue.try_send(Outgoing::Bytes(Bytes::from_static(b"\r\n")));
+                        continue;
+                    }
+                    Framed::Broken { bytes, what } => {
+                        let _ = self.news.send(Arrival::Broken { flow: self.flow, bytes, what }).await;
+                        discard(reader, flushed).await;
+                        return Ended::Closed;
+                    }
+                };
+                if self.news.send(arrival).await.is_err() {
+                    return Ended::Closed;
+                }
+            }
+            if framer.is_within_message() {
+                slow.get_or_insert_with(|| Instant::now() + message);
+            }
+        }
+    }
+}
+
+/// Reads a broken stream empty until the loop has closed it and all answers are written: closing with unread bytes would
+/// reset the connection and take the answers away.
+async fn discard(mut reader: impl AsyncRead + Unpin, flushed: &Notify) {
+    let mut buffer = vec![0; 4096];
+    let until_end = async {
+        while reader.read(&mut buffer).await.is_ok_and(|len| len > 0) {}
+        flushed.notified().await;
+    };
+    let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
+}
+
+async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver<Outgoing>, flushed: &Notify) -> Ended {
+    while let Some(next) = outgoing.recv().await {
+        match next {
+            Outgoing::Bytes(bytes) => {
+                let writing = async {
+                    writer.write_all(&bytes).await?;
+                    writer.flush().await
+                };
+                match timeout(Duration::from_secs(limits::WRITE_SECONDS), writing).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return Ended::Lost(error),
+                    Err(_) => return Ended::Lost(io::ErrorKind::TimedOut.into()),
+                }
+            }
+            Outgoing::Close => {
+                let _ = writer.shutdown().await;
+                flushed.notify_one();
+                // The reader ends when the far end has closed too; not longer than it lingers.
+                tokio::time::sleep(Duration::from_secs(limits::LINGER_SECONDS)).await;
+                return Ended::Closed;
+            }
+        }
+    }
+    pending().await
+}
+
+/// The system's words without its number.
+fn plain_words(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "the remote party closed the connection".to_owned();
+    }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use trunkgate_sip::{ConnectionId, ListenerId, Transport};
+
+    use super::super::places::Places;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+    const SHORT: Duration = Duration::from_millis(20);
+    const OPTIONS: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+    /// A connection of that patience: its far end, its news, and its counters.
+    fn served(patience: Patience) -> (tokio::io::DuplexStream, mpsc::Receiver<Arrival>, Arc<SocketCounters>) {
+        let (near, far) = duplex(4096);
+        let (news, arrivals) = mpsc::channel(8);
+        let (queue, outgoing) = mpsc::channel(8);
+        let remote: std::net::SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        let connection = Some(ConnectionId(1));
+        let flow = Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection };
+        let counters = Arc::<SocketCounters>::default();
+        let wire =
+            Wire { flow, made_for: None, message_bytes: 65_535, patience, queue, news, counters: counters.clone() };
+        let (reader, writer) = tokio::io::split(near);
+        let place = Places::default().take(remote.ip(), true).unwrap().place;
+        tokio::spawn(wire.serve(reader, writer, outgoing, place));
+        (far, arrivals, counters)
+    }
+
+    async fn is_closed(arrivals: &mut mpsc::Receiver<Arrival>) -> bool {
+        matches!(timeout(LONG, arrivals.recv()).await, Ok(Some(Arrival::Closed { .. })))
+    }
+
+    #[tokio::test]
+    async fn whoever_says_nothing_at_first_is_cut_off() {
+        let patience = Patience { idle: LONG, message: LONG, line: LONG, first: Some(SHORT) };
+        let (_far, mut arrivals, counters) = served(patience);
+        assert!(is_closed(&mut arrivals).await);
+        assert_eq!(counters.slow.get(), 1);
+        // A keep-alive is answered, and is no message.
+        let (mut far, mut arrivals, counters) = served(patience);
+        far.write_all(b"\r\n\r\n").await.unwrap();
+        let mut pong = [0; 2];
+        far.read_exact(&mut pong).await.unwrap();
+        assert_eq!(&pong, b"\r\n");
+        let closed = timeout(LONG / 60, arrivals.recv()).await;
+        assert!(matches!(closed, Ok(Some(Arrival::Closed { .. }))), "{closed:?}");
+        assert_eq!(counters.slow.get(), 1);
+        // After a message only silence ends it.
+        let (mut far, mut arrivals, counters) =
+            served(Patience { idle: SHORT, message: LONG, line: LONG, first: Some(LONG) });
+        far.write_all(OPTIONS).await.unwrap();
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
+        assert!(is_closed(&mut arrivals).await, "idle");
+        assert_eq!(counters.slow.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_drips_is_cut_off_and_one_after_the_other_is_not() {
+        let patience = Patience { idle: LONG, message: SHORT, line: LONG, first: None };
+        let (mut far, mut arrivals, counters) = served(patience);
+        // Whole messages and silence between them do no harm.
+        for _ in 0..3 {
+            far.write_all(OPTIONS).await.unwrap();
+            assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
+            tokio::time::sleep(2 * SHORT).await;
+        }
+        let dripping = tokio::spawn(async move {
+            for byte in OPTIONS.iter().cycle().take(OPTIONS.len() - 1) {
+                if far.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(SHORT / 4).await;
+            }
+            pending::<()>().await;
+        });
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Broken { what: "end of headers", .. })));
+        assert!(is_closed(&mut arrivals).await);
+        assert_eq!(counters.slow.get(), 1);
+        dripping.abort();
+    }
+
+    #[tokio::test]
+    async fn headers_that_stop_between_two_lines_are_broken_and_those_that_stop_within_one_are_waited_for() {
+        let patience = Patience { idle: LONG, message: LONG, line: SHORT, first: None };
+        let (mut far, mut arrivals, _) = served(patience);
+        // Without its second half the last line of the head is no line.
+        let (first, rest) = OPTIONS.split_at(OPTIONS.len() - 3);
+        far.write_all(first).await.unwrap();
+        tokio::time::sleep(2 * SHORT).await;
+        far.write_all(rest).await.unwrap();
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
+        far.write_all(OPTIONS.strip_suffix(b"\r\n").unwrap()).await.unwrap();
+        let broken = arrivals.recv().await;
+        assert!(matches!(broken, Some(Arrival::Broken { what: "end of headers", .. })), "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_within_a_message_is_broken_before_it_is_lost() {
+        let (far, mut arrivals, counters) = served(Patience::with(true));
+        let (_reader, mut writer) = tokio::io::split(far);
+        writer.write_all(&OPTIONS[..OPTIONS.len() - 5]).await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Broken { .. })));
+        let closed = arrivals.recv().await;
+        assert!(matches!(closed, Some(Arrival::Closed { cause: Some(_), .. })), "{closed:?}");
+        assert_eq!(counters.slow.get(), 0);
+    }
+}

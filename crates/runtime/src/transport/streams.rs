@@ -1,0 +1,483 @@
+//! Stream connections, TCP and TLS: which are open, to whom, and how a message finds or opens its own.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use trunkgate_call::Identity;
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transport};
+
+use super::accept::Door;
+use super::connection::{Outgoing, Patience, Wire};
+use super::places::{Found, Handshakes, Place, Places};
+use super::tls::{Tls, Whom};
+use super::{Arrival, SocketCounters, source_of};
+use trunkgate_system::connector::Connector;
+use trunkgate_system::limits;
+use trunkgate_system::log::Seldom;
+
+/// An open connection, as the loop knows it.
+#[derive(Debug)]
+pub struct Connection {
+    flow: Flow,
+    queue: mpsc::Sender<Outgoing>,
+    /// What finds it besides its number.
+    way: Option<Way>,
+    /// Whose its far end's certificate is, where we accepted it, and on what terms.
+    whose: Option<(Arc<str>, u64)>,
+    /// The number of its place, where we accepted it.
+    place: Option<u64>,
+}
+
+/// Where a connection leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Way {
+    transport: Transport,
+    listener: ListenerId,
+    remote: SocketAddr,
+    /// Under TLS: whose certificates were looked at.
+    whom: Option<Whom>,
+    /// Under TLS: on what terms.
+    terms: u64,
+}
+
+/// What accepting and opening share.
+#[derive(Debug, Clone)]
+pub(super) struct Workshop {
+    next_id: Arc<AtomicU64>,
+    pub(super) places: Places,
+    pub(super) handshakes: Handshakes,
+    pub(super) news: mpsc::Sender<Arrival>,
+    message_bytes: usize,
+    pub(super) counters: Arc<SocketCounters>,
+    pub(super) tls: Tls,
+    /// When a failed handshake was complained of last.
+    pub(super) disagreements: Arc<Mutex<Seldom>>,
+    /// The same of the want of places.
+    crowds: Arc<Mutex<Seldom>>,
+}
+
+/// All stream connections.
+#[derive(Debug)]
+pub(super) struct Streams {
+    connections: FxHashMap<ConnectionId, Connection>,
+    by_way: HashMap<Way, ConnectionId>,
+    sources: HashMap<ListenerId, Option<IpAddr>>,
+    workshop: Workshop,
+}
+
+impl Streams {
+    pub(super) fn new(
+        news: mpsc::Sender<Arrival>,
+        message_bytes: usize,
+        counters: Arc<SocketCounters>,
+        tls: Tls,
+    ) -> Streams {
+        let workshop = Workshop {
+            next_id: Arc::new(AtomicU64::new(1)),
+            places: Places::default(),
+            handshakes: Handshakes::default(),
+            news,
+            message_bytes,
+            counters,
+            tls,
+            disagreements: Arc::default(),
+            crowds: Arc::default(),
+        };
+        Streams { connections: FxHashMap::default(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
+    }
+
+    /// Begins to accept on a bound socket.
+    pub(super) fn listen(
+        &mut self,
+        id: ListenerId,
+        name: String,
+        transport: Transport,
+        socket: std::net::TcpListener,
+    ) -> io::Result<()> {
+        self.sources.insert(id, source_of(socket.local_addr()?));
+        let runs_on = self.runs_on(transport);
+        let entered = runs_on.enter();
+        let listener = TcpListener::from_std(socket)?;
+        drop(entered);
+        runs_on.spawn(Door::new(id, name, transport, self.workshop.clone()).accept(listener));
+        Ok(())
+    }
+
+    fn runs_on(&self, transport: Transport) -> Handle {
+        if transport == Transport::Tls { self.workshop.tls.spoken_on.clone() } else { Handle::current() }
+    }
+
+    /// Sends on the flow's connection, else on one that was made for the same far end, else on a new one
+    /// (RFC 3261 §18.1.1, §18.2.2). `trunk` is whose the message is; empty: of no trunk.
+    pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
+        let named = flow.connection.filter(|id| self.connections.contains_key(id));
+        let mut way = Way::of(flow, trunk, &bytes);
+        if let Some(whom) = &way.whom {
+            way.terms = self.workshop.tls.settings.borrow().terms(&whom.trunk());
+        }
+        let open = named.or_else(|| self.by_way.get(&way).copied());
+        let Some(connection) = open.and_then(|id| self.connections.get(&id)) else { return self.open(way, bytes) };
+        match connection.queue.try_send(Outgoing::Bytes(bytes)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.workshop.counters.stream_queue_full.add(1);
+                false
+            }
+            Err(TrySendError::Closed(Outgoing::Bytes(bytes))) => {
+                let gone = connection.flow;
+                self.remove(&gone);
+                self.open(way, bytes)
+            }
+            Err(TrySendError::Closed(Outgoing::Close)) => false,
+        }
+    }
+
+    fn open(&mut self, way: Way, bytes: Bytes) -> bool {
+        let Some(place) = self.workshop.place(way.transport, way.remote, true) else { return false };
+        let source = self.sources.get(&way.listener).copied().flatten();
+        let (connection, wire, outgoing) = self.workshop.make(way.clone());
+        let queued = connection.queue.try_send(Outgoing::Bytes(bytes)).is_ok();
+        self.insert(connection);
+        let tls = self.workshop.tls.clone();
+        self.runs_on(way.transport).spawn(async move {
+            match (connect(source, way.remote).await, way.whom) {
+                (Ok(stream), None) => {
+                    let (reader, writer) = stream.into_split();
+                    wire.serve(reader, writer, outgoing, place).await;
+                }
+                (Ok(stream), Some(whom)) => match tls.connect(stream, &whom, way.remote).await {
+                    Ok(stream) => {
+                        if let Whom::Trunk(trunk) = whom {
+                            wire.identified(Identity { trunk, certificate_name: None }).await;
+                        }
+                        let (reader, writer) = tokio::io::split(stream);
+                        wire.serve(reader, writer, outgoing, place).await;
+                    }
+                    Err(failed) => wire.refused(failed).await,
+                },
+                (Err(error), _) => wire.lost(error, false).await,
+            }
+        });
+        queued
+    }
+
+    /// A phone has registered on a connection.
+    pub(super) fn registered(&self, connection: ConnectionId) {
+        if let Some(place) = self.connections.get(&connection).and_then(|connection| connection.place) {
+            self.workshop.places.registered(place);
+        }
+    }
+
+    /// How many connections a trunk's address has more than it may, and those that were accepted from it, the oldest first,
+    /// but for the newest ones.
+    pub(super) fn crowd(&self, source: IpAddr) -> (usize, Vec<Flow>) {
+        let own = self.connections.values().filter(|connection| connection.flow.remote.ip() == source);
+        let mut own: Vec<(u64, Flow)> = own.filter_map(|one| Some((one.place?, one.flow))).collect();
+        own.sort_by_key(|(place, _)| *place);
+        own.truncate(own.len().saturating_sub(limits::SPARE_CONNECTIONS_PER_SOURCE));
+        (self.workshop.places.surplus(source), own.into_iter().map(|(_, flow)| flow).collect())
+    }
+
+    /// Closes a connection of a trunk's address for a newer one; whether it was still there.
+    pub(super) fn evict(&self, flow: &Flow) -> bool {
+        let place = flow.connection.and_then(|id| self.connections.get(&id)?.place);
+        let is_evicted = place.is_some_and(|place| self.workshop.places.evict_known(place));
+        if is_evicted {
+            let why = "the oldest one without a call or a registration was closed for it";
+            self.workshop.crowded(flow.transport, flow.remote, why);
+        }
+        is_evicted
+    }
+
+    pub(super) fn insert(&mut self, connection: Connection) {
+        if let Some(id) = connection.flow.connection {
+            if let Some(way) = &connection.way {
+                self.by_way.insert(way.clone(), id);
+            }
+            self.connections.insert(id, connection);
+        }
+    }
+
+    /// Whose an accepted connection is by its far end's certificate.
+    pub(super) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
+        if let (Some(connection), Some(_)) = (self.connections.get_mut(&connection), &identity.certificate_name) {
+            let terms = self.workshop.tls.settings.borrow().terms(&identity.trunk);
+            connection.whose = Some((Arc::clone(&identity.trunk), terms));
+        }
+    }
+
+    /// The far end of a connection that we accepted takes our requests on it as well, as if we had connected to `port`
+    /// (RFC 5923 §5): only where its certificate says whose it is, on the terms of now, and unless we have a connection of
+    /// our own there. The newest one counts: an older one may be of a far end that has begun anew.
+    pub(super) fn reuse(&mut self, flow: &Flow, port: u16) {
+        let Some(id) = flow.connection.filter(|_| flow.transport == Transport::Tls) else { return };
+        let Some(connection) = self.connections.get(&id).filter(|connection| connection.way.is_none()) else { return };
+        let Some((trunk, terms)) = connection.whose.clone() else { return };
+        if self.workshop.tls.settings.borrow().terms(&trunk) != terms {
+            return;
+        }
+        let remote = SocketAddr::new(flow.remote.ip(), port);
+        let way = Way { remote, whom: Some(Whom::Trunk(trunk)), terms, ..Way::plain(flow) };
+        if let Some(former) = self.by_way.get(&way).and_then(|former| self.connections.get_mut(former)) {
+            if former.whose.is_none() {
+                return;
+            }
+            former.way = None;
+        }
+        self.by_way.insert(way.clone(), id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.way = Some(way);
+        }
+    }
+
+    /// Forgets a connection; by what other address, and for whom, it was used besides.
+    pub(super) fn remove(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
+        let id = flow.connection?;
+        let Connection { way, whose, .. } = self.connections.remove(&id)?;
+        let way = way?;
+        if self.by_way.get(&way) == Some(&id) {
+            self.by_way.remove(&way);
+        }
+        whose.map(|(trunk, _)| (way.remote, trunk))
+    }
+
+    pub(super) fn close(&mut self, flow: &Flow) {
+        if let Some(connection) = flow.connection.and_then(|id| self.connections.get(&id))
+            && connection.queue.try_send(Outgoing::Close).is_err()
+        {
+            // Its queue is full or it is ending already: without its entry nothing more is sent to it.
+            self.remove(flow);
+        }
+    }
+
+    pub(super) fn close_all(&mut self) {
+        let flows: Vec<Flow> = self.connections.values().map(|connection| connection.flow).collect();
+        for flow in flows {
+            self.close(&flow);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+}
+
+impl Way {
+    fn of(flow: Flow, trunk: &Arc<str>, bytes: &Bytes) -> Way {
+        let whom = (flow.transport == Transport::Tls).then(|| match &**trunk {
+            "" => Whom::Host(asked_host(bytes).unwrap_or_else(|| flow.remote.ip().to_string()).into()),
+            _ => Whom::Trunk(Arc::clone(trunk)),
+        });
+        Way { whom, ..Way::plain(&flow) }
+    }
+
+    fn plain(flow: &Flow) -> Way {
+        let Flow { transport, listener, remote, .. } = *flow;
+        Way { transport, listener, remote, whom: None, terms: 0 }
+    }
+}
+
+/// The host of a Request-URI: whom a request to no trunk is for (RFC 5922 §7.3).
+fn asked_host(bytes: &Bytes) -> Option<String> {
+    let message = Message::parse(bytes.clone()).ok()?;
+    message.uri().map(|uri| uri.host.host.to_owned())
+}
+
+impl Workshop {
+    /// A place for a connection, whichever side begins it; where there is none, that is counted and logged.
+    pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<Place> {
+        let Some(Found { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
+            self.counters.connections_refused.add(1);
+            self.crowded(transport, remote, "no place is free");
+            return None;
+        };
+        if let Some(evicted) = evicted {
+            let why = format!("one of {evicted}, on which no phone has registered, was closed for it");
+            self.crowded(transport, remote, &why);
+        }
+        if is_spare {
+            // Where the loop has too much to do to hear it, the next one says so again.
+            let _ = self.news.try_send(Arrival::Crowded { source: remote.ip() });
+        }
+        Some(place)
+    }
+
+    /// Logs, seldom, that there are too many connections.
+    pub(super) fn crowded(&self, transport: Transport, remote: SocketAddr, why: &str) {
+        let mut seldom = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = seldom.due(Instant::now()) {
+            let transport = transport.via_token();
+            tracing::warn!("too many {transport} connections, with {remote} among them: {why}{more}");
+        }
+    }
+
+    /// A connection that was accepted. One under TLS serves only whoever it is: no other message finds it.
+    pub(super) fn accepted(
+        &self,
+        transport: Transport,
+        listener: ListenerId,
+        remote: SocketAddr,
+        place: u64,
+    ) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
+        let way = Way { transport, listener, remote, whom: None, terms: 0 };
+        let (mut connection, mut wire, outgoing) = self.make(way);
+        connection.place = Some(place);
+        wire.patience = Patience::with(true);
+        if transport == Transport::Tls {
+            connection.way = None;
+        }
+        (connection, wire, outgoing)
+    }
+
+    fn make(&self, way: Way) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
+        let Way { transport, listener, remote, .. } = way;
+        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let flow = Flow { transport, listener, remote, connection: Some(id) };
+        let (queue, outgoing) = mpsc::channel(limits::CONNECTION_QUEUE_MESSAGES);
+        let wire = Wire {
+            flow,
+            made_for: way.whom.as_ref().map(Whom::trunk),
+            message_bytes: self.message_bytes,
+            patience: Patience::with(false),
+            queue: queue.clone(),
+            news: self.news.clone(),
+            counters: Arc::clone(&self.counters),
+        };
+        (Connection { flow, queue, way: Some(way), whose: None, place: None }, wire, outgoing)
+    }
+}
+
+async fn connect(source: Option<IpAddr>, remote: SocketAddr) -> io::Result<TcpStream> {
+    let limit = Some(Duration::from_secs(limits::CONNECT_SECONDS));
+    Connector { source, connect_within: limit, ..Connector::default() }.tcp(remote).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+    use trunkgate_route::{Definition, Numbers, Table};
+
+    use trunkgate_call::Cause;
+
+    use super::*;
+
+    fn streams() -> (Streams, mpsc::Receiver<Arrival>) {
+        streams_with_tls_on(Handle::current())
+    }
+
+    fn streams_with_tls_on(spoken_on: Handle) -> (Streams, mpsc::Receiver<Arrival>) {
+        let (news, arrivals) = mpsc::channel(64);
+        let definition =
+            Definition { numbers: Numbers::new("US").unwrap(), trunks: vec![], agents: vec![], routes: vec![] };
+        // Both stay readable without their senders.
+        let table = watch::Sender::new(Arc::new(Table::new(definition))).subscribe();
+        let settings = watch::Sender::new(Arc::default()).subscribe();
+        (Streams::new(news, 65_535, Arc::default(), Tls { settings, table, spoken_on }), arrivals)
+    }
+
+    fn flow(remote: SocketAddr) -> Flow {
+        Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection: None }
+    }
+
+    fn trunk(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    #[tokio::test]
+    async fn nobody_is_served_on_a_tls_connection_that_was_made_for_another() {
+        let (mut streams, _arrivals) = streams();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let plain = flow(peer.local_addr().unwrap());
+        let secure = Flow { transport: Transport::Tls, ..plain };
+        let bytes = |host: &str| Bytes::from(format!("OPTIONS sip:{host} SIP/2.0\r\n\r\n"));
+        for (flow, name, host, connections) in [
+            (plain, "a", "x.example", 1),
+            (plain, "b", "x.example", 1),
+            (secure, "a", "x.example", 2),
+            (secure, "b", "x.example", 3),
+            (secure, "a", "y.example", 3),
+            (secure, "", "x.example", 4),
+            (secure, "", "y.example", 5),
+            (secure, "", "x.example", 5),
+        ] {
+            assert!(streams.send(flow, &trunk(name), bytes(host)));
+            assert_eq!(streams.connections.len(), connections, "{name} {host}");
+        }
+        // One that was accepted is found by its number alone.
+        let (accepted, _wire, _outgoing) =
+            streams.workshop.accepted(Transport::Tls, ListenerId(0), "192.0.2.1:5061".parse().unwrap(), 1);
+        let its_own = accepted.flow;
+        streams.insert(accepted);
+        assert!(streams.send(its_own, &trunk("c"), bytes("x.example")));
+        assert_eq!(streams.connections.len(), 6);
+        assert!(streams.send(Flow { connection: None, ..its_own }, &trunk("c"), bytes("x.example")));
+        assert_eq!(streams.connections.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn without_a_certificate_to_trust_tls_fails_with_its_reason() {
+        let (mut streams, mut arrivals) = streams();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let secure = Flow { transport: Transport::Tls, ..flow(peer.local_addr().unwrap()) };
+        assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
+        let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
+        let Some(Arrival::Closed { made_for, cause, .. }) = news else { panic!("{news:?}") };
+        assert_eq!((made_for.as_deref(), matches!(cause, Some(Cause::Tls(_)))), (Some("a"), true));
+    }
+
+    #[tokio::test]
+    async fn signalling_s_own_thread_speaks_no_tls() {
+        let others = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (mut streams, mut arrivals) = streams_with_tls_on(others.handle().clone());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let secure = Flow { transport: Transport::Tls, ..flow(listener.local_addr().unwrap()) };
+        streams.listen(ListenerId(0), "s".into(), Transport::Tls, listener).unwrap();
+        assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
+        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(streams.send(flow(refused), &trunk("a"), Bytes::from_static(b"x")));
+        // The other thread stands still: what is plain goes on, and what is not has not begun.
+        let Some(Arrival::Closed { flow, cause, .. }) = arrivals.recv().await else { panic!() };
+        assert_eq!(cause, Some(Cause::Stream("connection refused".into())));
+        assert_eq!((flow.remote, streams.workshop.counters.unknown_source.get()), (refused, 0));
+        let secure_news = std::thread::spawn(move || others.block_on(arrivals.recv())).join().unwrap();
+        assert!(matches!(secure_news, Some(Arrival::Closed { made_for: Some(_), .. })), "{secure_news:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_as_failed() {
+        let (mut streams, mut arrivals) = streams();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(streams.send(flow(closed), &trunk("a"), Bytes::from_static(b"x")));
+        let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
+        let Some(Arrival::Closed { flow, .. }) = news else { panic!("{news:?}") };
+        assert_eq!(flow.remote, closed);
+        streams.remove(&flow);
+        assert!(streams.is_empty() && streams.by_way.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_second_message_uses_the_same_connection_and_its_queue_is_bounded() {
+        let (mut streams, _arrivals) = streams();
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = flow(peer.local_addr().unwrap());
+        for _ in 0..limits::CONNECTION_QUEUE_MESSAGES {
+            assert!(streams.send(to, &trunk("a"), Bytes::from_static(b"x")));
+        }
+        // The task has not run yet, so nothing has left the queue.
+        assert!(!streams.send(to, &trunk("a"), Bytes::from_static(b"x")));
+        assert_eq!(streams.workshop.counters.stream_queue_full.get(), 1);
+        assert_eq!(streams.connections.len(), 1);
+    }
+}

@@ -1,0 +1,211 @@
+//! TLS handshakes that others began with a listener and that failed: how many in the last hour, and the latest. Those in which
+//! the other side did not take our certificate are kept by listener as well, until another certificate is in force; those of a trunk's machine until one
+//! of them goes well.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use trunkgate_call::last_hour::LastHour;
+
+use trunkgate_system::certificates::Rejected;
+use trunkgate_system::connector::TlsFault;
+
+/// Failed handshakes of all listeners.
+#[derive(Debug, Default)]
+pub struct TlsFaults(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// All of them.
+    all: Group,
+    /// Those of unknown sources that are nothing of our certificate's.
+    theirs: Group,
+    /// The same of trunks, by name.
+    of_trunks: BTreeMap<Arc<str>, Group>,
+    /// Those in which our certificate was rejected, by it.
+    ours: BTreeMap<Shown, Group>,
+}
+
+/// A certificate of ours as it was shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Shown {
+    /// By this listener.
+    pub(crate) listener: String,
+    /// A number for the certificate: another one has another number.
+    pub(crate) certificate: u64,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    count: LastHour<1>,
+    /// Whether a trunk's machine was among them.
+    is_known: bool,
+    last: Option<Last>,
+}
+
+#[derive(Debug, Clone)]
+struct Last {
+    at: Instant,
+    listener: String,
+    remote: IpAddr,
+    why: String,
+    rejected: Option<Rejected>,
+}
+
+/// Failed handshakes as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TlsFaultsView {
+    /// How many in the last hour.
+    pub handshakes: u64,
+    /// The listener of the latest.
+    pub listener: String,
+    /// Where the latest came from.
+    pub last: IpAddr,
+    /// Why it failed.
+    pub why: String,
+    /// Seconds since then.
+    pub seconds_ago: u64,
+    /// Whether a trunk's machine was among them.
+    #[serde(skip)]
+    pub is_known: bool,
+    /// Why our certificate was rejected, where that is why.
+    #[serde(skip)]
+    pub(crate) rejected: Option<Rejected>,
+}
+
+impl Group {
+    fn note(&mut self, last: Last, is_known: bool) {
+        self.count.count(last.at, [true]);
+        self.is_known |= is_known;
+        self.last = Some(last);
+    }
+
+    fn view(&self, now: Instant) -> Option<TlsFaultsView> {
+        let [handshakes] = self.count.sums(now);
+        let last = self.last.clone().filter(|_| handshakes > 0)?;
+        Some(TlsFaultsView {
+            handshakes,
+            listener: last.listener,
+            last: last.remote,
+            why: last.why,
+            seconds_ago: now.saturating_duration_since(last.at).as_secs(),
+            is_known: self.is_known,
+            rejected: last.rejected,
+        })
+    }
+}
+
+impl TlsFaults {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes one, with the trunk whose the remote address is.
+    pub(super) fn note(
+        &self,
+        at: Instant,
+        shown: Shown,
+        (remote, trunk): (IpAddr, Option<Arc<str>>),
+        fault: &TlsFault,
+    ) {
+        let is_known = trunk.is_some();
+        let (why, rejected) = (fault.what.clone(), fault.rejected);
+        let last = Last { at, listener: shown.listener.clone(), remote: remote.to_canonical(), why, rejected };
+        let mut inner = self.lock();
+        inner.all.note(last.clone(), is_known);
+        let group = match (rejected, trunk) {
+            (Some(_), _) => {
+                inner.ours.retain(|_, group| group.view(at).is_some());
+                inner.ours.entry(shown).or_default()
+            }
+            (None, Some(trunk)) => {
+                inner.of_trunks.retain(|_, group| group.view(at).is_some());
+                inner.of_trunks.entry(trunk).or_default()
+            }
+            (None, None) => &mut inner.theirs,
+        };
+        group.note(last, is_known);
+    }
+
+    /// Forgets the faults of a trunk, since a handshake of its machine has gone well.
+    pub(super) fn went_well(&self, trunk: &str) {
+        self.lock().of_trunks.remove(trunk);
+    }
+
+    /// Returns all of the last hour; `None`: there was none.
+    pub fn view(&self, now: Instant) -> Option<TlsFaultsView> {
+        self.lock().all.view(now)
+    }
+
+    /// Returns those of unknown sources in the last hour that are nothing of our certificates'.
+    pub fn theirs(&self, now: Instant) -> Option<TlsFaultsView> {
+        self.lock().theirs.view(now)
+    }
+
+    /// Returns the same of trunks, by name, where none has gone well since.
+    pub fn of_trunks(&self, now: Instant) -> Vec<(Arc<str>, TlsFaultsView)> {
+        let inner = self.lock();
+        inner.of_trunks.iter().filter_map(|(trunk, group)| Some((Arc::clone(trunk), group.view(now)?))).collect()
+    }
+
+    /// Returns those of the last hour in which a certificate was rejected that is still shown.
+    pub(crate) fn ours(&self, now: Instant, is_shown: impl Fn(&Shown) -> bool) -> Vec<TlsFaultsView> {
+        let inner = self.lock();
+        inner.ours.iter().filter(|(shown, _)| is_shown(shown)).filter_map(|(_, group)| group.view(now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn fault(why: &str, rejected: Option<Rejected>) -> TlsFault {
+        TlsFault { rejected, ..TlsFault::new(why) }
+    }
+
+    fn shown(certificate: u64) -> Shown {
+        Shown { listener: "secure".to_owned(), certificate }
+    }
+
+    #[test]
+    fn failures_are_shown_for_an_hour_with_the_latest() {
+        let (faults, start) = (TlsFaults::default(), Instant::now());
+        assert_eq!(faults.view(start), None);
+        for n in 0..3 {
+            let at = start + Duration::from_secs(n);
+            let from = (IpAddr::from([192, 0, 2, 1]), Some("pbx".into()));
+            faults.note(at, shown(1), from, &fault(&format!("why {n}"), None));
+        }
+        let view = faults.view(start + Duration::from_secs(10)).unwrap();
+        assert_eq!((view.handshakes, view.why.as_str(), view.seconds_ago), (3, "why 2", 8));
+        let [(trunk, of_trunk)] = &faults.of_trunks(start + Duration::from_secs(10))[..] else { panic!("{faults:?}") };
+        assert_eq!((&**trunk, of_trunk.handshakes, faults.theirs(start)), ("pbx", 3, None));
+        faults.went_well("pbx");
+        assert!(faults.of_trunks(start + Duration::from_secs(10)).is_empty());
+        assert_eq!(faults.view(start + Duration::from_secs(3_800)), None);
+    }
+
+    #[test]
+    fn a_rejected_certificate_is_no_fault_of_others_until_it_is_replaced() {
+        let (faults, now) = (TlsFaults::default(), Instant::now());
+        let from = |n: u8, known: bool| (IpAddr::from([192, 0, 2, n]), known.then(|| "pbx".into()));
+        let expired = fault("it has expired", Some(Rejected::Expired));
+        faults.note(now, shown(1), from(1, true), &expired);
+        faults.note(now, shown(1), from(2, false), &fault("no common version", None));
+        let ours = |certificate: u64| faults.ours(now, |seen| *seen == shown(certificate));
+        let [seen] = &ours(1)[..] else { panic!("{faults:?}") };
+        assert_eq!((seen.handshakes, seen.last, seen.is_known), (1, from(1, true).0, true));
+        assert_eq!(seen.rejected, Some(Rejected::Expired));
+        let theirs = faults.theirs(now).map(|view| (view.handshakes, view.why));
+        assert_eq!(theirs, Some((1, "no common version".to_owned())));
+        assert_eq!(faults.view(now).map(|view| view.handshakes), Some(2));
+        // Another one is shown, and a handshake that began before fails after that.
+        faults.note(now, shown(1), from(1, true), &expired);
+        assert_eq!((ours(2).len(), faults.view(now).map(|view| view.handshakes)), (0, Some(3)));
+    }
+}

@@ -1,0 +1,570 @@
+//! The way to an agent: address, TCP, TLS, the WebSocket handshake; and how each of them can fail.
+//!
+//! As Twilio does it, the URL's query is left out, in the request and in what is signed; a recogniser gets it. A redirection is not followed: the
+//! handshake was refused. No extension is offered, so nothing is compressed.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::HandshakeError;
+use tokio_tungstenite::tungstenite::handshake::client::{ClientHandshake, Request};
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION, SEC_WEBSOCKET_EXTENSIONS};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
+use trunkgate_call::agent_fix::ENDED;
+use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
+use trunkgate_media::{Counter, SocketSpec, UrlOrigin};
+use trunkgate_route::url_place;
+
+use super::agent_intake::Intake;
+use super::agent_names::{look_up, look_up_anew, place};
+use super::agent_stream::Stream;
+use crate::own_sockets::OwnSockets;
+use trunkgate_system::agent_url::is_of_no_one;
+use trunkgate_system::certificates::{Trust, provider, system_roots};
+use trunkgate_system::connector::Connector;
+use trunkgate_system::interfaces;
+use trunkgate_system::limits::{
+    AGENT_ADDRESS_TIMEOUT, AGENT_ADDRESSES, AGENT_FRAME_BUFFER_BYTES, AGENT_MESSAGE_BYTES, AGENT_SEND_BUFFER_BYTES,
+    AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
+};
+use trunkgate_system::public_name::PublicName;
+use trunkgate_system::verifier::Servers;
+
+/// How an agent is reached: its `connect_timeout` bounds the whole way.
+const CONNECTOR: Connector = Connector {
+    source: None,
+    connect_within: Some(AGENT_ADDRESS_TIMEOUT),
+    handshake_within: None,
+    send_buffer: Some(AGENT_SEND_BUFFER_BYTES),
+    unacknowledged: Some(AGENT_UNACKNOWLEDGED),
+};
+
+/// By it the agent's spans join the call's (W3C Trace Context §3.2).
+const TRACEPARENT: &str = "traceparent";
+
+/// The system's certificates, read once.
+static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
+
+/// How the way to an agent, or its socket, failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) loss: Loss,
+    /// What the library or the system says of it; empty where `loss` says it all.
+    pub(super) detail: String,
+}
+
+impl Fault {
+    fn new(loss: Loss, detail: impl ToString) -> Fault {
+        Fault { loss, detail: detail.to_string() }
+    }
+    fn tls(detail: impl ToString) -> Fault {
+        Fault::new(Loss::Tls, detail)
+    }
+    pub(super) fn unreachable(detail: impl ToString) -> Fault {
+        Fault::new(Loss::Unreachable, detail)
+    }
+    /// Of an open socket.
+    pub(super) fn of_open(error: &WsError) -> Fault {
+        let loss = match error {
+            WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Loss::DataUnacknowledged,
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) | WsError::Io(_) => Loss::Reset,
+            WsError::ConnectionClosed
+            | WsError::AlreadyClosed
+            | WsError::Tls(_)
+            | WsError::Capacity(_)
+            | WsError::Protocol(_)
+            | WsError::WriteBufferFull(_)
+            | WsError::Utf8(_)
+            | WsError::AttackAttempt
+            | WsError::Url(_)
+            | WsError::Http(_)
+            | WsError::HttpFormat(_) => Loss::ProtocolError,
+        };
+        if matches!(error, WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) {
+            return Fault::new(loss, "");
+        }
+        Fault::new(loss, error)
+    }
+    /// Of a handshake.
+    fn of_handshake(error: &WsError) -> Fault {
+        match error {
+            WsError::Http(response) => {
+                let leads = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+                // A query may be secret.
+                let leads = leads.map(url_place);
+                let detail = match leads.filter(|_| response.status().is_redirection()) {
+                    Some(to) => format!("it redirects to {to}, which is not followed"),
+                    None => String::new(),
+                };
+                Fault::new(Loss::Status(response.status().as_u16()), detail)
+            }
+            WsError::Io(_) => Fault::of_open(error),
+            WsError::Protocol(ProtocolError::HandshakeIncomplete) => Fault::new(Loss::NotWebSocket, ENDED),
+            WsError::Capacity(CapacityError::TooManyHeaders | CapacityError::MessageTooLong { .. })
+            | WsError::ConnectionClosed
+            | WsError::AlreadyClosed
+            | WsError::Tls(_)
+            | WsError::Protocol(_)
+            | WsError::WriteBufferFull(_)
+            | WsError::Utf8(_)
+            | WsError::AttackAttempt
+            | WsError::Url(_)
+            | WsError::HttpFormat(_) => Fault::new(Loss::NotWebSocket, error),
+        }
+    }
+}
+
+/// Where an agent is, and what to ask it.
+#[derive(Debug)]
+pub(super) struct Target {
+    host: String,
+    port: u16,
+    /// Whether over TLS.
+    secure: bool,
+    /// Whether host and port are those of the application that a public name stands for.
+    is_led: bool,
+    request: Request,
+}
+
+impl Target {
+    /// From the agent's URL, its query left out unless it is to be sent.
+    pub(super) fn new(spec: &SocketSpec) -> Result<Target, Fault> {
+        let url = if spec.sends_query { spec.url.as_str() } else { url_place(&spec.url) };
+        let uri: Uri = url.parse().map_err(Fault::unreachable)?;
+        let secure = match uri.scheme_str() {
+            Some("wss") => true,
+            Some("ws") => false,
+            _ => return Err(Fault::unreachable("the URL is neither ws nor wss")),
+        };
+        let (host, port) = place(&uri);
+        let mut request = uri.into_client_request().map_err(Fault::unreachable)?;
+        if let Some(token) = &spec.auth_token {
+            let mut signature = HeaderValue::try_from(sign(token, url)).map_err(Fault::unreachable)?;
+            signature.set_sensitive(true);
+            request.headers_mut().insert(SIGNATURE_HEADER, signature);
+        }
+        if let Some(parent) = &spec.traceparent {
+            request.headers_mut().insert(TRACEPARENT, HeaderValue::try_from(parent).map_err(Fault::unreachable)?);
+        }
+        if let Some(token) = &spec.bearer {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(Fault::unreachable)?;
+            bearer.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, bearer);
+        }
+        Ok(Target { host, port, secure, is_led: false, request })
+    }
+
+    /// Leads a public name to the application that it stands for: without TLS, with the headers of a reverse proxy.
+    pub(super) fn led_by(mut self, own: &watch::Receiver<OwnSockets>) -> Target {
+        let Some(name) = own.borrow().public_name_of(&self.host) else { return self };
+        for (header, value) in PublicName::forwarded(self.secure) {
+            self.request.headers_mut().insert(header, HeaderValue::from_static(value));
+        }
+        Target { host: name.host.clone(), port: name.port, secure: false, is_led: true, ..self }
+    }
+
+    /// The whole way, to an open socket that does not wait; `held`: what the whole edge holds of agents, in bytes.
+    pub(super) async fn reach(
+        self,
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+        held: Arc<Counter>,
+    ) -> Result<OpenSocket, Fault> {
+        let target = self.led_by(own);
+        let tcp = target.connect(spec, own).await?;
+        target.open(spec, tcp, held).await
+    }
+
+    /// Shakes hands over a connection: TLS where the URL wants it, then the WebSocket.
+    pub(super) async fn open(self, spec: &SocketSpec, tcp: TcpStream, held: Arc<Counter>) -> Result<OpenSocket, Fault> {
+        let (tcp, tls) = match self.secure {
+            true => self.shake_hands(spec, tcp).await.map(|(tcp, tls)| (tcp, Some(tls)))?,
+            false => (tcp, None),
+        };
+        let tcp = tcp.into_std().map_err(Fault::unreachable)?;
+        self.upgrade(Intake::new(Stream::new(tcp, tls), held)).await
+    }
+
+    /// Connects to the first of its addresses that answers: to what was looked at, whatever its name is said to be later.
+    pub(super) async fn connect(
+        &self,
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+    ) -> Result<TcpStream, Fault> {
+        let known = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
+        let failed = match self.connect_to(&known, spec, own).await {
+            Ok(stream) => return Ok(stream),
+            Err(failed) => failed,
+        };
+        // It may have moved since it was looked up.
+        match look_up_anew(&self.host, self.port).await {
+            Ok(found) => {
+                let new: Vec<SocketAddr> = found.iter().filter(|address| !known.contains(address)).copied().collect();
+                if new.is_empty() { Err(failed) } else { self.connect_to(&new, spec, own).await }
+            }
+            Err(_) => Err(failed),
+        }
+    }
+
+    /// Connects to the first of these addresses that answers.
+    async fn connect_to(
+        &self,
+        found: &[SocketAddr],
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+    ) -> Result<TcpStream, Fault> {
+        let is_plain = !self.secure && !self.is_led;
+        let plain = is_plain.then_some((spec, "it does not resolve to local_networks: use wss://"));
+        let mut last = Fault::unreachable("its name does not resolve");
+        let rules = match spec.origin {
+            UrlOrigin::Configuration => None,
+            UrlOrigin::Application { allow_private } => Some(own.borrow().reach(allow_private, &interfaces::read())),
+        };
+        let refusal = |address: SocketAddr| {
+            let ours = own.borrow().takes_connection(address).map(|what| format!("{address} is {what}"));
+            ours.or_else(|| rules.as_ref()?.judge(address).err().map(|barred| barred.to_string()))
+        };
+        for address in allowed(found, plain, refusal)?.into_iter().take(AGENT_ADDRESSES) {
+            match CONNECTOR.tcp(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Fault::unreachable(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// TLS on top; the server's certificate must be of the URL's host.
+    async fn shake_hands(&self, spec: &SocketSpec, tcp: TcpStream) -> Result<(TcpStream, ClientConnection), Fault> {
+        let config = match &spec.ca {
+            Some(pem) => Arc::new(trusting_in(Trust::of_pem(pem).map_err(Fault::tls)?)?),
+            None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
+        };
+        let stream = CONNECTOR.tls(config, &self.host, tcp).await.map_err(|fault| Fault::tls(fault.what))?;
+        Ok(stream.into_inner())
+    }
+
+    /// The WebSocket handshake.
+    async fn upgrade(self, stream: Intake<Stream>) -> Result<OpenSocket, Fault> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(AGENT_FRAME_BUFFER_BYTES)
+            .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
+            .max_message_size(Some(AGENT_MESSAGE_BYTES))
+            .max_frame_size(Some(AGENT_MESSAGE_BYTES));
+        // A descriptor of its own to wait by: the stream itself belongs to the handshake.
+        let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(Fault::unreachable)?;
+        let watch = TcpStream::from_std(watch.into()).map_err(Fault::unreachable)?;
+        let failed = |error: WsError| Fault::of_handshake(&error);
+        let mut handshake = ClientHandshake::start(stream, self.request, Some(config)).map_err(failed)?;
+        let (socket, answer) = loop {
+            // Forgotten before the stream is asked: what comes from then on is told.
+            let _ = watch.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            match handshake.handshake() {
+                Ok(opened) => break opened,
+                Err(HandshakeError::Failure(error)) => return Err(failed(error)),
+                Err(HandshakeError::Interrupted(later)) => handshake = later,
+            }
+            match handshake.get_ref().get_ref().pause() {
+                Some(until) => sleep_until(until.into()).await,
+                None => watch.readable().await.map_err(Fault::unreachable)?,
+            }
+        };
+        // It would send what we cannot read (RFC 6455 §4.1). The library does not look.
+        if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+            return Err(Fault::new(Loss::NotWebSocket, "it requires an extension that was not offered"));
+        }
+        Ok(socket)
+    }
+}
+
+/// A socket on which both sides may speak.
+pub(super) type OpenSocket = WebSocket<Intake<Stream>>;
+
+/// The address of a listener that gets plain RTP: the first that audio may go to in the clear.
+pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<SocketAddr, Fault> {
+    let uri: Uri = spec.url.parse().map_err(Fault::unreachable)?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = uri.port_u16().ok_or_else(|| Fault::unreachable("the URL has no port"))?;
+    let found = look_up(host, port).await.map_err(Fault::unreachable)?;
+    let plain = Some((spec, "it does not resolve to local_networks: plain RTP is allowed there only"));
+    let mut last = Fault::unreachable("its name does not resolve");
+    let refusal = |address| own.borrow().takes_rtp(address).map(|what| format!("{address} is {what}"));
+    for address in allowed(&found, plain, refusal)? {
+        match try_to_send(address) {
+            Ok(()) => return Ok(address),
+            Err(error) => last = Fault::unreachable(error),
+        }
+    }
+    Err(last)
+}
+
+/// Those of a name's addresses that an agent may be at. Where audio goes in the clear, `plain` has what that asks for,
+/// and what is said where no address has it.
+fn allowed(
+    found: &[SocketAddr],
+    plain: Option<(&SocketSpec, &str)>,
+    refusal: impl Fn(SocketAddr) -> Option<String>,
+) -> Result<Vec<SocketAddr>, Fault> {
+    let mut why = None;
+    let mut may_be_there = |address: &SocketAddr| {
+        let refusal = match (refusal(*address), plain) {
+            (Some(refusal), _) => refusal,
+            (None, _) if is_of_no_one(address.ip()) => format!("{} is not a host address", address.ip()),
+            (None, Some((spec, far))) if !may_be_plain(address.ip(), spec) => far.to_owned(),
+            (None, _) => return true,
+        };
+        why.get_or_insert(refusal);
+        false
+    };
+    let allowed: Vec<SocketAddr> = found.iter().copied().filter(|address| may_be_there(address)).collect();
+    match why.filter(|_| allowed.is_empty()) {
+        Some(why) => Err(Fault::unreachable(why)),
+        None => Ok(allowed),
+    }
+}
+
+/// What the system says of sending there, a network's broadcast address for one; nothing is sent.
+fn try_to_send(address: SocketAddr) -> io::Result<()> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0))?.connect(address)
+}
+
+/// Where a URL without TLS may lead.
+fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))
+}
+
+async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
+    // Some hundred files: not on a thread that media waits for.
+    let roots = tokio::task::spawn_blocking(system_roots).await.map_err(Fault::tls)?;
+    if roots.is_empty() {
+        return Err(Fault::tls("the system has no root certificates"));
+    }
+    trusting(roots).map(Arc::new)
+}
+
+/// A client for agents behind a public certificate.
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, Fault> {
+    Ok(finished(builder()?.with_root_certificates(roots)))
+}
+
+/// One for agents with a `ca`, which may be the agent's own certificate.
+fn trusting_in(trust: Trust) -> Result<ClientConfig, Fault> {
+    let verifier = Arc::new(Servers::new(Some(trust), Vec::new()));
+    Ok(finished(builder()?.dangerous().with_custom_certificate_verifier(verifier)))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Fault::tls)
+}
+
+fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
+    let mut config = builder.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::http::Response;
+
+    use rustls::pki_types::ServerName;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use trunkgate_system::certificates::words;
+
+    fn spec(url: &str) -> SocketSpec {
+        let origin = UrlOrigin::Configuration;
+        SocketSpec {
+            url: url.to_owned(),
+            origin,
+            auth_token: None,
+            ca: None,
+            plain_networks: vec![],
+            traceparent: None,
+            bearer: None,
+            sends_query: false,
+        }
+    }
+
+    #[test]
+    fn the_query_is_neither_sent_nor_signed() {
+        let token = Some("12345".to_owned());
+        let spec = SocketSpec { auth_token: token, ..spec("wss://agent.example.com/media?tenant=acme#x") };
+        let target = Target::new(&spec).unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.secure), ("agent.example.com", 443, true));
+        assert_eq!(target.request.uri(), "wss://agent.example.com/media");
+        // Made with the Python package twilio for this URL and token.
+        assert_eq!(target.request.headers()[SIGNATURE_HEADER], "TCuyLsF3K3bRblNbw7eu4s9Zuks=");
+        assert!(!format!("{:?} {spec:?}", target.request).contains("12345"));
+        assert!(!format!("{:?}", target.request).contains("TCuyLsF3K3bRblNbw7eu4s9Zuks="));
+    }
+
+    #[test]
+    fn a_public_name_leads_to_its_application_without_tls() {
+        let (public, local) =
+            ("https://app.example.com".parse().unwrap(), "http://127.0.0.1:3000/voice".parse().unwrap());
+        let own = OwnSockets::default().standing_for(PublicName::new(&public, &local));
+        let own = watch::channel(own).1;
+        let led = |url: &str| {
+            let spec = SocketSpec { auth_token: Some("12345".to_owned()), ..spec(url) };
+            Target::new(&spec).unwrap().led_by(&own)
+        };
+        let target = led("wss://App.example.com/media");
+        assert_eq!((target.host.as_str(), target.port, target.secure), ("127.0.0.1", 3000, false));
+        assert_eq!(target.request.headers()["x-forwarded-proto"], "https");
+        assert_eq!(target.request.headers()["host"], "App.example.com");
+        assert_eq!(target.request.headers()[SIGNATURE_HEADER], sign("12345", "wss://App.example.com/media"));
+        let other = led("wss://agent.example.com/media");
+        assert_eq!((other.host.as_str(), other.port, other.secure), ("agent.example.com", 443, true));
+        assert!(!other.request.headers().contains_key("x-forwarded-proto"));
+    }
+
+    #[test]
+    fn a_recogniser_gets_its_query_and_its_token() {
+        let bearer = Some("hunter2".to_owned());
+        let spec = SocketSpec { bearer, sends_query: true, ..spec("wss://asr.example.com/stream?model=x") };
+        let target = Target::new(&spec).unwrap();
+        assert_eq!(target.request.uri(), "wss://asr.example.com/stream?model=x");
+        assert_eq!(target.request.headers()[AUTHORIZATION], "Bearer hunter2");
+        assert!(!format!("{:?} {spec:?}", target.request).contains("hunter2"));
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for (url, host, port) in [
+            ("ws://127.0.0.1:9000/media", "127.0.0.1", 9000),
+            ("ws://[::1]:9000/", "::1", 9000),
+            ("ws://localhost", "localhost", 80),
+            ("wss://a.example:8443/m", "a.example", 8443),
+        ] {
+            let target = Target::new(&spec(url)).unwrap();
+            assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
+            assert_eq!(target.request.headers().get(SIGNATURE_HEADER), None);
+        }
+        for url in ["", "http://a.example/", "/media", "ws://", "wss://a b/"] {
+            assert_eq!(Target::new(&spec(url)).unwrap_err().loss, Loss::Unreachable, "{url}");
+        }
+    }
+
+    #[test]
+    fn without_tls_only_to_near_networks() {
+        let networks = vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()];
+        let spec = SocketSpec { plain_networks: networks, ..spec("ws://a.example/") };
+        for (address, may) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("fd00::1", true),
+            ("192.168.0.1", false),
+            ("203.0.113.1", false),
+            ("::ffff:203.0.113.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(may_be_plain(address.parse().unwrap(), &spec), may, "{address}");
+        }
+    }
+
+    /// Looked at is what is connected to: a name's addresses, each by itself.
+    #[tokio::test]
+    async fn nothing_leads_to_many_nor_back_into_the_edge() {
+        let networks = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        let spec = SocketSpec { plain_networks: networks, ..spec("ws://a.example/") };
+        let own: SocketAddr = "127.0.0.1:5060".parse().unwrap();
+        let allowed = |found: &[&str]| {
+            let found: Vec<SocketAddr> = found.iter().map(|address| address.parse().unwrap()).collect();
+            let plain = Some((&spec, "far"));
+            allowed(&found, plain, |address| (address == own).then(|| format!("{address} is ours")))
+                .map_err(|fault| fault.detail)
+        };
+        assert_eq!(allowed(&["127.0.0.1:5060", "127.0.0.1:5061"]), Ok(vec!["127.0.0.1:5061".parse().unwrap()]));
+        assert_eq!(allowed(&["127.0.0.1:5060"]), Err("127.0.0.1:5060 is ours".to_owned()));
+        for nobody in ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255", "[::ffff:224.0.0.1]"] {
+            let why = allowed(&[&format!("{nobody}:4000")]).unwrap_err();
+            assert!(why.ends_with("is not a host address"), "{why}");
+        }
+        // Broadcast to the network of loopback: the system lets nobody who did not ask for it.
+        let rtp = |url: &str| SocketSpec { url: url.to_owned(), ..spec.clone() };
+        let broadcast = find(&rtp("rtp://127.255.255.255:4000"), &OwnSockets::none()).await.unwrap_err();
+        assert!(broadcast.detail.contains("denied"), "{}", broadcast.detail);
+        assert_eq!(
+            find(&rtp("rtp://127.0.0.1:4000"), &OwnSockets::none()).await,
+            Ok("127.0.0.1:4000".parse().unwrap())
+        );
+    }
+
+    /// What a client says to a certificate made from `shown`; it trusts that one itself, or another.
+    fn shaken(shown: rcgen::CertificateParams, trusts_it: bool) -> Result<(), String> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = shown.self_signed(&key).unwrap();
+        let mut other = rcgen::CertificateParams::default();
+        other.distinguished_name.push(rcgen::DnType::CommonName, "other");
+        let pem = if trusts_it { certificate.pem() } else { other.self_signed(&key).unwrap().pem() };
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        let server = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap();
+        let (near, far) = tokio::io::duplex(65_536);
+        let name = ServerName::try_from("a.example").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let client = Arc::new(trusting_in(Trust::of_pem(pem.as_bytes()).unwrap()).unwrap());
+        let (said, _) = runtime.block_on(async {
+            let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
+            tokio::join!(TlsConnector::from(client).connect(name, near), accept)
+        });
+        said.map(drop).map_err(|error| words(&error))
+    }
+
+    #[test]
+    fn a_certificate_is_believed_or_refused_in_words() {
+        let params = |name: &str| rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let authority = || {
+            let mut authority = params("a.example");
+            authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            authority
+        };
+        assert_eq!(shaken(params("a.example"), true), Ok(()));
+        assert_eq!(shaken(authority(), true), Ok(()), "as openssl req -x509 makes them");
+        let refused = |params, trusts_it| shaken(params, trusts_it).unwrap_err();
+        assert!(refused(params("a.example"), false).contains("does not end in a trusted root"));
+        assert!(refused(params("b.example"), true).contains("not valid for name"));
+        assert!(refused(authority(), false).contains("CA:TRUE"));
+    }
+
+    #[test]
+    fn silence_of_the_far_side_is_told_from_a_break() {
+        let io = |kind: io::ErrorKind| WsError::Io(kind.into());
+        assert_eq!(Fault::of_open(&io(io::ErrorKind::TimedOut)).loss, Loss::DataUnacknowledged);
+        assert_eq!(Fault::of_open(&io(io::ErrorKind::ConnectionReset)).loss, Loss::Reset);
+        assert_eq!(Fault::of_open(&WsError::Utf8(String::new())).loss, Loss::ProtocolError);
+        let reset = WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake);
+        assert_eq!(Fault::of_open(&reset).loss, Loss::Reset);
+        let refused = |status: u16, location: &str| {
+            let response = Response::builder().status(status).header(LOCATION, location).body(None).unwrap();
+            Fault::of_handshake(&WsError::Http(response.into()))
+        };
+        let moved = refused(302, "https://a.example/in?token=x");
+        assert_eq!(moved.loss, Loss::Status(302));
+        assert_eq!(moved.detail, "it redirects to https://a.example/in, which is not followed");
+        assert_eq!(refused(404, "/elsewhere"), Fault::new(Loss::Status(404), ""));
+        let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
+        let ended = Fault::new(Loss::NotWebSocket, ENDED);
+        assert_eq!(Fault::of_handshake(&incomplete), ended);
+    }
+}

@@ -1,0 +1,294 @@
+//! Agents' host names. Those of the configuration are looked up ahead of calls, again and again, and an answer is kept: a call to an
+//! agent waits for the name service only where nothing is known yet, and not for long.
+//!
+//! A look-up takes a thread until the name service answers or gives up, whether anybody still waits or not; so whoever asks for a host
+//! meanwhile waits for the same one, and there are so many threads at once and no more. Who waits for one to be free may give up.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::http::Uri;
+use trunkgate_route::Table;
+
+use trunkgate_system::limits::{AGENT_LOOK_UPS, AGENT_NAME_KEPT, AGENT_NAME_REFRESH, AGENT_NAME_WAIT, AGENT_NAMES};
+
+/// What a look-up came to; an error in the system's words.
+pub(super) type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
+type LookUp = BoxFuture<'static, Found>;
+pub(super) type Name = (String, u16);
+
+/// Look-ups that somebody waits for or that have a thread, by host and port.
+#[derive(Debug)]
+struct UnderWay {
+    all: Mutex<Vec<(Name, WeakShared<LookUp>)>>,
+    threads: Semaphore,
+    /// What came of the last look-ups that found something, and when.
+    known: Mutex<Vec<Known>>,
+}
+
+/// What a look-up has found.
+#[derive(Debug)]
+struct Known {
+    name: Name,
+    addresses: Arc<[SocketAddr]>,
+    at: Instant,
+}
+
+static UNDER_WAY: UnderWay = UnderWay::new(AGENT_LOOK_UPS);
+
+/// The addresses of a host: what is known of it at once, whatever the name service does now.
+///
+/// # Errors
+/// It is not known, and is not found within [`AGENT_NAME_WAIT`].
+pub(super) async fn look_up(host: &str, port: u16) -> Found {
+    match address(host, port) {
+        Some(found) => Ok(found),
+        None => UNDER_WAY.find((host.to_owned(), port), ask).await,
+    }
+}
+
+/// The same, as the name service has it now: for a host that is not where it was.
+///
+/// # Errors
+/// It is not found within [`AGENT_NAME_WAIT`].
+pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
+    match address(host, port) {
+        Some(found) => Ok(found),
+        None => UNDER_WAY.ask_for((host.to_owned(), port), ask).await,
+    }
+}
+
+/// Looks the names of all agents up, at once and from time to time.
+pub async fn keep(mut table: watch::Receiver<Arc<Table>>) {
+    loop {
+        let agents = Arc::clone(&table.borrow_and_update());
+        let urls = agents.agents().iter().filter_map(|agent| agent.url.parse::<Uri>().ok());
+        for (host, port) in urls.map(|url| place(&url)) {
+            if address(&host, port).is_none() {
+                tokio::spawn(UNDER_WAY.join((host, port), ask));
+            }
+        }
+        if let Ok(Err(_)) = timeout(AGENT_NAME_REFRESH, table.changed()).await {
+            return;
+        }
+    }
+}
+
+/// Host and port of an agent's URL.
+pub(super) fn place(url: &Uri) -> Name {
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("wss") { 443 } else { 80 });
+    (url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(), port)
+}
+
+fn address(host: &str, port: u16) -> Option<Arc<[SocketAddr]>> {
+    Some([SocketAddr::new(host.parse().ok()?, port)].into())
+}
+
+fn ask((host, port): Name) -> Found {
+    let asked = (host.as_str(), port).to_socket_addrs();
+    asked.map(Iterator::collect).map_err(|error| error.to_string().into())
+}
+
+impl UnderWay {
+    const fn new(threads: usize) -> UnderWay {
+        UnderWay { all: Mutex::new(Vec::new()), threads: Semaphore::const_new(threads), known: Mutex::new(Vec::new()) }
+    }
+
+    /// What is known of a name, or what is found of it now. Whatever is known is looked up again where that is due.
+    async fn find(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+        let Some((addresses, age)) = self.known_of(&name) else { return self.ask_for(name, ask).await };
+        if age >= AGENT_NAME_REFRESH {
+            tokio::spawn(self.join(name, ask));
+        }
+        Ok(addresses)
+    }
+
+    /// What is found of a name now; no longer waited for than a caller should wait.
+    async fn ask_for(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+        let seconds = AGENT_NAME_WAIT.as_secs();
+        let found = timeout(AGENT_NAME_WAIT, self.join(name, ask)).await;
+        found.unwrap_or_else(|_| Err(format!("the name service did not respond within {seconds} s").into()))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a name, and how old that is.
+    fn known_of(&self, name: &Name) -> Option<(Arc<[SocketAddr]>, Duration)> {
+        let known = self.known();
+        let known = known.iter().find(|known| known.name == *name)?;
+        Some((Arc::clone(&known.addresses), known.at.elapsed())).filter(|(_, age)| *age < AGENT_NAME_KEPT)
+    }
+
+    /// Keeps an answer; of too many the oldest goes.
+    fn remember(&self, name: Name, addresses: Arc<[SocketAddr]>) {
+        let mut known = self.known();
+        known.retain(|known| known.name != name);
+        if known.len() >= AGENT_NAMES {
+            known.remove(0);
+        }
+        known.push(Known { name, addresses, at: Instant::now() });
+    }
+
+    /// The look-up of this name that is under way, or a new one.
+    fn join(&'static self, key: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Shared<LookUp> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, waiting)| waiting.upgrade().is_some_and(|waiting| waiting.peek().is_none()));
+        let same = all.iter().find(|(other, _)| *other == key).and_then(|(_, waiting)| waiting.upgrade());
+        same.unwrap_or_else(|| {
+            let new = self.ask(key.clone(), ask).boxed().shared();
+            all.extend(new.downgrade().map(|waiting| (key, waiting)));
+            new
+        })
+    }
+
+    async fn ask(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+        let gone = |_| Arc::from("no look-up: the edge ends");
+        let permit = self.threads.acquire().await.map_err(|error| error.to_string())?;
+        self.keep(&name);
+        let asked_for = name.clone();
+        let asked = spawn_blocking(move || {
+            let _until_answered = permit;
+            ask(asked_for)
+        });
+        let found = asked.await.map_err(gone)?;
+        if let Ok(addresses) = &found
+            && !addresses.is_empty()
+        {
+            self.remember(name, Arc::clone(addresses));
+        }
+        found
+    }
+
+    /// From now on it has a thread: it is seen to its end, so that who asks next finds it.
+    fn keep(&self, name: &Name) {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = all.iter().find(|(other, _)| other == name).and_then(|(_, waiting)| waiting.upgrade());
+        this.map(tokio::spawn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A name service that answers when it is told to.
+    struct NameServer {
+        under_way: &'static UnderWay,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl NameServer {
+        fn new(threads: usize) -> NameServer {
+            NameServer { under_way: Box::leak(Box::new(UnderWay::new(threads))), asked: Arc::default() }
+        }
+        fn ask(&self, name: &str) -> (Shared<LookUp>, Sender<Found>) {
+            let asked = Arc::clone(&self.asked);
+            let (answer, wait): (Sender<Found>, Receiver<Found>) = channel();
+            let ask = move |_| {
+                asked.fetch_add(1, Ordering::SeqCst);
+                wait.recv().unwrap_or(Err("gone".into()))
+            };
+            (self.under_way.join((name.to_owned(), 443), ask), answer)
+        }
+        /// Lets all tasks go on until so many were asked.
+        async fn until(&self, asked: usize) {
+            while self.asked.load(Ordering::SeqCst) < asked {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn address_found() -> Found {
+        Ok(["192.0.2.1:443".parse().unwrap()].into())
+    }
+
+    #[tokio::test]
+    async fn who_asks_meanwhile_waits_for_the_same_answer() {
+        let service = NameServer::new(8);
+        let ((one, answer), (two, _)) = (service.ask("a.example"), service.ask("a.example"));
+        let (one, two) = (tokio::spawn(one), tokio::spawn(two));
+        service.until(1).await;
+        answer.send(address_found()).unwrap();
+        assert_eq!((one.await.unwrap(), two.await.unwrap()), (address_found(), address_found()));
+        // Answered: asked anew.
+        let (again, answer) = service.ask("a.example");
+        answer.send(address_found()).unwrap();
+        assert_eq!((again.await, service.asked.load(Ordering::SeqCst)), (address_found(), 2));
+    }
+
+    /// One thread a name, though everybody gave up; of all names, so many as there may be.
+    #[tokio::test]
+    async fn given_up_look_ups_take_no_more_threads() {
+        let service = NameServer::new(2);
+        let mut answers = Vec::new();
+        for name in ["a.example", "b.example"] {
+            for n in 0..20 {
+                let (asked, answer) = service.ask(name);
+                let given_up = tokio::spawn(asked);
+                service.until(answers.len() + usize::from(n == 0)).await;
+                if n == 0 {
+                    answers.push(answer);
+                }
+                given_up.abort();
+                assert!(given_up.await.unwrap_err().is_cancelled());
+            }
+        }
+        assert_eq!((service.asked.load(Ordering::SeqCst), service.under_way.threads.available_permits()), (2, 0));
+        // No thread is free: waits, and may give up.
+        let (third, _answer) = service.ask("c.example");
+        assert_eq!((third.clone().now_or_never(), service.asked.load(Ordering::SeqCst)), (None, 2));
+        drop(third);
+        let (fourth, answer) = service.ask("d.example");
+        let fourth = tokio::spawn(fourth);
+        answer.send(address_found()).unwrap();
+        answers.pop().unwrap().send(address_found()).unwrap();
+        assert_eq!((fourth.await.unwrap(), service.asked.load(Ordering::SeqCst)), (address_found(), 3));
+    }
+
+    /// A name service that has gone silent costs a call nothing where the name is known, and a second where it is not.
+    #[tokio::test]
+    async fn what_is_known_is_answered_at_once() {
+        let service = NameServer::new(8);
+        let name = ("a.example".to_owned(), 443);
+        // Silent until the test is over: a runtime waits for its threads.
+        let mut open = Vec::new();
+        let mut silent = || {
+            let (never, wait) = channel::<Found>();
+            open.push(never);
+            move |_| wait.recv().unwrap_or(Err("gone".into()))
+        };
+        let began = Instant::now();
+        let unknown = service.under_way.find(name.clone(), silent()).await.unwrap_err();
+        assert_eq!(&*unknown, "the name service did not respond within 1 s");
+        assert!(began.elapsed() >= AGENT_NAME_WAIT);
+        // Answered late, and kept.
+        let other = ("b.example".to_owned(), 443);
+        assert_eq!(service.under_way.find(other.clone(), |_| address_found()).await, address_found());
+        assert_eq!(service.under_way.find(other.clone(), silent()).await, address_found());
+        // An error changes nothing of it.
+        assert!(service.under_way.ask_for(other.clone(), |_| Err("no such host".into())).await.is_err());
+        assert_eq!(service.under_way.find(other, silent()).await, address_found());
+        for n in 0..2 * AGENT_NAMES {
+            service.under_way.remember((format!("{n}.example"), 443), Arc::from([]));
+        }
+        assert_eq!(service.under_way.known().len(), AGENT_NAMES);
+    }
+
+    #[tokio::test]
+    async fn an_address_is_its_own_answer() {
+        let found = look_up("::1", 9000).await.unwrap();
+        assert_eq!(*found, ["[::1]:9000".parse().unwrap()]);
+        assert!(look_up("no such host", 9000).await.is_err());
+    }
+}

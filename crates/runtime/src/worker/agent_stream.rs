@@ -1,0 +1,259 @@
+//! The connection to an agent, once it stands: TCP, with or without TLS, read and written by whoever waits for its
+//! descriptor. Nothing here waits: what cannot be done now is `WouldBlock`; and nothing goes on for as long as there is more,
+//! which [`rustls::Stream`] does.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustls::ClientConnection;
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    tcp: TcpStream,
+    tls: Option<Box<ClientConnection>>,
+    /// Whether the system tells once more when something comes.
+    told: bool,
+    /// All that had come was read: nothing is there before the system tells.
+    emptied: bool,
+}
+
+impl Stream {
+    /// Over a connection that does not wait; `tls`: past its handshake.
+    pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> Stream {
+        Stream { tcp, tls: tls.map(Box::new), told: false, emptied: false }
+    }
+}
+
+impl Stream {
+    /// The system has told that something came, and will tell of more unless this is its `ended`.
+    pub(super) fn awake(&mut self, ended: bool) {
+        (self.told, self.emptied) = (!ended, false);
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tcp.as_fd()
+    }
+}
+
+/// What reading a connection came to; nothing at all at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Bytes handed out; none where what came holds nothing to read yet.
+    pub(super) len: usize,
+    /// Bytes that this took from the network: TLS has messages of its own, and records of any size.
+    pub(super) wire: usize,
+}
+
+/// A connection that says what it costs to read.
+pub(super) trait Source {
+    /// Reads once.
+    fn take(&mut self, out: &mut [u8]) -> io::Result<Taken>;
+}
+
+impl Source for Stream {
+    fn take(&mut self, out: &mut [u8]) -> io::Result<Taken> {
+        let Some(tls) = &mut self.tls else {
+            if self.emptied {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let len = self.tcp.read(out)?;
+            // A read that leaves room is the last one before an edge-triggered epoll tells again (epoll(7)).
+            self.emptied = self.told && len < out.len();
+            return Ok(Taken { len, wire: len });
+        };
+        match tls.reader().read(out) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Ok(Taken { len: read?, wire: 0 }),
+        }
+        let wire = tls.read_tls(&mut self.tcp)?;
+        if let Err(error) = tls.process_new_packets() {
+            // The alert that says so, if the system takes it.
+            let _ = tls.write_tls(&mut self.tcp);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        match tls.reader().read(out) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken { len: 0, wire }),
+            read => Ok(Taken { len: read?, wire }),
+        }
+    }
+}
+
+/// Writing reads nothing: what was taken from the system then would be told by nobody.
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_records()?;
+        let Some(tls) = &mut self.tls else { return self.tcp.write(bytes) };
+        let len = tls.writer().write(bytes)?;
+        // It is taken over, whatever becomes of it: a failure is told by the next call.
+        let _ = self.write_records();
+        Ok(len)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_records()?;
+        self.tls.as_mut().map_or(Ok(()), |tls| tls.writer().flush())
+    }
+}
+
+impl Stream {
+    /// Writes the TLS records that are ready.
+    fn write_records(&mut self) -> io::Result<()> {
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
+            if tls.write_tls(&mut self.tcp)? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+    use super::super::agent_intake::Intake;
+    use super::*;
+    use trunkgate_system::certificates::provider;
+    use trunkgate_system::limits::{AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES};
+
+    type Far = StreamOwned<ServerConnection, TcpStream>;
+
+    /// A connection past its handshake, after which the far side sends so many session tickets and then does as it is told.
+    fn connected(tickets: usize, far: impl FnOnce(Far) + Send + 'static) -> Stream {
+        let certificate = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
+        let mut server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.cert.der().clone()], key.into())
+            .unwrap();
+        server.send_tls13_tickets = tickets;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        std::thread::spawn(move || {
+            let mut tcp = listener.accept().unwrap().0;
+            let mut tls = ServerConnection::new(Arc::new(server)).unwrap();
+            while tls.is_handshaking() || tls.wants_write() {
+                tls.complete_io(&mut tcp).unwrap();
+            }
+            far(StreamOwned::new(tls, tcp));
+        });
+        let name = ServerName::try_from("a.example").unwrap();
+        let mut tls = ClientConnection::new(Arc::new(client), name).unwrap();
+        while tls.is_handshaking() || tls.wants_write() {
+            tls.complete_io(&mut tcp).unwrap();
+        }
+        tcp.set_nonblocking(true).unwrap();
+        Stream::new(tcp, Some(tls))
+    }
+
+    /// Messages of TLS itself, which hold nothing to read, must not keep the thread however many there are.
+    #[test]
+    fn one_read_takes_little_from_the_network_and_says_how_much() {
+        let mut stream = connected(400, |mut far| far.write_all(b"a").unwrap());
+        let (mut all, mut some) = (0, [0; 100]);
+        loop {
+            match stream.take(&mut some) {
+                Ok(Taken { len, wire }) => {
+                    assert!((1..=AGENT_READ_BUFFER_BYTES).contains(&wire), "{wire}");
+                    all += wire;
+                    if len > 0 {
+                        break;
+                    }
+                }
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+            }
+        }
+        // A ticket has about a hundred bytes; the first came with the handshake.
+        assert!(all > 3 * AGENT_READ_BUFFER_BYTES, "{all}");
+    }
+
+    #[test]
+    fn a_record_for_each_byte_costs_what_it_is() {
+        let stream = connected(0, |mut far| [b'a'; 4000].iter().for_each(|byte| far.write_all(&[*byte]).unwrap()));
+        let mut intake = Intake::new(stream, Arc::default());
+        let (mut heard, mut pauses, mut some) = (0, 0, [0; 100]);
+        while heard < 4000 {
+            match (intake.read(&mut some), intake.pause()) {
+                (Ok(len), _) => heard += len,
+                (Err(error), pause) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                    pauses += usize::from(pause.is_some());
+                }
+            }
+        }
+        // Each is a header, its byte, the kind of record, and a tag.
+        assert!(pauses >= 4000 * 23 / (AGENT_SLICE_BYTES + AGENT_READ_BUFFER_BYTES), "{pauses}");
+    }
+
+    /// The system tells once of what has come; who takes it has to look at it.
+    #[test]
+    fn a_blocked_write_takes_nothing_in() {
+        let (speak, told) = std::sync::mpsc::channel();
+        let mut stream = connected(0, move |mut far| {
+            told.recv().unwrap();
+            far.write_all(b"hello").unwrap();
+            // Open until the test is over.
+            let _ = told.recv();
+        });
+        let until_blocked = |stream: &mut Stream| {
+            let error = std::iter::repeat_with(|| stream.write(&[7; 4096])).find_map(Result::err).unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        };
+        until_blocked(&mut stream);
+        speak.send(()).unwrap();
+        while stream.tcp.peek(&mut [0]).is_err() {
+            std::thread::yield_now();
+        }
+        until_blocked(&mut stream);
+        assert!(stream.tcp.peek(&mut [0]).is_ok(), "taken in by a write");
+        let mut heard = [0; 9];
+        assert_eq!(stream.take(&mut heard).unwrap().len, 5);
+    }
+
+    /// Read once to its end, it is not asked again before the system tells; but the end itself is told of with what stands
+    /// before it, or not at all.
+    #[test]
+    fn what_was_emptied_is_asked_when_the_system_tells() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut far = listener.accept().unwrap().0;
+        let (mut stream, mut some) = (Stream::new(tcp, None), [0; 9]);
+        let mut say = |stream: &Stream, bytes: &[u8]| {
+            far.write_all(bytes).unwrap();
+            assert_eq!(stream.tcp.peek(&mut [0; 9]).unwrap(), bytes.len());
+        };
+        let mut heard =
+            |stream: &mut Stream| stream.take(&mut some).map_err(|error| error.kind()).map(|taken| taken.len);
+        // The handshake, whose end nobody tells.
+        say(&stream, b"1");
+        assert_eq!(heard(&mut stream), Ok(1));
+        say(&stream, b"22");
+        stream.awake(false);
+        assert_eq!(heard(&mut stream), Ok(2));
+        say(&stream, b"333");
+        assert_eq!(heard(&mut stream), Err(io::ErrorKind::WouldBlock));
+        stream.awake(false);
+        assert_eq!(heard(&mut stream), Ok(3));
+        say(&stream, &[4; 9]);
+        stream.awake(true);
+        drop(far);
+        assert_eq!((heard(&mut stream), heard(&mut stream)), (Ok(9), Ok(0)));
+        assert_eq!(heard(&mut stream), Ok(0), "an end is told whenever it is asked");
+    }
+}

@@ -1,0 +1,216 @@
+//! What signalling's commands do to a worker: sessions begin and end, sockets are taken in before the session hears of an
+//! end and closed before it forgets it.
+
+use std::time::{Instant, SystemTime};
+
+use trunkgate_media::{Command, EndId, EndSpec, Epoch, Event, MediaId, Session};
+
+use super::agents::Way;
+use super::deadlines::Due;
+use super::port_set::{EndSockets, Pair};
+use super::turn::{Live, Worker};
+use trunkgate_system::clock;
+
+impl Worker {
+    /// Does what signalling asks. A command for a session that is gone does nothing, except that a new end of it is
+    /// told as not bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`Worker::add_end`].
+    pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: Command) {
+        let known = self.by_id.get(&id).copied();
+        let at = match (known, &command) {
+            (Some(at), _) => at,
+            (None, Command::Open { .. }) => self.begin(id),
+            (None, Command::AddEnd { end, .. }) => return self.refuse_end(id, *end),
+            (None, Command::AddAgent { end, .. }) => return self.refuse_agent(id, *end),
+            (None, _) => return tracing::debug!(session = id.0, "command for a media session that is gone"),
+        };
+        self.at_work = Some(at);
+        match command {
+            Command::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
+                Ok(sockets) => self.add_end(now, id, (end, spec), sockets),
+                Err(error) => self.tell(id, Event::BindFailed { end, error: error.to_string() }),
+            },
+            Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
+            Command::MoveEnd { end, to, named } => self.move_end(now, at, end, (to, named)),
+            Command::RemoveEnd { end } => {
+                self.say_goodbye(now, at, Some(end));
+                self.close_pairs(at, |each| each == end);
+                self.hand_on(now, at, Command::RemoveEnd { end });
+            }
+            Command::Close => {
+                self.say_goodbye(now, at, None);
+                self.close_pairs(at, |_| true);
+                if let Some(live) = self.sessions.get_mut(at) {
+                    live.session.handle_input(now, Command::Close);
+                }
+                self.see_off(at);
+                self.gather_recordings(at);
+                // Told last, so that who hears of it finds the figures right.
+                if let Some(mut live) = self.forget(at) {
+                    live.tell_all(&self.events);
+                }
+            }
+            Command::SetRemote { end, ref remote } => {
+                let pair = self.sessions.get(at).and_then(|live| live.pair(end));
+                if let Some(pair) = pair {
+                    self.ports.untie(pair, remote.shown);
+                }
+                self.hand_on(now, at, command);
+            }
+            Command::AddRecorder { ref spec, .. } => {
+                if let Some(live) = self.sessions.get_mut(at) {
+                    live.recordings.push(spec.recording);
+                }
+                self.hand_on(now, at, command);
+            }
+            Command::Open { .. }
+            | Command::AddPlayer { .. }
+            | Command::Play { .. }
+            | Command::PauseRecorder { .. }
+            | Command::AddStreamer { .. }
+            | Command::AddJudge { .. }
+            | Command::AddSeat { .. }
+            | Command::Tap { .. }
+            | Command::Press { .. }
+            | Command::TellKeys { .. }
+            | Command::TransferFailed { .. }
+            | Command::TransferAccepted { .. }
+            | Command::Wire { .. }
+            | Command::Unwire { .. } => {
+                self.hand_on(now, at, command);
+            }
+        }
+        self.at_work = None;
+    }
+
+    /// Ends a session that panicked: its own state is in doubt and not asked.
+    pub(super) fn abandon(&mut self, at: usize) {
+        self.counters.panics.add(1);
+        let Some(live) = self.sessions.get(at) else { return };
+        let id = live.id;
+        tracing::error!(session = id.0, "a media session panicked and was ended");
+        if let Some(recordings) = &self.recordings {
+            live.recordings.iter().for_each(|recording| recordings.end(*recording, None));
+        }
+        let closed: Vec<(EndId, u16)> = live.ends.iter().map(|(end, port, _)| (*end, *port)).collect();
+        self.close_pairs(at, |_| true);
+        self.forget(at);
+        for (end, port) in closed {
+            self.tell(id, Event::EndClosed { end, port });
+        }
+        self.tell(id, Event::Closed);
+    }
+
+    fn begin(&mut self, id: MediaId) -> usize {
+        let mut session = Session::new(id, 0);
+        session.count_in(self.counters.clone());
+        session.hold_in(self.held.clone());
+        // Its own date for RTCP, from its beginning to its end: a clock that is set moves no stream (RFC 3550 §6.4.1).
+        let since_1970 = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        session.date_by(Epoch::new(Instant::now(), since_1970));
+        let live = Live {
+            id,
+            session,
+            ends: Vec::with_capacity(2),
+            doors: Vec::new(),
+            recordings: Vec::new(),
+            is_to_be_served: false,
+            due: Due::default(),
+        };
+        let at = self.sessions.insert(live);
+        self.by_id.insert(id, at);
+        self.counters.sessions.set(self.sessions.len() as u64);
+        at
+    }
+
+    fn forget(&mut self, at: usize) -> Option<Live> {
+        let live = self.sessions.try_remove(at)?;
+        self.by_id.remove(&live.id);
+        for door in &live.doors {
+            if let Way::Open(slot) = door.way {
+                self.sockets.remove(slot);
+            }
+        }
+        self.counters.sessions.set(self.sessions.len() as u64);
+        Some(live)
+    }
+
+    /// Adds an end whose sockets were bound before its ports were written into any message.
+    pub(super) fn add_end(&mut self, now: Instant, id: MediaId, (end, spec): (EndId, EndSpec), sockets: EndSockets) {
+        let Some(at) = self.by_id.get(&id).copied() else { return self.refuse_end(id, end) };
+        self.at_work = Some(at);
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        let port = spec.bind.port();
+        let opened = match live.session.refuses(end) {
+            Some(reason) => Err(reason.to_owned()),
+            None => self.ports.open(at, end, sockets).map_err(|error| error.to_string()),
+        };
+        match opened {
+            Ok(pair) => {
+                live.ends.push((end, port, pair));
+                self.count_ends();
+                self.hand_on(now, at, Command::AddEnd { end, spec });
+            }
+            Err(error) => self.tell(id, Event::BindFailed { end, error }),
+        }
+        self.at_work = None;
+    }
+
+    /// Moves an end, with its sockets, to another session of this worker. Where that is gone, its ports are free already: the sockets close.
+    fn move_end(&mut self, now: Instant, at: usize, end: EndId, (to, named): (MediaId, EndId)) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        let Some(place) = live.ends.iter().position(|(name, _, _)| *name == end) else { return };
+        let (_, port, pair) = live.ends.remove(place);
+        let moved = live.session.release_end(now, end);
+        self.settle(at);
+        let new_at = self.by_id.get(&to).copied();
+        let new = new_at.and_then(|at| Some((at, self.sessions.get_mut(at)?)));
+        let (Some((new_at, live)), Some(moved)) = (new, moved) else { return self.ports.close(pair) };
+        self.ports.reassign(pair, new_at, named);
+        live.ends.push((named, port, pair));
+        live.session.adopt_end(now, named, *moved);
+        self.read_when_wanted(new_at);
+        self.settle(new_at);
+    }
+
+    fn refuse_end(&self, id: MediaId, end: EndId) {
+        self.tell(id, Event::BindFailed { end, error: "no such media session".to_owned() });
+    }
+
+    fn hand_on(&mut self, now: Instant, at: usize, command: Command) {
+        if let Some(live) = self.sessions.get_mut(at) {
+            live.session.handle_input(now, command);
+        }
+        self.see_off(at);
+        self.gather_recordings(at);
+        self.read_when_wanted(at);
+        self.settle(at);
+    }
+
+    /// Has the sockets of ends whose audio is for a mixer alone read when that wants it, and others at once.
+    pub(super) fn read_when_wanted(&mut self, at: usize) {
+        let Some(live) = self.sessions.get(at) else { return };
+        for (end, _, pair) in &live.ends {
+            if let Err(error) = self.ports.read_before(pair.rtp, live.session.mixed_from(*end)) {
+                tracing::error!(%error, "a media socket cannot be waited for");
+            }
+        }
+    }
+
+    fn close_pairs(&mut self, at: usize, which: impl Fn(EndId) -> bool) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        let closed: Vec<Pair> = live.ends.extract_if(.., |(end, _, _)| which(*end)).map(|(_, _, pair)| pair).collect();
+        for pair in closed {
+            self.ports.close(pair);
+        }
+        self.count_ends();
+    }
+
+    fn count_ends(&self) {
+        self.counters.ends.set((self.ports.len() / 2) as u64);
+    }
+
+    fn tell(&self, id: MediaId, event: Event) {
+        // Nobody listens any more when the process ends.
+        let _ = self.events.send((id, event));
+    }
+}

@@ -1,0 +1,332 @@
+//! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
+//! session lives on the worker that was chosen for it (`placement`) for its whole life. So do its agents' sockets, once another thread has
+//! opened them.
+//!
+//! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
+//! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
+//! thing once.
+
+mod agent_connect;
+mod agent_intake;
+mod agent_names;
+mod agent_socket;
+mod agent_stream;
+mod agents;
+mod connector;
+mod control;
+mod copies;
+mod deadlines;
+mod gathering;
+mod placement;
+mod port_set;
+mod priority;
+mod sockets;
+mod together;
+mod trouble;
+mod turn;
+mod visit;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use agent_connect::Target;
+use ipnet::IpNet;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use trunkgate_call::socket_spec;
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
+use trunkgate_route::Agent;
+
+use crate::own_sockets::OwnSockets;
+use trunkgate_delivery::sinks::recordings::Recordings;
+use trunkgate_system::limits;
+
+pub use agent_names::keep as keep_agent_names;
+use connector::Connector;
+use placement::Placement;
+use port_set::{Bell, EndSockets, PortSet};
+pub(crate) use priority::raise as raise_priority;
+pub(crate) use together::next_tick;
+use turn::{Order, Worker};
+pub use visit::{Done, Failed, Visit};
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Workers {
+    links: Vec<Link>,
+    counters: Vec<Arc<WorkerCounters>>,
+    events: UnboundedSender<(MediaId, Event)>,
+    placement: RefCell<Placement>,
+    /// Lives as long as they do.
+    connector: Connector,
+}
+
+/// The way to one worker.
+#[derive(Debug)]
+struct Link {
+    orders: UnboundedSender<Order>,
+    bell: Bell,
+    /// Whether it has been told something and not been woken for it.
+    untold: Cell<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts `threads` workers (0: one per core). Their events come by the receiver. The limit of open files is raised
+    /// as far as the system lets us: every end has two sockets. No agent is reached at a socket in `own`.
+    ///
+    /// # Errors
+    /// The system's, where a thread or an epoll cannot be made.
+    pub fn start(
+        threads: usize,
+        own: watch::Receiver<OwnSockets>,
+    ) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, Event)>)> {
+        raise_open_files();
+        let threads = match threads {
+            0 => std::thread::available_parallelism()?.get(),
+            threads => threads,
+        };
+        let (sender, events) = unbounded_channel();
+        let connector = Connector::start(own)?;
+        let mut workers = Workers {
+            links: Vec::new(),
+            counters: Vec::new(),
+            events: sender,
+            placement: RefCell::new(Placement::new(threads)),
+            connector,
+        };
+        let held = Arc::new(Counter::default());
+        for n in 0..threads {
+            let counters = Arc::new(WorkerCounters::default());
+            let events = workers.events.clone();
+            workers.links.push(Link::start(n, counters.clone(), held.clone(), events, &workers.connector)?);
+            workers.counters.push(counters);
+        }
+        Ok((workers, events))
+    }
+    /// Hands a command to the session's worker and wakes it; never waits. What [`Workers::hand_over`] returns is among the
+    /// events.
+    pub fn send(&self, id: MediaId, command: Command) {
+        if let Some(event) = self.hand_over(id, command) {
+            // The receiver may be gone: then it is of no use.
+            let _ = self.events.send((id, event));
+        }
+        self.wake();
+    }
+    /// Hands a command to the session's worker, which need not look at it before [`Workers::wake`]; never waits. Returns
+    /// whether the sockets of a new end are bound.
+    ///
+    /// They are bound here: the message that names its port may leave, and a packet come back, before the worker has a turn.
+    pub fn hand_over(&self, id: MediaId, command: Command) -> Option<Event> {
+        let at = self.placement.borrow_mut().of(id, &command);
+        let (order, event) = if let Command::AddEnd { end, spec } = command {
+            match EndSockets::bind(spec.bind) {
+                Ok(sockets) => (Order::AddEnd(id, end, spec, sockets), Some(Event::Bound { end })),
+                Err(error) => return Some(Event::BindFailed { end, error: error.to_string() }),
+            }
+        } else {
+            (Order::Session(id, command), None)
+        };
+        if !self.links.get(at).is_some_and(|link| link.tell(order)) {
+            tracing::error!(session = id.0, "the media worker of this session is gone");
+        }
+        event
+    }
+    /// Gives the workers the writer of recordings; before the first session that is recorded.
+    pub fn record_by(&self, recordings: &Recordings) {
+        for link in &self.links {
+            // A worker that is gone records nothing.
+            let _ = link.tell(Order::RecordBy(recordings.clone()));
+        }
+        self.wake();
+    }
+    /// Wakes the workers that were handed something since the last time: once for all of it.
+    pub fn wake(&self) {
+        self.links.iter().for_each(Link::wake);
+    }
+    /// Each worker's counters.
+    pub fn counters(&self) -> &[Arc<WorkerCounters>] {
+        &self.counters
+    }
+    /// Ends the threads after their present turn and waits for them.
+    pub fn stop(self) {
+        for link in &self.links {
+            // A worker that is gone has stopped.
+            link.tell(Order::Stop);
+            link.wake();
+        }
+        for link in self.links {
+            if link.thread.join().is_err() {
+                tracing::error!("a media worker had panicked");
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Makes everything that can fail before the thread begins.
+    fn start(
+        n: usize,
+        counters: Arc<WorkerCounters>,
+        held: Arc<Counter>,
+        events: UnboundedSender<(MediaId, Event)>,
+        connector: &Connector,
+    ) -> std::io::Result<Link> {
+        let ports = PortSet::new()?;
+        let ((orders, received), (inbox, news)) = (unbounded_channel(), unbounded_channel());
+        let bell = ports.bell();
+        let way_in = connector.way_in(inbox, bell.clone());
+        let worker = Worker::new(ports, counters, held, events, (way_in, news));
+        let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
+            let niceness = priority::raise();
+            if n == 0 {
+                priority::tell(&niceness);
+            }
+            worker.run(received);
+        })?;
+        Ok(Link { orders, bell, untold: Cell::new(false), thread })
+    }
+
+    /// Gives an order; false where the worker is gone.
+    fn tell(&self, order: Order) -> bool {
+        self.untold.set(true);
+        self.orders.send(order).is_ok()
+    }
+    /// Wakes the worker for what it was told.
+    fn wake(&self) {
+        if self.untold.take() {
+            self.bell.ring();
+        }
+    }
+}
+
+/// Opens an agent's socket and closes it again.
+///
+/// # Errors
+/// Why it cannot be opened, in words.
+pub async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
+    let spec = socket_spec(agent, local_networks);
+    let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
+    let patience = Duration::from_secs(limits::AGENT_TRIAL_SECONDS).max(agent.connect_timeout);
+    match tokio::time::timeout(patience, opened).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(fault)) if fault.detail.is_empty() => Err((fault.loss, fault.loss.to_string())),
+        Ok(Err(fault)) => Err((fault.loss, format!("{}: {}", fault.loss, fault.detail))),
+        Err(_) => Err((Loss::ConnectTimeout, why_late(&spec, patience).await)),
+    }
+}
+
+pub(crate) use trunkgate_call::agent_fix::NO_UPGRADE;
+
+/// Returns why an agent's socket is not open after this time: nothing accepts the connection, or what does says no more.
+pub async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
+    match accepts(spec).await {
+        true => format!("not open in {} s: {NO_UPGRADE}", waited.as_secs()),
+        false => format!("not connected in {} s", waited.as_secs()),
+    }
+}
+
+/// Returns whether anything accepts connections at an agent's URL.
+pub(crate) async fn accepts(spec: &SocketSpec) -> bool {
+    let own = OwnSockets::none();
+    tokio::time::timeout(Duration::from_secs(1), connects(spec, &own)).await.is_ok_and(|connected| connected.is_ok())
+}
+
+/// Connects to an agent's URL, and leaves at once.
+///
+/// # Errors
+/// Why there is no connection.
+pub(crate) async fn connects(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<(), Failed> {
+    let connected = async { Target::new(spec)?.connect(spec, own).await };
+    connected.await.map(drop).map_err(visit::failed)
+}
+
+/// Raises the soft limit of open files to the hard one.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use trunkgate_media::{EndId, EndSpec, RemoteSpec, WireSpec};
+
+    use super::*;
+
+    /// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
+    pub(super) fn free_pair() -> SocketAddr {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+            let port = 16_384 + (step % 8192) as u16 * 2;
+            if UdpSocket::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+                return SocketAddr::from(([127, 0, 0, 1], port));
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_the_hard_one() {
+        raise_open_files();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
+    }
+
+    #[test]
+    fn a_packet_that_comes_before_the_worker_has_a_turn_is_relayed() {
+        let (workers, _events) = Workers::start(1, OwnSockets::none()).unwrap();
+        let (id, far) = (MediaId(0), UdpSocket::bind("127.0.0.1:0").unwrap());
+        far.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
+        let ports: Vec<SocketAddr> = [EndId(0), EndId(1)].map(|_| free_pair()).into();
+        workers.hand_over(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        for (end, bind) in [EndId(0), EndId(1)].into_iter().zip(ports.iter().copied()) {
+            let spec = EndSpec { bind, counters: Arc::default() };
+            assert_eq!(workers.hand_over(id, Command::AddEnd { end, spec }), Some(Event::Bound { end }));
+        }
+        // An INVITE that names the port may have been answered by now; the worker has not been woken for any of it.
+        let packet = [0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
+        far.send_to(&packet, ports[0]).unwrap();
+        let remote = RemoteSpec {
+            rtp: Some(far.local_addr().unwrap()),
+            expected: vec![far.local_addr().unwrap().ip()],
+            may_send: true,
+            may_receive: true,
+            ..RemoteSpec::default()
+        };
+        for end in [EndId(0), EndId(1)] {
+            workers.hand_over(id, Command::SetRemote { end, remote: remote.clone() });
+        }
+        let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+        workers.send(id, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        let mut relayed = [0; 64];
+        let (len, from) = far.recv_from(&mut relayed).unwrap();
+        assert_eq!((len, from), (packet.len(), ports[1]));
+        workers.stop();
+    }
+
+    #[test]
+    fn a_session_stays_on_its_worker() {
+        let (workers, mut events) = Workers::start(3, OwnSockets::none()).unwrap();
+        let last = u64::from(placement::FILL) + 1;
+        for id in 0..=last {
+            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        }
+        workers.send(MediaId(last), Command::Close);
+        assert_eq!(events.blocking_recv(), Some((MediaId(last), Event::Closed)));
+        let counters = workers.counters().to_vec();
+        workers.stop();
+        let sessions: Vec<u64> = counters.iter().map(|counters| counters.sessions.get()).collect();
+        assert_eq!(sessions, [last - 1, 1, 0]);
+        assert_eq!(events.blocking_recv(), None);
+    }
+}

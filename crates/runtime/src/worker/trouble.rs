@@ -1,0 +1,142 @@
+//! What the system tells of a media socket beside its packets: ICMP errors (ip(7), IP_RECVERR). How many datagrams it has
+//! dropped because nobody read them in time (socket(7), SO_RXQ_OVFL) comes with a packet, where that is asked for.
+
+use std::io::IoSliceMut;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+use trunkgate_media::Undelivered;
+
+use crate::transport::is_about_size;
+
+/// Errors read at once; more wait for the next turn.
+const ERRORS_PER_TURN: usize = 16;
+
+/// ICMP type of destination unreachable.
+const UNREACHABLE_V4: u8 = 3;
+
+/// Room for what comes beside a packet or an error.
+pub(super) fn room() -> Vec<u8> {
+    nix::cmsg_space!([u8; 256])
+}
+
+/// Takes errors out of the socket's queue, where they would take the room of packets; tells of each that was more than a
+/// remark about the size of a datagram where that was sent to.
+pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl FnMut(SocketAddr, Undelivered)) {
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    for _ in 0..ERRORS_PER_TURN {
+        let mut quoted = [0; 1];
+        let mut parts = [IoSliceMut::new(&mut quoted)];
+        let Ok(entry) = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(control), flags) else { break };
+        let messages: Vec<ControlMessageOwned> = entry.cmsgs().into_iter().flatten().collect();
+        let about_size = messages.iter().any(is_about_size);
+        if let Some(to) = entry.address.and_then(socket_address).filter(|_| !about_size) {
+            tell(to, messages.iter().find_map(undelivered).unwrap_or(Undelivered::Port));
+        }
+    }
+}
+
+/// Type and code of an ICMP error: destination unreachable (RFC 792, RFC 1812 §5.2.7.1; RFC 4443 §3.1).
+fn undelivered(message: &ControlMessageOwned) -> Option<Undelivered> {
+    if let ControlMessageOwned::Ipv4RecvErr(error, _) = message {
+        // What this machine finds out by itself, as that nobody has the address (ARP), it tells in the same codes.
+        return Some(if error.ee_errno == Errno::EHOSTUNREACH as u32 && error.ee_type != UNREACHABLE_V4 {
+            Undelivered::Host
+        } else {
+            of_v4(error.ee_code)
+        });
+    }
+    if let ControlMessageOwned::Ipv6RecvErr(error, _) = message {
+        return Some(of_v6(error.ee_code));
+    }
+    None
+}
+
+/// RFC 792, RFC 1812 §5.2.7.1.
+const fn of_v4(code: u8) -> Undelivered {
+    match code {
+        0 | 5 | 6 | 8 | 11 => Undelivered::Network,
+        1 | 7 | 12 => Undelivered::Host,
+        9 | 10 | 13 => Undelivered::Forbidden,
+        _ => Undelivered::Port,
+    }
+}
+
+/// RFC 4443 §3.1.
+const fn of_v6(code: u8) -> Undelivered {
+    match code {
+        0 | 2 => Undelivered::Network,
+        1 | 5 | 6 => Undelivered::Forbidden,
+        3 => Undelivered::Host,
+        _ => Undelivered::Port,
+    }
+}
+
+fn socket_address(address: SockaddrStorage) -> Option<SocketAddr> {
+    let four = address.as_sockaddr_in().map(|four| SocketAddr::from(std::net::SocketAddrV4::from(*four)));
+    four.or_else(|| address.as_sockaddr_in6().map(|six| SocketAddr::from(std::net::SocketAddrV6::from(*six))))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::*;
+
+    fn error(errno: Errno, of_type: u8, code: u8) -> libc::sock_extended_err {
+        libc::sock_extended_err {
+            ee_errno: errno as u32,
+            ee_origin: 0,
+            ee_type: of_type,
+            ee_code: code,
+            ee_pad: 0,
+            ee_info: 0,
+            ee_data: 0,
+        }
+    }
+
+    #[test]
+    fn codes_are_told_apart_in_both_families() {
+        for (code, told) in [
+            (0, Undelivered::Network),
+            (1, Undelivered::Host),
+            (3, Undelivered::Port),
+            (9, Undelivered::Forbidden),
+            (11, Undelivered::Network),
+            (12, Undelivered::Host),
+            (13, Undelivered::Forbidden),
+        ] {
+            let error = error(Errno::EHOSTUNREACH, UNREACHABLE_V4, code);
+            assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(error, None)), Some(told), "IPv4 {code}");
+        }
+        // What ARP finds out has no code of ICMP's.
+        let own = error(Errno::EHOSTUNREACH, 0, 0);
+        assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(own, None)), Some(Undelivered::Host));
+        for (code, told) in [
+            (0, Undelivered::Network),
+            (1, Undelivered::Forbidden),
+            (2, Undelivered::Network),
+            (3, Undelivered::Host),
+            (4, Undelivered::Port),
+            (5, Undelivered::Forbidden),
+            (6, Undelivered::Forbidden),
+        ] {
+            let error = error(Errno::EHOSTUNREACH, 1, code);
+            assert_eq!(undelivered(&ControlMessageOwned::Ipv6RecvErr(error, None)), Some(told), "IPv6 {code}");
+        }
+    }
+
+    #[test]
+    fn a_closed_port_comes_back_by_ipv6() {
+        let Ok(socket) = UdpSocket::bind("[::1]:0") else { return };
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv6RecvErr, &true).unwrap();
+        let closed = UdpSocket::bind("[::1]:0").unwrap().local_addr().unwrap();
+        socket.send_to(b"x", closed).unwrap();
+        let mut told = Vec::new();
+        // On loopback the answer is there before the send returns.
+        unreachable(&socket, &mut room(), |to, how| told.push((to, how)));
+        assert_eq!(told, [(closed, Undelivered::Port)]);
+    }
+}

@@ -1,0 +1,704 @@
+//! The media loop: one thread, one turn at a time. Packets, commands, agents and the clock each get a bounded share of a
+//! turn.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use trunkgate_media::counters::RELAY_BOUNDS_US;
+use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
+use trunkgate_media::{
+    Command, Counter, DropReason, EndId, EndSpec, Event, MediaId, PacketBuf, PacketPool, Recorded, RecordingId,
+    Session, Transmit, WorkerCounters,
+};
+
+use super::agents::Door;
+use super::connector::{News, WayIn};
+use super::copies::Copies;
+use super::deadlines::{Deadlines, Due};
+use super::gathering::Gathering;
+use super::port_set::{EndSockets, Owner, Pair, Port, PortSet, Told};
+use super::sockets::Sockets;
+use crate::transport::unsent;
+use trunkgate_delivery::sinks::recordings::{Block, Recordings};
+
+/// Commands taken per turn, so that packets never wait for a burst of them.
+const COMMANDS_PER_TURN: usize = 32;
+/// Agents that were reached, taken per turn.
+const NEWS_PER_TURN: usize = 32;
+/// Sessions called per turn; those beyond are called in the next one.
+const SESSIONS_PER_TURN: usize = 256;
+/// How often the loop turns where nothing happens.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// Deadlines that are nearer than this are looked at before the worker sleeps: longer than between two packets of a stream.
+const NEAR: Duration = Duration::from_millis(25);
+/// One relayed packet in so many has its time in the edge measured.
+const PACKETS_PER_SAMPLE: u32 = 64;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A command for one of its sessions.
+    Session(MediaId, Command),
+    /// A new end of one of its sessions, with its sockets.
+    AddEnd(MediaId, EndId, EndSpec, EndSockets),
+    /// The writer of recordings.
+    RecordBy(Recordings),
+    /// The end.
+    Stop,
+}
+
+/// A session and its sockets.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) id: MediaId,
+    pub(super) session: Session,
+    /// Its RTP ends: name, RTP port, sockets.
+    pub(super) ends: Vec<(EndId, u16, Pair)>,
+    /// The way to its agents.
+    pub(super) doors: Vec<Door>,
+    /// Its recordings that have begun and not ended.
+    pub(super) recordings: Vec<RecordingId>,
+    /// Whether it waits for its agents to be served.
+    pub(super) is_to_be_served: bool,
+    /// When it is to be called.
+    pub(super) due: Due,
+}
+
+impl Live {
+    /// Passes the session's news on.
+    pub(super) fn tell_all(&mut self, events: &UnboundedSender<(MediaId, Event)>) {
+        while let Some(event) = self.session.poll_output() {
+            // Nobody listens any more when the process ends.
+            let _ = events.send((self.id, event));
+        }
+    }
+    /// The sockets of an end.
+    pub(super) fn pair(&self, end: EndId) -> Option<Pair> {
+        self.ends.iter().find(|(name, _, _)| *name == end).map(|(_, _, pair)| *pair)
+    }
+    /// Sends a packet by the socket that it is for.
+    fn send(&self, ports: &mut PortSet, transmit: Transmit, packet: &PacketBuf) {
+        let port = self.pair(transmit.via).map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
+        let sent = port.map(|port| ports.send(port, transmit.to, transmit.locked, packet));
+        match sent {
+            Some(Ok(())) => {}
+            Some(Err(error)) if !transmit.rtcp => self.session.count_unsent(transmit.via, unsent(&error)),
+            Some(Err(_)) | None => self.session.count_drop(transmit.via, DropReason::SendFailed),
+        }
+    }
+}
+
+/// One worker's state; nothing of it is shared but the counters.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) ports: PortSet,
+    pub(super) sessions: Slab<Live>,
+    /// For commands only: a packet finds its session by its socket.
+    pub(super) by_id: FxHashMap<MediaId, usize>,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) events: UnboundedSender<(MediaId, Event)>,
+    /// The session that code is running for: the one to end if it panics.
+    pub(super) at_work: Option<usize>,
+    /// Where agents are reached.
+    pub(super) way_in: WayIn,
+    /// Agents' sockets.
+    pub(super) sockets: Sockets,
+    /// Sessions whose agents are to be served at the end of the turn.
+    pub(super) to_serve: VecDeque<usize>,
+    pub(super) next_socket: u64,
+    /// Audio of agents held in the whole edge, in bytes.
+    pub(super) held: Arc<Counter>,
+    /// The writer of recordings, once there is one.
+    pub(super) recordings: Option<Recordings>,
+    inbox: UnboundedReceiver<News>,
+    /// Of the events of this turn, those that have been looked at.
+    heard: usize,
+    deadlines: Deadlines,
+    gathering: Gathering,
+    copies: Copies,
+    pool: PacketPool,
+    until_sample: u32,
+    /// Whether sockets are to be read together in this turn.
+    is_time: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        ports: PortSet,
+        counters: Arc<WorkerCounters>,
+        held: Arc<Counter>,
+        events: UnboundedSender<(MediaId, Event)>,
+        (way_in, inbox): (WayIn, UnboundedReceiver<News>),
+    ) -> Worker {
+        Worker {
+            ports,
+            sessions: Slab::new(),
+            by_id: FxHashMap::default(),
+            counters,
+            events,
+            at_work: None,
+            way_in,
+            sockets: Sockets::default(),
+            to_serve: VecDeque::new(),
+            next_socket: 0,
+            held,
+            recordings: None,
+            inbox,
+            heard: 0,
+            deadlines: Deadlines::default(),
+            gathering: Gathering::new(Instant::now()),
+            copies: Copies::default(),
+            pool: PacketPool::new(WORKER_PACKET_BUFFERS),
+            until_sample: PACKETS_PER_SAMPLE,
+            is_time: false,
+        }
+    }
+
+    /// Turns until told to stop.
+    pub(super) fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        while !self.turn(&mut orders) {
+            self.counters.turns.add_alone(1);
+        }
+        self.dismiss();
+    }
+
+    /// One turn: waits for packets, agents, orders and the next deadline; true where the worker is to end.
+    fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let now = Instant::now();
+        self.correct_deadlines(now);
+        let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm()];
+        let until = match next.into_iter().flatten().min() {
+            Some(next) => next.saturating_duration_since(now).min(CLOCK_INTERVAL),
+            None => CLOCK_INTERVAL,
+        };
+        let waiting = self.agents_wait() || !orders.is_empty() || !self.inbox.is_empty();
+        let until = if waiting { Duration::ZERO } else { until };
+        let pause = if waiting { Duration::ZERO } else { self.gathering.pause(now) };
+        let events = match self.ports.block(pause, until.saturating_sub(pause)) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::error!(%error, "media sockets cannot be waited for");
+                std::thread::sleep(Duration::from_millis(100));
+                0
+            }
+        };
+        // What signalling said before it let a far end speak is done before that far end is heard.
+        let over = match orders.try_recv() {
+            Ok(order) => self.obey_all(Some(order), orders),
+            Err(TryRecvError::Disconnected) => true,
+            Err(TryRecvError::Empty) => false,
+        };
+        if !over {
+            for _ in 0..NEWS_PER_TURN {
+                let Ok(news) = self.inbox.try_recv() else { break };
+                self.guarded(|worker, now| worker.reached(now, news));
+            }
+            self.hear_sockets(events);
+            if std::mem::take(&mut self.is_time) {
+                let events = self.ports.look().unwrap_or_default();
+                self.hear_sockets(events);
+            }
+            // What has come is with the agents before the packets that the edge makes are sent.
+            if !self.to_serve.is_empty() {
+                self.guarded(Worker::serve_all);
+            }
+            self.guarded(Worker::call_due);
+            // A worker that only relays does not pay for agents.
+            if self.agents_wait() || self.sockets.next_alarm().is_some() {
+                self.guarded(Worker::turn_to_agents);
+            }
+        }
+        over
+    }
+
+    /// Takes an order and some that wait behind it; true if one of them, or the end of all orders, ends the worker.
+    fn obey_all(&mut self, first: Option<Order>, orders: &mut UnboundedReceiver<Order>) -> bool {
+        let mut next = first;
+        for taken in 1.. {
+            match next {
+                Some(Order::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
+                Some(Order::AddEnd(id, end, spec, sockets)) => {
+                    self.guarded(|worker, now| worker.add_end(now, id, (end, spec), sockets));
+                }
+                Some(Order::RecordBy(recordings)) => self.recordings = Some(recordings),
+                Some(Order::Stop) | None => return true,
+            }
+            if taken == COMMANDS_PER_TURN {
+                break;
+            }
+            match orders.try_recv() {
+                Ok(order) => next = Some(order),
+                // Where all senders are gone, the next `recv` says so.
+                Err(_) => break,
+            }
+        }
+        false
+    }
+
+    /// Runs a part of a turn; a panic ends the one session that it was in.
+    fn guarded(&mut self, part: impl FnOnce(&mut Worker, Instant)) {
+        let now = Instant::now();
+        self.at_work = None;
+        if catch_unwind(AssertUnwindSafe(|| part(self, now))).is_err() {
+            match self.at_work.take() {
+                Some(at) => self.abandon(at),
+                None => self.counters.panics.add(1),
+            }
+            // A buffer that was in use fell with the panic.
+            self.pool = PacketPool::new(WORKER_PACKET_BUFFERS);
+            self.counters.buffers_in_use.set(0);
+        }
+    }
+
+    /// Takes all that the sockets tell.
+    fn hear_sockets(&mut self, events: usize) {
+        self.heard = 0;
+        // Again after a panic: what is left has no other event where it is an agent's.
+        while self.heard < events {
+            self.guarded(|worker, now| worker.told(now, events));
+        }
+    }
+
+    /// Takes what the sockets tell.
+    fn told(&mut self, now: Instant, events: usize) {
+        while self.heard < events {
+            let n = self.heard;
+            self.heard += 1;
+            let (port, owner) = match self.ports.event(n) {
+                Some(Told::Packet(port, owner)) => (port, owner),
+                Some(Told::Agent(token, state)) => {
+                    self.gathering.count();
+                    if let Some(session) = self.sockets.awake(token, state) {
+                        self.serve_later(session);
+                    }
+                    continue;
+                }
+                Some(Told::Time) => {
+                    self.is_time = true;
+                    continue;
+                }
+                None => continue,
+            };
+            self.at_work = Some(owner.session);
+            let Some(mut packet) = self.pool.take() else {
+                self.ports.discard(port);
+                if let Some(live) = self.sessions.get(owner.session) {
+                    live.session.count_drop(owner.end, DropReason::NoBuffer);
+                }
+                continue;
+            };
+            self.counters.buffers_in_use.set(self.pool.in_use() as u64);
+            self.relay(now, port, owner, &mut packet);
+            self.pool.put(packet);
+        }
+        self.at_work = None;
+        self.counters.buffers_in_use.set(self.pool.in_use() as u64);
+    }
+
+    /// One packet: in, through its session, out of the same buffer.
+    fn relay(&mut self, now: Instant, port: Port, owner: Owner, packet: &mut PacketBuf) {
+        let Some(source) = self.take_in(port, owner, packet) else { return };
+        let Some(live) = self.sessions.get_mut(owner.session) else { return };
+        if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
+            live.send(&mut self.ports, transmit, packet);
+            while let Some(transmit) = live.session.poll_converted(now, packet) {
+                live.send(&mut self.ports, transmit, packet);
+            }
+            self.until_sample -= 1;
+            if self.until_sample == 0 {
+                self.until_sample = PACKETS_PER_SAMPLE;
+                // From the wake-up: a packet that waits behind others of its turn is in the edge all the while.
+                self.counters.relay.take(&RELAY_BOUNDS_US, now.elapsed());
+            }
+        }
+        self.gather_copies(now, owner.session);
+        self.gather_recordings(owner.session);
+        self.settle(owner.session);
+    }
+
+    /// One packet out of its socket; where there is none, the ICMP errors that woke us.
+    fn take_in(&mut self, port: Port, owner: Owner, packet: &mut PacketBuf) -> Option<SocketAddr> {
+        if let Some((source, dropped)) = self.ports.receive_with_word(port, packet) {
+            if let (Some(dropped), Some(live)) = (dropped, self.sessions.get(owner.session)) {
+                live.session.set_unread(owner.end, dropped.into());
+            }
+            return Some(source);
+        }
+        if let Ok(source) = self.ports.receive(port, packet) {
+            return Some(source);
+        }
+        // Many far ends have no port for RTCP: that harms nothing.
+        let live = self.sessions.get(owner.session).filter(|_| !owner.rtcp);
+        self.ports.unreachable(port, |to, how| {
+            if let Some(live) = live {
+                live.session.count_unreachable(owner.end, to, how);
+            }
+        });
+        None
+    }
+
+    /// Takes the copies that a session made.
+    fn gather_copies(&mut self, now: Instant, at: usize) {
+        let (copies, dropped) = (&mut self.copies, &self.counters.agent_frames_dropped);
+        if let Some(live) = self.sessions.get_mut(at) {
+            live.session.drain_copies(|to, packet| copies.push(now, to, packet, dropped));
+        }
+    }
+
+    /// Hands over what a session has recorded. Never waits: what the writer does not take leaves a gap.
+    pub(super) fn gather_recordings(&mut self, at: usize) {
+        let Some(live) = self.sessions.get_mut(at).filter(|live| !live.recordings.is_empty()) else { return };
+        let Live { session, recordings: open, .. } = live;
+        let Some(writer) = &self.recordings else { return };
+        session.drain_recordings(|recording, piece| match piece {
+            Recorded::Audio { first, samples } => {
+                // Counted where it is refused.
+                let _ = writer.write(Block { recording, first, samples: samples.into() });
+            }
+            Recorded::End { sound, .. } => {
+                open.retain(|each| *each != recording);
+                writer.end(recording, sound);
+            }
+        });
+    }
+
+    /// Calls the sessions whose time has come: silence, agents' deadlines, and the packets that the edge makes.
+    fn call_due(&mut self, now: Instant) {
+        self.copies.send_due(now, &self.counters.agent_frames_dropped);
+        for _ in 0..SESSIONS_PER_TURN {
+            let Some((time, at, id)) = self.deadlines.take(now) else { break };
+            let live = self.sessions.get_mut(at).filter(|live| live.id == id);
+            if live.is_some_and(|live| live.due.meet(time)) {
+                self.at_work = Some(at);
+                self.call(now, at);
+            }
+        }
+        self.at_work = None;
+    }
+
+    /// A frame that a listener waits for is due later with each packet that comes: to be woken for when it would have been
+    /// due costs more than the frame.
+    fn correct_deadlines(&mut self, now: Instant) {
+        for _ in 0..SESSIONS_PER_TURN {
+            let sessions = &mut self.sessions;
+            let corrected = self.deadlines.correct(now + NEAR, move |at, id| {
+                sessions.get_mut(at).filter(|live| live.id == id).map(|live| &mut live.due)
+            });
+            if !corrected {
+                break;
+            }
+        }
+    }
+
+    fn call(&mut self, now: Instant, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        live.session.handle_timeout(now);
+        while let Some(end) = live.session.poll_resting() {
+            if let Some(pair) = live.pair(end) {
+                self.ports.loosen(pair);
+            }
+        }
+        while let Some(end) = live.session.poll_lossy() {
+            if let Some(pair) = live.pair(end) {
+                self.ports.ask(pair.rtp);
+            }
+        }
+        self.send_made(at);
+        self.gather_copies(now, at);
+        self.gather_recordings(at);
+        self.read_when_wanted(at);
+        self.settle(at);
+    }
+
+    /// Sends what a session makes.
+    fn send_made(&mut self, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        // Never refused: all buffers are back between two turns.
+        if let Some(mut packet) = self.pool.take() {
+            while let Some(transmit) = live.session.poll_packet(&mut packet) {
+                live.send(&mut self.ports, transmit, &packet);
+            }
+            self.pool.put(packet);
+        }
+    }
+
+    /// The last reports of ends whose sockets are about to be closed.
+    pub(super) fn say_goodbye(&mut self, now: Instant, at: usize, end: Option<EndId>) {
+        if let Some(live) = self.sessions.get_mut(at) {
+            live.session.say_goodbye(now, end);
+        }
+        self.send_made(at);
+    }
+
+    /// After anything was done to a session: its news are passed on, its agents served soon, its next time is planned.
+    pub(super) fn settle(&mut self, at: usize) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        live.tell_all(&self.events);
+        let has_agents = !live.doors.is_empty();
+        self.deadlines.plan(at, live.id, &mut live.due, live.session.poll_timeout());
+        if has_agents {
+            self.serve_later(at);
+        }
+    }
+
+    fn serve_later(&mut self, at: usize) {
+        if let Some(live) = self.sessions.get_mut(at).filter(|live| !live.is_to_be_served) {
+            live.is_to_be_served = true;
+            self.to_serve.push_back(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use trunkgate_media::conference::{Frame, Rate, ring};
+    use trunkgate_media::{Coding, EndCounters, RemoteSpec, SeatSpec, TapSpec, WireSpec};
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::super::connector::Connector;
+    use super::super::tests::free_pair;
+    use super::*;
+    use crate::own_sockets::OwnSockets;
+    use trunkgate_testing::until::until;
+
+    fn bound(worker: &mut Worker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
+        loop {
+            let at = free_pair();
+            let counters = Arc::new(EndCounters::default());
+            let spec = EndSpec { bind: at, counters: counters.clone() };
+            worker.obey(Instant::now(), id, Command::AddEnd { end, spec });
+            if worker.sessions.iter().any(|(_, live)| live.ends.iter().any(|(name, _, _)| *name == end)) {
+                return (at, counters);
+            }
+        }
+    }
+
+    fn worker() -> (Worker, UnboundedReceiver<(MediaId, Event)>) {
+        let (sender, events) = unbounded_channel();
+        let ports = PortSet::new().unwrap();
+        let (inbox, news) = unbounded_channel();
+        // Agents are reached by nobody here.
+        let way_in = Connector::start(OwnSockets::none()).unwrap().way_in(inbox, ports.bell());
+        (Worker::new(ports, Arc::default(), Arc::default(), sender, (way_in, news)), events)
+    }
+
+    #[test]
+    fn a_packet_without_a_buffer_is_read_and_counted() {
+        let (mut worker, _events) = worker();
+        worker.pool = PacketPool::new(0);
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+        let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
+        worker.told(Instant::now(), events);
+        assert_eq!(counters.dropped.of(DropReason::NoBuffer), 1);
+        assert_eq!(worker.counters.dropped[DropReason::NoBuffer as usize].get(), 1);
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
+    }
+
+    /// A session that relays what is sent there to nowhere: no datagram goes to port 0.
+    fn relaying(worker: &mut Worker, id: MediaId) -> (SocketAddr, Arc<EndCounters>) {
+        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        let (at, _) = bound(worker, id, EndId(0));
+        let (_, counters) = bound(worker, id, EndId(1));
+        for end in [EndId(0), EndId(1)] {
+            let remote = RemoteSpec {
+                rtp: Some("127.0.0.1:0".parse().unwrap()),
+                rtcp: None,
+                // A private address beside another one: no port is waited for.
+                expected: vec![at.ip(), [192, 0, 2, 1].into()],
+                expected_networks: vec![],
+                may_send: true,
+                may_receive: true,
+                relatch: true,
+                watch_idle: false,
+                ..RemoteSpec::default()
+            };
+            worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
+        }
+        let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
+        worker.obey(Instant::now(), id, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        (at, counters)
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_counted() {
+        let (mut worker, _events) = worker();
+        let (at, counters) = relaying(&mut worker, MediaId(0));
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
+        let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
+        worker.told(Instant::now(), events);
+        assert_eq!(counters.dropped.of(DropReason::SendFailed), 1);
+        assert_eq!(worker.counters.dropped[DropReason::SendFailed as usize].get(), 1);
+    }
+
+    #[test]
+    fn what_was_ordered_before_a_packet_came_is_done_before_it_is_relayed() {
+        // Which of the two the loop meets first is chance: often enough.
+        for _ in 0..16 {
+            let (mut worker, _events) = worker();
+            let (counters, bell) = (worker.counters.clone(), worker.ports.bell());
+            worker.obey(
+                Instant::now(),
+                MediaId(0),
+                Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
+            );
+            let (at, heard) = bound(&mut worker, MediaId(0), EndId(0));
+            bound(&mut worker, MediaId(0), EndId(1));
+            let (sender, orders) = unbounded_channel();
+            let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let to = far.local_addr().unwrap();
+            let this_thread = std::path::Path::new("/proc").join(std::fs::read_link("/proc/thread-self").unwrap());
+            let speak_and_wait = std::thread::spawn(move || {
+                // proc(5): the state follows the name.
+                let state = || std::fs::read_to_string(this_thread.join("stat")).unwrap();
+                until("the loop sleeps", || state().rsplit_once(") ").unwrap().1.starts_with('S').then_some(()));
+                let order = |command| sender.send(Order::Session(MediaId(0), command)).unwrap();
+                for end in [EndId(0), EndId(1)] {
+                    let remote = RemoteSpec {
+                        rtp: Some(to),
+                        rtcp: None,
+                        expected: vec![at.ip()],
+                        expected_networks: vec![],
+                        may_send: true,
+                        may_receive: true,
+                        relatch: true,
+                        watch_idle: false,
+                        ..RemoteSpec::default()
+                    };
+                    order(Command::SetRemote { end, remote });
+                }
+                let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+                order(Command::Wire { from: EndId(0), to: EndId(1), wire });
+                far.send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
+                let dropped = || counters.dropped.iter().map(|reason| reason.get()).sum::<u64>();
+                until("it has come", || (heard.rx_packets.get() + dropped() > 0).then_some(()));
+                sender.send(Order::Stop).unwrap();
+                bell.ring();
+                let dropped: Vec<u64> = counters.dropped.iter().map(|reason| reason.get()).collect();
+                (heard.rx_packets.get(), dropped)
+            });
+            worker.run(orders);
+            let (heard, dropped) = speak_and_wait.join().unwrap();
+            assert_eq!((heard, dropped.iter().sum::<u64>()), (1, 0), "{dropped:?}");
+        }
+    }
+
+    #[test]
+    fn the_bell_wakes_a_worker_and_a_packet_needs_none() {
+        let (mut worker, _events) = worker();
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
+        let bell = worker.ports.bell();
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
+        bell.ring();
+        bell.ring();
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::MAX).unwrap(), 1);
+        // It is heard once, and belongs to no socket.
+        assert!(worker.ports.event(0).is_none());
+        assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
+        let (_sender, mut orders) = unbounded_channel();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+        assert!(!worker.turn(&mut orders));
+        assert_eq!(counters.dropped.of(DropReason::UnexpectedSource), 1);
+    }
+
+    #[test]
+    fn what_a_party_of_a_conference_says_is_read_before_the_tick() {
+        let (mut worker, _events) = worker();
+        let (id, end, seat) = (MediaId(0), EndId(0), EndId(20));
+        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        let (at, _) = bound(&mut worker, id, end);
+        let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let rtp = far.local_addr().unwrap();
+        let remote = RemoteSpec {
+            rtp: Some(rtp),
+            expected: vec![rtp.ip()],
+            may_send: true,
+            may_receive: true,
+            relatch: true,
+            ..RemoteSpec::default()
+        };
+        worker.obey(Instant::now(), id, Command::SetRemote { end, remote: remote.clone() });
+        let ((to_mixer, mut from), (_to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
+        let spec = SeatSpec::new(to_mixer, from_mixer, Instant::now()).unwrap();
+        worker.obey(Instant::now(), id, Command::AddSeat { end: seat, spec });
+        worker.obey(
+            Instant::now(),
+            id,
+            Command::Tap { of: end, listener: seat, audio: TapSpec::both(0, Coding::Pcmu) },
+        );
+        let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+        worker.obey(Instant::now(), id, Command::Wire { from: seat, to: end, wire });
+        let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
+        packet.resize(12 + 160, 0x12);
+        let (_sender, mut orders) = unbounded_channel();
+        let mut come = |worker: &mut Worker, packet: &mut [u8]| {
+            packet[3] += 1;
+            let timestamp = 160 * u32::from(packet[3]);
+            packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+            far.send_to(packet, at).unwrap();
+            assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
+            let told = worker.ports.event(0).unwrap();
+            // What is not heard has its event again.
+            let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(Frame::Audio));
+            assert!(heard, "{told:?}");
+            // The worker's clock is the system's, and what comes faster than speech is not taken.
+            std::thread::sleep(Duration::from_millis(20));
+            told
+        };
+        // Until its latch is locked anybody's packets are read at once.
+        assert!(matches!(come(&mut worker, &mut packet), Told::Packet(..)));
+        while !matches!(come(&mut worker, &mut packet), Told::Time) {}
+        // It moves: for a while anybody's again.
+        let remote = RemoteSpec { rtp: Some(SocketAddr::new(rtp.ip(), 9)), ..remote };
+        worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
+        far.send_to(&packet, at).unwrap();
+        assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
+        assert!(matches!(worker.ports.event(0), Some(Told::Packet(..))));
+    }
+
+    #[test]
+    fn what_else_was_told_is_heard_after_a_panic() {
+        let (mut worker, _events) = worker();
+        for id in [MediaId(0), MediaId(1)] {
+            let (at, _) = relaying(&mut worker, id);
+            UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
+        }
+        // The count of a packet that has left goes below zero.
+        worker.until_sample = 0;
+        let (_sender, mut orders) = unbounded_channel();
+        assert!(!worker.turn(&mut orders));
+        assert_eq!((worker.counters.panics.get(), worker.sessions.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_panic_ends_its_session_only() {
+        let (mut worker, mut events) = worker();
+        for id in [MediaId(0), MediaId(1)] {
+            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        }
+        let (at, _) = bound(&mut worker, MediaId(0), EndId(4));
+        while events.try_recv().is_ok() {}
+        let broken = worker.by_id[&MediaId(0)];
+        worker.guarded(|worker, _| {
+            worker.at_work = Some(broken);
+            panic!("on purpose");
+        });
+        assert_eq!(events.try_recv(), Ok((MediaId(0), Event::EndClosed { end: EndId(4), port: at.port() })));
+        assert_eq!(events.try_recv(), Ok((MediaId(0), Event::Closed)));
+        assert_eq!((worker.sessions.len(), worker.ports.len()), (1, 0));
+        assert_eq!((worker.counters.panics.get(), worker.counters.ends.get()), (1, 0));
+        assert!(worker.by_id.contains_key(&MediaId(1)));
+    }
+}

@@ -1,0 +1,125 @@
+//! Files below a folder: where a name that a document or a target gives may lead, and no further.
+
+use std::fmt;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// A name that does not lead to a file below the folder.
+#[derive(Debug)]
+pub enum NotBelow {
+    /// It says nothing.
+    Empty,
+    /// It begins at the root.
+    Absolute,
+    /// It has a `..`.
+    Upwards,
+    /// A symbolic link in it leads out of the folder.
+    Link,
+    /// The system cannot follow it.
+    System(io::Error),
+}
+
+impl NotBelow {
+    /// Returns whether the name itself is wrong, whatever files there are.
+    pub fn is_name(&self) -> bool {
+        matches!(self, NotBelow::Empty | NotBelow::Absolute | NotBelow::Upwards)
+    }
+}
+
+impl fmt::Display for NotBelow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotBelow::Empty => f.write_str("no file is named"),
+            NotBelow::Absolute => f.write_str("an absolute path"),
+            NotBelow::Upwards => f.write_str("`..` leads out of the directory of the configuration"),
+            NotBelow::Link => f.write_str("a symbolic link leads out of the directory of the configuration"),
+            NotBelow::System(error) if error.kind() == io::ErrorKind::NotFound => f.write_str("no such file"),
+            NotBelow::System(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Returns the normal form of a relative name: its parts without `.` and empty ones, so that equal files have equal names.
+///
+/// # Errors
+/// The name leads out of the folder, or says nothing.
+pub fn normal(name: &str) -> Result<String, NotBelow> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in Path::new(name).components() {
+        match part {
+            Component::ParentDir => return Err(NotBelow::Upwards),
+            Component::RootDir | Component::Prefix(_) => return Err(NotBelow::Absolute),
+            Component::Normal(part) => parts.extend(part.to_str()),
+            Component::CurDir => {}
+        }
+    }
+    if parts.is_empty() { Err(NotBelow::Empty) } else { Ok(parts.join("/")) }
+}
+
+/// Returns the file that a relative name leads to, with every symbolic link followed.
+///
+/// # Errors
+/// The name leads elsewhere, or to nothing.
+pub fn below(folder: &Path, name: &str) -> Result<PathBuf, NotBelow> {
+    let name = normal(name)?;
+    // A configuration that is named without a directory.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = folder.canonicalize().map_err(NotBelow::System)?;
+    let found = folder.join(name).canonicalize().map_err(NotBelow::System)?;
+    if found.starts_with(&folder) { Ok(found) } else { Err(NotBelow::Link) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn equal_files_have_equal_names() {
+        for (name, expected) in [("a.wav", "a.wav"), ("./a.wav", "a.wav"), ("b//./a.wav", "b/a.wav"), ("./b/c/", "b/c")]
+        {
+            assert_eq!(normal(name).unwrap(), expected, "{name}");
+        }
+        assert!(normal("./..").is_err() && normal("./.").is_err() && normal("/a.wav").is_err());
+    }
+
+    #[test]
+    fn a_name_stays_below_its_folder() {
+        let outside = tempfile::tempdir().unwrap();
+        let folder = outside.path().join("inner");
+        std::fs::create_dir_all(folder.join("sounds")).unwrap();
+        for name in ["inner/a.wav", "inner/sounds/b.wav", "secret"] {
+            std::fs::write(outside.path().join(name), "x").unwrap();
+        }
+        symlink("sounds/b.wav", folder.join("link.wav")).unwrap();
+        symlink("../secret", folder.join("out.wav")).unwrap();
+        symlink(outside.path(), folder.join("up")).unwrap();
+        let found = |name: &str| {
+            let real = folder.canonicalize().unwrap();
+            below(&folder, name).map(|path| path.strip_prefix(&real).unwrap().display().to_string())
+        };
+        for (name, expected) in [
+            ("a.wav", "a.wav"),
+            ("./a.wav", "a.wav"),
+            ("sounds/b.wav", "sounds/b.wav"),
+            ("link.wav", "sounds/b.wav"),
+            ("up/inner/a.wav", "a.wav"),
+        ] {
+            assert_eq!(found(name).unwrap(), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("", "no file is named"),
+            (".", "no file is named"),
+            ("/etc/passwd", "an absolute path"),
+            ("../secret", "`..` leads out of the directory of the configuration"),
+            ("sounds/../a.wav", "`..` leads out of the directory of the configuration"),
+            ("out.wav", "a symbolic link leads out of the directory of the configuration"),
+            ("up/secret", "a symbolic link leads out of the directory of the configuration"),
+            ("none.wav", "no such file"),
+        ] {
+            assert_eq!(found(name).unwrap_err().to_string(), expected, "{name}");
+        }
+        assert!(matches!(found("a\0.wav"), Err(NotBelow::System(_))));
+    }
+}

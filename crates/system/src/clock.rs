@@ -1,0 +1,137 @@
+//! The wall clock beside monotonic ones: whether it was set, by a hand, by NTP, or while the machine slept.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use nix::time::{ClockId, clock_gettime};
+
+use trunkgate_call::Step;
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A smaller difference is left: the clock is slewed, or was read late.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// The latest date that the wall clock is read as, 9999-01-01T00:00:00Z: dates that are computed from it can still be written.
+const LATEST: Duration = Duration::from_secs(253_370_764_800);
+
+/// Reads the wall clock, which may be set to anything: a date before 1970 or beyond the year 9999 is read as the nearest of these.
+pub fn wall() -> SystemTime {
+    bounded(SystemTime::now())
+}
+
+/// Reads the wall clock as [`wall`] does.
+pub fn now() -> Timestamp {
+    // Whatever is read is in the range of a time stamp.
+    Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Returns a date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+pub fn http_date(date: Timestamp) -> String {
+    // Every date of the range has this form.
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap_or_default()
+}
+
+fn bounded(date: SystemTime) -> SystemTime {
+    let since = date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + since.min(LATEST)
+}
+
+/// One reading of the wall clock and of a clock that is never set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockReading {
+    /// Id of the machine's boot; empty if the kernel has none.
+    pub boot: String,
+    /// Milliseconds since that boot, suspended time included (`CLOCK_BOOTTIME`).
+    pub uptime: i64,
+    /// Wall clock in milliseconds since 1970.
+    pub wall: i64,
+}
+
+impl ClockReading {
+    /// Reads both clocks.
+    pub fn now() -> ClockReading {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        let uptime = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
+        ClockReading { boot: boot.trim().to_owned(), uptime, wall: now().as_millisecond() }
+    }
+}
+
+/// A moment in both clocks, by which the wall clock is expected.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    epoch: (Instant, SystemTime),
+    looked: Instant,
+}
+
+/// A wall clock that was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSet {
+    /// The new date.
+    pub date: SystemTime,
+    /// The step from the expected date.
+    pub step: Step,
+}
+
+impl Clock {
+    /// A clock that the gateway has been told of.
+    pub fn new(epoch: (Instant, SystemTime)) -> Clock {
+        Clock { epoch, looked: epoch.0 }
+    }
+
+    /// Compares the clocks, where that was not done a moment ago; the step, where there was one. From there on the new date
+    /// holds.
+    pub fn look(&mut self, now: Instant, read: impl FnOnce() -> SystemTime) -> Option<ClockSet> {
+        if now.saturating_duration_since(self.looked) < INTERVAL {
+            return None;
+        }
+        self.looked = now;
+        let (at, date) = self.epoch;
+        let expected = date.checked_add(now.saturating_duration_since(at))?;
+        let date = read();
+        let step = Step::between(expected, date);
+        if step.size() <= TOLERANCE {
+            return None;
+        }
+        self.epoch = (now, date);
+        Some(ClockSet { date, step })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_to_any_date_is_read_as_one_that_can_be_written() {
+        let after = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(86_400 * 365 * 300);
+        assert_eq!(bounded(before), SystemTime::UNIX_EPOCH);
+        assert_eq!(bounded(after(1_800_000_000)), after(1_800_000_000));
+        for seconds in [253_402_300_799, 253_402_300_800, 1 << 40, 1 << 60] {
+            let read = Timestamp::try_from(bounded(after(seconds))).unwrap();
+            assert_eq!(read.to_string(), "9999-01-01T00:00:00Z");
+            assert!(read.checked_add(Duration::from_secs(86_400 * 300)).is_ok(), "dates ahead of it can be written");
+        }
+    }
+
+    #[test]
+    fn a_step_is_told_once_with_its_size() {
+        let (start, date) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let mut clock = Clock::new((start, date));
+        let mut look = |after_ms: u64, reads_ms: u64| {
+            let step = clock.look(start + Duration::from_millis(after_ms), || date + Duration::from_millis(reads_ms));
+            step.map(|set| set.step.to_string())
+        };
+        assert_eq!(look(500, 900_000), None, "not so often");
+        assert_eq!(look(1_000, 2_000), None, "a second is tolerated");
+        assert_eq!(look(2_000, 86_402_000).as_deref(), Some("forward by 86400.0 s"));
+        assert_eq!(look(3_000, 86_403_000), None, "by the new clock");
+        assert_eq!(look(4_000, 4_500).as_deref(), Some("back by 86399.5 s"));
+        // A clock that creeps is caught up with once it is a second off.
+        let crept: Vec<String> = (5..200).filter_map(|s| look(s * 1_000, s * 1_000 + 500 + s * 20)).collect();
+        assert_eq!(crept.len(), 3, "{crept:?}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Connections that the edge opens, for SIP, agents, web services and verbs alike: names, TCP, and TLS on top, each no longer than it may
+//! take.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, Error};
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::certificates::{Rejected, is_tls, words};
+use crate::twilio_hosts::{elsewhere, is_twilio};
+
+/// How a connection is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Connector {
+    /// The address that it comes from, where that is of the same family.
+    pub source: Option<IpAddr>,
+    /// How long one address may take to answer; `None`: as long as the system waits.
+    pub connect_within: Option<Duration>,
+    /// How long TLS may take; `None`: as long as the caller of this waits.
+    pub handshake_within: Option<Duration>,
+    /// Bytes that may wait in the system to be sent: what waits there cannot be dropped any more. `None`: the system's choice.
+    pub send_buffer: Option<u32>,
+    /// How long what was sent may be unacknowledged; `None`: the system's choice.
+    pub unacknowledged: Option<Duration>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug)]
+pub struct TlsFault {
+    /// What happened, as a clause.
+    pub what: String,
+    /// Whether it is certificates or versions, and not that the remote party went away.
+    pub is_disagreement: bool,
+    /// The fault of the remote party's certificate, where it is one.
+    pub certificate: Option<CertificateError>,
+    /// Why the remote party does not take our certificate, where that is the fault.
+    pub rejected: Option<Rejected>,
+}
+
+impl TlsFault {
+    /// A fault that is there before anything is sent.
+    pub fn new(what: impl ToString) -> TlsFault {
+        TlsFault { what: what.to_string(), is_disagreement: true, certificate: None, rejected: None }
+    }
+}
+
+/// Looks up the addresses of a host; of one of Twilio's, those that are not of this machine.
+///
+/// # Errors
+/// The system's, or that the name has no address.
+pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    if is_twilio(host) {
+        found = elsewhere(host, found).await?;
+    }
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "its name does not resolve"));
+    }
+    Ok(found)
+}
+
+impl Connector {
+    /// Opens a TCP connection to an address.
+    ///
+    /// # Errors
+    /// The system's, or `TimedOut`.
+    pub async fn tcp(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(source) = self.source.filter(|source| source.is_ipv4() == to.is_ipv4()) {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        let stream = match self.connect_within {
+            Some(limit) => match timeout(limit, socket.connect(to)).await {
+                Ok(connected) => connected?,
+                Err(_) => {
+                    let what = format!("no connection within {} s", limit.as_secs_f32());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+                }
+            },
+            None => socket.connect(to).await?,
+        };
+        stream.set_nodelay(true)?;
+        if self.unacknowledged.is_some() {
+            SockRef::from(&stream).set_tcp_user_timeout(self.unacknowledged)?;
+        }
+        Ok(stream)
+    }
+
+    /// Opens a TCP connection to the first address of a host that answers.
+    ///
+    /// # Errors
+    /// The system's of the last address, or that the name does not resolve.
+    pub(crate) async fn host(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        self.first(&look_up(host, port).await?).await
+    }
+
+    /// Opens a TCP connection to the first of these addresses that answers.
+    ///
+    /// # Errors
+    /// The system's of the last address.
+    pub async fn first(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+        for address in addresses {
+            match self.tcp(*address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Speaks TLS on a connection; the certificate must be for that host.
+    ///
+    /// # Errors
+    /// What happened, in words.
+    pub async fn tls(
+        &self,
+        config: Arc<ClientConfig>,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, TlsFault> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| TlsFault::new(format!("{host}: {error}")))?;
+        within(self.handshake_within, TlsConnector::from(config).connect(name, stream)).await
+    }
+}
+
+/// Waits for a handshake of either side, as long as it may take.
+///
+/// # Errors
+/// What happened, in words.
+pub async fn within<T>(limit: Option<Duration>, handshake: impl Future<Output = io::Result<T>>) -> Result<T, TlsFault> {
+    let done = match limit {
+        Some(limit) => timeout(limit, handshake).await.map_err(|_| TlsFault {
+            what: format!("handshake not finished within {} s", limit.as_secs_f32()),
+            is_disagreement: false,
+            certificate: None,
+            rejected: None,
+        })?,
+        None => handshake.await,
+    };
+    done.map_err(|error| TlsFault {
+        what: words(&error),
+        is_disagreement: is_tls(&error),
+        certificate: certificate_fault(&error),
+        rejected: Rejected::of(&error),
+    })
+}
+
+fn certificate_fault(error: &io::Error) -> Option<CertificateError> {
+    let Error::InvalidCertificate(fault) = error.get_ref()?.downcast_ref()? else { return None };
+    Some(fault.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_comes_from_its_source_to_the_first_address_that_answers() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let source: IpAddr = Ipv4Addr::new(127, 0, 0, 2).into();
+        let limit = Some(Duration::from_secs(5));
+        let connector =
+            Connector { source: Some(source), connect_within: limit, unacknowledged: limit, ..Connector::default() };
+        let stream = connector.host("localhost", port).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(listener.accept().await.unwrap().1.ip(), source);
+        drop(listener);
+        assert_eq!(connector.host("localhost", port).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_handshake_takes_no_longer_than_it_may() {
+        let never = std::future::pending::<io::Result<()>>();
+        let fault = within(Some(Duration::ZERO), never).await.unwrap_err();
+        assert_eq!((fault.what.as_str(), fault.is_disagreement), ("handshake not finished within 0 s", false));
+    }
+}

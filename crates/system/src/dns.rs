@@ -1,0 +1,322 @@
+//! DNS: questions to the system's name servers, and as many of them as it takes to locate a destination (RFC 3263).
+//! What is asked and what the records mean is `trunkgate_route::locate`'s; nothing is cached here (`crates/runtime/src/names.rs` is who
+//! keeps what was found).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use trunkgate_route::locate::{Answer, Located, Locating, Means, NameFault, Naptr, Next, Question, Records, Srv};
+use trunkgate_route::{Destination, Transport};
+
+use crate::limits;
+
+/// Name servers to ask instead of the system's: addresses, each with a port if it is not 53, with commas between.
+const NAME_SERVERS: &str = "TRUNKGATE_DNS";
+/// What the system's resolver is configured by.
+const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
+/// Asks name servers; clones share their sockets.
+#[derive(Debug, Clone)]
+pub struct Resolver {
+    means: Arc<Means>,
+    /// Those of `TRUNKGATE_DNS`; empty: the system's.
+    servers: Arc<[SocketAddr]>,
+    asking: Arc<Mutex<Asking>>,
+}
+
+/// What is asked through, and the state of the files that it was made from.
+struct Asking {
+    resolver: TokioResolver,
+    stamp: Vec<Option<(i64, i64, u64)>>,
+}
+
+impl std::fmt::Debug for Asking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asking").field("stamp", &self.stamp).finish_non_exhaustive()
+    }
+}
+
+impl Resolver {
+    /// One that asks for what can be sent to by these means.
+    ///
+    /// # Errors
+    /// `TRUNKGATE_DNS` does not say addresses, or no resolver can be made.
+    pub fn new(means: Means) -> io::Result<Resolver> {
+        let servers: Arc<[SocketAddr]> = configured_servers()?.into();
+        let asking = Asking { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };
+        Ok(Resolver { means: Arc::new(means), servers, asking: Arc::new(Mutex::new(asking)) })
+    }
+
+    /// Finds a destination's servers, however many questions that takes. Each has [`limits::LOOKUP_SECONDS`].
+    pub async fn locate(&self, destination: Destination) -> Located {
+        let resolver = self.resolver();
+        let mut locating = Locating::new(destination, Means::clone(&self.means));
+        let mut next = locating.begin();
+        loop {
+            let questions = match next {
+                Next::Found(located) => return located,
+                Next::Ask(questions) => questions,
+            };
+            let mut asking = JoinSet::new();
+            for question in questions {
+                let (resolver, means) = (resolver.clone(), Arc::clone(&self.means));
+                asking.spawn(async move {
+                    let answer = ask(&resolver, &means, &question).await;
+                    (question, answer)
+                });
+            }
+            next = locating.answered(&asking.join_all().await);
+        }
+    }
+
+    /// What is asked through: made anew where the system's files have changed.
+    fn resolver(&self) -> TokioResolver {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = stamp();
+        if asking.stamp != now {
+            match build(&self.servers, ResolveHosts::default()) {
+                Ok(resolver) => asking.resolver = resolver,
+                Err(error) => tracing::warn!("still using the previous name servers: {error}"),
+            }
+            asking.stamp = now;
+        }
+        asking.resolver.clone()
+    }
+}
+
+/// The transports and families that listeners can send by.
+pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Means {
+    let mut means = Means::default();
+    for (transport, address) in listeners {
+        if !means.transports.contains(&transport) {
+            means.transports.push(transport);
+        }
+        means.v4 |= address.is_ipv4();
+        means.v6 |= address.is_ipv6();
+    }
+    means
+}
+
+/// Returns the addresses of a host by the DNS servers alone, without the hosts file.
+///
+/// # Errors
+/// No resolver can be made, or the servers do not answer.
+pub(crate) async fn addresses_by_servers(host: &str) -> io::Result<Vec<IpAddr>> {
+    let resolver = build(&configured_servers()?, ResolveHosts::Never)?;
+    let means = Means { v4: true, v6: true, ..Means::default() };
+    match ask(&resolver, &means, &Question::Addresses(host.to_owned())).await.records {
+        Records::Addresses(found) => Ok(found),
+        Records::Failed(fault) => Err(io::Error::other(trunkgate_call::dns::words(fault, host))),
+        Records::Nothing | Records::Naptr(_) | Records::Srv(_) => Ok(Vec::new()),
+    }
+}
+
+/// Those of `TRUNKGATE_DNS`; empty: the system's.
+fn configured_servers() -> io::Result<Vec<SocketAddr>> {
+    std::env::var(NAME_SERVERS).map_or_else(|_| Ok(Vec::new()), |text| name_servers(&text))
+}
+
+fn name_servers(text: &str) -> io::Result<Vec<SocketAddr>> {
+    let read = |one: &str| {
+        let one = one.trim();
+        let bare = one.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+        one.parse()
+            .or(bare)
+            .map_err(|_| io::Error::other(format!("{NAME_SERVERS}: `{one}` is not the address of a DNS server")))
+    };
+    text.split(',').filter(|one| !one.trim().is_empty()).map(read).collect()
+}
+
+fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolver> {
+    let (config, mut options) = match servers {
+        [] => match read_system_conf() {
+            Ok(found) => found,
+            // As the system's own resolver does.
+            Err(error) => {
+                tracing::warn!("{}: {error}; using a DNS server on this machine", FILES[0]);
+                let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
+                (ResolverConfig::from_name_servers(vec![local]), ResolverOpts::default())
+            }
+        },
+        servers => {
+            let server = |address: &SocketAddr| {
+                let at = |mut connection: ConnectionConfig| {
+                    connection.port = address.port();
+                    connection
+                };
+                let connections = vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())];
+                NameServerConfig::new(address.ip(), true, connections)
+            };
+            (ResolverConfig::from_name_servers(servers.iter().map(server).collect()), ResolverOpts::default())
+        }
+    };
+    // Who keeps what was found asks again when it is due: a second cache would only make it older.
+    options.cache_size = 0;
+    // Else any port from 1024 on: a query then has a media port for as long as it waits, and a call that draws it loses an attempt.
+    options.os_port_selection = true;
+    options.use_hosts_file = hosts;
+    options.timeout = options.timeout.min(Duration::from_millis(limits::NAME_SERVER_MILLISECONDS));
+    options.attempts = options.attempts.min(1);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
+    builder.build().map_err(io::Error::other)
+}
+
+fn stamp() -> Vec<Option<(i64, i64, u64)>> {
+    let of = |file| std::fs::metadata(file).ok().map(|about| (about.mtime(), about.mtime_nsec(), about.ino()));
+    FILES.into_iter().map(of).collect()
+}
+
+async fn ask(resolver: &TokioResolver, means: &Means, question: &Question) -> Answer {
+    match question {
+        Question::Naptr(name) => lookup(resolver, name, RecordType::NAPTR).await,
+        Question::Srv(name) => lookup(resolver, name, RecordType::SRV).await,
+        Question::Addresses(name) => {
+            let (v4, v6) = tokio::join!(
+                async { if means.v4 { Some(lookup(resolver, name, RecordType::A).await) } else { None } },
+                async { if means.v6 { Some(lookup(resolver, name, RecordType::AAAA).await) } else { None } },
+            );
+            both(v4, v6)
+        }
+    }
+}
+
+/// The answers about both families as one.
+fn both(v4: Option<Answer>, v6: Option<Answer>) -> Answer {
+    let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, None);
+    for answer in [v4, v6].into_iter().flatten() {
+        match answer.records {
+            Records::Failed(fault) => {
+                failed.get_or_insert(fault);
+                continue;
+            }
+            Records::Addresses(found) => addresses.extend(found),
+            Records::Nothing | Records::Naptr(_) | Records::Srv(_) => continue,
+        }
+        ttl_seconds = match (ttl_seconds, answer.ttl_seconds) {
+            (Some(known), Some(new)) => Some(known.min(new)),
+            (known, new) => known.or(new),
+        };
+    }
+    let records = match (addresses.is_empty(), failed) {
+        (true, Some(fault)) => Records::Failed(fault),
+        (true, None) => Records::Nothing,
+        (false, _) => Records::Addresses(addresses),
+    };
+    Answer { records, ttl_seconds }
+}
+
+async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answer {
+    // A name with a dot is looked up as it is, in no search domain: what that would find is somebody else's.
+    let absolute = if name.contains('.') && !name.ends_with('.') { format!("{name}.") } else { name.to_owned() };
+    let looking = resolver.lookup(absolute, kind);
+    match timeout(Duration::from_secs(limits::LOOKUP_SECONDS), looking).await {
+        Ok(Ok(found)) => answer(found.answers(), kind),
+        Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => {
+            Answer { records: Records::Nothing, ttl_seconds: none.negative_ttl }
+        }
+        Ok(Err(error)) => {
+            tracing::debug!("{kind} of `{name}`: {error}");
+            Answer { records: Records::Failed(fault(&error)), ttl_seconds: None }
+        }
+        Err(_) => {
+            tracing::debug!("{kind} of `{name}`: no answer in {} s", limits::LOOKUP_SECONDS);
+            Answer { records: Records::Failed(NameFault::Unanswered), ttl_seconds: None }
+        }
+    }
+}
+
+/// Returns what an error of the resolver says of the DNS server.
+fn fault(error: &NetError) -> NameFault {
+    let NetError::Dns(DnsError::ResponseCode(code)) = error else { return NameFault::Unanswered };
+    if *code == ResponseCode::Refused { NameFault::Refused } else { NameFault::ServerFailure }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "DNS has dozens of kinds, and these are asked for")]
+fn answer(records: &[Record], kind: RecordType) -> Answer {
+    let (mut naptr, mut srv, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ttl_seconds: Option<u32> = None;
+    for record in records.iter().take(limits::DNS_RECORDS) {
+        match &record.data {
+            RData::A(ip) => addresses.push(IpAddr::V4(ip.0)),
+            RData::AAAA(ip) => addresses.push(IpAddr::V6(ip.0)),
+            RData::SRV(one) => srv.push(Srv {
+                priority: one.priority,
+                weight: one.weight,
+                port: one.port,
+                target: one.target.to_ascii(),
+            }),
+            RData::NAPTR(one) => naptr.push(Naptr {
+                order: one.order,
+                preference: one.preference,
+                flags: String::from_utf8_lossy(&one.flags).into_owned(),
+                service: String::from_utf8_lossy(&one.services).into_owned(),
+                replacement: one.replacement.to_ascii(),
+            }),
+            _ => continue,
+        }
+        ttl_seconds = Some(ttl_seconds.map_or(record.ttl, |known| known.min(record.ttl)));
+    }
+    let records = match kind {
+        RecordType::NAPTR if !naptr.is_empty() => Records::Naptr(naptr),
+        RecordType::SRV if !srv.is_empty() => Records::Srv(srv),
+        RecordType::A | RecordType::AAAA if !addresses.is_empty() => Records::Addresses(addresses),
+        _ => Records::Nothing,
+    };
+    Answer { records, ttl_seconds }
+}
+
+/// The transports of a destination's servers, for a line of the log.
+pub fn shown(servers: &[trunkgate_route::Server]) -> String {
+    let one = |server: &trunkgate_route::Server| {
+        let transport: Transport = server.transport;
+        server.sockets().map(|socket| format!("{}:{socket}", transport.as_str())).collect::<Vec<_>>().join(" ")
+    };
+    servers.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_addresses_with_or_without_a_port() {
+        let read = |text: &str| name_servers(text).map_err(|error| error.to_string());
+        let expected: Vec<SocketAddr> =
+            ["127.0.0.1:5353", "[2001:db8::1]:53", "192.0.2.1:53"].map(|a| a.parse().unwrap()).into();
+        assert_eq!(read("127.0.0.1:5353, 2001:db8::1,192.0.2.1"), Ok(expected));
+        assert_eq!(read(""), Ok(vec![]));
+        assert!(read("dns.example").unwrap_err().contains("`dns.example` is not the address"));
+    }
+
+    #[test]
+    fn families_are_one_answer() {
+        let some = |text: &str, ttl| Answer {
+            records: Records::Addresses(vec![text.parse().unwrap()]),
+            ttl_seconds: Some(ttl),
+        };
+        let none = |records| Answer { records, ttl_seconds: Some(1) };
+        let joined = both(Some(some("192.0.2.1", 60)), Some(some("2001:db8::1", 30)));
+        let addresses = ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap()).to_vec();
+        assert_eq!(joined, Answer { records: Records::Addresses(addresses), ttl_seconds: Some(30) });
+        let half = both(Some(some("192.0.2.1", 60)), Some(none(Records::Failed(NameFault::Refused))));
+        assert_eq!(half, some("192.0.2.1", 60));
+        assert_eq!(
+            both(Some(none(Records::Nothing)), Some(none(Records::Failed(NameFault::Refused)))).records,
+            Records::Failed(NameFault::Refused)
+        );
+        assert_eq!(both(Some(none(Records::Nothing)), None).records, Records::Nothing);
+    }
+}

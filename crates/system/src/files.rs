@@ -1,0 +1,346 @@
+//! Files that the program opens: only regular ones, opened without waiting, and created with rights that keep call data from
+//! other users of the machine.
+//!
+//! The kind is checked on the open file, not on the path, so that nothing can be put in its place between the two. A named
+//! FIFO, a device, a socket and a directory are refused; a pipe that the process was given (`/dev/stdin`, `/dev/fd/N`) is read
+//! or written.
+
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::statfs::{FsType, fstatfs};
+
+/// Rights of files with call data (numbers, times, audio): the owner and its group, whatever the umask would allow.
+pub const CALL_DATA: u32 = 0o640;
+/// Rights of files with secrets or texts: the owner.
+pub const SECRET: u32 = 0o600;
+/// Rights of reports without call data or secrets: what the umask allows.
+pub const REPORT: u32 = 0o644;
+/// Type of the file system of pipes without a name (`PIPEFS_MAGIC`, linux/magic.h).
+const PIPEFS: FsType = FsType(0x5049_5045);
+
+/// Opens a regular file, or a pipe that the process was given, for reading.
+///
+/// # Errors
+/// The system's, or what the file is instead.
+pub fn open(path: &Path) -> io::Result<File> {
+    given_or_regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
+}
+
+/// Opens a regular file for reading, and no pipe.
+///
+/// # Errors
+/// The same.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
+}
+
+/// Opens an existing regular file for reading and writing.
+///
+/// # Errors
+/// The same.
+pub fn open_to_change(path: &Path) -> io::Result<File> {
+    regular(OpenOptions::new().read(true).write(true).custom_flags(flags()).open(path)?)
+}
+
+/// Opens a regular file for reading and for appending; creates it with these rights.
+///
+/// # Errors
+/// The same.
+pub fn append(path: &Path, rights: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).append(true).mode(rights).custom_flags(flags());
+    regular(options.open(path)?)
+}
+
+/// Creates a file that the user has named, with these rights, or empties it. A pipe that the process was given
+/// (`/dev/stdout`, `/dev/fd/N`) is written to.
+///
+/// # Errors
+/// The same.
+pub fn create(path: &Path, rights: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true).mode(rights).custom_flags(flags());
+    let file = options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        // A FIFO without a reader, or a socket: the system's own words name neither.
+        Some(Errno::ENXIO) => std::fs::metadata(path).map_or(error, |about| other_kind(about.file_type())),
+        _ => error,
+    })?;
+    given_or_regular(file)
+}
+
+/// Creates a regular file with these rights, where there is nothing.
+///
+/// # Errors
+/// The system's.
+pub fn create_new(path: &Path, rights: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(rights).open(path)
+}
+
+/// Writes a file as [`create`] opens it.
+///
+/// # Errors
+/// The same.
+pub fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
+    create(path, rights)?.write_all(bytes)
+}
+
+/// Rights of a file that takes the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplacedRights {
+    /// Given rights, as far as the umask allows.
+    New(u32),
+    /// Rights, owner and group of the file that was there.
+    Kept,
+}
+
+/// Replaces a file at once: a program that reads it has all of the old one or all of the new one, also after a crash.
+///
+/// # Errors
+/// The system's; then the file before stays, and nothing is left beside it.
+pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let new = PathBuf::from(new);
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let (mode, kept) = match rights {
+        ReplacedRights::New(mode) => (mode, None),
+        ReplacedRights::Kept => (SECRET, Some(std::fs::metadata(path)?)),
+    };
+    let written = create_new(&new, mode).and_then(|mut file| {
+        if let Some(kept) = kept {
+            let made = file.metadata()?;
+            if (made.uid(), made.gid()) != (kept.uid(), kept.gid()) {
+                fchown(&file, Some(kept.uid()), Some(kept.gid()))?;
+            }
+            file.set_permissions(kept.permissions())?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
+}
+
+/// Reads a file; of one with more than `most` bytes, one byte more than that.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a whole file of at most so many bytes.
+///
+/// # Errors
+/// As [`open`], or that it is larger.
+pub fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    // What is too large already is not read.
+    if length <= most {
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    }
+    let length = length.max(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    if length > most {
+        let text = format!("it has {length} bytes, the limit is {most}{}", in_units(most));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole file of at most so many bytes as text.
+///
+/// # Errors
+/// As [`read_whole`], or that it is no UTF-8.
+pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
+    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+    String::from_utf8(read_whole(path, most)?).map_err(wrong)
+}
+
+/// ` (16 MiB)`, where a number of bytes is a round one.
+fn in_units(bytes: u64) -> String {
+    match (bytes >> 20, bytes >> 10) {
+        (mib, _) if mib > 0 && mib << 20 == bytes => format!(" ({mib} MiB)"),
+        (_, kib) if kib > 0 && kib << 10 == bytes => format!(" ({kib} KiB)"),
+        _ => String::new(),
+    }
+}
+
+/// A FIFO opens at once, and a terminal does not become that of the process.
+fn flags() -> i32 {
+    (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits()
+}
+
+fn regular(file: File) -> io::Result<File> {
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() { Ok(file) } else { Err(other_kind(kind)) }
+}
+
+/// The same, or a pipe that the process was given.
+fn given_or_regular(file: File) -> io::Result<File> {
+    if is_given_pipe(&file)? {
+        // The process at its other end may be slower than this one.
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+        return Ok(file);
+    }
+    regular(file)
+}
+
+fn other_kind(kind: FileType) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, other_kind_words(kind))
+}
+
+fn other_kind_words(kind: FileType) -> String {
+    format!("it is {}, not a regular file", name_of(kind))
+}
+
+/// Returns why a file of this kind is not opened; `None`: it is a regular one.
+pub fn other_than_regular(kind: FileType) -> Option<String> {
+    (!kind.is_file()).then(|| other_kind_words(kind))
+}
+
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+fn is_given_pipe(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.file_type().is_fifo() && fstatfs(file)?.filesystem_type() == PIPEFS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    type Way = fn(&Path) -> io::Result<()>;
+    const WAYS: [Way; 6] = [
+        |path| open(path).map(drop),
+        |path| read_to_string(path, 1 << 20).map(drop),
+        |path| append(path, CALL_DATA).map(drop),
+        |path| open_to_change(path).map(drop),
+        |path| write(path, b"x", CALL_DATA),
+        |path| write(path, b"x", REPORT),
+    ];
+
+    #[test]
+    fn nothing_but_a_regular_file_is_opened_and_nothing_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+        symlink(at("loop"), at("loop")).unwrap();
+        symlink(at("fifo"), at("link")).unwrap();
+        symlink("/dev/zero", at("zero")).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        let told = [
+            ("fifo", "it is a FIFO, not a regular file"),
+            ("link", "it is a FIFO, not a regular file"),
+            ("zero", "it is a device, not a regular file"),
+            ("folder", "directory"),
+            ("loop", "symbolic links"),
+        ];
+        for (name, what) in told {
+            for way in WAYS {
+                let error = way(&at(name)).unwrap_err().to_string();
+                assert!(error.contains(what), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_the_process_was_given_is_read_to_its_end() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let writing = std::thread::spawn(move || writer.write_all(b"text").unwrap());
+        drop(writing.join());
+        assert_eq!(read_to_string(Path::new(&path), 4).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_fifo_with_a_reader_and_a_device_are_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let reader = OpenOptions::new().read(true).custom_flags(flags()).open(&fifo).unwrap();
+        let error = write(&fifo, b"text", CALL_DATA).unwrap_err().to_string();
+        assert_eq!((error.as_str(), (&reader).read(&mut [0; 8]).unwrap()), ("it is a FIFO, not a regular file", 0));
+        let error = write(Path::new("/dev/null"), b"text", CALL_DATA).unwrap_err().to_string();
+        assert_eq!(error, "it is a device, not a regular file");
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        write(Path::new(&path), b"text", CALL_DATA).unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text", "a pipe that the process was given");
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_bounded_too() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        writer.write_all(&[b'x'; 2049]).unwrap();
+        drop(writer);
+        let error = read_to_string(Path::new(&path), 2048).unwrap_err().to_string();
+        assert_eq!(error, "it has 2049 bytes, the limit is 2048 (2 KiB)");
+    }
+
+    #[test]
+    fn a_file_is_replaced_at_once_with_its_rights_and_nothing_is_left_after_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pem");
+        let about = || std::fs::metadata(&path).unwrap();
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        replace(&path, b"first", ReplacedRights::New(SECRET)).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), about().mode() & 0o777), (b"first".to_vec(), 0o600));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let is_root = nix::unistd::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&path, Some(12_345), Some(12_346)).unwrap();
+        }
+        let owner = (about().uid(), about().gid());
+        replace(&path, b"second", ReplacedRights::Kept).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), about().mode() & 0o777), (b"second".to_vec(), 0o640));
+        assert_eq!(((about().uid(), about().gid()), names()), (owner, 1));
+        // Nothing can take the place of a directory; and there is nothing whose rights could be kept.
+        let place = folder.path().join("place");
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("x"), "").unwrap();
+        assert!(replace(&place, b"third", ReplacedRights::New(REPORT)).is_err());
+        assert!(replace(&folder.path().join("none"), b"third", ReplacedRights::Kept).is_err());
+        assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn what_is_created_is_not_for_everyone() {
+        let folder = tempfile::tempdir().unwrap();
+        let rights = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        append(&folder.path().join("records"), CALL_DATA).unwrap();
+        append(&folder.path().join("texts"), SECRET).unwrap();
+        write(&folder.path().join("heard.wav"), b"", CALL_DATA).unwrap();
+        assert_eq!(["records", "texts", "heard.wav"].map(|name| rights(name) & 0o027), [0; 3]);
+        assert_eq!(rights("texts") & 0o077, 0);
+    }
+}

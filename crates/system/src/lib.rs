@@ -1,0 +1,36 @@
+//! What the operating system gives: files, clocks, names, certificates, a terminal, log lines, requests to web services. Nothing here knows
+//! the configuration or a call.
+
+pub mod agent_url;
+pub mod authority;
+pub mod backoff;
+pub mod below;
+pub mod certificates;
+pub mod clock;
+pub mod connector;
+pub mod cover;
+pub mod dns;
+pub mod files;
+pub mod free_ports;
+pub mod holder;
+pub mod interfaces;
+pub mod limits;
+pub mod log;
+pub mod notify;
+pub mod problem;
+pub mod programs;
+pub mod public_name;
+pub mod reach;
+pub mod routing;
+pub mod shares;
+pub mod sids;
+pub mod smtp;
+pub mod sni;
+pub mod terminal;
+pub mod text;
+pub mod tls_words;
+pub mod turns;
+pub mod twilio_hosts;
+pub mod verifier;
+pub mod watched;
+pub mod web;

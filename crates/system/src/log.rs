@@ -1,0 +1,267 @@
+//! Log lines to stderr: text on a terminal, else JSON. Written by a thread of their own, so that a blocked terminal or
+//! pipe never stops signalling; what does not fit in its queue is dropped and counted.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Once, OnceLock};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+use trunkgate_call::io::LogLine;
+
+use crate::limits;
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// `auto`, `text`, `json`.
+    pub format: String,
+    /// `error` … `trace`, or a filter.
+    pub level: String,
+    /// Whether numbers are shown in full.
+    pub full_numbers: bool,
+}
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
+static LOST: AtomicU64 = AtomicU64::new(0);
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// What goes to the writing thread.
+enum Entry {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// Sets up the log of the process; a second call only changes the level. Returns whether its lines are text, not JSON.
+pub fn init(log: &Log) -> bool {
+    let terminal = std::io::stderr().is_terminal();
+    let (queue, lines) = sync_channel(limits::LOG_LINES);
+    let text = match log.format.as_str() {
+        "text" => true,
+        "json" => false,
+        _ => terminal,
+    };
+    if QUEUE.set(queue).is_err() {
+        set_level(&log.level);
+        return text;
+    }
+    let writer = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&lines));
+    if let Err(error) = writer {
+        eprintln!("trunkgate: no thread for the log: {error}");
+    }
+    let (filter, handle) = reload::Layer::new(filter(&log.level));
+    let _ = FILTER.set(handle);
+    let registry = tracing_subscriber::registry().with(filter);
+    let done = if text {
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(colour).with_writer(Stderr);
+        registry.with(layer).try_init()
+    } else {
+        let layer = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_writer(Stderr);
+        registry.with(layer).try_init()
+    };
+    if let Err(error) = done {
+        eprintln!("trunkgate: no log: {error}");
+    }
+    text
+}
+
+/// Changes the level of a running process. `$TRUNKGATE_LOG` outranks the configuration.
+pub fn set_level(level: &str) {
+    if let Some(handle) = FILTER.get()
+        && let Err(error) = handle.reload(filter(level))
+    {
+        tracing::warn!("the log level cannot be changed: {error}");
+    }
+}
+
+/// Changes the level, and says what has changed by whichever lets more through: a log that falls silent says so first.
+pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
+    let now = FILTER.get().and_then(|handle| handle.with_current(EnvFilter::max_level_hint).ok());
+    let Some(level) = level else { return say() };
+    let is_quieter = now.is_some_and(|now| filter(level).max_level_hint() < now);
+    if is_quieter {
+        say();
+        set_level(level);
+    } else {
+        set_level(level);
+        say();
+    }
+}
+
+/// Keeps a complaint that repeats itself from filling the log.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    said: Option<Instant>,
+    held_back: u64,
+}
+
+impl Seldom {
+    /// Whether to say it now, and what to add of those that were not said; `None`: not now.
+    pub fn due(&mut self, now: Instant) -> Option<String> {
+        self.due_each(now, limits::COMPLAINT_SECONDS)
+    }
+
+    /// The same, no oftener than each so many seconds.
+    pub fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
+        let pause = Duration::from_secs(seconds);
+        if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {
+            self.held_back += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(match std::mem::take(&mut self.held_back) {
+            0 => String::new(),
+            more => format!(" ({more} similar suppressed)"),
+        })
+    }
+}
+
+/// Waits until all lines so far are written, a second at most.
+pub fn flush() {
+    let (done, wait) = sync_channel(1);
+    if QUEUE.get().is_some_and(|queue| queue.try_send(Entry::Flush(done)).is_ok()) {
+        let _ = wait.recv_timeout(Duration::from_secs(1));
+    }
+}
+
+/// Log lines lost because the writer did not keep up.
+pub fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Panics in this process, caught ones too.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
+/// Counts panics and logs them with their place, instead of the default message.
+pub fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let former = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+            if FILTER.get().is_some() {
+                tracing::error!("panic: {info}");
+            } else {
+                former(info);
+            }
+        }));
+    });
+}
+
+/// Writes one event of a call.
+pub fn call_event(line: &LogLine) {
+    let call = (!line.call.is_empty()).then(|| tracing::field::display(&line.call));
+    let reason = line.reason.map(tracing::field::display);
+    if line.warn {
+        tracing::warn!(target: "trunkgate::call", call, reason, "{}", line.text);
+    } else {
+        tracing::info!(target: "trunkgate::call", call, reason, "{}", line.text);
+    }
+}
+
+/// `info` means ours at info and the libraries at warn; anything longer is taken as a filter.
+fn filter(level: &str) -> EnvFilter {
+    let level = std::env::var("TRUNKGATE_LOG").unwrap_or_else(|_| level.to_owned());
+    let directives = match level.as_str() {
+        "off" | "error" | "warn" => level,
+        "info" | "debug" | "trace" => format!("warn,trunkgate={level}"),
+        _ => level,
+    };
+    EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("warn,trunkgate=info"))
+}
+
+/// Never waits: a line too many is lost and counted.
+fn queue_line(queue: Option<&SyncSender<Entry>>, line: &[u8]) {
+    if queue.is_none_or(|queue| queue.try_send(Entry::Line(line.to_vec())).is_err()) {
+        LOST.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn write_lines(lines: &Receiver<Entry>) {
+    let mut stderr = std::io::stderr();
+    let mut text = Vec::new();
+    while let Ok(entry) = lines.recv() {
+        for entry in std::iter::once(entry).chain(lines.try_iter().take(limits::LOG_LINES)) {
+            match entry {
+                Entry::Line(line) => text.extend_from_slice(&line),
+                Entry::Flush(done) => {
+                    let _ = stderr.write_all(&std::mem::take(&mut text));
+                    let _ = done.try_send(());
+                }
+            }
+        }
+        let _ = stderr.write_all(&text);
+        text.clear();
+        // Lines come in flocks: one is written at once, those that follow it together.
+        std::thread::sleep(Duration::from_millis(limits::LOG_PAUSE_MILLISECONDS));
+    }
+}
+
+/// Hands finished lines to the writing thread.
+struct Stderr;
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Stderr;
+    fn make_writer(&'a self) -> Stderr {
+        Stderr
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        queue_line(QUEUE.get(), line);
+        Ok(line.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_said_seldom_and_counts_what_it_left_out() {
+        let now = Instant::now();
+        let pause = Duration::from_secs(limits::COMPLAINT_SECONDS);
+        let mut seldom = Seldom::default();
+        assert_eq!(seldom.due(now).as_deref(), Some(""));
+        assert_eq!(seldom.due(now), None);
+        assert_eq!(seldom.due(now + pause - Duration::from_millis(1)), None);
+        assert_eq!(seldom.due(now + pause).as_deref(), Some(" (2 similar suppressed)"));
+        assert_eq!(seldom.due(now + pause * 3).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn lines_that_nobody_writes_are_lost_and_counted() {
+        let (queue, _lines) = sync_channel(limits::LOG_LINES);
+        let before = lost();
+        for _ in 0..limits::LOG_LINES + 3 {
+            queue_line(Some(&queue), b"line\n");
+        }
+        assert!(lost() - before >= 3, "other tests may lose some too");
+    }
+
+    #[test]
+    fn a_level_leaves_the_libraries_at_warn() {
+        assert_eq!(filter("debug").to_string(), "trunkgate=debug,warn");
+        assert_eq!(filter("error").to_string(), "error");
+        assert_eq!(filter("trunkgate_sip=trace").to_string(), "trunkgate_sip=trace");
+    }
+}

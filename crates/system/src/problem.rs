@@ -1,0 +1,724 @@
+//! A problem that exists now: what harms calls, by which evidence, and what to do.
+
+use std::cmp::Reverse;
+use std::path::Path;
+use std::time::Instant;
+use std::{fmt, io};
+
+use nix::sys::statvfs::statvfs;
+use serde::Serialize;
+
+/// What a problem harms; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Harm {
+    /// The edge takes no calls, or not all.
+    Edge,
+    /// Calls to or from a trunk or agent fail.
+    Calls,
+    /// Calls are up without audio.
+    Media,
+    /// Calls go to their next target.
+    Detour,
+    /// The edge runs, and would not start again.
+    Restart,
+    /// Records, counts or text messages are lost or late.
+    Records,
+    /// The configuration in force is not the file's, or soon causes harm.
+    Configuration,
+    /// Calls failed or were without audio, and the latest were not.
+    Past,
+    /// Log lines, traces or captures are lost.
+    Telemetry,
+    /// Requests from unknown sources are refused.
+    Strangers,
+}
+
+impl Harm {
+    /// All of them, the worst first.
+    pub(crate) const ALL: [Harm; 10] = [
+        Harm::Edge,
+        Harm::Calls,
+        Harm::Media,
+        Harm::Detour,
+        Harm::Restart,
+        Harm::Records,
+        Harm::Configuration,
+        Harm::Past,
+        Harm::Telemetry,
+        Harm::Strangers,
+    ];
+
+    /// As in JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Harm::Edge => "edge",
+            Harm::Calls => "calls",
+            Harm::Media => "media",
+            Harm::Detour => "detour",
+            Harm::Restart => "restart",
+            Harm::Records => "records",
+            Harm::Configuration => "configuration",
+            Harm::Past => "past",
+            Harm::Telemetry => "telemetry",
+            Harm::Strangers => "strangers",
+        }
+    }
+}
+
+/// Whether a call may have met the problem.
+fn is_met(urgency: &Urgency) -> bool {
+    *urgency != Urgency::Unmet
+}
+
+/// Writes that no call has met the problem.
+fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(!is_met(urgency))
+}
+
+/// Calls in an hour below which a problem has harmed only a few.
+const FEW_CALLS: u64 = 3;
+
+/// Calls in five minutes below which audio trouble is that of a handful, and stands behind recordings and records that are not written.
+const HANDFUL_OF_CALLS: u64 = 10;
+
+/// Most characters of a headline: one line of a wide terminal.
+pub const HEADLINE_CHARS: usize = 100;
+
+/// Most characters of a name in a headline that would be longer otherwise.
+const NAME_CHARS: usize = 24;
+
+/// Problems that a person reads first; a phone shows no more.
+const READ_FIRST: usize = 3;
+
+/// How urgent a problem is among those of the same harm; the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Urgency {
+    /// Calls are being lost.
+    Losing,
+    /// The next call meets it.
+    #[default]
+    Down,
+    /// The same of an agent.
+    Agent,
+    /// Calls were lost, and not in the last five minutes.
+    Other,
+    /// A few calls were lost.
+    Few,
+    /// A target is down, and no call has been for it.
+    Idle,
+    /// No call has met it, and none may ever.
+    Unmet,
+}
+
+/// The party that a problem is of, by its name in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// A section `[trunk.NAME]`.
+    Trunk(String),
+    /// A section `[agent.NAME]`.
+    Agent(String),
+    /// A section `[app.NAME]`.
+    App(String),
+}
+
+impl Party {
+    fn name(&self) -> &str {
+        match self {
+            Party::Trunk(name) | Party::Agent(name) | Party::App(name) => name,
+        }
+    }
+}
+
+/// Returns the beginning of a text with an ellipsis, `most` characters in all; a shorter one as it is.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most.saturating_sub(1)) {
+        Some((at, _)) if text.chars().count() > most => format!("{}…", text.get(..at).unwrap_or_default()),
+        Some(_) | None => text.to_owned(),
+    }
+}
+
+/// A party of a problem, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The trunk, agent or application.
+    #[serde(flatten)]
+    pub party: Party,
+    /// The kind of its problem.
+    pub kind: &'static str,
+}
+
+/// Calls in which a party is not heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// The party as calls name it.
+    pub name: String,
+    /// How many.
+    pub calls: u64,
+    /// The slug of the cause.
+    pub cause: &'static str,
+    /// The other parties that are not heard in them either, each with the number of these calls.
+    pub both: Vec<(String, u64)>,
+}
+
+/// A problem in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it harms.
+    pub harm: Harm,
+    /// The problem in a few words.
+    pub headline: String,
+    /// What shows it.
+    pub evidence: Option<String>,
+    /// What to do.
+    pub fix: Option<String>,
+    /// A command that shows more.
+    pub command: Option<String>,
+    /// Since when the edge has it, RFC 3339; `None` where it has just been found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The trunk, agent or application that it is of.
+    #[serde(flatten)]
+    pub party: Option<Party>,
+    /// The kind of a trunk's or agent's problem, a stable word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Other parties whose problems it is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Part>,
+    /// How urgent it is among those of the same harm: whether no call has met it.
+    #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
+    urgency: Urgency,
+    /// Word of its cause in calls without audio, as `kind` of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    /// Live calls in which its party is not heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_calls: Option<u64>,
+    /// Calls that it harmed in the last five minutes, and in the last hour.
+    #[serde(skip)]
+    calls: (u64, u64),
+    /// Time of the last call that it harmed, where that is known.
+    #[serde(skip)]
+    at: Option<Instant>,
+    /// Whether another problem of the same party has harmed calls since.
+    #[serde(skip)]
+    is_older: bool,
+    /// Whether recordings or records cannot be written now.
+    #[serde(skip)]
+    is_unwritten: bool,
+    /// Of a party that is not heard, in which calls.
+    #[serde(skip)]
+    pub silence: Option<Box<Silence>>,
+    /// Whether its party gets or takes no call at all now.
+    #[serde(skip)]
+    pub is_out: bool,
+    /// What it is about, whatever its figures are.
+    #[serde(skip)]
+    pub(crate) name: String,
+}
+
+impl Problem {
+    /// Makes a problem with this harm and headline.
+    pub fn new(harm: Harm, headline: impl Into<String>) -> Problem {
+        let headline = headline.into();
+        let name = headline.clone();
+        Problem {
+            harm,
+            headline,
+            evidence: None,
+            fix: None,
+            command: None,
+            since: None,
+            party: None,
+            kind: None,
+            others: Vec::new(),
+            urgency: Urgency::default(),
+            cause: None,
+            live_calls: None,
+            calls: (0, 0),
+            at: None,
+            is_older: false,
+            is_unwritten: false,
+            silence: None,
+            is_out: false,
+            name,
+        }
+    }
+
+    /// Says of which party it is, and its kind.
+    pub fn of(self, party: Party, kind: &'static str) -> Problem {
+        Problem { party: Some(party), kind: Some(kind), ..self }
+    }
+
+    /// Says its kind, where no party of the configuration has it.
+    pub fn of_kind(self, kind: &'static str) -> Problem {
+        Problem { kind: Some(kind), ..self }
+    }
+
+    /// Says for which cause a party is not heard.
+    pub fn caused(self, cause: &'static str) -> Problem {
+        Problem { cause: Some(cause), ..self }
+    }
+
+    /// Says in how many live calls its party is not heard.
+    pub fn live(self, calls: u64) -> Problem {
+        Problem { live_calls: Some(calls), ..self }
+    }
+
+    /// Makes its headline one line: long names are shortened, and a clause that is still too much becomes the beginning of the evidence.
+    pub(crate) fn fit(&mut self) {
+        if self.headline.chars().count() <= HEADLINE_CHARS {
+            return;
+        }
+        let full = self.headline.clone();
+        let of = self.party.iter().chain(self.others.iter().map(|part| &part.party)).map(Party::name);
+        let names: Vec<String> = of.map(str::to_owned).collect();
+        for name in names.iter().filter(|name| name.chars().count() > NAME_CHARS) {
+            self.headline = self.headline.replace(name.as_str(), &shortened(name, NAME_CHARS));
+        }
+        if self.headline.chars().count() > HEADLINE_CHARS {
+            let end = self.headline.char_indices().nth(HEADLINE_CHARS).map_or(full.len(), |(at, _)| at);
+            let head = self.headline.get(..end).unwrap_or_default();
+            let clause =
+                ["; ", ", "].into_iter().find_map(|mark| head.rfind(mark)).filter(|at| *at >= HEADLINE_CHARS / 3);
+            self.headline = match clause.and_then(|at| head.get(..at)) {
+                Some(clause) => clause.to_owned(),
+                None => shortened(&self.headline, HEADLINE_CHARS),
+            };
+        }
+        self.evidence = Some(match self.evidence.take() {
+            Some(evidence) => format!("{full}: {evidence}"),
+            None => full,
+        });
+    }
+
+    /// Says how urgent it is among those of the same harm.
+    pub fn urgent(self, urgency: Urgency) -> Problem {
+        Problem { urgency, ..self }
+    }
+
+    /// Says how many calls it harmed in the last five minutes and in the last hour: those that lose calls now come first, and a few
+    /// calls are less than a target that is down.
+    pub fn harming(self, recent: u64, of_hour: u64) -> Problem {
+        let urgency = match (recent, of_hour) {
+            (_, 0) => return self,
+            (_, 1..FEW_CALLS) => Urgency::Few,
+            (0, _) => Urgency::Other,
+            (1.., _) => Urgency::Losing,
+        };
+        Problem { urgency, calls: (recent, of_hour), ..self }
+    }
+
+    /// Says how many calls a target that is down has lost in the last hour.
+    pub fn lost(self, calls: u64) -> Problem {
+        let urgency = match calls {
+            0 => return self,
+            1..FEW_CALLS => Urgency::Down,
+            FEW_CALLS.. => Urgency::Losing,
+        };
+        Problem { urgency, calls: (calls, calls), ..self }
+    }
+
+    /// Says that no call has been for the target that is down.
+    pub fn idle(self) -> Problem {
+        let urgency = self.urgency.max(Urgency::Idle);
+        Problem { urgency, ..self }
+    }
+
+    /// Says that each further call meets it, however few have: their number is no measure of it.
+    pub fn certain(self) -> Problem {
+        let urgency = self.urgency.min(Urgency::Down);
+        Problem { urgency, ..self }
+    }
+
+    /// Says in which calls its party is not heard.
+    pub fn silent(self, silence: Silence) -> Problem {
+        Problem { silence: Some(Box::new(silence)), ..self }
+    }
+
+    /// Says that recordings or records cannot be written now.
+    pub fn unwritten(self) -> Problem {
+        Problem { is_unwritten: true, ..self }
+    }
+
+    /// Puts the first of some problems at the third place at the latest: a person reads the first three.
+    pub fn raise(problems: &mut [Problem], is_wanted: impl Fn(&Problem) -> bool) {
+        let found = problems.iter().position(is_wanted).filter(|place| *place >= READ_FIRST);
+        if let Some(place) = found {
+            problems[READ_FIRST - 1..=place].rotate_right(1);
+        }
+    }
+
+    /// Returns its place among others, the lowest first. Present harm decides:
+    ///
+    /// 1. the edge takes no calls, or not all;
+    /// 2. callers are lost: now (most first), at each further call, earlier in the hour;
+    /// 3. ten calls or more of the last five minutes without audio;
+    /// 4. recordings or records cannot be written, as on a full disk;
+    /// 5. fewer calls without audio, one or two lost calls, targets without a call;
+    /// 6. the rest by what it harms.
+    ///
+    /// docs/json.md and docs/command-line.md have the same order.
+    pub(crate) fn rank(&self) -> (Harm, u8, Urgency, Harm, bool, Reverse<(u64, u64)>) {
+        let is_unwritten = self.is_unwritten && self.harm == Harm::Records;
+        let is_few = self.urgency >= Urgency::Few;
+        let harm = if is_unwritten {
+            Harm::Media
+        } else if is_few {
+            self.harm.max(Harm::Media)
+        } else {
+            self.harm
+        };
+        let is_of_many = self.harm == Harm::Media && self.calls.0 >= HANDFUL_OF_CALLS && !is_few;
+        let among_audio = if harm != Harm::Media || is_of_many {
+            0
+        } else if is_unwritten {
+            1
+        } else {
+            2
+        };
+        (harm, among_audio, self.urgency, self.harm, self.is_older, Reverse(self.calls))
+    }
+
+    /// Says when it harmed a call last.
+    pub fn latest(self, at: Option<Instant>) -> Problem {
+        Problem { at, ..self }
+    }
+
+    /// Says whether its party gets or takes no call at all now.
+    pub fn out(self, is_out: bool) -> Problem {
+        Problem { is_out, ..self }
+    }
+
+    /// Returns when it harmed a call last, where that is known.
+    pub const fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    /// Puts problems in their order, each with a headline of one line.
+    pub fn arrange(problems: &mut [Problem]) {
+        Problem::note_older(problems);
+        problems.sort_by_key(Problem::rank);
+        problems.iter_mut().for_each(Problem::fit);
+    }
+
+    /// Puts those behind others of their party that have harmed calls since: what the newest calls failed for comes first.
+    pub(crate) fn note_older(problems: &mut [Problem]) {
+        let newest = |of: &Problem, others: &[Problem]| {
+            let is_its = |one: &&Problem| one.harm == of.harm && one.party.is_some() && one.party == of.party;
+            others.iter().filter(is_its).filter_map(|one| one.at).max()
+        };
+        let newest: Vec<Option<Instant>> = problems.iter().map(|one| newest(one, problems)).collect();
+        for (problem, newest) in problems.iter_mut().zip(newest) {
+            problem.is_older = problem.at.is_some_and(|at| newest > Some(at));
+        }
+    }
+
+    /// Gives it a name that stays the same while figures of its headline change.
+    pub fn about(self, name: impl Into<String>) -> Problem {
+        Problem { name: name.into(), ..self }
+    }
+
+    /// Adds what shows it: in one line, as remote parties may have written parts of it.
+    pub fn shown_by(self, evidence: impl Into<String>) -> Problem {
+        let line = evidence.into().replace(char::is_control, " ");
+        Problem { evidence: Some(line).filter(|text| !text.is_empty()), ..self }
+    }
+
+    /// Adds the fix; an empty text is none.
+    pub fn fixed_by(self, fix: impl Into<String>) -> Problem {
+        Problem { fix: Some(fix.into()).filter(|text| !text.is_empty()), ..self }
+    }
+
+    /// Adds the command that shows the trace of this call.
+    pub fn traced_in(self, sid: &str) -> Problem {
+        Problem { command: Some(format!("trunkgate trace {sid}")), ..self }
+    }
+
+    /// Adds what would help against the failure, where that is known: of a full disk how to see it.
+    pub fn caused_by(self, failure: &Failure) -> Problem {
+        match &failure.fix {
+            Some(fix) => self.fixed_by(fix),
+            None => self,
+        }
+    }
+}
+
+/// Why something is not written or sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What has failed.
+    pub what: String,
+    /// What would help, where that is known.
+    fix: Option<String>,
+}
+
+impl Failure {
+    /// Returns the failure of an error in a directory.
+    pub fn of(error: &io::Error, directory: &Path) -> Failure {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        // Who reads it stands elsewhere.
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let what = error.to_string();
+        let shown = directory.display().to_string();
+        let what =
+            if error.raw_os_error().is_none() || what.contains(&shown) { what } else { format!("{what}, at {shown}") };
+        Failure { what, fix: fix_of(error.kind(), &directory) }
+    }
+
+    /// Returns the failure with what would help, unless that is known already.
+    pub fn fixed_by(self, fix: impl FnOnce() -> String) -> Failure {
+        Failure { fix: self.fix.or_else(|| Some(fix())), ..self }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Failure {
+        Failure { what, fix: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// Returns what helps where a directory takes no file; `None`: the error says it all, or nothing is known.
+fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
+    let shown = directory.display();
+    let known = [
+        (io::ErrorKind::StorageFull, fix_of_full as fn(&Path) -> String),
+        (io::ErrorKind::ReadOnlyFilesystem, fix_of_read_only),
+        (io::ErrorKind::PermissionDenied, fix_of_permission),
+    ];
+    let fix = known.into_iter().find(|(known, _)| *known == kind).map(|(_, fix)| fix(directory));
+    let missing = || format!("create {shown} for the user of the edge, or restore its mount (`findmnt -T {shown}`)");
+    fix.or_else(|| (kind == io::ErrorKind::NotFound && !directory.is_dir()).then(missing))
+}
+
+/// Returns what helps where a file system is mounted read-only (EROFS): no owner and no mode does.
+pub fn fix_of_read_only(directory: &Path) -> String {
+    let shown = directory.display();
+    format!(
+        "its file system is read-only: `findmnt -T {shown}` shows the mount, `dmesg` whether an error of the disk made it so; then remount it \
+         (`mount -o remount,rw`), or list the directory in `ReadWritePaths` of the systemd unit"
+    )
+}
+
+/// Returns what helps where the user of the edge may not write (EACCES).
+pub fn fix_of_permission(directory: &Path) -> String {
+    let shown = directory.display();
+    format!(
+        "give {shown} to the user of the edge (`ls -ld {shown}`, `chown`), and have its mode let that user write (`chmod u+rwx`)"
+    )
+}
+
+/// Returns what helps against a full disk: it lacks bytes, or files.
+fn fix_of_full(directory: &Path) -> String {
+    let there = directory.ancestors().find(|one| one.is_dir()).unwrap_or(directory);
+    match statvfs(there) {
+        Ok(disk) if disk.files() > 0 && disk.files_available() == 0 => {
+            format!("delete files on this disk, which takes no file more (inodes): `df -i {}`", directory.display())
+        }
+        Ok(_) | Err(_) => format!("free space on this disk: `df -h {}`", directory.display()),
+    }
+}
+
+/// `headline: evidence; try: fix; see: command`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline)?;
+        if let Some(evidence) = &self.evidence {
+            write!(f, ": {evidence}")?;
+        }
+        if let Some(fix) = &self.fix {
+            write!(f, "; try: {fix}")?;
+        }
+        self.command.as_ref().map_or(Ok(()), |command| write!(f, "; see: {command}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_headline_is_one_line_and_nothing_of_it_is_lost() {
+        let trunk = |name: &str| Party::Trunk(name.to_owned());
+        let (long, other) =
+            ("a-trunk-with-a-name-of-more-than-forty-characters", "another-trunk-with-a-name-that-is-long");
+        let headlines = [
+            format!(
+                "no audio from either side, {long} and {other}, in 12 of 12 calls of the last hour; the latest 2 were heard"
+            ),
+            format!(
+                "no media from {long} in 12 of 14 calls of the last hour (3 of 5 in the last 5 min); in 4 of them none from {other} either"
+            ),
+            format!(
+                "trunk {long} rejected 40 of 40 calls in the last hour (5 of 5 in the last 5 min), 12 of them since it last answered"
+            ),
+            format!(
+                "agent {long} failed in 7 of 9 calls of the last hour (2 of 3 in the last 5 min), and 2 callers were hung up on"
+            ),
+            format!(
+                "calls_per_day = 3 (to +1900*, +1976*) of [trunk.{long}] refused 1200 calls to it in the last hour, none in the last 5 min"
+            ),
+            format!("TLS from trunk {long} to listener {} fails", "l".repeat(150)),
+        ];
+        for full in headlines {
+            let problem = Problem::new(Harm::Media, full.clone()).of(trunk(long), "one_way").shown_by("the proof");
+            let mut problem = problem;
+            problem.others.push(Part { party: trunk(other), kind: "one_way" });
+            problem.fit();
+            assert!(problem.headline.chars().count() <= HEADLINE_CHARS, "{}", problem.headline);
+            assert!(
+                problem.headline.contains("a-trunk-with-a-name-of") || full.starts_with("TLS"),
+                "{}",
+                problem.headline
+            );
+            assert_eq!(problem.evidence.as_deref(), Some(&*format!("{full}: the proof")));
+        }
+        let mut short = Problem::new(Harm::Calls, "trunk pbx is down").shown_by("no answer");
+        short.fit();
+        assert_eq!(short.to_string(), "trunk pbx is down: no answer");
+    }
+
+    #[test]
+    fn only_a_full_disk_is_shown_with_its_directory() {
+        let problem = |kind, directory| {
+            let failure = Failure::of(&io::Error::new(kind, "no room"), Path::new(directory));
+            Problem::new(Harm::Records, "call records are not written")
+                .shown_by(failure.to_string())
+                .caused_by(&failure)
+                .to_string()
+        };
+        let full = "call records are not written: no room; try: free space on this disk: `df -h /var/log`";
+        assert_eq!(problem(io::ErrorKind::StorageFull, "/var/log"), full);
+        let here = std::env::current_dir().unwrap();
+        assert!(problem(io::ErrorKind::StorageFull, "").ends_with(&format!("`df -h {}`", here.display())));
+        assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records are not written: no room");
+        let full = Failure::of(&io::Error::from_raw_os_error(nix::libc::ENOSPC), Path::new("/var/log")).to_string();
+        assert_eq!(full, "No space left on device (os error 28), at /var/log");
+    }
+
+    #[test]
+    fn a_read_only_file_system_is_not_a_matter_of_owners() {
+        let fix = |kind| Failure::of(&io::Error::from(kind), Path::new("/var/log")).fix.unwrap();
+        let read_only = fix(io::ErrorKind::ReadOnlyFilesystem);
+        assert!(read_only.contains("remount") && !read_only.contains("chown"), "{read_only}");
+        let denied = fix(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("chown") && !denied.contains("remount"), "{denied}");
+    }
+
+    #[test]
+    fn calls_that_are_lost_now_come_first() {
+        let of = |headline: &str| Problem::new(Harm::Calls, headline);
+        let mut all = [
+            of("no route uses it").urgent(Urgency::Unmet),
+            of("one call").harming(1, 1),
+            of("down, no call yet").idle(),
+            of("no route uses it").urgent(Urgency::Unmet).idle(),
+            Problem::new(Harm::Media, "no media"),
+            Problem::new(Harm::Media, "no media in a live call").harming(1, 1),
+            of("an hour ago").harming(0, 40),
+            of("agent down").urgent(Urgency::Agent),
+            of("trunk down"),
+            of("trunk down, two calls").lost(2),
+            of("trunk down, four calls").urgent(Urgency::Unmet).lost(4),
+            of("three calls").harming(3, 60),
+            of("nine calls").harming(9, 9),
+            Problem::new(Harm::Edge, "overloaded"),
+        ];
+        all.sort_by_key(Problem::rank);
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        let expected = [
+            "overloaded",
+            "nine calls",
+            "trunk down, four calls",
+            "three calls",
+            "trunk down, two calls",
+            "trunk down",
+            "agent down",
+            "an hour ago",
+            "no media",
+            "one call",
+            "no media in a live call",
+            "down, no call yet",
+            "no route uses it",
+            "no route uses it",
+        ];
+        assert_eq!(order, expected);
+        Problem::raise(&mut all, |one| one.headline == "no media in a live call");
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        assert_eq!(order[..4], ["overloaded", "nine calls", "no media in a live call", "trunk down, four calls"]);
+        Problem::raise(&mut all, |one| one.headline == "nine calls");
+        assert_eq!(all[1].headline, "nine calls");
+    }
+
+    #[test]
+    fn what_cannot_be_written_stands_before_a_handful_of_calls_without_audio() {
+        let full = |headline: &str| Problem::new(Harm::Records, headline).unwritten();
+        let silent = |headline: &str, calls| Problem::new(Harm::Media, headline).harming(calls, calls);
+        let refused = Problem::new(Harm::Calls, "calls are refused: the disk takes no recordings");
+        let mut all = [
+            Problem::new(Harm::Records, "records lost since the start"),
+            silent("three silent calls", 3),
+            silent("ten silent calls", 10),
+            Problem::new(Harm::Calls, "one call").harming(1, 1),
+            full("recordings are not written"),
+            refused.harming(1, 1).certain(),
+            Problem::new(Harm::Calls, "three lost calls").harming(3, 3),
+        ];
+        all.sort_by_key(Problem::rank);
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        let expected = [
+            "three lost calls",
+            "calls are refused: the disk takes no recordings",
+            "ten silent calls",
+            "recordings are not written",
+            "three silent calls",
+            "one call",
+            "records lost since the start",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_the_newest_calls_of_a_party_failed_for_comes_first() {
+        let now = Instant::now();
+        let of = |headline: &str, calls: u64, at: Option<Instant>| {
+            let problem = Problem::new(Harm::Calls, headline).harming(calls, calls).latest(at);
+            problem.of(Party::Trunk("carrier".to_owned()), "rejects")
+        };
+        let before = now.checked_sub(std::time::Duration::from_secs(5));
+        let mut all = [of("403", 6, before), of("488", 3, Some(now)), of("unknown", 4, None)];
+        Problem::note_older(&mut all);
+        all.sort_by_key(Problem::rank);
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        assert_eq!(order, ["unknown", "488", "403"]);
+    }
+
+    #[test]
+    fn a_problem_is_one_line() {
+        let whole =
+            Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
+        assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from; see: trunkgate trace CA1");
+        let forged =
+            Problem::new(Harm::Calls, "app menu failed").shown_by("500\n! trunk carrier is down\r\n\u{1b}[31m");
+        assert_eq!(forged.to_string(), "app menu failed: 500 ! trunk carrier is down   [31m");
+        let live = Problem::new(Harm::Media, "no media from pbx in a live call");
+        let expired = Problem::new(Harm::Calls, "certificate expired");
+        assert!(expired.rank() < live.rank() && live.rank() < expired.urgent(Urgency::Unmet).rank());
+        let unmet =
+            serde_json::to_value(Problem::new(Harm::Calls, "trunk pbx is down").urgent(Urgency::Unmet)).unwrap();
+        assert_eq!(unmet["unmet"], true);
+        let json = serde_json::to_value(live.of(Party::Trunk("pbx".to_owned()), "one_way")).unwrap();
+        assert_eq!((&json["trunk"], &json["kind"], &json["party"]), (&"pbx".into(), &"one_way".into(), &().into()));
+        assert!(json.get("unmet").is_none());
+        assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
+        assert!(Harm::Media < Harm::Detour && Harm::Detour < Harm::Restart && Harm::Restart < Harm::Configuration);
+    }
+}

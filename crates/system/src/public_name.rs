@@ -1,0 +1,72 @@
+//! A public host name that stands for an application at another address (`trunkgate twilio --as`): requests to the name
+//! go there without TLS, with the headers of a reverse proxy that has terminated it. No configuration file can set one.
+
+use url::Url;
+
+/// Address that a reverse proxy in front of the application would see: the edge runs on this machine.
+const CLIENT: &str = "127.0.0.1";
+
+/// A public host name, and the application that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicName {
+    name: String,
+    /// Host of the application, without the brackets of an IPv6 address.
+    pub host: String,
+    /// Port of the application.
+    pub port: u16,
+}
+
+impl PublicName {
+    /// Takes the name from a public URL, and host and port from the URL of the application; `None`: one of them has
+    /// none.
+    pub fn new(public: &Url, application: &Url) -> Option<PublicName> {
+        let (name, host) = (public.host_str()?, application.host_str()?);
+        let port = application.port_or_known_default()?;
+        Some(PublicName { name: bare(name).to_owned(), host: bare(host).to_owned(), port })
+    }
+
+    /// Returns whether a host is this name, in any letter case.
+    pub fn is_of(&self, host: &str) -> bool {
+        bare(host).eq_ignore_ascii_case(&self.name)
+    }
+
+    /// Returns the headers that a reverse proxy adds to a request; `is_tls`: the public URL has TLS.
+    pub fn forwarded(is_tls: bool) -> [(&'static str, &'static str); 2] {
+        [("x-forwarded-for", CLIENT), ("x-forwarded-proto", if is_tls { "https" } else { "http" })]
+    }
+}
+
+/// Returns a host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_that_of_its_url_alone() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let name = PublicName::new(&url("https://App.example.com/"), &url("http://[::1]:3000/voice")).unwrap();
+        assert_eq!((name.host.as_str(), name.port), ("::1", 3000));
+        for (host, is_it) in [
+            ("app.example.com", true),
+            ("APP.example.com", true),
+            ("www.app.example.com", false),
+            ("example.com", false),
+            ("", false),
+        ] {
+            assert_eq!(name.is_of(host), is_it, "{host}");
+        }
+        let plain = PublicName::new(&url("https://app.example.com"), &url("http://localhost/voice")).unwrap();
+        assert_eq!((plain.host.as_str(), plain.port), ("localhost", 80));
+        assert_eq!(PublicName::new(&url("mailto:a"), &url("http://localhost/")), None);
+    }
+
+    #[test]
+    fn a_request_has_the_headers_of_a_reverse_proxy() {
+        assert_eq!(PublicName::forwarded(true)[1], ("x-forwarded-proto", "https"));
+        assert_eq!(PublicName::forwarded(false)[1], ("x-forwarded-proto", "http"));
+    }
+}

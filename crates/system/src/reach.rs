@@ -1,0 +1,459 @@
+//! Addresses that a URL named by an application may lead to. An application's document decides where the edge connects to, so what it
+//! names is judged as the address that is then connected to, after the look-up and at each redirect: neither a name, nor a redirect,
+//! nor an IPv4 address inside an IPv6 one leads into the operator's own network.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use url::{Host, Url};
+
+use crate::public_name::PublicName;
+
+use Kind::{Benchmarking, Documentation, LinkLocal, Loopback, Metadata, Nowhere, Private, Public, Shared};
+
+/// Rules for the addresses that URLs of an application may lead to.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Whether private, loopback and the edge's own addresses may be reached.
+    pub allow_private: bool,
+    /// Addresses of this machine, also those under which it is known outside.
+    pub own: Arc<[IpAddr]>,
+    /// Sockets that are closed to applications in any case, such as those of the edge's own listeners. An unspecified address
+    /// stands for all addresses of this machine.
+    pub closed: Arc<[SocketAddr]>,
+    /// Name that leads to an application at another address, which is judged as any other.
+    pub public_name: Option<Arc<PublicName>>,
+}
+
+/// An address that may not be reached, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Barred {
+    /// The address.
+    pub address: IpAddr,
+    why: Why,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Kind(Kind),
+    /// An address of this machine.
+    Own,
+    /// A socket of this machine that is closed to applications.
+    Closed,
+}
+
+/// The purpose of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Public,
+    Private,
+    Loopback,
+    LinkLocal,
+    /// Between a carrier and its subscribers (RFC 6598).
+    Shared,
+    Documentation,
+    Benchmarking,
+    /// A cloud provider's service that hands out credentials of the machine.
+    Metadata,
+    /// Not one host: unspecified, multicast, broadcast, reserved.
+    Nowhere,
+}
+
+impl fmt::Display for Barred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.why {
+            Why::Kind(Metadata) => return write!(f, "{} is a cloud metadata address", self.address),
+            Why::Kind(Nowhere) => return write!(f, "{} is not the address of one host", self.address),
+            Why::Closed => return write!(f, "{} and this port are the edge's own listener", self.address),
+            Why::Own => "an address of this machine",
+            Why::Kind(Public) => "a public address",
+            Why::Kind(Private) => "a private address",
+            Why::Kind(Loopback) => "a loopback address",
+            Why::Kind(LinkLocal) => "a link-local address",
+            Why::Kind(Shared) => "an address of a carrier's NAT (100.64.0.0/10)",
+            Why::Kind(Documentation) => "an address for documentation",
+            Why::Kind(Benchmarking) => "an address for benchmarking",
+        };
+        write!(f, "{} is {what}: `allow_private` is not set", self.address)
+    }
+}
+
+impl Reach {
+    /// Judges an address that would be connected to.
+    ///
+    /// # Errors
+    /// The reason why it may not be reached.
+    pub fn judge(&self, to: SocketAddr) -> Result<(), Barred> {
+        let barred = |why| Err(Barred { address: to.ip(), why });
+        for ip in meanings(to.ip()) {
+            let kind = kind(ip);
+            let is_own = self.own.contains(&ip);
+            if matches!(kind, Metadata | Nowhere) {
+                return barred(Why::Kind(kind));
+            }
+            let is_closed = |closed: &SocketAddr| {
+                let closed_ip = closed.ip().to_canonical();
+                let is_here = closed_ip == ip || closed_ip.is_unspecified() && (is_own || kind == Loopback);
+                is_here && closed.port() == to.port()
+            };
+            if self.closed.iter().any(is_closed) {
+                return barred(Why::Closed);
+            }
+            match (self.allow_private, is_own, kind) {
+                (true, ..) | (false, false, Public) => {}
+                (false, true, Public) => return barred(Why::Own),
+                (false, ..) => return barred(Why::Kind(kind)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the public name that a host is, where that leads to another address.
+    pub fn public_name_of(&self, host: &str) -> Option<&PublicName> {
+        self.public_name.as_deref().filter(|name| name.is_of(host))
+    }
+
+    /// Returns whether a URL leads, by an address or a name of loopback, to a socket that is closed to applications.
+    pub fn is_closed(&self, url: &Url) -> bool {
+        matches!(self.judge_url(url), Err(Barred { why: Why::Closed, .. }))
+    }
+
+    /// Selects the addresses of a host that may be connected to, in their order.
+    ///
+    /// # Errors
+    /// None of them may; why not the first.
+    pub fn select(&self, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Barred> {
+        let may: Vec<SocketAddr> = found.iter().copied().filter(|to| self.judge(*to).is_ok()).collect();
+        match (found.first(), may.is_empty()) {
+            (Some(first), true) => self.judge(*first).map(|()| may),
+            _ => Ok(may),
+        }
+    }
+
+    /// Judges the address that stands in a URL; a name is judged once it has been looked up, but for those of loopback (RFC 6761 §6.3).
+    /// For URLs of the configuration and of requests: what fails here can never be reached.
+    ///
+    /// # Errors
+    /// The reason why it may not be reached.
+    pub fn judge_url(&self, url: &Url) -> Result<(), Barred> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        match url.host() {
+            Some(Host::Ipv4(ip)) => self.judge((ip, port).into()),
+            Some(Host::Ipv6(ip)) => self.judge((ip, port).into()),
+            Some(Host::Domain(name)) if is_localhost(name) => self.judge((Ipv4Addr::LOCALHOST, port).into()),
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether a name is always that of this machine.
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// An address and those inside of it that a gateway or the system would send to instead.
+fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let IpAddr::V6(v6) = ip.to_canonical() else {
+        return [Some(ip.to_canonical()), None, None].into_iter().flatten();
+    };
+    let bytes = v6.octets();
+    let at = |from: usize| {
+        let four = bytes.get(from..from + 4).and_then(|four| <[u8; 4]>::try_from(four).ok());
+        four.map(Ipv4Addr::from)
+    };
+    let (first, second) = match v6.segments() {
+        // NAT64 (RFC 6052 §2.1), SIIT (RFC 2765 §2.1), IPv4-compatible (RFC 4291 §2.5.5.1).
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => (at(12), None),
+        // NAT64 of one's own (RFC 8215), which may have a longer prefix: the last octets are those of /96, the most common one.
+        [0x64, 0xff9b, 1, ..] => (at(12), None),
+        // 6to4 (RFC 3056 §2).
+        [0x2002, ..] => (at(2), None),
+        // Teredo (RFC 4380 §4): the server, and the client with its bits inverted.
+        [0x2001, 0, ..] => (at(4), at(12).map(|ip| Ipv4Addr::from_bits(!ip.to_bits()))),
+        // ISATAP (RFC 5214 §6.1).
+        [_, _, _, _, 0 | 0x200, 0x5efe, ..] => (at(12), None),
+        _ => (None, None),
+    };
+    // `::` and `::1` are themselves alone.
+    let itself = v6.is_unspecified() || v6.is_loopback();
+    let inside = |v4: Option<Ipv4Addr>| v4.filter(|_| !itself).map(IpAddr::V4);
+    [Some(IpAddr::V6(v6)), inside(first), inside(second)].into_iter().flatten()
+}
+
+fn kind(ip: IpAddr) -> Kind {
+    match ip {
+        IpAddr::V4(v4) => kind_of_v4(v4),
+        IpAddr::V6(v6) => kind_of_v6(v6),
+    }
+}
+
+fn kind_of_v4(ip: Ipv4Addr) -> Kind {
+    // The first network that an address is in decides: IANA's registry of special addresses, and what clouds made of some.
+    const NETWORKS: [(Ipv4Net, Kind); 21] = [
+        // AWS, Google, Azure, Oracle, DigitalOcean; credentials of AWS' containers are next to it.
+        (v4([169, 254, 169, 0], 24), Metadata),
+        (v4([169, 254, 170, 0], 24), Metadata),
+        // Tencent, Scaleway, Alibaba, Azure's agent, Oracle's older one.
+        (v4([169, 254, 0, 23], 32), Metadata),
+        (v4([169, 254, 42, 42], 32), Metadata),
+        (v4([100, 100, 100, 200], 32), Metadata),
+        (v4([168, 63, 129, 16], 32), Metadata),
+        (v4([192, 0, 0, 192], 32), Metadata),
+        (v4([0, 0, 0, 0], 8), Nowhere),
+        (v4([127, 0, 0, 0], 8), Loopback),
+        (v4([10, 0, 0, 0], 8), Private),
+        (v4([172, 16, 0, 0], 12), Private),
+        (v4([192, 168, 0, 0], 16), Private),
+        (v4([100, 64, 0, 0], 10), Shared),
+        (v4([169, 254, 0, 0], 16), LinkLocal),
+        (v4([192, 0, 0, 0], 24), Private),
+        (v4([192, 0, 2, 0], 24), Documentation),
+        (v4([198, 51, 100, 0], 24), Documentation),
+        (v4([203, 0, 113, 0], 24), Documentation),
+        (v4([198, 18, 0, 0], 15), Benchmarking),
+        // The former relays of 6to4 (RFC 7526).
+        (v4([192, 88, 99, 0], 24), Nowhere),
+        // Multicast, reserved, broadcast.
+        (v4([224, 0, 0, 0], 3), Nowhere),
+    ];
+    NETWORKS.iter().find(|(network, _)| network.contains(&ip)).map_or(Public, |(_, kind)| *kind)
+}
+
+fn kind_of_v6(ip: Ipv6Addr) -> Kind {
+    const NETWORKS: [(Ipv6Net, Kind); 20] = [
+        // AWS, its containers, Google, Scaleway, Akamai, Oracle, Alibaba.
+        (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), Metadata),
+        (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128), Metadata),
+        (v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), Metadata),
+        (v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128), Metadata),
+        (v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1], 128), Metadata),
+        (v6([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128), Metadata),
+        (v6([0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200], 128), Metadata),
+        (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Loopback),
+        (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), Private),
+        // Site-local, deprecated but routed by some (RFC 3879).
+        (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), Private),
+        (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), LinkLocal),
+        (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), Documentation),
+        (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Documentation),
+        (v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48), Benchmarking),
+        // A site's own translator to IPv4 (RFC 8215).
+        (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), Private),
+        // These are as public as the IPv4 address in them, which is judged as well.
+        (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), Public),
+        (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), Public),
+        (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), Public),
+        // Protocol assignments: identifiers, not hosts (RFC 7343).
+        (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), Nowhere),
+        (v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3), Public),
+    ];
+    NETWORKS.iter().find(|(network, _)| network.contains(&ip)).map_or(Nowhere, |(_, kind)| *kind)
+}
+
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(reach: &Reach, text: &str) -> Result<(), String> {
+        let ip: IpAddr = text.parse().unwrap();
+        reach.judge((ip, 443).into()).map_err(|barred| barred.to_string())
+    }
+
+    const PUBLIC: [&str; 13] = [
+        "8.8.8.8",
+        "1.0.0.1",
+        "9.255.255.255",
+        "11.0.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.167.255.255",
+        "223.255.255.255",
+        "2606:4700::1111",
+        "64:ff9b::8.8.8.8",
+        "::ffff:8.8.8.8",
+    ];
+
+    /// With the word that says why.
+    const PRIVATE: [(&str, &str); 41] = [
+        ("127.0.0.1", "loopback"),
+        ("127.255.255.254", "loopback"),
+        ("10.0.0.0", "private"),
+        ("10.255.255.255", "private"),
+        ("172.16.0.1", "private"),
+        ("172.31.255.255", "private"),
+        ("192.168.0.1", "private"),
+        ("192.0.0.8", "private"),
+        ("100.64.0.0", "carrier"),
+        ("100.127.255.255", "carrier"),
+        ("169.254.1.1", "link-local"),
+        ("192.0.2.1", "documentation"),
+        ("198.51.100.7", "documentation"),
+        ("203.0.113.9", "documentation"),
+        ("198.18.0.1", "benchmarking"),
+        ("198.19.255.255", "benchmarking"),
+        ("::1", "loopback"),
+        ("fe80::1", "link-local"),
+        ("febf::1", "link-local"),
+        ("fc00::1", "private"),
+        ("fdff::1", "private"),
+        ("fec0::1", "private"),
+        ("2001:db8::1", "documentation"),
+        ("3fff:fff::1", "documentation"),
+        ("2001:2::1", "benchmarking"),
+        ("64:ff9b:1::8.8.8.8", "private"),
+        // IPv4 addresses in other clothes.
+        ("::ffff:127.0.0.1", "loopback"),
+        ("::ffff:10.0.0.1", "private"),
+        ("::ffff:100.64.0.1", "carrier"),
+        ("::ffff:0:10.0.0.1", "private"),
+        ("64:ff9b::10.0.0.1", "private"),
+        ("64:ff9b::7f00:1", "loopback"),
+        ("64:ff9b::192.168.1.1", "private"),
+        ("2002:a00:1::", "private"),
+        ("2002:7f00:1::1", "loopback"),
+        ("2002:c0a8:101:1::1", "private"),
+        // Teredo: the server 10.0.0.1, then the client (inverted).
+        ("2001:0:a00:1::f7f7:f7f7", "private"),
+        ("2001:0:808:808::f5ff:fffe", "private"),
+        // ISATAP.
+        ("2606:4700::5efe:10.0.0.1", "private"),
+        ("2606:4700::200:5efe:127.0.0.1", "loopback"),
+        ("2606:4700::5efe:100.64.0.1", "carrier"),
+    ];
+
+    const NEVER: [(&str, &str); 40] = [
+        ("0.0.0.0", "one host"),
+        ("0.0.0.1", "one host"),
+        ("224.0.0.1", "one host"),
+        ("239.255.255.255", "one host"),
+        ("240.0.0.1", "one host"),
+        ("255.255.255.255", "one host"),
+        ("192.88.99.1", "one host"),
+        ("::", "one host"),
+        ("ff02::1", "one host"),
+        ("100::1", "one host"),
+        ("4000::1", "one host"),
+        ("2001:10::1", "one host"),
+        ("2001:20::1", "one host"),
+        ("::8.8.8.8", "one host"),
+        ("::127.0.0.1", "one host"),
+        ("::ffff:0.0.0.0", "one host"),
+        ("64:ff9b::0.0.0.0", "one host"),
+        ("2002:e000:1::", "one host"),
+        ("169.254.169.254", "metadata"),
+        ("169.254.169.253", "metadata"),
+        ("169.254.170.2", "metadata"),
+        ("169.254.170.23", "metadata"),
+        ("169.254.0.23", "metadata"),
+        ("169.254.42.42", "metadata"),
+        ("100.100.100.200", "metadata"),
+        ("168.63.129.16", "metadata"),
+        ("192.0.0.192", "metadata"),
+        ("fd00:ec2::254", "metadata"),
+        ("fd00:ec2::23", "metadata"),
+        ("fd20:ce::254", "metadata"),
+        ("fd00:42::42", "metadata"),
+        ("fd00:a9fe:a9fe::1", "metadata"),
+        ("fd00:c1::a9fe:a9fe", "metadata"),
+        ("fd00:100::100:200", "metadata"),
+        ("::ffff:169.254.169.254", "metadata"),
+        ("64:ff9b::169.254.169.254", "metadata"),
+        ("2002:a9fe:a9fe::", "metadata"),
+        ("2001:0:a9fe:a9fe::", "metadata"),
+        ("2001:0:808:808::5601:5601", "metadata"),
+        ("2606:4700::5efe:169.254.169.254", "metadata"),
+    ];
+
+    #[test]
+    fn public_addresses_are_reached_and_others_are_not() {
+        let (strict, lax) = (Reach::default(), Reach { allow_private: true, ..Reach::default() });
+        for text in PUBLIC {
+            assert_eq!(judged(&strict, text), Ok(()), "{text}");
+            assert_eq!(judged(&lax, text), Ok(()), "{text}");
+        }
+        for (text, why) in PRIVATE {
+            let said = judged(&strict, text).unwrap_err();
+            assert!(said.contains(why) && said.contains("allow_private"), "{text}: {said}");
+            assert_eq!(judged(&lax, text), Ok(()), "{text}");
+        }
+        for (text, why) in NEVER {
+            for reach in [&strict, &lax] {
+                let said = judged(reach, text).unwrap_err();
+                assert!(said.contains(why), "{text}: {said}");
+            }
+        }
+        // A private prefix, with a metadata address inside.
+        for text in ["64:ff9b:1::169.254.169.254", "64:ff9b:1:1::168.63.129.16"] {
+            assert!(judged(&strict, text).is_err() && judged(&lax, text).unwrap_err().contains("metadata"), "{text}");
+        }
+    }
+
+    #[test]
+    fn own_addresses_are_private_in_every_form() {
+        let own: Arc<[IpAddr]> = ["8.8.8.8", "2606:4700::1"].map(|ip| ip.parse().unwrap()).into();
+        let strict = Reach { own: Arc::clone(&own), ..Reach::default() };
+        let lax = Reach { allow_private: true, own, ..Reach::default() };
+        for text in ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2606:4700::1"] {
+            assert!(judged(&strict, text).unwrap_err().contains("this machine"), "{text}");
+            assert_eq!(judged(&lax, text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_edges_own_listeners_are_closed_even_where_private_addresses_are_not() {
+        let closed: Arc<[SocketAddr]> = ["0.0.0.0:8080", "[::ffff:10.0.0.1]:5060"].map(|to| to.parse().unwrap()).into();
+        let own: Arc<[IpAddr]> = ["10.0.0.1".parse().unwrap()].into();
+        let reach = Reach { allow_private: true, own, closed, public_name: None };
+        let judged = |text: &str| reach.judge(text.parse().unwrap()).is_ok();
+        for text in ["127.0.0.1:8080", "[::1]:8080", "10.0.0.1:8080", "[::ffff:10.0.0.1]:8080", "10.0.0.1:5060"] {
+            assert!(!judged(text), "{text}");
+        }
+        for text in ["127.0.0.1:8081", "10.0.0.2:8080", "10.0.0.1:5061", "127.0.0.1:5060", "8.8.8.8:8080"] {
+            assert!(judged(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_several_addresses_those_are_taken_that_may_be_reached() {
+        let all = ["10.0.0.1:80", "8.8.8.8:80", "[::1]:80"].map(|to| to.parse::<SocketAddr>().unwrap());
+        assert_eq!(Reach::default().select(&all), Ok(vec![all[1]]));
+        let barred = Reach::default().select(&[all[2], all[0]]).unwrap_err();
+        assert_eq!(barred.to_string(), "::1 is a loopback address: `allow_private` is not set");
+        assert_eq!(Reach::default().select(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn addresses_in_urls_are_judged_however_they_are_written() {
+        let judged = |text: &str| Reach::default().judge_url(&Url::parse(text).unwrap()).is_ok();
+        for text in [
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f000001/",
+            "http://0177.0.0.1/",
+            "http://\u{ff11}27.0.0.1/",
+            "http://[::ffff:7f00:1]/",
+            "https://169.254.169.254/latest/meta-data/",
+            "http://localhost/",
+            "http://LOCALHOST.:8080/",
+            "ws://app.localhost/",
+        ] {
+            assert!(!judged(text), "{text}");
+        }
+        for text in ["https://example.com/", "http://localhost.example.com/", "https://8.8.8.8:8443/"] {
+            assert!(judged(text), "{text}");
+        }
+    }
+}

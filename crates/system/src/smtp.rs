@@ -1,0 +1,298 @@
+//! SMTP (RFC 5321): hands messages to a mail server, within TLS (RFC 8314), after STARTTLS (RFC 3207), or in clear on this machine, with AUTH
+//! PLAIN or LOGIN (RFC 4954). Commands hold no more than addresses and credentials of the configuration, and no reply is trusted in its length.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use trunkgate_call::numbers::plain;
+
+use crate::connector::Connector;
+use crate::limits::{COMPLAINT_CHARACTERS, CONNECT_SECONDS, SMTP_LINE_BYTES, SMTP_REPLY_LINES};
+use crate::web::Stream;
+
+/// Reply to a HELLO, a MAIL, a RCPT and a message that were accepted.
+const OK: u16 = 250;
+/// Replies to RCPT that ask for credentials or TLS, and are not about the recipient (RFC 4954 §6, RFC 3207 §4).
+const OF_SESSION: [u16; 4] = [530, 534, 535, 538];
+
+/// Protection of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// TLS from the first byte.
+    Tls,
+    /// TLS after STARTTLS, without which no message is sent.
+    StartTls,
+    /// None.
+    Clear,
+}
+
+/// A mail server and the account there.
+#[derive(Debug, Clone, Copy)]
+pub struct Server<'a> {
+    /// Name or address, without brackets.
+    pub host: &'a str,
+    /// Port.
+    pub port: u16,
+    /// Protection of the connection.
+    pub security: Security,
+    /// User and password.
+    pub login: Option<(&'a str, &'a str)>,
+}
+
+/// Reason why a message was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// A later attempt may succeed.
+    Yet(String),
+    /// The server refuses this message or its recipient for good.
+    Ever(String),
+}
+
+/// A reply.
+#[derive(Debug, PartialEq, Eq)]
+struct Reply {
+    code: u16,
+    lines: Vec<String>,
+}
+
+impl Reply {
+    /// Returns it in one line.
+    fn in_words(&self) -> String {
+        let text = self.lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        format!("{} {}", self.code, plain(&text, COMPLAINT_CHARACTERS)).trim_end().to_owned()
+    }
+
+    /// Returns the arguments of an extension in a reply to EHLO.
+    fn extension(&self, name: &str) -> Option<&str> {
+        self.lines.iter().skip(1).find_map(|line| {
+            let (keyword, arguments) = line.split_once(' ').unwrap_or((line, ""));
+            keyword.eq_ignore_ascii_case(name).then_some(arguments)
+        })
+    }
+}
+
+/// Lines of a connection.
+#[derive(Debug)]
+struct Wire<S> {
+    stream: S,
+    /// Bytes that were received and not read.
+    received: Vec<u8>,
+}
+
+impl<S: Stream> Wire<S> {
+    fn new(stream: S) -> Wire<S> {
+        Wire { stream, received: Vec::new() }
+    }
+
+    /// Reads one line, without its end.
+    async fn line(&mut self) -> Result<String, String> {
+        loop {
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
+            }
+            if self.received.len() > SMTP_LINE_BYTES {
+                return Err(format!("sent a line of more than {SMTP_LINE_BYTES} bytes"));
+            }
+            let mut part = [0; 1024];
+            let read = self.stream.read(&mut part).await.map_err(|error| format!("the connection broke: {error}"))?;
+            if read == 0 {
+                return Err("closed the connection".to_owned());
+            }
+            self.received.extend_from_slice(part.get(..read).unwrap_or_default());
+        }
+    }
+
+    /// Reads a reply: lines of which all but the last have `-` behind their code.
+    async fn reply(&mut self) -> Result<Reply, String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await?;
+            let code = line.get(..3).filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));
+            let Some(code) = code.and_then(|code| code.parse().ok()) else {
+                return Err("does not reply as SMTP does".to_owned());
+            };
+            let rest = line.get(3..).unwrap_or_default();
+            lines.push(rest.get(1..).unwrap_or_default().to_owned());
+            if !rest.starts_with('-') {
+                return Ok(Reply { code, lines });
+            }
+            if lines.len() >= SMTP_REPLY_LINES {
+                return Err(format!("sent a reply of more than {SMTP_REPLY_LINES} lines"));
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let broke = |error: std::io::Error| format!("the connection broke: {error}");
+        self.stream.write_all(bytes).await.map_err(broke)?;
+        self.stream.flush().await.map_err(broke)
+    }
+
+    /// Sends a command and reads its reply.
+    async fn ask(&mut self, command: &str) -> Result<Reply, String> {
+        self.write(format!("{command}\r\n").as_bytes()).await?;
+        self.reply().await
+    }
+
+    /// Introduces the edge; returns the extensions of the server.
+    async fn hello(&mut self, own: SocketAddr) -> Result<Reply, String> {
+        // An address is a name that every server takes (RFC 5321 §4.1.3).
+        let name = match own.ip().to_canonical() {
+            IpAddr::V4(ip) => format!("[{ip}]"),
+            IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+        };
+        let reply = self.ask(&format!("EHLO {name}")).await?;
+        if reply.code == OK { Ok(reply) } else { Err(format!("answered EHLO with {}", reply.in_words())) }
+    }
+
+    async fn greeting(&mut self) -> Result<(), String> {
+        let reply = self.reply().await?;
+        if reply.code == 220 { Ok(()) } else { Err(format!("does not serve: {}", reply.in_words())) }
+    }
+}
+
+/// A connection on which messages are handed over.
+pub struct Session {
+    wire: Wire<Box<dyn Stream>>,
+    most_bytes: Option<u64>,
+}
+
+impl Session {
+    /// Connects, and logs in where there is an account. `tls` is asked for where the connection needs it.
+    ///
+    /// # Errors
+    /// Why not, in words without credentials.
+    pub async fn open(
+        server: Server<'_>,
+        tls: impl Future<Output = Result<Arc<ClientConfig>, String>>,
+    ) -> Result<Session, String> {
+        let limit = Some(Duration::from_secs(CONNECT_SECONDS));
+        let connector = Connector { connect_within: limit, handshake_within: limit, ..Connector::default() };
+        let stream = connector.host(server.host, server.port).await;
+        let stream = stream.map_err(|error| format!("cannot be reached: {error}"))?;
+        let own = stream.local_addr().map_err(|error| error.to_string())?;
+        let secured = async |stream: TcpStream| -> Result<Wire<Box<dyn Stream>>, String> {
+            let stream = connector.tls(tls.await?, server.host, stream).await;
+            let stream: Box<dyn Stream> = Box::new(stream.map_err(|fault| format!("TLS: {}", fault.what))?);
+            Ok(Wire::new(stream))
+        };
+        let mut wire: Wire<Box<dyn Stream>> = match server.security {
+            Security::Clear => Wire::new(Box::new(stream)),
+            Security::Tls => secured(stream).await?,
+            Security::StartTls => secured(to_tls(stream, own).await?).await?,
+        };
+        if server.security != Security::StartTls {
+            wire.greeting().await?;
+        }
+        let hello = wire.hello(own).await?;
+        let most_bytes = hello.extension("SIZE").and_then(|bytes| bytes.trim().parse().ok()).filter(|most| *most > 0);
+        if let Some(login) = server.login {
+            log_in(&mut wire, &hello, login).await?;
+        }
+        Ok(Session { wire, most_bytes })
+    }
+
+    /// Returns the size of the largest message that the server takes, where it says so (RFC 1870).
+    pub fn most_bytes(&self) -> Option<u64> {
+        self.most_bytes
+    }
+
+    /// Hands a message over: ASCII, in lines that end with CR and LF.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn send(&mut self, (from, to): (&str, &str), message: &[u8]) -> Result<(), NotTaken> {
+        let yet = NotTaken::Yet;
+        // A sender that is refused is one of the configuration, which may be corrected.
+        let reply = self.wire.ask(&format!("MAIL FROM:<{from}>")).await.map_err(yet)?;
+        if reply.code != OK {
+            return Err(yet(format!("refused the sender {from}: {}", reply.in_words())));
+        }
+        let reply = self.wire.ask(&format!("RCPT TO:<{to}>")).await.map_err(yet)?;
+        if !matches!(reply.code, 250 | 251) {
+            let what = format!("refused the recipient {to}: {}", reply.in_words());
+            return Err(if OF_SESSION.contains(&reply.code) { yet(what) } else { judged(&reply, what) });
+        }
+        let reply = self.wire.ask("DATA").await.map_err(yet)?;
+        if reply.code != 354 {
+            return Err(judged(&reply, format!("refused the message: {}", reply.in_words())));
+        }
+        self.wire.write(&stuffed(message)).await.map_err(yet)?;
+        let reply = self.wire.reply().await.map_err(yet)?;
+        if reply.code == OK {
+            Ok(())
+        } else {
+            Err(judged(&reply, format!("refused the message: {}", reply.in_words())))
+        }
+    }
+
+    /// Says goodbye, for which no message depends on the reply.
+    pub async fn quit(mut self) {
+        let _ = self.wire.ask("QUIT").await;
+    }
+}
+
+/// Returns whether a refusal is for good.
+fn judged(reply: &Reply, what: String) -> NotTaken {
+    if reply.code >= 500 { NotTaken::Ever(what) } else { NotTaken::Yet(what) }
+}
+
+/// Has a connection changed to TLS; the handshake follows.
+async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String> {
+    let mut wire = Wire::new(stream);
+    wire.greeting().await?;
+    if wire.hello(own).await?.extension("STARTTLS").is_none() {
+        return Err("does not offer STARTTLS, without which nothing is sent".to_owned());
+    }
+    let reply = wire.ask("STARTTLS").await?;
+    if reply.code != 220 {
+        return Err(format!("refused STARTTLS: {}", reply.in_words()));
+    }
+    // Bytes that came in clear would be taken for replies within TLS.
+    if wire.received.is_empty() { Ok(wire.stream) } else { Err("sent bytes in clear behind STARTTLS".to_owned()) }
+}
+
+async fn log_in(wire: &mut Wire<Box<dyn Stream>>, hello: &Reply, (user, password): (&str, &str)) -> Result<(), String> {
+    let offered = hello.extension("AUTH").unwrap_or_default();
+    let offers = |name: &str| offered.split_ascii_whitespace().any(|offered| offered.eq_ignore_ascii_case(name));
+    let reply = if offers("PLAIN") {
+        wire.ask(&format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")))).await?
+    } else if offers("LOGIN") {
+        let mut reply = wire.ask("AUTH LOGIN").await?;
+        for answer in [user, password] {
+            if reply.code == 334 {
+                reply = wire.ask(&STANDARD.encode(answer)).await?;
+            }
+        }
+        reply
+    } else {
+        return Err("offers neither AUTH PLAIN nor AUTH LOGIN".to_owned());
+    };
+    if reply.code == 235 { Ok(()) } else { Err(format!("refused user and password: {}", reply.in_words())) }
+}
+
+/// Returns a message as it follows DATA: a point at the beginning of a line is doubled, and a line with one point ends it (RFC 5321 §4.5.2).
+fn stuffed(message: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(message.len() + 64);
+    for line in message.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b".") {
+            stuffed.push(b'.');
+        }
+        stuffed.extend_from_slice(line);
+    }
+    if !stuffed.ends_with(b"\r\n") {
+        stuffed.extend_from_slice(b"\r\n");
+    }
+    stuffed.extend_from_slice(b".\r\n");
+    stuffed
+}
+
+#[cfg(test)]
+mod tests;

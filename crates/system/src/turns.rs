@@ -1,0 +1,202 @@
+//! Turns of hosts: requests to many hosts share a number of places, of which one host has some. A host that has something ready and room for
+//! it takes its turn after the others, so that one with much, or one that hangs, leaves places to them. So do the receivers of one host: what
+//! is ready for a receiver has the round after the one before it, and those of a round come before those of the next.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// What is ready for each host, and how much is under way.
+#[derive(Debug)]
+pub struct Turns<T> {
+    most: usize,
+    hosts: HashMap<Arc<str>, Host<T>>,
+    /// Hosts that have something ready and room for it.
+    turns: VecDeque<Arc<str>>,
+    under_way: usize,
+    last: u64,
+}
+
+/// One receiver of a host: a name, and whether it is asked again.
+pub(crate) type Receiver = (Arc<str>, bool);
+
+/// Place in the order of a host: the round of its receiver, and the number of what is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    round: u64,
+    number: u64,
+}
+
+/// A host that has something ready or under way.
+#[derive(Debug)]
+struct Host<T> {
+    ready: BTreeMap<Turn, (Receiver, T)>,
+    /// Receivers that have something ready: how much, and the round of what comes next.
+    receivers: HashMap<Receiver, (usize, u64)>,
+    /// The round of what was taken last.
+    round: u64,
+    under_way: usize,
+    most: usize,
+    has_turn: bool,
+}
+
+impl<T> Host<T> {
+    fn new(most: usize) -> Host<T> {
+        Host { ready: BTreeMap::new(), receivers: HashMap::new(), round: 0, under_way: 0, most, has_turn: false }
+    }
+
+    fn put(&mut self, receiver: &Receiver, number: u64, item: T) -> Turn {
+        let (ready, next) = self.receivers.entry(receiver.clone()).or_insert((0, self.round));
+        let round = self.round.max(*next);
+        (*ready, *next) = (*ready + 1, round + 1);
+        let turn = Turn { round, number };
+        self.ready.insert(turn, (receiver.clone(), item));
+        turn
+    }
+
+    fn take(&mut self, turn: Turn) -> Option<T> {
+        let (receiver, item) = self.ready.remove(&turn)?;
+        if let Some((ready, _)) = self.receivers.get_mut(&receiver) {
+            *ready -= 1;
+            if *ready == 0 {
+                self.receivers.remove(&receiver);
+            }
+        }
+        Some(item)
+    }
+
+    fn take_first(&mut self) -> Option<T> {
+        let turn = self.ready.first_key_value().map(|(turn, _)| *turn)?;
+        self.round = turn.round;
+        self.take(turn)
+    }
+}
+
+impl<T> Turns<T> {
+    /// Makes places for so many at once.
+    pub fn new(most: usize) -> Turns<T> {
+        Turns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
+    }
+
+    /// Adds what is ready for a receiver of a host, which may have `most` under way. Returns its turn.
+    pub fn put(&mut self, name: &Arc<str>, most: usize, receiver: &Receiver, item: T) -> Turn {
+        self.last += 1;
+        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| Host::new(most));
+        host.most = most;
+        let turn = host.put(receiver, self.last, item);
+        self.settle(name);
+        turn
+    }
+
+    /// Takes what is ready back, by its turn.
+    pub fn take_back(&mut self, name: &Arc<str>, turn: Turn) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.take(turn);
+            self.settle(name);
+        }
+    }
+
+    /// Returns what is next, which is under way from now on.
+    pub fn next(&mut self) -> Option<T> {
+        while self.under_way < self.most {
+            let name = self.turns.pop_front()?;
+            let Some(host) = self.hosts.get_mut(&name) else { continue };
+            host.has_turn = false;
+            let next = if host.under_way < host.most { host.take_first() } else { None };
+            if next.is_some() {
+                host.under_way += 1;
+                self.under_way += 1;
+            }
+            self.settle(&name);
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    /// A request to a host is over, which may have `most` under way from now on.
+    pub fn over(&mut self, name: &Arc<str>, most: usize) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        host.under_way = host.under_way.saturating_sub(1);
+        host.most = most;
+        self.under_way = self.under_way.saturating_sub(1);
+        self.settle(name);
+    }
+
+    /// Gives a host its turn, or forgets one that has nothing.
+    fn settle(&mut self, name: &Arc<str>) {
+        let Some(host) = self.hosts.get_mut(name).filter(|host| !host.has_turn) else { return };
+        if !host.ready.is_empty() && host.under_way < host.most {
+            host.has_turn = true;
+            self.turns.push_back(Arc::clone(name));
+        } else if host.ready.is_empty() && host.under_way == 0 {
+            self.hosts.remove(name);
+        }
+    }
+
+    /// Whether nothing is ready and nothing under way.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty() && self.turns.is_empty() && self.under_way == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one() -> Receiver {
+        ("one".into(), false)
+    }
+
+    fn all(turns: &mut Turns<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| turns.next()).collect()
+    }
+
+    #[test]
+    fn hosts_take_turns_and_each_has_its_places() {
+        let mut turns = Turns::new(6);
+        let (hung, good): (Arc<str>, Arc<str>) = ("hung:1".into(), "good:1".into());
+        for (host, ready) in [(&hung, 0..10), (&good, 10..13)] {
+            ready.for_each(|n| _ = turns.put(host, 3, &one(), n));
+        }
+        assert_eq!(all(&mut turns), [0, 10, 1, 11, 2, 12]);
+        turns.over(&good, 3);
+        assert!(all(&mut turns).is_empty(), "the hung one has all of its places");
+        turns.over(&hung, 1);
+        turns.over(&hung, 1);
+        assert!(all(&mut turns).is_empty(), "fewer from now on");
+        turns.over(&hung, 1);
+        assert_eq!(all(&mut turns), [3]);
+    }
+
+    #[test]
+    fn receivers_of_a_host_take_turns() {
+        let (mut turns, host) = (Turns::new(100), Arc::<str>::from("h:1"));
+        let [hung, good]: [Receiver; 2] = [("hung".into(), false), ("good".into(), false)];
+        (0..50).for_each(|n| _ = turns.put(&host, 2, &hung, n));
+        assert_eq!(all(&mut turns), [0, 1]);
+        (50..53).for_each(|n| _ = turns.put(&host, 2, &good, n));
+        let again: Receiver = ("hung".into(), true);
+        turns.put(&host, 2, &again, 53);
+        let mut order = Vec::new();
+        for _ in 0..7 {
+            turns.over(&host, 2);
+            order.extend(all(&mut turns));
+        }
+        assert_eq!(order, [50, 53, 2, 51, 3, 52, 4], "each has its turn, however much waits for the other");
+    }
+
+    #[test]
+    fn places_are_bounded_and_what_is_taken_back_does_not_come() {
+        let mut turns = Turns::new(2);
+        let hosts: Vec<Arc<str>> = (0..4).map(|n| format!("{n}").into()).collect();
+        let numbers: Vec<Turn> = hosts.iter().zip(0..).map(|(host, n)| turns.put(host, 8, &one(), n)).collect();
+        turns.take_back(&hosts[1], numbers[1]);
+        assert_eq!(all(&mut turns), [0, 2]);
+        turns.over(&hosts[0], 8);
+        assert_eq!(all(&mut turns), [3]);
+        turns.over(&hosts[2], 8);
+        turns.over(&hosts[3], 8);
+        assert!(turns.is_empty(), "{turns:?}");
+    }
+}

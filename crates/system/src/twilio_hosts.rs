@@ -1,0 +1,101 @@
+//! Twilio's hosts: those that the edge stands for, and all of them looked up by the edge itself: a hosts entry or DNS
+//! alias that leads clients of api.twilio.com to the edge must not lead the edge to itself.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::{dns, interfaces};
+
+/// Domain of the hosts.
+pub const DOMAIN: &str = "twilio.com";
+/// Host of the API without an edge location and region, which all libraries use.
+pub const API: &str = "api.twilio.com";
+/// Host of Lookup.
+pub const LOOKUPS: &str = "lookups.twilio.com";
+/// Hosts that the edge stands for.
+pub const SERVED: [&str; 2] = [API, LOOKUPS];
+/// Port of the API.
+pub const HTTPS: u16 = 443;
+
+/// Whether a name in lower case is below the domain.
+pub fn is_below_domain(name: &str) -> bool {
+    name.strip_suffix(DOMAIN).is_some_and(|before| before.ends_with('.'))
+}
+
+/// Returns whether a name in lower case is that of a host that the edge stands for, also with region, or edge and
+/// region: `api.dublin.ie1.twilio.com`.
+pub fn is_served(name: &str) -> bool {
+    let Some(labels) = name.strip_suffix(DOMAIN).and_then(|before| before.strip_suffix('.')) else { return false };
+    let mut labels = labels.split('.');
+    let is_host = |first: &str| SERVED.iter().any(|host| host.split('.').next() == Some(first));
+    labels.next().is_some_and(is_host) && labels.count() <= 2
+}
+
+/// Whether a host is one of Twilio's.
+pub(crate) fn is_twilio(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == DOMAIN || is_below_domain(&host)
+}
+
+/// Returns addresses of one of Twilio's hosts that are not of this machine: those that were found, or else what the DNS servers
+/// answer, which know no hosts file.
+///
+/// # Errors
+/// No such address is found.
+pub(crate) async fn elsewhere(host: &str, found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    if found.iter().all(|address| !interfaces::has(address.ip().to_canonical())) {
+        return Ok(found);
+    }
+    let port = found.first().map_or(0, SocketAddr::port);
+    let answered = dns::addresses_by_servers(host).await?;
+    let elsewhere: Vec<SocketAddr> = answered
+        .into_iter()
+        .filter(|ip| !interfaces::has(ip.to_canonical()))
+        .map(|ip| SocketAddr::new(ip, port))
+        .collect();
+    if elsewhere.is_empty() {
+        let what =
+            format!("{host} leads to this machine, by its hosts file or a DNS alias, and DNS has no other address");
+        return Err(io::Error::new(io::ErrorKind::NotFound, what));
+    }
+    Ok(elsewhere)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_below_the_domain_are_twilios() {
+        for host in ["api.twilio.com", "API.Twilio.com", "api.twilio.com.", "twilio.com", "lookups.ie1.twilio.com"] {
+            assert!(is_twilio(host), "{host}");
+        }
+        for host in ["nottwilio.com", "twilio.com.example.com", "api.twilio", ""] {
+            assert!(!is_twilio(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_api_and_lookup_are_served_in_every_region() {
+        for host in SERVED.into_iter().chain(["api.ie1.twilio.com", "lookups.dublin.ie1.twilio.com"]) {
+            assert!(is_served(host), "{host}");
+        }
+        for host in [
+            "twilio.com",
+            "verify.twilio.com",
+            "api.a.b.c.twilio.com",
+            "xlookups.twilio.com",
+            "lookups.nottwilio.com",
+            "lookups.twilio.com.example.com",
+            "",
+        ] {
+            assert!(!is_served(host), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn addresses_elsewhere_are_taken_as_they_were_found() {
+        let found = vec!["192.0.2.1:443".parse().unwrap()];
+        assert_eq!(elsewhere("api.twilio.com", found.clone()).await.unwrap(), found);
+    }
+}

@@ -1,0 +1,153 @@
+//! What a far end's certificate must be: rustls asks here in each handshake.
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use webpki::KeyUsage;
+
+use crate::certificates::{ClientUsage, Trust, carries, is_self_signed, provider};
+use crate::limits::CERTIFICATE_BYTES;
+use crate::tls_words;
+
+/// Far ends that we connect to.
+#[derive(Debug)]
+pub struct Servers {
+    /// `None`: any certificate will do (`verify = false`).
+    trust: Option<Trust>,
+    /// Names that will do besides the host that is connected to.
+    names: Vec<String>,
+    /// Believed whatever its names and its end.
+    itself: Option<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Servers {
+    /// Makes a verifier of servers with one of these names; without `trust`, of any chain.
+    pub fn new(trust: Option<Trust>, names: Vec<String>) -> Servers {
+        Servers { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
+    }
+
+    /// The same, and this very certificate.
+    pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> Servers {
+        Servers { itself, ..self }
+    }
+}
+
+impl ServerCertVerifier for Servers {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
+        if self.itself.as_ref().is_some_and(|itself| itself == own) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let named = carries(own, &host.to_str()) || self.names.iter().any(|name| carries(own, name));
+        // Says which names it has instead.
+        let named = if named { Ok(()) } else { verify_server_name(&ParsedCertificate::try_from(own)?, host) };
+        match (trust.judge(own, others, KeyUsage::server_auth(), now), named) {
+            (Err(fault), Err(of_name)) => Err(tls_words::of_foreign(fault, of_name, is_self_signed(own))),
+            (Err(fault), Ok(())) => Err(fault),
+            (Ok(()), named) => named.map(|()| ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Far ends that connect to us.
+#[derive(Debug)]
+pub struct Clients {
+    /// Whom each must come from; `None`: a certificate is asked for, and who shows one is looked at afterwards.
+    trust: Option<Trust>,
+    /// Names whose certificates may be for servers alone.
+    any_usage: Vec<String>,
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Clients {
+    /// Makes a verifier of clients; those named in `any_usage` need no client-authentication usage.
+    pub fn new(trust: Option<Trust>, any_usage: Vec<String>) -> Clients {
+        let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
+        Clients { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if own.len() > CERTIFICATE_BYTES {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        if let Some(trust) = &self.trust {
+            let is_named = self.any_usage.iter().any(|name| carries(own, name));
+            let usage = if is_named { ClientUsage::Any } else { ClientUsage::Client };
+            trust.judge_client(own, others, usage, now)?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

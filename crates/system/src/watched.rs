@@ -1,0 +1,201 @@
+//! Problems over time: since when each exists, and what the log says when one begins, lasts and ends.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::problem::{Harm, Problem};
+use super::text::span;
+
+/// One that has not been found for so long, in two looks, is over; at once where the calls before had gone well again.
+const OVER_AFTER: Duration = Duration::from_secs(4);
+/// The same of one that is past, and listed still.
+const PAST_AFTER: Duration = Duration::from_secs(60);
+/// Time between two log lines of one that lasts.
+const LOGGED_EVERY: Duration = Duration::from_secs(600);
+/// Problems that an operator causes and knows of.
+const WANTED: [&str; 2] = ["draining", "starting"];
+
+/// The problems that exist.
+#[derive(Debug, Default)]
+pub struct Watched {
+    known: BTreeMap<String, Known>,
+    /// When problems were looked for last.
+    looked: Option<Instant>,
+    /// Problems found then that are past.
+    past: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    harm: Harm,
+    headline: String,
+    /// When it was first found.
+    since: Timestamp,
+    began: Instant,
+    /// When it was last found.
+    found: Instant,
+    /// When it was first found to be past, since it was last found as one of now.
+    past: Option<Instant>,
+    /// When it was first missed, neither found nor past, since then.
+    missed: Option<Instant>,
+    logged: Instant,
+}
+
+impl Known {
+    /// Whether it is over, and when it ended.
+    fn ended(&self, now: Instant) -> Option<Instant> {
+        let lasts = |since: Instant| now.saturating_duration_since(since);
+        match (self.missed, self.past) {
+            (Some(missed), past) => (past.is_some() || lasts(missed) >= OVER_AFTER).then_some(missed),
+            (None, Some(past)) => (lasts(past) >= PAST_AFTER).then_some(past),
+            (None, None) => None,
+        }
+    }
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A problem has begun, or lasts.
+    Problem(String),
+    /// One is over.
+    Over(String),
+}
+
+impl Watched {
+    /// Takes the problems of now: each gets the time since which it exists. Returns what the log has to say.
+    pub fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<News> {
+        let mut news = Vec::new();
+        self.looked = Some(now);
+        for known in self.known.values_mut() {
+            known.missed.get_or_insert(now);
+        }
+        self.past = problems.iter().filter(|problem| problem.harm == Harm::Past).count();
+        for problem in problems {
+            // What is past is no problem of now, and says since when it was one.
+            if problem.harm == Harm::Past {
+                problem.since = self.known.get_mut(&problem.name).map(|known| {
+                    known.missed = None;
+                    known.past.get_or_insert(now);
+                    known.since.to_string()
+                });
+                continue;
+            }
+            let is_new = !self.known.contains_key(&problem.name);
+            let known = self.known.entry(problem.name.clone()).or_insert_with(|| Known {
+                harm: problem.harm,
+                headline: problem.headline.clone(),
+                since: wall,
+                began: now,
+                found: now,
+                past: None,
+                missed: None,
+                logged: now,
+            });
+            if is_logged(problem) && (is_new || now.saturating_duration_since(known.logged) >= LOGGED_EVERY) {
+                let lasts = now.saturating_duration_since(known.began).as_secs();
+                let time = if is_new { String::new() } else { format!(" for {}", span(lasts)) };
+                news.push(News::Problem(format!("problem{time}: {problem}")));
+                known.logged = now;
+            }
+            (known.harm, known.found, known.past, known.missed) = (problem.harm, now, None, None);
+            known.headline.clone_from(&problem.headline);
+            problem.since = Some(known.since.to_string());
+        }
+        self.known.retain(|name, known| {
+            let Some(ended) = known.ended(now) else { return true };
+            if known.harm < Harm::Past && !WANTED.contains(&name.as_str()) {
+                let lasted = span(ended.saturating_duration_since(known.began).as_secs());
+                news.push(News::Over(format!("problem over after {lasted}: {}", known.headline)));
+            }
+            false
+        });
+        news
+    }
+
+    /// Returns how many of each harm the last look found. One that is kept in case that it comes back is not among them.
+    pub fn counts(&self) -> [(Harm, usize); 10] {
+        let found =
+            |harm| self.known.values().filter(move |known| known.harm == harm && Some(known.found) == self.looked);
+        Harm::ALL.map(|harm| (harm, if harm == Harm::Past { self.past } else { found(harm).count() }))
+    }
+}
+
+/// Whether the log has lines of it: none of what strangers do, and of what does no harm.
+fn is_logged(problem: &Problem) -> bool {
+    problem.harm < Harm::Past && !WANTED.contains(&problem.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn counts_are_those_of_the_last_look() {
+        let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let mut watched = Watched::default();
+        let mut at = |seconds: u64, found: &[Harm]| {
+            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::new(*harm, "one").about("one")).collect();
+            watched.note((start + Duration::from_secs(seconds), wall), &mut problems);
+            watched.counts().into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+        };
+        assert_eq!(at(0, &[Harm::Calls]), [(Harm::Calls, 1)]);
+        assert_eq!(at(5, &[Harm::Past]), [(Harm::Past, 1)], "not for a minute more");
+        assert_eq!(at(10, &[]), []);
+        assert_eq!(at(15, &[Harm::Calls]), [(Harm::Calls, 1)]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_problem_is_logged_when_it_begins_each_ten_minutes_and_when_it_is_over() {
+        let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let mut watched = Watched::default();
+        let mut at = |seconds: u64, found: &[(Harm, &str)]| {
+            let problem = |(harm, calls): &(Harm, &str)| {
+                Problem::new(*harm, format!("trunk a rejected {calls} calls")).about("trunk a rejects")
+            };
+            let mut problems: Vec<Problem> = found.iter().map(problem).collect();
+            let time = Duration::from_secs(seconds);
+            let news = watched.note((start + time, wall + time), &mut problems);
+            let lines = news.into_iter().map(|(News::Problem(line) | News::Over(line))| line).collect::<Vec<_>>();
+            (lines.join("; "), problems.pop().and_then(|problem| problem.since))
+        };
+        let since = Some("1970-01-01T00:00:00Z".to_owned());
+        assert_eq!(at(0, &[(Harm::Calls, "3")]), ("problem: trunk a rejected 3 calls".to_owned(), since.clone()));
+        assert_eq!(at(5, &[(Harm::Calls, "4")]), (String::new(), since.clone()), "figures make no other problem");
+        assert_eq!(at(30, &[]), (String::new(), None), "gone, and back at once");
+        let lasts = "problem for 10 min 0 s: trunk a rejected 9 calls".to_owned();
+        assert_eq!(at(35, &[(Harm::Calls, "5")]).0, "");
+        assert_eq!(at(600, &[(Harm::Calls, "9")]).0, lasts);
+        assert_eq!(at(630, &[(Harm::Past, "9")]), (String::new(), since.clone()), "listed with its time");
+        assert_eq!(
+            at(640, &[]).0,
+            "problem over after 10 min 40 s: trunk a rejected 9 calls",
+            "calls went well before"
+        );
+        let since = Some("1970-01-01T00:10:41Z".to_owned());
+        assert_eq!(
+            at(641, &[(Harm::Calls, "1")]),
+            ("problem: trunk a rejected 1 calls".to_owned(), since),
+            "another one"
+        );
+        assert_eq!(at(650, &[]).0, "");
+        assert_eq!(
+            at(655, &[]).0,
+            "problem over after 9 s: trunk a rejected 1 calls",
+            "within 10 s: looks are 5 s apart"
+        );
+        assert_eq!(at(661, &[(Harm::Calls, "2")]).0, "problem: trunk a rejected 2 calls");
+        assert_eq!(at(664, &[(Harm::Past, "2")]).0, "");
+        assert_eq!(
+            at(724, &[(Harm::Past, "2")]).0,
+            "problem over after 3 s: trunk a rejected 2 calls",
+            "listed for an hour"
+        );
+        assert_eq!(at(729, &[(Harm::Past, "2")]), (String::new(), None));
+        assert_eq!(at(730, &[(Harm::Strangers, "1")]).0, "", "strangers fill no log");
+    }
+}

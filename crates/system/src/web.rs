@@ -1,0 +1,338 @@
+//! Requests that the edge sends to web services: over TLS where the address says so, to that address and nowhere else, without
+//! a proxy and without following redirections.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HOST, HeaderMap, RETRY_AFTER};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OnceCell;
+use trunkgate_call::numbers::plain;
+use url::Url;
+
+use crate::certificates::{Trust, provider};
+use crate::connector::Connector;
+use crate::limits::{COMPLAINT_CHARACTERS, WEB_HEAD_BYTES};
+use crate::verifier::Servers;
+
+/// A connection.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Count of the bytes that are read of a connection, and their limit. A connection on which several requests are sent one after
+/// another has one for all of them.
+#[derive(Debug)]
+pub struct Meter {
+    read: AtomicU64,
+    /// Value of `read` when something was last written.
+    written_at: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Meter {
+    /// A meter that lets this many bytes through after each write.
+    pub fn new(most: u64) -> Meter {
+        Meter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
+    }
+
+    /// Sets the limit for what follows.
+    pub fn allow(&self, most: u64) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// Bytes read so far.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection on which no more may be read for a request than an answer may have: provisional answers without end would
+/// keep a thread busy, and no time-out would run on it.
+struct Bounded<S> {
+    stream: S,
+    meter: Arc<Meter>,
+}
+
+/// Bounds what is read of a connection after each write.
+pub fn bounded(stream: impl Stream, meter: Arc<Meter>) -> impl Stream {
+    Bounded { stream, meter }
+}
+
+impl<S: Stream> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (read, most) = (self.meter.read(), self.meter.most.load(Ordering::Relaxed));
+        if read.saturating_sub(self.meter.written_at.load(Ordering::Relaxed)) > most {
+            let what = format!("more than {most} bytes for one request");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+        }
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        self.meter.read.fetch_add((into.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl<S: Stream> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.meter.written_at.store(self.meter.read(), Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// What a service's certificate must come from.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    believing(Servers::new(Some(trust), Vec::new()))
+}
+
+/// TLS towards services whose certificates the system's roots must have issued. The roots are read at the first use: some hundred
+/// files, on a thread that nothing else waits for.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub async fn trusting_system() -> Result<Arc<ClientConfig>, String> {
+    static MADE: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
+    let read = || async {
+        let made = tokio::task::spawn_blocking(|| trusting(Trust::of_system())).await;
+        made.map_err(|error| error.to_string())?
+    };
+    MADE.get_or_try_init(read).await.cloned()
+}
+
+/// The same by a judge of its own.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub fn believing(servers: Servers) -> Result<Arc<ClientConfig>, String> {
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| format!("TLS: {error}"))?.dangerous();
+    Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
+}
+
+/// Connects to where a URL leads; `tls` is asked for where it is `https`. An answer's body has `most` bytes at most.
+///
+/// # Errors
+/// Why not, in words.
+pub async fn connect(
+    url: &Url,
+    tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+    most: u64,
+) -> Result<Box<dyn Stream>, String> {
+    let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = url.port_or_known_default().ok_or("no port")?;
+    // The whole request has a time of its own.
+    let connector = Connector::default();
+    let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
+    let meter = Arc::new(Meter::new(most.saturating_add(WEB_HEAD_BYTES)));
+    if url.scheme() != "https" {
+        return Ok(Box::new(bounded(stream, meter)));
+    }
+    let stream = connector.tls(tls()?, &host, stream).await.map_err(|fault| format!("TLS: {}", fault.what))?;
+    Ok(Box::new(bounded(stream, meter)))
+}
+
+/// Path and query of a URL, as they stand in a request.
+pub(crate) fn target(url: &Url) -> String {
+    url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}
+
+/// The beginning of a request to a URL.
+pub fn request(method: Method, url: &Url) -> Builder {
+    Request::builder().method(method).uri(target(url)).header(HOST, host(url))
+}
+
+/// What Host says: no user part (RFC 9110 §7.2).
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The beginning of a POST to a URL.
+pub fn post(url: &Url) -> Builder {
+    request(Method::POST, url)
+}
+
+/// What Retry-After says where it is a number of seconds (RFC 9110 §10.2.3), `most` at most.
+pub fn retry_after(headers: &HeaderMap, most: u64) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(most)))
+}
+
+/// Returns the reason that the body of a refusal gives, in one line: the message of the JSON that services like OpenAI's send, or its text.
+pub fn complaint(body: &[u8]) -> String {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let message = json.as_ref().and_then(|json| {
+        let places = [json.pointer("/error/message"), json.get("error"), json.get("message"), json.get("detail")];
+        places.into_iter().flatten().find_map(Value::as_str)
+    });
+    let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    plain(text.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS)
+}
+
+/// What is wrong with an answer, or with there being none.
+pub fn broken(error: &hyper::Error) -> String {
+    use std::error::Error as _;
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    format!("does not answer as HTTP does: {error}{cause}")
+}
+
+/// Why there is no answer, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing of the request has left.
+    NotSent(String),
+    /// It may have been received, and acted upon.
+    Unanswered(String),
+}
+
+impl Fault {
+    /// In words.
+    pub fn what(&self) -> &str {
+        let (Fault::NotSent(what) | Fault::Unanswered(what)) = self;
+        what
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// HTTP headers.
+    pub headers: HeaderMap,
+    /// Body of the answer.
+    pub body: Vec<u8>,
+    /// Whether that is all of the body, and not only as much as was wanted.
+    pub is_whole: bool,
+}
+
+/// Sends a request, whose target and Host are those of `url`, over a connection of its own, and trusts whom the system trusts; of
+/// the answer's body `most` bytes are read.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn ask(url: &Url, request: Request<Full<Bytes>>, most: impl Fn(StatusCode) -> u64) -> Result<Answer, Fault> {
+    let tls = match url.scheme() {
+        "https" => trusting_system().await,
+        _ => Err("no TLS".to_owned()),
+    };
+    let stream = connect(url, || tls, most(StatusCode::OK)).await.map_err(Fault::NotSent)?;
+    exchange(stream, request, most).await
+}
+
+/// Sends a request over a connection; of the answer's body `most` bytes are read.
+pub async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    most: impl Fn(StatusCode) -> u64,
+) -> Result<Answer, Fault> {
+    let begun = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = begun.map_err(|error| Fault::NotSent(broken(&error)))?;
+    let answered = async {
+        let unanswered = |error| Fault::Unanswered(broken(&error));
+        let response = sender.send_request(request).await.map_err(unanswered)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (body, is_whole) = gather(response, most(status)).await.map_err(unanswered)?;
+        Ok(Answer { status, headers, body, is_whole })
+    };
+    tokio::pin!(answered);
+    let driven = async {
+        // What went wrong the request is told as well.
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = &mut answered => answer,
+        () = driven => Err(Fault::Unanswered("has gone".to_owned())),
+    }
+}
+
+/// So much of an answer, and whether that is all.
+///
+/// # Errors
+/// What is wrong with it.
+pub async fn gather(mut response: Response<Incoming>, most: u64) -> Result<(Vec<u8>, bool), hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = response.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            if (bytes.len() + data.len()) as u64 > most {
+                return Ok((bytes, false));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok((bytes, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_host_and_port_and_never_a_user() {
+        let cases = [
+            ("http://ann:hunter2@h:8080/a?b", "h:8080"),
+            ("https://h/", "h"),
+            ("http://[2001:db8::1]:81/", "[2001:db8::1]:81"),
+        ];
+        for (url, expected) in cases {
+            let request = request(Method::GET, &Url::parse(url).unwrap()).body(()).unwrap();
+            assert_eq!(request.headers()[HOST], expected);
+        }
+    }
+
+    /// One that answers with a body of so many bytes behind provisional answers, or with these alone and without end.
+    async fn asked(provisional: Option<usize>, body: usize) -> Result<Answer, Fault> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let one = "HTTP/1.1 103 Early Hints\r\n\r\n";
+            for _ in 0..provisional.unwrap_or(usize::MAX) {
+                if stream.write_all(one.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n{}", "x".repeat(body));
+            drop(stream.write_all(answer.as_bytes()).await);
+            drop(stream.read_buf(&mut request).await);
+        });
+        let request = post(&url).body(Full::new(Bytes::new())).unwrap();
+        ask(&url, request, |_| 1 << 20).await
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_given_up_and_what_is_long_is_not() {
+        let answer = asked(Some(3), 1 << 20).await.unwrap();
+        assert!(answer.is_whole && answer.body.len() == 1 << 20);
+        assert!(!asked(Some(0), (1 << 20) + 1).await.unwrap().is_whole);
+        let endless = asked(None, 0).await.unwrap_err();
+        assert!(matches!(&endless, Fault::Unanswered(what) if what.contains("bytes for one request")), "{endless:?}");
+    }
+}

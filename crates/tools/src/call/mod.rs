@@ -1,0 +1,311 @@
+//! `trunkgate call`: one test call as a softphone, and what it sounded like both ways.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use trunkgate_route::locate::{Means, in_order};
+use trunkgate_route::{Destination, Server, Transport};
+use trunkgate_sip::Credentials;
+
+use crate::cli::{Call, Caller};
+use crate::client;
+use trunkgate_audio::wav;
+use trunkgate_audio::{self as audio, Most};
+use trunkgate_boot::{edge, run};
+use trunkgate_config::{self as config, TrunkTls};
+use trunkgate_runtime::transport;
+use trunkgate_system::dns::Resolver;
+use trunkgate_system::limits::{PLAYED_BYTES, PLAYED_SECONDS};
+use trunkgate_system::terminal;
+
+mod client_certificate;
+mod outcome;
+mod session;
+
+use outcome::Outcome;
+use session::{Session, Way};
+
+/// The variable that the password is in where none is named.
+const PASSWORD: &str = "TRUNKGATE_PASSWORD";
+/// How long a call without `--duration` lasts from its answer on; one that plays a file, as long behind its end.
+const SHORTEST: Duration = Duration::from_secs(5);
+/// What follows the end of a file that is played: the echo of its last word still comes.
+const TAIL: Duration = Duration::from_secs(1);
+
+/// When the first key of `--dtmf` is pressed, from the answer on, and how long each takes with the pause behind it.
+const FIRST_KEY: Duration = Duration::from_secs(1);
+const KEY: Duration = Duration::from_millis(200);
+/// Keys of `--dtmf`.
+const KEYS: usize = 64;
+
+/// What is to be done, all of it readable.
+#[derive(Debug)]
+struct Plan {
+    uri: String,
+    destination: Destination,
+    /// From, with its brackets; `None`: ours at the address that the call leaves by.
+    from: Option<String>,
+    /// Its user part where only that is known.
+    user: String,
+    codecs: Vec<String>,
+    srtp: bool,
+    audio: Option<Arc<[i16]>>,
+    /// What is to be pressed.
+    keys: Option<Arc<str>>,
+    record: Option<PathBuf>,
+    duration: Duration,
+    ring: Duration,
+    credentials: Option<Credentials>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// Places the call; exit 1 unless it is answered, 2 for what cannot be tried.
+pub fn run(verb: &Call) -> ExitCode {
+    let told = Plan::new(verb).and_then(|plan| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let outcome = runtime.block_on(plan.place())?;
+        runtime.shutdown_background();
+        Ok((plan, outcome))
+    });
+    let (plan, mut outcome) = match told {
+        Ok(told) => told,
+        Err(error) => return run::refuse(&format!("error: {error}")),
+    };
+    if let Some(path) = plan.record.as_ref().filter(|_| outcome.is_answered())
+        && let Err(what) = wav::write(path, wav::RATE_HZ, &outcome.heard)
+    {
+        outcome.remark(format!("{} cannot be written: {what}", path.display()));
+    }
+    if plan.srtp && outcome.is_answered() && !outcome.is_by_tls() {
+        outcome.remark("SRTP keys were sent unencrypted: use transport=tls".to_owned());
+    }
+    client::say(&if verb.json { terminal::json(&outcome.as_json()) } else { outcome.as_text() });
+    if outcome.is_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Plan {
+    fn new(verb: &Call) -> Result<Plan, String> {
+        let address = config::sip_address(&verb.uri)?;
+        let codecs = match verb.codec.as_deref() {
+            None => vec!["PCMU".to_owned(), "PCMA".to_owned()],
+            Some(name) => vec![codec(name)?],
+        };
+        let audio = verb.play.as_ref().map(|path| {
+            let read = audio::linear(path, Most { bytes: PLAYED_BYTES, seconds: PLAYED_SECONDS });
+            read.map_err(|what| {
+                format!("--play {}: {what}; convert it: `ffmpeg -i FILE -ac 1 -ar 8000 out.wav`", path.display())
+            })
+        });
+        let audio = audio.transpose()?;
+        let played = audio.as_ref().map(|audio| Duration::from_millis(audio.len() as u64 / 8) + TAIL);
+        let keys = verb.dtmf.as_deref().map(keys).transpose()?;
+        let pressed = keys.as_ref().map(|keys| (FIRST_KEY + KEY * keys.len() as u32 + TAIL).max(SHORTEST));
+        let credentials = credentials(&verb.caller)?;
+        let user = credentials.as_ref().map_or_else(|| "trunkgate".to_owned(), |known| known.username.clone());
+        let from = verb.caller.from.as_deref().map(from).transpose()?;
+        let (from, user) = match from {
+            Some(From::Uri(uri)) => (Some(uri), user),
+            Some(From::User(user)) => (None, user),
+            None => (None, user),
+        };
+        let own = verb.certificate.clone().zip(verb.private_key.clone());
+        let wanted = TrunkTls { ca: verb.ca.clone(), own, verify: !verb.insecure, any_client_usage: false };
+        // A name may turn out to lead to TLS.
+        let may_be_tls = address.destination.transport == Transport::Tls || !address.destination.is_fixed;
+        let is_asked_for = verb.ca.is_some() || verb.certificate.is_some();
+        let tls = match transport::towards(&wanted) {
+            Ok(tls) => may_be_tls.then_some(tls),
+            Err(what) if may_be_tls || is_asked_for => return Err(what),
+            Err(_) => None,
+        };
+        Ok(Plan {
+            uri: verb.uri.clone(),
+            destination: address.destination,
+            from,
+            user,
+            codecs,
+            srtp: verb.srtp,
+            duration: verb.duration.or(played.max(pressed)).unwrap_or(SHORTEST),
+            audio,
+            keys,
+            record: verb.record.clone(),
+            ring: verb.ring_timeout,
+            credentials,
+            tls,
+        })
+    }
+
+    /// Tries each address in turn until one takes the call or refuses it for good.
+    async fn place(&self) -> Result<Outcome, String> {
+        let mut stop = Stop::new().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let mut outcome = Outcome::new(self.uri.clone(), self.record.is_some());
+        let found = tokio::select! {
+            found = self.ways() => found?,
+            () = stop.asked() => Vec::new(),
+        };
+        if found.is_empty() {
+            outcome.fail(format!("{} has no address", self.destination.host));
+        }
+        for (at, way) in found.iter().enumerate() {
+            say(&format!("calling {} by {way}", self.uri));
+            let opened = tokio::select! {
+                opened = Session::open(self, way) => opened,
+                () = stop.asked() => {
+                    outcome.fail("stopped".to_owned());
+                    break;
+                }
+            };
+            match opened {
+                Ok(session) => session.run(&mut outcome, &mut stop, at + 1 == found.len()).await,
+                Err(what) => outcome.unreached(way, &what),
+            }
+            if !outcome.may_go_on() {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The addresses to try, in order (RFC 3263).
+    async fn ways(&self) -> Result<Vec<Way>, String> {
+        let host = &self.destination.host;
+        let servers = match self.destination.literal() {
+            Some(server) => vec![server],
+            None => {
+                let means =
+                    Means { transports: vec![Transport::Udp, Transport::Tcp, Transport::Tls], v4: true, v6: true };
+                let resolver = Resolver::new(means).map_err(|error| error.to_string())?;
+                say(&format!("looking {host} up"));
+                let located = resolver.locate(self.destination.clone()).await;
+                if let Some(fault) = located.fault().filter(|_| !located.is_complete()) {
+                    say(&trunkgate_call::dns::words(fault, host));
+                }
+                let chance = edge::seed().map_err(|error| error.to_string())?;
+                let [a, b, c, d, ..] = chance;
+                in_order(&located.servers, &mut |total| u32::from_le_bytes([a, b, c, d]) % total.max(1))
+            }
+        };
+        let way = |server: &Server| {
+            let transport = server.transport;
+            server.sockets().map(|remote| Way { transport, remote, host: host.clone() }).collect::<Vec<_>>()
+        };
+        Ok(servers.iter().flat_map(way).collect())
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Stop> {
+        Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Who calls.
+pub(crate) enum From {
+    /// A whole URI, in brackets.
+    Uri(String),
+    /// A user part.
+    User(String),
+}
+
+/// Reads `--from`.
+///
+/// # Errors
+/// That it is neither a number nor a SIP URI.
+pub(crate) fn from(text: &str) -> Result<From, String> {
+    if text.starts_with("sip:") || text.starts_with("sips:") {
+        config::sip_address(text).map_err(|what| format!("--from: {what}"))?;
+        return Ok(From::Uri(format!("<{text}>")));
+    }
+    let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
+    match !text.is_empty() && text.chars().all(is_user) {
+        true => Ok(From::User(text.to_owned())),
+        false => Err(format!("--from: `{text}` is neither a number (+14155550100) nor a SIP URI")),
+    }
+}
+
+fn codec(name: &str) -> Result<String, String> {
+    let known = match name.to_ascii_uppercase().as_str() {
+        "PCMU" | "ULAW" | "MULAW" | "G711U" => "PCMU",
+        "PCMA" | "ALAW" | "G711A" => "PCMA",
+        "G722" => "G722",
+        "OPUS" => "opus",
+        _ => return Err(format!("--codec {name}: use PCMU, PCMA, G722 or opus")),
+    };
+    Ok(known.to_owned())
+}
+
+/// Keys as they are pressed.
+fn keys(text: &str) -> Result<Arc<str>, String> {
+    let keys = text.to_ascii_uppercase();
+    let are_keys = keys.chars().all(|key| "0123456789*#ABCD".contains(key));
+    match are_keys && (1..=KEYS).contains(&keys.len()) {
+        true => Ok(keys.into()),
+        false => Err(format!("--dtmf: digits are 0 to 9, *, #, A to D, at most {KEYS}: 123#")),
+    }
+}
+
+/// Whom a caller is to show, with the password of a variable.
+///
+/// # Errors
+/// That there is none in it.
+pub(crate) fn credentials(caller: &Caller) -> Result<Option<Credentials>, String> {
+    let Some(username) = caller.username.clone() else { return Ok(None) };
+    let variable = caller.password_env.as_deref().unwrap_or(PASSWORD);
+    let password = std::env::var(variable).ok().filter(|password| !password.is_empty());
+    let missing = || {
+        format!("--username without a password: set environment variable {variable} (or another with --password-env)")
+    };
+    Ok(Some(Credentials { username, password: password.ok_or_else(missing)?, realm: None }))
+}
+
+/// One line of progress.
+fn say(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+/// An address for a URI.
+pub(crate) fn in_brackets(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_called_is_told_with_what_can() {
+        assert_eq!(codec("ulaw").as_deref(), Ok("PCMU"));
+        assert_eq!(codec("pcma").as_deref(), Ok("PCMA"));
+        assert_eq!((codec("OPUS").as_deref(), codec("g722").as_deref()), (Ok("opus"), Ok("G722")));
+        assert!(codec("G729").unwrap_err().contains("PCMU, PCMA, G722 or opus"));
+        assert_eq!(keys("12*#a").as_deref(), Ok("12*#A"));
+        assert!(["", "1x", "1 2"].iter().all(|wrong| keys(wrong).is_err()) && keys(&"1".repeat(65)).is_err());
+        assert!(matches!(from("+14155550100"), Ok(From::User(user)) if user == "+14155550100"));
+        assert!(matches!(from("sip:a@b.example"), Ok(From::Uri(uri)) if uri == "<sip:a@b.example>"));
+        for wrong in ["", "a b", "a@b", "sip:a@b;x=y", "<sip:a@b>", "a\r\nX: y"] {
+            assert!(from(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! A call at one address: its sockets, the phone on them, and how it ends.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::io::{AsyncWriteExt as _, WriteHalf};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use trunkgate_media::Epoch;
+use trunkgate_phone::{CallNumber, Dial, Event, Input, Output, Phone, PhoneCall, PhoneConfig, Srtp, State, Talk};
+use trunkgate_route::Transport;
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method};
+
+use super::client_certificate::CertificateRequest;
+use super::outcome::{Answered, Keys, Outcome};
+use super::{Plan, Stop, in_brackets, say};
+use crate::line::{self, Line, Stream, plain};
+use trunkgate_boot::edge;
+use trunkgate_runtime::transport;
+use trunkgate_system::clock;
+use trunkgate_system::interfaces;
+
+/// Longest wait for a first sign of life where there is another address to try.
+const NEXT_AFTER: Duration = Duration::from_secs(4);
+/// The same at the last one.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
+/// How long the far end may take to answer our BYE or CANCEL.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Pairs of ports that are tried for media.
+const PORTS_TRIED: usize = 64;
+/// Messages of a stream that wait.
+const WAITING: usize = 64;
+/// Longest datagram read, in bytes.
+const DATAGRAM_BYTES: usize = 65_535;
+/// Longest packet of media read, in bytes.
+const PACKET_BYTES: usize = 2048;
+
+/// One address to call at.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    pub(super) transport: Transport,
+    pub(super) remote: SocketAddr,
+    /// What its certificate must be for.
+    pub(super) host: String,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.transport.as_str(), self.remote)
+    }
+}
+
+/// By what SIP travels.
+enum Link {
+    Datagrams(UdpSocket),
+    Stream { write: WriteHalf<Box<dyn Stream>>, messages: mpsc::Receiver<Bytes> },
+}
+
+/// What happened.
+enum Occurred {
+    Sip(SocketAddr, Bytes),
+    SipFailed(String),
+    Rtp(usize),
+    Rtcp(usize),
+    Timer,
+    Stopped,
+}
+
+/// The call.
+pub(super) struct Session {
+    way: Way,
+    link: Link,
+    certificate_request: CertificateRequest,
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    /// The address of `rtp`.
+    media: SocketAddr,
+    phone: Phone,
+    dial: Option<Dial>,
+    call: Option<CallNumber>,
+    /// Messages that came before.
+    seen: HashSet<u64>,
+    began: Instant,
+    ring: Duration,
+    /// What is to be pressed.
+    keys: Option<Arc<str>>,
+    is_heard: bool,
+    /// Our own BYE or CANCEL waits for its answer since then.
+    leaving: Option<Instant>,
+    is_answered: bool,
+    is_over: bool,
+}
+
+impl Session {
+    /// Binds and connects all that the call needs.
+    pub(super) async fn open(plan: &Plan, way: &Way) -> Result<Session, String> {
+        let mut certificate_request = CertificateRequest::default();
+        let (link, local) = match way.transport {
+            Transport::Udp => {
+                let ip = interfaces::towards(way.remote).ok_or("no route to this address")?;
+                let socket = transport::datagram_socket((ip, 0).into()).and_then(UdpSocket::from_std);
+                let socket = socket.map_err(|error| plain(&error))?;
+                let local = socket.local_addr().map_err(|error| plain(&error))?;
+                (Link::Datagrams(socket), local)
+            }
+            Transport::Tcp => Link::open(Line::open(way.remote, None).await?),
+            Transport::Tls => {
+                let tls = plan.tls.as_deref().ok_or("TLS is not available")?;
+                let (tls, request) = CertificateRequest::watch(tls);
+                let opened = Line::open(way.remote, Some((tls, &way.host))).await;
+                let opened = opened.map_err(|what| request.explain(&what.replace("to `ca`", "to --ca")))?;
+                certificate_request = request;
+                Link::open(opened)
+            }
+        };
+        let (rtp, rtcp) = media_pair(local)?;
+        let media = rtp.local_addr().map_err(|error| plain(&error))?;
+        let mut config = PhoneConfig::new(plan.user.clone(), edge::seed().map_err(|error| error.to_string())?, local);
+        config.media = vec![media];
+        config.codecs.clone_from(&plan.codecs);
+        config.srtp = if plan.srtp { Srtp::Required } else { Srtp::Off };
+        config.give_up = None;
+        config.credentials.clone_from(&plan.credentials);
+        let since_1970 = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        config.reports = Some(Epoch::new(Instant::now(), since_1970));
+        let connection = (way.transport != Transport::Udp).then_some(ConnectionId(0));
+        let flow = Flow { transport: way.transport, listener: ListenerId(0), remote: way.remote, connection };
+        let own = || format!("<sip:{}@{}>", plan.user, in_brackets(local.ip()));
+        let mut dial = Dial::new(flow, plan.uri.clone(), plan.from.clone().unwrap_or_else(own));
+        let (hang_up_after, audio) = (Some(plan.duration), plan.audio.clone());
+        dial.talk = Talk { hang_up_after, audio, keys: plan.keys.clone(), overheard: true, ..Talk::default() };
+        Ok(Session {
+            way: way.clone(),
+            link,
+            certificate_request,
+            rtp,
+            rtcp,
+            media,
+            phone: Phone::new(config),
+            dial: Some(dial),
+            call: None,
+            seen: HashSet::new(),
+            began: Instant::now(),
+            ring: plan.ring,
+            keys: plan.keys.clone(),
+            is_heard: false,
+            leaving: None,
+            is_answered: false,
+            is_over: false,
+        })
+    }
+
+    /// Until the call is over, or nothing is to be expected of this address.
+    pub(super) async fn run(mut self, outcome: &mut Outcome, stop: &mut Stop, is_last: bool) {
+        outcome.begin(&self.way);
+        self.began = Instant::now();
+        self.call = self.dial.take().and_then(|dial| self.phone.dial(self.began, dial));
+        self.drain(outcome).await;
+        let patience = if is_last { GIVEN_UP_AFTER } else { NEXT_AFTER };
+        let (mut sip, mut rtp, mut rtcp) = (vec![0; DATAGRAM_BYTES], vec![0; PACKET_BYTES], vec![0; PACKET_BYTES]);
+        while !self.is_done() {
+            let wake = self.wake(patience);
+            let occurred = tokio::select! {
+                occurred = self.link.receive(self.way.remote, &mut sip) => occurred,
+                // An error is an ICMP answer to a packet sent before.
+                len = self.rtp.recv(&mut rtp) => Occurred::Rtp(len.unwrap_or(0)),
+                len = self.rtcp.recv(&mut rtcp) => Occurred::Rtcp(len.unwrap_or(0)),
+                () = tokio::time::sleep_until(wake.into()) => Occurred::Timer,
+                () = stop.asked() => Occurred::Stopped,
+            };
+            let now = Instant::now();
+            match occurred {
+                Occurred::Sip(remote, bytes) => self.take(now, remote, bytes, outcome),
+                Occurred::SipFailed(what) => {
+                    if !self.is_over {
+                        self.lost(&what, outcome);
+                    }
+                    break;
+                }
+                Occurred::Rtp(len) => {
+                    let bytes = Bytes::copy_from_slice(rtp.get(..len).unwrap_or_default());
+                    self.phone.handle_input(now, Input::Rtp { to: self.media, bytes });
+                }
+                Occurred::Rtcp(len) => {
+                    let bytes = Bytes::copy_from_slice(rtcp.get(..len).unwrap_or_default());
+                    self.phone.handle_input(now, Input::Rtcp { to: self.media, bytes });
+                }
+                Occurred::Timer => {
+                    self.phone.handle_timeout(now);
+                    if !self.is_heard && now >= self.began + patience {
+                        let what = format!(
+                            "no response to the INVITE in {} s: the host is down, or the edge does not accept your \
+                             address (`accept_from` of a trunk)",
+                            patience.as_secs()
+                        );
+                        self.lost(&what, outcome);
+                        break;
+                    }
+                    if !self.is_answered && self.leaving.is_none() && now >= self.began + self.ring {
+                        outcome.fail(format!("not answered in {} s", self.ring.as_secs()));
+                        self.leave(now);
+                    }
+                }
+                Occurred::Stopped => {
+                    // The second time it is meant at once.
+                    if self.leaving.is_some() || !self.is_heard {
+                        outcome.fail("stopped".to_owned());
+                        break;
+                    }
+                    if !self.is_answered {
+                        outcome.fail("stopped before it was answered".to_owned());
+                    }
+                    self.leave(now);
+                }
+            }
+            self.drain(outcome).await;
+        }
+        self.tell(outcome);
+    }
+
+    /// Notes why the server is not reached. One that has responded takes our connection.
+    fn lost(&self, what: &str, outcome: &mut Outcome) {
+        let what = if self.is_heard { what.to_owned() } else { self.certificate_request.explain(what) };
+        outcome.unreached(&self.way, &what);
+    }
+
+    /// Hangs up: BYE, or CANCEL before the answer.
+    fn leave(&mut self, now: Instant) {
+        self.leaving = Some(now);
+        if let Some(call) = self.call {
+            self.phone.hang_up(now, call);
+        }
+    }
+
+    /// Whether there is nothing left to wait for.
+    fn is_done(&self) -> bool {
+        let is_late = self.leaving.is_some_and(|since| since.elapsed() >= FAREWELL);
+        self.call.is_none() || is_late || (self.is_over && self.leaving.is_none())
+    }
+
+    fn wake(&self, patience: Duration) -> Instant {
+        let silence = (!self.is_heard).then(|| self.began + patience);
+        let ring = (!self.is_answered && self.leaving.is_none()).then(|| self.began + self.ring);
+        let farewell = self.leaving.map(|since| since + FAREWELL);
+        let all = [silence, ring, farewell, self.phone.poll_timeout()];
+        all.into_iter().flatten().min().unwrap_or(self.began + self.ring)
+    }
+
+    /// A message came.
+    fn take(&mut self, now: Instant, remote: SocketAddr, bytes: Bytes, outcome: &mut Outcome) {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let again = !self.seen.insert(hasher.finish());
+        outcome.note(now, false, &bytes, again);
+        if let Ok(message) = Message::parse(bytes.clone())
+            && let Some(code) = message.code()
+        {
+            self.is_heard = true;
+            if message.method() == Method::Invite && code >= 200 {
+                outcome.answer(code, &bytes, &message);
+            }
+            if message.method() == Method::Bye && code >= 200 {
+                self.leaving = None;
+            }
+        }
+        let connection = matches!(self.link, Link::Stream { .. }).then_some(ConnectionId(0));
+        let flow = Flow { transport: self.way.transport, listener: ListenerId(0), remote, connection };
+        self.phone.handle_input(now, Input::Sip { flow, bytes });
+    }
+
+    /// Does what the phone wants done.
+    async fn drain(&mut self, outcome: &mut Outcome) {
+        while let Some(output) = self.phone.poll_output() {
+            match output {
+                Output::Transmit(transmit) => {
+                    let now = Instant::now();
+                    outcome.note(now, true, &transmit.bytes, transmit.what.again);
+                    if transmit.what.method == Method::Bye && transmit.what.code.is_none() {
+                        self.leaving.get_or_insert(now);
+                    }
+                    if let Err(what) = self.link.send(transmit.flow.remote, &transmit.bytes).await {
+                        self.lost(&what, outcome);
+                        self.call = None;
+                    }
+                }
+                Output::Rtp { to, bytes, .. } => drop(self.rtp.send_to(&bytes, to).await),
+                Output::Rtcp { to, bytes, .. } => drop(self.rtcp.send_to(&bytes, to).await),
+                Output::Heard { ssrc, timestamp, samples, .. } => outcome.hear(ssrc, timestamp, samples),
+                Output::Event(event) => self.told(event, outcome),
+            }
+        }
+    }
+
+    fn told(&mut self, event: Event, outcome: &mut Outcome) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        match event {
+            Event::Ringing(_) => {
+                outcome.ringing_after(seconds);
+                say(&format!("ringing after {seconds:.2} s"));
+            }
+            Event::Answered(_) => {
+                self.is_answered = true;
+                outcome.answered_after(seconds);
+                say(&format!("answered after {seconds:.2} s"));
+            }
+            Event::Ended(_, ending) => {
+                self.is_over = true;
+                // Our CANCEL has done what it was to do.
+                self.leaving = self.leaving.filter(|_| self.is_answered);
+                outcome.ended(ending, seconds);
+            }
+            Event::Incoming(_) | Event::Heard(..) => {}
+        }
+    }
+
+    /// What the call came to.
+    fn tell(&self, outcome: &mut Outcome) {
+        let Some(call) = self.call.and_then(|number| self.phone.call(number)) else { return };
+        if !self.is_answered {
+            return;
+        }
+        let own = |ssrc: u32| ssrc == call.ssrc();
+        outcome.answered_with(Answered {
+            codec: call.spoken(),
+            suite: call.suite(),
+            is_cut_off: call.state() != State::Ended,
+            sent: call.sent(),
+            unopened: call.unopened(),
+            quality: call.quality(),
+            pressed: call.pressed().to_owned(),
+            keys: self.keys.as_ref().map(|keys| (keys.to_string(), became(call))),
+            // Another phone of ours, or our own voice come back.
+            echoes: call.judge().verdicts().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
+        });
+    }
+}
+
+/// What became of the keys of a call.
+fn became(call: &PhoneCall) -> Keys {
+    match call.events() {
+        None => Keys::Refused,
+        Some((number, clock)) if call.has_pressed_all() => Keys::Pressed(number, clock),
+        Some(_) => Keys::CutOff,
+    }
+}
+
+impl Link {
+    fn open(line: Line) -> (Link, SocketAddr) {
+        let (read, write) = tokio::io::split(line.stream);
+        let (sender, messages) = mpsc::channel(WAITING);
+        tokio::spawn(line::receive(read, sender));
+        (Link::Stream { write, messages }, line.local)
+    }
+
+    async fn receive(&mut self, remote: SocketAddr, buffer: &mut [u8]) -> Occurred {
+        match self {
+            Link::Datagrams(socket) => match socket.recv_from(buffer).await {
+                Ok((len, from)) => Occurred::Sip(from, Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default())),
+                Err(error) => Occurred::SipFailed(plain(&error)),
+            },
+            Link::Stream { messages, .. } => match messages.recv().await {
+                Some(bytes) => Occurred::Sip(remote, bytes),
+                None => Occurred::SipFailed("the remote party closed the connection".to_owned()),
+            },
+        }
+    }
+
+    async fn send(&mut self, to: SocketAddr, bytes: &[u8]) -> Result<(), String> {
+        let sent = match self {
+            Link::Datagrams(socket) => socket.send_to(bytes, to).await.map(drop),
+            Link::Stream { write, .. } => match write.write_all(bytes).await {
+                Ok(()) => write.flush().await,
+                Err(error) => Err(error),
+            },
+        };
+        sent.map_err(|error| plain(&error))
+    }
+}
+
+/// Two sockets beside each other, the first on an even port (RFC 3550 §11).
+fn media_pair(local: SocketAddr) -> Result<(UdpSocket, UdpSocket), String> {
+    let bind = |port: u16| StdUdpSocket::bind((local.ip(), port));
+    for _ in 0..PORTS_TRIED {
+        let Ok(first) = bind(0) else { break };
+        let port = first.local_addr().map_or(0, |address| address.port());
+        let Ok(second) = bind(port ^ 1) else { continue };
+        let (rtp, rtcp) = if port.is_multiple_of(2) { (first, second) } else { (second, first) };
+        let ready = |socket: StdUdpSocket| socket.set_nonblocking(true).and_then(|()| UdpSocket::from_std(socket));
+        return ready(rtp).and_then(|rtp| Ok((rtp, ready(rtcp)?))).map_err(|error| plain(&error));
+    }
+    Err(format!("no free pair of media ports on {}", local.ip()))
+}

@@ -1,0 +1,50 @@
+//! The end of a verb whose edge did not answer, or refused: a message on stderr and the exit code.
+
+use std::process::ExitCode;
+
+use super::Target;
+use trunkgate_boot::run::USAGE;
+use trunkgate_system::terminal;
+
+impl Target {
+    /// Returns the exit code for a failed request: 2 where the request was wrong, or no file names the edge, else 1.
+    pub(super) fn failure_code(&self, error: &str) -> u8 {
+        // The edge does not understand what was asked.
+        if error.ends_with("(400)") || self.is_guessed { USAGE } else { 1 }
+    }
+
+    /// Prints why a request failed, then the warning about the file, and returns the exit code.
+    pub(super) fn fail(&self, error: &str) -> ExitCode {
+        let error = terminal::harmless(error);
+        // What a reload found in a file says itself what it is, and has all that could be warned of.
+        if error.starts_with("error[") {
+            let unchanged = "reload rejected: the running configuration is unchanged";
+            terminal::print_error(&format!("{}\n{unchanged}", error.trim_end()));
+        } else {
+            terminal::print_error(&format!("error: {error}"));
+            self.warn();
+        }
+        ExitCode::from(self.failure_code(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Believed;
+    use super::*;
+
+    #[test]
+    fn an_edge_that_no_file_names_is_an_error_of_the_command_line() {
+        let edge = |is_guessed| Target {
+            base: "http://127.0.0.1:8080".to_owned(),
+            named: String::new(),
+            is_guessed,
+            token: None,
+            believed: Believed::BySystem,
+            warning: None,
+        };
+        let codes = |error: &str| [false, true].map(|is_guessed| edge(is_guessed).failure_code(error));
+        assert_eq!(codes("no edge at http://127.0.0.1:8080: Connection refused"), [1, USAGE]);
+        assert_eq!(codes("unknown state: up (400)"), [USAGE, USAGE]);
+    }
+}

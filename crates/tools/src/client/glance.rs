@@ -1,0 +1,165 @@
+//! The first line of `status`: whether calls are taken, how many problems there are, and the worst.
+
+use serde_json::Value;
+use trunkgate_call::diagnosis::Cause;
+
+use super::print::{GREEN, RED, paint};
+use trunkgate_delivery::sinks::recordings::REFUSED;
+use trunkgate_system::problem::HEADLINE_CHARS;
+use trunkgate_system::text::number;
+
+/// Characters of `trunkgate trace SID` with as much of the SID as names a call.
+const COMMAND_CHARS: usize = "trunkgate trace ".len() + 10;
+/// Characters of a problem's evidence in the first line.
+const EVIDENCE_CHARS: usize = 200;
+
+/// Whether calls are taken, how many problems there are, and the one that harms calls most: what is read first at night.
+pub(super) fn at_a_glance(answer: &Value) -> String {
+    let (state, is_taking) = taking(answer);
+    let colour = if is_taking { GREEN } else { RED };
+    let all = answer["problem_details"].as_array().into_iter().flatten();
+    let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
+    // That the edge drains, or starts, is the state.
+    let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
+    let first = first.map(|problem| {
+        if is_taking && problem["harm"] == "past" { in_brief(problem) } else { with_fix(in_brief(problem), problem) }
+    });
+    match (all.len(), first) {
+        (0, _) => {
+            let note = notes.first().map(|note| format!("; {}", in_brief(note))).unwrap_or_default();
+            format!("{}, no problems{note}", paint(state, colour))
+        }
+        (problems, None) => paint(&format!("{state}, {}", number(problems, "problem")), RED),
+        (problems, Some(first)) => {
+            format!("{}, {}: {first}", paint(state, colour), paint(&number(problems, "problem"), RED))
+        }
+    }
+}
+
+/// Returns whether calls are taken, and the words for it.
+pub(crate) fn taking(status: &Value) -> (&str, bool) {
+    let first = status["problem_details"].as_array().and_then(|all| all.first());
+    let is_refused = first.and_then(|one| one["headline"].as_str()).is_some_and(|text| text.starts_with(REFUSED));
+    match status["state"].as_str() {
+        Some("ready") if is_refused && status["problem_details"][0]["harm"] == "edge" => ("refusing all calls", false),
+        Some("ready") if is_refused => ("refusing calls that have to be recorded", false),
+        Some("ready") if status["without_target"] == true => {
+            ("ready, but no route has a target that takes calls", false)
+        }
+        Some("ready") => ("taking calls", true),
+        Some(other) => (other, false),
+        None => ("–", false),
+    }
+}
+
+/// Adds the first step of what to do.
+fn with_fix(brief: String, problem: &Value) -> String {
+    // Of silence the call's trace shows most.
+    if let Some(command) = problem["cause"].as_str().and(problem["command"].as_str()) {
+        let short: String = command.chars().take(COMMAND_CHARS).collect();
+        let whole = format!("{brief}; see: {short}");
+        return if whole.chars().count() <= HEADLINE_CHARS { whole } else { brief };
+    }
+    let step = problem["fix"].as_str().and_then(|fix| fix.split("; ").next()).and_then(|fix| fix.split(". ").next());
+    match step {
+        Some(step) => format!("{brief}; try: {step}"),
+        None => brief,
+    }
+}
+
+/// Whether what `status` lists is no problem of the edge: what unknown sources do, as they do at every public address.
+pub(crate) fn is_note(problem: &Value) -> bool {
+    problem["harm"] == "strangers"
+}
+
+/// Most characters of the line of a problem of silence.
+const LINE_CHARS: usize = 98;
+
+/// Returns the line of a party that is not heard: its headline, the word of the cause where one is known, and its age,
+/// as far as the line has room.
+pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
+    // Nothing came, and nothing shows why: that is no cause.
+    let is_known = cause != Cause::Nothing.slug();
+    let cause = if is_known { format!(" ({})", cause.replace('_', " ")) } else { String::new() };
+    let mut line = headline.to_owned();
+    for part in [cause.as_str(), since] {
+        if line.chars().count() + part.chars().count() <= LINE_CHARS {
+            line.push_str(part);
+        }
+    }
+    line
+}
+
+/// The headline of a problem and the beginning of what shows it.
+fn in_brief(problem: &Value) -> String {
+    let headline = problem["headline"].as_str().unwrap_or("–");
+    // The state says it already.
+    let headline = headline.strip_prefix("calls are refused: ").unwrap_or(headline).to_owned();
+    if let Some(cause) = problem["cause"].as_str() {
+        return in_line(&headline.replace(" of the last hour", ""), cause, "");
+    }
+    let Some(evidence) = problem["evidence"].as_str() else { return headline };
+    let mut brief: String = evidence.chars().take(EVIDENCE_CHARS).collect();
+    if brief.len() < evidence.len() {
+        brief.push('…');
+    }
+    format!("{headline}: {brief}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_edge_that_takes_no_calls_says_why_and_what_to_do_first() {
+        let glance = |harm: &str, without_target: bool| {
+            let headline = format!("{REFUSED} (on_full = \"refuse_calls\"): 2 callers lost");
+            let fix = "free space on this disk: `df -h /rec`; until then `on_full = \"continue\"`";
+            let problem =
+                json!({"headline": headline, "harm": harm, "evidence": "No space left on device, at /rec", "fix": fix});
+            let status = json!({"state": "ready", "without_target": without_target, "problem_details": [problem]});
+            at_a_glance(&status)
+        };
+        let rest = "1 problem: the disk takes no recordings (on_full = \"refuse_calls\"): 2 callers lost: \
+                    No space left on device, at /rec; try: free space on this disk: `df -h /rec`";
+        assert_eq!(glance("edge", true), format!("refusing all calls, {rest}"));
+        assert_eq!(glance("calls", false), format!("refusing calls that have to be recorded, {rest}"));
+        let down = json!({"headline": "agent bot is down", "harm": "calls", "evidence": "refused", "fix": "start the bot: do. Or not"});
+        let status = json!({"state": "ready", "without_target": true, "problem_details": [down]});
+        let expected = "ready, but no route has a target that takes calls, 1 problem: agent bot is down: refused; try: start the bot: do";
+        assert_eq!(at_a_glance(&status), expected);
+    }
+
+    #[test]
+    fn a_silence_is_one_line_with_its_cause_and_the_command_that_shows_more() {
+        let sid = "CA77f57320847d48425b3aaf4caa6eae01";
+        let line = |name: &str, cause: &str| {
+            let headline = format!("no media from {name} in 3 of 3 calls of the last hour");
+            let problem = json!({"headline": headline, "harm": "media", "cause": cause, "evidence": "proof ".repeat(60), "fix": "do",
+                "command": format!("trunkgate trace {sid}")});
+            at_a_glance(&json!({"state": "ready", "problem_details": [problem]}))
+        };
+        let first = "taking calls, 1 problem: no media from pbx in 3 of 3 calls (private address); see: trunkgate trace CA77f57320";
+        assert_eq!(line("pbx", "private_address"), first);
+        assert_eq!(line("pbx", "nothing"), first.replace(" (private address)", ""), "no cause is known");
+        for (name, cause) in [("pbx", "echoed"), (&*"x".repeat(60), "unexpected_source"), (&*"x".repeat(40), "nothing")]
+        {
+            let line = line(name, cause);
+            let problem = line.strip_prefix("taking calls, 1 problem: ").unwrap();
+            assert!(problem.chars().count() <= HEADLINE_CHARS && !problem.contains("proof"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_problem_has_its_first_step_and_one_that_is_past_has_none() {
+        let glance = |harm: &str| {
+            let problem = json!({"headline": "agent bot sent no audio", "harm": harm, "fix": "see why: ask. Or not"});
+            at_a_glance(&json!({"state": "ready", "problem_details": [problem]}))
+        };
+        let line = "taking calls, 1 problem: agent bot sent no audio";
+        assert_eq!(glance("media"), format!("{line}; try: see why: ask"));
+        assert_eq!(glance("past"), line);
+    }
+}

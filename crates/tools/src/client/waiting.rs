@@ -1,0 +1,96 @@
+//! Waiting for an edge that takes long to answer: what is said on stderr meanwhile.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{Target, parsed, request};
+use trunkgate_system::terminal;
+use trunkgate_system::text::number;
+
+/// Wait for an answer after which a verb says what it waits for.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// Waits for an answer; says on stderr what for where it takes long.
+pub(super) async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if let Ok(answer) = timeout(NOTICED, &mut answer).await {
+        return answer;
+    }
+    terminal::print_error(&unanswered(edge));
+    answer.await
+}
+
+/// Returns what is said while an edge does not answer.
+fn unanswered(edge: &Target) -> String {
+    format!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs())
+}
+
+/// Waits for the answer to a reload; says on stderr each second how far the edge has read a large file.
+pub(super) async fn with_progress<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    let mut said = None;
+    loop {
+        if let Ok(answer) = timeout(NOTICED, &mut answer).await {
+            return answer;
+        }
+        let configuration = tokio::select! {
+            answer = &mut answer => return answer,
+            configuration = configuration(edge) => configuration,
+        };
+        let text = match configuration["reading"].as_str() {
+            None if said.is_some() => continue,
+            None => unanswered(edge),
+            Some(reading) => terminal::harmless(reading),
+        };
+        say_once(&mut said, text);
+    }
+}
+
+/// Beginning of the answer to a reload that takes longer than a request may.
+pub(super) const GOES_ON: &str = "still in progress";
+/// Seconds without a word about the reading of a file after which a reload is given up.
+const SILENT_SECONDS: u32 = 120;
+
+/// Returns what the edge says of its configuration; null without an answer in time.
+pub(super) async fn configuration(edge: &Target) -> Value {
+    let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
+    status.and_then(|text| parsed(&text)).map(|mut status| status["config"].take()).unwrap_or_default()
+}
+
+/// Waits until a reload that goes on is in force or rejected; `before` is the configuration as it was.
+///
+/// # Errors
+/// Why it was rejected, or that nothing is known of it.
+pub(super) async fn in_force(edge: &Target, before: &Value) -> Result<String, String> {
+    let before = if before.is_null() { &configuration(edge).await } else { before };
+    let mut said = None;
+    let mut silent = 0;
+    say_once(&mut said, "the reload goes on …".to_owned());
+    while silent < SILENT_SECONDS {
+        tokio::time::sleep(NOTICED).await;
+        let now = configuration(edge).await;
+        if now["loaded_at"].is_string() && now["loaded_at"] != before["loaded_at"] {
+            let warnings = number(now["warnings"].as_u64().unwrap_or_default() as usize, "warning");
+            return Ok(format!("reloaded: {warnings}; `trunkgate check` shows them, the log what has changed\n"));
+        }
+        if let Some(why) = now["last_reload_error"].as_str().filter(|why| before["last_reload_error"] != *why) {
+            return Err(terminal::harmless(why));
+        }
+        silent = if now["reading"].is_string() { 0 } else { silent + 1 };
+        if let Some(reading) = now["reading"].as_str() {
+            say_once(&mut said, terminal::harmless(reading));
+        }
+    }
+    Err(format!("the reload {GOES_ON}: `trunkgate status` shows when the configuration was loaded"))
+}
+
+/// Says a line on stderr unless it was the last one.
+fn say_once(said: &mut Option<String>, text: String) {
+    if said.as_ref() != Some(&text) {
+        terminal::print_error(&text);
+    }
+    *said = Some(text);
+}

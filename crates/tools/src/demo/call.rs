@@ -1,0 +1,318 @@
+//! One call of the demo: played, watched, measured, judged.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+use trunkgate_call::CallView;
+use trunkgate_call::trace::TraceView;
+use trunkgate_phone::{Answer, CallNumber, Dial, Event, Talk};
+use trunkgate_sip::{Flow, ListenerId, Transport};
+
+use super::News;
+use super::agent::Agents;
+use super::judgement::{self, Parts};
+use super::party::Party;
+use super::quality::{self, Direction, Journal};
+use super::stream::Continuity;
+use crate::progress::Progress;
+use trunkgate_explain::ladder;
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::terminal::wrapped;
+
+/// A call that takes longer is a failed one.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(100);
+/// The calling number.
+const CALLER: &str = "+14155550100";
+
+/// What an agent has to do with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Nothing.
+    None,
+    /// It talks with the caller; its connection is dropped so long after the answer, if a time is given.
+    Talks {
+        /// From the caller's answer.
+        killed_after: Option<Duration>,
+    },
+    /// It listens to a call between trunks.
+    Listens,
+}
+
+/// What is to happen in a call.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// What it shows.
+    pub(super) title: &'static str,
+    /// Position of the phone that calls.
+    pub(super) caller: usize,
+    /// The called number.
+    pub(super) number: &'static str,
+    /// Which phone answers how.
+    pub(super) answers: Vec<(usize, Answer)>,
+    /// Position of the phone that should get it, if one should.
+    pub(super) answered_by: Option<usize>,
+    /// The agent's part.
+    pub(super) agent: Role,
+    /// Whether the two sides speak different codecs.
+    pub(super) converted: bool,
+    /// Frames that the caller says.
+    pub(super) frames: u32,
+    /// Frames that the other phone says.
+    pub(super) far_frames: u32,
+    /// From the answer to the caller's BYE: the last frame has arrived by then.
+    pub(super) length: Duration,
+}
+
+/// What came of a call.
+#[derive(Debug, Serialize)]
+pub(super) struct CallResult {
+    /// What it shows.
+    pub(super) title: &'static str,
+    /// The called number.
+    number: &'static str,
+    /// The edge's view.
+    call: Option<CallView>,
+    /// The edge's trace.
+    trace: Option<TraceView>,
+    /// What was heard.
+    directions: Vec<Direction>,
+    /// All that the caller heard, as one stream.
+    stream: Continuity,
+    /// What is wrong; empty if nothing is.
+    pub(super) problems: Vec<String>,
+    /// The longest that the demo itself waited for a CPU, in milliseconds.
+    pub(super) waited_ms: u64,
+    /// Time that all its threads together waited for one, in milliseconds; the edge has threads of its own.
+    pub(super) queued_ms: u64,
+}
+
+/// What a call is played on.
+pub(super) struct Stage<'a> {
+    /// Carrier, trunks, then the secure caller.
+    pub(super) parties: &'a [Party],
+    /// The agents.
+    pub(super) agents: &'a Agents,
+    /// The edge's SIP addresses: for UDP, for TLS.
+    pub(super) edge: (SocketAddr, SocketAddr),
+    /// The edge.
+    pub(super) handle: Handle,
+    /// When each frame was said.
+    pub(super) journal: &'a Journal,
+    /// What phones and agents tell.
+    pub(super) news: &'a mut mpsc::Receiver<News>,
+    /// Where progress is shown.
+    pub(super) progress: &'a mut Progress,
+}
+
+/// What was told of a call.
+#[derive(Debug, Default)]
+struct Seen {
+    answered: Option<Instant>,
+    /// Phone and call that answered on the far side.
+    far: Option<(usize, CallNumber)>,
+    near_ended: bool,
+    far_ended: bool,
+    /// Connections to an agent that are open.
+    agents: usize,
+    killed: bool,
+    problems: Vec<String>,
+    /// The longest that a tick came late.
+    waited: Duration,
+}
+
+/// Returns the time that the threads of this process have waited for a CPU since they began; zero where the kernel does not say.
+fn run_queue_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    let waits = texts.filter_map(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Duration::from_nanos(waits.sum())
+}
+
+impl Stage<'_> {
+    /// Plays a call to its end.
+    pub(super) async fn play(&mut self, plan: &Plan) -> anyhow::Result<CallResult> {
+        let talk = Talk { frames: Some(plan.far_frames), by_ear: plan.converted, ..Talk::default() };
+        for (at, answer) in &plan.answers {
+            if let Some(party) = self.parties.get(*at) {
+                party.expect(Answer { talk: talk.clone(), ..answer.clone() }).await;
+            }
+        }
+        let (mut seen, mut directions, mut stream) = (Seen::default(), Vec::new(), Continuity::default());
+        let queued_before = run_queue_time();
+        let near = self.dial(plan).await;
+        if let Some(near) = near {
+            self.watch(plan, near, &mut seen).await;
+        } else {
+            seen.problems.push("the caller's phone could not dial".into());
+        }
+        let call = self.handle.calls().await?.into_iter().find(|call| call.to == plan.number);
+        let trace = match &call {
+            Some(call) => self.handle.trace(&call.sid).await?,
+            None => None,
+        };
+        if let Some(near) = near {
+            let parts = self.parts(plan, near, &mut seen).await;
+            stream = parts.near.1.continuity.clone();
+            directions = judgement::directions(plan, &parts, self.journal, &mut seen.problems);
+            judgement::edge(plan, &parts, call.as_ref(), &mut seen.problems);
+        }
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Ok(CallResult {
+            title: plan.title,
+            number: plan.number,
+            call,
+            trace,
+            directions,
+            stream,
+            problems: seen.problems,
+            waited_ms: milliseconds(seen.waited),
+            queued_ms: milliseconds(run_queue_time().saturating_sub(queued_before)),
+        })
+    }
+
+    async fn dial(&self, plan: &Plan) -> Option<CallNumber> {
+        let caller = self.parties.get(plan.caller)?;
+        let (transport, remote) =
+            if caller.secure { (Transport::Tls, self.edge.1) } else { (Transport::Udp, self.edge.0) };
+        let flow = Flow { transport, listener: ListenerId(0), remote, connection: None };
+        let uri = format!("sip:{}@{remote}", plan.number);
+        let mut dial = Dial::new(flow, uri, format!("<sip:{CALLER}@{}>", caller.address));
+        dial.talk = Talk {
+            hang_up_after: Some(plan.length),
+            frames: Some(plan.frames),
+            by_ear: plan.converted,
+            ..Talk::default()
+        };
+        caller.dial(dial).await
+    }
+
+    /// Follows the call until all that take part know that it is over.
+    async fn watch(&mut self, plan: &Plan, near: CallNumber, seen: &mut Seen) {
+        let (began, mut tick) = (Instant::now(), tokio::time::interval(TICK));
+        while !(seen.near_ended && (seen.far_ended || seen.far.is_none()) && seen.agents == 0) {
+            tokio::select! {
+                news = self.news.recv() => {
+                    let Some(news) = news else { return };
+                    self.note(plan, near, news, seen);
+                }
+                due = tick.tick() => {
+                    seen.waited = seen.waited.max(due.elapsed());
+                    self.pass_time(plan, seen);
+                }
+            }
+            if began.elapsed() > PATIENCE {
+                seen.problems.push(format!("not over after {} s", PATIENCE.as_secs()));
+                self.end(plan, near, seen).await;
+                return;
+            }
+        }
+    }
+
+    fn pass_time(&mut self, plan: &Plan, seen: &mut Seen) {
+        let talked = seen.answered.map_or(Duration::ZERO, |at| at.elapsed());
+        self.progress.bar(plan.title, (talked.as_secs_f64() / plan.length.as_secs_f64()).min(1.0));
+        if let Role::Talks { killed_after: Some(after) } = plan.agent
+            && !seen.killed
+            && talked >= after
+        {
+            seen.killed = true;
+            self.agents.kill();
+            self.progress.say(&format!("call to {}: the agent is killed", plan.number));
+        }
+    }
+
+    fn note(&mut self, plan: &Plan, near: CallNumber, news: News, seen: &mut Seen) {
+        let (party, event) = match news {
+            News::Phone { party, event } => (party, event),
+            News::AgentOpen { echo } => {
+                seen.agents += 1;
+                let what = if echo { "the agent has it" } else { "a listener hears it" };
+                return self.progress.say(&format!("call to {}: {what}", plan.number));
+            }
+            News::AgentEnded => {
+                seen.agents = seen.agents.saturating_sub(1);
+                return;
+            }
+        };
+        let name = self.parties.get(party).map_or("?", |party| party.name);
+        let is_near = party == plan.caller;
+        match event {
+            Event::Incoming(_) => self.progress.say(&format!("call to {}: {name} is called", plan.number)),
+            Event::Ringing(_) => {}
+            Event::Answered(number) if is_near && number == near => {
+                seen.answered = Some(Instant::now());
+                self.progress.say(&format!("call to {}: answered, the caller sends a tone", plan.number));
+            }
+            Event::Answered(number) => {
+                seen.far = Some((party, number));
+                self.progress.say(&format!("call to {}: {name} answered and sends a tone", plan.number));
+            }
+            Event::Ended(number, ending) if is_near => {
+                seen.near_ended |= number == near;
+                if seen.answered.is_none() {
+                    seen.problems.push(format!("not answered: {ending:?}"));
+                }
+            }
+            Event::Ended(number, _) => seen.far_ended |= seen.far == Some((party, number)),
+            Event::Heard(..) => {}
+        }
+    }
+
+    async fn end(&self, plan: &Plan, near: CallNumber, seen: &Seen) {
+        self.agents.kill();
+        if let Some(caller) = self.parties.get(plan.caller) {
+            caller.hang_up(near).await;
+        }
+        if let Some((at, number)) = seen.far
+            && let Some(party) = self.parties.get(at)
+        {
+            party.hang_up(number).await;
+        }
+    }
+
+    /// What each of them said and heard.
+    async fn parts(&self, plan: &Plan, near: CallNumber, seen: &mut Seen) -> Parts {
+        let mut parts = Parts { agents: self.agents.take(), ..Parts::default() };
+        if let Some(caller) = self.parties.get(plan.caller) {
+            parts.secure = caller.secure;
+            parts.near = (caller.name, caller.report(near).await);
+        }
+        if let Some((at, number)) = seen.far
+            && let Some(party) = self.parties.get(at)
+        {
+            parts.far = Some((at, party.name, party.report(number).await));
+        }
+        parts
+    }
+}
+
+impl CallResult {
+    /// Ladder, table and problems, for a terminal of this width.
+    pub(super) fn text(&self, width: Option<usize>) -> String {
+        let mut out = String::new();
+        if let (Some(call), Some(trace)) = (&self.call, &self.trace) {
+            out.push_str(&ladder::page(call, trace, width));
+            out.push('\n');
+        }
+        if !self.directions.is_empty() {
+            out.push_str(&quality::table(&self.directions, width));
+        }
+        let Continuity { step, packets, breaks, largest_gap_ms, .. } = self.stream;
+        if packets > 0 {
+            let whole = match breaks {
+                0 => format!("one SSRC, sequence +1, timestamp +{step} throughout"),
+                breaks => format!("broken {breaks} times"),
+            };
+            let stream = format!("  to the caller: {packets} packets, {whole}, largest gap {largest_gap_ms} ms");
+            out.push_str(&wrapped(&stream, 4, width));
+        }
+        for problem in &self.problems {
+            out.push_str(&wrapped(&format!("  ✗ {problem}"), 4, width));
+        }
+        out
+    }
+}

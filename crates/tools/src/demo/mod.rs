@@ -1,0 +1,324 @@
+//! `trunkgate demo`: an edge, a carrier, two trunks and two agents on loopback over real sockets. Four calls with a tone
+//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one over TLS and SRTP whose Opus is
+//! converted while an agent listens, one whose first trunk is silent. Needs no file, root or network.
+
+mod agent;
+mod call;
+mod judgement;
+mod party;
+mod quality;
+mod secure;
+mod stream;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use trunkgate_phone::{Answer, Event, Manner};
+
+use crate::progress::Progress;
+use agent::Agents;
+use call::{CallResult, Plan, Role, Stage};
+use party::{Party, Way};
+use quality::Journal;
+use secure::Certificate;
+use trunkgate_boot::edge::Edge;
+use trunkgate_config as config;
+use trunkgate_system::free_ports::free_ports;
+use trunkgate_system::terminal;
+
+/// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
+pub const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
+/// What a reader of it may do now.
+const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate demo --serve` keeps this edge running";
+/// How long the trunk that does not answer is waited for.
+const NO_RESPONSE: Duration = Duration::from_secs(1);
+/// Media ports that the demo's edge may use.
+const MEDIA_PORTS: u16 = 32;
+/// Who waits so long for a CPU, in milliseconds, is late with its packets: agents' audio is put in order within 40 ms.
+const BUSY_MS: u64 = 30;
+/// All threads together wait so long during a call, in milliseconds, only where they share the CPUs with others.
+const BUSY_THREADS_MS: u64 = 300;
+/// What is changed of a frame that is harmed.
+const HARMED_BYTES: usize = 80;
+/// News of phones and agents that may wait.
+const NEWS: usize = 1024;
+
+/// Something that a phone or an agent tells.
+#[derive(Debug, Clone, Copy)]
+enum News {
+    /// A phone.
+    Phone {
+        /// Its position.
+        party: usize,
+        /// What.
+        event: Event,
+    },
+    /// A stream to an agent is open.
+    AgentOpen {
+        /// Whether it is the one that talks.
+        echo: bool,
+    },
+    /// It is gone.
+    AgentEnded,
+}
+
+/// All that the demo found, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    ok: bool,
+    seconds: f64,
+    calls: Vec<CallResult>,
+}
+
+/// Runs the demo: exit 0 if each call's audio arrived intact, 1 if not, 2 where it cannot be started. With `serve` the
+/// edge stays up until Ctrl-C.
+pub fn run(json: bool, serve: bool) -> ExitCode {
+    let harm = match std::env::var(SABOTAGE).as_deref() {
+        Ok("audio") => true,
+        Ok("") | Err(_) => false,
+        Ok(other) => return complain(&anyhow!("{SABOTAGE}={other} is unknown; only `audio` is")),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error.into()),
+    };
+    let outcome = tokio::task::LocalSet::new().block_on(&runtime, demonstrate(json, serve, harm));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => complain(&error),
+    }
+}
+
+/// Turns the second half of a frame's samples round: of a bit, no ear would know once the audio is converted.
+pub(crate) fn harm(frame: &mut [u8]) {
+    let half = frame.len().saturating_sub(HARMED_BYTES);
+    for byte in frame.iter_mut().skip(half) {
+        *byte ^= 0x80;
+    }
+}
+
+fn complain(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "error: the demo cannot be started: {error:#}");
+    ExitCode::from(2)
+}
+
+fn print(text: &str) {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool> {
+    let began = Instant::now();
+    let mut progress = Progress::new();
+    let (news, mut news_in) = mpsc::channel(NEWS);
+    let journal = Journal::default();
+    let certificate = Certificate::make()?;
+    let mut parties = Vec::new();
+    for (index, (name, harm, way)) in [
+        ("carrier", false, Way::Plain),
+        ("a", harm, Way::Plain),
+        ("b", harm, Way::Plain),
+        ("secure", false, Way::Secure(certificate.line())),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let party = Party::start(index, name, journal.clone(), news.clone(), harm, way).await;
+        parties.push(party.context("a phone cannot be started")?);
+    }
+    let agents = Agents::start(journal.clone(), news, harm).context("the agents cannot be started")?;
+    let edge = start_edge(&parties, &agents, &certificate).await?;
+    let [plain, secure] = edge.listeners.as_slice() else { bail!("the edge does not listen") };
+    let address = (plain.address, secure.address);
+    progress.say(&format!(
+        "edge on {}, TLS on {}; simulated: a carrier, a TLS caller, trunks a and b, an agent, a listener",
+        address.0, address.1
+    ));
+
+    let mut calls = Vec::new();
+    for plan in plans() {
+        let mut stage = Stage {
+            parties: &parties,
+            agents: &agents,
+            edge: address,
+            handle: edge.handle(),
+            journal: &journal,
+            news: &mut news_in,
+            progress: &mut progress,
+        };
+        calls.push(stage.play(&plan).await?);
+    }
+    progress.done();
+    let ok = !calls.is_empty() && calls.iter().all(|call| call.problems.is_empty());
+    let outcome = Outcome { ok, seconds: began.elapsed().as_secs_f64(), calls };
+    print(&if json { as_json(&outcome) } else { as_text(&outcome, terminal::width()) });
+    if serve {
+        let url = format!("http://{}", edge.http);
+        progress.say(&format!(
+            "the edge keeps running, console at {url}; try `trunkgate calls --url {url}`. Press Ctrl-C to stop"
+        ));
+        tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")?;
+    }
+    let edge = tokio::task::spawn_blocking(move || edge.shutdown());
+    edge.await.context("the edge did not stop")?;
+    Ok(ok)
+}
+
+/// The demo's calls.
+fn plans() -> [Plan; 4] {
+    let ring = |ms| Answer::ring(Duration::from_millis(ms));
+    let plan = Plan {
+        title: "an agent answers and echoes the caller's audio",
+        caller: 0,
+        number: "+12125550101",
+        answers: Vec::new(),
+        answered_by: None,
+        agent: Role::Talks { killed_after: None },
+        converted: false,
+        frames: 50,
+        far_frames: 50,
+        length: Duration::from_millis(1450),
+    };
+    [
+        Plan { ..plan.clone() },
+        Plan {
+            title: "the agent is killed during the call, trunk a takes over",
+            caller: 0,
+            number: "+12125550102",
+            answers: vec![(1, ring(200))],
+            answered_by: Some(1),
+            agent: Role::Talks { killed_after: Some(Duration::from_millis(600)) },
+            converted: false,
+            frames: 110,
+            far_frames: 50,
+            length: Duration::from_millis(2700),
+        },
+        Plan {
+            title: "a caller with TLS, SRTP and Opus, a trunk with PCMU, an agent listens",
+            caller: 3,
+            number: "+12125550103",
+            answers: vec![(1, ring(200))],
+            answered_by: Some(1),
+            agent: Role::Listens,
+            converted: true,
+            ..plan.clone()
+        },
+        Plan {
+            title: "the first trunk does not respond, the second answers",
+            number: "+12125550104",
+            answers: vec![(1, Answer::of(Manner::Silent)), (2, ring(200))],
+            answered_by: Some(2),
+            agent: Role::None,
+            ..plan
+        },
+    ]
+}
+
+async fn start_edge(parties: &[Party], agents: &Agents, certificate: &Certificate) -> anyhow::Result<Edge> {
+    let text = config_text(parties, agents, certificate, free_ports(MEDIA_PORTS)?);
+    let (config, _) = config::parse(Path::new("demo.toml"), &text)
+        .map_err(|wrong| anyhow!("{}", config::render(Path::new("demo.toml"), &text, &wrong)))?;
+    let started = tokio::task::spawn_blocking(move || Edge::start(config)).await?;
+    started.map_err(|error| anyhow!("{error}"))
+}
+
+fn config_text(parties: &[Party], agents: &Agents, certificate: &Certificate, first_port: u16) -> String {
+    let mut text = format!(
+        "[edge]\nname = \"demo\"\ndata_directory = {:?}\n\
+         [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n{}\
+         [media]\naddress = [\"127.0.0.1\"]\nports = \"{first_port}-{}\"\nthreads = 1\n\
+         [limits]\ncalls = 4\n\
+         [http]\naddress = \"127.0.0.1:0\"\n",
+        certificate.data(),
+        certificate.listener(),
+        first_port + MEDIA_PORTS - 1
+    );
+    text.push_str("[trunk.secure]\naccept_from = [\"127.0.0.1\"]\nlisten = \"secure\"\nsrtp = \"required\"\n");
+    for party in parties.iter().filter(|party| !party.secure) {
+        text.push_str(&format!(
+            "[trunk.{}]\npeers = [\"sip:{}\"]\nno_response_timeout = \"{}ms\"\n",
+            party.name,
+            party.address,
+            NO_RESPONSE.as_millis()
+        ));
+    }
+    for (name, path) in [("echo", "echo"), ("scribe", "scribe")] {
+        text.push_str(&format!("[agent.{name}]\nurl = \"ws://{}/{path}\"\n", agents.address));
+    }
+    for (name, to, connect, fork) in [
+        ("agent", "+12125550101", "\"agent:echo\"", ""),
+        ("agent-then-trunk", "+12125550102", "\"agent:echo\", \"trunk:a\"", ""),
+        ("overheard", "+12125550103", "\"trunk:a\"", "fork = [\"agent:scribe\"]\n"),
+        ("two-trunks", "+12125550104", "\"trunk:a\", \"trunk:b\"", ""),
+    ] {
+        text.push_str(&format!("[[route]]\nname = \"{name}\"\nto = [\"{to}\"]\nconnect = [{connect}]\n{fork}"));
+    }
+    text
+}
+
+fn as_json(outcome: &Outcome) -> String {
+    serde_json::to_string_pretty(outcome).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) + "\n"
+}
+
+fn as_text(outcome: &Outcome, width: Option<usize>) -> String {
+    let mut out = String::new();
+    for (at, call) in outcome.calls.iter().enumerate() {
+        let title = terminal::wrapped(&format!("call {}: {}", at + 1, call.title), 2, width);
+        out.push_str(&format!("\n{title}{}", call.text(width)));
+    }
+    let count = outcome.calls.iter().map(|call| call.problems.len()).sum();
+    let waited_ms = outcome.calls.iter().filter_map(|call| waited_too_long(call.waited_ms, call.queued_ms)).max();
+    let verdict = format!("{} ({:.1} s)", verdict(outcome.ok, count, waited_ms), outcome.seconds);
+    out.push_str(&format!("\n{}", terminal::wrapped(&verdict, 2, width)));
+    if outcome.ok {
+        out.push_str(&terminal::wrapped(NEXT, 2, width));
+    }
+    out
+}
+
+/// Returns the time that a call waited for a CPU, in milliseconds, where that may have cost audio; `threads_ms`: of all threads together.
+fn waited_too_long(waited_ms: u64, threads_ms: u64) -> Option<u64> {
+    let is_busy = waited_ms >= BUSY_MS || threads_ms >= BUSY_THREADS_MS;
+    is_busy.then(|| waited_ms.max(threads_ms))
+}
+
+fn verdict(ok: bool, problems: usize, waited_ms: Option<u64>) -> String {
+    if ok {
+        return "ok: all audio arrived intact in every call".to_owned();
+    }
+    let busy = waited_ms.map_or_else(String::new, |waited_ms| {
+        format!(
+            ", and the machine is busy: the demo waited {waited_ms} ms for a CPU. Try again when the machine is idle"
+        )
+    });
+    format!("FAILED: {problems} problem{}{busy}", if problems == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_cut_between_words() {
+        let outcome = Outcome { ok: true, seconds: 12.0, calls: Vec::new() };
+        let last = as_text(&outcome, Some(60));
+        assert!(last.lines().all(|line| line.chars().count() <= 60) && last.contains("\n  "), "{last}");
+        assert!(as_text(&outcome, None).ends_with(&format!(" (12.0 s)\n{NEXT}\n")));
+    }
+
+    #[test]
+    fn a_busy_machine_is_named_where_something_failed() {
+        assert!(verdict(true, 0, Some(500)).starts_with("ok: all audio"));
+        assert_eq!(verdict(false, 2, waited_too_long(BUSY_MS - 1, BUSY_THREADS_MS - 1)), "FAILED: 2 problems");
+        assert_eq!(waited_too_long(5, 700), Some(700));
+        let busy = verdict(false, 1, waited_too_long(189, 20));
+        assert!(busy.starts_with("FAILED: 1 problem, ") && busy.contains("189 ms for a CPU"), "{busy}");
+    }
+}

@@ -1,0 +1,113 @@
+//! TLS of the demo: a certificate made for this run, and the line by which a phone reaches the edge.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncWriteExt as _, WriteHalf};
+use tokio::sync::mpsc;
+
+use crate::line::{self, Stream};
+
+/// Names that are tried for the certificate's folder.
+const FOLDERS: u32 = 16;
+
+/// A certificate for 127.0.0.1 and its key, in files that only we may read; gone with this.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    folder: PathBuf,
+    trusts: Arc<ClientConfig>,
+}
+
+impl Certificate {
+    /// Makes one.
+    pub(super) fn make() -> anyhow::Result<Certificate> {
+        let name = Ipv4Addr::LOCALHOST.to_string();
+        let made = rcgen::generate_simple_self_signed([name]).context("no certificate can be made")?;
+        let folder = folder()?;
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let trusts = Arc::new(versions.with_root_certificates(roots).with_no_client_auth());
+        let certificate = Certificate { folder, trusts };
+        std::fs::write(certificate.path("certificate.pem"), made.cert.pem())?;
+        std::fs::write(certificate.path("key.pem"), made.signing_key.serialize_pem())?;
+        Ok(certificate)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    /// Directory of the edge's store, which ends with the demo: in the present one an edge may run.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// A listener of the edge that shows it.
+    pub(super) fn listener(&self) -> String {
+        format!(
+            "[[listen]]\nname = \"secure\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+             certificate = {:?}\nprivate_key = {:?}\n",
+            self.path("certificate.pem"),
+            self.path("key.pem")
+        )
+    }
+
+    /// A phone's line to whoever shows it.
+    pub(super) fn line(&self) -> Line {
+        Line { trusts: Arc::clone(&self.trusts), stream: None }
+    }
+}
+
+/// A folder that nobody else has; one of a demo that was killed may stand in the way.
+fn folder() -> anyhow::Result<PathBuf> {
+    let name = |n: u32| std::env::temp_dir().join(format!("trunkgate-demo-{}-{n}", std::process::id()));
+    let create = |folder: &PathBuf| std::fs::DirBuilder::new().mode(0o700).create(folder);
+    let made = (0..FOLDERS).map(name).find(|folder| create(folder).is_ok());
+    made.with_context(|| format!("no folder can be made in {}", std::env::temp_dir().display()))
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A phone's way to the edge over TLS: opened by the first message, and kept.
+pub(super) struct Line {
+    trusts: Arc<ClientConfig>,
+    stream: Option<WriteHalf<Box<dyn Stream>>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("is_open", &self.stream.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// Sends a message; what comes back goes to `messages`, whole messages only.
+    pub(super) async fn send(
+        &mut self,
+        to: SocketAddr,
+        message: &[u8],
+        messages: &mpsc::Sender<Bytes>,
+    ) -> anyhow::Result<()> {
+        if self.stream.is_none() {
+            let host = to.ip().to_string();
+            let opened = line::Line::open(to, Some((Arc::clone(&self.trusts), &host))).await;
+            let (read, write) = tokio::io::split(opened.map_err(anyhow::Error::msg)?.stream);
+            tokio::task::spawn_local(line::receive(read, messages.clone()));
+            self.stream = Some(write);
+        }
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        stream.write_all(message).await?;
+        Ok(stream.flush().await?)
+    }
+}

@@ -1,0 +1,196 @@
+//! OPTIONS to a peer, and what its answer tells beside "alive": how it sees us, what was rewritten on the way, its time.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::fmt::rfc2822;
+use trunkgate_call::numbers::plain;
+use trunkgate_sip::Message;
+use trunkgate_sip::header::Via;
+
+use trunkgate_system::clock;
+
+/// Characters shown of what a far end wrote.
+const SHOWN_CHARS: usize = 48;
+/// A Date is a whole second: on average half of one has passed.
+const HALF_A_SECOND_MS: i64 = 500;
+
+/// A question to a peer; nothing of the configuration but the peer's host is in it.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// As Via names it.
+    transport: &'static str,
+    host: String,
+    us: SocketAddr,
+    /// A name that is not likely to come twice: branch, tag and Call-ID hold it.
+    name: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The first line.
+    pub(super) line: String,
+    /// Where our request came from, as the peer saw it (RFC 3261 §18.2.1, RFC 3581 §4); `None`: it does not say.
+    pub(super) seen: Option<Seen>,
+    /// What is not as we wrote it, each as `Via 10.0.0.2:5060 → 203.0.113.10:61234`; `None`: too damaged to tell.
+    pub(super) rewritten: Option<Vec<String>>,
+    /// How far the peer's clock is ahead of ours, to a second; `None`: it does not say.
+    pub(super) ahead_ms: Option<i64>,
+}
+
+/// Our address in a peer's eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) ip: IpAddr,
+    /// `None`: it does not know `rport`.
+    pub(super) port: Option<u16>,
+}
+
+impl Question {
+    pub(super) fn new(transport: &'static str, host: &str, us: SocketAddr) -> Question {
+        let chance = std::process::id() ^ u32::try_from(clock::now().as_millisecond() & 0xffff_ffff).unwrap_or(0);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        Question { transport, host, us, name: format!("doctor{chance}") }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Question { transport, host, us, name } = self;
+        format!(
+            "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch=z9hG4bK{name};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{us}>;tag={name}\r\nTo: <sip:{host}>\r\nCall-ID: {name}@{us}\r\n\
+             CSeq: 1 OPTIONS\r\nContact: <sip:{us}>\r\nAccept: application/sdp\r\nUser-Agent: Trunkgate\r\n\
+             Content-Length: 0\r\n\r\n"
+        )
+    }
+
+    /// Reads what came back `trip` after the question: any answer shows that the peer lives.
+    pub(super) fn read(&self, bytes: &[u8], trip: Duration) -> Result<Answer, String> {
+        let text = String::from_utf8_lossy(bytes);
+        let line = plain(text.trim_start().lines().next().unwrap_or_default(), 80);
+        if !line.starts_with("SIP/2.0 ") {
+            return Err("what answers does not speak SIP".to_owned());
+        }
+        let message = Message::parse(Bytes::copy_from_slice(bytes)).ok();
+        let via = message.as_ref().and_then(Message::via);
+        let rewritten = message.as_ref().zip(via).map(|(message, via)| self.rewritten(message, &via));
+        let ahead_ms = message.as_ref().and_then(|message| ahead(message.header_named("Date")?, trip));
+        Ok(Answer { line, seen: via.and_then(|via| self.seen(&via)), rewritten, ahead_ms })
+    }
+
+    /// A server writes `received` where the sender is another than sent-by says, and always beside a filled `rport`.
+    fn seen(&self, via: &Via<'_>) -> Option<Seen> {
+        let port = via.rport.flatten();
+        let written = std::str::from_utf8(via.received.unwrap_or_default()).unwrap_or_default();
+        let ip = written.trim_matches(['[', ']']).parse().ok();
+        let ip = ip.or_else(|| via.received.is_none().then_some(self.us.ip()).filter(|_| port.is_some()))?;
+        Some(Seen { ip, port })
+    }
+
+    /// A server copies Via, From and Call-ID (RFC 3261 §8.2.6.2): what differs was changed on the way there or back.
+    fn rewritten(&self, message: &Message, via: &Via<'_>) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut compare = |what: &str, sent: String, came: Option<Cow<'_, str>>| {
+            // What is missing was broken by whoever answers.
+            if let Some(came) = came.filter(|came| *came != sent) {
+                all.push(format!("{what} {sent} → {}", plain(&came, SHOWN_CHARS)));
+            }
+        };
+        let us = self.us.to_string();
+        let host = via.sent_by.host;
+        let sent_by = match (host.parse::<IpAddr>(), via.sent_by.port) {
+            (Ok(ip), port) => SocketAddr::new(ip, port.unwrap_or(5060)).to_string(),
+            (Err(_), Some(port)) => format!("{host}:{port}"),
+            (Err(_), None) => host.to_owned(),
+        };
+        compare("Via", us.clone(), Some(sent_by.into()));
+        compare("the branch of Via", format!("z9hG4bK{}", self.name), text(via.branch));
+        compare("From", format!("sip:{us}"), text(message.from().map(|from| from.uri)));
+        compare("the tag of From", self.name.clone(), text(message.from_tag()));
+        compare("Call-ID", format!("{}@{us}", self.name), text(message.call_id()));
+        all
+    }
+}
+
+fn text(bytes: Option<&[u8]>) -> Option<Cow<'_, str>> {
+    bytes.map(String::from_utf8_lossy)
+}
+
+/// How far a Date (RFC 3261 §20.17) that came just now is ahead of our clock; it was written half a trip ago.
+fn ahead(date: &[u8], trip: Duration) -> Option<i64> {
+    let date = std::str::from_utf8(date).ok()?;
+    let theirs = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(date.trim()).ok()?;
+    let half = i64::try_from(trip.as_millis() / 2).ok()?;
+    let ours = clock::now().as_millisecond().checked_sub(half)?;
+    theirs.as_millisecond().checked_add(HALF_A_SECOND_MS)?.checked_sub(ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn question() -> Question {
+        let us = "10.0.0.2:40000".parse().unwrap();
+        Question { transport: "UDP", host: "sbc.example".into(), us, name: "doctor7".into() }
+    }
+
+    /// An answer as RFC 3261 §8.2.6.2 has it, with these in the place of what was sent.
+    fn answer(changes: &[(&str, &str)]) -> Answer {
+        let sent = question().text();
+        let kept = ["Via: ", "From: ", "To: ", "Call-ID: ", "CSeq: "];
+        let lines = sent.lines().filter(|line| kept.iter().any(|kept| line.starts_with(kept)));
+        let mut text = format!("SIP/2.0 200 OK\r\n{}\r\n", lines.collect::<Vec<_>>().join("\r\n"));
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from} in {text}");
+            text = text.replace(from, to);
+        }
+        question().read(format!("{text}Content-Length: 0\r\n\r\n").as_bytes(), Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn how_a_peer_sees_us_stands_in_our_via() {
+        let seen = |via: &str| answer(&[(";rport", via)]).seen.map(|seen| (seen.ip.to_string(), seen.port));
+        assert_eq!(seen(";rport=61234;received=203.0.113.10"), Some(("203.0.113.10".into(), Some(61234))));
+        assert_eq!(seen(";received=203.0.113.10;rport"), Some(("203.0.113.10".into(), None)));
+        assert_eq!(seen(";rport=40000"), Some(("10.0.0.2".into(), Some(40000))));
+        assert_eq!(seen(";rport=40000;received=[2001:db8::1]"), Some(("2001:db8::1".into(), Some(40000))));
+        for silent in ["", ";rport", ";received=nonsense;rport=1"] {
+            assert_eq!(seen(silent), None, "{silent}");
+        }
+    }
+
+    #[test]
+    fn what_was_rewritten_is_named() {
+        assert_eq!(answer(&[]).rewritten, Some(vec![]));
+        let via = answer(&[("UDP 10.0.0.2:40000", "UDP 203.0.113.10:61234")]).rewritten.unwrap();
+        assert_eq!(via, ["Via 10.0.0.2:40000 → 203.0.113.10:61234"]);
+        let everywhere = answer(&[("10.0.0.2:40000", "203.0.113.10:9")]).rewritten.unwrap();
+        let names: Vec<&str> = everywhere.iter().map(|one| one.split(' ').next().unwrap()).collect();
+        assert_eq!(names, ["Via", "From", "Call-ID"]);
+        let tag = answer(&[(";tag=doctor7", ";tag=other")]).rewritten.unwrap();
+        assert_eq!(tag, ["the tag of From doctor7 → other"]);
+        let branch = answer(&[("z9hG4bKdoctor7", "z9hG4bK1")]).rewritten.unwrap();
+        assert_eq!(branch, ["the branch of Via z9hG4bKdoctor7 → z9hG4bK1"]);
+        assert_eq!(answer(&[("From: ", "X: ")]).rewritten, Some(vec![]), "nobody rewrites by leaving out");
+        let bare = question().read(b"SIP/2.0 200 OK\r\n\r\n", Duration::ZERO).unwrap();
+        assert_eq!((bare.rewritten, bare.seen, bare.ahead_ms), (None, None, None));
+        assert!(question().read(b"HTTP/1.1 400 Bad Request\r\n\r\n", Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_date_tells_their_clock() {
+        let ahead = |seconds: i64| {
+            let date = Timestamp::from_second(Timestamp::now().as_second() + seconds).unwrap();
+            let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer(&[("CSeq: ", &format!("Date: {date}\r\nCSeq: "))]).ahead_ms.unwrap()
+        };
+        for seconds in [-3600, 0, 180] {
+            assert!((ahead(seconds) - seconds * 1000).abs() < 30_000, "{seconds}");
+        }
+        assert_eq!(answer(&[("CSeq: ", "Date: yesterday\r\nCSeq: ")]).ahead_ms, None);
+    }
+}

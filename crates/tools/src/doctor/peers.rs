@@ -1,0 +1,621 @@
+//! Who the edge talks to: names, an answer to OPTIONS from each address, certificates on both sides, agents' sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::UnixTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use trunkgate_call::{Addressing, dns, unsent};
+use trunkgate_media::Unsent;
+use trunkgate_route::locate::{Located, NameFault};
+use trunkgate_route::{Agent, Destination, Peer, Transport, Trunk};
+use trunkgate_sip::{Framed, Framer};
+use webpki::KeyUsage;
+
+use super::answer::{Answer, Question, Seen};
+use super::machine::is_local;
+use super::path::Told;
+use super::{Report, all};
+use crate::announced::{self, TrunkAddresses};
+use crate::findings::{Finding, Level};
+use crate::line::{Line, plain};
+use trunkgate_call::agent_fix::remedy_of;
+use trunkgate_config::Config;
+use trunkgate_runtime::settings::{self, Found, Listener};
+use trunkgate_runtime::transport;
+use trunkgate_runtime::transport::{CertificateOwner, Settings};
+use trunkgate_runtime::worker;
+use trunkgate_system::certificates::{Pair, Trust, is_self_signed, not_after};
+use trunkgate_system::clock;
+use trunkgate_system::dns::{Resolver, means};
+use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
+use trunkgate_system::tls_words;
+
+/// Longest wait for an answer to OPTIONS.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Between two datagrams, doubling (RFC 3261 §17.1.2.2).
+const T1: Duration = Duration::from_millis(500);
+/// Bytes of an answer that are looked at.
+const ANSWER_BYTES: usize = 4_096;
+/// An end that is further away is told by its date.
+const DAYS_COUNTED: i64 = 1_000;
+
+/// The certificates that we show.
+pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<String>) -> Vec<Finding> {
+    let system = Trust::of_system();
+    let judge = |(owner, pair): (CertificateOwner, &Pair)| {
+        let CertificateOwner { kind, name, at } = owner;
+        let own = config.listen.iter().find(|listen| kind == "listener" && listen.name == name);
+        match own.and_then(|listen| listen.tls.as_ref()) {
+            Some(tls) if tls.own.is_none() => {
+                let text = format!("listener {name}: no certificate configured: outgoing calls only");
+                Finding::ok("tls", text)
+            }
+            Some(tls) if tls.is_issued && tls.own.as_ref().is_some_and(|(file, _)| !file.exists()) => {
+                let text = format!("listener {name}: ACME has not stored a certificate that this user can read");
+                Finding::warn("tls", text, "start the edge: `trunkgate status` shows why an order fails")
+            }
+            Some(_) | None => judge_own(&whose(kind, &name, at), pair, &system, kind == "listener"),
+        }
+    };
+    let faults = faults.into_iter().map(|fault| Finding::fail("tls", fault, "trunkgate help TG0114"));
+    settings.pairs().into_iter().map(judge).chain(faults).collect()
+}
+
+/// Names one of ours: those of a listener behind its first have a number.
+fn whose(kind: &str, name: &str, at: usize) -> String {
+    let number = if at > 0 { format!(", certificate {}", at + 1) } else { String::new() };
+    format!("{kind} {name}{number}")
+}
+
+/// One of ours: its end, and whether who trusts what this machine trusts can follow its chain.
+fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Finding {
+    let end = judge_end(whose, pair.expires);
+    let usage = if is_server { KeyUsage::server_auth() } else { KeyUsage::client_auth() };
+    let chain = pair.key.cert.split_first();
+    let is_complete = chain.is_some_and(|(own, others)| system.judge(own, others, usage, UnixTime::now()).is_ok());
+    if end.level != Level::Ok {
+        return end;
+    }
+    if is_complete {
+        return Finding::ok("tls", format!("{}, chain complete", end.text));
+    }
+    if chain.is_some_and(|(own, _)| is_self_signed(own)) {
+        let text = format!("{}; self-signed: only remote parties that have this certificate itself trust it", end.text);
+        let fix =
+            "nothing, if each remote party has it as trusted; otherwise use a certificate of a CA that they trust";
+        return Finding::warn("tls", text, fix);
+    }
+    let text = format!("{}; the certificate chain does not end in a trusted root of this machine", end.text);
+    Finding::warn(
+        "tls",
+        text,
+        "append the intermediate certificates to the file; if a private CA issued it, import that CA at the remote party",
+    )
+}
+
+fn judge_end(whose: &str, expires: Timestamp) -> Finding {
+    let text = format!("certificate of {whose}: {}", left(expires));
+    match expires.duration_since(clock::now()) {
+        left if left.is_negative() => {
+            let text = format!("certificate of {whose} expired on {}", expires.strftime("%Y-%m-%d %H:%M UTC"));
+            Finding::fail("tls", text, "replace the file: it is reloaded without a restart")
+        }
+        left if left < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS) => {
+            Finding::warn("tls", text, "replace the file: it is reloaded without a restart")
+        }
+        _ => Finding::ok("tls", text),
+    }
+}
+
+/// How long a certificate holds, in words.
+fn left(expires: Timestamp) -> String {
+    match expires.duration_since(clock::now()).as_hours() / 24 {
+        days if days > DAYS_COUNTED => format!("until {}", expires.strftime("%Y-%m-%d")),
+        1 => "1 day left".to_owned(),
+        days => format!("{days} days left"),
+    }
+}
+
+/// All that is asked of one trunk's peers at once.
+#[derive(Debug, Clone)]
+struct Asker {
+    config: Arc<Config>,
+    settings: Arc<Settings>,
+    resolver: Resolver,
+    addressing: Arc<Addressing>,
+    /// Whether the file has mistakes, so that tables of it are missing.
+    is_partial: bool,
+    report: Arc<Report>,
+}
+
+/// What came of asking the peers, beside their lines.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Every address that was found.
+    pub(super) addresses: Vec<IpAddr>,
+    /// What the answers tell of the way there.
+    pub(super) told: Vec<Told>,
+    /// What the peers' names were found to be.
+    found: Found,
+    /// Our addresses that the peers of each trunk would be shown.
+    pub(super) announced: Vec<TrunkAddresses>,
+}
+
+/// What one address came to.
+type Asked = (Vec<Finding>, Option<Told>);
+
+/// Lines that need the peers' answers.
+const NEEDED_BY: [&str; 6] = ["dns", "options", "public address", "inbound udp", "sip alg", "clock"];
+
+/// Each peer of each trunk: its name, then each of its addresses; all at once, told in the order of the file.
+pub(super) async fn examine(
+    config: &Arc<Config>,
+    settings: &Arc<Settings>,
+    is_partial: bool,
+    report: &Arc<Report>,
+) -> (Vec<Finding>, Heard) {
+    if !NEEDED_BY.into_iter().any(|kind| report.wants(kind)) {
+        return (Vec::new(), Heard::default());
+    }
+    let resolver = match Resolver::new(means(config.listen.iter().map(|listen| (listen.transport, listen.address)))) {
+        Ok(resolver) => resolver,
+        Err(error) => {
+            let found = Finding::fail("dns", error.to_string(), "check /etc/resolv.conf, or TRUNKGATE_DNS");
+            return (report.take(vec![found]), Heard::default());
+        }
+    };
+    let listeners = config.listen.iter().map(|listen| Listener {
+        name: listen.name.clone(),
+        transport: listen.transport,
+        address: listen.address,
+    });
+    let interfaces = settings::machine_addresses(&config.table(&Found::new()));
+    let addressing = settings::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces);
+    let asker = Asker {
+        config: Arc::clone(config),
+        settings: Arc::clone(settings),
+        resolver,
+        addressing: Arc::new(addressing),
+        is_partial,
+        report: Arc::clone(report),
+    };
+    let peers = config.trunks.iter().flat_map(|trunk| trunk.peers.iter().map(|peer| (Arc::clone(&trunk.name), peer)));
+    let begun = peers.map(|(trunk, peer)| {
+        let (asker, peer) = (asker.clone(), peer.clone());
+        tokio::spawn(async move { asker.examine(&trunk, &peer).await })
+    });
+    let (mut findings, mut heard) = (Vec::new(), Heard::default());
+    let registrars: Vec<_> =
+        registrars(config).map(|(trunk, at)| tokio::spawn(asker.clone().look_up(trunk, at))).collect();
+    for (lines, of_peer) in all(begun.collect()).await {
+        findings.extend(lines);
+        heard.addresses.extend(of_peer.addresses);
+        heard.told.extend(of_peer.told);
+        heard.found.extend(of_peer.found);
+    }
+    heard.announced = announced::of_config(config, &heard.found);
+    findings.extend(all(registrars).await.into_iter().flatten());
+    (findings, heard)
+}
+
+/// Registrars that are named, each with its trunk; those that are peers of it as well have lines already.
+fn registrars(config: &Config) -> impl Iterator<Item = (Arc<str>, Destination)> {
+    let own = |trunk: &Trunk| {
+        let at = &trunk.register.as_ref()?.registrar;
+        let is_peer = trunk.peers.iter().any(|peer| peer.destination.host.eq_ignore_ascii_case(&at.host));
+        (at.literal().is_none() && !is_peer).then(|| (Arc::clone(&trunk.name), at.clone()))
+    };
+    config.trunks.iter().filter_map(own)
+}
+
+impl Asker {
+    /// The name of a trunk's registrar.
+    async fn look_up(self, trunk: Arc<str>, registrar: Destination) -> Vec<Finding> {
+        let located = self.resolver.locate(registrar.clone()).await;
+        let whose = format!("registrar of {trunk}");
+        self.report.take(vec![of_name(&whose, &format!("`register` of [trunk.{trunk}]"), &registrar.host, &located)])
+    }
+
+    async fn examine(&self, trunk: &str, peer: &Peer) -> (Vec<Finding>, Heard) {
+        let destination = &peer.destination;
+        let mut findings = Vec::new();
+        let servers = match destination.literal() {
+            Some(server) => vec![server],
+            None => {
+                let located = self.resolver.locate(destination.clone()).await;
+                let place = format!("`peers` or `domain` of [trunk.{trunk}]");
+                findings.extend(self.report.take(vec![of_name(trunk, &place, &destination.host, &located)]));
+                located.servers
+            }
+        };
+        let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
+        let begun = sockets.map(|(transport, address)| {
+            let (asker, trunk, host) = (self.clone(), trunk.to_owned(), destination.host.clone());
+            tokio::spawn(async move {
+                let (findings, told) = asker.ask(&trunk, &host, transport, address).await;
+                (asker.report.take(findings), told)
+            })
+        });
+        let addresses = servers.iter().flat_map(|server| server.addresses.clone()).collect();
+        let found = Found::from([(destination.clone(), servers.clone())]);
+        let mut heard = Heard { addresses, found, ..Heard::default() };
+        for (lines, told) in all(begun.collect::<Vec<JoinHandle<Asked>>>()).await {
+            findings.extend(lines);
+            heard.told.extend(told);
+        }
+        (findings, heard)
+    }
+
+    /// OPTIONS to one address.
+    async fn ask(&self, trunk: &str, host: &str, transport: Transport, address: SocketAddr) -> Asked {
+        let name = format!("options {trunk}");
+        let shown = format!("{} {address}", transport.as_str());
+        let began = Instant::now();
+        let replied = match transport {
+            Transport::Udp => self.by_datagrams(trunk, host, address).await,
+            Transport::Tcp => by_stream("TCP", host, Line::open(address, None).await).await,
+            Transport::Tls => match self.settings.towards(trunk) {
+                Some(tls) => by_stream("TLS", host, Line::open(address, Some((tls, host))).await).await,
+                None if self.is_partial => {
+                    let text = format!("{shown}: not examined: no TLS listener is left of a file with mistakes");
+                    return (vec![Finding::warn(name, text, "trunkgate check")], None);
+                }
+                None => Err(self.without_tls()),
+            },
+        };
+        let Reply { answer, local, expires } = match replied {
+            Ok(reply) => reply,
+            Err(Unreached { what, fix }) => {
+                let fix = tls_words::fix_of_trunk(&what, trunk).unwrap_or(fix);
+                let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
+                // Whoever is not asked in operation need not answer.
+                let finding = if written.is_some_and(|trunk| trunk.options_interval.is_zero()) {
+                    Finding::warn(
+                        name,
+                        format!("{shown}: {what} (not checked in operation: `options_interval` is 0)"),
+                        fix,
+                    )
+                } else {
+                    Finding::fail(name, format!("{shown}: {what}"), fix)
+                };
+                return (vec![finding], None);
+            }
+        };
+        let seen = format!("{shown}: {} after {} ms", answer.line, began.elapsed().as_millis());
+        let certificate = expires.map(|expires| format!("; its certificate: {}", left(expires))).unwrap_or_default();
+        let is_soon = |expires: Timestamp| {
+            expires.duration_since(clock::now()) < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS)
+        };
+        let finding = match answer.line.get(8..11) {
+            Some("408" | "503") => Finding::warn(name, format!("{seen}: it accepts no calls now"), "ask its operator"),
+            _ if expires.is_some_and(is_soon) => {
+                Finding::warn(name, format!("{seen}{certificate}"), "contact its operator")
+            }
+            _ => Finding::ok(name, format!("{seen}{certificate}")),
+        };
+        (vec![finding], Some(self.told(trunk, transport, address, local, answer)))
+    }
+
+    /// Why nothing is asked by TLS: no listener with a certificate that can be used is left.
+    fn without_tls(&self) -> Unreached {
+        let listener = self.config.listen.iter().find(|listen| listen.transport == Transport::Tls);
+        let (what, fix) = match listener {
+            Some(listener) => (
+                format!("not examined: the certificate of our listener {} cannot be used", listener.name),
+                format!(
+                    "correct `certificate` and `private_key` of [[listen]] {}, as line tls says; then run doctor again",
+                    listener.name
+                ),
+            ),
+            None => (
+                "no TLS listener, by which the edge would connect".to_owned(),
+                "add a [[listen]] with transport = \"tls\", or another `transport` in the peer's URI".to_owned(),
+            ),
+        };
+        Unreached { what, fix }
+    }
+
+    /// An answer beside what a call to that address would show.
+    fn told(&self, trunk: &str, transport: Transport, address: SocketAddr, local: SocketAddr, answer: Answer) -> Told {
+        let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
+        let listen = written.and_then(|trunk| trunk.listen.as_deref());
+        let way = self.addressing.way(listen, transport, address);
+        let shown = way.map(|(_, local)| local.ip);
+        let of_listener = way.and_then(|(flow, _)| self.config.listen.get(usize::from(flow.listener.0)));
+        let of_listener = of_listener.filter(|listen| listen.public_address.iter().any(|ip| Some(*ip) == shown));
+        let key = match of_listener {
+            Some(listen) => Some(format!("[[listen]] `{}`: public_address", listen.name)),
+            None => shown
+                .filter(|shown| self.config.edge.public_address.contains(shown))
+                .map(|_| "[edge] public_address".to_owned()),
+        };
+        Told {
+            trunk: trunk.to_owned(),
+            is_tls: transport == Transport::Tls,
+            local,
+            shown,
+            is_outside: !is_local(&self.config, address.ip()),
+            key,
+            // A stream's own port says nothing of datagrams.
+            seen: answer.seen.map(|seen| Seen { port: seen.port.filter(|_| transport == Transport::Udp), ..seen }),
+            rewritten: answer.rewritten,
+            ahead_ms: answer.ahead_ms,
+        }
+    }
+
+    async fn by_datagrams(&self, trunk: &str, host: &str, address: SocketAddr) -> Result<Reply, Unreached> {
+        let own = self.own_address(trunk, address);
+        let failed = |error: std::io::Error| Unreached::of(&error, address, own);
+        let socket = UdpSocket::bind((own, 0)).await.map_err(failed)?;
+        socket.connect(address).await.map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?;
+        let question = Question::new("UDP", host, local);
+        let mut buffer = vec![0; ANSWER_BYTES];
+        let (deadline, mut pause) = (Instant::now() + PATIENCE, T1);
+        loop {
+            let sent = Instant::now();
+            socket.send(question.text().as_bytes()).await.map_err(failed)?;
+            let left = deadline.saturating_duration_since(sent);
+            match timeout(pause.min(left), socket.recv(&mut buffer)).await {
+                Ok(Ok(length)) => {
+                    let answer = question.read(buffer.get(..length).unwrap_or_default(), sent.elapsed())?;
+                    return Ok(Reply { answer, local, expires: None });
+                }
+                // That came back from elsewhere.
+                Ok(Err(error)) => return Err(plain(&error).into()),
+                Err(_) if left <= pause => {
+                    return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
+                }
+                Err(_) => pause *= 2,
+            }
+        }
+    }
+
+    /// By the address of the listener that the trunk's requests leave by, where it has one: a peer may know us by it.
+    fn own_address(&self, trunk: &str, remote: SocketAddr) -> IpAddr {
+        let listen =
+            self.config.trunks.iter().find(|known| *known.name == *trunk).and_then(|trunk| trunk.listen.as_deref());
+        let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4() && !address.ip().is_unspecified();
+        let mut listeners = self.config.listen.iter().filter(|one| match listen {
+            Some(name) => one.name == name,
+            None => one.transport == Transport::Udp,
+        });
+        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        listeners.find_map(|one| Some(one.address).filter(fits)).map_or(any, |address| address.ip())
+    }
+}
+
+/// What DNS says of a host; `place`: where it is written.
+fn of_name(whose: &str, place: &str, host: &str, located: &Located) -> Finding {
+    let shown = located.servers.iter().flat_map(|server| {
+        server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
+    });
+    let shown: Vec<String> = shown.collect();
+    match located.fault() {
+        None => Finding::ok("dns", format!("{whose}: {host} → {}", shown.join(", "))),
+        Some(NameFault::NotFound) => {
+            let text = format!("{whose}: {host} has no address: {}", dns::words(NameFault::NotFound, host));
+            Finding::fail("dns", text, format!("check the name in {place}"))
+        }
+        Some(fault) => {
+            let fix = match fault {
+                NameFault::Unanswered => dns::REACH_SERVERS.to_owned(),
+                NameFault::NotFound | NameFault::ServerFailure | NameFault::Refused => dns::fix(fault, host, place),
+            };
+            Finding::fail("dns", format!("{whose}: {}", dns::words(fault, host)), fix)
+        }
+    }
+}
+
+/// What one address answered.
+struct Reply {
+    pub answer: Answer,
+    /// Where we asked from.
+    local: SocketAddr,
+    /// When the first of its certificates ends.
+    expires: Option<Timestamp>,
+}
+
+/// Why one address gave no answer, and what would help.
+#[derive(Debug, PartialEq, Eq)]
+struct Unreached {
+    what: String,
+    fix: String,
+}
+
+impl From<String> for Unreached {
+    fn from(what: String) -> Unreached {
+        let fix = "check its address and port, firewalls on the path, and whether it accepts this machine's address";
+        Unreached { what, fix: fix.to_owned() }
+    }
+}
+
+impl Unreached {
+    /// What this machine itself refuses is no fault of the far side, and told as for calls.
+    fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
+        match transport::unsent(error) {
+            Unsent::Other => plain(error).into(),
+            why @ (Unsent::Forbidden | Unsent::NoRoute | Unsent::NotFromThere) => {
+                let from = Some(from).filter(|from| !from.is_unspecified());
+                Unreached { what: unsent::text(why, &to.to_string()), fix: unsent::fix_of_peer(why, to.ip(), from) }
+            }
+        }
+    }
+}
+
+/// The answer over a connection.
+async fn by_stream(transport: &'static str, host: &str, line: Result<Line, String>) -> Result<Reply, Unreached> {
+    let Line { mut stream, local, shown } = line?;
+    let question = Question::new(transport, host, local);
+    let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
+    let began = Instant::now();
+    let talked = timeout(PATIENCE, async {
+        stream.write_all(question.text().as_bytes()).await?;
+        stream.flush().await?;
+        // Until a message is whole: keep-alives may come before it.
+        while whole.is_none() && buffer.len() < ANSWER_BYTES {
+            let before = buffer.len();
+            if stream.read_buf(&mut buffer).await? == 0 {
+                break;
+            }
+            framer.push(buffer.get(before..).unwrap_or_default());
+            while let Some(framed) = framer.pop() {
+                match framed {
+                    Framed::Message(bytes) => whole = Some(bytes),
+                    Framed::Ping => {}
+                    Framed::Broken { .. } => return std::io::Result::Ok(()),
+                }
+            }
+        }
+        Ok(())
+    });
+    match talked.await {
+        Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned().into()),
+        Ok(Err(error)) => return Err(plain(&error).into()),
+        // Half an answer is a sign of life as well.
+        Err(_) if !buffer.contains(&b'\n') => {
+            return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
+        }
+        Ok(Ok(())) | Err(_) => {}
+    }
+    let answer = question.read(whole.as_deref().unwrap_or(&buffer), began.elapsed())?;
+    Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
+}
+
+/// Each agent's WebSocket, opened and closed again; all at once.
+pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
+    let asked = config.agents.iter().filter(|agent| report.wants("agent") && !agent.is_raw());
+    let begun = asked.map(|agent| {
+        let (agent, config, report) = (agent.clone(), Arc::clone(config), Arc::clone(report));
+        tokio::spawn(async move {
+            let (name, began) = (format!("agent {}", agent.name), Instant::now());
+            let found = match worker::try_agent(&agent, &config.edge.local_networks).await {
+                Ok(()) => of_opened(name, &agent, began.elapsed()),
+                Err((loss, what)) => {
+                    let fix = remedy_of(&agent, loss, &what);
+                    Finding::fail(name, what, fix)
+                }
+            };
+            report.take(vec![found])
+        })
+    });
+    all(begun.collect()).await.into_iter().flatten().collect()
+}
+
+/// An agent whose WebSocket opened: in time for calls, or not.
+fn of_opened(name: String, agent: &Agent, took: Duration) -> Finding {
+    let opened = format!("WebSocket opened after {} ms", took.as_millis());
+    if took < agent.connect_timeout {
+        return Finding::ok(name, opened);
+    }
+    let fix = format!(
+        "have the bot accept connections sooner (keep it running, load models before the first call), or set `connect_timeout` of [agent.{}] \
+         above {} s",
+        agent.name,
+        took.as_secs() + 1
+    );
+    let limit = agent.connect_timeout.as_secs_f64();
+    Finding::fail(
+        name,
+        format!("{opened}, but calls wait {limit} s at most (`connect_timeout`): they do not reach it"),
+        fix,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{configured, everything};
+    use super::*;
+
+    /// A peer that answers the first request of a socket with this.
+    async fn peer(answer: &'static str) -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 2_048];
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            assert!(buffer[..length].starts_with(b"OPTIONS sip:127.0.0.1 SIP/2.0\r\n"));
+            socket.send_to(answer.as_bytes(), from).await.unwrap();
+        });
+        address
+    }
+
+    async fn asked(text: &str) -> Vec<Finding> {
+        let config = Arc::new(configured(text));
+        let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
+        examine(&config, &settings, false, &everything()).await.0
+    }
+
+    #[tokio::test]
+    async fn any_answer_of_sip_is_a_sign_of_life() {
+        for (answer, level) in [
+            ("SIP/2.0 200 OK\r\n\r\n", Level::Ok),
+            ("SIP/2.0 404 Not Found\r\n\r\n", Level::Ok),
+            ("SIP/2.0 503 Service Unavailable\r\n\r\n", Level::Warn),
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", Level::Fail),
+        ] {
+            let address = peer(answer).await;
+            let found = asked(&format!("[trunk.x]\npeers = ['sip:{address}']\n")).await;
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].level, level, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_opens_too_late_for_calls_fails() {
+        let agent = Agent { connect_timeout: Duration::from_secs(3), ..Agent::at("bot", "ws://127.0.0.1/") };
+        let of = |ms| of_opened("agent bot".to_owned(), &agent, Duration::from_millis(ms));
+        assert_eq!(of(2_999), Finding::ok("agent bot", "WebSocket opened after 2999 ms"));
+        let late = of(5_002);
+        assert_eq!(late.level, Level::Fail);
+        assert!(late.text.contains("calls wait 3 s at most (`connect_timeout`)"), "{late:?}");
+        assert!(late.fix.ends_with("set `connect_timeout` of [agent.bot] above 6 s"), "{late:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_fails() {
+        let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for uri in [format!("sip:{gone}"), format!("sip:{gone};transport=tcp")] {
+            let found = asked(&format!("[trunk.x]\npeers = ['{uri}']\n")).await;
+            assert_eq!(found[0].level, Level::Fail, "{found:?}");
+            assert!(found[0].text.contains("refused") && !found[0].fix.is_empty(), "{found:?}");
+        }
+        let text = format!("[agent.bot]\nurl = 'ws://{gone}/'\n");
+        let found = agents(&Arc::new(configured(&text)), &everything()).await;
+        assert_eq!((found[0].level, found[0].name.as_str()), (Level::Fail, "agent bot"), "{found:?}");
+    }
+
+    #[test]
+    fn what_this_machine_refuses_is_its_own_fault() {
+        let (to, from) = ("198.51.100.7:5060".parse().unwrap(), [0; 4].into());
+        let of = |errno| Unreached::of(&std::io::Error::from_raw_os_error(errno), to, from);
+        let forbidden = of(nix::libc::EPERM);
+        assert!(forbidden.what.starts_with("this machine cannot send packets to 198.51.100.7:5060"), "{forbidden:?}");
+        assert!(forbidden.what.contains("(EPERM)") && forbidden.fix.contains("`iptables -S OUTPUT`"), "{forbidden:?}");
+        assert!(!forbidden.fix.contains("accepts this machine's address"), "{forbidden:?}");
+        assert!(of(nix::libc::ENETUNREACH).fix.contains("`ip route get 198.51.100.7`"));
+        let refused = of(nix::libc::ECONNREFUSED);
+        assert!(
+            refused.what.starts_with("refused") && refused.fix.starts_with("check its address and port"),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn certificates_end() {
+        let at = |days: i64| Timestamp::now() + SignedDuration::from_hours(24 * days + 1);
+        for (days, level) in [(-2, Level::Fail), (3, Level::Warn), (90, Level::Ok)] {
+            assert_eq!(judge_end("listener x", at(days)).level, level, "{days}");
+        }
+        let told = [1, 71, 1_000].map(|days| left(at(days)));
+        assert_eq!(told, ["1 day left", "71 days left", "1000 days left"]);
+        let far: Timestamp = "4096-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(left(far), "until 4096-01-01");
+    }
+}

@@ -1,0 +1,68 @@
+//! The reasons of calls and legs as `help` and docs/reasons.md show them: the table is in `trunkgate_story::reason`.
+
+use trunkgate_call::ReasonSlug;
+
+use trunkgate_system::text::capital;
+
+/// The explanation of a reason, by its slug.
+pub(super) fn explain(slug: &str) -> Option<String> {
+    let slug = slug.to_lowercase();
+    let reason = ReasonSlug::ALL.into_iter().find(|reason| reason.as_str() == slug)?;
+    let fix = reason.fix().map(|fix| format!("\nFix: {}.\n", capital(fix))).unwrap_or_default();
+    let (sentence, cause, outcome) = (reason.sentence(), reason.cause(), outcome(reason));
+    // Such a request never becomes a call.
+    if reason == ReasonSlug::WrongCredentials {
+        return Some(format!("{slug}: {sentence}\n\nCause: {cause}\n{fix}\nWhere it stands: trunkgate status\n"));
+    }
+    Some(format!(
+        "{slug}: {sentence}\n\nCause: {cause}\n{fix}\nOutcome before the answer: {outcome}. Q.850 cause: {}.\nCalls with this \
+         reason: trunkgate calls --reason {slug}\n",
+        reason.q850(),
+    ))
+}
+
+/// The outcome of a call that ended for this reason before it was answered.
+fn outcome(reason: ReasonSlug) -> &'static str {
+    if reason == ReasonSlug::TargetRejected { "depends on its SIP status" } else { reason.outcome() }
+}
+
+/// The body of docs/reasons.md: a table of all reasons, then a paragraph on each.
+pub(super) fn markdown() -> String {
+    let mut page = "| slug | meaning | Q.850 | outcome before the answer |\n| --- | --- | --- | --- |\n".to_owned();
+    for reason in ReasonSlug::ALL {
+        let (slug, sentence) = (reason.as_str(), reason.sentence());
+        page.push_str(&format!("| `{slug}` | {sentence} | {} | {} |\n", reason.q850(), outcome(reason)));
+    }
+    for reason in ReasonSlug::ALL {
+        page.push_str(&format!("\n### {}\n\n{}", reason.as_str(), reason.cause()));
+        if let Some(fix) = reason.fix() {
+            page.push_str(&format!(" *Fix*: {fix}."));
+        }
+        page.push('\n');
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_reasons_contains_what_help_prints() {
+        let page = include_str!("../../../../docs/reasons.md");
+        assert!(page.contains(&markdown()), "put `cargo run -- help reasons --markdown` into docs/reasons.md");
+    }
+
+    #[test]
+    fn every_reason_is_explained_in_sentences() {
+        for reason in ReasonSlug::ALL {
+            let text = explain(&reason.as_str().to_uppercase()).unwrap();
+            assert!(text.starts_with(reason.as_str()) && text.contains("\n\nCause: "), "{text}");
+            let cause = reason.cause();
+            assert!(cause.starts_with(|c: char| c.is_uppercase() || c == '`'), "{cause}");
+            assert!(cause.ends_with('.') && !cause.contains("  "), "{cause}");
+            assert!(reason.fix().is_none_or(|fix| !fix.ends_with('.') && fix.len() > 8), "{reason:?}");
+        }
+        assert_eq!(explain("no_such_reason"), None);
+    }
+}

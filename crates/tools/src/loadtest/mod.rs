@@ -1,0 +1,138 @@
+//! `trunkgate loadtest`: SIP and RTP on both sides of an edge, callers and callees that know each other's every packet. So
+//! loss, order, delay and each bit of the audio are measured, not guessed from reports. `scenario` has SIPp as the callers
+//! instead.
+
+mod assertion;
+mod figures;
+mod generator;
+mod junit;
+mod line;
+mod own_edge;
+mod pace;
+mod plan;
+mod report;
+mod results;
+mod scenario;
+mod sockets;
+mod voice;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::cli::LoadTest;
+use crate::progress::Progress;
+use crate::{client, demo};
+use trunkgate_boot::edge::Edge;
+use trunkgate_boot::run;
+use trunkgate_system::text::number;
+use trunkgate_system::{files, terminal};
+
+use assertion::Assertion;
+use generator::{Generator, Sabotage};
+use line::Side;
+use plan::{ASSERTED, OWN_NUMBER, Plan};
+use report::Judged;
+use results::Results;
+use sockets::Sockets;
+
+/// Descriptors of a call in an edge of its own, which runs in this process: RTP and RTCP on both sides.
+const OWN_FILES: usize = 4;
+
+/// Runs the test: exit 0 if all holds that is asserted, 1 if not, or if the generator was too slow for it, 2 for what cannot
+/// be tried.
+pub fn run(verb: &LoadTest) -> ExitCode {
+    if let Some(file) = &verb.scenario {
+        return scenario::run(verb, file);
+    }
+    let done = Plan::new(verb, ASSERTED).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
+        let results = test(&mut plan)?;
+        let value = |one: &Assertion| results.value(one.metric, one.stat);
+        let judged: Vec<Judged> = plan.assertions.iter().map(|one| Judged::new(one, value(one))).collect();
+        if let Some(path) = &verb.junit {
+            write(path, &junit::xml(&judged, &results.faults(), results.lasted.as_secs_f64())?)?;
+        }
+        Ok((plan, results, judged))
+    });
+    let (plan, results, judged) = match done {
+        Ok(done) => done,
+        Err(error) => return run::refuse(&format!("error: {error:#}")),
+    };
+    client::say(&match verb.json {
+        true => terminal::json(&report::json(&plan, &results, &judged)),
+        false => report::text(&plan, &results, &judged),
+    });
+    if report::is_ok(&results, &judged) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes the file of `--junit`.
+fn write(path: &Path, xml: &[u8]) -> anyhow::Result<()> {
+    files::write(path, xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
+}
+
+fn test(plan: &mut Plan) -> anyhow::Result<Results> {
+    let files = 2 * plan.sockets() + if plan.is_own { OWN_FILES * plan.sockets() } else { 0 };
+    sockets::make_room(files).map_err(|what| anyhow!("{what}"))?;
+    let signals = sockets::catch_signals().context("signals cannot be received")?;
+    let sockets = Sockets::open(plan.bound, [plan.sockets(); 2], signals)?;
+    let mut progress = Progress::new();
+    let edge = if plan.is_own { Some(own(plan, &sockets)?) } else { None };
+    progress.say(&format!(
+        "up to {} at a time, {} per second, for {} s, to {}{}",
+        number(plan.calls, "call"),
+        (plan.interval.as_secs_f64().recip() * 100.0).round() / 100.0,
+        plan.duration.as_secs_f64(),
+        plan.uri,
+        if plan.is_own { ", a private edge" } else { "" }
+    ));
+    let whole = plan.duration;
+    let results = Generator::new(plan, sockets, sabotage()?).and_then(|generator| {
+        generator.run(|results, held, ran| tell(&mut progress, results, held, ran.div_duration_f64(whole)))
+    });
+    progress.done();
+    if let Some(edge) = edge {
+        edge.shutdown();
+    }
+    results.map_err(|what| anyhow!("{what}"))
+}
+
+/// What tests want to be noticed.
+fn sabotage() -> anyhow::Result<Option<Sabotage>> {
+    Ok(match std::env::var(demo::SABOTAGE).as_deref() {
+        Ok("audio") => Some(Sabotage::Audio),
+        Ok("loss") => Some(Sabotage::Loss),
+        Ok("") | Err(_) => None,
+        Ok(other) => anyhow::bail!("{}={other} is unknown; `audio` and `loss` are not", demo::SABOTAGE),
+    })
+}
+
+/// Starts an edge of its own and has the calls go there.
+fn own(plan: &mut Plan, sockets: &Sockets) -> anyhow::Result<Edge> {
+    let (callers, callees) = sockets.sip(Side::Caller).zip(sockets.sip(Side::Callee)).context("no sockets")?;
+    own_between(plan, callers, callees)
+}
+
+/// Starts an edge of its own between these callers and callees, and has the calls go there.
+fn own_between(plan: &mut Plan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<Edge> {
+    let edge = own_edge::start(plan, callers, callees)?;
+    plan.remote = edge.listeners.first().context("the edge does not listen")?.address;
+    plan.uri = format!("sip:{OWN_NUMBER}@{}", plan.remote);
+    Ok(edge)
+}
+
+/// How it goes.
+fn tell(progress: &mut Progress, results: &Results, held: usize, share: f64) {
+    let packets = results.packets();
+    progress.bar(
+        &format!(
+            "{} placed, {} answered, {} failed, {held} up, {} packets lost",
+            results.attempted,
+            results.answered,
+            results.failed(),
+            packets.lost
+        ),
+        share,
+    );
+}

@@ -1,0 +1,147 @@
+//! The scenario's file, read before SIPp is started: that it is XML, that it places calls, and whether it sends audio. SIPp
+//! itself reads the rest.
+
+use std::path::Path;
+
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use trunkgate_system::files;
+
+/// Largest scenario that is read, in bytes.
+const MOST_BYTES: u64 = 4 << 20;
+/// Attributes of `<exec>` that send audio.
+const AUDIO: [&str; 2] = ["play_pcap_audio", "rtp_stream"];
+
+/// What a scenario does, as far as the load test has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scenario {
+    /// Whether it sends audio.
+    pub(super) sends_audio: bool,
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// The file and what is wrong with it.
+    pub(super) fn read(path: &Path) -> Result<Scenario, String> {
+        let wrong = |what: String| format!("--scenario {}: {what}", path.display());
+        let bytes = files::read(path, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(wrong(format!("more than {} MiB", MOST_BYTES >> 20)));
+        }
+        // Names of elements and attributes are ASCII in each encoding that SIPp reads.
+        Scenario::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
+    }
+
+    fn parse(text: &str) -> Result<Scenario, String> {
+        let mut reader = Reader::from_str(text);
+        // SIPp takes an & on its own.
+        reader.config_mut().allow_dangling_amp = true;
+        let (mut depth, mut root, mut is_caller, mut sends_audio) = (0_usize, None, None, false);
+        loop {
+            let event = reader.read_event().map_err(|wrong| {
+                let at = usize::try_from(reader.error_position()).unwrap_or(usize::MAX);
+                format!("not XML: line {}: {wrong}", line(text, at))
+            })?;
+            let (start, is_open) = match event {
+                Event::Start(start) => (start, true),
+                Event::Empty(start) => (start, false),
+                Event::End(_) => {
+                    depth = depth.saturating_sub(1);
+                    continue;
+                }
+                Event::Eof => break,
+                Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => continue,
+                Event::Decl(_) | Event::DocType(_) | Event::Comment(_) | Event::PI(_) => continue,
+            };
+            let name = start.name().into_inner().to_owned();
+            match depth {
+                0 if root.is_none() => root = Some(name),
+                1 if is_caller.is_none() => is_caller = calls(&name),
+                _ => sends_audio |= name == "exec" && plays(&start),
+            }
+            depth += usize::from(is_open);
+        }
+        match root.as_deref() {
+            None => Err("not XML: no element".to_owned()),
+            Some(_) if depth > 0 => Err("not XML: it ends within an element".to_owned()),
+            Some("scenario") if is_caller == Some(false) => {
+                Err("it waits for calls (its first message is a <recv>): use a scenario that places calls".to_owned())
+            }
+            Some("scenario") => Ok(Scenario { sends_audio }),
+            Some(other) => Err(format!("not a SIPp scenario: the root element is <{other}>, not <scenario>")),
+        }
+    }
+}
+
+/// Whether a step of this name makes the scenario one that places calls; `None`: that is for the next one to decide.
+fn calls(name: &str) -> Option<bool> {
+    match name {
+        "send" | "sendCmd" | "recvCmd" => Some(true),
+        "recv" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether an `<exec>` begins to send audio.
+fn plays(exec: &BytesStart<'_>) -> bool {
+    let is_control = |value: &str| matches!(value, "pause" | "resume");
+    let mut attributes = exec.attributes();
+    attributes.with_checks(false).flatten().any(|one| AUDIO.contains(&one.key.into_inner()) && !is_control(&one.value))
+}
+
+/// The line of a byte, counted from 1.
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<!DOCTYPE scenario SYSTEM \"sipp.dtd\">\n";
+
+    #[test]
+    fn a_scenario_that_places_calls_is_read_and_its_audio_seen() {
+        let parse = |steps: &str| Scenario::parse(&format!("{HEAD}<scenario name=\"a & b\">{steps}</scenario>"));
+        let invite = "<nop/><send retrans=\"500\"><![CDATA[ INVITE sip:[service]@x & <more> ]]></send>";
+        let sends = |steps: &str| parse(&format!("{invite}{steps}")).map(|scenario| scenario.sends_audio);
+        assert_eq!(sends("<recv response=\"200\"/>"), Ok(false));
+        let exec = |what: &str| format!("<nop><action><exec {what}/></action></nop>");
+        assert_eq!(sends(&exec("rtp_stream=\"tone.ul,-1,0\"")), Ok(true));
+        assert_eq!(sends(&exec("play_pcap_audio=\"g711a.pcap\"")), Ok(true));
+        assert_eq!(sends(&exec("rtp_stream=\"pause\"")), Ok(false));
+        assert_eq!(sends(&exec("command=\"echo play_pcap_audio\"")), Ok(false));
+        assert_eq!(sends("<!-- <exec rtp_stream=\"x\"/> -->"), Ok(false));
+        // A header's pattern may have characters that strict XML forbids in an attribute.
+        assert_eq!(sends("<recv response=\"200\"><action><ereg regexp=\"<sip:.*>\"/></action></recv>"), Ok(false));
+        // ISO-8859-1 as it is.
+        let bytes = [HEAD.as_bytes(), b"<scenario name=\"gr\xfcn\"><send>x</send></scenario>"].concat();
+        assert!(Scenario::parse(&String::from_utf8_lossy(&bytes)).is_ok());
+    }
+
+    #[test]
+    fn the_example_is_a_scenario_with_audio() {
+        let example = include_str!("../../../../../examples/sipp/uac_rtp.xml");
+        assert_eq!(Scenario::parse(example), Ok(Scenario { sends_audio: true }));
+    }
+
+    #[test]
+    fn a_file_that_is_no_scenario_of_callers_is_refused() {
+        for (text, part) in [
+            ("", "not XML: no element"),
+            ("calls = 3\n", "not XML: no element"),
+            ("<scenario>\n<send>\n</scenario>", "not XML: line 3: "),
+            ("<scenario><send>x</send>", "not XML: it ends within an element"),
+            ("<html><send/></html>", "the root element is <html>"),
+            ("<scenario><recv request=\"INVITE\"/><send>x</send></scenario>", "it waits for calls"),
+        ] {
+            let wrong = Scenario::parse(text).unwrap_err();
+            assert!(wrong.contains(part), "{text}: {wrong}");
+        }
+        let wrong = Scenario::read(Path::new("/no/such/file.xml")).unwrap_err();
+        assert!(wrong.starts_with("--scenario /no/such/file.xml: "), "{wrong}");
+    }
+}

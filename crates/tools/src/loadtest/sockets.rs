@@ -1,0 +1,274 @@
+//! The generator's sockets: one for SIP on each side, one for each call's audio, all in one epoll with a timer and the
+//! signals that end the test.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeSpec, TimeValLike as _};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::line::Side;
+use trunkgate_runtime::transport::next_datagram;
+use trunkgate_system::clock;
+use trunkgate_system::limits;
+
+/// Marks the timer and the signals in the epoll; sockets are marked by their place.
+const TIMER: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX - 1;
+/// Datagrams taken from a socket before the others have their turn.
+const BATCH: usize = 64;
+/// Events taken at once.
+const EVENTS: usize = 256;
+/// Descriptors that are wanted besides those of audio: an edge of its own has some, too.
+const OTHER_FILES: u64 = 64;
+/// A call's audio has room for so much, in bytes: a second of it is 9 KB.
+const AUDIO_BUFFER_BYTES: usize = 64 << 10;
+
+/// One socket.
+#[derive(Debug)]
+struct Entry {
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// What the system has dropped of it.
+    unread: u32,
+}
+
+/// Something that came.
+#[derive(Debug)]
+pub(super) struct Packet {
+    /// When the system took it in.
+    pub(super) at: Instant,
+    pub(super) source: SocketAddr,
+    /// The socket it came to.
+    pub(super) socket: usize,
+    pub(super) bytes: Bytes,
+}
+
+/// All of them. The first two are SIP's.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    entries: Vec<Entry>,
+    free: [VecDeque<usize>; 2],
+    epoll: Epoll,
+    timer: TimerFd,
+    signals: SignalFd,
+    events: Vec<EpollEvent>,
+    buffer: Vec<u8>,
+    control: Vec<u8>,
+    /// Whether a signal has come, and how often.
+    pub(super) stops: u32,
+    /// Packets that the system would not send.
+    pub(super) unsent: u64,
+}
+
+/// Takes Ctrl-C and SIGTERM as requests to end the test; before the first thread is started, so that all have it.
+pub(super) fn catch_signals() -> io::Result<SignalFd> {
+    let mut wanted = SigSet::empty();
+    wanted.add(Signal::SIGINT);
+    wanted.add(Signal::SIGTERM);
+    wanted.thread_block()?;
+    Ok(SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// Raises the limit of open files as far as it may be.
+///
+/// # Errors
+/// That it is too low, and how it is raised.
+pub(super) fn make_room(files: usize) -> Result<(), String> {
+    let wanted = files as u64 + OTHER_FILES;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
+    if wanted > hard {
+        return Err(format!(
+            "{wanted} open files are needed, limit {hard}: run `ulimit -n {wanted}` as root, or lower --calls"
+        ));
+    }
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(|error| format!("open files: {error}"))?;
+    }
+    Ok(())
+}
+
+impl Sockets {
+    /// Binds the SIP sockets of callers and callees, and so many for the audio of each side.
+    pub(super) fn open(sip: [SocketAddr; 2], audio: [usize; 2], signals: SignalFd) -> io::Result<Sockets> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        epoll.add(signals.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+        let mut sockets = Sockets {
+            entries: Vec::new(),
+            free: [VecDeque::new(), VecDeque::new()],
+            epoll,
+            timer,
+            signals,
+            events: vec![EpollEvent::empty(); EVENTS],
+            buffer: vec![0; limits::UDP_DATAGRAM_BYTES],
+            control: nix::cmsg_space!(TimeSpec, u32),
+            stops: 0,
+            unsent: 0,
+        };
+        for address in sip {
+            sockets.add(address, limits::UDP_BUFFER_BYTES)?;
+        }
+        for (side, (address, audio)) in sip.into_iter().zip(audio).enumerate() {
+            for _ in 0..audio {
+                let at = sockets.add((address.ip(), 0).into(), AUDIO_BUFFER_BYTES)?;
+                if let Some(free) = sockets.free.get_mut(side) {
+                    free.push_back(at);
+                }
+            }
+        }
+        Ok(sockets)
+    }
+
+    fn add(&mut self, address: SocketAddr, bytes: usize) -> io::Result<usize> {
+        let socket = UdpSocket::bind(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("{address} cannot be used: {error}")))?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        // Best effort: when a datagram came, how many were dropped unread, and room for those that wait.
+        let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+        let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
+        let at = self.entries.len();
+        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
+        self.entries.push(Entry { socket, address, unread: 0 });
+        Ok(at)
+    }
+
+    /// The SIP address of a side.
+    pub(super) fn sip(&self, side: Side) -> Option<SocketAddr> {
+        self.address(side as usize)
+    }
+    /// The address of a socket.
+    pub(super) fn address(&self, socket: usize) -> Option<SocketAddr> {
+        self.entries.get(socket).map(|entry| entry.address)
+    }
+    /// A socket for a call's audio; `None`: all are taken.
+    pub(super) fn take(&mut self, side: Side) -> Option<usize> {
+        self.free.get_mut(side as usize)?.pop_front()
+    }
+    /// Gives one back. The one that has rested longest is used next: what still comes for the call before is over then.
+    pub(super) fn give_back(&mut self, side: Side, socket: usize) {
+        if let Some(free) = self.free.get_mut(side as usize) {
+            free.push_back(socket);
+        }
+    }
+    /// Packets that the system dropped because we were too slow to read them.
+    pub(super) fn unread(&self) -> u64 {
+        self.entries.iter().map(|entry| u64::from(entry.unread)).sum()
+    }
+
+    /// Sends; `false`: the system would not.
+    pub(super) fn send(&mut self, socket: usize, to: SocketAddr, bytes: &[u8]) -> bool {
+        let sent = self.entries.get(socket).is_some_and(|entry| entry.socket.send_to(bytes, to).is_ok());
+        self.unsent += u64::from(!sent);
+        sent
+    }
+
+    /// Waits until something comes or it is `wake`, and takes what came.
+    ///
+    /// # Errors
+    /// What the system cannot do.
+    pub(super) fn wait(&mut self, wake: Option<Instant>, into: &mut Vec<Packet>) -> io::Result<()> {
+        let now = Instant::now();
+        let until = wake.map(|wake| wake.saturating_duration_since(now));
+        let timeout = match until {
+            Some(Duration::ZERO) => EpollTimeout::ZERO,
+            Some(pause) => {
+                let pause = TimeSpec::nanoseconds(i64::try_from(pause.as_nanos()).unwrap_or(i64::MAX));
+                self.timer.set(Expiration::OneShot(pause), TimerSetTimeFlags::empty())?;
+                EpollTimeout::NONE
+            }
+            None => EpollTimeout::NONE,
+        };
+        let count = match self.epoll.wait(&mut self.events, timeout) {
+            Ok(count) => count,
+            Err(nix::errno::Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        // What one clock says of a packet the other has to be asked for.
+        let clocks = (Instant::now(), clock::wall());
+        for place in 0..count {
+            match self.events.get(place).map(EpollEvent::data) {
+                Some(TIMER) => drop(self.timer.wait()),
+                Some(SIGNALS) => {
+                    while let Ok(Some(_)) = self.signals.read_signal() {
+                        self.stops += 1;
+                    }
+                }
+                Some(socket) => self.read(socket as usize, clocks, into),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, socket: usize, (now, clock): (Instant, SystemTime), into: &mut Vec<Packet>) {
+        let Some(entry) = self.entries.get_mut(socket) else { return };
+        // All that is there: who is behind must not fall further behind.
+        for _ in 0..BATCH {
+            let read = next_datagram(&entry.socket, &mut self.buffer, &mut self.control);
+            let Ok((datagram, unread)) = read else { return };
+            entry.unread = unread.unwrap_or(entry.unread);
+            let age = datagram.stamp.and_then(|stamp| clock.duration_since(stamp).ok()).unwrap_or_default();
+            let bytes = Bytes::copy_from_slice(self.buffer.get(..datagram.len).unwrap_or_default());
+            into.push(Packet { at: now.checked_sub(age).unwrap_or(now), source: datagram.remote, socket, bytes });
+        }
+    }
+}
+
+/// An address to write into messages in the place of one that means all of them.
+pub(super) fn shown(bound: SocketAddr, towards: Option<IpAddr>) -> SocketAddr {
+    match towards.filter(|_| bound.ip().is_unspecified()) {
+        Some(ip) => (ip, bound.port()).into(),
+        None => bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_is_told_with_its_time_and_the_timer_wakes() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let signals = SignalFd::new(&SigSet::empty()).unwrap();
+        let mut sockets = Sockets::open([any, any], [2, 2], signals).unwrap();
+        let (near, far) = (sockets.sip(Side::Caller).unwrap(), sockets.sip(Side::Callee).unwrap());
+        let sent = Instant::now();
+        assert!(sockets.send(0, far, b"x") && sockets.send(0, far, b"y"));
+        let mut came = Vec::new();
+        while came.len() < 2 {
+            sockets.wait(None, &mut came).unwrap();
+        }
+        let packet = &came[0];
+        assert_eq!((packet.source, packet.socket, &packet.bytes[..]), (near, 1, &b"x"[..]));
+        assert!(packet.at >= sent.checked_sub(Duration::from_millis(50)).unwrap() && packet.at <= Instant::now());
+        came.clear();
+        let wake = Instant::now() + Duration::from_millis(3);
+        while Instant::now() < wake {
+            sockets.wait(Some(wake), &mut came).unwrap();
+        }
+        assert!(came.is_empty());
+        let (a, b) = (sockets.take(Side::Caller).unwrap(), sockets.take(Side::Caller).unwrap());
+        assert!(a != b && sockets.take(Side::Caller).is_none() && sockets.take(Side::Callee).is_some());
+        sockets.give_back(Side::Caller, b);
+        assert_eq!(sockets.take(Side::Caller), Some(b));
+    }
+
+    #[test]
+    fn too_many_open_files_are_told() {
+        make_room(10).unwrap();
+        assert!(make_room(1 << 40).unwrap_err().contains("ulimit -n"));
+    }
+}

@@ -1,0 +1,105 @@
+//! What is going on, on stderr: a bar that moves on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use trunkgate_system::terminal;
+
+/// Width of the bar, in characters.
+const BAR: usize = 30;
+/// Columns of the time before a line.
+const TIME: usize = 10;
+/// Fewest characters beside the bar; a narrower terminal gets no bar.
+const TEXT: usize = 24;
+
+/// Progress of a verb on stderr. A line that moves is cut to the terminal's width, since one that wraps cannot be overwritten.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    began: Instant,
+    terminal: bool,
+    bar_shown: bool,
+}
+
+impl Progress {
+    /// Begins now.
+    pub(crate) fn new() -> Progress {
+        Progress { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
+    }
+    /// One line that stays.
+    pub(crate) fn say(&mut self, what: &str) {
+        self.clear();
+        let line = format!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
+        let mut stderr = std::io::stderr();
+        let lines = terminal::wrapped(&line, TIME, terminal::width_of(&stderr));
+        let _ = stderr.write_all(lines.as_bytes());
+    }
+    /// The bar: `share` of `what` is done, between 0 and 1. Only on a terminal.
+    pub(crate) fn bar(&mut self, what: &str, share: f64) {
+        if self.terminal {
+            let seconds = self.began.elapsed().as_secs_f64();
+            let line = moving_line(seconds, what, share, terminal::width_of(&std::io::stderr()));
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+            let _ = std::io::stderr().flush();
+            self.bar_shown = true;
+        }
+    }
+    /// Nothing more is to come.
+    pub(crate) fn done(&mut self) {
+        self.clear();
+    }
+    fn clear(&mut self) {
+        if self.bar_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            self.bar_shown = false;
+        }
+    }
+}
+
+/// Returns a line that is overwritten by the next one: shorter than the terminal is wide, whose last column would wrap on some.
+fn moving_line(seconds: f64, what: &str, share: f64, width: Option<usize>) -> String {
+    let most = width.unwrap_or(80).saturating_sub(1);
+    let line = match most >= BAR + TEXT {
+        true => format!("{seconds:6.1} s  {} {what}", bar(share)),
+        false => format!("{seconds:6.1} s  {:3.0} % {what}", share.clamp(0.0, 1.0) * 100.0),
+    };
+    match line.chars().count() > most {
+        true => line.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+        false => line,
+    }
+}
+
+fn bar(share: f64) -> String {
+    let full = (share.clamp(0.0, 1.0) * BAR as f64).round() as usize;
+    format!("▕{}{}▏", "█".repeat(full), " ".repeat(BAR - full))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+
+    #[test]
+    fn a_moving_line_never_wraps_and_leaves_nothing_behind() {
+        let title = "call 2: the agent is killed while it speaks, and its caller goes on to the PBX in the same dialog";
+        for width in [20, 40, 80, 200].map(|width| NonZeroU16::new(width).unwrap()) {
+            let mut screen = vt100::Parser::new(NonZeroU16::new(24).unwrap(), width, 0);
+            for step in 0..=100 {
+                let line =
+                    moving_line(f64::from(step) / 7.0, title, f64::from(step) / 100.0, Some(usize::from(width.get())));
+                screen.process(format!("\r\x1b[K{line}").as_bytes());
+            }
+            let rows: Vec<String> = screen.screen().rows(0, width.get()).filter(|row| !row.is_empty()).collect();
+            assert_eq!(rows.len(), 1, "{width} columns: {rows:?}");
+            assert_eq!(rows[0].contains(title), width.get() == 200, "{rows:?}");
+        }
+        assert!(moving_line(1.0, "short", 0.5, None).ends_with("▏ short"));
+    }
+
+    #[test]
+    fn the_bar_fills() {
+        assert_eq!(bar(0.0).matches('█').count(), 0);
+        assert_eq!(bar(0.5).matches('█').count(), BAR / 2);
+        assert_eq!(bar(7.0).matches('█').count(), BAR);
+    }
+}

@@ -1,0 +1,254 @@
+//! What the edge is asked each second, in a task of its own: a key never waits for an answer.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use trunkgate_call::ReasonSlug;
+
+use super::quality;
+use crate::client::Reached;
+use trunkgate_admin::{MARKED, OUTCOMES, STATES};
+use trunkgate_system::terminal;
+
+/// From one question to the next.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Calls that are listed.
+const CALLS: usize = 500;
+/// Between two messages.
+const RULE: &str = "────────────────────────────────────────";
+
+/// What is shown of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Page {
+    /// All its legs side by side.
+    #[default]
+    Ladder,
+    /// Its messages.
+    Raw,
+    /// Their descriptions alone.
+    Sdp,
+}
+
+/// What is wanted of the edge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) is_paused: bool,
+    /// The call that is looked at.
+    pub(super) sid: Option<String>,
+    /// How wide its ladder may be.
+    pub(super) columns: usize,
+    /// Part of the list that is wanted, as it is typed; empty: all.
+    pub(super) filter: String,
+}
+
+/// What the edge said.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) status: Value,
+    pub(super) trunks: Value,
+    pub(super) calls: Value,
+    /// The filter, and the calls that match it by the edge's own conditions, also those that are not among `calls`.
+    pub(super) found: (String, Value),
+    pub(super) call: Option<CallSeen>,
+}
+
+/// What it said of a call.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallSeen {
+    pub(super) sid: String,
+    pub(super) ladder: String,
+    pub(super) trace: Value,
+    pub(super) quality: Value,
+}
+
+/// Something new.
+#[derive(Debug)]
+pub(super) enum News {
+    /// What the edge says now.
+    Seen(Box<Seen>),
+    /// Why it says nothing.
+    Lost(String),
+    /// What came of something that was asked for.
+    Note(String),
+}
+
+/// Asks until nobody wants to know.
+pub(super) async fn run(edge: Reached, mut wanted: watch::Receiver<Wanted>, news: mpsc::Sender<News>) {
+    loop {
+        let now = wanted.borrow_and_update().clone();
+        if !now.is_paused {
+            let told = match see(&edge, &now).await {
+                Ok(seen) => News::Seen(Box::new(seen)),
+                Err(what) => News::Lost(what),
+            };
+            if news.send(told).await.is_err() {
+                return;
+            }
+        }
+        let changed = tokio::time::timeout(PAUSE, wanted.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            return;
+        }
+    }
+}
+
+/// Asks once.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String> {
+    let status = edge.json("/v1/status").await?;
+    let trunks = edge.json("/v1/trunks").await?;
+    let calls = edge.json(&format!("/v1/calls?limit={CALLS}")).await?;
+    let call = match &wanted.sid {
+        Some(sid) => Some(see_call(edge, sid, wanted.columns).await),
+        None => None,
+    };
+    let found = (wanted.filter.clone(), find(edge, &wanted.filter, &trunks, &status).await);
+    Ok(Seen { status, trunks, calls, found, call })
+}
+
+/// Asks for the calls that a filter means, among all that the edge has: by outcome, state, flag, reason, trunk or agent where the
+/// filter is the name of one, else by number, SID and Call-ID.
+async fn find(edge: &Reached, filter: &str, trunks: &Value, status: &Value) -> Value {
+    if filter.trim().is_empty() {
+        return Value::Null;
+    }
+    let (key, value) = condition(filter, trunks, status);
+    // Such a filter may still match a column of the list.
+    edge.json(&format!("/v1/calls?limit={CALLS}&{key}={value}")).await.unwrap_or_default()
+}
+
+/// Returns the condition of `/v1/calls` that a filter stands for, and its value as it is written in a URL.
+pub(super) fn condition(filter: &str, trunks: &Value, status: &Value) -> (&'static str, String) {
+    let word = filter.trim().trim_start_matches('!').to_lowercase();
+    let is_name = |list: &Value| list.as_array().into_iter().flatten().any(|one| one["name"] == *word);
+    // The list shows a flag by its mark.
+    let flag = MARKED.iter().find(|(flag, mark)| *flag == word || *mark == word).map(|(flag, _)| *flag);
+    match word.as_str() {
+        _ if is_name(&trunks["trunks"]) || is_name(&status["agents"]) => ("trunk", encoded(&word)),
+        _ if OUTCOMES.contains(&&*word) => ("outcome", encoded(&word)),
+        _ if STATES.contains(&&*word) => ("state", encoded(&word)),
+        _ if ReasonSlug::ALL.iter().any(|reason| reason.as_str() == word) => ("reason", encoded(&word)),
+        _ => flag.map_or_else(|| ("search", encoded(filter.trim())), |flag| ("flag", encoded(flag))),
+    }
+}
+
+/// Returns a value as it stands in the query of a URL.
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// What is kept of a call may be gone: then that is what is shown of it.
+async fn see_call(edge: &Reached, sid: &str, columns: usize) -> CallSeen {
+    let path = format!("/v1/calls/{sid}");
+    let ladder = edge.ask(Method::GET, &format!("{path}/trace.txt?columns={columns}"), None).await;
+    CallSeen {
+        sid: sid.to_owned(),
+        ladder: ladder.unwrap_or_else(|what| what),
+        trace: edge.json(&format!("{path}/trace?raw=true")).await.unwrap_or_default(),
+        // None before the answer.
+        quality: edge.json(&format!("{path}/quality")).await.unwrap_or_default(),
+    }
+}
+
+impl CallSeen {
+    /// The lines of a page.
+    pub(super) fn lines(&self, page: Page) -> Vec<String> {
+        let ladder = || {
+            let mut lines: Vec<String> = self.ladder.lines().map(plain).collect();
+            let quality = quality::lines(&self.quality);
+            if !quality.is_empty() {
+                lines.push(String::new());
+                lines.extend(quality.iter().map(|line| plain(line)));
+            }
+            lines
+        };
+        match page {
+            Page::Ladder => ladder(),
+            Page::Raw => self.messages(|raw| Some(raw)),
+            Page::Sdp => {
+                self.messages(|raw| raw.split_once("\r\n\r\n").map(|(_, body)| body).filter(|body| !body.is_empty()))
+            }
+        }
+    }
+
+    /// Each message, or the part of it that is wanted, under a line that says whose it is.
+    fn messages(&self, part: impl Fn(&str) -> Option<&str>) -> Vec<String> {
+        let mut lines = Vec::new();
+        for entry in self.trace["entries"].as_array().into_iter().flatten() {
+            let Some(part) = entry["raw"].as_str().and_then(&part) else { continue };
+            let at = entry["at_us"].as_f64().unwrap_or_default() / 1e6;
+            let leg = entry["leg"].as_u64().and_then(|leg| self.trace["legs"].get(leg as usize)?.as_str());
+            let way = if entry["received"] == true { "from" } else { "to" };
+            let text = entry["text"].as_str().unwrap_or("?");
+            lines.push(plain(&format!("+{at:.3} s  {text} {way} {}", leg.unwrap_or("?"))));
+            lines.extend(part.lines().map(plain));
+            lines.push(RULE.to_owned());
+        }
+        if lines.is_empty() {
+            lines.push("no messages of this call are kept".to_owned());
+        }
+        lines
+    }
+}
+
+/// A line that cannot steer the terminal, whoever wrote it.
+pub(super) fn plain(line: &str) -> String {
+    terminal::harmless(line.trim_end_matches('\r')).replace('\t', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn messages_and_their_descriptions_are_shown_harmless() {
+        let raw = "INVITE sip:a@b SIP/2.0\r\nFrom: \"\x1b]0;x\x07\" <sip:a@b>\r\n\r\nv=0\r\nm=audio 1 RTP/AVP 0\r\n";
+        let message =
+            json!({"kind": "message", "leg": 0, "received": true, "text": "INVITE", "at_us": 1500, "raw": raw});
+        let bye = json!({"kind": "message", "leg": 0, "received": false, "text": "BYE", "at_us": 2_500_000, "raw": "BYE x SIP/2.0\r\n\r\n"});
+        let seen = CallSeen {
+            trace: json!({"legs": ["carrier"], "entries": [message, bye, {"kind": "decision"}]}),
+            ..CallSeen::default()
+        };
+        let lines = seen.lines(Page::Raw);
+        assert_eq!(lines[0], "+0.002 s  INVITE from carrier");
+        assert_eq!(lines[2], "From: \"·]0;x·\" <sip:a@b>");
+        assert!(lines.contains(&"+2.500 s  BYE to carrier".to_owned()));
+        assert_eq!(seen.lines(Page::Sdp), ["+0.002 s  INVITE from carrier", "v=0", "m=audio 1 RTP/AVP 0", RULE]);
+        assert_eq!(CallSeen::default().lines(Page::Raw), ["no messages of this call are kept"]);
+        assert_eq!(plain("a\u{202e}b\tc\r"), "a·b c");
+    }
+
+    #[test]
+    fn a_filter_is_the_condition_that_it_names() {
+        let (trunks, status) = (json!({"trunks": [{"name": "pbx"}]}), json!({"agents": [{"name": "desk"}]}));
+        for (filter, expected) in [
+            ("failed", ("outcome", "failed")),
+            ("Refused", ("outcome", "refused")),
+            ("ringing", ("state", "ringing")),
+            ("!silent", ("flag", "one_way")),
+            ("no_route", ("reason", "no_route")),
+            ("pbx", ("trunk", "pbx")),
+            ("desk", ("trunk", "desk")),
+            ("+1415 555", ("search", "%2B1415+555")),
+            ("CA0123", ("search", "CA0123")),
+        ] {
+            let (key, value) = condition(filter, &trunks, &status);
+            assert_eq!((key, value.as_str()), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn the_ladder_has_its_quality_below() {
+        let quality = json!({"series": [{"party": "pbx", "direction": "received", "samples": []}]});
+        let seen = CallSeen { ladder: "one\ntwo\x1b[2J\n".into(), quality, ..CallSeen::default() };
+        let lines = seen.lines(Page::Ladder);
+        assert_eq!((&lines[..3], lines.len()), (&["one".to_owned(), "two·[2J".into(), String::new()][..], 4));
+    }
+}

@@ -1,0 +1,169 @@
+//! `trunkgate top`: a running edge in the terminal, live, by its HTTP API: what `status`, `calls` and `trace` show, with
+//! sngrep's keys.
+
+mod feed;
+mod quality;
+mod state;
+mod view;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use hyper::Method;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::cli::Remote;
+use crate::client::Reached;
+use feed::{News, Wanted};
+use state::{Ask, State};
+use trunkgate_boot::run::{USAGE, refuse};
+use trunkgate_system::terminal;
+
+/// News and keys that may wait.
+const WAITING: usize = 64;
+/// Exit code where there is no answer, or no usable terminal.
+const FAILED: u8 = 1;
+/// Set to anything, there are no colours (no-color.org).
+const NO_COLOR: &str = "NO_COLOR";
+
+/// Shows the edge until the user quits: exit 1 where none answers at first, 2 where none is named or there is no
+/// terminal.
+pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return refuse("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
+    }
+    let Some(edge) = Reached::new(config, remote) else { return ExitCode::from(USAGE) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(|error| (error.to_string(), FAILED)).and_then(|runtime| {
+        let done = runtime.block_on(show(edge));
+        runtime.shutdown_background();
+        done
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((what, code)) => {
+            terminal::print_error(&format!("error: {what}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Shows the edge until the user quits.
+///
+/// # Errors
+/// Why it cannot be shown, and the exit code.
+async fn show(edge: Reached) -> Result<(), (String, u8)> {
+    // Whoever named the wrong edge reads why in a terminal as it was.
+    let first = feed::see(&edge, &Wanted::default()).await.map_err(|what| {
+        let code = edge.failure_code(&what);
+        (terminal::harmless(&what), code)
+    })?;
+    let unusable = |error: std::io::Error| (format!("the terminal cannot be used: {error}"), FAILED);
+    let colours = std::env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
+    let mut state = State::new(colours);
+    state.take(first);
+    let mut terminal = ratatui::try_init().map_err(unusable)?;
+    // It is restored whatever happens: a panic restores it as well.
+    let restore = Restore;
+    let done = follow(&mut terminal, edge, state).await;
+    if terminal.show_cursor().is_err() {
+        // It is gone: dropping it would tell that on a terminal that is gone, and panic.
+        std::mem::forget(terminal);
+    }
+    drop(restore);
+    done.map_err(unusable)
+}
+
+/// Gives the terminal back.
+struct Restore;
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        // Where it is gone there is nobody to tell.
+        let _ = ratatui::try_restore();
+    }
+}
+
+async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State) -> std::io::Result<()> {
+    let (mut keys, (tell, mut news)) = (keys(), mpsc::channel(WAITING));
+    let (want, wanted) = watch::channel(Wanted::default());
+    let feed = tokio::spawn(feed::run(edge.clone(), wanted, tell.clone()));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        terminal.draw(|frame| view::draw(frame, &state))?;
+        let columns = terminal.size()?.width.into();
+        let sid = state.open.as_ref().map(|open| open.sid.clone());
+        let now = Wanted { is_paused: state.is_paused, sid, columns, filter: state.filter.clone() };
+        want.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        tokio::select! {
+            event = keys.recv() => match event {
+                None => break,
+                Some(Event::Key(key)) if key.kind != KeyEventKind::Release => match state.press(key) {
+                    Some(Ask::Quit) => break,
+                    Some(ask) => drop(tokio::spawn(act(edge.clone(), ask, tell.clone()))),
+                    None => {}
+                },
+                // A new size is drawn; all else is nothing to us.
+                Some(_) => {}
+            },
+            told = news.recv() => match told {
+                Some(News::Seen(seen)) => state.take(*seen),
+                Some(News::Lost(what)) => state.lost = Some(what),
+                Some(News::Note(what)) => state.note = Some(what),
+                None => break,
+            },
+            _ = terminate.recv() => break,
+            _ = hang_up.recv() => break,
+        }
+    }
+    feed.abort();
+    Ok(())
+}
+
+/// What is pressed, read by a thread that ends with the program: a terminal cannot be waited for otherwise.
+fn keys() -> mpsc::Receiver<Event> {
+    let (tell, keys) = mpsc::channel(WAITING);
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if tell.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    });
+    keys
+}
+
+/// Does what was asked for, and says what came of it.
+async fn act(edge: Reached, ask: Ask, tell: mpsc::Sender<News>) {
+    let note = match ask {
+        Ask::HangUp(sid) => match edge.ask(Method::DELETE, &format!("/v1/calls/{sid}"), None).await {
+            Ok(_) => format!("{sid}: hang-up requested"),
+            Err(what) => what,
+        },
+        Ask::Save { sid, text } => save(&sid, &text),
+        Ask::Quit => return,
+    };
+    // Nobody listens once it is left.
+    let _ = tell.send(News::Note(note)).await;
+}
+
+/// Writes a new file in the present directory, never over another.
+fn save(sid: &str, text: &str) -> String {
+    // The edge names it, and a name is no path.
+    let name: String = sid.chars().filter(char::is_ascii_alphanumeric).collect();
+    let free = |n: &u32| if *n == 1 { format!("{name}.txt") } else { format!("{name}-{n}.txt") };
+    for name in (1..100).map(|n| free(&n)) {
+        let opened = std::fs::File::options().write(true).create_new(true).open(&name);
+        match opened.and_then(|mut file| file.write_all(text.as_bytes())) {
+            Ok(()) => return format!("written to {name}"),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return format!("{name} cannot be written: {error}"),
+        }
+    }
+    format!("{name}-99.txt exists already")
+}

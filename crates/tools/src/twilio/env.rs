@@ -1,0 +1,233 @@
+//! `trunkgate twilio env`: variables that lead a program for api.twilio.com to the edge, which must have `[api] proxy` on.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::Full;
+use sha2::{Digest as _, Sha256};
+use trunkgate_route::is_loopback_host;
+use url::Url;
+
+use crate::cli::TwilioEnv;
+use crate::client;
+use crate::twilio::ca::{self, CA_OF_PROXY};
+use trunkgate_system::files::{REPORT, ReplacedRights, replace};
+use trunkgate_system::text::hex;
+use trunkgate_system::{authority, certificates, web};
+
+/// Hosts that are reached without the proxy.
+const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+/// Clients that read none of the variables, as a comment of the shell.
+const NOT_ENOUGH: &str = "# Not enough for aiohttp, fetch of Node, node-fetch, got, pycurl, PHP and twilio-python before 7.16: trunkgate twilio hosts";
+/// Longest CA that is read.
+const CA_BYTES: u64 = 1 << 20;
+/// Characters of a line of PEM (RFC 7468 §2).
+const PEM_COLUMNS: usize = 64;
+
+/// Prints the variables.
+pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
+    client::talk(config, &options.remote, async |edge| {
+        let proxy = Proxy::of(edge.base())?;
+        let ca = ca::of_proxy(edge).await?;
+        let directory = options.directory.clone().or_else(cache).ok_or("no $HOME: name a directory by --directory")?;
+        // A proxy by https shows the certificate of [http].
+        let of_edge =
+            if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
+        let files = Files::write(&directory, &ca, &of_edge)?;
+        if !proxy.is_here {
+            eprintln!(
+                "note: {} is not on this machine: the lines take TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN from the shell, which must have them",
+                edge.base()
+            );
+        }
+        Ok(lines(&proxy, &files))
+    })
+}
+
+/// Returns the variables for a program that is started beside an edge on this machine, whose CA is written into a directory.
+///
+/// # Errors
+/// The CA cannot be had or written, in words.
+pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'static str, String)>, String> {
+    let url = Url::parse(base).and_then(|url| url.join(CA_OF_PROXY)).map_err(|error| error.to_string())?;
+    let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;
+    let answer = web::ask(&url, request, |_| CA_BYTES).await.map_err(|fault| fault.what().to_owned())?;
+    let ca = ca::limited(String::from_utf8(answer.body).map_err(|error| error.to_string())?, base)?;
+    let files = Files::write(directory, &ca, "")?;
+    let shown = |path: &Path| path.display().to_string();
+    let without = |name: &str| {
+        let own = std::env::var(name).ok().filter(|value| !value.is_empty());
+        own.map_or_else(|| NO_PROXY.to_owned(), |own| format!("{NO_PROXY},{own}"))
+    };
+    let (proxy, bundle, alone) = (base.to_owned(), shown(&files.bundle), shown(&files.alone));
+    Ok(named(&proxy, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]).into())
+}
+
+/// Where this user's programs keep what can be made again.
+fn cache() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    // One that is not absolute is ignored (XDG Base Directory Specification).
+    let cache = named("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+    Some(cache.or_else(|| Some(named("HOME")?.join(".cache")))?.join("trunkgate"))
+}
+
+/// The edge as a proxy.
+#[derive(Debug, PartialEq, Eq)]
+struct Proxy {
+    /// As a word of the shell.
+    word: String,
+    /// On this machine, where no credentials are needed.
+    is_here: bool,
+}
+
+impl Proxy {
+    fn of(base: &str) -> Result<Proxy, String> {
+        let wrong = || format!("{base} is no address of a proxy: http://HOST:PORT or https://HOST:PORT");
+        let url = Url::parse(base).map_err(|_| wrong())?;
+        if url.path() != "/" || url.query().is_some() {
+            return Err(wrong());
+        }
+        let host = url.host().ok_or_else(wrong)?;
+        let is_here = is_loopback_host(&host.to_string());
+        let (scheme, port) = (url.scheme(), url.port_or_known_default().ok_or_else(wrong)?);
+        // Neither of them has a quotation mark or a dollar sign.
+        let word = if is_here {
+            format!("'{scheme}://{host}:{port}'")
+        } else {
+            format!("\"{scheme}://$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN@{host}:{port}\"")
+        };
+        Ok(Proxy { word, is_here })
+    }
+}
+
+/// Files of certificates, named by the CA, so that each edge has its own.
+#[derive(Debug)]
+struct Files {
+    /// What the system trusts, and the CA.
+    bundle: PathBuf,
+    /// The CA alone.
+    alone: PathBuf,
+}
+
+impl Files {
+    fn write(directory: &Path, ca: &str, of_edge: &str) -> Result<Files, String> {
+        let own = format!("{}\n{of_edge}", ca.trim_end());
+        let roots = certificates::system_certificates();
+        let roots: Vec<_> = roots.iter().filter(|root| !is_ours(root)).map(|root| pem(root)).collect();
+        if roots.is_empty() {
+            let hint = std::env::var("SSL_CERT_FILE").map(|file| format!(" (SSL_CERT_FILE is {file})"));
+            return Err(format!(
+                "this system has no root certificates{}: install ca-certificates",
+                hint.unwrap_or_default()
+            ));
+        }
+        let hash = hex(Sha256::digest(&own).get(..4).unwrap_or_default());
+        let named = |name: &str| directory.join(format!("twilio-{name}-{hash}.pem"));
+        let files = Files { bundle: named("bundle"), alone: named("ca") };
+        let failed = |error: io::Error| format!("{}: {error}", directory.display());
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        let put = |path: &Path, text: &str| replace(path, text.as_bytes(), ReplacedRights::New(REPORT));
+        put(&files.alone, &own).map_err(failed)?;
+        put(&files.bundle, &format!("{}{own}", roots.concat())).map_err(failed)?;
+        let absolute = |path: PathBuf| path.canonicalize().map_err(failed);
+        Ok(Files { bundle: absolute(files.bundle)?, alone: absolute(files.alone)? })
+    }
+}
+
+/// Whether a root is the CA of an edge: `SSL_CERT_FILE` may be a file of ours.
+fn is_ours(root: &[u8]) -> bool {
+    let name = authority::COMMON_NAME.as_bytes();
+    root.windows(name.len()).any(|window| window == name)
+}
+
+fn pem(certificate: &[u8]) -> String {
+    let text = STANDARD.encode(certificate);
+    let mut lines = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(rest.len().min(PEM_COLUMNS));
+        lines.push_str(line);
+        lines.push('\n');
+        rest = behind;
+    }
+    lines + "-----END CERTIFICATE-----\n"
+}
+
+/// A text as a word of the shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn lines(proxy: &Proxy, files: &Files) -> String {
+    let (bundle, alone) = (quoted(&files.bundle.display().to_string()), quoted(&files.alone.display().to_string()));
+    // Hosts that the shell's own variable has stay without the proxy.
+    let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
+    let variables = named(&proxy.word, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]);
+    let exports = variables.iter().map(|(name, word)| format!("export {name}={word}\n"));
+    exports.chain([format!("{NOT_ENOUGH}\n")]).collect()
+}
+
+/// Returns the variables with their values, or words of the shell.
+fn named(proxy: &str, bundle: &str, alone: &str, without: [String; 2]) -> [(&'static str, String); 10] {
+    let [upper, lower] = without;
+    // curl reads `http_proxy` in lower case only, Twilio's library for Node `HTTP_PROXY`.
+    [
+        ("HTTPS_PROXY", proxy.to_owned()),
+        ("https_proxy", proxy.to_owned()),
+        ("HTTP_PROXY", proxy.to_owned()),
+        ("http_proxy", proxy.to_owned()),
+        ("NO_PROXY", upper),
+        ("no_proxy", lower),
+        ("REQUESTS_CA_BUNDLE", bundle.to_owned()),
+        ("SSL_CERT_FILE", bundle.to_owned()),
+        ("CURL_CA_BUNDLE", bundle.to_owned()),
+        ("NODE_EXTRA_CA_CERTS", alone.to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_on_this_machine_needs_no_credentials() {
+        for (base, word) in [
+            ("http://127.0.0.1:8080", "'http://127.0.0.1:8080'"),
+            ("http://localhost", "'http://localhost:80'"),
+            ("http://[::1]:8080", "'http://[::1]:8080'"),
+            ("https://127.0.0.1:8443", "'https://127.0.0.1:8443'"),
+        ] {
+            assert_eq!(Proxy::of(base), Ok(Proxy { word: word.to_owned(), is_here: true }));
+        }
+        let remote = Proxy::of("https://edge.example.com").unwrap();
+        assert_eq!(remote.word, "\"https://$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN@edge.example.com:443\"");
+        assert!(!remote.is_here);
+        for base in ["http://127.0.0.1:8080/edge", "mailto:a", "http://127.0.0.1:8080?a", ""] {
+            assert!(Proxy::of(base).unwrap_err().contains("no address of a proxy"), "{base}");
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        let files = Files { bundle: "/srv/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
+        let printed = lines(&Proxy::of("http://127.0.0.1:8080").unwrap(), &files);
+        assert!(printed.contains("export CURL_CA_BUNDLE='/srv/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");
+        let without = "export no_proxy='localhost,127.0.0.1,::1'\"${no_proxy:+,$no_proxy}\"\n";
+        assert!(printed.contains(without), "{printed}");
+        assert!(printed.contains("export NODE_EXTRA_CA_CERTS='/c.pem'\n"), "{printed}");
+        let (exports, rest): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| line.starts_with("export "));
+        assert_eq!((exports.len(), rest), (10, vec![NOT_ENOUGH]));
+    }
+
+    #[test]
+    fn roots_are_written_as_pem_and_own_ones_are_not_taken_twice() {
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let ours = |text: &str| is_ours(text.as_bytes());
+        assert_eq!(pem(made.cert.der()).replace('\n', ""), made.cert.pem().replace("\r\n", "\n").replace('\n', ""));
+        assert!(ours("…Trunkgate CA for twilio.com (12345678)") && !ours("DST Root"));
+    }
+}

@@ -1,0 +1,22 @@
+//! `trunkgate twilio`: programs written for Twilio, run against an edge.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::{Twilio, TwilioSandbox};
+
+mod ca;
+mod env;
+mod hosts;
+mod sandbox;
+mod trust;
+
+/// Runs a verb, or the calls of a sandbox.
+pub fn run(config: Option<&Path>, options: &TwilioSandbox, what: Option<&Twilio>) -> ExitCode {
+    match what {
+        Some(Twilio::Env(options)) => env::run(config, options),
+        Some(Twilio::Hosts(options)) => hosts::run(config, options),
+        Some(Twilio::Trust(options)) => trust::run(config, options),
+        None => sandbox::run(options),
+    }
+}

@@ -1,0 +1,468 @@
+//! `trunkgate twilio --app URL`: a Twilio in a box. An edge with a number that leads to the application, a carrier and a telephone run in
+//! this process; each script is one call to the number. What the caller hears is known to the character: the texts of Say are spoken by a
+//! voice that can be read back. No number outside of this machine is called.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use url::Url;
+
+use crate::cli::TwilioSandbox;
+use crate::client;
+use crate::twilio::env;
+use trunkgate_boot::edge::Edge;
+use trunkgate_boot::run::USAGE;
+use trunkgate_config as config;
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::free_ports::free_ports;
+use trunkgate_system::public_name::PublicName;
+use trunkgate_system::{files, sids, terminal};
+
+mod application;
+mod listener;
+mod owners;
+mod phone;
+mod program;
+mod recogniser;
+mod refusals;
+mod report;
+mod script;
+mod speaker;
+mod stop;
+mod talk;
+mod texts;
+mod transcriber;
+mod voice;
+
+use application::Application;
+use owners::{CallOwners, ScriptId};
+use phone::Telephone;
+use program::Program;
+use recogniser::Recogniser;
+use refusals::Refusals;
+use report::{APPLICATION, Report, Rules};
+use script::Script;
+use stop::{Signalled, Stop};
+use talk::{Line, Means};
+use texts::Texts;
+use transcriber::Transcriber;
+use voice::Codebook;
+
+/// Media ports of the edge, for up to four scripts at once, and those for each further one.
+const MEDIA_PORTS: (u16, u16) = (128, 32);
+/// Scripts that have the first of these.
+const MEDIA_SCRIPTS: u16 = 4;
+/// How long callbacks are waited for that recordings and calls leave behind, and how often they are looked for.
+const LAST_CALLBACKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
+/// Looks in a row at which none of them waits.
+const QUIET_LOOKS: u32 = 3;
+/// Digits of the token that is made.
+const TOKEN_DIGITS: usize = 32;
+
+/// Waits until the application has the callbacks of the calls: it is stopped next.
+async fn delivered(edge: &Handle) {
+    let is_waiting = || {
+        let (recordings, callbacks) = (&edge.shared.recordings, edge.shared.callbacks.counts());
+        recordings.active.get() > 0
+            || recordings.transcriptions.waiting.get() > 0
+            || callbacks.values().any(|counts| counts.waiting > 0)
+    };
+    let until = Instant::now() + LAST_CALLBACKS.0;
+    // Between two stages, such as a recording and its transcription, nothing waits for a moment.
+    let mut quiet = 0;
+    while quiet < QUIET_LOOKS && Instant::now() < until {
+        tokio::time::sleep(LAST_CALLBACKS.1).await;
+        quiet = if is_waiting() { 0 } else { quiet + 1 };
+    }
+}
+
+/// Endpoints on loopback that the edge of a sandbox asks.
+struct LocalEndpoints {
+    /// URL of the text-to-speech service.
+    speech: String,
+    recogniser: Recogniser,
+    transcriber: Transcriber,
+    texts: Texts,
+}
+
+impl LocalEndpoints {
+    async fn start(book: &Codebook, owners: &CallOwners) -> std::io::Result<LocalEndpoints> {
+        Ok(LocalEndpoints {
+            speech: speaker::start(book.clone()).await?,
+            recogniser: Recogniser::start(book.clone()).await?,
+            transcriber: Transcriber::start(book.clone(), owners.clone()).await?,
+            texts: Texts::start().await?,
+        })
+    }
+}
+
+/// Settings of a sandbox, all of them checked.
+struct Plan<'a> {
+    options: &'a TwilioSandbox,
+    application: Application,
+    /// Webhook for text messages, as the edge asks it.
+    sms: Option<Url>,
+    scripts: Vec<Script>,
+    account: String,
+    token: String,
+    rules: Rules,
+    data: DataDirectory,
+}
+
+/// Runs the calls: exit 0 if each went as its script expects, 1 if one did not, 2 for what cannot be tried, 3 where the application is
+/// what failed, and 128 and its number for a signal.
+pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
+    let plan = match Plan::new(options) {
+        Ok(plan) => plan,
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("error: {}", terminal::harmless(error)));
+            write(options, &[Report::of_failure(errors, None)]);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let ended = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let stop = Stop::listen().map_err(sandbox)?;
+        tokio::select! {
+            ended = plan.carry_out(&stop) => ended,
+            signal = stop.is_overdue() => Err(Failed::Signalled(signal)),
+        }
+    });
+    let code = match ended {
+        Ok(code) => code,
+        Err(failed) => failed.report(options),
+    };
+    runtime.shutdown_background();
+    code
+}
+
+/// Writes the results to where they are wanted; those of JSON go to stdout. Returns whether that was possible.
+fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
+    if options.json {
+        client::say(&report::as_json(reports));
+    }
+    let Some(path) = &options.junit else { return true };
+    let written = report::as_junit(reports).and_then(|xml| files::write(path, &xml, files::REPORT));
+    if let Err(error) = &written {
+        eprintln!("error: --junit {}: {error}", path.display());
+    }
+    written.is_ok()
+}
+
+/// What keeps a sandbox from its calls.
+enum Failed {
+    Application(String),
+    Sandbox(String),
+    Signalled(Signalled),
+}
+
+impl Failed {
+    /// Reports it; returns the exit code.
+    fn report(self, options: &TwilioSandbox) -> ExitCode {
+        match self {
+            Failed::Application(what) => {
+                eprintln!("error: the application: {}", terminal::harmless(&what));
+                write(options, &[Report::of_failure(Vec::new(), Some(what))]);
+                ExitCode::from(APPLICATION)
+            }
+            Failed::Sandbox(what) => {
+                let what = format!("the sandbox cannot be started: {what}");
+                eprintln!("error: {}", terminal::harmless(&what));
+                write(options, &[Report::of_failure(vec![what], None)]);
+                ExitCode::from(USAGE)
+            }
+            Failed::Signalled(signal) => {
+                eprintln!("error: interrupted by {}", signal.name());
+                ExitCode::from(signal.exit_code())
+            }
+        }
+    }
+}
+
+fn sandbox(error: impl ToString) -> Failed {
+    Failed::Sandbox(error.to_string())
+}
+
+/// A directory for the store, removed with the value.
+struct DataDirectory(PathBuf);
+
+impl DataDirectory {
+    fn make() -> Result<DataDirectory, String> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        // An earlier process of the same number may have been killed.
+        for n in 0..100 {
+            let path = std::env::temp_dir().join(format!("trunkgate-sandbox-{}-{n}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(DataDirectory(path)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(format!("{}: {error}", path.display())),
+            }
+        }
+        Err(format!("{}: too many directories of sandboxes", std::env::temp_dir().display()))
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Reads the URL of a webhook.
+fn webhook(option: &str, text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| format!("{option} {text}: not an http or https URL"))
+}
+
+/// Reads all scripts, and the steps of the command line.
+fn scripts(options: &TwilioSandbox) -> Result<Vec<Script>, Vec<String>> {
+    let is_plain_call = options.scripts.is_empty() && !options.serve;
+    let own = (!options.steps.is_empty() || is_plain_call).then(|| {
+        Script::parse("steps", options.steps.iter().map(String::as_str), &options.to).map(|script| vec![script])
+    });
+    let read = options.scripts.iter().map(|path| Script::read(path, &options.to));
+    Ok(script::all(read.chain(own))?.into_iter().flatten().collect())
+}
+
+impl Plan<'_> {
+    fn new(options: &TwilioSandbox) -> Result<Plan<'_>, Vec<String>> {
+        let one = |error: String| vec![error];
+        let app = options.app.as_deref().ok_or("--app URL is needed: the webhook that your number has for voice");
+        let local = webhook("--app", app.map_err(|why| one(why.to_owned()))?).map_err(one)?;
+        let application = Application::new(local, options.public.as_deref()).map_err(one)?;
+        let sms = options.sms.as_deref().map(|sms| webhook("--sms", sms)).transpose().map_err(one)?;
+        let sms = sms.map(|sms| application.published(sms));
+        let scripts = scripts(options)?;
+        if let Some(script) = scripts.iter().find(|script| script.sends_text()).filter(|_| options.sms.is_none()) {
+            return Err(one(format!(
+                "{}: `send text` needs --sms URL, the number's webhook for messages",
+                script.name
+            )));
+        }
+        let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let account = given("TWILIO_ACCOUNT_SID").filter(|sid| sid.len() == 34 && sid.starts_with("AC"));
+        let made = || sids::random("AC").map_err(|error| one(error.to_string()));
+        let account = account.map_or_else(made, Ok)?;
+        let token = given("TWILIO_AUTH_TOKEN");
+        let rules = Rules {
+            allow_missing_audio: options.allow_missing_audio,
+            allow_warnings: options.allow_warnings,
+            allow_undeclared_dials: options.allow_undeclared_dials,
+            is_started: options.start.is_some(),
+            has_token: token.is_some(),
+            has_public_name: options.public.is_some(),
+        };
+        let token = token.map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
+        let data = DataDirectory::make().map_err(one)?;
+        Ok(Plan { options, application, sms, scripts, account, token, rules, data })
+    }
+
+    async fn carry_out(self, stop: &Stop) -> Result<ExitCode, Failed> {
+        let (book, owners) = (Codebook::default(), CallOwners::default());
+        let mut endpoints = LocalEndpoints::start(&book, &owners).await.map_err(sandbox)?;
+        let telephone = Telephone::start(self.options.parallel.into(), owners.clone()).await.map_err(sandbox)?;
+        let name = self.application.public_name().cloned();
+        let edge = start_edge(self.configuration(telephone.address, &endpoints)?, name).await?;
+        let address =
+            edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
+        endpoints.texts.edge = Some(edge.http);
+        let handle = edge.handle();
+        telephone.attach(handle.clone()).await;
+        endpoints.transcriber.attach(handle.clone());
+        let refusals = Refusals::collect(&handle);
+        let program = self.start_application(&edge, &refusals, stop).await?;
+        let (line, callers) = (self.line(address), self.callers());
+        let means = Means {
+            line: &line,
+            callers: &callers,
+            owners: &owners,
+            book: &book,
+            recogniser: &endpoints.recogniser,
+            transcriber: &endpoints.transcriber,
+            texts: &endpoints.texts,
+            refusals: &refusals,
+            application: &self.application,
+            edge: &handle,
+            stop,
+            rules: &self.rules,
+        };
+        let began = Instant::now();
+        let reports = self.run_scripts(&means, &telephone).await;
+        if !self.options.json && !reports.is_empty() {
+            client::say(&report::summary(&reports, began.elapsed()));
+        }
+        let is_written = write(self.options, &reports);
+        let interrupted = stop.came();
+        if self.options.serve && interrupted.is_none() {
+            self.explain(&edge, address);
+            talk::watch(ScriptId(self.scripts.len()), &means, &telephone).await;
+        }
+        delivered(&handle).await;
+        drop(program);
+        let stopped = tokio::task::spawn_blocking(move || edge.shutdown()).await;
+        stopped.map_err(|_| sandbox("the edge did not stop"))?;
+        Ok(match interrupted {
+            Some(signal) => ExitCode::from(signal.exit_code()),
+            None if !is_written => ExitCode::from(USAGE),
+            None => report::exit_code(&reports),
+        })
+    }
+
+    /// Runs the scripts, as many at a time as is wanted; prints their reports in order.
+    async fn run_scripts(&self, means: &Means<'_>, telephone: &Telephone) -> Vec<Report> {
+        // After a signal no further one begins.
+        let scripts = self.scripts.iter().enumerate().take_while(|_| means.stop.came().is_none());
+        let runs = stream::iter(scripts).map(|(at, script)| async move {
+            let from = means.callers.get(at).unwrap_or(&means.line.from).clone();
+            let script = script.with_caller(&means.line.from, &from);
+            let line = self.line_of(means.line.edge, from);
+            let means = Means { line: &line, ..*means };
+            (at, talk::run(ScriptId(at), &script, &means, telephone).await)
+        });
+        let mut runs = std::pin::pin!(runs.buffer_unordered(self.options.parallel.into()));
+        let (mut done, mut reports) = (BTreeMap::new(), Vec::new());
+        while let Some((at, report)) = runs.next().await {
+            done.insert(at, report);
+            while let Some(report) = done.remove(&reports.len()) {
+                if !self.options.json {
+                    client::say(&report.as_text());
+                }
+                reports.push(report);
+            }
+        }
+        reports
+    }
+
+    /// Starts the command, if there is one, and waits until the application takes connections.
+    async fn start_application(
+        &self,
+        edge: &Edge,
+        refusals: &Refusals,
+        stop: &Stop,
+    ) -> Result<Option<Program>, Failed> {
+        let Some(command) = &self.options.start else { return Ok(None) };
+        // The calls would test what has been left running, also where the command ends at once.
+        let url = &self.application.local;
+        if program::is_open(url).await {
+            let place = program::place(url);
+            return Err(Failed::Sandbox(format!("{place} takes connections already: stop that, or leave out --start")));
+        }
+        let variables = self.variables(edge).await.map_err(sandbox)?;
+        let mut program = Program::start(command, &variables).map_err(Failed::Application)?;
+        let ready = tokio::select! {
+            ready = program.wait_until_ready(url, self.options.start_timeout) => ready,
+            signal = stop.comes() => return Err(Failed::Signalled(signal)),
+        };
+        // One of the refused requests may be the cause.
+        ready.map_err(|why| Failed::Application(why + &refusals.in_lines()))?;
+        Ok(Some(program))
+    }
+
+    /// Returns the numbers of the scripts' callers: one for all, or one for each where several run at a time.
+    fn callers(&self) -> Vec<String> {
+        let count = if self.options.parallel == 1 { 1 } else { self.scripts.len().max(1) };
+        let own = self.options.numbers.iter().chain([&self.options.to]).map(String::as_str);
+        let taken: Vec<&str> = own.chain(self.scripts.iter().flat_map(|script| script.numbers())).collect();
+        owners::callers(&self.options.from, count, &taken)
+    }
+
+    /// Returns the line of a caller with the number that scripts have.
+    fn line(&self, edge: SocketAddr) -> Line {
+        self.line_of(edge, self.options.from.clone())
+    }
+
+    fn line_of(&self, edge: SocketAddr, from: String) -> Line {
+        let number = self.options.to.clone();
+        let callers = self.options.numbers.iter().chain([&number, &from]).cloned().collect();
+        Line { edge, number, from, callers, patience: self.options.timeout }
+    }
+
+    fn configuration(&self, phone: SocketAddr, endpoints: &LocalEndpoints) -> Result<String, Failed> {
+        let further = u16::from(self.options.parallel).saturating_sub(MEDIA_SCRIPTS);
+        let ports = MEDIA_PORTS.0 + MEDIA_PORTS.1 * further;
+        let first_port = free_ports(ports).map_err(sandbox)?;
+        let LocalEndpoints { speech, recogniser, transcriber, texts } = endpoints;
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let (url, method) = (quoted(self.application.url.as_str()), quoted(&self.options.method));
+        let inbound = self.sms.iter().map(|url| format!("inbound = {}\n", quoted(url.as_str()))).collect::<String>();
+        let own = self.options.numbers.iter().filter(|number| **number != self.options.to);
+        let numbers = [&self.options.to].into_iter().chain(own);
+        let numbers = numbers.map(|number| format!("[[number]]\nnumber = {}\napp = \"sandbox\"\n", quoted(number)));
+        let proxy = if self.options.proxy.as_deref() == Some("tunnel") { "\"tunnel\"" } else { "true" };
+        Ok(format!(
+            "[edge]\nname = \"sandbox\"\ndata_directory = {data}\n\
+             [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
+             [media]\naddress = [\"127.0.0.1\"]\nports = \"{first_port}-{last_port}\"\nthreads = 1\n\
+             [http]\naddress = \"{http}\"\n\
+             [api]\naccount_sid = \"{account}\"\nauth_token = {token}\n\
+             connect = [\"trunk:carrier\"]\nallow_private = true\nproxy = {proxy}\n\
+             [recording]\ndirectory = {recordings}\n\
+             [speech]\nurl = \"{speech}\"\n\
+             [recognition]\nurl = \"{recogniser}\"\n\
+             [transcription]\nurl = \"{transcriber}\"\n\
+             [messages]\nurl = \"{texts}\"\ntoken = \"{texts_token}\"\n{inbound}\
+             [trunk.carrier]\npeers = [\"sip:{phone}\"]\n\
+             [app.sandbox]\nurl = {url}\nmethod = {method}\nallow_private = true\n\
+             {numbers}",
+            data = quoted(&self.data.0.display().to_string()),
+            recordings = quoted(&self.data.0.join("recordings").display().to_string()),
+            last_port = first_port + ports - 1,
+            http = self.options.http,
+            account = self.account,
+            token = quoted(&self.token),
+            recogniser = recogniser.url,
+            transcriber = transcriber.url,
+            texts = texts.url,
+            texts_token = texts.token,
+            numbers = numbers.collect::<String>(),
+        ))
+    }
+
+    /// Returns the variables that the application is started with: those of an account at Twilio, and of the proxy.
+    async fn variables(&self, edge: &Edge) -> Result<Vec<(String, String)>, String> {
+        let url = format!("http://{}", edge.http);
+        let mut named = vec![
+            ("TWILIO_ACCOUNT_SID", self.account.clone()),
+            ("TWILIO_AUTH_TOKEN", self.token.clone()),
+            ("TWILIO_NUMBER", self.options.to.clone()),
+            ("TWILIO_PHONE_NUMBER", self.options.to.clone()),
+            ("TRUNKGATE_URL", url.clone()),
+        ];
+        if self.options.proxy.is_some() {
+            named.extend(env::variables(&url, &self.data.0).await?);
+        }
+        Ok(named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Says where the sandbox is.
+    fn explain(&self, edge: &Edge, address: SocketAddr) {
+        let http = edge.http;
+        eprintln!(
+            "the sandbox keeps running: number {} at sip:{address}, API and console at http://{http}\n\
+             account {}, token {}\n\
+             a program that calls api.twilio.com: `eval \"$(trunkgate twilio env --url http://{http})\"` before it\n\
+             Press Ctrl-C to stop; calls and texts of the application follow",
+            self.options.to, self.account, self.token
+        );
+    }
+}
+
+/// Starts an edge, for an application that may be known by a public name.
+async fn start_edge(text: String, name: Option<PublicName>) -> Result<Edge, Failed> {
+    let path = Path::new("sandbox.toml");
+    let parsed = config::parse(path, &text);
+    let (config, _) = parsed.map_err(|wrong| sandbox(config::render(path, &text, &wrong)))?;
+    let started = tokio::task::spawn_blocking(move || Edge::start_standing_for(config, name)).await;
+    started.map_err(sandbox)?.map_err(sandbox)
+}

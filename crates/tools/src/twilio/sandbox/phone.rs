@@ -1,0 +1,383 @@
+//! The telephones of a sandbox, the callers' and those of the parties that the application dials: one phone on loopback
+//! sockets, which the running scripts share. Each has an extension; a call that comes in goes to the script whose call
+//! has led to it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+use trunkgate_call::CallView;
+use trunkgate_phone::{Answer, CallNumber, Dial, Ending, Event, Input, Output, Phone, PhoneConfig, Talk};
+use trunkgate_sip::{Flow, ListenerId, Message, Transport};
+
+use super::owners::{CallOwners, ScriptId};
+use crate::datagrams::{Packet, bind, read, until};
+use trunkgate_boot::edge::seed;
+use trunkgate_runtime::handle::Handle;
+
+/// Calls that one script has at once, the caller's and parties, and those of each further script.
+const CALLS: (usize, usize) = (16, 8);
+/// Time after which a party answers that does.
+pub(super) const ANSWER_AFTER: Duration = Duration::from_millis(100);
+/// Packets and orders that may wait.
+const WAITING: usize = 1024;
+/// First bytes of a request that may begin a call.
+const INVITE: &[u8] = b"INVITE ";
+
+/// Something that happened to a call.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A party is called.
+    Called {
+        call: CallNumber,
+        number: String,
+        from: String,
+    },
+    Answered(CallNumber),
+    Ended(CallNumber, Ending),
+    /// Samples that a call has heard.
+    Heard(CallNumber, Vec<i16>),
+}
+
+/// A call that was placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PlacedCall {
+    pub(super) number: CallNumber,
+    /// Call-ID of its INVITE, by which the edge knows it.
+    pub(super) sip_call_id: String,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// The edge runs, and can be asked which call has led to another.
+    Attach(Box<Handle>),
+    Open(Box<OpenExtension>),
+    Dial(ScriptId, Box<Dial>, oneshot::Sender<Option<PlacedCall>>),
+    Speak(CallNumber, Vec<i16>, oneshot::Sender<bool>),
+    Press(CallNumber, String, oneshot::Sender<bool>),
+    HangUp(CallNumber),
+}
+
+/// Returns the same answer of a party whose ear is listened to.
+pub(super) fn overheard(answer: Answer) -> Answer {
+    Answer { talk: Talk { overheard: true, ..answer.talk }, ..answer }
+}
+
+/// Returns the answer of a party that no step expects.
+fn default_answer() -> Answer {
+    overheard(Answer::ring(ANSWER_AFTER))
+}
+
+/// The phone; its tasks end with it and its extensions.
+#[derive(Debug)]
+pub(super) struct Telephone {
+    pub(super) address: SocketAddr,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Telephone {
+    /// Binds its sockets on loopback, for so many scripts at once, and starts its tasks on the present `LocalSet`.
+    pub(super) async fn start(scripts: usize, owners: CallOwners) -> std::io::Result<Telephone> {
+        let sip = Rc::new(bind().await?);
+        let address = sip.local_addr()?;
+        let (packets, packets_in) = mpsc::channel(WAITING);
+        tokio::task::spawn_local(read(Rc::clone(&sip), None, packets.clone()));
+        let mut media = BTreeMap::new();
+        for _ in 0..CALLS.0 + CALLS.1 * scripts.saturating_sub(1) {
+            let socket = Rc::new(bind().await?);
+            let address = socket.local_addr()?;
+            tokio::task::spawn_local(read(Rc::clone(&socket), Some(address), packets.clone()));
+            media.insert(address, socket);
+        }
+        let mut config = PhoneConfig::new("sandbox", seed()?, address);
+        config.media = media.keys().copied().collect();
+        config.codecs = vec!["PCMU".to_owned()];
+        config.give_up = None;
+        let phone = Phone::new(config);
+        let (orders, orders_in) = mpsc::channel(WAITING);
+        let (extensions, calls) = (Vec::new(), BTreeMap::new());
+        let task = Task { phone, sip, media, edge: None, extensions, owners, calls, arriving: None };
+        tokio::task::spawn_local(task.run(orders_in, packets_in));
+        Ok(Telephone { address, orders })
+    }
+
+    /// Sets the edge that its calls go through.
+    pub(super) async fn attach(&self, edge: Handle) {
+        let _ = self.orders.send(Order::Attach(Box::new(edge))).await;
+    }
+
+    /// Opens the extension of a script; `expected`: numbers that are to be called, each with the answer to one call.
+    pub(super) async fn open(&self, id: ScriptId, caller: &str, expected: Vec<(String, Answer)>) -> Extension {
+        let (news, news_in) = mpsc::unbounded_channel();
+        let open = OpenExtension { id, caller: caller.to_owned(), expected, news };
+        let _ = self.orders.send(Order::Open(Box::new(open))).await;
+        Extension { id, address: self.address, orders: self.orders.clone(), news: news_in }
+    }
+}
+
+/// The calls of one script; it is closed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Extension {
+    id: ScriptId,
+    address: SocketAddr,
+    orders: mpsc::Sender<Order>,
+    /// Without a bound: a script that waits for something else holds up no other.
+    news: mpsc::UnboundedReceiver<(Instant, News)>,
+}
+
+impl Extension {
+    /// Places a call to a number at the edge; the caller is silent.
+    pub(super) async fn dial(&self, edge: SocketAddr, number: &str, from: &str) -> Option<PlacedCall> {
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: edge, connection: None };
+        let mut dial = Dial::new(flow, format!("sip:{number}@{edge}"), format!("<sip:{from}@{}>", self.address));
+        dial.talk = Talk { audio: Some(Arc::from([0])), overheard: true, ..Talk::default() };
+        let (reply, wait) = oneshot::channel();
+        self.orders.send(Order::Dial(self.id, Box::new(dial), reply)).await.ok()?;
+        wait.await.ok().flatten()
+    }
+
+    /// Says samples; returns whether the call is answered.
+    pub(super) async fn speak(&self, call: CallNumber, samples: Vec<i16>) -> bool {
+        let (reply, wait) = oneshot::channel();
+        let sent = self.orders.send(Order::Speak(call, samples, reply)).await;
+        sent.is_ok() && wait.await.unwrap_or(false)
+    }
+
+    /// Presses digits; returns whether the call takes them.
+    pub(super) async fn press(&self, call: CallNumber, digits: &str) -> bool {
+        let (reply, wait) = oneshot::channel();
+        let sent = self.orders.send(Order::Press(call, digits.to_owned(), reply)).await;
+        sent.is_ok() && wait.await.unwrap_or(false)
+    }
+
+    pub(super) async fn hang_up(&self, call: CallNumber) {
+        let _ = self.orders.send(Order::HangUp(call)).await;
+    }
+
+    /// Returns what happens next.
+    pub(super) async fn next(&mut self) -> Option<(Instant, News)> {
+        self.news.recv().await
+    }
+}
+
+/// An extension, as the phone has it.
+#[derive(Debug)]
+struct OpenExtension {
+    id: ScriptId,
+    /// Number of its caller.
+    caller: String,
+    expected: Vec<(String, Answer)>,
+    news: mpsc::UnboundedSender<(Instant, News)>,
+}
+
+impl OpenExtension {
+    fn expects(&self, number: &str) -> bool {
+        self.expected.iter().any(|(expected, _)| expected == number)
+    }
+
+    /// Takes the answer to the next call of a number.
+    fn take_answer(&mut self, number: &str) -> Option<Answer> {
+        let at = self.expected.iter().position(|(expected, _)| expected == number)?;
+        Some(self.expected.remove(at).1)
+    }
+}
+
+/// A call that comes in, as far as its owner depends on it.
+#[derive(Debug, PartialEq, Eq)]
+struct ArrivingCall {
+    sip_call_id: String,
+    number: String,
+    from: String,
+}
+
+impl ArrivingCall {
+    /// Reads an INVITE; `None` for any other message.
+    fn parse(bytes: &Bytes) -> Option<ArrivingCall> {
+        if !bytes.starts_with(INVITE) {
+            return None;
+        }
+        let message = Message::parse(bytes.clone()).ok()?;
+        let from = message.from().and_then(|from| Some(from.parsed_uri()?.user_unescaped()));
+        Some(ArrivingCall {
+            sip_call_id: String::from_utf8_lossy(message.call_id()?).into_owned(),
+            number: message.uri()?.user_unescaped(),
+            from: from.unwrap_or_default(),
+        })
+    }
+}
+
+/// The task that owns the phone.
+struct Task {
+    phone: Phone,
+    sip: Rc<UdpSocket>,
+    media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
+    edge: Option<Handle>,
+    extensions: Vec<OpenExtension>,
+    owners: CallOwners,
+    /// Scripts that its calls belong to.
+    calls: BTreeMap<CallNumber, ScriptId>,
+    /// Script that the call belongs to whose INVITE is taken.
+    arriving: Option<ScriptId>,
+}
+
+impl Task {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut packets: mpsc::Receiver<Packet>) {
+        loop {
+            let wake = self.phone.poll_timeout();
+            tokio::select! {
+                Some(packet) = packets.recv() => self.take(packet).await,
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                () = until(wake) => self.phone.handle_timeout(Instant::now()),
+            }
+            self.drain().await;
+        }
+    }
+
+    async fn take(&mut self, packet: Packet) {
+        let Packet { at, source: remote, media, bytes } = packet;
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let input = match media {
+            Some(to) => Input::Rtp { to, bytes },
+            None => {
+                // One that is known was sent again, or is within its dialog.
+                let arriving = ArrivingCall::parse(&bytes).filter(|call| !self.owners.has(&call.sip_call_id));
+                if let Some(call) = arriving {
+                    self.expect_call(&call).await;
+                }
+                Input::Sip { flow, bytes }
+            }
+        };
+        self.phone.handle_input(at, input);
+    }
+
+    /// Finds the script of a call that comes in, and sets how its party answers.
+    async fn expect_call(&mut self, call: &ArrivingCall) {
+        self.extensions.retain(|extension| !extension.news.is_closed());
+        let owner = self.owner_of(call).await;
+        self.owners.add(&call.sip_call_id, owner);
+        self.arriving = owner;
+        let extension = self.extensions.iter_mut().find(|extension| Some(extension.id) == owner);
+        let expected = extension.and_then(|extension| extension.take_answer(&call.number));
+        self.phone.set_default_answer(expected.unwrap_or_else(default_answer));
+    }
+
+    /// Returns the script that a call belongs to: the one whose call has led to it, else one that expects the number,
+    /// as of a call that the application makes by the API.
+    async fn owner_of(&self, call: &ArrivingCall) -> Option<ScriptId> {
+        if let [only] = self.extensions.as_slice() {
+            return Some(only.id);
+        }
+        let is_open = |id: &ScriptId| self.extensions.iter().any(|extension| extension.id == *id);
+        if let Some(id) = self.owner_by_call(&call.sip_call_id).await.filter(is_open) {
+            return Some(id);
+        }
+        let by_number = self.extensions.iter().find(|extension| extension.expects(&call.number));
+        let by_caller = || self.extensions.iter().find(|extension| extension.caller == call.from);
+        by_number.or_else(by_caller).or(self.extensions.first()).map(|extension| extension.id)
+    }
+
+    /// Returns the script of the call at the edge that has a leg with this Call-ID.
+    async fn owner_by_call(&self, sip_call_id: &str) -> Option<ScriptId> {
+        let calls = self.edge.as_ref()?.calls().await.ok()?;
+        let has_leg = |call: &&CallView| call.legs.iter().any(|leg| leg.sip_call_id == sip_call_id);
+        self.owners.script_of(calls.iter().find(has_leg)?)
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = Instant::now();
+        match order {
+            Order::Attach(edge) => self.edge = Some(*edge),
+            Order::Open(extension) => {
+                self.extensions.retain(|extension| !extension.news.is_closed());
+                self.extensions.push(*extension);
+            }
+            Order::Dial(id, dial, reply) => drop(reply.send(self.place_call(now, id, *dial))),
+            Order::Speak(call, samples, reply) => drop(reply.send(self.phone.speak(call, &samples))),
+            Order::Press(call, digits, reply) => drop(reply.send(self.phone.press(call, &digits))),
+            Order::HangUp(call) => self.phone.hang_up(now, call),
+        }
+    }
+
+    fn place_call(&mut self, now: Instant, id: ScriptId, dial: Dial) -> Option<PlacedCall> {
+        let number = self.phone.dial(now, dial)?;
+        let sip_call_id = String::from_utf8_lossy(self.phone.call(number)?.call_id()).into_owned();
+        self.owners.add(&sip_call_id, Some(id));
+        self.calls.insert(number, id);
+        Some(PlacedCall { number, sip_call_id })
+    }
+
+    async fn drain(&mut self) {
+        while let Some(output) = self.phone.poll_output() {
+            match output {
+                Output::Transmit(transmit) => {
+                    // The edge's own timers end a call that nothing comes of.
+                    let _ = self.sip.send_to(&transmit.bytes, transmit.flow.remote).await;
+                }
+                Output::Rtp { from, to, bytes, .. } => {
+                    if let Some(socket) = self.media.get(&from) {
+                        let _ = socket.send_to(&bytes, to).await;
+                    }
+                }
+                Output::Heard { call, samples, .. } => self.report(call, News::Heard(call, samples)),
+                Output::Event(Event::Incoming(call)) => {
+                    if let Some(id) = self.arriving.take() {
+                        self.calls.insert(call, id);
+                    }
+                    let known = self.phone.call(call);
+                    let number = known.map(|call| call.called().to_owned()).unwrap_or_default();
+                    let from = known.map(|call| call.calling().to_owned()).unwrap_or_default();
+                    self.report(call, News::Called { call, number, from });
+                }
+                Output::Event(Event::Answered(call)) => self.report(call, News::Answered(call)),
+                Output::Event(Event::Ended(call, ending)) => self.report(call, News::Ended(call, ending)),
+                Output::Rtcp { .. } | Output::Event(Event::Ringing(_) | Event::Heard(..)) => {}
+            }
+        }
+    }
+
+    /// Reports something to the script of a call, unless that has ended.
+    fn report(&self, call: CallNumber, news: News) {
+        let id = self.calls.get(&call);
+        if let Some(extension) = self.extensions.iter().find(|extension| Some(&extension.id) == id) {
+            let _ = extension.news.send((Instant::now(), news));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_invite_is_a_call_that_arrives() {
+        let request = |method: &str| {
+            let text = format!(
+                "{method} sip:+14155550177@127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKa\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:+14155550199@127.0.0.1>;tag=a\r\nTo: <sip:+14155550177@127.0.0.1>\r\n\
+                 Call-ID: one\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+            );
+            ArrivingCall::parse(&Bytes::from(text))
+        };
+        let [sip_call_id, number, from] = ["one", "+14155550177", "+14155550199"].map(str::to_owned);
+        assert_eq!(request("INVITE"), Some(ArrivingCall { sip_call_id, number, from }));
+        assert_eq!((request("BYE"), ArrivingCall::parse(&Bytes::from_static(b"INVITE"))), (None, None));
+    }
+
+    #[test]
+    fn an_answer_is_given_to_one_call_of_its_number() {
+        let (news, _news_in) = mpsc::unbounded_channel();
+        let expected = vec![("1".to_owned(), Answer::ring(Duration::ZERO)), ("1".to_owned(), default_answer())];
+        let mut extension = OpenExtension { id: ScriptId(0), caller: "2".to_owned(), expected, news };
+        assert!(extension.expects("1") && !extension.expects("2"));
+        assert_eq!(extension.take_answer("1"), Some(Answer::ring(Duration::ZERO)));
+        assert_eq!((extension.take_answer("1"), extension.take_answer("1")), (Some(default_answer()), None));
+    }
+}

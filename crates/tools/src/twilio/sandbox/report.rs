@@ -1,0 +1,485 @@
+//! What came of the calls of a sandbox: as text, as JSON and as JUnit's XML.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use trunkgate_call::trace::{TraceItem, TraceView, Webhook};
+
+use super::voice::Heard;
+use crate::junit::{Case, Wrong, suite};
+use trunkgate_system::terminal;
+
+/// Exit code where the application does not start, cannot be reached or answers with an error.
+pub(super) const APPLICATION: u8 = 3;
+/// A request that was given up with its call says that the application is silent if it had this long, in milliseconds.
+const SILENT_MS: u64 = 1_000;
+/// Lines of an answer that is an error, and characters of each.
+const BODY: (usize, usize) = (6, 200);
+/// Says of a request that it was ended with its call.
+const GIVEN_UP: &str = ": given up after ";
+
+/// Findings that do not fail a call, and facts of the application.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    /// Whether a Play whose file cannot be had fails no call.
+    pub(super) allow_missing_audio: bool,
+    /// Whether warnings fail no call.
+    pub(super) allow_warnings: bool,
+    /// Whether a number that no step expects may be called.
+    pub(super) allow_undeclared_dials: bool,
+    /// Whether the sandbox has started the application.
+    pub(super) is_started: bool,
+    /// Whether the token is that of the environment.
+    pub(super) has_token: bool,
+    /// Whether the application is asked by a public name.
+    pub(super) has_public_name: bool,
+}
+
+/// Something that happened in a call, in seconds since it began.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Moment {
+    pub(super) at: f64,
+    pub(super) text: String,
+}
+
+/// Result of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) line: usize,
+    pub(super) text: String,
+    /// Seconds from the script's beginning to the step's end.
+    pub(super) at: f64,
+    pub(super) failure: Option<String>,
+}
+
+/// A redirect that the edge has followed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Redirect {
+    pub(super) at: f64,
+    pub(super) method: String,
+    /// URL that was asked, and its answer.
+    pub(super) url: String,
+    pub(super) status: u16,
+    /// URL that it led to.
+    pub(super) location: String,
+}
+
+/// A request of the application that the proxy has refused.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RefusedRequest {
+    pub(super) at: f64,
+    pub(super) method: String,
+    /// Host that it was for, with the port where there is one.
+    pub(super) target: String,
+    pub(super) reason: String,
+}
+
+/// Result of one script.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) name: String,
+    /// What happened, in order.
+    pub(super) transcript: Vec<Moment>,
+    /// Steps that were begun.
+    pub(super) steps: Vec<Outcome>,
+    /// Expectations that failed, and errors of the application: a sentence each.
+    pub(super) failures: Vec<String>,
+    /// Parts of documents that are skipped.
+    pub(super) warnings: Vec<String>,
+    pub(super) redirects: Vec<Redirect>,
+    pub(super) refused: Vec<RefusedRequest>,
+    /// Why the application could not be asked; then it is what failed.
+    pub(super) unreachable: Option<String>,
+    pub(super) seconds: f64,
+    /// Words of Say that the caller heard, in order.
+    pub(super) heard: Vec<String>,
+    pub(super) sid: Option<String>,
+    pub(super) status: Option<String>,
+}
+
+/// Returns a sound as the transcript has it, of the caller or of the party that is named first.
+pub(super) fn shown(who: &str, heard: &Heard) -> Moment {
+    let text = match heard.words() {
+        Some(words) => format!("{who}hears: {words}{}", if heard.is_cut_off() { " [cut off]" } else { "" }),
+        None => format!("{who}hears {} for {:.1} s", heard.name(), heard.to - heard.from + 0.02),
+    };
+    Moment { at: heard.from, text }
+}
+
+impl Redirect {
+    fn as_json(&self) -> Value {
+        let Redirect { at, method, url, status, location } = self;
+        json!({ "at": at, "method": method, "url": url, "status": status, "location": location })
+    }
+}
+
+impl RefusedRequest {
+    fn as_json(&self) -> Value {
+        let RefusedRequest { at, method, target, reason } = self;
+        json!({ "at": at, "method": method, "target": target, "reason": reason })
+    }
+}
+
+impl Report {
+    /// Makes that of a sandbox that came to no call.
+    pub(super) fn of_failure(failures: Vec<String>, unreachable: Option<String>) -> Report {
+        Report { name: "sandbox".to_owned(), failures, unreachable, ..Report::default() }
+    }
+
+    /// Adds requests to the application, and its errors and warnings, of a call that began at this second.
+    pub(super) fn add_trace(&mut self, began: f64, trace: &TraceView, rules: &Rules) {
+        // A stream that fails has its reason in the lines before.
+        let (mut stream, mut cause) = (String::new(), String::new());
+        for entry in &trace.entries {
+            let at = began + entry.at_us as f64 / 1e6;
+            match &entry.what {
+                TraceItem::Webhook { webhook, .. } => self.add_request(at, webhook, rules),
+                TraceItem::Agent { text, .. } if !text.starts_with("failed: ") => cause.clone_from(text),
+                TraceItem::Decision { text } => match text.strip_prefix("Connect: stream to ") {
+                    Some(url) => url.clone_into(&mut stream),
+                    None if text.contains(": error 31901: ") => {
+                        self.add_decision(at, &format!("{text} ({stream}: {cause})"), rules);
+                    }
+                    None => self.add_decision(at, text, rules),
+                },
+                TraceItem::Message { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => {}
+            }
+        }
+    }
+
+    fn add_request(&mut self, at: f64, webhook: &Webhook, rules: &Rules) {
+        let (redirects, method, tries) = redirects(at, webhook);
+        for redirect in redirects {
+            let Redirect { method, url, status, location, .. } = &redirect;
+            self.transcript.push(Moment { at, text: format!("{method} {url}: HTTP {status} to {location}") });
+            self.redirects.push(redirect);
+        }
+        let line = request(webhook, &method, tries);
+        let body: String = if webhook.error.is_some() { excerpt(&webhook.body) } else { String::new() };
+        self.transcript.push(Moment { at, text: format!("{line}{body}") });
+        let is_allowed = webhook.purpose == "play" && rules.allow_missing_audio;
+        if webhook.error.is_some() && webhook.purpose != "callback" && !is_allowed {
+            let hint = hint(webhook, rules).map(|hint| format!(". {hint}")).unwrap_or_default();
+            self.unreachable.get_or_insert_with(|| format!("{line}{hint}{body}"));
+        }
+    }
+
+    fn add_decision(&mut self, at: f64, text: &str, rules: &Rules) {
+        let moment = Moment { at, text: text.to_owned() };
+        // Of a request that failed, the line of the request says it all.
+        let is_summary = text.starts_with("failed with ");
+        if text.contains(": error ") && self.unreachable.is_none() && !is_summary {
+            self.transcript.push(moment);
+            if !(rules.allow_missing_audio && text.starts_with("Play")) {
+                let hint = if text.contains("error 13214: ") { " (--number adds one)" } else { "" };
+                self.failures.push(format!("{}: the application: {text}{hint}", self.name));
+            }
+        } else if text.contains(": warning ")
+            || text.starts_with("warning ")
+            || text.starts_with("Stream: ")
+            || text.starts_with("Stop: ")
+        {
+            self.transcript.push(moment);
+            self.warnings.push(text.to_owned());
+            if !rules.allow_warnings {
+                let name = &self.name;
+                self.failures.push(format!("{name}: the application: {text} (--allow-warnings accepts it)"));
+            }
+        } else if text.starts_with("Dial: party not called: ") {
+            self.transcript.push(moment);
+            self.failures.push(format!("{}: the application: {text}", self.name));
+        } else if let Some((what, waited)) = given_up(text).filter(|_| !self.failures.is_empty()) {
+            let text = format!("{what} was not answered: given up after {:.1} s, with the call", waited as f64 / 1e3);
+            self.transcript.push(Moment { at, text: text.clone() });
+            if waited >= SILENT_MS {
+                self.unreachable.get_or_insert(text);
+            }
+        } else if is_result(text) {
+            self.transcript.push(moment);
+        }
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.failures.is_empty() && self.unreachable.is_none()
+    }
+
+    pub(super) fn as_text(&self) -> String {
+        let mut out = format!("{}\n", self.name);
+        for moment in &self.transcript {
+            out.push_str(&format!("  {:>7.2} s  {}\n", moment.at, moment.text.replace('\n', "\n             ")));
+        }
+        for what in self.faults() {
+            out.push_str(&format!("  FAIL {}\n", what.replace('\n', "\n       ")));
+        }
+        if self.is_good() {
+            out.push_str(&format!("  ok, {:.1} s\n", self.seconds));
+        }
+        terminal::harmless(&out)
+    }
+
+    /// Returns what failed: the application alone, where it is what did.
+    fn faults(&self) -> Vec<String> {
+        match &self.unreachable {
+            Some(what) => vec![format!("the application failed: {what}")],
+            None => self.failures.clone(),
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        let moments: Vec<Value> = self.transcript.iter().map(|one| json!({ "at": one.at, "text": one.text })).collect();
+        let step = |one: &Outcome| {
+            let is_good = one.failure.is_none();
+            json!({ "line": one.line, "text": one.text, "at": one.at, "ok": is_good, "failure": one.failure })
+        };
+        json!({
+            "name": self.name,
+            "ok": self.is_good(),
+            "sid": self.sid,
+            "status": self.status,
+            "seconds": self.seconds,
+            "heard": self.heard,
+            "failures": self.failures,
+            "warnings": self.warnings,
+            "redirects": self.redirects.iter().map(Redirect::as_json).collect::<Vec<_>>(),
+            "refused": self.refused.iter().map(RefusedRequest::as_json).collect::<Vec<_>>(),
+            "application": self.unreachable,
+            "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
+            "transcript": moments,
+        })
+    }
+
+    fn as_case(&self) -> Case {
+        let faults = self.faults();
+        let wrong = faults.first().map(|first| Wrong {
+            is_error: self.unreachable.is_some(),
+            message: first.lines().next().unwrap_or_default().to_owned(),
+            text: faults.join("\n"),
+        });
+        Case { name: self.name.clone(), seconds: Some(self.seconds), wrong, output: Some(self.as_text()) }
+    }
+}
+
+/// Returns reports as JSON.
+pub(super) fn as_json(reports: &[Report]) -> String {
+    terminal::json(&Value::from(reports.iter().map(Report::as_json).collect::<Vec<_>>()))
+}
+
+/// Returns reports as a suite of JUnit's XML.
+///
+/// # Errors
+/// What cannot be written.
+pub(super) fn as_junit(reports: &[Report]) -> io::Result<Vec<u8>> {
+    let cases: Vec<Case> = reports.iter().map(Report::as_case).collect();
+    suite("trunkgate twilio", "trunkgate.twilio", reports.iter().map(|report| report.seconds).sum(), &cases)
+}
+
+pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
+    match () {
+        () if reports.iter().any(|report| report.unreachable.is_some()) => ExitCode::from(APPLICATION),
+        () if reports.iter().all(Report::is_good) => ExitCode::SUCCESS,
+        () => ExitCode::FAILURE,
+    }
+}
+
+pub(super) fn summary(reports: &[Report], took: Duration) -> String {
+    let failed = reports.iter().filter(|report| !report.is_good()).count();
+    let seconds = took.as_secs_f64();
+    let calls = if reports.len() == 1 { "1 call".to_owned() } else { format!("{} calls", reports.len()) };
+    match failed {
+        0 => format!("\nok: {calls} in {seconds:.1} s\n"),
+        _ => format!("\nFAILED: {failed} of {calls}\n"),
+    }
+}
+
+/// Returns the redirects of a request that were followed, the method by which the last URL was asked, and the tries of
+/// that.
+fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
+    let (mut found, mut method, mut tries) = (Vec::new(), webhook.method.clone(), webhook.tries.len());
+    for (place, pair) in webhook.tries.windows(2).enumerate() {
+        let [one, next] = pair else { continue };
+        let Some(status) = one.status.filter(|status| (300..400).contains(status)) else { continue };
+        let (url, location) = (one.url.clone(), next.url.clone());
+        found.push(Redirect { at, method: method.clone(), url, status, location });
+        tries = webhook.tries.len() - place - 1;
+        // Others are followed by GET (RFC 9110 §15.4).
+        if !matches!(status, 307 | 308) {
+            "GET".clone_into(&mut method);
+        }
+    }
+    (found, method, tries)
+}
+
+/// Returns a request as one line, with its last try and without the body.
+fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
+    let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
+    let status = last.status.map(|status| format!("HTTP {status}"));
+    let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
+    let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
+    let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
+    format!("{method} {}: {result} after {} ms{tries}{error}", last.url, last.duration_ms)
+}
+
+/// Returns the first lines of an answer, each behind a line break.
+fn excerpt(body: &str) -> String {
+    let lines = body.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(BODY.0);
+    lines.map(|line| format!("\n| {}", line.chars().take(BODY.1).collect::<String>())).collect()
+}
+
+/// Says what to do about a request that failed.
+fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
+    let last = webhook.tries.last()?;
+    match last.status {
+        Some(401 | 403) => Some(format!(
+            "If the application validates X-Twilio-Signature, its TWILIO_AUTH_TOKEN must be that of this run, which {}{}",
+            match (rules.has_token, rules.is_started) {
+                (true, _) => "is TWILIO_AUTH_TOKEN of this command's environment",
+                (false, true) =>
+                    "`--start` hands on: the application must read it from there, and not from a file of its own",
+                (false, false) =>
+                    "was made for it: set TWILIO_AUTH_TOKEN for both, or start the application by --start",
+            },
+            if rules.has_public_name { "" } else { "; if it validates by a public URL, name that by --as" },
+        )),
+        None if webhook.error == Some(11_205) && !rules.is_started => {
+            Some("Start the application before, or by --start COMMAND".to_owned())
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// Reads that a request for a document was given up: its name, and the milliseconds that it had.
+fn given_up(text: &str) -> Option<(&str, u64)> {
+    let (what, rest) = text.split_once(GIVEN_UP)?;
+    let waited = rest.split_once(" ms")?.0.parse().ok()?;
+    what.contains(" request to ").then_some((what, waited))
+}
+
+/// Whether a decision is what came of a verb.
+fn is_result(text: &str) -> bool {
+    let verb = ["Dial (", "Gather (", "Record (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
+    verb.is_some() && text.contains("): ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_call::trace::{TraceEntry, WebhookTry};
+
+    fn report(items: Vec<TraceItem>, rules: &Rules, failures: &[&str]) -> Report {
+        let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
+        trace.entries = items.into_iter().map(|item| TraceEntry::new(1_000, item)).collect();
+        let failures = failures.iter().map(|&text| text.to_owned()).collect();
+        let mut report = Report { name: "a.call".to_owned(), failures, ..Report::default() };
+        report.add_trace(0.0, &trace, rules);
+        report
+    }
+
+    fn answered(status: Option<u16>, error: u16, body: &str) -> TraceItem {
+        let failure = status.is_none().then(|| "Connection refused".to_owned());
+        let url = "http://localhost/voice".to_owned();
+        let tries = vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3, cookies_set: Vec::new() }];
+        let (purpose, method) = ("start".to_owned(), "POST".to_owned());
+        TraceItem::webhook(Webhook { purpose, method, tries, attempt: None, error: Some(error), body: body.to_owned() })
+    }
+
+    #[test]
+    fn warnings_fail_a_call_unless_they_are_allowed() {
+        let text = "Response (line 1): warning 12200: unknown attribute \"numdigits\" of <Gather> is skipped";
+        let items = || vec![TraceItem::decision(text), TraceItem::decision("Stop: no stream has that name")];
+        let failed = report(items(), &Rules::default(), &[]);
+        assert!(failed.failures.len() == 2 && failed.failures[0].contains("numdigits"), "{failed:?}");
+        let allowed = report(items(), &Rules { allow_warnings: true, ..Rules::default() }, &[]);
+        assert!(allowed.is_good() && allowed.warnings.len() == 2 && allowed.transcript.len() == 2, "{allowed:?}");
+    }
+
+    #[test]
+    fn an_answer_that_is_an_error_has_its_body_and_what_to_do() {
+        let fault_of = |item, rules: &Rules| report(vec![item], rules, &[]).unreachable.unwrap_or_default();
+        let broken = fault_of(answered(Some(500), 11_200, "Traceback:\n\n  KeyError\n"), &Rules::default());
+        assert!(broken.ends_with("HTTP 500 after 3 ms (error 11200)\n| Traceback:\n|   KeyError"), "{broken}");
+        let refused = fault_of(answered(Some(403), 11_200, ""), &Rules::default());
+        assert!(
+            refused.contains("set TWILIO_AUTH_TOKEN for both") && refused.contains("name that by --as"),
+            "{refused}"
+        );
+        let refused = fault_of(answered(Some(403), 11_200, ""), &Rules { is_started: true, ..Rules::default() });
+        assert!(refused.contains("`--start` hands on"), "{refused}");
+        let closed = fault_of(answered(None, 11_205, ""), &Rules::default());
+        assert!(closed.contains("--start COMMAND"), "{closed}");
+    }
+
+    #[test]
+    fn each_redirect_that_was_followed_is_shown() {
+        let one = |path: &str, status: Option<u16>| WebhookTry {
+            url: format!("http://localhost/{path}"),
+            remote: None,
+            status,
+            failure: status.is_none().then(|| "Connection refused".to_owned()),
+            duration_ms: 3,
+            cookies_set: Vec::new(),
+        };
+        let tries = vec![one("a", Some(307)), one("b", Some(302)), one("c", None), one("c", Some(200))];
+        let (purpose, method, body) = ("start".to_owned(), "POST".to_owned(), String::new());
+        let webhook = Webhook { purpose, method, tries, attempt: None, error: None, body };
+        let shown = report(vec![TraceItem::webhook(webhook)], &Rules::default(), &[]);
+        let lines: Vec<&str> = shown.transcript.iter().map(|moment| moment.text.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "POST http://localhost/a: HTTP 307 to http://localhost/b",
+                "POST http://localhost/b: HTTP 302 to http://localhost/c",
+                "GET http://localhost/c: HTTP 200 after 3 ms, 2 tries",
+            ]
+        );
+        let json = shown.as_json();
+        assert_eq!((&json["redirects"][1]["status"], &json["refused"]), (&json!(302), &json!([])));
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_the_application_s_failure_only_where_a_step_failed() {
+        let item = |ms: u64| {
+            let text = format!("start request to http://localhost/voice: given up after {ms} ms, no longer wanted");
+            vec![TraceItem::decision(text)]
+        };
+        let silent = report(item(9_990), &Rules::default(), &["a.call:1: hear Hello"]);
+        assert_eq!(
+            silent.unreachable.as_deref(),
+            Some("start request to http://localhost/voice was not answered: given up after 10.0 s, with the call")
+        );
+        assert!(report(item(9_990), &Rules::default(), &[]).is_good(), "the caller has hung up by its script");
+        assert!(report(item(20), &Rules::default(), &["a.call:1: hear Hello"]).unreachable.is_none());
+    }
+
+    #[test]
+    fn a_stream_that_fails_has_its_url_and_cause() {
+        let agent = |text: &str| TraceItem::Agent { leg: 1, text: text.to_owned() };
+        let items = vec![
+            TraceItem::decision("Connect: stream to ws://127.0.0.1:1/x"),
+            agent("connecting"),
+            agent("Connection refused (os error 111)"),
+            agent("failed: cannot be reached"),
+            TraceItem::decision("Connect (line 1): error 31901: the stream failed"),
+        ];
+        let report = report(items, &Rules::default(), &[]);
+        let end = "the stream failed (ws://127.0.0.1:1/x: Connection refused (os error 111))";
+        assert!(report.failures[0].ends_with(end), "{report:?}");
+    }
+
+    #[test]
+    fn a_suite_of_junit_has_a_case_for_each_script() {
+        let good = Report { name: "a & b.call".to_owned(), seconds: 1.25, ..Report::default() };
+        let bad = Report { failures: vec!["hear <x>".to_owned()], ..Report::default() };
+        let broken = Report::of_failure(Vec::new(), Some("it ended\n| trace".to_owned()));
+        let xml = String::from_utf8(as_junit(&[good, bad, broken]).unwrap()).unwrap();
+        for part in [
+            "tests=\"3\" failures=\"1\" errors=\"1\" time=\"1.250\">",
+            "name=\"a &amp; b.call\" time=\"1.250\">",
+            "<failure message=\"hear &lt;x&gt;\">hear &lt;x&gt;</failure>",
+            "<error message=\"the application failed: it ended\">the application failed: it ended\n| trace</error>",
+        ] {
+            assert!(xml.contains(part), "{part}: {xml}");
+        }
+    }
+}

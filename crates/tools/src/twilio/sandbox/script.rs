@@ -1,0 +1,546 @@
+//! Scripts of calls: what the caller does, and what it expects of the application.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::duration;
+
+/// Steps that a script may have.
+const STEPS: &str = "hear TEXT, hear audio, hear party, hear ringing, press DIGITS, say TEXT, wait TIME, dial NUMBER [from NUMBER] \
+                     [answers|busy|no answer|fails], party answers, party hears TEXT, party presses DIGITS, party hangs up, hang up, \
+                     ends [STATUS], transcribes TEXT, send text TEXT, get text TEXT, text NUMBER TEXT, \
+                     request METHOD PATH [FORM], no call";
+/// Behaviours of a party, for messages.
+const ACTS: &str = "answers, busy, no answer, fails";
+/// Statuses with which a call ends, in Twilio's words.
+const STATUSES: [&str; 4] = ["completed", "busy", "failed", "no-answer"];
+/// Extension of the files of a folder that are scripts.
+const EXTENSION: &str = "call";
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Script {
+    /// Name of its file; `steps` for those of the command line.
+    pub(super) name: String,
+    pub(super) steps: Vec<Step>,
+}
+
+/// One step, with its text and its line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) line: usize,
+    pub(super) text: String,
+    pub(super) what: What,
+}
+
+/// An act of the caller, or an expectation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    /// The caller hears these words of a Say, in any letter case.
+    Hear(String),
+    HearSound(Audible),
+    /// The caller presses digits.
+    Press(String),
+    /// The caller says these words once the application listens for speech.
+    Say(String),
+    Wait(Duration),
+    /// The application calls a number.
+    Dial(Dialled),
+    Party(PartyStep),
+    HangUp,
+    /// The application ends the call, with this status where one is written.
+    Ends(Option<&'static str>),
+    /// A recording of the script's calls is transcribed, as this text. The steps are in the order of the recordings, at
+    /// any place.
+    Transcribes(String),
+    Beside(Beside),
+    /// There is no call by the caller; the first step.
+    NoCall,
+}
+
+/// A step of the party that was called last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PartyStep {
+    /// A party has answered.
+    Answers,
+    /// It hears these words of a Say.
+    Hears(String),
+    /// It presses digits.
+    Presses(String),
+    HangsUp,
+}
+
+/// A step beside the calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// The caller sends a text to the number.
+    SendText(String),
+    /// The application sends a text with these words to the caller, or to another number.
+    GetText(Option<String>, String),
+    /// A request to the application, with a form where one is written.
+    Request(String, String, String),
+}
+
+/// Sound that is no Say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audible {
+    /// A Play, a party, a stream.
+    Audio,
+    /// The tone of a party.
+    Party,
+    /// The edge's ringback tone.
+    Ringing,
+}
+
+/// A number that is called, the caller ID that its party is to see, and the party's behaviour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dialled {
+    pub(super) number: String,
+    pub(super) from: Option<String>,
+    pub(super) acts: PartyActs,
+}
+
+/// Behaviour of a party that is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartyActs {
+    Answers,
+    IsBusy,
+    RingsForEver,
+    Fails,
+}
+
+impl PartyActs {
+    const ALL: [(&str, PartyActs); 4] = [
+        ("answers", PartyActs::Answers),
+        ("busy", PartyActs::IsBusy),
+        ("no answer", PartyActs::RingsForEver),
+        ("fails", PartyActs::Fails),
+    ];
+}
+
+impl fmt::Display for PartyActs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = PartyActs::ALL.iter().find(|(_, acts)| acts == self).map(|(name, _)| *name);
+        f.write_str(name.unwrap_or_default())
+    }
+}
+
+impl Script {
+    /// Reads the files at a path: a file, or those of a folder that end in `.call`, by name. Numbers are written as `own` is.
+    ///
+    /// # Errors
+    /// A file cannot be read, has no step, or has lines that are none: a line for each.
+    pub(super) fn read(path: &Path, own: &str) -> Result<Vec<Script>, Vec<String>> {
+        if !path.is_dir() {
+            return Script::of_file(path, own).map(|script| vec![script]);
+        }
+        let failed = |error: std::io::Error| vec![format!("{}: {error}", path.display())];
+        let entries = std::fs::read_dir(path).map_err(failed)?;
+        let found = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>();
+        let mut found = found.map_err(failed)?;
+        found.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+        found.sort();
+        if found.is_empty() {
+            return Err(vec![format!("{}: no file NAME.{EXTENSION}", path.display())]);
+        }
+        all(found.iter().map(|path| Script::of_file(path, own)))
+    }
+
+    fn of_file(path: &Path, own: &str) -> Result<Script, Vec<String>> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
+        let script = Script::parse(&name, text.lines(), own)?;
+        if script.steps.is_empty() { Err(vec![format!("{name}: no step")]) } else { Ok(script) }
+    }
+
+    /// Parses lines: one step each; a line that begins with `#` is a comment.
+    ///
+    /// # Errors
+    /// Lines that are no step: place and reason of each.
+    pub(super) fn parse<'a>(
+        name: &str,
+        lines: impl Iterator<Item = &'a str>,
+        own: &str,
+    ) -> Result<Script, Vec<String>> {
+        let lines = lines.map(str::trim).enumerate().filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
+        let steps = all(lines.map(|(at, text)| {
+            let what = What::parse(text, own).map_err(|why| vec![format!("{name}:{}: {why}", at + 1)])?;
+            Ok(Step { line: at + 1, text: text.to_owned(), what })
+        }))?;
+        let script = Script { name: name.to_owned(), steps };
+        let wrong: Vec<String> = script.without_call().map(|step| format!("{name}:{}: {step}", step.line)).collect();
+        if wrong.is_empty() { Ok(script) } else { Err(wrong) }
+    }
+
+    /// Whether the caller calls the number.
+    pub(super) fn has_call(&self) -> bool {
+        self.steps.first().is_none_or(|step| step.what != What::NoCall)
+    }
+
+    /// Whether a text is sent to the number.
+    pub(super) fn sends_text(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.what, What::Beside(Beside::SendText(_))))
+    }
+
+    /// Returns the numbers that are to be called, with the behaviour of their parties.
+    pub(super) fn dialled(&self) -> impl Iterator<Item = &Dialled> {
+        self.steps.iter().filter_map(|step| if let What::Dial(dialled) = &step.what { Some(dialled) } else { None })
+    }
+
+    /// Returns the numbers that are to be called, and those that are to get a text.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.what {
+            What::Dial(dialled) => Some(dialled.number.as_str()),
+            What::Beside(Beside::GetText(to, _)) => to.as_deref(),
+            What::Hear(_)
+            | What::HearSound(_)
+            | What::Press(_)
+            | What::Say(_)
+            | What::Wait(_)
+            | What::Party(_)
+            | What::HangUp
+            | What::Ends(_)
+            | What::Transcribes(_)
+            | What::Beside(Beside::SendText(_) | Beside::Request(..))
+            | What::NoCall => None,
+        })
+    }
+
+    /// Returns the same script for a caller of another number than the one that is written.
+    pub(super) fn with_caller(&self, written: &str, own: &str) -> Script {
+        let steps = self.steps.iter().map(|step| Step { what: step.what.with_caller(written, own), ..step.clone() });
+        Script { name: self.name.clone(), steps: steps.collect() }
+    }
+
+    /// Returns the texts of recordings that are to be transcribed, in order.
+    pub(super) fn transcriptions(&self) -> impl DoubleEndedIterator<Item = (&Step, &str)> {
+        self.steps.iter().filter_map(|step| {
+            if let What::Transcribes(text) = &step.what { Some((step, text.as_str())) } else { None }
+        })
+    }
+
+    /// Returns the steps that cannot be carried out where they stand.
+    fn without_call(&self) -> impl Iterator<Item = Misplaced<'_>> {
+        let has_call = self.has_call();
+        self.steps.iter().enumerate().filter_map(move |(at, step)| {
+            let needs_call = match step.what {
+                What::Hear(_) | What::HearSound(_) | What::Press(_) | What::Say(_) | What::HangUp | What::Ends(_) => {
+                    true
+                }
+                What::NoCall if at > 0 => {
+                    return Some(Misplaced { line: step.line, why: "`no call` is the first step" });
+                }
+                What::NoCall
+                | What::Wait(_)
+                | What::Dial(_)
+                | What::Party(_)
+                | What::Transcribes(_)
+                | What::Beside(_) => false,
+            };
+            let why = "a step of the caller's call, and the script begins with `no call`";
+            (needs_call && !has_call).then_some(Misplaced { line: step.line, why })
+        })
+    }
+}
+
+/// A step that cannot be carried out where it stands.
+struct Misplaced<'a> {
+    line: usize,
+    why: &'a str,
+}
+
+impl fmt::Display for Misplaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+/// Returns all values, or all errors.
+pub(super) fn all<T>(found: impl Iterator<Item = Result<T, Vec<String>>>) -> Result<Vec<T>, Vec<String>> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(value) => good.push(value),
+            Err(errors) => bad.extend(errors),
+        }
+    }
+    if bad.is_empty() { Ok(good) } else { Err(bad) }
+}
+
+impl What {
+    fn parse(text: &str, own: &str) -> Result<What, String> {
+        let (verb, rest) = first(text);
+        let plain = rest.to_ascii_lowercase();
+        match verb.to_ascii_lowercase().as_str() {
+            "hear" => Ok(match plain.as_str() {
+                "audio" => What::HearSound(Audible::Audio),
+                "party" => What::HearSound(Audible::Party),
+                "ringing" => What::HearSound(Audible::Ringing),
+                _ => What::Hear(words("hear", rest)?),
+            }),
+            "press" => digits("press", rest).map(What::Press),
+            "say" => words("say", rest).map(What::Say),
+            "wait" => duration(rest).map(What::Wait).map_err(|why| format!("`wait`: {why}")),
+            "dial" => Dialled::parse(rest, own).map(What::Dial),
+            "party" => PartyStep::parse(rest).map(What::Party),
+            "hang" if plain == "up" => Ok(What::HangUp),
+            "ends" if rest.is_empty() => Ok(What::Ends(None)),
+            "ends" => {
+                let wanted = plain.replace(' ', "-");
+                let status = STATUSES.into_iter().find(|known| *known == wanted);
+                status
+                    .map(|status| What::Ends(Some(status)))
+                    .ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
+            }
+            "transcribes" => words("transcribes", rest).map(What::Transcribes),
+            "send" if first(&plain).0 == "text" => {
+                words("send text", first(rest).1).map(Beside::SendText).map(What::Beside)
+            }
+            "get" if first(&plain).0 == "text" => {
+                words("get text", first(rest).1).map(|text| What::Beside(Beside::GetText(None, text)))
+            }
+            "text" => {
+                let (number, text) = first(rest);
+                Ok(What::Beside(Beside::GetText(Some(written(number, own)), words("text NUMBER", text)?)))
+            }
+            "request" => {
+                let (method, rest) = first(rest);
+                let (place, form) = first(rest);
+                let method = method.to_ascii_uppercase();
+                if !matches!(method.as_str(), "GET" | "POST") || place.is_empty() {
+                    return Err("`request`: write GET or POST, a path or URL, and a form if there is one".to_owned());
+                }
+                Ok(What::Beside(Beside::Request(method, place.to_owned(), form.to_owned())))
+            }
+            "no" if plain == "call" => Ok(What::NoCall),
+            _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
+        }
+    }
+}
+
+impl What {
+    /// Returns the same step for a caller of another number: also in texts, and in forms.
+    fn with_caller(&self, written: &str, own: &str) -> What {
+        let digits = |number: &str| number.trim_start_matches('+').to_owned();
+        let text = |text: &String| text.replace(&digits(written), &digits(own));
+        match self {
+            What::Hear(words) => What::Hear(text(words)),
+            What::Say(words) => What::Say(text(words)),
+            What::Transcribes(words) => What::Transcribes(text(words)),
+            What::Dial(Dialled { number, from, acts }) => {
+                What::Dial(Dialled { number: text(number), from: from.as_ref().map(text), acts: *acts })
+            }
+            What::Party(PartyStep::Hears(words)) => What::Party(PartyStep::Hears(text(words))),
+            What::Beside(Beside::SendText(words)) => What::Beside(Beside::SendText(text(words))),
+            What::Beside(Beside::GetText(to, words)) => {
+                What::Beside(Beside::GetText(to.as_ref().map(text), text(words)))
+            }
+            What::Beside(Beside::Request(method, place, form)) => {
+                What::Beside(Beside::Request(method.clone(), text(place), text(form)))
+            }
+            What::HearSound(_)
+            | What::Press(_)
+            | What::Wait(_)
+            | What::Party(PartyStep::Answers | PartyStep::Presses(_) | PartyStep::HangsUp)
+            | What::HangUp
+            | What::Ends(_)
+            | What::NoCall => self.clone(),
+        }
+    }
+}
+
+impl PartyStep {
+    fn parse(rest: &str) -> Result<PartyStep, String> {
+        let (verb, words_of_it) = first(rest);
+        match (verb.to_ascii_lowercase().as_str(), words_of_it.to_ascii_lowercase().as_str()) {
+            ("answers", "") => Ok(PartyStep::Answers),
+            ("hangs", "up") => Ok(PartyStep::HangsUp),
+            ("hears", _) => words("party hears", words_of_it).map(PartyStep::Hears),
+            ("presses", _) => digits("party presses", words_of_it).map(PartyStep::Presses),
+            _ => Err(format!("`party`: \"{rest}\"; known: answers, hears TEXT, presses DIGITS, hangs up")),
+        }
+    }
+}
+
+impl Dialled {
+    /// Reads `NUMBER [from NUMBER] [ACTS]`; numbers may have spaces and the like.
+    fn parse(rest: &str, own: &str) -> Result<Dialled, String> {
+        let mut left: Vec<&str> = rest.split_whitespace().collect();
+        let acts = PartyActs::ALL.into_iter().find_map(|(name, acts)| {
+            let written = |count: usize| left.len().checked_sub(count).and_then(|at| left.get(at..));
+            let is_it = |count: usize| {
+                written(count).is_some_and(|words| words.join(" ").replace('-', " ").eq_ignore_ascii_case(name))
+            };
+            [1, 2].into_iter().find(|count| is_it(*count)).map(|count| (count, acts))
+        });
+        let (behind, acts) = acts.unwrap_or((0, PartyActs::Answers));
+        left.truncate(left.len() - behind);
+        let at = left.iter().position(|word| word.eq_ignore_ascii_case("from"));
+        let from = at.map(|at| left.split_off(at).split_off(1).concat());
+        let number = left.concat();
+        if number.is_empty() {
+            return Err("`dial` without number".to_owned());
+        }
+        if from.as_deref() == Some("") {
+            return Err("`dial`: no number behind `from`".to_owned());
+        }
+        let is_word = |word: &&&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if let Some(word) = left.iter().skip(1).find(is_word) {
+            return Err(format!("`dial`: \"{word}\"; known: {ACTS}"));
+        }
+        let from = from.map(|from| written(&from, own));
+        Ok(Dialled { number: written(&number, own), from, acts })
+    }
+}
+
+/// Returns the first word, and the rest.
+fn first(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim())
+}
+
+/// Returns a number in E.164, as far as it can be known: of one without `+` only where the own number is of North America.
+fn written(number: &str, own: &str) -> String {
+    let bare: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();
+    let is_national = bare.bytes().all(|byte| byte.is_ascii_digit()) && own.starts_with("+1");
+    match (bare.len(), bare.as_bytes().first()) {
+        (10, _) if is_national => format!("+1{bare}"),
+        (11, Some(b'1')) if is_national => format!("+{bare}"),
+        _ if bare.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit())) => bare,
+        _ => number.to_owned(),
+    }
+}
+
+/// Reads the text of a step; quotation marks around it are optional.
+fn words(step: &str, rest: &str) -> Result<String, String> {
+    let rest = rest.trim();
+    let words = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest);
+    if words.trim().is_empty() { Err(format!("`{step}` without text")) } else { Ok(words.to_owned()) }
+}
+
+/// Reads the digits of a step.
+fn digits(step: &str, rest: &str) -> Result<String, String> {
+    let rest = rest.trim();
+    let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');
+    let is_good = !rest.is_empty() && rest.chars().all(is_digit);
+    if is_good { Ok(rest.to_owned()) } else { Err(format!("`{step}`: \"{rest}\" are no digits (0-9, *, #, A-D)")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "+14155550100";
+
+    fn parse(text: &str) -> Result<Vec<What>, Vec<String>> {
+        let script = Script::parse("a.call", text.lines(), OWN);
+        script.map(|script| script.steps.into_iter().map(|step| step.what).collect())
+    }
+
+    fn dial(number: &str, from: Option<&str>, acts: PartyActs) -> What {
+        What::Dial(Dialled { number: number.to_owned(), from: from.map(str::to_owned), acts })
+    }
+
+    #[test]
+    fn each_step_is_read() {
+        for (text, wanted) in [
+            ("hear \"Welcome\"", What::Hear("Welcome".to_owned())),
+            ("Hear press one", What::Hear("press one".to_owned())),
+            (" hear audio", What::HearSound(Audible::Audio)),
+            ("hear Party", What::HearSound(Audible::Party)),
+            ("hear \"party\"", What::Hear("party".to_owned())),
+            ("hear ringing", What::HearSound(Audible::Ringing)),
+            ("PRESS 1#", What::Press("1#".to_owned())),
+            ("wait 500ms", What::Wait(Duration::from_millis(500))),
+            ("dial +14155550177", dial("+14155550177", None, PartyActs::Answers)),
+            ("dial +14155550178 no answer", dial("+14155550178", None, PartyActs::RingsForEver)),
+            ("dial +14155550178 no-answer", dial("+14155550178", None, PartyActs::RingsForEver)),
+            ("dial (415) 555-0111 busy", dial("+14155550111", None, PartyActs::IsBusy)),
+            ("dial +14155550178 from 415-555-0100 Fails", dial("+14155550178", Some("+14155550100"), PartyActs::Fails)),
+            ("say \"Put me through\"", What::Say("Put me through".to_owned())),
+            ("party answers", What::Party(PartyStep::Answers)),
+            ("party hears Press one", What::Party(PartyStep::Hears("Press one".to_owned()))),
+            ("party presses 1", What::Party(PartyStep::Presses("1".to_owned()))),
+            ("party hangs up", What::Party(PartyStep::HangsUp)),
+            ("ends", What::Ends(None)),
+            ("ends busy", What::Ends(Some("busy"))),
+            ("ends no answer", What::Ends(Some("no-answer"))),
+            ("hang up", What::HangUp),
+            ("transcribes \"Call me back.\"", What::Transcribes("Call me back.".to_owned())),
+            ("send text Are you open?", What::Beside(Beside::SendText("Are you open?".to_owned()))),
+            ("get text \"from seven\"", What::Beside(Beside::GetText(None, "from seven".to_owned()))),
+            (
+                "text +14155550111 Hello",
+                What::Beside(Beside::GetText(Some("+14155550111".to_owned()), "Hello".to_owned())),
+            ),
+            (
+                "request post /call to=1",
+                What::Beside(Beside::Request("POST".to_owned(), "/call".to_owned(), "to=1".to_owned())),
+            ),
+            ("no call", What::NoCall),
+        ] {
+            assert_eq!(parse(&format!("# a menu\n\n{text}\n")), Ok(vec![wanted]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_caller_of_another_number_has_its_own_in_each_step() {
+        let lines = "hear You called from +14155550199\ndial 415-555-0199 from +14155550199 busy\ntext +14155550199 Hello\n\
+                     request POST /call to=%2B14155550199\nhear audio\ndial +14155550177";
+        let script = Script::parse("a.call", lines.lines(), OWN).unwrap();
+        assert_eq!(script.numbers().collect::<Vec<_>>(), ["+14155550199", "+14155550199", "+14155550177"]);
+        let own = script.with_caller("+14155550199", "+14155550202");
+        let what: Vec<What> = own.steps.iter().map(|step| step.what.clone()).collect();
+        let wanted = [
+            What::Hear("You called from +14155550202".to_owned()),
+            dial("+14155550202", Some("+14155550202"), PartyActs::IsBusy),
+            What::Beside(Beside::GetText(Some("+14155550202".to_owned()), "Hello".to_owned())),
+            What::Beside(Beside::Request("POST".to_owned(), "/call".to_owned(), "to=%2B14155550202".to_owned())),
+            What::HearSound(Audible::Audio),
+            dial("+14155550177", None, PartyActs::Answers),
+        ];
+        assert_eq!(what, wanted);
+        assert_eq!(own.steps[1].text, "dial 415-555-0199 from +14155550199 busy", "as it is written");
+        assert_eq!(script.with_caller("+14155550199", "+14155550199"), script);
+    }
+
+    #[test]
+    fn each_line_that_is_no_step_is_refused_at_its_place() {
+        for (text, why) in [
+            ("hear Hello\nshout", "a.call:2: \"shout\" is no step; known: hear TEXT"),
+            ("press x", "a.call:1: `press`: \"x\" are no digits"),
+            ("hear", "a.call:1: `hear` without text"),
+            ("say \"\"", "a.call:1: `say` without text"),
+            ("transcribes", "a.call:1: `transcribes` without text"),
+            ("party presses one", "a.call:1: `party presses`: \"one\" are no digits"),
+            ("party hears", "a.call:1: `party hears` without text"),
+            ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: answers, hears TEXT"),
+            ("dial +1415 sleeps", "a.call:1: `dial`: \"sleeps\"; known"),
+            ("dial", "a.call:1: `dial` without number"),
+            ("dial +14155550177 from", "a.call:1: `dial`: no number behind `from`"),
+            ("ends happily", "a.call:1: `ends`: \"happily\"; known: completed"),
+            ("wait long", "a.call:1: `wait`: "),
+            ("request PUT /a", "a.call:1: `request`: write GET or POST"),
+            ("no call\nhear Hello", "a.call:2: a step of the caller's call"),
+            ("dial +14155550177\nno call", "a.call:2: `no call` is the first step"),
+        ] {
+            let found = parse(text).unwrap_err();
+            assert!(found.len() == 1 && found[0].starts_with(why), "{found:?}");
+        }
+        assert_eq!(parse("shout\nhear A\npress x").unwrap_err().len(), 2, "all of them");
+    }
+
+    #[test]
+    fn numbers_without_a_plus_are_national_ones_of_the_own_number() {
+        for (number, own, wanted) in [
+            ("415-555-0111", OWN, "+14155550111"),
+            ("1 415 555 0111", OWN, "+14155550111"),
+            ("+49 30 1234567", OWN, "+49301234567"),
+            ("0301234567", "+49301234560", "0301234567"),
+            ("Bob", OWN, "Bob"),
+        ] {
+            assert_eq!(written(number, own), wanted);
+        }
+    }
+}

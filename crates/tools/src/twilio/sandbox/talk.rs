@@ -1,0 +1,774 @@
+//! One call of a sandbox: carries out the steps of its script, and notes what happens.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use trunkgate_call::trace::TraceView;
+use trunkgate_call::view::RecordingView;
+use trunkgate_call::{CallView, RecordingSource};
+use trunkgate_phone::{Answer, CallNumber, Ending, Manner};
+
+use super::application::Application;
+use super::listener::Listener;
+use super::owners::{CallOwners, ScriptId};
+use super::phone::{ANSWER_AFTER, Extension, News, PlacedCall, Telephone, overheard};
+use super::recogniser::Recogniser;
+use super::refusals::{self, Refusals};
+use super::report::{Moment, Outcome, RefusedRequest, Report, Rules, shown};
+use super::script::{Audible, Beside, Dialled, PartyActs, PartyStep, Script, Step, What};
+use super::stop::Stop;
+use super::texts::{Text, Texts};
+use super::transcriber::Transcriber;
+use super::voice::{Codebook, Heard};
+use trunkgate_runtime::handle::Handle;
+use trunkgate_system::clock;
+use trunkgate_system::terminal;
+
+/// A step asks for a party, and there is none.
+const NO_PARTY: &str = "no party has answered";
+/// Longest wait for the end of a call and its trace.
+const AT_END: Duration = Duration::from_secs(5);
+/// Longest wait for them after a signal.
+const AT_STOP: Duration = Duration::from_millis(300);
+/// Samples of a second.
+const RATE: u32 = 8000;
+/// How often a condition that no news tells of is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// Silence behind words that are recorded: what the script does next cuts none of them off.
+const RECORD_PAUSE: Duration = Duration::from_millis(200);
+/// State of a recording that is made.
+const IN_PROGRESS: &str = "in-progress";
+
+/// Where the calls of a sandbox go, and from whom.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) edge: std::net::SocketAddr,
+    pub(super) number: String,
+    pub(super) from: String,
+    /// Numbers that a party may be shown: those of the account, and the caller's.
+    pub(super) callers: Vec<String>,
+    /// Longest wait for an expectation.
+    pub(super) patience: Duration,
+}
+
+/// What a sandbox has for its calls.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) line: &'a Line,
+    /// Numbers of the callers of all scripts that may run at the same time.
+    pub(super) callers: &'a [String],
+    pub(super) owners: &'a CallOwners,
+    pub(super) book: &'a Codebook,
+    pub(super) recogniser: &'a Recogniser,
+    pub(super) transcriber: &'a Transcriber,
+    pub(super) texts: &'a Texts,
+    pub(super) refusals: &'a Refusals,
+    pub(super) application: &'a Application,
+    pub(super) edge: &'a Handle,
+    pub(super) stop: &'a Stop,
+    pub(super) rules: &'a Rules,
+}
+
+/// A party that the application has called.
+struct Party {
+    call: CallNumber,
+    number: String,
+    from: String,
+    acts: PartyActs,
+    /// Whether a step of the script expects its call.
+    is_declared: bool,
+    /// Whether a step has seen its call.
+    is_seen: bool,
+    listener: Listener,
+    is_answered: bool,
+    is_live: bool,
+}
+
+/// The calls of a script under way.
+struct Talk<'a> {
+    id: ScriptId,
+    means: &'a Means<'a>,
+    phone: Extension,
+    began: Instant,
+    /// The caller's call, where there is one, and its SID at the edge, once that is known.
+    caller: Option<PlacedCall>,
+    caller_sid: Option<String>,
+    listener: Listener,
+    /// Numbers that steps expect to be called, all of them, and without those that were.
+    numbers: Vec<String>,
+    expected: Vec<Dialled>,
+    parties: Vec<Party>,
+    is_answered: bool,
+    ending: Option<Ending>,
+    /// Whether the script knows that the caller's call is over.
+    knows_end: bool,
+    /// Whether moments are printed as they come.
+    is_shown: bool,
+    notes: Vec<Moment>,
+    /// Findings that Twilio would have refused.
+    refused: Vec<String>,
+    /// Texts of the application before the next one that a step may mean, and before the next one of the transcript.
+    texts_seen: usize,
+    texts_noted: usize,
+    /// Recordings that were transcribed before the next one of the transcript.
+    transcribed: usize,
+    /// Requests of the application that the proxy has refused, and those before the next one of the transcript.
+    refused_requests: Vec<RefusedRequest>,
+    refusals_noted: usize,
+}
+
+/// Whose call an expectation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Caller,
+    Party,
+    /// Of no call, such as a text.
+    None,
+}
+
+/// Something that listens to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SpeechListener {
+    /// The recogniser: of a Gather, or of a live transcription.
+    Recogniser,
+    /// A Record.
+    Record,
+}
+
+/// Runs a script.
+pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, telephone: &Telephone) -> Report {
+    let began_at = clock::now();
+    let expected: Vec<Dialled> = script.dialled().cloned().collect();
+    let answers = expected.iter().map(|one| (one.number.clone(), answer(one.acts))).collect();
+    let mut talk = Talk::new(id, means, telephone.open(id, &means.line.from, answers).await, expected);
+    means.transcriber.expect(id, script.transcriptions().map(|(_, text)| text.to_owned()).collect());
+    let mut report = Report { name: script.name.clone(), ..Report::default() };
+    if script.has_call() && !talk.call().await {
+        report.failures.push("the caller has no media port left".to_owned());
+        means.transcriber.forget(id);
+        return report;
+    }
+    for step in &script.steps {
+        let failure = talk.carry_out(step).await.err();
+        if let Some(why) = &failure {
+            report.failures.push(format!("{}:{}: {}: {why}", script.name, step.line, step.text));
+        }
+        let is_failed = failure.is_some();
+        report.steps.push(Outcome { line: step.line, text: step.text.clone(), at: talk.seconds(), failure });
+        if is_failed {
+            break;
+        }
+    }
+    if report.failures.is_empty() && !script.steps.is_empty() {
+        report.failures.extend(talk.undeclared().map(|what| format!("{}: {what}", script.name)));
+    }
+    talk.leave(script.steps.is_empty()).await;
+    if report.failures.is_empty() {
+        talk.expect_transcriptions(script, &mut report).await;
+    }
+    means.transcriber.forget(id);
+    report.seconds = talk.began.elapsed().as_secs_f64();
+    let traces = traces_of(&talk, began_at).await;
+    talk.report(&mut report, &traces);
+    report
+}
+
+/// Shows the calls that the application makes, until a signal ends the sandbox.
+pub(super) async fn watch(id: ScriptId, means: &Means<'_>, telephone: &Telephone) {
+    let phone = telephone.open(id, &means.line.from, Vec::new()).await;
+    let mut talk = Talk { is_shown: true, ..Talk::new(id, means, phone, Vec::new()) };
+    while talk.means.stop.came().is_none() {
+        talk.listen(Instant::now() + AT_END).await;
+        talk.note_services();
+        talk.parties.retain(|party| party.is_live);
+        talk.notes.clear();
+        talk.refused_requests.clear();
+    }
+}
+
+/// Returns how a party answers that is to do this.
+fn answer(acts: PartyActs) -> Answer {
+    let rejected = |code: u16| Answer::of(Manner::Reject { code, after: ANSWER_AFTER });
+    overheard(match acts {
+        PartyActs::Answers => Answer::ring(ANSWER_AFTER),
+        PartyActs::IsBusy => rejected(486),
+        PartyActs::RingsForEver => Answer::of(Manner::RingForever),
+        PartyActs::Fails => rejected(500),
+    })
+}
+
+/// Returns the traces of the script's calls once the edge has done with them, the caller's first, with the seconds at which each began.
+async fn traces_of(talk: &Talk<'_>, began_at: Timestamp) -> Vec<(f64, TraceView)> {
+    let until = Instant::now() + talk.last_wait();
+    let began = |text: &str| {
+        let at: Timestamp = text.parse().ok()?;
+        // The edge's times have milliseconds, and no more.
+        (at.as_millisecond() >= began_at.as_millisecond()).then(|| at.duration_since(began_at).as_secs_f64().max(0.0))
+    };
+    loop {
+        let Ok(mut calls) = talk.means.edge.calls().await else { return Vec::new() };
+        calls.retain(|call| began(&call.started_at).is_some() && talk.has_call(call));
+        // A request that was given up is noted behind the end.
+        tokio::time::sleep(LOOK).await;
+        let is_over = calls.iter().all(|call| call.state == "ended");
+        if !is_over && Instant::now() < until {
+            continue;
+        }
+        calls.sort_by_key(|call| call.requested);
+        let mut traces = Vec::new();
+        for call in &calls {
+            if let (Some(at), Ok(Some(trace))) = (began(&call.started_at), talk.means.edge.trace(&call.sid).await) {
+                traces.push((at, trace));
+            }
+        }
+        return traces;
+    }
+}
+
+impl<'a> Talk<'a> {
+    fn new(id: ScriptId, means: &'a Means<'a>, phone: Extension, expected: Vec<Dialled>) -> Talk<'a> {
+        Talk {
+            id,
+            means,
+            phone,
+            began: Instant::now(),
+            caller: None,
+            caller_sid: None,
+            listener: Listener::default(),
+            numbers: expected.iter().map(|one| one.number.clone()).collect(),
+            expected,
+            parties: Vec::new(),
+            is_answered: false,
+            ending: None,
+            knows_end: false,
+            is_shown: false,
+            notes: Vec::new(),
+            refused: Vec::new(),
+            texts_seen: means.texts.count(),
+            texts_noted: means.texts.count(),
+            transcribed: means.transcriber.count(),
+            refused_requests: Vec::new(),
+            refusals_noted: means.refusals.shown(),
+        }
+    }
+
+    /// Calls the number. Returns whether that is possible.
+    async fn call(&mut self) -> bool {
+        let line = self.means.line;
+        self.caller = self.phone.dial(line.edge, &line.number, &line.from).await;
+        self.note(format!("calls {} from {}", line.number, line.from));
+        self.caller.is_some()
+    }
+
+    /// Returns whether a call of the edge is the script's: it has led to a call of its extension, or is to one of its
+    /// numbers.
+    fn has_call(&self, call: &CallView) -> bool {
+        match self.means.owners.script_of(call) {
+            Some(id) => id == self.id,
+            None => self.means.callers.len() == 1 || self.numbers.contains(&call.to),
+        }
+    }
+
+    /// Returns whether a text is not to the caller of another script.
+    fn has_text(&self, text: &Text) -> bool {
+        text.to == self.means.line.from || !self.means.callers.contains(&text.to)
+    }
+
+    /// Returns the caller's call at the telephone.
+    fn caller(&self) -> Option<CallNumber> {
+        self.caller.as_ref().map(|placed| placed.number)
+    }
+
+    /// Returns the SID of the caller's call, once the edge has that.
+    async fn caller_sid(&mut self) -> Option<String> {
+        if self.caller_sid.is_none() {
+            let id = &self.caller.as_ref()?.sip_call_id;
+            let calls = self.means.edge.calls().await.ok()?;
+            let is_it = |call: &&CallView| call.legs.first().is_some_and(|leg| leg.sip_call_id == *id);
+            self.caller_sid = calls.iter().find(is_it).map(|call| call.sid.clone());
+        }
+        self.caller_sid.clone()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    fn note(&mut self, text: String) {
+        self.note_at(self.seconds(), text);
+    }
+
+    fn note_at(&mut self, at: f64, text: String) {
+        if self.is_shown {
+            eprintln!("  {at:>7.2} s  {}", terminal::harmless(&text));
+        }
+        self.notes.push(Moment { at, text });
+    }
+
+    /// Notes what has happened beside the calls since the last look: texts, recordings that were transcribed, and
+    /// requests that the proxy has refused.
+    fn note_services(&mut self) {
+        for text in self.means.texts.since(self.texts_noted) {
+            self.texts_noted += 1;
+            if !self.has_text(&text) {
+                continue;
+            }
+            let at = text.at.saturating_duration_since(self.began).as_secs_f64();
+            self.note_at(at, format!("a text to {} from {}: {}", text.to, text.from, text.body));
+        }
+        for one in self.means.transcriber.since(self.transcribed) {
+            self.transcribed += 1;
+            if one.script.is_some_and(|script| script != self.id) {
+                continue;
+            }
+            let at = one.at.saturating_duration_since(self.began).as_secs_f64();
+            self.note_at(
+                at,
+                match one.text {
+                    Some(text) => format!("a recording is transcribed: {text}"),
+                    None => "a recording cannot be transcribed: nothing was said in it".to_owned(),
+                },
+            );
+        }
+        for refusal in self.means.refusals.since(self.refusals_noted) {
+            self.refusals_noted += 1;
+            let at = refusal.at.saturating_duration_since(self.began).as_secs_f64();
+            self.note_at(at, refusals::in_words(&refusal));
+            let reason = refusals::reason(&refusal).to_owned();
+            let (method, target) = (refusal.method, refusal.target);
+            self.refused_requests.push(RefusedRequest { at, method, target, reason });
+        }
+    }
+
+    async fn carry_out(&mut self, step: &Step) -> Result<(), String> {
+        match &step.what {
+            What::NoCall | What::Transcribes(_) => Ok(()),
+            What::Hear(words) => {
+                self.wait_for(Of::Caller, |talk| talk.listener.hears(words), "the caller did not hear it").await
+            }
+            What::HearSound(sound) => {
+                let otherwise = match sound {
+                    Audible::Audio => "the caller heard no audio but speech and ringing",
+                    Audible::Party => "the caller heard no party",
+                    Audible::Ringing => "the caller heard no ringing",
+                };
+                self.wait_for(Of::Caller, |talk| talk.listener.hears_sound(*sound), otherwise).await
+            }
+            What::Press(digits) => {
+                let is_answered = |talk: &mut Self| talk.is_answered.then_some(());
+                self.wait_for(Of::Caller, is_answered, "the call was not answered").await?;
+                let Some(caller) = self.caller() else { return Err("there is no call".to_owned()) };
+                self.note(format!("presses {digits}"));
+                self.press(caller, digits).await
+            }
+            What::Say(words) => self.say(words).await,
+            What::Wait(time) => {
+                self.listen_until(Instant::now() + *time).await;
+                Ok(())
+            }
+            What::HangUp => {
+                self.hang_up().await;
+                self.knows_end = true;
+                Ok(())
+            }
+            What::Ends(status) => {
+                let has_ended = |talk: &mut Self| talk.ending.map(drop);
+                self.wait_for(Of::Caller, has_ended, "the application did not end the call").await?;
+                self.knows_end = true;
+                match status {
+                    Some(status) if *status != self.status() => Err(format!("it ended as {}", self.status())),
+                    _ => Ok(()),
+                }
+            }
+            What::Dial(dialled) => self.dials(dialled).await,
+            What::Party(step) => self.carry_out_of_party(step).await,
+            What::Beside(step) => self.carry_out_beside(step).await,
+        }
+    }
+
+    /// Carries out a step about a party.
+    async fn carry_out_of_party(&mut self, step: &PartyStep) -> Result<(), String> {
+        match step {
+            PartyStep::Answers => self.has_answered().await,
+            PartyStep::Hears(words) => {
+                self.may_answer(|party| party.is_answered)?;
+                let hears = |talk: &mut Self| talk.listening_party()?.listener.hears(words);
+                self.wait_for(Of::Party, hears, "the party did not hear it").await
+            }
+            PartyStep::Presses(digits) => {
+                self.has_answered().await?;
+                let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
+                self.note(format!("the party presses {digits}"));
+                self.press(call, digits).await
+            }
+            PartyStep::HangsUp => {
+                self.has_answered().await?;
+                let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
+                self.note("the party hangs up".to_owned());
+                self.phone.hang_up(call).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Carries out a step beside the calls: a text message, or a request.
+    async fn carry_out_beside(&mut self, step: &Beside) -> Result<(), String> {
+        match step {
+            Beside::SendText(text) => {
+                self.note(format!("sends a text: {text}"));
+                let line = self.means.line;
+                self.means.texts.send(&line.from, &line.number, text).await
+            }
+            Beside::GetText(to, words) => {
+                let to = to.clone().unwrap_or_else(|| self.means.line.from.clone());
+                let comes = |talk: &mut Self| {
+                    let found = talk.means.texts.find(talk.texts_seen, &to, words)?;
+                    talk.texts_seen = found + 1;
+                    Some(())
+                };
+                let result = self.wait_for(Of::None, comes, "the application sent no such text").await;
+                let instead = || self.means.texts.instead(self.texts_seen, |text| self.has_text(text));
+                result.map_err(|why| format!("{why}. {}", instead()))
+            }
+            Beside::Request(method, place, form) => {
+                let answered = self.means.application.ask(method, place, form).await;
+                self.note(format!("{method} {place}: {}", answered.as_ref().unwrap_or_else(|why| why)));
+                answered.map(drop)
+            }
+        }
+    }
+
+    async fn press(&self, call: CallNumber, digits: &str) -> Result<(), String> {
+        if self.phone.press(call, digits).await { Ok(()) } else { Err("the call takes no digits".to_owned()) }
+    }
+
+    /// Says words once the application listens.
+    async fn say(&mut self, words: &str) -> Result<(), String> {
+        let otherwise = "the application did not listen for speech (Gather with input=\"speech\", or Record)";
+        let until = Instant::now() + self.means.line.patience;
+        let samples = self.means.book.speak(words);
+        let takes = Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(u32::MAX) / RATE;
+        let listener = loop {
+            // The edge may listen before the telephone has its answer.
+            if let Some(listener) = self.speech_listener().await
+                && let Some(caller) = self.caller()
+                && self.phone.speak(caller, samples.clone()).await
+            {
+                break listener;
+            }
+            self.go_on(Of::Caller, until, otherwise).await?;
+        };
+        self.note(format!("says: {words}"));
+        let pause = match listener {
+            SpeechListener::Recogniser => Duration::ZERO,
+            SpeechListener::Record => RECORD_PAUSE,
+        };
+        self.listen_until(Instant::now() + takes + pause).await;
+        Ok(())
+    }
+
+    /// Returns what listens to the caller; `None`: nothing does.
+    async fn speech_listener(&mut self) -> Option<SpeechListener> {
+        let sid = self.caller_sid().await?;
+        let call = self.means.edge.known_call(&sid).await.ok().flatten();
+        let is_record =
+            |one: &RecordingView| one.source == RecordingSource::RecordVerb.as_str() && one.status == IN_PROGRESS;
+        if call.is_some_and(|call| call.recordings.iter().any(is_record)) {
+            return Some(SpeechListener::Record);
+        }
+        self.means.recogniser.listens(&sid).then_some(SpeechListener::Recogniser)
+    }
+
+    /// Waits until the application dials a number, in any order of those that later steps expect.
+    async fn dials(&mut self, wanted: &Dialled) -> Result<(), String> {
+        let is_it = |party: &Party| !party.is_seen && party.number == wanted.number;
+        let dials = |talk: &mut Self| talk.parties.iter().any(is_it).then_some(());
+        // Behind the end it may still call back.
+        let of = if self.knows_end { Of::None } else { Of::Caller };
+        self.wait_for(of, dials, "the application did not dial it").await?;
+        let Some(party) = self.parties.iter_mut().find(|party| is_it(party)) else { return Err(NO_PARTY.to_owned()) };
+        party.is_seen = true;
+        match &wanted.from {
+            Some(from) if *from != party.from => Err(format!("the party is shown {}", party.from)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until a party has answered.
+    async fn has_answered(&mut self) -> Result<(), String> {
+        self.may_answer(|party| party.is_live)?;
+        let has = |talk: &mut Self| talk.party().map(|_| ());
+        self.wait_for(Of::Party, has, NO_PARTY).await
+    }
+
+    /// Fails where no party that was called will answer.
+    fn may_answer(&self, is_there: impl Fn(&Party) -> bool) -> Result<(), String> {
+        let never = self
+            .parties
+            .last()
+            .filter(|_| !self.parties.iter().any(|party| party.may_answer() || is_there(party) && party.is_answered));
+        match never {
+            Some(party) => {
+                Err(format!("{NO_PARTY}, and none will: the script has `{}` for {}", party.acts, party.number))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the party that was called last of those that have answered and are in their call.
+    fn party(&mut self) -> Option<&mut Party> {
+        self.parties.iter_mut().rev().find(|party| party.is_live && party.is_answered)
+    }
+
+    /// Returns the party that was called last of those that have answered; one in its call comes first.
+    fn listening_party(&mut self) -> Option<&mut Party> {
+        let live = self.parties.iter().rposition(|party| party.is_live && party.is_answered);
+        let at = live.or_else(|| self.parties.iter().rposition(|party| party.is_answered))?;
+        self.parties.get_mut(at)
+    }
+
+    /// Waits until something is so; the error says what was heard instead.
+    async fn wait_for(
+        &mut self,
+        of: Of,
+        holds: impl Fn(&mut Self) -> Option<()>,
+        otherwise: &str,
+    ) -> Result<(), String> {
+        let until = Instant::now() + self.means.line.patience;
+        while holds(self).is_none() {
+            self.go_on(of, until, otherwise).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what happens next. The error says why there is nothing more to wait for, and what was heard instead.
+    async fn go_on(&mut self, of: Of, until: Instant, otherwise: &str) -> Result<(), String> {
+        let is_over = self.ending.is_some()
+            && match of {
+                Of::Caller => true,
+                Of::Party => !self.parties.iter().any(|party| party.is_live),
+                Of::None => false,
+            };
+        let why = if let Some(signal) = self.means.stop.came() {
+            return Err(format!("interrupted by {}", signal.name()));
+        } else if let Some(what) = self.undeclared().next() {
+            what
+        } else if is_over {
+            format!("{otherwise}: the call has ended ({})", self.status())
+        } else if Instant::now() >= until {
+            format!("{otherwise} within {:.0} s", self.means.line.patience.as_secs_f64())
+        } else {
+            self.listen(until.min(Instant::now() + LOOK)).await;
+            self.note_services();
+            return Ok(());
+        };
+        let mut heard = String::new();
+        if self.caller.is_some() {
+            heard.push_str(&format!(". Since the step before, the caller {}", self.listener.instead()));
+        }
+        if let Some(party) = self.listening_party() {
+            let separator = if heard.is_empty() { ". Since the step before" } else { ";" };
+            heard.push_str(&format!("{separator} the party {}", party.listener.instead()));
+        }
+        Err(format!("{why}{heard}"))
+    }
+
+    /// Returns calls to numbers that no step expects, unless these are allowed.
+    fn undeclared(&self) -> impl Iterator<Item = String> {
+        let strange = |party: &&Party| !party.is_declared && !self.means.rules.allow_undeclared_dials;
+        self.parties.iter().filter(strange).map(|party| {
+            format!(
+                "the application dialled {}, which no step expects (--allow-undeclared-dials accepts it)",
+                party.number
+            )
+        })
+    }
+
+    /// Takes what happens until then, or the next thing that does.
+    async fn listen(&mut self, until: Instant) {
+        let stop = self.means.stop;
+        let is_stopped = stop.came().is_some();
+        let next = tokio::time::timeout_at(until.into(), self.phone.next());
+        let news = tokio::select! {
+            news = next => news,
+            _ = stop.comes(), if !is_stopped => return,
+        };
+        if let Ok(Some((at, news))) = news {
+            self.take(at, news);
+        }
+    }
+
+    async fn listen_until(&mut self, until: Instant) {
+        while Instant::now() < until && self.ending.is_none() && self.means.stop.came().is_none() {
+            self.listen(until.min(Instant::now() + AT_STOP)).await;
+        }
+        self.note_services();
+    }
+
+    fn take(&mut self, at: Instant, news: News) {
+        let seconds = at.saturating_duration_since(self.began).as_secs_f64();
+        let book = self.means.book;
+        let caller = self.caller();
+        match news {
+            News::Heard(call, samples) if Some(call) == caller => self.listener.take(book, seconds, &samples),
+            News::Heard(call, samples) => {
+                if let Some(party) = self.called(call) {
+                    party.listener.take(book, seconds, &samples);
+                }
+            }
+            News::Called { call, number, from } => self.is_called(seconds, call, number, from),
+            News::Answered(call) if Some(call) == caller => {
+                self.is_answered = true;
+                self.note_at(seconds, "is answered".to_owned());
+            }
+            News::Answered(call) => {
+                let answered = self.called(call).map(|party| {
+                    party.is_answered = true;
+                    format!("{} answers", party.number)
+                });
+                answered.into_iter().for_each(|text| self.note_at(seconds, text));
+            }
+            News::Ended(call, ending) if Some(call) == caller => {
+                self.ending = Some(ending);
+                let who = if ending == Ending::HungUp { "the caller hangs up" } else { "the call ends" };
+                self.note_at(seconds, format!("{who}: {}", self.status()));
+            }
+            News::Ended(call, _) => {
+                let is_shown = self.is_shown;
+                let ended = self.called(call).map(|party| {
+                    party.is_live = false;
+                    let heard = party.listener.heard().iter().map(|heard| shown(&format!("{} ", party.number), heard));
+                    let heard: Vec<Moment> = heard.filter(|_| is_shown).collect();
+                    (heard, format!("the call to {} ends", party.number))
+                });
+                let Some((heard, text)) = ended else { return };
+                heard.into_iter().for_each(|moment| self.note_at(moment.at, moment.text));
+                self.note_at(seconds, text);
+            }
+        }
+    }
+
+    /// The application calls a number.
+    fn is_called(&mut self, seconds: f64, call: CallNumber, number: String, from: String) {
+        self.note_at(seconds, format!("the application dials {number} from {from}"));
+        let at = self.expected.iter().position(|dialled| dialled.number == number);
+        let declared = at.map(|at| self.expected.remove(at));
+        if !is_e164(&number) {
+            self.refused.push(format!("error 13224: \"{number}\" is dialled, and is no phone number"));
+        } else if !self.means.line.callers.contains(&from) {
+            self.refused.push(format!(
+                "error 13214: {number} is dialled with callerId \"{from}\", which is no number of the account and not the caller's \
+                 (--number adds one)"
+            ));
+        }
+        self.parties.push(Party {
+            call,
+            number,
+            from,
+            acts: declared.as_ref().map_or(PartyActs::Answers, |dialled| dialled.acts),
+            is_declared: declared.is_some(),
+            is_seen: false,
+            listener: Listener::default(),
+            is_answered: false,
+            is_live: true,
+        });
+    }
+
+    fn called(&mut self, call: CallNumber) -> Option<&mut Party> {
+        self.parties.iter_mut().find(|party| party.call == call)
+    }
+
+    /// Returns how long the end of a call is waited for.
+    fn last_wait(&self) -> Duration {
+        if self.means.stop.came().is_some() { AT_STOP } else { AT_END }
+    }
+
+    async fn hang_up(&mut self) {
+        let until = Instant::now() + self.last_wait();
+        if let Some(caller) = self.caller().filter(|_| self.ending.is_none()) {
+            self.phone.hang_up(caller).await;
+            while self.ending.is_none() && Instant::now() < until {
+                self.listen(until).await;
+            }
+        }
+    }
+
+    /// Ends what is left of the calls: without steps, once the application does or nothing has been heard for a while.
+    async fn leave(&mut self, has_no_steps: bool) {
+        if has_no_steps {
+            self.listen_until(Instant::now() + self.means.line.patience).await;
+        }
+        self.hang_up().await;
+        let until = Instant::now() + self.last_wait();
+        for party in self.parties.iter().filter(|party| party.is_live) {
+            self.phone.hang_up(party.call).await;
+        }
+        while self.parties.iter().any(|party| party.is_live) && Instant::now() < until {
+            self.listen(until).await;
+        }
+        self.note_services();
+    }
+
+    /// Waits until there is a recording for each text of the script; the first step without one fails.
+    async fn expect_transcriptions(&mut self, script: &Script, report: &mut Report) {
+        let until = Instant::now() + self.last_wait();
+        while self.means.transcriber.waiting(self.id) > 0 && Instant::now() < until {
+            self.listen(until.min(Instant::now() + LOOK)).await;
+        }
+        self.note_services();
+        let Some((step, _)) = script.transcriptions().rev().take(self.means.transcriber.waiting(self.id)).last() else {
+            return;
+        };
+        let why = "the application had no recording transcribed (Record with transcribe=\"true\")";
+        report.failures.push(format!("{}:{}: {}: {why}", script.name, step.line, step.text));
+        if let Some(outcome) = report.steps.iter_mut().find(|outcome| outcome.line == step.line) {
+            outcome.failure = Some(why.to_owned());
+        }
+    }
+
+    /// Returns how the call has ended, in Twilio's word.
+    fn status(&self) -> &'static str {
+        match self.ending {
+            None if self.is_answered => "in-progress",
+            None => "ringing",
+            Some(_) if self.is_answered => "completed",
+            Some(Ending::Refused(486 | 600)) => "busy",
+            Some(Ending::Refused(408 | 480 | 487) | Ending::Canceled | Ending::TimedOut) => "no-answer",
+            Some(_) => "failed",
+        }
+    }
+
+    /// Puts together what happened.
+    fn report(mut self, report: &mut Report, traces: &[(f64, TraceView)]) {
+        report.status = self.caller.is_some().then(|| self.status().to_owned());
+        report.heard = self.listener.heard().iter().filter_map(Heard::words).collect();
+        report.transcript = std::mem::take(&mut self.notes);
+        report.refused = std::mem::take(&mut self.refused_requests);
+        report.transcript.extend(self.listener.heard().iter().map(|heard| shown("", heard)));
+        for party in &self.parties {
+            let words = party.listener.heard().iter().filter(|heard| heard.words().is_some());
+            report.transcript.extend(words.map(|heard| shown(&format!("{} ", party.number), heard)));
+        }
+        let refused = self.refused.iter().map(|what| format!("{}: the application: {what}", report.name));
+        report.failures.extend(refused.collect::<Vec<_>>());
+        if let Some((_, trace)) = traces.first().filter(|_| self.caller.is_some()) {
+            report.sid = Some(trace.sid.clone());
+        }
+        for (at, trace) in traces {
+            report.add_trace(*at, trace, self.means.rules);
+        }
+        report.transcript.sort_by(|one, other| one.at.total_cmp(&other.at));
+    }
+}
+
+impl Party {
+    /// Whether it is called and will answer.
+    fn may_answer(&self) -> bool {
+        self.is_live && self.acts == PartyActs::Answers
+    }
+}
+
+/// Whether a number is one in E.164.
+fn is_e164(number: &str) -> bool {
+    number.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+}

@@ -1,0 +1,67 @@
+//! `trunkgate twilio trust`: adds the CA of an edge to trust stores, so that programs take the edge for api.twilio.com. Nothing is changed
+//! without `--yes`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::TwilioTrust;
+use crate::{client, twilio::ca};
+
+mod block;
+mod change;
+mod store;
+
+use change::Change;
+use store::Search;
+
+/// Prints the changes, and makes them with `--yes`.
+pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
+    if options.undo {
+        return match changed(options, None) {
+            Ok(text) => {
+                client::say(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    client::talk(config, &options.remote, async |edge| {
+        let ca = ca::of_edge(edge).await?;
+        changed(options, Some(&ca))
+    })
+}
+
+/// Makes the changes of all stores, or says what they would be; without a CA what was added is removed.
+fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
+    let search = Search::of_system(&options.python);
+    let mut text = String::new();
+    for store in &options.stores {
+        let plan = store.plan(&search, ca).map_err(|error| format!("{}: {error}", store.name()))?;
+        for change in &plan.changes {
+            if options.yes {
+                change.make().map_err(|error| format!("{}: {error}", store.name()))?;
+            }
+            text.push_str(&format!("{}: {change}\n", store.name()));
+        }
+        if plan.changes.is_empty() {
+            text.push_str(&format!("{}: nothing to change\n", store.name()));
+        }
+        for note in &plan.notes {
+            text.push_str(&format!("note: {}: {note}\n", store.name()));
+        }
+    }
+    if !options.yes {
+        text.push_str("nothing was changed: repeat with --yes\n");
+    }
+    Ok(text)
+}
+
+/// What a store needs.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    changes: Vec<Change>,
+    notes: Vec<String>,
+}

@@ -1,0 +1,60 @@
+//! `trunkgate why`: which way a call would go by the file, or by the configuration that an edge has in force.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::cli::Why;
+use crate::client;
+use trunkgate_boot::run;
+use trunkgate_explain::why::{Question, explain, text};
+use trunkgate_runtime::settings::Found;
+use trunkgate_system::terminal;
+
+/// Indentation of what a line goes on with that is wider than the terminal.
+const INDENT: usize = 2;
+
+/// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), with the states of its targets
+/// where the edge of the file runs, or with `--url` by the configuration that an edge has in force.
+pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
+    let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
+    let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
+    let question = Question { from, called, caller, at: verb.at.clone(), header };
+    let show = |answer: &Value| {
+        if verb.json {
+            return client::raw(answer);
+        }
+        terminal::folded(&text(&terminal::harmless_json(answer), verb.all), INDENT, terminal::width())
+    };
+    if let Err(error) = question.moment(&TimeZone::UTC).map(drop).and_then(|()| question.headers().map(drop)) {
+        return run::refuse(&format!("error: {error}"));
+    }
+    if verb.remote.url.is_some() {
+        return client::why(given, &verb.remote, &question, show);
+    }
+    let Some((config, _)) = run::load(given, false) else {
+        let url = client::url_of(given).unwrap_or_else(|| "http://ADDRESS".to_owned());
+        let (from, called) = (terminal::harmless(&verb.from), terminal::harmless(&verb.called));
+        return run::refuse(&format!(
+            "hint: a running edge answers by the configuration that it has in force: trunkgate why --url {url} --from {from} --called {called}"
+        ));
+    };
+    let status = client::states_of(&config.http);
+    match explain(
+        &config.table(&Found::new()),
+        &config,
+        &question,
+        status.as_ref().and_then(|status| status.as_ref().ok()),
+    ) {
+        Ok(mut answer) => {
+            if let Some(Err(why)) = status {
+                answer["edge_error"] = why.into();
+            }
+            client::say(&show(&answer));
+            ExitCode::SUCCESS
+        }
+        Err(error) => run::refuse(&format!("error: {error}")),
+    }
+}
