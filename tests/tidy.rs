@@ -182,7 +182,7 @@ fn every_dependency_is_used() {
         let own: Vec<&Source> = files.iter().filter(|source| own(&source.path)).collect();
         assert!(!own.is_empty(), "no source of {}", package.name);
         for (name, _) in &package.dependencies {
-            let used = Regex::new(&format!(r"\b{}(::|!|;)", name.replace('-', "_"))).unwrap();
+            let used = Regex::new(&format!(r"\b{}(::|!|;| as )", name.replace('-', "_"))).unwrap();
             if !own.iter().any(|source| source.lines().any(|line| used.is_match(line.code()))) {
                 broken.push(format!("{}: {name}", package.name));
             }
