@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::acme::{AcmeServer, Behaviour, asked};
 use crate::support::tls::{Authority, Client};
@@ -62,7 +63,9 @@ fn configuration(directory: &str) -> String {
 
 /// Folder of a directory's files in the data directory.
 fn folder_of(directory: &str) -> PathBuf {
-    Path::new("acme").join(directory.trim_start_matches("http://").replace([':', '/'], "-"))
+    let hash: String = Sha256::digest(directory)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = directory.trim_start_matches("http://").replace([':', '/'], "-");
+    Path::new("acme").join(format!("{name}_{hash}"))
 }
 
 /// The first problem in one text, once there is one.
@@ -100,6 +103,25 @@ fn the_first_certificate_is_obtained_while_the_edge_takes_calls() {
     let edge = edge.stop_and_start_again();
     assert!(rig.client().connect(edge.address("tls")).is_ok());
     assert_eq!(rig.server.orders().len(), 1);
+}
+
+#[test]
+fn edges_with_one_data_directory_obtain_one_certificate() {
+    let rig = Rig::new(Behaviour::Issues);
+    let data = tempfile::tempdir().unwrap();
+    let with_data = |config: String| {
+        config.replacen("[edge]\n", &format!("[edge]\ndata_directory = \"{}\"\n", data.path().display()), 1)
+    };
+    let first = Process::start(&with_data(rig.config()));
+    until("the first order is placed", || (!rig.server.orders().is_empty()).then_some(()));
+    let second = Process::start(&with_data(rig.config()));
+    rig.server.lead_challenges_to(first.address("acme"));
+    let shown = [&first, &second].map(|edge| {
+        let sip = edge.address("tls");
+        until("the certificate is shown", || rig.client().connect(sip).ok()).shown
+    });
+    assert_eq!(shown[0], shown[1]);
+    assert_eq!(rig.server.orders().len(), 1, "the second edge takes the certificate of the first");
 }
 
 #[test]

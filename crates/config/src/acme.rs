@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
+use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use trunkgate_route::is_loopback_host;
 use url::Url;
@@ -15,6 +16,9 @@ use super::draft::{Draft, PlacedListen, Span};
 use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::values;
+use crate::limits::ACME_ACCOUNT_BYTES;
+use crate::system::files;
+use crate::system::text::hex;
 
 /// Most names of a certificate, as public authorities have it.
 const DOMAINS: usize = 100;
@@ -24,6 +28,10 @@ const EMAIL_BYTES: usize = 254;
 const CHALLENGE_PORT: u16 = 80;
 /// Folder of the data directory with what was obtained by ACME.
 const FOLDER: &str = "acme";
+/// File of a folder with the account and its private key.
+const ACCOUNT: &str = "account.json";
+/// Most characters of a URL in the name of its folder.
+const NAME_CHARACTERS: usize = 200;
 
 const DOMAIN_HELP: &str = "use the host name that peers connect to: \"sbc.example.com\"";
 
@@ -53,7 +61,7 @@ impl Acme {
 
     /// Returns the file with the account and its private key.
     pub fn account(&self) -> PathBuf {
-        self.folder.join("account.json")
+        self.folder.join(ACCOUNT)
     }
 
     /// Returns whether the directory is asked by `http`, on this machine.
@@ -93,7 +101,7 @@ pub(super) fn read(
         folder: PathBuf::new(),
     };
     keys::fill((keys::ACME, keys::PUT_ACME), Some(&table), &mut acme, around, findings);
-    acme.folder = data.join(FOLDER).join(folder_name(&acme.directory));
+    acme.folder = folder(data, &acme.directory);
     let address = table.get("challenge_address").map(Spanned::span);
     Some(PlacedAcme { acme, span: value.span(), address })
 }
@@ -167,11 +175,39 @@ fn is_local(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Returns the name of the folder for a directory: its URL without the scheme, as far as a file name may have it.
+/// Returns the folder of a directory: its own, or the one that an earlier version made for it.
+fn folder(data: &Path, directory: &str) -> PathBuf {
+    let folders = data.join(FOLDER);
+    let own = folders.join(folder_name(directory));
+    let earlier = folders.join(readable_name(directory));
+    if !own.exists() && is_account_of(&earlier.join(ACCOUNT), directory) { earlier } else { own }
+}
+
+/// Whether a file has an account with this directory.
+fn is_account_of(account: &Path, directory: &str) -> bool {
+    let bytes = files::read_whole(account, ACME_ACCOUNT_BYTES).ok();
+    let account = bytes.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    account.is_some_and(|account| account["directory"] == directory)
+}
+
+/// Returns the name of the folder for a directory, which no other directory has: `HOST-directory` for `https://HOST/directory`, and a
+/// readable name with a hash of the URL for others.
 fn folder_name(directory: &str) -> String {
+    let name = readable_name(directory);
+    let host = name.strip_suffix("-directory").filter(|_| name.len() < NAME_CHARACTERS);
+    if host.is_some_and(|host| directory == format!("https://{host}/directory")) {
+        return name;
+    }
+    let hash = hex(Sha256::digest(directory).get(..8).unwrap_or_default());
+    // No readable name has a `_`.
+    format!("{name}_{hash}")
+}
+
+/// Returns a directory's URL without the scheme, as far as a file name may have it.
+fn readable_name(directory: &str) -> String {
     let text = directory.split_once("://").map_or(directory, |(_, rest)| rest).trim_end_matches('/');
     let sign = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '-' };
-    let name: String = text.chars().map(sign).take(200).collect();
+    let name: String = text.chars().map(sign).take(NAME_CHARACTERS).collect();
     // A name of dots alone would be another folder.
     if name.chars().all(|c| c == '.') { "directory".to_owned() } else { name }
 }
@@ -274,17 +310,42 @@ mod tests {
     }
 
     #[test]
-    fn each_directory_has_a_folder() {
-        let names = [
-            (
-                "https://acme-staging-v02.api.letsencrypt.org/directory",
-                "acme-staging-v02.api.letsencrypt.org-directory",
-            ),
-            ("http://127.0.0.1:14000/dir/", "127.0.0.1-14000-dir"),
-            ("https://ca.example/../x?y=z", "ca.example-..-x-y-z"),
+    fn each_directory_has_a_folder_of_its_own() {
+        let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
+        assert_eq!(folder_name(staging), "acme-staging-v02.api.letsencrypt.org-directory");
+        let local = folder_name("http://127.0.0.1:14000/dir/");
+        assert_eq!(local.strip_prefix("127.0.0.1-14000-dir_").unwrap().len(), 16);
+        let long = format!("https://ca.example/{}", "x".repeat(2 * NAME_CHARACTERS));
+        let directories = [
+            "https://ca.example/directory",
+            "https://ca.example/directory/",
+            "http://ca.example/directory",
+            "https://ca-example/directory",
+            "https://ca/example/directory",
+            "https://ca.example-directory",
+            "https://ca.example/../x?y=z",
+            "https://ca.example/..-x/y-z",
+            &long,
+            &format!("{long}y"),
         ];
-        for (directory, name) in names {
-            assert_eq!(folder_name(directory), name);
-        }
+        let names: std::collections::BTreeSet<_> = directories.into_iter().map(folder_name).collect();
+        assert_eq!(names.len(), directories.len(), "{names:?}");
+        let sign = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        assert!(names.iter().all(|name| name.len() < 255 && name.chars().all(sign)), "{names:?}");
+    }
+
+    #[test]
+    fn a_folder_of_an_earlier_version_stays_that_of_the_directory_whose_account_it_has() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, other) = ("https://ca.example/acme/directory", "https://ca.example/acme-directory");
+        let earlier = data.path().join("acme/ca.example-acme-directory");
+        std::fs::create_dir_all(&earlier).unwrap();
+        assert_ne!(folder(data.path(), one), earlier, "without an account");
+        std::fs::write(earlier.join(ACCOUNT), format!("{{\"id\":\"x\",\"directory\":\"{one}\"}}")).unwrap();
+        assert_eq!(folder(data.path(), one), earlier);
+        assert_eq!(folder(data.path(), other), data.path().join("acme").join(folder_name(other)));
+        let own = data.path().join("acme").join(folder_name(one));
+        std::fs::create_dir(&own).unwrap();
+        assert_eq!(folder(data.path(), one), own);
     }
 }

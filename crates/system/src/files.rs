@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{FsType, fstatfs};
+use rand::TryRng as _;
 
 /// Rights of files with call data (numbers, times, audio): the owner and its group, whatever the umask would allow.
 pub const CALL_DATA: u32 = 0o640;
@@ -103,13 +104,7 @@ pub enum ReplacedRights {
 /// # Errors
 /// The system's; then the file before stays, and nothing is left beside it.
 pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.new", std::process::id()));
-    let new = PathBuf::from(new);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    let new = beside(path, "new")?;
     let (mode, kept) = match rights {
         ReplacedRights::New(mode) => (mode, None),
         ReplacedRights::Kept => (SECRET, Some(std::fs::metadata(path)?)),
@@ -126,6 +121,17 @@ pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<
         file.sync_all()
     });
     written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
+}
+
+/// Returns a name beside a file that no other process uses: containers that share a folder have the same process ids.
+///
+/// # Errors
+/// The system has no random numbers.
+pub(crate) fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
+    let unique = rand::rngs::SysRng.try_next_u64().map_err(io::Error::other)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{unique:016x}.{ending}"));
+    Ok(PathBuf::from(name))
 }
 
 /// Reads a file; of one with more than `most` bytes, one byte more than that.
@@ -331,6 +337,24 @@ mod tests {
         assert!(replace(&place, b"third", ReplacedRights::New(REPORT)).is_err());
         assert!(replace(&folder.path().join("none"), b"third", ReplacedRights::Kept).is_err());
         assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn a_file_that_several_replace_at_once_is_always_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pem");
+        let path = &path;
+        let written =
+            move |byte: u8| (0..50).try_for_each(|_| replace(path, &[byte; 9_999], ReplacedRights::New(SECRET)));
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = [b'a', b'b', b'c'].map(|byte| scope.spawn(move || written(byte))).into();
+            for writer in writers {
+                writer.join().unwrap().unwrap();
+            }
+        });
+        let found = std::fs::read(path).unwrap();
+        assert!(found.len() == 9_999 && found.iter().all(|byte| *byte == found[0]));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left");
     }
 
     #[test]

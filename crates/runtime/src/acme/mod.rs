@@ -45,7 +45,7 @@ async fn renew(handle: &Handle, acme: &Acme, tokens: &ChallengeTokens) {
                 // The clock may be set meanwhile.
                 sleep(time.min(Duration::from_secs(ACME_LOOK_SECONDS))).await;
             }
-            Action::Order => match order::obtain(acme, tokens).await {
+            Action::Order => match order::obtain(acme, renewal.certificate(), tokens).await {
                 Ok(validity) => {
                     renewal.issued(clock::now(), validity, random());
                     handle.shared.acme.note_success();

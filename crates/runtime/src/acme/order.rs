@@ -1,6 +1,6 @@
 //! One order of a certificate (RFC 8555 §7.4): account, proofs, certificate, and its judgement before it is stored.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use instant_acme::{
 };
 use jiff::Timestamp;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use trunkgate_call::numbers::plain;
 
 use super::challenge::{self, ChallengeTokens};
@@ -30,6 +30,8 @@ use trunkgate_system::{clock, web};
 const FOLDER_RIGHTS: u32 = 0o700;
 /// Pause before the authority is asked for the state of an order; it doubles.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// Pause before the lock of the folder is tried again.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Longest URL in a report: with the longest host name, path and token of a challenge.
 const ASKED_CHARACTERS: usize = 400;
 
@@ -68,11 +70,21 @@ fn words(problem: &instant_acme::Problem) -> String {
     plain(if text.is_empty() { "without a reason" } else { text }, COMPLAINT_CHARACTERS)
 }
 
-/// Orders a certificate and stores it with its key.
+/// Orders a certificate and stores it with its key; `current` is the one in force. Edges with one data directory order one after the
+/// other: a certificate that another one has stored meanwhile is taken instead.
 ///
 /// # Errors
 /// Why there is no new certificate; the file before is unchanged.
-pub(super) async fn obtain(acme: &Acme, tokens: &ChallengeTokens) -> Result<Validity, OrderFailure> {
+pub(super) async fn obtain(
+    acme: &Acme,
+    current: Option<Validity>,
+    tokens: &ChallengeTokens,
+) -> Result<Validity, OrderFailure> {
+    let unusable = |error: io::Error| failure(files_failed(acme, &error), LastRequest::default());
+    let _lock = lock(&acme.folder, Duration::from_secs(2 * ACME_ORDER_SECONDS)).await.map_err(unusable)?;
+    if let Some(newer) = stored(acme).filter(|stored| is_newer(*stored, current, clock::now())) {
+        return Ok(newer);
+    }
     let tls = acme.ca.as_deref().map(|ca| Trust::of_file(ca).and_then(web::trusting)).transpose();
     let tls = tls.map_err(|what| {
         let cause = format!("`ca` of [tls] acme: {what}");
@@ -251,17 +263,53 @@ pub(super) fn stored(acme: &Acme) -> Option<Validity> {
     judge(&pem, &pem, &acme.domains, Timestamp::UNIX_EPOCH).ok()
 }
 
+/// Whether a stored certificate replaces the one in force without an order.
+fn is_newer(stored: Validity, current: Option<Validity>, now: Timestamp) -> bool {
+    stored.ends > now && current.is_none_or(|current| stored.ends > current.ends)
+}
+
+/// Waits until no other process orders for this folder, which is made where it is missing. Dropping the file ends the lock.
+///
+/// # Errors
+/// The system's, or that another process has held the lock for longer than `patience`.
+async fn lock(folder: &Path, patience: Duration) -> io::Result<Option<File>> {
+    make_folder(folder)?;
+    let path = folder.join("lock");
+    let file = files::append(&path, SECRET)?;
+    let locked = async {
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE).await,
+                // Not every file system has locks. Files are replaced at once all the same.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(false),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    };
+    let late = |_| {
+        let held = format!("another process has held {} for {} s", path.display(), patience.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, held))
+    };
+    let is_locked = timeout(patience, locked).await.unwrap_or_else(late)?;
+    Ok(is_locked.then_some(file))
+}
+
 /// Tries whether files can be stored in a folder, which is made where it is missing.
 fn writable(folder: &Path) -> io::Result<()> {
-    let probe = folder.join("probe");
+    let probe = files::beside(&folder.join("probe"), "try")?;
     store(&probe, b"")?;
     std::fs::remove_file(probe)
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_RIGHTS).create(folder)
 }
 
 /// Writes a file for the owner alone, at once.
 fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(FOLDER_RIGHTS).create(folder)?;
+        make_folder(folder)?;
     }
     files::replace(path, bytes, ReplacedRights::New(SECRET))
 }
@@ -334,5 +382,37 @@ mod tests {
         writable(path.parent().unwrap()).unwrap();
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left of the try");
         assert!(writable(&path).is_err(), "a file is no folder");
+    }
+
+    #[test]
+    fn several_edges_try_one_folder_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let tries = || (0..50).try_for_each(|_| writable(folder.path()));
+        std::thread::scope(|scope| {
+            let edges: Vec<_> = (0..3).map(|_| scope.spawn(tries)).collect();
+            for edge in edges {
+                edge.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_edge_orders_at_a_time_and_takes_what_another_one_has_obtained() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme/ca.example");
+        let patience = Duration::from_secs(60);
+        let first = lock(&path, patience).await.unwrap().unwrap();
+        let error = lock(&path, Duration::ZERO).await.unwrap_err().to_string();
+        assert_eq!(error, format!("another process has held {} for 0 s", path.join("lock").display()));
+        let second = tokio::spawn(async move { lock(&path, patience).await.map(|file| file.is_some()) });
+        drop(first);
+        assert!(second.await.unwrap().unwrap());
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+        let until = |ends: &str| Validity { begins: Timestamp::UNIX_EPOCH, ends: ends.parse().unwrap() };
+        let (old, new) = (until("2026-12-01T00:00:00Z"), until("2027-03-01T00:00:00Z"));
+        assert!(is_newer(new, Some(old), now) && is_newer(old, None, now));
+        assert!(!is_newer(old, Some(old), now), "its own, which is due");
+        assert!(!is_newer(old, Some(new), now) && !is_newer(until("2026-11-01T00:00:00Z"), None, now));
     }
 }
