@@ -577,6 +577,41 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     drop(papers.folder);
 }
 
+/// A listener has several certificates: a broken one holds no other one back.
+#[test]
+fn a_renewed_certificate_is_taken_up_beside_a_broken_one() {
+    let papers = Papers::new();
+    let further = ["one", "two"].map(|name| papers.authority.issue(name, &[&format!("{name}.example.com")]));
+    let keys = further.each_ref().map(|pair| format!("{{ {} }}", pair.keys(", "))).join(", ");
+    let edge = Process::start(&papers.config(&format!("certificates = [{keys}]"), ONE_TRUNK));
+    let sip = edge.address("tls");
+    let shown_for = |name: &str| {
+        let line = papers.client("127.0.0.1", None).connect_as(name, sip).unwrap();
+        line.shown.as_ref().unwrap().to_vec()
+    };
+    let old = ["localhost", "one.example.com", "two.example.com"].map(shown_for);
+    let file = further[0].certificate.display().to_string();
+    std::fs::write(&further[0].certificate, "text").unwrap();
+    let problem = until("the broken one is named", || {
+        let status = edge.json("/v1/status");
+        let problems = status["problems"].as_array().unwrap();
+        problems.iter().filter_map(|one| one.as_str()).find(|one| one.contains(&file)).map(str::to_owned)
+    });
+    assert!(problem.contains("a certificate file cannot be used: a restart would fail: listener s"), "{problem}");
+    papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
+    papers.authority.issue_until("two", &["two.example.com"], (2098, 1, 1));
+    until("the renewed ones are shown", || {
+        let is_new = shown_for("localhost") != old[0] && shown_for("two.example.com") != old[2];
+        is_new.then_some(())
+    });
+    assert_eq!(shown_for("one.example.com"), old[1], "the broken one keeps its earlier version");
+    assert!(edge.json("/v1/status")["problems"].to_string().contains(&file));
+    papers.authority.issue_until("one", &["one.example.com"], (2098, 1, 1));
+    until("the mended one is shown", || (shown_for("one.example.com") != old[1]).then_some(()));
+    let problems = edge.json("/v1/status")["problems"].to_string();
+    assert!(!problems.contains("certificate"), "{problems}");
+}
+
 /// At night a certificate has expired: it is ours, and no fault of the trunk.
 #[test]
 fn a_rejected_certificate_of_ours_is_named_with_its_file_until_it_is_replaced() {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ struct Server {
     config: Arc<ServerConfig>,
     pair: Pair,
     /// Certificates for other names.
-    further: Vec<Pair>,
+    further: Vec<FurtherPair>,
     /// Whom its clients must come from.
     clients: Option<Trust>,
 }
@@ -57,7 +57,7 @@ struct Server {
 impl Server {
     /// Its certificates, the default first.
     fn pairs(&self) -> impl Iterator<Item = &Pair> {
-        std::iter::once(&self.pair).chain(&self.further)
+        std::iter::once(&self.pair).chain(self.further.iter().map(|further| &further.pair))
     }
 
     /// Returns a number for its certificates: others have another number.
@@ -66,6 +66,14 @@ impl Server {
         self.pairs().for_each(|pair| pair.key.cert.hash(&mut hasher));
         hasher.finish()
     }
+}
+
+/// A certificate of a listener for other names.
+#[derive(Debug, Clone)]
+struct FurtherPair {
+    /// File of the certificate, by which its earlier version is found.
+    file: PathBuf,
+    pair: Pair,
 }
 
 /// Our side towards a trunk.
@@ -82,13 +90,13 @@ struct Client {
 }
 
 impl Settings {
-    /// Reads every file that a configuration names. What cannot be used keeps what it was `before`, and is told.
+    /// Reads every file that a configuration names. A file that cannot be used keeps its version of `before`, and is among the faults.
     pub fn read(config: &Config, before: &Settings) -> (Settings, Vec<String>) {
         let mut settings = Settings::default();
         let mut faults = Vec::new();
         if let Some(tls) = &config.http.tls {
             let tls = ListenTls { own: Some(tls.own.clone()), ..ListenTls::default() };
-            let made = server(&tls, None, false, &[]).map(Arc::new).or_else(|what| {
+            let made = server(&tls, None, None, &mut Vec::new()).map(Arc::new).or_else(|what| {
                 faults.push(format!("[http] tls: {what}"));
                 before.http.clone().ok_or(())
             });
@@ -108,11 +116,14 @@ impl Settings {
         let ask = config.trunk_tls.iter().any(|(name, tls)| tls.ca.is_some() && !names(config, name).is_empty());
         for listen in &config.listen {
             let Some(tls) = &listen.tls else { continue };
-            let known = before.listeners.get(&listen.name).map(|server| &server.pair);
-            let made = server(tls, known, ask, &any_usage).map(Arc::new).or_else(|what| {
-                faults.push(format!("listener {}: {what}", listen.name));
-                before.listeners.get(&listen.name).cloned().ok_or(())
+            let earlier = before.listeners.get(&listen.name);
+            let mut kept = Vec::new();
+            let usages = ask.then_some(any_usage.as_slice());
+            let made = server(tls, usages, earlier.map(Arc::as_ref), &mut kept).map(Arc::new).or_else(|what| {
+                kept.push(what);
+                earlier.cloned().ok_or(())
             });
+            faults.extend(kept.into_iter().map(|what| format!("listener {}: {what}", listen.name)));
             if let Ok(server) = made {
                 settings.listeners.insert(listen.name.clone(), server);
             }
@@ -228,33 +239,66 @@ fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
     found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
 }
 
-/// `known`: what it showed before, which is kept where it is of our own making. `any_usage`: names whose certificates may be for
-/// servers alone.
-fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool, any_usage: &[String]) -> Result<Server, String> {
+/// Returns a listener's side. A file that cannot be used keeps the version of `earlier`, and its fault goes to `kept`; the other files
+/// count all the same. `asked`: clients are asked for certificates, and those of these names may be for servers alone.
+///
+/// # Errors
+/// The fault of a file without an earlier version.
+fn server(
+    tls: &ListenTls,
+    asked: Option<&[String]>,
+    earlier: Option<&Server>,
+    kept: &mut Vec<String>,
+) -> Result<Server, String> {
+    let known = earlier.map(|server| &server.pair);
     let pair = match (&tls.own, known) {
         // Until ACME has written a file that can be used, the listener shows what it showed before, or its own making.
         (Some((certificate, private_key)), known) if tls.is_issued => {
             pair(certificate, private_key).or_else(|_| known.cloned().map_or_else(make_pair, Ok))?
         }
-        (Some((certificate, private_key)), _) => pair(certificate, private_key)?,
+        (Some((certificate, private_key)), known) => or_earlier(pair(certificate, private_key), known, kept)?,
         (None, Some(known)) => known.clone(),
         (None, None) => make_pair()?,
     };
-    let further = tls.further.iter().map(|(certificate, private_key)| self::pair(certificate, private_key));
-    let further = further.collect::<Result<Vec<Pair>, String>>()?;
-    let clients = tls.client_ca.as_deref().map(trust).transpose()?;
+    let further = tls.further.iter().map(|(certificate, private_key)| {
+        let known = earlier.and_then(|server| server.further.iter().find(|further| further.file == *certificate));
+        let read = self::pair(certificate, private_key);
+        let pair = or_earlier(read, known.map(|further| &further.pair), kept)?;
+        Ok(FurtherPair { file: certificate.clone(), pair })
+    });
+    let further = further.collect::<Result<Vec<FurtherPair>, String>>()?;
+    let clients = tls.client_ca.as_deref().map(trust).map(|read| {
+        let known = earlier.and_then(|server| server.clients.as_ref());
+        or_earlier(read, known, kept)
+    });
+    let clients = clients.transpose()?;
     let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?;
-    let builder = match (&clients, ask) {
-        (None, false) => builder.with_no_client_auth(),
-        (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), any_usage.to_vec()))),
+    let builder = match (&clients, asked) {
+        (None, None) => builder.with_no_client_auth(),
+        (trust, any_usage) => {
+            let any_usage = any_usage.unwrap_or_default().to_vec();
+            builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), any_usage)))
+        }
     };
-    let keys = std::iter::once(&pair).chain(&further).map(|pair| Arc::clone(&pair.key)).collect();
+    let all = std::iter::once(&pair).chain(further.iter().map(|further| &further.pair));
+    let keys = all.map(|pair| Arc::clone(&pair.key)).collect();
     let mut config = builder.with_cert_resolver(Arc::new(CertificatesByName::new(keys)));
     // Nothing is resumed: each connection's certificates are judged anew.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Server { config: Arc::new(config), pair, further, clients })
+}
+
+/// Returns what was read, or the earlier version with the fault in `kept`.
+fn or_earlier<T: Clone>(read: Result<T, String>, earlier: Option<&T>, kept: &mut Vec<String>) -> Result<T, String> {
+    read.or_else(|what| match earlier {
+        Some(earlier) => {
+            kept.push(what);
+            Ok(earlier.clone())
+        }
+        None => Err(what),
+    })
 }
 
 fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Client, String> {
