@@ -47,6 +47,8 @@ pub enum Timer {
     Program,
     /// A party that a program dialled has been connected for as long as it may (ours: `timeLimit` of Dial).
     DialLimit,
+    /// An agent that a program dials has not taken the caller in time (ours: `timeout` of Dial).
+    DialAnswer,
     /// A party that has dialled a queue has waited, or been connected, for as long as it may (ours: `timeout` and `timeLimit` of Dial).
     Queued,
     /// A requested call has lasted for as long as it may (ours: the time limit of its request).
@@ -85,6 +87,7 @@ impl Timer {
             Timer::MaxCall => "max_call",
             Timer::Program => "program",
             Timer::DialLimit => "dial_limit",
+            Timer::DialAnswer => "dial_answer",
             Timer::Queued => "queued",
             Timer::TimeLimit => "time_limit",
             Timer::Asked => "asked",

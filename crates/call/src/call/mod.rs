@@ -63,6 +63,7 @@
 //! | the program's own time has come | the program goes on | the same | the program goes on | – | – |
 //! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program goes on | – | – |
 //! | a dialled party has been connected for as long as it may | – | BYE to it, the program goes on | – | – | – |
+//! | a dialled agent has not taken the caller in time | next turn of the Dial, or the program goes on | – | the same | – | – |
 //! | a requested call has lasted for as long as it may | – | BYE on every leg | BYE | BYE | – |
 //! | news of the conference that the caller is in | – | – | the program goes on, or the caller hears something else | – | – |
 //! | news of the queue that the caller is in or has dialled; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
@@ -719,6 +720,7 @@ impl Parts {
             (_, E::Conference(news)) => Conferring::of(self).take(cx, news),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
             (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),
+            (_, E::Due(Timer::DialAnswer)) => Dialler::of(self).dial_unanswered(cx),
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 

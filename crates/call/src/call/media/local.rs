@@ -257,6 +257,11 @@ impl CallMedia {
         self.hold = Some(agent.clone());
     }
 
+    /// The caller no longer hears the goodbye and hold audio of an agent that it has left.
+    pub(crate) fn drop_sounds(&mut self) {
+        (self.goodbye, self.hold) = (None, None);
+    }
+
     /// Whether the caller hears us although it has no answer.
     pub(crate) fn is_early(&self, call: &Shared) -> bool {
         call.state == State::Searching && self.spoken.is_some()

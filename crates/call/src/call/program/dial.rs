@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trunkgate_media::detection::Settings;
 use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{Number, Numbers, Table, Target, TargetSpec, Wanted, share};
 use trunkgate_sip::has_control;
 use trunkgate_story::numbers::plain;
@@ -14,7 +14,7 @@ use trunkgate_story::redact;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
 use crate::call::State;
-use crate::call::controller::Controller;
+use crate::call::controller::{Controller, TargetResult};
 use crate::call::detection::{self, Receiver};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
@@ -128,6 +128,7 @@ impl Dialler<'_> {
         progress::complete_parties(self.parts, cx, None);
         let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
         let Some(mut parties) = side.further.pop_front() else { return false };
+        let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
         let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
         side.parties = parties;
         if targets.len() == 1 {
@@ -138,6 +139,10 @@ impl Dialler<'_> {
                 targets.iter_mut().filter(|targets| !targets.is_empty()).map(|targets| targets.remove(0)).collect();
             self.parts.search.controller = Controller::plan_of(vec![Target::RingAll(first)]);
             self.parts.search.alternatives = targets;
+        }
+        cx.disarm(Timer::DialAnswer);
+        if let Some(timeout) = cx.call.facts.ring_timeout.filter(|timeout| has_agent && !timeout.is_zero()) {
+            cx.arm(Timer::DialAnswer, timeout);
         }
         if cx.call.state == State::Rerouting {
             self.parts.search_on(cx);
@@ -252,6 +257,20 @@ impl Dialler<'_> {
         }
     }
 
+    /// Ends the attempt at an agent that has not taken the caller within the `timeout` of its Dial, also one in whose queue the caller waits.
+    /// Phones ring for that time by a timer of their own.
+    pub(crate) fn dial_unanswered(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::DialAnswer);
+        if self.parts.search.alone().is_none_or(|attempt| attempt.agent.is_none()) {
+            return;
+        }
+        cx.edge.decide(cx.now, cx.call.key, "Dial: timeout has passed");
+        self.parts.search.left_line(cx, "leaves the queue");
+        // The time of a Dial is that of the party, not of each way to it.
+        let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
+        self.parts.fail_target(cx, Branch::ALONE, TargetResult::Refused(failure));
+    }
+
     /// The party has been connected for as long as it may.
     pub(crate) fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::DialLimit);
@@ -292,6 +311,7 @@ impl Dialler<'_> {
             // The target that an agent has sent its caller on to.
             return side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
         }
+        cx.disarm(Timer::DialAnswer);
         side.since = Some(cx.now);
         side.sid = Some(cx.call.legs[leg].sid.clone());
         let (is_stream, limit) = (side.is_stream, side.limit);
@@ -405,7 +425,9 @@ impl Dialler<'_> {
     fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
         progress::complete_parties(self.parts, cx, None);
         cx.disarm(Timer::DialLimit);
+        cx.disarm(Timer::DialAnswer);
         self.parts.bridge.media.tells_digits = false;
+        self.parts.bridge.media.drop_sounds();
         let Some(run) = &mut self.parts.program else { return };
         let Some(side) = run.side.take() else { return };
         if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {

@@ -359,6 +359,7 @@ impl Runner<'_> {
         Recognising::of(self.parts).end(cx);
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
+        cx.disarm(Timer::DialAnswer);
         cx.call.is_programmed = false;
         self.parts.bridge.media.end_talk();
         if let Some(streams) = &mut self.parts.streams {

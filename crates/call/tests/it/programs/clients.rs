@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkgate_call::Refused;
 use trunkgate_media::AgentWish;
 use trunkgate_media::agent::Loss;
-use trunkgate_route::{Agent, AnswerTime};
+use trunkgate_route::{Agent, AnswerTime, Queue};
 
 use super::*;
 use crate::bench::Sent;
@@ -293,6 +293,65 @@ fn an_agent_of_a_dial_sends_its_caller_on_and_the_document_goes_on_after_that() 
         hang_up(&mut menu.bench, &mut menu.caller);
         menu.ends("caller_hung_up");
     }
+}
+
+/// Calls that wait for the agent.
+fn waiting(menu: &Menu) -> u64 {
+    menu.bench.gateway.status(menu.bench.now).agents.remove(0).waiting
+}
+
+#[test]
+fn a_caller_waits_in_the_queue_of_an_agent_for_the_timeout_of_its_dial_at_most() {
+    let queue = Some(Queue { size: 3, wait: Duration::from_secs(120) });
+    let dial = "<Dial timeout='10' action='/after'><Client>bot</Client></Dial>";
+    let mut menu = menu_with(Agent { max_sessions: 1, queue, ..agent("desk") }, dial);
+    let desk = asked(&menu);
+    menu.bench.open(desk);
+    menu.bench.told();
+    // The first call keeps the agent.
+    let mut first = std::mem::replace(&mut menu.caller, menu.bench.invite(CARRIER, "+14155550100", &offer()));
+    menu.bench.expect(CARRIER, "SIP/2.0 100");
+    menu.bench.expect(CARRIER, "SIP/2.0 180");
+    menu.document(dial);
+    menu.is_answered();
+    assert_eq!(waiting(&menu), 1);
+    menu.bench.pass(Duration::from_secs(9));
+    assert!(menu.bench.questions.is_empty(), "{:?}", menu.bench.questions);
+    menu.bench.pass(Duration::from_secs(1));
+    let request = menu.requested();
+    assert_eq!(parameter(&request, "DialCallStatus"), Some("no-answer"));
+    assert_eq!(parameter(&request, "DialBridged"), Some("false"));
+    assert_eq!(waiting(&menu), 0);
+    // The next Dial waits again, until its caller leaves.
+    menu.document(dial);
+    assert_eq!(waiting(&menu), 1);
+    hang_up(&mut menu.bench, &mut menu.caller);
+    assert_eq!(waiting(&menu), 0);
+    hang_up(&mut menu.bench, &mut first);
+}
+
+#[test]
+fn the_goodbye_of_an_agent_is_not_heard_once_its_dial_is_over() {
+    let left_by_agent = || {
+        let goodbye = Some(vec![0x55; 8_000].into());
+        let dial = "<Dial action='/after'><Client>bot</Client></Dial>";
+        let mut menu = menu_with(Agent { goodbye, ..agent("desk") }, dial);
+        let desk = asked(&menu);
+        menu.bench.open(desk);
+        menu.bench.news(Event::AgentEnded { end: desk });
+        assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
+        menu
+    };
+    let mut menu = left_by_agent();
+    menu.document("<Say>next verb</Say>");
+    assert_eq!(menu.spoken(2), "next verb");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+    // The application fails, and no target is left: the caller has long left the agent.
+    let mut menu = left_by_agent();
+    menu.answer(AppAnswer::Failed { code: 11_200, text: "503".to_owned() });
+    assert!(!menu.bench.story().contains("the caller hears the goodbye"), "{}", menu.bench.story());
+    menu.bench.expect(CARRIER, "BYE");
 }
 
 /// The agent of the leg with this sid; empty for a phone.
