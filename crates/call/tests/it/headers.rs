@@ -7,7 +7,7 @@ use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
 use trunkgate_call::limits::{PARAMETER_HEADERS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
 use trunkgate_route::{
-    Agent, CallerIdRule, Definition, Destination, HeaderPattern, HeaderRules, Identities, Numbers, Pattern,
+    Agent, CallerIdRule, Definition, Destination, HeaderPattern, HeaderRules, Identities, Numbers, OwnHosts, Pattern,
     SendNumbers, Table, TargetSpec, Template, Transport, Trunk,
 };
 
@@ -343,6 +343,30 @@ fn asserted_numbers_have_the_form_of_the_trunk() {
         let mut bench = between(carrier(), pbx());
         let invite = sent_on(&mut bench, &format!("P-Asserted-Identity: {unusable}\r\n"));
         assert!(invite.headers("P-Asserted-Identity").is_empty(), "{unusable}: {}", invite.text);
+    }
+}
+
+#[test]
+fn rfc3261_20_an_identity_without_brackets_is_rewritten_like_one_with_them() {
+    let named = |trunk: Trunk, name: &str| {
+        let own_hosts = OwnHosts { contact: None, from: Some(name.into()) };
+        Trunk { own_hosts, ..trunk }
+    };
+    for written in [
+        "<sip:+14155551234@10.9.8.7;user=phone>",
+        "sip:+14155551234@10.9.8.7",
+        "sip:+14155551234@10.9.8.7:5061;user=phone",
+        "sips:+14155551234@10.9.8.7",
+    ] {
+        let mut bench = between(named(carrier(), "to-carrier.example"), named(pbx(), "to-pbx.example"));
+        let header = format!("P-Asserted-Identity: {written}\r\n");
+        let invite = sent_on(&mut bench, &header);
+        assert_eq!(invite.headers("P-Asserted-Identity"), ["<sip:+14155551234@to-pbx.example>"], "{written}");
+        assert!(!invite.text.contains("10.9.8.7"), "{}", invite.text);
+        let callee = Dialed::new(PBX, invite);
+        bench.receive(PBX, callee.answer_with(180, &header));
+        let ringing = bench.expect(CARRIER, "SIP/2.0 180");
+        assert_eq!(ringing.headers("P-Asserted-Identity"), ["<sip:+14155551234@to-carrier.example>"], "{written}");
     }
 }
 

@@ -10,7 +10,8 @@ use crate::bench::*;
 use trunkgate_call::Control;
 use trunkgate_media::Command;
 use trunkgate_route::{
-    CallerIdRule, Definition, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, Trunk,
+    CallerIdRule, Definition, Destination, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, TargetSpec,
+    Transport, Trunk,
 };
 
 const TARGET: &str = "+12125550100";
@@ -110,6 +111,22 @@ fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of
     bench.finish();
     let record = &bench.reports[0].call;
     assert_eq!((record.reason, record.legs[1].reason), (Some("caller_hung_up"), Some("transferred")));
+}
+
+#[test]
+fn a_target_at_a_trunk_by_a_bare_uri_is_shown_that_trunks_name_of_the_edge() {
+    let destination =
+        Destination { host: "10.0.0.30".into(), port: Some(5060), transport: Transport::Udp, is_fixed: true };
+    let uri = TargetSpec::Uri { in_call: false, uri: format!("sip:bob@{BACKUP}"), destination };
+    let on = Route { from: vec!["pbx".into()], to: vec![Pattern::parse("+1212*").unwrap()], ..route(vec![uri]) };
+    let mut trunks = usual_trunks();
+    trunks[2].own_hosts.from = Some("sbc.example.com".into());
+    let (numbers, routes) = (Numbers::new("US").unwrap(), vec![routes().remove(0), on]);
+    let mut bench = Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes })));
+    let (_, callee) = bench.answered();
+    let target = referred(&mut bench, &callee, "Referred-By: <sip:bob@10.0.0.20>\r\n");
+    assert!(target.invite.header("From").contains("@sbc.example.com>"), "{}", target.invite.text);
+    assert_eq!(target.invite.header("Referred-By"), "<sip:bob@sbc.example.com>");
 }
 
 #[test]

@@ -177,7 +177,8 @@ impl Shared {
         let (from, to) = (&self.legs[from], &self.legs[to]);
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };
-        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), ours });
+        let governs = to.limited_by().map(Arc::as_ref);
+        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), governs, ours });
         let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
         let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
         let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);

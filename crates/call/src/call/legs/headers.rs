@@ -200,7 +200,7 @@ fn asserted(address: &NameAddr<'_>, numbers: &Numbers) -> Option<Asserted> {
 }
 
 fn address(user: &str, to: &Side<'_>) -> String {
-    format!("<sip:{}@{}>", escape_user(user), own_host(to.trunk, to.ours))
+    format!("<sip:{}@{}>", escape_user(user), own_host(to.governs, to.ours))
 }
 
 /// Whether applications are told of a header.
@@ -289,6 +289,8 @@ fn value_of(value: &[u8]) -> Option<String> {
 pub(crate) struct Side<'a> {
     /// Its trunk; `None` for a bare URI.
     pub(crate) trunk: Option<&'a Trunk>,
+    /// Trunk whose names of the edge it is shown: its own, or the one that a bare URI leads to.
+    pub(crate) governs: Option<&'a Trunk>,
     /// Our address that it is shown.
     pub(crate) ours: IpAddr,
 }

@@ -195,7 +195,7 @@ impl Search {
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = cx.edge.table.numbers();
         let uri = uri.as_deref().map_or_else(|| cx.called_uri(attempt, way, form), rewrite::without_separators);
-        let to = Side { trunk: trunk.as_deref(), ours: local.ip };
+        let to = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);

@@ -126,7 +126,8 @@ impl Transfers {
         {
             return refuse_request(cx.now, cx.edge, server, code);
         }
-        let side = Side { trunk: trunk.as_deref(), ours: local.ip };
+        let governs = to.limited_by().cloned();
+        let side = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let numbers = cx.edge.table.numbers();
         let mut target = match outbound {
             Some(_) => format!("<tel:{}>", refer.number.text),
