@@ -121,7 +121,10 @@ fn keys_belong_together() {
         (format!("{good}{peer}tls = {{ names = ['*.x.example'] }}\n"), &[("TG0105", 8, 18)]),
         (format!("{good}{peer}tls = {{ verify = false }}\n"), &[("wTG0116", 8, 18)]),
         (format!("{good}{peer}tls = {{ client_certificate_usage = 'any' }}\n"), &[("TG0105", 8, 36)]),
-        (format!("{good}{peer}tls = {{ names = ['x.example'], client_certificate_usage = 'any' }}\n"), &[]),
+        (
+            format!("{good}{peer}tls = {{ names = ['x.example'], client_certificate_usage = 'any' }}\n"),
+            &[("TG0105", 8, 7)],
+        ),
         (
             format!("{good}{peer}tls = {{ names = ['x.example'], client_certificate_usage = 'server' }}\n"),
             &[("TG0105", 8, 59)],
@@ -155,6 +158,43 @@ fn keys_belong_together() {
     assert_eq!(files, ["good.pem", "good.key", "other.pem", "other.key"]);
     let files: Vec<_> = config.tls_files().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(files, ["good.pem", "good.key", "authority.pem"]);
+}
+
+#[test]
+fn a_ca_that_no_listener_lets_in_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    Authority::new(folder, "authority").issue("good", &["localhost"]);
+    Authority::new(folder, "other").issue("else", &["localhost"]);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    std::fs::write(folder.join("both.pem"), read("authority.pem") + &read("other.pem")).unwrap();
+    let demanding = |ca: &str| listener("good.pem", "good.key", &format!("client_ca = '{ca}'\n"));
+    let trunk = |ca: &str, more: &str| format!("[trunk.x]\ntls = {{ {ca}names = ['x.example']{more} }}\n");
+    let any = ", client_certificate_usage = 'any'";
+    let peer = "peers = 'sip:x.example;transport=tls'\n";
+    let told = Some("`client_ca` of listener tls:127.0.0.1:0 accepts no certificate that its `ca` verifies");
+    let open = listener("good.pem", "good.key", "").replace("127.0.0.1:0", "127.0.0.1:5071");
+    for (text, expected) in [
+        // The listener's CA verifies the client, or the trunk's own among those of the listener.
+        (demanding("authority.pem") + &trunk("", any), None),
+        (demanding("authority.pem") + &trunk("ca = 'authority.pem', ", any), None),
+        (demanding("both.pem") + &trunk("ca = 'other.pem', ", any), None),
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any), told),
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", ""), told),
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any) + peer, told),
+        // The names are for connections of the edge alone.
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", "") + peer, None),
+        // Of a certificate that is no root it is not known.
+        (demanding("authority.pem") + &trunk("ca = 'else.pem', ", any), None),
+        (demanding("authority.pem") + &open + &trunk("ca = 'other.pem', ", any), None),
+    ] {
+        match (only(folder, &text), expected) {
+            (Some((code, _, _, message)), Some(part)) => {
+                assert!(code == "wTG0105" && message.contains(part), "{text}{code} {message}");
+            }
+            (found, expected) => assert_eq!((found, expected), (None, None), "{text}"),
+        }
+    }
 }
 
 #[test]

@@ -198,8 +198,8 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
     ];
     let ca = format!("client_ca = {:?}", papers.authority.file);
     let own_ca = format!("ca = {:?}, ", papers.authority.file);
-    // Believed by the listener's CA, or by the trunk's own.
-    for (asks, ca) in [(ca.as_str(), ""), ("", own_ca.as_str())] {
+    // Believed by the listener's CA, by the trunk's own, or by both.
+    for (asks, ca) in [(ca.as_str(), ""), ("", own_ca.as_str()), (ca.as_str(), own_ca.as_str())] {
         let trunks = format!(
             "[trunk.hub]\ntls = {{ {ca}names = [\"hub.example\"], client_certificate_usage = \"any\" }}\n\
              [trunk.strict]\ntls = {{ {ca}names = [\"strict.example\"] }}\n\

@@ -16,7 +16,7 @@ use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 use super::types::Listen;
 use super::{
-    acme, apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, transcription, voicemail,
+    acme, apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, tls, transcription, voicemail,
 };
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
@@ -384,6 +384,24 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     if named && !demanded && tls.ca.is_none() && trunk.peers.is_empty() {
         let message = format!("trunk {}: no CA verifies a certificate with its names", trunk.name);
         findings.error(code::NOBODY, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
+    } else if named && !demanded && tls.ca.is_none() && tls.any_client_usage && !draft.listen_is_partial {
+        let message = format!(
+            "trunk {}: `client_certificate_usage` has no effect: no CA verifies a client's certificate",
+            trunk.name
+        );
+        findings.error(code::BAD_VALUE, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
+    }
+    // With peers, `names` may be for connections of the edge alone.
+    let identifies = named && (tls.any_client_usage || trunk.peers.is_empty());
+    if let Some(listener) = tls.ca.as_deref().filter(|_| identifies).and_then(|ca| tls::excluded_by(ca, draft)) {
+        let message = format!(
+            "trunk {}: no client is identified by its `names`: `client_ca` of listener {listener} accepts no certificate \
+             that its `ca` verifies",
+            trunk.name
+        );
+        let help =
+            "append the certificates of `ca` to the file of `client_ca`, or add a TLS listener without `client_ca`";
+        findings.warning(code::BAD_VALUE, Some(span.clone()), message, help);
     }
     let has_peer = trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
     if !has_peer && !named && !placed.is_partial {

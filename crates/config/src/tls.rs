@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use super::acme::Acme;
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::{Draft, Span};
 use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::types::{HttpTls, ListenTls, TrunkTls};
@@ -124,6 +124,19 @@ fn client_usage(section: &Section<'_>, is_named: bool, findings: &mut Findings) 
         findings.error(code::BAD_VALUE, value.span(), message, help);
     }
     is_any
+}
+
+/// Returns the first TLS listener, where each of them demands certificates of CAs that have nothing in common with `ca`: clients with a
+/// certificate of `ca` are refused before a trunk is looked for.
+pub(super) fn excluded_by<'a>(ca: &Path, draft: &'a Draft) -> Option<&'a str> {
+    let ca = Trust::of_file(ca).ok()?;
+    let mut listeners = draft.listen.iter().filter_map(|placed| Some((&placed.listen, placed.listen.tls.as_ref()?)));
+    let excludes = |tls: &ListenTls| {
+        let demanded = tls.client_ca.as_deref().and_then(|path| Trust::of_file(path).ok());
+        demanded.is_some_and(|demanded| demanded.is_apart_from(&ca))
+    };
+    let first = listeners.next().filter(|(_, tls)| excludes(tls))?;
+    (!draft.listen_is_partial && listeners.all(|(_, tls)| excludes(tls))).then_some(first.0.name.as_str())
 }
 
 /// `tls` of `[http]`.

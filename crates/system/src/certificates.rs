@@ -326,6 +326,14 @@ impl Trust {
         &self.themselves
     }
 
+    /// Whether no certificate leads here and to `other` as well: both have roots alone, none of which has the name of another's. Of
+    /// intermediates that is not known.
+    pub(crate) fn is_apart_from(&self, other: &Trust) -> bool {
+        let are_roots = |trust: &Trust| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
+        let names = self.roots.subjects();
+        are_roots(self) && are_roots(other) && !other.roots.subjects().iter().any(|name| names.contains(name))
+    }
+
     /// What the system trusts.
     pub fn of_system() -> Trust {
         Trust { roots: Arc::new(system_roots()), themselves: Arc::default() }
