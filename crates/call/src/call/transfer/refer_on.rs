@@ -118,7 +118,7 @@ impl Transfers {
         let (Some((local, transport)), Some(dialog), false) = (way, to.sip.dialog, is_open) else {
             return refuse_request(cx.now, cx.edge, server, 491);
         };
-        let trunk = to.trunk.clone();
+        let (trunk, governs) = (to.trunk.clone(), to.limited_by().cloned());
         let calls_itself = refer.number.is_e164 && refer.replaces.is_none();
         let outbound = trunk.as_deref().filter(|trunk| calls_itself && trunk.refer_to == ReferTo::Tel);
         if let Some(trunk) = outbound
@@ -126,7 +126,6 @@ impl Transfers {
         {
             return refuse_request(cx.now, cx.edge, server, code);
         }
-        let governs = to.limited_by().cloned();
         let side = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let numbers = cx.edge.table.numbers();
         let mut target = match outbound {
