@@ -26,6 +26,8 @@ use trunkgate_system::limits::MUSIC_SECONDS;
 
 /// Codecs that are converted.
 const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
+/// Longest user part of From, in bytes.
+const USER_BYTES: usize = 64;
 /// Codecs that calls may have and that are not converted, without their variants (`G729A`, `AMR-WB`, `GSM-EFR`).
 const RELAYED_CODECS: [&str; 11] =
     ["G729", "AMR", "G723", "GSM", "ILBC", "SPEEX", "G726", "G728", "EVS", "SILK", "EVRC"];
@@ -199,6 +201,18 @@ pub(super) fn own_host(key: &str, value: &Value<'_>, findings: &mut Findings) ->
         "use a host name alone, without scheme, user and port: \"sbc.example.com\""
     };
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    None
+}
+
+/// Reads a user part of a SIP URI: characters that need no escape (RFC 3261 §25.1 `user`).
+pub(super) fn from_user(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Arc<str>> {
+    let text = values::string(key, value, findings)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/".contains(&byte);
+    if (1..=USER_BYTES).contains(&text.len()) && text.bytes().all(is_plain) {
+        return Some(text.into());
+    }
+    let help = "use the user alone, without scheme and host: \"e12345p0\"";
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{}\"", told(&text)), help);
     None
 }
 

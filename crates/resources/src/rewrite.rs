@@ -25,6 +25,16 @@ pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, host: &str) -
     if caller.display.is_empty() { uri } else { format!("{} {uri}", quoted(&caller.display)) }
 }
 
+/// Returns From without tag for a trunk that knows the account by the user part: no number of the caller is in it.
+pub fn from_account(user: &str, caller: &Caller, host: &str) -> String {
+    let uri = format!("<sip:{}@{host}>", escape_user(user));
+    match caller.anonymous {
+        true => format!("\"Anonymous\" {uri}"),
+        false if caller.display.is_empty() => uri,
+        false => format!("{} {uri}", quoted(&caller.display)),
+    }
+}
+
 /// Request-URI towards a peer: the user part of the called number, escaped, at the peer's host, by the peer's scheme (RFC 3261 §26.2.2).
 pub fn request_uri(user: &str, peer: &str, host: &str, port: Option<u16>) -> String {
     let is_sips = peer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
@@ -126,6 +136,9 @@ mod tests {
         assert_eq!(named, "<sip:+14155551234@sbc.example.com>");
         let hidden = Caller { anonymous: true, ..plain };
         assert_eq!(from(&hidden, SendNumbers::E164, "192.0.2.1"), "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+        assert_eq!(from_account("e12345p0", &caller("+1", "Al"), "sip.example"), "\"Al\" <sip:e12345p0@sip.example>");
+        assert_eq!(from_account("e12345p0", &caller("+1", ""), "sip.example"), "<sip:e12345p0@sip.example>");
+        assert_eq!(from_account("e12345p0", &hidden, "sip.example"), "\"Anonymous\" <sip:e12345p0@sip.example>");
     }
 
     #[test]

@@ -188,6 +188,10 @@ pub struct Trunk {
     pub listen: Option<String>,
     /// Host names that it is shown in the place of our address.
     pub own_hosts: OwnHosts,
+    /// User part of From in its INVITEs, by which it knows the account; `None`: the caller's number.
+    pub from_user: Option<Arc<str>>,
+    /// Form of the caller's number in P-Preferred-Identity (RFC 3325 §9.2); `None`: the header is not sent.
+    pub preferred_identity: Option<SendNumbers>,
     /// Names that its TLS certificate may carry besides a peer's host; a client's certificate with one of them is its.
     pub certificate_names: Vec<String>,
     /// Whether we show it a certificate of ours under TLS.
@@ -305,6 +309,8 @@ impl Trunk {
             unproven_early_media: UNPROVEN_EARLY_MEDIA_CALLS,
             listen: None,
             own_hosts: OwnHosts::default(),
+            from_user: None,
+            preferred_identity: None,
             certificate_names: Vec::new(),
             shows_certificate: false,
             codecs: DEFAULT_CODECS.map(str::to_owned).to_vec(),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::bench::*;
-use trunkgate_route::{CallerIdRule, Identities, Number, Numbers, Pattern, Route, SendNumbers, Trunk};
+use trunkgate_route::{CallerIdRule, Identities, Number, Numbers, OwnHosts, Pattern, Route, SendNumbers, Trunk};
 
 const DEFAULT: &str = "+14155550199";
 
@@ -89,6 +89,39 @@ fn from_is_shown_replaced_or_refused() {
         let found = call(&mut bench, from, "").map(|invite| from_of(&invite));
         assert_eq!(found.as_deref(), expected.as_ref().copied(), "{from} {to:?} {own_number:?}");
     }
+}
+
+/// sipgate wants the account in From, and the caller's number in P-Preferred-Identity without `+`.
+#[test]
+fn rfc3325_9_2_a_trunk_may_have_the_account_in_from_and_the_number_beside_it() {
+    let sipgate = |caller_id| {
+        let own_hosts = OwnHosts { contact: None, from: Some("sip.example".into()) };
+        let preferred_identity = Some(SendNumbers::PlusLess);
+        Trunk { from_user: Some("e12345p0".into()), preferred_identity, own_hosts, ..pbx(caller_id) }
+    };
+    for (rule, from, shown, preferred) in [
+        (None, ALICE, "\"Alice\" <sip:e12345p0@sip.example>", vec!["<sip:14155551234@sip.example>"]),
+        (rule(&[], Some(DEFAULT)), ALICE, "<sip:e12345p0@sip.example>", vec!["<sip:14155550199@sip.example>"]),
+        (None, HIDDEN, "\"Anonymous\" <sip:e12345p0@sip.example>", vec![]),
+    ] {
+        for privacy in ["", "Privacy: none\r\n"] {
+            let mut bench = bench_of(carrier(None), sipgate(rule.clone()), None);
+            let invite = call(&mut bench, from, privacy).unwrap();
+            assert_eq!(from_of(&invite), shown);
+            assert_eq!(invite.headers("P-Preferred-Identity"), preferred, "{}", invite.text);
+            let is_hidden = invite.headers("Privacy") == ["id"];
+            assert_eq!(is_hidden, from == HIDDEN, "{}", invite.text);
+        }
+    }
+    // Without `from_user` From is as it was.
+    let trunk = Trunk { preferred_identity: Some(SendNumbers::E164), ..pbx(None) };
+    let invite = call(&mut bench_of(carrier(None), trunk, None), ALICE, "").unwrap();
+    assert_eq!(from_of(&invite), "\"Alice\" <sip:+14155551234@us>");
+    assert_eq!(invite.headers("P-Preferred-Identity"), [format!("<sip:+14155551234@{LOCAL}>")]);
+    // And without either, none goes on that a caller brings.
+    let brought = "P-Preferred-Identity: <sip:+14155551234@x>\r\n";
+    let invite = call(&mut bench_of(carrier(None), pbx(None), None), ALICE, brought).unwrap();
+    assert!(invite.headers("P-Preferred-Identity").is_empty(), "{}", invite.text);
 }
 
 #[test]

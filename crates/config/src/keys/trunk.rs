@@ -34,6 +34,10 @@ keyed! {
         => read!(trunks::own_host, |trunk, host| trunk.own_hosts.contact = Some(host)), told("the address"), "host name of the edge in every Contact sent to this trunk";
     "from_host": TEXT
         => read!(trunks::own_host, |trunk, host| trunk.own_hosts.from = Some(host)), told("`contact_host`, else the address"), "host name of the edge in From, and in other headers with a caller's address, sent to this trunk";
+    "from_user": TEXT
+        => read!(trunks::from_user, |trunk, user| trunk.from_user = Some(user)), told("the caller's number"), "user part of From in INVITEs to this trunk, for a carrier that identifies the account by it";
+    "preferred_identity": Kind::Word(&["off", "e164", "plus-less", "national"])
+        => Put::Word(|trunk, word| trunk.preferred_identity = match word { "e164" => Some(SendNumbers::E164), "plus-less" => Some(SendNumbers::PlusLess), "national" => Some(SendNumbers::National), _ => None }), is(r#""off""#), "P-Preferred-Identity with the caller's number in INVITEs to this trunk, and its format";
     "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the peer's certificate, and the client certificate";
     "codecs": Kind::List(&Kind::Text("codec"))
         => read!(trunks::codecs, |trunk, codecs| trunk.codecs = codecs), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";

@@ -30,20 +30,24 @@ use crate::call::shared::{Shared, ShownCallerId};
 /// Codes with which a far end rejects a call for its caller ID: not allowed, anonymous, declined or blocked by an analytics service.
 pub(crate) const OF_CALLER_ID: [u16; 5] = [403, 433, 603, 607, 608];
 
-/// Returns the caller ID of an INVITE to a target for people: From, and P-Asserted-Identity or that there is none; numbers are masked.
+/// Returns the caller ID of an INVITE to a target for people: From, P-Asserted-Identity or that there is none, and P-Preferred-Identity;
+/// numbers are masked.
 pub(crate) fn sent(from: &str, headers: &[Extra]) -> Box<str> {
     let user = |value: &str| {
         let uri = value.rsplit_once('<').map_or(value, |(_, uri)| uri);
         let user = uri.split_once(':').map_or(uri, |(_, rest)| rest);
         mask(user.split(['@', '>', ';']).next().unwrap_or_default())
     };
-    let asserted = headers.iter().filter(|one| one.name.eq_ignore_ascii_case("P-Asserted-Identity"));
-    let asserted: Vec<String> = asserted.map(|one| user(&one.value)).collect();
+    let users = |name: &str| -> Vec<String> {
+        headers.iter().filter(|one| one.name.eq_ignore_ascii_case(name)).map(|one| user(&one.value)).collect()
+    };
+    let (asserted, preferred) = (users("P-Asserted-Identity"), users("P-Preferred-Identity"));
     let asserted = match asserted.is_empty() {
         true => "no P-Asserted-Identity".to_owned(),
         false => format!("P-Asserted-Identity {}", asserted.join(" and ")),
     };
-    format!("From {}, {asserted}", user(from)).into()
+    let preferred: String = preferred.iter().map(|user| format!(", P-Preferred-Identity {user}")).collect();
+    format!("From {}, {asserted}{preferred}", user(from)).into()
 }
 
 /// Whom a target is asked for, and by whose rules.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
-use trunkgate_resources::rewrite::{escape_user, own_host, quoted};
+use trunkgate_resources::rewrite::{self, escape_user, own_host, quoted};
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
 use trunkgate_sip::header::NameAddr;
@@ -365,6 +365,24 @@ pub(crate) fn of_invite(
         all.extend(trunk.headers.add.iter().map(|(name, value)| extra(name, value)));
     }
     all
+}
+
+/// Returns From of an INVITE, and adds the headers beside it for a trunk that knows the account by the user part of From: the caller's
+/// number in P-Preferred-Identity (RFC 3325 §9.2), and Privacy for a caller without one that may be shown.
+pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &mut Vec<Extra>) -> String {
+    let host = own_host(to.governs, to.ours);
+    if let Some(form) = to.governs.and_then(|trunk| trunk.preferred_identity).filter(|_| !caller.anonymous) {
+        let user = escape_user(&numbers.format(&caller.number, form));
+        headers.push(extra("P-Preferred-Identity", format!("<sip:{user}@{host}>")));
+    }
+    let Some(user) = to.governs.and_then(|trunk| trunk.from_user.as_deref()) else {
+        return rewrite::from(caller, to.form(), numbers, &host);
+    };
+    if caller.anonymous {
+        headers.retain(|header| header.name != HeaderName::Privacy.as_str());
+        headers.push(extra(HeaderName::Privacy.as_str(), "id"));
+    }
+    rewrite::from_account(user, caller, &host)
 }
 
 /// Addresses of a far end as another one may see them: with ours in the place of each host, and without numbers that a rule

@@ -27,7 +27,7 @@ use trunkgate_story::redact;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::{self, Addressed};
 use crate::call::legs::dialled::Dialled;
-use crate::call::legs::headers::Side;
+use crate::call::legs::headers::{self, Side};
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::negotiation::refresh::Asked;
@@ -199,7 +199,7 @@ impl Search {
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
-        let from = rewrite::from(&caller, form, numbers, &rewrite::own_host(governs.as_deref(), local.ip));
+        let from = headers::from(&caller, &to, numbers, &mut headers);
         let caller_id = caller_id::sent(&from, &headers);
         set_headers(&mut headers, further);
         headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
