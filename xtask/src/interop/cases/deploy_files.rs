@@ -93,25 +93,28 @@ pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("hadolint finds nothing in {} files; no image was built", DOCKERFILES.len()))
 }
 
-/// The script of CI jobs.
-const SCRIPT: &str = "ci/trunkgate-ci.sh";
+/// Scripts that users run.
+const SCRIPTS: [&str; 2] = ["ci/trunkgate-ci.sh", "install.sh"];
 
-/// shellcheck finds nothing in the script of CI jobs.
-pub(crate) fn script(setting: &Setting) -> anyhow::Result<String> {
+/// shellcheck finds nothing in the scripts.
+pub(crate) fn scripts(setting: &Setting) -> anyhow::Result<String> {
     let shellcheck = match python::shellcheck() {
         Ok(program) => program,
         Err(error) => return Ok(format!("{SKIPPED}shellcheck cannot be had here: {error:#}")),
     };
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("trunkgate-ci.sh");
-    let mut text = std::fs::read_to_string(deploy(SCRIPT))?;
-    if setting.sabotage {
-        // Broken: words of a file name are split.
-        text.push_str("rm -r $results\n");
+    let mut lines = Vec::new();
+    for script in SCRIPTS {
+        let file = folder.path().join(script.replace('/', "-"));
+        let mut text = std::fs::read_to_string(deploy(script))?;
+        if setting.sabotage {
+            // Broken: words of a file name are split.
+            text.push_str("rm -r $results\n");
+        }
+        lines.push(format!("{} lines of {script}", text.lines().count()));
+        std::fs::write(&file, text)?;
+        let found = said(Command::new(&shellcheck).args(["--shell", "sh"]).arg(&file))?;
+        ensure!(found.trim().is_empty(), "{script}: {found}");
     }
-    let lines = text.lines().count();
-    std::fs::write(&file, text)?;
-    let found = said(Command::new(&shellcheck).args(["--shell", "sh"]).arg(&file))?;
-    ensure!(found.trim().is_empty(), "{SCRIPT}: {found}");
-    Ok(format!("shellcheck finds nothing in {lines} lines"))
+    Ok(format!("shellcheck finds nothing in {}", lines.join(" and ")))
 }

@@ -620,7 +620,11 @@ fn deployed() -> Vec<Case> {
             proves: "the Helm chart by Helm and the schemas of Kubernetes; wrong values are refused, `check` takes its configurations",
             run: helm::run,
         },
-        Case { name: "deploy-ci", proves: "the script of CI jobs by shellcheck", run: deploy_files::script },
+        Case {
+            name: "deploy-ci",
+            proves: "the script of CI jobs and the installer by shellcheck",
+            run: deploy_files::scripts,
+        },
         Case { name: "deploy-docker", proves: "the Dockerfiles by hadolint", run: deploy_files::dockerfile },
     ]
 }
