@@ -465,3 +465,23 @@ fn teams_is_called_at_its_three_hubs_in_order_by_the_name_of_the_edge() {
     );
     assert!(missing.2.contains("(https://learn.microsoft.com/en-us/microsoftteams/direct-routing-protocols-sip)"));
 }
+
+/// The names stand in one place; the table of the documentation and the guides are held against it.
+#[test]
+fn the_documentation_has_the_names_of_all_presets() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let names: Vec<String> = preset::all().iter().map(|preset| preset.name.to_owned()).collect();
+    let keys = read("docs/configuration.md");
+    let row = keys.lines().find(|line| line.starts_with("| `preset` |")).unwrap();
+    let written: Vec<&str> = row.split("`\"").skip(1).map(|rest| rest.split("\"`").next().unwrap()).collect();
+    assert_eq!(written, names);
+    let mut files: Vec<String> = std::fs::read_dir(root.join("presets"))
+        .unwrap()
+        .filter_map(|entry| Some(entry.unwrap().path().file_stem()?.to_str()?.to_owned()))
+        .collect();
+    let mut sorted = names.clone();
+    files.sort();
+    sorted.sort();
+    assert_eq!(files, sorted, "each file of presets/ is one");
+}

@@ -278,28 +278,8 @@ fn presets_are_listed_and_shown_with_their_sources() {
     };
     let (code, list, _) = told(&["preset", "list"]);
     assert_eq!(code, Some(0));
-    for name in [
-        "twilio",
-        "carrier",
-        "telnyx",
-        "bandwidth",
-        "vonage",
-        "plivo",
-        "didww",
-        "signalwire",
-        "cloudonix",
-        "sipgate",
-        "freepbx",
-        "asterisk",
-        "freeswitch",
-        "3cx",
-        "cisco-cube",
-        "avaya",
-        "openai",
-        "whatsapp",
-        "microsoft-teams",
-    ] {
-        assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
+    for preset in trunkgate::config::preset::all() {
+        assert!(list.lines().any(|line| line.starts_with(preset.name)), "{list}");
     }
     let (_, shown, _) = told(&["preset", "show", "whatsapp"]);
     for part in ["codecs = [\"opus\"]", "\n# require_auth: ", "\n# contact_host: for calls to users", "\n# caller_id: "]

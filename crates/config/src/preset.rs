@@ -46,6 +46,17 @@ const FILES: [(&str, &str); 26] = [
     ("microsoft-teams", include_str!("../../../presets/microsoft-teams.toml")),
 ];
 
+/// Names of [`FILES`]: the words of the key `preset`.
+pub(super) const NAMES: [&str; FILES.len()] = {
+    let mut names = [""; FILES.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = FILES[at].0;
+        at += 1;
+    }
+    names
+};
+
 /// Keys of a trunk that mean something only together with a preset that knows them, each with one that does.
 const OWN_KEYS: [(&str, &str); 4] =
     [("domain", "twilio"), ("edges", "twilio"), ("region", "telnyx"), ("secure", "twilio")];
@@ -89,6 +100,18 @@ pub struct LeftOut {
     pub source: String,
     /// Whether a trunk with the preset must have it.
     pub is_required: bool,
+    /// Keys with one of which a trunk does without it.
+    pub unless: Vec<String>,
+    /// A value as TOML; may be empty.
+    pub example: String,
+}
+
+impl LeftOut {
+    /// Returns whether a trunk with these keys must have it, and has not.
+    fn is_missing(&self, own: &Section<'_>) -> bool {
+        let has = |key: &String| own.get(key).is_some();
+        self.is_required && !has(&self.key) && !self.unless.iter().any(has)
+    }
 }
 
 /// Side of the edge on which `init` offers a preset.
@@ -189,10 +212,9 @@ impl Preset {
         self.domain.is_none() && self.values.iter().all(|value| value.key != "peers")
     }
 
-    /// Returns what the preset says of `peers`, if it leaves them out and the trunk has no other side to call.
-    pub(super) fn missing_peers(&self, own: &Section<'_>) -> Option<&LeftOut> {
-        let has_side = ["peers", "accept_from", "register", "accept_register"].iter().any(|key| own.get(key).is_some());
-        self.left_out.iter().find(|one| one.key == "peers").filter(|_| !has_side)
+    /// Returns the required keys that a trunk with these keys has not.
+    pub(super) fn missing(&self, own: &Section<'_>) -> impl Iterator<Item = &LeftOut> {
+        self.left_out.iter().filter(|one| one.is_missing(own))
     }
 
     /// Returns the values that hold for a trunk with these keys. Without a domain of a known form, all forms' values hold;
@@ -271,6 +293,8 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
             note: text_of(table, "note"),
             source: text_of(table, "source"),
             is_required: table.get("required").and_then(|value| value.get_ref().as_bool()).unwrap_or(false),
+            unless: texts_of(table, "unless"),
+            example: text_of(table, "example"),
         })
     });
     let own_headers = tables("own_header").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
@@ -360,14 +384,10 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     if let Some(peers) = peers(own, preset, secure, findings) {
         table.insert(Spanned::new(peers.span(), Cow::Borrowed("peers")), peers);
     }
-    if let Some(missing) = preset.missing_peers(own) {
-        let message = format!("preset {} requires `peers`: {} ({})", preset.name, missing.note, missing.source);
-        findings.error(code::MISSING, place.clone(), message, "add peers = [\"sip:HOST\"]");
-    }
-    for missing in preset.left_out.iter().filter(|one| one.is_required && own.get(&one.key).is_none()) {
-        let LeftOut { key, note, source, .. } = missing;
+    for LeftOut { key, note, source, example, .. } in preset.missing(own) {
         let message = format!("preset {} requires `{key}`: {note} ({source})", preset.name);
-        findings.error(code::MISSING, place.clone(), message, format!("add {key} = \"…\""));
+        let example = if example.is_empty() { "\"…\"" } else { example };
+        findings.error(code::MISSING, place.clone(), message, format!("add {key} = {example}"));
     }
     let mut places = vec![place];
     places.extend(own.get("domain").map(Spanned::span));
@@ -391,10 +411,9 @@ fn named(written: &Value<'_>, findings: &mut Findings) -> Option<&'static Preset
     let name = values::string("preset", written, findings)?;
     let found = find(&name);
     if found.is_none() {
-        let names = || FILES.iter().map(|(name, _)| *name);
-        let help = match nearest(&name, names()) {
+        let help = match nearest(&name, NAMES.into_iter()) {
             Some(known) => format!("did you mean \"{known}\"?"),
-            None => format!("one of {}", names().collect::<Vec<_>>().join(", ")),
+            None => format!("one of {}", NAMES.join(", ")),
         };
         findings.error(code::BAD_VALUE, written.span(), format!("unknown preset: {name}"), help);
     }

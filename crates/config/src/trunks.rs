@@ -62,7 +62,8 @@ fn read_one<'a>(
     let own = Section::open(&title, value, keys::TRUNK, findings)?;
     values::name_text("trunk", name, name_span.clone(), findings);
     let completed = preset::complete(&title, &own, findings);
-    let lacks_peers = completed.preset.as_ref().is_some_and(|(preset, _)| preset.missing_peers(&own).is_some());
+    let lacks_peers =
+        completed.preset.as_ref().is_some_and(|(preset, _)| preset.missing(&own).any(|one| one.key == "peers"));
     let section = Section::of_judged(&completed.table, own.span);
     let mut trunk = Trunk::named(name);
     let mut placed_peers = Vec::new();

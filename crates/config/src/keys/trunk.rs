@@ -10,7 +10,7 @@ use trunkgate_route::{
 use super::{
     COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, Put, TEXT, is, keyed, keys, read, told,
 };
-use crate::{credentials, register, trunks, values};
+use crate::{credentials, preset, register, trunks, values};
 
 /// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
 const T1: Duration = Duration::from_millis(500);
@@ -18,7 +18,7 @@ const T1: Duration = Duration::from_millis(500);
 keyed! {
     /// `[trunk.NAME]`
     TRUNK, PUT_TRUNK: Trunk;
-    "preset": Kind::Word(&["twilio", "carrier", "telnyx", "bandwidth", "vonage", "plivo", "didww", "signalwire", "cloudonix", "sipgate", "freepbx", "asterisk", "freeswitch", "3cx", "cisco-cube", "avaya", "openai", "retell", "vapi", "elevenlabs", "livekit", "ultravox", "jambonz", "pipecat", "whatsapp", "microsoft-teams"]), NONE, "settings for a known provider, voice-agent platform or PBX; keys of the trunk override them";
+    "preset": Kind::Word(&preset::NAMES), NONE, "settings for a known provider, voice-agent platform or PBX; keys of the trunk override them";
     "domain": Kind::Text("host"), NONE, "termination domain of a Twilio trunk, or SIP domain (BYOC), from which `peers` is derived (preset `twilio`)";
     "edges": Kind::Many(&TEXT), NONE, "Twilio edge locations to try, in order (preset `twilio`)";
     "region": Kind::Text("name"), told("the preset's first one"), "region of the provider, which selects the addresses of the preset (`trunkgate preset show NAME`)";
