@@ -3,7 +3,9 @@
 //!
 //! - Attended transfer (RFC 5589 §7): a REFER whose Refer-To names another dialog of its sender by Replaces. Where that dialog is one of this
 //!   edge, the remote party of the other call is asked by re-INVITE to send its media to this call; once it does, its leg moves here and the
-//!   other call ends. Until then, and where it refuses, both calls are as they were.
+//!   other call ends. Until then, and where it refuses, both calls are as they were. A party whose trunk has `reinvite = "local"` is asked
+//!   nothing: the remote party of this call is asked to come to that one instead. One of the two has to be asked, since the media sessions
+//!   of two calls have other ports, and may be of other workers.
 //! - INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of its own trunk. The other side of that leg is asked by
 //!   re-INVITE for what the new leg offers; once it agrees, the new leg is answered and the old one gets BYE. To any other source there are no
 //!   dialogs to replace.
@@ -16,10 +18,12 @@ use bytes::Bytes;
 use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_route::ReferMode;
+use trunkgate_sdp::Refusal;
 use trunkgate_sip::header::{Replaces, SessionExpires};
 use trunkgate_sip::{Answer, ClientId, DialogId, HeaderName, Message, Replaced, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::negotiation::requests::takes_changes;
 use crate::call::program::detached::{DetachRequest, DetachedParty};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{FinalAnswer, refused, seen_code};
@@ -130,10 +134,17 @@ impl Gateway {
         let Gateway { calls, edge, .. } = self;
         self.at_work = Some(at.key);
         let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
-            Some((theirs, (call, other))) => {
+            Some((theirs, (call, other))) => joining_call((&*call, at.leg), (&*other, theirs)).and_then(|is_here| {
+                let (host, by, guest, theirs) = match is_here {
+                    true => (&mut *call, at.leg, other, theirs),
+                    false => (other, theirs, &mut *call, at.leg),
+                };
+                let (parts, mut cx) = host.act(now, edge);
+                parts.bridge.negotiation.join(&mut cx, &parts.search, by, (guest, theirs))?;
                 let (parts, mut cx) = call.act(now, edge);
-                parts.bridge.negotiation.join(&mut cx, &parts.search, at.leg, (other, theirs), server, refer)
-            }
+                parts.bridge.negotiation.transfers.accept_refer(&mut cx, at.leg, server, refer);
+                Ok(())
+            }),
             // Its own dialog, or one that is over.
             None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
         };
@@ -176,22 +187,30 @@ impl Gateway {
                         Ok(())
                     }
                     Err(failure) => {
-                        parts.join_failed(&mut cx, &failure.answer());
-                        Err(None)
+                        let answer = failure.answer();
+                        parts.join_failed(&mut cx, &answer);
+                        Err((None, answer.code))
                     }
                 }
             }
             (Some((to, _)), false) => {
                 let (parts, mut cx) = to.act(now, edge);
                 parts.join_failed(&mut cx, &FinalAnswer::new(seen_code(code), ReasonSlug::TargetRejected));
-                Err(Some(code))
+                Err((Some(code), seen_code(code)))
             }
-            (None, true) => Err(None),
-            (None, false) => Err(Some(code)),
+            (None, true) => Err((None, 487)),
+            (None, false) => Err((Some(code), seen_code(code))),
         };
+        // The REFER may have come in the call that the leg leaves.
         self.act_on(now, at.key, |parts, cx| match moved {
-            Ok(()) => parts.end(cx, ReasonSlug::Transferred),
-            Err(refused) => parts.did_not_leave(cx, &leaving, refused),
+            Ok(()) => {
+                parts.bridge.negotiation.transfers.tell_news(cx, 200);
+                parts.end(cx, ReasonSlug::Transferred);
+            }
+            Err((refused, code)) => {
+                parts.bridge.negotiation.transfers.tell_news(cx, code);
+                parts.did_not_leave(cx, &leaving, refused);
+            }
         });
         self.note_if_done(to);
     }
@@ -266,6 +285,28 @@ impl Gateway {
         let at = self.edge.index.dialogs.get(&dialog)?;
         let leg = self.calls.get(&at.key)?.shared.legs.get(at.leg)?;
         (leg.named_to == Some(incoming.party)).then_some(Replaced::Confirmed(dialog))
+    }
+}
+
+/// Returns whether the remote party of the other call comes to the call of the REFER; `false`: the one of that call goes to the other.
+///
+/// # Errors
+/// The last transfer is not told of, or both remote parties are sent no changes (`reinvite = "local"`).
+fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box<FinalAnswer>> {
+    if here.0.parts.bridge.negotiation.transfers.is_telling() {
+        return refused(491, ReasonSlug::Transferred);
+    }
+    let is_askable = |(call, leg): (&Call, LegId)| {
+        call.shared.legs.other(leg).is_none_or(|other| takes_changes(&call.shared.legs[other]))
+    };
+    match (is_askable(here), is_askable(there)) {
+        (_, true) => Ok(true),
+        (true, false) => Ok(false),
+        (false, false) => {
+            let text = "both sides are sent no re-INVITE (reinvite = \"local\")".to_owned();
+            let warning = Some(Refusal { warn_code: 399, text });
+            Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(488, ReasonSlug::Transferred) }))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::bench::*;
 use trunkgate_call::{Control, Input};
 use trunkgate_media::{Command, Event};
-use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, Route, Srtp, Table, Trunk};
+use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, ReinviteMode, Route, Srtp, Table, Trunk};
 
 const TARGET: &str = "+12125550100";
 
@@ -292,6 +292,66 @@ fn far_sides_with_other_codecs_are_converted_and_each_leg_keeps_its_own_protecti
     phone.hangs_up_first(&mut bench, 2);
     bench.bye(&mut phone.caller, &phone.far);
     bench.finish();
+}
+
+/// The backup is sent no changes.
+fn with_local_backup(change: impl Fn(&mut Trunk)) -> Bench {
+    with(|trunk| {
+        change(trunk);
+        if &*trunk.name == "backup" {
+            trunk.reinvite = ReinviteMode::Local;
+        }
+    })
+}
+
+#[test]
+fn a_far_side_that_is_sent_no_changes_stays_and_the_other_one_is_asked_to_come() {
+    for code in [200, 488] {
+        let mut bench = with_local_backup(|_| {});
+        let mut phone = Phone::new(&mut bench);
+        bench.receive(PBX, phone.refers(1, &phone.second_dialog(), ""));
+        bench.expect(PBX, "SIP/2.0 202");
+        assert_eq!(phone.news(&mut bench), "SIP/2.0 100 Trying");
+        let asked = bench.expect(CARRIER, "INVITE");
+        bench.nothing();
+        let sdp = if code == 200 { sdp("198.51.100.7", 40_002, 2, "0 101", "sendrecv") } else { String::new() };
+        bench.receive(CARRIER, phone.caller.respond(&asked, code, &sdp));
+        bench.expect(CARRIER, "ACK");
+        if code == 488 {
+            assert_eq!(phone.news(&mut bench), "SIP/2.0 488 Not Acceptable Here");
+            phone.ends_both(&mut bench);
+            continue;
+        }
+        // The first call of the phone is over, and it hears so there.
+        assert_eq!(phone.news(&mut bench), "SIP/2.0 200 OK");
+        let bye = bench.expect(PBX, "BYE");
+        assert_eq!(bye.header("Call-ID"), phone.first.invite.header("Call-ID"));
+        bench.receive(PBX, phone.first.respond(&bye, 200, ""));
+        phone.second.cseq += 1;
+        bench.receive(PBX, phone.second.request("BYE", "", ""));
+        bench.expect(PBX, "SIP/2.0 200");
+        bench.nothing();
+        let joined = bench.gateway.calls(bench.now).into_iter().find(|call| call.state == "answered").unwrap();
+        let live: Vec<&str> = joined.legs.iter().filter(|leg| leg.state == "answered").map(|leg| &*leg.trunk).collect();
+        assert_eq!(live, ["backup", "carrier"]);
+        bench.bye(&mut phone.caller, &phone.far);
+        bench.finish();
+    }
+}
+
+#[test]
+fn two_far_sides_that_are_sent_no_changes_are_not_joined() {
+    let mut bench = with_local_backup(|trunk| {
+        if &*trunk.name == "carrier" {
+            trunk.reinvite = ReinviteMode::Local;
+        }
+    });
+    let mut phone = Phone::new(&mut bench);
+    bench.receive(PBX, phone.refers(1, &phone.second_dialog(), ""));
+    let refused = bench.expect(PBX, "SIP/2.0 488");
+    assert!(refused.header("Warning").contains("sent no re-INVITE"), "{}", refused.text);
+    bench.nothing();
+    phone.ends_both(&mut bench);
 }
 
 #[test]

@@ -331,13 +331,11 @@ impl Negotiation {
         search: &Search,
         by: LegId,
         (other, theirs): (&mut Call, LegId),
-        server: ServerId,
-        refer: &Refer,
     ) -> Result<(), Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let (waits, comes) =
             (self.far_side_of(cx.call, by)?, other.parts.bridge.negotiation.far_side_of(&other.shared, theirs)?);
-        if self.transfers.is_telling() || other.shared.legs[comes].timer.refresh.is_some() {
+        if other.shared.legs[comes].timer.refresh.is_some() {
             return Err(refused(491, ReasonSlug::Transferred));
         }
         if !search.has_room_for_another(cx.call) {
@@ -369,7 +367,6 @@ impl Negotiation {
                 return Err(answer);
             }
         };
-        self.transfers.accept_refer(cx, by, server, refer);
         let is_stale = cx.call.legs.is_stale(waits);
         let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, unbound: false };
         self.transfers.joining = Some(Box::new(joining));
