@@ -1,16 +1,15 @@
 //! The load: phones on both sides of an edge, driven by one thread. Each call has a phone of its own on each side, so that
 //! none waits for another's; a message finds its phone by its Call-ID, audio by its socket.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use slab::Slab;
-use trunkgate_phone::{Answer, Dial, Ending, Event, Heard, Input, Output, Phone, PhoneConfig};
+use trunkgate_phone::{Dial, Ending, Event, Heard, Input, Output, Phone};
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
 
 use super::line::{Due, Line, Side};
+use super::lines::{KNOWN, Lines};
 use super::pace::Pace;
 use super::plan::Plan;
 use super::results::Results;
@@ -21,16 +20,10 @@ use trunkgate_boot::edge::seed;
 
 /// From the last word of a call to its BYE: what was said is heard by then.
 const QUIET: Duration = Duration::from_millis(300);
-/// From a call's end until what it said is judged.
-const SETTLED: Duration = Duration::from_secs(1);
-/// From a call's end until a message of it is no longer known.
-const FORGOTTEN: Duration = Duration::from_secs(8);
 /// Who does not answer in this time is given up.
 const RING: Duration = Duration::from_secs(10);
 /// How long calls may take to end once the test is over.
 const FAREWELL: Duration = Duration::from_secs(6);
-/// Callees for each call that is held: those of calls before are still known.
-const CALLEES: usize = 16;
 /// One packet of so many is lost where that is wanted.
 const LOST: u32 = 20;
 /// How often one is told how it goes.
@@ -48,13 +41,9 @@ pub(super) enum Sabotage {
 /// The load.
 pub(super) struct Generator<'a> {
     plan: &'a Plan,
-    sockets: Sockets,
-    lines: Slab<Line>,
-    calls: HashMap<(Side, Vec<u8>), usize>,
-    audio: HashMap<usize, usize>,
+    lines: Lines,
     /// What is said, by its SSRC, with who says it.
     voices: HashMap<u32, (usize, Voice)>,
-    due: BinaryHeap<Reverse<(Instant, usize, u64, Due)>>,
     /// Answer what belongs to no call.
     desks: [usize; 2],
     /// Where calls come out, as the first that did has shown; the address that is called may be another of the edge's.
@@ -62,7 +51,6 @@ pub(super) struct Generator<'a> {
     pace: Pace,
     held: usize,
     sabotage: Option<Sabotage>,
-    serial: u64,
     results: Results,
     began: Instant,
     /// Since when the test is over.
@@ -75,24 +63,19 @@ impl<'a> Generator<'a> {
         let now = Instant::now();
         let mut generator = Generator {
             plan,
-            sockets,
-            lines: Slab::new(),
-            calls: HashMap::new(),
-            audio: HashMap::new(),
+            lines: Lines::new(sockets),
             voices: HashMap::new(),
-            due: BinaryHeap::new(),
             desks: [0; 2],
             far: None,
             pace: Pace::new(now, plan.interval, plan.calls),
             held: 0,
             sabotage,
-            serial: 0,
             results: Results::new()?,
             began: now,
             over: None,
         };
         for side in [Side::Caller, Side::Callee] {
-            let desk = generator.line(now, side, None)?;
+            let desk = generator.lines.add(plan, now, side, None)?;
             if let Some(place) = generator.desks.get_mut(side as usize) {
                 *place = desk;
             }
@@ -114,27 +97,28 @@ impl<'a> Generator<'a> {
                 told = now;
                 tell(&self.results, self.held, now - self.began);
             }
-            self.sockets.wait(Some(self.wake(told)), &mut came).map_err(|error| error.to_string())?;
+            self.lines.wait(self.wake(told), &mut came).map_err(|error| error.to_string())?;
             for packet in came.drain(..) {
                 self.take(packet)?;
             }
         }
-        self.results.unread += self.sockets.unread();
-        self.results.unsent = self.sockets.unsent;
+        self.results.unread += self.lines.unread();
+        self.results.unsent = self.lines.unsent();
+        self.results.sent_again = self.lines.sent_again();
         self.results.latest_call = self.pace.latest;
         Ok(self.results)
     }
 
     /// When something is due, or somebody wants to know.
     fn wake(&self, told: Instant) -> Instant {
-        let due = self.due.peek().map(|Reverse((at, ..))| *at);
+        let due = self.lines.next_deadline();
         let next = if self.over.is_some() { None } else { self.pace.next() };
         [due, next].into_iter().flatten().fold(told + TOLD, Instant::min)
     }
 
     /// Whether the test is over and all its calls are.
     fn is_done(&mut self, now: Instant) -> bool {
-        let is_cut = self.sockets.stops > 0;
+        let is_cut = self.lines.stops() > 0;
         if self.over.is_none() && (is_cut || now >= self.began + self.plan.duration) {
             self.over = Some(now);
             self.results.lasted = now - self.began;
@@ -142,13 +126,13 @@ impl<'a> Generator<'a> {
             let callers: Vec<_> = self.of_side(Side::Caller);
             callers.into_iter().for_each(|slot| self.mute(now, slot));
             // Also those whom nobody has heard yet.
-            self.lines.iter_mut().for_each(|(_, line)| line.muted = true);
+            self.lines.iter_mut().for_each(|line| line.muted = true);
         }
         let Some(over) = self.over else { return false };
         if self.lines.iter().all(|(_, line)| line.call.is_none() || line.judged) {
             return true;
         }
-        if now < over + FAREWELL && self.sockets.stops < 2 {
+        if now < over + FAREWELL && self.lines.stops() < 2 {
             return false;
         }
         // Whoever is left has been forgotten by the edge.
@@ -170,11 +154,11 @@ impl<'a> Generator<'a> {
     /// Places the calls that are due.
     fn place(&mut self, now: Instant) -> Result<(), String> {
         while self.over.is_none() && now < self.began + self.plan.duration && self.pace.is_due(now, self.held) {
-            let Some(socket) = self.sockets.take(Side::Caller) else {
+            let Some(socket) = self.lines.take_socket(Side::Caller) else {
                 self.results.crowded += 1;
                 continue;
             };
-            let slot = self.line(now, Side::Caller, Some(socket))?;
+            let slot = self.lines.add(self.plan, now, Side::Caller, Some(socket))?;
             let flow =
                 Flow { transport: Transport::Udp, listener: ListenerId(0), remote: self.plan.remote, connection: None };
             self.results.attempted += 1;
@@ -187,42 +171,18 @@ impl<'a> Generator<'a> {
             line.began = now;
             line.call = line.phone.dial(now, dial);
             let call = line.call.and_then(|call| line.phone.call(call));
-            line.call_id = call.map(|call| call.call_id().to_vec()).unwrap_or_default();
-            self.calls.insert((Side::Caller, line.call_id.clone()), slot);
-            self.due.push(Reverse((now + RING, slot, line.serial, Due::HangUp)));
+            let call_id = call.map(|call| call.call_id().to_vec()).unwrap_or_default();
+            self.lines.enter(slot, call_id);
+            self.lines.arm(now + RING, slot, Due::HangUp);
             self.drain(now, slot);
         }
         Ok(())
     }
 
-    /// A phone without a call.
-    fn line(&mut self, now: Instant, side: Side, audio: Option<usize>) -> Result<usize, String> {
-        let address = |socket| self.sockets.address(socket).map(|at| self.plan.shown(at));
-        let sip = self.sockets.sip(side).map(|at| self.plan.shown(at)).ok_or("no socket")?;
-        // Its voice is named by 32 bits of this: two of some thousand that are heard at once are hardly ever the same.
-        let mut config = PhoneConfig::new(self.plan.user(side), seed().map_err(|error| error.to_string())?, sip);
-        config.media = audio.and_then(address).into_iter().collect();
-        config.codecs.clone_from(&self.plan.codecs);
-        config.give_up = None;
-        if side == Side::Caller {
-            config.credentials.clone_from(&self.plan.credentials);
-        }
-        let mut phone = Phone::new(config);
-        phone.set_default_answer(Answer::ring(self.plan.ring));
-        self.serial += 1;
-        let mut line = Line::new(phone, side, self.serial, now);
-        line.audio = audio;
-        let slot = self.lines.insert(line);
-        if let Some(socket) = audio {
-            self.audio.insert(socket, slot);
-        }
-        Ok(slot)
-    }
-
     /// A datagram.
     fn take(&mut self, packet: Packet) -> Result<(), String> {
         if packet.socket > Side::Callee as usize {
-            let slot = self.audio.get(&packet.socket).copied();
+            let slot = self.lines.of_audio(packet.socket);
             let to = slot.and_then(|slot| self.lines.get(slot)?.phone.config().media.first().copied());
             if let (Some(slot), Some(to)) = (slot, to) {
                 // It came while the call was up, and we had not read it: that is our loss, not the edge's.
@@ -235,7 +195,7 @@ impl<'a> Generator<'a> {
         let side = if packet.socket == Side::Caller as usize { Side::Caller } else { Side::Callee };
         let Ok(message) = Message::parse(packet.bytes.clone()) else { return Ok(()) };
         let call_id = message.call_id().unwrap_or_default().to_vec();
-        let known = self.calls.get(&(side, call_id.clone())).copied();
+        let known = self.lines.of_call(side, &call_id);
         let slot = match known {
             Some(slot) => slot,
             None if !message.is_request() => return Ok(()),
@@ -270,26 +230,21 @@ impl<'a> Generator<'a> {
 
     /// Somebody who takes a call that the edge makes; nobody where there are too many already.
     fn callee(&mut self, now: Instant, call_id: Vec<u8>) -> Result<Option<usize>, String> {
-        if self.lines.len() > CALLEES * self.plan.calls + self.desks.len() || self.over.is_some() {
+        if self.lines.len() > KNOWN * self.plan.calls + self.desks.len() || self.over.is_some() {
             return Ok(None);
         }
-        let Some(socket) = self.sockets.take(Side::Callee) else {
+        let Some(socket) = self.lines.take_socket(Side::Callee) else {
             self.results.crowded += 1;
             return Ok(None);
         };
-        let slot = self.line(now, Side::Callee, Some(socket))?;
-        if let Some(line) = self.lines.get_mut(slot) {
-            line.call_id.clone_from(&call_id);
-        }
-        self.calls.insert((Side::Callee, call_id), slot);
+        let slot = self.lines.add(self.plan, now, Side::Callee, Some(socket))?;
+        self.lines.enter(slot, call_id);
         Ok(Some(slot))
     }
 
     fn feed(&mut self, now: Instant, slot: usize, input: Input) {
-        if let Some(line) = self.lines.get_mut(slot) {
-            line.phone.handle_input(now, input);
-            self.drain(now, slot);
-        }
+        self.lines.feed(now, slot, input);
+        self.drain(now, slot);
     }
 
     /// Does something with the call of a phone.
@@ -304,31 +259,21 @@ impl<'a> Generator<'a> {
     }
 
     fn do_what_is_due(&mut self, now: Instant) {
-        while let Some(Reverse((at, slot, serial, due))) =
-            self.due.peek().copied().filter(|Reverse(next)| next.0 <= now)
-        {
-            self.due.pop();
-            let Some(line) = self.lines.get_mut(slot).filter(|line| line.serial == serial) else { continue };
+        while let Some((at, slot, due)) = self.lines.next_due(now) {
+            let Some(line) = self.lines.get_mut(slot) else { continue };
             match due {
-                Due::Phone if line.wake == Some(at) => {
-                    line.wake = None;
+                Due::Phone => {
                     let late = Instant::now().saturating_duration_since(at);
                     self.results.lateness.add(late.as_secs_f64() * 1000.0);
                     line.phone.handle_timeout(now);
                     self.drain(now, slot);
                 }
-                // It was woken before.
-                Due::Phone => {}
                 Due::Mute => self.mute(now, slot),
                 Due::HangUp if line.ended.is_none() && (line.muted || !line.answered) => {
                     self.drive(now, slot, |phone, call| phone.hang_up(now, call));
                 }
-                Due::HangUp => {}
+                Due::HangUp | Due::Forget => {}
                 Due::Judge => self.judge(now, slot),
-                Due::Forget => {
-                    let line = self.lines.remove(slot);
-                    self.calls.remove(&(line.side, line.call_id));
-                }
             }
         }
     }
@@ -337,7 +282,7 @@ impl<'a> Generator<'a> {
     fn mute(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.get_mut(slot).filter(|line| !line.muted && line.ended.is_none()) else { return };
         line.muted = true;
-        self.due.push(Reverse((now + QUIET, slot, line.serial, Due::HangUp)));
+        self.lines.arm(now + QUIET, slot, Due::HangUp);
         let heard = self.voices.values().find(|(_, voice)| voice.listener == Some(slot)).map(|(speaker, _)| *speaker);
         if let Some(line) = heard.and_then(|speaker| self.lines.get_mut(speaker)) {
             line.muted = true;
@@ -346,15 +291,9 @@ impl<'a> Generator<'a> {
 
     /// What came of what a call has said.
     fn judge(&mut self, now: Instant, slot: usize) {
-        let Some(line) = self.lines.get_mut(slot).filter(|line| !line.judged) else { return };
-        line.judged = true;
-        let (side, serial) = (line.side, line.serial);
-        if let Some(socket) = line.audio.take() {
-            self.audio.remove(&socket);
-            self.sockets.give_back(side, socket);
-        }
-        self.due.push(Reverse((now + FORGOTTEN, slot, serial, Due::Forget)));
-        let Some((ssrc, (_, voice))) = line.ssrc.and_then(|ssrc| self.voices.remove_entry(&ssrc)) else { return };
+        let Some(line) = self.lines.close(now, slot) else { return };
+        let (side, ssrc) = (line.side, line.ssrc);
+        let Some((ssrc, (_, voice))) = ssrc.and_then(|ssrc| self.voices.remove_entry(&ssrc)) else { return };
         let listener = voice.listener.and_then(|slot| self.lines.get(slot));
         let call = listener.and_then(|line| line.phone.call(line.call?));
         let verdicts = call.map(|call| call.judge().verdicts()).unwrap_or_default();
@@ -362,48 +301,32 @@ impl<'a> Generator<'a> {
         self.results.judge(side, &carried);
     }
 
-    /// Takes what a phone has to say, and notes when it is to be woken.
+    /// Takes the outputs of a phone.
     fn drain(&mut self, now: Instant, slot: usize) {
-        loop {
-            let Some(line) = self.lines.get_mut(slot) else { return };
-            let Some(output) = line.phone.poll_output() else { break };
+        while let Some(output) = self.lines.poll(slot) {
             match output {
-                Output::Transmit(transmit) => {
-                    self.results.sent_again += u64::from(transmit.what.again);
-                    self.sockets.send(line.side as usize, transmit.flow.remote, &transmit.bytes);
-                }
                 Output::Rtp { to, frame, bytes, .. } => {
-                    if line.muted {
-                        continue;
-                    }
+                    let Some(line) = self.lines.get_mut(slot).filter(|line| !line.muted) else { continue };
                     let Some(socket) = line.audio else { continue };
                     line.ssrc = Some(frame.ssrc);
+                    let sabotage = self.sabotage.filter(|_| line.side == Side::Callee);
                     let (_, voice) = self.voices.entry(frame.ssrc).or_insert_with(|| (slot, Voice::new()));
                     let left = Instant::now();
-                    let sabotage = self.sabotage.filter(|_| line.side == Side::Callee);
                     let sent = match sabotage {
                         Some(Sabotage::Loss) if frame.index.is_multiple_of(LOST) => true,
                         Some(Sabotage::Audio) => {
                             let mut bytes = bytes.to_vec();
                             demo::harm(&mut bytes);
-                            self.sockets.send(socket, to, &bytes)
+                            self.lines.send(socket, to, &bytes)
                         }
-                        Some(Sabotage::Loss) | None => self.sockets.send(socket, to, &bytes),
+                        Some(Sabotage::Loss) | None => self.lines.send(socket, to, &bytes),
                     };
                     if sent {
                         voice.leaves(frame.index, left);
                     }
                 }
                 Output::Event(event) => self.note(now, slot, event),
-                Output::Rtcp { .. } | Output::Heard { .. } => {}
-            }
-        }
-        let Some(line) = self.lines.get_mut(slot) else { return };
-        let wake = line.phone.poll_timeout();
-        if wake != line.wake {
-            line.wake = wake;
-            if let Some(at) = wake {
-                self.due.push(Reverse((at, slot, line.serial, Due::Phone)));
+                Output::Transmit(_) | Output::Rtcp { .. } | Output::Heard { .. } => {}
             }
         }
     }
@@ -424,7 +347,7 @@ impl<'a> Generator<'a> {
                 if is_caller {
                     self.results.answered += 1;
                     self.results.setup.add(took_ms);
-                    self.due.push(Reverse((now + self.plan.hold, slot, line.serial, Due::Mute)));
+                    self.lines.arm(now + self.plan.hold, slot, Due::Mute);
                 }
             }
             Event::Heard(_, heard) => self.hear(now, slot, heard),
@@ -445,9 +368,7 @@ impl<'a> Generator<'a> {
     }
 
     fn end(&mut self, now: Instant, slot: usize, ending: Ending) {
-        let Some(line) = self.lines.get_mut(slot).filter(|line| line.ended.is_none()) else { return };
-        line.ended = Some(now);
-        self.due.push(Reverse((now + SETTLED, slot, line.serial, Due::Judge)));
+        let Some(line) = self.lines.end(now, slot) else { return };
         if line.side == Side::Callee {
             return;
         }

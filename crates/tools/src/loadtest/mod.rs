@@ -7,6 +7,7 @@ mod figures;
 mod generator;
 mod junit;
 mod line;
+mod lines;
 mod own_edge;
 mod pace;
 mod plan;

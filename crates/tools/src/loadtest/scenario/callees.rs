@@ -1,45 +1,30 @@
 //! The callees of a scenario: a phone of its own for each call that the edge makes. It answers, says a tone, and its audio is
 //! judged as it arrives.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use slab::Slab;
-use trunkgate_phone::{Answer, Event, Input, Output, Phone, PhoneConfig};
+use trunkgate_phone::{Event, Input, Output};
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
 
-use super::super::line::{Due, Line, Side};
+use super::super::line::{Due, Side};
+use super::super::lines::{KNOWN, Lines};
 use super::super::plan::Plan;
 use super::super::sockets::{Packet, Sockets};
 use super::hearing::{CallAudio, Heard};
-use trunkgate_boot::edge::seed;
-
-/// From the end of a call until its audio is judged.
-const SETTLED: Duration = Duration::from_secs(1);
-/// From the judgement of a call until its messages are no longer known.
-const FORGOTTEN: Duration = Duration::from_secs(8);
-/// Callees for each call that may be up: those of calls before are still known.
-const KNOWN: usize = 16;
 
 /// All callees.
 #[derive(Debug)]
 pub(super) struct Callees<'a> {
     plan: &'a Plan,
-    sockets: Sockets,
-    lines: Slab<Line>,
-    calls: HashMap<Vec<u8>, usize>,
-    /// Lines by the socket of their audio.
-    audio: HashMap<usize, usize>,
+    lines: Lines,
     /// Audio of each line.
     heard: HashMap<usize, CallAudio>,
-    due: BinaryHeap<Reverse<(Instant, usize, u64, Due)>>,
     /// Line that answers requests of no call.
     desk: usize,
     /// Address of the edge's calls, once the first one has come.
     edge: Option<IpAddr>,
-    serial: u64,
     /// Whether no further call is answered.
     is_over: bool,
     results: Heard,
@@ -54,26 +39,21 @@ impl<'a> Callees<'a> {
     pub(super) fn new(plan: &'a Plan, sockets: Sockets) -> Result<Callees<'a>, String> {
         let mut callees = Callees {
             plan,
-            sockets,
-            lines: Slab::new(),
-            calls: HashMap::new(),
-            audio: HashMap::new(),
+            lines: Lines::new(sockets),
             heard: HashMap::new(),
-            due: BinaryHeap::new(),
             desk: 0,
             edge: None,
-            serial: 0,
             is_over: false,
             results: Heard::new()?,
             came: Vec::new(),
         };
-        callees.desk = callees.add_line(Instant::now(), None)?;
+        callees.desk = callees.lines.add(plan, Instant::now(), Side::Callee, None)?;
         Ok(callees)
     }
 
     /// Returns how often the user has asked for the end.
     pub(super) fn stops(&self) -> u32 {
-        self.sockets.stops
+        self.lines.stops()
     }
 
     /// Answers and judges until `wake`, or until something came and was served.
@@ -82,9 +62,9 @@ impl<'a> Callees<'a> {
     /// What the system cannot do.
     pub(super) fn serve(&mut self, wake: Instant) -> Result<(), String> {
         self.do_what_is_due(Instant::now());
-        let wake = self.due.peek().map_or(wake, |Reverse((at, ..))| wake.min(*at));
+        let wake = self.lines.next_deadline().map_or(wake, |at| wake.min(at));
         let mut came = std::mem::take(&mut self.came);
-        self.sockets.wait(Some(wake), &mut came).map_err(|error| error.to_string())?;
+        self.lines.wait(wake, &mut came).map_err(|error| error.to_string())?;
         for packet in came.drain(..) {
             self.take(packet)?;
         }
@@ -113,10 +93,11 @@ impl<'a> Callees<'a> {
 
     /// Returns what was heard, calls that are still up with it.
     pub(super) fn into_heard(mut self) -> Heard {
-        let left: Vec<usize> = self.lines.iter().filter(|(_, line)| !line.judged).map(|(slot, _)| slot).collect();
+        let is_left = |slot: usize| slot != self.desk && self.lines.get(slot).is_some_and(|line| !line.judged);
+        let left: Vec<usize> = self.lines.iter().map(|(slot, _)| slot).filter(|slot| is_left(*slot)).collect();
         let now = Instant::now();
         left.into_iter().for_each(|slot| self.judge(now, slot));
-        self.results.unread = self.sockets.unread();
+        self.results.unread = self.lines.unread();
         self.results
     }
 
@@ -124,8 +105,8 @@ impl<'a> Callees<'a> {
         if packet.socket == Side::Callee as usize {
             return self.take_message(packet);
         }
-        if let Some(slot) = self.audio.get(&packet.socket)
-            && let Some(audio) = self.heard.get_mut(slot)
+        if let Some(slot) = self.lines.of_audio(packet.socket)
+            && let Some(audio) = self.heard.get_mut(&slot)
         {
             audio.hear(packet.at, &packet.bytes);
         }
@@ -135,8 +116,8 @@ impl<'a> Callees<'a> {
     fn take_message(&mut self, packet: Packet) -> Result<(), String> {
         let Ok(message) = Message::parse(packet.bytes.clone()) else { return Ok(()) };
         let call_id = message.call_id().unwrap_or_default().to_vec();
-        let slot = match self.calls.get(&call_id) {
-            Some(slot) => *slot,
+        let slot = match self.lines.of_call(Side::Callee, &call_id) {
+            Some(slot) => slot,
             None if !message.is_request() => return Ok(()),
             None if message.method() == Method::Invite && message.to_tag().is_none() => {
                 let source = packet.source.ip().to_canonical();
@@ -154,9 +135,7 @@ impl<'a> Callees<'a> {
             None => self.desk,
         };
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: packet.source, connection: None };
-        if let Some(line) = self.lines.get_mut(slot) {
-            line.phone.handle_input(packet.at, Input::Sip { flow, bytes: packet.bytes });
-        }
+        self.lines.feed(packet.at, slot, Input::Sip { flow, bytes: packet.bytes });
         self.drain(packet.at, slot);
         Ok(())
     }
@@ -167,104 +146,56 @@ impl<'a> Callees<'a> {
             return Ok(None);
         }
         let has_room = self.lines.len() <= KNOWN * self.plan.calls;
-        let Some(socket) = has_room.then(|| self.sockets.take(Side::Callee)).flatten() else {
+        let Some(socket) = has_room.then(|| self.lines.take_socket(Side::Callee)).flatten() else {
             self.results.crowded += 1;
             return Ok(None);
         };
-        let slot = self.add_line(now, Some(socket))?;
-        if let Some(line) = self.lines.get_mut(slot) {
-            line.call_id.clone_from(&call_id);
-        }
-        self.calls.insert(call_id, slot);
+        let slot = self.lines.add(self.plan, now, Side::Callee, Some(socket))?;
+        self.heard.insert(slot, CallAudio::default());
+        self.lines.enter(slot, call_id);
         Ok(Some(slot))
     }
 
-    fn add_line(&mut self, now: Instant, audio: Option<usize>) -> Result<usize, String> {
-        let address = |socket| self.sockets.address(socket).map(|at| self.plan.shown(at));
-        let sip = self.sockets.sip(Side::Callee).map(|at| self.plan.shown(at)).ok_or("no socket")?;
-        let seed = seed().map_err(|error| error.to_string())?;
-        let mut config = PhoneConfig::new(self.plan.user(Side::Callee), seed, sip);
-        config.media = audio.and_then(address).into_iter().collect();
-        config.codecs.clone_from(&self.plan.codecs);
-        config.give_up = None;
-        let mut phone = Phone::new(config);
-        phone.set_default_answer(Answer::ring(self.plan.ring));
-        self.serial += 1;
-        let mut line = Line::new(phone, Side::Callee, self.serial, now);
-        line.audio = audio;
-        let slot = self.lines.insert(line);
-        if let Some(socket) = audio {
-            self.audio.insert(socket, slot);
-            self.heard.insert(slot, CallAudio::default());
-        }
-        Ok(slot)
-    }
-
     fn do_what_is_due(&mut self, now: Instant) {
-        let is_due = |next: &Reverse<(Instant, usize, u64, Due)>| next.0.0 <= now;
-        while let Some(Reverse((at, slot, serial, due))) = self.due.peek().copied().filter(is_due) {
-            self.due.pop();
-            let Some(line) = self.lines.get_mut(slot).filter(|line| line.serial == serial) else { continue };
+        while let Some((_, slot, due)) = self.lines.next_due(now) {
             match due {
-                Due::Phone if line.wake == Some(at) => {
-                    line.wake = None;
-                    line.phone.handle_timeout(now);
+                Due::Phone => {
+                    if let Some(line) = self.lines.get_mut(slot) {
+                        line.phone.handle_timeout(now);
+                    }
                     self.drain(now, slot);
                 }
                 Due::Judge => self.judge(now, slot),
-                Due::Forget => {
-                    let line = self.lines.remove(slot);
-                    self.calls.remove(&line.call_id);
-                }
-                // A phone that was woken before; callees neither fall silent nor hang up by themselves.
-                Due::Phone | Due::Mute | Due::HangUp => {}
+                // Callees neither fall silent nor hang up by themselves.
+                Due::Mute | Due::HangUp | Due::Forget => {}
             }
         }
     }
 
     /// Judges the audio of a call, and frees its socket.
     fn judge(&mut self, now: Instant, slot: usize) {
-        let Some(line) = self.lines.get_mut(slot).filter(|line| !line.judged && line.audio.is_some()) else { return };
-        line.judged = true;
-        if let Some(socket) = line.audio.take() {
-            self.audio.remove(&socket);
-            self.sockets.give_back(Side::Callee, socket);
-        }
-        self.due.push(Reverse((now + FORGOTTEN, slot, line.serial, Due::Forget)));
-        if let Some(audio) = self.heard.remove(&slot).filter(|_| line.answered) {
+        let Some(answered) = self.lines.close(now, slot).map(|line| line.answered) else { return };
+        if let Some(audio) = self.heard.remove(&slot).filter(|_| answered) {
             self.results.judge(&audio);
         }
     }
 
-    /// Takes the outputs of a phone, and notes when it is to be woken.
+    /// Takes the outputs of a phone.
     fn drain(&mut self, now: Instant, slot: usize) {
-        loop {
+        while let Some(output) = self.lines.poll(slot) {
             let Some(line) = self.lines.get_mut(slot) else { return };
-            let Some(output) = line.phone.poll_output() else { break };
             match output {
-                Output::Transmit(transmit) => {
-                    self.sockets.send(Side::Callee as usize, transmit.flow.remote, &transmit.bytes);
-                }
                 Output::Rtp { to, bytes, .. } => {
                     if let Some(socket) = line.audio {
-                        self.sockets.send(socket, to, &bytes);
+                        self.lines.send(socket, to, &bytes);
                     }
                 }
                 Output::Event(Event::Incoming(call)) => line.call = Some(call),
                 Output::Event(Event::Answered(_)) => line.answered = true,
-                Output::Event(Event::Ended(..)) if line.ended.is_none() => {
-                    line.ended = Some(now);
-                    self.due.push(Reverse((now + SETTLED, slot, line.serial, Due::Judge)));
+                Output::Event(Event::Ended(..)) => {
+                    self.lines.end(now, slot);
                 }
-                Output::Event(_) | Output::Rtcp { .. } | Output::Heard { .. } => {}
-            }
-        }
-        let Some(line) = self.lines.get_mut(slot) else { return };
-        let wake = line.phone.poll_timeout();
-        if wake != line.wake {
-            line.wake = wake;
-            if let Some(at) = wake {
-                self.due.push(Reverse((at, slot, line.serial, Due::Phone)));
+                Output::Event(_) | Output::Transmit(_) | Output::Rtcp { .. } | Output::Heard { .. } => {}
             }
         }
     }
