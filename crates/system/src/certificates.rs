@@ -330,8 +330,9 @@ impl Trust {
     /// intermediates that is not known.
     pub(crate) fn is_apart_from(&self, other: &Trust) -> bool {
         let are_roots = |trust: &Trust| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
-        let names = self.roots.subjects();
-        are_roots(self) && are_roots(other) && !other.roots.subjects().iter().any(|name| names.contains(name))
+        let (own, others) = (self.roots.subjects(), other.roots.subjects());
+        let is_shared = own.iter().any(|name| others.iter().any(|other| other.as_ref() == name.as_ref()));
+        are_roots(self) && are_roots(other) && !is_shared
     }
 
     /// What the system trusts.
