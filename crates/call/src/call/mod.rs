@@ -719,8 +719,7 @@ impl Parts {
             }
             (_, E::Conference(news)) => Conferring::of(self).take(cx, news),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
-            (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),
-            (_, E::Due(Timer::DialAnswer)) => Dialler::of(self).dial_unanswered(cx),
+            (_, E::Due(timer @ (Timer::DialLimit | Timer::DialAnswer))) => Dialler::of(self).due(cx, timer),
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 

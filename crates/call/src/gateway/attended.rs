@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_route::ReferMode;
@@ -28,8 +29,10 @@ use crate::call::program::detached::{DetachRequest, DetachedParty};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{FinalAnswer, refused, seen_code};
 use crate::call::setup::Incoming;
+use crate::call::shared::Cx;
+use crate::call::transfer::in_call::Leaving;
 use crate::call::transfer::refer::Refer;
-use crate::call::{Call, State};
+use crate::call::{Call, Parts, State};
 use crate::gateway::Gateway;
 
 /// Two calls by their names, where both live.
@@ -134,17 +137,7 @@ impl Gateway {
         let Gateway { calls, edge, .. } = self;
         self.at_work = Some(at.key);
         let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
-            Some((theirs, (call, other))) => joining_call((&*call, at.leg), (&*other, theirs)).and_then(|is_here| {
-                let (host, by, guest, theirs) = match is_here {
-                    true => (&mut *call, at.leg, other, theirs),
-                    false => (other, theirs, &mut *call, at.leg),
-                };
-                let (parts, mut cx) = host.act(now, edge);
-                parts.bridge.negotiation.join(&mut cx, &parts.search, by, (guest, theirs))?;
-                let (parts, mut cx) = call.act(now, edge);
-                parts.bridge.negotiation.transfers.accept_refer(&mut cx, at.leg, server, refer);
-                Ok(())
-            }),
+            Some((theirs, calls)) => join(now, edge, calls, (at.leg, theirs), server, refer),
             // Its own dialog, or one that is over.
             None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
         };
@@ -201,17 +194,7 @@ impl Gateway {
             (None, true) => Err((None, 487)),
             (None, false) => Err((Some(code), seen_code(code))),
         };
-        // The REFER may have come in the call that the leg leaves.
-        self.act_on(now, at.key, |parts, cx| match moved {
-            Ok(()) => {
-                parts.bridge.negotiation.transfers.tell_news(cx, 200);
-                parts.end(cx, ReasonSlug::Transferred);
-            }
-            Err((refused, code)) => {
-                parts.bridge.negotiation.transfers.tell_news(cx, code);
-                parts.did_not_leave(cx, &leaving, refused);
-            }
-        });
+        self.act_on(now, at.key, |parts, cx| left(parts, cx, &leaving, moved));
         self.note_if_done(to);
     }
 
@@ -285,6 +268,44 @@ impl Gateway {
         let at = self.edge.index.dialogs.get(&dialog)?;
         let leg = self.calls.get(&at.key)?.shared.legs.get(at.leg)?;
         (leg.named_to == Some(incoming.party)).then_some(Replaced::Confirmed(dialog))
+    }
+}
+
+/// Begins the join of two calls: `by` are the legs of the REFER's sender in them, of which the first has sent it.
+///
+/// # Errors
+/// Why both stay as they are.
+fn join(
+    now: Instant,
+    edge: &mut Edge,
+    (call, other): (&mut Call, &mut Call),
+    by: (LegId, LegId),
+    server: ServerId,
+    refer: &Refer,
+) -> Result<(), Box<FinalAnswer>> {
+    let (here, there) = ((&mut *call, by.0), (other, by.1));
+    let is_here = joining_call((&*here.0, here.1), (&*there.0, there.1))?;
+    let (host, guest) = if is_here { (here, there) } else { (there, here) };
+    let (parts, mut cx) = host.0.act(now, edge);
+    parts.bridge.negotiation.join(&mut cx, &parts.search, host.1, guest)?;
+    let (parts, mut cx) = call.act(now, edge);
+    parts.bridge.negotiation.transfers.accept_refer(&mut cx, by.0, server, refer);
+    Ok(())
+}
+
+/// Ends the call that a leg has left, or has it go on with a leg that stays: then the code that the re-INVITE was refused with, `None` where
+/// it was accepted, and the code for the sender of the REFER, which may have come in this call.
+fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(), (Option<u16>, u16)>) {
+    let transfers = &mut parts.bridge.negotiation.transfers;
+    match moved {
+        Ok(()) => {
+            transfers.tell_news(cx, 200);
+            parts.end(cx, ReasonSlug::Transferred);
+        }
+        Err((refused, code)) => {
+            transfers.tell_news(cx, code);
+            parts.did_not_leave(cx, leaving, refused);
+        }
     }
 }
 

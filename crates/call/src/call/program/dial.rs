@@ -257,9 +257,14 @@ impl Dialler<'_> {
         }
     }
 
+    /// The longest time with the party, or the one that an agent may take to answer, is over.
+    pub(crate) fn due(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        if timer == Timer::DialAnswer { self.dial_unanswered(cx) } else { self.dial_limit_over(cx) }
+    }
+
     /// Ends the attempt at an agent that has not taken the caller within the `timeout` of its Dial, also one in whose queue the caller waits.
     /// Phones ring for that time by a timer of their own.
-    pub(crate) fn dial_unanswered(&mut self, cx: &mut Cx<'_>) {
+    fn dial_unanswered(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::DialAnswer);
         if self.parts.search.alone().is_none_or(|attempt| attempt.agent.is_none()) {
             return;
@@ -272,7 +277,7 @@ impl Dialler<'_> {
     }
 
     /// The party has been connected for as long as it may.
-    pub(crate) fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
+    fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::DialLimit);
         if let Some(leg) = cx.call.legs.callee.filter(|_| self.parts.program.is_some()) {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
