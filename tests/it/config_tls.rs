@@ -161,7 +161,7 @@ fn keys_belong_together() {
 }
 
 #[test]
-fn a_ca_that_no_listener_lets_in_is_told() {
+fn a_ca_that_no_listener_lets_in_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     Authority::new(folder, "authority").issue("good", &["localhost"]);
@@ -172,16 +172,16 @@ fn a_ca_that_no_listener_lets_in_is_told() {
     let trunk = |ca: &str, more: &str| format!("[trunk.x]\ntls = {{ {ca}names = ['x.example']{more} }}\n");
     let any = ", client_certificate_usage = 'any'";
     let peer = "peers = 'sip:x.example;transport=tls'\n";
-    let told = Some("`client_ca` of listener tls:127.0.0.1:0 accepts no certificate that its `ca` verifies");
+    let warned = Some("`client_ca` of listener tls:127.0.0.1:0 accepts no certificate that its `ca` verifies");
     let open = listener("good.pem", "good.key", "").replace("127.0.0.1:0", "127.0.0.1:5071");
     for (text, expected) in [
         // The listener's CA verifies the client, or the trunk's own among those of the listener.
         (demanding("authority.pem") + &trunk("", any), None),
         (demanding("authority.pem") + &trunk("ca = 'authority.pem', ", any), None),
         (demanding("both.pem") + &trunk("ca = 'other.pem', ", any), None),
-        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any), told),
-        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", ""), told),
-        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any) + peer, told),
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any), warned),
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", ""), warned),
+        (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any) + peer, warned),
         // The names are for connections of the edge alone.
         (demanding("authority.pem") + &trunk("ca = 'other.pem', ", "") + peer, None),
         // Of a certificate that is no root it is not known.

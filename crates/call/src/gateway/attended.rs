@@ -312,7 +312,7 @@ fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(),
 /// Returns whether the remote party of the other call comes to the call of the REFER; `false`: the one of that call goes to the other.
 ///
 /// # Errors
-/// The last transfer is not told of, or both remote parties are sent no changes (`reinvite = "local"`).
+/// The NOTIFY of the last transfer is under way, or both remote parties are sent no changes (`reinvite = "local"`).
 fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box<FinalAnswer>> {
     if here.0.parts.bridge.negotiation.transfers.is_telling() {
         return refused(491, ReasonSlug::Transferred);
