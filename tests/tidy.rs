@@ -13,6 +13,10 @@ mod functions;
 mod language;
 #[path = "tidy/pages.rs"]
 mod pages;
+#[path = "tidy/rooms.rs"]
+mod rooms;
+#[path = "tidy/sizes.rs"]
+mod sizes;
 #[path = "tidy/structure.rs"]
 mod structure;
 #[path = "tidy/tree.rs"]

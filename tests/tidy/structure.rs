@@ -19,7 +19,7 @@ const FIELDS: usize = 25;
 /// What does not hold yet: the rest of the call core's former shape.
 const EXCEPTIONS: [&str; 1] = ["crates/call: CallSnapshot"];
 /// The crate of a product file, as a folder, with the file's path below its `src`.
-fn place(source: &Source) -> Option<(String, &str)> {
+pub(crate) fn place(source: &Source) -> Option<(String, &str)> {
     if source.is_test() || source.path.starts_with("crates/fuzz/") {
         return None;
     }
@@ -47,7 +47,7 @@ fn excused(broken: BTreeSet<String>) -> Vec<String> {
 }
 
 /// The modules of a crate that reach themselves by their imports, by name.
-fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+pub(crate) fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let reaches = |from: &str| {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let mut open: Vec<&str> = vec![from];

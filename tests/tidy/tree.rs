@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
 
 /// Folders that are not sources.
 const SKIPPED: [&str; 5] = ["target", ".git", "corpus", "artifacts", "node_modules"];
@@ -55,6 +58,12 @@ impl Source {
         let end = self.unit_tests_at();
         self.lines().take_while(move |line| line.number < end)
     }
+    /// The lines before the unit tests, without comments and without what stands in quotes: braces and names in it are code.
+    pub(crate) fn product_code(&self) -> String {
+        let text: String = self.product_lines().map(|line| line.text.to_owned() + "\n").collect();
+        let blank = |found: &Captures<'_>| "\n".repeat(found[0].matches('\n').count());
+        quoted().replace_all(&text, blank).into_owned()
+    }
     /// What only tests see: the whole of a file under `tests/`, else what follows `#[cfg(test)]`.
     pub(crate) fn test_text(&self) -> String {
         let from = if self.is_test() { 0 } else { self.unit_tests_at() };
@@ -79,6 +88,17 @@ impl Source {
         };
         (0..lines.len()).find(starts).map_or(usize::MAX, |at| at + 1)
     }
+}
+
+/// Finds comments, strings and characters.
+fn quoted() -> &'static Regex {
+    static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
+        let comment = r"//[^\n]*|/\*.*?\*/";
+        let raw = r###"\bb?r"[^"]*"|\bb?r#".*?"#|\bb?r##".*?"##|"###;
+        let text = r#""(?:\\.|[^"\\])*"|'(?:\\.[^']*|[^'\\])'"#;
+        Regex::new(&format!("(?s){comment}|{raw}{text}")).unwrap()
+    });
+    &QUOTED
 }
 
 /// The top of the tree.
@@ -122,4 +142,12 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Fails with the rule and every place that breaks it.
 pub(crate) fn report(rule: &str, broken: Vec<String>) {
     assert!(broken.is_empty(), "\n{rule}\n  {}\n", broken.join("\n  "));
+}
+
+#[test]
+fn code_has_no_comments_and_quotes() {
+    let text = "//! {\nfn one<'a>(of: &'a str) {\n    /* { */ let x = '{'; // {\n    f(\"\\\" {\", '\\'', \"\", 'a');\n    \
+                g(r#\"\" {\"#, br\"{\");\n}\n#[cfg(test)]\nmod tests {}\n";
+    let code = Source { path: "x.rs".to_owned(), text: text.to_owned() }.product_code();
+    assert_eq!(code, "\nfn one<'a>(of: &'a str) {\n     let x = ; \n    f(, , , );\n    g(, );\n}\n");
 }
