@@ -239,19 +239,18 @@ fn the_user_of_from_has_no_scheme_host_or_escape() {
     let text = |user: &str| format!("[trunk.x]\npeers = 'sip:192.0.2.1'\nfrom_user = '{user}'\n");
     let path = Path::new("trunkgate.toml");
     for user in ["e12345p0", "1234567t0", "acme.sbc-1", "+493012345678"] {
-        let (config, _) = trunkgate::config::parse(path, &text(user)).unwrap();
+        let (config, _) = trunkgate_config::parse(path, &text(user)).unwrap();
         assert_eq!(config.trunks[0].from_user.as_deref(), Some(user));
     }
     let long = "a".repeat(65);
     for user in ["", "a@b.example", "sip:a", "a b", "a;b", "a%20b", "<a>", "ä", &long] {
-        let found = trunkgate::config::parse(path, &text(user)).unwrap_err();
-        let json = trunkgate::config::to_json(path, &text(user), &found);
+        let found = trunkgate_config::parse(path, &text(user)).unwrap_err();
+        let json = trunkgate_config::to_json(path, &text(user), &found);
         let one = json.as_array().unwrap().iter().find(|one| one["code"] == "TG0105");
         let place = one.map(|one| (one["line"].as_u64(), one["column"].as_u64()));
         assert_eq!(place, Some((Some(3), Some(13))), "{user}{json:#}");
     }
-    let (config, _) =
-        trunkgate::config::parse(path, "[trunk.x]\npreset = 'sipgate'\nfrom_user = 'e12345p0'\n").unwrap();
+    let (config, _) = trunkgate_config::parse(path, "[trunk.x]\npreset = 'sipgate'\nfrom_user = 'e12345p0'\n").unwrap();
     let trunk = &config.trunks[0];
     assert_eq!(trunk.preferred_identity, Some(trunkgate_route::SendNumbers::PlusLess));
     assert_eq!(trunk.own_hosts.from_host(), Some("sipconnect.sipgate.de"));

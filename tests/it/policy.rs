@@ -278,7 +278,7 @@ fn presets_are_listed_and_shown_with_their_sources() {
     };
     let (code, list, _) = told(&["preset", "list"]);
     assert_eq!(code, Some(0));
-    for preset in trunkgate::config::preset::all() {
+    for preset in trunkgate_config::preset::all() {
         assert!(list.lines().any(|line| line.starts_with(preset.name)), "{list}");
     }
     let (_, shown, _) = told(&["preset", "show", "whatsapp"]);

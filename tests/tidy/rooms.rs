@@ -32,11 +32,11 @@ const KNOWN: [&str; 22] = [
     "crates/call: gateway",
     "crates/call: gateway/announcements",
     "crates/call: gateway/silent",
-    "src: admin/gate",
-    "src: admin/twilio",
+    "crates/admin: gate",
+    "crates/admin: twilio",
 ];
 /// Rooms that need no order: `config` reads a file in which everything may name everything.
-const UNORDERED: &str = "src: config";
+const UNORDERED: &str = "crates/config";
 
 /// The modules of a crate by their paths, each with its code.
 type Modules = BTreeMap<Vec<String>, String>;

@@ -16,9 +16,9 @@ use super::draft::{Draft, PlacedListen, Span};
 use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::values;
-use crate::limits::ACME_ACCOUNT_BYTES;
-use crate::system::files;
-use crate::system::text::hex;
+use trunkgate_system::files;
+use trunkgate_system::limits::ACME_ACCOUNT_BYTES;
+use trunkgate_system::text::hex;
 
 /// Most names of a certificate, as public authorities have it.
 const DOMAINS: usize = 100;

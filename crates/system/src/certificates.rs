@@ -328,7 +328,7 @@ impl Trust {
 
     /// Whether no certificate leads here and to `other` as well: both have roots alone, none of which has the name of another's. Of
     /// intermediates that is not known.
-    pub(crate) fn is_apart_from(&self, other: &Trust) -> bool {
+    pub fn is_apart_from(&self, other: &Trust) -> bool {
         let are_roots = |trust: &Trust| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
         let (own, others) = (self.roots.subjects(), other.roots.subjects());
         let is_shared = own.iter().any(|name| others.iter().any(|other| other.as_ref() == name.as_ref()));

@@ -127,7 +127,7 @@ pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<
 ///
 /// # Errors
 /// The system has no random numbers.
-pub(crate) fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
+pub fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
     let unique = rand::rngs::SysRng.try_next_u64().map_err(io::Error::other)?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{unique:016x}.{ending}"));

@@ -14,7 +14,7 @@ use trunkgate_phone::{Answer, Input, Output, Phone, PhoneConfig};
 use super::line::{Due, Line, Side};
 use super::plan::Plan;
 use super::sockets::{Packet, Sockets};
-use crate::boot::edge::seed;
+use trunkgate_boot::edge::seed;
 
 /// From the end of a call until its audio is judged.
 const SETTLED: Duration = Duration::from_secs(1);
