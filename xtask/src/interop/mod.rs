@@ -10,6 +10,7 @@ pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod front;
 pub(crate) mod install;
+pub(crate) mod names;
 mod nat;
 mod netns;
 pub(crate) mod node;
@@ -87,7 +88,7 @@ const FULL_ONLY: [&str; 23] = [
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 36] = [
+const SELF_CONTAINED: [&str; 37] = [
     "instructions",
     "sipp-rtp",
     "sipp-tcp",
@@ -111,6 +112,7 @@ const SELF_CONTAINED: [&str; 36] = [
     "digest-uri",
     "kamailio",
     "tls-kamailio",
+    "whatsapp",
     "record-route",
     "kamailio-digest",
     "kamailio-register",

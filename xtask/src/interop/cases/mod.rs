@@ -79,6 +79,7 @@ mod warm_transfer;
 mod warm_twilio;
 mod webhook_requests;
 mod webhook_signature;
+mod whatsapp;
 
 use super::Case;
 
@@ -274,6 +275,11 @@ fn peers() -> Vec<Case> {
             run: acme::run,
         },
         Case { name: "tls-kamailio", proves: "TLS both ways, known by certificate alone", run: tls_kamailio::run },
+        Case {
+            name: "whatsapp",
+            proves: "WhatsApp by its preset: credentials asked for both ways, Opus with SDES, an agent that hears 16 kHz, no re-INVITE arrives",
+            run: whatsapp::run,
+        },
         Case {
             name: "record-route",
             proves: "Kamailio with double Record-Route before a private Contact: every request takes the route set",

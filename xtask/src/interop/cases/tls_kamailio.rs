@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 use super::kamailio::{Kamailio, carried};
 use crate::interop::Setting;
@@ -29,9 +29,26 @@ impl Authority {
 
     /// `FILE.pem` and `FILE.key`.
     pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
+        self.issue_for(folder, file, names, Vec::new())
+    }
+
+    /// The same for servers alone, as public CAs do.
+    pub(super) fn issue_for_servers(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
+        self.issue_for(folder, file, names, vec![ExtendedKeyUsagePurpose::ServerAuth])
+    }
+
+    fn issue_for(
+        &self,
+        folder: &Path,
+        file: &str,
+        names: &[&str],
+        usages: Vec<ExtendedKeyUsagePurpose>,
+    ) -> anyhow::Result<()> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(names)?.signed_by(&key, &self.0)?;
+        let mut params = CertificateParams::new(names)?;
+        params.extended_key_usages = usages;
+        let certificate = params.signed_by(&key, &self.0)?;
         std::fs::write(folder.join(format!("{file}.pem")), certificate.pem())?;
         std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem())?;
         Ok(())

@@ -1,7 +1,7 @@
 //! An agent whose caller leads it: it asks for dear numbers by names and spellings that rules might not see, and for ports of the
 //! edge's own machine.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,8 +11,13 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::interop::Setting;
 use crate::interop::bots::{Bot, Manner};
 use crate::interop::edge::{Edge, binary};
+use crate::interop::names;
 use crate::interop::raw::Phone;
 use crate::interop::sipp::{CARRIER, PBX};
+
+/// The trunk, and the edge's own machine.
+const NAMES: [(&str, Ipv4Addr); 2] =
+    [("carrier.test", Ipv4Addr::new(127, 0, 0, 3)), ("inside.test", Ipv4Addr::LOCALHOST)];
 
 /// What an agent asks for, whether its caller stays with it then, and what the trace says.
 struct Row {
@@ -43,7 +48,7 @@ fn rows(port: u16) -> Vec<Row> {
 
 /// One call for each, then one that may go on.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    let names = name_server()?;
+    let names = names::serve(&NAMES)?;
     // It stands for whatever listens on the edge's machine.
     let inner = TcpListener::bind("127.0.0.1:0")?;
     inner.set_nonblocking(true)?;
@@ -113,52 +118,4 @@ fn newest_trace(edge: &Edge) -> anyhow::Result<String> {
     let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls?limit=1")?)?;
     let sid = calls["calls"][0]["sid"].as_str().context("no call")?;
     edge.get(&format!("/v1/calls/{sid}/trace.txt"))
-}
-
-/// A name server: `inside.test` is the edge's machine, `carrier.test` the trunk's; nothing else is known.
-fn name_server() -> anyhow::Result<std::net::SocketAddr> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    let address = socket.local_addr()?;
-    std::thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            if let Some(answer) = buffer.get(..length).and_then(answer) {
-                drop(socket.send_to(&answer, from));
-            }
-        }
-    });
-    Ok(address)
-}
-
-/// The answer to a question (RFC 1035 §4.1).
-fn answer(question: &[u8]) -> Option<Vec<u8>> {
-    let id = question.get(..2)?;
-    let mut labels: Vec<String> = Vec::new();
-    let mut at = 12;
-    loop {
-        let length = usize::from(*question.get(at)?);
-        at += 1;
-        if length == 0 {
-            break;
-        }
-        labels.push(String::from_utf8_lossy(question.get(at..at + length)?).to_ascii_lowercase());
-        at += length;
-    }
-    let is_a = question.get(at..at + 2)? == [0, 1];
-    let address: Option<[u8; 4]> = match labels.join(".").as_str() {
-        "carrier.test" => Some([127, 0, 0, 3]),
-        "inside.test" => Some([127, 0, 0, 1]),
-        _ => None,
-    };
-    let found = address.filter(|_| is_a);
-    let mut out = id.to_vec();
-    // An authoritative answer; 3: no such name.
-    out.extend([0x85, if address.is_some() { 0x80 } else { 0x83 }]);
-    out.extend([0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);
-    out.extend_from_slice(question.get(12..at + 4)?);
-    if let Some(address) = found {
-        out.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-        out.extend(address);
-    }
-    Some(out)
 }
