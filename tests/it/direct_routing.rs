@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
+use crate::support::calls::{Call, NUMBER, Phone, media_of, received, rtp};
 use crate::support::secure::{Media, described, with_lifetime_and_mki};
 use crate::support::sip::field;
 use crate::support::tls::{Authority, Client, Server};
-use crate::support::{Process, config};
+use crate::support::{Process, config, until};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use trunkgate_media::rtp::Rtp;
@@ -48,7 +48,7 @@ fn allowed(message: &str) -> Vec<&str> {
 /// Without REFER and NOTIFY in these messages Teams executes a transfer itself.
 #[test]
 fn options_and_answers_say_whether_transfers_may_come() {
-    for (refer, is_allowed) in [("local", true), ("refuse", false)] {
+    for (refer, is_allowed) in [("local", true), ("return", true), ("refuse", false)] {
         let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
         let edge = edge(&carrier, &teams, &format!("refer = \"{refer}\"\n"));
         let says = |message: &str| {
@@ -160,6 +160,54 @@ fn a_host_name_of_the_edge_has_no_scheme_port_or_address() {
     }
 }
 
+/// A user in Refer-To has no number: the INVITE goes to a peer of the same trunk, with Refer-To and Referred-By as they came.
+#[test]
+fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
+    let [carrier, teams, second] = ["127.0.0.1", "127.0.0.5", "127.0.0.6"].map(Phone::new);
+    let edge = Process::start(&config(&format!(
+        "{}[trunk.teams]\npeers = [{{ uri = \"sip:{}\", priority = 1 }}, {{ uri = \"sip:{}\", priority = 2 }}]\n\
+         options_interval = \"0s\"\ncontact_host = \"{HOST}\"\nrefer = \"return\"\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:teams\"]\n",
+        carrier.trunk("carrier"),
+        teams.sip.address,
+        second.sip.address
+    )));
+    let call = Call::set_up(&edge, "returned", &carrier, &teams);
+    assert!(allowed(&call.invite.0).contains(&"REFER"), "{}", call.invite.0);
+    let user = format!("sip:{};x-m=8:orgid:fce2158f-0e99-4ff7-a0b3", second.sip.address);
+    let by = format!("<sip:{};x-m=8:orgid:bdc0511a-4a8d;x-t=2d88cb42;x-tt=ahr0chm6%3d>", teams.sip.address);
+    let refer = |cseq, to: &str| {
+        let headers = format!("Refer-To: <{to}>\r\nReferred-By: {by}\r\n");
+        teams.sip.send(call.invite.1, &call.of_callee(&teams, "REFER", cseq, &headers));
+    };
+    // Neither a number nor a host of the trunk.
+    refer(1, "sip:elsewhere.example;x-m=8:orgid:fce2158f");
+    teams.sip.receive("SIP/2.0 484");
+    refer(2, &user);
+    teams.sip.receive("SIP/2.0 202");
+    let (invite, from) = second.sip.receive("INVITE ");
+    assert!(invite.starts_with(&format!("INVITE {user} SIP/2.0\r\n")), "{invite}");
+    assert_eq!((field(&invite, "To"), field(&invite, "Referred-By")), (format!("<{user}>"), by.clone()), "{invite}");
+    assert!(field(&invite, "From").starts_with(&format!("<sip:+14155550100@{HOST}>;tag=")), "{invite}");
+    assert_named(&edge, &invite);
+    second.sip.send(from, &second.sip.answer_with(&invite, "200 OK", &second.description(1, "")));
+    second.sip.receive("ACK ");
+    // What the user says reaches the carrier, and the one who transferred hears of it.
+    until("the carrier hears the user", || {
+        second.rtp.send_to(&rtp(11, 11), media_of(&invite)).unwrap();
+        let (packet, _) = received(&carrier.rtp);
+        packet[Rtp::parse(&packet).unwrap().payload].iter().all(|heard| *heard == 11).then_some(())
+    });
+    until("the last NOTIFY", || {
+        let (notify, from) = teams.sip.receive("NOTIFY ");
+        teams.sip.send(from, &teams.sip.answer_with(&notify, "200 OK", ""));
+        notify.ends_with("\r\n\r\nSIP/2.0 200 OK\r\n").then_some(())
+    });
+    teams.sip.send(call.invite.1, &call.of_callee(&teams, "BYE", 3, ""));
+    teams.sip.receive("SIP/2.0 200");
+    call.hang_up(2, &carrier, &second);
+}
+
 /// Teams writes `|2^31|1:1` behind its keys and names them in each packet; silence is comfort noise (payload type 13).
 #[test]
 fn keys_with_lifetime_and_mki_are_taken_and_comfort_noise_is_relayed() {
@@ -221,7 +269,7 @@ fn a_hub_with_the_preset_for_teams_finds_what_it_checks() {
     let mut asking = client.connect_as(HOST, edge.address("tls")).unwrap();
     asking.send(&asking.request("OPTIONS", &format!("sip:{HOST}"), "o", 1, ""));
     let answer = asking.receive("SIP/2.0 200");
-    assert!(allowed(&answer).contains(&"NOTIFY") && !allowed(&answer).contains(&"REFER"), "{answer}");
+    assert!(allowed(&answer).contains(&"NOTIFY") && allowed(&answer).contains(&"REFER"), "{answer}");
 
     let sip = edge.address("udp");
     let offer = carrier.description(1, "");

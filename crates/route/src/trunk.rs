@@ -112,6 +112,8 @@ pub enum ReferMode {
     Relay,
     /// It is refused.
     Refuse,
+    /// The edge calls Refer-To at the trunk itself, where that names one of the trunk's hosts; any other is as with `Local`.
+    Return,
 }
 
 /// Parameters of a called number that a trunk may be trusted with: number portability and routing (RFC 4694), trunk groups (RFC

@@ -259,8 +259,15 @@ impl<'p> Operator<'p> {
         let sent = |to: &str| format!("is sent to {to}, as requested");
         self.note_as(cx, (party, waits), &sent(text), &sent(&cx.edge.shown_name(text)));
         cx.call.facts.spend_hop();
-        let refer =
-            Refer { number: called, is_callable: true, replaces: None, referred_by: None, cseq: 0, is_silent: true };
+        let refer = Refer {
+            number: called,
+            is_callable: true,
+            replaces: None,
+            referred_by: None,
+            cseq: 0,
+            is_silent: true,
+            returned: None,
+        };
         if let TransferMode::Warm(warm) = mode {
             Asking::of(self.parts).begin(cx, *warm);
         }

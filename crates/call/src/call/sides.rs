@@ -12,7 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
-use trunkgate_route::OnClose;
+use trunkgate_route::{OnClose, Target, Trunk};
 use trunkgate_sdp::{accept, anchored_streams, offer_events};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
@@ -474,6 +474,7 @@ impl Parts {
     pub(crate) fn referred(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: Refer) {
         let plan = match self.bridge.negotiation.referable(cx, &self.search, leg, &refer) {
             Ok(ReferStep::Here(plan)) => plan,
+            Ok(ReferStep::Back(trunk)) => return self.refer_back(cx, leg, server, trunk, refer),
             Ok(ReferStep::On(other)) => {
                 return self.bridge.negotiation.transfers.pass_refer(cx, (leg, other), server, &refer);
             }
@@ -486,16 +487,7 @@ impl Parts {
                 return cx.edge.decide(cx.now, cx.call.key, why);
             }
         };
-        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
-        cx.edge.decide(
-            cx.now,
-            cx.call.key,
-            format!("{name} transfers the other side to {to}: route {}", plan.route.name),
-        );
-        let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
-        let line = format!("{} transfers the other side to {to}", cx.edge.shown_name(&name));
-        cx.edge.log(&sid, line, None);
-        self.bridge.negotiation.transfers.accept_refer(cx, leg, server, &refer);
+        self.follow_refer(cx, leg, server, &refer, &format!("route {}", plan.route.name));
         let ring_timeout = plan.ring_timeout;
         cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
@@ -503,6 +495,27 @@ impl Parts {
         siprec::plan_later(cx, &plan.route.siprec);
         cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
+    }
+
+    /// Notes a REFER that is followed, by the route or trunk that takes it, and accepts it.
+    fn follow_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer, by: &str) {
+        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} transfers the other side to {to}: {by}"));
+        let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
+        let line = format!("{} transfers the other side to {to}", cx.edge.shown_name(&name));
+        cx.edge.log(&sid, line, None);
+        self.bridge.negotiation.transfers.accept_refer(cx, leg, server, refer);
+    }
+
+    /// Calls the Refer-To of a REFER at the trunk that it came from: at the trunk's own peers and nowhere else.
+    fn refer_back(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, trunk: Arc<Trunk>, refer: Refer) {
+        let Some(returned) = &refer.returned else { return };
+        let peers = returned.peers(&trunk);
+        self.follow_refer(cx, leg, server, &refer, &format!("back to trunk {}", trunk.name));
+        cx.call.facts.spend_hop();
+        cx.call.facts.ring_timeout = None;
+        let target = Target::Trunk { trunk, number: None, peers };
+        self.begin_transfer(cx, leg, Controller::plan_of(vec![target]), refer);
     }
 
     /// Searches for a party in the place of `by`; the other side waits.
@@ -523,6 +536,7 @@ impl Parts {
             number: refer.number,
             referred_by: refer.referred_by,
             replaces: refer.replaces,
+            returned: refer.returned,
             controller: std::mem::replace(&mut self.search.controller, controller),
             spoken: std::mem::replace(&mut self.bridge.media.spoken, spoken),
             held,

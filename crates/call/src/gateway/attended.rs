@@ -72,7 +72,7 @@ impl Gateway {
         let result = match mode {
             ReferMode::Refuse => return Some(refer),
             ReferMode::Relay => self.named_for_the_other_side(at, refer, found).map(Some),
-            ReferMode::Local => self.join_named(now, at, server, &refer, found).map(|()| None),
+            ReferMode::Local | ReferMode::Return => self.join_named(now, at, server, &refer, found).map(|()| None),
         };
         result.unwrap_or_else(|answer| {
             self.edge.respond(now, server, answer.to_sip());

@@ -334,7 +334,7 @@ impl Gateway {
                 let info = Box::new(self.info(at, request));
                 self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
             }
-            (Method::Refer, Some(at), Some(server)) => match Refer::read(request, self.edge.table.numbers()) {
+            (Method::Refer, Some(at), Some(server)) => match Refer::of_leg(request, &self.edge, &self.calls, at) {
                 Ok(refer) => {
                     if let Some(refer) = self.attended(now, at, server, refer) {
                         self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) });

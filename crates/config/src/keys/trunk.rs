@@ -100,8 +100,8 @@ keyed! {
         => read!(in trunks::music, |trunk, music| trunk.hold_music = Some(music)), told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
     "reinvite": Kind::Word(&["relay", "local"])
         => Put::Word(|trunk, word| trunk.reinvite = match word { "local" => ReinviteMode::Local, _ => ReinviteMode::Relay }), is(r#""relay""#), "handling of a change of the session (codec, address) by the other side: relay to this trunk, or answer locally";
-    "refer": Kind::Word(&["local", "relay", "refuse"])
-        => Put::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, _ => ReferMode::Local }), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
+    "refer": Kind::Word(&["local", "relay", "refuse", "return"])
+        => Put::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, "return" => ReferMode::Return, _ => ReferMode::Local }), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
     "refer_to": Kind::Word(&["edge", "tel"])
         => Put::Word(|trunk, word| trunk.refer_to = match word { "tel" => ReferTo::Tel, _ => ReferTo::Edge }), is(r#""edge""#), "Refer-To of a REFER relayed to this trunk: the number at the edge, or a `tel:` URI that the far end calls itself";
     "redirect": Kind::Word(&["follow", "peers", "refuse"])

@@ -68,6 +68,12 @@ impl Search {
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
             return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
+        // Targets of a route have a number.
+        let is_returned = attempt.trunk.is_some() && attempt.number.is_none();
+        let returned = bridge.negotiation.transfers.now.as_ref().and_then(|transfer| transfer.returned.as_ref());
+        if let Some(returned) = returned.filter(|_| is_returned) {
+            attempt.uri = Some(returned.text.clone());
+        }
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
             // The next target has a limit of its own.

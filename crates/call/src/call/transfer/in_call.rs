@@ -9,6 +9,8 @@
 //!   target does not answer, the caller stays and the agent gets the reason; where the agent goes meanwhile, the target rings on.
 //! - Before a party takes the caller it may be asked (`warm`).
 
+use std::sync::Arc;
+
 use trunkgate_media::{EndId, RemoteSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
@@ -31,7 +33,7 @@ use crate::call::operator::HoldKind;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
-use crate::call::transfer::refer::Refer;
+use crate::call::transfer::refer::{Refer, ReturnedUri};
 use crate::call::transfer::refer_on::Passed;
 use crate::call::transfer::warm::Warm;
 use crate::call::{Call, Negotiation, Search, State, refuse_request};
@@ -40,6 +42,8 @@ use crate::call::{Call, Negotiation, Search, State, refuse_request};
 pub(crate) enum ReferStep {
     /// These targets are tried.
     Here(Plan),
+    /// It is called at the trunk that it came from.
+    Back(Arc<Trunk>),
     /// It goes on to this leg.
     On(LegId),
     /// A change of the session is under way: after that.
@@ -76,6 +80,8 @@ pub(crate) struct Transfer {
     pub(crate) referred_by: Option<String>,
     /// The dialog that the target is to replace.
     pub(crate) replaces: Option<Replaces>,
+    /// Request-URI at the trunk that asked for it, where that gets its Refer-To back.
+    pub(crate) returned: Option<ReturnedUri>,
     /// What was to be tried before.
     pub(crate) controller: Controller,
     /// What the other side and the edge had agreed on.
@@ -122,8 +128,14 @@ impl Transfers {
         let Some(transfer) = &self.now else { return Vec::new() };
         let by_trunk = call.legs.get(transfer.by).and_then(|leg| leg.trunk.as_deref());
         let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
+        // The trunk that gets its own Refer-To back knows the transfer by what it has written.
+        let is_back =
+            transfer.returned.is_some() && to.trunk.map(|trunk| &trunk.name) == by_trunk.map(|trunk| &trunk.name);
         let by = transfer.referred_by.as_ref();
-        let by = by.and_then(|by| own_addresses(by, to, edge.table.numbers(), rules));
+        let by = match by.filter(|_| is_back) {
+            Some(by) => Some(by.clone()),
+            None => by.and_then(|by| own_addresses(by, to, edge.table.numbers(), rules)),
+        };
         let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
         by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
     }
@@ -240,6 +252,9 @@ impl Negotiation {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
         cx.charge_named(&trunk, &refer.number, leg).map_err(|reason| refused(503, reason))?;
+        if refer.returned.is_some() {
+            return Ok(ReferStep::Back(trunk));
+        }
         // The caller is the party that asks: neither the number nor the headers are another's.
         let plan = cx.plan_named(&trunk, &refer.number, leg);
         plan.map(ReferStep::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))

@@ -1,13 +1,21 @@
 //! REFER as it is read (RFC 3515 §2.4, RFC 4488): the party that the sender wants the other side to be connected with.
 
+use std::collections::BTreeMap;
+
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Place;
+use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
+use trunkgate_route::locate::same_host;
 use trunkgate_route::number::Incomplete;
-use trunkgate_route::{Number, Numbers};
+use trunkgate_route::{Number, Numbers, Peer, ReferMode, Trunk};
 use trunkgate_sip::header::{NameAddr, Replaces};
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
-use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
+use trunkgate_sip::{Answer, HeaderName, Message, Scheme, Uri, has_control};
 use trunkgate_story::numbers::{plain, shortened, steers};
+
+use crate::call::Call;
 
 /// What a REFER asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +32,40 @@ pub(crate) struct Refer {
     pub(crate) cseq: u32,
     /// Whether it wants to hear nothing of what comes of it (RFC 4488).
     pub(crate) is_silent: bool,
+    /// Refer-To as the Request-URI of an INVITE to the trunk that the REFER came from (`refer = "return"`).
+    pub(crate) returned: Option<ReturnedUri>,
+}
+
+/// A URI at one of the hosts of a trunk, which is called there as that trunk has written it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReturnedUri {
+    /// The whole URI, without headers.
+    pub(crate) text: String,
+    host: String,
+}
+
+impl ReturnedUri {
+    /// Reads the URI of a Refer-To; `None` where its trunk does not get it back: it names no host of the trunk's peers, has parts that a
+    /// Request-URI may not have (RFC 3261 §19.1.1), or leads elsewhere by `maddr`.
+    fn of(address: &NameAddr<'_>, uri: &Uri<'_>, trunk: &Trunk) -> Option<ReturnedUri> {
+        let text = std::str::from_utf8(address.uri).ok()?.split('?').next()?;
+        let is_at = |peer: &Peer| {
+            let ports = peer.destination.port.zip(uri.host.port);
+            same_host(&peer.destination.host, uri.host.host) && ports.is_none_or(|(own, named)| own == named)
+        };
+        let is_own = trunk.peers.iter().any(is_at);
+        let is_callable = uri.scheme == Scheme::Sip && uri.param("maddr").or(uri.param("method")).is_none();
+        let fits = text.len() <= PASSED_VALUE_BYTES && !has_control(text);
+        let (text, host) = (text.to_owned(), uri.host.host.to_owned());
+        (trunk.refer == ReferMode::Return && is_own && is_callable && fits).then_some(ReturnedUri { text, host })
+    }
+
+    /// Returns the peers of the trunk in the order to try them: those of the named host, then by priority.
+    pub(crate) fn peers(&self, trunk: &Trunk) -> Vec<Peer> {
+        let mut peers = trunk.peers.clone();
+        peers.sort_by_key(|peer| (!same_host(&peer.destination.host, &self.host), peer.priority));
+        peers
+    }
 }
 
 /// Why a REFER is none that can be followed.
@@ -49,12 +91,26 @@ const fn unreadable(code: u16, part: &'static str) -> Unreadable {
 }
 
 impl Refer {
-    /// Reads one.
+    /// Reads one that has come on a leg of a call.
+    ///
+    /// # Errors
+    /// As [`Refer::read`].
+    pub(crate) fn of_leg(
+        request: &Message,
+        edge: &Edge,
+        calls: &BTreeMap<CallKey, Box<Call>>,
+        at: Place,
+    ) -> Result<Refer, Unreadable> {
+        let leg = calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
+        Refer::read(request, edge.table.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
+    }
+
+    /// Reads one that has come from a trunk.
     ///
     /// # Errors
     /// What is wrong with it: its Refer-To is missing, double or no address, no URI of a scheme that can be called, asks for
     /// something else than an INVITE, or names nobody.
-    pub(crate) fn read(request: &Message, numbers: &Numbers) -> Result<Refer, Unreadable> {
+    pub(crate) fn read(request: &Message, numbers: &Numbers, from: Option<&Trunk>) -> Result<Refer, Unreadable> {
         let mut all = request.headers(HeaderName::ReferTo);
         // RFC 3515 §2.4.2: exactly one.
         let (Some(value), None) = (all.next(), all.next()) else {
@@ -73,8 +129,14 @@ impl Refer {
         }
         let replaces = Replaces::in_uri(uri.headers).map(|read| read.ok_or(unreadable(400, "Replaces"))).transpose()?;
         let user = shortened(&user);
+        let returned = from.and_then(|trunk| ReturnedUri::of(&address, &uri, trunk));
         let (number, is_callable) = match numbers.normalise(&user, uri.user_param("phone-context")) {
             Ok(number) => (number, true),
+            // A user of the trunk that has no number: the trunk knows by the parameters who is meant.
+            Err(Incomplete) if user.is_empty() && returned.is_some() => {
+                let host = shortened(uri.host.host);
+                (Number { text: host.clone(), is_e164: false, received: host }, true)
+            }
             // Who is meant is said by the dialog, where that is one of this edge.
             Err(Incomplete) if replaces.is_some() && !user.contains(steers) => {
                 (Number { text: user.clone(), is_e164: false, received: user }, false)
@@ -90,7 +152,7 @@ impl Refer {
             word.trim_ascii().eq_ignore_ascii_case(b"false")
         });
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        Ok(Refer { number, is_callable, replaces, referred_by, cseq, is_silent })
+        Ok(Refer { number, is_callable, replaces, referred_by, cseq, is_silent, returned })
     }
 }
 
@@ -98,14 +160,80 @@ impl Refer {
 mod tests {
     use bytes::Bytes;
 
+    use std::net::Ipv4Addr;
+
+    use trunkgate_route::{Destination, Transport};
+
     use super::*;
 
     fn refer(headers: &str) -> Result<Refer, Unreadable> {
+        refer_from(headers, None)
+    }
+
+    fn refer_from(headers: &str, from: Option<&Trunk>) -> Result<Refer, Unreadable> {
         let text = format!(
             "REFER sip:edge@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK-1\r\nMax-Forwards: 70\r\nFrom: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:b@192.0.2.1>;tag=2\r\nCall-ID: 1\r\nCSeq: 7 REFER\r\n{headers}Content-Length: 0\r\n\r\n"
         );
         let request = Message::parse(Bytes::from(text)).unwrap();
-        Refer::read(&request, &Numbers::new("US").unwrap())
+        Refer::read(&request, &Numbers::new("US").unwrap(), from)
+    }
+
+    /// A trunk with two host names and an address.
+    fn hubs(refer: ReferMode) -> Trunk {
+        let peer = |host: &str, priority| {
+            let destination =
+                Destination { host: host.to_owned(), port: None, transport: Transport::Tls, is_fixed: true };
+            Peer { priority, ..Peer::to(format!("sip:{host};transport=tls"), destination) }
+        };
+        let address = Peer::at(Ipv4Addr::new(192, 0, 2, 7).into(), None, Transport::Udp);
+        let peers = vec![peer("hub1.example.com", 1), peer("hub2.example.com", 2), Peer { priority: 3, ..address }];
+        Trunk { refer, peers, ..Trunk::named("teams") }
+    }
+
+    #[test]
+    fn a_refer_to_at_a_host_of_the_trunk_is_returned_as_it_is() {
+        let trunk = hubs(ReferMode::Return);
+        for (uri, called) in [
+            ("sip:hub2.example.com:5061;transport=tls;x-m=8:orgid:fce2158f-0e99", "hub2.example.com"),
+            ("sip:HUB2.example.com;x-t=a%3D", "HUB2.example.com"),
+            ("sip:+14155550199@hub2.example.com:5061;user=phone", "+14155550199"),
+        ] {
+            let refer = refer_from(&format!("Refer-To: <{uri}>\r\n"), Some(&trunk)).unwrap();
+            let returned = refer.returned.unwrap();
+            assert_eq!((returned.text.as_str(), refer.number.text.as_str()), (uri, called));
+            let order: Vec<String> = returned.peers(&trunk).into_iter().map(|peer| peer.destination.host).collect();
+            assert_eq!(order, ["hub2.example.com", "hub1.example.com", "192.0.2.7"]);
+        }
+        let with_replaces = "Refer-To: <sip:192.0.2.7;x-m=1?Replaces=a%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n";
+        let refer = refer_from(with_replaces, Some(&trunk)).unwrap();
+        assert_eq!(refer.returned.unwrap().text, "sip:192.0.2.7;x-m=1");
+        assert!(refer.replaces.is_some() && refer.is_callable);
+    }
+
+    #[test]
+    fn a_refer_to_elsewhere_is_not_returned() {
+        let trunk = hubs(ReferMode::Return);
+        for uri in [
+            "sip:elsewhere.example;x-m=1",
+            "sip:xhub1.example.com",
+            "sip:hub1.example.com;maddr=192.0.2.9",
+            "sips:hub1.example.com",
+            "sip:hub1.example.com;method=INVITE",
+            "sip:+1x@hub1.example.com",
+            "sip:hub1.example.com;x=%0D%0AX-Header:1",
+        ] {
+            let refer = refer_from(&format!("Refer-To: <{uri}>\r\n"), Some(&trunk));
+            assert_eq!(refer.unwrap_err().code, 484, "{uri}");
+        }
+        let elsewhere = "Refer-To: <sip:+14155550199@elsewhere.example>\r\n";
+        assert_eq!(refer_from(elsewhere, Some(&trunk)).unwrap().returned, None);
+        for mode in [ReferMode::Local, ReferMode::Relay, ReferMode::Refuse] {
+            let trunk = hubs(mode);
+            let to_user = "Refer-To: <sip:hub1.example.com;x-m=1>\r\n";
+            assert_eq!(refer_from(to_user, Some(&trunk)).unwrap_err().code, 484, "{mode:?}");
+            let to_number = "Refer-To: <sip:+14155550199@hub1.example.com>\r\n";
+            assert_eq!(refer_from(to_number, Some(&trunk)).unwrap().returned, None, "{mode:?}");
+        }
     }
 
     #[test]
