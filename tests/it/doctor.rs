@@ -221,6 +221,44 @@ fn certificates_on_both_sides_are_judged() {
 }
 
 #[test]
+fn a_name_that_a_trunk_is_shown_is_compared_with_dns_and_certificates() {
+    let (names, folder) = (NameServer::start(), tempfile::tempdir().unwrap());
+    let (variable, value) = names.variable();
+    let authority = Authority::new(folder.path(), "authority");
+    let right = authority.issue("right", &["sbc.test"]);
+    let other = authority.issue("other", &["else.test"]);
+    let over = authority.issue_until("over", &["sbc.test"], (2020, 1, 1));
+    let closed = Party::new("127.0.0.6").address.to_string();
+    let told = |pair: &crate::support::tls::Pair, keys: &str, address: &str| {
+        names.addresses("sbc.test", 0, &[address]);
+        let text = secure(pair, &closed, &format!("contact_host = \"sbc.test\"\n{keys}"));
+        let public = "name = \"under-test\"\npublic_address = \"203.0.113.10\"\n";
+        doctor_with(&text.replace("name = \"under-test\"\n", public), &[(variable, &value)])
+    };
+    let well = told(&right, &format!("tls = {{ {} }}\n", right.keys(", ")), "203.0.113.10");
+    assert_eq!(well.line("dns", "contact_host of pbx: sbc.test → 203.0.113.10, the public address").0, "ok");
+    for owner in ["listener s", "trunk pbx"] {
+        let text = format!("contact_host of pbx: sbc.test is a name of the certificate of {owner}: until 2099-01-01");
+        assert_eq!(well.line("tls", &text).0, "ok");
+    }
+    let wrong = told(&other, &format!("tls = {{ {} }}\n", other.keys(", ")), "192.0.2.9");
+    assert_eq!(
+        (wrong.line("dns", "sbc.test → 192.0.2.9, but `public_address` is 203.0.113.10").0, wrong.code),
+        ("fail", Some(1))
+    );
+    for owner in ["listener s", "trunk pbx"] {
+        assert_eq!(
+            wrong.line("tls", &format!("no certificate of {owner} is for sbc.test: it has else.test")).0,
+            "fail"
+        );
+    }
+    let ended = told(&over, "", "203.0.113.10");
+    assert_eq!(ended.line("tls", "sbc.test is a name of the certificate of listener s expired on 2020").0, "fail");
+    names.set_mood(Mood::Fails);
+    assert_eq!(told(&right, "", "203.0.113.10").line("dns", "contact_host of pbx: ").0, "fail");
+}
+
+#[test]
 fn ports_that_are_taken_are_told() {
     let peer = answers("200 OK");
     let text = trunk(&format!("sip:{}", peer.address));

@@ -36,6 +36,7 @@ mod disks;
 mod edge;
 mod machine;
 mod only;
+mod own_host;
 mod path;
 mod peers;
 mod recordings;

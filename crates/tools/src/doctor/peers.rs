@@ -24,6 +24,17 @@ use super::{Report, all};
 use crate::announced::{self, TrunkAddresses};
 use crate::findings::{Finding, Level};
 use crate::line::{Line, plain};
+use super::{Report, all, own_host};
+use trunkgate_config::Config;
+use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
+use trunkgate_runtime::settings::{self, Found, Listener};
+use trunkgate_runtime::transport;
+use trunkgate_runtime::transport::{CertificateOwner, Settings};
+use trunkgate_runtime::worker;
+use trunkgate_system::certificates::{Pair, Trust, is_self_signed, not_after};
+use trunkgate_system::clock;
+use trunkgate_system::dns::{Resolver, means};
+use trunkgate_system::tls_words;
 use trunkgate_call::agent_fix::remedy_of;
 use trunkgate_config::Config;
 use trunkgate_runtime::settings::{self, Found, Listener};
@@ -64,7 +75,8 @@ pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<Str
         }
     };
     let faults = faults.into_iter().map(|fault| Finding::fail("tls", fault, "trunkgate help TG0114"));
-    settings.pairs().into_iter().map(judge).chain(faults).collect()
+    let of_hosts = own_host::certificates(config, settings);
+    settings.pairs().into_iter().map(judge).chain(of_hosts).chain(faults).collect()
 }
 
 /// Names one of ours: those of a listener behind its first have a number.
@@ -99,7 +111,7 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
     )
 }
 
-fn judge_end(whose: &str, expires: Timestamp) -> Finding {
+pub(super) fn judge_end(whose: &str, expires: Timestamp) -> Finding {
     let text = format!("certificate of {whose}: {}", left(expires));
     match expires.duration_since(clock::now()) {
         left if left.is_negative() => {
@@ -193,6 +205,9 @@ pub(super) async fn examine(
     let (mut findings, mut heard) = (Vec::new(), Heard::default());
     let registrars: Vec<_> =
         registrars(config).map(|(trunk, at)| tokio::spawn(asker.clone().look_up(trunk, at))).collect();
+    let hosts: Vec<_> = own_host::named(config)
+        .map(|(trunk, host)| tokio::spawn(asker.clone().look_up_own(Arc::clone(&trunk.name), host.to_owned())))
+        .collect();
     for (lines, of_peer) in all(begun.collect()).await {
         findings.extend(lines);
         heard.addresses.extend(of_peer.addresses);
@@ -200,7 +215,7 @@ pub(super) async fn examine(
         heard.found.extend(of_peer.found);
     }
     heard.announced = announced::of_config(config, &heard.found);
-    findings.extend(all(registrars).await.into_iter().flatten());
+    findings.extend(all(registrars).await.into_iter().chain(all(hosts).await).flatten());
     (findings, heard)
 }
 
@@ -220,6 +235,14 @@ impl Asker {
         let located = self.resolver.locate(registrar.clone()).await;
         let whose = format!("registrar of {trunk}");
         self.report.take(vec![of_name(&whose, &format!("`register` of [trunk.{trunk}]"), &registrar.host, &located)])
+    }
+
+    /// The name of the edge that a trunk is shown.
+    async fn look_up_own(self, trunk: Arc<str>, host: String) -> Vec<Finding> {
+        let located = self.resolver.locate(own_host::destination(&host)).await;
+        let trunk = self.config.trunks.iter().find(|known| known.name == trunk);
+        let found = trunk.map(|trunk| own_host::judge_name(&self.config, trunk, &host, &located));
+        self.report.take(found.into_iter().collect())
     }
 
     async fn examine(&self, trunk: &str, peer: &Peer) -> (Vec<Finding>, Heard) {
@@ -392,7 +415,7 @@ impl Asker {
 }
 
 /// What DNS says of a host; `place`: where it is written.
-fn of_name(whose: &str, place: &str, host: &str, located: &Located) -> Finding {
+pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &Located) -> Finding {
     let shown = located.servers.iter().flat_map(|server| {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
     });

@@ -1,0 +1,205 @@
+//! Host names that the edge shows to trunks (`contact_host`): where DNS leads with them, and whether certificates are for them.
+
+use std::net::{IpAddr, UdpSocket};
+
+use trunkgate_route::locate::Located;
+use trunkgate_route::{Destination, Transport, Trunk};
+
+use super::peers::{judge_end, of_name};
+use crate::config::{Config, Listen};
+use crate::runtime::transport::{CertificateOwner, Settings};
+use crate::system::certificates::{Pair, carries, dns_names};
+use crate::tools::findings::Finding;
+
+/// Returns the trunks that are shown a name, each with that name.
+pub(super) fn named(config: &Config) -> impl Iterator<Item = (&Trunk, &str)> {
+    config.trunks.iter().filter_map(|trunk| Some((trunk, trunk.own_hosts.contact.as_deref()?)))
+}
+
+/// Returns where a name leads, if DNS is asked for its addresses alone.
+pub(super) fn destination(host: &str) -> Destination {
+    Destination { host: host.to_owned(), port: Some(5061), transport: Transport::Tls, is_fixed: true }
+}
+
+/// Judges what DNS says of the name that a trunk is shown.
+pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &Located) -> Finding {
+    let whose = whose(trunk);
+    if located.fault().is_some() {
+        return of_name(&whose, &format!("`contact_host` of [trunk.{}]", trunk.name), host, located);
+    }
+    let found: Vec<IpAddr> = located.servers.iter().flat_map(|server| server.addresses.iter().copied()).collect();
+    judge_addresses(&whose, host, &found, &public_addresses(config, trunk), |ip| UdpSocket::bind((ip, 0)).is_ok())
+}
+
+/// Judges the addresses of a name: those of `public_address`, or without one those of this machine, are the edge's.
+fn judge_addresses(
+    whose: &str,
+    host: &str,
+    found: &[IpAddr],
+    public: &[IpAddr],
+    is_machine: impl Fn(IpAddr) -> bool,
+) -> Finding {
+    let is_ours = |ip: &IpAddr| if public.is_empty() { is_machine(*ip) } else { public.contains(ip) };
+    let text = format!("{whose}: {host} → {}", listed(found));
+    let others: Vec<IpAddr> = found.iter().copied().filter(|ip| !is_ours(ip)).collect();
+    let ours = listed(public);
+    match (others.is_empty(), public.is_empty()) {
+        (true, true) => Finding::ok("dns", format!("{text}, this machine")),
+        (true, false) => Finding::ok("dns", format!("{text}, the public address")),
+        (false, true) => {
+            let text = format!("{text}: no address of this machine, and `public_address` is not set");
+            let first = others.first().map(IpAddr::to_string).unwrap_or_default();
+            let fix = format!(
+                "set `public_address = \"{first}\"` in [edge] if that address is forwarded to this machine; otherwise correct the DNS \
+                 record of {host}"
+            );
+            Finding::warn("dns", text, fix)
+        }
+        (false, false) => {
+            let text = format!("{text}, but `public_address` is {ours}: calls of the trunk go elsewhere");
+            let fix = format!("set the DNS record of {host} to {ours}, or correct `public_address`");
+            Finding::fail("dns", text, fix)
+        }
+    }
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn whose(trunk: &Trunk) -> String {
+    format!("contact_host of {}", trunk.name)
+}
+
+/// Returns the public addresses of the listeners that a trunk may use, else those of the edge.
+fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
+    let own: Vec<IpAddr> = listeners(config, trunk).flat_map(|listen| listen.public_address.iter().copied()).collect();
+    if own.is_empty() { config.edge.public_address.clone() } else { own }
+}
+
+/// Returns the listeners by which a trunk is reached and calls.
+fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &'a Listen> {
+    let fits = move |listen: &&'a Listen| match trunk.listen.as_deref() {
+        Some(name) => listen.name == name,
+        None => trunk.peers.iter().any(|peer| peer.destination.transport == listen.transport),
+    };
+    config.listen.iter().filter(fits)
+}
+
+/// Judges for each name whether a certificate of the listeners, and the one towards the trunk, is for it.
+pub(super) fn certificates(config: &Config, settings: &Settings) -> Vec<Finding> {
+    let pairs = settings.pairs();
+    let of = |kind: &str, name: &str| -> Vec<&Pair> {
+        let is_it = |(owner, _): &&(CertificateOwner, &Pair)| owner.kind == kind && owner.name == name;
+        pairs.iter().filter(is_it).map(|(_, pair)| *pair).collect()
+    };
+    let mut findings = Vec::new();
+    for (trunk, host) in named(config) {
+        for listen in listeners(config, trunk) {
+            let has_own = listen
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.own.as_ref().is_some_and(|(file, _)| !tls.is_issued || file.exists()));
+            if has_own {
+                let fix = format!(
+                    "add a certificate for {host} to `certificates` of [[listen]] {}, or correct `contact_host` of [trunk.{}]",
+                    listen.name, trunk.name
+                );
+                let owner = format!("listener {}", listen.name);
+                findings.extend(judge_pairs(&whose(trunk), host, &owner, &of("listener", &listen.name), &fix));
+            }
+        }
+        let fix = format!("set a certificate for {host} in `tls` of [trunk.{}]", trunk.name);
+        let owner = format!("trunk {}", trunk.name);
+        findings.extend(judge_pairs(&whose(trunk), host, &owner, &of("trunk", &trunk.name), &fix));
+    }
+    findings
+}
+
+/// Judges the certificates of one owner: `None` where it has none that can be used, which has a line of its own.
+fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&Pair], fix: &str) -> Option<Finding> {
+    let leaves = || pairs.iter().filter_map(|pair| Some((*pair, pair.key.cert.first()?)));
+    let fitting =
+        leaves().filter(|(_, leaf)| carries(leaf, host)).map(|(pair, _)| pair).max_by_key(|pair| pair.expires);
+    if let Some(pair) = fitting {
+        let end = judge_end(owner, pair.expires);
+        return Some(Finding { text: format!("{whose}: {host} is a name of the {}", end.text), ..end });
+    }
+    let names: Vec<String> = leaves().flat_map(|(_, leaf)| dns_names(leaf)).collect();
+    let names = if names.is_empty() { "no host name".to_owned() } else { names.join(", ") };
+    let text = format!("{whose}: no certificate of {owner} is for {host}: it has {names}");
+    (!pairs.is_empty()).then(|| Finding::fail("tls", text, fix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::configured;
+    use super::*;
+    use crate::system::certificates::pair_of;
+    use crate::tools::findings::Level;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn judged(found: &[&str], public: &[&str]) -> Finding {
+        let all = |texts: &[&str]| texts.iter().map(|text| ip(text)).collect::<Vec<_>>();
+        let is_machine = |address| address == ip("10.0.0.5");
+        judge_addresses("contact_host of x", "sbc.example.com", &all(found), &all(public), is_machine)
+    }
+
+    #[test]
+    fn a_name_leads_to_the_public_address_or_to_this_machine() {
+        let rows: [(&[&str], &[&str], Level, &str); 6] = [
+            (&["203.0.113.10"], &["203.0.113.10"], Level::Ok, "→ 203.0.113.10, the public address"),
+            (&["203.0.113.10"], &["203.0.113.10", "2001:db8::1"], Level::Ok, "the public address"),
+            (&["192.0.2.9"], &["203.0.113.10"], Level::Fail, "→ 192.0.2.9, but `public_address` is 203.0.113.10"),
+            (&["203.0.113.10", "192.0.2.9"], &["203.0.113.10"], Level::Fail, "→ 203.0.113.10, 192.0.2.9, but"),
+            (&["10.0.0.5"], &[], Level::Ok, "→ 10.0.0.5, this machine"),
+            (&["192.0.2.9"], &[], Level::Warn, "no address of this machine, and `public_address` is not set"),
+        ];
+        for (found, public, level, says) in rows {
+            let finding = judged(found, public);
+            assert_eq!((finding.level, finding.name.as_str()), (level, "dns"), "{finding:?}");
+            assert!(finding.text.starts_with("contact_host of x: sbc.example.com → "), "{finding:?}");
+            assert!(finding.text.contains(says), "{finding:?}");
+            assert_eq!(finding.fix.is_empty(), level == Level::Ok, "{finding:?}");
+        }
+        assert!(judged(&["192.0.2.9"], &[]).fix.starts_with("set `public_address = \"192.0.2.9\"` in [edge]"));
+    }
+
+    #[test]
+    fn the_addresses_of_a_listener_come_before_those_of_the_edge() {
+        let text = "[edge]\npublic_address = '203.0.113.10'\n\
+                    [[listen]]\nname = 'u'\ntransport = 'udp'\naddress = '0.0.0.0:5060'\n\
+                    [[listen]]\nname = 'w'\ntransport = 'udp'\naddress = '0.0.0.0:5070'\npublic_address = '203.0.113.20'\n\
+                    [trunk.x]\npeers = ['sip:192.0.2.1']\nlisten = 'NAME'\ncontact_host = 'sbc.example.com'\n";
+        for (listen, expected) in [("u", "203.0.113.10"), ("w", "203.0.113.20")] {
+            let config = configured(&text.replace("NAME", listen));
+            let (trunk, host) = named(&config).next().unwrap();
+            assert_eq!((public_addresses(&config, trunk), host), (vec![ip(expected)], "sbc.example.com"));
+        }
+    }
+
+    fn pair(names: &[&str]) -> Pair {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        pair_of(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn one_certificate_of_an_owner_is_for_the_name() {
+        let (other, own, wide) = (pair(&["other.example.com"]), pair(&["sbc.example.com"]), pair(&["*.example.com"]));
+        let judge =
+            |pairs: &[&Pair]| judge_pairs("contact_host of x", "sbc.example.com", "listener s", pairs, "add one");
+        assert_eq!(judge(&[]), None);
+        for pairs in [&[&own][..], &[&other, &own], &[&wide]] {
+            let finding = judge(pairs).unwrap();
+            let begins = "contact_host of x: sbc.example.com is a name of the certificate of listener s: until ";
+            assert!(finding.level == Level::Ok && finding.text.starts_with(begins), "{finding:?}");
+        }
+        let finding = judge(&[&other]).unwrap();
+        let text = "contact_host of x: no certificate of listener s is for sbc.example.com: it has other.example.com";
+        assert_eq!((finding.level, finding.text.as_str(), finding.fix.as_str()), (Level::Fail, text, "add one"));
+    }
+}
