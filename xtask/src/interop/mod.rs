@@ -9,6 +9,7 @@ pub(crate) mod caller;
 pub(crate) mod cases;
 pub(crate) mod edge;
 pub(crate) mod front;
+pub(crate) mod hub;
 pub(crate) mod install;
 pub(crate) mod names;
 mod nat;
@@ -88,7 +89,7 @@ const FULL_ONLY: [&str; 23] = [
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 37] = [
+const SELF_CONTAINED: [&str; 38] = [
     "instructions",
     "sipp-rtp",
     "sipp-tcp",
@@ -112,6 +113,7 @@ const SELF_CONTAINED: [&str; 37] = [
     "digest-uri",
     "kamailio",
     "tls-kamailio",
+    "teams",
     "whatsapp",
     "record-route",
     "kamailio-digest",

@@ -91,7 +91,7 @@ impl Text {
 }
 
 /// An even port and the next one.
-fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)> {
+pub(crate) fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)> {
     for _ in 0..100 {
         let rtp = UdpSocket::bind((address, 0))?;
         let port = rtp.local_addr()?.port();
@@ -114,13 +114,13 @@ fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a
 }
 
 /// A number that no other call of this process has.
-fn serial() -> u32 {
+pub(crate) fn serial() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The address inside angle brackets.
-fn uri(header: &str) -> String {
+pub(crate) fn uri(header: &str) -> String {
     header.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(header, |(uri, _)| uri).to_owned()
 }
 

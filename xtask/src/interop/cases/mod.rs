@@ -61,6 +61,7 @@ mod siprec;
 mod sipvicious;
 mod srtp_baresip;
 mod strangers;
+mod teams;
 mod tls_kamailio;
 mod toll_fraud;
 mod tone;
@@ -275,6 +276,11 @@ fn peers() -> Vec<Case> {
             run: acme::run,
         },
         Case { name: "tls-kamailio", proves: "TLS both ways, known by certificate alone", run: tls_kamailio::run },
+        Case {
+            name: "teams",
+            proves: "Microsoft Teams by its preset: mutual TLS, the edge's name in every message, OPTIONS both ways, SRTP with MKI heard both ways, the order of hubs",
+            run: teams::run,
+        },
         Case {
             name: "whatsapp",
             proves: "WhatsApp by its preset: credentials asked for both ways, Opus with SDES, an agent that hears 16 kHz, no re-INVITE arrives",
