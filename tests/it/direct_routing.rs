@@ -187,7 +187,11 @@ fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
     teams.sip.receive("SIP/2.0 202");
     let (invite, from) = second.sip.receive("INVITE ");
     assert!(invite.starts_with(&format!("INVITE {user} SIP/2.0\r\n")), "{invite}");
-    assert_eq!((field(&invite, "To"), field(&invite, "Referred-By")), (format!("<{user}>"), by.clone()), "{invite}");
+    assert_eq!(
+        (field(&invite, "To"), field(&invite, "Referred-By")),
+        (format!("<{user}>").as_str(), by.as_str()),
+        "{invite}"
+    );
     assert!(field(&invite, "From").starts_with(&format!("<sip:+14155550100@{HOST}>;tag=")), "{invite}");
     assert_named(&edge, &invite);
     second.sip.send(from, &second.sip.answer_with(&invite, "200 OK", &second.description(1, "")));

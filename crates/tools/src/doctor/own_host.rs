@@ -6,10 +6,10 @@ use trunkgate_route::locate::Located;
 use trunkgate_route::{Destination, Transport, Trunk};
 
 use super::peers::{judge_end, of_name};
-use crate::config::{Config, Listen};
-use crate::runtime::transport::{CertificateOwner, Settings};
-use crate::system::certificates::{Pair, carries, dns_names};
-use crate::tools::findings::Finding;
+use crate::findings::Finding;
+use trunkgate_config::{Config, Listen};
+use trunkgate_runtime::transport::{CertificateOwner, Settings};
+use trunkgate_system::certificates::{Pair, carries, dns_names};
 
 /// Returns the trunks that are shown a name, each with that name.
 pub(super) fn named(config: &Config) -> impl Iterator<Item = (&Trunk, &str)> {
@@ -135,8 +135,8 @@ fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&Pair], fix: &str)
 mod tests {
     use super::super::configured;
     use super::*;
-    use crate::system::certificates::pair_of;
-    use crate::tools::findings::Level;
+    use crate::findings::Level;
+    use trunkgate_system::certificates::pair_of;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
