@@ -1,5 +1,6 @@
 //! `trunkgate twilio --app` through the real binary: calls by scripts to a web application, and what its caller heard.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
@@ -429,6 +430,18 @@ fn a_silent_application_fails_as_such_and_an_error_has_its_body() {
     // Its call is set up, and the request sent, well within that time.
     let (code, reports) = run(&url, &[&["--timeout", "8s"], &steps(&["hear Hello"])[..]].concat());
     assert!(code == 3 && fault(&reports).contains("/voice was not answered"), "{reports:#}");
+    // Without a step as well, also where the first document leads to it.
+    let document = format!("<Response><Say>Hello</Say><Redirect>{url}</Redirect></Response>");
+    let redirects = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, _, stream| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n", document.len());
+        stream.write_all(format!("{head}{document}").as_bytes()).is_ok()
+    });
+    for (first, open) in [(url.clone(), "start"), (format!("http://{}/voice", redirects.address), "redirect")] {
+        let (code, reports) = run(&first, &["--timeout", "6s"]);
+        let line = format!("{open} request to {url} was not answered: given up after ");
+        assert!(code == 3 && reports[0]["ok"] == false && fault(&reports).starts_with(&line), "{reports:#}");
+        assert!(reports[0]["transcript"].to_string().contains(&line), "{reports:#}");
+    }
     let broken = application(&[]);
     let (code, reports) = run(&format!("http://{}/voice", broken.address), &[]);
     assert!(

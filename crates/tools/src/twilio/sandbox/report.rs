@@ -14,7 +14,7 @@ use trunkgate_system::terminal;
 /// Exit code where the application does not start, cannot be reached or answers with an error.
 pub(super) const APPLICATION: u8 = 3;
 /// A request that was given up with its call says that the application is silent if it had this long, in milliseconds.
-const SILENT_MS: u64 = 1_000;
+pub(super) const SILENT_MS: u64 = 1_000;
 /// Lines of an answer that is an error, and characters of each.
 const BODY: (usize, usize) = (6, 200);
 /// Says of a request that it was ended with its call.
@@ -97,6 +97,9 @@ pub(super) struct Report {
     pub(super) heard: Vec<String>,
     pub(super) sid: Option<String>,
     pub(super) status: Option<String>,
+    /// Shortest time, in milliseconds, after which a request that is open at the end was not answered; `None`: a script
+    /// without a failed step ended the call.
+    pub(super) silent_ms: Option<u64>,
 }
 
 /// Returns a sound as the transcript has it, of the caller or of the party that is named first.
@@ -190,10 +193,11 @@ impl Report {
         } else if text.starts_with("Dial: party not called: ") {
             self.transcript.push(moment);
             self.failures.push(format!("{}: the application: {text}", self.name));
-        } else if let Some((what, waited)) = given_up(text).filter(|_| !self.failures.is_empty()) {
+        } else if let Some((what, waited)) = given_up(text) {
             let text = format!("{what} was not answered: given up after {:.1} s, with the call", waited as f64 / 1e3);
             self.transcript.push(Moment { at, text: text.clone() });
-            if waited >= SILENT_MS {
+            let silent_ms = self.silent_ms.or_else(|| (!self.failures.is_empty()).then_some(SILENT_MS));
+            if silent_ms.is_some_and(|silent_ms| waited >= silent_ms) {
                 self.unreachable.get_or_insert(text);
             }
         } else if is_result(text) {
@@ -356,6 +360,12 @@ fn given_up(text: &str) -> Option<(&str, u64)> {
     what.contains(" request to ").then_some((what, waited))
 }
 
+/// Returns whether a trace has a request for a document that was given up.
+pub(super) fn has_given_up(trace: &TraceView) -> bool {
+    let is_given_up = |item: &TraceItem| matches!(item, TraceItem::Decision { text } if given_up(text).is_some());
+    trace.entries.iter().any(|entry| is_given_up(&entry.what))
+}
+
 /// Whether a decision is what came of a verb.
 fn is_result(text: &str) -> bool {
     let verb = ["Dial (", "Gather (", "Record (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
@@ -448,8 +458,33 @@ mod tests {
             silent.unreachable.as_deref(),
             Some("start request to http://localhost/voice was not answered: given up after 10.0 s, with the call")
         );
-        assert!(report(item(9_990), &Rules::default(), &[]).is_good(), "the caller has hung up by its script");
+        let scripted = report(item(9_990), &Rules::default(), &[]);
+        assert!(scripted.is_good(), "the caller has hung up by its script");
+        assert!(scripted.transcript[0].text.ends_with("given up after 10.0 s, with the call"), "{scripted:?}");
         assert!(report(item(20), &Rules::default(), &["a.call:1: hear Hello"]).unreachable.is_none());
+    }
+
+    #[test]
+    fn a_request_that_is_open_when_a_call_without_steps_has_had_its_time_fails_the_call() {
+        let of = |waited: u64, silent_ms: Option<u64>| {
+            let text =
+                format!("redirect request to http://localhost/next: given up after {waited} ms, no longer wanted");
+            let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
+            trace.entries = vec![TraceEntry::new(1_000, TraceItem::decision(text))];
+            assert!(has_given_up(&trace));
+            let mut report = Report { silent_ms, ..Report::default() };
+            report.add_trace(0.0, &trace, &Rules::default());
+            report
+        };
+        let silent = of(2_990, Some(SILENT_MS));
+        assert!(!silent.is_good() && silent.as_json()["ok"] == json!(false), "{silent:?}");
+        let text = silent.as_text();
+        assert!(text.contains("FAIL the application failed: redirect request to http://localhost/next was"), "{text}");
+        let xml = String::from_utf8(as_junit(&[silent]).unwrap()).unwrap();
+        assert!(xml.contains("errors=\"1\""), "{xml}");
+        assert!(!of(290, Some(250)).is_good(), "a shorter --timeout");
+        assert!(of(290, Some(SILENT_MS)).is_good(), "it has just begun");
+        assert!(of(2_990, None).is_good(), "its script has ended the call");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::owners::{CallOwners, ScriptId};
 use super::phone::{ANSWER_AFTER, Extension, News, PlacedCall, Telephone, overheard};
 use super::recogniser::Recogniser;
 use super::refusals::{self, Refusals};
-use super::report::{Moment, Outcome, RefusedRequest, Report, Rules, shown};
+use super::report::{Moment, Outcome, RefusedRequest, Report, Rules, SILENT_MS, has_given_up, shown};
 use super::script::{Audible, Beside, Dialled, PartyActs, PartyStep, Script, Step, What};
 use super::stop::Stop;
 use super::texts::{Text, Texts};
@@ -30,6 +30,8 @@ const NO_PARTY: &str = "no party has answered";
 const AT_END: Duration = Duration::from_secs(5);
 /// Longest wait for them after a signal.
 const AT_STOP: Duration = Duration::from_millis(300);
+/// Longest wait for the note of a request that was open when a call was ended for its time.
+const OPEN_REQUEST: Duration = Duration::from_millis(300);
 /// Samples of a second.
 const RATE: u32 = 8000;
 /// How often a condition that no news tells of is looked at.
@@ -162,13 +164,13 @@ pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, teleph
     if report.failures.is_empty() && !script.steps.is_empty() {
         report.failures.extend(talk.undeclared().map(|what| format!("{}: {what}", script.name)));
     }
-    talk.leave(script.steps.is_empty()).await;
+    report.silent_ms = talk.leave(script.steps.is_empty()).await;
     if report.failures.is_empty() {
         talk.expect_transcriptions(script, &mut report).await;
     }
     means.transcriber.forget(id);
     report.seconds = talk.began.elapsed().as_secs_f64();
-    let traces = traces_of(&talk, began_at).await;
+    let traces = traces_of(&talk, began_at, report.silent_ms.is_some()).await;
     talk.report(&mut report, &traces);
     report
 }
@@ -198,8 +200,10 @@ fn answer(acts: PartyActs) -> Answer {
 }
 
 /// Returns the traces of the script's calls once the edge has done with them, the caller's first, with the seconds at which each began.
-async fn traces_of(talk: &Talk<'_>, began_at: Timestamp) -> Vec<(f64, TraceView)> {
+/// `is_timed_out`: a request may have been open at the end.
+async fn traces_of(talk: &Talk<'_>, began_at: Timestamp, is_timed_out: bool) -> Vec<(f64, TraceView)> {
     let until = Instant::now() + talk.last_wait();
+    let requests_until = Instant::now() + if is_timed_out { OPEN_REQUEST } else { Duration::ZERO };
     let began = |text: &str| {
         let at: Timestamp = text.parse().ok()?;
         // The edge's times have milliseconds, and no more.
@@ -220,6 +224,9 @@ async fn traces_of(talk: &Talk<'_>, began_at: Timestamp) -> Vec<(f64, TraceView)
             if let (Some(at), Ok(Some(trace))) = (began(&call.started_at), talk.means.edge.trace(&call.sid).await) {
                 traces.push((at, trace));
             }
+        }
+        if Instant::now() < requests_until && !traces.iter().any(|(_, trace)| has_given_up(trace)) {
+            continue;
         }
         return traces;
     }
@@ -693,11 +700,14 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Ends what is left of the calls: without steps, once the application does or nothing has been heard for a while.
-    async fn leave(&mut self, has_no_steps: bool) {
+    /// Ends what is left of the calls: without steps, once the application does or `--timeout` has passed. Returns the time, in
+    /// milliseconds, after which an open request counts as not answered, if `--timeout` ended the call.
+    async fn leave(&mut self, has_no_steps: bool) -> Option<u64> {
+        let patience = self.means.line.patience;
         if has_no_steps {
-            self.listen_until(Instant::now() + self.means.line.patience).await;
+            self.listen_until(Instant::now() + patience).await;
         }
+        let is_timed_out = has_no_steps && self.ending.is_none() && self.means.stop.came().is_none();
         self.hang_up().await;
         let until = Instant::now() + self.last_wait();
         for party in self.parties.iter().filter(|party| party.is_live) {
@@ -707,6 +717,9 @@ impl<'a> Talk<'a> {
             self.listen(until).await;
         }
         self.note_services();
+        // A shorter `--timeout` leaves no request a second.
+        let half = u64::try_from((patience / 2).as_millis()).unwrap_or(u64::MAX);
+        is_timed_out.then(|| SILENT_MS.min(half))
     }
 
     /// Waits until there is a recording for each text of the script; the first step without one fails.
