@@ -44,23 +44,46 @@ impl RequestSite<'_> {
 }
 
 /// Reason why a Set-Cookie header is ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RejectedCookie {
     /// The header has no `NAME=VALUE`, or one with control characters.
     Malformed,
     /// Name and value are longer than 4,096 bytes together.
-    TooLong,
+    TooLong {
+        /// Its name.
+        name: String,
+        /// Length of name and value.
+        bytes: usize,
+    },
     /// A Secure cookie was set over plain HTTP, or the prefix of its name is not kept.
-    Insecure,
+    Insecure {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl RejectedCookie {
+    /// Returns the name of the cookie, where it has one that may be shown.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            RejectedCookie::Malformed => None,
+            RejectedCookie::TooLong { name, .. } | RejectedCookie::Insecure { name } => Some(name),
+        }
+    }
 }
 
 impl fmt::Display for RejectedCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RejectedCookie::Malformed => "malformed",
-            RejectedCookie::TooLong => "longer than 4096 bytes",
-            RejectedCookie::Insecure => "Secure, but set over http",
-        })
+        match self {
+            RejectedCookie::Malformed => f.write_str("malformed"),
+            RejectedCookie::TooLong { bytes, .. } => {
+                write!(f, "{} bytes, {} at most", grouped(*bytes), grouped(MAX_COOKIE_BYTES))
+            }
+            RejectedCookie::Insecure { .. } => {
+                f.write_str("a Secure cookie over http, or a name with __Host- or __Secure- without its attributes")
+            }
+        }
     }
 }
 
@@ -102,7 +125,7 @@ impl Cookie {
             return Err(RejectedCookie::Malformed);
         }
         if name.len() + value.len() > MAX_COOKIE_BYTES {
-            return Err(RejectedCookie::TooLong);
+            return Err(RejectedCookie::TooLong { name: name.to_owned(), bytes: name.len() + value.len() });
         }
         let is_usable = |text: &&str| text.len() <= MAX_ATTRIBUTE_BYTES && !text.chars().any(char::is_control);
         let given_path = parsed.path().filter(is_usable).filter(|path| path.starts_with('/'));
@@ -113,7 +136,7 @@ impl Cookie {
         let is_prefix_kept = !lower.starts_with(HOST_PREFIX) || parsed.domain().is_none() && given_path == Some("/");
         let needs_secure = lower.starts_with(SECURE_PREFIX) || lower.starts_with(HOST_PREFIX);
         if is_secure && !site.is_trusted() || needs_secure && !is_secure || !is_prefix_kept {
-            return Err(RejectedCookie::Insecure);
+            return Err(RejectedCookie::Insecure { name: name.to_owned() });
         }
         Ok(Cookie {
             name: name.to_owned(),
@@ -169,8 +192,9 @@ impl Cookie {
         self.is_secure && !other.is_of_trusted_site && is_hidden
     }
 
-    /// Returns whether its time is over.
-    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
+    /// Returns whether its time is over: such a cookie removes an earlier one.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
         self.expires_ms.is_some_and(|expires| expires <= milliseconds(now))
     }
 
@@ -208,6 +232,19 @@ fn expiry(parsed: &SetCookie<'_>, now: SystemTime) -> Option<u64> {
     }
     let expires = parsed.expires_datetime()?.unix_timestamp();
     Some(u64::try_from(expires).unwrap_or(0).saturating_mul(1000))
+}
+
+/// Returns a number with a comma before each three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// Returns the milliseconds since 1970.

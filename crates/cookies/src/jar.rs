@@ -32,16 +32,18 @@ impl CookieJar {
     }
 
     /// Keeps a cookie in the place of an earlier one of the same name, domain and path. One that has expired removes it.
-    /// A cookie that may not be set changes nothing: another request may have set a Secure one in the meantime.
-    pub fn store(&mut self, cookie: Cookie, now: SystemTime) {
+    /// A cookie that may not be set changes nothing: another request may have set a Secure one in the meantime. Returns the
+    /// cookies that gave way to it.
+    pub fn store(&mut self, cookie: Cookie, now: SystemTime) -> Vec<Cookie> {
+        let mut evicted = Vec::new();
         self.cookies.retain(|kept| !kept.has_expired(now));
         if !self.accepts(&cookie) {
-            return;
+            return evicted;
         }
         let earlier = self.cookies.iter().position(|kept| kept.is_same(&cookie));
         match (earlier, cookie.has_expired(now)) {
             (Some(at), true) => drop(self.cookies.remove(at)),
-            (None, true) => return,
+            (None, true) => return evicted,
             (Some(at), false) => {
                 if let Some(place) = self.cookies.get_mut(at) {
                     *place = cookie;
@@ -50,8 +52,9 @@ impl CookieJar {
             (None, false) => self.cookies.push(cookie),
         }
         while self.cookies.len() > MAX_COOKIES || self.size() > MAX_JAR_BYTES {
-            self.cookies.remove(0);
+            evicted.push(self.cookies.remove(0));
         }
+        evicted
     }
 
     /// Returns the value of the Cookie header for a request; `None`: no cookie belongs to it.

@@ -117,7 +117,11 @@ fn a_secure_cookie_of_another_request_stays_when_an_earlier_request_ends_later()
 fn a_host_prefix_needs_no_domain_and_an_empty_age_is_none() {
     let site = https("app.example.com", "/");
     for set in ["__Host-a=1; Secure; Path=/; Domain=evil.test", "__Host-a=1; Secure; Path=/; Domain=example.com"] {
-        assert_eq!(Cookie::parse(set, site, now()), Err(RejectedCookie::Insecure), "{set}");
+        assert_eq!(
+            Cookie::parse(set, site, now()),
+            Err(RejectedCookie::Insecure { name: "__Host-a".to_owned() }),
+            "{set}"
+        );
     }
     let past = "a=1; Max-Age=; Expires=Thu, 01 Jan 2015 00:00:00 GMT";
     assert!(jar(site, &[past]).is_empty(), "Expires counts");
@@ -148,7 +152,8 @@ fn path_limits_a_cookie() {
 #[test]
 fn secure_cookies_stay_on_tls() {
     let secure = "a=1; Secure";
-    assert_eq!(Cookie::parse(secure, http("a.example", "/"), now()).unwrap_err(), RejectedCookie::Insecure);
+    let rejected = Cookie::parse(secure, http("a.example", "/"), now()).unwrap_err();
+    assert_eq!(rejected, RejectedCookie::Insecure { name: "a".to_owned() });
     let kept = jar(https("a.example", "/"), &[secure, "b=2"]);
     assert_eq!(sent(&kept, http("a.example", "/")), "b=2");
     assert_eq!(sent(&kept, https("a.example", "/")), "a=1; b=2");
@@ -202,7 +207,8 @@ fn malformed_cookies_are_ignored() {
         assert_eq!(Cookie::parse(header, https("a.example", "/"), now()).unwrap_err(), RejectedCookie::Malformed);
     }
     let long = format!("a={}", "x".repeat(4096));
-    assert_eq!(Cookie::parse(&long, https("a.example", "/"), now()).unwrap_err(), RejectedCookie::TooLong);
+    let rejected = Cookie::parse(&long, https("a.example", "/"), now()).unwrap_err();
+    assert_eq!((rejected.name(), rejected.to_string().as_str()), (Some("a"), "4,097 bytes, 4,096 at most"));
 }
 
 #[test]
@@ -227,6 +233,22 @@ fn a_jar_is_bounded() {
     }
     let header = sent(&jar, site);
     assert!(header.len() <= MAX_JAR_BYTES && header.contains("d19="), "{}", header.len());
+}
+
+#[test]
+fn cookies_that_give_way_are_returned_oldest_first() {
+    let site = https("a.example", "/");
+    let mut jar = CookieJar::default();
+    let mut store = |set: &str| {
+        let evicted = jar.store(Cookie::parse(set, site, now()).unwrap(), now());
+        evicted.iter().map(|cookie| cookie.name().to_owned()).collect::<Vec<_>>()
+    };
+    for n in 0..4 {
+        assert!(store(&format!("k{n}={}", "x".repeat(4000))).is_empty(), "k{n}");
+    }
+    assert_eq!(store(&format!("k4={}", "x".repeat(4000))), ["k0"]);
+    assert!(store("k4=; Max-Age=-1").is_empty(), "a removal evicts none");
+    assert!(store("k5=1").is_empty(), "it has room");
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl CallCookies {
     /// Stores cookies that a response of the call's application has set.
     pub fn store(&mut self, sid: &str, cookies: Vec<Cookie>, now: SystemTime) {
         let jar = Arc::make_mut(self.jars.entry(sid.into()).or_default());
-        cookies.into_iter().for_each(|cookie| jar.store(cookie, now));
+        cookies.into_iter().for_each(|cookie| drop(jar.store(cookie, now)));
         if jar.is_empty() {
             self.jars.remove(sid);
         }

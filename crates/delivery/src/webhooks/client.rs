@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep, timeout_at};
+use trunkgate_call::trace::CookieChanges;
 
 use super::connection::{Bounds, Broken, Connection};
 use super::cookies::RequestCookies;
@@ -135,7 +136,8 @@ impl Client {
         let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
             let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
-            attempts.push(Attempt { url, remote: None, result, duration: began.elapsed(), cookies_set: Vec::new() });
+            let duration = began.elapsed();
+            attempts.push(Attempt { url, remote: None, result, duration, cookies: CookieChanges::default() });
             return Err(Fault::new(Kind::TotalTimeout, what));
         };
         let mut hop = request.first_hop(target);
@@ -150,9 +152,9 @@ impl Client {
                 Err(fault) => Err(fault.what.clone()),
             };
             let answer = tried.as_ref().ok().or_else(|| tried.as_ref().err()?.answer.as_deref());
-            let cookies_set = answer.map(|answer| cookies.store(answer, &hop.target)).unwrap_or_default();
+            let changes = answer.map(|answer| cookies.store(answer, &hop.target)).unwrap_or_default();
             let (url, duration) = (hop.target.shown(), began.elapsed());
-            attempts.push(Attempt { url, remote, result, duration, cookies_set });
+            attempts.push(Attempt { url, remote, result, duration, cookies: changes });
             let fault = match tried {
                 Ok(answer) if is_success(&answer, request) => {
                     return Ok((answer, hop.target.url().to_string(), redirects.count()));

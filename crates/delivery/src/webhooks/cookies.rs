@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::header::SET_COOKIE;
+use trunkgate_call::trace::{CookieChanges, DroppedCookie};
 use trunkgate_cookies::{Cookie, CookieJar};
 
 use super::outcome::Answer;
@@ -28,23 +29,36 @@ impl RequestCookies {
         self.jar.as_ref()?.header_for(target.cookie_site(), clock::wall())
     }
 
-    /// Stores the cookies of an answer, and returns their names. Malformed ones are ignored, as browsers ignore them.
-    pub(super) fn store(&mut self, answer: &Answer, target: &Target) -> Vec<String> {
-        let Some(jar) = &mut self.jar else { return Vec::new() };
+    /// Stores the cookies of an answer, and returns the changes by name. Malformed ones are ignored, as browsers ignore them.
+    pub(super) fn store(&mut self, answer: &Answer, target: &Target) -> CookieChanges {
+        let mut changes = CookieChanges::default();
+        let Some(jar) = &mut self.jar else { return changes };
         let now = clock::wall();
         let headers = answer.headers.get_all(SET_COOKIE).into_iter();
         let texts = headers.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
-        let parsed = texts.filter_map(|text| Cookie::parse(text, target.cookie_site(), now).ok());
-        let mut names = Vec::new();
-        for cookie in parsed {
+        for text in texts {
+            let cookie = match Cookie::parse(text, target.cookie_site(), now) {
+                Ok(cookie) => cookie,
+                Err(rejected) => {
+                    let dropped = rejected.name().map(|name| dropped(name, rejected.to_string()));
+                    changes.dropped.extend(dropped);
+                    continue;
+                }
+            };
             if !jar.accepts(&cookie) {
+                changes.dropped.push(dropped(cookie.name(), "set over http, and a Secure one is kept".to_owned()));
                 continue;
             }
-            names.push(shown_name(&cookie));
-            Arc::make_mut(jar).store(cookie.clone(), now);
+            let changed = if cookie.has_expired(now) { &mut changes.removed } else { &mut changes.set };
+            changed.push(shown_name(cookie.name()));
+            for evicted in Arc::make_mut(jar).store(cookie.clone(), now) {
+                let name = shown_name(evicted.name());
+                changes.set.retain(|set| *set != name);
+                changes.evicted.push(name);
+            }
             self.set.push(cookie);
         }
-        names
+        changes
     }
 
     /// Returns all that were set, in order.
@@ -53,9 +67,12 @@ impl RequestCookies {
     }
 }
 
+fn dropped(name: &str, reason: String) -> DroppedCookie {
+    DroppedCookie { name: shown_name(name), reason }
+}
+
 /// Returns the name of a cookie, as far as it is shown.
-fn shown_name(cookie: &Cookie) -> String {
-    let name = cookie.name();
+fn shown_name(name: &str) -> String {
     match name.char_indices().nth(COOKIE_NAME_SHOWN) {
         Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
         None => name.to_owned(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use rustls::CertificateError;
+use trunkgate_call::trace::CookieChanges;
 use trunkgate_cookies::Cookie;
 
 use super::overrides::Policy;
@@ -78,10 +79,9 @@ pub struct Attempt {
     pub remote: Option<SocketAddr>,
     /// The status of the answer, or what happened instead.
     pub result: Result<u16, String>,
-    /// Duration of the attempt.
     pub duration: Duration,
-    /// Names of the cookies that its answer has set.
-    pub cookies_set: Vec<String>,
+    /// Changes that its answer made to the cookies of the call.
+    pub(crate) cookies: CookieChanges,
 }
 
 /// A request without an answer of use.

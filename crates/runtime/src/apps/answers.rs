@@ -101,7 +101,7 @@ pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: 
         status: attempt.result.as_ref().ok().copied(),
         failure: attempt.result.as_ref().err().cloned(),
         duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
-        cookies_set: attempt.cookies_set.clone(),
+        cookies: attempt.cookies.clone(),
     });
     Webhook {
         purpose: purpose.to_owned(),

@@ -108,7 +108,7 @@ fn store_cookies(
     kept.set_at = now;
     let jar = Arc::make_mut(&mut kept.jar);
     let end = now + Duration::from_secs(MESSAGE_COOKIE_SECONDS);
-    cookies.into_iter().for_each(|cookie| jar.store(cookie.until(end), now));
+    cookies.into_iter().for_each(|cookie| drop(jar.store(cookie.until(end), now)));
     let (from, to, jar) = (from.to_owned(), to.to_owned(), Arc::clone(&kept.jar));
     Some(StoredJar { from, to, set_at: milliseconds(now), jar })
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use memchr::memmem::Finder;
 
 use self::packed::Packed;
-pub use self::webhook::{Webhook, WebhookTry};
+pub use self::webhook::{CookieChanges, DroppedCookie, Webhook, WebhookTry};
 use crate::limits::{TRACE_DIGITS, TRACE_ENTRIES, TRACE_REQUESTS, TRACE_TEXT_CHARS};
 use crate::messages::{Messages, RawMessage, Wire};
 use crate::numbers::plain;

@@ -40,9 +40,64 @@ pub struct WebhookTry {
     pub failure: Option<String>,
     /// From the connection attempt to the end of the answer, in milliseconds.
     pub duration_ms: u64,
-    /// Names of the cookies that the answer has set; their values are secret.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cookies_set: Vec<String>,
+    /// Changes that the answer made to the cookies of its call.
+    #[serde(flatten)]
+    pub cookies: CookieChanges,
+}
+
+/// Changes that an answer made to the cookies of its call, by name: values are secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CookieChanges {
+    /// Cookies that are kept.
+    #[serde(rename = "cookies_set", default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+    /// Cookies that the answer ended, by Max-Age or Expires.
+    #[serde(rename = "cookies_removed", default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+    /// Cookies that are not kept.
+    #[serde(rename = "cookies_dropped", default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedCookie>,
+    /// Older cookies that gave way to those that were set.
+    #[serde(rename = "cookies_evicted", default, skip_serializing_if = "Vec::is_empty")]
+    pub evicted: Vec<String>,
+}
+
+/// A cookie of an answer that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedCookie {
+    /// The name, which may be shown.
+    pub name: String,
+    /// The reason, as a clause.
+    pub reason: String,
+}
+
+impl CookieChanges {
+    /// Returns the changes as the end of a clause; empty where there are none.
+    fn text(&self) -> String {
+        named("set", self.set.iter().map(|name| shown_name(name)))
+            + &named("removed", self.removed.iter().map(|name| shown_name(name)))
+            + &self.losses()
+    }
+
+    /// Returns the cookies that are not kept, or no longer, as the end of a clause.
+    pub fn losses(&self) -> String {
+        let dropped = self.dropped.iter().map(|one| format!("{} ({})", shown_name(&one.name), one.reason));
+        named("dropped", dropped) + &named("evicted for newer ones", self.evicted.iter().map(|name| shown_name(name)))
+    }
+}
+
+fn shown_name(name: &str) -> String {
+    name.chars().take(COOKIE_NAME_CHARS).collect()
+}
+
+/// Returns the first few of these cookies as the end of a clause; empty where there are none.
+fn named(what: &str, mut names: impl ExactSizeIterator<Item = String>) -> String {
+    let shown: Vec<String> = names.by_ref().take(COOKIES_SHOWN).collect();
+    match (shown.as_slice(), names.len()) {
+        ([], _) => String::new(),
+        (names, 0) => format!(", cookie {what}: {}", names.join(", ")),
+        (names, more) => format!(", cookie {what}: {} and {more} more", names.join(", ")),
+    }
 }
 
 impl Webhook {
@@ -72,18 +127,7 @@ impl WebhookTry {
     /// Reports whether another try had the same address and the same end.
     fn is_like(&self, other: &WebhookTry) -> bool {
         let parts = |one: &WebhookTry| (one.url.clone(), one.remote.clone(), one.status, one.failure.clone());
-        parts(self) == parts(other) && self.cookies_set == other.cookies_set
-    }
-
-    /// Returns the names of the cookies that the answer has set, as the end of a clause.
-    fn cookies_text(&self) -> String {
-        let name = |name: &String| name.chars().take(COOKIE_NAME_CHARS).collect::<String>();
-        let shown: Vec<String> = self.cookies_set.iter().take(COOKIES_SHOWN).map(name).collect();
-        match (shown.as_slice(), self.cookies_set.len().saturating_sub(COOKIES_SHOWN)) {
-            ([], _) => String::new(),
-            (names, 0) => format!(", cookie set: {}", names.join(", ")),
-            (names, more) => format!(", cookie set: {} and {more} more", names.join(", ")),
-        }
+        parts(self) == parts(other) && self.cookies == other.cookies
     }
 
     /// Returns tries that are like this one, which is the first of them, as a clause.
@@ -93,7 +137,7 @@ impl WebhookTry {
         let result = status.as_deref().or(self.failure.as_deref()).unwrap_or("no answer");
         let (tries, ms) = (alike.len(), alike.iter().map(|one| one.duration_ms).sum::<u64>());
         let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
-        format!("{}{remote}: {result} after {ms} ms{tries}{}", self.url, self.cookies_text())
+        format!("{}{remote}: {result} after {ms} ms{tries}{}", self.url, self.cookies.text())
     }
 }
 
@@ -109,7 +153,7 @@ mod tests {
             status: None,
             failure: Some("host name not found".to_owned()),
             duration_ms: 3,
-            cookies_set: Vec::new(),
+            cookies: CookieChanges::default(),
         };
         let answered = WebhookTry {
             url: "https://b.example.com/".to_owned(),
@@ -117,7 +161,7 @@ mod tests {
             status: Some(200),
             failure: None,
             duration_ms: 12,
-            cookies_set: Vec::new(),
+            cookies: CookieChanges::default(),
         };
         let mut webhook = Webhook {
             purpose: "gather".to_owned(),
@@ -136,11 +180,26 @@ mod tests {
                     https://a.example.com/voice: host name not found after 3 ms (error 11210)";
         assert_eq!(webhook.clone().redacted().text(), text);
         let mut with_cookies = webhook.tries[0].clone();
-        with_cookies.cookies_set = vec!["session".to_owned(), "x".repeat(COOKIE_NAME_CHARS + 1)];
+        with_cookies.cookies.set = vec!["session".to_owned(), "x".repeat(COOKIE_NAME_CHARS + 1)];
         let x = "x".repeat(COOKIE_NAME_CHARS);
         assert!(with_cookies.text(&[]).ends_with(&format!(": 200 after 0 ms, cookie set: session, {x}")));
-        with_cookies.cookies_set.extend(std::iter::repeat_n("y".to_owned(), COOKIES_SHOWN));
+        with_cookies.cookies.set.extend(std::iter::repeat_n("y".to_owned(), COOKIES_SHOWN));
         assert!(with_cookies.text(&[]).ends_with(", y and 2 more"));
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let reason = "5,008 bytes, 4,096 at most".to_owned();
+        with_cookies.cookies = CookieChanges {
+            set: names(&["k5"]),
+            removed: names(&["mneg"]),
+            dropped: vec![DroppedCookie { name: "session".to_owned(), reason }],
+            evicted: names(&["k0", "k1"]),
+        };
+        let text = ", cookie set: k5, cookie removed: mneg, cookie dropped: session (5,008 bytes, 4,096 at most), \
+                    cookie evicted for newer ones: k0, k1";
+        assert!(with_cookies.text(&[]).ends_with(text), "{}", with_cookies.text(&[]));
+        let json = serde_json::to_value(&with_cookies).unwrap();
+        assert_eq!((&json["cookies_set"][0], &json["cookies_evicted"][1]), (&"k5".into(), &"k1".into()));
+        assert_eq!(json["cookies_dropped"][0]["name"], "session");
+        assert_eq!(serde_json::from_value::<WebhookTry>(json).unwrap(), with_cookies);
         // What fails alike is there once.
         webhook.tries.extend(webhook.tries.last().cloned());
         webhook.attempt = Some(2);

@@ -7,8 +7,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
 use trunkgate_call::{CallRecord, CallView, LegTimes, SampledCall};
-
 use trunkgate_testing::views::{leg, sid};
+use trunkgate_call::trace::{CookieChanges, TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
+use trunkgate_call::view::{DialledView, RtpView};
+use trunkgate_call::{CallRecord, CallView, LegTimes, LegView, SampledCall};
 
 use super::shown::Shown;
 use super::{Written, json};
@@ -232,7 +234,7 @@ fn webhook(body: String) -> Webhook {
         status: Some(200),
         failure: None,
         duration_ms: 12,
-        cookies_set: Vec::new(),
+        cookies: CookieChanges::default(),
     };
     Webhook {
         purpose: "start".to_owned(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use trunkgate_call::trace::CookieChanges;
 use trunkgate_cookies::CookieJar;
 
 use super::server::{Act, Seen, Server};
@@ -30,7 +31,7 @@ async fn fetch_with(jar: &mut CookieJar, url: &str) -> Result<Reply, Failure> {
         Ok(reply) => &reply.cookies,
         Err(failure) => &failure.cookies,
     };
-    set.iter().for_each(|cookie| jar.store(cookie.clone(), clock::wall()));
+    set.iter().for_each(|cookie| drop(jar.store(cookie.clone(), clock::wall())));
     result
 }
 
@@ -46,7 +47,7 @@ async fn a_session_is_kept_from_request_to_request() {
     let mut jar = CookieJar::default();
     for _ in 0..3 {
         let reply = fetch_with(&mut jar, &server.url("/voice")).await.unwrap();
-        assert_eq!(reply.attempts[0].cookies_set[0], "session");
+        assert_eq!(reply.attempts[0].cookies.set[0], "session");
     }
     let seen = server.seen();
     let sent: Vec<&str> = seen.iter().map(cookies_of).collect();
@@ -85,7 +86,7 @@ async fn cookies_stay_with_their_host() {
 async fn without_a_jar_none_are_kept_and_hostile_ones_break_nothing() {
     let server = Server::always(Act::Send(answer(200, "Set-Cookie: a=1\r\n"))).await;
     let reply = fetch(document(&server.url("/"))).await.unwrap();
-    assert!(reply.cookies.is_empty() && reply.attempts[0].cookies_set.is_empty());
+    assert!(reply.cookies.is_empty() && reply.attempts[0].cookies == CookieChanges::default());
     let long = "x".repeat(5000);
     let lines = format!(
         "Set-Cookie: a\r\nSet-Cookie: =1\r\nSet-Cookie: \r\nSet-Cookie: long={long}\r\nSet-Cookie: \u{e4}=\u{e4}\r\n\
@@ -97,4 +98,27 @@ async fn without_a_jar_none_are_kept_and_hostile_ones_break_nothing() {
         fetch_with(&mut jar, &server.url("/")).await.unwrap();
     }
     assert_eq!(cookies_of(&server.seen()[1]), "\u{e4}=\u{e4}; secure=1; good=1");
+}
+
+#[tokio::test]
+async fn cookies_that_are_not_kept_are_named_with_the_reason() {
+    let big = "x".repeat(4000);
+    let kept: String = (0..6).map(|n| format!("Set-Cookie: k{n}={big}\r\n")).collect();
+    let lines = format!(
+        "{kept}Set-Cookie: session={}\r\nSet-Cookie: mneg=1; Max-Age=-1\r\nSet-Cookie: __Host-a=1; Path=/\r\n",
+        "S".repeat(5001)
+    );
+    let server = Server::always(Act::Send(answer(200, &lines))).await;
+    let mut jar = CookieJar::default();
+    let reply = fetch_with(&mut jar, &server.url("/")).await.unwrap();
+    let changes = &reply.attempts[0].cookies;
+    assert_eq!(changes.set, ["k2", "k3", "k4", "k5"]);
+    assert_eq!(
+        (&changes.evicted[..], &changes.removed[..]),
+        (&["k0".to_owned(), "k1".to_owned()][..], &["mneg".to_owned()][..])
+    );
+    let dropped: Vec<String> = changes.dropped.iter().map(|one| format!("{} ({})", one.name, one.reason)).collect();
+    let insecure = "__Host-a (a Secure cookie over http, or a name with __Host- or __Secure- without its attributes)";
+    assert_eq!(dropped, ["session (5,008 bytes, 4,096 at most)", insecure]);
+    assert!(!format!("{changes:?}").contains("SSS"), "values are secret");
 }

@@ -322,7 +322,8 @@ fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
     let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
     let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
     let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
-    format!("{method} {}: {result} after {} ms{tries}{error}", last.url, last.duration_ms)
+    let losses: String = webhook.tries.iter().map(|one| one.cookies.losses()).collect();
+    format!("{method} {}: {result} after {} ms{tries}{error}{losses}", last.url, last.duration_ms)
 }
 
 /// Returns the first lines of an answer, each behind a line break.
@@ -375,7 +376,7 @@ fn is_result(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_call::trace::{TraceEntry, WebhookTry};
+    use trunkgate_call::trace::{CookieChanges, TraceEntry, WebhookTry};
 
     fn report(items: Vec<TraceItem>, rules: &Rules, failures: &[&str]) -> Report {
         let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
@@ -389,7 +390,8 @@ mod tests {
     fn answered(status: Option<u16>, error: u16, body: &str) -> TraceItem {
         let failure = status.is_none().then(|| "Connection refused".to_owned());
         let url = "http://localhost/voice".to_owned();
-        let tries = vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3, cookies_set: Vec::new() }];
+        let tries =
+            vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3, cookies: CookieChanges::default() }];
         let (purpose, method) = ("start".to_owned(), "POST".to_owned());
         TraceItem::webhook(Webhook { purpose, method, tries, attempt: None, error: Some(error), body: body.to_owned() })
     }
@@ -428,7 +430,7 @@ mod tests {
             status,
             failure: status.is_none().then(|| "Connection refused".to_owned()),
             duration_ms: 3,
-            cookies_set: Vec::new(),
+            cookies: CookieChanges::default(),
         };
         let tries = vec![one("a", Some(307)), one("b", Some(302)), one("c", None), one("c", Some(200))];
         let (purpose, method, body) = ("start".to_owned(), "POST".to_owned(), String::new());
