@@ -96,3 +96,19 @@ fn a_public_url_that_cannot_stand_for_the_application_is_refused() {
         assert!(code == 2 && fault(&error).contains(why), "{error}");
     }
 }
+
+#[test]
+fn a_redirect_that_is_not_followed_has_its_reason() {
+    let app = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, post, stream| {
+        let location = if path(post) == "/loop" { "/loop" } else { "file:///etc/passwd" };
+        say(stream, "302 Found", &format!("Location: {location}\r\n"))
+    });
+    for (place, reason) in [
+        ("/loop", "redirect loop: https://app.example.com/loop leads to itself (error 11215)"),
+        ("/file", "invalid redirect: leads to file:, neither http nor https (error 11216)"),
+    ] {
+        let (code, reports) = run(&format!("http://{}{place}", app.address), &["--as", PUBLIC]);
+        assert!(code == 3 && fault(&reports).contains(reason), "{place}: {reports:#}");
+        assert!(reports[0]["transcript"].to_string().contains(reason), "{place}: {reports:#}");
+    }
+}

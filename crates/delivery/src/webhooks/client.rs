@@ -136,8 +136,8 @@ impl Client {
         let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
             let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
-            let duration = began.elapsed();
-            attempts.push(Attempt { url, remote: None, result, duration, cookies: CookieChanges::default() });
+            let (duration, cookies) = (began.elapsed(), CookieChanges::default());
+            attempts.push(Attempt { url, remote: None, result, refused_redirect: None, duration, cookies });
             return Err(Fault::new(Kind::TotalTimeout, what));
         };
         let mut hop = request.first_hop(target);
@@ -154,14 +154,20 @@ impl Client {
             let answer = tried.as_ref().ok().or_else(|| tried.as_ref().err()?.answer.as_deref());
             let changes = answer.map(|answer| cookies.store(answer, &hop.target)).unwrap_or_default();
             let (url, duration) = (hop.target.shown(), began.elapsed());
-            attempts.push(Attempt { url, remote, result, duration, cookies: changes });
+            attempts.push(Attempt { url, remote, result, refused_redirect: None, duration, cookies: changes });
             let fault = match tried {
                 Ok(answer) if is_success(&answer, request) => {
                     return Ok((answer, hop.target.url().to_string(), redirects.count()));
                 }
                 Ok(answer) if (300..400).contains(&answer.status) => {
                     let next = redirects.follow(&hop, &answer, request.plain_rule(), cookies);
-                    let next = next.map_err(|fault| fault.with(answer))?;
+                    let next = next.map_err(|fault| {
+                        attempts
+                            .last_mut()
+                            .into_iter()
+                            .for_each(|last| last.refused_redirect = Some(fault.what.clone()));
+                        fault.with(answer)
+                    })?;
                     self.warn_of_plain(&next, hop.target.is_https());
                     hop = next;
                     continue;

@@ -26,7 +26,13 @@ const CODES: &[(u32, &str, &str)] = &[
         "Too many redirects, or documents that lead to each other without end",
         "check Location headers and <Redirect>",
     ),
-    (11_216, "A redirect without a usable Location", "check the Location header of the answer"),
+    (
+        11_216,
+        "A redirect that is not followed: no valid Location, a scheme other than http and https, or https to http on another host or port",
+        "check status and Location of the answer; the request in `trunkgate trace SID` has the reason. From https to http of the same host, \
+         another port is followed in private networks, or with `insecure_redirects = true` in [app.NAME]. One to a private address without \
+         `allow_private = true` is 11205",
+    ),
     (11_220, "The TLS handshake failed", "check that the port speaks TLS: `openssl s_client -connect HOST:PORT`"),
     (11_235, "The certificate is for another host", "use the name of the certificate in the URL"),
     (11_236, "The certificate has expired or is not valid yet", "renew the application's certificate; check the clock"),

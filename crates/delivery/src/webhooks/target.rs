@@ -10,6 +10,9 @@ use url::{Host, Url};
 use super::overrides::Overrides;
 use trunkgate_system::limits::WEBHOOK_URL_BYTES;
 
+/// Characters of a redirect's scheme that are shown.
+const SCHEME_CHARS: usize = 16;
+
 /// Scheme, host and port: requests that have them in common may share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
@@ -76,6 +79,10 @@ impl Target {
     /// The fault of the new URL, without its text.
     pub(crate) fn redirected(&self, location: &str, rule: PlainRule) -> Result<Target, BadUrl> {
         let url = self.url.join(checked(location)?).map_err(|error| BadUrl::Format(error.to_string()))?;
+        if !is_http(&url) {
+            let scheme: String = url.scheme().chars().take(SCHEME_CHARS).collect();
+            return Err(BadUrl::Format(format!("leads to {scheme}:, neither http nor https")));
+        }
         let next = Target::new(url, self.overrides.clone())?;
         if self.is_https() && !next.is_https() {
             return self.leave_tls(next, rule);
@@ -94,22 +101,22 @@ impl Target {
     /// Follows a redirect from https to http. A program behind a proxy with TLS that does not know its own scheme means the same path by
     /// https; plain http of the same host is followed where `rule` permits it, without credentials.
     fn leave_tls(&self, next: Target, rule: PlainRule) -> Result<Target, BadUrl> {
-        let refused = || BadUrl::Format("leads from https to http".to_owned());
+        let refused = |place: &str| Err(BadUrl::Format(format!("leads from https to http on another {place}")));
         if self.url.host() != next.url.host() {
-            return Err(refused());
+            return refused("host");
         }
         let is_same_server = next.url.port().is_none_or(|port| Some(port) == self.url.port());
         if rule != PlainRule::SameHost && is_same_server {
             let mut url = next.url.clone();
             if url.set_scheme("https").is_err() || url.set_port(self.url.port()).is_err() {
-                return Err(refused());
+                return refused("host");
             }
             return Ok(Target { url, authorization: self.authorization.clone(), ..next });
         }
         match rule {
             PlainRule::SameHost => {}
             PlainRule::PrivateHosts if next.is_private() => {}
-            PlainRule::PrivateHosts | PlainRule::Never => return Err(refused()),
+            PlainRule::PrivateHosts | PlainRule::Never => return refused("port"),
         }
         Ok(Target { authorization: None, has_left_tls: true, ..next })
     }
@@ -126,7 +133,7 @@ impl Target {
 
     fn new(mut url: Url, overrides: Overrides) -> Result<Target, BadUrl> {
         let wrong = |what: &str| Err(BadUrl::Format(what.to_owned()));
-        if !matches!(url.scheme(), "http" | "https") {
+        if !is_http(&url) {
             return wrong("neither http nor https");
         }
         if url.port() == Some(0) {
@@ -209,6 +216,10 @@ impl Target {
         }
         shown
     }
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }
 
 /// Returns the host and port that a URL leads to; of a malformed one nothing.

@@ -99,7 +99,7 @@ pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: 
         url: attempt.url.clone(),
         remote: attempt.remote.map(|remote| remote.to_string()),
         status: attempt.result.as_ref().ok().copied(),
-        failure: attempt.result.as_ref().err().cloned(),
+        failure: attempt.result.as_ref().err().or(attempt.refused_redirect.as_ref()).cloned(),
         duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
         cookies: attempt.cookies.clone(),
     });

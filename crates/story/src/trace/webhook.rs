@@ -36,7 +36,7 @@ pub struct WebhookTry {
     pub remote: Option<String>,
     /// Status of the answer; `null` where there was none.
     pub status: Option<u16>,
-    /// The reason why there was no answer, as a clause.
+    /// The reason why there was no answer, or why the redirect of the answer was not followed, as a clause.
     pub failure: Option<String>,
     /// From the connection attempt to the end of the answer, in milliseconds.
     pub duration_ms: u64,
@@ -130,6 +130,11 @@ impl WebhookTry {
         parts(self) == parts(other) && self.cookies == other.cookies
     }
 
+    /// Returns the reason why the redirect of the answer was not followed, as a clause.
+    pub fn refused_redirect(&self) -> Option<&str> {
+        self.status.and(self.failure.as_deref())
+    }
+
     /// Returns tries that are like this one, which is the first of them, as a clause.
     fn text(&self, alike: &[WebhookTry]) -> String {
         let remote = self.remote.as_ref().map(|remote| format!(" ({remote})")).unwrap_or_default();
@@ -137,7 +142,8 @@ impl WebhookTry {
         let result = status.as_deref().or(self.failure.as_deref()).unwrap_or("no answer");
         let (tries, ms) = (alike.len(), alike.iter().map(|one| one.duration_ms).sum::<u64>());
         let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
-        format!("{}{remote}: {result} after {ms} ms{tries}{}", self.url, self.cookies.text())
+        let redirect = self.refused_redirect().map(|reason| format!(", {reason}")).unwrap_or_default();
+        format!("{}{remote}: {result} after {ms} ms{tries}{redirect}{}", self.url, self.cookies.text())
     }
 }
 
@@ -200,6 +206,12 @@ mod tests {
         assert_eq!((&json["cookies_set"][0], &json["cookies_evicted"][1]), (&"k5".into(), &"k1".into()));
         assert_eq!(json["cookies_dropped"][0]["name"], "session");
         assert_eq!(serde_json::from_value::<WebhookTry>(json).unwrap(), with_cookies);
+        let refused = WebhookTry {
+            status: Some(302),
+            failure: Some("invalid redirect: port 0".to_owned()),
+            ..webhook.tries[0].clone()
+        };
+        assert!(refused.text(&[]).ends_with(": 302 after 0 ms, invalid redirect: port 0"));
         // What fails alike is there once.
         webhook.tries.extend(webhook.tries.last().cloned());
         webhook.attempt = Some(2);

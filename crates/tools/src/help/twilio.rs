@@ -17,6 +17,10 @@ mod tests {
     fn a_code_is_explained_with_what_to_do() {
         let text = explain("11205").unwrap();
         assert!(text.starts_with("11205: error code") && text.contains("What to do: check that"), "{text}");
+        let redirect = explain("11216").unwrap();
+        for part in ["another host or port", "a scheme other than", "allow_private"] {
+            assert!(redirect.contains(part), "{redirect}");
+        }
         assert!(explain("11299").is_none() && explain("011205").is_none());
     }
 }

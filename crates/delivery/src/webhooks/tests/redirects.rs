@@ -86,8 +86,16 @@ async fn what_leads_nowhere_is_an_invalid_redirect() {
         b"HTTP/1.1 302 Found\r\nLocation: /\xff\r\nContent-Length: 0\r\n\r\n".to_vec(),
     ] {
         let server = Server::always(Act::Send(answer)).await;
-        assert_eq!(failed(document(&server.url("/"))).await.0, 11_216);
+        let failure = fetch(document(&server.url("/"))).await.unwrap_err();
+        assert_eq!((failure.code, failure.attempts[0].refused_redirect.as_ref()), (11_216, Some(&failure.what)));
         assert_eq!(server.seen().len(), 1);
+    }
+    for (location, what) in [
+        ("file:///etc/passwd", "invalid redirect: leads to file:, neither http nor https"),
+        ("Sip:bob@example.com", "invalid redirect: leads to sip:, neither http nor https"),
+    ] {
+        let server = Server::always(Act::Send(redirect(302, location))).await;
+        assert_eq!(fetch(document(&server.url("/"))).await.unwrap_err().what, what);
     }
 }
 

@@ -322,8 +322,9 @@ fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
     let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
     let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
     let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
+    let redirect = last.refused_redirect().map(|reason| format!(", {reason}")).unwrap_or_default();
     let losses: String = webhook.tries.iter().map(|one| one.cookies.losses()).collect();
-    format!("{method} {}: {result} after {} ms{tries}{error}{losses}", last.url, last.duration_ms)
+    format!("{method} {}: {result} after {} ms{tries}{redirect}{error}{losses}", last.url, last.duration_ms)
 }
 
 /// Returns the first lines of an answer, each behind a line break.
@@ -420,6 +421,18 @@ mod tests {
         assert!(refused.contains("`--start` hands on"), "{refused}");
         let closed = fault_of(answered(None, 11_205, ""), &Rules::default());
         assert!(closed.contains("--start COMMAND"), "{closed}");
+    }
+
+    #[test]
+    fn a_redirect_that_is_not_followed_has_its_reason_and_a_lost_cookie_its_name() {
+        let mut item = answered(Some(302), 11_216, "");
+        let TraceItem::Webhook { webhook, .. } = &mut item else { panic!("no webhook") };
+        webhook.tries[0].failure = Some("invalid redirect: leads from https to http on another host".to_owned());
+        webhook.tries[0].cookies.evicted = vec!["k0".to_owned()];
+        let fault = report(vec![item], &Rules::default(), &[]).unreachable.unwrap_or_default();
+        let end = "HTTP 302 after 3 ms, invalid redirect: leads from https to http on another host (error 11216), \
+                   cookie evicted for newer ones: k0";
+        assert!(fault.ends_with(end), "{fault}");
     }
 
     #[test]
