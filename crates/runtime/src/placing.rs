@@ -1,7 +1,7 @@
 //! Calls that requests place: called party and calling number, as the configuration allows them. The API answers by this
 //! judgement, and `why` shows it in advance.
 
-use trunkgate_call::numbers::plain;
+use trunkgate_call::numbers::escaped;
 use trunkgate_call::{NotBegun, NotJoined, ReasonSlug, named_target, trunk_of_uri};
 use trunkgate_route::{Number, Numbers, Table, TargetSpec};
 use trunkgate_twiml::{headers_of_request, written_number};
@@ -239,7 +239,7 @@ pub fn parse_number(numbers: &Numbers, text: &str) -> Option<Number> {
 }
 
 fn shown(text: &str) -> String {
-    plain(text, SHOWN_CHARS)
+    escaped(text, SHOWN_CHARS)
 }
 
 #[cfg(test)]
@@ -282,6 +282,8 @@ mod tests {
         {
             assert_eq!(to(text), Err(code), "{text}");
         }
+        let unseen = judge_to(&config, &table, Some("+9990\u{200b}1")).unwrap_err().message;
+        assert!(unseen.starts_with("To: \"+9990\\u{200b}1\": "), "{unseen}");
         let from = |from: Option<&str>| judge_from(&config, from).map_err(|fault| fault.code);
         assert_eq!(from(Some("415 555 0100")), Ok("+14155550100".to_owned()));
         assert_eq!((from(Some("+14155550199")), from(None)), (Err(21_210), Err(21_213)));

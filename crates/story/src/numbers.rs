@@ -152,6 +152,16 @@ pub fn plain(text: &str, chars: usize) -> String {
     text.chars().filter(|c| !steers(*c)).take(chars).collect()
 }
 
+/// Returns the first `chars` characters of a text that was refused, with an escape (`\u{200b}`) for each character that is not
+/// seen or steers how the text is shown.
+pub fn escaped(text: &str, chars: usize) -> String {
+    let mut escaped = String::new();
+    for c in text.chars().take(chars) {
+        if steers(c) { escaped.extend(c.escape_unicode()) } else { escaped.push(c) }
+    }
+    escaped
+}
+
 /// A user part no longer than is kept; separators of a number do not count.
 pub fn shortened(user: &str) -> String {
     let digits = (user.len() > NUMBER_CHARS).then(|| compact(user)).flatten();
@@ -161,6 +171,12 @@ pub fn shortened(user: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn invisible_characters_of_a_refused_text_are_escaped() {
+        assert_eq!(escaped("+1415\u{200b}5550199\u{202e}\n", 32), "+1415\\u{200b}5550199\\u{202e}\\u{a}");
+        assert_eq!(escaped("\u{e4}bc", 2), "\u{e4}b");
+    }
 
     #[test]
     fn numbers_are_masked() {

@@ -203,12 +203,7 @@ pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
 }
 
 pub(super) fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -> Result<Option<Duration>, Error> {
-    let given = parameters.take_number(name)?.map(|given| u64::try_from(given).unwrap_or(u64::MAX));
-    match given {
-        None => Ok(None),
-        Some(seconds) if (1..=most).contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
-        Some(other) => Err(Error::bad_request(format!("{name}: {other} is not between 1 and {most} seconds"))),
-    }
+    Ok(parameters.take_number(name, 1..=most)?.map(Duration::from_secs))
 }
 
 /// Takes the time limit of a call.

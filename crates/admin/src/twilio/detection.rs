@@ -43,9 +43,5 @@ pub(super) fn judge(cx: &Asked<'_>, name: &str, detection: Option<&DetectionRequ
 }
 
 fn take_threshold(parameters: &mut Parameters, threshold: &Threshold) -> Result<Option<u32>, Error> {
-    let Some(given) = parameters.take_number(threshold.name)? else { return Ok(None) };
-    let value = u32::try_from(given).ok().filter(|value| threshold.range.contains(value));
-    let (least, most) = (threshold.range.start(), threshold.range.end());
-    let wrong = || Error::bad_request(format!("{}: {given} is not between {least} and {most}", threshold.name));
-    value.map(Some).ok_or_else(wrong)
+    parameters.take_number(threshold.name, threshold.range.clone())
 }

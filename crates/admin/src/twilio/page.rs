@@ -33,14 +33,8 @@ impl Page {
     /// # Errors
     /// It cannot be used.
     pub(super) fn take(path: &str, query: &str, parameters: &mut Parameters) -> Result<Page, Error> {
-        let size = parameters.take_number("PageSize")?.unwrap_or(SIZE);
-        if !(1..=MOST).contains(&size) {
-            return Err(Error::bad_request(format!("PageSize: 1 to {MOST}")));
-        }
-        let number = parameters.take_number("Page")?.unwrap_or(0);
-        if number > LAST {
-            return Err(Error::bad_request(format!("Page: 0 to {LAST}")));
-        }
+        let size = parameters.take_number("PageSize", 1..=MOST)?.unwrap_or(SIZE);
+        let number = parameters.take_number("Page", 0..=LAST)?.unwrap_or(0);
         let behind = parameters.take("PageToken");
         let behind = match behind.as_deref().map(|token| token.strip_prefix("PA").filter(|key| is_key(key))) {
             Some(None) => return Err(Error::bad_request("PageToken: not one of this API")),

@@ -1,6 +1,9 @@
 //! Parameters of a request: those of the query and of a form, each taken once. What nothing takes is refused where it may change a call or
 //! a message; else it is ignored and noted, as Twilio ignores it.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::Method;
@@ -9,6 +12,7 @@ use axum::http::request::Parts;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use trunkgate_call::numbers::escaped;
 use trunkgate_twiml::compat::requests::{self, Given, Operation};
 
 use super::calls::STATUSES;
@@ -18,6 +22,9 @@ use trunkgate_system::limits::HTTP_PARAMETERS;
 
 /// Refusal of what may be the rest of a text, which may be confidential and is not shown.
 const REST: &str = "A parameter has no value, or other characters in its name than letters, digits, -, _ and .: is & of a value encoded as %26?";
+
+/// Characters of a number that cannot be used that its refusal repeats.
+const NUMBER_SHOWN_CHARS: usize = 40;
 
 /// Parameters in their order.
 #[derive(Debug)]
@@ -189,14 +196,20 @@ impl Parameters {
         Ok(text)
     }
 
-    /// Takes a number.
+    /// Takes a whole number of a range.
     ///
     /// # Errors
     /// It is none.
-    pub(super) fn take_number(&mut self, name: &str) -> Result<Option<usize>, Error> {
+    pub(super) fn take_number<N>(&mut self, name: &str, range: RangeInclusive<N>) -> Result<Option<N>, Error>
+    where
+        N: FromStr + PartialOrd + Display,
+    {
         let Some(text) = self.take(name) else { return Ok(None) };
-        let number = text.parse().map_err(|_| Error::bad_request(format!("{name}: \"{}\" is no number", shown(&text))));
-        number.map(Some)
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| {
+            let (given, least, most) = (escaped(&text, NUMBER_SHOWN_CHARS), range.start(), range.end());
+            Error::bad_request(format!("{name}: \"{given}\" is not a whole number from {least} to {most}"))
+        })
     }
 
     /// Takes the conditions `NAME`, `NAME>` and `NAME<` of a time; each bound belongs to the span, and a date is a day in UTC.
@@ -347,6 +360,7 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
+    use trunkgate_call::numbers::escaped;
     use trunkgate_twiml::compat::requests::CREATE_CALL;
 
     use super::*;
@@ -365,10 +379,15 @@ mod tests {
         let form = "application/x-www-form-urlencoded; charset=utf-8";
         let mut all = read("A=1&C=", form, "B=x+y%2B&B=last&D=4").unwrap();
         assert_eq!((all.take("A"), all.take("A"), all.take("B")), (Some("1".into()), None, Some("last".into())));
-        assert_eq!((all.take("C"), all.take_number("D")), (None, Ok(Some(4))));
+        assert_eq!((all.take("C"), all.take_number("D", 0..=9)), (None, Ok(Some(4))));
         all.finish().unwrap();
         assert_eq!(read("A=1", form, "").unwrap().finish().unwrap_err().code, 20_001);
-        assert_eq!(read("A=x", form, "").unwrap().take_number("A").unwrap_err().code, 20_001);
+        for (given, shown) in [("x", "x"), ("-1", "-1"), ("10", "10"), ("", ""), ("1%E2%80%8B", "1\\u{200b}")] {
+            let refused = read(&format!("A={given}"), form, "").unwrap().take_number("A", 1..=9);
+            let wrong = format!("A: \"{shown}\" is not a whole number from 1 to 9");
+            let expected = if given.is_empty() { Ok(None) } else { Err(Error::bad_request(wrong)) };
+            assert_eq!(refused, expected, "{given}");
+        }
         assert_eq!(read("", "application/json", "{}").unwrap_err().code, 20_001);
         let judged = |query: &str| read(query, form, "").unwrap().judge(&CREATE_CALL).map_err(|error| error.code);
         assert_eq!((judged("Transcribe=true"), judged("Byoc=BY1")), (Err(20_501), Err(20_501)));
@@ -427,7 +446,7 @@ mod tests {
         ] {
             let mut all = read_by(false, query, "", "").unwrap();
             let ignored = all.ignored();
-            let judged = all.judge(&CREATE_CALL).and_then(|()| all.take_number("Timeout").map(drop));
+            let judged = all.judge(&CREATE_CALL).and_then(|()| all.take_number("Timeout", 1..=600).map(drop));
             judged.and_then(|()| all.finish()).unwrap_err();
             assert_eq!(ignored.names(), names, "{query}");
         }

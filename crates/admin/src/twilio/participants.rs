@@ -346,10 +346,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
             joining.set("waitMethod", if method == RoomMethod::Get { "GET" } else { "POST" });
         }
     }
-    if let Some(most) = parameters.take_number("MaxParticipants")? {
-        if !(1..=250).contains(&most) {
-            return Err(Error::bad_request("MaxParticipants: 1 to 250"));
-        }
+    if let Some(most) = parameters.take_number("MaxParticipants", 1..=250)? {
         joining.set("maxParticipants", most.min(PARTIES).to_string());
     }
     let url = create::take_url(parameters, "ConferenceStatusCallback", "ConferenceStatusCallbackMethod")?;

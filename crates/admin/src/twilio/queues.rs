@@ -93,9 +93,7 @@ async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result
 /// Takes the name and the room of a queue.
 fn take_settings(parameters: &mut Parameters) -> Result<(Option<String>, Option<u32>), Error> {
     let name = parameters.take_text("FriendlyName", QUEUE_CHARS)?;
-    let Some(most) = parameters.take_number("MaxSize")? else { return Ok((name, None)) };
-    let most = u32::try_from(most).ok().filter(|most| (1..=QUEUE_SIZE).contains(most));
-    most.map(|most| (name, Some(most))).ok_or_else(|| Error::bad_request(format!("MaxSize: 1 to {QUEUE_SIZE}")))
+    Ok((name, parameters.take_number("MaxSize", 1..=QUEUE_SIZE)?))
 }
 
 async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {

@@ -194,7 +194,7 @@ async fn audio(cx: &Asked<'_>, name: &str, headers: &HeaderMap, mut parameters: 
     if ending.is_some_and(|ending| !matches!(ending, "wav" | "mp3" | "opus" | "ogg")) {
         return Err(Error::not_found(cx.path));
     }
-    let channels = parameters.take_number("RequestedChannels")?;
+    let channels = parameters.take_number("RequestedChannels", 1..=2)?;
     parameters.finish()?;
     let wanted = sid.to_owned();
     let opened = on_disk(cx, move |recordings| Ok(Some(recordings.open(&wanted)))).await?;
