@@ -100,7 +100,11 @@ fn a_public_url_that_cannot_stand_for_the_application_is_refused() {
 #[test]
 fn a_redirect_that_is_not_followed_has_its_reason() {
     let app = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, post, stream| {
-        let location = if path(post) == "/loop" { "/loop" } else { "file:///etc/passwd" };
+        let location = match path(post) {
+            "/loop" => "/loop",
+            "/metadata" => "http://169.254.169.254/latest",
+            _ => "file:///etc/passwd",
+        };
         say(stream, "302 Found", &format!("Location: {location}\r\n"))
     });
     for (place, reason) in [
@@ -111,4 +115,7 @@ fn a_redirect_that_is_not_followed_has_its_reason() {
         assert!(code == 3 && fault(&reports).contains(reason), "{place}: {reports:#}");
         assert!(reports[0]["transcript"].to_string().contains(reason), "{place}: {reports:#}");
     }
+    let (code, reports) = run(&format!("http://{}/metadata", app.address), &[]);
+    let what = fault(&reports);
+    assert!(code == 3 && what.contains("cloud metadata address") && !what.contains("--start"), "{reports:#}");
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trunkgate_call::trace::{TraceItem, TraceView, Webhook};
+use trunkgate_call::trace::{TraceItem, TraceView, Webhook, WebhookTry};
+use url::Url;
 
 use super::voice::Heard;
 use crate::junit::{Case, Wrong, suite};
@@ -348,11 +349,18 @@ fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
             },
             if rules.has_public_name { "" } else { "; if it validates by a public URL, name that by --as" },
         )),
-        None if webhook.error == Some(11_205) && !rules.is_started => {
+        // A redirect to elsewhere, or an address that is not asked at all, is no application that is not started.
+        None if webhook.error == Some(11_205) && !rules.is_started && is_of_application(webhook, last) => {
             Some("Start the application before, or by --start COMMAND".to_owned())
         }
         Some(_) | None => None,
     }
+}
+
+/// Returns whether a try went to the server that the request was for.
+fn is_of_application(webhook: &Webhook, last: &WebhookTry) -> bool {
+    let origin = |one: &WebhookTry| Url::parse(&one.url).map(|url| url.origin()).ok();
+    last.remote.is_some() && webhook.tries.first().and_then(origin) == origin(last)
 }
 
 /// Reads that a request for a document was given up: its name, and the milliseconds that it had.
@@ -377,7 +385,7 @@ fn is_result(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_call::trace::{CookieChanges, TraceEntry, WebhookTry};
+    use trunkgate_call::trace::{CookieChanges, TraceEntry};
 
     fn report(items: Vec<TraceItem>, rules: &Rules, failures: &[&str]) -> Report {
         let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
@@ -391,8 +399,8 @@ mod tests {
     fn answered(status: Option<u16>, error: u16, body: &str) -> TraceItem {
         let failure = status.is_none().then(|| "Connection refused".to_owned());
         let url = "http://localhost/voice".to_owned();
-        let tries =
-            vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3, cookies: CookieChanges::default() }];
+        let (remote, cookies) = (Some("127.0.0.1:80".to_owned()), CookieChanges::default());
+        let tries = vec![WebhookTry { url, remote, status, failure, duration_ms: 3, cookies }];
         let (purpose, method) = ("start".to_owned(), "POST".to_owned());
         TraceItem::webhook(Webhook { purpose, method, tries, attempt: None, error: Some(error), body: body.to_owned() })
     }
@@ -421,6 +429,17 @@ mod tests {
         assert!(refused.contains("`--start` hands on"), "{refused}");
         let closed = fault_of(answered(None, 11_205, ""), &Rules::default());
         assert!(closed.contains("--start COMMAND"), "{closed}");
+        let mut barred = answered(None, 11_205, "");
+        let TraceItem::Webhook { webhook, .. } = &mut barred else { panic!("no webhook") };
+        webhook.tries[0].remote = None;
+        let barred = fault_of(barred, &Rules::default());
+        assert!(barred.contains("error 11205") && !barred.contains("--start"), "no address to ask: {barred}");
+        let mut elsewhere = answered(None, 11_205, "");
+        let TraceItem::Webhook { webhook, .. } = &mut elsewhere else { panic!("no webhook") };
+        let first = WebhookTry { url: "http://other/voice".to_owned(), status: Some(302), ..webhook.tries[0].clone() };
+        webhook.tries.insert(0, first);
+        let elsewhere = fault_of(elsewhere, &Rules::default());
+        assert!(elsewhere.contains("error 11205") && !elsewhere.contains("--start"), "a redirect: {elsewhere}");
     }
 
     #[test]
