@@ -35,6 +35,10 @@ pub const KEYS_HEARD: usize = 64;
 pub const KEYS_AFTER: u32 = 50;
 /// How long a key is pressed, in milliseconds; the next follows 100 ms later.
 pub const KEY_MS: u16 = 100;
+/// Frames from the beginning of a key to that of the next: 200 ms.
+pub const KEY_FRAMES: u32 = 10;
+/// Frames of the pauses `w` and `W` between keys: 500 ms and 1 s.
+pub const PAUSE_FRAMES: (u32, u32) = (25, 50);
 /// Calls remembered, ended ones too; the oldest ended one goes first.
 pub const CALLS: usize = 256;
 /// INVITEs left without any answer, remembered so that their repetitions are left so too.

@@ -123,7 +123,7 @@ pub struct Talk {
     /// What is said instead of the tone, 8000 samples a second; silence follows.
     pub audio: Option<Arc<[i16]>>,
     /// Keys pressed as telephone-events from [`KEYS_AFTER`](crate::limits::KEYS_AFTER) frames on, where the far side takes
-    /// such: 0 to 9, `*`, `#`, A to D.
+    /// such: 0 to 9, `*`, `#`, A to D; `w` is a pause of 500 ms, `W` one of 1 s.
     pub keys: Option<Arc<str>>,
     /// Whether the audio of each packet heard comes out as [`Output::Heard`](crate::Output::Heard).
     pub overheard: bool,

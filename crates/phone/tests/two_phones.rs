@@ -443,6 +443,24 @@ fn ignored_calls_are_bounded() {
 
 /// With SRTP as each side wants it: whether the audio is encrypted, or no call.
 #[test]
+fn keys_are_pressed_with_the_pauses_between_them() {
+    let epoch = trunkgate_media::Epoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
+    let mut pair = Pair::with(|_, config| config.reports = Some(epoch));
+    pair.phones[CALLEE].expect(Answer::ring(Duration::ZERO));
+    pair.dial(|dial| dial.talk = Talk { keys: Some("ww1W23".into()), ..Talk::default() });
+    // From 1 s after the answer: two pauses of 500 ms, a key of 200 ms, one of 1 s.
+    for (ms, pressed) in [(1_900, ""), (2_200, "1"), (3_100, "1"), (3_350, "12"), (3_600, "123")] {
+        pair.run(Duration::from_millis(ms));
+        let heard = pair.phones[CALLEE].calls().next().unwrap().pressed();
+        assert_eq!(heard, pressed, "{ms} ms");
+        let is_last = pressed.ends_with('3');
+        assert!(is_last || !pair.phones[CALLER].calls().next().unwrap().has_pressed_all(), "{ms} ms");
+    }
+    pair.run(after(4).unwrap());
+    assert!(pair.phones[CALLER].calls().next().unwrap().has_pressed_all());
+}
+
+#[test]
 fn keys_are_agreed_upon_in_every_way_a_call_is_placed() {
     use trunkgate_phone::Srtp::{Off, Optional, Required};
     for (caller, callee, secure) in [

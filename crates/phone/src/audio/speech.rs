@@ -28,6 +28,10 @@ pub(crate) struct Speech {
     events: Option<(u8, u32)>,
     /// DTMF digits that are sent, once they are.
     presses: Option<Sender>,
+    /// Signs of the script's keys that were begun, those that were not yet, and the frame at which the next one begins.
+    keys_begun: usize,
+    keys_left: usize,
+    next_key_at: u32,
     /// Samples that are said next, in the place of the script's.
     spoken_next: VecDeque<i16>,
     payload: u8,
@@ -51,6 +55,9 @@ impl Speech {
             coded: None,
             events: None,
             presses: None,
+            keys_begun: 0,
+            keys_left: 0,
+            next_key_at: limits::KEYS_AFTER,
             spoken_next: VecDeque::new(),
             payload: 0,
             to: None,
@@ -84,7 +91,7 @@ impl Speech {
 
     /// Reports whether all DTMF digits of the script have been sent.
     pub(crate) fn has_pressed_all(&self) -> bool {
-        self.presses.as_ref().is_some_and(Sender::is_over)
+        self.keys_left == 0 && self.presses.as_ref().is_some_and(Sender::is_over)
     }
 
     /// Returns the number of frames said.
@@ -171,8 +178,8 @@ impl Speech {
             Some(coded) => coded.code(voice.codec(), &packet),
             None => None,
         };
-        if let Some(keys) = talk.keys.as_deref().filter(|_| self.sent >= limits::KEYS_AFTER && self.presses.is_none()) {
-            self.press(keys);
+        if let Some(keys) = talk.keys.as_deref() {
+            self.press_next(keys);
         }
         if let Some(presses) = &mut self.presses {
             // In the place of the audio that is said meanwhile.
@@ -184,6 +191,23 @@ impl Speech {
     /// Adds samples behind those that are said in the place of the script's.
     pub(super) fn speak(&mut self, samples: &[i16]) {
         self.spoken_next.extend(samples);
+    }
+
+    /// Begins the next of the script's keys or pauses, if it is due and the far side takes telephone-events.
+    fn press_next(&mut self, keys: &str) {
+        let mut signs = keys.chars().skip(self.keys_begun);
+        let is_due = self.sent >= self.next_key_at && self.events.is_some();
+        let Some(sign) = signs.next().filter(|_| is_due) else { return };
+        (self.keys_begun, self.keys_left) = (self.keys_begun + 1, signs.count());
+        let frames = match sign {
+            'w' => limits::PAUSE_FRAMES.0,
+            'W' => limits::PAUSE_FRAMES.1,
+            digit => {
+                self.press(digit.encode_utf8(&mut [0; 4]));
+                limits::KEY_FRAMES
+            }
+        };
+        self.next_key_at = self.sent + frames;
     }
 
     /// Adds digits behind those that are sent; returns whether the far side takes telephone-events.

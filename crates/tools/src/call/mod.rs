@@ -40,7 +40,9 @@ const TAIL: Duration = Duration::from_secs(1);
 /// When the first key of `--dtmf` is pressed, from the answer on, and how long each takes with the pause behind it.
 const FIRST_KEY: Duration = Duration::from_secs(1);
 const KEY: Duration = Duration::from_millis(200);
-/// Keys of `--dtmf`.
+/// Pauses between keys, `w` and `W`.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(1));
+/// Keys and pauses of `--dtmf`.
 const KEYS: usize = 64;
 
 /// What is to be done, all of it readable.
@@ -105,7 +107,7 @@ impl Plan {
         let audio = audio.transpose()?;
         let played = audio.as_ref().map(|audio| Duration::from_millis(audio.len() as u64 / 8) + TAIL);
         let keys = verb.dtmf.as_deref().map(keys).transpose()?;
-        let pressed = keys.as_ref().map(|keys| (FIRST_KEY + KEY * keys.len() as u32 + TAIL).max(SHORTEST));
+        let pressed = keys.as_ref().map(|keys| (FIRST_KEY + time_of(keys) + TAIL).max(SHORTEST));
         let credentials = credentials(&verb.caller)?;
         let user = credentials.as_ref().map_or_else(|| "trunkgate".to_owned(), |known| known.username.clone());
         let from = verb.caller.from.as_deref().map(from).transpose()?;
@@ -252,14 +254,32 @@ fn codec(name: &str) -> Result<String, String> {
     Ok(known.to_owned())
 }
 
-/// Keys as they are pressed.
+/// Keys as they are pressed, with the pauses between them.
 fn keys(text: &str) -> Result<Arc<str>, String> {
-    let keys = text.to_ascii_uppercase();
-    let are_keys = keys.chars().all(|key| "0123456789*#ABCD".contains(key));
+    let upper = |sign: char| if sign == 'w' { sign } else { sign.to_ascii_uppercase() };
+    let keys: String = text.chars().map(upper).collect();
+    let are_keys =
+        keys.chars().all(|key| "0123456789*#ABCDwW".contains(key)) && keys.contains(|key: char| !is_pause(key));
     match are_keys && (1..=KEYS).contains(&keys.len()) {
         true => Ok(keys.into()),
-        false => Err(format!("--dtmf: digits are 0 to 9, *, #, A to D, at most {KEYS}: 123#")),
+        false => Err(format!(
+            "--dtmf: digits are 0 to 9, *, #, A to D, with w (0.5 s) and W (1 s) as pauses, at most {KEYS}: ww123#"
+        )),
     }
+}
+
+fn is_pause(sign: char) -> bool {
+    matches!(sign, 'w' | 'W')
+}
+
+/// Returns the time from the first key to the end of the last.
+fn time_of(keys: &str) -> Duration {
+    let time = |sign: char| match sign {
+        'w' => PAUSES.0,
+        'W' => PAUSES.1,
+        _ => KEY,
+    };
+    keys.chars().map(time).sum()
 }
 
 /// Whom a caller is to show, with the password of a variable.
@@ -301,7 +321,9 @@ mod tests {
         assert_eq!((codec("OPUS").as_deref(), codec("g722").as_deref()), (Ok("opus"), Ok("G722")));
         assert!(codec("G729").unwrap_err().contains("PCMU, PCMA, G722 or opus"));
         assert_eq!(keys("12*#a").as_deref(), Ok("12*#A"));
-        assert!(["", "1x", "1 2"].iter().all(|wrong| keys(wrong).is_err()) && keys(&"1".repeat(65)).is_err());
+        assert_eq!(keys("wW1wa").as_deref(), Ok("wW1wA"));
+        assert_eq!(time_of("wW1wA"), Duration::from_millis(2_400));
+        assert!(["", "1x", "1 2", "wW"].iter().all(|wrong| keys(wrong).is_err()) && keys(&"1".repeat(65)).is_err());
         assert!(matches!(from("+14155550100"), Ok(From::User(user)) if user == "+14155550100"));
         assert!(matches!(from("sip:a@b.example"), Ok(From::Uri(uri)) if uri == "<sip:a@b.example>"));
         for wrong in ["", "a b", "a@b", "sip:a@b;x=y", "<sip:a@b>", "a\r\nX: y"] {
