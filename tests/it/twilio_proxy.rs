@@ -385,7 +385,8 @@ fn the_shell_gets_variables_and_bundles() {
     let script = folder.path().join("env.sh");
     std::fs::write(&script, &printed.stdout).unwrap();
     let names = "\"$HTTPS_PROXY\" \"$https_proxy\" \"$HTTP_PROXY\" \"$http_proxy\" \"$NO_PROXY\" \"$no_proxy\" \
-                 \"$REQUESTS_CA_BUNDLE\" \"$SSL_CERT_FILE\" \"$CURL_CA_BUNDLE\" \"$NODE_EXTRA_CA_CERTS\"";
+                 \"$REQUESTS_CA_BUNDLE\" \"$SSL_CERT_FILE\" \"$CURL_CA_BUNDLE\" \"$NODE_EXTRA_CA_CERTS\" \
+                 \"$TWILIO_ACCOUNT_SID\"";
     let shell = format!(". {} && printf '%s\\n' {names}", script.display());
     let shown = std::process::Command::new("sh").args(["-c", &shell]).env_clear().output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
@@ -393,6 +394,7 @@ fn the_shell_gets_variables_and_bundles() {
     assert_eq!(values[..4], [rig.edge.url().as_str(); 4]);
     assert_eq!(values[4..6], ["localhost,127.0.0.1,::1"; 2]);
     assert!(values[6] == values[7] && values[7] == values[8] && values[8] != values[9], "{values:?}");
+    assert_eq!(values[10], SID);
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     assert_eq!(read(values[9]).trim_end(), ca(&rig).trim_end());
     let (bundle, alone) = (read(values[6]), read(values[9]));
@@ -447,6 +449,11 @@ fn the_proxy_follows_a_reload_and_needs_no_token_of_http() {
     assert_eq!(http("POST", &format!("{}/v1/reload", rig.edge.url()), &by, "").0, 200);
     let (status, pem) = http("GET", &url, &[], "");
     assert_eq!(status, 200, "the certificate is no secret");
+    let folder = tempfile::tempdir().unwrap();
+    let printed = env(folder.path(), &["--url", &rig.edge.url()]);
+    let (lines, note) = (String::from_utf8_lossy(&printed.stdout), String::from_utf8_lossy(&printed.stderr));
+    assert!(lines.contains("HTTPS_PROXY") && !lines.contains("ACCOUNT_SID"), "{lines}");
+    assert!(note.contains("note: TWILIO_ACCOUNT_SID is not among the lines"), "{note}");
     let (stream, ..) = connect(address(&rig), API, "");
     let mut stream = secure(stream, &pem, "api.twilio.com").unwrap();
     let account = format!("/2010-04-01/Accounts/{SID}.json");

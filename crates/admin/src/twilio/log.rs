@@ -148,7 +148,9 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<Value> {
     let Requests { latest, failed, refused, counts, .. } = handle.shared.api.requests();
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
     failures.sort_by_key(|one| std::cmp::Reverse(one.at));
-    let is_open = handle.shared.running(|running| running.config.api.auth_token.is_some());
+    let (is_open, account) = handle
+        .shared
+        .running(|running| (running.config.api.auth_token.is_some(), running.boot.api.account_sid.clone()));
     let dated = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
     let request = |one: ApiRequest| {
         json!({
@@ -185,6 +187,7 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<Value> {
     let messages = handle.shared.message_webhooks.latest().into_iter().map(message).collect::<Vec<_>>();
     Json(json!({
         "open": is_open,
+        "account_sid": account,
         "message_webhooks": messages,
         "callback_errors": handle.shared.callbacks.counts().into_iter().filter_map(last).collect::<Vec<_>>(),
         "ignored_parameters": ignored_parameters(&handle),

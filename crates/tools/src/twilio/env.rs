@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use trunkgate_route::is_loopback_host;
 use url::Url;
@@ -19,6 +20,8 @@ use trunkgate_system::files::{REPORT, ReplacedRights, replace};
 use trunkgate_system::text::hex;
 use trunkgate_system::{authority, certificates, web};
 
+/// Path of what an edge shows of its Twilio-compatible API.
+const API: &str = "/v1/api";
 /// Hosts that are reached without the proxy.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 /// Clients that read none of the variables, as a comment of the shell.
@@ -44,8 +47,25 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
                 edge.base()
             );
         }
-        Ok(lines(&proxy, &files))
+        let account = if proxy.is_here { account_of(edge).await } else { None };
+        if proxy.is_here && account.is_none() {
+            eprintln!(
+                "note: TWILIO_ACCOUNT_SID is not among the lines: the edge shows it with the token of [http] only"
+            );
+        }
+        Ok(lines(&proxy, &files, account.as_deref()))
     })
+}
+
+/// Returns the account of an edge; `None`: it does not answer that, or not with a SID.
+async fn account_of(edge: &client::Target) -> Option<String> {
+    let answer: Value = serde_json::from_str(&edge.text(API).await.ok()?).ok()?;
+    answer["account_sid"].as_str().filter(|sid| is_account(sid)).map(str::to_owned)
+}
+
+/// Returns whether a text is an account SID, and so a word of the shell.
+fn is_account(sid: &str) -> bool {
+    sid.strip_prefix("AC").is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Returns the variables for a program that is started beside an edge on this machine, whose CA is written into a directory.
@@ -162,13 +182,14 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn lines(proxy: &Proxy, files: &Files) -> String {
+fn lines(proxy: &Proxy, files: &Files, account: Option<&str>) -> String {
     let (bundle, alone) = (quoted(&files.bundle.display().to_string()), quoted(&files.alone.display().to_string()));
     // Hosts that the shell's own variable has stay without the proxy.
     let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
     let variables = named(&proxy.word, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]);
     let exports = variables.iter().map(|(name, word)| format!("export {name}={word}\n"));
-    exports.chain([format!("{NOT_ENOUGH}\n")]).collect()
+    let account = account.map(|account| format!("export TWILIO_ACCOUNT_SID='{account}'\n"));
+    exports.chain(account).chain([format!("{NOT_ENOUGH}\n")]).collect()
 }
 
 /// Returns the variables with their values, or words of the shell.
@@ -214,13 +235,16 @@ mod tests {
     #[test]
     fn words_are_quoted_for_the_shell() {
         let files = Files { bundle: "/srv/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
-        let printed = lines(&Proxy::of("http://127.0.0.1:8080").unwrap(), &files);
+        let account = "AC0123456789abcdef0123456789abcdef";
+        let printed = lines(&Proxy::of("http://127.0.0.1:8080").unwrap(), &files, Some(account));
+        assert!(is_account(account) && !is_account("AC'; reboot; '23456789abcdef01234567"));
+        assert!(printed.contains(&format!("export TWILIO_ACCOUNT_SID='{account}'\n")), "{printed}");
         assert!(printed.contains("export CURL_CA_BUNDLE='/srv/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");
         let without = "export no_proxy='localhost,127.0.0.1,::1'\"${no_proxy:+,$no_proxy}\"\n";
         assert!(printed.contains(without), "{printed}");
         assert!(printed.contains("export NODE_EXTRA_CA_CERTS='/c.pem'\n"), "{printed}");
         let (exports, rest): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| line.starts_with("export "));
-        assert_eq!((exports.len(), rest), (10, vec![NOT_ENOUGH]));
+        assert_eq!((exports.len(), rest), (11, vec![NOT_ENOUGH]));
     }
 
     #[test]
