@@ -9,17 +9,23 @@ const ARCHIVE: &str = "trunkgate-9.9.9-x86_64-linux";
 
 /// Makes a release in this folder; `program` is the text of its binary.
 fn release(folder: &Path, program: &str) {
-    let inside = folder.join(ARCHIVE);
+    let sums = add_archive(folder, ARCHIVE, program);
+    std::fs::write(folder.join("SHA256SUMS"), sums).unwrap();
+}
+
+/// Writes the archive of this name, and returns its line of SHA256SUMS.
+fn add_archive(folder: &Path, name: &str, program: &str) -> String {
+    let inside = folder.join(name);
     std::fs::create_dir_all(inside.join("man")).unwrap();
     std::fs::create_dir_all(inside.join("completions")).unwrap();
     std::fs::write(inside.join("trunkgate"), program).unwrap();
     std::fs::write(inside.join("man/trunkgate.1"), "").unwrap();
     std::fs::write(inside.join("completions/trunkgate.bash"), "").unwrap();
     succeed(Command::new("chmod").arg("755").arg(inside.join("trunkgate")));
-    succeed(Command::new("tar").current_dir(folder).args(["-czf", &format!("{ARCHIVE}.tar.gz"), ARCHIVE]));
-    let digest = Sha256::digest(std::fs::read(folder.join(format!("{ARCHIVE}.tar.gz"))).unwrap());
+    succeed(Command::new("tar").current_dir(folder).args(["-czf", &format!("{name}.tar.gz"), name]));
+    let digest = Sha256::digest(std::fs::read(folder.join(format!("{name}.tar.gz"))).unwrap());
     let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    std::fs::write(folder.join("SHA256SUMS"), format!("{digits}  {ARCHIVE}.tar.gz\n")).unwrap();
+    format!("{digits}  {name}.tar.gz\n")
 }
 
 fn succeed(command: &mut Command) {
@@ -63,6 +69,28 @@ fn a_release_is_installed_and_installed_again() {
     let installed = Command::new(to.path().join("bin/trunkgate")).output().unwrap();
     assert_eq!(installed.stdout, b"trunkgate 9.9.9\n");
     assert!(to.path().join("share/man/man1/trunkgate.1").exists());
+}
+
+#[test]
+fn each_machine_gets_its_archive() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sums: String = ["aarch64", "x86_64"]
+        .iter()
+        .map(|machine| {
+            let program = format!("#!/bin/sh\necho trunkgate 9.9.9 for {machine}\n");
+            add_archive(from.path(), &format!("trunkgate-9.9.9-{machine}-linux"), &program)
+        })
+        .collect();
+    std::fs::write(from.path().join("SHA256SUMS"), sums).unwrap();
+    let url = from.path().to_str().unwrap();
+    for (machine, archive) in [("aarch64", "aarch64"), ("arm64", "aarch64"), ("x86_64", "x86_64"), ("amd64", "x86_64")]
+    {
+        let output = install(url, &to.path().join(machine), machine);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.starts_with(&format!("installed trunkgate 9.9.9 for {archive} in ")), "{machine}: {shown}");
+    }
+    let error = refused(url, &to.path().join("other"), "riscv64");
+    assert!(error.contains("no archive for riscv64; it has: aarch64 x86_64"), "{error}");
 }
 
 #[test]

@@ -18,8 +18,8 @@ pub(crate) fn deb() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Packs a static binary that is built already into `out`, with all times at `seconds` since 1970.
-pub(crate) fn pack_static(binary: &Path, platform: &str, seconds: u64, out: &Path) -> anyhow::Result<()> {
+/// Packs a binary that is built already into `out`, with all times at `seconds` since 1970.
+pub(crate) fn pack_built(binary: &Path, platform: &str, seconds: u64, out: &Path) -> anyhow::Result<()> {
     // cargo-deb takes the binary from the target's folder.
     let folder = binary.ancestors().nth(3).context("folder of the build")?;
     let mut cargo = edge::cargo();

@@ -1,6 +1,7 @@
-//! The list of components: CycloneDX 1.6 as JSON, of the crates that the binary is built from.
+//! The list of components: CycloneDX 1.6 as JSON, of the crates that the binaries are built from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -9,14 +10,21 @@ use super::Release;
 use crate::commands::output;
 use crate::interop::edge::cargo;
 
-/// Writes `trunkgate-VERSION.cdx.json`.
-pub(super) fn write(release: &Release, platform: &str) -> anyhow::Result<()> {
-    let text = output(cargo().args(["metadata", "--format-version", "1", "--locked", "--filter-platform", platform]))?;
-    let metadata: Value = serde_json::from_str(&text)?;
+/// Writes `trunkgate-VERSION.cdx.json` with what is linked for any of these platforms.
+pub(super) fn write(release: &Release, platforms: &[&str]) -> anyhow::Result<()> {
+    let mut metadata = cargo();
+    metadata.args(["metadata", "--format-version", "1", "--locked"]);
+    for platform in platforms {
+        metadata.args(["--filter-platform", platform]);
+    }
+    let metadata: Value = serde_json::from_str(&output(&mut metadata)?)?;
     let list = list(release, &metadata)?;
-    let file = release.out.join(format!("trunkgate-{}.cdx.json", release.version));
-    std::fs::write(file, format!("{list:#}\n"))?;
+    std::fs::write(path(release), format!("{list:#}\n"))?;
     Ok(())
+}
+
+fn path(release: &Release) -> PathBuf {
+    release.out.join(format!("trunkgate-{}.cdx.json", release.version))
 }
 
 /// Returns the list from cargo's description of the workspace.
@@ -102,12 +110,8 @@ mod tests {
                 { "id": "test", "deps": [] },
             ] },
         });
-        let release = Release {
-            version: "1.0.0".into(),
-            commit: "abc".into(),
-            seconds: 1_700_000_000,
-            out: std::path::PathBuf::new(),
-        };
+        let release =
+            Release { version: "1.0.0".into(), commit: "abc".into(), seconds: 1_700_000_000, out: PathBuf::new() };
         let list = list(&release, &metadata).unwrap();
         let names: Vec<&str> = elements(&list["components"]).filter_map(|one| one["name"].as_str()).collect();
         assert_eq!(names, ["a", "b"]);

@@ -1,9 +1,12 @@
-//! `cargo xtask release`: the artefacts of a release, in one folder: archive, Debian package, image, list of components, installer,
-//! checksums, and the text of the release page. The same commit gives the same bytes: `--check` builds twice and compares.
+//! `cargo xtask release`: the artefacts of a release, in one folder: archive and Debian package for x86_64 and for aarch64, image, list of
+//! components, installer, checksums, and the text of the release page. The same commit gives the same bytes: `--check` builds twice and
+//! compares.
 //!
-//! A part here makes one artefact from a [`Release`]; none of them imports another.
+//! A part here makes one artefact from a [`Release`] and imports no other; the binaries share `compiler`.
 
+mod aarch64;
 mod archive;
+mod compiler;
 mod components;
 mod image;
 mod notes;
@@ -15,6 +18,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
+use self::compiler::Platform;
 use crate::commands::output;
 use crate::interop::edge::target;
 use crate::package;
@@ -31,6 +35,9 @@ pub(crate) struct Options {
     /// Leave out the container image (it needs buildah, and root or user namespaces)
     #[arg(long)]
     no_image: bool,
+    /// Leave out aarch64 (it needs Debian's architecture arm64)
+    #[arg(long)]
+    no_aarch64: bool,
 }
 
 /// A release: version, commit and the time that all files bear.
@@ -67,7 +74,7 @@ impl Release {
     }
 }
 
-/// Makes all artefacts, and prints what they are.
+/// Makes all artefacts and prints their checksums.
 pub(crate) fn run_release(options: &Options) -> anyhow::Result<bool> {
     let out = options.out.clone().unwrap_or_else(|| target().join("release-files"));
     let first = artefacts(&Release::of_checkout(out.clone())?, "release-build", options)?;
@@ -94,17 +101,35 @@ fn artefacts(release: &Release, build: &str, options: &Options) -> anyhow::Resul
     if options.check && folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    let binary = static_binary::build(release, &folder)?;
-    package::write_pages(&binary, &target().join("package"))?;
-    archive::pack(release, &binary, static_binary::MACHINE)?;
-    package::pack_static(&binary, static_binary::TARGET, release.seconds, &release.out)?;
-    components::write(release, static_binary::TARGET)?;
-    notes::write(release)?;
+    let mut platforms = vec![static_binary::PLATFORM];
+    if !options.no_aarch64 {
+        // What is missing is named before the first build.
+        aarch64::install_tools()?;
+        platforms.push(aarch64::PLATFORM);
+    }
+    let static_binary = static_binary::build(release, &folder)?;
+    package::write_pages(&static_binary, &target().join("package"))?;
+    pack(release, &static_binary, static_binary::PLATFORM)?;
+    let mut glibc = None;
+    if !options.no_aarch64 {
+        let binary = aarch64::build(release, &folder)?;
+        glibc = Some(aarch64::oldest_glibc(&binary)?);
+        pack(release, &binary, aarch64::PLATFORM)?;
+    }
+    let targets: Vec<&str> = platforms.iter().map(|platform| platform.target).collect();
+    components::write(release, &targets)?;
+    notes::write(release, glibc.as_deref())?;
     std::fs::copy("deploy/install.sh", release.out.join("install.sh"))?;
     if !options.no_image {
-        image::write(release, &binary)?;
+        image::write(release, &static_binary)?;
     }
     write_checksums(&release.out)
+}
+
+/// Packs archive and Debian package of a platform.
+fn pack(release: &Release, binary: &Path, platform: Platform) -> anyhow::Result<()> {
+    archive::pack(release, binary, platform.machine)?;
+    package::pack_built(binary, platform.target, release.seconds, &release.out)
 }
 
 /// Writes SHA256SUMS over all files of the folder, in the form of sha256sum.
