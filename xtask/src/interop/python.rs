@@ -27,6 +27,8 @@ const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
 const HELM: &[&str] = &["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0"];
 /// A server of ACME.
 const ACME: &[&str] = &["acme2certifier==0.46.3"];
+/// The schema of CycloneDX with its validator, and SPDX' licences.
+const CYCLONEDX: &[&str] = &["cyclonedx-python-lib[json-validation]==11.12.0"];
 /// OpenTelemetry's messages, without its SDK.
 const OTLP: &[&str] = &["opentelemetry-proto==1.45.2"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
@@ -130,6 +132,11 @@ pub(crate) fn otlp() -> anyhow::Result<PathBuf> {
     let python = interpreter(Packages::Base)?;
     install(&super::edge::target().join("interop-python"), "otlp", &[], OTLP)?;
     Ok(python)
+}
+
+/// Returns an interpreter that validates lists of components.
+pub(crate) fn cyclonedx() -> anyhow::Result<PathBuf> {
+    environment("cyclonedx", CYCLONEDX)
 }
 
 /// An interpreter that knows acme2certifier.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::Release;
 use crate::commands::output;
 use crate::interop::edge::cargo;
+use crate::interop::python;
 
 /// Writes `trunkgate-VERSION.cdx.json` with what is linked for any of these platforms.
 pub(super) fn write(release: &Release, platforms: &[&str]) -> anyhow::Result<()> {
@@ -20,6 +22,14 @@ pub(super) fn write(release: &Release, platforms: &[&str]) -> anyhow::Result<()>
     let metadata: Value = serde_json::from_str(&output(&mut metadata)?)?;
     let list = list(release, &metadata)?;
     std::fs::write(path(release), format!("{list:#}\n"))?;
+    Ok(())
+}
+
+/// Validates the file: schema of CycloneDX, licences, references.
+pub(super) fn verify(release: &Release) -> anyhow::Result<()> {
+    let script = python::script("components.py");
+    let shown = output(Command::new(python::cyclonedx()?).arg("-B").arg(script).arg(path(release)))?;
+    println!("CycloneDX: {}", shown.trim());
     Ok(())
 }
 

@@ -1,16 +1,20 @@
 //! `cargo xtask release`: the artefacts of a release, in one folder: archive and Debian package for x86_64 and for aarch64, image, list of
 //! components, installer, checksums, and the text of the release page. The same commit gives the same bytes: `--check` builds twice and
-//! compares.
+//! compares, then verifies the artefacts.
 //!
-//! A part here makes one artefact from a [`Release`] and imports no other; the binaries share `compiler`.
+//! A part here makes one artefact from a [`Release`] and imports no other; the binaries share `compiler`. `verify` calls `roots` and
+//! `emulation`, which run what is made.
 
 mod aarch64;
 mod archive;
 mod compiler;
 mod components;
+mod emulation;
 mod image;
 mod notes;
+mod roots;
 mod static_binary;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,9 +33,12 @@ pub(crate) struct Options {
     /// Folder of the artefacts [default: target/release-files]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Build twice from nothing and compare the checksums; takes about twice as long
+    /// Build twice from nothing and compare the checksums, then verify as --verify does; takes more than twice as long
     #[arg(long)]
     check: bool,
+    /// Verify the artefacts in the folder, without making them: checksums, components, a demo in empty roots and under qemu, unit tests
+    #[arg(long, conflicts_with = "check")]
+    verify: bool,
     /// Leave out the container image (it needs buildah, and root or user namespaces)
     #[arg(long)]
     no_image: bool,
@@ -74,18 +81,24 @@ impl Release {
     }
 }
 
-/// Makes all artefacts and prints their checksums.
+/// Makes all artefacts and prints their checksums, or verifies those that are there.
 pub(crate) fn run_release(options: &Options) -> anyhow::Result<bool> {
     let out = options.out.clone().unwrap_or_else(|| target().join("release-files"));
-    let first = artefacts(&Release::of_checkout(out.clone())?, "release-build", options)?;
-    println!("{first}");
-    if options.check {
-        let again = artefacts(&Release::of_checkout(out.with_extension("again"))?, "release-build-again", options)?;
-        let differing: Vec<&str> = first.lines().filter(|line| !again.contains(*line)).collect();
-        if !differing.is_empty() {
-            bail!("a second build gave other bytes for:\n{}", differing.join("\n"));
+    let release = Release::of_checkout(out.clone())?;
+    if !options.verify {
+        let first = artefacts(&release, "release-build", options)?;
+        println!("{first}");
+        if options.check {
+            let again = artefacts(&Release::of_checkout(out.with_extension("again"))?, "release-build-again", options)?;
+            let differing: Vec<&str> = first.lines().filter(|line| !again.contains(*line)).collect();
+            if !differing.is_empty() {
+                bail!("a second build gave other bytes for:\n{}", differing.join("\n"));
+            }
+            println!("a second build gave the same bytes");
         }
-        println!("a second build gave the same bytes");
+    }
+    if options.verify || options.check {
+        verify::run(&release, !options.no_aarch64, &target().join("release-tests"))?;
     }
     println!("{}", out.display());
     Ok(true)

@@ -1,0 +1,70 @@
+//! The artefacts for aarch64 under qemu's user emulation: the demo of the packed binary, and unit tests of the crates that every call
+//! passes through.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use super::{Release, aarch64};
+use crate::commands::output;
+use crate::interop::install;
+
+/// The emulator.
+const EMULATOR: &str = "qemu-aarch64-static";
+/// Folder of glibc for aarch64.
+const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+/// Crates whose unit tests run.
+const TESTED: [&str; 3] = ["trunkgate-sip", "trunkgate-media", "trunkgate-call"];
+/// A program or file, and the Debian package that has it.
+const PACKAGES: [(&str, &str); 2] =
+    [(EMULATOR, "qemu-user-static"), ("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1", "libc6-arm64-cross")];
+
+/// Runs the demo of the archive for aarch64.
+pub(super) fn run_demo(release: &Release) -> anyhow::Result<()> {
+    install::packages(&PACKAGES)?;
+    let name = release.name(aarch64::PLATFORM.machine);
+    let unpacked = tempfile::tempdir()?;
+    let archive = release.out.join(format!("{name}.tar.gz"));
+    output(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(unpacked.path()))?;
+    let binary = unpacked.path().join(name).join("trunkgate");
+    let began = Instant::now();
+    let version = output(emulated(&binary).arg("--version")).context("the binary for aarch64 does not run")?;
+    if !version.contains("platform: aarch64-linux-gnu") {
+        bail!("the binary for aarch64 is one of another platform:\n{version}");
+    }
+    output(emulated(&binary).arg("demo")).context("the demo fails under qemu-aarch64")?;
+    println!("aarch64 under qemu: a demo call after {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Builds and runs the unit tests below `folder`.
+pub(super) fn run_tests(folder: &Path) -> anyhow::Result<()> {
+    aarch64::install_tools()?;
+    install::packages(&PACKAGES)?;
+    let mut cargo = aarch64::PLATFORM.cargo(&std::path::absolute(folder)?, &[])?;
+    cargo.args(["test", "--locked", "--quiet", "--lib", "--target", aarch64::PLATFORM.target]);
+    for package in TESTED {
+        cargo.args(["--package", package]);
+    }
+    let began = Instant::now();
+    println!("unit tests for aarch64 under qemu");
+    let status = cargo
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{EMULATOR} -L {LIBRARIES}"))
+        // Audio is heard at a tenth of the speed.
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
+        .status()?;
+    if !status.success() {
+        bail!("unit tests fail for aarch64");
+    }
+    println!("unit tests for aarch64: passed after {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Returns the beginning of a command that runs a binary for aarch64.
+fn emulated(binary: &Path) -> Command {
+    let mut command = Command::new(EMULATOR);
+    command.args(["-L", LIBRARIES]).arg(binary);
+    command
+}
