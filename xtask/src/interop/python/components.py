@@ -5,13 +5,13 @@ import sys
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from license_expression import get_spdx_licensing
+from license_expression import ExpressionError, get_spdx_licensing
 
 with open(sys.argv[1], encoding="utf-8") as file:
     text = file.read()
 fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
 if fault is not None:
-    sys.exit(f"{sys.argv[1]}: {fault.data}")
+    sys.exit(f"{sys.argv[1]}: {fault.data.json_path}: {fault.data.message}")
 listed = json.loads(text)
 components = listed["components"]
 known = {component["bom-ref"] for component in components} | {listed["metadata"]["component"]["bom-ref"]}
@@ -24,8 +24,9 @@ for dependency in listed["dependencies"]:
 licensing = get_spdx_licensing()
 for component in components:
     for licence in component.get("licenses", []):
-        errors = licensing.validate(licence["expression"]).errors
-        if errors:
-            sys.exit(f"{sys.argv[1]}: licence of {component['bom-ref']}: {'; '.join(errors)}")
+        try:
+            licensing.parse(licence["expression"], validate=True)
+        except ExpressionError as error:
+            sys.exit(f"{sys.argv[1]}: licence of {component['bom-ref']}: {error}")
 without = [component["bom-ref"] for component in components if not component.get("licenses")]
 print(f"{len(components)} components" + (f", no licence: {', '.join(without)}" if without else ""))
