@@ -20,8 +20,9 @@ const PAGE: &str = "docs/deploy.md";
 const URL_OF_PAGE: &str = "https://downloads.example.com/trunkgate/0.1.0";
 /// Folder of the release in a root.
 const URL: &str = "/release";
-/// Installs the Debian package of the release, without the network, and makes the demo's calls.
-const DEBIAN_PACKAGE: &str = "apt-get install -q -y --no-download --no-install-recommends /release/trunkgate_*_amd64.deb; /usr/bin/trunkgate demo";
+/// Installs the Debian package of the release, and makes the demo's calls.
+const DEBIAN_PACKAGE: &str =
+    "apt-get install -q -y --no-install-recommends ./trunkgate_*_amd64.deb\n/usr/bin/trunkgate demo\n";
 /// Time that a root has for all commands.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Search path in a root.
@@ -87,16 +88,17 @@ fn make_debian(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs these commands in a root until one fails, and prints how long they took.
+/// Runs these commands in the folder of the release in a root until one fails, and prints how long they took.
 fn run(name: &str, root: &Path, commands: &str) -> anyhow::Result<()> {
     let began = Instant::now();
-    let shown = output(in_root(root).args(["/bin/sh", "-ec", commands]).env("DEBIAN_FRONTEND", "noninteractive"))
+    let commands = format!("cd {URL}\n{commands}");
+    let shown = output(in_root(root).args(["/bin/sh", "-ec", &commands]).env("DEBIAN_FRONTEND", "noninteractive"))
         .with_context(|| format!("{name}: no demo call within {LIMIT:?}"))?;
     // `demo` ends with 0 where all audio arrived intact.
-    println!("{name}: a demo call after {:.1} s", began.elapsed().as_secs_f64());
     if !shown.contains("all audio arrived intact") {
         bail!("{name}: the commands make no demo call:\n{shown}");
     }
+    println!("{name}: a demo call after {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
