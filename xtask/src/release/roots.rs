@@ -84,7 +84,9 @@ fn make_busybox(root: &Path) -> anyhow::Result<()> {
 /// Makes a root with what Debian 12 cannot be without.
 fn make_debian(root: &Path) -> anyhow::Result<()> {
     println!("debootstrap of Debian 12");
-    output(Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(root)).context("debootstrap")?;
+    // The search path of a shell that is no login shell may lack /usr/sbin.
+    output(Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(root).env("PATH", PROGRAMS))
+        .context("debootstrap")?;
     Ok(())
 }
 
