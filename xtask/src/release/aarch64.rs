@@ -18,11 +18,13 @@ const ARCHITECTURE: &str = "arm64";
 /// The standard library for it: dpkg's list of its files.
 const LIBRARY: &str = "/var/lib/dpkg/info/libstd-rust-web-dev:arm64.list";
 /// A program or file, and the Debian package that has it.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     (COMPILER, "rustc-web"),
     (LIBRARY, "libstd-rust-web-dev:arm64"),
     (PLATFORM.c_compiler, "gcc-aarch64-linux-gnu"),
     ("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
+    // Finds what the Debian package depends on.
+    ("dpkg-shlibdeps", "dpkg-dev"),
 ];
 
 /// Installs the packages that are missing.

@@ -52,7 +52,7 @@ pub(super) fn run_tests(folder: &Path) -> anyhow::Result<()> {
     println!("unit tests for aarch64 under qemu");
     let status = cargo
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{EMULATOR} -L {LIBRARIES}"))
-        // Audio is heard at a tenth of the speed.
+        // Tests that decode audio are slow under emulation.
         .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
         .status()?;
     if !status.success() {
