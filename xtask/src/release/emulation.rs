@@ -27,6 +27,9 @@ pub(super) fn run_demo(release: &Release) -> anyhow::Result<()> {
     let name = release.name(aarch64::PLATFORM.machine);
     let unpacked = tempfile::tempdir()?;
     let archive = release.out.join(format!("{name}.tar.gz"));
+    if !archive.is_file() {
+        bail!("{} is missing: make it, or leave aarch64 out with --no-aarch64", archive.display());
+    }
     output(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(unpacked.path()))?;
     let binary = unpacked.path().join(name).join("trunkgate");
     let began = Instant::now();
