@@ -80,10 +80,10 @@ pub struct Attempt {
     /// The status of the answer, or what happened instead.
     pub result: Result<u16, String>,
     /// The reason why the redirect of the answer was not followed, as a clause.
-    pub(crate) refused_redirect: Option<String>,
+    pub refused_redirect: Option<String>,
     pub duration: Duration,
     /// Changes that its answer made to the cookies of the call.
-    pub(crate) cookies: CookieChanges,
+    pub cookies: CookieChanges,
 }
 
 /// A request without an answer of use.

@@ -5,12 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
+use trunkgate_call::trace::{CookieChanges, TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
 use trunkgate_call::{CallRecord, CallView, LegTimes, SampledCall};
 use trunkgate_testing::views::{leg, sid};
-use trunkgate_call::trace::{CookieChanges, TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
-use trunkgate_call::view::{DialledView, RtpView};
-use trunkgate_call::{CallRecord, CallView, LegTimes, LegView, SampledCall};
 
 use super::shown::Shown;
 use super::{Written, json};
