@@ -360,7 +360,6 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
-    use trunkgate_call::numbers::escaped;
     use trunkgate_twiml::compat::requests::CREATE_CALL;
 
     use super::*;

@@ -81,6 +81,7 @@ pub struct Attempt {
     pub result: Result<u16, String>,
     /// The reason why the redirect of the answer was not followed, as a clause.
     pub refused_redirect: Option<String>,
+    /// Duration of the attempt.
     pub duration: Duration,
     /// Changes that its answer made to the cookies of the call.
     pub cookies: CookieChanges,

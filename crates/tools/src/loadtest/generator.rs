@@ -16,7 +16,6 @@ use super::results::Results;
 use super::sockets::{Packet, Sockets};
 use super::voice::Voice;
 use crate::demo;
-use trunkgate_boot::edge::seed;
 
 /// From the last word of a call to its BYE: what was said is heard by then.
 const QUIET: Duration = Duration::from_millis(300);
