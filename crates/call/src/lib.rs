@@ -10,11 +10,11 @@ pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
 pub use call::program::detached::DetachRequest;
 pub use call::recording::{BegunRecording, RecordingChange};
-pub use call::refused::Refused;
 pub use call::requested::{Added, CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use call::transfer::warm::TransferMode;
+pub use call::words::refused::Refused;
 pub use gateway::intake::Intake;
 pub use gateway::{
     AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,

@@ -9,7 +9,7 @@ use trunkgate_resources::limits::LEGS_KEPT;
 use trunkgate_route::{App, Plan, Target, TargetSpec};
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
-use crate::call::search::answer::{Failure, FinalAnswer, best};
+use crate::call::words::answer::{Failure, FinalAnswer, best};
 
 /// Result of the last step.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
 
+use crate::call::CallEvent;
 use crate::call::agent::agent_leg::AT_ONCE;
 use crate::call::legs::caller_id::Addressed;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
@@ -32,11 +33,11 @@ use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_lo
 use crate::call::legs::written::Written;
 use crate::call::negotiation::offers::glare_wait;
 use crate::call::negotiation::refresh::Asked;
-use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::candidates::limit_of;
 use crate::call::shared::{Cx, Next};
-use crate::call::{CallEvent, State};
+use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::words::state::State;
 
 impl Cx<'_> {
     /// What shows that there were no ports, where nothing nearer is known.

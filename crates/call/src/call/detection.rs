@@ -15,7 +15,8 @@ use trunkgate_route::{App, WebhookMethod};
 
 use crate::call::shared::Cx;
 use crate::call::transfer::warm::Asking;
-use crate::call::{CallMedia, Parts, State};
+use crate::call::words::state::State;
+use crate::call::{CallMedia, Parts};
 
 /// A detection that a request asks for.
 #[derive(Debug, Clone)]

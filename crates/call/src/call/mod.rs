@@ -80,9 +80,7 @@ pub(crate) mod media;
 pub(crate) mod negotiation;
 pub(crate) mod operator;
 pub(crate) mod program;
-pub(crate) mod proof;
 pub(crate) mod recording;
-pub(crate) mod refused;
 pub(crate) mod requested;
 pub(crate) mod search;
 pub(crate) mod setup;
@@ -91,6 +89,7 @@ pub(crate) mod sides;
 pub(crate) mod siprec;
 pub(crate) mod story;
 pub(crate) mod transfer;
+pub(crate) mod words;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -112,7 +111,7 @@ use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Agent, Server, Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
+use trunkgate_sip::{ClientId, DialogId, ServerId};
 use trunkgate_story::Said;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::plain;
@@ -142,11 +141,9 @@ use crate::call::program::{
 };
 use crate::call::requested::{Originator, arm_time_limit};
 use crate::call::search::agents::{Player, Retries};
-use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::branches::Tried;
 use crate::call::search::redirect::Visited;
-use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::micros;
 use crate::call::story::silent_agent;
@@ -155,32 +152,9 @@ use crate::call::transfer::in_call::{Consults, Transfers};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::transfer::warm::Asking;
-
-/// Where a call stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// The caller's INVITE has no final answer yet.
-    Searching,
-    /// The caller has its 2xx and is connected.
-    Answered,
-    /// The caller has its 2xx, and the agent that it talked to no longer, or only until then: another target is searched for.
-    Rerouting,
-    /// Nobody is left: the caller hears a goodbye.
-    Leaving,
-    /// Recorded; legs may still wait for the last answers to what ended them.
-    Ended,
-}
-
-impl State {
-    /// Whether a call may go on to this state. Back to `Searching` and `Answered` leads a first answer that proves unusable.
-    pub(crate) const fn may_become(self, next: State) -> bool {
-        match self {
-            State::Searching | State::Answered | State::Rerouting => true,
-            State::Leaving => matches!(next, State::Ended),
-            State::Ended => false,
-        }
-    }
-}
+use crate::call::words::answer::{FinalAnswer, refuse_request};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::state::State;
 
 /// What can happen to a call. `leg` is always one of its legs.
 #[derive(Debug)]
@@ -833,9 +807,4 @@ impl Next {
             Next::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
         }
     }
-}
-
-/// Refuses a request inside a dialog.
-pub(crate) fn refuse_request(now: Instant, edge: &mut Edge, server: ServerId, code: u16) {
-    edge.respond(now, server, Answer { code, ..Answer::default() });
 }

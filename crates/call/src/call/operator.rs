@@ -12,16 +12,17 @@ use trunkgate_route::Target;
 use trunkgate_sdp::Direction;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::Parts;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::refused::Refused;
-use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 use crate::call::transfer::onward::{AgentTransfer, target_of};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
-use crate::call::{Parts, State};
+use crate::call::words::answer::Failure;
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
 
 /// A party of a call between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,9 +17,10 @@ use trunkgate_twiml::{Input, RecordResult};
 
 use crate::call::operator::{CallParty, Operator};
 use crate::call::program::Runner;
-use crate::call::refused::Refused;
 use crate::call::shared::{Cx, Unannounced};
-use crate::call::{CallMedia, Parts, State};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
+use crate::call::{CallMedia, Parts};
 
 /// State of a recording that has ended.
 const STOPPED: &str = "stopped";

@@ -27,14 +27,13 @@ use crate::call::controller::{Controller, TargetResult};
 use crate::call::detection::{self, DetectionRequest};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
-use crate::call::recording;
-use crate::call::refused::Refused;
-use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Facts};
 use crate::call::transfer::wish;
-use crate::call::{Call, Parts, State};
+use crate::call::words::answer::{FinalAnswer, bad_media};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
+use crate::call::{Call, Parts, recording};
 
 /// Name of a requested call's route in views, records and metrics.
 const ROUTE: &str = "api";

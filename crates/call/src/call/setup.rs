@@ -1,7 +1,6 @@
 //! The beginning of a call: what an admitted INVITE says, and its entries in the look-ups. What makes it refusable is checked by
 //! [`Search::prepare`](crate::call::Search::prepare).
 
-use crate::call::Parts;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,8 +8,8 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place};
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_route::{Number, Trunk};
-use trunkgate_sip::{Flow, Message, Party, ServerId};
+use trunkgate_route::Number;
+use trunkgate_sip::{Message, ServerId};
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::{called, caller, number_parameters, plain};
 
@@ -21,25 +20,9 @@ use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::shared::{Facts, Shared, Times, Unannounced};
 use crate::call::story::verdict::Story;
-use crate::call::{Call, State};
-
-/// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
-pub(crate) const MAX_FORWARDS: u8 = 70;
-
-/// An INVITE that has been admitted.
-#[derive(Debug)]
-pub(crate) struct Incoming {
-    /// The transaction to answer.
-    pub(crate) server: ServerId,
-    /// The way it came.
-    pub(crate) flow: Flow,
-    /// Whose it is.
-    pub(crate) party: Party,
-    /// Its trunk.
-    pub(crate) trunk: Arc<Trunk>,
-    /// The request.
-    pub(crate) request: Message,
-}
+use crate::call::words::incoming::MAX_FORWARDS;
+use crate::call::words::state::State;
+use crate::call::{Call, Incoming, Parts};
 
 impl Call {
     /// A call for an admitted INVITE, entered in the look-ups.

@@ -17,7 +17,6 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{CallView, LegView, status_of_unanswered};
 use trunkgate_story::wall::Step;
 
-use crate::call::State;
 use crate::call::callback::Callback;
 use crate::call::detection::Detections;
 use crate::call::legs::caller_id::Hops;
@@ -33,11 +32,12 @@ use crate::call::program::recognition::Recogniser;
 use crate::call::program::transcripts::Transcripts;
 use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
-use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::number_of_uri;
-use crate::call::setup::MAX_FORWARDS;
 use crate::call::siprec::RecordingSessions;
 use crate::call::story::verdict::Story;
+use crate::call::words::answer::FinalAnswer;
+use crate::call::words::incoming::MAX_FORWARDS;
+use crate::call::words::state::State;
 
 /// The state that every part of a call works with.
 #[derive(Debug)]

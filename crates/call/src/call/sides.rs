@@ -21,25 +21,22 @@ use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
 use crate::call::controller::{Controller, TargetResult};
-use crate::call::detection;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
-use crate::call::negotiation::bridge::bad_media;
 use crate::call::operator::{Hold, Operator};
 use crate::call::program::{Dialler, Prompter, Runner, callback};
-use crate::call::recording;
 use crate::call::requested::Originator;
-use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
-use crate::call::siprec;
 use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::onward::AgentTransfer;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
-use crate::call::{Call, Parts, State, refuse_request};
+use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request};
+use crate::call::words::state::State;
+use crate::call::{Call, Parts, detection, recording, siprec};
 
 impl Parts {
     /// An agent's socket is open.

@@ -25,14 +25,16 @@ use trunkgate_sip::{Answer, ClientId, DialogId, HeaderName, Message, Replaced, S
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::negotiation::requests::takes_changes;
+use crate::call::Call;
 use crate::call::program::detached::{DetachRequest, DetachedParty};
-use crate::call::refused::Refused;
-use crate::call::search::answer::{FinalAnswer, refused, seen_code};
-use crate::call::setup::Incoming;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Leaving;
 use crate::call::transfer::refer::Refer;
-use crate::call::{Call, Parts, State};
+use crate::call::Parts;
+use crate::call::words::answer::{FinalAnswer, refused, seen_code};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
 use crate::gateway::Gateway;
 
 /// Two calls by their names, where both live.

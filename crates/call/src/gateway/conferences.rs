@@ -11,12 +11,13 @@ use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_route::{App, TargetSpec, WebhookMethod};
 use trunkgate_twiml::Location;
 
+use crate::call::CallEvent;
 use crate::call::media::coaching::Coaching;
 use crate::call::program::parameters;
 use crate::call::recording::RecordingChange;
 use crate::call::requested::{Added, CallRequest};
 use crate::call::shared::Shared;
-use crate::call::{CallEvent, State};
+use crate::call::words::state::State;
 use crate::gateway::announcements::Announcement;
 use crate::gateway::{Gateway, announcements, queues};
 

@@ -33,14 +33,15 @@ use crate::call::legs::leg::Leg;
 use crate::call::media::wiring::refused_offer;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::requests::Info;
-use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
-use crate::call::setup::Incoming;
 use crate::call::story::verdict::head;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
-use crate::call::{Call, CallEvent, State, refuse_request};
+use crate::call::words::answer::{FinalAnswer, refuse_request};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::state::State;
+use crate::call::{Call, CallEvent};
 use crate::gateway::{Gateway, conferences};
 
 impl Gateway {

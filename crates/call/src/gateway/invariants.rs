@@ -7,9 +7,10 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
 
+use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::search::attempt::Progress;
-use crate::call::{Call, State};
+use crate::call::words::state::State;
 
 /// The calls of an edge and what they share, to be checked against each other.
 pub(crate) struct Invariants<'g> {

@@ -12,8 +12,8 @@ use trunkgate_twiml::TranscriptStep;
 
 use crate::call::program::transcripts;
 use crate::call::recording::{self, BegunRecording, RecordingChange};
-use crate::call::refused::Refused;
 use crate::call::siprec::{self, SiprecChange};
+use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 
 /// Takes note of a recording whose file is complete, or will not be.

@@ -5,7 +5,7 @@ use trunkgate_resources::limits::SILENT_TOLD;
 use trunkgate_story::diagnosis::SILENCE;
 use trunkgate_story::view::SilentView;
 
-use crate::call::State;
+use crate::call::words::state::State;
 use crate::gateway::Gateway;
 
 /// Returns the parties that are not heard in calls that are up, with the newest call of each.

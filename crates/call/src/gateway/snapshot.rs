@@ -2,9 +2,6 @@
 //! handed on: its name is, and it is connected again, by another stream. A change of the session that is under way (a
 //! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
-use crate::call::Parts;
-use crate::call::callback::{CallStage, Callback};
-use crate::call::shared::Shared;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,8 +24,8 @@ use trunkgate_story::turns::LegTurnView;
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
-use crate::call::agent::agent_leg::Holder;
-use crate::call::agent::agent_leg::{AgentSide, Role, Turns};
+use crate::call::agent::agent_leg::{AgentSide, Holder, Role, Turns};
+use crate::call::callback::{CallStage, Callback};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::{Brought, CallerIdentity};
@@ -43,14 +40,15 @@ use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::operator::{Hold, HoldKind};
 use crate::call::program::Run;
 use crate::call::program::snapshot::RunSnapshot;
-use crate::call::proof::Proof;
 use crate::call::recording::RecordingsSnapshot;
 use crate::call::requested::RequestedSnapshot;
-use crate::call::shared::{Facts, ShownCallerId, Times, Unannounced};
+use crate::call::shared::{Facts, Shared, ShownCallerId, Times, Unannounced};
 use crate::call::siprec::RecordingSessions;
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
-use crate::call::{Bridge, Call, CallMedia, State};
+use crate::call::words::proof::Proof;
+use crate::call::words::state::State;
+use crate::call::{Bridge, Call, CallMedia, Parts};
 use crate::gateway::Gateway;
 
 /// Answered calls in plain data.

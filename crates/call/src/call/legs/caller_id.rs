@@ -21,11 +21,11 @@ use trunkgate_story::numbers::{Caller, mask};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::headers::{Hiding, Side, are_trusted, connected_line, passing};
-use crate::call::legs::location::{GEOLOCATION_ERROR, keep_sent};
-use crate::call::search::answer::FinalAnswer;
+use crate::call::legs::location::keep_sent;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::candidates::number_of_uri;
 use crate::call::shared::{Shared, ShownCallerId};
+use crate::call::words::answer::{FinalAnswer, GEOLOCATION_ERROR};
 
 /// Codes with which a far end rejects a call for its caller ID: not allowed, anonymous, declined or blocked by an analytics service.
 pub(crate) const OF_CALLER_ID: [u16; 5] = [403, 433, 603, 607, 608];

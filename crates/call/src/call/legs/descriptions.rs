@@ -16,9 +16,9 @@ use trunkgate_sip::{Flow, ServerId};
 use crate::call::legs::leg::{LegSdp, LegState};
 use crate::call::legs::list::Legs;
 use crate::call::media::wiring::{NARROW_HZ, coding};
-use crate::call::negotiation::bridge::{bad_media, forbidden_address};
+use crate::call::negotiation::bridge::forbidden_address;
 use crate::call::negotiation::local::{Spoken, talks_as};
-use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 
 impl LegSdp {
     /// Chooses the address that a caller is shown by where its offer wants media.

@@ -41,9 +41,9 @@ use crate::call::media::dtmf::parted;
 use crate::call::media::wiring::{agent_coding, name, transcode};
 use crate::call::negotiation::bridge::forbidden_address;
 use crate::call::negotiation::refresh::{Agreed, Asked, SessionTimer};
-use crate::call::proof::{Proof, is_of};
-use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::setup::Incoming;
+use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::proof::{Proof, is_of};
 
 /// The length of packets to it, in milliseconds, where it asks for none.
 const URI_PTIME_MS: u32 = 20;

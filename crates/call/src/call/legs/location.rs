@@ -11,8 +11,6 @@ use crate::call::legs::headers::Brought;
 
 /// Names the places.
 pub(crate) const GEOLOCATION: &str = "Geolocation";
-/// Tells a caller what is wrong with them (RFC 6442 §4.3).
-pub(crate) const GEOLOCATION_ERROR: &str = "Geolocation-Error";
 /// The type of such a document (RFC 4119).
 const PIDF_XML: &str = "application/pidf+xml";
 /// The code by which a far end says that it does not take a body (RFC 3261 §21.4.13).

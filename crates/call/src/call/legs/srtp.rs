@@ -9,7 +9,7 @@ use trunkgate_sdp::{Clash, Description, Form, Srtp, Suite, Unfit, keep_family};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::Leg;
-use crate::call::search::answer::Failure;
+use crate::call::words::answer::Failure;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
 pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;

@@ -9,6 +9,7 @@ use trunkgate_media::{Coding, Command, EndId, EventsSpec, TranscodeSpec, WireSpe
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{BIND_TRIES, PACKET_MS, TRACE_TEXT_CHARS};
+use trunkgate_resources::rejection::words;
 use trunkgate_sdp::{AgreedStream, Audio, Conversion, Description, Direction, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
 use trunkgate_story::reason::ReasonSlug;
@@ -19,9 +20,8 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::{Coaching, mix};
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::operator::{Hold, HoldKind};
-use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next, Shared};
-use trunkgate_resources::rejection::words;
+use crate::call::words::answer::FinalAnswer;
 
 /// The first payload number that has no meaning of its own (RFC 3551 §6).
 const FIRST_DYNAMIC: u8 = 96;

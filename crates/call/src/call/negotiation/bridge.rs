@@ -8,7 +8,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_sdp::{Agreed, Description, Refusal, accept, anchored_streams, relay_offer};
+use trunkgate_sdp::{Agreed, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Extra, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -16,11 +16,11 @@ use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::media::wiring::{HoldChange, turned};
 use crate::call::negotiation::offers::EarlySession;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
-use crate::call::negotiation::requests::Offered;
-use crate::call::negotiation::requests::retry_later;
-use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
+use crate::call::negotiation::requests::{Offered, retry_later};
 use crate::call::shared::{Cx, Next, Shared};
-use crate::call::{Bridge, Search, State, refuse_request};
+use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request, seen_code};
+use crate::call::words::state::State;
+use crate::call::{Bridge, Search};
 
 impl Bridge {
     /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
@@ -465,9 +465,4 @@ fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
     let relays = (first..=last).contains(&address.port()) && edge.addressing.is_ours(ip);
     let own = relays && !signalling.to_canonical().is_loopback();
     ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own)
-}
-
-/// A description that cannot be used: seen as 488 with Warning 399.
-pub(crate) fn bad_media(text: &str) -> Failure {
-    Failure::unusable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text: text.to_owned() })
 }

@@ -17,7 +17,7 @@ use trunkgate_resources::limits::{
 };
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{Agent, Dtmf};
-use trunkgate_sdp::{Audio, Description, Direction, Media, Policy, Refusal, accept, answer_offer, offer_own};
+use trunkgate_sdp::{Audio, Description, Direction, Media, Policy, accept, answer_offer, offer_own};
 use trunkgate_sip::{Answer, Body, Extra, Method, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -26,11 +26,12 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::dtmf::{LEAST_TONE_MS, Told, USUAL_MS, told};
 use crate::call::media::wiring::{coding, name};
 use crate::call::negotiation::requests::Info;
-use crate::call::refused::Refused;
-use crate::call::search::answer::Failure;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::{queue, reading};
-use crate::call::{Bridge, Search, State, refuse_request};
+use crate::call::words::answer::{Failure, refuse_request, unusable};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
+use crate::call::{Bridge, Search};
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
 const OWN_AUDIO: u8 = 0;
@@ -478,8 +479,4 @@ fn clocks(spoken: Spoken) -> Vec<(u8, u32)> {
 pub(crate) fn keys(section: &Media) -> Option<(u8, u32)> {
     let event = |number: u8| section.rtpmap(number).filter(|map| map.is(TELEPHONE_EVENT));
     section.payloads().into_iter().find_map(|number| Some((number, event(number)?.clock)))
-}
-
-pub(crate) fn unusable(refusal: Refusal) -> Failure {
-    Failure::unusable(ReasonSlug::CodecMismatch, refusal)
 }

@@ -27,16 +27,16 @@ use trunkgate_story::{Said, agent_fix};
 use crate::call::controller::TargetResult;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
 use crate::call::legs::written::Written;
-use crate::call::negotiation::bridge::bad_media;
-use crate::call::negotiation::local::{ANY_PORT, unusable};
+use crate::call::negotiation::local::ANY_PORT;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::{retry_later, takes_changes};
-use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::{CodecSide, judge};
 use crate::call::story::verdict::{PassedOver, says_all};
-use crate::call::{Negotiation, Search, State};
+use crate::call::words::answer::{Failure, FinalAnswer, bad_media, unusable};
+use crate::call::words::state::State;
+use crate::call::{Negotiation, Search};
 
 impl Negotiation {
     /// Whether an agent takes this caller at all, and the edge itself could answer it.

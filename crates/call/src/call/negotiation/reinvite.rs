@@ -22,11 +22,11 @@ use crate::call::legs::written::Written;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::refresh::{Agreed, Asked};
 use crate::call::negotiation::requests::{Offered, takes_changes};
-use crate::call::search::answer::{Failure, FinalAnswer, refused, seen_code};
-use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
-use crate::call::siprec;
-use crate::call::{Bridge, Search, State, refuse_request};
+use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, seen_code};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::state::State;
+use crate::call::{Bridge, Search, siprec};
 
 /// One leg's offer for the other.
 #[derive(Debug, Clone, Copy)]

@@ -29,10 +29,11 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::written::Written;
 use crate::call::media::dtmf::{KeysOut, LEAST_MS, RELAY, Told, USUAL_MS, told};
 use crate::call::negotiation::reinvite::{Relay, Renegotiation, open_again};
-use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
-use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next, Shared};
-use crate::call::{Negotiation, Search, State, refuse_request};
+use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, seen_code};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::state::State;
+use crate::call::{Negotiation, Search};
 
 /// An offer of one leg in mid-call, to be answered without the other one.
 #[derive(Debug, Clone, Copy)]

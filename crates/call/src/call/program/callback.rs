@@ -8,8 +8,8 @@ use trunkgate_story::wall::rfc2822;
 
 use crate::call::callback::{CallStage, Callback};
 use crate::call::program::{parameters, progress};
-use crate::call::search::answer::seen_code;
 use crate::call::shared::{Cx, Shared};
+use crate::call::words::answer::seen_code;
 
 /// Has an application notified of the call from now on, unless another one is.
 pub(crate) fn begin(cx: &mut Cx<'_>, app: &Arc<App>) {

@@ -10,13 +10,14 @@ use trunkgate_resources::key::LegId;
 use trunkgate_story::view::ConferenceView;
 use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Step};
 
+use crate::call::Parts;
 use crate::call::legs::leg::Leg;
 use crate::call::program::chair::Chair;
 use crate::call::program::records::Records;
 use crate::call::program::{Runner, music::music};
 use crate::call::requested::Originator;
 use crate::call::shared::Cx;
-use crate::call::{Parts, State};
+use crate::call::words::state::State;
 
 /// The place of a call in a conference.
 #[derive(Debug)]

@@ -20,11 +20,12 @@ use crate::call::callback::{CallStage, Callback};
 use crate::call::controller::Controller;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::program::{Dialler, callback, parameters};
-use crate::call::refused::Refused;
 use crate::call::requested::{Requested, arm_time_limit, begin_call};
 use crate::call::search::candidates::number_of_uri;
 use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
-use crate::call::{Call, Parts, State};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
+use crate::call::{Call, Parts};
 
 /// A request for a call of its own for a party.
 #[derive(Debug, Clone)]

@@ -13,7 +13,6 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
-use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::detection::{self, Receiver};
 use crate::call::legs::leg_end::EndedBy;
@@ -21,9 +20,10 @@ use crate::call::program::progress::PartyCall;
 use crate::call::program::records::Records;
 use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, progress};
 use crate::call::recording;
-use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
 use crate::call::shared::{Cx, ShownCallerId};
+use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::words::state::State;
 
 /// What Twilio's error code of a stream says that could not be opened.
 const STREAM_FAILED: u16 = 31_901;

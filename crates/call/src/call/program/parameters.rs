@@ -9,11 +9,11 @@ use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
 use trunkgate_twiml::{Location, Method, Parameter, Purpose, Request};
 
-use crate::call::State;
 use crate::call::detection;
 use crate::call::legs::leg::Leg;
 use crate::call::program::Parted;
 use crate::call::shared::Shared;
+use crate::call::words::state::State;
 
 /// Version of Twilio's API that the parameters follow.
 const API_VERSION: &str = "2010-04-01";

@@ -12,7 +12,6 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialResult, DialStatus, Input, Parameter, Program, Settings, Step};
 
-use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
@@ -26,8 +25,9 @@ use crate::call::program::{
     queueing, streams, transcripts,
 };
 use crate::call::recording;
-use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
+use crate::call::words::answer::Failure;
+use crate::call::words::state::State;
 
 /// What the media type of an announcement is taken for: the file says what it is.
 const SOUND: &str = "audio/wav";
@@ -347,7 +347,7 @@ impl Runner<'_> {
     /// Ends the call: by BYE, or by a final answer where the caller has none.
     fn end_or_refuse(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         if cx.call.state == State::Searching {
-            let answer = crate::call::search::answer::FinalAnswer::new(603, reason);
+            let answer = crate::call::words::answer::FinalAnswer::new(603, reason);
             return self.parts.refuse(cx, &answer);
         }
         self.parts.end(cx, reason);

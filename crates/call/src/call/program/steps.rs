@@ -9,7 +9,6 @@ use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Note, QueueOutcome, Reject, SiprecStep, Step, StreamStep, Trace, TranscriptStep};
 
-use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::program::conference::Conferring;
 use crate::call::program::queueing::Queueing;
@@ -18,10 +17,11 @@ use crate::call::program::records::Records;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Runner, Side, Waits, conference, fallback_of, first_document, streams, transcripts,
 };
-use crate::call::refused::Refused;
-use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
 use crate::call::siprec;
+use crate::call::words::answer::FinalAnswer;
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
 
 impl Runner<'_> {
     /// Carries out one step.

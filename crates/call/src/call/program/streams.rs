@@ -14,9 +14,9 @@ use crate::call::Parts;
 use crate::call::agent::agent_leg::Role;
 use crate::call::legs::leg::LegState;
 use crate::call::program::parameters;
-use crate::call::refused::Refused;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Shared};
+use crate::call::words::refused::Refused;
 
 /// The streams of a call that are not over.
 #[derive(Debug, Default)]

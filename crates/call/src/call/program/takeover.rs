@@ -6,14 +6,15 @@ use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, AppDocument, Target};
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::Parts;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::program::{Dialler, Runner};
-use crate::call::refused::Refused;
 use crate::call::requested::Originator;
 use crate::call::shared::Cx;
-use crate::call::{Parts, State};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
 
 /// Gives calls to applications.
 pub(crate) struct Takeover<'p> {

@@ -17,8 +17,8 @@ use trunkgate_twiml::{Tracks, TranscriptStep};
 
 use crate::call::program::partials::Partials;
 use crate::call::program::{parameters, recognition};
-use crate::call::refused::Refused;
 use crate::call::shared::{Cx, Shared};
+use crate::call::words::refused::Refused;
 use crate::call::{CallEvent, Parts};
 
 /// Maximum number of live transcriptions of a call.

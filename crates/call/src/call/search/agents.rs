@@ -28,11 +28,12 @@ use crate::call::agent::agent_leg::Role;
 use crate::call::controller::TargetResult;
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::local::talks;
-use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::unreached::agent_unreached;
 use crate::call::shared::{Cx, Next, Shared};
-use crate::call::{Bridge, Search, State};
+use crate::call::words::answer::Failure;
+use crate::call::words::state::State;
+use crate::call::{Bridge, Search};
 
 impl Search {
     /// Has the socket of the attempt's agent opened.

@@ -21,7 +21,7 @@ use trunkgate_story::redact;
 use crate::call::controller::TargetResult;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::agreement::{PeerAgreement, TrunkCongestion, is_of_one_server};
-use crate::call::search::answer::{Failure, seen_code};
+use crate::call::words::answer::{Failure, seen_code};
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];

@@ -24,15 +24,16 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
 use crate::call::negotiation::early::EARLY_DIALOG_TERMINATED;
-use crate::call::refused::Refused;
-use crate::call::search::answer::{Failure, rank};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::refuses_codecs;
 use crate::call::transfer::wish;
-use crate::call::{Bridge, Search, State};
+use crate::call::words::answer::{Failure, rank};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
+use crate::call::{Bridge, Search};
 
 /// What the targets that are tried now have come to so far.
 #[derive(Debug, Default)]

@@ -31,16 +31,15 @@ use crate::call::legs::headers::{self, Side};
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::negotiation::refresh::Asked;
-use crate::call::recording;
-use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::redirect::{
     Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place,
 };
-use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next, ShownCallerId};
-use crate::call::siprec;
-use crate::call::{Bridge, Search, State};
+use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::words::incoming::Incoming;
+use crate::call::words::state::State;
+use crate::call::{Bridge, Search, recording, siprec};
 
 impl Search {
     /// Begins a target, or all of those that ring at once.

@@ -2,7 +2,6 @@
 
 pub(crate) mod agents;
 pub(crate) mod agreement;
-pub(crate) mod answer;
 pub(crate) mod attempt;
 pub(crate) mod branches;
 pub(crate) mod candidates;

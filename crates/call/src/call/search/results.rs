@@ -19,6 +19,7 @@ use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, dns};
 
+use crate::call::Parts;
 use crate::call::controller::{Step, StepResult, TargetResult};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::{EndedBy, Rejection};
@@ -28,14 +29,14 @@ use crate::call::legs::written::Written;
 use crate::call::media::coaching::Coaching;
 use crate::call::program::{Dialler, Runner};
 use crate::call::requested::Originator;
-use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
 use crate::call::search::redirect::Followed;
 use crate::call::search::unreached::end_failed;
 use crate::call::shared::Cx;
 use crate::call::transfer::warm::Asking;
-use crate::call::{Parts, State};
+use crate::call::words::answer::Failure;
+use crate::call::words::state::State;
 
 impl Parts {
     /// The wait before a further stream to an agent is over.

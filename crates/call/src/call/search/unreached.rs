@@ -6,10 +6,11 @@ use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::unreached::UnreachedCall;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::search::answer::Failure;
+use crate::call::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Shared};
-use crate::call::{Search, State};
+use crate::call::words::answer::Failure;
+use crate::call::words::state::State;
 
 /// Whether the caller gets no other target after one that has failed. What an application has dialled ends as the application wishes.
 pub(crate) fn loses_caller(search: &Search, call: &Shared, goes_on: bool) -> bool {

@@ -15,14 +15,13 @@ use trunkgate_route::{Srtp, Transport, Trunk};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Body, Flow, Invite, Local, Uri};
 
-use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::search::candidates::silence;
-use crate::call::setup::MAX_FORWARDS;
-use crate::call::shared::Cx;
-
 use super::metadata::{Metadata, Participant, Person};
 use super::offer;
 use super::recorded::{RecordingSession, Server};
+use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::search::candidates::silence;
+use crate::call::shared::Cx;
+use crate::call::words::incoming::MAX_FORWARDS;
 
 /// Returns the servers of a group in the order in which they are asked: those that are known to be down only where no other is there.
 pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {

@@ -12,6 +12,10 @@ use trunkgate_sip::{Answer, DialogId, ServerId};
 use trunkgate_story::Said;
 use trunkgate_story::reason::ReasonSlug;
 
+use super::offer::{self, STREAMS, Stream};
+use super::recorded::{RecordingSession, Server};
+use super::session::{News, Stage, Step};
+use super::{ask, asked, parties};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
@@ -19,15 +23,10 @@ use crate::call::media::wiring::name;
 use crate::call::negotiation::local::talks_as;
 use crate::call::negotiation::offers::glare_wait;
 use crate::call::negotiation::refresh::Asked;
-use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
-use crate::call::{CallEvent, CallMedia, State, refuse_request};
-
-use super::offer::{self, STREAMS, Stream};
-use super::parties;
-use super::recorded::{RecordingSession, Server};
-use super::session::{News, Stage, Step};
-use super::{ask, asked};
+use crate::call::words::answer::{FinalAnswer, refuse_request};
+use crate::call::words::state::State;
+use crate::call::{CallEvent, CallMedia};
 
 /// What becomes of an INVITE that was too long for UDP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
@@ -261,7 +260,7 @@ fn again_by_udp(cx: &mut Cx<'_>, at: usize, leg: LegId) -> bool {
 /// Takes the description of a server into force; returns its streams, and whether their latches open again.
 fn agreed(cx: &mut Cx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([Stream; STREAMS], bool), String> {
     let sdp = sdp.ok_or("its answer has no session description")?;
-    let words = |failure: crate::call::search::answer::Failure| {
+    let words = |failure: crate::call::words::answer::Failure| {
         failure.warning.map_or_else(|| failure.reason.sentence().to_owned(), |warning| warning.text)
     };
     let answer = cx.call.legs.read(cx.edge, leg, sdp).map_err(words)?;

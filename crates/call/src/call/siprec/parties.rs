@@ -9,10 +9,9 @@ use trunkgate_resources::random::Random;
 use trunkgate_sip::Uri;
 use trunkgate_story::numbers::plain;
 
-use crate::call::State;
-use crate::call::shared::Cx;
-
 use super::metadata::{self, Participant, Person};
+use crate::call::shared::Cx;
+use crate::call::words::state::State;
 
 /// A party, and the leg by which it is known; without one, the edge itself, where an application or a mailbox has the call.
 type Party = (Option<String>, Participant);

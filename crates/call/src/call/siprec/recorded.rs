@@ -13,16 +13,15 @@ use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::SiprecView;
 
-use crate::call::refused::Refused;
-use crate::call::shared::{Cx, Next, Shared};
-use crate::call::{CallMedia, State};
-
-use super::ask;
 use super::asked::Asked;
-use super::events;
 use super::metadata::Ids;
 use super::parties::{self, Parties};
 use super::session::{News, Stage};
+use super::{ask, events};
+use crate::call::CallMedia;
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::words::refused::Refused;
+use crate::call::words::state::State;
 
 /// A change of a recording session that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

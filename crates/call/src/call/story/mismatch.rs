@@ -9,7 +9,7 @@ use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::policy;
-use crate::call::search::answer::Failure;
+use crate::call::words::answer::Failure;
 
 /// Warn codes of RFC 3261 §20.43 that are about streams and formats.
 const MEDIA_TYPE: u16 = 304;

@@ -1,6 +1,5 @@
 //! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
 
-use crate::call::shared::Shared;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,24 +7,24 @@ use std::sync::Arc;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::{SmsRule, TargetSpec};
-use trunkgate_story::Said;
 use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{COMMON, Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
 use trunkgate_story::status::not_tried;
-use trunkgate_story::tls;
 use trunkgate_story::trace::{Trace, TraceView};
 use trunkgate_story::view::PassedOverView;
+use trunkgate_story::{Said, tls};
 
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::Leg;
-use crate::call::search::answer::seen_code;
-use crate::call::shared::Ending;
+use crate::call::shared::{Ending, Shared};
 use crate::call::story::flaws::Flaws;
 use crate::call::story::logged::Logged;
 use crate::call::story::unrecorded;
-use crate::call::{Call, Search, State};
+use crate::call::words::answer::seen_code;
+use crate::call::words::state::State;
+use crate::call::{Call, Search};
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;

@@ -30,13 +30,14 @@ use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::local::Spoken;
 use crate::call::operator::HoldKind;
-use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::{Refer, ReturnedUri};
 use crate::call::transfer::refer_on::Passed;
 use crate::call::transfer::warm::Warm;
-use crate::call::{Call, Negotiation, Search, State, refuse_request};
+use crate::call::words::answer::{Failure, FinalAnswer, refuse_request};
+use crate::call::words::state::State;
+use crate::call::{Call, Negotiation, Search};
 
 /// What becomes of a REFER that may be followed.
 pub(crate) enum ReferStep {

@@ -1,9 +1,6 @@
 //! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
 //! side is shown where the other one is: Refer-To leads to the edge or is a `tel:` URI, and of the news only the status goes on.
 
-use crate::call::shared::Cx;
-use crate::call::transfer::in_call::Transfers;
-
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
@@ -16,10 +13,12 @@ use trunkgate_story::few::Few;
 
 use crate::call::legs::headers::{Side, own_addresses};
 use crate::call::negotiation::requests::terminate_open;
-use crate::call::search::answer::seen_code;
+use crate::call::shared::Cx;
+use crate::call::transfer::in_call::Transfers;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::transfer::refer::Refer;
-use crate::call::{State, refuse_request};
+use crate::call::words::answer::{refuse_request, seen_code};
+use crate::call::words::state::State;
 
 /// REFERs that went on, and their news.
 #[derive(Debug, Default)]

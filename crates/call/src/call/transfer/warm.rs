@@ -24,17 +24,17 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::TargetResult;
-use crate::call::detection;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::Dialler;
-use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::{Consult, Consults};
-use crate::call::{Bridge, CallMedia, Parts, State};
+use crate::call::words::answer::Failure;
+use crate::call::words::state::State;
+use crate::call::{Bridge, CallMedia, Parts, detection};
 
 /// Name of the asker of whispers, in figures of requests.
 const ASKER: &str = "transfer";

@@ -1,14 +1,18 @@
 //! Final answers to a caller: how a target's code is seen, which of several is best, what headers go with it.
 
+use std::time::Instant;
+
 use trunkgate_media::agent::Loss;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
 use trunkgate_resources::sip::extra;
 use trunkgate_sdp::Refusal;
-use trunkgate_sip::Answer;
+use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::Said;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
-use crate::call::legs::location::GEOLOCATION_ERROR;
+/// Header that tells a caller what is wrong with its location (RFC 6442 §4.3).
+pub(crate) const GEOLOCATION_ERROR: &str = "Geolocation-Error";
 
 /// A refusal of the caller's INVITE, or of a re-INVITE.
 #[derive(Debug, Clone)]
@@ -201,6 +205,21 @@ pub(crate) fn rank(failure: &Failure) -> u16 {
 /// Returns the refusal of a request, with this code.
 pub(crate) fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAnswer>> {
     Err(Box::new(FinalAnswer::new(code, reason)))
+}
+
+/// Returns the failure of a description that cannot be used: seen as 488 with Warning 399.
+pub(crate) fn bad_media(text: &str) -> Failure {
+    Failure::unusable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text: text.to_owned() })
+}
+
+/// Returns the failure of an offer without a codec in common.
+pub(crate) fn unusable(refusal: Refusal) -> Failure {
+    Failure::unusable(ReasonSlug::CodecMismatch, refusal)
+}
+
+/// Refuses a request inside a dialog.
+pub(crate) fn refuse_request(now: Instant, edge: &mut Edge, server: ServerId, code: u16) {
+    edge.respond(now, server, Answer { code, ..Answer::default() });
 }
 
 #[cfg(test)]

@@ -1,0 +1,10 @@
+//! The vocabulary of a call: types and small functions that several rooms use. It imports nothing of the rest of the call.
+//!
+//! A type belongs here if it has no behaviour of a room: failures and final answers, the state of a call, an admitted INVITE, refused
+//! requests, and the proof of a media address.
+
+pub(crate) mod answer;
+pub(crate) mod incoming;
+pub(crate) mod proof;
+pub(crate) mod refused;
+pub(crate) mod state;
