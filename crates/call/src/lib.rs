@@ -3,18 +3,18 @@
 mod call;
 pub mod gateway;
 
-pub use call::agent::agent_leg::socket_spec;
 pub use call::detection::DetectionRequest;
 pub use call::judged::{NotBegun, judge_targets, reaches_emergency};
+pub use call::legs::agent_leg::socket_spec;
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
 pub use call::program::detached::DetachRequest;
 pub use call::recording::{BegunRecording, RecordingChange};
 pub use call::requested::{Added, CallRequest, Onward, named_target};
-pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use call::transfer::warm::TransferMode;
 pub use call::words::refused::Refused;
+pub use call::words::uri::trunk_of_uri;
 pub use gateway::intake::Intake;
 pub use gateway::{
     AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,

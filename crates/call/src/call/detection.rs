@@ -13,10 +13,11 @@ use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
 
+use crate::call::Parts;
+use crate::call::media::CallMedia;
 use crate::call::shared::Cx;
 use crate::call::transfer::warm::Asking;
 use crate::call::words::state::State;
-use crate::call::{CallMedia, Parts};
 
 /// A detection that a request asks for.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use trunkgate_resources::limited::Limit;
 use trunkgate_route::{Denied, Number, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::cx::reason_of;
 use crate::call::requested::{CallRequest, Onward};
-use crate::call::search::candidates::trunk_of_uri;
+use crate::call::shared::cx::reason_of;
+use crate::call::words::uri::trunk_of_uri;
 
 /// Reason why a requested call does not begin.
 #[derive(Debug, Clone, PartialEq, Eq)]

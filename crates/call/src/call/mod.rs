@@ -69,10 +69,7 @@
 //! | news of the queue that the caller is in or has dialled; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
-pub(crate) mod agent;
 pub(crate) mod callback;
-pub(crate) mod controller;
-pub(crate) mod cx;
 pub(crate) mod detection;
 pub(crate) mod judged;
 pub(crate) mod legs;
@@ -90,47 +87,40 @@ pub(crate) mod siprec;
 pub(crate) mod story;
 pub(crate) mod transfer;
 pub(crate) mod words;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use trunkgate_media::agent::{Loss, Transcript};
 use trunkgate_media::detection::Verdict;
-use trunkgate_media::{AgentWish, EndId, WireSpec};
+use trunkgate_media::{AgentWish, EndId};
 use trunkgate_resources::app::AppAnswer;
 use trunkgate_resources::conferences::ConferenceNews;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::io::{Output, QueryId};
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_resources::queues::QueueNews;
 use trunkgate_resources::traced::Gathered;
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Agent, Server, Target, TargetSpec};
-use trunkgate_sdp::Description;
+use trunkgate_route::{Server, TargetSpec};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 use trunkgate_story::Said;
-use trunkgate_story::few::Few;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::view::CallView;
 
-use crate::call::agent::agent_leg::{Holder, Role};
-use crate::call::controller::Controller;
+use crate::call::legs::agent_leg::Role;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::session_timer::Asked;
 use crate::call::media::coaching::Coaching;
-use crate::call::media::dtmf::KeysOut;
 use crate::call::media::local::Listener;
-use crate::call::negotiation::local::Spoken;
-use crate::call::negotiation::offers::{EarlySession, Owed};
-use crate::call::negotiation::refresh::Asked;
-use crate::call::negotiation::reinvite::Renegotiation;
-use crate::call::negotiation::requests::{HoldCheck, Info};
+use crate::call::negotiation::Bridge;
+use crate::call::negotiation::requests::Info;
 use crate::call::operator::Operator;
 use crate::call::program::conference::Conferring;
 use crate::call::program::queueing::Queueing;
@@ -140,15 +130,12 @@ use crate::call::program::{
     Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams, transcripts,
 };
 use crate::call::requested::{Originator, arm_time_limit};
-use crate::call::search::agents::{Player, Retries};
-use crate::call::search::attempt::Attempt;
-use crate::call::search::branches::Tried;
-use crate::call::search::redirect::Visited;
+use crate::call::search::Search;
+use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::micros;
 use crate::call::story::silent_agent;
 use crate::call::story::verdict::head;
-use crate::call::transfer::in_call::{Consults, Transfers};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::transfer::warm::Asking;
@@ -314,83 +301,6 @@ pub(crate) struct Parts {
     pub(crate) program: Option<Box<Run>>,
     /// Streams of applications, also of those that the call has left.
     pub(crate) streams: Option<Box<Streams>>,
-}
-
-/// The bridge between the legs of a call: what they agree on, the media that flows, and how the sides change.
-#[derive(Debug, Default)]
-pub(crate) struct Bridge {
-    /// The connections of the media session, and what plays.
-    pub(crate) media: CallMedia,
-    /// Offers and answers, and requests that go on from one leg to the other.
-    pub(crate) negotiation: Negotiation,
-}
-
-/// The media session of a call: who is connected to whom, what plays, and the agent that has the caller.
-#[derive(Debug, Default)]
-pub(crate) struct CallMedia {
-    /// What each end was last connected to.
-    pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
-    /// Port pairs of the caller, or of the answered call, that could not be bound.
-    pub(crate) bind_failures: u8,
-    /// What the caller and the edge itself have agreed on, once they have.
-    pub(crate) spoken: Option<Spoken>,
-    /// What plays to the caller.
-    pub(crate) player: Option<Player>,
-    /// The player of a called party that hears a document before it is connected.
-    pub(crate) called_player: Option<EndId>,
-    /// Whether a program is told of the caller's digits although they go to a party.
-    pub(crate) tells_digits: bool,
-    /// Whether the caller talks to a program: it hears the program's player, and its digits are the program's.
-    pub(crate) talks_to_caller: bool,
-    /// The agent whose goodbye the caller hears when nobody is left.
-    pub(crate) goodbye: Option<Arc<Agent>>,
-    /// The agent whose hold audio the caller hears while nobody has it.
-    pub(crate) hold: Option<Arc<Agent>>,
-    /// The agent that has the caller, or had it last where nobody has it.
-    pub(crate) holder: Option<Box<Holder>>,
-}
-
-/// Offers and answers of a call, and requests that go on from one leg to the other.
-#[derive(Debug, Default)]
-pub(crate) struct Negotiation {
-    /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
-    /// agreed on.
-    pub(crate) offer: Option<Description>,
-    /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
-    pub(crate) late: Option<LegId>,
-    /// What the caller has been told reliably before its 2xx.
-    pub(crate) early: EarlySession,
-    /// Legs that are still to be asked by a re-INVITE of ours.
-    pub(crate) owed: Vec<Owed>,
-    /// A re-INVITE or UPDATE that is under way between the legs.
-    pub(crate) renegotiation: Option<Box<Renegotiation>>,
-    /// INFO requests that went on, and whose they are.
-    pub(crate) infos: Few<ClientId, ServerId>,
-    /// Keys that are told by INFO.
-    pub(crate) keys: Option<Box<KeysOut>>,
-    /// Our questions to whom silence does not tell of.
-    pub(crate) hold_check: HoldCheck,
-    /// Transfers that one side has asked for.
-    pub(crate) transfers: Transfers,
-}
-
-/// The search of a call for a target that answers.
-#[derive(Debug, Default)]
-pub(crate) struct Search {
-    /// What comes next.
-    pub(crate) controller: Controller,
-    /// The targets that are tried now: one, or those that ring at once.
-    pub(crate) attempts: Few<Branch, Box<Attempt>>,
-    /// What they have come to so far.
-    pub(crate) tried: Option<Box<Tried>>,
-    /// Numbers at the edge itself that 3xx answers have named since the caller was last answered.
-    pub(crate) forwarded: Option<Box<Visited>>,
-    /// New streams to agents that failed.
-    pub(crate) retries: Retries,
-    /// Targets that are tried while an agent has the caller.
-    pub(crate) consults: Consults,
-    /// Further targets of parties that a program has ring at once, by their branches, until they ring.
-    pub(crate) alternatives: Vec<Vec<Target>>,
 }
 
 impl Call {

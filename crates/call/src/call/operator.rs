@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_media::{Command, EndId, HoldSound, Sound, melody};
+use trunkgate_media::{Command, EndId};
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::KEYS_PER_REQUEST;
 use trunkgate_route::Target;
@@ -13,9 +13,10 @@ use trunkgate_sdp::Direction;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Parts;
-use crate::call::controller::{Controller, TargetResult};
+use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;
 use crate::call::transfer::onward::{AgentTransfer, target_of};
 use crate::call::transfer::refer::Refer;
@@ -42,47 +43,6 @@ impl CallParty {
         match self {
             CallParty::Caller => "caller",
             CallParty::Callee => "callee",
-        }
-    }
-}
-
-/// Origin of a hold that ends here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HoldKind {
-    /// The leg wants it.
-    Party,
-    /// It was requested over HTTP.
-    Requested,
-    /// A sound that was requested over HTTP; its end ends the hold.
-    Sound,
-}
-
-/// A hold that ends here.
-#[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    /// Its origin.
-    pub(crate) kind: HoldKind,
-    /// The end that plays to the held side.
-    pub(crate) player: Option<EndId>,
-    /// A sound that the held side hears first.
-    pub(crate) sound: Option<Arc<[u8]>>,
-}
-
-impl Hold {
-    /// Makes a hold of this origin.
-    pub(crate) const fn of(kind: HoldKind) -> Hold {
-        Hold { kind, player: None, sound: None }
-    }
-
-    /// What the held side hears, with this music.
-    pub(crate) fn heard(&self, music: Option<Arc<[u8]>>) -> Sound {
-        match (self.kind, &self.sound) {
-            (HoldKind::Sound, Some(sound)) => Sound::Once(sound.clone()),
-            // Its sound has been lost with the process that knew it.
-            (HoldKind::Sound, None) => Sound::Silence,
-            (HoldKind::Party | HoldKind::Requested, first) => {
-                Sound::Hold(HoldSound { first: first.clone(), music: Some(music.unwrap_or_else(melody)) })
-            }
         }
     }
 }

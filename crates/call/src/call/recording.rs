@@ -15,12 +15,13 @@ use trunkgate_story::view::{RecordingLoss, RecordingView};
 use trunkgate_story::wall::{of_unix_ms, unix_ms};
 use trunkgate_twiml::{Input, RecordResult};
 
+use crate::call::Parts;
+use crate::call::media::CallMedia;
 use crate::call::operator::{CallParty, Operator};
 use crate::call::program::Runner;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{CallMedia, Parts};
 
 /// State of a recording that has ended.
 const STOPPED: &str = "stopped";

@@ -23,11 +23,11 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 use trunkgate_twiml::Secret;
 
-use crate::call::controller::{Controller, TargetResult};
 use crate::call::detection::{self, DetectionRequest};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::program::callback;
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Facts};
 use crate::call::transfer::wish;
 use crate::call::words::answer::{FinalAnswer, bad_media};

@@ -1,5 +1,5 @@
 //! The beginning of a call: what an admitted INVITE says, and its entries in the look-ups. What makes it refusable is checked by
-//! [`Search::prepare`](crate::call::Search::prepare).
+//! [`Search::prepare`](crate::call::search::Search::prepare).
 
 use std::sync::Arc;
 use std::time::Instant;

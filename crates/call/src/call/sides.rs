@@ -20,15 +20,16 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
-use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::headers::Brought;
+use crate::call::legs::hold::Hold;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
-use crate::call::operator::{Hold, Operator};
+use crate::call::operator::Operator;
 use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::requested::Originator;
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
 use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::onward::AgentTransfer;

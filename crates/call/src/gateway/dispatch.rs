@@ -30,8 +30,8 @@ use trunkgate_story::unsent;
 
 use crate::call::legs::headers::{self, Brought};
 use crate::call::legs::leg::Leg;
+use crate::call::legs::session_timer::Asked;
 use crate::call::media::wiring::refused_offer;
-use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::requests::Info;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;

@@ -24,20 +24,22 @@ use trunkgate_story::turns::LegTurnView;
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
-use crate::call::agent::agent_leg::{AgentSide, Holder, Role, Turns};
 use crate::call::callback::{CallStage, Callback};
+use crate::call::legs::agent_leg::{AgentSide, Holder, Role, Turns};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::{Brought, CallerIdentity};
+use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEnd};
 use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::legs::session_timer::{SessionTimer, WrittenTimer};
+use crate::call::legs::spoken::Spoken;
 use crate::call::legs::written::Written;
+use crate::call::media::CallMedia;
 use crate::call::media::local::Listener;
-use crate::call::negotiation::local::Spoken;
-use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
-use crate::call::operator::{Hold, HoldKind};
+use crate::call::negotiation::Bridge;
 use crate::call::program::Run;
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::recording::RecordingsSnapshot;
@@ -48,7 +50,7 @@ use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
 use crate::call::words::proof::Proof;
 use crate::call::words::state::State;
-use crate::call::{Bridge, Call, CallMedia, Parts};
+use crate::call::{Call, Parts};
 use crate::gateway::Gateway;
 
 /// Answered calls in plain data.

@@ -11,7 +11,7 @@ use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;
 use trunkgate_story::view::ForkView;
 
-use crate::call::agent::agent_leg::AgentSide;
+use crate::call::legs::agent_leg::AgentSide;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::list::Legs;
 

@@ -1,5 +1,6 @@
 //! What the legs of a call have offered, agreed on and use, and how that is said in traces.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,11 +14,10 @@ use trunkgate_route::Dtmf;
 use trunkgate_sdp::{AgreedStream, Audio, Description, Direction, Events, Policy, anchored_streams, codec_names};
 use trunkgate_sip::{Flow, ServerId};
 
-use crate::call::legs::leg::{LegSdp, LegState};
+use crate::call::legs::codecs::{NARROW_HZ, coding};
+use crate::call::legs::leg::{Leg, LegSdp, LegState};
 use crate::call::legs::list::Legs;
-use crate::call::media::wiring::{NARROW_HZ, coding};
-use crate::call::negotiation::bridge::forbidden_address;
-use crate::call::negotiation::local::{Spoken, talks_as};
+use crate::call::legs::spoken::{Spoken, talks_as};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 
 impl LegSdp {
@@ -227,4 +227,30 @@ impl Legs {
             }
         }
     }
+}
+
+/// The first media address of a description that must not be sent to.
+pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
+    let signalling = leg.signalling();
+    anchored_streams(description).into_iter().find_map(|index| {
+        let media = description.media.get(index)?;
+        let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;
+        // RTCP may be sent elsewhere (RFC 3605), and to another port in any case.
+        let rtcp = match media.rtcp() {
+            Some((port, address)) => (port, address.map_or(Some(ip), |address| address.ip())),
+            None => (media.port.saturating_add(1), Some(ip)),
+        };
+        let rtcp = rtcp.1.filter(|_| rtcp.0 != 0).map(|ip| SocketAddr::new(ip, rtcp.0));
+        let both = [Some(SocketAddr::new(ip, media.port)), rtcp].into_iter().flatten();
+        both.into_iter().find(|address| !is_usable(edge, *address, signalling))
+    })
+}
+
+/// Whether media may be sent to an address that a description names.
+fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let (first, last) = edge.config.media_ports;
+    let relays = (first..=last).contains(&address.port()) && edge.addressing.is_ours(ip);
+    let own = relays && !signalling.to_canonical().is_loopback();
+    ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own)
 }

@@ -14,9 +14,9 @@ use trunkgate_story::few::Few;
 use trunkgate_story::quality::Scored;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::legs::hold::Hold;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::operator::Hold;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 
 /// The legs of a call: the caller's first, then one for each attempt. The list is never shortened, so that an id stays good.

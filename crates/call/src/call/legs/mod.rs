@@ -1,13 +1,20 @@
 //! The sides of a call: dialog, descriptions at rest, headers and numbers that each is shown.
 
+pub(crate) mod agent_leg;
 pub(crate) mod agents;
 pub(crate) mod caller_id;
+pub(crate) mod codecs;
 pub(crate) mod descriptions;
 pub(crate) mod dialled;
+pub(crate) mod digits;
+pub(crate) mod glare;
 pub(crate) mod headers;
+pub(crate) mod hold;
 pub(crate) mod leg;
 pub(crate) mod leg_end;
 pub(crate) mod list;
 pub(crate) mod location;
+pub(crate) mod session_timer;
+pub(crate) mod spoken;
 pub(crate) mod srtp;
 pub(crate) mod written;

@@ -11,10 +11,10 @@ use trunkgate_resources::io::Output;
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::CallMedia;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::spoken::{Spoken, seated, talks};
+use crate::call::media::CallMedia;
 use crate::call::media::local::digits_of;
-use crate::call::negotiation::local::{Spoken, seated, talks};
 use crate::call::program::chair::{Chair, rate_of};
 use crate::call::shared::Cx;
 

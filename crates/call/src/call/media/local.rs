@@ -19,21 +19,22 @@ use trunkgate_sdp::{Audio, Description, Direction, Far, Media, answer_offer};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::ForkView;
 
-use crate::call::agent::agent_leg::{Holder, Role};
+use crate::call::legs::agent_leg::{Holder, Role};
 use crate::call::legs::agents::tell_back;
+use crate::call::legs::codecs::{coding, name};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::spoken::{ANY_PORT, Spoken, keys, seated, talks};
+use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
-use crate::call::media::wiring::{coding, name};
-use crate::call::negotiation::local::{ANY_PORT, Spoken, keys, seated, talks};
+use crate::call::media::player::{Player, SAMPLES_PER_MS};
 use crate::call::program::chair::Chair;
 use crate::call::program::transcripts;
-use crate::call::search::agents::{Player, SAMPLES_PER_MS};
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::{Failure, unusable};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{CallMedia, detection, recording, siprec};
+use crate::call::{detection, recording, siprec};
 
 /// Usual clock of telephone-events, in Hz.
 const EVENT_CLOCK_HZ: u32 = 8000;

@@ -4,22 +4,22 @@
 //! what a re-INVITE is.
 
 use trunkgate_media::agent::Format;
-use trunkgate_media::codec::opus::Wanted;
-use trunkgate_media::{Coding, Command, EndId, EventsSpec, TranscodeSpec, WireSpec};
+use trunkgate_media::{Command, EndId, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{BIND_TRIES, PACKET_MS, TRACE_TEXT_CHARS};
+use trunkgate_resources::limits::{BIND_TRIES, TRACE_TEXT_CHARS};
 use trunkgate_resources::rejection::words;
-use trunkgate_sdp::{AgreedStream, Audio, Conversion, Description, Direction, anchored_streams, codec_names};
+use trunkgate_sdp::{AgreedStream, Description, Direction, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::CallMedia;
+use crate::call::legs::codecs::{agent_coding, name};
+use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::CallMedia;
 use crate::call::media::coaching::{Coaching, mix};
 use crate::call::negotiation::reinvite::Renegotiation;
-use crate::call::operator::{Hold, HoldKind};
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::FinalAnswer;
 
@@ -389,60 +389,6 @@ pub(crate) fn turned(before: Option<&Description>, now: &Description, streams: &
         let before = before.map_or(Direction::SendRecv, |before| direction(before, stream.index));
         before != direction(now, stream.index)
     })
-}
-
-/// Samples per second of G.711.
-pub(crate) const NARROW_HZ: u32 = 8000;
-
-/// One direction's conversion; `ptime_ms` where the receiver asks for none. `None` where there is nothing to convert.
-pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
-    let from: Vec<(u8, Coding)> =
-        conversion.from.iter().filter_map(|audio| Some((audio.number, coding(audio)?))).collect();
-    let packet_ms = conversion.ptime_ms.unwrap_or(ptime_ms).clamp(*PACKET_MS.start(), *PACKET_MS.end());
-    let spec = TranscodeSpec {
-        to: (conversion.to.number, coding(&conversion.to)?),
-        packet_ms: u8::try_from(packet_ms).unwrap_or_default(),
-        events: conversion.events.iter().map(|(from, to)| EventsSpec { from: *from, to: *to }).collect(),
-        noise: conversion.noise,
-        from,
-    };
-    (!spec.from.is_empty()).then(|| Box::new(spec))
-}
-
-/// The codec of a description's audio; `None` for one that the edge does not convert.
-pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
-    let opus = || {
-        let parameters = audio.opus;
-        Coding::Opus(Wanted {
-            max_rate_hz: parameters.max_playback_rate,
-            max_bit_rate: parameters.max_average_bit_rate,
-            fec: parameters.use_in_band_fec,
-            dtx: parameters.use_dtx,
-        })
-    };
-    Some(match audio.codec.to_ascii_uppercase().as_str() {
-        "PCMU" => Coding::Pcmu,
-        "PCMA" => Coding::Pcma,
-        "G722" => Coding::G722,
-        "OPUS" => opus(),
-        _ => return None,
-    })
-}
-
-/// The name of what a far side speaks.
-pub(crate) fn name(coding: Coding) -> &'static str {
-    match coding {
-        Coding::Pcmu => "PCMU",
-        Coding::Pcma => "PCMA",
-        Coding::G722 => "G722",
-        Coding::Opus(_) => "opus",
-        Coding::Linear(_) => "L16",
-    }
-}
-
-/// What an agent is sent and sends.
-pub(crate) fn agent_coding(format: Format) -> Coding {
-    if format == Format::Mulaw8000 { Coding::Pcmu } else { Coding::Linear(format.sample_rate()) }
 }
 
 /// What a target that takes no description of ours was offered, and its own words about it (RFC 3261 §20.43).

@@ -1,7 +1,5 @@
 //! What two legs agree on: offers and answers carried from one to the other, and the media session told of it.
 
-use std::net::{IpAddr, SocketAddr};
-
 use bytes::Bytes;
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
@@ -12,15 +10,16 @@ use trunkgate_sdp::{Agreed, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Extra, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::legs::leg::{LegState, StreamEnd};
 use crate::call::media::wiring::{HoldChange, turned};
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::offers::EarlySession;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::{Offered, retry_later};
+use crate::call::search::Search;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request, seen_code};
 use crate::call::words::state::State;
-use crate::call::{Bridge, Search};
 
 impl Bridge {
     /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
@@ -439,30 +438,4 @@ impl Bridge {
     pub(crate) fn waits_for_ack(&self, call: &Shared) -> bool {
         self.negotiation.late == Some(call.legs.near) && self.media.spoken.is_none()
     }
-}
-
-/// The first media address of a description that must not be sent to.
-pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
-    let signalling = leg.signalling();
-    anchored_streams(description).into_iter().find_map(|index| {
-        let media = description.media.get(index)?;
-        let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;
-        // RTCP may be sent elsewhere (RFC 3605), and to another port in any case.
-        let rtcp = match media.rtcp() {
-            Some((port, address)) => (port, address.map_or(Some(ip), |address| address.ip())),
-            None => (media.port.saturating_add(1), Some(ip)),
-        };
-        let rtcp = rtcp.1.filter(|_| rtcp.0 != 0).map(|ip| SocketAddr::new(ip, rtcp.0));
-        let both = [Some(SocketAddr::new(ip, media.port)), rtcp].into_iter().flatten();
-        both.into_iter().find(|address| !is_usable(edge, *address, signalling))
-    })
-}
-
-/// Whether media may be sent to an address that a description names.
-fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    let (first, last) = edge.config.media_ports;
-    let relays = (first..=last).contains(&address.port()) && edge.addressing.is_ours(ip);
-    let own = relays && !signalling.to_canonical().is_loopback();
-    ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own)
 }

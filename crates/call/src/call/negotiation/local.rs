@@ -4,10 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
-use trunkgate_media::{AgentQueue, Coding, Command, EndId, PartedSpec, PressSpec, WireSpec};
+use trunkgate_media::{AgentQueue, Command, EndId, PartedSpec, PressSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::not_served;
 use trunkgate_resources::index::Purpose;
@@ -17,41 +15,23 @@ use trunkgate_resources::limits::{
 };
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{Agent, Dtmf};
-use trunkgate_sdp::{Audio, Description, Direction, Media, Policy, accept, answer_offer, offer_own};
+use trunkgate_sdp::{Audio, Description, Direction, Policy, accept, answer_offer, offer_own};
 use trunkgate_sip::{Answer, Body, Extra, Method, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::legs::codecs::{coding, name};
+use crate::call::legs::digits::{LEAST_TONE_MS, Told, USUAL_MS, told};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::media::dtmf::{LEAST_TONE_MS, Told, USUAL_MS, told};
-use crate::call::media::wiring::{coding, name};
+use crate::call::legs::spoken::{ANY_PORT, OWN_AUDIO, Spoken, TELEPHONE_EVENT, clocks, talks};
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
+use crate::call::search::Search;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::{queue, reading};
 use crate::call::words::answer::{Failure, refuse_request, unusable};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Bridge, Search};
-
-/// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
-const OWN_AUDIO: u8 = 0;
-/// A port to try a description with.
-pub(crate) const ANY_PORT: u16 = 9;
-
-/// What the caller and the edge speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Spoken {
-    /// Index of the m-line.
-    pub(crate) index: usize,
-    /// Its audio's payload number.
-    pub(crate) audio: u8,
-    /// Its audio.
-    pub(crate) coding: Coding,
-    /// Its telephone-event's payload number, as the caller sends it.
-    pub(crate) keys: Option<u8>,
-    /// The same as the caller wants it, and its clock in Hz.
-    pub(crate) presses: Option<(u8, u32)>,
-}
 
 impl Bridge {
     /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
@@ -450,33 +430,4 @@ impl Bridge {
         );
         Ok(())
     }
-}
-
-const TELEPHONE_EVENT: &str = "telephone-event";
-
-/// How an agent or a player is heard by the caller.
-pub(crate) fn talks(spoken: Spoken) -> WireSpec {
-    talks_as(spoken.audio, spoken.coding)
-}
-
-/// Returns a wire between an agent and its seat before a mixer, neither of which has payload numbers.
-pub(crate) fn seated() -> WireSpec {
-    WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() }
-}
-
-/// How it is heard under a payload number.
-pub(crate) fn talks_as(number: u8, coding: Coding) -> WireSpec {
-    WireSpec { payloads: vec![(OWN_AUDIO, number)], coding, ..WireSpec::default() }
-}
-
-/// Clocks that are none of G.711's.
-fn clocks(spoken: Spoken) -> Vec<(u8, u32)> {
-    let clock_hz = spoken.coding.clock_hz();
-    if clock_hz == DEFAULT_CLOCK_HZ { Vec::new() } else { vec![(spoken.audio, clock_hz)] }
-}
-
-/// The number and the clock of a section's telephone-event.
-pub(crate) fn keys(section: &Media) -> Option<(u8, u32)> {
-    let event = |number: u8| section.rtpmap(number).filter(|map| map.is(TELEPHONE_EVENT));
-    section.payloads().into_iter().find_map(|number| Some((number, event(number)?.clock)))
 }

@@ -8,13 +8,11 @@
 //! A side that holds a description which is no longer true is sent a re-INVITE as soon as one is possible, with the last description of the
 //! other side ([`Owed`]).
 
-use std::time::Duration;
-
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS, PASSED_OVER};
+use trunkgate_resources::limits::{GLARE_TRIES, PASSED_OVER};
 use trunkgate_route::Agent;
 use trunkgate_sdp::{
     Description, Direction, Identity, anchored_streams, answer_offer, codec_names, may_relay, offer_own, relay_offer,
@@ -24,19 +22,21 @@ use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, agent_fix};
 
-use crate::call::controller::TargetResult;
+use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
+use crate::call::legs::spoken::ANY_PORT;
 use crate::call::legs::written::Written;
-use crate::call::negotiation::local::ANY_PORT;
+use crate::call::negotiation::Negotiation;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::{retry_later, takes_changes};
+use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
+use crate::call::search::controller::TargetResult;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::{CodecSide, judge};
 use crate::call::story::verdict::{PassedOver, says_all};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media, unusable};
 use crate::call::words::state::State;
-use crate::call::{Negotiation, Search};
 
 impl Negotiation {
     /// Whether an agent takes this caller at all, and the edge itself could answer it.
@@ -463,13 +463,6 @@ pub(crate) struct Owed {
     pub(crate) essential: bool,
     /// How often it has been asked and was asking itself.
     pub(crate) tries: u8,
-}
-
-/// How long a request of ours that met one of the far end's waits, before it goes out again: that depends on whose the
-/// Call-ID is (RFC 3261 §14.1).
-pub(crate) fn glare_wait(edge: &mut Edge, leg: &Leg) -> Duration {
-    let units = if leg.inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
-    Duration::from_millis(edge.random.any_of(units).saturating_mul(GLARE_UNIT_MS))
 }
 
 /// What a caller has been told reliably.

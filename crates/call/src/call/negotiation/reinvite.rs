@@ -18,15 +18,17 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::session_timer::{Agreed, Asked};
 use crate::call::legs::written::Written;
 use crate::call::media::wiring::HoldChange;
-use crate::call::negotiation::refresh::{Agreed, Asked};
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::{Offered, takes_changes};
+use crate::call::search::Search;
 use crate::call::shared::{Cx, Next};
+use crate::call::siprec;
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, seen_code};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
-use crate::call::{Bridge, Search, siprec};
 
 /// One leg's offer for the other.
 #[derive(Debug, Clone, Copy)]

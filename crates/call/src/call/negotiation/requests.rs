@@ -3,7 +3,7 @@
 //! - UPDATE (RFC 3311) without a description is answered at once. With one it is an offer and is treated like a re-INVITE; it goes on as UPDATE
 //!   where the other side takes that.
 //! - INFO (RFC 6086 §4.2, RFC 2976) goes on to the other leg as it came, and so does its answer. DTMF between sides that send it in different
-//!   ways stays here (`crates/call/src/call/media/dtmf.rs`). Info packages are not negotiated, so none is taken.
+//!   ways stays here (`crates/call/src/call/legs/digits.rs`). Info packages are not negotiated, so none is taken.
 //! - Silence does not show that a side is gone where the side may be on hold. Such dialogs are asked by OPTIONS, as often as silence would be
 //!   checked: a caller that has an agent, since an agent does not hang up as a person would, and both sides of a call without session timers.
 
@@ -24,16 +24,17 @@ use trunkgate_sip::{Answer, Body, ClientId, ServerId};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::legs::digits::{KeysOut, LEAST_MS, RELAY, Told, USUAL_MS, told};
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::written::Written;
-use crate::call::media::dtmf::{KeysOut, LEAST_MS, RELAY, Told, USUAL_MS, told};
+use crate::call::negotiation::Negotiation;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation, open_again};
+use crate::call::search::Search;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, seen_code};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
-use crate::call::{Negotiation, Search};
 
 /// An offer of one leg in mid-call, to be answered without the other one.
 #[derive(Debug, Clone, Copy)]

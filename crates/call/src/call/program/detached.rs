@@ -17,14 +17,14 @@ use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::Caller;
 
 use crate::call::callback::{CallStage, Callback};
-use crate::call::controller::Controller;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::program::{Dialler, callback, parameters};
 use crate::call::requested::{Requested, arm_time_limit, begin_call};
-use crate::call::search::candidates::number_of_uri;
+use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
+use crate::call::words::uri::number_of_uri;
 use crate::call::{Call, Parts};
 
 /// A request for a call of its own for a party.

@@ -13,17 +13,18 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
-use crate::call::controller::{Controller, TargetResult};
+use crate::call::controller::TargetResult;
 use crate::call::detection::{self, Receiver};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::Records;
 use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, progress};
 use crate::call::recording;
-use crate::call::search::candidates::trunk_of_uri;
+use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, ShownCallerId};
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
+use crate::call::words::uri::trunk_of_uri;
 
 /// What Twilio's error code of a stream says that could not be opened.
 const STREAM_FAILED: u16 = 31_901;

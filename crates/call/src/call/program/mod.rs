@@ -44,14 +44,16 @@ use trunkgate_twiml::{
     ConferenceStep, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage,
 };
 
-use crate::call::controller::Controller;
+use crate::call::Parts;
+use crate::call::media::CallMedia;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::Referral;
-pub(crate) use crate::call::program::takeover::Takeover;
+use crate::call::search::controller::Controller;
 use crate::call::shared::{Shared, ShownCallerId};
-use crate::call::{CallMedia, Parts};
+
+pub(crate) use crate::call::program::takeover::Takeover;
 
 /// The program that runs in a call.
 #[derive(Debug)]

@@ -12,8 +12,7 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialResult, DialStatus, Input, Parameter, Program, Settings, Step};
 
-use crate::call::controller::{Controller, TargetResult};
-use crate::call::media::dtmf::{Told, told};
+use crate::call::legs::digits::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::conference::Conferring;
 use crate::call::program::progress::PartyCall;
@@ -25,6 +24,7 @@ use crate::call::program::{
     queueing, streams, transcripts,
 };
 use crate::call::recording;
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;

@@ -11,10 +11,10 @@ use trunkgate_resources::queues::Queues;
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 use trunkgate_twiml::{ConferenceStep, Program, Step};
 
-use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::{Dialled, Run, Side, Waits};
+use crate::call::search::controller::Controller;
 
 /// A program of an answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,7 +9,6 @@ use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Note, QueueOutcome, Reject, SiprecStep, Step, StreamStep, Trace, TranscriptStep};
 
-use crate::call::controller::Controller;
 use crate::call::program::conference::Conferring;
 use crate::call::program::queueing::Queueing;
 use crate::call::program::recognition::Recognising;
@@ -17,6 +16,7 @@ use crate::call::program::records::Records;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Runner, Side, Waits, conference, fallback_of, first_document, streams, transcripts,
 };
+use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Next};
 use crate::call::siprec;
 use crate::call::words::answer::FinalAnswer;

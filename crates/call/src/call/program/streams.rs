@@ -11,7 +11,7 @@ use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, StreamStep, Tracks};
 
 use crate::call::Parts;
-use crate::call::agent::agent_leg::Role;
+use crate::call::legs::agent_leg::Role;
 use crate::call::legs::leg::LegState;
 use crate::call::program::parameters;
 use crate::call::search::attempt::Attempt;

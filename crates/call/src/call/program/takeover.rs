@@ -7,11 +7,11 @@ use trunkgate_route::{App, AppDocument, Target};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Parts;
-use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::program::{Dialler, Runner};
 use crate::call::requested::Originator;
+use crate::call::search::controller::Controller;
 use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;

@@ -6,9 +6,9 @@ use trunkgate_resources::key::LegId;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Program, Role, Secret, Settings, Source};
 
-use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::{Called, Dialler, Parted, Run, Runner, Waits, Whisper};
+use crate::call::search::controller::Controller;
 use crate::call::shared::Cx;
 use crate::call::transfer::warm::part_from_caller;
 

@@ -11,29 +11,31 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{Command, EndId, HoldSound, Sound, melody};
+use trunkgate_media::{Command, HoldSound, Sound, melody};
 use trunkgate_resources::breaker::Leave;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{
-    ATTEMPTS_PER_CALL, PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
+    ATTEMPTS_PER_CALL, PORTS_NEWS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
 };
 use trunkgate_resources::queue::Entry;
 use trunkgate_route::{Agent, AnswerTime, Hold, Target, TargetSpec};
 use trunkgate_sip::Answer;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::agent::agent_leg::Role;
-use crate::call::controller::TargetResult;
+use crate::call::legs::agent_leg::Role;
 use crate::call::legs::leg::LegState;
-use crate::call::negotiation::local::talks;
+use crate::call::legs::spoken::talks;
+use crate::call::media::player::Player;
+use crate::call::negotiation::Bridge;
+use crate::call::search::Search;
 use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::search::controller::TargetResult;
 use crate::call::search::unreached::agent_unreached;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
-use crate::call::{Bridge, Search};
 
 impl Search {
     /// Has the socket of the attempt's agent opened.
@@ -375,18 +377,6 @@ fn next_test(cx: &Cx<'_>, agent: &str, wait: Duration) -> String {
     }
 }
 
-/// Samples of a goodbye in a millisecond.
-pub(crate) const SAMPLES_PER_MS: u64 = 8;
-
-/// What plays to the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Player {
-    /// Its end.
-    pub(crate) end: EndId,
-    /// Why the call ends when it has played; `None`: a tone that plays until a target answers.
-    pub(crate) last: Option<ReasonSlug>,
-}
-
 /// `1st`, `2nd`, `3rd`, `4th`.
 pub(crate) fn ordinal(n: usize) -> String {
     let end = match (n % 100, n % 10) {
@@ -414,14 +404,6 @@ impl Attempt {
         let TargetResult::Failed(failure) = result else { return None };
         let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
         self.progress.opening().filter(|_| by_agent)
-    }
-}
-
-impl crate::call::agent::agent_leg::AgentSide {
-    /// Whether its stream has been open for long enough to have gone well.
-    pub(crate) fn is_proven(&self, now: Instant) -> bool {
-        let proven = Duration::from_secs(PROVEN_SECONDS);
-        self.opened.is_some_and(|opened| now.saturating_duration_since(opened) >= proven)
     }
 }
 

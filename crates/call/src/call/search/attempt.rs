@@ -18,9 +18,9 @@ use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 
-use crate::call::controller::TargetResult;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::agreement::{PeerAgreement, TrunkCongestion, is_of_one_server};
+use crate::call::search::controller::TargetResult;
 use crate::call::words::answer::{Failure, seen_code};
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.

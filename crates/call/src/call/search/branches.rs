@@ -19,12 +19,14 @@ use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::said::TO_CREDENTIALS;
 
-use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EARLY_DIALOG_TERMINATED;
+use crate::call::search::Search;
 use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
@@ -33,7 +35,6 @@ use crate::call::transfer::wish;
 use crate::call::words::answer::{Failure, rank};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Bridge, Search};
 
 /// What the targets that are tried now have come to so far.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ impl Search {
         if let Progress::Resolving(query) = attempt.progress {
             cx.edge.index.queries.remove(&query);
         }
-        cx.leave_place(branch, &attempt);
+        attempt.leave_place(cx, branch);
         attempt.into_failure()
     }
 

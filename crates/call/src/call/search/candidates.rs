@@ -7,7 +7,6 @@
 //!   address of the edge itself or of its link.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,31 +14,34 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Named;
 use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::OVERSIZE_SILENCE;
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
-use trunkgate_route::{CallInfo, Number, Numbers, Plan, RedirectMode, SendNumbers, Table, Target, Trunk};
-use trunkgate_sip::uri::unescape;
-use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport, Uri};
+use trunkgate_route::{CallInfo, Number, Plan, RedirectMode, SendNumbers, Target, Trunk};
+use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 
-use crate::call::controller::{Controller, TargetResult};
-use crate::call::legs::caller_id::{self, Addressed};
+use crate::call::legs::caller_id;
 use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::{self, Side};
 use crate::call::legs::leg::Leg;
+use crate::call::legs::session_timer::Asked;
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;
-use crate::call::negotiation::refresh::Asked;
+use crate::call::search::Search;
+use crate::call::search::addressed::Addressed;
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::search::redirect::{
-    Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place,
+    Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place, plan_redirected,
 };
 use crate::call::shared::{Cx, Next, ShownCallerId};
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
-use crate::call::{Bridge, Search, recording, siprec};
+use crate::call::{recording, siprec};
 
 impl Search {
     /// Begins a target, or all of those that ring at once.
@@ -94,14 +96,13 @@ impl Search {
         branch: Branch,
         mut attempt: Attempt,
     ) -> Result<Next, TargetResult> {
-        attempt.governs = cx.call.owner_by_name(cx.edge, &attempt).filter(|_| attempt.trunk.is_none());
+        attempt.governs = attempt.owner_by_name(cx.edge).filter(|_| attempt.trunk.is_none());
         let result = match &attempt.agent {
             Some(agent) => bridge.negotiation.agent_connectable(cx.call, agent),
             None => {
-                let usable =
-                    bridge.negotiation.connectable(cx.call, &attempt).and_then(|()| cx.may_be_called(&attempt));
+                let usable = bridge.negotiation.connectable(cx.call, &attempt).and_then(|()| attempt.may_be_called(cx));
                 let usable = usable.and_then(|()| self.is_wanted_now(cx, &attempt));
-                usable.and_then(|()| cx.may_introduce(&attempt)).map_err(TargetResult::Failed)
+                usable.and_then(|()| attempt.may_introduce(cx)).map_err(TargetResult::Failed)
             }
         };
         if let Err(failed) = result {
@@ -123,7 +124,7 @@ impl Search {
         if !has_others || !attempt.limited_by().is_some_and(is_congested) {
             return Ok(());
         }
-        if cx.edge.table.numbers().is_emergency(&cx.call.addressed(cx.edge, attempt).number) {
+        if cx.edge.table.numbers().is_emergency(&attempt.addressed(cx.call, cx.edge).number) {
             return Ok(());
         }
         let detail = Some(format!("{}: skipped", ReasonSlug::TrunkCongested.sentence()));
@@ -186,7 +187,7 @@ impl Search {
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
         let (trunk, uri, further) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.headers.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
-        let Addressed { trunk: governs, number: asked_for, .. } = cx.call.addressed(cx.edge, attempt);
+        let Addressed { trunk: governs, number: asked_for, .. } = attempt.addressed(cx.call, cx.edge);
         let is_emergency = cx.edge.table.numbers().is_emergency(&asked_for);
         let (flow, local) = self.flow_of(cx.edge, branch, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &governs
@@ -199,7 +200,7 @@ impl Search {
         let body = bridge.negotiation.offer_or_close(cx, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = cx.edge.table.numbers();
-        let uri = uri.as_deref().map_or_else(|| cx.called_uri(attempt, way, form), rewrite::without_separators);
+        let uri = uri.as_deref().map_or_else(|| attempt.called_uri(cx, way, form), rewrite::without_separators);
         let to = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
@@ -209,7 +210,7 @@ impl Search {
         set_headers(&mut headers, further);
         headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
-        let body = cx.located(body, &mut headers, way);
+        let body = way.located(cx, body, &mut headers);
         let asked = name_of(&uri);
         let shown = attempt.uri.as_deref().map_or_else(|| asked_for.text.clone(), redact::sip_uri);
         leg.sip.dialled = Some(Box::new(Dialled::new(cx.edge.date(cx.now), &cx.call.name_of_caller(&caller), &shown)));
@@ -371,14 +372,14 @@ impl Search {
                 "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
                 trunk.name
             );
-            return Err(cx.refuse_candidate(&text));
+            return Err(refuse_candidate(cx, &text));
         }
         if attempt.in_call && cx.edge.is_forbidden(remote) {
             let name = cx.edge.shown_name(attempt.name());
             let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
-            return Err(cx.refuse_candidate(&text));
+            return Err(refuse_candidate(cx, &text));
         }
-        let owner = cx.edge.owner_of(remote).or_else(|| cx.call.owner_by_name(cx.edge, attempt));
+        let owner = cx.edge.owner_of(remote).or_else(|| attempt.owner_by_name(cx.edge));
         let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
         if name(&owner) == name(&attempt.governs) {
             return Ok(Judged::Goes);
@@ -389,7 +390,7 @@ impl Search {
         }
         self.change_owner(cx, branch, owner);
         let Some(attempt) = self.attempt(branch) else { return Err(Failure::unreached(ReasonSlug::Internal)) };
-        let allowed = cx.may_be_called(attempt).and_then(|()| cx.may_introduce(attempt));
+        let allowed = attempt.may_be_called(cx).and_then(|()| attempt.may_introduce(cx));
         if allowed.is_err() {
             // The next address may be the same trunk's: it is judged like this one.
             self.change_owner(cx, branch, None);
@@ -400,7 +401,7 @@ impl Search {
     /// Gives the place at the trunk before back: the call counts with the next one.
     fn change_owner(&mut self, cx: &mut Cx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
         if let Some(attempt) = self.attempts.get(branch) {
-            cx.leave_trunk_place(branch, attempt);
+            attempt.leave_trunk_place(cx, branch);
         }
         if let Some(attempt) = self.attempts.get_mut(branch) {
             attempt.is_counted = false;
@@ -420,7 +421,7 @@ impl Search {
         let waits = !trunk.pace.is_zero() && which.is_none();
         let until = cx.now.checked_add(cx.call.patience(trunk.pace)).filter(|_| waits);
         let Some(until) = until else {
-            cx.refused_place(&trunk, reason, which);
+            refused_place(cx, &trunk, reason, which);
             self.attempts.remove(branch);
             let failure = Failure::unreached(reason).told();
             bridge.negotiation.note_failure(cx, None, &trunk.name, &failure);
@@ -442,7 +443,7 @@ impl Search {
         let nobody = (ReasonSlug::Internal, None);
         let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
         let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
-        let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
+        let Addressed { number: called, form, .. } = attempt.addressed(cx.call, cx.edge);
         let is_bounded = cx.call.requested.is_some() && trunk.may_reach_emergency(cx.edge.table.numbers(), &called);
         if is_bounded {
             cx.edge.admission.emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
@@ -556,7 +557,7 @@ impl Search {
             let begun = match onward {
                 Onward::Peer(place) => self.try_place(cx, bridge, branch, *place),
                 Onward::Target(target) => self.try_target(cx, bridge, branch, *target),
-                Onward::Here(trunk, number) => match cx.plan_redirected(&trunk, &number) {
+                Onward::Here(trunk, number) => match plan_redirected(cx, &trunk, &number) {
                     // A target that an agent asks for is tried with the agent's caller still there: by itself.
                     Ok(plan) if self.is_last_ringing() && !self.is_consulting() => {
                         self.put_plan_first(cx, branch, &number, plan);
@@ -723,6 +724,26 @@ fn set_headers(headers: &mut Vec<Extra>, further: Vec<(String, String)>) {
     headers.extend(further.into_iter().map(|(name, value)| Extra { name, value }));
 }
 
+/// Refuses a candidate whose address is one that the call must not reach.
+fn refuse_candidate(cx: &mut Cx<'_>, text: &str) -> Failure {
+    cx.edge.decide(cx.now, cx.call.key, text.to_owned());
+    let sid = cx.call.legs.sid().to_owned();
+    cx.edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
+    Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
+}
+
+/// Notes that a limit has refused the call at a trunk; `which`: the limit, where it is one for some of its calls.
+pub(crate) fn refused_place(cx: &mut Cx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+    let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
+    if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
+        cx.edge.admission.limited.note(cx.now, reached, &limit, Some(cx.call.legs.sid()));
+    }
+    cx.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
+    let which = which.unwrap_or_else(|| "calls to it".to_owned());
+    cx.edge.decide(cx.now, cx.call.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
+    cx.edge.alarm(cx.now, cx.call.legs.sid(), &trunk.name, reason, &which);
+}
+
 /// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
     let Trunk { max_calls, calls_per_second, peer_calls_per_second, .. } = trunk;
@@ -756,29 +777,7 @@ fn quota_spellings(
         return Vec::new();
     }
     let numbers = cx.edge.table.numbers();
-    let routed = cx.call.routing_number(cx.edge, attempt).and_then(Result::ok);
+    let routed = attempt.routing_number(cx.call, cx.edge).and_then(Result::ok);
     let routed = routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs));
     numbers.spellings(called, form).into_iter().chain(routed).collect()
-}
-
-/// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
-/// number out of a `phone-context` that is repeated, escaped, or stands behind an emergency number.
-pub(crate) fn number_of_uri(uri: &str, numbers: &Numbers) -> Option<Number> {
-    let uri = Uri::parse(uri.as_bytes())?;
-    let mut number = numbers.normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
-    if uri.user.contains(';') {
-        // What the far end makes of its parameters is judged with it.
-        number.received = unescape(uri.user);
-    }
-    Some(number)
-}
-
-/// Returns the trunk that a bare URI leads to, as far as its host tells, and the number that it names.
-pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
-    let Some(read) = Uri::parse(uri.as_bytes()) else { return (None, None) };
-    let trunk = match read.host.ip() {
-        Some(ip) => table.owner_of(SocketAddr::new(ip, read.host.port.unwrap_or(0))),
-        None => table.trunk_at(read.host.host),
-    };
-    (trunk, number_of_uri(uri, table.numbers()))
 }

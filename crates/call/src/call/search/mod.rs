@@ -1,10 +1,42 @@
 //! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
 
+use trunkgate_resources::key::Branch;
+use trunkgate_route::Target;
+use trunkgate_story::few::Few;
+
+use crate::call::Controller;
+use crate::call::search::agents::Retries;
+use crate::call::search::attempt::Attempt;
+use crate::call::search::branches::Tried;
+use crate::call::search::redirect::Visited;
+use crate::call::transfer::in_call::Consults;
+
+pub(crate) mod addressed;
 pub(crate) mod agents;
 pub(crate) mod agreement;
 pub(crate) mod attempt;
 pub(crate) mod branches;
 pub(crate) mod candidates;
+pub(crate) mod controller;
 pub(crate) mod redirect;
 pub(crate) mod results;
 pub(crate) mod unreached;
+
+/// The search of a call for a target that answers.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// What comes next.
+    pub(crate) controller: Controller,
+    /// The targets that are tried now: one, or those that ring at once.
+    pub(crate) attempts: Few<Branch, Box<Attempt>>,
+    /// What they have come to so far.
+    pub(crate) tried: Option<Box<Tried>>,
+    /// Numbers at the edge itself that 3xx answers have named since the caller was last answered.
+    pub(crate) forwarded: Option<Box<Visited>>,
+    /// New streams to agents that failed.
+    pub(crate) retries: Retries,
+    /// Targets that are tried while an agent has the caller.
+    pub(crate) consults: Consults,
+    /// Further targets of parties that a program has ring at once, by their branches, until they ring.
+    pub(crate) alternatives: Vec<Vec<Target>>,
+}

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::REDIRECTS;
 use trunkgate_route::locate::same_host;
-use trunkgate_route::{Destination, Number, Peer, Table, Target, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Destination, Number, Peer, Plan, Table, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
 use trunkgate_story::numbers::shortened;
+use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::TargetResult;
+use crate::call::Cx;
+use crate::call::search::controller::TargetResult;
 use crate::call::shared::Next;
 use crate::call::transfer::wish;
+use crate::call::words::answer::Failure;
 
 /// What is known of the redirections of one target.
 #[derive(Debug, Default)]
@@ -192,6 +195,24 @@ pub(crate) fn name_of(uri: &str) -> String {
     let transport = if secure { Transport::Tls } else { Transport::Udp };
     let port = read.host.port.unwrap_or(transport.default_port());
     format!("{}@{}:{port}", read.user_unescaped(), read.host.host.to_ascii_lowercase())
+}
+
+/// Returns what the routes say of a number at the edge itself that a trunk's 3xx names.
+///
+/// # Errors
+/// Why it is not called: the trunk's limits, or no route.
+pub(crate) fn plan_redirected(cx: &mut Cx<'_>, trunk: &Trunk, number: &Number) -> Result<Plan, Failure> {
+    let Some(hops) = cx.call.facts.max_forwards.checked_sub(1) else {
+        return Err(Failure::with_code(483, ReasonSlug::TooManyHops));
+    };
+    let caller = cx.call.legs.near;
+    cx.charge_named(trunk, number, caller).map_err(Failure::unreached)?;
+    let plan = cx.plan_named(trunk, number, caller);
+    let plan = plan.ok_or_else(|| Failure::with_code(404, ReasonSlug::NoRoute))?;
+    cx.call.facts.max_forwards = hops;
+    let text = format!("{} forwards the call to {}: route {}", trunk.name, number.text, plan.route.name);
+    cx.edge.decide(cx.now, cx.call.key, text);
+    Ok(plan)
 }
 
 #[cfg(test)]

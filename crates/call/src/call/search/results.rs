@@ -20,7 +20,6 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, dns};
 
 use crate::call::Parts;
-use crate::call::controller::{Step, StepResult, TargetResult};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
@@ -31,6 +30,8 @@ use crate::call::program::{Dialler, Runner};
 use crate::call::requested::Originator;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
+use crate::call::search::candidates::refused_place;
+use crate::call::search::controller::{Step, StepResult, TargetResult};
 use crate::call::search::redirect::Followed;
 use crate::call::search::unreached::end_failed;
 use crate::call::shared::Cx;
@@ -471,7 +472,7 @@ impl Parts {
             Err((_, None)) if cx.now < until => self.search.wait_on(cx, branch, until),
             Err((other, which)) => {
                 let reason = if which.is_some() { other } else { reason };
-                cx.refused_place(&trunk, reason, which);
+                refused_place(cx, &trunk, reason, which);
                 self.fail_target(cx, branch, TargetResult::Failed(Failure::unreached(reason).told()));
             }
         }

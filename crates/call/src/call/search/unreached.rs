@@ -6,7 +6,7 @@ use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::unreached::UnreachedCall;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Search;
+use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::Failure;

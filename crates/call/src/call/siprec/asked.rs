@@ -9,13 +9,12 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, SiprecStep};
 
-use crate::call::CallMedia;
-use crate::call::program::parameters;
-use crate::call::shared::Cx;
-
 use super::events;
 use super::recorded::Waiting;
 use super::session::{News, Stage};
+use crate::call::media::CallMedia;
+use crate::call::program::parameters;
+use crate::call::shared::Cx;
 
 /// Why one direction alone is not recorded: to send both would record more than was asked for.
 const ONE_TRACK: &str = "recording servers get both directions: `track` can only be both_tracks";

@@ -16,17 +16,18 @@ use super::offer::{self, STREAMS, Stream};
 use super::recorded::{RecordingSession, Server};
 use super::session::{News, Stage, Step};
 use super::{ask, asked, parties};
+use crate::call::CallEvent;
+use crate::call::legs::codecs::name;
+use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::{EndedBy, Rejection};
+use crate::call::legs::session_timer::Asked;
+use crate::call::legs::spoken::talks_as;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
-use crate::call::media::wiring::name;
-use crate::call::negotiation::local::talks_as;
-use crate::call::negotiation::offers::glare_wait;
-use crate::call::negotiation::refresh::Asked;
+use crate::call::media::CallMedia;
 use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::state::State;
-use crate::call::{CallEvent, CallMedia};
 
 /// What becomes of an INVITE that was too long for UDP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";

@@ -5,9 +5,8 @@ use trunkgate_sdp::{
     Attribute, Audio, Description, Direction, Far, Identity, Media, Policy, Refusal, answer_offer, far, offer_own,
 };
 
-use crate::call::media::wiring::coding;
-
 use super::metadata::{CALLEE_LABEL, CALLER_LABEL};
+use crate::call::legs::codecs::coding;
 
 /// Streams of a session: what the caller says, and what it hears.
 pub(crate) const STREAMS: usize = 2;

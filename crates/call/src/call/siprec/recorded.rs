@@ -18,7 +18,7 @@ use super::metadata::Ids;
 use super::parties::{self, Parties};
 use super::session::{News, Stage};
 use super::{ask, events};
-use crate::call::CallMedia;
+use crate::call::media::CallMedia;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;

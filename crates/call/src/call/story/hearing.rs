@@ -1,8 +1,5 @@
 //! Whether the two sides of an answered call are heard: told in its trace, log and verdict, and kept for its trunks.
 
-use crate::call::CallMedia;
-use crate::call::shared::Cx;
-use crate::call::shared::Shared;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -15,6 +12,8 @@ use trunkgate_story::impairment::Stopped;
 use trunkgate_story::trace::TraceItem;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::media::CallMedia;
+use crate::call::shared::{Cx, Shared};
 use crate::call::story::{losses, silent_agent};
 
 /// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after

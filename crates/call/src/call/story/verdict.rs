@@ -16,15 +16,16 @@ use trunkgate_story::trace::{Trace, TraceView};
 use trunkgate_story::view::PassedOverView;
 use trunkgate_story::{Said, tls};
 
+use crate::call::Call;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::Leg;
+use crate::call::search::Search;
 use crate::call::shared::{Ending, Shared};
 use crate::call::story::flaws::Flaws;
 use crate::call::story::logged::Logged;
 use crate::call::story::unrecorded;
 use crate::call::words::answer::seen_code;
 use crate::call::words::state::State;
-use crate::call::{Call, Search};
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;

@@ -24,12 +24,15 @@ use trunkgate_sip::{Answer, ClientId, Extra, ServerId};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::Controller;
+use crate::call::Call;
 use crate::call::legs::headers::{CallerIdentity, Side, of_invite, own_addresses};
+use crate::call::legs::hold::HoldKind;
 use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::negotiation::local::Spoken;
-use crate::call::operator::HoldKind;
+use crate::call::legs::spoken::Spoken;
+use crate::call::negotiation::Negotiation;
+use crate::call::search::Search;
+use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::{Refer, ReturnedUri};
@@ -37,7 +40,6 @@ use crate::call::transfer::refer_on::Passed;
 use crate::call::transfer::warm::Warm;
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request};
 use crate::call::words::state::State;
-use crate::call::{Call, Negotiation, Search};
 
 /// What becomes of a REFER that may be followed.
 pub(crate) enum ReferStep {

@@ -5,13 +5,14 @@ use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
 use trunkgate_route::Target;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::Parts;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::search::Search;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Consult;
 use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Parts, Search};
 
 /// Sends the caller of an agent to a target.
 pub(crate) struct AgentTransfer<'p> {

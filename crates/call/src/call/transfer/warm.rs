@@ -23,18 +23,20 @@ use trunkgate_sdp::{Description, Media, offer_events};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::TargetResult;
+use crate::call::legs::digits::{Told, told};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
-use crate::call::media::dtmf::{Told, told};
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
 use crate::call::program::Dialler;
 use crate::call::search::attempt::Progress;
+use crate::call::search::controller::TargetResult;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::{Consult, Consults};
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
-use crate::call::{Bridge, CallMedia, Parts, detection};
+use crate::call::{Parts, detection};
 
 /// Name of the asker of whispers, in figures of requests.
 const ASKER: &str = "transfer";

@@ -8,3 +8,4 @@ pub(crate) mod incoming;
 pub(crate) mod proof;
 pub(crate) mod refused;
 pub(crate) mod state;
+pub(crate) mod uri;

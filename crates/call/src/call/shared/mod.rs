@@ -1,5 +1,8 @@
 //! What the parts of a call share, and the context that they act in.
 
+pub(crate) mod caller_id;
+pub(crate) mod cx;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,12 +35,12 @@ use crate::call::program::recognition::Recogniser;
 use crate::call::program::transcripts::Transcripts;
 use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
-use crate::call::search::candidates::number_of_uri;
 use crate::call::siprec::RecordingSessions;
 use crate::call::story::verdict::Story;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::state::State;
+use crate::call::words::uri::number_of_uri;
 
 /// The state that every part of a call works with.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use trunkgate_route::Dtmf;
 use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};
 
+use crate::call::legs::codecs::coding;
 use crate::call::legs::leg::Leg;
-use crate::call::media::wiring::coding;
 
 /// How long a key is pressed where nobody says it, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;

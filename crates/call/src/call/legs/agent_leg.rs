@@ -13,7 +13,7 @@ use trunkgate_resources::agents::FailedStream;
 use trunkgate_resources::breaker::{Stage, is_failure};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{AGENT_SHORT_AFTER, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
+use trunkgate_resources::limits::{AGENT_SHORT_AFTER, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PROVEN_SECONDS};
 use trunkgate_route::{Agent, Facts, OnClose};
 use trunkgate_story::agent_fix::{self, LEFT_AT_ONCE};
 use trunkgate_story::change::{Change, Happening};
@@ -79,6 +79,12 @@ impl AgentSide {
     pub(crate) fn fix(&self) -> Option<String> {
         let words = self.problem.as_deref().unwrap_or_default();
         Some(agent_fix::with_test(agent_fix::remedy_of(&self.agent, self.loss?, words), &self.agent.name))
+    }
+
+    /// Whether its stream has been open for long enough to have gone well.
+    pub(crate) fn is_proven(&self, now: Instant) -> bool {
+        let proven = Duration::from_secs(PROVEN_SECONDS);
+        self.opened.is_some_and(|opened| now.saturating_duration_since(opened) >= proven)
     }
 
     /// Why it is lost: what its worker has found in the moment before says more than the kind of the loss.

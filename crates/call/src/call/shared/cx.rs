@@ -9,32 +9,26 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::health::Spot;
 use trunkgate_resources::index::{Named, Place, Purpose};
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::{CANCEL_SECONDS, REFRESH_RETRY_SECONDS, UNPROVEN_EARLY_MEDIA};
 use trunkgate_resources::quotas::Numbered;
-use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
 use trunkgate_resources::unproven::EarlyGrant;
-use trunkgate_route::number::Incomplete;
 use trunkgate_route::{CallInfo, DeniedBy, Number, Plan, SendNumbers, Shown, Target, Trunk};
 use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams, fitted};
-use trunkgate_sip::header::{NameAddr, SessionExpires};
+use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, ServerId};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
 
 use crate::call::CallEvent;
-use crate::call::agent::agent_leg::AT_ONCE;
-use crate::call::legs::caller_id::Addressed;
+use crate::call::legs::agent_leg::AT_ONCE;
+use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
-use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_locations};
+use crate::call::legs::session_timer::Asked;
 use crate::call::legs::written::Written;
-use crate::call::negotiation::offers::glare_wait;
-use crate::call::negotiation::refresh::Asked;
-use crate::call::search::attempt::{Attempt, Candidate, Progress};
-use crate::call::search::candidates::limit_of;
 use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
@@ -144,51 +138,6 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
-    pub(crate) fn may_introduce(&mut self, attempt: &Attempt) -> Result<(), Failure> {
-        let Addressed { trunk, number, .. } = self.call.addressed(self.edge, attempt);
-        // No caller ID rule stops an emergency call: its caller may have to be called back.
-        let is_emergency = self.edge.table.numbers().is_emergency(&number);
-        let from = self.call.legs.near_leg().trunk.clone();
-        let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
-        let told = self.call.who(from.as_deref(), attempt.trunk.as_deref());
-        let shown = self.call.shown(told.clone(), rule);
-        let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
-        // Of a target that forwards to a carrier, or a name that leads to one.
-        let is_private = self.call.facts.shown_as.as_ref().is_some_and(|shown| shown.is_private);
-        if is_private && trunk.as_ref().is_some_and(|trunk| !trunk.accept_register) {
-            let text = format!("{} may not see the callerId of the document (13214)", attempt.name());
-            self.edge.decide(self.now, self.call.key, text);
-            return Err(refused);
-        }
-        let Some(shown) = shown.or_else(|| is_emergency.then(|| told.clone())) else { return Err(refused) };
-        if shown.number.text != told.number.text {
-            let (instead, of) = (&shown.number.text, told.shown());
-            self.edge.decide(
-                self.now,
-                self.call.key,
-                format!("caller ID to {}: {instead} instead of {of}", attempt.name()),
-            );
-        }
-        Ok(())
-    }
-
-    /// The body of an INVITE with these headers: the offer, and with it where the caller is, as far as the headers say.
-    pub(crate) fn located(&mut self, sdp: Body, headers: &mut Vec<Extra>, way: &Candidate) -> Body {
-        let is_named = |location: &Location| {
-            let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));
-            let mut named = geolocation.flat_map(|header| NameAddr::list(header.value.as_bytes()));
-            named.any(|entry| cid(entry.uri).as_ref() == Some(&location.id))
-        };
-        let sent: Vec<&Location> =
-            self.call.facts.locations.iter().filter(|location| !way.only_sdp && is_named(location)).collect();
-        keep_sent(headers, &sent);
-        if sent.is_empty() {
-            return sdp;
-        }
-        with_locations(sdp, &sent, &self.edge.random.boundary())
-    }
-
     /// Sets a deadline; zero: none.
     pub(crate) fn arm(&mut self, timer: Timer, after: Duration) {
         self.disarm(timer);
@@ -263,7 +212,7 @@ impl Cx<'_> {
         Next::Stay
     }
 
-    /// Closes the ends of a leg that has not been entered yet; [`CallMedia::drop_ends`](crate::call::CallMedia::drop_ends) those of one that has.
+    /// Closes the ends of a leg that has not been entered yet; [`CallMedia::drop_ends`](crate::call::media::CallMedia::drop_ends) those of one that has.
     pub(crate) fn close_ends(&mut self, leg: &mut Leg) {
         if let Some(media) = self.call.session {
             for end in std::mem::take(&mut leg.ends) {
@@ -583,55 +532,8 @@ impl Cx<'_> {
         Some(plan)
     }
 
-    /// Returns what the routes say of a number at the edge itself that a trunk's 3xx names.
-    ///
-    /// # Errors
-    /// Why it is not called: the trunk's limits, or no route.
-    pub(crate) fn plan_redirected(&mut self, trunk: &Trunk, number: &Number) -> Result<Plan, Failure> {
-        let Some(hops) = self.call.facts.max_forwards.checked_sub(1) else {
-            return Err(Failure::with_code(483, ReasonSlug::TooManyHops));
-        };
-        let caller = self.call.legs.near;
-        self.charge_named(trunk, number, caller).map_err(Failure::unreached)?;
-        let plan = self.plan_named(trunk, number, caller);
-        let plan = plan.ok_or_else(|| Failure::with_code(404, ReasonSlug::NoRoute))?;
-        self.call.facts.max_forwards = hops;
-        let text = format!("{} forwards the call to {}: route {}", trunk.name, number.text, plan.route.name);
-        self.edge.decide(self.now, self.call.key, text);
-        Ok(plan)
-    }
-
-    /// Whether a target's trunk gets calls to the number that it would be asked for.
-    pub(crate) fn may_be_called(&mut self, attempt: &Attempt) -> Result<(), Failure> {
-        if attempt.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, self.edge.table.numbers())) {
-            return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
-        }
-        let Addressed { trunk: Some(trunk), number, form } = self.call.addressed(self.edge, attempt) else {
-            return Ok(());
-        };
-        self.may_take(&trunk, &number, form)?;
-        // Where it is there, it is what the far end routes by.
-        match self.call.routing_number(self.edge, attempt) {
-            None => Ok(()),
-            Some(Ok(routed)) => self.may_take(&trunk, &routed, SendNumbers::AsIs),
-            Some(Err(Incomplete)) => Err(Failure::with_code(484, ReasonSlug::IncompleteNumber)),
-        }
-    }
-
-    /// The Request-URI of a target that is called by a number.
-    pub(crate) fn called_uri(&self, attempt: &Attempt, way: &Candidate, form: SendNumbers) -> String {
-        let called =
-            rewrite::called(attempt.number.as_deref(), &self.call.facts.called, form, self.edge.table.numbers());
-        let mut user = rewrite::escape_user(&called);
-        for parameter in self.call.parameters_for(attempt) {
-            user.push(';');
-            user.push_str(parameter);
-        }
-        rewrite::request_uri(&user, &way.peer, &way.destination.host, way.destination.port)
-    }
-
     /// Whether a trunk gets calls to a number that is sent in this form.
-    fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
+    pub(crate) fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
         let Some(denied) = trunk.denied_as(self.edge.table.numbers(), number, form) else { return Ok(()) };
         let reason = reason_of(&denied.by);
         let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
@@ -650,51 +552,6 @@ impl Cx<'_> {
         self.may_take(trunk, number, SendNumbers::E164).map_err(|failure| failure.code.unwrap_or(403))?;
         let Some(from) = self.call.legs[by].trunk.clone() else { return Err(403) };
         self.charge_named(&from, number, by).map_err(|_| 503)
-    }
-
-    pub(crate) fn refuse_candidate(&mut self, text: &str) -> Failure {
-        self.edge.decide(self.now, self.call.key, text.to_owned());
-        let sid = self.call.legs.sid().to_owned();
-        self.edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
-        Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
-    }
-
-    /// A limit has refused a call to a trunk; `which`: the one for some of its calls.
-    pub(crate) fn refused_place(&mut self, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
-        let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
-        if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
-            self.edge.admission.limited.note(self.now, reached, &limit, Some(self.call.legs.sid()));
-        }
-        self.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
-        let which = which.unwrap_or_else(|| "calls to it".to_owned());
-        self.edge.decide(self.now, self.call.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
-        self.edge.alarm(self.now, self.call.legs.sid(), &trunk.name, reason, &which);
-    }
-
-    /// Gives the place at the trunk or the agent back, or the one among those that wait.
-    pub(crate) fn leave_place(&mut self, branch: Branch, attempt: &Attempt) {
-        self.disarm(Timer::Pace(branch));
-        self.disarm(Timer::Queue);
-        if let Some(agent) = &attempt.agent {
-            self.edge.agents.leave_line(&agent.name, self.call.key);
-            if matches!(attempt.progress, Progress::Queued { .. }) {
-                self.edge.note_waiting();
-            }
-        }
-        self.leave_trunk_place(branch, attempt);
-    }
-
-    /// Gives the place at the trunk back, or the one among those that wait.
-    pub(crate) fn leave_trunk_place(&mut self, branch: Branch, attempt: &Attempt) {
-        let Some(trunk) = attempt.limited_by() else { return };
-        match attempt.is_counted {
-            true => {
-                self.edge.quotas.end(&trunk.name, (self.call.key, Some(branch)));
-                self.edge.admission.emergencies.end((self.call.key, branch));
-                self.edge.end_trunk_call(&trunk.name);
-            }
-            false => self.edge.trunks.leave(&trunk.name, (self.call.key, branch)),
-        }
     }
 
     /// The target on a leg has answered: counted for its trunk, and a back-off of its address ends.

@@ -1,0 +1,148 @@
+//! The identity of the caller as a call shows it: who is said to call, which headers go on, and the header of the edges that the call has
+//! passed.
+
+use std::sync::Arc;
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
+use trunkgate_resources::conferences::{is_link, no_link};
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::EDGES_PER_CALL;
+use trunkgate_route::{CallerIdRule, Number, Shown, Trunk};
+use trunkgate_sip::{Extra, Message};
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::legs::caller_id::{Showing, header, nonce_of};
+use crate::call::legs::headers::{Hiding, Side, are_trusted, connected_line, passing};
+use crate::call::legs::location::keep_sent;
+use crate::call::shared::{Shared, ShownCallerId};
+use crate::call::words::answer::{FinalAnswer, GEOLOCATION_ERROR};
+
+impl Shared {
+    /// Who is said to call one side, and what else of the caller's it may be shown.
+    pub(crate) fn introduced<'a>(
+        &'a self,
+        from: Option<&'a Trunk>,
+        to: Option<&Trunk>,
+        rule: Option<&'a CallerIdRule>,
+    ) -> (Caller, Showing<'a>) {
+        let told = self.who(from, to);
+        let caller = self.shown(told.clone(), rule).unwrap_or_else(|| told.clone());
+        let from = from.filter(|_| self.legs.near == LegId::CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
+        let showing = Showing {
+            own: self.facts.shown_as.as_ref().map(|shown| &*shown.number),
+            from,
+            to: rule,
+            is_replaced: caller.number.text != told.number.text,
+            is_anonymous: caller.anonymous,
+        };
+        (caller, showing)
+    }
+
+    /// Who calls, as far as a target may know it.
+    pub(crate) fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
+        if self.is_requested_party(self.legs.near) {
+            return self.facts.caller.clone();
+        }
+        if self.legs.near != LegId::CALLER {
+            let number = self.number_of(self.legs.near).clone();
+            return Caller { number, display: String::new(), anonymous: false };
+        }
+        self.facts.identity.told(&self.facts.caller, from, to)
+    }
+
+    /// The same with the route's number, or the one that the target is shown; `None`: it may not be shown any.
+    pub(crate) fn shown(&self, told: Caller, rule: Option<&CallerIdRule>) -> Option<Caller> {
+        if told.anonymous {
+            return Some(told);
+        }
+        let other = |number: &Number| Caller { number: number.clone(), display: String::new(), anonymous: false };
+        let caller = self.facts.shown_as.as_ref().map_or(told, |shown| other(&shown.number));
+        match rule.map(|rule| rule.judge(&caller.number)) {
+            Some(Shown::Instead(number)) => Some(other(number)),
+            Some(Shown::Refused) => None,
+            Some(Shown::AsIs) | None => Some(caller),
+        }
+    }
+
+    /// Returns the calling party that a target is shown, as lists of calls name it.
+    pub(crate) fn name_of_caller(&self, caller: &Caller) -> String {
+        let is_seen = |shown: &&ShownCallerId| shown.is_client && !caller.anonymous && *shown.number == caller.number;
+        let client = self.facts.shown_as.as_deref().filter(is_seen);
+        client.map_or_else(|| caller.shown(), ShownCallerId::name)
+    }
+
+    /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
+    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
+        let is_caller = from == LegId::CALLER;
+        let (from, to) = (&self.legs[from], &self.legs[to]);
+        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let Some(ours) = ours else { return Vec::new() };
+        let governs = to.limited_by().map(Arc::as_ref);
+        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), governs, ours });
+        let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
+        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
+        let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
+        let hiding = Hiding { tells, showing: &showing };
+        let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
+        all.extend(connected_line(headers, from, &side, edge.table.numbers()));
+        keep_sent(&mut all, &[]);
+        all
+    }
+
+    /// 482 for a call that this edge has sent on, and that comes by the same trunk, of the same caller, to the same number:
+    /// it would go the same way again. One that comes back to another number, or from where it went, has been forwarded.
+    pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
+        if self.facts.hops.words.iter().any(|word| *word == self.own_hop(edge, nonce_of(*word))) {
+            return Err(FinalAnswer::new(482, ReasonSlug::Loop));
+        }
+        match self.facts.hops.words.len() < EDGES_PER_CALL {
+            true => Ok(()),
+            false => Err(FinalAnswer::new(483, ReasonSlug::TooManyHops)),
+        }
+    }
+
+    /// Returns the header for the called party.
+    pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
+        let mut hasher = DefaultHasher::new();
+        (edge.random.hop_key, self.key).hash(&mut hasher);
+        header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge, nonce_of(hasher.finish()))]))
+    }
+
+    /// Notes what a message of a leg says that its party can do, and which conference it is.
+    pub(crate) fn learn(&mut self, leg: LegId, message: &Message) {
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.learn(message);
+        }
+        if let Some(requested) = &mut self.requested {
+            requested.take_linked(message);
+        }
+    }
+
+    /// Returns the header by which a conference that answers says which one it is; only a conference that calls gets it.
+    pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<Extra> {
+        let is_line = self.facts.hops.words.iter().any(|word| is_link(*word));
+        let words = || edge.sessions.conferences.hops_onward(edge.random.hop_key, conference);
+        is_line.then(|| header(words().into_iter()))
+    }
+
+    /// Returns this edge's word for this call: a nonce, and a keyed hash of it with all that routing depends on. To others the words of two
+    /// calls have nothing in common, the caller included.
+    fn own_hop(&self, edge: &Edge, nonce: u32) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (edge.random.hop_key, nonce).hash(&mut hasher);
+        self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
+        self.facts.called.text.hash(&mut hasher);
+        self.facts.caller.number.text.hash(&mut hasher);
+        no_link(u64::from(nonce) << 32 | hasher.finish() & u64::from(u32::MAX))
+    }
+
+    /// What a target's answer says of the location, as the caller may hear it.
+    pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: LegId) -> Option<String> {
+        let passed = self.passing(edge, headers, leg, LegId::CALLER);
+        passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)
+    }
+}
