@@ -3,15 +3,15 @@
 mod call;
 pub mod gateway;
 
-pub use call::detection::DetectionRequest;
-pub use call::judged::{NotBegun, judge_targets, reaches_emergency};
 pub use call::legs::agent_leg::socket_spec;
 pub use call::media::local::{ForkRequest, Listener};
-pub use call::operator::CallParty;
+pub use call::parts::judged::{NotBegun, judge_targets, reaches_emergency};
+pub use call::parts::operator::CallParty;
+pub use call::parts::requested::{Added, CallRequest, Onward, named_target};
 pub use call::program::detached::DetachRequest;
-pub use call::recording::{BegunRecording, RecordingChange};
-pub use call::requested::{Added, CallRequest, Onward, named_target};
-pub use call::siprec::SiprecChange;
+pub use call::recorders::detection::DetectionRequest;
+pub use call::recorders::recording::{BegunRecording, RecordingChange};
+pub use call::recorders::siprec::SiprecChange;
 pub use call::transfer::warm::TransferMode;
 pub use call::words::refused::Refused;
 pub use call::words::uri::trunk_of_uri;

@@ -70,20 +70,14 @@
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 pub(crate) mod callback;
-pub(crate) mod detection;
-pub(crate) mod judged;
 pub(crate) mod legs;
 pub(crate) mod media;
 pub(crate) mod negotiation;
-pub(crate) mod operator;
+pub(crate) mod parts;
 pub(crate) mod program;
-pub(crate) mod recording;
-pub(crate) mod requested;
+pub(crate) mod recorders;
 pub(crate) mod search;
-pub(crate) mod setup;
 pub(crate) mod shared;
-pub(crate) mod sides;
-pub(crate) mod siprec;
 pub(crate) mod story;
 pub(crate) mod transfer;
 pub(crate) mod words;
@@ -111,6 +105,7 @@ use trunkgate_story::Said;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::SampledCall;
+use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::CallView;
 
 use crate::call::legs::agent_leg::Role;
@@ -121,7 +116,8 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
-use crate::call::operator::Operator;
+use crate::call::parts::operator::Operator;
+use crate::call::parts::requested::{Originator, arm_time_limit};
 use crate::call::program::conference::Conferring;
 use crate::call::program::queueing::Queueing;
 use crate::call::program::recognition::Recognising;
@@ -129,7 +125,7 @@ use crate::call::program::streams::Streams;
 use crate::call::program::{
     Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams, transcripts,
 };
-use crate::call::requested::{Originator, arm_time_limit};
+use crate::call::recorders::{detection, recording, siprec};
 use crate::call::search::Search;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Next, Shared};
@@ -281,6 +277,19 @@ pub(crate) enum CallEvent {
     Hangup(ReasonSlug),
 }
 
+impl CallEvent {
+    /// Notes what the event proves of a leg's addresses, before it is dealt with: also of those that it brings itself.
+    fn note_proof(&self, cx: &mut Cx<'_>) {
+        match self {
+            CallEvent::Acked { leg, .. } => cx.prove(*leg, "its ACK has come"),
+            CallEvent::Pracked { leg, .. } => cx.prove(*leg, "its PRACK has come"),
+            CallEvent::Update { leg, .. } => cx.prove(*leg, "its UPDATE has come"),
+            CallEvent::Reinvite { leg, sdp: Some(_), .. } => cx.ask_for_proof(*leg),
+            _ => {}
+        }
+    }
+}
+
 /// One call: what its parts share, and the parts.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -312,7 +321,7 @@ impl Call {
     /// Takes an event, and does afterwards what has been waiting for such a change.
     pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
         let (parts, cx) = &mut self.act(now, edge);
-        cx.note_proof(&event);
+        event.note_proof(cx);
         if siprec::concerns(cx, &event) {
             siprec::take(&mut parts.bridge.media, cx, event).act(parts, cx);
         } else {
@@ -343,6 +352,11 @@ impl Call {
         done
     }
 
+    /// Returns the head of the call's ladder: its columns and its verdict.
+    pub(crate) fn head(&self) -> TraceView {
+        head(&self.shared, &self.parts.search.status())
+    }
+
     /// Returns the call as `calls` and `/v1/calls` show it.
     pub(crate) fn view(&self) -> CallView {
         self.shared.view()
@@ -351,7 +365,7 @@ impl Call {
     /// Tells of it, where that is wanted; before its trace is put aside.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
         let Some(Gathered { legs, over: Some(over) }) = edge.tracing.sampled.remove(&self.shared.key) else { return };
-        let Some(trace) = edge.tracing.traces.get(&self.shared.key).map(|trace| trace.view(head(self), false)) else {
+        let Some(trace) = edge.tracing.traces.get(&self.shared.key).map(|trace| trace.view(self.head(), false)) else {
             return;
         };
         let (record, ended_us) = *over;

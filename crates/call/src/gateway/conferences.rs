@@ -13,9 +13,9 @@ use trunkgate_twiml::Location;
 
 use crate::call::CallEvent;
 use crate::call::media::coaching::Coaching;
+use crate::call::parts::requested::{Added, CallRequest};
 use crate::call::program::parameters;
-use crate::call::recording::RecordingChange;
-use crate::call::requested::{Added, CallRequest};
+use crate::call::recorders::recording::RecordingChange;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
 use crate::gateway::announcements::Announcement;

@@ -35,7 +35,6 @@ use crate::call::media::wiring::refused_offer;
 use crate::call::negotiation::requests::Info;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
-use crate::call::story::verdict::head;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
@@ -585,7 +584,7 @@ impl Gateway {
             parts.bridge.negotiation.forget(&mut cx);
             call.tell_sampled(&mut self.edge);
             self.edge.apps.cookies.remove(call.shared.legs.sid());
-            self.edge.keep_trace(key, head(&call), call.shared.story.is_turned_down);
+            self.edge.keep_trace(key, call.head(), call.shared.story.is_turned_down);
         }
     }
 

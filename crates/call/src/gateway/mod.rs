@@ -38,13 +38,14 @@ use trunkgate_story::trace::{TraceItem, TraceView};
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SourceView, StatusView, UnknownView};
 use trunkgate_twiml::StreamStep;
 
-use crate::call::judged::{self, Admitted, NotBegun};
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
-use crate::call::operator::{CallParty, Operator};
+use crate::call::parts::judged::{self, Admitted, NotBegun};
+use crate::call::parts::operator::{CallParty, Operator};
+use crate::call::parts::requested::{self, CallRequest, Originator, requested_call};
 use crate::call::program::{Takeover, callback, streams};
-use crate::call::requested::{self, CallRequest, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
+use crate::call::story::verdict::of_live;
 use crate::call::transfer::warm::TransferMode;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
@@ -453,7 +454,7 @@ impl Gateway {
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
             let trace = self.edge.tracing.traces.get(&call.shared.key)?;
-            Some((trace.began(), crate::call::story::verdict::of_live(call, trace, raw)))
+            Some((trace.began(), of_live(&call.shared, &call.parts.search.status(), trace, raw)))
         });
         live.or_else(|| self.edge.recent.trace(sid, raw))
     }

@@ -11,8 +11,8 @@ use trunkgate_story::view::{RecordingView, SiprecView};
 use trunkgate_twiml::TranscriptStep;
 
 use crate::call::program::transcripts;
-use crate::call::recording::{self, BegunRecording, RecordingChange};
-use crate::call::siprec::{self, SiprecChange};
+use crate::call::recorders::recording::{self, BegunRecording, RecordingChange};
+use crate::call::recorders::siprec::{self, SiprecChange};
 use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 

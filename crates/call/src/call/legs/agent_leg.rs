@@ -7,24 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use trunkgate_media::agent::{Format, Loss, NORMAL_CLOSE, Settings, TrackSet};
-use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
-use trunkgate_resources::agents::FailedStream;
-use trunkgate_resources::breaker::{Stage, is_failure};
+use trunkgate_media::agent::{Loss, TrackSet};
+use trunkgate_media::{AgentQueue, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{AGENT_SHORT_AFTER, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PROVEN_SECONDS};
-use trunkgate_route::{Agent, Facts, OnClose};
-use trunkgate_story::agent_fix::{self, LEFT_AT_ONCE};
-use trunkgate_story::change::{Change, Happening};
-use trunkgate_story::numbers::plain;
-use trunkgate_story::reason::ReasonSlug;
+use trunkgate_resources::limits::PROVEN_SECONDS;
+use trunkgate_route::Agent;
+use trunkgate_story::agent_fix::{self};
 use trunkgate_story::redact;
 use trunkgate_story::turns::LegTurnView;
 
-use crate::call::legs::agents::{shortened, tell_back};
-use crate::call::legs::leg::{Leg, LegState};
-use crate::call::shared::Cx;
+use crate::call::legs::agents::shortened;
 
 /// What a leg that is an agent has besides.
 #[derive(Debug)]
@@ -88,7 +80,7 @@ impl AgentSide {
     }
 
     /// Why it is lost: what its worker has found in the moment before says more than the kind of the loss.
-    fn why_lost(&self, now: Instant, loss: Loss) -> String {
+    pub(crate) fn why_lost(&self, now: Instant, loss: Loss) -> String {
         // A handshake that is not answered is not for some time before the loss.
         let is_of_it =
             |at: Instant| loss == Loss::ConnectTimeout || now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
@@ -144,7 +136,7 @@ impl Role {
         Role::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
     }
     /// Whether to listen only.
-    fn listens(&self) -> bool {
+    pub(crate) fn listens(&self) -> bool {
         matches!(self, Role::Listen { .. })
     }
 }
@@ -160,223 +152,6 @@ pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
         traceparent: None,
         bearer: None,
         sends_query: false,
-    }
-}
-
-impl Cx<'_> {
-    /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
-    pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: Role) -> Option<LegId> {
-        let media = self.call.session?;
-        let listens = part.listens();
-        let full =
-            if listens { self.call.legs.has_all_listeners() } else { self.call.legs.attempts() >= ATTEMPTS_PER_CALL };
-        if full {
-            return None;
-        }
-        let end = self.edge.new_end(media)?;
-        let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
-        let turns = (!listens).then(|| Arc::new(LegTurns::new(self.edge.agents.turns(&agent.name))));
-        let raw = agent.is_raw().then(|| self.edge.random.raw_sources());
-        let settings = self.settings(agent, &part);
-        let stream_sid = settings.stream_sid.clone();
-        let sid = self.edge.random.sid();
-        let spec = AgentSpec {
-            settings,
-            socket: SocketSpec {
-                traceparent: self.edge.traceparent(self.call.key, self.call.legs.sid(), &sid),
-                ..socket_spec(agent, &self.edge.addressing.local_networks)
-            },
-            counters: counters.clone(),
-            queue: queue.clone(),
-            turns: turns.clone(),
-            clear_fade: agent.clear_fade,
-            raw,
-        };
-        self.edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
-        let url = agent.url.clone();
-        let side = AgentSide {
-            agent: agent.clone(),
-            end,
-            counters,
-            queue: raw.is_none().then_some(queue),
-            turns: turns.map_or(Turns::None, Turns::Counted),
-            began: self.now,
-            opened: None,
-            has_failed: false,
-            left_at_once: false,
-            problem: None,
-            loss: None,
-            is_gone: false,
-            fault: None,
-            retried: 0,
-            part,
-            stream_sid,
-            wishes: 0,
-            hears: None,
-            raw,
-        };
-        let leg = self.call.legs.next_id();
-        // Not small, and a fork is often the last.
-        self.call.legs.reserve_exact(1);
-        self.call.legs.push(Leg::of_agent(sid, side));
-        let line = match raw {
-            // By these a receiver of many calls tells them apart.
-            Some(raw) => format!(
-                "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
-                url, raw.inbound, raw.outbound
-            ),
-            None if listens => "connecting, to listen".to_owned(),
-            None => "connecting".to_owned(),
-        };
-        self.call.legs.note(self.now, self.edge, leg, &line);
-        Some(leg)
-    }
-
-    fn settings(&mut self, agent: &Agent, part: &Role) -> Settings {
-        let caller = self.call.facts.caller.shown();
-        let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
-        let headers: Vec<_> = self.call.facts.headers.iter().map(shown).collect();
-        let facts = Facts {
-            caller: &caller,
-            called: &self.call.facts.called.text,
-            route: &self.call.facts.route,
-            trunk: self.call.legs[LegId::CALLER].trunk_name(),
-            headers: &headers,
-            ..Facts::default()
-        };
-        let mut parameters: Vec<_> =
-            agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();
-        let tracks = match part {
-            Role::Talk => TrackSet::Inbound,
-            Role::Listen { tracks, parameters: more } => {
-                parameters.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
-                parameters.extend_from_slice(more);
-                *tracks
-            }
-        };
-        self.call.legs.add_headers(&headers, &mut parameters);
-        Settings {
-            account_sid: self.edge.config.account_sid.clone(),
-            call_sid: self.call.legs.sid().to_owned(),
-            stream_sid: self.edge.random.stream_sid(),
-            tracks,
-            talks: !part.listens(),
-            format: Format::from_name(agent.format).unwrap_or_default(),
-            parameters,
-            extras: agent.extras,
-            connect_timeout: agent.connect_timeout,
-            first_audio_timeout: agent.first_audio_timeout,
-            ping: agent.ping,
-            ..Settings::default()
-        }
-    }
-
-    /// Notes that the agent on `leg` has failed the call.
-    pub(crate) fn agent_failed(&mut self, leg: LegId, loss: Loss) {
-        let Some(side) = &mut self.call.legs[leg].agent else { return };
-        side.has_failed = true;
-        let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
-        let (listens, problem) = (side.listens(), side.why_lost(self.now, loss));
-        side.problem = Some(problem.as_str().into());
-        side.loss = Some(loss);
-        self.edge.agents.lost(self.now, &name, (loss, problem.clone()), was_open);
-        let change = self.call.change_for(Happening::AgentFailed, &problem, None);
-        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), was_open, ..change });
-        if listens {
-            return;
-        }
-        if !is_failure(loss) {
-            self.call.legs.agent_refused(self.now, self.edge, leg);
-            return;
-        }
-        let number = self.call.facts.caller.known_number();
-        let stage = match was_open {
-            true if loss == Loss::Silent => Stage::Silent(number),
-            true => Stage::Open(number),
-            false => Stage::Opening,
-        };
-        let (key, sid) = (self.call.key, self.call.legs.sid());
-        let stream = FailedStream { key, sid, began, stage, cause: &problem };
-        if self.edge.agents.failed(self.now, &name, &stream) {
-            let text =
-                format!("agent {name} keeps failing and is skipped, except for one test call at a time: {problem}");
-            self.edge.warn("", text, Some(ReasonSlug::AgentSkipped));
-            self.edge.note_skipped();
-        }
-    }
-
-    /// Notes that the agent on `leg` has closed its WebSocket with 1000, which ends the call, or hands its caller on.
-    pub(crate) fn agent_closed(&mut self, leg: LegId, consults: bool) {
-        let on_close = self.call.legs[leg].agent.as_ref().map(|side| side.agent.on_close);
-        if on_close == Some(OnClose::Hangup) && !consults {
-            self.agent_ends_call(leg, "closed with 1000");
-        } else {
-            self.call.legs.agent_went_well(self.edge, leg);
-        }
-    }
-
-    /// Notes that the agent on `leg` ends the call, as `how` says. One that does so at once, without a word, counts as failed; its WebSocket
-    /// works, so that no call skips it for that.
-    pub(crate) fn agent_ends_call(&mut self, leg: LegId, how: &str) {
-        let is_mute = self.call.legs[leg].rtp().rx_packets == 0 && self.call.legs.callee == Some(leg);
-        let Some(side) = self.call.legs[leg].agent.as_mut().filter(|side| !side.listens()) else { return };
-        let held = side.opened.map(|opened| self.now.saturating_duration_since(opened));
-        if !is_mute || held.is_none_or(|held| held >= AGENT_SHORT_AFTER) {
-            self.call.legs.agent_went_well(self.edge, leg);
-            return;
-        }
-        let (name, began, loss) = (side.agent.name.clone(), side.began, Loss::Closed(Some(NORMAL_CLOSE)));
-        side.left_at_once = true;
-        side.problem = Some(format!("{how}: at once, without audio").into());
-        side.loss = Some(loss);
-        let cause = format!("{LEFT_AT_ONCE}: {how}");
-        self.edge.agents.lost(self.now, &name, (loss, cause.clone()), true);
-        let change = self.call.change_for(Happening::AgentFailed, &cause, None);
-        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });
-        let (key, sid) = (self.call.key, self.call.legs.sid());
-        let stream = FailedStream { key, sid, began, stage: Stage::Open(None), cause: &cause };
-        let is_back = self.edge.agents.left_at_once(self.now, &name, &stream);
-        tell_back(self.edge, &name, is_back);
-    }
-
-    /// Notes that an answered call ends with no target left, where the last agent that talked in it has failed.
-    pub(crate) fn note_hung_up(&mut self) {
-        let talks = |side: &&AgentSide| !side.listens();
-        let last = self.call.legs.iter().rev().filter_map(|leg| leg.agent.as_deref()).find(talks);
-        if let Some(name) = last.filter(|side| side.has_failed).map(|side| side.agent.name.clone()) {
-            self.edge.agents.hung_up(self.now, &name, self.call.key);
-        }
-    }
-
-    /// Has the sockets of a route's listeners opened.
-    pub(crate) fn open_listeners(&mut self, forks: &[Arc<Agent>]) {
-        for agent in forks {
-            self.add_agent(agent, Role::listener());
-        }
-    }
-
-    /// Opens those of the listeners that do not listen yet.
-    pub(crate) fn take_listeners(&mut self, forks: &[Arc<Agent>]) {
-        let listens = |agent: &Arc<Agent>| {
-            let mut listening = self.call.legs.iter().filter(|leg| leg.listens() && leg.state != LegState::Ended);
-            listening.any(|leg| leg.agent.as_ref().is_some_and(|side| side.agent.name == agent.name))
-        };
-        let missing: Vec<Arc<Agent>> = forks.iter().filter(|agent| !listens(agent)).cloned().collect();
-        self.open_listeners(&missing);
-    }
-
-    pub(crate) fn tell_agent(&mut self, leg: LegId, target: &str, reason: &'static str, code: Option<u16>) {
-        if let (Some(media), Some(side)) = (self.call.session, &self.call.legs[leg].agent) {
-            let target = target.to_owned();
-            self.edge.media(media, Command::TransferFailed { end: side.end, target, reason, code });
-        }
-    }
-
-    /// Tells an agent that a party has taken its caller, and that it stays as a coach.
-    pub(crate) fn tell_coach(&mut self, leg: LegId, target: &str) {
-        if let (Some(media), Some(side)) = (self.call.session, &self.call.legs[leg].agent) {
-            self.edge.media(media, Command::TransferAccepted { end: side.end, target: target.to_owned() });
-        }
     }
 }
 

@@ -30,11 +30,11 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::player::{Player, SAMPLES_PER_MS};
 use crate::call::program::chair::Chair;
 use crate::call::program::transcripts;
+use crate::call::recorders::{detection, recording, siprec};
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::{Failure, unusable};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{detection, recording, siprec};
 
 /// Usual clock of telephone-events, in Hz.
 const EVENT_CLOCK_HZ: u32 = 8000;

@@ -1,6 +1,7 @@
 //! The media of a call: connections, what the edge itself plays, and DTMF.
 
 pub(crate) mod coaching;
+pub(crate) mod hearing;
 pub(crate) mod local;
 pub(crate) mod player;
 pub(crate) mod wiring;

@@ -19,7 +19,6 @@ use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::{Coaching, mix};
-use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::FinalAnswer;
 
@@ -345,14 +344,6 @@ impl CallMedia {
         self.part(cx, [by, by]);
         self.drop_ends(cx, by);
         cx.call.legs[by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-    }
-
-    /// A change that was to bring a new leg in has come to nothing: what is to be put back is the old leg's.
-    pub(crate) fn give_up_replacing(&mut self, cx: &mut Cx<'_>, pending: &mut Renegotiation) {
-        if let Some(by) = pending.replaces.take() {
-            let new = std::mem::replace(&mut pending.way.from, by);
-            self.does_not_replace(cx, new);
-        }
     }
 
     pub(crate) fn does_not_replace(&mut self, cx: &mut Cx<'_>, new: LegId) {

@@ -20,12 +20,13 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::session_timer::{Agreed, Asked};
 use crate::call::legs::written::Written;
+use crate::call::media::CallMedia;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::{Offered, takes_changes};
+use crate::call::recorders::siprec;
 use crate::call::search::Search;
 use crate::call::shared::{Cx, Next};
-use crate::call::siprec;
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, seen_code};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
@@ -67,6 +68,16 @@ pub(crate) struct Renegotiation {
     pub(crate) unbound: bool,
     /// How often it has met one of the far end's, where it is ours.
     pub(crate) tries: u8,
+}
+
+impl Renegotiation {
+    /// Gives up the leg that was to take the place of another: what is to be put back is the old leg's.
+    fn give_up_replacing(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
+        if let Some(by) = self.replaces.take() {
+            let new = std::mem::replace(&mut self.way.from, by);
+            media.does_not_replace(cx, new);
+        }
+    }
 }
 
 impl Bridge {
@@ -149,7 +160,7 @@ impl Bridge {
             }
             return self.reinvite_accepted(cx, search, *pending, sdp);
         }
-        self.media.give_up_replacing(cx, &mut pending);
+        pending.give_up_replacing(cx, &mut self.media);
         if cx.call.state == State::Searching {
             self.early_change_refused(cx, search, &pending, code);
             return Next::Stay;
@@ -194,7 +205,7 @@ impl Bridge {
             (Ok(_), None) => {}
             (Err(_), _) if pending.essential => return Next::End(ReasonSlug::NoPorts),
             (Err(failure), server) => {
-                self.media.give_up_replacing(cx, &mut pending);
+                pending.give_up_replacing(cx, &mut self.media);
                 let way = pending.way;
                 cx.drop_added(&pending.added);
                 if let Some(server) = server {
@@ -260,7 +271,7 @@ impl Bridge {
             return Next::Stay;
         };
         cx.disarm(Timer::Update);
-        self.media.give_up_replacing(cx, &mut pending);
+        pending.give_up_replacing(cx, &mut self.media);
         if cx.call.state == State::Searching {
             self.early_change_refused(cx, search, &pending, 408);
             return Next::Stay;
@@ -279,7 +290,7 @@ impl Bridge {
                 pending.way.server = None;
                 cx.edge.index.servers.remove(&server);
                 cx.edge.cancel(cx.now, pending.client);
-                self.media.give_up_replacing(cx, &mut pending);
+                pending.give_up_replacing(cx, &mut self.media);
                 self.negotiation.renegotiation = Some(pending);
             }
             None => return Next::Canceled,
@@ -294,7 +305,7 @@ impl Bridge {
             cx.edge.index.servers.remove(&server);
             refuse_request(cx.now, cx.edge, server, 487);
         }
-        self.media.give_up_replacing(cx, &mut pending);
+        pending.give_up_replacing(cx, &mut self.media);
         self.negotiation.renegotiation = Some(pending);
     }
 

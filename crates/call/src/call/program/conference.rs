@@ -12,10 +12,10 @@ use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialSt
 
 use crate::call::Parts;
 use crate::call::legs::leg::Leg;
+use crate::call::parts::requested::Originator;
 use crate::call::program::chair::Chair;
 use crate::call::program::records::Records;
 use crate::call::program::{Runner, music::music};
-use crate::call::requested::Originator;
 use crate::call::shared::Cx;
 use crate::call::words::state::State;
 

@@ -18,8 +18,8 @@ use trunkgate_story::numbers::Caller;
 
 use crate::call::callback::{CallStage, Callback};
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::parts::requested::{Requested, arm_time_limit, begin_call};
 use crate::call::program::{Dialler, callback, parameters};
-use crate::call::requested::{Requested, arm_time_limit, begin_call};
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
 use crate::call::words::refused::Refused;

@@ -14,12 +14,12 @@ use trunkgate_story::redact;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
 use crate::call::controller::TargetResult;
-use crate::call::detection::{self, Receiver};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::Records;
 use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, progress};
-use crate::call::recording;
+use crate::call::recorders::detection::{self, Receiver};
+use crate::call::recorders::recording;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, ShownCallerId};
 use crate::call::words::answer::{Failure, FinalAnswer};

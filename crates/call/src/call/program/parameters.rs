@@ -9,9 +9,9 @@ use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
 use trunkgate_twiml::{Location, Method, Parameter, Purpose, Request};
 
-use crate::call::detection;
 use crate::call::legs::leg::Leg;
 use crate::call::program::Parted;
+use crate::call::recorders::detection;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
 

@@ -16,7 +16,7 @@ use trunkgate_twiml::{
 
 use crate::call::Parts;
 use crate::call::program::{Prompter, Runner, parameters};
-use crate::call::recording::{self, Verb};
+use crate::call::recorders::recording::{self, Verb};
 use crate::call::shared::Cx;
 
 /// The tone before a Record: 1 kHz for half a second, μ-law.

@@ -23,7 +23,7 @@ use crate::call::program::{
     Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
     queueing, streams, transcripts,
 };
-use crate::call::recording;
+use crate::call::recorders::recording;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;
 use crate::call::words::answer::Failure;

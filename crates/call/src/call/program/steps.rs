@@ -16,9 +16,9 @@ use crate::call::program::records::Records;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Runner, Side, Waits, conference, fallback_of, first_document, streams, transcripts,
 };
+use crate::call::recorders::siprec;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Next};
-use crate::call::siprec;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;

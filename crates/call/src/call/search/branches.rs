@@ -31,10 +31,10 @@ use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::refuses_codecs;
-use crate::call::transfer::wish;
 use crate::call::words::answer::{Failure, rank};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
+use crate::call::words::target;
 
 /// What the targets that are tried now have come to so far.
 #[derive(Debug, Default)]
@@ -519,7 +519,7 @@ impl Search {
         if !self.has_room_for_another(cx.call) {
             return Err(Refused::TooManyTargets);
         }
-        let target = wish::target(text, cx.edge.table.numbers()).ok_or(Refused::BadTarget)?;
+        let target = target::target(text, cx.edge.table.numbers()).ok_or(Refused::BadTarget)?;
         if let TargetSpec::Uri { destination, .. } = &target
             && destination.literal().is_some_and(|server| server.sockets().any(|socket| cx.edge.is_forbidden(socket)))
         {

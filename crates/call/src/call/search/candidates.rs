@@ -30,6 +30,7 @@ use crate::call::legs::leg::Leg;
 use crate::call::legs::session_timer::Asked;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;
+use crate::call::recorders::{recording, siprec};
 use crate::call::search::Search;
 use crate::call::search::addressed::Addressed;
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
@@ -41,7 +42,6 @@ use crate::call::shared::{Cx, Next, ShownCallerId};
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
-use crate::call::{recording, siprec};
 
 impl Search {
     /// Begins a target, or all of those that ring at once.

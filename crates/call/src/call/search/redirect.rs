@@ -17,8 +17,8 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::Cx;
 use crate::call::search::controller::TargetResult;
 use crate::call::shared::Next;
-use crate::call::transfer::wish;
 use crate::call::words::answer::Failure;
+use crate::call::words::target;
 
 /// What is known of the redirections of one target.
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ fn thousandths(value: &[u8]) -> u16 {
 /// Returns the trunk and the peer that a URI leads to. A peer at exactly its port comes before one of the same host, so that no trunk
 /// leads to another one by its own rules; of several the target's own.
 pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
-    let TargetSpec::Uri { destination, .. } = wish::target(uri, table.numbers())? else { return None };
+    let TargetSpec::Uri { destination, .. } = target::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
     let trunks = || own.into_iter().chain(table.trunks());
     let find = |exact: bool| {
@@ -232,7 +232,7 @@ mod tests {
     fn a_place_is_a_peer_of_a_trunk_by_its_own_transport() {
         let peer = |text: &str| {
             let TargetSpec::Uri { uri, destination, .. } =
-                wish::target(text, &trunkgate_route::Numbers::new("US").unwrap()).unwrap()
+                target::target(text, &trunkgate_route::Numbers::new("US").unwrap()).unwrap()
             else {
                 panic!("{text}")
             };

@@ -23,7 +23,6 @@ use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
 
-use crate::call::CallEvent;
 use crate::call::legs::agent_leg::AT_ONCE;
 use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
@@ -363,19 +362,11 @@ impl Cx<'_> {
         self.edge.respond(self.now, server, answer);
     }
 
-    /// Takes what an event proves, before it is dealt with: of what it brings itself, too.
-    pub(crate) fn note_proof(&mut self, event: &CallEvent) {
-        if let CallEvent::Acked { leg, .. } = event {
-            self.prove(*leg, "its ACK has come");
-        } else if let CallEvent::Pracked { leg, .. } = event {
-            self.prove(*leg, "its PRACK has come");
-        } else if let CallEvent::Update { leg, .. } = event {
-            self.prove(*leg, "its UPDATE has come");
-        } else if let CallEvent::Reinvite { leg, sdp: Some(_), .. } = event {
-            let side = &mut self.call.legs[*leg];
-            let known = side.proven();
-            side.proof.ask(known);
-        }
+    /// Notes that a leg's remote party has sent a further INVITE with a description: its addresses wait for a proof again.
+    pub(crate) fn ask_for_proof(&mut self, leg: LegId) {
+        let side = &mut self.call.legs[leg];
+        let known = side.proven();
+        side.proof.ask(known);
     }
 
     /// Takes what shows that a leg's far side gets our messages: the addresses that it has named are its own.

@@ -1,5 +1,6 @@
 //! What the parts of a call share, and the context that they act in.
 
+pub(crate) mod agents;
 pub(crate) mod caller_id;
 pub(crate) mod cx;
 
@@ -21,21 +22,21 @@ use trunkgate_story::view::{CallView, LegView, status_of_unanswered};
 use trunkgate_story::wall::Step;
 
 use crate::call::callback::Callback;
-use crate::call::detection::Detections;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::media::coaching::Coaching;
+use crate::call::parts::requested::Requested;
 use crate::call::program::chair::Chair;
 use crate::call::program::conference::Seat;
 use crate::call::program::queueing::QueuePlace;
 use crate::call::program::recognition::Recogniser;
 use crate::call::program::transcripts::Transcripts;
-use crate::call::recording::Recordings;
-use crate::call::requested::Requested;
-use crate::call::siprec::RecordingSessions;
+use crate::call::recorders::detection::Detections;
+use crate::call::recorders::recording::Recordings;
+use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::story::verdict::Story;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::incoming::MAX_FORWARDS;

@@ -31,9 +31,12 @@ use trunkgate_story::view::RtpView;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::{Cx, Ending, Shared};
-use crate::call::story::hearing::ONE_WAY_LEAST;
 use crate::call::story::unrecorded;
 use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
+
+/// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after
+/// [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
+pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 
 impl Cx<'_> {
     /// Tells the capture agent what each side hears.

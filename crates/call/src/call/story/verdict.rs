@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
-use trunkgate_route::{SmsRule, TargetSpec};
+use trunkgate_route::SmsRule;
 use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{COMMON, Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
@@ -16,10 +16,8 @@ use trunkgate_story::trace::{Trace, TraceView};
 use trunkgate_story::view::PassedOverView;
 use trunkgate_story::{Said, tls};
 
-use crate::call::Call;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::Leg;
-use crate::call::search::Search;
 use crate::call::shared::{Ending, Shared};
 use crate::call::story::flaws::Flaws;
 use crate::call::story::logged::Logged;
@@ -36,16 +34,16 @@ const OUTCOMES_TOLD: usize = 6;
 const STRAY_ACK_FIX: &str = "compare the ACK in the ladder with the 200 OK: tags of From and To, Call-ID and the number of CSeq must be the \
                              same (RFC 3261 §13.2.2.4); correct it at the remote party, or at a proxy between that changes them";
 
-/// The ladder's head: its columns and its verdict.
-pub(crate) fn head(Call { shared: call, parts }: &Call) -> TraceView {
+/// Returns the head of the ladder of a call: its columns and its verdict.
+pub(crate) fn head(call: &Shared, search: &SearchStatus) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
-    TraceView::of(call.legs.sid().to_owned(), verdict(call, &parts.search), legs)
+    TraceView::of(call.legs.sid().to_owned(), verdict(call, search), legs)
 }
 
-/// The ladder of a call that the gateway has.
-pub(crate) fn of_live(call: &Call, trace: &Trace, raw: bool) -> TraceView {
-    let mut view = trace.view(head(call), raw);
-    let missing = view.unacknowledged().filter(|_| call.shared.ending.is_none());
+/// Returns the ladder of a call that the gateway has.
+pub(crate) fn of_live(call: &Shared, search: &SearchStatus, trace: &Trace, raw: bool) -> TraceView {
+    let mut view = trace.view(head(call, search), raw);
+    let missing = view.unacknowledged().filter(|_| call.ending.is_none());
     if let Some((name, sent, stray)) =
         missing.and_then(|(leg, sent)| Some((view.legs.get(leg)?, sent, view.stray_acks(leg))))
     {
@@ -60,6 +58,21 @@ pub(crate) fn of_live(call: &Call, trace: &Trace, raw: bool) -> TraceView {
         view.verdict.push_str(&text);
     }
     view
+}
+
+/// The search for a target, as far as a verdict tells of it.
+#[derive(Debug, Default)]
+pub(crate) struct SearchStatus {
+    /// Whether a target is tried while an agent or a party has the caller.
+    pub(crate) is_consulting: bool,
+    /// Whether the caller hears music while a target is tried.
+    pub(crate) holds_caller: bool,
+    /// Whether no target is tried now.
+    pub(crate) is_idle: bool,
+    /// Legs of the targets that are tried now.
+    pub(crate) legs: Vec<LegId>,
+    /// Name of the first trunk, agent or application among the targets that are left.
+    pub(crate) next: Option<String>,
 }
 
 /// What a call's legs and its reason do not say.
@@ -139,14 +152,14 @@ pub(crate) struct AppStory {
 }
 
 /// The verdict.
-pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
+pub(crate) fn verdict(call: &Shared, search: &SearchStatus) -> String {
     let of_legs = of_legs(call, search);
     let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences(&of_legs));
     format!("{of_legs}{}", flaws.unwrap_or_default())
 }
 
 /// What became of the call.
-fn of_legs(call: &Shared, search: &Search) -> String {
+fn of_legs(call: &Shared, search: &SearchStatus) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].is_beside());
     let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
     let failovers = failed(call);
@@ -166,14 +179,14 @@ fn of_legs(call: &Shared, search: &Search) -> String {
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
-        (State::Rerouting, Some(by), _) if search.is_consulting() && search.consults.holds_caller() => {
+        (State::Rerouting, Some(by), _) if search.is_consulting && search.holds_caller => {
             let party = waited_for(call, search, &tried);
             format!("Answered by {by}; the caller hears music until {party} takes the call.{failovers}")
         }
-        (State::Rerouting, Some(by), _) if search.is_consulting() => {
+        (State::Rerouting, Some(by), _) if search.is_consulting => {
             format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, search, &tried))
         }
-        (State::Rerouting, _, _) if call.is_programmed && search.attempts.is_empty() => {
+        (State::Rerouting, _, _) if call.is_programmed && search.is_idle => {
             format!("Answered by {}.{failovers}", answered_for(call).unwrap_or("an application"))
         }
         (State::Rerouting, _, _) => {
@@ -517,7 +530,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
 }
 
 /// The reason of the call is that of the last target: where several failed, each has its own.
-fn not_answered(call: &Shared, search: &Search, ending: Ending) -> String {
+fn not_answered(call: &Shared, search: &SearchStatus, ending: Ending) -> String {
     let all = outcomes(call);
     let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
     let fix = not_tried_behind(call, search, ending.reason).map(|text| format!(" {text}.{fix}")).unwrap_or(fix);
@@ -537,21 +550,16 @@ fn not_answered(call: &Shared, search: &Search, ending: Ending) -> String {
 }
 
 /// Says so where a target was left that the code of a trunk's rejection does not lead to.
-fn not_tried_behind(call: &Shared, search: &Search, reason: ReasonSlug) -> Option<String> {
+fn not_tried_behind(call: &Shared, search: &SearchStatus, reason: ReasonSlug) -> Option<String> {
     let (leg, said) = rejected(call, reason)?;
     let trunk = call.legs[leg].trunk.as_ref().filter(|trunk| !trunk.leads_on(said.code))?;
-    let next = search.controller.left().find_map(|target| match target {
-        TargetSpec::Trunk { name, .. } | TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name),
-        TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) => None,
-        TargetSpec::Conference(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
-    })?;
-    Some(not_tried(&next, &[said.code], &trunk.name))
+    let next = search.next.as_deref()?;
+    Some(not_tried(next, &[said.code], &trunk.name))
 }
 
 /// Whoever rings; the last that was called where nobody does.
-fn waited_for(call: &Shared, search: &Search, tried: &[String]) -> String {
-    let ringing = search.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.legs.name_of(leg));
-    let ringing: Vec<String> = ringing.collect();
+fn waited_for(call: &Shared, search: &SearchStatus, tried: &[String]) -> String {
+    let ringing: Vec<String> = search.legs.iter().map(|leg| call.legs.name_of(*leg)).collect();
     match ringing.len() {
         0 => tried.last().cloned().unwrap_or_default(),
         _ => ringing.join(", "),

@@ -28,7 +28,6 @@ use crate::call::Call;
 use crate::call::legs::headers::{CallerIdentity, Side, of_invite, own_addresses};
 use crate::call::legs::hold::HoldKind;
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::Spoken;
 use crate::call::negotiation::Negotiation;
 use crate::call::search::Search;
@@ -37,7 +36,6 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::{Refer, ReturnedUri};
 use crate::call::transfer::refer_on::Passed;
-use crate::call::transfer::warm::Warm;
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request};
 use crate::call::words::state::State;
 
@@ -459,24 +457,4 @@ pub(crate) struct Leaving {
     pub(crate) client: ClientId,
     /// Where it goes.
     pub(crate) to: CallKey,
-}
-
-/// Targets that ring while the caller talks with its agent.
-#[derive(Debug, Default)]
-pub(crate) struct Consults {
-    /// The one that is under way.
-    pub(crate) now: Option<Box<Consult>>,
-    /// The question that a party of the target is asked first, also where the agent has left meanwhile or none had the caller.
-    pub(crate) warm: Option<Box<Warm>>,
-    /// How many there were: one that fails before it rings costs no leg, and none is to be asked for without end.
-    pub(crate) begun: usize,
-}
-
-/// One of them.
-#[derive(Debug)]
-pub(crate) struct Consult {
-    /// Where to, as it was asked for.
-    pub(crate) target: String,
-    /// Who asked for it: the agent, or a request over HTTP.
-    pub(crate) by: EndedBy,
 }

@@ -6,4 +6,3 @@ pub(crate) mod onward;
 pub(crate) mod refer;
 pub(crate) mod refer_on;
 pub(crate) mod warm;
-pub(crate) mod wish;

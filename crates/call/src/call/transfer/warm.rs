@@ -19,24 +19,24 @@ use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{ACCEPTED_WAIT, WHISPER_SECONDS};
 use trunkgate_route::{App, AppDocument};
-use trunkgate_sdp::{Description, Media, offer_events};
+use trunkgate_sdp::{Description, Media};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::Parts;
 use crate::call::legs::digits::{Told, told};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
 use crate::call::program::Dialler;
+use crate::call::recorders::detection;
 use crate::call::search::attempt::Progress;
+use crate::call::search::consults::{AskedParty, Consult, Warm, WhisperSound};
 use crate::call::search::controller::TargetResult;
 use crate::call::shared::Cx;
-use crate::call::transfer::in_call::{Consult, Consults};
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
-use crate::call::{Parts, detection};
 
 /// Name of the asker of whispers, in figures of requests.
 const ASKER: &str = "transfer";
@@ -64,115 +64,6 @@ impl TransferMode {
             TransferMode::Consult => ", once that answers",
             TransferMode::Warm(_) => ", once a party there accepts",
         }
-    }
-}
-
-/// A warm transfer that is under way.
-#[derive(Debug)]
-pub(crate) struct Warm {
-    settings: WarmTransfer,
-    whisper: WhisperSound,
-    asked: Option<AskedParty>,
-}
-
-/// The sound of a whisper.
-#[derive(Debug)]
-enum WhisperSound {
-    /// None is wanted.
-    Silence,
-    /// It is fetched or made.
-    Wanted(QueryId),
-    /// It can be played.
-    Ready(Arc<[u8]>),
-    /// It could not be made, for this reason: no party is connected without it.
-    Failed(String),
-}
-
-/// A party that has answered, and is asked.
-#[derive(Debug)]
-struct AskedParty {
-    leg: LegId,
-    /// How it is to be connected with the caller.
-    wires: Vec<(EndId, (EndId, WireSpec))>,
-    /// Whether it has heard the whisper.
-    has_heard: bool,
-    /// Whether it is known that no machine has answered, or not to be known.
-    is_judged: bool,
-    /// Whether it has pressed the digit that accepts, and is connected once that is over.
-    accepts: bool,
-}
-
-impl Warm {
-    fn waits_for(&self, query: QueryId) -> bool {
-        matches!(self.whisper, WhisperSound::Wanted(wanted) if wanted == query)
-    }
-
-    /// Ends what only the question needed: its timer, its detection, the player of the whisper.
-    pub(crate) fn end(mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
-        self.leave_party(cx, media);
-        if let WhisperSound::Wanted(query) = self.whisper {
-            cx.edge.give_up(query);
-        }
-    }
-
-    /// Ends the question of the party that is asked; the next target may have another one.
-    fn leave_party(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
-        cx.disarm(Timer::Asked);
-        if let Some(asked) = self.asked.take() {
-            detection::leave(cx, asked.leg);
-            media.end_talk_to_called(cx);
-        }
-    }
-}
-
-impl Consults {
-    /// Returns whether the caller hears music while a target is tried, instead of the side that it talked to.
-    pub(crate) fn holds_caller(&self) -> bool {
-        self.warm.is_some()
-    }
-
-    /// Returns what a target is offered of what its caller has agreed on. A party that is asked may press keys, also where its caller has none.
-    pub(crate) fn offered(&self, mut offer: Description) -> Description {
-        if self.holds_caller() {
-            offer_events(&mut offer);
-        }
-        offer
-    }
-
-    /// Returns the leg of the party that is asked.
-    fn asked(&self) -> Option<LegId> {
-        Some(self.warm.as_ref()?.asked.as_ref()?.leg)
-    }
-
-    /// Returns whether the party on a leg is being asked.
-    pub(crate) fn asks(&self, leg: LegId) -> bool {
-        self.asked() == Some(leg)
-    }
-
-    /// Returns whether an end is that of the party that is asked.
-    pub(crate) fn asks_at(&self, cx: &Cx<'_>, end: EndId) -> bool {
-        self.asked().is_some_and(|leg| cx.call.legs.leg_of(end) == Some(leg))
-    }
-
-    /// Returns whether the whisper comes as the answer of this question.
-    pub(crate) fn wants_whisper(&self, query: QueryId) -> bool {
-        self.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
-    }
-
-    /// Takes the agent that has waited out of the call's sides, where it is still there: it is to stay as a coach.
-    fn keep_agent(&mut self, cx: &mut Cx<'_>) -> Option<(LegId, Box<Consult>)> {
-        let agent = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some())?;
-        let consult = self.now.take()?;
-        cx.call.legs.callee = None;
-        cx.disarm(Timer::HoldCheck);
-        Some((agent, consult))
-    }
-
-    /// Ends the question of a warm transfer; returns whether there was one.
-    pub(crate) fn end_warm(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> bool {
-        let Some(warm) = self.warm.take() else { return false };
-        warm.end(cx, media);
-        true
     }
 }
 

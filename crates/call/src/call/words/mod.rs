@@ -8,4 +8,5 @@ pub(crate) mod incoming;
 pub(crate) mod proof;
 pub(crate) mod refused;
 pub(crate) mod state;
+pub(crate) mod target;
 pub(crate) mod uri;

@@ -17,7 +17,7 @@ use trunkgate_twiml::{Input, RecordResult};
 
 use crate::call::Parts;
 use crate::call::media::CallMedia;
-use crate::call::operator::{CallParty, Operator};
+use crate::call::parts::operator::{CallParty, Operator};
 use crate::call::program::Runner;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::words::refused::Refused;

@@ -23,17 +23,18 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 use trunkgate_twiml::Secret;
 
-use crate::call::detection::{self, DetectionRequest};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::program::callback;
+use crate::call::recorders::detection::{self, DetectionRequest};
+use crate::call::recorders::recording;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Facts};
-use crate::call::transfer::wish;
 use crate::call::words::answer::{FinalAnswer, bad_media};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Call, Parts, recording};
+use crate::call::words::target;
+use crate::call::{Call, Parts};
 
 /// Name of a requested call's route in views, records and metrics.
 const ROUTE: &str = "api";
@@ -158,7 +159,7 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
         {
             Some(TargetSpec::Conference(name.to_owned()))
         }
-        _ => wish::target(text, numbers),
+        _ => target::target(text, numbers),
     }
 }
 

@@ -10,7 +10,7 @@ use trunkgate_resources::limited::Limit;
 use trunkgate_route::{Denied, Number, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::requested::{CallRequest, Onward};
+use crate::call::parts::requested::{CallRequest, Onward};
 use crate::call::shared::cx::reason_of;
 use crate::call::words::uri::trunk_of_uri;
 

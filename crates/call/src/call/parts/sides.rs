@@ -26,9 +26,10 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
-use crate::call::operator::Operator;
+use crate::call::parts::operator::Operator;
+use crate::call::parts::requested::Originator;
 use crate::call::program::{Dialler, Prompter, Runner, callback};
-use crate::call::requested::Originator;
+use crate::call::recorders::{detection, recording, siprec};
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
 use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
@@ -37,7 +38,7 @@ use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request};
 use crate::call::words::state::State;
-use crate::call::{Call, Parts, detection, recording, siprec};
+use crate::call::{Call, Parts};
 
 impl Parts {
     /// An agent's socket is open.

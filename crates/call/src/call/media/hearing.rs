@@ -14,11 +14,8 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::media::CallMedia;
 use crate::call::shared::{Cx, Shared};
+use crate::call::story::noted::ONE_WAY_LEAST;
 use crate::call::story::{losses, silent_agent};
-
-/// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after
-/// [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
-pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {
