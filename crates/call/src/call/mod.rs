@@ -380,9 +380,10 @@ impl Parts {
     /// Does what has been waiting for a change: the way back from an early change, a REFER, legs that are to be asked, and reports
     /// of parties that a program has dialled.
     fn poll(&mut self, cx: &mut Cx<'_>) {
-        self.bridge.negotiation.end_early_change(cx, &self.search);
+        let search = &self.search;
+        self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
         self.serve_waiting_refer(cx);
-        self.bridge.negotiation.ask_the_owed(cx, &self.search);
+        self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
         if self.program.is_some() {
             progress::report_progress(self, cx);
         }
@@ -404,15 +405,13 @@ impl Parts {
             (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(cx),
             (Ended, E::Canceled { .. }) => {}
 
-            (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => {
-                self.bridge.acked(cx, &self.search, leg, sdp).act(self, cx)
-            }
+            (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => self.bridge.acked(cx, leg, sdp).act(self, cx),
             (Searching | Ended, E::Acked { .. }) => {}
             (_, E::Pracked { leg, server: Some(server), sdp }) => {
-                self.bridge.offered_in_prack(cx, &mut self.search, leg, server, sdp).act(self, cx)
+                self.bridge.offered_in_prack(cx, &self.search.ringing(), leg, server, sdp).act(self, cx)
             }
             (Searching | Answered | Rerouting | Leaving, E::Pracked { leg, server: None, sdp }) => {
-                self.bridge.acknowledged_early(cx, &self.search, leg, sdp).act(self, cx);
+                self.bridge.acknowledged_early(cx, leg, sdp).act(self, cx);
             }
             (Ended, E::Pracked { server: None, .. } | E::PrackMissing) => {}
             (Searching | Answered | Rerouting | Leaving, E::PrackMissing) => cx.not_acknowledged_early().act(self, cx),
@@ -434,10 +433,12 @@ impl Parts {
             }
             (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
             (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {
-                self.bridge.reinvited(cx, &self.search, leg, server, (sdp, session), Purpose::Reinvite).act(self, cx);
+                self.bridge
+                    .reinvited(cx, &self.search.ringing(), leg, server, (sdp, session), Purpose::Reinvite)
+                    .act(self, cx);
             }
             (Searching | Answered | Rerouting | Leaving, E::Update { leg, server, sdp, session }) => {
-                self.bridge.updated(cx, &mut self.search, leg, server, (sdp, session)).act(self, cx);
+                self.bridge.updated(cx, &self.search.ringing(), leg, server, (sdp, session)).act(self, cx);
             }
             (Ended, E::Reinvite { server, .. } | E::Update { server, .. }) => {
                 refuse_request(cx.now, cx.edge, server, 481)
@@ -490,7 +491,9 @@ impl Parts {
             }
 
             (Searching | Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
-                self.bridge.reinvite_answered(cx, &mut self.search, client, code, (dialog, sdp), session).act(self, cx);
+                self.bridge
+                    .reinvite_answered(cx, &self.search.ringing(), client, code, (dialog, sdp), session)
+                    .act(self, cx);
             }
             (Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
                 if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
@@ -498,14 +501,12 @@ impl Parts {
                 }
             }
             (Searching | Answered, E::ReinviteUnanswered { client }) => {
-                self.bridge.reinvite_unanswered(cx, &mut self.search, client).act(self, cx)
+                self.bridge.reinvite_unanswered(cx, client).act(self, cx)
             }
             (Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
 
             (_, E::Refreshed { leg, client, code, dialog, sdp, session }) => {
-                self.bridge
-                    .refresh_answered(cx, &self.search, (leg, client), code, (dialog, sdp), session)
-                    .act(self, cx);
+                self.bridge.refresh_answered(cx, (leg, client), code, (dialog, sdp), session).act(self, cx);
             }
             (_, E::SessionTooShort { leg, least }) => cx.call.legs[leg].timer.lengthen(least),
 
@@ -728,6 +729,15 @@ impl Next {
             Next::Refuse(answer) => parts.refuse(cx, &answer),
             Next::Canceled => parts.caller_withdrew_answered(cx),
             Next::Search => parts.search_on(cx),
+            Next::CallerSpoke { first, answer } => {
+                let next = parts.search.caller_spoke(cx, &mut parts.bridge, first);
+                if let Some(answer) = answer {
+                    parts.bridge.negotiation.told_again(cx.call);
+                    cx.answer_request(cx.call.legs.near, answer.server, &answer.ours);
+                }
+                next.act(parts, cx);
+            }
+            Next::SaidAgain(said) => parts.search.said_again(&said),
             Next::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
         }
     }

@@ -178,7 +178,7 @@ impl Gateway {
                 let (parts, mut cx) = to.act(now, edge);
                 match parts.joined_by(&mut cx, (from, leaving.leg), sdp, session) {
                     Ok(()) => {
-                        parts.bridge.negotiation.ask_the_owed(&mut cx, &parts.search);
+                        parts.bridge.negotiation.ask_the_owed(&mut cx, &parts.search.ringing());
                         Ok(())
                     }
                     Err(failure) => {
@@ -223,7 +223,12 @@ impl Gateway {
         let answer = match named {
             Ok((at, by)) => {
                 let result = self.act_on(now, at.key, |parts, cx| {
-                    let replaced = parts.bridge.replace(cx, &parts.search, by, incoming);
+                    let replaced = parts.bridge.replace(
+                        cx,
+                        (&parts.search.ringing(), parts.search.has_room_for_another(cx.call)),
+                        by,
+                        incoming,
+                    );
                     replaced.map(|next| next.act(parts, cx))
                 });
                 result.unwrap_or_else(|| refused(603, ReasonSlug::Denied)).err()

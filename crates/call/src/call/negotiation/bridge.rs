@@ -16,7 +16,7 @@ use crate::call::negotiation::Bridge;
 use crate::call::negotiation::offers::EarlySession;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::{Offered, retry_later};
-use crate::call::search::Search;
+use crate::call::negotiation::ringing::{HeardTarget, Ringing};
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request, seen_code};
 use crate::call::words::state::State;
@@ -77,16 +77,8 @@ impl Bridge {
         Ok(agreed.answer)
     }
 
-    /// The caller gets its 2xx.
-    pub(crate) fn answer_caller(
-        &mut self,
-        cx: &mut Cx<'_>,
-        search: &mut Search,
-        callee: LegId,
-        ours: Description,
-        headers: Vec<Extra>,
-    ) -> Next {
-        search.won(cx, self, callee);
+    /// Makes a leg the side that the caller talks to, which is answered by [`Bridge::answer_caller`].
+    pub(crate) fn take_callee(&mut self, cx: &mut Cx<'_>, callee: LegId) {
         cx.call.legs.callee = Some(callee);
         cx.call.legs.answered_by = Some(callee);
         cx.call.legs.completed(cx.edge);
@@ -95,7 +87,16 @@ impl Bridge {
         if is_late {
             self.negotiation.late = Some(LegId::CALLER);
         }
-        search.settle(cx.call, self);
+    }
+
+    /// Sends the caller its 2xx.
+    pub(crate) fn answer_caller(
+        &mut self,
+        cx: &mut Cx<'_>,
+        callee: LegId,
+        ours: Description,
+        headers: Vec<Extra>,
+    ) -> Next {
         cx.trunk_answered(callee);
         let (name, after) = (cx.call.legs.name_of(callee), cx.call.age(cx.now).as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
@@ -106,7 +107,7 @@ impl Bridge {
     }
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
-    pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, search: &Search, leg: LegId, sdp: Option<Bytes>) -> Next {
+    pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         if let Some(server) = cx.call.legs[leg].sip.server.take() {
             cx.edge.index.servers.remove(&server);
         }
@@ -115,18 +116,11 @@ impl Bridge {
         }
         let first = cx.call.legs[leg].sdp.theirs.is_none();
         self.negotiation.late = None;
-        self.take_late_answer(cx, search, leg, sdp, first)
+        self.take_late_answer(cx, leg, sdp, first)
     }
 
     /// Takes a leg's answer to an offer that nobody but it was made; `first`: without it there is no session.
-    pub(crate) fn take_late_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        search: &Search,
-        leg: LegId,
-        sdp: Option<Bytes>,
-        first: bool,
-    ) -> Next {
+    pub(crate) fn take_late_answer(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>, first: bool) -> Next {
         let result = match sdp {
             Some(sdp) if cx.call.is_local() || cx.call.state == State::Leaving => self.late_answer_locally(cx, &sdp),
             Some(sdp) => self.late_answer(cx, leg, cx.call.legs.other(leg), &sdp),
@@ -134,7 +128,7 @@ impl Bridge {
         };
         match result {
             Ok(()) => match cx.call.state {
-                State::Rerouting => return search.caller_spoke(cx, self, first),
+                State::Rerouting => return Next::CallerSpoke { first, answer: None },
                 State::Leaving => self.media.say_on(cx),
                 State::Searching | State::Answered | State::Ended => {}
             },
@@ -192,13 +186,13 @@ impl Bridge {
     pub(crate) fn offered_early(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &mut Search,
+        ringing: &Ringing,
         leg: LegId,
         server: ServerId,
         sdp: &[u8],
     ) -> Next {
         let from_caller = leg == LegId::CALLER;
-        let Some(other) = self.early_other(cx.call, search, cx.edge, leg, server) else {
+        let Some(other) = self.early_other(cx.call, ringing, cx.edge, leg, server) else {
             // Its own offer has no answer yet, or there is nobody to ask; or ours to it has none (RFC 3311 §5.2).
             match from_caller && self.negotiation.early != EarlySession::Offer {
                 true => retry_later(cx.now, cx.edge, server),
@@ -211,13 +205,12 @@ impl Bridge {
             return Next::Stay;
         }
         let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, sdp) else { return Next::Stay };
-        let Some(other) = other else { return self.reinvited_locally(cx, search, server, &offer) };
-        if !self.negotiation.takes_early_offer(cx.call, search, cx.edge, other) {
-            self.answer_early(cx, search, Offered { leg, other, server, offer: &offer });
-            return Next::Stay;
+        let Some(other) = other else { return self.reinvited_locally(cx, ringing, server, &offer) };
+        if !self.negotiation.takes_early_offer(cx.call, ringing, cx.edge, other) {
+            return self.answer_early(cx, Offered { leg, other, server, offer: &offer });
         }
         let way = Relay { from: leg, to: other, server: Some(server), by: Purpose::Update, restores: false };
-        self.negotiation.pass_on(cx, search, way, offer);
+        self.negotiation.pass_on(cx, ringing, way, offer);
         Next::Stay
     }
 
@@ -226,7 +219,7 @@ impl Bridge {
     fn early_other(
         &self,
         call: &Shared,
-        search: &Search,
+        ringing: &Ringing,
         edge: &Edge,
         leg: LegId,
         server: ServerId,
@@ -235,32 +228,32 @@ impl Bridge {
             if matches!(self.negotiation.early, EarlySession::Nothing | EarlySession::Offer) {
                 return None;
             }
-            return if self.media.is_early(call) { Some(None) } else { Some(Some(search.only_heard()?.1)) };
+            return if self.media.is_early(call) { Some(None) } else { Some(Some(ringing.heard?.leg)) };
         }
-        let (attempt, callee) = search.only_heard()?;
-        let (dialog, is_reliable) = attempt.early.only()?;
+        let HeardTarget { leg: callee, dialog, is_reliable } = ringing.heard?;
         let is_its = callee == leg && is_reliable && edge.endpoint.dialog_of(server) == Some(dialog);
         let has_said = self.negotiation.offer.is_some() || self.negotiation.early == EarlySession::Agreed;
         (is_its && has_said && !self.media.is_early(call)).then_some(Some(LegId::CALLER))
     }
 
-    /// Answers an offer by what the other side has said.
-    fn answer_early(&mut self, cx: &mut Cx<'_>, search: &mut Search, request: Offered<'_>) {
+    /// Answers an offer by the description of the other side.
+    fn answer_early(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> Next {
         let Offered { leg, other, server, offer } = request;
         let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, (request.leg, request.other), request.offer)
         else {
             let answer = FinalAnswer::new(488, ReasonSlug::CodecMismatch);
             cx.edge.respond(cx.now, server, answer.to_sip());
-            return;
+            return Next::Stay;
         };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.wire(cx, &streams, (leg, relatch), (other, false));
-        if leg == LegId::CALLER {
+        let next = if leg == LegId::CALLER {
             self.negotiation.offer = Some(offer.clone());
             self.negotiation.told_again(cx.call);
+            Next::Stay
         } else {
-            search.said_again(offer);
-        }
+            Next::SaidAgain(Box::new(offer.clone()))
+        };
         let name = cx.call.legs.name_of(leg);
         cx.edge.decide(
             cx.now,
@@ -268,30 +261,26 @@ impl Bridge {
             format!("{name} offers again: answered by the edge, the other side is not ready"),
         );
         cx.answer_request(leg, server, &answer);
+        next
     }
 
     /// The other side does not take an offer: where it only cannot be asked so, the edge answers.
-    pub(crate) fn early_change_refused(
-        &mut self,
-        cx: &mut Cx<'_>,
-        search: &mut Search,
-        pending: &Renegotiation,
-        code: u16,
-    ) {
+    pub(crate) fn early_change_refused(&mut self, cx: &mut Cx<'_>, pending: &Renegotiation, code: u16) -> Next {
         cx.drop_added(&pending.added);
         let Relay { from, to, server, .. } = pending.way;
         cx.call.legs[to].sip.takes_update &= !matches!(code, 405 | 501);
         cx.call.legs[to].take_back();
-        let Some(server) = server else { return };
+        let Some(server) = server else { return Next::Stay };
         cx.edge.index.servers.remove(&server);
         match code {
             405 | 501 | 504 => {
-                self.answer_early(cx, search, Offered { leg: from, other: to, server, offer: &pending.offer });
+                return self.answer_early(cx, Offered { leg: from, other: to, server, offer: &pending.offer });
             }
             // The sender has not lost its dialog.
             408 | 481 => refuse_request(cx.now, cx.edge, server, 500),
             _ => refuse_request(cx.now, cx.edge, server, seen_code(code)),
         }
+        Next::Stay
     }
 
     /// An end of an answered call could not be bound: its far end sends into nothing.
@@ -330,13 +319,7 @@ impl Bridge {
     }
 
     /// The caller has acknowledged a provisional answer; where that was our offer, with its answer.
-    pub(crate) fn acknowledged_early(
-        &mut self,
-        cx: &mut Cx<'_>,
-        search: &Search,
-        leg: LegId,
-        sdp: Option<Bytes>,
-    ) -> Next {
+    pub(crate) fn acknowledged_early(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         if leg != LegId::CALLER || self.negotiation.early != EarlySession::Offer {
             return Next::Stay;
         }
@@ -344,7 +327,7 @@ impl Bridge {
             self.negotiation.early = EarlySession::Nothing;
             // Its 2xx is on its way now, but not acknowledged.
             let server = cx.call.legs[LegId::CALLER].sip.server.take();
-            let next = self.acked(cx, search, leg, sdp);
+            let next = self.acked(cx, leg, sdp);
             cx.call.legs[LegId::CALLER].sip.server = server;
             return next;
         }
@@ -373,13 +356,13 @@ impl Bridge {
     pub(crate) fn offered_in_prack(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &mut Search,
+        ringing: &Ringing,
         leg: LegId,
         server: ServerId,
         sdp: Option<Bytes>,
     ) -> Next {
         match sdp {
-            Some(sdp) if cx.call.state == State::Searching => self.offered_early(cx, search, leg, server, &sdp),
+            Some(sdp) if cx.call.state == State::Searching => self.offered_early(cx, ringing, leg, server, &sdp),
             Some(_) | None => {
                 refuse_request(cx.now, cx.edge, server, 488);
                 Next::Stay

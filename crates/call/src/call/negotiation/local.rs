@@ -26,8 +26,8 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::{ANY_PORT, OWN_AUDIO, Spoken, TELEPHONE_EVENT, clocks, talks};
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
-use crate::call::search::Search;
-use crate::call::shared::{Cx, Next, Shared};
+use crate::call::negotiation::ringing::Ringing;
+use crate::call::shared::{Cx, LocalAnswer, Next, Shared};
 use crate::call::story::noted::{queue, reading};
 use crate::call::words::answer::{Failure, refuse_request, unusable};
 use crate::call::words::refused::Refused;
@@ -134,22 +134,26 @@ impl Bridge {
     pub(crate) fn reinvited_locally(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
+        ringing: &Ringing,
         server: ServerId,
         offer: &Description,
     ) -> Next {
-        let mut next = Next::Stay;
         match self.media.answer_locally(cx, offer) {
             Ok(ours) => {
-                match cx.call.legs.callee {
-                    _ if cx.call.state == State::Leaving => self.media.say_on(cx),
+                let is_searching = match cx.call.legs.callee {
+                    _ if cx.call.state == State::Leaving => {
+                        self.media.say_on(cx);
+                        false
+                    }
                     Some(callee) => {
                         self.converse(cx, callee);
-                        if search.is_consulting() {
-                            next = search.caller_spoke(cx, self, false);
-                        }
+                        ringing.is_consulting
                     }
-                    None => next = search.caller_spoke(cx, self, false),
+                    None => true,
+                };
+                if is_searching {
+                    let answer = Some(Box::new(LocalAnswer { server, ours }));
+                    return Next::CallerSpoke { first: false, answer };
                 }
                 self.negotiation.told_again(cx.call);
                 cx.answer_request(cx.call.legs.near, server, &ours);
@@ -158,7 +162,7 @@ impl Bridge {
                 cx.edge.respond(cx.now, server, failure.answer().to_sip());
             }
         }
-        next
+        Next::Stay
     }
 
     /// The caller's answer to an offer of ours, in its ACK.

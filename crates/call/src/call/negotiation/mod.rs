@@ -18,6 +18,7 @@ pub(crate) mod local;
 pub(crate) mod offers;
 pub(crate) mod reinvite;
 pub(crate) mod requests;
+pub(crate) mod ringing;
 
 /// The bridge between the legs of a call: what they agree on, the media that flows, and how the sides change.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{GLARE_TRIES, PASSED_OVER};
-use trunkgate_route::Agent;
+use trunkgate_route::Trunk;
 use trunkgate_sdp::{
     Description, Direction, Identity, anchored_streams, answer_offer, codec_names, may_relay, offer_own, relay_offer,
 };
@@ -29,9 +29,7 @@ use crate::call::legs::written::Written;
 use crate::call::negotiation::Negotiation;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::{retry_later, takes_changes};
-use crate::call::search::Search;
-use crate::call::search::attempt::Attempt;
-use crate::call::search::controller::TargetResult;
+use crate::call::negotiation::ringing::Ringing;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::{CodecSide, judge};
 use crate::call::story::verdict::{PassedOver, says_all};
@@ -39,15 +37,6 @@ use crate::call::words::answer::{Failure, FinalAnswer, bad_media, unusable};
 use crate::call::words::state::State;
 
 impl Negotiation {
-    /// Whether an agent takes this caller at all, and the edge itself could answer it.
-    pub(crate) fn agent_connectable(&self, call: &Shared, agent: &Agent) -> Result<(), TargetResult> {
-        // The number of a requested call is the edge's own.
-        if call.requested.is_none() && !agent.allows(&call.facts.caller.number) {
-            return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
-        }
-        self.answerable(call).map_err(TargetResult::Failed)
-    }
-
     /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.
     pub(crate) fn note_failure(&mut self, cx: &mut Cx<'_>, leg: Option<LegId>, name: &str, failure: &Failure) {
         match leg {
@@ -148,12 +137,12 @@ impl Negotiation {
 
     /// Whether a leg may be asked before the answer: it takes UPDATE, and the first offer between it and us is answered
     /// reliably (RFC 3311 §5.1).
-    pub(crate) fn takes_early_offer(&self, call: &Shared, search: &Search, edge: &Edge, leg: LegId) -> bool {
+    pub(crate) fn takes_early_offer(&self, call: &Shared, ringing: &Ringing, edge: &Edge, leg: LegId) -> bool {
         let is_settled = if leg == LegId::CALLER {
             let awaits = call.legs[LegId::CALLER].sip.server.is_none_or(|server| edge.endpoint.awaits_prack(server));
             !awaits && !matches!(self.early, EarlySession::Nothing | EarlySession::Offer)
         } else {
-            search.only_heard().is_some_and(|(attempt, _)| attempt.early.only().is_some_and(|(_, reliable)| reliable))
+            ringing.heard.is_some_and(|heard| heard.is_reliable)
         };
         is_settled && call.legs[leg].sip.takes_update && takes_changes(&call.legs[leg])
     }
@@ -169,29 +158,29 @@ impl Negotiation {
     pub(crate) fn changed_early(
         &mut self,
         call: &mut Shared,
-        search: &mut Search,
-        from: LegId,
-        to: LegId,
+        (from, to): (LegId, LegId),
         offer: &Description,
         answer: &Description,
-    ) {
+    ) -> Next {
         if from == LegId::CALLER {
             self.offer = Some(offer.clone());
             self.told_again(call);
-            search.said_again(answer);
-        } else if to == LegId::CALLER {
+            return Next::SaidAgain(Box::new(answer.clone()));
+        }
+        if to == LegId::CALLER {
             // As for a caller that has made none: what it was told is our offer, and its answer stands.
             self.offer = None;
             self.early = EarlySession::Agreed;
-            search.said_again(offer);
+            return Next::SaidAgain(Box::new(offer.clone()));
         }
+        Next::Stay
     }
 
     /// The target that a change before the answer was for has gone: its sender may repeat it.
-    pub(crate) fn end_early_change(&mut self, cx: &mut Cx<'_>, search: &Search) {
+    pub(crate) fn end_early_change(&mut self, cx: &mut Cx<'_>, is_called: impl Fn(&Shared, LegId) -> bool) {
         let goes_on = |pending: &Renegotiation| {
             let Relay { from, to, .. } = pending.way;
-            search.calling_on(cx.call, if from == LegId::CALLER { to } else { from }).is_some()
+            is_called(cx.call, if from == LegId::CALLER { to } else { from })
         };
         if cx.call.state != State::Searching || self.renegotiation.as_deref().is_none_or(goes_on) {
             return;
@@ -246,7 +235,7 @@ impl Negotiation {
 
     /// Asks the first of them, as soon as it can be asked: not before its ACK, nor while another change is under way, nor
     /// while it waits after a glare.
-    pub(crate) fn ask_the_owed(&mut self, cx: &mut Cx<'_>, search: &Search) {
+    pub(crate) fn ask_the_owed(&mut self, cx: &mut Cx<'_>, ringing: &Ringing) {
         let waits = self.is_unsettled() || cx.call.deadlines.contains(Timer::Glare);
         if cx.call.state != State::Answered || waits {
             return;
@@ -257,7 +246,7 @@ impl Negotiation {
         let Some(other) = cx.call.legs.other(owed.leg) else { return };
         let Some(offer) = cx.call.standing(other) else { return };
         let way = Relay { from: other, to: owed.leg, server: None, by: Purpose::Reinvite, restores: true };
-        if self.relay(cx, search, way, offer).is_ok() {
+        if self.relay(cx, ringing, way, offer).is_ok() {
             self.owed.remove(0);
             if let Some(pending) = &mut self.renegotiation {
                 (pending.essential, pending.tries) = (owed.essential, owed.tries);
@@ -282,11 +271,11 @@ impl Negotiation {
 
     /// Whether a caller may be told a description before its 2xx: one that made no offer only reliably (RFC 3261 §13.2.1),
     /// and not twice.
-    pub(crate) fn may_be_told(&self, call: &Shared, search: &Search, edge: &Edge) -> bool {
+    pub(crate) fn may_be_told(&self, call: &Shared, ringing: &Ringing, edge: &Edge) -> bool {
         let reliably =
             || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
         // Nobody is heard in the place of the agent that has the caller.
-        if search.is_consulting() || search.consults.holds_caller() {
+        if ringing.is_consulting || ringing.holds_caller {
             return false;
         }
         self.offer.is_some() || (self.early == EarlySession::Nothing && call.state == State::Searching && reliably())
@@ -350,8 +339,8 @@ impl Negotiation {
     }
 
     /// Whether a target can be tried at all: its codecs.
-    pub(crate) fn connectable(&self, call: &Shared, attempt: &Attempt) -> Result<(), Failure> {
-        let theirs = policy(attempt.trunk.as_deref());
+    pub(crate) fn connectable(&self, call: &Shared, trunk: Option<&Trunk>) -> Result<(), Failure> {
+        let theirs = policy(trunk);
         let ours = call.legs.near_leg().policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         self.offer.as_ref().map_or(Ok(()), |offer| may_relay(offer, &theirs.towards(ours)).map_err(unusable))

@@ -24,8 +24,8 @@ use crate::call::media::CallMedia;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::{Offered, takes_changes};
+use crate::call::negotiation::ringing::Ringing;
 use crate::call::recorders::siprec;
-use crate::call::search::Search;
 use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, seen_code};
 use crate::call::words::incoming::Incoming;
@@ -85,7 +85,7 @@ impl Bridge {
     pub(crate) fn reinvited(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
+        ringing: &Ringing,
         leg: LegId,
         server: ServerId,
         (sdp, session): (Option<Bytes>, Asked),
@@ -100,7 +100,7 @@ impl Bridge {
         cx.call.legs[leg].timer.ask(session);
         // What the caller has agreed on is offered to a far end that rings, and may not change meanwhile.
         let settled =
-            (search.is_calling() || cx.call.state == State::Leaving) && !cx.call.legs.is_refresh(leg, sdp.as_ref());
+            (ringing.is_calling || cx.call.state == State::Leaving) && !cx.call.legs.is_refresh(leg, sdp.as_ref());
         if self.negotiation.is_unsettled() || settled {
             refuse_request(cx.now, cx.edge, server, 491);
             return Next::Stay;
@@ -111,7 +111,7 @@ impl Bridge {
         };
         let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return Next::Stay };
         if cx.call.is_local() || cx.call.state == State::Leaving {
-            return self.reinvited_locally(cx, search, server, &offer);
+            return self.reinvited_locally(cx, ringing, server, &offer);
         }
         let Some(other) = cx.call.legs.other(leg) else {
             refuse_request(cx.now, cx.edge, server, 500);
@@ -126,7 +126,7 @@ impl Bridge {
             return Next::Stay;
         }
         let way = Relay { from: leg, to: other, server: Some(server), by, restores: false };
-        self.negotiation.pass_on(cx, search, way, offer);
+        self.negotiation.pass_on(cx, ringing, way, offer);
         Next::Stay
     }
 
@@ -134,7 +134,7 @@ impl Bridge {
     pub(crate) fn reinvite_answered(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &mut Search,
+        ringing: &Ringing,
         client: ClientId,
         code: u16,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
@@ -147,7 +147,7 @@ impl Bridge {
         let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
             return Next::Stay;
         };
-        if !accepted && self.negotiation.asked_by_reinvite(cx, search, &mut pending, code) {
+        if !accepted && self.negotiation.asked_by_reinvite(cx, ringing, &mut pending, code) {
             return Next::Stay;
         }
         cx.disarm(Timer::Update);
@@ -158,12 +158,11 @@ impl Bridge {
             if cx.call.state == State::Answered {
                 cx.session_taken(pending.way.to, session);
             }
-            return self.reinvite_accepted(cx, search, *pending, sdp);
+            return self.reinvite_accepted(cx, ringing, *pending, sdp);
         }
         pending.give_up_replacing(cx, &mut self.media);
         if cx.call.state == State::Searching {
-            self.early_change_refused(cx, search, &pending, code);
-            return Next::Stay;
+            return self.early_change_refused(cx, &pending, code);
         }
         cx.drop_added(&pending.added);
         if let Some(server) = pending.way.server {
@@ -182,7 +181,7 @@ impl Bridge {
     fn reinvite_accepted(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &mut Search,
+        ringing: &Ringing,
         mut pending: Renegotiation,
         sdp: Option<Bytes>,
     ) -> Next {
@@ -190,19 +189,20 @@ impl Bridge {
         let agreed = if pending.unbound {
             Err(Failure::with_code(500, ReasonSlug::NoPorts))
         } else if way.server.is_some() || way.restores {
-            self.reinvite_agreed(cx, search, &pending, sdp)
+            self.reinvite_agreed(cx, &pending, sdp)
         } else {
             // The far end withdrew while the other side agreed.
             Err(Failure::unreached(ReasonSlug::CallerCanceled))
         };
         match (agreed, way.server) {
-            (Ok(ours), Some(server)) => {
+            (Ok((ours, next)), Some(server)) => {
                 cx.answer_request(way.from, server, &ours);
                 if let Some(by) = pending.replaces {
                     return self.replaced(cx, (way.from, by, way.to));
                 }
+                return next;
             }
-            (Ok(_), None) => {}
+            (Ok((_, next)), None) => return next,
             (Err(_), _) if pending.essential => return Next::End(ReasonSlug::NoPorts),
             (Err(failure), server) => {
                 pending.give_up_replacing(cx, &mut self.media);
@@ -214,7 +214,10 @@ impl Bridge {
                 // One side has changed and the other has not: put it back, once.
                 if !way.restores
                     && let Some(offer) = cx.call.legs[way.from].theirs()
-                    && self.negotiation.relay(cx, search, Relay { server: None, restores: true, ..way }, offer).is_err()
+                    && self
+                        .negotiation
+                        .relay(cx, ringing, Relay { server: None, restores: true, ..way }, offer)
+                        .is_err()
                 {
                     cx.edge.decide(cx.now, cx.call.key, "the previous session could not be restored");
                 }
@@ -227,10 +230,9 @@ impl Bridge {
     fn reinvite_agreed(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &mut Search,
         pending: &Renegotiation,
         sdp: Option<Bytes>,
-    ) -> Result<Description, Failure> {
+    ) -> Result<(Description, Next), Failure> {
         let Relay { from, to, server, .. } = pending.way;
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
         let answer = cx.read_answer(to, &sdp.ok_or_else(missing)?)?;
@@ -245,7 +247,7 @@ impl Bridge {
         if server.is_none() {
             // Nobody but `to` was asked.
             self.media.take_asked(cx, (from, to), relatch_to, &agreed.streams);
-            return Ok(agreed.answer);
+            return Ok((agreed.answer, Next::Stay));
         }
         self.media.end_holds(cx);
         let mut offer = pending.offer.clone();
@@ -258,23 +260,21 @@ impl Bridge {
         let relatch_from = leg.take_theirs(&offer);
         self.media.wire(cx, &agreed.streams, (from, relatch_from), (to, relatch_to));
         if cx.call.state == State::Searching {
-            self.negotiation.changed_early(cx.call, search, from, to, &pending.offer, &answer);
-        } else {
-            cx.close_unused([from, to], &agreed.streams);
+            return Ok((ours, self.negotiation.changed_early(cx.call, (from, to), &pending.offer, &answer)));
         }
-        Ok(ours)
+        cx.close_unused([from, to], &agreed.streams);
+        Ok((ours, Next::Stay))
     }
 
     /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
-    pub(crate) fn reinvite_unanswered(&mut self, cx: &mut Cx<'_>, search: &mut Search, client: ClientId) -> Next {
+    pub(crate) fn reinvite_unanswered(&mut self, cx: &mut Cx<'_>, client: ClientId) -> Next {
         let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
             return Next::Stay;
         };
         cx.disarm(Timer::Update);
         pending.give_up_replacing(cx, &mut self.media);
         if cx.call.state == State::Searching {
-            self.early_change_refused(cx, search, &pending, 408);
-            return Next::Stay;
+            return self.early_change_refused(cx, &pending, 408);
         }
         if let Some(server) = pending.way.server {
             cx.edge.index.servers.remove(&server);
@@ -417,7 +417,6 @@ impl Bridge {
     pub(crate) fn refresh_answered(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
         (leg, client): (LegId, ClientId),
         code: Option<u16>,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
@@ -434,7 +433,7 @@ impl Bridge {
         match code {
             Some(_) if is_taken => {
                 cx.session_taken(leg, answered);
-                return self.take_refreshed(cx, search, leg, sdp);
+                return self.take_refreshed(cx, leg, sdp);
             }
             // RFC 4028 §7.4.
             Some(408 | 481) | None => {
@@ -455,21 +454,21 @@ impl Bridge {
     }
 
     /// The description that came with it, where that is another one than before.
-    fn take_refreshed(&mut self, cx: &mut Cx<'_>, search: &Search, leg: LegId, sdp: Option<Bytes>) -> Next {
+    fn take_refreshed(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         let Some(sdp) = sdp.filter(|_| cx.call.legs.is_side(leg)) else { return Next::Stay };
         let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
         let is_new = match (&read, &cx.call.legs[leg].sdp.theirs) {
             (Some(described), Some(before)) => before.has_other_origin(described),
             (None, _) | (_, None) => true,
         };
-        if is_new { self.take_late_answer(cx, search, leg, Some(sdp), false) } else { Next::Stay }
+        if is_new { self.take_late_answer(cx, leg, Some(sdp), false) } else { Next::Stay }
     }
 
     /// A far end's UPDATE, in an early dialog too.
     pub(crate) fn updated(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &mut Search,
+        ringing: &Ringing,
         leg: LegId,
         server: ServerId,
         (sdp, session): (Option<Bytes>, Asked),
@@ -478,13 +477,13 @@ impl Bridge {
         match (sdp, cx.call.state) {
             (None, _) => cx.refreshed(leg, server, session),
             (Some(_), State::Ended) => refuse_request(cx.now, cx.edge, server, 481),
-            (Some(sdp), State::Searching) => return self.offered_early(cx, search, leg, server, &sdp),
+            (Some(sdp), State::Searching) => return self.offered_early(cx, ringing, leg, server, &sdp),
             (Some(_), State::Leaving) => refuse_request(cx.now, cx.edge, server, 491),
             (Some(_), State::Answered | State::Rerouting) if !talks => refuse_request(cx.now, cx.edge, server, 491),
             (sdp, State::Answered | State::Rerouting) => {
                 let takes_it = cx.call.legs.other(leg).is_some_and(|other| cx.call.legs[other].sip.takes_update);
                 let by = if takes_it { Purpose::Update } else { Purpose::Reinvite };
-                let next = self.reinvited(cx, search, leg, server, (sdp, session), by);
+                let next = self.reinvited(cx, ringing, leg, server, (sdp, session), by);
                 if by == Purpose::Reinvite && self.negotiation.waits_for_change(server) {
                     cx.arm(Timer::Update, UPDATE_WAIT);
                 }
@@ -498,7 +497,7 @@ impl Bridge {
     pub(crate) fn replace(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
+        (ringing, has_room): (&Ringing, bool),
         by: LegId,
         incoming: &Incoming,
     ) -> Result<Next, Box<FinalAnswer>> {
@@ -508,7 +507,7 @@ impl Bridge {
         match () {
             () if request.max_forwards() == Some(0) => return refused(483, ReasonSlug::TooManyHops),
             () if session.is_too_short() => return refused(422, ReasonSlug::SessionTooShort),
-            () if !search.has_room_for_another(cx.call) => return refused(503, ReasonSlug::LimitCalls),
+            () if !has_room => return refused(503, ReasonSlug::LimitCalls),
             () => {}
         }
         let mut leg = Leg::of_caller(cx.edge, incoming);
@@ -540,7 +539,7 @@ impl Bridge {
                 self.keep_in_place(cx, (at.leg, by, waits), incoming, &offer)
             }
             Some(offer) => {
-                self.negotiation.offer_in_place(cx, search, (at.leg, by, waits), incoming, offer).map(|()| Next::Stay)
+                self.negotiation.offer_in_place(cx, ringing, (at.leg, by, waits), incoming, offer).map(|()| Next::Stay)
             }
             None => self.answer_in_place(cx, (at.leg, by, waits), incoming),
         };

@@ -30,7 +30,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::written::Written;
 use crate::call::negotiation::Negotiation;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation, open_again};
-use crate::call::search::Search;
+use crate::call::negotiation::ringing::Ringing;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, seen_code};
 use crate::call::words::incoming::Incoming;
@@ -337,9 +337,9 @@ impl Negotiation {
     }
 
     /// Passes the offer of a request on to the other leg, or refuses the request.
-    pub(crate) fn pass_on(&mut self, cx: &mut Cx<'_>, search: &Search, way: Relay, offer: Description) {
+    pub(crate) fn pass_on(&mut self, cx: &mut Cx<'_>, ringing: &Ringing, way: Relay, offer: Description) {
         let Some(server) = way.server else { return };
-        match self.relay(cx, search, way, offer) {
+        match self.relay(cx, ringing, way, offer) {
             Ok(()) => {
                 cx.edge.index.servers.insert(server, cx.call.legs.place(way.from));
             }
@@ -367,7 +367,7 @@ impl Negotiation {
     pub(crate) fn relay(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
+        ringing: &Ringing,
         way: Relay,
         mut offer: Description,
     ) -> Result<(), Box<FinalAnswer>> {
@@ -392,7 +392,7 @@ impl Negotiation {
         let at = cx.call.legs.place(to);
         let (dialog, headers) = match cx.call.legs[to].sip.dialog {
             Some(dialog) => (Some(dialog), cx.call.legs[to].session_headers()),
-            None => (search.early_dialog(to), Vec::new()),
+            None => (ringing.early_dialog(to), Vec::new()),
         };
         let client = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, by, headers, body));
         match client {
@@ -420,7 +420,7 @@ impl Negotiation {
     pub(crate) fn asked_by_reinvite(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
+        ringing: &Ringing,
         pending: &mut Renegotiation,
         code: u16,
     ) -> bool {
@@ -432,7 +432,7 @@ impl Negotiation {
             cx.call.legs[pending.way.to].sip.takes_update = false;
         }
         let way = Relay { by: Purpose::Reinvite, ..pending.way };
-        if self.relay(cx, search, way, pending.offer.clone()).is_err() {
+        if self.relay(cx, ringing, way, pending.offer.clone()).is_err() {
             return false;
         }
         if let Some(again) = &mut self.renegotiation {
@@ -463,13 +463,13 @@ impl Negotiation {
     pub(crate) fn offer_in_place(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
+        ringing: &Ringing,
         (new, by, waits): (LegId, LegId, LegId),
         incoming: &Incoming,
         offer: Description,
     ) -> Result<(), Box<FinalAnswer>> {
         let way = Relay { from: new, to: waits, server: Some(incoming.server), by: Purpose::Reinvite, restores: false };
-        self.relay(cx, search, way, offer)?;
+        self.relay(cx, ringing, way, offer)?;
         if let Some(pending) = &mut self.renegotiation {
             pending.replaces = Some(by);
         }

@@ -236,7 +236,7 @@ impl Parts {
                 let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
                 self.bridge.media.stop_player(cx);
                 let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
-                self.bridge.answer_caller(cx, &mut self.search, leg, description, headers).act(self, cx);
+                self.search.answer_caller(cx, &mut self.bridge, leg, description, headers).act(self, cx);
                 Dialler::of(self).side_joined(cx, leg, whisper);
             }
             Err(failure) => {

@@ -79,7 +79,7 @@ impl Parts {
             Ok(ours) => {
                 self.bridge.converse(cx, leg);
                 self.bridge.media.stop_player(cx);
-                self.bridge.answer_caller(cx, &mut self.search, leg, ours, Vec::new()).act(self, cx);
+                self.search.answer_caller(cx, &mut self.bridge, leg, ours, Vec::new()).act(self, cx);
                 Dialler::of(self).side_joined(cx, leg, None);
             }
             Err(failure) => {
@@ -676,7 +676,7 @@ impl Parts {
         if refused.is_none() {
             self.bridge.negotiation.owe(leaving.leg, false);
         }
-        self.bridge.negotiation.ask_the_owed(cx, &self.search);
+        self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
     }
 
     /// Serves the one that waits, once it can be.

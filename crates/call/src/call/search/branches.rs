@@ -13,7 +13,7 @@ use trunkgate_resources::rejections::{FinalResponse, Rejected};
 use trunkgate_resources::unreached::UnreachedCall;
 use trunkgate_route::{Target, TargetSpec};
 use trunkgate_sdp::Description;
-use trunkgate_sip::{Answer, Body, DialogId};
+use trunkgate_sip::{Answer, Body, DialogId, Extra};
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
@@ -24,6 +24,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EARLY_DIALOG_TERMINATED;
+use crate::call::negotiation::ringing::{HeardTarget, Ringing};
 use crate::call::search::Search;
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::controller::{Controller, TargetResult};
@@ -31,6 +32,7 @@ use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::refuses_codecs;
+use crate::call::story::verdict::SearchStatus;
 use crate::call::words::answer::{Failure, rank};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
@@ -166,6 +168,51 @@ impl Search {
             return Ok(Next::Stay);
         }
         Err(self.outcome().unwrap_or_else(|| TargetResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
+    }
+
+    /// Returns the search as far as the verdict on the call tells of it.
+    pub(crate) fn status(&self) -> SearchStatus {
+        let next = self.controller.left().find_map(|target| match target {
+            TargetSpec::Trunk { name, .. } | TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name),
+            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) => None,
+            TargetSpec::Conference(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+        });
+        SearchStatus {
+            is_consulting: self.is_consulting(),
+            holds_caller: self.consults.holds_caller(),
+            is_idle: self.attempts.is_empty(),
+            legs: self.attempts.values().filter_map(|attempt| attempt.leg()).collect(),
+            next,
+        }
+    }
+
+    /// Returns the search as far as the negotiation depends on it.
+    pub(crate) fn ringing(&self) -> Ringing {
+        let heard = self.only_heard().and_then(|(attempt, leg)| {
+            let (dialog, is_reliable) = attempt.early.only()?;
+            Some(HeardTarget { leg, dialog, is_reliable })
+        });
+        Ringing {
+            heard,
+            is_calling: self.is_calling(),
+            is_consulting: self.is_consulting(),
+            holds_caller: self.consults.holds_caller(),
+        }
+    }
+
+    /// Answers the caller with a target that has answered: what rings beside it is withdrawn.
+    pub(crate) fn answer_caller(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        callee: LegId,
+        ours: Description,
+        headers: Vec<Extra>,
+    ) -> Next {
+        self.won(cx, bridge, callee);
+        bridge.take_callee(cx, callee);
+        self.settle(cx.call, bridge);
+        bridge.answer_caller(cx, callee, ours, headers)
     }
 
     /// The attempt on a leg has got the caller: its place is the call's now, and other targets that ring are withdrawn.
@@ -309,7 +356,7 @@ impl Search {
         }
         let is_newest = early.say(dialog, Written::new(&theirs), is_reliable);
         let other_is_heard = self.attempts.iter().any(|(other, attempt)| other != branch && attempt.early.is_heard);
-        if !is_newest || other_is_heard || !bridge.negotiation.may_be_told(cx.call, self, cx.edge) {
+        if !is_newest || other_is_heard || !bridge.negotiation.may_be_told(cx.call, &self.ringing(), cx.edge) {
             return None;
         }
         self.hear(cx, bridge, branch, leg, sdp)
@@ -352,7 +399,7 @@ impl Search {
 
     /// Where the one that the caller heard is out, another that rings and has media is heard.
     pub(crate) fn hear_another(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        if !bridge.negotiation.may_be_told(cx.call, self, cx.edge)
+        if !bridge.negotiation.may_be_told(cx.call, &self.ringing(), cx.edge)
             || self.attempts.values().any(|attempt| attempt.early.is_heard)
         {
             return;
@@ -378,12 +425,6 @@ impl Search {
         let mut attempts = self.attempts.values();
         let attempt = attempts.next().filter(|attempt| attempt.early.only().is_some())?;
         Some((&**attempt, attempt.progress.calling()?)).filter(|_| attempts.next().is_none())
-    }
-
-    /// The early dialog of a target that requests may be sent in.
-    pub(crate) fn early_dialog(&self, leg: LegId) -> Option<DialogId> {
-        let (attempt, callee) = self.only_heard()?;
-        attempt.early.only().filter(|_| callee == leg).map(|(dialog, _)| dialog)
     }
 
     /// The target has said something else in its early dialog.

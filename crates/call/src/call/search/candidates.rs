@@ -18,7 +18,7 @@ use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::OVERSIZE_SILENCE;
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
-use trunkgate_route::{CallInfo, Number, Plan, RedirectMode, SendNumbers, Target, Trunk};
+use trunkgate_route::{Agent, CallInfo, Number, Plan, RedirectMode, SendNumbers, Target, Trunk};
 use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
@@ -38,7 +38,7 @@ use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::search::redirect::{
     Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place, plan_redirected,
 };
-use crate::call::shared::{Cx, Next, ShownCallerId};
+use crate::call::shared::{Cx, Next, Shared, ShownCallerId};
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
@@ -98,9 +98,12 @@ impl Search {
     ) -> Result<Next, TargetResult> {
         attempt.governs = attempt.owner_by_name(cx.edge).filter(|_| attempt.trunk.is_none());
         let result = match &attempt.agent {
-            Some(agent) => bridge.negotiation.agent_connectable(cx.call, agent),
+            Some(agent) => agent_connectable(cx.call, bridge, agent),
             None => {
-                let usable = bridge.negotiation.connectable(cx.call, &attempt).and_then(|()| attempt.may_be_called(cx));
+                let usable = bridge
+                    .negotiation
+                    .connectable(cx.call, attempt.trunk.as_deref())
+                    .and_then(|()| attempt.may_be_called(cx));
                 let usable = usable.and_then(|()| self.is_wanted_now(cx, &attempt));
                 usable.and_then(|()| attempt.may_introduce(cx)).map_err(TargetResult::Failed)
             }
@@ -711,6 +714,15 @@ impl Search {
         cx.open_listeners(&forks);
         Ok(())
     }
+}
+
+/// Checks whether an agent takes this caller at all, and whether the edge itself can answer it.
+fn agent_connectable(call: &Shared, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
+    // The number of a requested call is the edge's own.
+    if call.requested.is_none() && !agent.allows(&call.facts.caller.number) {
+        return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
+    }
+    bridge.negotiation.answerable(call).map_err(TargetResult::Failed)
 }
 
 /// How long TCP may be silent where UDP may for so long; zero: for ever.

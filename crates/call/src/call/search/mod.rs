@@ -1,7 +1,7 @@
 //! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
 
 use trunkgate_resources::key::Branch;
-use trunkgate_route::{Target, TargetSpec};
+use trunkgate_route::Target;
 use trunkgate_story::few::Few;
 
 use crate::call::Controller;
@@ -10,7 +10,6 @@ use crate::call::search::attempt::Attempt;
 use crate::call::search::branches::Tried;
 use crate::call::search::consults::Consults;
 use crate::call::search::redirect::Visited;
-use crate::call::story::verdict::SearchStatus;
 
 pub(crate) mod addressed;
 pub(crate) mod agents;
@@ -40,22 +39,4 @@ pub(crate) struct Search {
     pub(crate) consults: Consults,
     /// Further targets of parties that a program has ring at once, by their branches, until they ring.
     pub(crate) alternatives: Vec<Vec<Target>>,
-}
-
-impl Search {
-    /// Returns the search as far as the verdict on the call tells of it.
-    pub(crate) fn status(&self) -> SearchStatus {
-        let next = self.controller.left().find_map(|target| match target {
-            TargetSpec::Trunk { name, .. } | TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name),
-            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) => None,
-            TargetSpec::Conference(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
-        });
-        SearchStatus {
-            is_consulting: self.is_consulting(),
-            holds_caller: self.consults.holds_caller(),
-            is_idle: self.attempts.is_empty(),
-            legs: self.attempts.values().filter_map(|attempt| attempt.leg()).collect(),
-            next,
-        }
-    }
 }

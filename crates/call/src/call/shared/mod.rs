@@ -15,6 +15,7 @@ use trunkgate_resources::limits::REQUESTED_PACE_SECONDS;
 use trunkgate_resources::rewrite;
 use trunkgate_route::{HoldMode, Number, SendNumbers, Target, Wanted};
 use trunkgate_sdp::{AgreedStream, Description, Direction};
+use trunkgate_sip::ServerId;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
@@ -113,8 +114,26 @@ pub(crate) enum Next {
     Canceled,
     /// The targets that are left are tried: the caller's media address is known now.
     Search,
+    /// The caller's session with the edge is agreed: the search goes on with it; `first`: it waited for that.
+    CallerSpoke {
+        /// Whether the search waited for the caller's description.
+        first: bool,
+        /// The answer that the caller gets then.
+        answer: Option<Box<LocalAnswer>>,
+    },
+    /// The target that rings has agreed on another description.
+    SaidAgain(Box<Description>),
     /// The call ends: its caller does not acknowledge, and the endpoint has answered it with this code.
     Unacknowledged(u16),
+}
+
+/// An answer of the edge itself to a change of the caller's session.
+#[derive(Debug)]
+pub(crate) struct LocalAnswer {
+    /// The request.
+    pub(crate) server: ServerId,
+    /// Our description.
+    pub(crate) ours: Description,
 }
 
 /// When things happened.
