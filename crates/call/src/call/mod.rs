@@ -69,8 +69,9 @@
 //! | news of the queue that the caller is in or has dialled; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
-pub(crate) mod callback;
+pub(crate) mod effects;
 pub(crate) mod legs;
+pub(crate) mod listeners;
 pub(crate) mod media;
 pub(crate) mod negotiation;
 pub(crate) mod parts;
@@ -118,13 +119,7 @@ use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
 use crate::call::parts::operator::Operator;
 use crate::call::parts::requested::{Originator, arm_time_limit};
-use crate::call::program::conference::Conferring;
-use crate::call::program::queueing::Queueing;
-use crate::call::program::recognition::Recognising;
-use crate::call::program::streams::Streams;
-use crate::call::program::{
-    Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams, transcripts,
-};
+use crate::call::program::{CallProgram, Dialler, Referrer, Runner, progress, streams};
 use crate::call::recorders::{detection, recording, siprec};
 use crate::call::search::Search;
 use crate::call::search::controller::Controller;
@@ -306,10 +301,8 @@ pub(crate) struct Parts {
     pub(crate) bridge: Bridge,
     /// The search for a target, also that of a transfer or consultation.
     pub(crate) search: Search,
-    /// The application that has the call.
-    pub(crate) program: Option<Box<Run>>,
-    /// Streams of applications, also of those that the call has left.
-    pub(crate) streams: Option<Box<Streams>>,
+    /// The applications of the call.
+    pub(crate) program: CallProgram,
 }
 
 impl Call {
@@ -328,10 +321,10 @@ impl Call {
             parts.handle(cx, event);
         }
         parts.poll(cx);
-        let has_program = parts.program.is_some();
+        let has_program = parts.program.run.is_some();
         siprec::poll(&mut parts.bridge.media, cx, has_program).act(parts, cx);
         if parts.bridge.negotiation.transfers.now.is_none() {
-            siprec::follow(cx, parts.program.is_some());
+            siprec::follow(cx, parts.program.run.is_some());
         }
         siprec::report(cx);
         cx.note_legs();
@@ -346,7 +339,7 @@ impl Call {
     ) -> T {
         let (parts, mut cx) = self.act(now, edge);
         let done = act(parts, &mut cx);
-        if parts.program.is_some() {
+        if parts.program.run.is_some() {
             progress::report_progress(parts, &mut cx);
         }
         done
@@ -384,12 +377,12 @@ impl Parts {
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
         self.serve_waiting_refer(cx);
         self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
-        if self.program.is_some() {
+        if self.program.run.is_some() {
             progress::report_progress(self, cx);
         }
         streams::report_streams(self, cx, false);
         recording::begin_by_route(self, cx);
-        progress_callback::follow(cx);
+        self.program.reports.follow(cx);
     }
 
     /// Takes an event. One flat match over (state, event): see the table above.
@@ -563,17 +556,11 @@ impl Parts {
             (Answered | Rerouting | Leaving, E::MediaLost) => self.end(cx, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
 
-            (_, event) if transcripts::takes(cx.call, &event) => transcripts::handle(self, cx, event),
-            (_, E::AgentOpen { end }) if cx.call.is_recogniser(end) => Recognising::of(self).opened(cx),
-            (_, E::AgentLost { end, loss }) if cx.call.is_recogniser(end) => {
-                Recognising::of(self).lost(cx, Some(loss));
+            (_, event) if self.program.transcripts.takes(&event) => {
+                self.program.transcripts.handle(cx, &self.bridge.media, event);
             }
-            (_, E::AgentEnded { end }) if cx.call.is_recogniser(end) => Recognising::of(self).lost(cx, None),
-            (_, E::AgentNote { end, text, .. }) if cx.call.is_recogniser(end) => {
-                Recognising::of(self).noted(cx, &text);
-            }
-            (_, E::Recognised { end, transcript }) if cx.call.is_recogniser(end) => {
-                Recognising::of(self).heard(cx, transcript);
+            (_, event) if self.program.recognition.takes(&event) => {
+                self.program.recognised(cx, event).act(self, cx);
             }
             // Of a recogniser that was let go.
             (_, E::Recognised { .. }) => {}
@@ -610,13 +597,13 @@ impl Parts {
                 Asking::of(self).whisper_came(cx, query, *answer);
             }
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
-            (_, E::Queue(news)) => Queueing::of(self).take(cx, news),
-            (_, E::Due(Timer::Queued)) => Queueing::of(self).due(cx),
+            (_, E::Queue(news)) => self.program.queue_news(cx, &mut self.bridge.media, news).act(self, cx),
+            (_, E::Due(Timer::Queued)) => self.program.queue_due(cx, &mut self.bridge.media).act(self, cx),
             (_, E::Conference(_)) if cx.call.coaching.is_some() => {
                 let reason = (ReasonSlug::ConferenceRefused, EndedBy::Edge);
                 Coaching::end(&mut self.bridge.media, cx, reason);
             }
-            (_, E::Conference(news)) => Conferring::of(self).take(cx, news),
+            (_, E::Conference(news)) => self.program.conference_news(cx, &mut self.bridge.media, news).act(self, cx),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
             (_, E::Due(timer @ (Timer::DialLimit | Timer::DialAnswer))) => Dialler::of(self).due(cx, timer),
             (_, E::Played { end }) => self.played(cx, end),
@@ -632,28 +619,28 @@ impl Parts {
 
     /// Whether a party that the program has called hears a document.
     fn is_whispering(&self) -> bool {
-        self.program.as_ref().is_some_and(|run| run.is_whispering())
+        self.program.run.as_ref().is_some_and(|run| run.is_whispering())
     }
 
     /// Whether digits of an end are the program's.
     fn takes_digits_of(&self, cx: &Cx<'_>, end: EndId) -> bool {
-        self.program.as_ref().is_some_and(|run| run.takes_digits_of(cx.call, &self.bridge.media, end))
+        self.program.run.as_ref().is_some_and(|run| run.takes_digits_of(cx.call, &self.bridge.media, end))
     }
 
     /// Whether the program has sent a REFER to a leg whose result it waits for.
     fn has_referred(&self, cx: &Cx<'_>, leg: LegId) -> bool {
-        leg == cx.call.legs.near && self.program.as_ref().is_some_and(|run| run.referral.is_some())
+        leg == cx.call.legs.near && self.program.run.as_ref().is_some_and(|run| run.referral.is_some())
     }
 
     /// Whether an INFO of the caller holds a digit for the program.
     fn takes_digits_of_info(&self, cx: &Cx<'_>, leg: LegId, info: &Info) -> bool {
-        self.program.is_some() && leg == cx.call.legs.near && info.is_digit()
+        self.program.run.is_some() && leg == cx.call.legs.near && info.is_digit()
     }
 
     /// Whether an end is that of the party that the program has connected.
     fn is_end_of_side(&self, cx: &Cx<'_>, end: EndId) -> bool {
         let leg = cx.call.legs.leg_of(end);
-        self.program.is_some() && leg.is_some() && leg == cx.call.legs.callee
+        self.program.run.is_some() && leg.is_some() && leg == cx.call.legs.callee
     }
 
     /// Looks at the INVITE, and goes to the first target or refuses it.
@@ -692,7 +679,7 @@ impl Parts {
                 None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
             }
         }
-        let has_program = self.program.is_some();
+        let has_program = self.program.run.is_some();
         if has_program {
             Runner::of(self).resume_program(cx, targets);
         }

@@ -36,7 +36,7 @@ impl Invariants<'_> {
             hold(self.calls.contains_key(key), || format!("{key:?} is looked up but gone"))?;
         }
         for key in edge.sessions.conferences.calls() {
-            let is_seated = self.calls.get(&key).is_some_and(|call| call.shared.seat.is_some());
+            let is_seated = self.calls.get(&key).is_some_and(|call| call.parts.program.conference.is_joined());
             hold(is_seated, || format!("{key:?} is a party of a conference that it is not in"))?;
         }
         for key in edge.sessions.conferences.expected_calls() {
@@ -45,7 +45,7 @@ impl Invariants<'_> {
             hold(is_coming, || format!("{key:?} is expected in a conference that it is not called for"))?;
         }
         for key in edge.sessions.queues.calls() {
-            let has_place = self.calls.get(&key).is_some_and(|call| call.shared.queue.is_some());
+            let has_place = self.calls.get(&key).is_some_and(|call| call.parts.program.queue.has_place());
             hold(has_place, || format!("{key:?} has a place in a queue that it does not know"))?;
         }
         for key in edge.unproven_early.calls() {
@@ -72,11 +72,11 @@ impl Invariants<'_> {
         let sid = call.shared.legs.sid();
         let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.shared.key).count();
         hold(deadlines == call.shared.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
-        let program = call.parts.program.as_deref();
+        let program = call.parts.program.run.as_deref();
         hold(program.is_some() == call.shared.is_programmed, || format!("{sid}: a program that is not noted"))?;
         let is_served = program.is_some_and(|run| run.of_caller().side.is_none());
         if let Some(run) = program.filter(|run| run.side.is_none() && call.shared.state != State::Ended) {
-            hold(run.is_waiting(), || format!("{sid}: a program that waits for nothing: {run:?}"))?;
+            hold(call.parts.program.is_waiting(), || format!("{sid}: a program that waits for nothing: {run:?}"))?;
             let forgets = is_served && call.shared.legs.callee.is_some();
             hold(!forgets, || format!("{sid}: a program that forgets a party"))?;
         }

@@ -43,7 +43,7 @@ use crate::call::media::local::ForkRequest;
 use crate::call::parts::judged::{self, Admitted, NotBegun};
 use crate::call::parts::operator::{CallParty, Operator};
 use crate::call::parts::requested::{self, CallRequest, Originator, requested_call};
-use crate::call::program::{Takeover, callback, streams};
+use crate::call::program::{Takeover, streams};
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::verdict::of_live;
 use crate::call::transfer::warm::TransferMode;
@@ -594,8 +594,8 @@ impl Gateway {
             now,
             sid,
             |_| true,
-            |_, cx| {
-                callback::replace(cx, app);
+            |parts, cx| {
+                parts.program.reports.replace(cx, app);
                 Ok(())
             },
         )

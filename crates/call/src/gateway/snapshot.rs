@@ -24,7 +24,6 @@ use trunkgate_story::turns::LegTurnView;
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
-use crate::call::callback::{CallStage, Callback};
 use crate::call::legs::agent_leg::{AgentSide, Holder, Role, Turns};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::dialled::Dialled;
@@ -37,12 +36,14 @@ use crate::call::legs::location::Location;
 use crate::call::legs::session_timer::{SessionTimer, WrittenTimer};
 use crate::call::legs::spoken::Spoken;
 use crate::call::legs::written::Written;
+use crate::call::listeners::CallerListeners;
 use crate::call::media::CallMedia;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::RequestedSnapshot;
-use crate::call::program::Run;
+use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::snapshot::RunSnapshot;
+use crate::call::program::{CallProgram, Run};
 use crate::call::recorders::recording::RecordingsSnapshot;
 use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::shared::{Facts, Shared, ShownCallerId, Times, Unannounced};
@@ -229,8 +230,7 @@ struct EndSnapshot {
 impl Call {
     /// Writes its program down.
     fn program_snapshot(&self, now: Instant, edge: &Edge, has_far_end: bool) -> Option<RunSnapshot> {
-        let run = self.parts.program.as_deref()?.of_caller();
-        Some(RunSnapshot::of(run, (now, self.shared.key), &edge.sessions.queues, has_far_end))
+        RunSnapshot::of(&self.parts.program, (now, self.shared.key), &edge.sessions.queues, has_far_end)
     }
 
     /// Returns the agent that has the caller or had it last, and for how long, in milliseconds.
@@ -256,7 +256,7 @@ impl Call {
         legs.first_mut()?.sid = self.shared.legs.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
         // A called party that hears a document is connected after a restart.
-        let parted = self.parts.program.iter().flat_map(|run| &run.called).flat_map(|called| &called.parted.wires);
+        let parted = self.parts.program.run.iter().flat_map(|run| &run.called).flat_map(|called| &called.parted.wires);
         let parted = parted.map(|(from, to)| (*from, to));
         let wires = self.parts.bridge.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let wires = wires.chain(parted);
@@ -293,11 +293,11 @@ impl Call {
             hold: self.parts.bridge.media.hold.as_ref().map(|agent| agent.name.to_string()),
             holder: self.holder_snapshot(now),
             program: self.program_snapshot(now, edge, callee.is_some()),
-            callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
+            callback: self.parts.program.reports.snapshot(),
             cookies: CookieJar::clone(&edge.apps.cookies.of_call(self.shared.legs.sid())),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {
-                targets: match (&self.parts.program, callee) {
+                targets: match (&self.parts.program.run, callee) {
                     (Some(run), _) => run.of_caller().behind.left().collect(),
                     (None, None) => self.parts.search.targets_left(&self.shared),
                     (None, Some(_)) => Vec::new(),
@@ -324,9 +324,9 @@ impl Call {
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
-        let program = snapshot.program.and_then(|program| program.restore(now, edge));
+        let program = snapshot.program.and_then(|program| program.restore(now, edge)).unwrap_or_default();
         edge.apps.cookies.restore(&snapshot.sid, snapshot.cookies);
-        let callback = restored_callback(edge, snapshot.callback, program.as_deref());
+        let reports = restored_reports(edge, snapshot.callback, program.run.as_deref());
         begin_again(now, edge, key, snapshot.sid);
         edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));
         let shared = Shared {
@@ -353,19 +353,15 @@ impl Call {
             times,
             deadlines: Few::default(),
             ending: None,
-            is_programmed: program.is_some(),
-            recogniser: None,
-            seat: None,
+            is_programmed: program.run.is_some(),
             coaching: None,
-            queue: None,
-            transcripts: None,
             detections: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
             siprec: RecordingSessions::waiting(&snapshot.siprec),
-            callback,
             requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),
             legs: Legs::restored(key, legs, callee, holds),
             session: Some(snapshot.media),
+            listeners: CallerListeners::default(),
             story: Story { failovers: snapshot.failovers, ..Story::default() },
         };
         let bridge = Bridge {
@@ -379,7 +375,7 @@ impl Call {
             },
             ..Bridge::default()
         };
-        Call { shared, parts: Parts { bridge, program, ..Parts::default() } }
+        Call { shared, parts: Parts { bridge, program: CallProgram { reports, ..program }, ..Parts::default() } }
     }
 }
 
@@ -567,10 +563,11 @@ fn listeners(legs: &Legs) -> Vec<ListenerSnapshot> {
 }
 
 /// Returns the receiver of the call's reports: the application that it has, or the one of that name.
-fn restored_callback(edge: &Edge, callback: Option<(String, u32)>, program: Option<&Run>) -> Option<Box<Callback>> {
-    let (name, reports) = callback?;
+fn restored_reports(edge: &Edge, known: Option<(String, u32)>, program: Option<&Run>) -> CallReports {
+    let Some((name, reports)) = known else { return CallReports::default() };
     let made = program.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
-    Callback::of(made.or(edge.table.app(&name))?, reports, CallStage::Answered)
+    let app = made.or(edge.table.app(&name));
+    app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default()
 }
 
 /// Legs that hold the other one here; what plays to that is made again.

@@ -15,7 +15,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::{Spoken, seated, talks};
 use crate::call::media::CallMedia;
 use crate::call::media::local::digits_of;
-use crate::call::program::chair::{Chair, rate_of};
+use crate::call::media::mixer::{MixerEnd, rate_of};
 use crate::call::shared::Cx;
 
 /// The first number of coached calls at the mixers; conferences count from 0, queues from 1 << 63.
@@ -35,8 +35,8 @@ pub(crate) struct Coaching {
     /// What the two speak.
     spoken: [Spoken; 2],
     /// Seats of the caller, the party and the agent.
-    chairs: [Chair; 3],
-    seats: [SeatId; 3],
+    seats: [MixerEnd; 3],
+    seat_ids: [SeatId; 3],
 }
 
 impl Coaching {
@@ -56,21 +56,21 @@ impl Coaching {
         let spoken = |leg: LegId| cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken).ok_or(deaf);
         let spoken = [spoken(near)?, spoken(party)?];
         let first = FIRST + cx.call.key.0 * PER_CALL + number * 4;
-        let (conference, seats) = (ConferenceId(first), [0, 1, 2].map(|n| SeatId(first + n)));
-        let mut chair = |seat: SeatId, rate: Rate| Chair::at(cx, (conference, seat), rate);
+        let (conference, ids) = (ConferenceId(first), [0, 1, 2].map(|n| SeatId(first + n)));
+        let mut add = |seat: SeatId, rate: Rate| MixerEnd::add(cx, (conference, seat), rate);
         let [caller_rate, party_rate] = spoken.map(|spoken| rate_of(spoken.coding));
-        let chairs = [chair(seats[0], caller_rate)?, chair(seats[1], party_rate)?, chair(seats[2], Rate::Narrow)?];
-        for (seat, part) in seats.into_iter().zip([SeatPart::Speaker, SeatPart::Speaker, SeatPart::Coach(seats[1])]) {
+        let seats = [add(ids[0], caller_rate)?, add(ids[1], party_rate)?, add(ids[2], Rate::Narrow)?];
+        for (seat, part) in ids.into_iter().zip([SeatPart::Speaker, SeatPart::Speaker, SeatPart::Coach(ids[1])]) {
             cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
         }
         let ends = [caller_end, party_end];
-        cx.call.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, chairs, seats }));
+        cx.call.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, seats, seat_ids: ids }));
         mix(cx);
         cx.tell_coach(agent, target);
         let Some(side) = cx.call.legs[agent].agent.as_ref().map(|side| side.end) else { return Ok(()) };
-        if let Some(chair) = cx.call.coaching.as_ref().map(|coaching| coaching.chairs[2].end()) {
-            media.connect_ends(cx, side, chair, seated());
-            media.connect_ends(cx, chair, side, seated());
+        if let Some(seat) = cx.call.coaching.as_ref().map(|coaching| coaching.seats[2].id()) {
+            media.connect_ends(cx, side, seat, seated());
+            media.connect_ends(cx, seat, side, seated());
         }
         media.tap_caller(cx);
         Ok(())
@@ -102,8 +102,8 @@ impl Coaching {
         let legs = [cx.call.legs.near, coaching.party];
         let heard = legs.map(|leg| media.audio_of(cx.call, leg));
         let Some(coaching) = &mut cx.call.coaching else { return };
-        for (chair, heard) in coaching.chairs.iter_mut().zip(&heard) {
-            if let Some(tap) = heard.as_ref().and_then(|heard| chair.listen_to(heard)) {
+        for (seat, heard) in coaching.seats.iter_mut().zip(&heard) {
+            if let Some(tap) = heard.as_ref().and_then(|heard| seat.listen_to(heard)) {
                 cx.edge.media(session, tap);
             }
         }
@@ -113,16 +113,16 @@ impl Coaching {
     pub(crate) fn part(cx: &mut Cx<'_>, legs: [LegId; 2]) {
         let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
         if legs.into_iter().any(|leg| coaching.is_between(cx.call.legs.near, leg)) {
-            cx.edge.media(session, Command::Unwire { from: coaching.chairs[1].end() });
+            cx.edge.media(session, Command::Unwire { from: coaching.seats[1].id() });
         }
     }
 
     /// The agent leaves, for this reason: its stream ends, and caller and party are connected as before.
     pub(crate) fn end(media: &mut CallMedia, cx: &mut Cx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
         let Some(coaching) = cx.call.coaching.take() else { return };
-        for (seat, chair) in coaching.seats.into_iter().zip(&coaching.chairs) {
+        for (seat, end) in coaching.seat_ids.into_iter().zip(&coaching.seats) {
             cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Leave { seat })));
-            media.drop_seat(cx, chair.end());
+            media.drop_seat(cx, end.id());
         }
         let [caller_end, party_end] = coaching.ends;
         let wire = media.wires.get(caller_end).filter(|(to, _)| *to == party_end).map(|(_, wire)| wire.clone());
@@ -148,10 +148,10 @@ impl Coaching {
 pub(crate) fn mix(cx: &mut Cx<'_>) {
     let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
     let ([caller_end, party_end], [caller, party]) = (coaching.ends, coaching.spoken);
-    let [caller_chair, party_chair, _] = coaching.chairs.each_ref().map(Chair::end);
+    let [caller_seat, party_seat, _] = coaching.seats.each_ref().map(MixerEnd::id);
     let wire = digits_of(caller, cx.call.legs.near_leg().dtmf());
-    cx.edge.media(session, Command::Wire { from: caller_end, to: caller_chair, wire });
-    cx.edge.media(session, Command::Wire { from: party_chair, to: party_end, wire: talks(party) });
+    cx.edge.media(session, Command::Wire { from: caller_end, to: caller_seat, wire });
+    cx.edge.media(session, Command::Wire { from: party_seat, to: party_end, wire: talks(party) });
 }
 
 /// Returns the ends of the caller and of a party that are wired to each other.

@@ -27,9 +27,8 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::{ANY_PORT, Spoken, keys, seated, talks};
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
+use crate::call::media::mixer::CallerSeat;
 use crate::call::media::player::{Player, SAMPLES_PER_MS};
-use crate::call::program::chair::Chair;
-use crate::call::program::transcripts;
 use crate::call::recorders::{detection, recording, siprec};
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::{Failure, unusable};
@@ -106,29 +105,17 @@ impl CallMedia {
     pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
         let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
-        let is_seated = cx.call.chair().is_some();
         Coaching::tap(self, cx);
-        let is_heard = cx.call.recogniser.is_some()
-            || cx.call.transcripts.is_some()
-            || cx.call.detections.is_some()
-            || cx.call.is_recorded()
-            || is_streamed
-            || is_seated;
+        let is_heard =
+            !cx.call.listeners.is_empty() || cx.call.detections.is_some() || cx.call.is_recorded() || is_streamed;
         if !is_heard && !cx.call.legs.iter().any(|leg| leg.listens()) {
             return;
         }
         let (understood, copied) = (self.audible(cx.call), self.copied_end(cx.call));
         let deaf = self.speaks_other_audio(cx.call);
         let mut deafened = false;
-        let recogniser = cx.call.recogniser.as_mut().zip(understood.as_ref());
-        if let Some(tap) = recogniser.and_then(|(recogniser, heard)| recogniser.listen_to(heard)) {
-            cx.edge.media(media, tap);
-        }
-        let chair = cx.call.chair_mut().zip(understood.as_ref());
-        if let Some(tap) = chair.and_then(|(chair, heard)| chair.listen_to(heard)) {
-            cx.edge.media(media, tap);
-        }
-        transcripts::tap(cx, understood.as_ref());
+        let listeners = understood.iter().flat_map(|heard| cx.call.listeners.follow(heard));
+        listeners.for_each(|tap| cx.edge.media(media, tap));
         detection::tap(cx, understood.as_ref());
         recording::tap(cx, understood.as_ref());
         siprec::tap(cx, understood.as_ref());
@@ -375,7 +362,7 @@ impl CallMedia {
             }
         };
         // In a conference, or connected by a queue, the caller hears the others instead, unless it waits.
-        let heard = cx.call.heard_chair().unwrap_or(player.end);
+        let heard = self.seat.as_ref().and_then(CallerSeat::heard).unwrap_or(player.end);
         self.connect_ends(cx, heard, caller, talks(spoken));
         let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
         self.connect_ends(cx, caller, player.end, wire);
@@ -384,12 +371,13 @@ impl CallMedia {
 
     /// Connects an agent that is a party of a conference with its seat. It hears nothing in the place of music.
     fn talk_to_agent(&mut self, cx: &mut Cx<'_>, agent: EndId) {
-        let (Some(media), Some(chair)) = (cx.call.session, cx.call.chair().map(Chair::end)) else { return };
-        self.connect_ends(cx, agent, chair, seated());
-        if cx.call.heard_chair().is_some() {
-            self.connect_ends(cx, chair, agent, seated());
-        } else if self.wires.remove(chair).is_some() {
-            cx.edge.media(media, Command::Unwire { from: chair });
+        let (Some(media), Some(seat)) = (cx.call.session, self.seat.as_ref()) else { return };
+        let (seat, is_heard) = (seat.id(), seat.heard().is_some());
+        self.connect_ends(cx, agent, seat, seated());
+        if is_heard {
+            self.connect_ends(cx, seat, agent, seated());
+        } else if self.wires.remove(seat).is_some() {
+            cx.edge.media(media, Command::Unwire { from: seat });
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod coaching;
 pub(crate) mod hearing;
 pub(crate) mod local;
+pub(crate) mod mixer;
 pub(crate) mod player;
 pub(crate) mod wiring;
 
@@ -14,6 +15,7 @@ use trunkgate_story::few::Few;
 
 use crate::call::legs::agent_leg::Holder;
 use crate::call::legs::spoken::Spoken;
+use crate::call::media::mixer::CallerSeat;
 use crate::call::media::player::Player;
 
 /// The media session of a call: who is connected to whom, what plays, and the agent that has the caller.
@@ -31,6 +33,8 @@ pub(crate) struct CallMedia {
     pub(crate) called_player: Option<EndId>,
     /// Whether a program is told of the caller's digits although they go to a party.
     pub(crate) tells_digits: bool,
+    /// The caller's end before a mixer.
+    pub(crate) seat: Option<CallerSeat>,
     /// Whether the caller talks to a program: it hears the program's player, and its digits are the program's.
     pub(crate) talks_to_caller: bool,
     /// The agent whose goodbye the caller hears when nobody is left.

@@ -25,7 +25,6 @@ use trunkgate_twiml::Secret;
 
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::program::callback;
 use crate::call::recorders::detection::{self, DetectionRequest};
 use crate::call::recorders::recording;
 use crate::call::search::controller::{Controller, TargetResult};
@@ -293,7 +292,7 @@ impl<'p> Originator<'p> {
         }
         let first = cx.call.requested.as_ref().and_then(|requested| requested.onward.first());
         if let Some(Target::App(app)) = first.cloned() {
-            callback::begin(cx, &app);
+            self.parts.program.reports.begin(cx, &app);
         }
         self.parts.search.controller = Controller::plan_of(targets);
         self.parts.advance(cx, None);

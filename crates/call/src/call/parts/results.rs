@@ -110,7 +110,7 @@ impl Parts {
         if end.is_some() && !cx.call.legs.is_bound() {
             return;
         }
-        if self.program.is_some() {
+        if self.program.run.is_some() {
             cx.disarm(Timer::Ports);
             return Runner::of(self).caller_is_ready(cx);
         }
@@ -158,14 +158,14 @@ impl Parts {
     }
 
     fn take_steps(&mut self, cx: &mut Cx<'_>, mut result: Option<StepResult>) {
-        if result.is_none() && self.program.as_ref().is_some_and(|run| run.side.is_none()) {
+        if result.is_none() && self.program.run.as_ref().is_some_and(|run| run.side.is_none()) {
             return Runner::of(self).caller_is_ready(cx);
         }
         loop {
             if let Some(StepResult::NotConnected(failed)) = result {
                 // A caller that has its answer is not lost for one target's word: every failure leads on. Of a party that a
                 // program has dialled the program decides.
-                let leads_on = cx.call.state == State::Rerouting && self.program.is_none();
+                let leads_on = cx.call.state == State::Rerouting && self.program.run.is_none();
                 let failed = if leads_on { failed.into_failed() } else { failed };
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
                     return;
@@ -183,8 +183,10 @@ impl Parts {
                     return Runner::of(self).begin_program(cx, app);
                 }
                 // Of a party that a program has dialled: the program decides.
-                Step::Answer(answer) if self.program.is_some() => return Dialler::of(self).side_failed(cx, &answer),
-                Step::End(reason) if self.program.is_some() => return Dialler::of(self).side_has_left(cx, reason),
+                Step::Answer(answer) if self.program.run.is_some() => {
+                    return Dialler::of(self).side_failed(cx, &answer);
+                }
+                Step::End(reason) if self.program.run.is_some() => return Dialler::of(self).side_has_left(cx, reason),
                 Step::Answer(answer) => return self.give_up(cx, &answer),
                 Step::End(reason) => return self.end(cx, reason),
             }
@@ -227,7 +229,7 @@ impl Parts {
                 Asking::of(self).answered(cx, branch, leg);
             }
             Ok(_) if before == State::Rerouting => {
-                let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
+                let whisper = self.program.run.as_ref().and_then(|run| run.whisper_of(branch));
                 self.search.joined(cx, &mut self.bridge, leg);
                 Dialler::of(self).side_joined(cx, leg, whisper);
             }
@@ -235,7 +237,7 @@ impl Parts {
                 self.bridge.negotiation.owe_turned(cx.call, leg);
                 let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
                 self.bridge.media.stop_player(cx);
-                let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
+                let whisper = self.program.run.as_ref().and_then(|run| run.whisper_of(branch));
                 self.search.answer_caller(cx, &mut self.bridge, leg, description, headers).act(self, cx);
                 Dialler::of(self).side_joined(cx, leg, whisper);
             }
@@ -297,7 +299,7 @@ impl Parts {
     /// Keeps what a party of a program has sent with its final answer, for the program's application.
     fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
         let is_consulting = self.search.is_consulting();
-        let program = self.program.as_mut().filter(|_| !is_consulting);
+        let program = self.program.run.as_mut().filter(|_| !is_consulting);
         let side = program.and_then(|run| run.of_caller_mut().side.as_mut());
         if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
             party.call.take_headers(headers);

@@ -18,6 +18,7 @@ use crate::call::legs::headers::{CallerIdentity, brought};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::listeners::CallerListeners;
 use crate::call::shared::{Facts, Shared, Times, Unannounced};
 use crate::call::story::verdict::Story;
 use crate::call::words::incoming::MAX_FORWARDS;
@@ -66,18 +67,14 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: false,
-            recogniser: None,
-            seat: None,
             coaching: None,
-            queue: None,
-            transcripts: None,
             detections: None,
             recordings: None,
             siprec: None,
-            callback: None,
             requested: None,
             legs: Legs::of_caller(key, leg),
             session: None,
+            listeners: CallerListeners::default(),
             story: Story::default(),
         };
         Call { shared, parts: Parts::default() }

@@ -28,7 +28,7 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
 use crate::call::parts::operator::Operator;
 use crate::call::parts::requested::Originator;
-use crate::call::program::{Dialler, Prompter, Runner, callback};
+use crate::call::program::{Dialler, Prompter, Runner};
 use crate::call::recorders::{detection, recording, siprec};
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
@@ -353,7 +353,7 @@ impl Parts {
             fix,
             is_turned_down: cx.call.story.is_turned_down,
         };
-        callback::end(cx);
+        self.program.reports.end(cx);
         cx.report(record);
     }
 
@@ -364,7 +364,7 @@ impl Parts {
         cx.disarm(Timer::HoldCheck);
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
-        if self.program.is_some() {
+        if self.program.run.is_some() {
             return self.go_on_in_program(cx, lost);
         }
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
@@ -408,7 +408,7 @@ impl Parts {
         }
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
             Some(mut offer) => {
-                if self.program.as_ref().is_some_and(|run| run.asks_parties()) {
+                if self.program.run.as_ref().is_some_and(|run| run.asks_parties()) {
                     offer_events(&mut offer);
                 }
                 self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
@@ -450,7 +450,7 @@ impl Parts {
         if Operator::of(self).played(cx, end) || Asking::of(self).played(cx, end) {
             return;
         }
-        if self.program.as_ref().is_some_and(|run| run.plays_by(&self.bridge.media, end)) {
+        if self.program.run.as_ref().is_some_and(|run| run.plays_by(&self.bridge.media, end)) {
             Prompter::of(self).program_played(cx);
         } else if self.bridge.media.player.is_some_and(|player| player.end == end) {
             self.goodbye_overdue(cx);

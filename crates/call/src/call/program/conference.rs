@@ -4,29 +4,36 @@
 //! the program's in either case.
 
 use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
-use trunkgate_media::{EndId, HoldSound, Sound};
+use trunkgate_media::{HoldSound, Sound};
 use trunkgate_resources::conferences::{ConferenceNews, Joiner, NotJoined, Seated};
 use trunkgate_resources::key::LegId;
 use trunkgate_story::view::ConferenceView;
-use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Step};
+use trunkgate_twiml::{
+    Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Parameter, Purpose, Step,
+};
 
-use crate::call::Parts;
 use crate::call::legs::leg::Leg;
+use crate::call::media::CallMedia;
+use crate::call::media::mixer::CallerSeat;
 use crate::call::parts::requested::Originator;
-use crate::call::program::chair::Chair;
-use crate::call::program::records::Records;
-use crate::call::program::{Runner, music::music};
+use crate::call::program::effects::ProgramEffect;
+use crate::call::program::music::music;
+use crate::call::program::{Run, records};
 use crate::call::shared::Cx;
 use crate::call::words::state::State;
 
-/// The place of a call in a conference.
+/// The conferences of a program's caller, which is in one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct CallerConference {
+    seat: Option<Box<ConferenceSeat>>,
+}
+
+/// The caller's place in a conference.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    /// Id of the program's step.
-    id: u32,
+struct ConferenceSeat {
+    /// The program's step, which a restart carries out again.
+    step: ConferenceStep,
     seated: Seated,
-    /// Its end before the mixer.
-    pub(crate) chair: Chair,
     /// Whether the caller hears the other parties.
     is_heard: bool,
     /// Whether it hears an announcement of its own.
@@ -35,44 +42,65 @@ pub(crate) struct Seat {
     is_redirected: bool,
 }
 
-impl Seat {
-    /// Returns its end where the caller hears it.
-    pub(crate) fn heard(&self) -> Option<EndId> {
-        (self.is_heard || self.is_announced).then_some(self.chair.end())
-    }
-
-    /// Returns the SID and the name of the conference.
-    pub(crate) fn conference(&self) -> (&str, &str) {
-        (&self.seated.sid, &self.seated.name)
-    }
+/// What comes of a caller's step into a conference.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum ConferenceJoin {
+    /// The call has to be answered before: the step is carried out again then.
+    Unanswered,
+    /// The program is informed: its caller has joined, or has not.
+    Informed(ProgramEffect),
+    /// The conference, which is the target of a route, has not taken the caller, for this reason.
+    Refused(String),
 }
 
-/// Has the caller of a program join a conference and leave it.
-pub(crate) struct Conferring<'p> {
-    parts: &'p mut Parts,
-}
-
-impl<'p> Conferring<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Conferring<'p> {
-        Conferring { parts }
+impl ConferenceSeat {
+    /// Has the caller hear its seat from its next talk to the program on, or the program's player.
+    fn wire(&self, media: &mut CallMedia) {
+        if let Some(seat) = &mut media.seat {
+            seat.hear(self.is_heard || self.is_announced);
+        }
     }
 }
 
-impl Conferring<'_> {
-    /// Has the caller join, and answers its call for that. A failure goes to the program.
-    pub(crate) fn join(&mut self, cx: &mut Cx<'_>, step: ConferenceStep) {
+impl CallerConference {
+    /// Returns whether the caller is in one.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    /// Returns the step by which the caller is in one.
+    pub(crate) fn step(&self) -> Option<&ConferenceStep> {
+        self.seat.as_ref().map(|seat| &seat.step)
+    }
+
+    /// Returns what a request for a document says of the conference that the caller waits for.
+    pub(crate) fn parameters_of(&self, purpose: Purpose) -> impl Iterator<Item = Parameter> {
+        let seat = self.seat.as_ref().filter(|_| purpose == Purpose::Wait);
+        let named = |seat: &ConferenceSeat| {
+            let Seated { sid, name, .. } = &seat.seated;
+            [Parameter::new("ConferenceSid", sid.clone()), Parameter::new("FriendlyName", name.clone())]
+        };
+        seat.map(|seat| named(seat)).into_iter().flatten()
+    }
+
+    /// Has the caller join, whose call is answered for that.
+    pub(crate) fn join(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        step: ConferenceStep,
+    ) -> ConferenceJoin {
         let id = step.id;
         let is_answered = cx.call.state != State::Searching;
-        let taken = match self.would_take(cx, &step) {
+        let taken = match would_take(cx, run, &step) {
             Ok(()) if !is_answered => {
-                if let Some(run) = &mut self.parts.program {
-                    run.under_way = None;
-                    run.program.put_back(Step::Conference(step));
-                }
-                return Runner::of(self.parts).answer_for_program(cx);
+                run.under_way = None;
+                run.program.put_back(Step::Conference(step));
+                return ConferenceJoin::Unanswered;
             }
-            Ok(()) => self.take_seat(cx, &step),
+            Ok(()) => self.take_seat(cx, media, run, &step),
             Err(why) => Err(why),
         };
         match taken {
@@ -81,160 +109,164 @@ impl Conferring<'_> {
                 cx.edge.decide(cx.now, cx.call.key, text.clone());
                 let sid = cx.call.legs.sid().to_owned();
                 cx.edge.log(&sid, text, None);
-                if let Some(run) = &mut self.parts.program {
-                    run.conference = Some(Box::new(step));
-                }
                 let view = ConferenceView { sid: seated.sid, name: seated.name };
                 cx.call.story.app.get_or_insert_default().conference = Some(Box::new(view));
-                Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id });
+                ConferenceJoin::Informed(run.end_step(cx.now, Input::DialAnswered { id }))
             }
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("conference {}: not joined: {why}", step.conference.name));
-                let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
-                if let Some(run) = self.parts.program.as_mut().filter(|_| !is_answered) {
-                    run.is_turned_away = true;
-                }
-                if is_agent || self.parts.program.as_ref().is_some_and(|run| run.app.is_conference()) {
-                    return Runner::of(self.parts).conference_refused(cx, &why);
+                run.is_turned_away |= !is_answered;
+                if cx.call.legs.agent_in_place_of_caller().is_some() || run.app.is_conference() {
+                    return ConferenceJoin::Refused(why);
                 }
                 let result = DialResult::unanswered(DialStatus::Failed);
-                Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+                ConferenceJoin::Informed(run.end_step(cx.now, Input::DialEnded { id, result }))
             }
         }
-    }
-
-    /// Judges whether the conference would take the caller now, so that its call is not answered for one that does not.
-    ///
-    /// # Errors
-    /// Why it would not, in words.
-    fn would_take(&self, cx: &Cx<'_>, step: &ConferenceStep) -> Result<(), String> {
-        let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
-        let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
-        let joiner = self.joiner(cx)?;
-        cx.edge.sessions.conferences.would_take(&step.conference.name, joining, &joiner).map_err(in_words)
-    }
-
-    /// Returns what the conferences of the edge know of the call, but for the recording that it asks for.
-    ///
-    /// # Errors
-    /// No application has the call.
-    fn joiner(&self, cx: &Cx<'_>) -> Result<Joiner, String> {
-        let run = self.parts.program.as_ref().ok_or("no application has the call")?;
-        // One that was called for a conference has the words of this one in its own INVITE.
-        let called = cx.call.requested.as_ref();
-        let trunk = cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name);
-        Ok(Joiner {
-            key: cx.call.key,
-            app: run.app.name.clone(),
-            allow_private: run.app.allow_private,
-            record: None,
-            date: cx.edge.date(cx.now),
-            hops: called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone(),
-            is_called: called.is_some(),
-            hop_key: cx.edge.random.hop_key,
-            trunk: trunk.into(),
-        })
     }
 
     /// Takes a place in the room, and has the caller hear the others.
     ///
     /// # Errors
     /// Why there is none, in words.
-    fn take_seat(&mut self, cx: &mut Cx<'_>, step: &ConferenceStep) -> Result<Seated, String> {
+    fn take_seat(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &Run,
+        step: &ConferenceStep,
+    ) -> Result<Seated, String> {
         let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
-        if !is_agent && self.parts.bridge.media.spoken_end(cx.call).is_none() {
+        if !is_agent && media.spoken_end(cx.call).is_none() {
             return Err("the edge cannot speak to the caller".to_owned());
         }
         let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
-        let record =
-            step.record.clone().and_then(|record| Records::of(self.parts).of_conference(*record)).map(Box::new);
-        let joiner = Joiner { record, ..self.joiner(cx)? };
+        let record = step.record.clone().map(|record| Box::new(records::of_conference(&run.app, *record)));
+        let joiner = Joiner { record, ..joiner(cx, run) };
         let random = &mut cx.edge.random;
         let (name, sid) = (&step.conference.name, || random.conference_sid());
         let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
         let seated = joined.map_err(in_words)?;
-        let chair = match Chair::take(self.parts, cx, seated.conference(), seated.seat) {
-            Ok(chair) => chair,
-            Err(why) => {
-                cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
-                return Err(why.to_owned());
-            }
-        };
+        if let Err(why) = CallerSeat::take(media, cx, seated.conference(), seated.seat) {
+            cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+            return Err(why.to_owned());
+        }
         Originator::comes_no_longer(cx);
-        let (id, seated_as) = (step.id, seated.clone());
-        let seat = Seat { id, seated: seated_as, chair, is_heard: true, is_announced: false, is_redirected: false };
-        cx.call.seat = Some(Box::new(seat));
-        self.parts.bridge.media.talk_to_caller(cx);
+        let (step, place) = (step.clone(), seated.clone());
+        let seat = ConferenceSeat { step, seated: place, is_heard: true, is_announced: false, is_redirected: false };
+        self.seat = Some(Box::new(seat));
+        media.talk_to_caller(cx);
         Ok(seated)
     }
 
     /// Takes news of the room.
-    pub(crate) fn take(&mut self, cx: &mut Cx<'_>, news: ConferenceNews) {
-        let Some(seat) = &mut cx.call.seat else { return };
-        let id = seat.id;
+    pub(crate) fn take_news(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        news: ConferenceNews,
+    ) -> ProgramEffect {
+        let Some(seat) = &mut self.seat else { return ProgramEffect::Stay };
+        let id = seat.step.id;
         match news {
             ConferenceNews::Hears(music) => {
                 seat.is_heard = music.is_none();
-                self.parts.bridge.media.talk_to_caller(cx);
-                Runner::of(self.parts).inform_program(cx, Input::Background { id, background: music.map(background) });
+                seat.wire(media);
+                media.talk_to_caller(cx);
+                run.take_input(cx.now, Input::Background { id, background: music.map(background) })
             }
             ConferenceNews::Announced(is_announced) => {
                 seat.is_announced = is_announced;
-                self.parts.bridge.media.talk_to_caller(cx);
+                seat.wire(media);
+                media.talk_to_caller(cx);
+                ProgramEffect::Stay
             }
-            ConferenceNews::Released(reason) => self.released(cx, reason.name(), DialStatus::Answered),
+            ConferenceNews::Released(reason) => self.released(cx, media, run, (reason.name(), DialStatus::Answered)),
             ConferenceNews::Lost => {
                 let seated = seat.seated.clone();
                 cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
-                self.released(cx, "the mixer has no place for the caller", DialStatus::Failed);
+                self.released(cx, media, run, ("the mixer has no place for the caller", DialStatus::Failed))
             }
         }
     }
 
     /// Has the caller leave because the program says so: by the star key, or for another document.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
-        let Some(seat) = &cx.call.seat else { return };
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
+        let Some(seat) = &self.seat else { return ProgramEffect::Stay };
         let seated = seat.seated.clone();
         if seat.is_redirected {
             cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::Redirected);
-            return self.released(cx, LeaveReason::UpdatedViaApi.name(), DialStatus::Answered);
+            return self.released(cx, media, run, (LeaveReason::UpdatedViaApi.name(), DialStatus::Answered));
         }
         cx.edge.sessions.conferences.leave_by_key(cx.now, &seated);
+        ProgramEffect::Stay
     }
 
     /// The caller is in the conference no longer, and is still there.
-    fn released(&mut self, cx: &mut Cx<'_>, why: &str, status: DialStatus) {
-        let Some(id) = self.stand_up(cx) else { return };
+    fn released(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        (why, status): (&str, DialStatus),
+    ) -> ProgramEffect {
+        let Some(id) = self.stand_up(cx, media) else { return ProgramEffect::Stay };
         cx.edge.decide(cx.now, cx.call.key, format!("left the conference: {why}"));
-        self.parts.bridge.media.stop_playing_to_caller(cx);
+        media.stop_playing_to_caller(cx);
         let result = DialResult { bridged: true, ..DialResult::unanswered(status) };
-        Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+        run.end_step(cx.now, Input::DialEnded { id, result })
     }
 
     /// The call is over: its party leaves. Returns the report for its program.
-    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
-        let seated = cx.call.seat.as_ref()?.seated.clone();
+    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
+        let seated = self.seat.as_ref()?.seated.clone();
         cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
-        let id = self.stand_up(cx)?;
+        let id = self.stand_up(cx, media)?;
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
         Some(Input::DialEnded { id, result })
     }
 
     /// Notes that another document takes the caller out.
-    pub(crate) fn redirected(&self, cx: &mut Cx<'_>) {
-        if let Some(seat) = &mut cx.call.seat {
+    pub(crate) fn redirected(&mut self) {
+        if let Some(seat) = &mut self.seat {
             seat.is_redirected = true;
         }
     }
 
     /// Takes the seat away. Returns the id of the program's step.
-    fn stand_up(&mut self, cx: &mut Cx<'_>) -> Option<u32> {
-        let seat = cx.call.seat.take()?;
-        if let Some(run) = &mut self.parts.program {
-            run.conference = None;
-        }
-        seat.chair.leave(self.parts, cx);
-        Some(seat.id)
+    fn stand_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<u32> {
+        let seat = self.seat.take()?;
+        CallerSeat::leave(media, cx);
+        Some(seat.step.id)
+    }
+}
+
+/// Judges whether the conference would take the caller now, so that its call is not answered for one that does not.
+///
+/// # Errors
+/// Why it would not, in words.
+fn would_take(cx: &Cx<'_>, run: &Run, step: &ConferenceStep) -> Result<(), String> {
+    let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
+    let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
+    cx.edge.sessions.conferences.would_take(&step.conference.name, joining, &joiner(cx, run)).map_err(in_words)
+}
+
+/// Returns what the conferences of the edge know of the call, but for the recording that it asks for.
+fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
+    // One that was called for a conference has the words of this one in its own INVITE.
+    let called = cx.call.requested.as_ref();
+    let trunk = cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name);
+    Joiner {
+        key: cx.call.key,
+        app: run.app.name.clone(),
+        allow_private: run.app.allow_private,
+        record: None,
+        date: cx.edge.date(cx.now),
+        hops: called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone(),
+        is_called: called.is_some(),
+        hop_key: cx.edge.random.hop_key,
+        trunk: trunk.into(),
     }
 }
 
@@ -245,9 +277,9 @@ fn in_words(why: NotJoined) -> String {
 }
 
 /// Plays the edge's music to the caller until something else is played.
-pub(crate) fn play_music(parts: &mut Parts, cx: &mut Cx<'_>) {
+pub(crate) fn play_music(media: &mut CallMedia, cx: &mut Cx<'_>) {
     let sound = HoldSound { first: None, music: Some(music()) };
-    parts.bridge.media.play_to_caller(cx, Sound::Hold(sound));
+    media.play_to_caller(cx, Sound::Hold(sound));
 }
 
 /// Returns the settings of a party as the room has them.

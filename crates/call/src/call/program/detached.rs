@@ -16,10 +16,10 @@ use trunkgate_route::{App, Number, StatusCallback, Target};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::Caller;
 
-use crate::call::callback::{CallStage, Callback};
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::parts::requested::{Requested, arm_time_limit, begin_call};
-use crate::call::program::{Dialler, callback, parameters};
+use crate::call::program::callback::{CallReports, CallStage};
+use crate::call::program::{Dialler, parameters};
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
 use crate::call::words::refused::Refused;
@@ -61,7 +61,7 @@ pub(crate) struct DetachedParty {
     began: SystemTime,
     answered: SystemTime,
     /// Receiver of the report of its end.
-    callback: Option<Box<Callback>>,
+    reports: CallReports,
 }
 
 /// Numbers by which a party counts with the limits for some calls of its trunk.
@@ -107,17 +107,18 @@ impl DetachedParty {
         let leg = detachable(parts, cx, sid)?;
         let media = cx.call.session.ok_or(Refused::Internal)?;
         Dialler::of(parts).drop_whisper(cx);
-        let run = parts.program.as_mut().ok_or(Refused::NotDialled)?;
+        let run = parts.program.run.as_mut().ok_or(Refused::NotDialled)?;
         let of_leg = run.side.iter_mut().flat_map(|side| &mut side.parties).find(|party| party.call.leg() == Some(leg));
         let party = of_leg.ok_or(Refused::NotDialled)?;
         let to = party.call.to().to_owned();
-        let callback = party.call.give_away().map(|(receiver, reports)| {
+        let reports = party.call.give_away().map(|(receiver, reports)| {
             let (url, method) = (receiver.url, parameters::method(receiver.method));
             let events =
                 StatusCallback { url, method, initiated: false, ringing: false, answered: false, completed: true };
             let app = App { status_callback: Some(events), ..App::clone(&run.app) };
-            Box::new(Callback { app: Arc::new(app), reports, stage: CallStage::Answered })
+            CallReports::to(&Arc::new(app), reports, CallStage::Answered)
         });
+        let reports = reports.unwrap_or_default();
         let times = cx.call.legs[leg].sip.dialled.as_ref().map(|dialled| dialled.times());
         let (began, answered) = times.unwrap_or((cx.call.times.started, None));
         let caller = caller_for_all(cx.call);
@@ -133,20 +134,19 @@ impl DetachedParty {
         let answered = answered.unwrap_or_else(|| cx.edge.date(cx.now));
         let leg = parts.bridge.media.detach(cx, leg);
         let sid = sid.to_owned();
-        Ok(DetachedParty { sid, parent, from, media, leg, counted, facts, began, answered, callback })
+        Ok(DetachedParty { sid, parent, from, media, leg, counted, facts, began, answered, reports })
     }
 
     /// Makes the party's own call, entered in the look-ups: answered, and to be asked what is next.
     pub(crate) fn into_call(self, now: Instant, edge: &mut Edge, key: CallKey, request: DetachRequest) -> Call {
         let DetachRequest { app, receiver, limit } = request;
-        let DetachedParty { sid, parent, from, media, mut leg, counted, facts, began, answered, callback: known } =
-            self;
+        let DetachedParty { sid, parent, from, media, mut leg, counted, facts, began, answered, reports } = self;
         let (mut call, own) = begin_call(now, edge, key, sid, facts, Some(media));
         if let Some(trunk) = leg.limited_by() {
             counted.pass_on(edge, &trunk.name, (from.key, key));
         }
         let ends = std::mem::take(&mut leg.ends).into_iter().map(|end| moved(edge, (media, own), end)).collect();
-        call.shared.callback = known;
+        call.parts.program.reports = reports;
         (call.shared.times.started, call.shared.times.answered) = (began, Some(answered));
         call.shared.legs[LegId::CALLER].enter(LegState::Ended);
         call.shared.enter(State::Rerouting);
@@ -160,7 +160,7 @@ impl DetachedParty {
         parts.search.controller = Controller::plan_of(vec![Target::App(app)]);
         cx.arm_sessions();
         if let Some(receiver) = &receiver {
-            callback::replace(&mut cx, receiver);
+            parts.program.reports.replace(&cx, receiver);
         }
         arm_time_limit(&mut cx);
         cx.begin_series();
@@ -197,7 +197,7 @@ fn detachable(parts: &Parts, cx: &Cx<'_>, sid: &str) -> Result<LegId, Refused> {
     if cx.call.legs[leg].agent.is_some() {
         return Err(Refused::HasAgent);
     }
-    let run = parts.program.as_ref().map(|run| run.of_caller());
+    let run = parts.program.run.as_ref().map(|run| run.of_caller());
     if run.and_then(|run| run.side.as_ref()).is_none_or(|side| side.is_stream) {
         return Err(Refused::NotDialled);
     }

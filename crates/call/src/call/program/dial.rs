@@ -16,7 +16,7 @@ use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, 
 use crate::call::controller::TargetResult;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
-use crate::call::program::records::Records;
+use crate::call::program::records::DialRecording;
 use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, progress};
 use crate::call::recorders::detection::{self, Receiver};
 use crate::call::recorders::recording;
@@ -60,11 +60,11 @@ impl Dialler<'_> {
             cx.call.facts.shown_as = shown;
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
-        let record = dial.record.and_then(|step| Records::of(self.parts).of_dial(*step)).map(Box::new);
-        if let Some(run) = &mut self.parts.program {
+        if let Some(run) = &mut self.parts.program.run {
+            let record = dial.record.map(|step| Box::new(DialRecording::of(&run.app, *step)));
             run.side = Some(Side { limit: dial.time_limit, further, record, ..Side::new(id, false) });
         }
-        Records::of(self.parts).begin_dial(cx, false);
+        self.begin_recording(cx, false);
         if cx.call.state == State::Rerouting {
             self.parts.bridge.media.ring_to_caller(cx);
         }
@@ -98,7 +98,7 @@ impl Dialler<'_> {
             });
         }
         if calls_for_help || parties.len() < before {
-            let app = self.parts.program.as_ref().map_or("", |run| &run.app.name);
+            let app = self.parts.program.run.as_ref().map_or("", |run| &run.app.name);
             let why = match identity {
                 Some(_) => "is the identity of a client, which clients and SIP addresses see, but no number".to_owned(),
                 None => format!("is not a number of the edge or of the call, nor in `callers` of the app {app}"),
@@ -121,13 +121,13 @@ impl Dialler<'_> {
         let of_call = [&facts.caller.number, &facts.called, cx.call.number_of(near)];
         cx.edge.table.is_own_number(&number.text)
             || of_call.iter().any(|own| own.text == number.text)
-            || self.parts.program.as_ref().is_some_and(|run| !run.is_redirected && run.app.may_show(number))
+            || self.parts.program.run.as_ref().is_some_and(|run| !run.is_redirected && run.app.may_show(number))
     }
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.
     fn call_next_parties(&mut self, cx: &mut Cx<'_>) -> bool {
         progress::complete_parties(self.parts, cx, None);
-        let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
+        let Some(side) = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut()) else { return false };
         let Some(mut parties) = side.further.pop_front() else { return false };
         let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
         let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
@@ -193,7 +193,7 @@ impl Dialler<'_> {
         let Ok(number) = cx.edge.table.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
         };
-        let connect = self.parts.program.as_ref().map(|run| run.app.connect.clone()).unwrap_or_default();
+        let connect = self.parts.program.run.as_ref().map(|run| run.app.connect.clone()).unwrap_or_default();
         let numbered = |target: &TargetSpec| {
             let mut target = target.clone();
             if let TargetSpec::Trunk { number: wanted @ None, .. } = &mut target {
@@ -230,7 +230,7 @@ impl Dialler<'_> {
             Some(trunk) => Wanted::Trunk(&trunk.name, &user),
             None => Wanted::Uri(uri, destination, &user),
         };
-        match &self.parts.program {
+        match &self.parts.program.run {
             Some(run) if run.app.may_dial(wanted) => Ok(target),
             Some(_) | None => {
                 Err(format!("a SIP address at {} is neither a trunk's nor in `sip_to`", destination.host))
@@ -241,7 +241,7 @@ impl Dialler<'_> {
     /// Ends what a Dial has under way.
     pub(crate) fn end_side(&mut self, cx: &mut Cx<'_>, id: u32) {
         let is_current =
-            self.parts.program.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
+            self.parts.program.run.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
         if !is_current {
             return;
         }
@@ -280,7 +280,7 @@ impl Dialler<'_> {
     /// The party has been connected for as long as it may.
     fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::DialLimit);
-        if let Some(leg) = cx.call.legs.callee.filter(|_| self.parts.program.is_some()) {
+        if let Some(leg) = cx.call.legs.callee.filter(|_| self.parts.program.run.is_some()) {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
             cx.call.legs[leg].end_with(ReasonSlug::TimeLimit, EndedBy::Edge);
             self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::TimeLimit);
@@ -290,7 +290,7 @@ impl Dialler<'_> {
 
     /// Returns the agent that the program has connected with its caller.
     pub(crate) fn connected_agent(&self, cx: &Cx<'_>) -> Option<LegId> {
-        let is_agent = |leg: &LegId| self.parts.program.is_some() && cx.call.legs[*leg].agent.is_some();
+        let is_agent = |leg: &LegId| self.parts.program.run.is_some() && cx.call.legs[*leg].agent.is_some();
         cx.call.legs.callee.filter(is_agent)
     }
 
@@ -312,7 +312,7 @@ impl Dialler<'_> {
 
     /// A party or stream that the program wanted is connected with the caller, or will be after its document.
     pub(crate) fn side_joined(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Option<Whisper>) {
-        let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return };
+        let Some(side) = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut()) else { return };
         if side.since.is_some() {
             // The target that an agent has sent its caller on to.
             return side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
@@ -339,13 +339,13 @@ impl Dialler<'_> {
 
     /// The caller and the party hear each other.
     pub(crate) fn side_bridged(&mut self, cx: &mut Cx<'_>) {
-        let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return };
+        let Some(side) = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut()) else { return };
         side.is_bridged = true;
         if !side.is_stream {
             self.parts.bridge.media.tell_digits(cx);
-            Records::of(self.parts).begin_dial(cx, true);
+            self.begin_recording(cx, true);
         }
-        let Some(side) = self.parts.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
+        let Some(side) = self.parts.program.run.as_ref().and_then(|run| run.side.as_ref()) else { return };
         let (id, is_stream) = (side.id, side.is_stream);
         match (is_stream, self.connected_agent(cx).is_some()) {
             (true, _) => {}
@@ -355,9 +355,17 @@ impl Dialler<'_> {
         }
     }
 
+    /// Begins the recording of the Dial, where it is to begin now.
+    fn begin_recording(&mut self, cx: &mut Cx<'_>, is_connected: bool) {
+        let side = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut());
+        if let Some(record) = side.and_then(|side| side.record.as_mut()) {
+            record.begin(cx, &self.parts.bridge.media, is_connected);
+        }
+    }
+
     /// Returns how a party is to be judged, where its Dial asks for that.
     fn wanted_detection(&self, cx: &Cx<'_>, leg: LegId) -> Option<(Settings, Option<Receiver>)> {
-        let run = self.parts.program.as_ref().filter(|_| cx.call.legs[leg].agent.is_none())?;
+        let run = self.parts.program.run.as_ref().filter(|_| cx.call.legs[leg].agent.is_none())?;
         let side = run.side.as_ref().filter(|side| !side.is_stream && cx.call.legs.callee == Some(leg))?;
         let party = side.parties.iter().find(|party| party.call.leg() == Some(leg))?;
         let PartyDetection { settings, receiver } = party.detection.clone()?;
@@ -367,7 +375,7 @@ impl Dialler<'_> {
 
     /// No party answered, or the stream could not be opened; or the target that an agent has sent its caller on to did not answer.
     pub(crate) fn side_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        let side = self.parts.program.as_ref().and_then(|run| run.side.as_ref());
+        let side = self.parts.program.run.as_ref().and_then(|run| run.side.as_ref());
         if side.is_some_and(|side| side.since.is_some()) {
             return self.side_over(cx, DialStatus::Completed, Some(answer));
         }
@@ -434,7 +442,7 @@ impl Dialler<'_> {
         cx.disarm(Timer::DialAnswer);
         self.parts.bridge.media.tells_digits = false;
         self.parts.bridge.media.drop_sounds();
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let Some(side) = run.side.take() else { return };
         if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
             recording::stop(cx, sid);
@@ -460,7 +468,7 @@ impl Dialler<'_> {
 
     /// The stream or agent that the program connected is lost.
     pub(crate) fn stream_lost(&mut self, cx: &mut Cx<'_>, failure: &Failure) {
-        let side = self.parts.program.as_ref().and_then(|run| run.side.as_ref());
+        let side = self.parts.program.run.as_ref().and_then(|run| run.side.as_ref());
         let was_dialled = side.is_some_and(|side| !side.is_stream);
         let (what, status) =
             if was_dialled { ("agent", DialStatus::Completed) } else { ("stream", DialStatus::Failed) };

@@ -11,10 +11,10 @@
 //! | a dialled party or a stream is connected | answered |
 
 pub(crate) mod callback;
-pub(crate) mod chair;
 pub(crate) mod conference;
 pub(crate) mod detached;
 pub(crate) mod dial;
+pub(crate) mod effects;
 mod music;
 pub(crate) mod parameters;
 pub(crate) mod partials;
@@ -37,23 +37,51 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
+use trunkgate_resources::app::AppAnswer;
+use trunkgate_resources::conferences::ConferenceNews;
+use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::queues::QueueNews;
 use trunkgate_route::{App, AppDocument, Target};
-use trunkgate_twiml::{
-    ConferenceStep, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage,
-};
+use trunkgate_twiml::{Input, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage};
 
 use crate::call::Parts;
 use crate::call::media::CallMedia;
+use crate::call::program::callback::CallReports;
+use crate::call::program::conference::CallerConference;
+use crate::call::program::effects::ProgramEffect;
 use crate::call::program::progress::PartyCall;
-use crate::call::program::queueing::QueueReturn;
+use crate::call::program::queueing::CallerQueue;
+use crate::call::program::recognition::CallerRecognition;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::Referral;
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Shared, ShownCallerId};
 
+use crate::call::CallEvent;
+use crate::call::program::streams::Streams;
 pub(crate) use crate::call::program::takeover::Takeover;
+use crate::call::program::transcripts::LiveTranscripts;
+use crate::call::shared::{Cx, Shared, ShownCallerId};
+
+/// The applications of a call: the program that runs, and what programs have begun.
+#[derive(Debug, Default)]
+pub(crate) struct CallProgram {
+    /// The program that has the call.
+    pub(crate) run: Option<Box<Run>>,
+    /// Streams of applications, also of those that the call has left.
+    pub(crate) streams: Option<Box<Streams>>,
+    /// Recognition of what the caller says to the program.
+    pub(crate) recognition: CallerRecognition,
+    /// Live transcriptions.
+    pub(crate) transcripts: LiveTranscripts,
+    /// The conference that the caller is in.
+    pub(crate) conference: CallerConference,
+    /// The queue that the caller is in, or has dialled.
+    pub(crate) queue: CallerQueue,
+    /// Reports of the call's progress.
+    pub(crate) reports: CallReports,
+}
 
 /// The program that runs in a call.
 #[derive(Debug)]
@@ -72,12 +100,6 @@ pub(crate) struct Run {
     pub(crate) under_way: Option<Box<Step>>,
     /// A party that it dials, or a stream.
     pub(crate) side: Option<Side>,
-    /// The conference that its caller is in, for a restart.
-    pub(crate) conference: Option<Box<ConferenceStep>>,
-    /// The step by which its caller is in a queue, for a restart.
-    pub(crate) queue: Option<Box<Step>>,
-    /// The place in a queue that a restart has kept, until it is taken again.
-    pub(crate) back_in_queue: Option<Box<QueueReturn>>,
     /// The called party whose document it runs; `None`: it is the caller's.
     pub(crate) called: Option<Called>,
     /// A REFER that it waits for.
@@ -243,7 +265,67 @@ pub(crate) struct Parted {
     pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
 }
 
+impl CallProgram {
+    /// Returns whether a step or an input of its program is under way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let runs_on = self.run.as_ref().is_some_and(|run| run.is_waiting());
+        runs_on || self.conference.is_joined() || self.queue.has_place()
+    }
+
+    /// Takes an event of the recogniser of the caller's speech.
+    pub(crate) fn recognised(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> ProgramEffect {
+        match self.recognition.handle(cx, event).zip(self.run.as_mut()) {
+            Some((input, run)) => run.take_input(cx.now, input),
+            None => ProgramEffect::Stay,
+        }
+    }
+
+    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
+    fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
+        let app = self.run.as_ref().map(|run| &run.app);
+        self.transcripts.partial_answered(cx, query, answer)
+            || self.recognition.partial_answered(cx, app, query, answer)
+    }
+
+    /// Takes news of the queue that the caller is in or has dialled.
+    pub(crate) fn queue_news(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, news: QueueNews) -> ProgramEffect {
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        self.queue.take_news(cx, media, run, news)
+    }
+
+    /// The caller has waited for the queue that it has dialled, or been connected by it, for as long as it may.
+    pub(crate) fn queue_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
+        cx.call.deadlines.remove(Timer::Queued);
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        self.queue.due(cx, media, run)
+    }
+
+    /// Takes news of the conference that the caller is in.
+    pub(crate) fn conference_news(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        news: ConferenceNews,
+    ) -> ProgramEffect {
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        self.conference.take_news(cx, media, run, news)
+    }
+}
+
 impl Run {
+    /// Gives the interpreter an input by which the step ends that is under way.
+    pub(crate) fn end_step(&mut self, now: Instant, input: Input) -> ProgramEffect {
+        self.under_way = None;
+        self.take_input(now, input)
+    }
+
+    /// Gives the interpreter an input by which no step ends.
+    pub(crate) fn take_input(&mut self, now: Instant, input: Input) -> ProgramEffect {
+        let time = self.time(now);
+        self.program.handle_input(time, input);
+        ProgramEffect::Run
+    }
+
     /// Returns the time of the program.
     pub(crate) fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
@@ -252,8 +334,6 @@ impl Run {
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits != Waits::Nothing
             || self.referral.is_some()
-            || self.conference.is_some()
-            || self.queue.is_some()
             || self.program.is_recording()
             || self.program.poll_timeout().is_some()
     }

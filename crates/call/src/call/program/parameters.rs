@@ -7,7 +7,7 @@ use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{Identities, Numbers, WebhookMethod};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
-use trunkgate_twiml::{Location, Method, Parameter, Purpose, Request};
+use trunkgate_twiml::{Location, Method, Parameter, Request};
 
 use crate::call::legs::leg::Leg;
 use crate::call::program::Parted;
@@ -34,10 +34,7 @@ pub(crate) fn request(
         Some(party) => of_party(call, edge, party.leg, &party.to, "in-progress"),
         None => of_caller(call, edge, status_of(call)),
     };
-    let seat = call.seat.as_ref().filter(|_| request.purpose == Purpose::Wait).map(|seat| seat.conference());
-    let conference = seat.map(|(sid, name)| [("ConferenceSid", sid), ("FriendlyName", name)]);
-    let conference = conference.into_iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let parameters = of_call.into_iter().chain(conference).chain(further).collect();
+    let parameters = of_call.into_iter().chain(further).collect();
     Some(DocumentRequest { place, method: method(request.method), purpose: request.purpose.name(), parameters })
 }
 

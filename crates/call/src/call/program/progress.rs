@@ -240,7 +240,7 @@ fn unanswered(leg: &Leg) -> DialStatus {
 
 /// Reports what is new of the parties that are called or connected.
 pub(crate) fn report_progress(parts: &mut Parts, cx: &mut Cx<'_>) {
-    let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+    let Some(run) = parts.program.run.as_mut().map(|run| run.of_caller_mut()) else { return };
     let Some(side) = &mut run.side else { return };
     // A target that is tried beside the party's agent is none of its ways.
     let is_consulting = parts.search.is_consulting();
@@ -254,7 +254,7 @@ pub(crate) fn report_progress(parts: &mut Parts, cx: &mut Cx<'_>) {
 /// do not show it yet.
 pub(crate) fn complete_parties(parts: &mut Parts, cx: &mut Cx<'_>, status: Option<DialStatus>) {
     report_progress(parts, cx);
-    let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+    let Some(run) = parts.program.run.as_mut().map(|run| run.of_caller_mut()) else { return };
     for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
         party.call.complete(cx, &run.app, status);
     }

@@ -34,14 +34,14 @@ impl Prompter<'_> {
 
     fn ask_for_sound(&mut self, cx: &mut Cx<'_>, (id, repeat): (u32, Loop), wanted: AppWanted) {
         Runner::of(self.parts).drop_question(cx);
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, wanted);
         run.waits = Waits::Sound { query, id, repeat };
     }
 
     /// A sound that the program has asked for is there.
     pub(crate) fn play_sound(&mut self, cx: &mut Cx<'_>, id: u32, repeat: Loop, sound: Arc<[u8]>) {
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let (heard, left) = match repeat {
             Loop::Times(times) => (Sound::Once(sound.clone()), times.saturating_sub(1)),
             Loop::Forever => (Sound::Hold(HoldSound { first: None, music: Some(sound.clone()) }), u32::MAX),
@@ -53,7 +53,7 @@ impl Prompter<'_> {
 
     /// The sound of the program's player has been heard to its end.
     pub(crate) fn program_played(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let Waits::Played { id, sound, left } = std::mem::replace(&mut run.waits, Waits::Nothing) else { return };
         if left == 0 {
             return Runner::of(self.parts).tell_program(cx, Input::Played { id });
@@ -65,7 +65,7 @@ impl Prompter<'_> {
     /// Stops what the caller hears, or was about to hear.
     pub(crate) fn stop_playing(&mut self, cx: &mut Cx<'_>) {
         Runner::of(self.parts).drop_question(cx);
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         run.under_way = None;
         if matches!(run.waits, Waits::Played { .. } | Waits::Digits { .. }) {
             run.waits = Waits::Nothing;
@@ -81,7 +81,7 @@ impl Prompter<'_> {
             Loop::Times(times) => times.saturating_sub(1),
             Loop::Forever => u32::MAX,
         };
-        if let Some(run) = &mut self.parts.program {
+        if let Some(run) = &mut self.parts.program.run {
             run.waits = Waits::Digits { id, digits, played: 0, left };
             self.play_next_digit(cx);
         }
@@ -90,7 +90,7 @@ impl Prompter<'_> {
     /// Sends the next digit, or waits where the next sign is a pause.
     pub(crate) fn play_next_digit(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::Program);
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let Waits::Digits { id, digits, played, left } = &mut run.waits else { return };
         let id = *id;
         let next = digits.reveal().chars().nth(*played).or_else(|| {
@@ -108,7 +108,7 @@ impl Prompter<'_> {
             'W' => LONG_PAUSE,
             digit => {
                 let digit = digit.to_string();
-                let is_taken = match self.parts.program.as_ref().and_then(|run| run.called.as_ref()) {
+                let is_taken = match self.parts.program.run.as_ref().and_then(|run| run.called.as_ref()) {
                     Some(called) => self.parts.bridge.press_for_called(cx, called.parted.leg, &digit),
                     None => self.parts.bridge.press_for_caller(cx, &digit),
                 };

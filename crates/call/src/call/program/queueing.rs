@@ -9,21 +9,33 @@ use serde::{Deserialize, Serialize};
 use trunkgate_conference::{ConferenceId, NodeCommand, SeatId, SeatPart};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::Output;
-use trunkgate_resources::queues::{Entering, QueueNews, QueueRefusal, Standing};
+use trunkgate_resources::key::CallKey;
+use trunkgate_resources::queues::{Entering, QueueNews, QueueRefusal, Queues};
 use trunkgate_twiml::{
     Background, DialQueueStep, DialResult, DialStatus, EnqueueStep, Input, Parameter, Purpose, QueueOutcome,
     QueueResult, Step,
 };
 
-use crate::call::Parts;
-use crate::call::program::chair::Chair;
-use crate::call::program::{Runner, parameters};
+use crate::call::media::CallMedia;
+use crate::call::media::mixer::CallerSeat;
+use crate::call::program::effects::ProgramEffect;
+use crate::call::program::{Run, parameters};
 use crate::call::shared::Cx;
 
-/// The place of a call in a queue.
+/// The queues of a program's caller, which has a place in one at a time: it waits there, or has dialled it.
+#[derive(Debug, Default)]
+pub(crate) struct CallerQueue {
+    place: Option<Box<QueuePlace>>,
+    /// The place that a restart has kept, until it is taken again.
+    back: Option<Box<QueueReturn>>,
+}
+
+/// The caller's place in a queue.
 #[derive(Debug)]
-pub(crate) struct QueuePlace {
-    /// Id of the program's step.
+struct QueuePlace {
+    /// The program's step, which a restart carries out again.
+    step: Step,
+    /// Id of the step.
     id: u32,
     part: Part,
     connected: Option<Connected>,
@@ -41,7 +53,6 @@ enum Part {
 /// The call that it is connected with.
 #[derive(Debug)]
 struct Connected {
-    chair: Chair,
     since: Instant,
     /// SID of the other call.
     with: String,
@@ -60,63 +71,76 @@ pub(crate) struct QueueReturn {
     with: Option<String>,
 }
 
-impl QueueReturn {
-    /// Returns what is kept of a place now.
-    pub(crate) fn at(step: &Step, standing: Option<&Standing>, with: Option<&str>) -> QueueReturn {
-        let waited = standing.map(|standing| standing.waited).unwrap_or_default();
-        QueueReturn { step: step.clone(), waited, with: with.map(str::to_owned) }
-    }
-}
-
-impl QueuePlace {
-    /// Returns its end before the mixer.
-    pub(crate) fn chair(&self) -> Option<&Chair> {
-        self.connected.as_ref().map(|connected| &connected.chair)
+impl CallerQueue {
+    /// Returns whether the caller has a place.
+    pub(crate) fn has_place(&self) -> bool {
+        self.place.is_some()
     }
 
-    /// Returns the same, to be changed.
-    pub(crate) fn chair_mut(&mut self) -> Option<&mut Chair> {
-        self.connected.as_mut().map(|connected| &mut connected.chair)
-    }
-}
-
-/// Has the caller of a program enter queues, dial them and leave them.
-pub(crate) struct Queueing<'p> {
-    parts: &'p mut Parts,
-}
-
-impl<'p> Queueing<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Queueing<'p> {
-        Queueing { parts }
-    }
-}
-
-impl Queueing<'_> {
-    /// Puts the caller into a queue. A failure goes to the program.
-    pub(crate) fn enqueue(&mut self, cx: &mut Cx<'_>, step: EnqueueStep) {
-        self.enter(cx, step, (Duration::ZERO, None));
+    /// Returns what a restart keeps of the caller's place.
+    pub(crate) fn snapshot(&self, now: Instant, key: CallKey, queues: &Queues) -> Option<QueueReturn> {
+        let step = self.place.as_ref()?.step.clone();
+        let waited = queues.standing(now, key).map(|standing| standing.waited).unwrap_or_default();
+        Some(QueueReturn { step, waited, with: queues.connected_with(key).map(str::to_owned) })
     }
 
-    /// Has the caller wait for the first one of a queue. A failure goes to the program.
-    pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, step: DialQueueStep) {
-        self.wait(cx, step, None);
+    /// Keeps a place that the caller had before a restart.
+    pub(crate) fn restored(back: Option<Box<QueueReturn>>) -> CallerQueue {
+        CallerQueue { place: None, back }
+    }
+
+    /// Returns whether a place from before a restart is still to be taken.
+    pub(crate) fn comes_back(&self) -> bool {
+        self.back.is_some()
+    }
+
+    /// Puts the caller into a queue.
+    pub(crate) fn enqueue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        step: EnqueueStep,
+    ) -> ProgramEffect {
+        self.enter(cx, media, run, (step, Duration::ZERO, None))
+    }
+
+    /// Has the caller wait for the first one of a queue.
+    pub(crate) fn dial(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        step: DialQueueStep,
+    ) -> ProgramEffect {
+        self.wait(cx, media, run, (step, None))
     }
 
     /// Takes the place again that it had before a restart.
-    pub(crate) fn resume(&mut self, cx: &mut Cx<'_>, back: QueueReturn) {
-        if let Step::Enqueue(step) = back.step {
-            self.enter(cx, step, (back.waited, back.with));
-        } else if let Step::DialQueue(step) = back.step {
-            self.wait(cx, step, back.with);
+    pub(crate) fn resume(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
+        let Some(QueueReturn { step, waited, with }) = self.back.take().map(|back| *back) else {
+            return ProgramEffect::Stay;
+        };
+        if let Step::Enqueue(step) = step {
+            self.enter(cx, media, run, (step, waited, with))
+        } else if let Step::DialQueue(step) = step {
+            self.wait(cx, media, run, (step, with))
+        } else {
+            ProgramEffect::Stay
         }
     }
 
-    fn enter(&mut self, cx: &mut Cx<'_>, step: EnqueueStep, (waited, with): (Duration, Option<String>)) {
+    fn enter(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        (step, waited, with): (EnqueueStep, Duration, Option<String>),
+    ) -> ProgramEffect {
         let EnqueueStep { id, name, most, wait } = step.clone();
-        let entering = self.entering(cx, waited, with);
+        let entering = entering(cx, waited, with);
         let random = &mut cx.edge.random;
-        let entered = match self.parts.bridge.media.spoken_end(cx.call) {
+        let entered = match media.spoken_end(cx.call) {
             None => Err(None),
             Some(_) => {
                 let queues = &mut cx.edge.sessions.queues;
@@ -126,36 +150,32 @@ impl Queueing<'_> {
         if let Err(why) = entered {
             let words = why.map_or("the edge cannot speak to the caller", QueueRefusal::words);
             cx.edge.decide(cx.now, cx.call.key, format!("queue {name}: not entered: {words}"));
-            let outcome = match why {
-                Some(QueueRefusal::Full) => QueueOutcome::QueueFull,
-                Some(QueueRefusal::BadName) => QueueOutcome::Error,
-                None
-                | Some(
-                    QueueRefusal::TooMany
-                    | QueueRefusal::NameTaken
-                    | QueueRefusal::Unknown
-                    | QueueRefusal::NotEmpty
-                    | QueueRefusal::AlreadyIn,
-                ) => QueueOutcome::SystemError,
-            };
-            let result = QueueResult { outcome, was_in: None };
-            return Runner::of(self.parts).tell_program(cx, Input::QueueLeft { id, result });
+            let result = QueueResult { outcome: outcome_of(why), was_in: None };
+            return run.end_step(cx.now, Input::QueueLeft { id, result });
         }
-        self.note(cx, &name, "waits in");
-        cx.call.queue = Some(Box::new(QueuePlace { id, part: Part::Waits(wait.clone()), connected: None }));
-        self.keep(Some(Step::Enqueue(step)));
-        self.parts.bridge.media.talk_to_caller(cx);
-        if cx.edge.sessions.queues.is_waiting(cx.call.key) {
-            Runner::of(self.parts).inform_program(cx, Input::Background { id, background: Some(wait) });
+        note(cx, &name, "waits in");
+        let (step, part) = (Step::Enqueue(step), Part::Waits(wait.clone()));
+        self.place = Some(Box::new(QueuePlace { step, id, part, connected: None }));
+        run.under_way = None;
+        media.talk_to_caller(cx);
+        match cx.edge.sessions.queues.is_waiting(cx.call.key) {
+            true => run.take_input(cx.now, Input::Background { id, background: Some(wait) }),
+            false => ProgramEffect::Stay,
         }
     }
 
-    fn wait(&mut self, cx: &mut Cx<'_>, step: DialQueueStep, with: Option<String>) {
+    fn wait(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        (step, with): (DialQueueStep, Option<String>),
+    ) -> ProgramEffect {
         let DialQueueStep { id, name, prelude, timeout, time_limit } = step.clone();
         let prelude =
             prelude.and_then(|(location, method)| Some((parameters::place(&location)?, parameters::method(method))));
-        let entering = self.entering(cx, Duration::ZERO, with);
-        let dialled = match self.parts.bridge.media.spoken_end(cx.call) {
+        let entering = entering(cx, Duration::ZERO, with);
+        let dialled = match media.spoken_end(cx.call) {
             None => Err("the edge cannot speak to the caller"),
             Some(_) => {
                 let queues = &mut cx.edge.sessions.queues;
@@ -165,70 +185,72 @@ impl Queueing<'_> {
         if let Err(why) = dialled {
             cx.edge.decide(cx.now, cx.call.key, format!("queue {name}: not dialled: {why}"));
             let result = DialResult::unanswered(DialStatus::Failed);
-            return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+            return run.end_step(cx.now, Input::DialEnded { id, result });
         }
         cx.edge.decide(cx.now, cx.call.key, format!("dials queue {name}"));
-        let part = Part::Dials { limit: time_limit, is_late: false };
-        cx.call.queue = Some(Box::new(QueuePlace { id, part, connected: None }));
-        self.keep(Some(Step::DialQueue(step)));
+        let (step, part) = (Step::DialQueue(step), Part::Dials { limit: time_limit, is_late: false });
+        self.place = Some(Box::new(QueuePlace { step, id, part, connected: None }));
+        run.under_way = None;
         cx.arm(Timer::Queued, timeout);
-        self.parts.bridge.media.ring_to_caller(cx);
-    }
-
-    fn entering(&self, cx: &Cx<'_>, waited: Duration, with: Option<String>) -> Entering {
-        let call_sid = cx.call.legs.sid().to_owned();
-        Entering { key: cx.call.key, call_sid, date: cx.edge.date(cx.now), waited, with }
+        media.ring_to_caller(cx);
+        ProgramEffect::Stay
     }
 
     /// Takes news of the queue.
-    pub(crate) fn take(&mut self, cx: &mut Cx<'_>, news: QueueNews) {
-        let Some(place) = &mut cx.call.queue else { return };
+    pub(crate) fn take_news(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        news: QueueNews,
+    ) -> ProgramEffect {
+        let Some(place) = &self.place else { return ProgramEffect::Stay };
         let id = place.id;
         match news {
             QueueNews::Taken((place, method)) => {
                 let (location, method) = (parameters::location(place), parameters::method_of(method));
-                Runner::of(self.parts).inform_program(cx, Input::Prelude { id, location, method });
+                run.take_input(cx.now, Input::Prelude { id, location, method })
             }
-            QueueNews::WaitsAgain => {
-                if let Part::Waits(wait) = &place.part {
-                    let background = Some(wait.clone());
-                    Runner::of(self.parts).inform_program(cx, Input::Background { id, background });
-                }
-            }
-            QueueNews::DialsAgain => {
-                if matches!(place.part, Part::Dials { is_late: true, .. }) {
-                    self.timed_out(cx);
-                }
-            }
-            QueueNews::Connected { conference, seat, with } => self.connect(cx, (conference, seat), with),
+            QueueNews::WaitsAgain => match &place.part {
+                Part::Waits(wait) => run.take_input(cx.now, Input::Background { id, background: Some(wait.clone()) }),
+                Part::Dials { .. } => ProgramEffect::Stay,
+            },
+            QueueNews::DialsAgain => match &place.part {
+                Part::Dials { is_late: true, .. } => self.timed_out(cx, media, run),
+                Part::Dials { .. } | Part::Waits(_) => ProgramEffect::Stay,
+            },
+            QueueNews::Connected { conference, seat, with } => self.connect(cx, media, run, (conference, seat, with)),
             QueueNews::Parted => {
-                let ended = self.ended(cx, None);
-                self.tell(cx, ended);
+                let ended = self.ended(cx, media, None);
+                inform(cx, media, run, ended)
             }
             QueueNews::Deleted => {
                 cx.edge.decide(cx.now, cx.call.key, "the queue that it has dialled is deleted");
-                let ended = self.ended(cx, Some(DialStatus::Failed));
-                self.tell(cx, ended);
+                let ended = self.ended(cx, media, Some(DialStatus::Failed));
+                inform(cx, media, run, ended)
             }
         }
     }
 
     /// Lets the caller and the other call hear each other.
-    fn connect(&mut self, cx: &mut Cx<'_>, (conference, seat): (ConferenceId, SeatId), with: String) {
+    fn connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        (conference, seat, with): (ConferenceId, SeatId, String),
+    ) -> ProgramEffect {
         let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
         let was_in = standing.map(|standing| (standing.sid, standing.waited));
-        let chair = match Chair::take(self.parts, cx, conference, seat) {
-            Ok(chair) => chair,
-            Err(why) => {
-                cx.edge.decide(cx.now, cx.call.key, format!("queue: not connected: {why}"));
-                return self.leave(cx, QueueOutcome::SystemError);
-            }
-        };
+        if let Err(why) = CallerSeat::take(media, cx, conference, seat) {
+            cx.edge.decide(cx.now, cx.call.key, format!("queue: not connected: {why}"));
+            return self.leave(cx, media, run, QueueOutcome::SystemError);
+        }
         let part = NodeCommand::Part { seat, part: SeatPart::Speaker };
         cx.edge.turn.outputs.push_back(Output::Conference(Box::new(part)));
-        let Some(place) = &mut cx.call.queue else { return };
+        let Some(place) = &mut self.place else { return ProgramEffect::Stay };
         let (id, text) = (place.id, format!("connected with call {with} by a queue"));
-        place.connected = Some(Connected { chair, since: cx.now, with, was_in });
+        place.connected = Some(Connected { since: cx.now, with, was_in });
         let limit = match place.part {
             Part::Waits(_) => None,
             Part::Dials { limit, .. } => Some(limit),
@@ -236,76 +258,75 @@ impl Queueing<'_> {
         cx.edge.decide(cx.now, cx.call.key, text.clone());
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, text, None);
-        self.parts.bridge.media.stop_playing_to_caller(cx);
+        media.stop_playing_to_caller(cx);
         let Some(limit) = limit else {
-            return Runner::of(self.parts).inform_program(cx, Input::Background { id, background: None });
+            return run.take_input(cx.now, Input::Background { id, background: None });
         };
         cx.disarm(Timer::Queued);
         if !limit.is_zero() {
             cx.arm(Timer::Queued, limit);
         }
-        Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id });
-    }
-
-    /// Notes that a queued caller has heard the document of the party that has taken it.
-    pub(crate) fn ready(&self, cx: &mut Cx<'_>) {
-        cx.edge.sessions.queues.ready(cx.call.key);
+        run.end_step(cx.now, Input::DialAnswered { id })
     }
 
     /// Has the caller leave because the program says so.
-    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, why: QueueOutcome) {
-        let left = self.left(cx, why);
-        self.tell(cx, left);
+    pub(crate) fn leave(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        why: QueueOutcome,
+    ) -> ProgramEffect {
+        let left = self.left(cx, media, why);
+        inform(cx, media, run, left)
     }
 
     /// A party that has dialled a queue has waited or been connected for as long as it may.
-    pub(crate) fn due(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::Queued);
-        let Some(place) = &mut cx.call.queue else { return };
+    pub(crate) fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
+        let Some(place) = &mut self.place else { return ProgramEffect::Stay };
         if place.connected.is_some() {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
-            return self.leave(cx, QueueOutcome::Bridged);
+            return self.leave(cx, media, run, QueueOutcome::Bridged);
         }
         if cx.edge.sessions.queues.is_waiting(cx.call.key) {
-            return self.timed_out(cx);
+            return self.timed_out(cx, media, run);
         }
         // It has a caller that is not connected yet.
         if let Part::Dials { is_late, .. } = &mut place.part {
             *is_late = true;
         }
+        ProgramEffect::Stay
     }
 
-    fn timed_out(&mut self, cx: &mut Cx<'_>) {
+    fn timed_out(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
         cx.edge.sessions.queues.leave(cx.now, cx.call.key);
-        let ended = self.ended(cx, Some(DialStatus::NoAnswer));
-        self.tell(cx, ended);
+        let ended = self.ended(cx, media, Some(DialStatus::NoAnswer));
+        inform(cx, media, run, ended)
     }
 
     /// The call is over: it leaves. Returns the report for its program.
-    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
-        self.left(cx, QueueOutcome::Hangup)
+    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
+        self.left(cx, media, QueueOutcome::Hangup)
     }
 
     /// Takes the call out of its queue. `why`: the outcome, where it was not connected.
-    fn left(&mut self, cx: &mut Cx<'_>, why: QueueOutcome) -> Option<Input> {
-        let place = cx.call.queue.as_mut()?;
+    fn left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, why: QueueOutcome) -> Option<Input> {
+        let place = self.place.as_ref()?;
         let (id, is_connected, waits) = (place.id, place.connected.is_some(), matches!(place.part, Part::Waits(_)));
         let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
         cx.edge.sessions.queues.leave(cx.now, cx.call.key);
         if !waits || (is_connected && why != QueueOutcome::Redirected) {
-            return self.ended(cx, None);
+            return self.ended(cx, media, None);
         }
         let outcome = if is_connected { QueueOutcome::RedirectedFromBridged } else { why };
         let was_in = standing.map(|standing| (standing.sid, standing.waited));
-        self.stand_up(cx)?;
+        self.stand_up(cx, media)?;
         Some(Input::QueueLeft { id, result: QueueResult { outcome, was_in } })
     }
 
     /// Returns the report of a place that is no longer. `status`: that of a Dial, where it is not known from the connection.
-    fn ended(&mut self, cx: &mut Cx<'_>, status: Option<DialStatus>) -> Option<Input> {
-        let QueuePlace { id, part, .. } = cx.call.queue.as_deref()?;
-        let (id, part) = (*id, part.clone());
-        let connected = self.stand_up(cx)?;
+    fn ended(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, status: Option<DialStatus>) -> Option<Input> {
+        let QueuePlace { id, part, connected, .. } = self.stand_up(cx, media)?;
         let was_in = connected.as_ref().and_then(|connected| connected.was_in.clone());
         Some(match part {
             Part::Waits(_) => Input::QueueLeft { id, result: QueueResult { outcome: QueueOutcome::Bridged, was_in } },
@@ -322,41 +343,53 @@ impl Queueing<'_> {
         })
     }
 
-    /// Takes the place away. Returns the connection that it had.
-    fn stand_up(&mut self, cx: &mut Cx<'_>) -> Option<Option<Connected>> {
-        let QueuePlace { connected, .. } = *cx.call.queue.take()?;
+    /// Takes the place away, with the caller's end before the mixer.
+    fn stand_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<QueuePlace> {
+        let place = *self.place.take()?;
         cx.disarm(Timer::Queued);
-        self.keep(None);
-        if let Some(connected) = &connected {
-            connected.chair.leave(self.parts, cx);
+        if place.connected.is_some() {
+            CallerSeat::leave(media, cx);
         }
-        Some(connected)
+        Some(place)
     }
+}
 
-    /// Tells the program that the place is no longer.
-    fn tell(&mut self, cx: &mut Cx<'_>, left: Option<Input>) {
-        let Some(left) = left else { return };
-        cx.edge.decide(cx.now, cx.call.key, "left the queue");
-        self.parts.bridge.media.stop_playing_to_caller(cx);
-        Runner::of(self.parts).tell_program(cx, left);
-    }
+/// Informs the program that the place is no longer.
+fn inform(cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run, left: Option<Input>) -> ProgramEffect {
+    let Some(left) = left else { return ProgramEffect::Stay };
+    cx.edge.decide(cx.now, cx.call.key, "left the queue");
+    media.stop_playing_to_caller(cx);
+    run.end_step(cx.now, left)
+}
 
-    /// Keeps the step of the place for a restart.
-    fn keep(&mut self, step: Option<Step>) {
-        if let Some(run) = &mut self.parts.program {
-            run.queue = step.map(Box::new);
-            run.under_way = None;
-        }
+/// Returns the outcome of an Enqueue that a queue has not taken.
+const fn outcome_of(why: Option<QueueRefusal>) -> QueueOutcome {
+    match why {
+        Some(QueueRefusal::Full) => QueueOutcome::QueueFull,
+        Some(QueueRefusal::BadName) => QueueOutcome::Error,
+        None
+        | Some(
+            QueueRefusal::TooMany
+            | QueueRefusal::NameTaken
+            | QueueRefusal::Unknown
+            | QueueRefusal::NotEmpty
+            | QueueRefusal::AlreadyIn,
+        ) => QueueOutcome::SystemError,
     }
+}
 
-    /// Notes a place in the trace, and in the log by the queue's SID alone: its name may be a number.
-    fn note(&self, cx: &mut Cx<'_>, name: &str, what: &str) {
-        let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
-        let sid = standing.map(|standing| standing.sid).unwrap_or_default();
-        cx.edge.decide(cx.now, cx.call.key, format!("{what} queue {name} ({sid})"));
-        let call = cx.call.legs.sid().to_owned();
-        cx.edge.log(&call, format!("{what} queue {sid}"), None);
-    }
+fn entering(cx: &Cx<'_>, waited: Duration, with: Option<String>) -> Entering {
+    let call_sid = cx.call.legs.sid().to_owned();
+    Entering { key: cx.call.key, call_sid, date: cx.edge.date(cx.now), waited, with }
+}
+
+/// Notes a place in the trace, and in the log by the queue's SID alone: its name may be a number.
+fn note(cx: &mut Cx<'_>, name: &str, what: &str) {
+    let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
+    let sid = standing.map(|standing| standing.sid).unwrap_or_default();
+    cx.edge.decide(cx.now, cx.call.key, format!("{what} queue {name} ({sid})"));
+    let call = cx.call.legs.sid().to_owned();
+    cx.edge.log(&call, format!("{what} queue {sid}"), None);
 }
 
 /// Returns what a request says of the queue that the caller is in.

@@ -2,130 +2,125 @@
 //!
 //! The recogniser is an end of the media session that listens to the caller, and no leg: it comes and goes with each Gather.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::agent::{Loss, Recognition, Settings, TrackSet, Transcript};
-use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec, TapSpec};
+use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec};
 use trunkgate_resources::app::AppAnswer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::recognition::{Recognised, RecogniserSpec};
-use trunkgate_route::UrlOrigin;
+use trunkgate_route::{App, UrlOrigin};
 use trunkgate_story::redact;
 use trunkgate_story::sentence::without_numbers;
 use trunkgate_twiml::{Heard, Input, RecognitionStep, Request, Secret};
 
-use crate::call::Parts;
+use crate::call::CallEvent;
 use crate::call::legs::agents::shortened;
+use crate::call::media::CallMedia;
+use crate::call::program::parameters;
 use crate::call::program::partials::Partials;
-use crate::call::program::{Runner, parameters};
 use crate::call::shared::Cx;
+
+/// The recognition of what a program's caller says: one at a time, each for a step of the program.
+#[derive(Debug, Default)]
+pub(crate) struct CallerRecognition {
+    current: Option<Box<Recogniser>>,
+}
 
 /// A recogniser that listens to the caller of a program.
 #[derive(Debug)]
-pub(crate) struct Recogniser {
+struct Recogniser {
     /// Id of the program's step.
     id: u32,
     /// Its end in the media session.
     end: EndId,
-    /// When its socket was asked for.
+    /// Time at which its socket was asked for.
     began: Instant,
     /// Whether it has understood anything.
     has_heard: bool,
-    /// What of the caller it hears, and by which of its ends.
-    hears: Option<(EndId, TapSpec)>,
-    /// The last thing that its worker found.
+    /// The last problem that its worker found.
     fault: Option<Box<str>>,
     /// The reports of its partial results.
     partials: Partials,
 }
 
-impl Recogniser {
-    /// Whether an end is its own.
-    pub(crate) fn is_at(&self, end: EndId) -> bool {
-        self.end == end
+impl CallerRecognition {
+    /// Returns whether an event is that of the recogniser.
+    pub(crate) fn takes(&self, event: &CallEvent) -> bool {
+        self.current.as_ref().is_some_and(|recogniser| recogniser_end(event) == Some(recogniser.end))
     }
 
-    /// Takes what of the caller is there to be heard; returns the command for the media session, where that is new.
-    pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
-        let is_new = self.hears.as_ref() != Some(heard);
-        is_new.then(|| {
-            let (of, audio) = heard.clone();
-            self.hears = Some(heard.clone());
-            // What the caller hears is not recognised.
-            let audio = TapSpec { outbound: Vec::new(), ..audio };
-            Command::Tap { of, listener: self.end, audio }
-        })
+    /// Takes an event of the recogniser. Returns the input for its program.
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> Option<Input> {
+        use CallEvent as E;
+        if let E::AgentLost { loss, .. } = event {
+            return self.lost(cx, Some(loss));
+        } else if let E::AgentEnded { .. } = event {
+            return self.lost(cx, None);
+        } else if let E::Recognised { transcript, .. } = event {
+            return self.heard(transcript);
+        } else if let E::AgentOpen { .. } = event {
+            self.opened(cx);
+        } else if let E::AgentNote { text, .. } = event {
+            self.noted(cx, &text);
+        }
+        None
     }
-}
 
-/// Has the speech of a program's caller recognised.
-pub(crate) struct Recognising<'p> {
-    parts: &'p mut Parts,
-}
-
-impl<'p> Recognising<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Recognising<'p> {
-        Recognising { parts }
-    }
-}
-
-impl Recognising<'_> {
-    /// Has the caller's speech recognised. A failure goes to the program.
-    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, step: RecognitionStep) {
+    /// Has the caller's speech recognised. Returns the input for the program, where that fails.
+    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &CallMedia, step: RecognitionStep) -> Option<Input> {
         self.end(cx);
         let id = step.id;
         let begun = match cx.edge.apps.recognition.spec().cloned() {
-            Some(spec) => self.listen(cx, &spec, step),
+            Some(spec) => self.listen(cx, media, &spec, step),
             None => Err(Recognised::NotConfigured),
         };
-        if let Err(result) = begun {
-            let why = format!("recogniser: {result}");
-            cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, &why);
-            self.tell_of_failure(cx, id, why);
-        }
+        let result = begun.err()?;
+        let why = format!("recogniser: {result}");
+        cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, &why);
+        Some(failure(cx, id, why))
     }
 
     /// Adds the recogniser to the media session.
     ///
     /// # Errors
     /// The reason why there is none.
-    fn listen(&mut self, cx: &mut Cx<'_>, spec: &RecogniserSpec, step: RecognitionStep) -> Result<(), Recognised> {
+    fn listen(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &CallMedia,
+        spec: &RecogniserSpec,
+        step: RecognitionStep,
+    ) -> Result<(), Recognised> {
         cx.call.session.ok_or(Recognised::Codec)?;
-        if self.parts.bridge.media.speaks_other_audio(cx.call) {
+        if media.speaks_other_audio(cx.call) {
             return Err(Recognised::Codec);
         }
         let id = step.id;
         let end = hire(cx, spec, TrackSet::Inbound, step)?;
-        cx.call.recogniser = Some(Box::new(Recogniser {
-            id,
-            end,
-            began: cx.now,
-            has_heard: false,
-            hears: None,
-            fault: None,
-            partials: Partials::default(),
-        }));
-        self.parts.bridge.media.tap_caller(cx);
+        let (began, partials) = (cx.now, Partials::default());
+        self.current = Some(Box::new(Recogniser { id, end, began, has_heard: false, fault: None, partials }));
+        media.tap_caller(cx);
         Ok(())
     }
 
     /// Ends the recognition of a step.
     pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, id: u32) {
-        if cx.call.recogniser.as_ref().is_some_and(|recogniser| recogniser.id == id) {
+        if self.current.as_ref().is_some_and(|recogniser| recogniser.id == id) {
             self.end(cx);
         }
     }
 
     /// Ends the recognition that there is, if any.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
-        let has_heard = cx.call.recogniser.as_ref().is_some_and(|recogniser| recogniser.has_heard);
+        let has_heard = self.current.as_ref().is_some_and(|recogniser| recogniser.has_heard);
         self.drop_recogniser(cx, if has_heard { Recognised::Speech } else { Recognised::Silence });
     }
 
     /// Takes the recogniser out of the media session. Returns the id of its step, and what is known of a failure.
     fn drop_recogniser(&mut self, cx: &mut Cx<'_>, result: Recognised) -> Option<(u32, String)> {
-        let recogniser = cx.call.recogniser.take()?;
+        let recogniser = self.current.take()?;
         recogniser.partials.forget(cx.edge);
         dismiss(cx, recogniser.end);
         let fault = recogniser.fault.map(|fault| format!(": {fault}")).unwrap_or_default();
@@ -135,76 +130,89 @@ impl Recognising<'_> {
     }
 
     /// The recogniser can be had.
-    pub(crate) fn opened(&self, cx: &mut Cx<'_>) {
-        let Some(recogniser) = &cx.call.recogniser else { return };
+    fn opened(&self, cx: &mut Cx<'_>) {
+        let Some(recogniser) = &self.current else { return };
         let took = cx.now.saturating_duration_since(recogniser.began);
         cx.edge.metrics.recognition.connect_seconds.observe(took.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("recogniser: connected after {} ms", took.as_millis()));
     }
 
-    /// What its worker wants to be noted of the recogniser.
-    pub(crate) fn noted(&self, cx: &mut Cx<'_>, text: &str) {
+    /// Notes a problem that its worker has found.
+    fn noted(&mut self, cx: &mut Cx<'_>, text: &str) {
         let text = shown(text);
-        if let Some(recogniser) = &mut cx.call.recogniser {
+        if let Some(recogniser) = &mut self.current {
             recogniser.fault = Some(text.as_str().into());
         }
         cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
     }
 
     /// The recogniser could not be reached, is lost, or has closed its socket.
-    pub(crate) fn lost(&mut self, cx: &mut Cx<'_>, loss: Option<Loss>) {
-        let has_heard = cx.call.recogniser.as_ref().is_some_and(|recogniser| recogniser.has_heard);
+    fn lost(&mut self, cx: &mut Cx<'_>, loss: Option<Loss>) -> Option<Input> {
+        let has_heard = self.current.as_ref().is_some_and(|recogniser| recogniser.has_heard);
         let result = match loss {
             Some(loss) => Recognised::Lost(loss),
             // One that takes one utterance, and has.
             None if has_heard => Recognised::Speech,
             None => Recognised::Left,
         };
-        let Some((id, why)) = self.drop_recogniser(cx, result) else { return };
-        self.tell_of_failure(cx, id, if result.is_failure() { why } else { "the recogniser has closed".to_owned() });
-        Runner::of(self.parts).run_program(cx);
-    }
-
-    fn tell_of_failure(&mut self, cx: &mut Cx<'_>, id: u32, text: String) {
-        let sid = cx.call.legs.sid().to_owned();
-        cx.edge.log(&sid, text.clone(), None);
-        cx.call.story.app.get_or_insert_default().flaws.note_unrecognised(&text);
-        if let Some(run) = &mut self.parts.program {
-            let time = run.time(cx.now);
-            run.program.handle_input(time, Input::RecognitionFailed { id, text });
-        }
+        let (id, why) = self.drop_recogniser(cx, result)?;
+        let text = if result.is_failure() { why } else { "the recogniser has closed".to_owned() };
+        Some(failure(cx, id, text))
     }
 
     /// The recogniser has understood something.
-    pub(crate) fn heard(&mut self, cx: &mut Cx<'_>, transcript: Transcript) {
-        let Some(recogniser) = &mut cx.call.recogniser else { return };
+    fn heard(&mut self, transcript: Transcript) -> Option<Input> {
+        let recogniser = self.current.as_mut()?;
         let Transcript { text, is_final, confidence_ppm } = transcript;
         recogniser.has_heard |= !text.trim().is_empty();
-        let (id, heard) = (recogniser.id, Heard { text: Secret::new(text), is_final, confidence_ppm });
-        let Some(run) = &mut self.parts.program else { return };
-        let time = run.time(cx.now);
-        run.program.handle_input(time, Input::Speech { id, heard });
-        Runner::of(self.parts).run_program(cx);
+        let heard = Heard { text: Secret::new(text), is_final, confidence_ppm };
+        Some(Input::Speech { id: recogniser.id, heard })
     }
 
-    /// Reports a partial result, behind the one that has no response yet.
-    pub(crate) fn report_partial(&mut self, cx: &mut Cx<'_>, request: Request) {
-        let Some(run) = &self.parts.program else { return };
+    /// Reports a partial result to an application, behind the one that has no response yet.
+    pub(crate) fn report_partial(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, request: Request) {
         let Some(request) = parameters::request(cx.call, cx.edge, None, request) else { return };
-        let app = run.app.clone();
-        let Some(recogniser) = &mut cx.call.recogniser else { return };
-        recogniser.partials.report(cx.edge, (cx.call.key, cx.call.legs.sid()), &app, request);
+        let Some(recogniser) = &mut self.current else { return };
+        recogniser.partials.report(cx.edge, (cx.call.key, cx.call.legs.sid()), app, request);
     }
 
     /// Takes the response to the report of a partial result, which is not run; false where it is another's.
-    pub(crate) fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
-        let Some(recogniser) = cx.call.recogniser.as_mut().filter(|one| one.partials.is_reported(query)) else {
+    pub(crate) fn partial_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        app: Option<&Arc<App>>,
+        query: QueryId,
+        answer: &AppAnswer,
+    ) -> bool {
+        let Some(recogniser) = self.current.as_mut().filter(|one| one.partials.is_reported(query)) else {
             return false;
         };
-        let app = self.parts.program.as_ref().map(|run| &run.app);
         recogniser.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), app, answer);
         true
     }
+}
+
+/// Returns the end of which an event of a recogniser or an agent comes.
+pub(crate) const fn recogniser_end(event: &CallEvent) -> Option<EndId> {
+    use CallEvent as E;
+    if let E::AgentOpen { end }
+    | E::AgentLost { end, .. }
+    | E::AgentEnded { end }
+    | E::AgentNote { end, .. }
+    | E::Recognised { end, .. } = event
+    {
+        Some(*end)
+    } else {
+        None
+    }
+}
+
+/// Notes that a step's recogniser has failed, and returns the input for its program.
+fn failure(cx: &mut Cx<'_>, id: u32, text: String) -> Input {
+    let sid = cx.call.legs.sid().to_owned();
+    cx.edge.log(&sid, text.clone(), None);
+    cx.call.story.app.get_or_insert_default().flaws.note_unrecognised(&text);
+    Input::RecognitionFailed { id, text }
 }
 
 /// Adds a recogniser of a track to the media session, as one more of those that are there; returns its end.
@@ -230,11 +238,17 @@ pub(crate) fn hire(
 
 /// Takes a recogniser out of the media session, as one fewer.
 pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
+    disconnect(cx, end);
+    cx.edge.apps.recognition.end();
+    cx.edge.note_recognisers();
+}
+
+/// Takes the end of a recogniser out of the media session.
+pub(crate) fn disconnect(cx: &mut Cx<'_>, end: EndId) {
+    cx.call.listeners.remove(end);
     if let Some(media) = cx.call.session {
         cx.edge.remove_end(media, end);
     }
-    cx.edge.apps.recognition.end();
-    cx.edge.note_recognisers();
 }
 
 /// Returns what a worker found of a recogniser, as it may be shown.
@@ -274,6 +288,7 @@ pub(crate) fn connect(
     let (counters, queue) = Default::default();
     let agent = AgentSpec { settings, socket, counters, queue, turns: None, clear_fade: Default::default(), raw: None };
     cx.edge.media(media, Command::AddAgent { end, spec: agent.into() });
+    cx.call.listeners.add(end, tracks);
     Some(end)
 }
 

@@ -10,12 +10,12 @@ use trunkgate_resources::recording::{
 };
 use trunkgate_route::App;
 use trunkgate_twiml::{
-    DialRecordStep, Input, Loop, Method, Parameter, RecordStep, RecordingStep, ReportedStates, Request, Tracks,
+    DialRecordStep, Input, Method, Parameter, RecordStep, RecordingStep, ReportedStates, Request, Tracks,
     TranscriptionStep,
 };
 
-use crate::call::Parts;
-use crate::call::program::{Prompter, Runner, parameters};
+use crate::call::media::CallMedia;
+use crate::call::program::parameters;
 use crate::call::recorders::recording::{self, Verb};
 use crate::call::shared::Cx;
 
@@ -34,138 +34,113 @@ pub(crate) struct DialRecording {
     pub(crate) sid: Option<String>,
 }
 
-/// Has recordings made for a program.
-pub(crate) struct Records<'p> {
-    parts: &'p mut Parts,
-}
-
-impl<'p> Records<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Records<'p> {
-        Records { parts }
-    }
-}
-
-impl Records<'_> {
-    /// Plays the tone before a Record.
-    pub(crate) fn beep(&mut self, cx: &mut Cx<'_>, id: u32) {
-        Prompter::of(self.parts).play_sound(cx, id, Loop::Times(1), Arc::clone(&BEEP));
+impl DialRecording {
+    /// Makes the recording of a Dial that has not begun.
+    pub(crate) fn of(app: &App, step: DialRecordStep) -> DialRecording {
+        let request = request(app, RecordingSource::DialVerb, step.recording);
+        DialRecording { from_ringing: step.from_ringing, request: Some(Box::new(request)), sid: None }
     }
 
-    /// Records what the caller says to the program.
-    pub(crate) fn record(&mut self, cx: &mut Cx<'_>, step: RecordStep) {
-        let RecordStep { id, silence, recording, transcription } = step;
-        let Some(mut request) = self.request(RecordingSource::RecordVerb, recording) else { return };
-        request.transcription = transcription.and_then(|step| self.transcription(cx, step)).map(Box::new);
-        let request = self.message(cx, request);
-        if let Err(why) = recording::begin(&self.parts.bridge.media, cx, request, Some(Verb { id, silence })) {
-            let failed = Input::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
-            Runner::of(self.parts).tell_program(cx, failed);
-        }
-    }
-
-    /// Ends what a Record has begun; its result follows.
-    pub(crate) fn stop_record(&self, cx: &mut Cx<'_>, id: u32) {
-        let sid = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)).map(str::to_owned);
-        if let Some(sid) = sid {
-            recording::stop(cx, &sid);
-        }
-    }
-
-    /// Records the call from now on.
-    pub(crate) fn start(&self, cx: &mut Cx<'_>, step: RecordingStep) {
-        if let Some(request) = self.request(RecordingSource::StartVerb, step) {
-            recording::begin_unasked(&self.parts.bridge.media, cx, request, "its document asks for");
-        }
-    }
-
-    /// Has the last request of a Record made once the audio of its recording is there: the caller has hung up.
-    pub(crate) fn notify_recorded(&self, cx: &mut Cx<'_>, id: u32, request: Request) {
-        let Some(app) = self.app() else { return };
-        let Some(sid) = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)) else { return };
-        let sid = sid.to_owned();
-        let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
-        let named = [Parameter::new("RecordingUrl", url), Parameter::new("RecordingSid", sid.clone())];
-        let parameters = named.into_iter().chain(request.parameters).collect();
-        let request = Request { parameters, ..request };
-        if let Some(mut request) = parameters::request(cx.call, cx.edge, None, request) {
-            // It is made when the call is over.
-            parameters::complete(&mut request);
-            cx.edge.sessions.recordings.make_after(&sid, AfterRecording { app, request });
-        }
-    }
-
-    /// Returns the recording of a Dial.
-    pub(crate) fn of_dial(&self, step: DialRecordStep) -> Option<DialRecording> {
-        let request = self.request(RecordingSource::DialVerb, step.recording).map(Box::new)?;
-        Some(DialRecording { from_ringing: step.from_ringing, request: Some(request), sid: None })
-    }
-
-    /// Returns the recording of a conference.
-    pub(crate) fn of_conference(&self, step: RecordingStep) -> Option<RecordingRequest> {
-        self.request(RecordingSource::Conference, step)
-    }
-
-    /// Begins the recording of the Dial, where it is to begin now: with the ringing, or once the parties are connected.
-    pub(crate) fn begin_dial(&mut self, cx: &mut Cx<'_>, is_connected: bool) {
-        let side = self.parts.program.as_mut().and_then(|run| run.side.as_mut());
-        let Some(record) = side.and_then(|side| side.record.as_mut()) else { return };
-        if !is_connected && !record.from_ringing {
+    /// Begins it, where it is to begin now: with the ringing, or once the parties are connected.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, media: &CallMedia, is_connected: bool) {
+        if !is_connected && !self.from_ringing {
             return;
         }
-        let Some(request) = record.request.take() else { return };
-        let sid = recording::begin_unasked(&self.parts.bridge.media, cx, *request, "its document asks for");
-        let side = self.parts.program.as_mut().and_then(|run| run.side.as_mut());
-        if let Some(record) = side.and_then(|side| side.record.as_mut()) {
-            record.sid = sid;
+        if let Some(request) = self.request.take() {
+            self.sid = recording::begin_unasked(media, cx, *request, "its document asks for");
         }
     }
+}
 
-    /// Makes the recording of a mailbox a message in it.
-    fn message(&self, cx: &Cx<'_>, request: RecordingRequest) -> RecordingRequest {
-        let app = self.parts.program.as_ref().map(|run| &run.app);
-        let Some(mailbox) = app.and_then(|app| app.as_mailbox()) else { return request };
-        let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
-        let transcription = mailbox.transcribe.then(|| {
-            // An address of e-mail gets the text with the message.
-            let url = mailbox.notify.clone().filter(|_| !mailbox.is_mailed());
-            let (app, from, to) = (mailbox.target(), from.clone(), to.clone());
-            Box::new(TranscriptionRequest { app, url, allow_private: true, from, to })
-        });
-        let message = VoicemailMessage { mailbox: mailbox.name.to_string(), from, to };
-        RecordingRequest {
-            transcription,
-            source: RecordingSource::Voicemail,
-            receiver: RecordingReceiver::of_mailbox(mailbox).map(Box::new),
-            message: Some(Box::new(message)),
-            ..request
-        }
-    }
+/// Returns the tone before a Record.
+pub(crate) fn beep() -> Arc<[u8]> {
+    Arc::clone(&BEEP)
+}
 
-    /// Returns the transcription that a Record asks for.
-    fn transcription(&self, cx: &Cx<'_>, step: TranscriptionStep) -> Option<TranscriptionRequest> {
-        let app = self.app()?;
-        let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
-        let (app, allow_private) = (app.name.to_string(), app.allow_private);
-        Some(TranscriptionRequest { app, url: step.status, allow_private, from, to })
-    }
+/// Records what the caller says to the program of an application.
+///
+/// # Errors
+/// The input for the program, where there is no recording.
+pub(crate) fn record(app: &App, cx: &mut Cx<'_>, media: &CallMedia, step: RecordStep) -> Result<(), Input> {
+    let RecordStep { id, silence, recording, transcription } = step;
+    let mut request = request(app, RecordingSource::RecordVerb, recording);
+    request.transcription = transcription.map(|step| Box::new(transcription_of(app, cx, step)));
+    let request = message(app, cx, request);
+    let failed = |why| Input::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
+    recording::begin(media, cx, request, Some(Verb { id, silence })).map(drop).map_err(failed)
+}
 
-    fn app(&self) -> Option<Arc<App>> {
-        self.parts.program.as_ref().map(|run| Arc::clone(&run.app))
+/// Ends what a Record has begun; its result follows.
+pub(crate) fn stop_record(cx: &mut Cx<'_>, id: u32) {
+    let sid = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)).map(str::to_owned);
+    if let Some(sid) = sid {
+        recording::stop(cx, &sid);
     }
+}
 
-    /// Returns a recording of the program's, with its receiver.
-    fn request(&self, source: RecordingSource, step: RecordingStep) -> Option<RecordingRequest> {
-        let app = self.app()?;
-        let receiver = step.status.map(|status| Box::new(receiver_of(&app, status)));
-        let channels = if step.dual { Channels::Dual } else { Channels::Mono };
-        let tracks = match step.track {
-            Tracks::Inbound => TrackSet::Inbound,
-            Tracks::Outbound => TrackSet::Outbound,
-            Tracks::Both => TrackSet::Both,
-        };
-        Some(RecordingRequest { tracks, trim: step.trim, receiver, ..RecordingRequest::new(source, channels) })
+/// Records the call from now on.
+pub(crate) fn start(app: &App, cx: &mut Cx<'_>, media: &CallMedia, step: RecordingStep) {
+    let request = request(app, RecordingSource::StartVerb, step);
+    recording::begin_unasked(media, cx, request, "its document asks for");
+}
+
+/// Has the last request of a Record made once the audio of its recording is there: the caller has hung up.
+pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, id: u32, request: Request) {
+    let Some(sid) = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)) else { return };
+    let sid = sid.to_owned();
+    let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
+    let named = [Parameter::new("RecordingUrl", url), Parameter::new("RecordingSid", sid.clone())];
+    let parameters = named.into_iter().chain(request.parameters).collect();
+    let request = Request { parameters, ..request };
+    if let Some(mut request) = parameters::request(cx.call, cx.edge, None, request) {
+        // It is made when the call is over.
+        parameters::complete(&mut request);
+        cx.edge.sessions.recordings.make_after(&sid, AfterRecording { app: Arc::clone(app), request });
     }
+}
+
+/// Returns the recording of a conference.
+pub(crate) fn of_conference(app: &App, step: RecordingStep) -> RecordingRequest {
+    request(app, RecordingSource::Conference, step)
+}
+
+/// Makes the recording of a mailbox a message in it.
+fn message(app: &App, cx: &Cx<'_>, request: RecordingRequest) -> RecordingRequest {
+    let Some(mailbox) = app.as_mailbox() else { return request };
+    let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
+    let transcription = mailbox.transcribe.then(|| {
+        // An address of e-mail gets the text with the message.
+        let url = mailbox.notify.clone().filter(|_| !mailbox.is_mailed());
+        let (app, from, to) = (mailbox.target(), from.clone(), to.clone());
+        Box::new(TranscriptionRequest { app, url, allow_private: true, from, to })
+    });
+    let message = VoicemailMessage { mailbox: mailbox.name.to_string(), from, to };
+    RecordingRequest {
+        transcription,
+        source: RecordingSource::Voicemail,
+        receiver: RecordingReceiver::of_mailbox(mailbox).map(Box::new),
+        message: Some(Box::new(message)),
+        ..request
+    }
+}
+
+/// Returns the transcription that a Record asks for.
+fn transcription_of(app: &App, cx: &Cx<'_>, step: TranscriptionStep) -> TranscriptionRequest {
+    let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
+    let (app, allow_private) = (app.name.to_string(), app.allow_private);
+    TranscriptionRequest { app, url: step.status, allow_private, from, to }
+}
+
+/// Returns a recording of an application's, with its receiver.
+fn request(app: &App, source: RecordingSource, step: RecordingStep) -> RecordingRequest {
+    let receiver = step.status.map(|status| Box::new(receiver_of(app, status)));
+    let channels = if step.dual { Channels::Dual } else { Channels::Mono };
+    let tracks = match step.track {
+        Tracks::Inbound => TrackSet::Inbound,
+        Tracks::Outbound => TrackSet::Outbound,
+        Tracks::Both => TrackSet::Both,
+    };
+    RecordingRequest { tracks, trim: step.trim, receiver, ..RecordingRequest::new(source, channels) }
 }
 
 fn receiver_of(app: &App, (url, method, states): (String, Method, ReportedStates)) -> RecordingReceiver {

@@ -61,7 +61,7 @@ impl Referrer<'_> {
         match sent {
             Ok(client) => {
                 cx.arm(Timer::Program, NEWS);
-                if let Some(run) = &mut self.parts.program {
+                if let Some(run) = &mut self.parts.program.run {
                     run.referral = Some(Referral { id, client, answered: None, reported: None, is_over: false });
                 }
             }
@@ -75,7 +75,7 @@ impl Referrer<'_> {
 
     /// The REFER has its final answer; 408 where none came.
     pub(crate) fn refer_answered(&mut self, cx: &mut Cx<'_>, code: u16) {
-        let Some(referral) = self.parts.program.as_mut().and_then(|run| run.referral.as_mut()) else { return };
+        let Some(referral) = self.parts.program.run.as_mut().and_then(|run| run.referral.as_mut()) else { return };
         referral.answered = Some(code);
         if code >= 300 || referral.is_over {
             self.refer_over(cx);
@@ -85,7 +85,7 @@ impl Referrer<'_> {
     /// The caller's side reports how far the new call is.
     pub(crate) fn refer_told(&mut self, cx: &mut Cx<'_>, server: ServerId, told: &Told) {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
-        let Some(referral) = self.parts.program.as_mut().and_then(|run| run.referral.as_mut()) else { return };
+        let Some(referral) = self.parts.program.run.as_mut().and_then(|run| run.referral.as_mut()) else { return };
         referral.reported = told.code.or(referral.reported);
         referral.is_over |= told.state == "terminated" || told.code.is_some_and(|code| code >= 200);
         // A NOTIFY may overtake the answer to the REFER (RFC 3515 §2.4.4).
@@ -96,7 +96,7 @@ impl Referrer<'_> {
 
     /// Nothing more is waited for.
     pub(crate) fn refer_over(&mut self, cx: &mut Cx<'_>) {
-        let Some(referral) = self.parts.program.as_mut().and_then(|run| run.referral.take()) else { return };
+        let Some(referral) = self.parts.program.run.as_mut().and_then(|run| run.referral.take()) else { return };
         cx.disarm(Timer::Program);
         if referral.answered.is_none() {
             cx.edge.index.clients.remove(&referral.client);
@@ -106,14 +106,14 @@ impl Referrer<'_> {
 
     /// The caller is gone: the program hears how far its transfer has come.
     pub(crate) fn refer_abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
-        let referral = self.parts.program.as_mut()?.referral.take()?;
+        let referral = self.parts.program.run.as_mut()?.referral.take()?;
         cx.edge.index.clients.remove(&referral.client);
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 
     /// Whether a request is the REFER that the program waits for.
     pub(crate) fn refers_by(&self, client: ClientId) -> bool {
-        let referral = self.parts.program.as_ref().and_then(|run| run.referral.as_ref());
+        let referral = self.parts.program.run.as_ref().and_then(|run| run.referral.as_ref());
         referral.is_some_and(|referral| referral.client == client)
     }
 }

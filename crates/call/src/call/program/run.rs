@@ -14,14 +14,10 @@ use trunkgate_twiml::{DialResult, DialStatus, Input, Parameter, Program, Setting
 
 use crate::call::legs::digits::{Told, told};
 use crate::call::negotiation::requests::Info;
-use crate::call::program::conference::Conferring;
 use crate::call::program::progress::PartyCall;
-use crate::call::program::queueing::Queueing;
-use crate::call::program::recognition::Recognising;
-use crate::call::program::records::Records;
 use crate::call::program::{
-    Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
-    queueing, streams, transcripts,
+    Dialler, Prompter, Referrer, Run, Runner, Side, Waits, fallback_of, first_document, parameters, progress, queueing,
+    records, streams,
 };
 use crate::call::recorders::recording;
 use crate::call::search::controller::{Controller, TargetResult};
@@ -67,9 +63,6 @@ impl Runner<'_> {
             waits: Waits::Nothing,
             under_way: None,
             side: None,
-            conference: None,
-            queue: None,
-            back_in_queue: None,
             called: None,
             referral: None,
             shown_as: cx.call.facts.shown_as.clone(),
@@ -80,8 +73,8 @@ impl Runner<'_> {
         cx.call.is_programmed = true;
         run.note(cx.call);
         recording::caller_hears(cx, &run.app);
-        callback::begin(cx, &run.app);
-        self.parts.program = Some(Box::new(run));
+        self.parts.program.reports.begin(cx, &run.app);
+        self.parts.program.run = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
             self.parts.bridge.media.talk_to_caller(cx);
         } else {
@@ -93,7 +86,7 @@ impl Runner<'_> {
     /// Goes on with the program of a restored call; `behind`: the targets behind it.
     pub(crate) fn resume_program(&mut self, cx: &mut Cx<'_>, behind: &[TargetSpec]) {
         let behind = behind.iter().filter_map(|target| cx.edge.target(target)).collect();
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         run.behind = Controller::resume(behind);
         run.shown_as.clone_from(&cx.call.facts.shown_as);
         run.note(cx.call);
@@ -110,25 +103,25 @@ impl Runner<'_> {
             }
             return;
         }
-        let queue = run.back_in_queue.take();
-        let conference = run.conference.take().map(|step| Box::new(Step::Conference(*step)));
-        let under_way = conference.or(run.under_way.take());
-        let recognition = run.program.recognition();
-        self.parts.bridge.media.talk_to_caller(cx);
-        if let Some(step) = recognition.filter(|_| queue.is_none()) {
-            Recognising::of(self.parts).start(cx, step);
-        }
-        if let Some(back) = queue {
-            Queueing::of(self.parts).resume(cx, *back);
-        } else if let Some(step) = under_way {
-            self.carry_out(cx, *step);
+        let (under_way, recognition) = (run.under_way.take(), run.program.recognition());
+        let media = &mut self.parts.bridge.media;
+        media.talk_to_caller(cx);
+        if self.parts.program.queue.comes_back() {
+            self.parts.program.queue.resume(cx, media, run).act(self.parts, cx);
+        } else {
+            if let Some(step) = recognition {
+                self.start_recognition(cx, step);
+            }
+            if let Some(step) = under_way {
+                self.carry_out(cx, *step);
+            }
         }
         self.run_program(cx);
     }
 
     /// Takes an event of the program's, and does what follows.
     pub(crate) fn tell_program(&mut self, cx: &mut Cx<'_>, input: Input) {
-        if let Some(run) = &mut self.parts.program {
+        if let Some(run) = &mut self.parts.program.run {
             run.under_way = None;
         }
         self.inform_program(cx, input);
@@ -136,7 +129,7 @@ impl Runner<'_> {
 
     /// Takes an event of a Record, which another document may have replaced meanwhile: what is under way is that document's then.
     pub(crate) fn tell_of_record(&mut self, cx: &mut Cx<'_>, input: Input) {
-        match &self.parts.program {
+        match &self.parts.program.run {
             Some(run) if run.program.is_recording() => self.tell_program(cx, input),
             Some(_) | None => self.inform_program(cx, input),
         }
@@ -144,7 +137,7 @@ impl Runner<'_> {
 
     /// Takes an event by which no step of the program ends, and does what follows.
     pub(crate) fn inform_program(&mut self, cx: &mut Cx<'_>, input: Input) {
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let time = run.time(cx.now);
         run.program.handle_input(time, input);
         self.run_program(cx);
@@ -153,7 +146,7 @@ impl Runner<'_> {
     /// The program has waited for long enough.
     pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Program);
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         if matches!(run.waits, Waits::Digits { .. }) {
             return Prompter::of(self.parts).play_next_digit(cx);
         }
@@ -167,14 +160,14 @@ impl Runner<'_> {
 
     /// Carries out the program's steps until it waits for something.
     pub(crate) fn run_program(&mut self, cx: &mut Cx<'_>) {
-        while let Some(run) = &mut self.parts.program {
+        while let Some(run) = &mut self.parts.program.run {
             if run.waits == Waits::Caller || cx.call.state == State::Ended {
                 break;
             }
             let Some(step) = run.program.poll_output() else { break };
             self.carry_out(cx, step);
         }
-        let Some(run) = &self.parts.program else { return };
+        let Some(run) = &self.parts.program.run else { return };
         // While digits are played the timer is that of the next one, and of a REFER that of its news.
         if !matches!(run.waits, Waits::Digits { .. }) && run.referral.is_none() {
             cx.disarm(Timer::Program);
@@ -186,7 +179,7 @@ impl Runner<'_> {
 
     /// What the program has waited for of its caller is there: ports, or a media address.
     pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         if run.waits == Waits::Caller {
             run.waits = Waits::Nothing;
             match cx.call.state {
@@ -202,11 +195,10 @@ impl Runner<'_> {
     /// The shell has answered a question of the program's.
     pub(crate) fn app_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
         cx.edge.index.queries.remove(&query);
-        if transcripts::answered(cx, query, &answer) || Recognising::of(self.parts).partial_answered(cx, query, &answer)
-        {
+        if self.parts.program.partial_answered(cx, query, &answer) {
             return;
         }
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         match (std::mem::replace(&mut run.waits, Waits::Nothing), answer) {
             (Waits::Document { query: asked, id }, answer) if asked == query => {
                 let input = match answer {
@@ -238,7 +230,7 @@ impl Runner<'_> {
 
     /// The caller has pressed a key, as a telephone-event, a tone or by INFO.
     pub(crate) fn digit_for_program(&mut self, cx: &mut Cx<'_>, digit: char) {
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         let time = run.time(cx.now);
         run.program.handle_input(time, Input::Digit(digit.to_ascii_uppercase()));
         self.run_program(cx);
@@ -254,8 +246,9 @@ impl Runner<'_> {
 
     /// Asks for a document.
     pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, mut request: trunkgate_twiml::Request) {
+        request.parameters.splice(0..0, self.parts.program.conference.parameters_of(request.purpose));
         request.parameters.extend(queueing::parameters_of(cx, request.purpose));
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         if run.is_announcement() {
             let input = Input::Fetched { id, url: None, content_type: Some(SOUND.to_owned()), body: Vec::new() };
             let time = run.time(cx.now);
@@ -265,14 +258,14 @@ impl Runner<'_> {
         let Some(request) = parameters::request(cx.call, cx.edge, called, request) else { return };
         let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, AppWanted::Document(request));
         self.drop_question(cx);
-        if let Some(run) = &mut self.parts.program {
+        if let Some(run) = &mut self.parts.program.run {
             run.waits = Waits::Document { query, id };
         }
     }
 
     /// Gives up what the program has asked the shell for.
     pub(crate) fn drop_question(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.parts.program else { return };
+        let Some(run) = &mut self.parts.program.run else { return };
         if let Waits::Document { query, .. } | Waits::Sound { query, .. } = run.waits {
             cx.edge.give_up(query);
             run.waits = Waits::Nothing;
@@ -281,7 +274,7 @@ impl Runner<'_> {
 
     /// The program is over and the caller is still there: the next target of its route, or the end of the call.
     pub(crate) fn program_over(&mut self, cx: &mut Cx<'_>, code: Option<u16>) {
-        if self.parts.program.as_ref().is_some_and(|run| run.called.is_some()) {
+        if self.parts.program.run.as_ref().is_some_and(|run| run.called.is_some()) {
             // A party that was to be screened is not connected unscreened.
             return Dialler::of(self.parts).end_whisper(cx, false);
         }
@@ -356,19 +349,19 @@ impl Runner<'_> {
     /// Takes the program out of the call, with what it has asked for.
     fn end_program(&mut self, cx: &mut Cx<'_>) -> Option<Box<Run>> {
         self.drop_question(cx);
-        Recognising::of(self.parts).end(cx);
+        self.parts.program.recognition.end(cx);
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
         cx.disarm(Timer::DialAnswer);
         cx.call.is_programmed = false;
         self.parts.bridge.media.end_talk();
-        if let Some(streams) = &mut self.parts.streams {
+        if let Some(streams) = &mut self.parts.program.streams {
             streams.program_over();
         }
         let repeated = cx.call.story.app.as_mut().map(|app| app.logged.take_repeated()).unwrap_or_default();
         let sid = cx.call.legs.sid().to_owned();
         repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
-        let run = self.parts.program.take()?;
+        let run = self.parts.program.run.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         Some(run)
@@ -379,11 +372,11 @@ impl Runner<'_> {
         Dialler::of(self.parts).drop_whisper(cx);
         progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
         streams::report_streams(self.parts, cx, true);
-        transcripts::end(cx);
+        self.parts.program.transcripts.end(cx);
         let transfer = Referrer::of(self.parts).refer_abandoned(cx);
-        let conference = Conferring::of(self.parts).hung_up(cx);
-        let queue = Queueing::of(self.parts).hung_up(cx);
-        if let Some(run) = &mut self.parts.program {
+        let conference = self.parts.program.conference.hung_up(cx, &mut self.parts.bridge.media);
+        let queue = self.parts.program.queue.hung_up(cx, &mut self.parts.bridge.media);
+        if let Some(run) = &mut self.parts.program.run {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
             run.program.handle_input(time, Input::HungUp);
@@ -394,12 +387,12 @@ impl Runner<'_> {
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
                 let result = self.result_of(cx, status, &side, None);
-                if let Some(run) = &mut self.parts.program {
+                if let Some(run) = &mut self.parts.program.run {
                     run.program.handle_input(time, Input::DialEnded { id: side.id, result });
                 }
             }
         }
-        while let Some(step) = self.parts.program.as_mut().and_then(|run| run.program.poll_output()) {
+        while let Some(step) = self.parts.program.run.as_mut().and_then(|run| run.program.poll_output()) {
             self.last_step(cx, step);
         }
         if let Some(run) = self.end_program(cx) {
@@ -421,7 +414,7 @@ impl Runner<'_> {
     }
 
     fn send_notice(&self, cx: &mut Cx<'_>, request: Option<DocumentRequest>) {
-        let app = self.parts.program.as_ref().map(|run| run.app.clone());
+        let app = self.parts.program.run.as_ref().map(|run| run.app.clone());
         if let Some((app, request)) = app.zip(request) {
             cx.edge.notify_app(cx.call.legs.sid(), &app, request);
         }
@@ -431,7 +424,11 @@ impl Runner<'_> {
     fn last_step(&mut self, cx: &mut Cx<'_>, step: Step) {
         match step {
             Step::Notify(request) => self.notify_of_end(cx, request),
-            Step::NotifyRecorded { id, request } => Records::of(self.parts).notify_recorded(cx, id, request),
+            Step::NotifyRecorded { id, request } => {
+                if let Some(run) = &self.parts.program.run {
+                    records::notify_recorded(&run.app, cx, id, request);
+                }
+            }
             Step::Trace(trace) => self.trace_step(cx, &trace),
             Step::Fetch { .. }
             | Step::StartRecognition(_)

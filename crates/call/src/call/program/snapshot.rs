@@ -12,8 +12,8 @@ use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMetho
 use trunkgate_twiml::{ConferenceStep, Program, Step};
 
 use crate::call::program::progress::PartyCallSnapshot;
-use crate::call::program::queueing::QueueReturn;
-use crate::call::program::{Dialled, Run, Side, Waits};
+use crate::call::program::queueing::{CallerQueue, QueueReturn};
+use crate::call::program::{CallProgram, Dialled, Run, Side, Waits};
 use crate::call::search::controller::Controller;
 
 /// A program of an answered call.
@@ -97,7 +97,13 @@ impl MadeApp {
 impl RunSnapshot {
     /// Writes a program down. `has_far_end`: its caller talks with a far end, also where a stream was to have it; a stream or an agent is
     /// connected again by the step that is under way.
-    pub(crate) fn of(run: &Run, (now, key): (Instant, CallKey), queues: &Queues, has_far_end: bool) -> RunSnapshot {
+    pub(crate) fn of(
+        program: &CallProgram,
+        (now, key): (Instant, CallKey),
+        queues: &Queues,
+        has_far_end: bool,
+    ) -> Option<RunSnapshot> {
+        let run = program.run.as_deref()?.of_caller();
         let connected = run.side.as_ref().filter(|_| has_far_end);
         let side = connected.and_then(|side| {
             let talked = now.saturating_duration_since(side.since?);
@@ -106,25 +112,22 @@ impl RunSnapshot {
             let (id, is_stream, sid) = (side.id, side.is_stream, side.sid.clone());
             Some(SideSnapshot { id, is_stream, talked_ms, limit_ms, sid, call })
         });
-        RunSnapshot {
+        Some(RunSnapshot {
             target: run.app.spec(),
             made: MadeApp::of(&run.app).map(Box::new),
             program: run.program.clone(),
             ran_ms: millis(run.time(now)),
             under_way: run.under_way.clone().filter(|_| side.is_none()),
             side,
-            conference: run.conference.clone(),
-            queue: run.queue.as_ref().map(|step| {
-                let standing = queues.standing(now, key);
-                Box::new(QueueReturn::at(step, standing.as_ref(), queues.connected_with(key)))
-            }),
+            conference: program.conference.step().cloned().map(Box::new),
+            queue: program.queue.snapshot(now, key, queues).map(Box::new),
             ring_timeout_ms: run.ring_timeout.map(millis),
             is_redirected: run.is_redirected,
-        }
+        })
     }
 
     /// Returns the program again; `None` where the configuration has its application no longer.
-    pub(crate) fn restore(self, now: Instant, edge: &Edge) -> Option<Box<Run>> {
+    pub(crate) fn restore(self, now: Instant, edge: &Edge) -> Option<CallProgram> {
         let app = match &self.target {
             _ if self.made.is_some() => self.made.map(|made| Arc::new(made.restore())),
             TargetSpec::App(name) => edge.table.app(name).cloned(),
@@ -153,17 +156,15 @@ impl RunSnapshot {
             parties: side.call.into_iter().map(party).collect(),
             ..Side::new(side.id, side.is_stream)
         });
+        let conference = self.conference.map(|step| Box::new(Step::Conference(*step)));
         let run = Run {
             app,
             program: self.program,
             began: ago(self.ran_ms),
             behind: Controller::Done,
             waits: Waits::Nothing,
-            under_way: self.under_way,
+            under_way: conference.or(self.under_way),
             side,
-            conference: self.conference,
-            queue: None,
-            back_in_queue: self.queue,
             called: None,
             referral: None,
             shown_as: None,
@@ -171,7 +172,8 @@ impl RunSnapshot {
             is_turned_away: false,
             is_redirected: self.is_redirected,
         };
-        Some(Box::new(run))
+        let queue = CallerQueue::restored(self.queue);
+        Some(CallProgram { run: Some(Box::new(run)), queue, ..CallProgram::default() })
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn start(parts: &mut Parts, cx: &mut Cx<'_>, app: &Arc<App>, stream: 
     }
     let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
     let leg = cx.add_agent(&Arc::new(agent_of(app, stream)), part).ok_or(Refused::TooManyForks)?;
-    parts.streams.get_or_insert_default().add_listening(app, stream, leg);
+    parts.program.streams.get_or_insert_default().add_listening(app, stream, leg);
     parts.bridge.media.tap_caller(cx);
     Ok(leg)
 }
@@ -148,7 +148,8 @@ pub(crate) fn start_named(
     app: &Arc<App>,
     stream: &StreamStep,
 ) -> Result<LegId, Refused> {
-    let is_live = |name: &str| parts.streams.as_ref().is_some_and(|streams| streams.live(cx.call, name).is_some());
+    let is_live =
+        |name: &str| parts.program.streams.as_ref().is_some_and(|streams| streams.live(cx.call, name).is_some());
     if stream.name.as_deref().is_some_and(is_live) {
         return Err(Refused::StreamNameTaken);
     }
@@ -160,7 +161,8 @@ pub(crate) fn start_named(
 /// # Errors
 /// No live stream has this name.
 pub(crate) fn stop(parts: &mut Parts, cx: &mut Cx<'_>, name: &str) -> Result<LegId, Refused> {
-    let leg = parts.streams.as_ref().and_then(|streams| streams.live(cx.call, name)).ok_or(Refused::UnknownFork)?;
+    let leg =
+        parts.program.streams.as_ref().and_then(|streams| streams.live(cx.call, name)).ok_or(Refused::UnknownFork)?;
     let sid = cx.call.legs[leg].sid.clone();
     parts.bridge.media.end_fork(cx, &sid)?;
     Ok(leg)
@@ -179,8 +181,8 @@ pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
 
 /// Reports what is new of a call's streams. `ends`: the call is over.
 pub(crate) fn report_streams(parts: &mut Parts, cx: &mut Cx<'_>, ends: bool) {
-    let Some(streams) = &mut parts.streams else { return };
-    let side = parts.program.as_ref().and_then(|run| run.of_caller().side.as_ref());
+    let Some(streams) = &mut parts.program.streams else { return };
+    let side = parts.program.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
     let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
     let attempt = parts.search.alone().and_then(Attempt::leg);
     streams.report(cx, connecting.zip(attempt), ends);

@@ -38,9 +38,9 @@ impl<'p> Takeover<'p> {
         {
             return Err(Refused::BadDocument);
         }
-        if self.parts.program.as_ref().is_some_and(|run| run.is_application() || run.app.is_conference()) {
+        if self.parts.program.run.as_ref().is_some_and(|run| run.is_application() || run.app.is_conference()) {
             // Before its first step, which may be a Dial.
-            if let Some(run) = &mut self.parts.program {
+            if let Some(run) = &mut self.parts.program.run {
                 run.is_redirected = true;
             }
             return Runner::of(self.parts).redirect(cx, &app);
@@ -60,7 +60,7 @@ impl<'p> Takeover<'p> {
             Originator::comes_no_longer(cx);
             return Ok(());
         }
-        if self.parts.program.is_some() {
+        if self.parts.program.run.is_some() {
             return Err(Refused::InApplication);
         }
         self.note(cx);

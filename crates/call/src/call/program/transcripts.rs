@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::EndId;
 use trunkgate_media::agent::{Loss, TrackSet, Transcript};
-use trunkgate_media::{Command, EndId, TapSpec};
 use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::recognition::Recognised;
@@ -15,11 +15,13 @@ use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Tracks, TranscriptStep};
 
+use crate::call::CallEvent;
+use crate::call::media::CallMedia;
+use crate::call::program::parameters;
 use crate::call::program::partials::Partials;
-use crate::call::program::{parameters, recognition};
-use crate::call::shared::{Cx, Shared};
+use crate::call::program::recognition::{self, recogniser_end};
+use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
-use crate::call::{CallEvent, Parts};
 
 /// Maximum number of live transcriptions of a call.
 const TRANSCRIPTS: usize = 4;
@@ -30,9 +32,9 @@ const AT_ONCE_WITH_RESULT: Duration = Duration::from_millis(100);
 /// Connections in a row that may close at once.
 const CLOSED_AT_ONCE: u8 = 5;
 
-/// The live transcriptions of a call that are not over; at least one.
+/// The live transcriptions of a call that are not over, also those of applications that the call has left.
 #[derive(Debug, Default)]
-pub(crate) struct Transcripts {
+pub(crate) struct LiveTranscripts {
     list: Vec<Live>,
 }
 
@@ -62,15 +64,145 @@ struct Ear {
     has_heard: bool,
     /// Connections before this one that closed at once.
     closed_at_once: u8,
-    /// What it hears of the caller's side, and by which of its ends.
-    hears: Option<(EndId, TapSpec)>,
     /// The last problem that its worker found.
     fault: Option<Box<str>>,
     /// The reports of its partial results.
     partials: Partials,
 }
 
-impl Transcripts {
+impl LiveTranscripts {
+    /// Starts the live transcription of a document. A failure is reported, and the call goes on.
+    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &CallMedia, app: &Arc<App>, step: TranscriptStep) {
+        let (mut live, result) = match self.begin(cx, media, app, step) {
+            Ok(_) => return,
+            Err(Some(failed)) => *failed,
+            Err(None) => return cx.edge.decide(cx.now, cx.call.key, "Transcription: another one has that name"),
+        };
+        live.report_failure(cx, result, &format!("recogniser: {result}"));
+        live.end(cx, false);
+    }
+
+    /// Starts a live transcription by a request, and returns its SID.
+    ///
+    /// # Errors
+    /// The reason why there is none; its receiver is not notified of that.
+    pub(crate) fn start_asked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &CallMedia,
+        app: &Arc<App>,
+        step: TranscriptStep,
+    ) -> Result<String, Refused> {
+        let (live, result) = match self.begin(cx, media, app, step) {
+            Ok(sid) => {
+                cx.edge.decide(cx.now, cx.call.key, "Transcription: started, as requested");
+                return Ok(sid);
+            }
+            Err(Some(failed)) => *failed,
+            Err(None) => return Err(Refused::TranscriptionNameTaken),
+        };
+        live.end(cx, false);
+        Err(match result {
+            Recognised::Limit => Refused::TooManyTranscriptions,
+            Recognised::Codec => Refused::OtherAudio,
+            Recognised::NotConfigured => Refused::NoRecogniser,
+            Recognised::Speech | Recognised::Silence | Recognised::Lost(_) | Recognised::Left => Refused::Internal,
+        })
+    }
+
+    fn begin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &CallMedia,
+        app: &Arc<App>,
+        step: TranscriptStep,
+    ) -> Result<String, NotBegun> {
+        if step.name.as_deref().is_some_and(|name| self.is_named(name)) {
+            return Err(None);
+        }
+        let sid = cx.edge.random.transcript_sid();
+        let mut live = Live { app: app.clone(), sid, step, sequence: 0, is_started: false, ears: Vec::new() };
+        let begun = match cx.call.session {
+            _ if self.list.len() >= TRANSCRIPTS => Err(Recognised::Limit),
+            Some(_) if !media.speaks_other_audio(cx.call) => live.listen(cx),
+            Some(_) | None => Err(Recognised::Codec),
+        };
+        match begun {
+            Ok(()) => {
+                let sid = live.sid.clone();
+                self.list.push(live);
+                media.tap_caller(cx);
+                Ok(sid)
+            }
+            Err(result) => Err(Some(Box::new((live, result)))),
+        }
+    }
+
+    /// Ends the live transcription of a name that a document has.
+    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, name: &str) {
+        if self.stop_asked(cx, name).is_err() {
+            cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
+        }
+    }
+
+    /// Ends a live transcription by its name or its SID, and returns its SID and its name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn stop_asked(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<(String, Option<String>), Refused> {
+        let found = self.list.iter().position(|live| live.is_named(name));
+        let live = self.list.remove(found.ok_or(Refused::UnknownTranscription)?);
+        let ended = (live.sid.clone(), live.step.name.clone());
+        live.end(cx, true);
+        Ok(ended)
+    }
+
+    /// Ends all live transcriptions: the call is over.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+        std::mem::take(&mut self.list).into_iter().for_each(|live| live.end(cx, true));
+    }
+
+    /// Returns whether an event is that of a live transcription's recogniser.
+    pub(crate) fn takes(&self, event: &CallEvent) -> bool {
+        recogniser_end(event).is_some_and(|end| self.place(end).is_some())
+    }
+
+    /// Takes an event of a recogniser.
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &CallMedia, event: CallEvent) {
+        use CallEvent as E;
+        let Some((at, ear)) = recogniser_end(&event).and_then(|end| self.place(end)) else { return };
+        let live = &mut self.list[at];
+        let mut goes_on = true;
+        if let E::AgentOpen { .. } = event {
+            let took = cx.now.saturating_duration_since(live.ears[ear].began);
+            cx.edge.metrics.recognition.connect_seconds.observe(took.as_secs_f64());
+            live.started(cx);
+        } else if let E::AgentEnded { .. } | E::AgentLost { loss: Loss::Closed(None), .. } = event {
+            // Libraries that name no code have closed in good order too.
+            goes_on = live.connect_again(cx, ear);
+        } else if let E::AgentLost { loss, .. } = event {
+            goes_on = live.fail(cx, ear, Recognised::Lost(loss));
+        } else if let E::AgentNote { text, .. } = event {
+            let text = recognition::shown(&text);
+            live.ears[ear].fault = Some(text.as_str().into());
+            cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
+        } else if let E::Recognised { transcript, .. } = event {
+            live.heard(cx, ear, transcript);
+        }
+        if !goes_on {
+            self.list.remove(at).end(cx, false);
+        }
+        media.tap_caller(cx);
+    }
+
+    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
+    pub(crate) fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
+        let mut ears = self.list.iter_mut().flat_map(|live| live.ears.iter_mut().map(|ear| (&live.app, ear)));
+        let Some((app, ear)) = ears.find(|(_, ear)| ear.partials.is_reported(query)) else { return false };
+        ear.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), Some(app), answer);
+        true
+    }
+
     fn place(&self, end: EndId) -> Option<(usize, usize)> {
         let ear = |live: &Live| live.ears.iter().position(|ear| ear.end == end);
         self.list.iter().enumerate().find_map(|(at, live)| Some((at, ear(live)?)))
@@ -80,6 +212,9 @@ impl Transcripts {
         self.list.iter().any(|live| live.is_named(name))
     }
 }
+
+/// A transcription that does not begin, and why; `None`: another one has its name.
+type NotBegun = Option<Box<(Live, Recognised)>>;
 
 impl Ear {
     const fn track(&self) -> &'static str {
@@ -118,7 +253,6 @@ impl Live {
                 began: cx.now,
                 has_heard: false,
                 closed_at_once: 0,
-                hears: None,
                 fault: None,
                 partials: Partials::default(),
             });
@@ -140,14 +274,12 @@ impl Live {
             return self.fail(cx, at, Recognised::NotConfigured);
         };
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, "");
-        if let Some(media) = cx.call.session {
-            cx.edge.remove_end(media, end);
-        }
+        recognition::disconnect(cx, end);
         let Some(end) = recognition::connect(cx, &spec, tracks, self.step.speech.clone()) else {
             return self.fail(cx, at, Recognised::Limit);
         };
         let ear = &mut self.ears[at];
-        (ear.end, ear.began, ear.has_heard, ear.hears, ear.fault) = (end, cx.now, false, None, None);
+        (ear.end, ear.began, ear.has_heard, ear.fault) = (end, cx.now, false, None);
         true
     }
 
@@ -268,178 +400,4 @@ impl Ear {
         self.partials.forget(cx.edge);
         recognition::dismiss(cx, self.end);
     }
-}
-
-/// Starts the live transcription of a document. A failure is reported, and the call goes on.
-pub(crate) fn start(parts: &Parts, cx: &mut Cx<'_>, app: &Arc<App>, step: TranscriptStep) {
-    let (mut live, result) = match begin(parts, cx, app, step) {
-        Ok(_) => return,
-        Err(Some(failed)) => *failed,
-        Err(None) => return cx.edge.decide(cx.now, cx.call.key, "Transcription: another one has that name"),
-    };
-    live.report_failure(cx, result, &format!("recogniser: {result}"));
-    live.end(cx, false);
-}
-
-/// Starts a live transcription by a request, and returns its SID.
-///
-/// # Errors
-/// The reason why there is none; its receiver is not notified of that.
-pub(crate) fn start_asked(
-    parts: &Parts,
-    cx: &mut Cx<'_>,
-    app: &Arc<App>,
-    step: TranscriptStep,
-) -> Result<String, Refused> {
-    let (live, result) = match begin(parts, cx, app, step) {
-        Ok(sid) => {
-            cx.edge.decide(cx.now, cx.call.key, "Transcription: started, as requested");
-            return Ok(sid);
-        }
-        Err(Some(failed)) => *failed,
-        Err(None) => return Err(Refused::TranscriptionNameTaken),
-    };
-    live.end(cx, false);
-    Err(match result {
-        Recognised::Limit => Refused::TooManyTranscriptions,
-        Recognised::Codec => Refused::OtherAudio,
-        Recognised::NotConfigured => Refused::NoRecogniser,
-        Recognised::Speech | Recognised::Silence | Recognised::Lost(_) | Recognised::Left => Refused::Internal,
-    })
-}
-
-/// A transcription that does not begin, and why; `None`: another one has its name.
-type NotBegun = Option<Box<(Live, Recognised)>>;
-
-fn begin(parts: &Parts, cx: &mut Cx<'_>, app: &Arc<App>, step: TranscriptStep) -> Result<String, NotBegun> {
-    let others = cx.call.transcripts.as_ref();
-    let is_taken = |name: &str| others.is_some_and(|all| all.is_named(name));
-    if step.name.as_deref().is_some_and(is_taken) {
-        return Err(None);
-    }
-    let has_all = others.is_some_and(|all| all.list.len() >= TRANSCRIPTS);
-    let sid = cx.edge.random.transcript_sid();
-    let mut live = Live { app: app.clone(), sid, step, sequence: 0, is_started: false, ears: Vec::new() };
-    let begun = match cx.call.session {
-        _ if has_all => Err(Recognised::Limit),
-        Some(_) if !parts.bridge.media.speaks_other_audio(cx.call) => live.listen(cx),
-        Some(_) | None => Err(Recognised::Codec),
-    };
-    match begun {
-        Ok(()) => {
-            let sid = live.sid.clone();
-            cx.call.transcripts.get_or_insert_default().list.push(live);
-            parts.bridge.media.tap_caller(cx);
-            Ok(sid)
-        }
-        Err(result) => Err(Some(Box::new((live, result)))),
-    }
-}
-
-/// Ends the live transcription of a name that a document has.
-pub(crate) fn stop(cx: &mut Cx<'_>, name: &str) {
-    if stop_asked(cx, name).is_err() {
-        cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
-    }
-}
-
-/// Ends a live transcription by its name or its SID, and returns its SID and its name.
-///
-/// # Errors
-/// There is none.
-pub(crate) fn stop_asked(cx: &mut Cx<'_>, name: &str) -> Result<(String, Option<String>), Refused> {
-    let mut all = cx.call.transcripts.take().unwrap_or_default();
-    let found = all.list.iter().position(|live| live.is_named(name)).map(|at| all.list.remove(at));
-    cx.call.transcripts = Some(all).filter(|all| !all.list.is_empty());
-    let live = found.ok_or(Refused::UnknownTranscription)?;
-    let ended = (live.sid.clone(), live.step.name.clone());
-    live.end(cx, true);
-    Ok(ended)
-}
-
-/// Ends all live transcriptions: the call is over.
-pub(crate) fn end(cx: &mut Cx<'_>) {
-    let all = cx.call.transcripts.take().map(|all| all.list).unwrap_or_default();
-    all.into_iter().for_each(|live| live.end(cx, true));
-}
-
-/// Lets the recognisers hear the caller's side as it is wired now.
-pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
-    let (Some(media), Some((of, audio)), Some(all)) = (cx.call.session, heard, &mut cx.call.transcripts) else {
-        return;
-    };
-    for ear in all.list.iter_mut().flat_map(|live| &mut live.ears) {
-        let audio = match ear.tracks {
-            TrackSet::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
-            TrackSet::Inbound | TrackSet::Both => TapSpec { outbound: Vec::new(), ..audio.clone() },
-        };
-        let heard = (*of, audio);
-        if ear.hears.as_ref() != Some(&heard) {
-            ear.hears = Some(heard.clone());
-            cx.edge.media(media, Command::Tap { of: heard.0, listener: ear.end, audio: heard.1 });
-        }
-    }
-}
-
-/// Whether an event is that of a live transcription's recogniser.
-pub(crate) fn takes(call: &Shared, event: &CallEvent) -> bool {
-    end_of(event).is_some_and(|end| call.transcripts.as_ref().is_some_and(|all| all.place(end).is_some()))
-}
-
-const fn end_of(event: &CallEvent) -> Option<EndId> {
-    use CallEvent as E;
-    if let E::AgentOpen { end }
-    | E::AgentLost { end, .. }
-    | E::AgentEnded { end }
-    | E::AgentNote { end, .. }
-    | E::Recognised { end, .. } = event
-    {
-        Some(*end)
-    } else {
-        None
-    }
-}
-
-/// Takes an event of a recogniser.
-pub(crate) fn handle(parts: &Parts, cx: &mut Cx<'_>, event: CallEvent) {
-    use CallEvent as E;
-    let Some(end) = end_of(&event) else { return };
-    let Some(mut all) = cx.call.transcripts.take() else { return };
-    let Some((at, ear)) = all.place(end) else { return cx.call.transcripts = Some(all) };
-    let live = &mut all.list[at];
-    let mut goes_on = true;
-    if let E::AgentOpen { .. } = event {
-        let took = cx.now.saturating_duration_since(live.ears[ear].began);
-        cx.edge.metrics.recognition.connect_seconds.observe(took.as_secs_f64());
-        live.started(cx);
-    } else if let E::AgentEnded { .. } | E::AgentLost { loss: Loss::Closed(None), .. } = event {
-        // Libraries that name no code have closed in good order too.
-        goes_on = live.connect_again(cx, ear);
-    } else if let E::AgentLost { loss, .. } = event {
-        goes_on = live.fail(cx, ear, Recognised::Lost(loss));
-    } else if let E::AgentNote { text, .. } = event {
-        let text = recognition::shown(&text);
-        live.ears[ear].fault = Some(text.as_str().into());
-        cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
-    } else if let E::Recognised { transcript, .. } = event {
-        live.heard(cx, ear, transcript);
-    }
-    if !goes_on {
-        all.list.remove(at).end(cx, false);
-    }
-    cx.call.transcripts = Some(all).filter(|all| !all.list.is_empty());
-    parts.bridge.media.tap_caller(cx);
-}
-
-/// Takes the response to the report of a partial result, which is not run; false where it is another's.
-pub(crate) fn answered(cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
-    let Some(mut all) = cx.call.transcripts.take() else { return false };
-    let mut ears = all.list.iter_mut().flat_map(|live| live.ears.iter_mut().map(|ear| (&live.app, ear)));
-    let found = ears.find(|(_, ear)| ear.partials.is_reported(query));
-    let is_ours = found.is_some();
-    if let Some((app, ear)) = found {
-        ear.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), Some(app), answer);
-    }
-    cx.call.transcripts = Some(all);
-    is_ours
 }

@@ -24,7 +24,7 @@ impl Dialler<'_> {
         }
         self.parts.bridge.media.spoken = spoken;
         self.parts.bridge.media.ring_to_caller(cx);
-        let Some(outer) = self.parts.program.take() else { return };
+        let Some(outer) = self.parts.program.run.take() else { return };
         let Whisper { digits, document, to } = whisper;
         let (first, then) = match (digits, document) {
             (Some(digits), document) => (Source::Digits(digits), document),
@@ -32,7 +32,7 @@ impl Dialler<'_> {
             (None, None) => (Source::Digits(Secret::default()), None),
         };
         let program = program_of_called(Duration::ZERO, first);
-        self.parts.program = Some(Box::new(Run {
+        self.parts.program.run = Some(Box::new(Run {
             app: outer.app.clone(),
             program,
             began: cx.now,
@@ -40,9 +40,6 @@ impl Dialler<'_> {
             waits: Waits::Nothing,
             under_way: None,
             side: None,
-            conference: None,
-            queue: None,
-            back_in_queue: None,
             called: Some(Called { parted: Parted { leg, to, wires }, then, outer }),
             referral: None,
             shown_as: None,
@@ -55,7 +52,7 @@ impl Dialler<'_> {
 
     /// What a called party was to hear is over: its document follows, it is connected, or its call ends.
     pub(crate) fn end_whisper(&mut self, cx: &mut Cx<'_>, joins: bool) {
-        if let Some(run) = self.parts.program.as_mut().filter(|_| joins)
+        if let Some(run) = self.parts.program.run.as_mut().filter(|_| joins)
             && let Some((location, method)) = run.called.as_mut().and_then(|called| called.then.take())
         {
             run.program = program_of_called(run.time(cx.now), Source::Fetch { location, method });
@@ -84,13 +81,13 @@ impl Dialler<'_> {
     /// Takes the program of a called party away; the caller's is in force again. Returns the party's leg and how it is to be
     /// connected.
     pub(crate) fn drop_whisper(&mut self, cx: &mut Cx<'_>) -> Option<Parted> {
-        if !self.parts.program.as_ref().is_some_and(|run| run.is_whispering()) {
+        if !self.parts.program.run.as_ref().is_some_and(|run| run.is_whispering()) {
             return None;
         }
         Runner::of(self.parts).drop_question(cx);
         self.parts.bridge.media.end_talk_to_called(cx);
-        let Called { parted, outer, .. } = self.parts.program.take()?.called?;
-        self.parts.program = Some(outer);
+        let Called { parted, outer, .. } = self.parts.program.run.take()?.called?;
+        self.parts.program.run = Some(outer);
         Some(parted)
     }
 }

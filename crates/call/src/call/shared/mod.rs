@@ -7,7 +7,7 @@ pub(crate) mod cx;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::{EndId, MediaId};
+use trunkgate_media::MediaId;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
@@ -22,19 +22,14 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{CallView, LegView, status_of_unanswered};
 use trunkgate_story::wall::Step;
 
-use crate::call::callback::Callback;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::listeners::CallerListeners;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::Requested;
-use crate::call::program::chair::Chair;
-use crate::call::program::conference::Seat;
-use crate::call::program::queueing::QueuePlace;
-use crate::call::program::recognition::Recogniser;
-use crate::call::program::transcripts::Transcripts;
 use crate::call::recorders::detection::Detections;
 use crate::call::recorders::recording::Recordings;
 use crate::call::recorders::siprec::RecordingSessions;
@@ -65,26 +60,18 @@ pub(crate) struct Shared {
     pub(crate) legs: Legs,
     /// The media session at a worker.
     pub(crate) session: Option<MediaId>,
+    /// Its ends that hear the caller's side.
+    pub(crate) listeners: CallerListeners,
     /// Whether an application has the call.
     pub(crate) is_programmed: bool,
-    /// The recogniser that listens to the caller of an application.
-    pub(crate) recogniser: Option<Box<Recogniser>>,
-    /// Its place in a conference.
-    pub(crate) seat: Option<Box<Seat>>,
     /// The agent that has transferred the caller, and coaches the party.
     pub(crate) coaching: Option<Box<Coaching>>,
-    /// Its place in a queue.
-    pub(crate) queue: Option<Box<QueuePlace>>,
-    /// Its live transcriptions, also those of applications that the call has left.
-    pub(crate) transcripts: Option<Box<Transcripts>>,
     /// Detections of answering machines that are under way.
     pub(crate) detections: Option<Box<Detections>>,
     /// Its recordings.
     pub(crate) recordings: Option<Box<Recordings>>,
     /// Its recording sessions (SIPREC).
     pub(crate) siprec: Option<Box<RecordingSessions>>,
-    /// The application that is notified of the call's progress.
-    pub(crate) callback: Option<Box<Callback>>,
     /// What records, verdicts and traces tell of the call beyond its legs.
     pub(crate) story: Story,
 }
@@ -267,30 +254,9 @@ impl Facts {
 }
 
 impl Shared {
-    /// Returns the caller's end before a mixer: in a conference, or where a queue has connected it.
-    pub(crate) fn chair(&self) -> Option<&Chair> {
-        let of_queue = || self.queue.as_ref().and_then(|place| place.chair());
-        self.seat.as_ref().map(|seat| &seat.chair).or_else(of_queue)
-    }
-    /// Returns that end where the caller hears it.
-    pub(crate) fn heard_chair(&self) -> Option<EndId> {
-        match &self.seat {
-            Some(seat) => seat.heard(),
-            None => self.chair().map(Chair::end),
-        }
-    }
-    /// Returns the end, to be changed.
-    pub(crate) fn chair_mut(&mut self) -> Option<&mut Chair> {
-        let of_queue = self.queue.as_mut().and_then(|place| place.chair_mut());
-        self.seat.as_mut().map(|seat| &mut seat.chair).or(of_queue)
-    }
     /// Whether an agent's leg is that of a coach.
     pub(crate) fn is_coach(&self, leg: LegId) -> bool {
         self.coaching.as_ref().is_some_and(|coaching| coaching.agent() == leg)
-    }
-    /// Whether an end of the media session is that of the recogniser.
-    pub(crate) fn is_recogniser(&self, end: EndId) -> bool {
-        self.recogniser.as_ref().is_some_and(|recogniser| recogniser.is_at(end))
     }
 
     /// Whether a recording of the call is being made.

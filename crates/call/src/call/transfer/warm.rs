@@ -262,7 +262,7 @@ impl<'p> Asking<'p> {
         let bridge = &mut self.parts.bridge;
         detection::leave(cx, leg);
         bridge.media.end_talk_to_called(cx);
-        let wants_coach = warm.settings.coach && self.parts.program.is_none();
+        let wants_coach = warm.settings.coach && self.parts.program.run.is_none();
         warm.end(cx, &mut bridge.media);
         cx.call.enter(State::Answered);
         let consults = &mut self.parts.search.consults;

@@ -1,0 +1,89 @@
+//! Listeners to the caller's side of a call: ends of its media session that hear it and belong to no leg.
+//!
+//! A part that wants to hear the caller adds its end here, and takes it out when it has heard enough. The media of the call has all of them follow
+//! whenever the caller's side is wired differently, and knows none of these parts.
+
+use trunkgate_media::agent::TrackSet;
+use trunkgate_media::{Command, EndId, TapSpec};
+use trunkgate_story::few::Few;
+
+/// The listeners of a call, by their ends.
+#[derive(Debug, Default)]
+pub(crate) struct CallerListeners {
+    ends: Few<EndId, CallerListener>,
+}
+
+/// A listener.
+#[derive(Debug)]
+struct CallerListener {
+    tracks: TrackSet,
+    /// The caller's end that it hears, and the payloads of it.
+    hears: Option<(EndId, TapSpec)>,
+}
+
+impl CallerListeners {
+    /// Adds an end that hears these tracks; it hears nothing before the next [`CallerListeners::follow`].
+    pub(crate) fn add(&mut self, end: EndId, tracks: TrackSet) {
+        self.ends.insert(end, CallerListener { tracks, hears: None });
+    }
+
+    /// Takes an end out.
+    pub(crate) fn remove(&mut self, end: EndId) {
+        self.ends.remove(end);
+    }
+
+    /// Returns whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Has all of them hear the caller's side as it is wired now. Returns the commands for the media session, where that is new.
+    pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<Command> {
+        self.ends.iter_mut().filter_map(|(end, listener)| listener.follow(end, heard)).collect()
+    }
+}
+
+impl CallerListener {
+    fn follow(&mut self, listener: EndId, (of, audio): &(EndId, TapSpec)) -> Option<Command> {
+        let audio = match self.tracks {
+            TrackSet::Inbound => TapSpec { outbound: Vec::new(), ..audio.clone() },
+            TrackSet::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
+            TrackSet::Both => audio.clone(),
+        };
+        let heard = (*of, audio);
+        (self.hears.as_ref() != Some(&heard)).then(|| {
+            self.hears = Some(heard.clone());
+            Command::Tap { of: heard.0, listener, audio: heard.1 }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_media::Coding;
+
+    use super::*;
+
+    fn tapped(command: Command) -> (EndId, EndId, TapSpec) {
+        match command {
+            Command::Tap { of, listener, audio } => (of, listener, audio),
+            other => panic!("{other:?} is no tap"),
+        }
+    }
+
+    #[test]
+    fn each_listener_hears_its_tracks_once_until_the_caller_is_wired_differently() {
+        let mut listeners = CallerListeners::default();
+        listeners.add(EndId(7), TrackSet::Inbound);
+        listeners.add(EndId(5), TrackSet::Both);
+        let heard = (EndId(1), TapSpec::both(0, Coding::Pcmu));
+        let spoken = TapSpec { outbound: Vec::new(), ..heard.1.clone() };
+        let taps: Vec<_> = listeners.follow(&heard).into_iter().map(tapped).collect();
+        assert_eq!(taps, [(EndId(1), EndId(5), heard.1.clone()), (EndId(1), EndId(7), spoken)]);
+        assert!(listeners.follow(&heard).is_empty());
+        listeners.remove(EndId(7));
+        assert_eq!(listeners.follow(&(EndId(2), heard.1.clone())).len(), 1);
+        listeners.remove(EndId(5));
+        assert!(listeners.is_empty());
+    }
+}
