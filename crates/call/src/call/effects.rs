@@ -1,16 +1,53 @@
-//! The execution of what the parts of a call ask for: the only place that knows several of them.
+//! The execution of what the program of a call asks for: the place that knows the program and the parts beside and above it.
+
+use std::sync::Arc;
+
+use trunkgate_route::App;
 
 use crate::call::Parts;
-use crate::call::program::Runner;
-use crate::call::program::effects::ProgramEffect;
+use crate::call::program::CallProgram;
+use crate::call::program::effects::{LowerParts, ProgramEffect};
+use crate::call::program::takeover::Takeover;
 use crate::call::shared::Cx;
+use crate::call::words::refused::Refused;
+
+/// Has the program of a call do something, and does what it asks for.
+pub(crate) fn in_program(
+    parts: &mut Parts,
+    cx: &mut Cx<'_>,
+    act: impl FnOnce(&mut CallProgram, &mut Cx<'_>, &mut LowerParts<'_>) -> ProgramEffect,
+) {
+    act(&mut parts.program, cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search)).act(parts, cx);
+}
+
+/// Gives a call to an application, as a request wants, and does what its program asks for.
+///
+/// # Errors
+/// Why the call goes on as it was.
+pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
+    let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+    let effect = Takeover { app }.begin(cx, &mut parts.program, lower)?;
+    effect.act(parts, cx);
+    Ok(())
+}
 
 impl ProgramEffect {
-    /// Does what a part of a program has asked for.
+    /// Does what a program has asked for.
     pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
         match self {
             ProgramEffect::Stay => {}
-            ProgramEffect::Run => Runner::of(parts).run_program(cx),
+            ProgramEffect::Run => {
+                // What a step asks of the call is done before the next step.
+                while let Some(effect) =
+                    parts.program.run_steps(cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search))
+                {
+                    effect.act(parts, cx);
+                }
+            }
+            ProgramEffect::Next(next) => next.act(parts, cx),
+            ProgramEffect::Advance => parts.advance(cx, None),
+            ProgramEffect::NotConnected(result) => parts.advance(cx, Some(*result)),
+            ProgramEffect::SideLeft(reason) => parts.side_left(cx, reason),
         }
     }
 }

@@ -109,6 +109,7 @@ use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::CallView;
 
+use crate::call::effects::in_program;
 use crate::call::legs::agent_leg::Role;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg_end::EndedBy;
@@ -119,7 +120,8 @@ use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
 use crate::call::parts::operator::Operator;
 use crate::call::parts::requested::{Originator, arm_time_limit};
-use crate::call::program::{CallProgram, Dialler, Referrer, Runner, progress, streams};
+use crate::call::program::CallProgram;
+use crate::call::program::effects::LowerParts;
 use crate::call::recorders::{detection, recording, siprec};
 use crate::call::search::Search;
 use crate::call::search::controller::Controller;
@@ -321,10 +323,10 @@ impl Call {
             parts.handle(cx, event);
         }
         parts.poll(cx);
-        let has_program = parts.program.run.is_some();
+        let has_program = parts.program.is_running();
         siprec::poll(&mut parts.bridge.media, cx, has_program).act(parts, cx);
         if parts.bridge.negotiation.transfers.now.is_none() {
-            siprec::follow(cx, parts.program.run.is_some());
+            siprec::follow(cx, parts.program.is_running());
         }
         siprec::report(cx);
         cx.note_legs();
@@ -339,9 +341,7 @@ impl Call {
     ) -> T {
         let (parts, mut cx) = self.act(now, edge);
         let done = act(parts, &mut cx);
-        if parts.program.run.is_some() {
-            progress::report_progress(parts, &mut cx);
-        }
+        parts.program.report_progress(&mut cx, &LowerParts::of(&mut parts.bridge, &mut parts.search));
         done
     }
 
@@ -377,10 +377,8 @@ impl Parts {
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
         self.serve_waiting_refer(cx);
         self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
-        if self.program.run.is_some() {
-            progress::report_progress(self, cx);
-        }
-        streams::report_streams(self, cx, false);
+        self.program.report_progress(cx, &LowerParts::of(&mut self.bridge, &mut self.search));
+        self.program.report_streams(cx, &self.search, false);
         recording::begin_by_route(self, cx);
         self.program.reports.follow(cx);
     }
@@ -421,7 +419,9 @@ impl Parts {
                 refuse_request(cx.now, cx.edge, server, 491);
             }
             // Its party and the caller do not hear each other yet, and are not to.
-            (Answered, E::Reinvite { server, .. } | E::Update { server, sdp: Some(_), .. }) if self.is_whispering() => {
+            (Answered, E::Reinvite { server, .. } | E::Update { server, sdp: Some(_), .. })
+                if self.program.is_whispering() =>
+            {
                 refuse_request(cx.now, cx.edge, server, 491);
             }
             (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
@@ -440,8 +440,8 @@ impl Parts {
             (Rerouting, E::Info { leg, server, info }) if self.search.consults.asks(leg) && info.is_digit() => {
                 Asking::of(self).informed(cx, server, &info);
             }
-            (Rerouting, E::Info { leg, server, info }) if self.takes_digits_of_info(cx, leg, &info) => {
-                Runner::of(self).info_for_program(cx, server, &info);
+            (Rerouting, E::Info { leg, server, info }) if self.program.takes_info(cx.call, leg, &info) => {
+                self.program.with_run(|run| run.informed(cx, server, &info)).act(self, cx);
             }
             (_, E::Info { leg, server, info }) => self.bridge.informed(cx, leg, server, *info),
             (_, E::InfoAnswered { client, code }) => {
@@ -449,11 +449,11 @@ impl Parts {
             }
             (Ended, E::Refer { server, .. }) => refuse_request(cx.now, cx.edge, server, 481),
             (_, E::Refer { leg, server, refer }) => self.referred(cx, leg, server, *refer),
-            (_, E::Told { leg, server, told }) if self.has_referred(cx, leg) => {
-                Referrer::of(self).refer_told(cx, server, &told);
+            (_, E::Told { leg, server, told }) if self.program.has_referred(cx.call, leg) => {
+                self.program.refer_reported(cx, server, &told).act(self, cx);
             }
-            (_, E::PassedAnswered { client, code }) if Referrer::of(self).refers_by(client) => {
-                Referrer::of(self).refer_answered(cx, code);
+            (_, E::PassedAnswered { client, code }) if self.program.refers_by(client) => {
+                self.program.refer_answered(cx, code).act(self, cx);
             }
             (_, E::Told { leg, server, told }) => self.bridge.negotiation.transfers.told(cx, leg, server, &told),
             (_, E::Unjoined { client, reason }) => self.unjoined(cx, client, reason),
@@ -546,7 +546,9 @@ impl Parts {
             (Searching | Answered | Rerouting | Leaving, E::Latched { end, source }) => {
                 cx.latched(end, source);
             }
-            (Answered, E::Idle { end }) if self.is_end_of_side(cx, end) => Dialler::of(self).side_fell_silent(cx),
+            (Answered, E::Idle { end }) if self.program.is_end_of_side(cx.call, end) => {
+                in_program(self, cx, |program, cx, lower| program.side_fell_silent(cx, lower));
+            }
             (Answered | Rerouting, E::Idle { end }) => cx.idle(end).act(self, cx),
             (Searching | Leaving, E::Idle { .. }) => {}
             (Answered, E::Unheard { end, stranger }) => self.bridge.media.unheard(cx, end, stranger),
@@ -588,15 +590,17 @@ impl Parts {
                     self.bridge.press_for_called(cx, party, &key.to_string());
                     return;
                 }
-                match self.takes_digits_of(cx, end) {
-                    true => Runner::of(self).digit_for_program(cx, key),
+                match self.program.takes_digits_of(cx.call, &self.bridge.media, end) {
+                    true => self.program.with_run(|run| run.digit_pressed(cx.now, key)).act(self, cx),
                     false => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
                 }
             }
             (_, E::AppAnswered { query, answer }) if self.search.consults.wants_whisper(query) => {
                 Asking::of(self).whisper_came(cx, query, *answer);
             }
-            (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
+            (_, E::AppAnswered { query, answer }) => {
+                self.program.app_answered(cx, &mut self.bridge.media, query, *answer).act(self, cx);
+            }
             (_, E::Queue(news)) => self.program.queue_news(cx, &mut self.bridge.media, news).act(self, cx),
             (_, E::Due(Timer::Queued)) => self.program.queue_due(cx, &mut self.bridge.media).act(self, cx),
             (_, E::Conference(_)) if cx.call.coaching.is_some() => {
@@ -604,8 +608,10 @@ impl Parts {
                 Coaching::end(&mut self.bridge.media, cx, reason);
             }
             (_, E::Conference(news)) => self.program.conference_news(cx, &mut self.bridge.media, news).act(self, cx),
-            (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
-            (_, E::Due(timer @ (Timer::DialLimit | Timer::DialAnswer))) => Dialler::of(self).due(cx, timer),
+            (_, E::Due(Timer::Program)) => self.program.program_due(cx, &mut self.bridge).act(self, cx),
+            (_, E::Due(timer @ (Timer::DialLimit | Timer::DialAnswer))) => {
+                in_program(self, cx, |program, cx, lower| program.dial_time_over(cx, lower, timer));
+            }
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
@@ -615,32 +621,6 @@ impl Parts {
             (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
             (Ended, E::Hangup(_)) => {}
         }
-    }
-
-    /// Whether a party that the program has called hears a document.
-    fn is_whispering(&self) -> bool {
-        self.program.run.as_ref().is_some_and(|run| run.is_whispering())
-    }
-
-    /// Whether digits of an end are the program's.
-    fn takes_digits_of(&self, cx: &Cx<'_>, end: EndId) -> bool {
-        self.program.run.as_ref().is_some_and(|run| run.takes_digits_of(cx.call, &self.bridge.media, end))
-    }
-
-    /// Whether the program has sent a REFER to a leg whose result it waits for.
-    fn has_referred(&self, cx: &Cx<'_>, leg: LegId) -> bool {
-        leg == cx.call.legs.near && self.program.run.as_ref().is_some_and(|run| run.referral.is_some())
-    }
-
-    /// Whether an INFO of the caller holds a digit for the program.
-    fn takes_digits_of_info(&self, cx: &Cx<'_>, leg: LegId, info: &Info) -> bool {
-        self.program.run.is_some() && leg == cx.call.legs.near && info.is_digit()
-    }
-
-    /// Whether an end is that of the party that the program has connected.
-    fn is_end_of_side(&self, cx: &Cx<'_>, end: EndId) -> bool {
-        let leg = cx.call.legs.leg_of(end);
-        self.program.run.is_some() && leg.is_some() && leg == cx.call.legs.callee
     }
 
     /// Looks at the INVITE, and goes to the first target or refuses it.
@@ -679,9 +659,9 @@ impl Parts {
                 None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
             }
         }
-        let has_program = self.program.run.is_some();
+        let has_program = self.program.is_running();
         if has_program {
-            Runner::of(self).resume_program(cx, targets);
+            in_program(self, cx, |program, cx, lower| program.resume(cx, lower, targets));
         }
         if has_program || cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);

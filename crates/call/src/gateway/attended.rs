@@ -29,6 +29,7 @@ use crate::call::Call;
 use crate::call::program::detached::{DetachRequest, DetachedParty};
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Leaving;
+use crate::call::program::effects::LowerParts;
 use crate::call::transfer::refer::Refer;
 use crate::call::Parts;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
@@ -206,7 +207,10 @@ impl Gateway {
     /// Why both go on as they were.
     pub fn redirect_party(&mut self, now: Instant, sid: &str, party: &str, to: DetachRequest) -> Result<(), Refused> {
         let former = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
-        let taken = self.act_on(now, former, |parts, cx| DetachedParty::take(parts, cx, party));
+        let taken = self.act_on(now, former, |parts, cx| {
+            let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+            DetachedParty::take(&mut parts.program, cx, lower, party)
+        });
         let own = CallKey(self.next_call);
         let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut self.edge, own, to);
         self.next_call += 1;

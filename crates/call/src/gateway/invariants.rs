@@ -72,10 +72,10 @@ impl Invariants<'_> {
         let sid = call.shared.legs.sid();
         let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.shared.key).count();
         hold(deadlines == call.shared.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
-        let program = call.parts.program.run.as_deref();
+        let program = call.parts.program.run();
         hold(program.is_some() == call.shared.is_programmed, || format!("{sid}: a program that is not noted"))?;
-        let is_served = program.is_some_and(|run| run.of_caller().side.is_none());
-        if let Some(run) = program.filter(|run| run.side.is_none() && call.shared.state != State::Ended) {
+        let is_served = program.is_some_and(|run| !run.of_caller().has_side());
+        if let Some(run) = program.filter(|run| !run.has_side() && call.shared.state != State::Ended) {
             hold(call.parts.program.is_waiting(), || format!("{sid}: a program that waits for nothing: {run:?}"))?;
             let forgets = is_served && call.shared.legs.callee.is_some();
             hold(!forgets, || format!("{sid}: a program that forgets a party"))?;

@@ -25,7 +25,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::index::Identified;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
-use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::CAUSE_CHARS;
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
@@ -43,13 +43,12 @@ use crate::call::media::local::ForkRequest;
 use crate::call::parts::judged::{self, Admitted, NotBegun};
 use crate::call::parts::operator::{CallParty, Operator};
 use crate::call::parts::requested::{self, CallRequest, Originator, requested_call};
-use crate::call::program::{Takeover, streams};
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::verdict::of_live;
 use crate::call::transfer::warm::TransferMode;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Call, CallEvent, Parts};
+use crate::call::{Call, CallEvent, Parts, effects};
 use crate::gateway::announcements::Announcements;
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
@@ -582,7 +581,7 @@ impl Gateway {
     /// # Errors
     /// Why it goes on as it was.
     pub fn redirect(&mut self, now: Instant, sid: &str, app: Arc<App>) -> Result<(), Refused> {
-        self.ask_where(now, sid, |_| true, |parts, cx| Takeover::of(parts).take_over(cx, app))
+        self.ask_where(now, sid, |_| true, |parts, cx| effects::take_over(parts, cx, app))
     }
 
     /// Has another receiver notified of a call from now on: the status callback of this application.
@@ -620,7 +619,7 @@ impl Gateway {
         app: &Arc<App>,
         stream: &StreamStep,
     ) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| streams::start_named(parts, cx, app, stream).map(|leg| stream_sid(cx.call, leg)))
+        self.ask(now, sid, |parts, cx| parts.program.streams.start_named(cx, &parts.bridge.media, app, stream))
     }
 
     /// Ends a stream that listens to a call, by its name or SID, and returns its SID.
@@ -628,7 +627,7 @@ impl Gateway {
     /// # Errors
     /// No live stream has this name.
     pub fn stop_stream(&mut self, now: Instant, sid: &str, name: &str) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| streams::stop(parts, cx, name).map(|leg| stream_sid(cx.call, leg)))
+        self.ask(now, sid, |parts, cx| parts.program.streams.stop(cx, &mut parts.bridge.media, name))
     }
 
     /// Ends the call of one party, called or connected; its call goes on where its application or route has more for the caller.
@@ -727,11 +726,6 @@ impl Gateway {
             call.tell_sampled(&mut self.edge);
         }
     }
-}
-
-/// The SID of the stream that a leg is.
-fn stream_sid(call: &Shared, leg: LegId) -> String {
-    call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

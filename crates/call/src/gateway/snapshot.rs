@@ -41,9 +41,7 @@ use crate::call::media::CallMedia;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::RequestedSnapshot;
-use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::snapshot::RunSnapshot;
-use crate::call::program::{CallProgram, Run};
 use crate::call::recorders::recording::RecordingsSnapshot;
 use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::shared::{Facts, Shared, ShownCallerId, Times, Unannounced};
@@ -256,8 +254,7 @@ impl Call {
         legs.first_mut()?.sid = self.shared.legs.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
         // A called party that hears a document is connected after a restart.
-        let parted = self.parts.program.run.iter().flat_map(|run| &run.called).flat_map(|called| &called.parted.wires);
-        let parted = parted.map(|(from, to)| (*from, to));
+        let parted = self.parts.program.parted_wires().map(|(from, to)| (*from, to));
         let wires = self.parts.bridge.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let wires = wires.chain(parted);
         let had_by = self.shared.legs.callee.or(self.shared.legs.answered_by);
@@ -297,8 +294,8 @@ impl Call {
             cookies: CookieJar::clone(&edge.apps.cookies.of_call(self.shared.legs.sid())),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {
-                targets: match (&self.parts.program.run, callee) {
-                    (Some(run), _) => run.of_caller().behind.left().collect(),
+                targets: match (self.parts.program.run(), callee) {
+                    (Some(run), _) => run.of_caller().targets_behind().collect(),
                     (None, None) => self.parts.search.targets_left(&self.shared),
                     (None, Some(_)) => Vec::new(),
                 },
@@ -325,8 +322,8 @@ impl Call {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge)).unwrap_or_default();
+        let program = program.with_reports(edge, snapshot.callback);
         edge.apps.cookies.restore(&snapshot.sid, snapshot.cookies);
-        let reports = restored_reports(edge, snapshot.callback, program.run.as_deref());
         begin_again(now, edge, key, snapshot.sid);
         edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));
         let shared = Shared {
@@ -353,7 +350,7 @@ impl Call {
             times,
             deadlines: Few::default(),
             ending: None,
-            is_programmed: program.run.is_some(),
+            is_programmed: program.is_running(),
             coaching: None,
             detections: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
@@ -375,7 +372,7 @@ impl Call {
             },
             ..Bridge::default()
         };
-        Call { shared, parts: Parts { bridge, program: CallProgram { reports, ..program }, ..Parts::default() } }
+        Call { shared, parts: Parts { bridge, program, ..Parts::default() } }
     }
 }
 
@@ -560,14 +557,6 @@ impl Leg {
 fn listeners(legs: &Legs) -> Vec<ListenerSnapshot> {
     let live = legs.iter().filter(|leg| leg.state != LegState::Ended);
     live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
-}
-
-/// Returns the receiver of the call's reports: the application that it has, or the one of that name.
-fn restored_reports(edge: &Edge, known: Option<(String, u32)>, program: Option<&Run>) -> CallReports {
-    let Some((name, reports)) = known else { return CallReports::default() };
-    let made = program.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
-    let app = made.or(edge.table.app(&name));
-    app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default()
 }
 
 /// Legs that hold the other one here; what plays to that is made again.

@@ -199,7 +199,7 @@ impl<'p> Operator<'p> {
             (CallParty::Caller | CallParty::Callee, _) => {}
         }
         let sides = self.sides(cx)?;
-        if self.parts.program.run.is_some() {
+        if self.parts.program.is_running() {
             return Err(Refused::InApplication);
         }
         let (_, waits, by) = sides.into_iter().find(|(side, ..)| *side == party).ok_or(Refused::Internal)?;
@@ -242,7 +242,8 @@ impl<'p> Operator<'p> {
     /// Each party with its leg and the other one's, where two remote parties talk and nothing of their session is being changed.
     fn sides(&self, cx: &Cx<'_>) -> Result<[(CallParty, LegId, LegId); 2], Refused> {
         let is_at_program = cx.call.state == State::Rerouting || cx.call.legs.callee.is_none();
-        if self.parts.program.run.as_ref().is_some_and(|run| is_at_program || run.is_whispering()) {
+        let program = &self.parts.program;
+        if (program.is_running() && is_at_program) || program.is_whispering() {
             return Err(Refused::InApplication);
         }
         match cx.call.state {

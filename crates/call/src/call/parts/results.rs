@@ -20,6 +20,7 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, dns};
 
 use crate::call::Parts;
+use crate::call::effects::in_program;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
@@ -27,7 +28,6 @@ use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::Originator;
-use crate::call::program::{Dialler, Runner};
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
 use crate::call::search::candidates::refused_place;
@@ -110,9 +110,9 @@ impl Parts {
         if end.is_some() && !cx.call.legs.is_bound() {
             return;
         }
-        if self.program.run.is_some() {
+        if self.program.is_running() {
             cx.disarm(Timer::Ports);
-            return Runner::of(self).caller_is_ready(cx);
+            return in_program(self, cx, |program, cx, lower| program.caller_is_ready(cx, lower));
         }
         if self.search.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
             return;
@@ -158,14 +158,14 @@ impl Parts {
     }
 
     fn take_steps(&mut self, cx: &mut Cx<'_>, mut result: Option<StepResult>) {
-        if result.is_none() && self.program.run.as_ref().is_some_and(|run| run.side.is_none()) {
-            return Runner::of(self).caller_is_ready(cx);
+        if result.is_none() && self.program.has_caller_alone() {
+            return in_program(self, cx, |program, cx, lower| program.caller_is_ready(cx, lower));
         }
         loop {
             if let Some(StepResult::NotConnected(failed)) = result {
                 // A caller that has its answer is not lost for one target's word: every failure leads on. Of a party that a
                 // program has dialled the program decides.
-                let leads_on = cx.call.state == State::Rerouting && self.program.run.is_none();
+                let leads_on = cx.call.state == State::Rerouting && !self.program.is_running();
                 let failed = if leads_on { failed.into_failed() } else { failed };
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
                     return;
@@ -180,13 +180,15 @@ impl Parts {
                 },
                 Step::Run(app) => {
                     self.search.consults.end_warm(cx, &mut self.bridge.media);
-                    return Runner::of(self).begin_program(cx, app);
+                    return in_program(self, cx, |program, cx, lower| program.begin(cx, lower, app));
                 }
                 // Of a party that a program has dialled: the program decides.
-                Step::Answer(answer) if self.program.run.is_some() => {
-                    return Dialler::of(self).side_failed(cx, &answer);
+                Step::Answer(answer) if self.program.is_running() => {
+                    return in_program(self, cx, |program, cx, lower| program.side_failed(cx, lower, &answer));
                 }
-                Step::End(reason) if self.program.run.is_some() => return Dialler::of(self).side_has_left(cx, reason),
+                Step::End(reason) if self.program.is_running() => {
+                    return in_program(self, cx, |program, cx, lower| program.side_has_left(cx, lower, reason));
+                }
                 Step::Answer(answer) => return self.give_up(cx, &answer),
                 Step::End(reason) => return self.end(cx, reason),
             }
@@ -229,17 +231,17 @@ impl Parts {
                 Asking::of(self).answered(cx, branch, leg);
             }
             Ok(_) if before == State::Rerouting => {
-                let whisper = self.program.run.as_ref().and_then(|run| run.whisper_of(branch));
+                let whisper = self.program.whisper_of(branch);
                 self.search.joined(cx, &mut self.bridge, leg);
-                Dialler::of(self).side_joined(cx, leg, whisper);
+                in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, whisper));
             }
             Ok(description) => {
                 self.bridge.negotiation.owe_turned(cx.call, leg);
                 let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
                 self.bridge.media.stop_player(cx);
-                let whisper = self.program.run.as_ref().and_then(|run| run.whisper_of(branch));
+                let whisper = self.program.whisper_of(branch);
                 self.search.answer_caller(cx, &mut self.bridge, leg, description, headers).act(self, cx);
-                Dialler::of(self).side_joined(cx, leg, whisper);
+                in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, whisper));
             }
             Err(failure) => {
                 cx.call.enter(before);
@@ -298,11 +300,8 @@ impl Parts {
 
     /// Keeps what a party of a program has sent with its final answer, for the program's application.
     fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
-        let is_consulting = self.search.is_consulting();
-        let program = self.program.run.as_mut().filter(|_| !is_consulting);
-        let side = program.and_then(|run| run.of_caller_mut().side.as_mut());
-        if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
-            party.call.take_headers(headers);
+        if !self.search.is_consulting() {
+            self.program.keep_headers(branch, headers);
         }
     }
 

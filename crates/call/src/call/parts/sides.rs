@@ -20,6 +20,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
+use crate::call::effects::in_program;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::hold::Hold;
 use crate::call::legs::leg::LegState;
@@ -28,7 +29,8 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
 use crate::call::parts::operator::Operator;
 use crate::call::parts::requested::Originator;
-use crate::call::program::{Dialler, Prompter, Runner};
+use crate::call::program::effects::LowerParts;
+use crate::call::program::side::hang_up;
 use crate::call::recorders::{detection, recording, siprec};
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
@@ -72,7 +74,7 @@ impl Parts {
         if cx.call.state == State::Rerouting {
             cx.call.enter(State::Answered);
             self.search.joined(cx, &mut self.bridge, leg);
-            return Dialler::of(self).side_joined(cx, leg, None);
+            return in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
         }
         cx.call.enter(State::Answered);
         match self.bridge.first_description(cx) {
@@ -80,7 +82,7 @@ impl Parts {
                 self.bridge.converse(cx, leg);
                 self.bridge.media.stop_player(cx);
                 self.search.answer_caller(cx, &mut self.bridge, leg, ours, Vec::new()).act(self, cx);
-                Dialler::of(self).side_joined(cx, leg, None);
+                in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
             }
             Err(failure) => {
                 cx.call.enter(State::Searching);
@@ -177,7 +179,7 @@ impl Parts {
         cx.call.deadlines.remove(Timer::MaxCall);
         let Some(holder) = self.bridge.media.holder.clone() else { return };
         let name = &holder.agent.name;
-        let dialled = Dialler::of(self).connected_agent(cx);
+        let dialled = self.program.connected_agent(cx);
         let leaves = self.search.is_consulting() || dialled.is_some();
         let what = if leaves { "it leaves" } else { "the call ends" };
         cx.edge.decide(cx.now, cx.call.key, format!("{name}: max_call has passed: {what}"));
@@ -192,7 +194,7 @@ impl Parts {
             return self.go_on(cx, leg, None);
         }
         if let Some(leg) = dialled {
-            return Dialler::of(self).agent_time_over(cx, leg);
+            return in_program(self, cx, |_, cx, lower| hang_up(cx, lower, leg, ReasonSlug::MaxCall));
         }
         self.search.drop_attempts(cx, &mut self.bridge, ReasonSlug::MaxCall);
         if let Some(leg) = cx.call.legs.callee.take() {
@@ -283,7 +285,7 @@ impl Parts {
     /// Ends what is beside the sides of a call that is over: its program, its search, those that listen.
     fn end_beside(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
-        Runner::of(self).program_lost_caller(cx);
+        self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search));
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         siprec::end(cx);
         detection::end(cx);
@@ -364,7 +366,7 @@ impl Parts {
         cx.disarm(Timer::HoldCheck);
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
-        if self.program.run.is_some() {
+        if self.program.is_running() {
             return self.go_on_in_program(cx, lost);
         }
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
@@ -389,7 +391,9 @@ impl Parts {
         }
         match lost {
             None => self.search_on_with_ack(cx),
-            Some(failure) => Dialler::of(self).stream_lost(cx, &failure),
+            Some(failure) => {
+                in_program(self, cx, |program, cx, lower| program.stream_lost(cx, lower, &failure));
+            }
         }
     }
 
@@ -408,7 +412,7 @@ impl Parts {
         }
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
             Some(mut offer) => {
-                if self.program.run.as_ref().is_some_and(|run| run.asks_parties()) {
+                if self.program.asks_parties() {
                     offer_events(&mut offer);
                 }
                 self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
@@ -450,8 +454,8 @@ impl Parts {
         if Operator::of(self).played(cx, end) || Asking::of(self).played(cx, end) {
             return;
         }
-        if self.program.run.as_ref().is_some_and(|run| run.plays_by(&self.bridge.media, end)) {
-            Prompter::of(self).program_played(cx);
+        if self.program.plays_by(&self.bridge.media, end) {
+            self.program.with_run(|run| run.sound_played(cx, &mut self.bridge.media)).act(self, cx);
         } else if self.bridge.media.player.is_some_and(|player| player.end == end) {
             self.goodbye_overdue(cx);
         }

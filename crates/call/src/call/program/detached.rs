@@ -16,16 +16,17 @@ use trunkgate_route::{App, Number, StatusCallback, Target};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::Caller;
 
+use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::parts::requested::{Requested, arm_time_limit, begin_call};
 use crate::call::program::callback::{CallReports, CallStage};
-use crate::call::program::{Dialler, parameters};
+use crate::call::program::effects::LowerParts;
+use crate::call::program::{CallProgram, parameters};
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::call::words::uri::number_of_uri;
-use crate::call::{Call, Parts};
 
 /// A request for a call of its own for a party.
 #[derive(Debug, Clone)]
@@ -103,11 +104,16 @@ impl DetachedParty {
     /// # Errors
     /// It is not connected, no application has dialled it, its session is being changed, or one of the two cannot hear the edge. Nothing
     /// changes then.
-    pub(crate) fn take(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
-        let leg = detachable(parts, cx, sid)?;
+    pub(crate) fn take(
+        program: &mut CallProgram,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        sid: &str,
+    ) -> Result<DetachedParty, Refused> {
+        let leg = detachable(program, cx, lower, sid)?;
         let media = cx.call.session.ok_or(Refused::Internal)?;
-        Dialler::of(parts).drop_whisper(cx);
-        let run = parts.program.run.as_mut().ok_or(Refused::NotDialled)?;
+        program.drop_whisper(cx, lower);
+        let run = program.run.as_mut().ok_or(Refused::NotDialled)?;
         let of_leg = run.side.iter_mut().flat_map(|side| &mut side.parties).find(|party| party.call.leg() == Some(leg));
         let party = of_leg.ok_or(Refused::NotDialled)?;
         let to = party.call.to().to_owned();
@@ -126,13 +132,13 @@ impl DetachedParty {
         let mut facts = Facts::of_request(caller.number, called, cx.call.facts.route.clone());
         facts.caller.anonymous = caller.anonymous;
         let counted = CountedNumbers::of(cx, leg, &to);
-        parts.bridge.media.end_holds(cx);
-        parts.bridge.media.part(cx, [cx.call.legs.near, leg]);
+        lower.bridge.media.end_holds(cx);
+        lower.bridge.media.part(cx, [cx.call.legs.near, leg]);
         let name = cx.call.legs.name_of(leg);
         cx.edge.decide(cx.now, cx.call.key, format!("{name} leaves for a document of its own, as requested"));
         let (from, parent) = (cx.call.legs.place(leg), cx.call.legs.sid().into());
         let answered = answered.unwrap_or_else(|| cx.edge.date(cx.now));
-        let leg = parts.bridge.media.detach(cx, leg);
+        let leg = lower.bridge.media.detach(cx, leg);
         let sid = sid.to_owned();
         Ok(DetachedParty { sid, parent, from, media, leg, counted, facts, began, answered, reports })
     }
@@ -186,7 +192,7 @@ fn caller_for_all(call: &Shared) -> Caller {
 }
 
 /// Returns the leg of a party that may leave.
-fn detachable(parts: &Parts, cx: &Cx<'_>, sid: &str) -> Result<LegId, Refused> {
+fn detachable(program: &CallProgram, cx: &Cx<'_>, lower: &LowerParts<'_>, sid: &str) -> Result<LegId, Refused> {
     match cx.call.state {
         State::Leaving | State::Ended => return Err(Refused::CallEnded),
         State::Searching | State::Rerouting => return Err(Refused::NotAnswered),
@@ -197,11 +203,11 @@ fn detachable(parts: &Parts, cx: &Cx<'_>, sid: &str) -> Result<LegId, Refused> {
     if cx.call.legs[leg].agent.is_some() {
         return Err(Refused::HasAgent);
     }
-    let run = parts.program.run.as_ref().map(|run| run.of_caller());
+    let run = program.run.as_ref().map(|run| run.of_caller());
     if run.and_then(|run| run.side.as_ref()).is_none_or(|side| side.is_stream) {
         return Err(Refused::NotDialled);
     }
-    if parts.bridge.negotiation.is_unsettled() || cx.call.legs[leg].timer.refresh.is_some() {
+    if lower.bridge.negotiation.is_unsettled() || cx.call.legs[leg].timer.refresh.is_some() {
         return Err(Refused::Changing);
     }
     let hears = |leg: LegId| cx.call.legs.offer_of(leg).is_some_and(|(_, spoken)| spoken.is_some());

@@ -4,30 +4,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkgate_media::detection::Settings;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_route::{Number, Numbers, Table, Target, TargetSpec, Wanted, share};
+use trunkgate_route::{App, Number, Numbers, Table, Target, TargetSpec, Wanted, share};
 use trunkgate_sip::has_control;
 use trunkgate_story::numbers::plain;
-use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
-use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
+use trunkgate_twiml::{
+    Address, DialResult, DialStatus, DialStep, Header, Input, Parameter, Party, PartyDetection, SipUri,
+};
 
 use crate::call::controller::TargetResult;
-use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::CallMedia;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::DialRecording;
-use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, progress};
-use crate::call::recorders::detection::{self, Receiver};
-use crate::call::recorders::recording;
+use crate::call::program::{Dialled, Side, Whisper, parameters};
+use crate::call::recorders::detection::Receiver;
+use crate::call::search::Search;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, ShownCallerId};
-use crate::call::words::answer::{Failure, FinalAnswer};
-use crate::call::words::state::State;
 use crate::call::words::uri::trunk_of_uri;
 
-/// What Twilio's error code of a stream says that could not be opened.
-const STREAM_FAILED: u16 = 31_901;
 /// Twilio's error code of a caller ID that may not be shown.
 const CALLER_ID: u16 = 13_214;
 /// Scheme of the identities of Voice SDK clients.
@@ -39,9 +35,26 @@ const NAME_LETTERS: usize = 4;
 /// Fewest digits of what may be read as a number of a telephone network.
 const NUMBER_DIGITS: usize = 7;
 
-impl Dialler<'_> {
-    /// Calls the parties of a Dial.
-    pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, dial: DialStep) {
+/// The parties that an application may dial: where they are, and which caller ID they see.
+#[derive(Debug)]
+pub(crate) struct DialledParties<'a> {
+    app: &'a App,
+    /// Whether a request has given the program another document: what the file allows to those of its application no longer holds.
+    is_redirected: bool,
+    search: &'a Search,
+}
+
+impl<'a> DialledParties<'a> {
+    /// Returns those of an application; `is_redirected`: a request has given its program another document.
+    pub(crate) fn of(app: &'a App, is_redirected: bool, search: &'a Search) -> DialledParties<'a> {
+        DialledParties { app, is_redirected, search }
+    }
+
+    /// Returns a Dial with the parties that can be called, and the caller ID that they see.
+    ///
+    /// # Errors
+    /// The input for the program, where there is none.
+    pub(crate) fn plan(&self, cx: &mut Cx<'_>, dial: DialStep) -> Result<(Side, Option<Box<ShownCallerId>>), Input> {
         let id = dial.id;
         let mut parties: Vec<Dialled> = Vec::new();
         for party in dial.parties {
@@ -53,23 +66,11 @@ impl Dialler<'_> {
         let shown = dial.caller_id.as_deref().and_then(|text| self.caller_id_for(cx, text, &mut parties));
         if parties.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
-            return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+            return Err(Input::DialEnded { id, result });
         }
         let further = turns(cx, parties, dial.sequential);
-        if shown.is_some() {
-            cx.call.facts.shown_as = shown;
-        }
-        cx.call.facts.ring_timeout = Some(dial.timeout);
-        if let Some(run) = &mut self.parts.program.run {
-            let record = dial.record.map(|step| Box::new(DialRecording::of(&run.app, *step)));
-            run.side = Some(Side { limit: dial.time_limit, further, record, ..Side::new(id, false) });
-        }
-        self.begin_recording(cx, false);
-        if cx.call.state == State::Rerouting {
-            self.parts.bridge.media.ring_to_caller(cx);
-        }
-        self.parts.bridge.media.end_talk();
-        self.call_next_parties(cx);
+        let record = dial.record.map(|step| Box::new(DialRecording::of(self.app, *step)));
+        Ok((Side { limit: dial.time_limit, further, record, ..Side::new(id, false) }, shown))
     }
 
     /// Returns the caller ID that parties see, and keeps those that may see it: all where the application may show it,
@@ -98,7 +99,7 @@ impl Dialler<'_> {
             });
         }
         if calls_for_help || parties.len() < before {
-            let app = self.parts.program.run.as_ref().map_or("", |run| &run.app.name);
+            let app = &self.app.name;
             let why = match identity {
                 Some(_) => "is the identity of a client, which clients and SIP addresses see, but no number".to_owned(),
                 None => format!("is not a number of the edge or of the call, nor in `callers` of the app {app}"),
@@ -121,36 +122,7 @@ impl Dialler<'_> {
         let of_call = [&facts.caller.number, &facts.called, cx.call.number_of(near)];
         cx.edge.table.is_own_number(&number.text)
             || of_call.iter().any(|own| own.text == number.text)
-            || self.parts.program.run.as_ref().is_some_and(|run| !run.is_redirected && run.app.may_show(number))
-    }
-
-    /// Calls the next of the parties that are called in turn. Returns whether there was one.
-    fn call_next_parties(&mut self, cx: &mut Cx<'_>) -> bool {
-        progress::complete_parties(self.parts, cx, None);
-        let Some(side) = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut()) else { return false };
-        let Some(mut parties) = side.further.pop_front() else { return false };
-        let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
-        let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
-        side.parties = parties;
-        if targets.len() == 1 {
-            let targets = targets.pop().unwrap_or_default();
-            self.parts.search.controller = Controller::plan_of(targets);
-        } else {
-            let first =
-                targets.iter_mut().filter(|targets| !targets.is_empty()).map(|targets| targets.remove(0)).collect();
-            self.parts.search.controller = Controller::plan_of(vec![Target::RingAll(first)]);
-            self.parts.search.alternatives = targets;
-        }
-        cx.disarm(Timer::DialAnswer);
-        if let Some(timeout) = cx.call.facts.ring_timeout.filter(|timeout| has_agent && !timeout.is_zero()) {
-            cx.arm(Timer::DialAnswer, timeout);
-        }
-        if cx.call.state == State::Rerouting {
-            self.parts.search_on(cx);
-        } else {
-            self.parts.advance(cx, None);
-        }
-        true
+            || (!self.is_redirected && self.app.may_show(number))
     }
 
     /// Returns a party with its targets.
@@ -193,7 +165,7 @@ impl Dialler<'_> {
         let Ok(number) = cx.edge.table.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
         };
-        let connect = self.parts.program.run.as_ref().map(|run| run.app.connect.clone()).unwrap_or_default();
+        let connect = &self.app.connect;
         let numbered = |target: &TargetSpec| {
             let mut target = target.clone();
             if let TargetSpec::Trunk { number: wanted @ None, .. } = &mut target {
@@ -217,7 +189,7 @@ impl Dialler<'_> {
 
     /// A SIP address: one of a trunk, or one that the application may reach.
     pub(crate) fn sip_address(&self, cx: &mut Cx<'_>, uri: &SipUri, common: &[Header]) -> Result<Target, String> {
-        let target = self.parts.search.transfer_target(cx, &uri.uri);
+        let target = self.search.transfer_target(cx, &uri.uri);
         let mut target = target.map_err(|refused| format!("a SIP address: {refused}"))?;
         let Target::Uri { uri: address, destination, headers, .. } = &mut target else {
             return Err("a SIP address is not one".to_owned());
@@ -230,250 +202,72 @@ impl Dialler<'_> {
             Some(trunk) => Wanted::Trunk(&trunk.name, &user),
             None => Wanted::Uri(uri, destination, &user),
         };
-        match &self.parts.program.run {
-            Some(run) if run.app.may_dial(wanted) => Ok(target),
-            Some(_) | None => {
-                Err(format!("a SIP address at {} is neither a trunk's nor in `sip_to`", destination.host))
-            }
+        match self.app.may_dial(wanted) {
+            true => Ok(target),
+            false => Err(format!("a SIP address at {} is neither a trunk's nor in `sip_to`", destination.host)),
         }
     }
+}
 
-    /// Ends what a Dial has under way.
-    pub(crate) fn end_side(&mut self, cx: &mut Cx<'_>, id: u32) {
-        let is_current =
-            self.parts.program.run.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
-        if !is_current {
-            return;
+impl Side {
+    /// Has the next of the parties called that are called in turn. Returns whether there was one.
+    pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> bool {
+        let Some(mut parties) = self.further.pop_front() else { return false };
+        let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
+        self.parties = parties;
+        if targets.len() == 1 {
+            let targets = targets.pop().unwrap_or_default();
+            search.controller = Controller::plan_of(targets);
+        } else {
+            let first =
+                targets.iter_mut().filter(|targets| !targets.is_empty()).map(|targets| targets.remove(0)).collect();
+            search.controller = Controller::plan_of(vec![Target::RingAll(first)]);
+            search.alternatives = targets;
         }
-        match cx.call.legs.callee {
-            Some(leg) => {
-                cx.call.legs[leg].end_with(ReasonSlug::AppHungUp, EndedBy::Edge);
-                self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
-                self.parts.side_left(cx, ReasonSlug::AppHungUp);
-            }
-            None => {
-                self.parts.search.drop_attempts(cx, &mut self.parts.bridge, ReasonSlug::AppHungUp);
-                self.side_over(cx, DialStatus::Canceled, None);
-            }
-        }
-    }
-
-    /// The longest time with the party, or the one that an agent may take to answer, is over.
-    pub(crate) fn due(&mut self, cx: &mut Cx<'_>, timer: Timer) {
-        if timer == Timer::DialAnswer { self.dial_unanswered(cx) } else { self.dial_limit_over(cx) }
-    }
-
-    /// Ends the attempt at an agent that has not taken the caller within the `timeout` of its Dial, also one in whose queue the caller waits.
-    /// Phones ring for that time by a timer of their own.
-    fn dial_unanswered(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::DialAnswer);
-        if self.parts.search.alone().is_none_or(|attempt| attempt.agent.is_none()) {
-            return;
-        }
-        cx.edge.decide(cx.now, cx.call.key, "Dial: timeout has passed");
-        self.parts.search.left_line(cx, "leaves the queue");
-        // The time of a Dial is that of the party, not of each way to it.
-        let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
-        self.parts.fail_target(cx, Branch::ALONE, TargetResult::Refused(failure));
-    }
-
-    /// The party has been connected for as long as it may.
-    fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::DialLimit);
-        if let Some(leg) = cx.call.legs.callee.filter(|_| self.parts.program.run.is_some()) {
-            cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
-            cx.call.legs[leg].end_with(ReasonSlug::TimeLimit, EndedBy::Edge);
-            self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::TimeLimit);
-            self.parts.side_left(cx, ReasonSlug::TimeLimit);
-        }
-    }
-
-    /// Returns the agent that the program has connected with its caller.
-    pub(crate) fn connected_agent(&self, cx: &Cx<'_>) -> Option<LegId> {
-        let is_agent = |leg: &LegId| self.parts.program.run.is_some() && cx.call.legs[*leg].agent.is_some();
-        cx.call.legs.callee.filter(is_agent)
-    }
-
-    /// The connected agent has had the caller for as long as it may: it leaves, the caller stays.
-    pub(crate) fn agent_time_over(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
-        self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MaxCall);
-        self.parts.side_left(cx, ReasonSlug::MaxCall);
-    }
-
-    /// The connected party sends nothing any more: its call ends, the caller stays.
-    pub(crate) fn side_fell_silent(&mut self, cx: &mut Cx<'_>) {
-        let Some(leg) = cx.call.legs.callee else { return };
-        cx.edge.decide(cx.now, cx.call.key, format!("no media from {}", cx.call.legs.name_of(leg)));
-        cx.call.legs[leg].end_with(ReasonSlug::MediaTimeout, EndedBy::Edge);
-        self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MediaTimeout);
-        self.parts.side_left(cx, ReasonSlug::MediaTimeout);
-    }
-
-    /// A party or stream that the program wanted is connected with the caller, or will be after its document.
-    pub(crate) fn side_joined(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Option<Whisper>) {
-        let Some(side) = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut()) else { return };
-        if side.since.is_some() {
-            // The target that an agent has sent its caller on to.
-            return side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
-        }
-        cx.disarm(Timer::DialAnswer);
-        side.since = Some(cx.now);
-        side.sid = Some(cx.call.legs[leg].sid.clone());
-        let (is_stream, limit) = (side.is_stream, side.limit);
-        if !limit.is_zero() {
-            cx.arm(Timer::DialLimit, limit);
-        }
-        let whisper = whisper.filter(|_| !is_stream);
-        if let Some((settings, receiver)) = self.wanted_detection(cx, leg) {
-            match &whisper {
-                Some(_) => detection::begin_apart(cx, leg, settings, receiver),
-                None => detection::begin_dialled(&self.parts.bridge.media, cx, leg, settings, receiver),
-            }
-        }
-        match whisper {
-            Some(whisper) => self.begin_whisper(cx, leg, whisper),
-            None => self.side_bridged(cx),
-        }
-    }
-
-    /// The caller and the party hear each other.
-    pub(crate) fn side_bridged(&mut self, cx: &mut Cx<'_>) {
-        let Some(side) = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut()) else { return };
-        side.is_bridged = true;
-        if !side.is_stream {
-            self.parts.bridge.media.tell_digits(cx);
-            self.begin_recording(cx, true);
-        }
-        let Some(side) = self.parts.program.run.as_ref().and_then(|run| run.side.as_ref()) else { return };
-        let (id, is_stream) = (side.id, side.is_stream);
-        match (is_stream, self.connected_agent(cx).is_some()) {
-            (true, _) => {}
-            // A restart ends the stream of an agent: its Dial is under way again then.
-            (false, true) => Runner::of(self.parts).inform_program(cx, Input::DialAnswered { id }),
-            (false, false) => Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id }),
-        }
+        true
     }
 
     /// Begins the recording of the Dial, where it is to begin now.
-    fn begin_recording(&mut self, cx: &mut Cx<'_>, is_connected: bool) {
-        let side = self.parts.program.run.as_mut().and_then(|run| run.side.as_mut());
-        if let Some(record) = side.and_then(|side| side.record.as_mut()) {
-            record.begin(cx, &self.parts.bridge.media, is_connected);
+    pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, media: &CallMedia, is_connected: bool) {
+        if let Some(record) = &mut self.record {
+            record.begin(cx, media, is_connected);
         }
     }
 
     /// Returns how a party is to be judged, where its Dial asks for that.
-    fn wanted_detection(&self, cx: &Cx<'_>, leg: LegId) -> Option<(Settings, Option<Receiver>)> {
-        let run = self.parts.program.run.as_ref().filter(|_| cx.call.legs[leg].agent.is_none())?;
-        let side = run.side.as_ref().filter(|side| !side.is_stream && cx.call.legs.callee == Some(leg))?;
-        let party = side.parties.iter().find(|party| party.call.leg() == Some(leg))?;
+    pub(crate) fn wanted_detection(
+        &self,
+        cx: &Cx<'_>,
+        app: &Arc<App>,
+        leg: LegId,
+    ) -> Option<(Settings, Option<Receiver>)> {
+        let is_party = !self.is_stream && cx.call.legs[leg].agent.is_none() && cx.call.legs.callee == Some(leg);
+        let party = self.parties.iter().find(|party| is_party && party.call.leg() == Some(leg))?;
         let PartyDetection { settings, receiver } = party.detection.clone()?;
-        let app = run.app.clone();
+        let app = Arc::clone(app);
         Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) })))
     }
 
-    /// No party answered, or the stream could not be opened; or the target that an agent has sent its caller on to did not answer.
-    pub(crate) fn side_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        let side = self.parts.program.run.as_ref().and_then(|run| run.side.as_ref());
-        if side.is_some_and(|side| side.since.is_some()) {
-            return self.side_over(cx, DialStatus::Completed, Some(answer));
-        }
-        if self.call_next_parties(cx) {
-            return;
-        }
-        let status = match (answer.reason, answer.code) {
-            (_, 486 | 600) => DialStatus::Busy,
-            (ReasonSlug::RingTimeout, _) | (_, 408 | 480 | 487) => DialStatus::NoAnswer,
-            _ => DialStatus::Failed,
+    /// Returns the result of a Dial for its action. `code`: where the party gave no final answer, that of its failure.
+    pub(crate) fn result(&self, cx: &Cx<'_>, status: DialStatus, code: Option<u16>) -> DialResult {
+        let duration = self.since.map(|since| cx.now.saturating_duration_since(since));
+        let sid_of = |leg: LegId| cx.call.legs[leg].sid.as_str();
+        let mut called = self.parties.iter().rev().filter_map(|party| Some((party.call.leg()?, &party.call)));
+        // Without a connected party, the one that was called last.
+        let party = called.find(|(leg, _)| self.sid.as_deref().is_none_or(|sid| sid == sid_of(*leg)));
+        let sid = self.sid.clone().or_else(|| party.map(|(leg, _)| sid_of(leg).to_owned()));
+        let of_party = |(leg, call): (LegId, &PartyCall)| {
+            let said = cx.call.legs[leg].said().map(|said| said.code).or(code);
+            let code = self.since.map(|_| 200).or(said);
+            parameters::of_dialled(&cx.call.legs[leg], code, call.extensions())
         };
-        self.side_over(cx, status, Some(answer));
-    }
-
-    /// The connected party or stream has left, and its caller is still there.
-    pub(crate) fn side_has_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
-        cx.disarm(Timer::DialLimit);
-        if let Some(leg) = cx.call.legs.callee {
-            detection::leave(cx, leg);
+        let mut further = party.map(of_party).unwrap_or_default();
+        let recording = self.record.as_ref().and_then(|record| record.sid.as_deref());
+        if let Some((sid, links)) = recording.zip(cx.edge.sessions.recordings.links()) {
+            further.push(Parameter::new("RecordingUrl", links.of(sid)));
+            further.push(Parameter::new("RecordingSid", sid));
         }
-        self.drop_whisper(cx);
-        self.parts.bridge.media.tells_digits = false;
-        if let Some(leg) = cx.call.legs.callee
-            && !self.take_caller_back(cx, leg)
-        {
-            return self.parts.end(cx, reason);
-        }
-        self.side_over(cx, DialStatus::Completed, None);
-    }
-
-    /// Has the caller talk to the edge again, after a party has left it. Returns whether that is possible.
-    pub(crate) fn take_caller_back(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
-        cx.disarm(Timer::HoldCheck);
-        self.parts.search.withdraw_consult(cx, &mut self.parts.bridge);
-        if cx.call.legs[leg].agent.is_some() {
-            self.parts.bridge.media.close_agent(cx, leg);
-            cx.call.legs.callee = None;
-            cx.call.enter(State::Rerouting);
-            return true;
-        }
-        let near = cx.call.legs.near;
-        self.parts.bridge.close_open_reinvite(cx);
-        self.parts.bridge.negotiation.refuse_infos(cx);
-        self.parts.bridge.media.end_holds(cx);
-        self.parts.bridge.negotiation.owed.clear();
-        cx.disarm(Timer::Glare);
-        cx.disarm(Timer::Update);
-        let Some((offer, spoken)) = cx.call.legs.offer_of(near) else { return false };
-        self.parts.bridge.media.part(cx, [leg, near]);
-        self.parts.bridge.media.drop_ends(cx, leg);
-        cx.call.legs.leave_trunk(cx.edge, leg);
-        cx.call.legs[leg].has_left = true;
-        cx.call.legs.callee = None;
-        self.parts.bridge.media.spoken = spoken;
-        self.parts.bridge.negotiation.offer = Some(offer);
-        cx.call.enter(State::Rerouting);
-        true
-    }
-
-    /// What the program wanted is over.
-    fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
-        progress::complete_parties(self.parts, cx, None);
-        cx.disarm(Timer::DialLimit);
-        cx.disarm(Timer::DialAnswer);
-        self.parts.bridge.media.tells_digits = false;
-        self.parts.bridge.media.drop_sounds();
-        let Some(run) = &mut self.parts.program.run else { return };
-        let Some(side) = run.side.take() else { return };
-        if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
-            recording::stop(cx, sid);
-        }
-        cx.call.facts.shown_as.clone_from(&run.shown_as);
-        cx.call.facts.ring_timeout = run.ring_timeout;
-        if cx.call.legs.agent_in_place_of_caller().is_none() {
-            // The next Dial of an agent has its whole time.
-            cx.disarm(Timer::MaxCall);
-            self.parts.bridge.media.holder = None;
-        }
-        self.parts.search.controller = Controller::Done;
-        if cx.call.state == State::Rerouting {
-            self.parts.bridge.media.stop_playing_to_caller(cx);
-        }
-        if side.is_stream {
-            let error = side.since.is_none().then_some(STREAM_FAILED);
-            return Runner::of(self.parts).tell_program(cx, Input::StreamEnded { id: side.id, error });
-        }
-        let result = Runner::of(self.parts).result_of(cx, status, &side, answer.map(|answer| answer.code));
-        Runner::of(self.parts).tell_program(cx, Input::DialEnded { id: side.id, result });
-    }
-
-    /// The stream or agent that the program connected is lost.
-    pub(crate) fn stream_lost(&mut self, cx: &mut Cx<'_>, failure: &Failure) {
-        let side = self.parts.program.run.as_ref().and_then(|run| run.side.as_ref());
-        let was_dialled = side.is_some_and(|side| !side.is_stream);
-        let (what, status) =
-            if was_dialled { ("agent", DialStatus::Completed) } else { ("stream", DialStatus::Failed) };
-        cx.edge.decide(cx.now, cx.call.key, failure.told_of(what));
-        self.side_over(cx, status, None);
+        DialResult { status, sid, duration, bridged: self.is_bridged, further }
     }
 }
 

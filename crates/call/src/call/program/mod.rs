@@ -25,28 +25,23 @@ pub(crate) mod recognition;
 pub(crate) mod records;
 pub(crate) mod refer;
 pub(crate) mod run;
+pub(crate) mod side;
 pub(crate) mod snapshot;
 pub(crate) mod steps;
 pub(crate) mod streams;
 pub(crate) mod takeover;
 pub(crate) mod transcripts;
-pub(crate) mod whisper;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
-use trunkgate_resources::app::AppAnswer;
-use trunkgate_resources::conferences::ConferenceNews;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::queues::QueueNews;
-use trunkgate_route::{App, AppDocument, Target};
+use trunkgate_route::{App, AppDocument, Target, TargetSpec};
 use trunkgate_twiml::{Input, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage};
 
-use crate::call::Parts;
 use crate::call::media::CallMedia;
 use crate::call::program::callback::CallReports;
 use crate::call::program::conference::CallerConference;
@@ -55,22 +50,19 @@ use crate::call::program::progress::PartyCall;
 use crate::call::program::queueing::CallerQueue;
 use crate::call::program::recognition::CallerRecognition;
 use crate::call::program::records::DialRecording;
-use crate::call::program::refer::Referral;
-use crate::call::search::controller::Controller;
-
-use crate::call::CallEvent;
-use crate::call::program::streams::Streams;
-pub(crate) use crate::call::program::takeover::Takeover;
+use crate::call::program::refer::CallerReferral;
+use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
-use crate::call::shared::{Cx, Shared, ShownCallerId};
+use crate::call::search::controller::Controller;
+use crate::call::shared::{Shared, ShownCallerId};
 
 /// The applications of a call: the program that runs, and what programs have begun.
 #[derive(Debug, Default)]
 pub(crate) struct CallProgram {
     /// The program that has the call.
-    pub(crate) run: Option<Box<Run>>,
-    /// Streams of applications, also of those that the call has left.
-    pub(crate) streams: Option<Box<Streams>>,
+    run: Option<Box<Run>>,
+    /// Streams of applications.
+    pub(crate) streams: AppStreams,
     /// Recognition of what the caller says to the program.
     pub(crate) recognition: CallerRecognition,
     /// Live transcriptions.
@@ -87,79 +79,31 @@ pub(crate) struct CallProgram {
 #[derive(Debug)]
 pub(crate) struct Run {
     /// Its application.
-    pub(crate) app: Arc<App>,
+    app: Arc<App>,
     /// The interpreter.
-    pub(crate) program: Program,
+    program: Program,
     /// The beginning of its time.
-    pub(crate) began: Instant,
+    began: Instant,
     /// Targets of the route behind it.
-    pub(crate) behind: Controller,
+    behind: Controller,
     /// What it waits for of the shell or the worker.
-    pub(crate) waits: Waits,
+    waits: Waits,
     /// The step that it waits for, which is carried out again after a restart.
-    pub(crate) under_way: Option<Box<Step>>,
+    under_way: Option<Box<Step>>,
     /// A party that it dials, or a stream.
-    pub(crate) side: Option<Side>,
+    side: Option<Side>,
     /// The called party whose document it runs; `None`: it is the caller's.
-    pub(crate) called: Option<Called>,
-    /// A REFER that it waits for.
-    pub(crate) referral: Option<Referral>,
+    called: Option<Called>,
+    /// Transfer of its caller by REFER.
+    referral: CallerReferral,
     /// The route's caller number, in the place of which a Dial may show another.
-    pub(crate) shown_as: Option<Box<ShownCallerId>>,
+    shown_as: Option<Box<ShownCallerId>>,
     /// The ring time-out of the route.
-    pub(crate) ring_timeout: Option<Duration>,
+    ring_timeout: Option<Duration>,
     /// Whether a conference has not taken its caller, before the call was answered.
-    pub(crate) is_turned_away: bool,
+    is_turned_away: bool,
     /// Whether a request has given it another document: what the file allows to those of its application no longer holds.
-    pub(crate) is_redirected: bool,
-}
-
-/// Runs the program of a call: its steps and its events.
-pub(crate) struct Runner<'p> {
-    parts: &'p mut Parts,
-}
-
-/// Plays what a program says, to the caller or to the called party whose document it is.
-pub(crate) struct Prompter<'p> {
-    parts: &'p mut Parts,
-}
-
-/// Sends the caller of a program elsewhere.
-pub(crate) struct Referrer<'p> {
-    parts: &'p mut Parts,
-}
-
-/// Calls the parties of a program, and connects them with the caller.
-pub(crate) struct Dialler<'p> {
-    parts: &'p mut Parts,
-}
-
-impl<'p> Runner<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Runner<'p> {
-        Runner { parts }
-    }
-}
-
-impl<'p> Prompter<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Prompter<'p> {
-        Prompter { parts }
-    }
-}
-
-impl<'p> Referrer<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Referrer<'p> {
-        Referrer { parts }
-    }
-}
-
-impl<'p> Dialler<'p> {
-    /// Acts on the program of a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Dialler<'p> {
-        Dialler { parts }
-    }
+    is_redirected: bool,
 }
 
 /// What a program waits for, apart from its own time.
@@ -183,47 +127,47 @@ pub(crate) enum Waits {
 #[derive(Debug, Clone)]
 pub(crate) struct Side {
     /// Id of the step.
-    pub(crate) id: u32,
+    id: u32,
     /// Whether it is a stream.
-    pub(crate) is_stream: bool,
+    is_stream: bool,
     /// When it was connected with the caller.
-    pub(crate) since: Option<Instant>,
+    since: Option<Instant>,
     /// Longest time together; zero: no limit.
-    pub(crate) limit: Duration,
+    limit: Duration,
     /// The sid of the connected party's call.
-    pub(crate) sid: Option<String>,
+    sid: Option<String>,
     /// Whether the caller and the party hear each other.
-    pub(crate) is_bridged: bool,
+    is_bridged: bool,
     /// The parties that are called now, by their branches.
-    pub(crate) parties: Vec<Dialled>,
+    parties: Vec<Dialled>,
     /// Recording of the Dial.
-    pub(crate) record: Option<Box<DialRecording>>,
+    record: Option<Box<DialRecording>>,
     /// Parties that are called after them: in turn, those of one turn at once.
-    pub(crate) further: VecDeque<Vec<Dialled>>,
+    further: VecDeque<Vec<Dialled>>,
 }
 
 /// A party of a Dial.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialled {
     /// Its targets in order: the next one is called where one cannot be had.
-    pub(crate) targets: Vec<Target>,
+    targets: Vec<Target>,
     /// What it hears before it is connected.
-    pub(crate) whisper: Option<Whisper>,
+    whisper: Option<Whisper>,
     /// Detection of who has answered.
-    pub(crate) detection: Option<PartyDetection>,
+    detection: Option<PartyDetection>,
     /// Its call.
-    pub(crate) call: PartyCall,
+    call: PartyCall,
 }
 
 /// What a called party hears before it is connected: digits, then a document.
 #[derive(Debug, Clone)]
 pub(crate) struct Whisper {
     /// The digits.
-    pub(crate) digits: Option<Secret>,
+    digits: Option<Secret>,
     /// Place of the document, and the method of its request.
-    pub(crate) document: Option<(Location, Method)>,
+    document: Option<(Location, Method)>,
     /// The party, as the program named it.
-    pub(crate) to: String,
+    to: String,
 }
 
 impl Side {
@@ -247,72 +191,49 @@ impl Side {
 #[derive(Debug)]
 pub(crate) struct Called {
     /// The party.
-    pub(crate) parted: Parted,
+    parted: Parted,
     /// The document that follows.
-    pub(crate) then: Option<(Location, Method)>,
+    then: Option<(Location, Method)>,
     /// The caller's program.
-    pub(crate) outer: Box<Run>,
+    outer: Box<Run>,
 }
 
 /// A party that has answered and is parted from the caller.
 #[derive(Debug)]
 pub(crate) struct Parted {
     /// Its leg.
-    pub(crate) leg: LegId,
+    leg: LegId,
     /// Its address, as the program named it.
-    pub(crate) to: String,
+    to: String,
     /// How it is to be connected with the caller.
-    pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
-}
-
-impl CallProgram {
-    /// Returns whether a step or an input of its program is under way.
-    pub(crate) fn is_waiting(&self) -> bool {
-        let runs_on = self.run.as_ref().is_some_and(|run| run.is_waiting());
-        runs_on || self.conference.is_joined() || self.queue.has_place()
-    }
-
-    /// Takes an event of the recogniser of the caller's speech.
-    pub(crate) fn recognised(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> ProgramEffect {
-        match self.recognition.handle(cx, event).zip(self.run.as_mut()) {
-            Some((input, run)) => run.take_input(cx.now, input),
-            None => ProgramEffect::Stay,
-        }
-    }
-
-    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
-    fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
-        let app = self.run.as_ref().map(|run| &run.app);
-        self.transcripts.partial_answered(cx, query, answer)
-            || self.recognition.partial_answered(cx, app, query, answer)
-    }
-
-    /// Takes news of the queue that the caller is in or has dialled.
-    pub(crate) fn queue_news(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, news: QueueNews) -> ProgramEffect {
-        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        self.queue.take_news(cx, media, run, news)
-    }
-
-    /// The caller has waited for the queue that it has dialled, or been connected by it, for as long as it may.
-    pub(crate) fn queue_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
-        cx.call.deadlines.remove(Timer::Queued);
-        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        self.queue.due(cx, media, run)
-    }
-
-    /// Takes news of the conference that the caller is in.
-    pub(crate) fn conference_news(
-        &mut self,
-        cx: &mut Cx<'_>,
-        media: &mut CallMedia,
-        news: ConferenceNews,
-    ) -> ProgramEffect {
-        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        self.conference.take_news(cx, media, run, news)
-    }
+    wires: Vec<(EndId, (EndId, WireSpec))>,
 }
 
 impl Run {
+    /// Makes the run of a program of an application that begins now.
+    pub(crate) fn new(app: Arc<App>, program: Program, began: Instant) -> Run {
+        Run {
+            app,
+            program,
+            began,
+            behind: Controller::Done,
+            waits: Waits::Nothing,
+            under_way: None,
+            side: None,
+            called: None,
+            referral: CallerReferral::default(),
+            shown_as: None,
+            ring_timeout: None,
+            is_turned_away: false,
+            is_redirected: false,
+        }
+    }
+
+    /// Gives the interpreter the input by which a part ends its step, where it has one.
+    pub(crate) fn end_step_by(&mut self, now: Instant, input: Option<Input>) -> ProgramEffect {
+        input.map_or(ProgramEffect::Stay, |input| self.end_step(now, input))
+    }
+
     /// Gives the interpreter an input by which the step ends that is under way.
     pub(crate) fn end_step(&mut self, now: Instant, input: Input) -> ProgramEffect {
         self.under_way = None;
@@ -333,7 +254,7 @@ impl Run {
     /// Returns whether something of it is under way.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits != Waits::Nothing
-            || self.referral.is_some()
+            || self.referral.is_pending()
             || self.program.is_recording()
             || self.program.poll_timeout().is_some()
     }
@@ -343,7 +264,7 @@ impl Run {
             Waits::Digits { .. } => true,
             Waits::Caller => false,
             Waits::Nothing | Waits::Document { .. } | Waits::Sound { .. } | Waits::Played { .. } => {
-                self.referral.is_some() || self.program.poll_timeout().is_some()
+                self.referral.is_pending() || self.program.poll_timeout().is_some()
             }
         }
     }
@@ -385,6 +306,14 @@ impl Run {
     /// Returns whether a called party hears its document.
     pub(crate) const fn is_whispering(&self) -> bool {
         self.called.is_some()
+    }
+    /// Returns whether it has a party or stream: called, connected, or about to be.
+    pub(crate) fn has_side(&self) -> bool {
+        self.side.is_some()
+    }
+    /// Returns the targets of the route behind it.
+    pub(crate) fn targets_behind(&self) -> impl Iterator<Item = TargetSpec> {
+        self.behind.left()
     }
     /// Returns whether its end leads to the next target of the route.
     pub(crate) fn is_announcement(&self) -> bool {

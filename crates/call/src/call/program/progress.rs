@@ -11,11 +11,11 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::wall::rfc2822;
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
-use crate::call::Parts;
 use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::program::parameters;
+use crate::call::program::{Side, parameters};
+use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::Cx;
 
@@ -238,24 +238,28 @@ fn unanswered(leg: &Leg) -> DialStatus {
     }
 }
 
-/// Reports what is new of the parties that are called or connected.
-pub(crate) fn report_progress(parts: &mut Parts, cx: &mut Cx<'_>) {
-    let Some(run) = parts.program.run.as_mut().map(|run| run.of_caller_mut()) else { return };
-    let Some(side) = &mut run.side else { return };
-    // A target that is tried beside the party's agent is none of its ways.
-    let is_consulting = parts.search.is_consulting();
-    for (branch, party) in (0..).map(Branch::nth).zip(&mut side.parties) {
-        let attempt = parts.search.attempt(branch).filter(|_| !is_consulting);
-        party.call.follow(cx, &run.app, attempt);
+impl Side {
+    /// Reports what is new of the parties that are called or connected.
+    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, search: &Search, app: &Arc<App>) {
+        // A target that is tried beside the party's agent is none of its ways.
+        let is_consulting = search.is_consulting();
+        for (branch, party) in (0..).map(Branch::nth).zip(&mut self.parties) {
+            let attempt = search.attempt(branch).filter(|_| !is_consulting);
+            party.call.follow(cx, app, attempt);
+        }
     }
-}
 
-/// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
-/// do not show it yet.
-pub(crate) fn complete_parties(parts: &mut Parts, cx: &mut Cx<'_>, status: Option<DialStatus>) {
-    report_progress(parts, cx);
-    let Some(run) = parts.program.run.as_mut().map(|run| run.of_caller_mut()) else { return };
-    for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
-        party.call.complete(cx, &run.app, status);
+    /// Reports that the calls of all parties are over. `status`: that of those without an answer, where their legs do not show it yet.
+    pub(crate) fn complete_parties(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        app: &Arc<App>,
+        status: Option<DialStatus>,
+    ) {
+        self.report_progress(cx, search, app);
+        for party in &mut self.parties {
+            party.call.complete(cx, app, status);
+        }
     }
 }

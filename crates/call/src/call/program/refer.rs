@@ -9,16 +9,22 @@ use trunkgate_resources::sip::extra;
 use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_twiml::{Header, Input, ReferResult, SipUri};
 
-use crate::call::program::{Dialler, Referrer, Runner};
+use crate::call::program::dial::DialledParties;
 use crate::call::shared::Cx;
 use crate::call::transfer::refer_on::Told;
 
 /// Longest wait for the last NOTIFY.
 const NEWS: Duration = Duration::from_secs(60);
 
+/// The transfer of a program's caller by REFER, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct CallerReferral {
+    pending: Option<Referral>,
+}
+
 /// A REFER that the program has sent to its caller.
 #[derive(Debug)]
-pub(crate) struct Referral {
+struct Referral {
     /// Id of the step.
     id: u32,
     client: ClientId,
@@ -46,11 +52,27 @@ impl Referral {
     }
 }
 
-impl Referrer<'_> {
-    /// Sends the caller to another address.
-    pub(crate) fn refer(&mut self, cx: &mut Cx<'_>, id: u32, uri: String, headers: &[Header]) {
+impl CallerReferral {
+    /// Returns whether a REFER has been sent of which news is waited for.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Returns whether a request is the REFER that is waited for.
+    pub(crate) fn is_sent_by(&self, client: ClientId) -> bool {
+        self.pending.as_ref().is_some_and(|referral| referral.client == client)
+    }
+
+    /// Sends the caller to another address, which its application may dial. Returns the input for the program, where that fails.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        parties: &DialledParties<'_>,
+        id: u32,
+        (uri, headers): (String, &[Header]),
+    ) -> Option<Input> {
         let wanted = SipUri { uri, headers: Vec::new(), priority: 0, weight: 0 };
-        let target = Dialler::of(self.parts).sip_address(cx, &wanted, &[]);
+        let target = parties.sip_address(cx, &wanted, &[]);
         let near = cx.call.legs.near;
         let sent = target.and_then(|_| {
             let dialog = cx.call.legs[near].sip.dialog.ok_or("the caller has no dialog")?;
@@ -61,60 +83,49 @@ impl Referrer<'_> {
         match sent {
             Ok(client) => {
                 cx.arm(Timer::Program, NEWS);
-                if let Some(run) = &mut self.parts.program.run {
-                    run.referral = Some(Referral { id, client, answered: None, reported: None, is_over: false });
-                }
+                self.pending = Some(Referral { id, client, answered: None, reported: None, is_over: false });
+                None
             }
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("Refer: {why}"));
                 let result = ReferResult { status: None, refer: None, notify: None };
-                Runner::of(self.parts).tell_program(cx, Input::ReferEnded { id, result });
+                Some(Input::ReferEnded { id, result })
             }
         }
     }
 
-    /// The REFER has its final answer; 408 where none came.
-    pub(crate) fn refer_answered(&mut self, cx: &mut Cx<'_>, code: u16) {
-        let Some(referral) = self.parts.program.run.as_mut().and_then(|run| run.referral.as_mut()) else { return };
+    /// Takes the final answer to the REFER, 408 where none came. Returns the input for the program, once nothing more is waited for.
+    pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, code: u16) -> Option<Input> {
+        let referral = self.pending.as_mut()?;
         referral.answered = Some(code);
-        if code >= 300 || referral.is_over {
-            self.refer_over(cx);
-        }
+        if code >= 300 || referral.is_over { self.over(cx) } else { None }
     }
 
-    /// The caller's side reports how far the new call is.
-    pub(crate) fn refer_told(&mut self, cx: &mut Cx<'_>, server: ServerId, told: &Told) {
+    /// Takes a report of the caller's side about the new call. Returns the input for the program, once nothing more is waited for.
+    pub(crate) fn reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &Told) -> Option<Input> {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
-        let Some(referral) = self.parts.program.run.as_mut().and_then(|run| run.referral.as_mut()) else { return };
-        referral.reported = told.code.or(referral.reported);
-        referral.is_over |= told.state == "terminated" || told.code.is_some_and(|code| code >= 200);
+        let referral = self.pending.as_mut()?;
+        referral.reported = report.code.or(referral.reported);
+        referral.is_over |= report.state == "terminated" || report.code.is_some_and(|code| code >= 200);
         // A NOTIFY may overtake the answer to the REFER (RFC 3515 §2.4.4).
-        if referral.is_over && referral.answered.is_some() {
-            self.refer_over(cx);
-        }
+        if referral.is_over && referral.answered.is_some() { self.over(cx) } else { None }
     }
 
-    /// Nothing more is waited for.
-    pub(crate) fn refer_over(&mut self, cx: &mut Cx<'_>) {
-        let Some(referral) = self.parts.program.run.as_mut().and_then(|run| run.referral.take()) else { return };
+    /// Ends the wait. Returns the input for the program.
+    pub(crate) fn over(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
+        let referral = self.pending.take()?;
         cx.disarm(Timer::Program);
         if referral.answered.is_none() {
             cx.edge.index.clients.remove(&referral.client);
         }
-        Runner::of(self.parts).tell_program(cx, Input::ReferEnded { id: referral.id, result: referral.result() });
-    }
-
-    /// The caller is gone: the program hears how far its transfer has come.
-    pub(crate) fn refer_abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
-        let referral = self.parts.program.run.as_mut()?.referral.take()?;
-        cx.edge.index.clients.remove(&referral.client);
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 
-    /// Whether a request is the REFER that the program waits for.
-    pub(crate) fn refers_by(&self, client: ClientId) -> bool {
-        let referral = self.parts.program.run.as_ref().and_then(|run| run.referral.as_ref());
-        referral.is_some_and(|referral| referral.client == client)
+    /// The caller is gone. Returns the input for the program: how far its transfer has come.
+    pub(crate) fn abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
+        let referral = self.pending.take()?;
+        cx.edge.index.clients.remove(&referral.client);
+        Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 }
 

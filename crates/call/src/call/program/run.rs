@@ -1,44 +1,55 @@
 //! A program's beginning, its events, and its end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::app::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::apps::AppFault;
+use trunkgate_resources::conferences::ConferenceNews;
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::queues::QueueNews;
 use trunkgate_route::{App, TargetSpec};
-use trunkgate_sip::{Answer, ServerId};
+use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{DialResult, DialStatus, Input, Parameter, Program, Settings, Step};
+use trunkgate_twiml::{DialStatus, Input, Note, Program, Request, Settings, Step, Trace};
 
+use crate::call::CallEvent;
 use crate::call::legs::digits::{Told, told};
+use crate::call::media::CallMedia;
+use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
-use crate::call::program::progress::PartyCall;
+use crate::call::program::callback::{CallReports, CallStage};
+use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::{
-    Dialler, Prompter, Referrer, Run, Runner, Side, Waits, fallback_of, first_document, parameters, progress, queueing,
-    records, streams,
+    CallProgram, Run, Waits, Whisper, fallback_of, first_document, parameters, queueing, records,
 };
 use crate::call::recorders::recording;
+use crate::call::search::Search;
+use crate::call::search::attempt::Attempt;
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::shared::Cx;
-use crate::call::words::answer::Failure;
+use crate::call::shared::{Cx, Shared};
+use crate::call::transfer::refer_on::Told as ReferReport;
+use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
 
 /// What the media type of an announcement is taken for: the file says what it is.
 const SOUND: &str = "audio/wav";
 
-impl Runner<'_> {
+impl CallProgram {
     /// Gives the call to an application; the targets behind it wait.
-    pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: Arc<App>) -> ProgramEffect {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         if let Some(mailbox) = app.as_mailbox() {
             let recordings = &cx.edge.sessions.recordings;
             if !recordings.takes_messages() {
-                return self.go_on(cx, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
+                return go_on(cx, lower, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
             }
             if recordings.is_full(mailbox) {
-                return self.go_on(cx, &app, Failure::with_code(480, ReasonSlug::MailboxFull));
+                return go_on(cx, lower, &app, Failure::with_code(480, ReasonSlug::MailboxFull));
             }
         }
         cx.disarm(Timer::Search);
@@ -56,37 +67,33 @@ impl Runner<'_> {
         let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
         let run = Run {
-            app,
-            program,
-            began: cx.now,
-            behind: std::mem::take(&mut self.parts.search.controller),
-            waits: Waits::Nothing,
-            under_way: None,
-            side: None,
-            called: None,
-            referral: None,
+            behind: std::mem::take(&mut lower.search.controller),
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
-            is_turned_away: false,
-            is_redirected: false,
+            ..Run::new(app, program, cx.now)
         };
         cx.call.is_programmed = true;
         run.note(cx.call);
         recording::caller_hears(cx, &run.app);
-        self.parts.program.reports.begin(cx, &run.app);
-        self.parts.program.run = Some(Box::new(run));
+        self.reports.begin(cx, &run.app);
+        self.run = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
-            self.parts.bridge.media.talk_to_caller(cx);
+            lower.bridge.media.talk_to_caller(cx);
         } else {
-            self.parts.search.let_ring(cx, &mut self.parts.bridge);
+            lower.search.let_ring(cx, lower.bridge);
         }
-        self.run_program(cx);
+        ProgramEffect::Run
     }
 
     /// Goes on with the program of a restored call; `behind`: the targets behind it.
-    pub(crate) fn resume_program(&mut self, cx: &mut Cx<'_>, behind: &[TargetSpec]) {
+    pub(crate) fn resume(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        behind: &[TargetSpec],
+    ) -> ProgramEffect {
         let behind = behind.iter().filter_map(|target| cx.edge.target(target)).collect();
-        let Some(run) = &mut self.parts.program.run else { return };
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         run.behind = Controller::resume(behind);
         run.shown_as.clone_from(&cx.call.facts.shown_as);
         run.note(cx.call);
@@ -99,106 +106,246 @@ impl Runner<'_> {
                 party.call.resume(leg);
             }
             if run.side.as_ref().is_none_or(|side| !side.is_stream) {
-                self.parts.bridge.media.tell_digits(cx);
+                lower.bridge.media.tell_digits(cx);
             }
-            return;
+            return ProgramEffect::Stay;
         }
         let (under_way, recognition) = (run.under_way.take(), run.program.recognition());
-        let media = &mut self.parts.bridge.media;
+        let media = &mut lower.bridge.media;
         media.talk_to_caller(cx);
-        if self.parts.program.queue.comes_back() {
-            self.parts.program.queue.resume(cx, media, run).act(self.parts, cx);
-        } else {
-            if let Some(step) = recognition {
-                self.start_recognition(cx, step);
-            }
-            if let Some(step) = under_way {
-                self.carry_out(cx, *step);
-            }
+        if self.queue.comes_back() {
+            let _informed = self.queue.resume(cx, media, run);
+            return ProgramEffect::Run;
         }
-        self.run_program(cx);
-    }
-
-    /// Takes an event of the program's, and does what follows.
-    pub(crate) fn tell_program(&mut self, cx: &mut Cx<'_>, input: Input) {
-        if let Some(run) = &mut self.parts.program.run {
-            run.under_way = None;
+        if let Some(failed) = recognition.and_then(|step| self.recognition.start(cx, media, step)) {
+            let _informed = run.take_input(cx.now, failed);
         }
-        self.inform_program(cx, input);
-    }
-
-    /// Takes an event of a Record, which another document may have replaced meanwhile: what is under way is that document's then.
-    pub(crate) fn tell_of_record(&mut self, cx: &mut Cx<'_>, input: Input) {
-        match &self.parts.program.run {
-            Some(run) if run.program.is_recording() => self.tell_program(cx, input),
-            Some(_) | None => self.inform_program(cx, input),
+        match under_way {
+            Some(step) => self.carry_out(cx, lower, *step).or_run(),
+            None => ProgramEffect::Run,
         }
     }
 
-    /// Takes an event by which no step of the program ends, and does what follows.
-    pub(crate) fn inform_program(&mut self, cx: &mut Cx<'_>, input: Input) {
-        let Some(run) = &mut self.parts.program.run else { return };
-        let time = run.time(cx.now);
-        run.program.handle_input(time, input);
-        self.run_program(cx);
+    /// Returns whether a step or an input of its program is under way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let runs_on = self.run.as_ref().is_some_and(|run| run.is_waiting());
+        runs_on || self.conference.is_joined() || self.queue.has_place()
+    }
+
+    /// Takes an event of the recogniser of the caller's speech.
+    pub(crate) fn recognised(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> ProgramEffect {
+        match self.recognition.handle(cx, event).zip(self.run.as_mut()) {
+            Some((input, run)) => run.take_input(cx.now, input),
+            None => ProgramEffect::Stay,
+        }
+    }
+
+    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
+    fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
+        let app = self.run.as_ref().map(|run| &run.app);
+        self.transcripts.partial_answered(cx, query, answer)
+            || self.recognition.partial_answered(cx, app, query, answer)
+    }
+
+    /// Takes news of the queue that the caller is in or has dialled.
+    pub(crate) fn queue_news(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, news: QueueNews) -> ProgramEffect {
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        self.queue.take_news(cx, media, run, news)
+    }
+
+    /// The caller has waited for the queue that it has dialled, or been connected by it, for as long as it may.
+    pub(crate) fn queue_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
+        cx.call.deadlines.remove(Timer::Queued);
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        self.queue.due(cx, media, run)
+    }
+
+    /// Takes news of the conference that the caller is in.
+    pub(crate) fn conference_news(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        news: ConferenceNews,
+    ) -> ProgramEffect {
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        self.conference.take_news(cx, media, run, news)
+    }
+
+    /// Returns the program that runs.
+    pub(crate) fn run(&self) -> Option<&Run> {
+        self.run.as_deref()
+    }
+
+    /// Returns whether a program has the call.
+    pub(crate) fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Returns whether its caller is with the program, which has no party or stream.
+    pub(crate) fn has_caller_alone(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.side.is_none())
+    }
+
+    /// Returns whether all parties that are being called hear something before they are connected.
+    pub(crate) fn asks_parties(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.asks_parties())
+    }
+
+    /// Returns whether an end is the player of the program.
+    pub(crate) fn plays_by(&self, media: &CallMedia, end: EndId) -> bool {
+        self.run.as_ref().is_some_and(|run| run.plays_by(media, end))
+    }
+
+    /// Returns what a party that is being called is to hear once it answers.
+    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
+        self.run.as_ref()?.whisper_of(branch)
+    }
+
+    /// Returns how a party that hears its document is to be connected with the caller.
+    pub(crate) fn parted_wires(&self) -> impl Iterator<Item = &(EndId, (EndId, WireSpec))> {
+        let called = self.run.iter().filter_map(|run| run.called.as_ref());
+        called.flat_map(|called| &called.parted.wires)
+    }
+
+    /// Keeps the headers of a party's final answer, for the application.
+    pub(crate) fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
+        let side = self.run.as_mut().and_then(|run| run.of_caller_mut().side.as_mut());
+        if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
+            party.call.take_headers(headers);
+        }
+    }
+
+    /// Returns it with the reports that a restart has kept: the name of their application, and the number of those that it has had.
+    pub(crate) fn with_reports(mut self, edge: &Edge, known: Option<(String, u32)>) -> CallProgram {
+        if let Some((name, reports)) = known {
+            let made = self.run.as_ref().map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
+            let app = made.or(edge.table.app(&name));
+            self.reports = app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default();
+        }
+        self
+    }
+
+    /// Returns whether a party that the program has called hears a document.
+    pub(crate) fn is_whispering(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_whispering())
+    }
+
+    /// Returns whether digits of an end are the program's.
+    pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
+        self.run.as_ref().is_some_and(|run| run.takes_digits_of(call, media, end))
+    }
+
+    /// Returns whether an INFO of the caller holds a digit for the program.
+    pub(crate) fn takes_info(&self, call: &Shared, leg: LegId, info: &Info) -> bool {
+        self.run.is_some() && leg == call.legs.near && info.is_digit()
+    }
+
+    /// Returns whether an end is that of the party that the program has connected.
+    pub(crate) fn is_end_of_side(&self, call: &Shared, end: EndId) -> bool {
+        let leg = call.legs.leg_of(end);
+        self.run.is_some() && leg.is_some() && leg == call.legs.callee
+    }
+
+    /// Returns whether the program has sent a REFER to a leg whose result it waits for.
+    pub(crate) fn has_referred(&self, call: &Shared, leg: LegId) -> bool {
+        leg == call.legs.near && self.run.as_ref().is_some_and(|run| run.referral.is_pending())
+    }
+
+    /// Returns whether a request is the REFER by which the program has sent its caller elsewhere.
+    pub(crate) fn refers_by(&self, client: ClientId) -> bool {
+        self.run.as_ref().is_some_and(|run| run.referral.is_sent_by(client))
+    }
+
+    /// The REFER of the program has its final answer; 408 where none came.
+    pub(crate) fn refer_answered(&mut self, cx: &mut Cx<'_>, code: u16) -> ProgramEffect {
+        self.with_run(|run| {
+            let over = run.referral.answered(cx, code);
+            run.end_step_by(cx.now, over)
+        })
+    }
+
+    /// The side that the program has sent a REFER to reports how far the new call is.
+    pub(crate) fn refer_reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &ReferReport) -> ProgramEffect {
+        self.with_run(|run| {
+            let over = run.referral.reported(cx, server, report);
+            run.end_step_by(cx.now, over)
+        })
+    }
+
+    /// Lets the program that runs take an event.
+    pub(crate) fn with_run(&mut self, act: impl FnOnce(&mut Run) -> ProgramEffect) -> ProgramEffect {
+        self.run.as_deref_mut().map_or(ProgramEffect::Stay, act)
     }
 
     /// The program has waited for long enough.
-    pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::Program);
-        let Some(run) = &mut self.parts.program.run else { return };
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         if matches!(run.waits, Waits::Digits { .. }) {
-            return Prompter::of(self.parts).play_next_digit(cx);
+            return run.play_next_digit(cx, bridge);
         }
-        if run.referral.is_some() {
-            return Referrer::of(self.parts).refer_over(cx);
+        if run.referral.is_pending() {
+            let over = run.referral.over(cx);
+            return run.end_step_by(cx.now, over);
         }
         let time = run.time(cx.now);
         run.program.handle_timeout(time);
-        self.run_program(cx);
+        ProgramEffect::Run
     }
 
-    /// Carries out the program's steps until it waits for something.
-    pub(crate) fn run_program(&mut self, cx: &mut Cx<'_>) {
-        while let Some(run) = &mut self.parts.program.run {
+    /// Carries out the program's steps until it waits for something, or until a step asks something of the call: that is returned, and the steps
+    /// behind it come after it.
+    pub(crate) fn run_steps(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
+        while let Some(run) = &mut self.run {
             if run.waits == Waits::Caller || cx.call.state == State::Ended {
                 break;
             }
             let Some(step) = run.program.poll_output() else { break };
-            self.carry_out(cx, step);
+            let effect = self.carry_out(cx, lower, step);
+            if !effect.is_own() {
+                return Some(effect);
+            }
         }
-        let Some(run) = &self.parts.program.run else { return };
+        let run = self.run.as_ref()?;
         // While digits are played the timer is that of the next one, and of a REFER that of its news.
-        if !matches!(run.waits, Waits::Digits { .. }) && run.referral.is_none() {
+        if !matches!(run.waits, Waits::Digits { .. }) && !run.referral.is_pending() {
             cx.disarm(Timer::Program);
             if let Some(due) = run.program.poll_timeout() {
                 cx.arm_left(Timer::Program, due.saturating_sub(run.time(cx.now)));
             }
         }
+        None
     }
 
     /// What the program has waited for of its caller is there: ports, or a media address.
-    pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.parts.program.run else { return };
-        if run.waits == Waits::Caller {
-            run.waits = Waits::Nothing;
-            match cx.call.state {
-                State::Searching => self.answer_now(cx),
-                State::Answered | State::Rerouting | State::Leaving | State::Ended => {
-                    self.parts.bridge.media.talk_to_caller(cx);
-                }
+    pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        if run.waits != Waits::Caller {
+            return ProgramEffect::Run;
+        }
+        run.waits = Waits::Nothing;
+        match cx.call.state {
+            State::Searching => self.answer_now(cx, lower).or_run(),
+            State::Answered | State::Rerouting | State::Leaving | State::Ended => {
+                lower.bridge.media.talk_to_caller(cx);
+                ProgramEffect::Run
             }
         }
-        self.run_program(cx);
     }
 
     /// The shell has answered a question of the program's.
-    pub(crate) fn app_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
+    pub(crate) fn app_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        query: QueryId,
+        answer: AppAnswer,
+    ) -> ProgramEffect {
         cx.edge.index.queries.remove(&query);
-        if self.parts.program.partial_answered(cx, query, &answer) {
-            return;
+        if self.partial_answered(cx, query, &answer) {
+            return ProgramEffect::Stay;
         }
-        let Some(run) = &mut self.parts.program.run else { return };
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         match (std::mem::replace(&mut run.waits, Waits::Nothing), answer) {
             (Waits::Document { query: asked, id }, answer) if asked == query => {
                 let input = match answer {
@@ -209,97 +356,79 @@ impl Runner<'_> {
                         Input::Fetched { id, url, content_type, body }
                     }
                     AppAnswer::Failed { code, text } => Input::FetchFailed { id, code, text },
-                    AppAnswer::Sound { .. } => return,
+                    AppAnswer::Sound { .. } => return ProgramEffect::Stay,
                 };
-                self.tell_program(cx, input);
+                run.end_step(cx.now, input)
             }
             (Waits::Sound { query: asked, id, repeat }, answer) if asked == query => match answer {
                 AppAnswer::Sound { sound, told } => {
                     if !told.is_empty() {
                         cx.edge.decide(cx.now, cx.call.key, told);
                     }
-                    Prompter::of(self.parts).play_sound(cx, id, repeat, sound);
+                    run.play_sound(cx, media, (id, repeat), sound)
                 }
-                AppAnswer::Failed { code, text } => self.tell_program(cx, Input::PlayFailed { id, code, text }),
-                AppAnswer::Document { .. } => {}
+                AppAnswer::Failed { code, text } => run.end_step(cx.now, Input::PlayFailed { id, code, text }),
+                AppAnswer::Document { .. } => ProgramEffect::Stay,
             },
             // What is no longer wanted.
-            (waits, _) => run.waits = waits,
-        }
-    }
-
-    /// The caller has pressed a key, as a telephone-event, a tone or by INFO.
-    pub(crate) fn digit_for_program(&mut self, cx: &mut Cx<'_>, digit: char) {
-        let Some(run) = &mut self.parts.program.run else { return };
-        let time = run.time(cx.now);
-        run.program.handle_input(time, Input::Digit(digit.to_ascii_uppercase()));
-        self.run_program(cx);
-    }
-
-    /// Takes that digit.
-    pub(crate) fn info_for_program(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) {
-        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
-        if let Told::Key(key, _) = told(info.body.as_ref()) {
-            self.digit_for_program(cx, key);
+            (waits, _) => {
+                run.waits = waits;
+                ProgramEffect::Stay
+            }
         }
     }
 
     /// Asks for a document.
-    pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, mut request: trunkgate_twiml::Request) {
-        request.parameters.splice(0..0, self.parts.program.conference.parameters_of(request.purpose));
+    pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, mut request: Request) -> ProgramEffect {
+        request.parameters.splice(0..0, self.conference.parameters_of(request.purpose));
         request.parameters.extend(queueing::parameters_of(cx, request.purpose));
-        let Some(run) = &mut self.parts.program.run else { return };
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         if run.is_announcement() {
-            let input = Input::Fetched { id, url: None, content_type: Some(SOUND.to_owned()), body: Vec::new() };
-            let time = run.time(cx.now);
-            return run.program.handle_input(time, input);
+            let content_type = Some(SOUND.to_owned());
+            return run.take_input(cx.now, Input::Fetched { id, url: None, content_type, body: Vec::new() });
         }
         let called = run.called.as_ref().map(|called| &called.parted);
-        let Some(request) = parameters::request(cx.call, cx.edge, called, request) else { return };
-        let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, AppWanted::Document(request));
-        self.drop_question(cx);
-        if let Some(run) = &mut self.parts.program.run {
+        if let Some(request) = parameters::request(cx.call, cx.edge, called, request) {
+            let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, AppWanted::Document(request));
+            run.drop_question(cx);
             run.waits = Waits::Document { query, id };
         }
-    }
-
-    /// Gives up what the program has asked the shell for.
-    pub(crate) fn drop_question(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.parts.program.run else { return };
-        if let Waits::Document { query, .. } | Waits::Sound { query, .. } = run.waits {
-            cx.edge.give_up(query);
-            run.waits = Waits::Nothing;
-        }
+        ProgramEffect::Stay
     }
 
     /// The program is over and the caller is still there: the next target of its route, or the end of the call.
-    pub(crate) fn program_over(&mut self, cx: &mut Cx<'_>, code: Option<u16>) {
-        if self.parts.program.run.as_ref().is_some_and(|run| run.called.is_some()) {
+    pub(crate) fn program_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        code: Option<u16>,
+    ) -> ProgramEffect {
+        if self.run.as_ref().is_some_and(|run| run.called.is_some()) {
             // A party that was to be screened is not connected unscreened.
-            return Dialler::of(self.parts).end_whisper(cx, false);
+            return self.end_whisper(cx, lower, false);
         }
         // What the last step has ended is reported before another program may have a step of its id.
-        streams::report_streams(self.parts, cx, false);
-        let Some(run) = self.end_program(cx) else { return };
+        self.report_streams(cx, lower.search, false);
+        let Some(run) = self.end_program(cx, lower) else { return ProgramEffect::Stay };
         let (is_announcement, is_mailbox) = (run.is_announcement(), run.app.as_mailbox().is_some());
         let is_conference = run.app.is_conference();
         cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
-        self.parts.search.controller = run.behind;
+        lower.search.controller = run.behind;
         let reason = match code {
             Some(_) if is_mailbox => ReasonSlug::RecordingUnavailable,
             Some(_) => ReasonSlug::AppFailed,
             None if is_announcement => ReasonSlug::Announced,
-            None if is_conference => return self.end_or_refuse(cx, ReasonSlug::ConferenceEnded),
-            None if is_mailbox => return self.end_or_refuse(cx, ReasonSlug::VoicemailEnded),
+            None if is_conference => return end_or_refuse(cx, ReasonSlug::ConferenceEnded),
+            None if is_mailbox => return end_or_refuse(cx, ReasonSlug::VoicemailEnded),
             None if run.is_turned_away && cx.call.state == State::Searching => {
-                return self.end_or_refuse(cx, ReasonSlug::ConferenceRefused);
+                return end_or_refuse(cx, ReasonSlug::ConferenceRefused);
             }
-            None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
+            None => return end_or_refuse(cx, ReasonSlug::AppHungUp),
         };
-        if code.is_none() && !self.parts.search.controller.has_more() {
-            return self.end_or_refuse(cx, reason);
+        if code.is_none() && !lower.search.controller.has_more() {
+            return end_or_refuse(cx, reason);
         }
-        self.parts.bridge.media.stop_player(cx);
+        lower.bridge.media.stop_player(cx);
         let detail = code.map(|code| {
             let told = cx.edge.apps.told(&run.app.name, cx.call.legs.sid());
             let told = told.unwrap_or_else(|| format!("error {code}"));
@@ -309,126 +438,162 @@ impl Runner<'_> {
             format!("{}, {told}", reason.sentence())
         });
         let failure = Failure { detail, ..Failure::unreached(reason) };
-        self.go_on(cx, &run.app, failure);
+        go_on(cx, lower, &run.app, failure)
     }
 
     /// The conference that is a route's target does not take the caller: the next target, or the end of the call.
-    pub(crate) fn conference_refused(&mut self, cx: &mut Cx<'_>, why: &str) {
-        let Some(run) = self.end_program(cx) else { return };
+    pub(crate) fn conference_refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        why: &str,
+    ) -> ProgramEffect {
+        let Some(run) = self.end_program(cx, lower) else { return ProgramEffect::Stay };
         let reason = ReasonSlug::ConferenceRefused;
-        self.parts.search.controller = run.behind;
+        lower.search.controller = run.behind;
         cx.call.story.proof = Some((reason, why.into()));
-        if !self.parts.search.controller.has_more() {
-            return self.end_or_refuse(cx, reason);
+        if !lower.search.controller.has_more() {
+            return end_or_refuse(cx, reason);
         }
-        self.parts.bridge.media.stop_player(cx);
+        lower.bridge.media.stop_player(cx);
         let detail = Some(format!("{}, {why}", reason.sentence()));
-        self.go_on(cx, &run.app, Failure { detail, ..Failure::unreached(reason) });
-    }
-
-    /// Has the call go on with the target behind an application that does not have it, or has it no longer.
-    fn go_on(&mut self, cx: &mut Cx<'_>, app: &App, failure: Failure) {
-        self.parts.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
-        if cx.call.state == State::Rerouting {
-            self.parts.search.controller.failed(failure);
-            return self.parts.search_on(cx);
-        }
-        cx.arm(Timer::Search, self.parts.search.controller.search_timeout());
-        self.parts.advance(cx, Some(TargetResult::Failed(failure)));
-    }
-
-    /// Ends the call: by BYE, or by a final answer where the caller has none.
-    fn end_or_refuse(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
-        if cx.call.state == State::Searching {
-            let answer = crate::call::words::answer::FinalAnswer::new(603, reason);
-            return self.parts.refuse(cx, &answer);
-        }
-        self.parts.end(cx, reason);
+        go_on(cx, lower, &run.app, Failure { detail, ..Failure::unreached(reason) })
     }
 
     /// Takes the program out of the call, with what it has asked for.
-    fn end_program(&mut self, cx: &mut Cx<'_>) -> Option<Box<Run>> {
-        self.drop_question(cx);
-        self.parts.program.recognition.end(cx);
+    fn end_program(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<Run>> {
+        self.run.iter_mut().for_each(|run| run.drop_question(cx));
+        self.recognition.end(cx);
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
         cx.disarm(Timer::DialAnswer);
         cx.call.is_programmed = false;
-        self.parts.bridge.media.end_talk();
-        if let Some(streams) = &mut self.parts.program.streams {
-            streams.program_over();
-        }
+        lower.bridge.media.end_talk();
+        self.streams.program_over();
         let repeated = cx.call.story.app.as_mut().map(|app| app.logged.take_repeated()).unwrap_or_default();
         let sid = cx.call.legs.sid().to_owned();
         repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
-        let run = self.parts.program.run.take()?;
+        let run = self.run.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         Some(run)
     }
 
-    /// The call is over: the program hears of it, and makes its last request.
-    pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
-        Dialler::of(self.parts).drop_whisper(cx);
-        progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
-        streams::report_streams(self.parts, cx, true);
-        self.parts.program.transcripts.end(cx);
-        let transfer = Referrer::of(self.parts).refer_abandoned(cx);
-        let conference = self.parts.program.conference.hung_up(cx, &mut self.parts.bridge.media);
-        let queue = self.parts.program.queue.hung_up(cx, &mut self.parts.bridge.media);
-        if let Some(run) = &mut self.parts.program.run {
+    /// The call is over: the program is informed, and makes its last request.
+    pub(crate) fn lost_caller(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) {
+        self.drop_whisper(cx, lower);
+        self.complete_parties(cx, lower, Some(DialStatus::Canceled));
+        self.report_streams(cx, lower.search, true);
+        self.transcripts.end(cx);
+        let transfer = self.run.as_mut().and_then(|run| run.referral.abandoned(cx));
+        let conference = self.conference.hung_up(cx, &mut lower.bridge.media);
+        let queue = self.queue.hung_up(cx, &mut lower.bridge.media);
+        if let Some(run) = &mut self.run {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
             run.program.handle_input(time, Input::HungUp);
-            conference.into_iter().chain(queue).for_each(|left| run.program.handle_input(time, left));
-            if let Some(transfer) = transfer {
-                run.program.handle_input(time, transfer);
-            }
+            let left = conference.into_iter().chain(queue).chain(transfer);
+            left.for_each(|input| run.program.handle_input(time, input));
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
-                let result = self.result_of(cx, status, &side, None);
-                if let Some(run) = &mut self.parts.program.run {
-                    run.program.handle_input(time, Input::DialEnded { id: side.id, result });
-                }
+                let result = side.result(cx, status, None);
+                run.program.handle_input(time, Input::DialEnded { id: side.id, result });
+            }
+            while let Some(step) = run.program.poll_output() {
+                run.last_step(cx, step);
             }
         }
-        while let Some(step) = self.parts.program.run.as_mut().and_then(|run| run.program.poll_output()) {
-            self.last_step(cx, step);
-        }
-        if let Some(run) = self.end_program(cx) {
+        if let Some(run) = self.end_program(cx, lower) {
             cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), false);
         }
     }
 
+    /// Reports what is new of the streams. `ends`: the call is over.
+    pub(crate) fn report_streams(&mut self, cx: &mut Cx<'_>, search: &Search, ends: bool) {
+        let side = self.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
+        let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
+        let attempt = search.alone().and_then(Attempt::leg);
+        self.streams.report(cx, connecting.zip(attempt), ends);
+    }
+}
+
+impl Run {
+    /// Takes a key that the caller has pressed, as a telephone-event, a tone or by INFO.
+    pub(crate) fn digit_pressed(&mut self, now: Instant, digit: char) -> ProgramEffect {
+        self.take_input(now, Input::Digit(digit.to_ascii_uppercase()))
+    }
+
+    /// Takes the key of an INFO.
+    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) -> ProgramEffect {
+        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
+        match told(info.body.as_ref()) {
+            Told::Key(key, _) => self.digit_pressed(cx.now, key),
+            Told::Unreadable | Told::Other => ProgramEffect::Stay,
+        }
+    }
+
+    /// Takes an event of a Record, which another document may have replaced meanwhile: what is under way is that document's then.
+    pub(crate) fn record_event(&mut self, now: Instant, input: Input) -> ProgramEffect {
+        if self.program.is_recording() { self.end_step(now, input) } else { self.take_input(now, input) }
+    }
+
     /// Makes a request whose response is not run.
-    pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: trunkgate_twiml::Request) {
+    pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: Request) {
         let request = parameters::request(cx.call, cx.edge, None, request);
         self.send_notice(cx, request);
     }
 
     /// Makes a request of a call that its caller has left: the action of a Dial, an Enqueue, or another verb.
-    fn notify_of_end(&self, cx: &mut Cx<'_>, request: trunkgate_twiml::Request) {
+    fn notify_of_end(&self, cx: &mut Cx<'_>, request: Request) {
         let mut request = parameters::request(cx.call, cx.edge, None, request);
         request.iter_mut().filter(|_| cx.call.times.answered.is_some()).for_each(parameters::complete);
         self.send_notice(cx, request);
     }
 
     fn send_notice(&self, cx: &mut Cx<'_>, request: Option<DocumentRequest>) {
-        let app = self.parts.program.run.as_ref().map(|run| run.app.clone());
-        if let Some((app, request)) = app.zip(request) {
-            cx.edge.notify_app(cx.call.legs.sid(), &app, request);
+        if let Some(request) = request {
+            cx.edge.notify_app(cx.call.legs.sid(), &self.app, request);
         }
     }
 
+    /// Notes in the call's trace what the program says of itself.
+    pub(crate) fn trace_step(&self, cx: &mut Cx<'_>, trace: &Trace) {
+        let Trace { line, verb, note } = trace;
+        let at = if *line == 0 { String::new() } else { format!(" (line {line})") };
+        let text = match note {
+            Note::Began => format!("{verb}{at}"),
+            Note::Result(text) => format!("{verb}{at}: {text}"),
+            Note::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
+            Note::Unheard { code, text } | Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
+        };
+        if let Note::Unheard { code, text } | Note::Error { code, text } = note {
+            cx.call.story.app.get_or_insert_default().flaws.note(trace, self.is_whispering());
+            // 112xx are about our request; what the application answered is in the trace alone.
+            let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };
+            let fault = match note {
+                Note::Unheard { .. } => AppFault::Prompt,
+                Note::Error { .. } if own.is_empty() => AppFault::Document,
+                Note::Error { .. } | Note::Began | Note::Result(_) | Note::Warning { .. } => AppFault::Webhook,
+            };
+            cx.edge.apps.error(&self.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
+            // What an application answers may hold numbers and secrets: the trace has it, no log line.
+            let own = if (11_200..11_300).contains(&u32::from(*code)) { text.lines().next() } else { None };
+            let own = own.map(|own| format!(": {own}")).unwrap_or_default();
+            let app = &self.app.name;
+            let sid = cx.call.legs.sid().to_owned();
+            let error = format!("application {app}: error {code}{own}");
+            if cx.call.story.app.get_or_insert_default().logged.is_new(&error) {
+                cx.edge.warn(&sid, format!("application {app}: {verb}{at}: error {code}{own}"), None);
+            }
+        }
+        cx.edge.decide(cx.now, cx.call.key, text);
+    }
+
     /// Carries out a step of a program that has no caller any more.
-    fn last_step(&mut self, cx: &mut Cx<'_>, step: Step) {
+    fn last_step(&self, cx: &mut Cx<'_>, step: Step) {
         match step {
             Step::Notify(request) => self.notify_of_end(cx, request),
-            Step::NotifyRecorded { id, request } => {
-                if let Some(run) = &self.parts.program.run {
-                    records::notify_recorded(&run.app, cx, id, request);
-                }
-            }
+            Step::NotifyRecorded { id, request } => records::notify_recorded(&self.app, cx, id, request),
             Step::Trace(trace) => self.trace_step(cx, &trace),
             Step::Fetch { .. }
             | Step::StartRecognition(_)
@@ -466,26 +631,23 @@ impl Runner<'_> {
             | Step::Failed { .. } => {}
         }
     }
+}
 
-    /// Returns the result of a Dial for its action. `code`: where the party gave no final answer, that of its failure.
-    pub(crate) fn result_of(&self, cx: &Cx<'_>, status: DialStatus, side: &Side, code: Option<u16>) -> DialResult {
-        let duration = side.since.map(|since| cx.now.saturating_duration_since(since));
-        let sid_of = |leg: LegId| cx.call.legs[leg].sid.as_str();
-        let mut called = side.parties.iter().rev().filter_map(|party| Some((party.call.leg()?, &party.call)));
-        // Without a connected party, the one that was called last.
-        let party = called.find(|(leg, _)| side.sid.as_deref().is_none_or(|sid| sid == sid_of(*leg)));
-        let sid = side.sid.clone().or_else(|| party.map(|(leg, _)| sid_of(leg).to_owned()));
-        let of_party = |(leg, call): (LegId, &PartyCall)| {
-            let said = cx.call.legs[leg].said().map(|said| said.code).or(code);
-            let code = side.since.map(|_| 200).or(said);
-            parameters::of_dialled(&cx.call.legs[leg], code, call.extensions())
-        };
-        let mut further = party.map(of_party).unwrap_or_default();
-        let recording = side.record.as_ref().and_then(|record| record.sid.as_deref());
-        if let Some((sid, links)) = recording.zip(cx.edge.sessions.recordings.links()) {
-            further.push(Parameter::new("RecordingUrl", links.of(sid)));
-            further.push(Parameter::new("RecordingSid", sid));
-        }
-        DialResult { status, sid, duration, bridged: side.is_bridged, further }
+/// Has the call go on with the target behind an application that does not have it, or has it no longer.
+fn go_on(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: &App, failure: Failure) -> ProgramEffect {
+    lower.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
+    if cx.call.state == State::Rerouting {
+        lower.search.controller.failed(failure);
+        return ProgramEffect::search_on();
+    }
+    cx.arm(Timer::Search, lower.search.controller.search_timeout());
+    ProgramEffect::NotConnected(Box::new(TargetResult::Failed(failure)))
+}
+
+/// Ends the call: by BYE, or by a final answer where the caller has none.
+fn end_or_refuse(cx: &Cx<'_>, reason: ReasonSlug) -> ProgramEffect {
+    match cx.call.state {
+        State::Searching => ProgramEffect::refuse(FinalAnswer::new(603, reason)),
+        State::Answered | State::Rerouting | State::Leaving | State::Ended => ProgramEffect::end(reason),
     }
 }

@@ -13,8 +13,7 @@ use trunkgate_twiml::{ConferenceStep, Program, Step};
 
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::{CallerQueue, QueueReturn};
-use crate::call::program::{CallProgram, Dialled, Run, Side, Waits};
-use crate::call::search::controller::Controller;
+use crate::call::program::{CallProgram, Dialled, Run, Side};
 
 /// A program of an answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -158,19 +157,12 @@ impl RunSnapshot {
         });
         let conference = self.conference.map(|step| Box::new(Step::Conference(*step)));
         let run = Run {
-            app,
-            program: self.program,
             began: ago(self.ran_ms),
-            behind: Controller::Done,
-            waits: Waits::Nothing,
             under_way: conference.or(self.under_way),
             side,
-            called: None,
-            referral: None,
-            shown_as: None,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
-            is_turned_away: false,
             is_redirected: self.is_redirected,
+            ..Run::new(app, self.program, now)
         };
         let queue = CallerQueue::restored(self.queue);
         Some(CallProgram { run: Some(Box::new(run)), queue, ..CallProgram::default() })

@@ -10,17 +10,16 @@ use trunkgate_route::{Agent, App, Template, UrlOrigin};
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, StreamStep, Tracks};
 
-use crate::call::Parts;
 use crate::call::legs::agent_leg::Role;
 use crate::call::legs::leg::LegState;
+use crate::call::media::CallMedia;
 use crate::call::program::parameters;
-use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::refused::Refused;
 
-/// The streams of a call that are not over.
+/// The streams of a call's applications that are not over, also of those that the call has left.
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
+pub(crate) struct AppStreams {
     list: Vec<Stream>,
 }
 
@@ -40,10 +39,59 @@ struct Stream {
     is_over: bool,
 }
 
-impl Streams {
-    /// Adds a stream that listens.
-    pub(crate) fn add_listening(&mut self, app: &Arc<App>, step: &StreamStep, leg: LegId) {
-        self.list.push(Stream { leg: Some(leg), id: None, ..Stream::connected(app, step) });
+impl AppStreams {
+    /// Has a stream opened that listens to the caller's side, by the keys of an application. Returns its leg.
+    ///
+    /// # Errors
+    /// The edge cannot decode the codec of the call, or as many listen as may.
+    pub(crate) fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &CallMedia,
+        app: &Arc<App>,
+        stream: &StreamStep,
+    ) -> Result<LegId, Refused> {
+        let tracks = match stream.tracks {
+            Tracks::Inbound => TrackSet::Inbound,
+            Tracks::Outbound => TrackSet::Outbound,
+            Tracks::Both => TrackSet::Both,
+        };
+        if media.speaks_other_audio(cx.call) {
+            return Err(Refused::OtherAudio);
+        }
+        let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
+        let leg = cx.add_agent(&Arc::new(agent_of(app, stream)), part).ok_or(Refused::TooManyForks)?;
+        self.list.push(Stream { leg: Some(leg), id: None, ..Stream::connected(app, stream) });
+        media.tap_caller(cx);
+        Ok(leg)
+    }
+
+    /// Has one opened for a request, whose name is to be that of no other live stream. Returns its SID.
+    ///
+    /// # Errors
+    /// Another stream has this name, or none is opened.
+    pub(crate) fn start_named(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &CallMedia,
+        app: &Arc<App>,
+        stream: &StreamStep,
+    ) -> Result<String, Refused> {
+        if stream.name.as_deref().is_some_and(|name| self.live(cx.call, name).is_some()) {
+            return Err(Refused::StreamNameTaken);
+        }
+        self.start(cx, media, app, stream).map(|leg| stream_sid(cx.call, leg))
+    }
+
+    /// Ends a stream that listens, by its name or SID. Returns its SID.
+    ///
+    /// # Errors
+    /// No live stream has this name.
+    pub(crate) fn stop(&self, cx: &mut Cx<'_>, media: &mut CallMedia, name: &str) -> Result<String, Refused> {
+        let leg = self.live(cx.call, name).ok_or(Refused::UnknownFork)?;
+        let sid = cx.call.legs[leg].sid.clone();
+        media.end_fork(cx, &sid)?;
+        Ok(stream_sid(cx.call, leg))
     }
 
     /// Adds a stream that has the caller once it is open.
@@ -70,7 +118,7 @@ impl Streams {
     }
 
     /// Reports what is new of them. `connecting`: the step and the leg of one that is being connected; `ends`: the call is over.
-    fn report(&mut self, cx: &mut Cx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
+    pub(crate) fn report(&mut self, cx: &mut Cx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
         for stream in &mut self.list {
             if let Some((id, leg)) = connecting
                 && stream.id == Some(id)
@@ -118,56 +166,6 @@ impl Stream {
     }
 }
 
-/// Has a stream opened that listens to the caller's side, by the keys of an application. Returns its leg.
-///
-/// # Errors
-/// The edge cannot decode the codec of the call, or as many listen as may.
-pub(crate) fn start(parts: &mut Parts, cx: &mut Cx<'_>, app: &Arc<App>, stream: &StreamStep) -> Result<LegId, Refused> {
-    let tracks = match stream.tracks {
-        Tracks::Inbound => TrackSet::Inbound,
-        Tracks::Outbound => TrackSet::Outbound,
-        Tracks::Both => TrackSet::Both,
-    };
-    if parts.bridge.media.speaks_other_audio(cx.call) {
-        return Err(Refused::OtherAudio);
-    }
-    let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
-    let leg = cx.add_agent(&Arc::new(agent_of(app, stream)), part).ok_or(Refused::TooManyForks)?;
-    parts.program.streams.get_or_insert_default().add_listening(app, stream, leg);
-    parts.bridge.media.tap_caller(cx);
-    Ok(leg)
-}
-
-/// The same for a request, whose name is to be that of no other live stream.
-///
-/// # Errors
-/// Another stream has this name, or none is opened.
-pub(crate) fn start_named(
-    parts: &mut Parts,
-    cx: &mut Cx<'_>,
-    app: &Arc<App>,
-    stream: &StreamStep,
-) -> Result<LegId, Refused> {
-    let is_live =
-        |name: &str| parts.program.streams.as_ref().is_some_and(|streams| streams.live(cx.call, name).is_some());
-    if stream.name.as_deref().is_some_and(is_live) {
-        return Err(Refused::StreamNameTaken);
-    }
-    start(parts, cx, app, stream)
-}
-
-/// Ends a stream that listens, by its name or SID. Returns its leg.
-///
-/// # Errors
-/// No live stream has this name.
-pub(crate) fn stop(parts: &mut Parts, cx: &mut Cx<'_>, name: &str) -> Result<LegId, Refused> {
-    let leg =
-        parts.program.streams.as_ref().and_then(|streams| streams.live(cx.call, name)).ok_or(Refused::UnknownFork)?;
-    let sid = cx.call.legs[leg].sid.clone();
-    parts.bridge.media.end_fork(cx, &sid)?;
-    Ok(leg)
-}
-
 /// Returns the agent that a stream of an application is.
 pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
     let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
@@ -179,19 +177,15 @@ pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
     }
 }
 
-/// Reports what is new of a call's streams. `ends`: the call is over.
-pub(crate) fn report_streams(parts: &mut Parts, cx: &mut Cx<'_>, ends: bool) {
-    let Some(streams) = &mut parts.program.streams else { return };
-    let side = parts.program.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
-    let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
-    let attempt = parts.search.alone().and_then(Attempt::leg);
-    streams.report(cx, connecting.zip(attempt), ends);
+/// Returns the SID of a stream, as requests name it.
+fn stream_sid(call: &Shared, leg: LegId) -> String {
+    call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
 }
 
 /// Makes one report.
 fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
     let (Some((url, method)), Some(leg)) = (&stream.receiver, stream.leg) else { return };
-    let sid = cx.call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default();
+    let sid = stream_sid(cx.call, leg);
     let mut named = vec![
         ("AccountSid", cx.edge.config.account_sid.clone()),
         ("CallSid", cx.call.legs.sid().to_owned()),

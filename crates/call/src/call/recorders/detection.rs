@@ -178,7 +178,7 @@ pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Ve
     if detection.is_apart {
         return Asking::of(parts).judged(cx, detection.leg, verdict);
     }
-    if is_awaited && cx.call.state == State::Rerouting && parts.program.run.is_none() {
+    if is_awaited && cx.call.state == State::Rerouting && !parts.program.is_running() {
         parts.search_on(cx);
     }
 }

@@ -18,7 +18,6 @@ use trunkgate_twiml::{Input, RecordResult};
 use crate::call::Parts;
 use crate::call::media::CallMedia;
 use crate::call::parts::operator::{CallParty, Operator};
-use crate::call::program::Runner;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
@@ -426,7 +425,7 @@ pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
 pub(crate) fn silent(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId) {
     let verb = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)).and_then(|one| one.verb);
     if let Some(id) = verb {
-        Runner::of(parts).tell_of_record(cx, Input::Silent { id });
+        parts.program.with_run(|run| run.record_event(cx.now, Input::Silent { id })).act(parts, cx);
     }
 }
 
@@ -440,5 +439,5 @@ pub(crate) fn ended(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, (frames, sou
     let seconds = trunkgate_resources::recording::seconds((kept.end - kept.start) * 20);
     let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
     let result = RecordResult { sid, url, seconds, is_silent: sound.is_none() };
-    Runner::of(parts).tell_of_record(cx, Input::Recorded { id, result });
+    parts.program.with_run(|run| run.record_event(cx.now, Input::Recorded { id, result })).act(parts, cx);
 }

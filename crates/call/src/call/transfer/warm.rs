@@ -24,12 +24,12 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Parts;
+use crate::call::effects::in_program;
 use crate::call::legs::digits::{Told, told};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
-use crate::call::program::Dialler;
 use crate::call::recorders::detection;
 use crate::call::search::attempt::Progress;
 use crate::call::search::consults::{AskedParty, Consult, Warm, WhisperSound};
@@ -262,7 +262,7 @@ impl<'p> Asking<'p> {
         let bridge = &mut self.parts.bridge;
         detection::leave(cx, leg);
         bridge.media.end_talk_to_called(cx);
-        let wants_coach = warm.settings.coach && self.parts.program.run.is_none();
+        let wants_coach = warm.settings.coach && !self.parts.program.is_running();
         warm.end(cx, &mut bridge.media);
         cx.call.enter(State::Answered);
         let consults = &mut self.parts.search.consults;
@@ -276,7 +276,7 @@ impl<'p> Asking<'p> {
         if let Some((agent, consult)) = stays {
             coach(bridge, cx, (agent, leg), (&consult, number));
         }
-        Dialler::of(self.parts).side_joined(cx, leg, None);
+        in_program(self.parts, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
     }
 
     /// Gives the target up: the caller is back where it was, or goes on.

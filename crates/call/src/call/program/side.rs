@@ -1,0 +1,358 @@
+//! A party or stream that a program connects with its caller: it joins, may hear a document first, and leaves.
+
+use std::time::Duration;
+
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::LegId;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_twiml::{DialStatus, DialStep, Input, Program, Role, Secret, Settings, Source};
+
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::program::dial::DialledParties;
+use crate::call::program::effects::{LowerParts, ProgramEffect};
+use crate::call::program::{CallProgram, Called, Parted, Run, Side, Whisper};
+use crate::call::recorders::{detection, recording};
+use crate::call::search::controller::Controller;
+use crate::call::shared::Cx;
+use crate::call::transfer::warm::part_from_caller;
+use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::words::state::State;
+
+/// What Twilio's error code of a stream says that could not be opened.
+const STREAM_FAILED: u16 = 31_901;
+
+impl CallProgram {
+    /// Calls the parties of a Dial.
+    pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, dial: DialStep) -> ProgramEffect {
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        let timeout = dial.timeout;
+        let (mut side, shown) = match DialledParties::of(&run.app, run.is_redirected, lower.search).plan(cx, dial) {
+            Ok(planned) => planned,
+            Err(failed) => return run.end_step(cx.now, failed),
+        };
+        if shown.is_some() {
+            cx.call.facts.shown_as = shown;
+        }
+        cx.call.facts.ring_timeout = Some(timeout);
+        side.begin_recording(cx, &lower.bridge.media, false);
+        run.side = Some(side);
+        if cx.call.state == State::Rerouting {
+            lower.bridge.media.ring_to_caller(cx);
+        }
+        lower.bridge.media.end_talk();
+        self.call_next_parties(cx, lower).unwrap_or(ProgramEffect::Stay)
+    }
+
+    /// Calls the next of the parties that are called in turn; `None`: there is none.
+    fn call_next_parties(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
+        self.complete_parties(cx, lower, None);
+        let side = self.run.as_mut()?.side.as_mut()?;
+        let follows = match cx.call.state {
+            State::Rerouting => ProgramEffect::search_on(),
+            State::Searching | State::Answered | State::Leaving | State::Ended => ProgramEffect::Advance,
+        };
+        side.call_next_parties(lower.search).then_some(follows)
+    }
+
+    /// Reports what is new of the parties of a Dial.
+    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, lower: &LowerParts<'_>) {
+        let Some(Run { app, side: Some(side), .. }) = self.run.as_mut().map(|run| run.of_caller_mut()) else { return };
+        side.report_progress(cx, lower.search, app);
+    }
+
+    /// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
+    /// do not show it yet.
+    pub(crate) fn complete_parties(&mut self, cx: &mut Cx<'_>, lower: &LowerParts<'_>, status: Option<DialStatus>) {
+        let Some(Run { app, side: Some(side), .. }) = self.run.as_mut().map(|run| run.of_caller_mut()) else { return };
+        side.complete_parties(cx, lower.search, app, status);
+    }
+
+    /// Ends what a Dial or a stream has under way.
+    pub(crate) fn end_side(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, id: u32) -> ProgramEffect {
+        if self.side().is_none_or(|side| side.id != id) {
+            return ProgramEffect::Stay;
+        }
+        match cx.call.legs.callee {
+            Some(leg) => hang_up(cx, lower, leg, ReasonSlug::AppHungUp),
+            None => {
+                lower.search.drop_attempts(cx, lower.bridge, ReasonSlug::AppHungUp);
+                self.side_over(cx, lower, DialStatus::Canceled, None)
+            }
+        }
+    }
+
+    /// The party has been connected for as long as it may.
+    pub(crate) fn dial_limit_over(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+        cx.call.deadlines.remove(Timer::DialLimit);
+        let Some(leg) = cx.call.legs.callee.filter(|_| self.run.is_some()) else { return ProgramEffect::Stay };
+        cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
+        hang_up(cx, lower, leg, ReasonSlug::TimeLimit)
+    }
+
+    /// Returns the agent that the program has connected with its caller.
+    pub(crate) fn connected_agent(&self, cx: &Cx<'_>) -> Option<LegId> {
+        let is_agent = |leg: &LegId| self.run.is_some() && cx.call.legs[*leg].agent.is_some();
+        cx.call.legs.callee.filter(is_agent)
+    }
+
+    /// The connected party sends nothing any more: its call ends, the caller stays.
+    pub(crate) fn side_fell_silent(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+        let Some(leg) = cx.call.legs.callee else { return ProgramEffect::Stay };
+        cx.edge.decide(cx.now, cx.call.key, format!("no media from {}", cx.call.legs.name_of(leg)));
+        hang_up(cx, lower, leg, ReasonSlug::MediaTimeout)
+    }
+
+    /// A party or stream that the program wanted is connected with the caller, or will be after its document.
+    pub(crate) fn side_joined(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        leg: LegId,
+        whisper: Option<Whisper>,
+    ) -> ProgramEffect {
+        let Some(Run { app, side: Some(side), .. }) = self.run.as_deref_mut() else { return ProgramEffect::Stay };
+        if side.since.is_some() {
+            // The target that an agent has sent its caller on to.
+            side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
+            return ProgramEffect::Stay;
+        }
+        side.since = Some(cx.now);
+        side.sid = Some(cx.call.legs[leg].sid.clone());
+        if !side.limit.is_zero() {
+            cx.arm(Timer::DialLimit, side.limit);
+        }
+        let whisper = whisper.filter(|_| !side.is_stream);
+        if let Some((settings, receiver)) = side.wanted_detection(cx, app, leg) {
+            match &whisper {
+                Some(_) => detection::begin_apart(cx, leg, settings, receiver),
+                None => detection::begin_dialled(&lower.bridge.media, cx, leg, settings, receiver),
+            }
+        }
+        match whisper {
+            Some(whisper) => self.begin_whisper(cx, lower, leg, whisper),
+            None => self.side_bridged(cx, lower),
+        }
+    }
+
+    /// The caller and the party hear each other.
+    fn side_bridged(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+        let has_agent = self.connected_agent(cx).is_some();
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        let Some(side) = &mut run.side else { return ProgramEffect::Stay };
+        side.is_bridged = true;
+        if side.is_stream {
+            return ProgramEffect::Stay;
+        }
+        lower.bridge.media.tell_digits(cx);
+        side.begin_recording(cx, &lower.bridge.media, true);
+        let answered = Input::DialAnswered { id: side.id };
+        // A restart ends the stream of an agent: its Dial is under way again then.
+        if has_agent { run.take_input(cx.now, answered) } else { run.end_step(cx.now, answered) }
+    }
+
+    /// No party answered, or the stream could not be opened; or the target that an agent has sent its caller on to did not answer.
+    pub(crate) fn side_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        answer: &FinalAnswer,
+    ) -> ProgramEffect {
+        if self.side().is_some_and(|side| side.since.is_some()) {
+            return self.side_over(cx, lower, DialStatus::Completed, Some(answer));
+        }
+        if let Some(effect) = self.call_next_parties(cx, lower) {
+            return effect;
+        }
+        let status = match (answer.reason, answer.code) {
+            (_, 486 | 600) => DialStatus::Busy,
+            (ReasonSlug::RingTimeout, _) | (_, 408 | 480 | 487) => DialStatus::NoAnswer,
+            _ => DialStatus::Failed,
+        };
+        self.side_over(cx, lower, status, Some(answer))
+    }
+
+    /// The connected party or stream has left, and its caller is still there.
+    pub(crate) fn side_has_left(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        reason: ReasonSlug,
+    ) -> ProgramEffect {
+        cx.disarm(Timer::DialLimit);
+        if let Some(leg) = cx.call.legs.callee {
+            detection::leave(cx, leg);
+        }
+        self.drop_whisper(cx, lower);
+        lower.bridge.media.tells_digits = false;
+        if let Some(leg) = cx.call.legs.callee
+            && !take_caller_back(cx, lower, leg)
+        {
+            return ProgramEffect::end(reason);
+        }
+        self.side_over(cx, lower, DialStatus::Completed, None)
+    }
+
+    /// What the program wanted is over.
+    fn side_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        status: DialStatus,
+        answer: Option<&FinalAnswer>,
+    ) -> ProgramEffect {
+        self.complete_parties(cx, lower, None);
+        cx.disarm(Timer::DialLimit);
+        lower.bridge.media.tells_digits = false;
+        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
+        let Some(side) = run.side.take() else { return ProgramEffect::Stay };
+        if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
+            recording::stop(cx, sid);
+        }
+        cx.call.facts.shown_as.clone_from(&run.shown_as);
+        cx.call.facts.ring_timeout = run.ring_timeout;
+        if cx.call.legs.agent_in_place_of_caller().is_none() {
+            // The next Dial of an agent has its whole time.
+            cx.disarm(Timer::MaxCall);
+            lower.bridge.media.holder = None;
+        }
+        lower.search.controller = Controller::Done;
+        if cx.call.state == State::Rerouting {
+            lower.bridge.media.stop_playing_to_caller(cx);
+        }
+        let id = side.id;
+        if side.is_stream {
+            let error = side.since.is_none().then_some(STREAM_FAILED);
+            return run.end_step(cx.now, Input::StreamEnded { id, error });
+        }
+        let result = side.result(cx, status, answer.map(|answer| answer.code));
+        run.end_step(cx.now, Input::DialEnded { id, result })
+    }
+
+    /// The stream or agent that the program connected is lost.
+    pub(crate) fn stream_lost(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        failure: &Failure,
+    ) -> ProgramEffect {
+        let was_dialled = self.side().is_some_and(|side| !side.is_stream);
+        let (what, status) =
+            if was_dialled { ("agent", DialStatus::Completed) } else { ("stream", DialStatus::Failed) };
+        cx.edge.decide(cx.now, cx.call.key, failure.told_of(what));
+        self.side_over(cx, lower, status, None)
+    }
+
+    /// Parts a party that has answered from the caller, and has its document run.
+    fn begin_whisper(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        leg: LegId,
+        whisper: Whisper,
+    ) -> ProgramEffect {
+        let near = cx.call.legs.near;
+        let Some((_, spoken)) = cx.call.legs.offer_of(near) else {
+            return hang_up(cx, lower, leg, ReasonSlug::AppHungUp);
+        };
+        let wires = part_from_caller(lower.bridge, cx, leg);
+        if !lower.bridge.media.talk_to_called(cx, leg) {
+            cx.edge.decide(cx.now, cx.call.key, "Dial: the edge cannot speak to the party: it is not connected");
+            return hang_up(cx, lower, leg, ReasonSlug::AppHungUp);
+        }
+        lower.bridge.media.spoken = spoken;
+        lower.bridge.media.ring_to_caller(cx);
+        let Some(outer) = self.run.take() else { return ProgramEffect::Stay };
+        let Whisper { digits, document, to } = whisper;
+        let (first, then) = match (digits, document) {
+            (Some(digits), document) => (Source::Digits(digits), document),
+            (None, Some((location, method))) => (Source::Fetch { location, method }, None),
+            (None, None) => (Source::Digits(Secret::default()), None),
+        };
+        let program = program_of_called(Duration::ZERO, first);
+        let app = outer.app.clone();
+        let called = Called { parted: Parted { leg, to, wires }, then, outer };
+        self.run = Some(Box::new(Run { called: Some(called), ..Run::new(app, program, cx.now) }));
+        ProgramEffect::Run
+    }
+
+    /// What a called party was to hear is over: its document follows, it is connected, or its call ends.
+    pub(crate) fn end_whisper(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, joins: bool) -> ProgramEffect {
+        if let Some(run) = self.run.as_mut().filter(|_| joins)
+            && let Some((location, method)) = run.called.as_mut().and_then(|called| called.then.take())
+        {
+            run.program = program_of_called(run.time(cx.now), Source::Fetch { location, method });
+            return ProgramEffect::Run;
+        }
+        let Some(Parted { leg, wires, .. }) = self.drop_whisper(cx, lower) else { return ProgramEffect::Stay };
+        if !joins {
+            return hang_up(cx, lower, leg, ReasonSlug::AppHungUp);
+        }
+        let media = &mut lower.bridge.media;
+        media.end_talk();
+        media.stop_player(cx);
+        for (from, (to, wire)) in wires {
+            media.connect_ends(cx, from, to, wire);
+        }
+        media.tap_caller(cx);
+        self.side_bridged(cx, lower)
+    }
+
+    /// Takes the program of a called party away; the caller's is in force again. Returns the party's leg and how it is to be
+    /// connected.
+    pub(crate) fn drop_whisper(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Parted> {
+        let mut run = self.run.take_if(|run| run.is_whispering())?;
+        run.drop_question(cx);
+        lower.bridge.media.end_talk_to_called(cx);
+        let Called { parted, outer, .. } = run.called?;
+        self.run = Some(outer);
+        Some(parted)
+    }
+
+    /// Returns the party or stream of the program that runs.
+    fn side(&self) -> Option<&Side> {
+        self.run.as_ref()?.side.as_ref()
+    }
+}
+
+/// Ends the call of a party for this reason: its program goes on with its caller.
+pub(crate) fn hang_up(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg: LegId, reason: ReasonSlug) -> ProgramEffect {
+    cx.call.legs[leg].end_with(reason, EndedBy::Edge);
+    lower.bridge.media.hang_up_leg(cx, leg, reason);
+    ProgramEffect::SideLeft(reason)
+}
+
+/// Has the caller talk to the edge again, after a party has left it. Returns whether that is possible.
+pub(crate) fn take_caller_back(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg: LegId) -> bool {
+    cx.disarm(Timer::HoldCheck);
+    lower.search.withdraw_consult(cx, lower.bridge);
+    if cx.call.legs[leg].agent.is_some() {
+        lower.bridge.media.close_agent(cx, leg);
+        cx.call.legs.callee = None;
+        cx.call.enter(State::Rerouting);
+        return true;
+    }
+    let near = cx.call.legs.near;
+    lower.bridge.close_open_reinvite(cx);
+    lower.bridge.negotiation.refuse_infos(cx);
+    lower.bridge.media.end_holds(cx);
+    lower.bridge.negotiation.owed.clear();
+    cx.disarm(Timer::Glare);
+    cx.disarm(Timer::Update);
+    let Some((offer, spoken)) = cx.call.legs.offer_of(near) else { return false };
+    lower.bridge.media.part(cx, [leg, near]);
+    lower.bridge.media.drop_ends(cx, leg);
+    cx.call.legs.leave_trunk(cx.edge, leg);
+    cx.call.legs[leg].has_left = true;
+    cx.call.legs.callee = None;
+    lower.bridge.media.spoken = spoken;
+    lower.bridge.negotiation.offer = Some(offer);
+    cx.call.enter(State::Rerouting);
+    true
+}
+
+/// Makes the program of a called party.
+fn program_of_called(now: Duration, source: Source) -> Program {
+    let mut program = Program::new(Settings { role: Role::Called, ..Settings::default() });
+    program.start(now, source, true);
+    program
+}
