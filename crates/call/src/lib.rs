@@ -5,10 +5,10 @@ pub mod gateway;
 
 pub use call::legs::agent_leg::socket_spec;
 pub use call::media::local::{ForkRequest, Listener};
+pub use call::parts::detached::DetachRequest;
 pub use call::parts::judged::{NotBegun, judge_targets, reaches_emergency};
 pub use call::parts::operator::CallParty;
 pub use call::parts::requested::{Added, CallRequest, Onward, named_target};
-pub use call::program::detached::DetachRequest;
 pub use call::recorders::detection::DetectionRequest;
 pub use call::recorders::recording::{BegunRecording, RecordingChange};
 pub use call::recorders::siprec::SiprecChange;

@@ -69,9 +69,7 @@
 //! | news of the queue that the caller is in or has dialled; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
-pub(crate) mod effects;
 pub(crate) mod legs;
-pub(crate) mod listeners;
 pub(crate) mod media;
 pub(crate) mod negotiation;
 pub(crate) mod parts;
@@ -109,7 +107,6 @@ use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::CallView;
 
-use crate::call::effects::in_program;
 use crate::call::legs::agent_leg::Role;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg_end::EndedBy;
@@ -118,6 +115,7 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
+use crate::call::parts::effects::in_program;
 use crate::call::parts::operator::Operator;
 use crate::call::parts::requested::{Originator, arm_time_limit};
 use crate::call::program::CallProgram;

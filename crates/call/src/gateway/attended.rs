@@ -26,9 +26,9 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::negotiation::requests::takes_changes;
 use crate::call::Call;
-use crate::call::program::detached::{DetachRequest, DetachedParty};
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Leaving;
+use crate::call::parts::detached::{DetachRequest, DetachedParty};
 use crate::call::program::effects::LowerParts;
 use crate::call::transfer::refer::Refer;
 use crate::call::Parts;

@@ -40,6 +40,7 @@ use trunkgate_twiml::StreamStep;
 
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
+use crate::call::parts::effects;
 use crate::call::parts::judged::{self, Admitted, NotBegun};
 use crate::call::parts::operator::{CallParty, Operator};
 use crate::call::parts::requested::{self, CallRequest, Originator, requested_call};
@@ -48,7 +49,7 @@ use crate::call::story::verdict::of_live;
 use crate::call::transfer::warm::TransferMode;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Call, CallEvent, Parts, effects};
+use crate::call::{Call, CallEvent, Parts};
 use crate::gateway::announcements::Announcements;
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;

@@ -18,7 +18,7 @@ use crate::call::legs::headers::{CallerIdentity, brought};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
-use crate::call::listeners::CallerListeners;
+use crate::call::shared::listeners::CallerListeners;
 use crate::call::shared::{Facts, Shared, Times, Unannounced};
 use crate::call::story::verdict::Story;
 use crate::call::words::incoming::MAX_FORWARDS;

@@ -20,13 +20,13 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
-use crate::call::effects::in_program;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::hold::Hold;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
+use crate::call::parts::effects::in_program;
 use crate::call::parts::operator::Operator;
 use crate::call::parts::requested::Originator;
 use crate::call::program::effects::LowerParts;

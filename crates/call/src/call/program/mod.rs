@@ -12,7 +12,6 @@
 
 pub(crate) mod callback;
 pub(crate) mod conference;
-pub(crate) mod detached;
 pub(crate) mod dial;
 pub(crate) mod effects;
 mod music;
@@ -29,7 +28,6 @@ pub(crate) mod side;
 pub(crate) mod snapshot;
 pub(crate) mod steps;
 pub(crate) mod streams;
-pub(crate) mod takeover;
 pub(crate) mod transcripts;
 
 use std::collections::VecDeque;

@@ -24,6 +24,7 @@ use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::{LowerParts, ProgramEffect};
+use crate::call::program::progress::PartyCall;
 use crate::call::program::{
     CallProgram, Run, Waits, Whisper, fallback_of, first_document, parameters, queueing, records,
 };
@@ -179,6 +180,24 @@ impl CallProgram {
     /// Returns whether a program has the call.
     pub(crate) fn is_running(&self) -> bool {
         self.run.is_some()
+    }
+
+    /// Returns whether a request may give its program another document: an application or a conference has the call.
+    pub(crate) fn is_redirectable(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_application() || run.app.is_conference())
+    }
+
+    /// Returns whether a Dial has called parties.
+    pub(crate) fn has_dialled(&self) -> bool {
+        let side = self.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
+        side.is_some_and(|side| !side.is_stream)
+    }
+
+    /// Returns the call of the party on a leg, which the program has dialled, with the application.
+    pub(crate) fn dialled_party(&mut self, leg: LegId) -> Option<(&Arc<App>, &mut PartyCall)> {
+        let Run { app, side, .. } = self.run.as_deref_mut()?;
+        let party = side.as_mut()?.parties.iter_mut().find(|party| party.call.leg() == Some(leg))?;
+        Some((app, &mut party.call))
     }
 
     /// Returns whether its caller is with the program, which has no party or stream.

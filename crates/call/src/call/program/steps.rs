@@ -158,6 +158,8 @@ impl CallProgram {
         // A party that hears its document is part of the Dial that ends.
         self.drop_whisper(cx, lower);
         let Some(run) = &mut self.run else { return Err(Refused::CallEnded) };
+        // Before the first step of the document, which may be a Dial.
+        run.is_redirected = true;
         if run.waits != Waits::Caller {
             run.drop_question(cx);
         }

@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod caller_id;
 pub(crate) mod cx;
+pub(crate) mod listeners;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,12 +28,12 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
-use crate::call::listeners::CallerListeners;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::Requested;
 use crate::call::recorders::detection::Detections;
 use crate::call::recorders::recording::Recordings;
 use crate::call::recorders::siprec::RecordingSessions;
+use crate::call::shared::listeners::CallerListeners;
 use crate::call::story::verdict::Story;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::incoming::MAX_FORWARDS;

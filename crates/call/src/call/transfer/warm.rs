@@ -24,12 +24,12 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Parts;
-use crate::call::effects::in_program;
 use crate::call::legs::digits::{Told, told};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::Info;
+use crate::call::parts::effects::in_program;
 use crate::call::recorders::detection;
 use crate::call::search::attempt::Progress;
 use crate::call::search::consults::{AskedParty, Consult, Warm, WhisperSound};

@@ -113,15 +113,13 @@ impl DetachedParty {
         let leg = detachable(program, cx, lower, sid)?;
         let media = cx.call.session.ok_or(Refused::Internal)?;
         program.drop_whisper(cx, lower);
-        let run = program.run.as_mut().ok_or(Refused::NotDialled)?;
-        let of_leg = run.side.iter_mut().flat_map(|side| &mut side.parties).find(|party| party.call.leg() == Some(leg));
-        let party = of_leg.ok_or(Refused::NotDialled)?;
-        let to = party.call.to().to_owned();
-        let reports = party.call.give_away().map(|(receiver, reports)| {
+        let (of_dial, party) = program.dialled_party(leg).ok_or(Refused::NotDialled)?;
+        let to = party.to().to_owned();
+        let reports = party.give_away().map(|(receiver, reports)| {
             let (url, method) = (receiver.url, parameters::method(receiver.method));
             let events =
                 StatusCallback { url, method, initiated: false, ringing: false, answered: false, completed: true };
-            let app = App { status_callback: Some(events), ..App::clone(&run.app) };
+            let app = App { status_callback: Some(events), ..App::clone(of_dial) };
             CallReports::to(&Arc::new(app), reports, CallStage::Answered)
         });
         let reports = reports.unwrap_or_default();
@@ -203,8 +201,7 @@ fn detachable(program: &CallProgram, cx: &Cx<'_>, lower: &LowerParts<'_>, sid: &
     if cx.call.legs[leg].agent.is_some() {
         return Err(Refused::HasAgent);
     }
-    let run = program.run.as_ref().map(|run| run.of_caller());
-    if run.and_then(|run| run.side.as_ref()).is_none_or(|side| side.is_stream) {
+    if !program.has_dialled() {
         return Err(Refused::NotDialled);
     }
     if lower.bridge.negotiation.is_unsettled() || cx.call.legs[leg].timer.refresh.is_some() {

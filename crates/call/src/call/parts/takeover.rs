@@ -41,9 +41,7 @@ impl Takeover {
         {
             return Err(Refused::BadDocument);
         }
-        if let Some(run) = program.run.as_mut().filter(|run| run.is_application() || run.app.is_conference()) {
-            // Before its first step, which may be a Dial.
-            run.is_redirected = true;
+        if program.is_redirectable() {
             return program.redirect(cx, lower, &self.app);
         }
         match cx.call.state {
@@ -66,7 +64,7 @@ impl Takeover {
             Originator::comes_no_longer(cx);
             return Ok(ProgramEffect::Stay);
         }
-        if program.run.is_some() {
+        if program.is_running() {
             return Err(Refused::InApplication);
         }
         note(cx);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use trunkgate_route::App;
 
 use crate::call::Parts;
+use crate::call::parts::takeover::Takeover;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
-use crate::call::program::takeover::Takeover;
 use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
 
