@@ -128,10 +128,10 @@ use crate::call::story::noted::micros;
 use crate::call::story::silent_agent;
 use crate::call::story::verdict::head;
 use crate::call::transfer::refer::Refer;
-use crate::call::transfer::refer_on::Told;
 use crate::call::transfer::warm::Asking;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::incoming::Incoming;
+use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 
 /// What can happen to a call. `leg` is always one of its legs.
@@ -162,7 +162,7 @@ pub(crate) enum CallEvent {
     /// The remote party wants the other one to be connected with a third.
     Refer { leg: LegId, server: ServerId, refer: Box<Refer> },
     /// The far end tells what comes of a REFER that went on to it.
-    Told { leg: LegId, server: ServerId, told: Told },
+    Told { leg: LegId, server: ServerId, told: ReferReport },
     /// The call whose leg this one waits for is over.
     Unjoined { client: ClientId, reason: ReasonSlug },
     /// A REFER or a NOTIFY that went on has its final answer; 408 where none came.

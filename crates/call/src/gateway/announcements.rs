@@ -14,7 +14,7 @@ use trunkgate_resources::key::QueryId;
 use trunkgate_route::App;
 use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Say, Settings, Source, Step};
 
-use crate::call::program::parameters;
+use crate::call::words::webhooks;
 use crate::gateway::Gateway;
 
 /// Failure of keys in place of a sound.
@@ -158,10 +158,10 @@ fn go_on(gateway: &mut Gateway, now: Instant, one: &mut Running) -> bool {
 fn carry_out(gateway: &mut Gateway, now: Instant, one: &mut Running, step: Step) {
     match step {
         Step::Fetch { id, request } => {
-            let Some(place) = parameters::place(&request.location) else { return };
+            let Some(place) = webhooks::place(&request.location) else { return };
             let further = request.parameters.into_iter().map(|one| (one.name.into_owned(), one.value));
             let parameters = one.asked.parameters.iter().cloned().chain(further).collect();
-            let method = parameters::method(request.method);
+            let method = webhooks::method(request.method);
             let request = DocumentRequest { place, method, purpose: request.purpose.name(), parameters };
             let query = ask(gateway, one, AppWanted::Document(request));
             one.waits = Waits::Document { query, id };
@@ -172,7 +172,7 @@ fn carry_out(gateway: &mut Gateway, now: Instant, one: &mut Running, step: Step)
             one.waits = Waits::Sound { query, id, repeat };
         }
         Step::Play { id, location, repeat } => {
-            let Some(place) = parameters::place(&location) else { return };
+            let Some(place) = webhooks::place(&location) else { return };
             let query = ask(gateway, one, AppWanted::Sound(place));
             one.waits = Waits::Sound { query, id, repeat };
         }

@@ -18,6 +18,7 @@ use crate::call::program::parameters;
 use crate::call::recorders::recording::RecordingChange;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
+use crate::call::words::webhooks;
 use crate::gateway::announcements::Announcement;
 use crate::gateway::{Gateway, announcements, queues};
 
@@ -223,7 +224,7 @@ impl<'g> Conferences<'g> {
         ];
         let of_party = to.map(|party| ("CallSid", party.member.call_sid().to_owned()));
         let parameters = named.into_iter().chain(of_party).map(|(name, value)| (name.to_owned(), value)).collect();
-        let source = (location, parameters::method_of(request.method));
+        let source = (location, webhooks::method_of(request.method));
         let app = request.app;
         self.gateway.announcements.add(Announcement { room, id, member, call, app, source, parameters });
         self.gateway.settle(now);

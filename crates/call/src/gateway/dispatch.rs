@@ -36,9 +36,9 @@ use crate::call::negotiation::requests::Info;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
 use crate::call::transfer::refer::Refer;
-use crate::call::transfer::refer_on::Told;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::incoming::Incoming;
+use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 use crate::call::{Call, CallEvent};
 use crate::gateway::{Gateway, conferences};
@@ -344,7 +344,7 @@ impl Gateway {
                     self.edge.respond(now, server, unreadable.answer());
                 }
             },
-            (Method::Notify, Some(at), Some(server)) => match Told::read(request) {
+            (Method::Notify, Some(at), Some(server)) => match ReferReport::read(request) {
                 Some(told) => self.tell(now, at.key, CallEvent::Told { leg: at.leg, server, told }),
                 // Nobody has subscribed to anything else (RFC 6665 §4.1.3).
                 None => refuse_request(now, &mut self.edge, server, 489),

@@ -8,7 +8,7 @@ use trunkgate_resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 
 use crate::call::transfer::refer::Refer;
-use crate::call::transfer::refer_on::{Told, status};
+use crate::call::words::refer_report::{ReferReport, status};
 use crate::gateway::intake::{DropReason, Intake, Next};
 
 /// What comes: requests that begin calls, keep them going, end them, and others.
@@ -68,7 +68,7 @@ pub fn refer(data: &[u8]) {
             assert!(!refer.number.text.is_empty() && refer.number.text.chars().count() <= 2 * NUMBER_CHARS);
             assert!(refer.referred_by.is_none_or(|by| !by.contains(['\r', '\n', '\0'])));
         }
-        if let Some(told) = Told::read(&message) {
+        if let Some(told) = ReferReport::read(&message) {
             assert!(["active", "pending", "terminated"].contains(&told.state));
         }
     }

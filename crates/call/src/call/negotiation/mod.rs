@@ -16,6 +16,7 @@ pub(crate) mod bridge;
 pub(crate) mod early;
 pub(crate) mod local;
 pub(crate) mod offers;
+pub(crate) mod parting;
 pub(crate) mod reinvite;
 pub(crate) mod requests;
 pub(crate) mod ringing;

@@ -19,14 +19,15 @@ use trunkgate_story::numbers::Caller;
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::parts::requested::{Requested, arm_time_limit, begin_call};
+use crate::call::program::CallProgram;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::LowerParts;
-use crate::call::program::{CallProgram, parameters};
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::call::words::uri::number_of_uri;
+use crate::call::words::webhooks;
 
 /// A request for a call of its own for a party.
 #[derive(Debug, Clone)]
@@ -116,7 +117,7 @@ impl DetachedParty {
         let (of_dial, party) = program.dialled_party(leg).ok_or(Refused::NotDialled)?;
         let to = party.to().to_owned();
         let reports = party.give_away().map(|(receiver, reports)| {
-            let (url, method) = (receiver.url, parameters::method(receiver.method));
+            let (url, method) = (receiver.url, webhooks::method(receiver.method));
             let events =
                 StatusCallback { url, method, initiated: false, ringing: false, answered: false, completed: true };
             let app = App { status_callback: Some(events), ..App::clone(of_dial) };

@@ -180,6 +180,14 @@ impl Requested {
         self.onward = vec![target];
     }
 
+    /// Forgets that the party is called for a conference, which is returned.
+    pub(crate) fn comes_no_longer(&mut self, now: Instant, edge: &mut Edge, key: CallKey) -> Option<Box<Added>> {
+        let added = self.participant.take()?;
+        let date = edge.date(now);
+        edge.sessions.conferences.expect_no_longer(key, date);
+        Some(added)
+    }
+
     /// Takes the words of the conference that answers the call.
     pub(crate) fn take_linked(&mut self, message: &Message) {
         if self.participant.is_some() && self.party.is_none() && !message.is_request() {
@@ -362,9 +370,7 @@ impl<'p> Originator<'p> {
 
     /// Forgets that the party is called for a conference, which is returned.
     pub(crate) fn comes_no_longer(cx: &mut Cx<'_>) -> Option<Box<Added>> {
-        let added = cx.call.requested.as_mut()?.participant.take()?;
-        cx.edge.sessions.conferences.expect_no_longer(cx.call.key, cx.edge.date(cx.now));
-        Some(added)
+        cx.call.requested.as_mut()?.comes_no_longer(cx.now, cx.edge, cx.call.key)
     }
 
     /// The call is over: where its party was called for a conference and has not joined, the conference reports it.

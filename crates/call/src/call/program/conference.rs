@@ -15,7 +15,6 @@ use trunkgate_twiml::{
 use crate::call::legs::leg::Leg;
 use crate::call::media::CallMedia;
 use crate::call::media::mixer::CallerSeat;
-use crate::call::parts::requested::Originator;
 use crate::call::program::effects::ProgramEffect;
 use crate::call::program::music::music;
 use crate::call::program::{Run, records};
@@ -151,7 +150,9 @@ impl CallerConference {
             cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
             return Err(why.to_owned());
         }
-        Originator::comes_no_longer(cx);
+        if let Some(requested) = &mut cx.call.requested {
+            requested.comes_no_longer(cx.now, cx.edge, cx.call.key);
+        }
         let (step, place) = (step.clone(), seated.clone());
         let seat = ConferenceSeat { step, seated: place, is_heard: true, is_announced: false, is_redirected: false };
         self.seat = Some(Box::new(seat));

@@ -23,6 +23,7 @@ use crate::call::search::Search;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, ShownCallerId};
 use crate::call::words::uri::trunk_of_uri;
+use crate::call::words::webhooks;
 
 /// Twilio's error code of a caller ID that may not be shown.
 const CALLER_ID: u16 = 13_214;
@@ -245,7 +246,7 @@ impl Side {
         let party = self.parties.iter().find(|party| is_party && party.call.leg() == Some(leg))?;
         let PartyDetection { settings, receiver } = party.detection.clone()?;
         let app = Arc::clone(app);
-        Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) })))
+        Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, webhooks::method(method)) })))
     }
 
     /// Returns the result of a Dial for its action. `code`: where the party gave no final answer, that of its failure.

@@ -4,6 +4,10 @@
 //! steps, and by every event that is its own: documents and sounds that arrive, digits, parties that answer and leave. A
 //! party that it dials is searched for as any other target is; the route's own targets wait behind the program.
 //!
+//! What a program does with the call below it (media, negotiation, search, recorders) it does itself; what it asks of the call above it is a
+//! [`effects::ProgramEffect`]. A part of a program takes its run as a parameter and has no way to the other parts, which `run.rs`, `steps.rs` and
+//! `side.rs` bring together. What concerns several calls or rooms, as a party that goes on in a call of its own, stands in `parts/`.
+//!
 //! | the program runs | the call's state |
 //! | --- | --- |
 //! | its caller has no answer yet | searching |
@@ -53,6 +57,7 @@ use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Shared, ShownCallerId};
+use crate::call::words::webhooks;
 
 /// The applications of a call: the program that runs, and what programs have begun.
 #[derive(Debug, Default)]
@@ -337,7 +342,7 @@ impl Run {
 /// Returns an application's first document.
 pub(crate) fn first_document(document: &AppDocument) -> Source {
     let (location, method) = match document {
-        AppDocument::Url { url, method } => (Location::Url(url.clone()), parameters::method_of(*method)),
+        AppDocument::Url { url, method } => (Location::Url(url.clone()), webhooks::method_of(*method)),
         AppDocument::File(path) | AppDocument::Sound(path) => (Location::File(path.clone()), Method::Get),
         AppDocument::Text(text) => return Source::Text(text.to_string()),
         AppDocument::Conference(name) => return Source::Conference(name.to_string()),
@@ -353,5 +358,5 @@ pub(crate) fn first_document(document: &AppDocument) -> Source {
 /// Returns the fallback of an application.
 pub(crate) fn fallback_of(app: &App) -> Option<(Location, Method)> {
     let url = app.fallback_url.clone()?;
-    Some((Location::Url(url), parameters::method_of(app.fallback_method)))
+    Some((Location::Url(url), webhooks::method_of(app.fallback_method)))
 }

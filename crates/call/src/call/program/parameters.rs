@@ -1,19 +1,20 @@
 //! Parameters that every request of an application has, in Twilio's names.
 
-use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_resources::app::DocumentRequest;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_route::{Identities, Numbers, WebhookMethod};
+use trunkgate_route::{Identities, Numbers};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
-use trunkgate_twiml::{Location, Method, Parameter, Request};
+use trunkgate_twiml::{Parameter, Request};
 
 use crate::call::legs::leg::Leg;
 use crate::call::program::Parted;
 use crate::call::recorders::detection;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
+use crate::call::words::webhooks;
 
 /// Version of Twilio's API that the parameters follow.
 const API_VERSION: &str = "2010-04-01";
@@ -28,53 +29,25 @@ pub(crate) fn request(
     called: Option<&Parted>,
     request: Request,
 ) -> Option<DocumentRequest> {
-    let place = place(&request.location)?;
+    let place = webhooks::place(&request.location)?;
     let further = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
     let of_call = match called {
         Some(party) => of_party(call, edge, party.leg, &party.to, "in-progress"),
         None => of_caller(call, edge, status_of(call)),
     };
     let parameters = of_call.into_iter().chain(further).collect();
-    Some(DocumentRequest { place, method: method(request.method), purpose: request.purpose.name(), parameters })
+    Some(DocumentRequest {
+        place,
+        method: webhooks::method(request.method),
+        purpose: request.purpose.name(),
+        parameters,
+    })
 }
 
 /// Has a request say that the call is over, as at Twilio, where it is made while the call ends.
 pub(crate) fn complete(request: &mut DocumentRequest) {
     let status = request.parameters.iter_mut().find(|(name, _)| name == "CallStatus");
     status.into_iter().for_each(|(_, status)| "completed".clone_into(status));
-}
-
-/// Returns the place of a document or sound; `None` where it has none of its own.
-pub(crate) fn place(location: &Location) -> Option<AppPlace> {
-    match location {
-        Location::Url(url) => Some(AppPlace::Url(url.clone())),
-        Location::File(path) => Some(AppPlace::File(path.clone())),
-        Location::Inline => None,
-    }
-}
-
-/// Returns a place as a program has it.
-pub(crate) fn location(place: AppPlace) -> Location {
-    match place {
-        AppPlace::Url(url) => Location::Url(url),
-        AppPlace::File(path) => Location::File(path),
-    }
-}
-
-/// Returns a webhook's method as a program's.
-pub(crate) const fn method_of(method: WebhookMethod) -> Method {
-    match method {
-        WebhookMethod::Post => Method::Post,
-        WebhookMethod::Get => Method::Get,
-    }
-}
-
-/// Returns a program's method as a webhook's.
-pub(crate) const fn method(method: Method) -> WebhookMethod {
-    match method {
-        Method::Post => WebhookMethod::Post,
-        Method::Get => WebhookMethod::Get,
-    }
 }
 
 /// A call as each request describes it.

@@ -18,6 +18,7 @@ use crate::call::program::{Side, parameters};
 use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::Cx;
+use crate::call::words::webhooks;
 
 /// Source of every report, in Twilio's word.
 const SOURCE: &str = "call-progress-events";
@@ -201,7 +202,7 @@ impl PartyCall {
         let mut parameters = parameters::of_party(cx.call, cx.edge, leg, &self.to, status);
         parameters.extend(of_report(rfc2822(cx.edge.date(cx.now)), self.reports));
         parameters.extend(further);
-        let method = parameters::method(receiver.method);
+        let method = webhooks::method(receiver.method);
         let place = AppPlace::Url(receiver.url.clone());
         self.reports += 1;
         let request = DocumentRequest { place, method, purpose: "status", parameters };

@@ -11,8 +11,9 @@ use trunkgate_twiml::{Input, Location, Loop, Say, Secret};
 use crate::call::media::CallMedia;
 use crate::call::negotiation::Bridge;
 use crate::call::program::effects::ProgramEffect;
-use crate::call::program::{Run, Waits, parameters};
+use crate::call::program::{Run, Waits};
 use crate::call::shared::Cx;
+use crate::call::words::webhooks;
 
 /// From the beginning of a digit that is played to that of the next one.
 const DIGIT: Duration = Duration::from_millis(200);
@@ -31,7 +32,7 @@ impl Run {
 
     /// Has a sound file played.
     pub(crate) fn play_file(&mut self, cx: &mut Cx<'_>, id: u32, location: &Location, repeat: Loop) -> ProgramEffect {
-        if let Some(place) = parameters::place(location) {
+        if let Some(place) = webhooks::place(location) {
             self.ask_for_sound(cx, (id, repeat), AppWanted::Sound(place));
         }
         ProgramEffect::Stay

@@ -18,9 +18,10 @@ use trunkgate_twiml::{
 
 use crate::call::media::CallMedia;
 use crate::call::media::mixer::CallerSeat;
+use crate::call::program::Run;
 use crate::call::program::effects::ProgramEffect;
-use crate::call::program::{Run, parameters};
 use crate::call::shared::Cx;
+use crate::call::words::webhooks;
 
 /// The queues of a program's caller, which has a place in one at a time: it waits there, or has dialled it.
 #[derive(Debug, Default)]
@@ -173,7 +174,7 @@ impl CallerQueue {
     ) -> ProgramEffect {
         let DialQueueStep { id, name, prelude, timeout, time_limit } = step.clone();
         let prelude =
-            prelude.and_then(|(location, method)| Some((parameters::place(&location)?, parameters::method(method))));
+            prelude.and_then(|(location, method)| Some((webhooks::place(&location)?, webhooks::method(method))));
         let entering = entering(cx, Duration::ZERO, with);
         let dialled = match media.spoken_end(cx.call) {
             None => Err("the edge cannot speak to the caller"),
@@ -208,7 +209,7 @@ impl CallerQueue {
         let id = place.id;
         match news {
             QueueNews::Taken((place, method)) => {
-                let (location, method) = (parameters::location(place), parameters::method_of(method));
+                let (location, method) = (webhooks::location(place), webhooks::method_of(method));
                 run.take_input(cx.now, Input::Prelude { id, location, method })
             }
             QueueNews::WaitsAgain => match &place.part {

@@ -18,6 +18,7 @@ use crate::call::media::CallMedia;
 use crate::call::program::parameters;
 use crate::call::recorders::recording::{self, Verb};
 use crate::call::shared::Cx;
+use crate::call::words::webhooks;
 
 /// The tone before a Record: 1 kHz for half a second, μ-law.
 static BEEP: LazyLock<Arc<[u8]>> = LazyLock::new(|| [TURN; 500].concat().into());
@@ -148,7 +149,7 @@ fn receiver_of(app: &App, (url, method, states): (String, Method, ReportedStates
     RecordingReceiver {
         app: app.name.to_string(),
         url,
-        method: parameters::method(method),
+        method: webhooks::method(method),
         events: RecordingEvents { in_progress, completed, absent },
         allow_private: app.allow_private,
     }

@@ -11,7 +11,7 @@ use trunkgate_twiml::{Header, Input, ReferResult, SipUri};
 
 use crate::call::program::dial::DialledParties;
 use crate::call::shared::Cx;
-use crate::call::transfer::refer_on::Told;
+use crate::call::words::refer_report::ReferReport;
 
 /// Longest wait for the last NOTIFY.
 const NEWS: Duration = Duration::from_secs(60);
@@ -102,7 +102,7 @@ impl CallerReferral {
     }
 
     /// Takes a report of the caller's side about the new call. Returns the input for the program, once nothing more is waited for.
-    pub(crate) fn reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &Told) -> Option<Input> {
+    pub(crate) fn reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &ReferReport) -> Option<Input> {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
         let referral = self.pending.as_mut()?;
         referral.reported = report.code.or(referral.reported);

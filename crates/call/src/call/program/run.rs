@@ -33,8 +33,8 @@ use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Shared};
-use crate::call::transfer::refer_on::Told as ReferReport;
 use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 
 /// What the media type of an announcement is taken for: the file says what it is.

@@ -8,13 +8,13 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialStatus, DialStep, Input, Program, Role, Secret, Settings, Source};
 
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::negotiation::parting::part_from_caller;
 use crate::call::program::dial::DialledParties;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::{CallProgram, Called, Parted, Run, Side, Whisper};
 use crate::call::recorders::{detection, recording};
 use crate::call::search::controller::Controller;
 use crate::call::shared::Cx;
-use crate::call::transfer::warm::part_from_caller;
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
 

@@ -13,9 +13,9 @@ use trunkgate_twiml::{Method, StreamStep, Tracks};
 use crate::call::legs::agent_leg::Role;
 use crate::call::legs::leg::LegState;
 use crate::call::media::CallMedia;
-use crate::call::program::parameters;
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::refused::Refused;
+use crate::call::words::webhooks;
 
 /// The streams of a call's applications that are not over, also of those that the call has left.
 #[derive(Debug, Default)]
@@ -202,7 +202,7 @@ fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
     }
     let parameters = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let place = AppPlace::Url(url.clone());
-    let request = DocumentRequest { place, method: parameters::method(*method), purpose: "stream", parameters };
+    let request = DocumentRequest { place, method: webhooks::method(*method), purpose: "stream", parameters };
     let (app, allow_private) = (stream.app.name.clone(), stream.app.allow_private);
     let call = cx.call.legs.sid().to_owned();
     cx.edge.call_back(AppCallback { call, about: sid, app, allow_private, request });

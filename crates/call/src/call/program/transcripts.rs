@@ -17,11 +17,11 @@ use trunkgate_twiml::{Tracks, TranscriptStep};
 
 use crate::call::CallEvent;
 use crate::call::media::CallMedia;
-use crate::call::program::parameters;
 use crate::call::program::partials::Partials;
 use crate::call::program::recognition::{self, recogniser_end};
 use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
+use crate::call::words::webhooks;
 
 /// Maximum number of live transcriptions of a call.
 const TRANSCRIPTS: usize = 4;
@@ -381,7 +381,7 @@ impl Live {
             ("TranscriptionEvent", event.to_owned()),
         ];
         let parameters = named.into_iter().chain(further).map(|(name, value)| (name.to_owned(), value)).collect();
-        let method = parameters::method(method);
+        let method = webhooks::method(method);
         Some(DocumentRequest { place: AppPlace::Url(url), method, purpose: "transcription", parameters })
     }
 

@@ -7,8 +7,7 @@ use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
 use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
 use trunkgate_route::ReferTo;
-use trunkgate_sip::message::unfolded;
-use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
+use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_story::few::Few;
 
 use crate::call::legs::headers::{Side, own_addresses};
@@ -18,6 +17,7 @@ use crate::call::transfer::in_call::Transfers;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::transfer::refer::Refer;
 use crate::call::words::answer::{refuse_request, seen_code};
+use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 
 /// REFERs that went on, and their news.
@@ -56,47 +56,6 @@ impl Passed {
     fn end(&mut self, client: ClientId) {
         self.subscriptions.retain(|one| one.client != client);
     }
-}
-
-/// What a NOTIFY says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// The status in its body, where there is one.
-    pub(crate) code: Option<u16>,
-    /// `active`, `pending` or `terminated`.
-    pub(crate) state: &'static str,
-    /// For how many seconds more.
-    pub(crate) expires: Option<u32>,
-    /// The CSeq of the REFER that it names.
-    pub(crate) id: Option<u32>,
-}
-
-impl Told {
-    /// Reads a NOTIFY; `None` where it is of no REFER.
-    pub(crate) fn read(notify: &Message) -> Option<Told> {
-        let event = unfolded(notify.header(HeaderName::Event)?).into_owned();
-        let mut event = event.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let package = event.next().unwrap_or_default();
-        if !package.eq_ignore_ascii_case(b"refer") {
-            return None;
-        }
-        let id = event.find_map(|part| std::str::from_utf8(part.strip_prefix(b"id=")?).ok()?.parse().ok());
-        let state = String::from_utf8_lossy(notify.header(HeaderName::SubscriptionState)?).to_ascii_lowercase();
-        let mut parts = state.split(';').map(str::trim);
-        let word = parts.next().unwrap_or_default();
-        let state = ["active", "pending", "terminated"].into_iter().find(|known| *known == word)?;
-        let expires = parts.find_map(|part| part.strip_prefix("expires=")?.parse().ok());
-        Some(Told { code: status(notify.body()), state, expires, id })
-    }
-}
-
-/// The code of a status line at the beginning of a message/sipfrag (RFC 3420).
-pub(crate) fn status(fragment: &[u8]) -> Option<u16> {
-    let rest = fragment.strip_prefix(b"SIP/2.0 ")?;
-    let digits = rest.get(..3)?;
-    let ends = rest.get(3).is_none_or(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
-    let code: u16 = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
-    (ends && (100..700).contains(&code)).then_some(code)
 }
 
 impl Transfers {
@@ -164,7 +123,7 @@ impl Transfers {
     }
 
     /// A far end tells what comes of a REFER.
-    pub(crate) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &Told) {
+    pub(crate) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
         let passed = self.passed.as_mut().filter(|_| cx.call.state == State::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
         let Some((of, passed)) = found else { return refuse_request(cx.now, cx.edge, server, 481) };
@@ -208,22 +167,6 @@ impl Transfers {
     pub(crate) fn refuse_passed(&mut self, cx: &mut Cx<'_>) {
         if let Some(mut passed) = self.passed.take() {
             terminate_open(cx.now, cx.edge, &mut passed.open);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rfc3420_a_fragment_begins_with_a_status_line() {
-        assert_eq!(status(b"SIP/2.0 200 OK\r\nContact: <sip:a@192.0.2.1>\r\n"), Some(200));
-        assert_eq!(status(b"SIP/2.0 180"), Some(180));
-        for bad in
-            ["", "SIP/2.0 ", "SIP/2.0 20", "SIP/2.0 2000 OK", "SIP/2.0 +20 OK", "SIP/2.0 999 X", "HTTP/1.1 200 OK"]
-        {
-            assert_eq!(status(bad.as_bytes()), None, "{bad}");
         }
     }
 }

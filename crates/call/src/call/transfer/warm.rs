@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use trunkgate_media::agent::{WarmTransfer, Whisper};
 use trunkgate_media::detection::{AnsweredBy, Verdict};
-use trunkgate_media::{Command, EndId, Sound, WireSpec};
+use trunkgate_media::{Command, EndId, Sound};
 use trunkgate_resources::app::{AppAnswer, AppPlace, AppWanted};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{ACCEPTED_WAIT, WHISPER_SECONDS};
 use trunkgate_route::{App, AppDocument};
-use trunkgate_sdp::{Description, Media};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -28,6 +27,7 @@ use crate::call::legs::digits::{Told, told};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
+use crate::call::negotiation::parting::part_from_caller;
 use crate::call::negotiation::requests::Info;
 use crate::call::parts::effects::in_program;
 use crate::call::recorders::detection;
@@ -306,20 +306,6 @@ fn whisper_failed(text: &str) -> Failure {
     Failure { detail: Some(text.to_owned()), ..Failure::unreached(ReasonSlug::WhisperFailed) }
 }
 
-/// Parts a party that has answered from its caller; returns how the two are to be connected. Telephone-events that only the party has are left out
-/// of that: its keys are the edge's alone.
-pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId) -> Vec<(EndId, (EndId, WireSpec))> {
-    let near = cx.call.legs.near;
-    let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
-    let wires = bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
-    let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
-    if let Some(number) = added_events(cx, leg, bridge.negotiation.offer.as_ref()) {
-        wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
-    }
-    bridge.media.part(cx, [near, leg]);
-    wires
-}
-
 /// Has an agent coach a party that has taken its caller; one that cannot leaves.
 fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (consult, number): (&Consult, u64)) {
     match Coaching::begin(&mut bridge.media, cx, (agent, party), (&consult.target, number)) {
@@ -334,22 +320,4 @@ fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (
             bridge.media.close_agent(cx, agent);
         }
     }
-}
-
-/// Returns the payload number of telephone-events that were offered to a party though its caller has none. Its answer has them as well, where
-/// the offer is forgotten by now.
-fn added_events(cx: &Cx<'_>, leg: LegId, offer: Option<&Description>) -> Option<u8> {
-    let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
-    if spoken.is_some_and(|spoken| spoken.presses.is_some()) {
-        return None;
-    }
-    let known: Vec<u8> = own.media.iter().flat_map(|media| media.payloads()).collect();
-    let is_added = |media: &Media, number: u8| {
-        !known.contains(&number) && media.rtpmap(number).is_some_and(|map| map.is("telephone-event"))
-    };
-    let offer = offer.cloned().or_else(|| cx.call.legs[leg].theirs())?;
-    let media = offer.media.iter().filter(|media| media.port != 0);
-    media
-        .flat_map(|media| media.payloads().into_iter().filter(|number| is_added(media, *number)).collect::<Vec<_>>())
-        .next()
 }

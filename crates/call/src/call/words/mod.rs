@@ -6,7 +6,9 @@
 pub(crate) mod answer;
 pub(crate) mod incoming;
 pub(crate) mod proof;
+pub(crate) mod refer_report;
 pub(crate) mod refused;
 pub(crate) mod state;
 pub(crate) mod target;
 pub(crate) mod uri;
+pub(crate) mod webhooks;

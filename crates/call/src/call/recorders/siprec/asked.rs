@@ -13,8 +13,8 @@ use super::events;
 use super::recorded::Waiting;
 use super::session::{News, Stage};
 use crate::call::media::CallMedia;
-use crate::call::program::parameters;
 use crate::call::shared::Cx;
+use crate::call::words::webhooks;
 
 /// Why one direction alone is not recorded: to send both would record more than was asked for.
 const ONE_TRACK: &str = "recording servers get both directions: `track` can only be both_tracks";
@@ -69,7 +69,7 @@ impl Asked {
         named.extend(problem.map(|problem| ("SiprecError", problem.to_owned())));
         let parameters = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let place = AppPlace::Url(url.clone());
-        let request = DocumentRequest { place, method: parameters::method(*method), purpose: "siprec", parameters };
+        let request = DocumentRequest { place, method: webhooks::method(*method), purpose: "siprec", parameters };
         let (app, allow_private, about) = (self.app.name.clone(), self.app.allow_private, self.sid.clone());
         cx.edge.call_back(AppCallback { call, about, app, allow_private, request });
     }

@@ -1,0 +1,40 @@
+//! A party that has answered and does not hear its caller yet: it is asked something first, or hears a document.
+
+use trunkgate_media::{EndId, WireSpec};
+use trunkgate_resources::key::LegId;
+use trunkgate_sdp::{Description, Media};
+
+use crate::call::negotiation::Bridge;
+use crate::call::shared::Cx;
+
+/// Parts a party that has answered from its caller; returns how the two are to be connected. Telephone-events that only the party has are left out
+/// of that: its keys are the edge's alone.
+pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId) -> Vec<(EndId, (EndId, WireSpec))> {
+    let near = cx.call.legs.near;
+    let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
+    let wires = bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
+    let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
+    if let Some(number) = added_events(cx, leg, bridge.negotiation.offer.as_ref()) {
+        wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
+    }
+    bridge.media.part(cx, [near, leg]);
+    wires
+}
+
+/// Returns the payload number of telephone-events that were offered to a party though its caller has none. Its answer has them as well, where
+/// the offer is forgotten by now.
+fn added_events(cx: &Cx<'_>, leg: LegId, offer: Option<&Description>) -> Option<u8> {
+    let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
+    if spoken.is_some_and(|spoken| spoken.presses.is_some()) {
+        return None;
+    }
+    let known: Vec<u8> = own.media.iter().flat_map(|media| media.payloads()).collect();
+    let is_added = |media: &Media, number: u8| {
+        !known.contains(&number) && media.rtpmap(number).is_some_and(|map| map.is("telephone-event"))
+    };
+    let offer = offer.cloned().or_else(|| cx.call.legs[leg].theirs())?;
+    let media = offer.media.iter().filter(|media| media.port != 0);
+    media
+        .flat_map(|media| media.payloads().into_iter().filter(|number| is_added(media, *number)).collect::<Vec<_>>())
+        .next()
+}

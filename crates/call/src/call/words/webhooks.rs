@@ -1,0 +1,38 @@
+//! Places and methods of requests to applications, as documents have them and as the shell has them.
+
+use trunkgate_resources::app::AppPlace;
+use trunkgate_route::WebhookMethod;
+use trunkgate_twiml::{Location, Method};
+
+/// Returns the place of a document or sound; `None` where it has none of its own.
+pub(crate) fn place(location: &Location) -> Option<AppPlace> {
+    match location {
+        Location::Url(url) => Some(AppPlace::Url(url.clone())),
+        Location::File(path) => Some(AppPlace::File(path.clone())),
+        Location::Inline => None,
+    }
+}
+
+/// Returns a place as a program has it.
+pub(crate) fn location(place: AppPlace) -> Location {
+    match place {
+        AppPlace::Url(url) => Location::Url(url),
+        AppPlace::File(path) => Location::File(path),
+    }
+}
+
+/// Returns a webhook's method as a program's.
+pub(crate) const fn method_of(method: WebhookMethod) -> Method {
+    match method {
+        WebhookMethod::Post => Method::Post,
+        WebhookMethod::Get => Method::Get,
+    }
+}
+
+/// Returns a program's method as a webhook's.
+pub(crate) const fn method(method: Method) -> WebhookMethod {
+    match method {
+        Method::Post => WebhookMethod::Post,
+        Method::Get => WebhookMethod::Get,
+    }
+}
