@@ -556,8 +556,8 @@ impl Parts {
             (Answered | Rerouting | Leaving, E::MediaLost) => self.end(cx, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
 
-            (_, event) if self.program.transcripts.takes(&event) => {
-                self.program.transcripts.handle(cx, &self.bridge.media, event);
+            (_, event) if self.program.is_transcribed(&event) => {
+                self.program.transcripts_mut().handle(cx, &self.bridge.media, event);
             }
             (_, event) if self.program.recognition.takes(&event) => {
                 self.program.recognised(cx, event).act(self, cx);

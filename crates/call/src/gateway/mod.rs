@@ -620,7 +620,7 @@ impl Gateway {
         app: &Arc<App>,
         stream: &StreamStep,
     ) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| parts.program.streams.start_named(cx, &parts.bridge.media, app, stream))
+        self.ask(now, sid, |parts, cx| parts.program.streams_mut().start_named(cx, &parts.bridge.media, app, stream))
     }
 
     /// Ends a stream that listens to a call, by its name or SID, and returns its SID.
@@ -628,7 +628,7 @@ impl Gateway {
     /// # Errors
     /// No live stream has this name.
     pub fn stop_stream(&mut self, now: Instant, sid: &str, name: &str) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| parts.program.streams.stop(cx, &mut parts.bridge.media, name))
+        self.ask(now, sid, |parts, cx| parts.program.streams_mut().stop(cx, &mut parts.bridge.media, name))
     }
 
     /// Ends the call of one party, called or connected; its call goes on where its application or route has more for the caller.

@@ -81,8 +81,9 @@ impl<'g> CallRecordings<'g> {
     /// # Errors
     /// Why it is not; a live transcription of the same name is a reason.
     pub fn start_transcript(&mut self, now: Instant, app: &Arc<App>, step: TranscriptStep) -> Result<String, Refused> {
-        self.gateway
-            .ask(now, self.sid, |parts, cx| parts.program.transcripts.start_asked(cx, &parts.bridge.media, app, step))
+        self.gateway.ask(now, self.sid, |parts, cx| {
+            parts.program.transcripts_mut().start_asked(cx, &parts.bridge.media, app, step)
+        })
     }
 
     /// Ends a live transcription, by its name or SID, and returns its SID and its name.
@@ -90,6 +91,6 @@ impl<'g> CallRecordings<'g> {
     /// # Errors
     /// There is none of this name.
     pub fn stop_transcript(&mut self, now: Instant, name: &str) -> Result<(String, Option<String>), Refused> {
-        self.gateway.ask(now, self.sid, |parts, cx| parts.program.transcripts.stop_asked(cx, name))
+        self.gateway.ask(now, self.sid, |parts, cx| parts.program.transcripts_mut().stop_asked(cx, name))
     }
 }

@@ -49,7 +49,7 @@ use crate::call::program::callback::CallReports;
 use crate::call::program::conference::CallerConference;
 use crate::call::program::effects::ProgramEffect;
 use crate::call::program::progress::PartyCall;
-use crate::call::program::queueing::CallerQueue;
+use crate::call::program::queueing::{CallerQueue, QueueReturn};
 use crate::call::program::recognition::CallerRecognition;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::CallerReferral;
@@ -64,12 +64,12 @@ use crate::call::words::webhooks;
 pub(crate) struct CallProgram {
     /// The program that has the call.
     run: Option<Box<Run>>,
-    /// Streams of applications.
-    pub(crate) streams: AppStreams,
+    /// Streams of applications; boxed, as few calls have any.
+    streams: Option<Box<AppStreams>>,
     /// Recognition of what the caller says to the program.
     pub(crate) recognition: CallerRecognition,
-    /// Live transcriptions.
-    pub(crate) transcripts: LiveTranscripts,
+    /// Live transcriptions, where there are any.
+    transcripts: Option<Box<LiveTranscripts>>,
     /// The conference that the caller is in.
     pub(crate) conference: CallerConference,
     /// The queue that the caller is in, or has dialled.
@@ -95,6 +95,8 @@ pub(crate) struct Run {
     under_way: Option<Box<Step>>,
     /// A party that it dials, or a stream.
     side: Option<Side>,
+    /// The place in a queue that a restart has kept, until it is taken again.
+    back_in_queue: Option<Box<QueueReturn>>,
     /// The called party whose document it runs; `None`: it is the caller's.
     called: Option<Called>,
     /// Transfer of its caller by REFER.
@@ -223,6 +225,7 @@ impl Run {
             waits: Waits::Nothing,
             under_way: None,
             side: None,
+            back_in_queue: None,
             called: None,
             referral: CallerReferral::default(),
             shown_as: None,

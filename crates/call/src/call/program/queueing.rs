@@ -27,8 +27,6 @@ use crate::call::words::webhooks;
 #[derive(Debug, Default)]
 pub(crate) struct CallerQueue {
     place: Option<Box<QueuePlace>>,
-    /// The place that a restart has kept, until it is taken again.
-    back: Option<Box<QueueReturn>>,
 }
 
 /// The caller's place in a queue.
@@ -85,16 +83,6 @@ impl CallerQueue {
         Some(QueueReturn { step, waited, with: queues.connected_with(key).map(str::to_owned) })
     }
 
-    /// Keeps a place that the caller had before a restart.
-    pub(crate) fn restored(back: Option<Box<QueueReturn>>) -> CallerQueue {
-        CallerQueue { place: None, back }
-    }
-
-    /// Returns whether a place from before a restart is still to be taken.
-    pub(crate) fn comes_back(&self) -> bool {
-        self.back.is_some()
-    }
-
     /// Puts the caller into a queue.
     pub(crate) fn enqueue(
         &mut self,
@@ -118,10 +106,14 @@ impl CallerQueue {
     }
 
     /// Takes the place again that it had before a restart.
-    pub(crate) fn resume(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
-        let Some(QueueReturn { step, waited, with }) = self.back.take().map(|back| *back) else {
-            return ProgramEffect::Stay;
-        };
+    pub(crate) fn resume(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        run: &mut Run,
+        back: QueueReturn,
+    ) -> ProgramEffect {
+        let QueueReturn { step, waited, with } = back;
         if let Step::Enqueue(step) = step {
             self.enter(cx, media, run, (step, waited, with))
         } else if let Step::DialQueue(step) = step {

@@ -25,6 +25,8 @@ use crate::call::negotiation::requests::Info;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::progress::PartyCall;
+use crate::call::program::streams::AppStreams;
+use crate::call::program::transcripts::LiveTranscripts;
 use crate::call::program::{
     CallProgram, Run, Waits, Whisper, fallback_of, first_document, parameters, queueing, records,
 };
@@ -114,8 +116,8 @@ impl CallProgram {
         let (under_way, recognition) = (run.under_way.take(), run.program.recognition());
         let media = &mut lower.bridge.media;
         media.talk_to_caller(cx);
-        if self.queue.comes_back() {
-            let _informed = self.queue.resume(cx, media, run);
+        if let Some(back) = run.back_in_queue.take() {
+            let _informed = self.queue.resume(cx, media, run, *back);
             return ProgramEffect::Run;
         }
         if let Some(failed) = recognition.and_then(|step| self.recognition.start(cx, media, step)) {
@@ -144,7 +146,7 @@ impl CallProgram {
     /// Takes the response to the report of a partial result, which is not run; false where it is another's.
     fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
         let app = self.run.as_ref().map(|run| &run.app);
-        self.transcripts.partial_answered(cx, query, answer)
+        self.transcripts.as_mut().is_some_and(|all| all.partial_answered(cx, query, answer))
             || self.recognition.partial_answered(cx, app, query, answer)
     }
 
@@ -170,6 +172,21 @@ impl CallProgram {
     ) -> ProgramEffect {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         self.conference.take_news(cx, media, run, news)
+    }
+
+    /// Returns the streams of applications, to which one may be added.
+    pub(crate) fn streams_mut(&mut self) -> &mut AppStreams {
+        self.streams.get_or_insert_default()
+    }
+
+    /// Returns the live transcriptions, to which one may be added.
+    pub(crate) fn transcripts_mut(&mut self) -> &mut LiveTranscripts {
+        self.transcripts.get_or_insert_default()
+    }
+
+    /// Returns whether an event is that of a live transcription's recogniser.
+    pub(crate) fn is_transcribed(&self, event: &CallEvent) -> bool {
+        self.transcripts.as_ref().is_some_and(|all| all.takes(event))
     }
 
     /// Returns the program that runs.
@@ -488,7 +505,7 @@ impl CallProgram {
         cx.disarm(Timer::DialAnswer);
         cx.call.is_programmed = false;
         lower.bridge.media.end_talk();
-        self.streams.program_over();
+        self.streams.iter_mut().for_each(|streams| streams.program_over());
         let repeated = cx.call.story.app.as_mut().map(|app| app.logged.take_repeated()).unwrap_or_default();
         let sid = cx.call.legs.sid().to_owned();
         repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
@@ -503,7 +520,7 @@ impl CallProgram {
         self.drop_whisper(cx, lower);
         self.complete_parties(cx, lower, Some(DialStatus::Canceled));
         self.report_streams(cx, lower.search, true);
-        self.transcripts.end(cx);
+        self.transcripts.take().into_iter().for_each(|mut all| all.end(cx));
         let transfer = self.run.as_mut().and_then(|run| run.referral.abandoned(cx));
         let conference = self.conference.hung_up(cx, &mut lower.bridge.media);
         let queue = self.queue.hung_up(cx, &mut lower.bridge.media);
@@ -529,10 +546,11 @@ impl CallProgram {
 
     /// Reports what is new of the streams. `ends`: the call is over.
     pub(crate) fn report_streams(&mut self, cx: &mut Cx<'_>, search: &Search, ends: bool) {
+        let Some(streams) = &mut self.streams else { return };
         let side = self.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
         let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
         let attempt = search.alone().and_then(Attempt::leg);
-        self.streams.report(cx, connecting.zip(attempt), ends);
+        streams.report(cx, connecting.zip(attempt), ends);
     }
 }
 

@@ -12,7 +12,7 @@ use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMetho
 use trunkgate_twiml::{ConferenceStep, Program, Step};
 
 use crate::call::program::progress::PartyCallSnapshot;
-use crate::call::program::queueing::{CallerQueue, QueueReturn};
+use crate::call::program::queueing::QueueReturn;
 use crate::call::program::{CallProgram, Dialled, Run, Side};
 
 /// A program of an answered call.
@@ -160,12 +160,12 @@ impl RunSnapshot {
             began: ago(self.ran_ms),
             under_way: conference.or(self.under_way),
             side,
+            back_in_queue: self.queue,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
             is_redirected: self.is_redirected,
             ..Run::new(app, self.program, now)
         };
-        let queue = CallerQueue::restored(self.queue);
-        Some(CallProgram { run: Some(Box::new(run)), queue, ..CallProgram::default() })
+        Some(CallProgram { run: Some(Box::new(run)), ..CallProgram::default() })
     }
 }
 

@@ -101,17 +101,17 @@ impl CallProgram {
             Step::PlayMusic { .. } => conference::play_music(media, cx),
             Step::ConnectQueued { .. } => cx.edge.sessions.queues.ready(cx.call.key),
             Step::StartStream(stream) => {
-                if let Err(why) = self.streams.start(cx, media, app, &stream) {
+                if let Err(why) = self.streams.get_or_insert_default().start(cx, media, app, &stream) {
                     cx.edge.decide(cx.now, cx.call.key, format!("Stream: {why}"));
                 }
             }
             Step::StopStream { name } => {
-                if self.streams.stop(cx, media, &name).is_err() {
+                if self.streams.get_or_insert_default().stop(cx, media, &name).is_err() {
                     cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name");
                 }
             }
-            Step::StartTranscript(step) => self.transcripts.start(cx, media, app, *step),
-            Step::StopTranscript { name } => self.transcripts.stop(cx, &name),
+            Step::StartTranscript(step) => self.transcripts.get_or_insert_default().start(cx, media, app, *step),
+            Step::StopTranscript { name } => self.transcripts.get_or_insert_default().stop(cx, &name),
             Step::StartSiprec(step) => siprec::start(cx, app, &step),
             Step::StopSiprec { name } => siprec::stop(media, cx, &name),
             Step::Trace(trace) => run.trace_step(cx, &trace),
@@ -235,7 +235,7 @@ impl CallProgram {
         cx.edge.decide(cx.now, cx.call.key, format!("Connect: stream to {}", stream.url));
         run.side = Some(Side::new(stream.id, true));
         let agent = Arc::new(streams::agent_of(&run.app, stream));
-        self.streams.add_connected(&run.app, stream);
+        self.streams.get_or_insert_default().add_connected(&run.app, stream);
         lower.bridge.media.end_talk();
         lower.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
         ProgramEffect::search_on()

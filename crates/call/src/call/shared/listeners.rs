@@ -10,7 +10,8 @@ use trunkgate_story::few::Few;
 /// The listeners of a call, by their ends.
 #[derive(Debug, Default)]
 pub(crate) struct CallerListeners {
-    ends: Few<EndId, CallerListener>,
+    /// Boxed, as few calls have any.
+    ends: Option<Box<Few<EndId, CallerListener>>>,
 }
 
 /// A listener.
@@ -24,22 +25,27 @@ struct CallerListener {
 impl CallerListeners {
     /// Adds an end that hears these tracks; it hears nothing before the next [`CallerListeners::follow`].
     pub(crate) fn add(&mut self, end: EndId, tracks: TrackSet) {
-        self.ends.insert(end, CallerListener { tracks, hears: None });
+        self.ends.get_or_insert_default().insert(end, CallerListener { tracks, hears: None });
     }
 
     /// Takes an end out.
     pub(crate) fn remove(&mut self, end: EndId) {
-        self.ends.remove(end);
+        self.ends.iter_mut().for_each(|ends| drop(ends.remove(end)));
+        self.ends.take_if(|ends| ends.is_empty());
     }
 
     /// Returns whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.is_none()
     }
 
     /// Has all of them hear the caller's side as it is wired now. Returns the commands for the media session, where that is new.
     pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<Command> {
-        self.ends.iter_mut().filter_map(|(end, listener)| listener.follow(end, heard)).collect()
+        self.ends
+            .iter_mut()
+            .flat_map(|ends| ends.iter_mut())
+            .filter_map(|(end, listener)| listener.follow(end, heard))
+            .collect()
     }
 }
 
