@@ -28,8 +28,8 @@ use crate::call::negotiation::requests::takes_changes;
 use crate::call::Call;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Leaving;
-use crate::call::parts::detached::{DetachRequest, DetachedParty};
-use crate::call::program::effects::LowerParts;
+use crate::call::parts::detached::DetachRequest;
+use crate::call::parts::effects::take_party_out;
 use crate::call::transfer::refer::Refer;
 use crate::call::Parts;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
@@ -207,10 +207,7 @@ impl Gateway {
     /// Why both go on as they were.
     pub fn redirect_party(&mut self, now: Instant, sid: &str, party: &str, to: DetachRequest) -> Result<(), Refused> {
         let former = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
-        let taken = self.act_on(now, former, |parts, cx| {
-            let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
-            DetachedParty::take(&mut parts.program, cx, lower, party)
-        });
+        let taken = self.act_on(now, former, |parts, cx| take_party_out(parts, cx, party));
         let own = CallKey(self.next_call);
         let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut self.edge, own, to);
         self.next_call += 1;
@@ -227,12 +224,8 @@ impl Gateway {
         let answer = match named {
             Ok((at, by)) => {
                 let result = self.act_on(now, at.key, |parts, cx| {
-                    let replaced = parts.bridge.replace(
-                        cx,
-                        (&parts.search.ringing(), parts.search.has_room_for_another(cx.call)),
-                        by,
-                        incoming,
-                    );
+                    let search = (&parts.search.ringing(), parts.search.has_room_for_another(cx.call));
+                    let replaced = parts.bridge.replace(cx, search, by, incoming);
                     replaced.map(|next| next.act(parts, cx))
                 });
                 result.unwrap_or_else(|| refused(603, ReasonSlug::Denied)).err()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use trunkgate_route::App;
 
 use crate::call::Parts;
+use crate::call::parts::detached::DetachedParty;
 use crate::call::parts::takeover::Takeover;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
@@ -29,6 +30,15 @@ pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Re
     let effect = Takeover { app }.begin(cx, &mut parts.program, lower)?;
     effect.act(parts, cx);
     Ok(())
+}
+
+/// Takes the party of a Dial out of its call, for a call of its own.
+///
+/// # Errors
+/// Why it stays.
+pub(crate) fn take_party_out(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
+    let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+    DetachedParty::take(&mut parts.program, cx, lower, sid)
 }
 
 impl ProgramEffect {
