@@ -559,7 +559,7 @@ impl Parts {
             (_, event) if self.program.is_transcribed(&event) => {
                 self.program.transcripts_mut().handle(cx, &self.bridge.media, event);
             }
-            (_, event) if self.program.recognition.takes(&event) => {
+            (_, event) if self.program.is_recognised(&event) => {
                 self.program.recognised(cx, event).act(self, cx);
             }
             // Of a recogniser that was let go.

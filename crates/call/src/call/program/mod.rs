@@ -64,18 +64,25 @@ use crate::call::words::webhooks;
 pub(crate) struct CallProgram {
     /// The program that has the call.
     run: Option<Box<Run>>,
-    /// Streams of applications; boxed, as few calls have any.
-    streams: Option<Box<AppStreams>>,
-    /// Recognition of what the caller says to the program.
-    pub(crate) recognition: CallerRecognition,
-    /// Live transcriptions, where there are any.
-    transcripts: Option<Box<LiveTranscripts>>,
+    /// What applications have opened; boxed, as few calls have any of it.
+    opened: Option<Box<OpenedByApps>>,
     /// The conference that the caller is in.
     pub(crate) conference: CallerConference,
     /// The queue that the caller is in, or has dialled.
     pub(crate) queue: CallerQueue,
     /// Reports of the call's progress.
     pub(crate) reports: CallReports,
+}
+
+/// What applications have opened beside the call: streams, and recognisers.
+#[derive(Debug, Default)]
+struct OpenedByApps {
+    /// Streams.
+    streams: AppStreams,
+    /// Recognition of what the caller says to the program.
+    recognition: CallerRecognition,
+    /// Live transcriptions.
+    transcripts: LiveTranscripts,
 }
 
 /// The program that runs in a call.

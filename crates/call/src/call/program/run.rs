@@ -120,7 +120,9 @@ impl CallProgram {
             let _informed = self.queue.resume(cx, media, run, *back);
             return ProgramEffect::Run;
         }
-        if let Some(failed) = recognition.and_then(|step| self.recognition.start(cx, media, step)) {
+        if let Some(failed) =
+            recognition.and_then(|step| self.opened.get_or_insert_default().recognition.start(cx, media, step))
+        {
             let _informed = run.take_input(cx.now, failed);
         }
         match under_way {
@@ -137,7 +139,7 @@ impl CallProgram {
 
     /// Takes an event of the recogniser of the caller's speech.
     pub(crate) fn recognised(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> ProgramEffect {
-        match self.recognition.handle(cx, event).zip(self.run.as_mut()) {
+        match self.opened.as_mut().and_then(|opened| opened.recognition.handle(cx, event)).zip(self.run.as_mut()) {
             Some((input, run)) => run.take_input(cx.now, input),
             None => ProgramEffect::Stay,
         }
@@ -146,8 +148,8 @@ impl CallProgram {
     /// Takes the response to the report of a partial result, which is not run; false where it is another's.
     fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
         let app = self.run.as_ref().map(|run| &run.app);
-        self.transcripts.as_mut().is_some_and(|all| all.partial_answered(cx, query, answer))
-            || self.recognition.partial_answered(cx, app, query, answer)
+        self.opened.as_mut().is_some_and(|opened| opened.transcripts.partial_answered(cx, query, answer))
+            || self.opened.as_mut().is_some_and(|opened| opened.recognition.partial_answered(cx, app, query, answer))
     }
 
     /// Takes news of the queue that the caller is in or has dialled.
@@ -176,17 +178,22 @@ impl CallProgram {
 
     /// Returns the streams of applications, to which one may be added.
     pub(crate) fn streams_mut(&mut self) -> &mut AppStreams {
-        self.streams.get_or_insert_default()
+        &mut self.opened.get_or_insert_default().streams
     }
 
     /// Returns the live transcriptions, to which one may be added.
     pub(crate) fn transcripts_mut(&mut self) -> &mut LiveTranscripts {
-        self.transcripts.get_or_insert_default()
+        &mut self.opened.get_or_insert_default().transcripts
+    }
+
+    /// Returns whether an event is that of the recogniser of what the caller says.
+    pub(crate) fn is_recognised(&self, event: &CallEvent) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.recognition.takes(event))
     }
 
     /// Returns whether an event is that of a live transcription's recogniser.
     pub(crate) fn is_transcribed(&self, event: &CallEvent) -> bool {
-        self.transcripts.as_ref().is_some_and(|all| all.takes(event))
+        self.opened.as_ref().is_some_and(|opened| opened.transcripts.takes(event))
     }
 
     /// Returns the program that runs.
@@ -499,13 +506,13 @@ impl CallProgram {
     /// Takes the program out of the call, with what it has asked for.
     fn end_program(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<Run>> {
         self.run.iter_mut().for_each(|run| run.drop_question(cx));
-        self.recognition.end(cx);
+        self.opened.iter_mut().for_each(|opened| opened.recognition.end(cx));
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
         cx.disarm(Timer::DialAnswer);
         cx.call.is_programmed = false;
         lower.bridge.media.end_talk();
-        self.streams.iter_mut().for_each(|streams| streams.program_over());
+        self.opened.iter_mut().for_each(|opened| opened.streams.program_over());
         let repeated = cx.call.story.app.as_mut().map(|app| app.logged.take_repeated()).unwrap_or_default();
         let sid = cx.call.legs.sid().to_owned();
         repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
@@ -520,7 +527,7 @@ impl CallProgram {
         self.drop_whisper(cx, lower);
         self.complete_parties(cx, lower, Some(DialStatus::Canceled));
         self.report_streams(cx, lower.search, true);
-        self.transcripts.take().into_iter().for_each(|mut all| all.end(cx));
+        self.opened.iter_mut().for_each(|opened| opened.transcripts.end(cx));
         let transfer = self.run.as_mut().and_then(|run| run.referral.abandoned(cx));
         let conference = self.conference.hung_up(cx, &mut lower.bridge.media);
         let queue = self.queue.hung_up(cx, &mut lower.bridge.media);
@@ -546,11 +553,11 @@ impl CallProgram {
 
     /// Reports what is new of the streams. `ends`: the call is over.
     pub(crate) fn report_streams(&mut self, cx: &mut Cx<'_>, search: &Search, ends: bool) {
-        let Some(streams) = &mut self.streams else { return };
+        let Some(opened) = &mut self.opened else { return };
         let side = self.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
         let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
         let attempt = search.alone().and_then(Attempt::leg);
-        streams.report(cx, connecting.zip(attempt), ends);
+        opened.streams.report(cx, connecting.zip(attempt), ends);
     }
 }
 

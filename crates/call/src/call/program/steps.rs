@@ -31,7 +31,7 @@ impl CallProgram {
         match step {
             Step::Fetch { id, request } => self.fetch(cx, id, request),
             Step::StartRecognition(step) => {
-                let failed = self.recognition.start(cx, media, step);
+                let failed = self.opened.get_or_insert_default().recognition.start(cx, media, step);
                 failed.map_or(ProgramEffect::Stay, |input| run.take_input(cx.now, input))
             }
             Step::Answer => self.answer(cx, lower),
@@ -93,25 +93,27 @@ impl CallProgram {
         let app = &run.app;
         match step {
             Step::Notify(request) => run.notify(cx, request),
-            Step::StopRecognition { id } => self.recognition.stop(cx, id),
-            Step::ReportPartial(request) => self.recognition.report_partial(cx, app, request),
+            Step::StopRecognition { id } => self.opened.get_or_insert_default().recognition.stop(cx, id),
+            Step::ReportPartial(request) => {
+                self.opened.get_or_insert_default().recognition.report_partial(cx, app, request)
+            }
             Step::StopRecord { id } => records::stop_record(cx, id),
             Step::StartRecording(step) => records::start(app, cx, media, step),
             Step::StopPlaying { .. } => run.stop_playing(cx, media),
             Step::PlayMusic { .. } => conference::play_music(media, cx),
             Step::ConnectQueued { .. } => cx.edge.sessions.queues.ready(cx.call.key),
             Step::StartStream(stream) => {
-                if let Err(why) = self.streams.get_or_insert_default().start(cx, media, app, &stream) {
+                if let Err(why) = self.opened.get_or_insert_default().streams.start(cx, media, app, &stream) {
                     cx.edge.decide(cx.now, cx.call.key, format!("Stream: {why}"));
                 }
             }
             Step::StopStream { name } => {
-                if self.streams.get_or_insert_default().stop(cx, media, &name).is_err() {
+                if self.opened.get_or_insert_default().streams.stop(cx, media, &name).is_err() {
                     cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name");
                 }
             }
-            Step::StartTranscript(step) => self.transcripts.get_or_insert_default().start(cx, media, app, *step),
-            Step::StopTranscript { name } => self.transcripts.get_or_insert_default().stop(cx, &name),
+            Step::StartTranscript(step) => self.opened.get_or_insert_default().transcripts.start(cx, media, app, *step),
+            Step::StopTranscript { name } => self.opened.get_or_insert_default().transcripts.stop(cx, &name),
             Step::StartSiprec(step) => siprec::start(cx, app, &step),
             Step::StopSiprec { name } => siprec::stop(media, cx, &name),
             Step::Trace(trace) => run.trace_step(cx, &trace),
@@ -235,7 +237,7 @@ impl CallProgram {
         cx.edge.decide(cx.now, cx.call.key, format!("Connect: stream to {}", stream.url));
         run.side = Some(Side::new(stream.id, true));
         let agent = Arc::new(streams::agent_of(&run.app, stream));
-        self.streams.get_or_insert_default().add_connected(&run.app, stream);
+        self.opened.get_or_insert_default().streams.add_connected(&run.app, stream);
         lower.bridge.media.end_talk();
         lower.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
         ProgramEffect::search_on()
