@@ -30,10 +30,10 @@ use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Leaving;
 use crate::call::parts::detached::DetachRequest;
 use crate::call::parts::effects::take_party_out;
-use crate::call::transfer::refer::Refer;
 use crate::call::Parts;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
 use crate::call::words::incoming::Incoming;
+use crate::call::words::refer::Refer;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::gateway::Gateway;
@@ -224,8 +224,7 @@ impl Gateway {
         let answer = match named {
             Ok((at, by)) => {
                 let result = self.act_on(now, at.key, |parts, cx| {
-                    let search = (&parts.search.ringing(), parts.search.has_room_for_another(cx.call));
-                    let replaced = parts.bridge.replace(cx, search, by, incoming);
+                    let replaced = parts.search.replace(cx, &mut parts.bridge, by, incoming);
                     replaced.map(|next| next.act(parts, cx))
                 });
                 result.unwrap_or_else(|| refused(603, ReasonSlug::Denied)).err()

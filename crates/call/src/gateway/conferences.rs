@@ -11,7 +11,7 @@ use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_route::{App, TargetSpec, WebhookMethod};
 use trunkgate_twiml::Location;
 
-use crate::call::CallEvent;
+use crate::call::legs::event::CallEvent;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::{Added, CallRequest};
 use crate::call::program::parameters;

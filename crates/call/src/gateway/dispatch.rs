@@ -28,19 +28,20 @@ use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
 
+use crate::call::Call;
+use crate::call::legs::event::CallEvent;
 use crate::call::legs::headers::{self, Brought};
+use crate::call::legs::info::Info;
 use crate::call::legs::leg::Leg;
 use crate::call::legs::session_timer::Asked;
 use crate::call::media::wiring::refused_offer;
-use crate::call::negotiation::requests::Info;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
-use crate::call::transfer::refer::Refer;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::incoming::Incoming;
+use crate::call::words::refer::Refer;
 use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
-use crate::call::{Call, CallEvent};
 use crate::gateway::{Gateway, conferences};
 
 impl Gateway {

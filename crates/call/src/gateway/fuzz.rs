@@ -7,7 +7,7 @@ use bytes::Bytes;
 use trunkgate_resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 
-use crate::call::transfer::refer::Refer;
+use crate::call::words::refer::Refer;
 use crate::call::words::refer_report::{ReferReport, status};
 use crate::gateway::intake::{DropReason, Intake, Next};
 

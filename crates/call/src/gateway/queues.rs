@@ -6,7 +6,7 @@ use trunkgate_resources::io::Output;
 use trunkgate_resources::queues::{QueueDue, QueueRefusal, QueueReport};
 use trunkgate_story::view::QueueTotals;
 
-use crate::call::CallEvent;
+use crate::call::legs::event::CallEvent;
 use crate::gateway::Gateway;
 
 /// Carries out what follows from changes in queues. Returns whether there was something.

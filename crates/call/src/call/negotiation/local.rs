@@ -21,11 +21,11 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::codecs::{coding, name};
 use crate::call::legs::digits::{LEAST_TONE_MS, Told, USUAL_MS, told};
+use crate::call::legs::info::Info;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::{ANY_PORT, OWN_AUDIO, Spoken, TELEPHONE_EVENT, clocks, talks};
 use crate::call::negotiation::Bridge;
-use crate::call::negotiation::requests::Info;
 use crate::call::negotiation::ringing::Ringing;
 use crate::call::shared::{Cx, LocalAnswer, Next, Shared};
 use crate::call::story::noted::{queue, reading};

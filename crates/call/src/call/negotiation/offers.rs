@@ -30,9 +30,10 @@ use crate::call::negotiation::Negotiation;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::{retry_later, takes_changes};
 use crate::call::negotiation::ringing::Ringing;
+use crate::call::shared::story::PassedOver;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::{CodecSide, judge};
-use crate::call::story::verdict::{PassedOver, says_all};
+use crate::call::story::verdict::says_all;
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media, unusable};
 use crate::call::words::state::State;
 

@@ -15,7 +15,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{INFO_BYTES, KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
+use trunkgate_resources::limits::{KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{Dtmf, ReinviteMode};
 use trunkgate_sdp::keying::{only_keys_differ, unprotected};
@@ -24,8 +24,7 @@ use trunkgate_sip::{Answer, Body, ClientId, ServerId};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::digits::{KeysOut, LEAST_MS, RELAY, Told, USUAL_MS, told};
-use crate::call::legs::headers::Brought;
+use crate::call::legs::digits::{KeysOut, LEAST_MS, RELAY, USUAL_MS};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::written::Written;
 use crate::call::negotiation::Negotiation;
@@ -501,33 +500,6 @@ impl HoldCheck {
     /// What is not answered yet.
     pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> + '_ {
         self.asked.iter().copied()
-    }
-}
-
-/// What an INFO, or a MESSAGE in the dialog (RFC 3428 §11), brings.
-#[derive(Debug)]
-pub(crate) struct Info {
-    /// Its body, whatever the type.
-    pub(crate) body: Option<Body>,
-    /// Its Content-Disposition.
-    pub(crate) disposition: Option<String>,
-    /// Whether it is a MESSAGE.
-    pub(crate) is_text: bool,
-    /// Whether it is of a package.
-    pub(crate) is_packaged: bool,
-    /// Headers that may go on.
-    pub(crate) headers: Brought,
-}
-
-impl Info {
-    /// What of it would go on besides headers, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        let body = self.body.as_ref().map_or(0, |body| body.bytes.len() + body.content_type.len());
-        body + self.disposition.as_ref().map_or(0, String::len)
-    }
-    /// Returns whether it holds a digit.
-    pub(crate) fn is_digit(&self) -> bool {
-        self.bytes() <= INFO_BYTES && matches!(told(self.body.as_ref()), Told::Key(..))
     }
 }
 

@@ -19,33 +19,12 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;
 use crate::call::transfer::onward::{AgentTransfer, target_of};
-use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::words::answer::Failure;
+use crate::call::words::party::CallParty;
+use crate::call::words::refer::Refer;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-
-/// A party of a call between two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallParty {
-    /// The one that called, or that took its place.
-    Caller,
-    /// The one that was called.
-    Callee,
-}
-
-impl CallParty {
-    /// Both.
-    pub const ALL: [CallParty; 2] = [CallParty::Caller, CallParty::Callee];
-
-    /// Name in requests and traces.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CallParty::Caller => "caller",
-            CallParty::Callee => "callee",
-        }
-    }
-}
 
 /// Carries requests out.
 pub(crate) struct Operator<'p> {

@@ -465,7 +465,8 @@ impl Parts {
         };
         cx.disarm(Timer::Pace(branch));
         let Some(trunk) = self.search.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
-        match self.search.place_taken(cx, branch) {
+        let Some(attempt) = self.search.attempt_mut(branch) else { return };
+        match attempt.take_place(cx, branch) {
             Ok(()) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("{}: its turn", trunk.name));
                 self.try_next_candidate(cx, branch);

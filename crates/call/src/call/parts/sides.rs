@@ -36,9 +36,9 @@ use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
 use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::onward::AgentTransfer;
-use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request};
+use crate::call::words::refer::Refer;
 use crate::call::words::state::State;
 use crate::call::{Call, Parts};
 

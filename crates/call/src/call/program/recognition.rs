@@ -15,8 +15,8 @@ use trunkgate_story::redact;
 use trunkgate_story::sentence::without_numbers;
 use trunkgate_twiml::{Heard, Input, RecognitionStep, Request, Secret};
 
-use crate::call::CallEvent;
 use crate::call::legs::agents::shortened;
+use crate::call::legs::event::CallEvent;
 use crate::call::media::CallMedia;
 use crate::call::program::parameters;
 use crate::call::program::partials::Partials;

@@ -17,11 +17,11 @@ use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialStatus, Input, Note, Program, Request, Settings, Step, Trace};
 
-use crate::call::CallEvent;
 use crate::call::legs::digits::{Told, told};
+use crate::call::legs::event::CallEvent;
+use crate::call::legs::info::Info;
 use crate::call::media::CallMedia;
 use crate::call::negotiation::Bridge;
-use crate::call::negotiation::requests::Info;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::progress::PartyCall;

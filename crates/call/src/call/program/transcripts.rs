@@ -15,7 +15,7 @@ use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Tracks, TranscriptStep};
 
-use crate::call::CallEvent;
+use crate::call::legs::event::CallEvent;
 use crate::call::media::CallMedia;
 use crate::call::program::partials::Partials;
 use crate::call::program::recognition::{self, recogniser_end};

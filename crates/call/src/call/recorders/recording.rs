@@ -17,8 +17,9 @@ use trunkgate_twiml::{Input, RecordResult};
 
 use crate::call::Parts;
 use crate::call::media::CallMedia;
-use crate::call::parts::operator::{CallParty, Operator};
+use crate::call::parts::operator::Operator;
 use crate::call::shared::{Cx, Unannounced};
+use crate::call::words::party::CallParty;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 

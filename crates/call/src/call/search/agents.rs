@@ -31,7 +31,6 @@ use crate::call::media::player::Player;
 use crate::call::negotiation::Bridge;
 use crate::call::search::Search;
 use crate::call::search::attempt::{Attempt, Progress};
-use crate::call::search::controller::TargetResult;
 use crate::call::search::unreached::agent_unreached;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::Failure;
@@ -396,15 +395,6 @@ pub(crate) struct Retries {
     pub(crate) made: u32,
     /// How many in a row the agent that is tried next has had, this one included; taken by its attempt.
     pub(crate) next: u32,
-}
-
-impl Attempt {
-    /// The leg of an agent that is being opened, where that is what failed.
-    pub(crate) fn failed_agent(&self, result: &TargetResult) -> Option<LegId> {
-        let TargetResult::Failed(failure) = result else { return None };
-        let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
-        self.progress.opening().filter(|_| by_agent)
-    }
 }
 
 /// How long to wait before the stream with this number, where 0 is the first.

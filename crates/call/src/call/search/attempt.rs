@@ -403,6 +403,13 @@ impl Attempt {
             _ => Judgement::Target(TargetResult::Refused(failure(ReasonSlug::TargetRejected))),
         }
     }
+
+    /// The leg of an agent that is being opened, where that is what failed.
+    pub(crate) fn failed_agent(&self, result: &TargetResult) -> Option<LegId> {
+        let TargetResult::Failed(failure) = result else { return None };
+        let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
+        self.progress.opening().filter(|_| by_agent)
+    }
 }
 
 /// What a final answer means for the search.

@@ -33,7 +33,8 @@ use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::refuses_codecs;
 use crate::call::story::verdict::SearchStatus;
-use crate::call::words::answer::{Failure, rank};
+use crate::call::words::answer::{Failure, FinalAnswer, rank};
+use crate::call::words::incoming::Incoming;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::call::words::target;
@@ -198,6 +199,18 @@ impl Search {
             is_consulting: self.is_consulting(),
             holds_caller: self.consults.holds_caller(),
         }
+    }
+
+    /// Takes in a new leg that is to have the place of `by`, where the call has room for it.
+    pub(crate) fn replace(
+        &self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        by: LegId,
+        incoming: &Incoming,
+    ) -> Result<Next, Box<FinalAnswer>> {
+        let has_room = self.has_room_for_another(cx.call);
+        bridge.replace(cx, (&self.ringing(), has_room), by, incoming)
     }
 
     /// Answers the caller with a target that has answered: what rings beside it is withdrawn.

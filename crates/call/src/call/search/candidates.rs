@@ -8,33 +8,25 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Named;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limited::Limit;
-use trunkgate_resources::limits::OVERSIZE_SILENCE;
-use trunkgate_resources::quotas::Numbered;
-use trunkgate_resources::rewrite;
-use trunkgate_route::{Agent, CallInfo, Number, Plan, RedirectMode, SendNumbers, Target, Trunk};
-use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport};
+use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
+use trunkgate_route::{Agent, CallInfo, Number, Plan, RedirectMode, Target, Trunk};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::redact;
 
-use crate::call::legs::caller_id;
-use crate::call::legs::dialled::Dialled;
-use crate::call::legs::headers::{self, Side};
-use crate::call::legs::leg::Leg;
+use crate::call::legs::headers::{self};
 use crate::call::legs::session_timer::Asked;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::recorders::{recording, siprec};
 use crate::call::search::Search;
-use crate::call::search::addressed::Addressed;
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::controller::{Controller, TargetResult};
+use crate::call::search::invite::Judged;
 use crate::call::search::redirect::{
     Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place, plan_redirected,
 };
@@ -156,12 +148,12 @@ impl Search {
                 self.ring_back(cx, bridge);
                 return Ok(());
             }
-            let invited = match self.judge_candidate(cx, branch, &way) {
-                Ok(Judged::Goes) => self.invite(cx, bridge, branch, &way),
+            let has_room = self.controller.legs_kept() + cx.call.legs.attempts() < ATTEMPTS_PER_CALL;
+            let invited = match attempt.judge_candidate(cx, branch, &way) {
+                Ok(Judged::Goes) if !has_room => Err(Failure::unreached(ReasonSlug::Unreachable)),
+                Ok(Judged::Goes) => attempt.invite(cx, &bridge.negotiation, branch, &way),
                 Ok(Judged::Changes) => {
-                    if let Some(attempt) = self.attempt_mut(branch) {
-                        attempt.again(way);
-                    }
+                    attempt.again(way);
                     return self.take_place(cx, bridge, branch);
                 }
                 Err(failure) => Err(failure),
@@ -179,84 +171,6 @@ impl Search {
         }
         self.look_for_phones(cx, bridge, branch);
         Err(self.end_attempt(cx, branch))
-    }
-
-    /// Sends the INVITE of a new leg.
-    fn invite(&mut self, cx: &mut Cx<'_>, bridge: &Bridge, branch: Branch, way: &Candidate) -> Result<(), Failure> {
-        let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
-        if !self.has_room_for_another(cx.call) {
-            return Err(unreachable());
-        }
-        let attempt = self.attempt(branch).ok_or_else(unreachable)?;
-        let (trunk, uri, further) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.headers.clone());
-        let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
-        let Addressed { trunk: governs, number: asked_for, .. } = attempt.addressed(cx.call, cx.edge);
-        let is_emergency = cx.edge.table.numbers().is_emergency(&asked_for);
-        let (flow, local) = self.flow_of(cx.edge, branch, way).ok_or_else(unreachable)?;
-        if let Some(trunk) = &governs
-            && !is_emergency
-            && !cx.edge.trunks.may_call(cx.now, &trunk.name, flow.remote.ip())
-        {
-            return Err(Failure::unreached(ReasonSlug::LimitRate));
-        }
-        let mut leg = self.new_leg(cx, bridge, branch, way, flow).ok_or_else(unreachable)?;
-        let body = bridge.negotiation.offer_or_close(cx, &mut leg, way.plain)?;
-        let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
-        let numbers = cx.edge.table.numbers();
-        let uri = uri.as_deref().map_or_else(|| attempt.called_uri(cx, way, form), rewrite::without_separators);
-        let to = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
-        let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
-        let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
-        let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
-        let from = headers::from(&caller, &to, numbers, &mut headers);
-        let caller_id = caller_id::sent(&from, &headers);
-        set_headers(&mut headers, further);
-        headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
-        let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
-        let body = way.located(cx, body, &mut headers);
-        let asked = name_of(&uri);
-        let shown = attempt.uri.as_deref().map_or_else(|| asked_for.text.clone(), redact::sip_uri);
-        leg.sip.dialled = Some(Box::new(Dialled::new(cx.edge.date(cx.now), &cx.call.name_of_caller(&caller), &shown)));
-        let invite = Invite {
-            flow,
-            local,
-            oversize: self.oversize(cx.edge, branch, way, flow),
-            party: leg.party,
-            from,
-            to: format!("<{uri}>"),
-            // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
-            uri: way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone()),
-            contact_user,
-            max_forwards: cx.call.facts.max_forwards,
-            headers,
-            body: Some(body),
-        };
-        let at = cx.call.legs.place(cx.call.legs.next_id());
-        let client = cx.edge.invite(cx.now, at, invite);
-        let went = cx.edge.endpoint.client_flow(client).unwrap_or(flow);
-        let is_oversize = went.transport != flow.transport;
-        leg.flow = Some(went);
-        leg.sip.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
-        leg.sip.invite = Some(client);
-        let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-        cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
-        self.count_call(cx, branch, leg.trunk_name());
-        cx.count_failover();
-        cx.call.legs.push(leg);
-        if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.calls(cx.now, at.leg, asked, caller_id);
-        }
-        let silence = if is_oversize { silence(no_response_timeout) } else { no_response_timeout };
-        cx.arm(Timer::NoResponse(branch), silence);
-        cx.arm(Timer::Ring(branch), ring_timeout);
-        Ok(())
-    }
-
-    /// Counts a call to a trunk with its first INVITE: further addresses of the trunk belong to the same call.
-    fn count_call(&self, cx: &mut Cx<'_>, branch: Branch, trunk: &str) {
-        if self.attempt(branch).is_some_and(|attempt| attempt.called_at.is_none()) {
-            cx.edge.trunks.tried(cx.now, trunk);
-        }
     }
 
     /// A leg has shown that it lives.
@@ -295,129 +209,12 @@ impl Search {
         self.hear_another(cx, bridge);
     }
 
-    /// By which of our listeners a way leaves.
-    pub(crate) fn flow_of(&self, edge: &Edge, branch: Branch, way: &Candidate) -> Option<(Flow, Local)> {
-        if let Some((flow, _)) = &way.registered {
-            return Some((*flow, edge.addressing.local(flow.remote.ip(), flow.listener)?));
-        }
-        let remote = way.address?;
-        let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref());
-        edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), way.transport, remote)
-    }
-
-    /// The leg of an INVITE that leaves by it.
-    pub(crate) fn new_leg(
-        &self,
-        cx: &mut Cx<'_>,
-        bridge: &Bridge,
-        branch: Branch,
-        way: &Candidate,
-        flow: Flow,
-    ) -> Option<Leg> {
-        let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.clone());
-        let governs = self.attempt(branch).and_then(|attempt| attempt.governs.clone());
-        let party = match &trunk {
-            Some(trunk) => cx.edge.party(&trunk.name),
-            // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
-            None => cx
-                .edge
-                .table
-                .trunk_of(flow.remote)
-                .map(|t| t.name.clone())
-                .map_or(Party(0), |name| cx.edge.party(&name)),
-        };
-        let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
-        let number = bridge.negotiation.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
-        let leg = Leg::new(cx.edge.random.sid(), party, flow, media_ip, cx.edge.random.session_id());
-        Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
-    }
-
-    /// The way of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.
-    pub(crate) fn oversize(
-        &self,
-        edge: &Edge,
-        branch: Branch,
-        way: &Candidate,
-        flow: Flow,
-    ) -> Option<(usize, Flow, Local)> {
-        let trunk = self.attempt(branch)?.trunk.as_ref()?;
-        if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
-            return None;
-        }
-        let (flow, local) = edge.addressing.way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
-        Some((trunk.udp_mtu, flow, local))
-    }
-
-    /// Judges an address that is about to be dialled for a bare URI, where the rules of the trunk that owns it hold, or for a
-    /// redirection, which does not lead to a peer of another trunk.
-    ///
-    /// # Errors
-    /// Why it is not dialled.
-    pub(crate) fn judge_candidate(
-        &mut self,
-        cx: &mut Cx<'_>,
-        branch: Branch,
-        way: &Candidate,
-    ) -> Result<Judged, Failure> {
-        let (Some(attempt), Some(remote)) = (self.attempt(branch), way.address) else { return Ok(Judged::Goes) };
-        let Some(uri) = &attempt.uri else { return Ok(Judged::Goes) };
-        if let Some(trunk) = &attempt.trunk {
-            // A redirection: its name may lead to another port of an address that two trunks share.
-            let Some(other) = cx.edge.table.peer_at(remote).filter(|other| other.name != trunk.name) else {
-                return Ok(Judged::Goes);
-            };
-            let is_own = trunk.peers.iter().any(|peer| peer.sockets().any(|own| own == remote));
-            if is_own {
-                return Ok(Judged::Goes);
-            }
-            let (name, other) = (cx.edge.shown_name(uri), other.name.clone());
-            let text = format!(
-                "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
-                trunk.name
-            );
-            return Err(refuse_candidate(cx, &text));
-        }
-        if attempt.in_call && cx.edge.is_forbidden(remote) {
-            let name = cx.edge.shown_name(attempt.name());
-            let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
-            return Err(refuse_candidate(cx, &text));
-        }
-        let owner = cx.edge.owner_of(remote).or_else(|| attempt.owner_by_name(cx.edge));
-        let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
-        if name(&owner) == name(&attempt.governs) {
-            return Ok(Judged::Goes);
-        }
-        if let Some(trunk) = &owner {
-            let text = format!("{} leads to the trunk {}: its rules hold", attempt.name(), trunk.name);
-            cx.edge.decide(cx.now, cx.call.key, text);
-        }
-        self.change_owner(cx, branch, owner);
-        let Some(attempt) = self.attempt(branch) else { return Err(Failure::unreached(ReasonSlug::Internal)) };
-        let allowed = attempt.may_be_called(cx).and_then(|()| attempt.may_introduce(cx));
-        if allowed.is_err() {
-            // The next address may be the same trunk's: it is judged like this one.
-            self.change_owner(cx, branch, None);
-        }
-        allowed.map(|()| Judged::Changes)
-    }
-
-    /// Gives the place at the trunk before back: the call counts with the next one.
-    fn change_owner(&mut self, cx: &mut Cx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
-        if let Some(attempt) = self.attempts.get(branch) {
-            attempt.leave_trunk_place(cx, branch);
-        }
-        if let Some(attempt) = self.attempts.get_mut(branch) {
-            attempt.is_counted = false;
-            attempt.governs = owner;
-        }
-    }
-
     /// Goes the first way to the attempt's target once its trunk has a place for the call.
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else {
             return self.next_candidate(cx, bridge, branch);
         };
-        let Err((reason, which)) = self.place_taken(cx, branch) else {
+        let Some(Err((reason, which))) = self.attempt_mut(branch).map(|attempt| attempt.take_place(cx, branch)) else {
             return self.next_candidate(cx, bridge, branch);
         };
         // A call that waited for a limit of some calls would keep those behind it waiting that it is not for.
@@ -437,39 +234,6 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {}, the call waits", trunk.name, reason.sentence()));
         self.ring_back(cx, bridge);
         self.wait_on(cx, branch, until);
-        Ok(())
-    }
-
-    /// Counts the call in with its target's trunk, if that has a place; else what is reached, and which limit where that is
-    /// one for some calls.
-    pub(crate) fn place_taken(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
-        let nobody = (ReasonSlug::Internal, None);
-        let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
-        let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
-        let Addressed { number: called, form, .. } = attempt.addressed(cx.call, cx.edge);
-        let is_bounded = cx.call.requested.is_some() && trunk.may_reach_emergency(cx.edge.table.numbers(), &called);
-        if is_bounded {
-            cx.edge.admission.emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
-        }
-        if cx.edge.table.numbers().is_emergency(&called) {
-            cx.edge.resume_trunk_call(&trunk.name);
-        } else {
-            cx.edge.begin_target_call(cx.now, &trunk.name, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
-            let caller = cx.call.number_of(cx.call.legs.near).text.clone();
-            let called = quota_spellings(cx, attempt, &trunk, (&called, form));
-            let call = Numbered { called: &called, caller: &caller };
-            if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, call, (cx.call.key, Some(branch))) {
-                cx.edge.end_trunk_call(&trunk.name);
-                return Err((reason, Some(which)));
-            }
-        }
-        if is_bounded {
-            cx.edge.admission.emergencies.count(cx.now, (cx.call.key, branch));
-        }
-        let Some(attempt) = self.attempts.get_mut(branch) else { return Err(nobody) };
-        cx.edge.trunks.leave(&trunk.name, (cx.call.key, branch));
-        attempt.is_counted = true;
-        attempt.progress = Progress::Idle;
         Ok(())
     }
 
@@ -725,25 +489,6 @@ fn agent_connectable(call: &Shared, bridge: &Bridge, agent: &Agent) -> Result<()
     bridge.negotiation.answerable(call).map_err(TargetResult::Failed)
 }
 
-/// How long TCP may be silent where UDP may for so long; zero: for ever.
-pub(crate) fn silence(no_response_timeout: Duration) -> Duration {
-    if no_response_timeout.is_zero() { OVERSIZE_SILENCE } else { OVERSIZE_SILENCE.min(no_response_timeout) }
-}
-
-/// Sets headers in the place of those of the same name.
-fn set_headers(headers: &mut Vec<Extra>, further: Vec<(String, String)>) {
-    headers.retain(|known| !further.iter().any(|(name, _)| known.name.eq_ignore_ascii_case(name)));
-    headers.extend(further.into_iter().map(|(name, value)| Extra { name, value }));
-}
-
-/// Refuses a candidate whose address is one that the call must not reach.
-fn refuse_candidate(cx: &mut Cx<'_>, text: &str) -> Failure {
-    cx.edge.decide(cx.now, cx.call.key, text.to_owned());
-    let sid = cx.call.legs.sid().to_owned();
-    cx.edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
-    Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
-}
-
 /// Notes that a limit has refused the call at a trunk; `which`: the limit, where it is one for some of its calls.
 pub(crate) fn refused_place(cx: &mut Cx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
     let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
@@ -768,28 +513,4 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
     let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key} = {rate}`")).collect();
     rates.dedup();
     rates.join(", ")
-}
-
-/// What becomes of a way that is about to be dialled.
-pub(crate) enum Judged {
-    /// It is dialled.
-    Goes,
-    /// Another trunk's rules hold: its limits are asked first.
-    Changes,
-}
-
-/// Returns the spellings of a called number and of the number that it is routed by, for the quotas of a trunk; none if it has no quota.
-fn quota_spellings(
-    cx: &Cx<'_>,
-    attempt: &Attempt,
-    trunk: &Trunk,
-    (called, form): (&Number, SendNumbers),
-) -> Vec<String> {
-    if trunk.quotas.is_empty() {
-        return Vec::new();
-    }
-    let numbers = cx.edge.table.numbers();
-    let routed = attempt.routing_number(cx.call, cx.edge).and_then(Result::ok);
-    let routed = routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs));
-    numbers.spellings(called, form).into_iter().chain(routed).collect()
 }

@@ -4,11 +4,11 @@ use trunkgate_resources::key::Branch;
 use trunkgate_route::Target;
 use trunkgate_story::few::Few;
 
-use crate::call::Controller;
 use crate::call::search::agents::Retries;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::branches::Tried;
 use crate::call::search::consults::Consults;
+use crate::call::search::controller::Controller;
 use crate::call::search::redirect::Visited;
 
 pub(crate) mod addressed;
@@ -19,6 +19,7 @@ pub(crate) mod branches;
 pub(crate) mod candidates;
 pub(crate) mod consults;
 pub(crate) mod controller;
+pub(crate) mod invite;
 pub(crate) mod redirect;
 pub(crate) mod unreached;
 

@@ -14,9 +14,8 @@ use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
 use trunkgate_story::numbers::shortened;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Cx;
 use crate::call::search::controller::TargetResult;
-use crate::call::shared::Next;
+use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::Failure;
 use crate::call::words::target;
 

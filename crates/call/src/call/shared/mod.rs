@@ -3,7 +3,10 @@
 pub(crate) mod agents;
 pub(crate) mod caller_id;
 pub(crate) mod cx;
+pub(crate) mod flaws;
 pub(crate) mod listeners;
+pub(crate) mod logged;
+pub(crate) mod story;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -34,7 +37,7 @@ use crate::call::recorders::detection::Detections;
 use crate::call::recorders::recording::Recordings;
 use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::shared::listeners::CallerListeners;
-use crate::call::story::verdict::Story;
+use crate::call::shared::story::Story;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::state::State;

@@ -1,7 +1,5 @@
 //! What a call tells of itself: changes, verdict, diagnoses in force, quality, samples.
 
-pub(crate) mod flaws;
-pub(crate) mod logged;
 pub(crate) mod losses;
 pub(crate) mod mismatch;
 pub(crate) mod noted;

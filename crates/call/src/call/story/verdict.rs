@@ -5,22 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::trunks::Kind;
-use trunkgate_route::SmsRule;
-use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{COMMON, Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::series::Series;
 use trunkgate_story::status::not_tried;
 use trunkgate_story::trace::{Trace, TraceView};
-use trunkgate_story::view::PassedOverView;
 use trunkgate_story::{Said, tls};
 
-use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::Leg;
+use crate::call::shared::story::PassedOver;
 use crate::call::shared::{Ending, Shared};
-use crate::call::story::flaws::Flaws;
-use crate::call::story::logged::Logged;
 use crate::call::story::unrecorded;
 use crate::call::words::answer::seen_code;
 use crate::call::words::state::State;
@@ -73,82 +66,6 @@ pub(crate) struct SearchStatus {
     pub(crate) legs: Vec<LegId>,
     /// Name of the first trunk, agent or application among the targets that are left.
     pub(crate) next: Option<String>,
-}
-
-/// What a call's legs and its reason do not say.
-#[derive(Debug, Default)]
-pub(crate) struct Story {
-    /// What shows why it ended, or may end, for a reason that does not say all.
-    pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
-    /// What its applications did in it.
-    pub(crate) app: Option<Box<AppStory>>,
-    /// Whether it was refused before anything was tried, and is kept apart from others.
-    pub(crate) is_turned_down: bool,
-    /// Targets that failed before they had a leg.
-    pub(crate) passed_over: Vec<PassedOver>,
-    /// Targets that only phones make and that were passed over since none is registered.
-    pub(crate) without_phone: Vec<Arc<str>>,
-    /// The last target that failed for its codecs, or was not let out to: its reason, and what is wrong.
-    pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
-    /// Trunks that know of faults in this call, and of which.
-    pub(crate) counted: Vec<(Arc<str>, Kind)>,
-    /// What it sounds like over time, from the answer on.
-    pub(crate) series: Series,
-    /// Who hung up, and the headers of that BYE.
-    pub(crate) farewell: Option<Box<(LegId, Brought)>>,
-    /// Whether neither side of a call that has ended was heard, in a call too short for the worker's word.
-    pub(crate) both_silent: bool,
-    /// Whether it is followed by a text message where nobody answers.
-    pub(crate) sms: Option<Arc<SmsRule>>,
-    /// Targets and peers given up so far.
-    pub(crate) failovers: u32,
-    /// Why the last candidate failed, and the change that is reported once another one is tried.
-    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
-}
-
-impl Story {
-    /// Returns the targets that were passed over, each once, with the last reason.
-    pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
-        let mut all: Vec<PassedOverView> = Vec::new();
-        for PassedOver { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
-            let reason = reason.as_str();
-            match all.iter_mut().find(|one| *one.target == **name) {
-                Some(one) => one.reason = reason,
-                None => all.push(PassedOverView { target: name.to_string(), reason }),
-            }
-        }
-        all
-    }
-}
-
-/// A target that failed before it had a leg.
-#[derive(Debug)]
-pub(crate) struct PassedOver {
-    pub(crate) name: Box<str>,
-    pub(crate) reason: ReasonSlug,
-    /// Legs that there were by then.
-    pub(crate) legs: usize,
-    /// Of an agent that is skipped, why it failed last, and what would help.
-    pub(crate) failure: Option<Box<(String, String)>>,
-}
-
-/// What the applications of a call did in it.
-#[derive(Debug, Default)]
-pub(crate) struct AppStory {
-    /// The one that has or had the call last.
-    pub(crate) name: Option<Arc<str>>,
-    /// The mailbox that has or had the call last.
-    pub(crate) mailbox: Option<Arc<str>>,
-    /// The conference that the caller is or was in last.
-    pub(crate) conference: Option<Box<trunkgate_story::view::ConferenceView>>,
-    /// The one that answered the call.
-    pub(crate) answered: Option<Box<str>>,
-    /// The error that ended its part in the call, with its line; the code and our own words alone are in `proof`.
-    pub(crate) failed: Option<Box<str>>,
-    /// Errors that did not end its part in the call.
-    pub(crate) flaws: Flaws,
-    /// Its errors in the log.
-    pub(crate) logged: Logged,
 }
 
 /// The verdict.

@@ -3,6 +3,5 @@
 pub(crate) mod in_call;
 pub(crate) mod notify;
 pub(crate) mod onward;
-pub(crate) mod refer;
 pub(crate) mod refer_on;
 pub(crate) mod warm;

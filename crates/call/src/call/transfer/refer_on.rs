@@ -15,8 +15,8 @@ use crate::call::negotiation::requests::terminate_open;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Transfers;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
-use crate::call::transfer::refer::Refer;
 use crate::call::words::answer::{refuse_request, seen_code};
+use crate::call::words::refer::Refer;
 use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 

@@ -24,11 +24,11 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Parts;
 use crate::call::legs::digits::{Told, told};
+use crate::call::legs::info::Info;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::parting::part_from_caller;
-use crate::call::negotiation::requests::Info;
 use crate::call::parts::effects::in_program;
 use crate::call::recorders::detection;
 use crate::call::search::attempt::Progress;

@@ -5,10 +5,13 @@
 
 pub(crate) mod answer;
 pub(crate) mod incoming;
+pub(crate) mod party;
 pub(crate) mod proof;
+pub(crate) mod refer;
 pub(crate) mod refer_report;
 pub(crate) mod refused;
 pub(crate) mod state;
 pub(crate) mod target;
 pub(crate) mod uri;
+pub(crate) mod waits;
 pub(crate) mod webhooks;

@@ -19,9 +19,9 @@ use super::metadata::{Metadata, Participant, Person};
 use super::offer;
 use super::recorded::{RecordingSession, Server};
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::search::candidates::silence;
 use crate::call::shared::Cx;
 use crate::call::words::incoming::MAX_FORWARDS;
+use crate::call::words::waits::silence;
 
 /// Returns the servers of a group in the order in which they are asked: those that are known to be down only where no other is there.
 pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {
