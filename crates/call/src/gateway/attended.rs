@@ -24,13 +24,13 @@ use trunkgate_sip::header::{Replaces, SessionExpires};
 use trunkgate_sip::{Answer, ClientId, DialogId, HeaderName, Message, Replaced, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::negotiation::requests::takes_changes;
 use crate::call::Call;
-use crate::call::shared::Cx;
-use crate::call::transfer::in_call::Leaving;
+use crate::call::Parts;
+use crate::call::negotiation::requests::takes_changes;
 use crate::call::parts::detached::DetachRequest;
 use crate::call::parts::effects::take_party_out;
-use crate::call::Parts;
+use crate::call::shared::Cx;
+use crate::call::transfer::in_call::Leaving;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::refer::Refer;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use trunkgate_resources::key::Branch;
 use trunkgate_route::App;
 
 use crate::call::Parts;
@@ -57,6 +58,7 @@ impl ProgramEffect {
             ProgramEffect::Next(next) => next.act(parts, cx),
             ProgramEffect::Advance => parts.advance(cx, None),
             ProgramEffect::NotConnected(result) => parts.advance(cx, Some(*result)),
+            ProgramEffect::TargetFailed(result) => parts.fail_target(cx, Branch::ALONE, *result),
             ProgramEffect::SideLeft(reason) => parts.side_left(cx, reason),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkgate_media::detection::Settings;
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, Number, Numbers, Table, Target, TargetSpec, Wanted, share};
 use trunkgate_sip::has_control;
 use trunkgate_story::numbers::plain;
@@ -13,7 +13,6 @@ use trunkgate_twiml::{
     Address, DialResult, DialStatus, DialStep, Header, Input, Parameter, Party, PartyDetection, SipUri,
 };
 
-use crate::call::controller::TargetResult;
 use crate::call::media::CallMedia;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::DialRecording;
@@ -211,9 +210,10 @@ impl<'a> DialledParties<'a> {
 }
 
 impl Side {
-    /// Has the next of the parties called that are called in turn. Returns whether there was one.
-    pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> bool {
-        let Some(mut parties) = self.further.pop_front() else { return false };
+    /// Has the next of the parties called that are called in turn. Returns whether an agent is among them; `None`: there are none.
+    pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> Option<bool> {
+        let mut parties = self.further.pop_front()?;
+        let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
         let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
         self.parties = parties;
         if targets.len() == 1 {
@@ -225,7 +225,7 @@ impl Side {
             search.controller = Controller::plan_of(vec![Target::RingAll(first)]);
             search.alternatives = targets;
         }
-        true
+        Some(has_agent)
     }
 
     /// Begins the recording of the Dial, where it is to begin now.

@@ -38,6 +38,8 @@ pub(crate) enum ProgramEffect {
     Advance,
     /// The same, after a target that was not connected.
     NotConnected(Box<TargetResult>),
+    /// The target that is tried alone has failed.
+    TargetFailed(Box<TargetResult>),
     /// The connected party has left, for this reason.
     SideLeft(ReasonSlug),
 }
@@ -71,6 +73,7 @@ impl ProgramEffect {
             ProgramEffect::Next(_)
             | ProgramEffect::Advance
             | ProgramEffect::NotConnected(_)
+            | ProgramEffect::TargetFailed(_)
             | ProgramEffect::SideLeft(_) => false,
         }
     }

@@ -13,7 +13,7 @@ use crate::call::program::dial::DialledParties;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::{CallProgram, Called, Parted, Run, Side, Whisper};
 use crate::call::recorders::{detection, recording};
-use crate::call::search::controller::Controller;
+use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
@@ -51,7 +51,12 @@ impl CallProgram {
             State::Rerouting => ProgramEffect::search_on(),
             State::Searching | State::Answered | State::Leaving | State::Ended => ProgramEffect::Advance,
         };
-        side.call_next_parties(lower.search).then_some(follows)
+        let has_agent = side.call_next_parties(lower.search)?;
+        cx.disarm(Timer::DialAnswer);
+        if let Some(timeout) = cx.call.facts.ring_timeout.filter(|timeout| has_agent && !timeout.is_zero()) {
+            cx.arm(Timer::DialAnswer, timeout);
+        }
+        Some(follows)
     }
 
     /// Reports what is new of the parties of a Dial.
@@ -81,8 +86,18 @@ impl CallProgram {
         }
     }
 
+    /// The longest time with the party is over, or the one that an agent may take to answer.
+    pub(crate) fn dial_time_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        timer: Timer,
+    ) -> ProgramEffect {
+        if timer == Timer::DialAnswer { dial_unanswered(cx, lower) } else { self.dial_limit_over(cx, lower) }
+    }
+
     /// The party has been connected for as long as it may.
-    pub(crate) fn dial_limit_over(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+    fn dial_limit_over(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::DialLimit);
         let Some(leg) = cx.call.legs.callee.filter(|_| self.run.is_some()) else { return ProgramEffect::Stay };
         cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
@@ -116,6 +131,7 @@ impl CallProgram {
             side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
             return ProgramEffect::Stay;
         }
+        cx.disarm(Timer::DialAnswer);
         side.since = Some(cx.now);
         side.sid = Some(cx.call.legs[leg].sid.clone());
         if !side.limit.is_zero() {
@@ -202,7 +218,9 @@ impl CallProgram {
     ) -> ProgramEffect {
         self.complete_parties(cx, lower, None);
         cx.disarm(Timer::DialLimit);
+        cx.disarm(Timer::DialAnswer);
         lower.bridge.media.tells_digits = false;
+        lower.bridge.media.drop_sounds();
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         let Some(side) = run.side.take() else { return ProgramEffect::Stay };
         if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
@@ -355,4 +373,18 @@ fn program_of_called(now: Duration, source: Source) -> Program {
     let mut program = Program::new(Settings { role: Role::Called, ..Settings::default() });
     program.start(now, source, true);
     program
+}
+
+/// Ends the attempt at an agent that has not taken the caller within the `timeout` of its Dial, also one in whose queue the caller waits.
+/// Phones ring for that time by a timer of their own.
+fn dial_unanswered(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+    cx.call.deadlines.remove(Timer::DialAnswer);
+    if lower.search.alone().is_none_or(|attempt| attempt.agent.is_none()) {
+        return ProgramEffect::Stay;
+    }
+    cx.edge.decide(cx.now, cx.call.key, "Dial: timeout has passed");
+    lower.search.left_line(cx, "leaves the queue");
+    // The time of a Dial is that of the party, not of each way to it.
+    let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
+    ProgramEffect::TargetFailed(Box::new(TargetResult::Refused(failure)))
 }

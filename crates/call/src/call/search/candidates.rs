@@ -18,7 +18,6 @@ use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
 use trunkgate_route::{Agent, CallInfo, Number, Plan, RedirectMode, Target, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::headers::{self};
 use crate::call::legs::session_timer::Asked;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;

@@ -34,10 +34,10 @@ use crate::call::search::Search;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
-use crate::call::transfer::refer::ReturnedUri;
 use crate::call::transfer::refer_on::Passed;
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request};
 use crate::call::words::refer::Refer;
+use crate::call::words::refer::ReturnedUri;
 use crate::call::words::state::State;
 
 /// What becomes of a REFER that may be followed.
