@@ -8,8 +8,8 @@ use trunkgate_route::Table;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::view::{AppView, Recent};
 
+use crate::concerned::Concerned;
 use crate::cookies::CallCookies;
-use crate::io::Concerned;
 use crate::limits::HEARD_AGAIN;
 use crate::recognition::Recognition;
 

@@ -10,8 +10,7 @@ use rustc_hash::FxHashMap;
 use trunkgate_route::Trunk;
 use trunkgate_sip::{ClientId, ConnectionId, DialogId, Party, ServerId};
 
-use crate::io::{Identity, QueryId};
-use crate::key::{CallKey, LegId};
+use crate::key::{CallKey, LegId, QueryId};
 
 /// A leg of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +124,16 @@ pub struct Index {
     next_query: u64,
 }
 
-/// Whose a TLS connection is that is up, and to which address it leads.
+/// The trunk that a TLS connection belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The trunk.
+    pub trunk: Arc<str>,
+    /// The name of the trunk in its client certificate; `None`: the edge has made the connection, for this trunk.
+    pub certificate_name: Option<Arc<str>>,
+}
+
+/// The address and trunk of a TLS connection that is up.
 #[derive(Debug)]
 pub struct Identified {
     /// The address of the remote party.

@@ -1,6 +1,6 @@
 //! What goes into a gateway and what comes out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,6 +28,8 @@ use crate::losses::Losses;
 use crate::quotas::DayCount;
 use crate::recording::{RecordingBegun, RecordingDone};
 
+pub use crate::concerned::Concerned;
+pub use crate::index::Identity;
 pub use crate::key::QueryId;
 
 /// What an operator asks for.
@@ -197,19 +199,6 @@ pub struct MailboxMessages {
     pub bytes: u64,
 }
 
-/// Trunks whose calls a change of the configuration may have mended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Concerned {
-    /// Whether keys of media, or of the machine's addresses, were changed: the audio of each trunk may be mended.
-    pub all_media: bool,
-    /// Trunks with changed keys that decide on audio, or with a changed route that leads to them.
-    pub media: BTreeSet<Arc<str>>,
-    /// Trunks with changed keys for which a call may be rejected, or with a changed route that leads to them.
-    pub calls: BTreeSet<Arc<str>>,
-    /// Applications with changed keys.
-    pub apps: BTreeSet<Arc<str>>,
-}
-
 /// A probe of an agent: a handshake that was closed at once, or a connection alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentProbe {
@@ -233,15 +222,6 @@ impl AgentProbe {
             false => ["probe", "does not answer its probe", "answers its probe again"],
         }
     }
-}
-
-/// Whose a TLS connection is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The trunk.
-    pub trunk: Arc<str>,
-    /// Which of the trunk's names its client certificate carries. `None`: the connection is ours, made for this trunk.
-    pub certificate_name: Option<Arc<str>>,
 }
 
 /// What comes out.

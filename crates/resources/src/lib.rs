@@ -8,6 +8,7 @@ pub mod app;
 pub mod apps;
 pub mod breaker;
 pub mod challenge;
+mod concerned;
 pub mod conferences;
 pub mod config;
 mod congestion;

@@ -8,7 +8,7 @@ use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::LimitView;
 
-use crate::io::Concerned;
+use crate::concerned::Concerned;
 
 /// The limit that has refused a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

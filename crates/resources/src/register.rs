@@ -20,7 +20,7 @@ use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
 use trunkgate_story::{Said, dns};
 
 use crate::challenge::{auth_fault, auth_fix};
-use crate::io::QueryId;
+use crate::key::QueryId;
 use crate::rejection::said;
 
 /// Where a registration stands.

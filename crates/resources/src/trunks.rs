@@ -15,10 +15,10 @@ use trunkgate_story::view::{
 };
 use trunkgate_story::wall::rfc3339;
 
+use crate::concerned::Concerned;
 use crate::congestion::Congestion;
 use crate::faults::{Faults, fault_view};
 pub use crate::faults::{Found, Kind};
-use crate::io::Concerned;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
     HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
