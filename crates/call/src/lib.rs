@@ -25,29 +25,32 @@ pub use gateway::{
     queues_counted, snapshot,
 };
 pub use trunkgate_media::Channels;
-pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
-pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};
-pub use trunkgate_resources::apps::REQUESTED_APP;
+pub use trunkgate_resources::admission::emergencies::NO_EMERGENCY_CALLS;
+pub use trunkgate_resources::applications::REQUESTED_APP;
+pub use trunkgate_resources::applications::question::{
+    AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest,
+};
+pub use trunkgate_resources::applications::recognition::RecogniserSpec;
+pub use trunkgate_resources::conferences::queues::{QueueRefusal, QueueReport, QueuedCall};
 pub use trunkgate_resources::conferences::{ConferenceReport, NotJoined, PartyReport, is_conference_sid};
-pub use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
-pub use trunkgate_resources::indications::MessageCount;
 pub use trunkgate_resources::io::{
     AgentProbe, Cause, Concerned, Control, Identity, Input, MailboxMessages, Output, QueryId,
 };
-pub use trunkgate_resources::key::CallKey;
-pub use trunkgate_resources::losses::{LossReason, Losses};
-pub use trunkgate_resources::queues::{QueueRefusal, QueueReport, QueuedCall};
-pub use trunkgate_resources::quotas::DayCount;
-pub use trunkgate_resources::recent::EndedCalls;
-pub use trunkgate_resources::recognition::RecogniserSpec;
-pub use trunkgate_resources::recording::{
+pub use trunkgate_resources::lookups::addressing;
+pub use trunkgate_resources::lookups::addressing::{Addressing, Interfaces, ListenerSpec};
+pub use trunkgate_resources::lookups::key::CallKey;
+pub use trunkgate_resources::mailboxes::indications::MessageCount;
+pub use trunkgate_resources::recordings::losses::{LossReason, Losses};
+pub use trunkgate_resources::recordings::{
     RECORDING_PURPOSE, RecordingAnnouncement, RecordingBegun, RecordingDone, RecordingEvents, RecordingLinks,
     RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, TRANSCRIPTION_PURPOSE, TranscriptionReport,
     TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
 };
-pub use trunkgate_resources::strangers::{Ban, SlowBan, StrangerLimits};
-pub use trunkgate_resources::unknown::{Sent, Unknown};
-pub use trunkgate_resources::{addressing, io, limits, metrics};
+pub use trunkgate_resources::sources::strangers::{Ban, SlowBan, StrangerLimits};
+pub use trunkgate_resources::sources::unknown::{Sent, Unknown};
+pub use trunkgate_resources::traces::recent::EndedCalls;
+pub use trunkgate_resources::trunks::quotas::DayCount;
+pub use trunkgate_resources::{io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};
 pub use trunkgate_story::sampled::{LegTimes, SampledCall, Sampling};
 pub use trunkgate_story::sms::{Sms, SmsNews};

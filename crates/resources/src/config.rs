@@ -7,10 +7,10 @@ use trunkgate_media::LatchMode;
 use trunkgate_route::Table;
 use trunkgate_story::sampled::Sampling;
 
-use crate::addressing::Addressing;
-use crate::recognition::RecogniserSpec;
-use crate::recording::{RecordingAnnouncement, RecordingLinks};
-use crate::strangers::StrangerLimits;
+use crate::applications::recognition::RecogniserSpec;
+use crate::lookups::addressing::Addressing;
+use crate::recordings::{RecordingAnnouncement, RecordingLinks};
+use crate::sources::strangers::StrangerLimits;
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]

@@ -20,17 +20,17 @@ use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::sms::SmsNews;
 use trunkgate_story::view::CallView;
 
-use crate::app::{AppAnswer, AppCallback, AppQuestion};
+use crate::applications::question::{AppAnswer, AppCallback, AppQuestion};
 use crate::conferences::ConferenceReport;
 use crate::config::Settings;
-use crate::indications::MessageCount;
-use crate::losses::Losses;
-use crate::quotas::DayCount;
-use crate::recording::{RecordingBegun, RecordingDone};
+use crate::mailboxes::indications::MessageCount;
+use crate::recordings::losses::Losses;
+use crate::recordings::{RecordingBegun, RecordingDone};
+use crate::trunks::quotas::DayCount;
 
-pub use crate::concerned::Concerned;
-pub use crate::index::Identity;
-pub use crate::key::QueryId;
+pub use crate::failures::concerned::Concerned;
+pub use crate::lookups::index::Identity;
+pub use crate::lookups::key::QueryId;
 
 /// What an operator asks for.
 #[derive(Debug, Clone)]

@@ -82,13 +82,13 @@ pub(crate) mod transfer;
 pub(crate) mod words;
 use std::time::{Instant, SystemTime};
 
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
 use trunkgate_resources::io::Output;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_resources::traced::Gathered;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::traces::traced::Gathered;
 use trunkgate_route::TargetSpec;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;

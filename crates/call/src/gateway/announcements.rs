@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use trunkgate_conference::{AnnouncementId, ClipId, MemberId, RoomId};
 use trunkgate_media::codec::g711::decode_ulaw;
-use trunkgate_resources::app::{AppAnswer, AppQuestion, AppWanted, DocumentRequest};
+use trunkgate_resources::applications::question::{AppAnswer, AppQuestion, AppWanted, DocumentRequest};
 use trunkgate_resources::io::Output;
-use trunkgate_resources::key::QueryId;
+use trunkgate_resources::lookups::key::QueryId;
 use trunkgate_route::App;
 use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Say, Settings, Source, Step};
 

@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Place;
-use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_route::ReferMode;
 use trunkgate_sdp::Refusal;
 use trunkgate_sip::header::{Replaces, SessionExpires};

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use trunkgate_conference::{Change, Departure, Joining, MemberId, NodeEvent, Refusal, RoomId};
 use trunkgate_resources::conferences::{ConferenceNews, ConferenceReport, Due, NotJoined, PartyReport};
 use trunkgate_resources::io::{Control, Input, Output};
-use trunkgate_resources::recording::RecordingRequest;
+use trunkgate_resources::recordings::RecordingRequest;
 use trunkgate_route::{App, TargetSpec, WebhookMethod};
 use trunkgate_twiml::Location;
 

@@ -7,18 +7,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::challenge::auth_fault;
-use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::admission::limited::Limit;
 use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::edge::not_served;
-use trunkgate_resources::index::{Place, Purpose};
 use trunkgate_resources::io::{Cause, Output};
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::{HEADER_NAME_CHARS, RETRY_AFTER_SECONDS};
-use trunkgate_resources::quotas::Numbered;
-use trunkgate_resources::rejection::said;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::{Place, Purpose};
+use trunkgate_resources::lookups::key::CallKey;
+use trunkgate_resources::lookups::sip::extra;
+use trunkgate_resources::trunks::challenge::auth_fault;
+use trunkgate_resources::trunks::quotas::Numbered;
+use trunkgate_resources::trunks::rejection::said;
 use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{
     Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use trunkgate_media::EndId;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
 
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};

@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
-use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::edge::indicator::Indicator;
-use trunkgate_resources::index::Identified;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
-use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::CAUSE_CHARS;
+use trunkgate_resources::lookups::addressing::Addressing;
+use trunkgate_resources::lookups::index::Identified;
+use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::metrics::Metrics;
-use trunkgate_resources::recent::EndedCalls;
+use trunkgate_resources::traces::recent::EndedCalls;
 use trunkgate_route::{App, Table};
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
@@ -734,7 +734,7 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-    use trunkgate_resources::key::LegId;
+    use trunkgate_resources::lookups::key::LegId;
 
     use trunkgate_media::LatchMode;
 
@@ -743,10 +743,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use trunkgate_resources::addressing::{Interfaces, ListenerSpec};
-    use trunkgate_resources::index::Place;
     use trunkgate_resources::limits::MESSAGE_TEXTS_BYTES;
-    use trunkgate_resources::traced::Arriving;
+    use trunkgate_resources::lookups::addressing::{Interfaces, ListenerSpec};
+    use trunkgate_resources::lookups::index::Place;
+    use trunkgate_resources::traces::traced::Arriving;
     use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
     use trunkgate_sip::{ListenerId, Message, Transport};
     use trunkgate_story::trace::Trace;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::conferences::queues::{QueueDue, QueueRefusal, QueueReport};
 use trunkgate_resources::io::Output;
-use trunkgate_resources::queues::{QueueDue, QueueRefusal, QueueReport};
 use trunkgate_story::view::QueueTotals;
 
 use crate::call::legs::event::CallEvent;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::RecordingId;
-use trunkgate_resources::losses::Losses;
-use trunkgate_resources::recording::{RecordingDone, RecordingRequest};
+use trunkgate_resources::recordings::losses::Losses;
+use trunkgate_resources::recordings::{RecordingDone, RecordingRequest};
 use trunkgate_route::App;
 use trunkgate_story::view::{RecordingView, SiprecView};
 use trunkgate_twiml::TranscriptStep;

@@ -1,7 +1,7 @@
 //! Parties that are not heard in calls that are up: nothing comes from them, or nothing but digital silence.
 
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::SILENT_TOLD;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::SILENCE;
 use trunkgate_story::view::SilentView;
 

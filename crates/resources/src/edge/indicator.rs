@@ -9,19 +9,19 @@ use trunkgate_sip::{Answer, ClientId, DialogId, Event, Flow, Local, Message, Met
 use trunkgate_story::numbers::plain;
 
 use crate::edge::Edge;
-use crate::health::Spot;
-use crate::indications::{
-    Indications, Lamp, LampKey, MessageCount, Notified, Owner, PACKAGE, Subscribe, Subscription, Way, mailboxes_for,
-    refused,
-};
 use crate::io::MailboxMessages;
 use crate::limits::{
     MWI_PAUSE_SECONDS, MWI_REPEAT_SECONDS, MWI_RETRY_AFTER_SECONDS, MWI_SUBSCRIPTIONS, MWI_SUBSCRIPTIONS_PER_TRUNK,
     MWI_USER_CHARS,
 };
+use crate::lookups::rewrite::{escape_user, own_host, request_uri};
+use crate::lookups::sip::extra;
+use crate::mailboxes::indications::{
+    Indications, Lamp, LampKey, MessageCount, Notified, Owner, PACKAGE, Subscribe, Subscription, Way, mailboxes_for,
+    refused,
+};
 use crate::random::pick;
-use crate::rewrite::{escape_user, own_host, request_uri};
-use crate::sip::extra;
+use crate::trunks::health::Spot;
 
 /// The notifier of an edge (RFC 6665 §4.2) for messages of its mailboxes.
 #[derive(Debug)]

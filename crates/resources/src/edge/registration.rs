@@ -16,9 +16,9 @@ use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
     REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS, REGISTER_WAYS,
 };
-use crate::register::{Registration, State, UNREACHABLE, Way};
-use crate::registrar::{Binding, Source, Wish, refusal, wish};
-use crate::sip::extra;
+use crate::lookups::sip::extra;
+use crate::registration::register::{Registration, State, UNREACHABLE, Way};
+use crate::registration::registrar::{Binding, Source, Wish, refusal, wish};
 use crate::trunks::NOT_REGISTERED;
 
 impl Edge {

@@ -20,24 +20,24 @@ use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line}
 use trunkgate_story::view::{PeerView, RegistrationsView, TrunkView, state_word};
 use trunkgate_story::{dns, unsent};
 
-use crate::addressing::{Addressing, is_no_host};
+use crate::admission::limited::Limit;
 use crate::agents::Probed;
-use crate::breaker::is_failure;
+use crate::agents::breaker::is_failure;
 use crate::edge::{Edge, Tracing};
-use crate::health::{Due, Spot};
-use crate::index::{Index, Place};
 use crate::io::{AgentProbe, Cause, Concerned, Output};
-use crate::key::CallKey;
-use crate::limited::Limit;
 use crate::limits::{
     AGENT_CONNECTS_AGAIN, AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS,
     TRACE_SETTLES, TRACES_SETTLED,
 };
-use crate::logins::WrongLogin;
+use crate::lookups::addressing::{Addressing, is_no_host};
+use crate::lookups::index::{Index, Place};
+use crate::lookups::key::CallKey;
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
-use crate::traced::Arriving;
-use crate::traced::Gathered;
+use crate::sources::logins::WrongLogin;
+use crate::traces::traced::Arriving;
+use crate::traces::traced::Gathered;
+use crate::trunks::health::{Due, Spot};
 
 /// Returns what is wrong with an address that has not answered an OPTIONS in time.
 fn overdue(index: &Index, spot: &Spot) -> &'static str {

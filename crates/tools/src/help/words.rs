@@ -477,7 +477,7 @@ mod tests {
         }
         let metrics = source("crates/admin/src/metrics.rs");
         let gateway = source("crates/call/src/gateway/arrival.rs") + &source("crates/call/src/gateway/dispatch.rs");
-        let strangers = source("crates/resources/src/strangers.rs");
+        let strangers = source("crates/resources/src/sources/strangers.rs");
         let texts = [
             between(&shell, "reason = \"", "\""),
             between(&metrics, "&[(\"reason\", \"", "\")]"),

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, FORKS_PER_CALL, LISTENERS_PER_CALL};
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::numbers::steers;
 use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;

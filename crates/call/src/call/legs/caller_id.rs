@@ -6,7 +6,7 @@
 //! recognises the call.
 
 use trunkgate_resources::limits::EDGES_PER_CALL;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::{CallerIdRule, Number};
 use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::mask;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use trunkgate_media::{Coding, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PACKET_MS;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};

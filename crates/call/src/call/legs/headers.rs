@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
-use trunkgate_resources::rewrite::{self, escape_user, own_host, quoted};
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::rewrite::{self, escape_user, own_host, quoted};
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::message::unfolded;

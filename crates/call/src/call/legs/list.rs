@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Place;
-use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_sip::{DialogId, ServerId};
 use trunkgate_story::few::Few;
 use trunkgate_story::quality::Scored;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS};
-use trunkgate_resources::sip::TIMER;
+use trunkgate_resources::lookups::sip::TIMER;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, Message};
 use trunkgate_story::wall::unix_ms;

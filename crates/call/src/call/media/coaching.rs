@@ -8,7 +8,7 @@
 use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, Rate, SeatId, SeatPart};
 use trunkgate_media::{Command, EndId};
 use trunkgate_resources::io::Output;
-use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;

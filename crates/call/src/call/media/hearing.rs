@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::trunks::{Found, Kind};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
 use trunkgate_story::impairment::Stopped;

@@ -5,10 +5,10 @@
 
 use trunkgate_media::agent::Format;
 use trunkgate_media::{Command, EndId, WireSpec};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{BIND_TRIES, TRACE_TEXT_CHARS};
-use trunkgate_resources::rejection::words;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::trunks::rejection::words;
 use trunkgate_sdp::{AgreedStream, Description, Direction, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
 use trunkgate_story::reason::ReasonSlug;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::{Agreed, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Extra, ServerId};
 use trunkgate_story::reason::ReasonSlug;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{AgentQueue, Command, EndId, PartedSpec, PressSpec, WireSpec};
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::not_served;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{
     INFO_BYTES, INFOS_PER_CALL, KEY_PAUSE, KEYS_AHEAD, KEYS_PER_REQUEST, REFERRER_SECONDS,
 };
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::{Agent, Dtmf};
 use trunkgate_sdp::{Audio, Description, Direction, Policy, accept, answer_offer, offer_own};
 use trunkgate_sip::{Answer, Body, Extra, Method, ServerId};

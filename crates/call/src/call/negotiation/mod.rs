@@ -1,6 +1,6 @@
 //! Offers and answers between two legs: before the answer, at it, and in the answered call.
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::Description;
 use trunkgate_sip::{ClientId, ServerId};
 use trunkgate_story::few::Few;

@@ -8,11 +8,11 @@
 //! A side that holds a description which is no longer true is sent a re-INVITE as soon as one is possible, with the last description of the
 //! other side ([`Owed`]).
 
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{GLARE_TRIES, PASSED_OVER};
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Trunk;
 use trunkgate_sdp::{
     Description, Direction, Identity, anchored_streams, answer_offer, codec_names, may_relay, offer_own, relay_offer,

@@ -1,7 +1,7 @@
 //! A party that has answered and does not hear its caller yet: it is asked something first, or hears a document.
 
 use trunkgate_media::{EndId, WireSpec};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::{Description, Media};
 
 use crate::call::negotiation::Bridge;

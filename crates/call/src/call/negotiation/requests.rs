@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::{Dtmf, ReinviteMode};
 use trunkgate_sdp::keying::{only_keys_differ, unprotected};
 use trunkgate_sdp::{AgreedStream, Description, accept, anchored_streams, fitted, relay_offer};

@@ -1,6 +1,6 @@
 //! Targets that ring, as far as the negotiation depends on them.
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sip::DialogId;
 
 /// The state of the search for a target that decides what may be offered, and to whom.

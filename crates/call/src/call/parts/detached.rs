@@ -8,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::MediaId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Place;
 use trunkgate_resources::io::Output;
-use trunkgate_resources::key::{CallKey, LegId};
-use trunkgate_resources::quotas::Numbered;
+use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
+use trunkgate_resources::trunks::quotas::Numbered;
 use trunkgate_route::{App, Number, StatusCallback, Target};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::Caller;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::key::Branch;
+use trunkgate_resources::lookups::key::Branch;
 use trunkgate_route::App;
 
 use crate::call::Parts;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::admission::emergencies::NO_EMERGENCY_CALLS;
+use trunkgate_resources::admission::limited::Limit;
 use trunkgate_resources::conferences::NotJoined;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
-use trunkgate_resources::limited::Limit;
 use trunkgate_route::{Denied, Number, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 

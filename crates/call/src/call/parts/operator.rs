@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use trunkgate_media::{Command, EndId};
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::KEYS_PER_REQUEST;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Target;
 use trunkgate_sdp::Direction;
 use trunkgate_story::reason::ReasonSlug;

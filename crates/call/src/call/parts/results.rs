@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use trunkgate_media::EndId;
 use trunkgate_media::agent::Loss;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::{Cause, QueryId};
-use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{BIND_TRIES, TLS_GRACE};
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Server, host_of};
 use trunkgate_sdp::Srtp;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::{Named, Place};
-use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_resources::lookups::index::{Named, Place};
+use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_route::Number;
 use trunkgate_sip::{Message, ServerId};
 use trunkgate_story::few::Few;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, AppDocument, Target};
 use trunkgate_story::reason::ReasonSlug;
 

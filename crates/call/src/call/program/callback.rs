@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_route::App;
 use trunkgate_story::wall::rfc2822;
 

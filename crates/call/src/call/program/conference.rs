@@ -6,7 +6,7 @@
 use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
 use trunkgate_media::{HoldSound, Sound};
 use trunkgate_resources::conferences::{ConferenceNews, Joiner, NotJoined, Seated};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::view::ConferenceView;
 use trunkgate_twiml::{
     Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Parameter, Purpose, Step,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkgate_media::detection::Settings;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, Number, Numbers, Table, Target, TargetSpec, Wanted, share};
 use trunkgate_sip::has_control;
 use trunkgate_story::numbers::plain;

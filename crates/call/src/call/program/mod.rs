@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Target, TargetSpec};
 use trunkgate_twiml::{Input, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage};
 

@@ -1,9 +1,9 @@
 //! Parameters that every request of an application has, in Twilio's names.
 
-use trunkgate_resources::app::DocumentRequest;
+use trunkgate_resources::applications::question::DocumentRequest;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{Identities, Numbers};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::app::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::applications::question::{AppAnswer, AppWanted, DocumentRequest};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::CallKey;
+use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::App;
 
 /// The reports of one recogniser.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::App;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::wall::rfc2822;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::{HoldSound, Sound};
-use trunkgate_resources::app::AppWanted;
-use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::applications::question::AppWanted;
+use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_twiml::{Input, Location, Loop, Say, Secret};
 
 use crate::call::media::CallMedia;

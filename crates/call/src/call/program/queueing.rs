@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_conference::{ConferenceId, NodeCommand, SeatId, SeatPart};
-use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::conferences::queues::{Entering, QueueNews, QueueRefusal, Queues};
 use trunkgate_resources::io::Output;
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::queues::{Entering, QueueNews, QueueRefusal, Queues};
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_twiml::{
     Background, DialQueueStep, DialResult, DialStatus, EnqueueStep, Input, Parameter, Purpose, QueueOutcome,
     QueueResult, Step,

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use trunkgate_media::agent::{Loss, Recognition, Settings, TrackSet, Transcript};
 use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec};
-use trunkgate_resources::app::AppAnswer;
+use trunkgate_resources::applications::question::AppAnswer;
+use trunkgate_resources::applications::recognition::{Recognised, RecogniserSpec};
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::recognition::{Recognised, RecogniserSpec};
 use trunkgate_route::{App, UrlOrigin};
 use trunkgate_story::redact;
 use trunkgate_story::sentence::without_numbers;

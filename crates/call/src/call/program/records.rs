@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use trunkgate_media::Channels;
 use trunkgate_media::agent::TrackSet;
-use trunkgate_resources::recording::{
+use trunkgate_resources::recordings::{
     AfterRecording, RecordingEvents, RecordingReceiver, RecordingRequest, RecordingSource, TranscriptionRequest,
     VoicemailMessage,
 };

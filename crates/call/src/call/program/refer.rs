@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_twiml::{Header, Input, ReferResult, SipUri};
 

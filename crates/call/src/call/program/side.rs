@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialStatus, DialStep, Input, Program, Role, Secret, Settings, Source};
 

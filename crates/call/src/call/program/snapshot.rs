@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use trunkgate_resources::conferences::queues::Queues;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::queues::Queues;
+use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 use trunkgate_twiml::{ConferenceStep, Program, Step};
 

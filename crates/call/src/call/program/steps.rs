@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::limits::PORTS_NEWS;
+use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Loop, QueueOutcome, Reject, Step, StreamStep};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use trunkgate_media::agent::TrackSet;
-use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{Agent, App, Template, UrlOrigin};
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, StreamStep, Tracks};

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::EndId;
 use trunkgate_media::agent::{Loss, TrackSet, Transcript};
-use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::applications::question::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::applications::recognition::Recognised;
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::recognition::Recognised;
 use trunkgate_route::App;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::wall::rfc3339;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
 use trunkgate_media::{Command, EndId, JudgeSpec, MediaId, TapSpec};
-use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
 
 use crate::call::Parts;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::rewrite;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{Branch, LegId};
+use trunkgate_resources::lookups::rewrite;
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{Number, SendNumbers, Trunk};
 use trunkgate_sip::header::NameAddr;

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, HoldSound, Sound, melody};
-use trunkgate_resources::breaker::Leave;
-use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::agents::breaker::Leave;
+use trunkgate_resources::agents::queue::Entry;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{
     ATTEMPTS_PER_CALL, PORTS_NEWS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
 };
-use trunkgate_resources::queue::Entry;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{Agent, AnswerTime, Hold, Target, TargetSpec};
 use trunkgate_sip::Answer;
 use trunkgate_story::reason::ReasonSlug;

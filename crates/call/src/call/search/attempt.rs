@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
-use trunkgate_resources::health::{Spot, Unfit};
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{
     ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS,
 };
-use trunkgate_resources::registrar::Binding;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::registration::registrar::Binding;
+use trunkgate_resources::trunks::health::{Spot, Unfit};
 use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::health::Unfit;
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::failures::unreached::UnreachedCall;
 use trunkgate_resources::limits::{PARTIES_AT_ONCE, SILENT_SECONDS};
-use trunkgate_resources::rejections::{FinalResponse, Rejected};
-use trunkgate_resources::unreached::UnreachedCall;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{Branch, LegId};
+use trunkgate_resources::trunks::health::Unfit;
+use trunkgate_resources::trunks::rejections::{FinalResponse, Rejected};
 use trunkgate_route::{Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, Body, DialogId, Extra};

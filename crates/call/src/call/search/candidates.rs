@@ -10,11 +10,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::admission::limited::Limit;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{Agent, CallInfo, Number, Plan, RedirectMode, Target, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 

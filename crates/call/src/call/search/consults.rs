@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use trunkgate_media::agent::WarmTransfer;
 use trunkgate_media::{EndId, WireSpec};
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::{Description, offer_events};
 
 use crate::call::legs::leg_end::EndedBy;

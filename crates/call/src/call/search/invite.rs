@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Named;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::quotas::Numbered;
-use trunkgate_resources::rewrite;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Named;
+use trunkgate_resources::lookups::key::Branch;
+use trunkgate_resources::lookups::rewrite;
+use trunkgate_resources::trunks::quotas::Numbered;
 use trunkgate_route::{Number, SendNumbers, Trunk};
 use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport};
 use trunkgate_story::reason::ReasonSlug;

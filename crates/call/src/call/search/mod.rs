@@ -1,6 +1,6 @@
 //! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
 
-use trunkgate_resources::key::Branch;
+use trunkgate_resources::lookups::key::Branch;
 use trunkgate_route::Target;
 use trunkgate_story::few::Few;
 

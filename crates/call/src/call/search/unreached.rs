@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::unreached::UnreachedCall;
+use trunkgate_resources::failures::unreached::UnreachedCall;
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::search::Search;

@@ -8,8 +8,8 @@ use std::hash::{Hash as _, Hasher as _};
 
 use trunkgate_resources::conferences::{is_link, no_link};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::EDGES_PER_CALL;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{CallerIdRule, Number, Shown, Trunk};
 use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::Caller;

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::MediaId;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::REQUESTED_PACE_SECONDS;
-use trunkgate_resources::rewrite;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
+use trunkgate_resources::lookups::rewrite;
 use trunkgate_route::{HoldMode, Number, SendNumbers, Target, Wanted};
 use trunkgate_sdp::{AgreedStream, Description, Direction};
 use trunkgate_sip::ServerId;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::SmsRule;
 use trunkgate_story::change::Change;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_media::mos::Codec;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::impairment::{Direction, Path};
 use trunkgate_story::series::Reading;

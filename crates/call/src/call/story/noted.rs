@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{AgentQueue, EndCounters, EndId, Unsent};
-use trunkgate_resources::addressing::Addressing;
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::SHORT_CALL;
+use trunkgate_resources::lookups::addressing::Addressing;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::trunks::{Found, Kind};
 use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{Dtmf, NoText, SmsRule, TextOutcome};

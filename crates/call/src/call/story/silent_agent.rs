@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use trunkgate_media::AgentQueue;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{AGENT_SHORT_AFTER, AGENT_UNHEARD_AFTER};
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::{Diagnosis, SentInstead};
 use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::{COMMON, Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::status::not_tried;

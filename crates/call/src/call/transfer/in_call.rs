@@ -12,11 +12,11 @@
 use std::sync::Arc;
 
 use trunkgate_media::{EndId, RemoteSpec, WireSpec};
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::UPDATE_WAIT;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::key::{CallKey, LegId};
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::{CallerIdRule, Number, Plan, ReferMode, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams, relay_offer};
 use trunkgate_sip::header::Replaces;

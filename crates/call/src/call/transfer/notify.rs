@@ -5,10 +5,10 @@ use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Transfers;
 use std::time::Instant;
 
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::REFER_SECONDS;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Body, ClientId, Extra};
 

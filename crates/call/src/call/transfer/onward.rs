@@ -1,7 +1,7 @@
 //! Transfers of an agent's caller: where the agent or a request wants it to go, and how.
 
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Target;
 use trunkgate_story::reason::ReasonSlug;
 

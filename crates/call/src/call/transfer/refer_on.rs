@@ -1,11 +1,11 @@
 //! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
 //! side is shown where the other one is: Refer-To leads to the edge or is a `tel:` URI, and of the news only the status goes on.
 
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
-use trunkgate_resources::rewrite;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
+use trunkgate_resources::lookups::rewrite;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::ReferTo;
 use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_story::few::Few;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use trunkgate_media::agent::Loss;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_sdp::Refusal;
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::Said;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Place;
-use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
+use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::locate::same_host;
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{Number, Numbers, Peer, ReferMode, Trunk};

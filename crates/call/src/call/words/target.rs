@@ -1,7 +1,7 @@
 //! Where an agent may send its caller: a target in the words of `connect`.
 
 use trunkgate_resources::limits::AGENT_TARGET_BYTES;
-use trunkgate_resources::rewrite::is_callable;
+use trunkgate_resources::lookups::rewrite::is_callable;
 use trunkgate_route::locate::bare_host;
 use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri, has_control};

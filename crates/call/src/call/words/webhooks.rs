@@ -1,6 +1,6 @@
 //! Places and methods of requests to applications, as documents have them and as the shell has them.
 
-use trunkgate_resources::app::AppPlace;
+use trunkgate_resources::applications::question::AppPlace;
 use trunkgate_route::WebhookMethod;
 use trunkgate_twiml::{Location, Method};
 

@@ -1,6 +1,6 @@
 -- Version 8 of the store: transcriptions of recordings.
 
--- `transcription` is JSON of TranscriptionRequest (crates/resources/src/recording.rs), for a recording that asks for one.
+-- `transcription` is JSON of TranscriptionRequest (crates/resources/src/recordings/mod.rs), for a recording that asks for one.
 ALTER TABLE recording ADD COLUMN transcription TEXT;
 
 -- `state` is one of src/sinks/recordings/transcription/table.rs, times are milliseconds since 1970. `text` is an age file where

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::health::Spot;
-use trunkgate_resources::index::Named;
 use trunkgate_resources::limits::{SIPREC_ANSWER_SECONDS, SIPREC_ATTEMPTS, SIPREC_UDP_BYTES};
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Named;
+use trunkgate_resources::lookups::rewrite;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_resources::random::pick;
-use trunkgate_resources::rewrite;
-use trunkgate_resources::sip::extra;
+use trunkgate_resources::trunks::health::Spot;
 use trunkgate_route::{Srtp, Transport, Trunk};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Body, Flow, Invite, Local, Uri};

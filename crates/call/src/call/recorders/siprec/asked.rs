@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_PER_CALL, SIPREC_SESSIONS_PER_CALL};
 use trunkgate_route::{App, Siprec};
 use trunkgate_story::numbers::plain;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::{Command, EndId};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::{Description, Direction, Far, far};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, DialogId, ServerId};

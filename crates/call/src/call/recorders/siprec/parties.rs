@@ -3,8 +3,8 @@
 
 use std::time::SystemTime;
 
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_LEFT_PARTIES};
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::random::Random;
 use trunkgate_sip::Uri;
 use trunkgate_story::numbers::plain;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use trunkgate_media::{Command, EndId, TapSpec};
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::SIPREC_FAILED_IN_ROW;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{Siprec, Transport, Trunk};
 use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;

@@ -1,0 +1,129 @@
+//! Emergency calls of calls that requests have begun. No other limit holds for them, so that they have a bound of their own: a stolen token
+//! must not keep an emergency centre busy. Those of callers never count here.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::limits::{EMERGENCY_ATTEMPTS_EACH, EMERGENCY_CALLS};
+use crate::lookups::key::{Branch, CallKey};
+
+/// Interval in which attempts are counted.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Clause of a refusal where none is allowed.
+pub const NO_EMERGENCY_CALLS: &str = "requests may make no emergency calls (`emergency_calls = 0` of [api])";
+
+/// Emergency calls under way, and attempts of the last minute: some for each call, since a target may fail and the next one is tried.
+#[derive(Debug)]
+pub struct EmergencyCalls {
+    most: usize,
+    live: Vec<(CallKey, Branch)>,
+    begun: VecDeque<Instant>,
+}
+
+impl Default for EmergencyCalls {
+    fn default() -> EmergencyCalls {
+        EmergencyCalls { most: EMERGENCY_CALLS, live: Vec::new(), begun: VecDeque::new() }
+    }
+}
+
+impl EmergencyCalls {
+    /// Returns how many there may be at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Changes how many there may be at once; those that are there stay.
+    pub fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Returns the key and its value.
+    fn key(&self) -> String {
+        format!("`emergency_calls = {}` of [api]", self.most)
+    }
+
+    /// Whether there may be one more.
+    ///
+    /// # Errors
+    /// There are as many, or have been as many attempts within a minute, as there may be: the reason, and the key with its value.
+    pub fn check(&mut self, now: Instant) -> Result<(), (ReasonSlug, String)> {
+        while self.begun.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
+            self.begun.pop_front();
+        }
+        let attempts = self.most.saturating_mul(EMERGENCY_ATTEMPTS_EACH);
+        let has_room = self.live.len() < self.most && self.begun.len() < attempts;
+        if has_room { Ok(()) } else { Err((ReasonSlug::LimitEmergency, self.key())) }
+    }
+
+    /// Counts an attempt that [`EmergencyCalls::check`] allows.
+    pub fn count(&mut self, now: Instant, who: (CallKey, Branch)) {
+        self.live.push(who);
+        self.begun.push_back(now);
+    }
+
+    /// An attempt is over that led to no answer.
+    pub fn end(&mut self, who: (CallKey, Branch)) {
+        if let Some(at) = self.live.iter().position(|counted| *counted == who) {
+            self.live.swap_remove(at);
+        }
+    }
+
+    /// Passes the place of a called party on to another call, in which it goes on.
+    pub fn pass_on(&mut self, from: CallKey, to: CallKey) {
+        if let Some((key, _)) = self.live.iter_mut().rev().find(|(key, _)| *key == from) {
+            *key = to;
+        }
+    }
+
+    /// A call is over, with all that it had.
+    pub fn end_call(&mut self, key: CallKey) {
+        self.live.retain(|(counted, _)| *counted != key);
+    }
+
+    /// Returns the calls that count.
+    pub fn live(&self) -> impl Iterator<Item = CallKey> {
+        self.live.iter().map(|(key, _)| *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One reading of the clock to start from; all else is arithmetic.
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn begin(calls: &mut EmergencyCalls, now: Instant, who: (CallKey, Branch)) -> Result<(), (ReasonSlug, String)> {
+        calls.check(now).map(|()| calls.count(now, who))
+    }
+
+    #[test]
+    fn a_few_at_once_and_not_one_after_the_other_without_end() {
+        let (mut calls, start) = (EmergencyCalls::default(), start());
+        let who = |key: u64| (CallKey(key), Branch::ALONE);
+        calls.set_most(2);
+        assert_eq!((begin(&mut calls, start, who(1)), begin(&mut calls, start, who(2))), (Ok(()), Ok(())));
+        assert_eq!(begin(&mut calls, start, who(3)).unwrap_err().0, ReasonSlug::LimitEmergency);
+        calls.end_call(CallKey(1));
+        let mut attempts = 2;
+        while begin(&mut calls, start, who(3)).is_ok() {
+            calls.end(who(3));
+            attempts += 1;
+        }
+        assert_eq!(attempts, 2 * EMERGENCY_ATTEMPTS_EACH);
+        assert_eq!(calls.check(start).unwrap_err().0, ReasonSlug::LimitEmergency);
+        assert_eq!(begin(&mut calls, start + MINUTE, who(3)), Ok(()));
+        assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(3)]);
+        calls.pass_on(CallKey(3), CallKey(4));
+        calls.end_call(CallKey(3));
+        assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(4)]);
+        calls.set_most(0);
+        assert_eq!(calls.check(start + MINUTE).unwrap_err().0, ReasonSlug::LimitEmergency);
+    }
+}

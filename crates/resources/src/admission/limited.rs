@@ -1,0 +1,153 @@
+//! Calls of the last hour that a limit refused: `[limits]`, the limits of trunks, and the numbers that trunks are not asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::LimitView;
+
+use crate::failures::concerned::Concerned;
+
+/// The limit that has refused a call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Limit {
+    /// The trunk whose limit it is; `None`: the edge's own.
+    pub trunk: Option<Arc<str>>,
+    /// Whether the call was to the trunk, and not from it.
+    pub outbound: bool,
+    /// Its reason.
+    pub reason: ReasonSlug,
+}
+
+impl Limit {
+    /// Reasons that are limits of how many calls there may be, and of which numbers they may be to.
+    pub const REASONS: [ReasonSlug; 6] = [
+        ReasonSlug::LimitCalls,
+        ReasonSlug::LimitRate,
+        ReasonSlug::LimitDay,
+        ReasonSlug::LimitEmergency,
+        ReasonSlug::Denied,
+        ReasonSlug::HighRisk,
+    ];
+
+    /// Returns the limit that a refusal is of; `None`: it is of no limit.
+    pub fn of(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<Limit> {
+        let limit = || Limit { trunk: trunk.cloned(), outbound, reason };
+        Limit::REASONS.contains(&reason).then(limit)
+    }
+}
+
+/// What one limit has refused.
+#[derive(Debug)]
+struct Refused {
+    calls: LastHour<1>,
+    /// The key with its value.
+    key: String,
+    at: Instant,
+    /// The last of these calls that has a trace.
+    sid: Option<String>,
+}
+
+/// What each limit has refused. Bounded by the trunks that had a call refused within an hour.
+#[derive(Debug, Default)]
+pub struct Limited {
+    by_limit: BTreeMap<Limit, Refused>,
+}
+
+impl Limited {
+    /// Counts a call; `key`: the limit's key with its value. `sid`: where the call has a trace.
+    pub fn note(&mut self, now: Instant, limit: Limit, key: &str, sid: Option<&str>) {
+        if !self.by_limit.contains_key(&limit) {
+            self.by_limit.retain(|_, refused| refused.calls.sums(now) != [0]);
+        }
+        let new = || Refused { calls: LastHour::default(), key: String::new(), at: now, sid: None };
+        let refused = self.by_limit.entry(limit).or_insert_with(new);
+        refused.calls.count(now, [true]);
+        refused.at = now;
+        if refused.key != key {
+            key.clone_into(&mut refused.key);
+        }
+        if let Some(sid) = sid {
+            refused.sid = Some(sid.to_owned());
+        }
+    }
+
+    /// Forgets what the edge's own limits have refused: they have other values now.
+    pub fn edge_reconfigured(&mut self) {
+        self.by_limit.retain(|limit, _| limit.trunk.is_some());
+    }
+
+    /// Forgets what limits of trunks with changed keys have refused.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        let is_kept = |limit: &Limit| limit.trunk.as_ref().is_none_or(|trunk| !concerned.calls.contains(trunk));
+        self.by_limit.retain(|limit, _| is_kept(limit));
+    }
+
+    /// Returns what each limit has refused in the last hour, the edge's own first.
+    pub fn views(&self, now: Instant) -> Vec<LimitView> {
+        let view = |(limit, refused): (&Limit, &Refused)| {
+            let ([calls], [recent]) = (refused.calls.sums(now), refused.calls.recent(now));
+            (calls > 0).then(|| LimitView {
+                trunk: limit.trunk.as_ref().map(|trunk| trunk.to_string()),
+                outbound: limit.outbound,
+                reason: limit.reason.as_str(),
+                sentence: limit.reason.sentence(),
+                key: refused.key.clone(),
+                calls,
+                recent,
+                seconds_ago: now.saturating_duration_since(refused.at).as_secs(),
+                last_sid: refused.sid.clone(),
+            })
+        };
+        self.by_limit.iter().filter_map(view).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_a_limit_refused_is_shown_for_an_hour_or_until_it_has_another_value() {
+        let start = Instant::now();
+        let (pbx, carrier) = (Arc::from("pbx"), Arc::from("carrier"));
+        let of = |trunk, reason| Limit::of(trunk, false, reason).unwrap();
+        let mut limited = Limited::default();
+        assert_eq!(Limit::of(Some(&pbx), false, ReasonSlug::NoRoute), None);
+        limited.note(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", Some("CA1"));
+        limited.note(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", None);
+        limited.note(start, of(Some(&pbx), ReasonSlug::LimitRate), "`calls_per_second = 1`", None);
+        limited.note(start, of(Some(&carrier), ReasonSlug::LimitDay), "`calls_per_day = 9`", None);
+        let seen = |limited: &Limited, seconds| {
+            let views = limited.views(start + Duration::from_secs(seconds));
+            views.into_iter().map(|one| (one.trunk, one.calls, one.recent, one.last_sid)).collect::<Vec<_>>()
+        };
+        let edge = (None, 2, 2, Some("CA1".to_owned()));
+        assert_eq!(
+            seen(&limited, 10),
+            [edge, (Some("carrier".to_owned()), 1, 1, None), (Some("pbx".to_owned()), 1, 1, None)]
+        );
+        assert_eq!(seen(&limited, 900)[0], (None, 2, 0, Some("CA1".to_owned())));
+        let named = |view: &LimitView| view.named();
+        let names: Vec<String> = limited.views(start).iter().map(named).collect();
+        let expected = [
+            "`calls = 2` of [limits]",
+            "`calls_per_day = 9` of [trunk.carrier]",
+            "`calls_per_second = 1` of [trunk.pbx]",
+        ];
+        assert_eq!(names, expected);
+        limited.reconfigured(&Concerned { calls: ["pbx".into()].into(), ..Concerned::default() });
+        assert_eq!(seen(&limited, 10).len(), 2);
+        limited.edge_reconfigured();
+        assert_eq!(seen(&limited, 10), [(Some("carrier".to_owned()), 1, 1, None)]);
+        assert_eq!(seen(&limited, 3_700), []);
+        limited.note(start + Duration::from_secs(7_200), of(None, ReasonSlug::LimitCalls), "", None);
+        assert_eq!(limited.by_limit.len(), 1, "what is older than an hour is not kept");
+    }
+}

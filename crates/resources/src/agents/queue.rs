@@ -1,0 +1,343 @@
+//! Who may have an agent at once (`max_sessions`), and who waits for it (`queue`): first come, first served.
+//!
+//! A session is a call's from when its attempt begins until its stream has ended; a call has at most one with an agent.
+//! A stream that we end takes a moment: its session is leaving until then, and whoever comes meanwhile waits, queue or not.
+//! Who had one already and gets a new stream comes before those that never had any.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use crate::lookups::key::CallKey;
+
+/// What a call that wants an agent gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// A session.
+    Session,
+    /// This place in line, where 1 is the next.
+    Waits(usize),
+    /// Nothing: all are in use, and nobody more may wait.
+    Full,
+}
+
+/// One agent's sessions, and the calls that wait for one.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Sessions at once; 0: no limit.
+    most: u32,
+    /// Calls that may wait, those that had a session before not counted.
+    size: usize,
+    sessions: BTreeSet<CallKey>,
+    /// Those whose stream has been told to end, and until when each counts.
+    leaving: BTreeMap<CallKey, Instant>,
+    /// The next first, and whether it had a session before.
+    waiting: VecDeque<(CallKey, bool)>,
+}
+
+impl Line {
+    /// Other limits. Nobody who has a session or a place loses it.
+    pub fn configure(&mut self, most: u32, size: usize) {
+        self.most = most;
+        self.size = size;
+    }
+
+    /// A call wants a session; `returns`: it had one, and its stream has failed.
+    pub fn enter(&mut self, key: CallKey, returns: bool) -> Entry {
+        if (returns || self.waiting.is_empty()) && self.leaving.remove(&key).is_some() {
+            self.sessions.insert(key);
+            return Entry::Session;
+        }
+        let behind = if returns { self.waiting.iter().filter(|(_, had)| *had).count() } else { self.waiting.len() };
+        if self.is_free() && behind == 0 {
+            self.sessions.insert(key);
+            return Entry::Session;
+        }
+        if !returns && self.waiting.iter().filter(|(_, had)| !had).count() >= self.size + self.leaving.len() {
+            return Entry::Full;
+        }
+        self.waiting.insert(behind, (key, returns));
+        Entry::Waits(behind + 1)
+    }
+
+    /// Whether it is the turn of a call that waits: it has a session then.
+    pub fn turn(&mut self, key: CallKey) -> bool {
+        if self.next() != Some(key) {
+            return false;
+        }
+        self.waiting.pop_front();
+        self.sessions.insert(key)
+    }
+
+    /// A call wants nothing of the agent any more: its session, or its place, is free.
+    pub fn leave(&mut self, key: CallKey) {
+        if !self.sessions.remove(&key) {
+            self.waiting.retain(|(waiting, _)| *waiting != key);
+        }
+    }
+
+    /// The same of a call whose stream has been told to end: its session counts until then; whether it does.
+    pub fn end(&mut self, key: CallKey, until: Instant) -> bool {
+        let counts = self.most > 0 && self.sessions.remove(&key);
+        if counts {
+            self.leaving.insert(key, until);
+        } else {
+            self.leave(key);
+        }
+        counts
+    }
+
+    /// The stream that was to have ended by then has, unless the call has a session again.
+    pub fn ended(&mut self, key: CallKey, until: Instant) {
+        if self.leaving.get(&key) == Some(&until) {
+            self.leaving.remove(&key);
+        }
+    }
+
+    /// The call whose turn it is.
+    pub fn next(&self) -> Option<CallKey> {
+        self.waiting.front().map(|(key, _)| *key).filter(|_| self.is_free())
+    }
+
+    /// Those that wait, the next first.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = CallKey> {
+        self.waiting.iter().map(|(key, _)| *key)
+    }
+
+    /// Those that have a session.
+    pub fn sessions(&self) -> impl ExactSizeIterator<Item = CallKey> {
+        self.sessions.iter().copied()
+    }
+
+    /// Whether nobody has a session or waits.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.leaving.is_empty() && self.waiting.is_empty()
+    }
+
+    fn is_free(&self) -> bool {
+        let used = self.sessions.len() + self.leaving.len();
+        self.most == 0 || used < usize::try_from(self.most).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+    use Entry::{Full, Session, Waits};
+
+    /// What calls do, named by numbers.
+    enum Step {
+        /// A new call.
+        Comes(u64, Entry),
+        /// One whose stream has failed.
+        Returns(u64, Entry),
+        Leaves(u64),
+        /// Its stream is told to end.
+        Ends(u64),
+        /// … and has ended.
+        HasEnded(u64),
+        /// The next gets its turn, or nobody does.
+        Turn(Option<u64>),
+        /// Not the next: it gets nothing.
+        TooEarly(u64),
+        Limits(u32, usize),
+        Waiting(&'static [u64]),
+    }
+    use Step::{Comes, Ends, HasEnded, Leaves, Limits, Returns, TooEarly, Turn, Waiting};
+
+    fn run(name: &str, most: u32, size: usize, steps: &[Step]) {
+        let (mut line, at) = (Line::default(), Instant::now());
+        line.configure(most, size);
+        let mut most = usize::try_from(most).unwrap();
+        for (n, step) in steps.iter().enumerate() {
+            let before = line.sessions().len() + line.leaving.len();
+            match step {
+                Comes(key, entry) => assert_eq!(line.enter(CallKey(*key), false), *entry, "{name}, step {n}"),
+                Returns(key, entry) => assert_eq!(line.enter(CallKey(*key), true), *entry, "{name}, step {n}"),
+                Leaves(key) => line.leave(CallKey(*key)),
+                Ends(key) => _ = line.end(CallKey(*key), at),
+                HasEnded(key) => line.ended(CallKey(*key), at),
+                Turn(key) => {
+                    let next = line.next();
+                    assert_eq!(next, key.map(CallKey), "{name}, step {n}");
+                    assert!(next.is_none_or(|key| line.turn(key)), "{name}, step {n}");
+                }
+                TooEarly(key) => assert!(!line.turn(CallKey(*key)), "{name}, step {n}"),
+                Limits(sessions, size) => {
+                    most = usize::try_from(*sessions).unwrap();
+                    line.configure(*sessions, *size);
+                }
+                Waiting(keys) => {
+                    let waiting: Vec<u64> = line.waiting().map(|key| key.0).collect();
+                    assert_eq!(waiting, *keys, "{name}, step {n}");
+                }
+            }
+            let now = line.sessions().len() + line.leaving.len();
+            assert!(now <= before || most == 0 || now <= most, "{name}, step {n}: {now} of {most}");
+        }
+    }
+
+    #[test]
+    fn first_come_first_served() {
+        run("no limit", 0, 0, &[Comes(1, Session), Comes(2, Session), Turn(None)]);
+        run("a limit without a queue", 1, 0, &[Comes(1, Session), Comes(2, Full), Leaves(1), Comes(3, Session)]);
+        run(
+            "in the order in which they came",
+            2,
+            2,
+            &[
+                Comes(1, Session),
+                Comes(2, Session),
+                Comes(3, Waits(1)),
+                Comes(4, Waits(2)),
+                Comes(5, Full),
+                Turn(None),
+                Leaves(2),
+                TooEarly(4),
+                Comes(6, Full),
+                Turn(Some(3)),
+                Turn(None),
+                Comes(7, Waits(2)),
+                Leaves(1),
+                Leaves(3),
+                Turn(Some(4)),
+                Turn(Some(7)),
+                Turn(None),
+            ],
+        );
+    }
+
+    #[test]
+    fn who_leaves_makes_room_wherever_it_stood() {
+        run(
+            "the first, one between, one that is not there",
+            1,
+            3,
+            &[
+                Comes(1, Session),
+                Comes(2, Waits(1)),
+                Comes(3, Waits(2)),
+                Comes(4, Waits(3)),
+                Leaves(3),
+                Leaves(9),
+                Waiting(&[2, 4]),
+                Comes(5, Waits(3)),
+                Leaves(2),
+                Leaves(1),
+                Turn(Some(4)),
+                Waiting(&[5]),
+            ],
+        );
+        run(
+            "nobody overtakes one whose turn it is",
+            1,
+            2,
+            &[Comes(1, Session), Comes(2, Waits(1)), Leaves(1), Comes(3, Waits(2)), Turn(Some(2)), Waiting(&[3])],
+        );
+    }
+
+    #[test]
+    fn a_session_counts_until_its_stream_has_ended() {
+        run(
+            "the next gets it then",
+            1,
+            1,
+            &[Comes(1, Session), Comes(2, Waits(1)), Ends(1), Turn(None), HasEnded(1), Turn(Some(2)), Waiting(&[])],
+        );
+        run(
+            "without a queue one waits for it, no more",
+            1,
+            0,
+            &[Comes(1, Session), Ends(1), Comes(2, Waits(1)), Comes(3, Full), HasEnded(1), Turn(Some(2))],
+        );
+        run(
+            "a new stream of the same call takes it over",
+            1,
+            1,
+            &[
+                Comes(1, Session),
+                Comes(2, Waits(1)),
+                Ends(1),
+                Returns(1, Session),
+                HasEnded(1),
+                Turn(None),
+                Ends(1),
+                HasEnded(1),
+                Turn(Some(2)),
+            ],
+        );
+        run("without a limit nothing is kept", 0, 0, &[Comes(1, Session), Ends(1), Limits(1, 0), Comes(2, Session)]);
+        run("one that waits", 1, 1, &[Comes(1, Session), Comes(2, Waits(1)), Ends(2), Waiting(&[])]);
+    }
+
+    #[test]
+    fn a_new_stream_comes_before_those_that_never_had_one() {
+        run(
+            "its session is still free",
+            1,
+            1,
+            &[Comes(1, Session), Comes(2, Waits(1)), Leaves(1), Returns(1, Session), Turn(None), Waiting(&[2])],
+        );
+        run(
+            "it is taken: in front, behind others like it, and the queue's size is for those that come",
+            2,
+            1,
+            &[
+                Comes(1, Session),
+                Comes(2, Session),
+                Comes(3, Waits(1)),
+                Leaves(1),
+                Leaves(2),
+                Turn(Some(3)),
+                Comes(4, Session),
+                Returns(1, Waits(1)),
+                Returns(2, Waits(2)),
+                Comes(5, Waits(3)),
+                Comes(6, Full),
+                Waiting(&[1, 2, 5]),
+                Leaves(3),
+                Turn(Some(1)),
+            ],
+        );
+    }
+
+    #[test]
+    fn other_limits_take_nothing_from_anybody() {
+        run(
+            "fewer sessions, a shorter line",
+            2,
+            2,
+            &[
+                Comes(1, Session),
+                Comes(2, Session),
+                Comes(3, Waits(1)),
+                Comes(4, Waits(2)),
+                Limits(1, 0),
+                Comes(5, Full),
+                Leaves(1),
+                Turn(None),
+                Leaves(2),
+                Turn(Some(3)),
+                Waiting(&[4]),
+            ],
+        );
+        run(
+            "more, and no limit",
+            1,
+            3,
+            &[
+                Comes(1, Session),
+                Comes(2, Waits(1)),
+                Comes(3, Waits(2)),
+                Comes(4, Waits(3)),
+                Limits(2, 3),
+                Turn(Some(2)),
+                Turn(None),
+                Limits(0, 0),
+                Turn(Some(3)),
+                Turn(Some(4)),
+            ],
+        );
+    }
+}

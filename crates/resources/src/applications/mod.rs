@@ -1,0 +1,200 @@
+//! How calls of each application went in the last hour: whether its documents could be run to their end. And the recogniser that they use.
+
+pub mod cookies;
+pub mod question;
+pub mod recognition;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::Table;
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::{AppView, Recent};
+
+use crate::applications::cookies::CallCookies;
+use crate::applications::recognition::Recognition;
+use crate::failures::concerned::Concerned;
+use crate::limits::HEARD_AGAIN;
+
+/// Name of the applications that requests to the API make, which are in no table.
+pub const REQUESTED_APP: &str = "api";
+
+/// Applications by name.
+#[derive(Debug, Default)]
+pub struct Apps {
+    by_name: BTreeMap<Arc<str>, AppState>,
+    /// The recogniser of callers' speech.
+    pub recognition: Recognition,
+    /// Cookies of live calls, by the call's SID.
+    pub cookies: CallCookies,
+}
+
+/// One application's calls.
+#[derive(Debug, Default)]
+struct AppState {
+    /// Calls, those of them in which it failed, and those in which only a prompt was not played.
+    calls: LastHour<3>,
+    /// The last error in any of its calls.
+    error: AppError,
+    /// The error of the last call in which it failed.
+    failed: AppError,
+    /// Calls in a row since then in which it did not fail.
+    good: u64,
+    /// Errors since the start by code, but for webhooks: their sender counts those.
+    errors: BTreeMap<u32, u64>,
+}
+
+/// An error of an application in one call.
+#[derive(Debug, Clone, Default)]
+struct AppError {
+    code: u32,
+    /// What our own request said; nothing of what the application answered.
+    text: String,
+    sid: String,
+    /// A party did not hear a prompt.
+    is_unheard: bool,
+}
+
+/// What went wrong with an application in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppFault {
+    /// A prompt was not played.
+    Prompt,
+    /// A document could not be fetched.
+    Webhook,
+    /// A document could not be run.
+    Document,
+}
+
+impl Apps {
+    /// Forgets applications that are no longer in the table.
+    pub fn configure(&mut self, table: &Table) {
+        self.by_name.retain(|name, _| &**name == REQUESTED_APP || table.app(name).is_some());
+    }
+
+    /// Withdraws what was wrong with applications whose keys were changed, until the next failure; counts stay.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        for (_, state) in self.by_name.iter_mut().filter(|(name, _)| concerned.apps.contains(*name)) {
+            state.good = state.good.saturating_add(HEARD_AGAIN);
+        }
+    }
+
+    /// Notes an error in a call, which need not be the end of the application's part in it.
+    pub fn error(&mut self, name: &Arc<str>, sid: &str, (fault, code): (AppFault, u32), text: &str) {
+        // What follows the first line is of the application's answer.
+        let text = text.lines().next().unwrap_or_default().to_owned();
+        let state = self.state(name);
+        state.error = AppError { code, text, sid: sid.to_owned(), is_unheard: fault == AppFault::Prompt };
+        if fault != AppFault::Webhook {
+            *state.errors.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Errors since the start, but for those of webhooks: application, code, how many.
+    pub fn errors(&self) -> impl Iterator<Item = (&Arc<str>, u32, u64)> {
+        self.by_name
+            .iter()
+            .flat_map(|(name, state)| state.errors.iter().map(move |(code, count)| (name, *code, *count)))
+    }
+
+    /// Returns the last error of an application, where it was in this call: what our request said, else the code alone.
+    pub fn told(&self, name: &str, sid: &str) -> Option<String> {
+        let AppError { code, text, .. } =
+            self.by_name.get(name).map(|state| &state.error).filter(|one| one.sid == sid)?;
+        Some(if text.is_empty() { format!("error {code}") } else { format!("error {code}: {text}") })
+    }
+
+    /// Notes that an application's part in a call is over; `failed`: its documents could not be run.
+    pub fn over(&mut self, now: Instant, name: &Arc<str>, sid: &str, failed: bool) {
+        let state = self.state(name);
+        let is_unheard = !failed && state.error.is_unheard && state.error.sid == sid;
+        state.calls.count(now, [true, failed, is_unheard]);
+        if failed || is_unheard {
+            (state.failed, state.good) = (state.error.clone(), 0);
+        } else {
+            state.good = state.good.saturating_add(1);
+        }
+    }
+
+    /// Returns the application's last hour; `None`: it failed in no call.
+    pub fn view(&self, now: Instant, name: &str) -> Option<AppView> {
+        let state = self.by_name.get(name)?;
+        let [of, failed, unheard] = state.calls.sums(now);
+        let calls = failed + unheard;
+        let [recent_of, recent_failed, recent_unheard] = state.calls.recent(now);
+        let AppError { code, text, sid, .. } = state.failed.clone();
+        (calls > 0).then(|| AppView {
+            name: name.to_owned(),
+            calls,
+            of,
+            recent: Recent { calls: recent_failed + recent_unheard, of: recent_of },
+            unheard,
+            still: state.good < HEARD_AGAIN,
+            good_since: state.good,
+            code,
+            cause: text,
+            last_sid: sid,
+        })
+    }
+
+    fn state(&mut self, name: &Arc<str>) -> &mut AppState {
+        self.by_name.entry(name.clone()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn an_application_fails_until_three_calls_went_well() {
+        let (now, name) = (Instant::now(), Arc::from("ivr"));
+        let mut apps = Apps::default();
+        apps.over(now, &name, "CA9", false);
+        assert!(apps.view(now, "ivr").is_none() && apps.view(now, "other").is_none());
+        apps.error(&name, "CA1", (AppFault::Webhook, 11_205), "connection refused");
+        apps.over(now, &name, "CA1", true);
+        // An error that its fallback makes good.
+        apps.error(&name, "CA2", (AppFault::Webhook, 11_200), "500");
+        apps.over(now, &name, "CA9", false);
+        assert_eq!(apps.told("ivr", "CA2").as_deref(), Some("error 11200: 500"));
+        assert_eq!(apps.told("ivr", "CA1"), None, "that was another call's");
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.calls, view.of, view.still, view.good_since), (1, 3, true, 1));
+        assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_205, "connection refused", "CA1"));
+        (0..2).for_each(|_| apps.over(now, &name, "CA9", false));
+        assert!(!apps.view(now, "ivr").unwrap().still);
+        apps.error(&name, "CA3", (AppFault::Document, 11_200), "500 after 1 ms)\n! trunk carrier is down");
+        apps.over(now, &name, "CA3", true);
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.still, view.cause.as_str()), (true, "500 after 1 ms)"));
+        apps.reconfigured(&Concerned { apps: ["ivr".into()].into(), ..Concerned::default() });
+        assert!(!apps.view(now, "ivr").unwrap().still);
+        assert!(apps.view(now + Duration::from_secs(7_200), "ivr").is_none());
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn prompts_that_are_not_played_and_documents_that_cannot_be_run_are_counted() {
+        let (now, name) = (Instant::now(), Arc::from("ivr"));
+        let mut apps = Apps::default();
+        apps.error(&name, "CA1", (AppFault::Prompt, 11_200), "menu.wav: 404");
+        apps.error(&name, "CA1", (AppFault::Prompt, 11_200), "bye.wav: 404");
+        apps.over(now, &name, "CA1", false);
+        apps.over(now, &name, "CA2", false);
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.calls, view.unheard, view.of, view.still, view.good_since), (1, 1, 2, true, 1));
+        assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_200, "bye.wav: 404", "CA1"));
+        apps.error(&name, "CA3", (AppFault::Document, 12_100), "");
+        apps.over(now, &name, "CA3", true);
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.calls, view.unheard, view.code), (2, 1, 12_100));
+        apps.error(&name, "CA4", (AppFault::Webhook, 11_205), "refused");
+        let errors: Vec<_> = apps.errors().map(|(_, code, count)| (code, count)).collect();
+        assert_eq!(errors, [(11_200, 2), (12_100, 1)], "webhooks are counted where they are sent");
+    }
+}

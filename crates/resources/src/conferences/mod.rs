@@ -1,0 +1,843 @@
+//! The conferences of an edge: their rooms, the calls that their parties are, and the mixers' numbers of both.
+//!
+//! Rooms know calls by SIDs, mixers know parties by numbers; here each is found by the other. What follows from a change waits
+//! here until it is taken: commands to the mixers, news of calls, and callbacks.
+
+pub mod queues;
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime};
+
+use trunkgate_conference::limits::EDGE_PARTIES;
+use trunkgate_conference::{
+    Action, AnnouncementId, CallStatus, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason,
+    Member, MemberId, Method, Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing,
+    Status,
+};
+use trunkgate_media::{RecordingId, RecordingPause};
+use trunkgate_route::WebhookMethod;
+
+use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
+use crate::lookups::key::CallKey;
+use crate::recordings::RecordingRequest;
+
+/// Samples of the beep: 0.25 s at 8 kHz.
+const BEEP_SAMPLES: u16 = 2_000;
+/// Samples over which it begins, and ends.
+const BEEP_RAMP: u16 = 80;
+/// Its loudest sample.
+const BEEP_LEVEL: f64 = 4_000.0;
+/// Its pitch, in turns of a sample.
+const BEEP_TURNS: f64 = 0.075;
+
+/// The beep that tells parties of one that enters or leaves.
+static BEEP: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
+    let sample = |at: u16| {
+        let ramp = f64::from(at.min(BEEP_SAMPLES - at).min(BEEP_RAMP)) / f64::from(BEEP_RAMP);
+        // Far below the limits of a sample.
+        (BEEP_LEVEL * ramp * (f64::from(at) * BEEP_TURNS * std::f64::consts::TAU).sin()) as i16
+    };
+    (0..BEEP_SAMPLES).map(sample).collect()
+});
+
+/// A party of a conference, as its call knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seated {
+    /// The conference.
+    pub room: RoomId,
+    /// The party in it.
+    pub member: MemberId,
+    /// Its number at the mixers.
+    pub seat: SeatId,
+    /// SID of the conference.
+    pub sid: String,
+    /// Name of the conference.
+    pub name: String,
+}
+
+impl Seated {
+    /// Returns the conference's number at the mixers.
+    pub fn conference(&self) -> ConferenceId {
+        ConferenceId(self.room.number())
+    }
+}
+
+/// A call that joins a conference.
+#[derive(Debug, Clone)]
+pub struct Joiner {
+    /// Its key.
+    pub key: CallKey,
+    /// Name of its application, for figures of callbacks.
+    pub app: Arc<str>,
+    /// Whether URLs of its application may lead to private and loopback addresses.
+    pub allow_private: bool,
+    /// The recording of the conference that it asks for.
+    pub record: Option<Box<RecordingRequest>>,
+    /// The date.
+    pub date: SystemTime,
+    /// Words of the edges and conferences on the other side of it.
+    pub hops: Vec<u64>,
+    /// Whether the edge has called the party, whose answer brought the words.
+    pub is_called: bool,
+    /// Key of the words of this edge.
+    pub hop_key: u64,
+    /// Trunk of the party; empty: none.
+    pub trunk: Arc<str>,
+}
+
+/// Why a call is not in a conference that it was to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotJoined {
+    /// The room does not take it.
+    Refused(Refusal),
+    /// No conference with this SID goes on.
+    UnknownSid,
+    /// The call comes from the conference itself, or from another one that is connected with it already.
+    Linked,
+}
+
+impl NotJoined {
+    /// Returns Twilio's error code; `None` where it has none.
+    pub fn code(self) -> Option<u16> {
+        match self {
+            NotJoined::Refused(refusal) => refusal.code(),
+            NotJoined::UnknownSid => Some(13_236),
+            NotJoined::Linked => None,
+        }
+    }
+    /// Returns the cause in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            NotJoined::Refused(Refusal::Full) => "the conference is full",
+            NotJoined::Refused(Refusal::EdgeFull) => "the edge has no room for another party of a conference",
+            NotJoined::Refused(Refusal::AlreadyIn) => "the call is in a conference already",
+            NotJoined::Refused(Refusal::LabelTaken) => "another party has its participantLabel",
+            NotJoined::Refused(Refusal::BadLabel) => "its participantLabel is empty or too long",
+            NotJoined::Refused(Refusal::NoneToCoach) => "the call that it is to coach is not in the conference",
+            NotJoined::Refused(Refusal::BadName) => "the name of the conference is empty or too long",
+            NotJoined::Refused(Refusal::Ended) => "the conference is over",
+            NotJoined::UnknownSid => "no conference with this SID goes on",
+            NotJoined::Linked => {
+                "it comes from a conference that is connected with this one already: its audio would go round"
+            }
+        }
+    }
+}
+
+/// News of a conference for the call of a party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConferenceNews {
+    /// It hears this from now on; `None`: the other parties.
+    Hears(Option<Music>),
+    /// An announcement of its own is heard by it from now on in place of music, or no longer.
+    Announced(bool),
+    /// It is a party no longer.
+    Released(LeaveReason),
+    /// Its mixer has no place for it, or no longer.
+    Lost,
+}
+
+/// What follows from a change.
+#[derive(Debug)]
+pub enum Due {
+    /// A command to the mixers.
+    Node(NodeCommand),
+    /// News of a call.
+    Call(CallKey, ConferenceNews),
+    /// A callback; its parameters lack what all callbacks have.
+    Callback(AppCallback),
+    /// A recording of a conference, asked for by the party of this call; [`Conferences::recorded_as`] is to follow.
+    Record(RoomId, String, Box<RecordingRequest>),
+    /// A conference is over.
+    Ended(Box<ConferenceReport>),
+}
+
+/// A conference as requests see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConferenceReport {
+    /// Its SID.
+    pub sid: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: Status,
+    /// When its first party came.
+    pub began: SystemTime,
+    /// When it ended, why, and the SID of the call whose leaving ended it; `None` while it goes on.
+    pub ended: Option<(SystemTime, EndReason, Option<String>)>,
+    /// Its parties in the order in which they came.
+    pub parties: Vec<PartyReport>,
+    /// Recordings that are being made of it: the SID of each, and whether it is paused.
+    pub recordings: Vec<(String, bool)>,
+}
+
+impl ConferenceReport {
+    /// Returns the party of a call's SID, or of a label.
+    pub fn party(&self, sid_or_label: &str) -> Option<&PartyReport> {
+        let by_sid = self.parties.iter().find(|one| one.member.call_sid() == sid_or_label);
+        by_sid.or_else(|| self.parties.iter().find(|one| one.member.label() == Some(sid_or_label)))
+    }
+}
+
+/// A party as requests see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyReport {
+    /// The party with its settings.
+    pub member: Member,
+    /// When it joined.
+    pub joined: SystemTime,
+    /// Whether it speaks now.
+    pub speaks: bool,
+}
+
+/// The place of a party.
+#[derive(Debug, Clone)]
+struct Place {
+    key: CallKey,
+    trunk: Arc<str>,
+    seat: SeatId,
+    joined: SystemTime,
+    speaks: bool,
+}
+
+/// What is kept of a conference beside its room.
+#[derive(Debug)]
+struct Kept {
+    sid: String,
+    name: String,
+    began: SystemTime,
+    app: Arc<str>,
+    allow_private: bool,
+    /// The recording that is to begin with the conference, and the call whose document asks for it.
+    record: Option<(String, Box<RecordingRequest>)>,
+    recordings: Vec<Running>,
+}
+
+/// A recording of a conference that is being made.
+#[derive(Debug)]
+struct Running {
+    id: RecordingId,
+    sid: String,
+    pause: Option<RecordingPause>,
+}
+
+/// A conference without a party yet, as calls are made for it: it has its SID from the first of them on.
+#[derive(Debug)]
+struct Expected {
+    sid: String,
+    name: String,
+    began: SystemTime,
+    calls: BTreeSet<CallKey>,
+}
+
+/// All conferences.
+#[derive(Debug, Default)]
+pub struct Conferences {
+    rooms: Rooms,
+    expected: Vec<Expected>,
+    kept: BTreeMap<RoomId, Kept>,
+    places: BTreeMap<(RoomId, MemberId), Place>,
+    /// Words of the conferences that parties have come through.
+    links: BTreeMap<(RoomId, MemberId), Vec<u64>>,
+    next_seat: u64,
+    next_clip: u64,
+    due: VecDeque<Due>,
+    ended: VecDeque<ConferenceReport>,
+}
+
+impl Conferences {
+    /// Returns the number of conferences that go on.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+    /// Whether none goes on.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+    /// Returns the number of parties.
+    pub fn parties(&self) -> usize {
+        self.rooms.parties()
+    }
+    /// Returns all conferences that are known, the newest first.
+    pub fn reports(&self) -> Vec<ConferenceReport> {
+        let mut all: Vec<ConferenceReport> = self.rooms.iter().filter_map(|(id, _)| self.report_of(id)).collect();
+        all.extend(self.expected.iter().map(Expected::report));
+        all.extend(self.ended.iter().cloned());
+        all.sort_by(|one, other| (other.began, &other.sid).cmp(&(one.began, &one.sid)));
+        all
+    }
+    /// Returns the conference that goes on under a SID or name.
+    pub fn find(&self, sid_or_name: &str) -> Option<RoomId> {
+        let by_sid = self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(id, _)| id);
+        by_sid.or_else(|| self.rooms.find(sid_or_name))
+    }
+    /// Returns the conference that is known under a SID.
+    pub fn report(&self, sid: &str) -> Option<ConferenceReport> {
+        let live = self.report_live(sid).filter(|report| report.sid == sid);
+        live.or_else(|| self.ended.iter().find(|report| report.sid == sid).cloned())
+    }
+    /// Returns the conference of a SID or name that is not over; one without a party yet is there while calls are made for it.
+    pub fn report_live(&self, sid_or_name: &str) -> Option<ConferenceReport> {
+        let goes_on = self.find(sid_or_name).and_then(|room| self.report_of(room));
+        goes_on.or_else(|| self.expected(sid_or_name).map(Expected::report))
+    }
+    /// Returns a conference that goes on.
+    pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
+        let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
+        let party = |member: &Member| {
+            let place = self.places.get(&(id, member.id()))?;
+            Some(PartyReport { member: member.clone(), joined: place.joined, speaks: place.speaks })
+        };
+        Some(ConferenceReport {
+            sid: kept.sid.clone(),
+            name: kept.name.clone(),
+            status: room.status(),
+            began: kept.began,
+            ended: None,
+            parties: room.members().iter().filter_map(party).collect(),
+            recordings: kept.recordings.iter().map(|one| (one.sid.clone(), one.pause.is_some())).collect(),
+        })
+    }
+    /// Returns the calls of all parties, for the invariants.
+    pub fn calls(&self) -> impl Iterator<Item = CallKey> {
+        self.places.values().map(|place| place.key)
+    }
+
+    /// Returns the calls that are made for conferences without a party, for the invariants.
+    pub fn expected_calls(&self) -> impl Iterator<Item = CallKey> {
+        self.expected.iter().flat_map(|one| one.calls.iter().copied())
+    }
+
+    /// Takes a call into the conference of this name, or of this SID; `sid` makes the SID of a new one.
+    ///
+    /// # Errors
+    /// Why it is not taken in.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: impl FnOnce() -> String,
+        joining: Joining,
+        joiner: Joiner,
+    ) -> Result<Seated, NotJoined> {
+        let (name, links) = self.linked(name, &joiner)?;
+        let call = joining.call_sid.clone();
+        let is_below_share = self.is_below_share(&joiner.trunk);
+        let joining = Joining { is_line: !links.is_empty(), is_below_share, ..joining };
+        let expected = self.expected(&name);
+        let (began, expected_sid) =
+            (expected.map_or(joiner.date, |one| one.began), expected.map(|one| one.sid.clone()));
+        let sid = || expected_sid.unwrap_or_else(sid);
+        let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
+        self.expected.retain(|one| !one.is(&name));
+        let seat = SeatId(self.next_seat);
+        self.next_seat += 1;
+        let (key, trunk, joined) = (joiner.key, joiner.trunk.clone(), joiner.date);
+        self.places.insert((room, member), Place { key, trunk, seat, joined, speaks: false });
+        if !links.is_empty() {
+            self.links.insert((room, member), links);
+        }
+        let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
+        let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
+        let Joiner { app, allow_private, record, .. } = joiner;
+        let (sid, name) = (seated.sid.clone(), seated.name.clone());
+        let kept = self.kept.entry(room).or_insert_with(|| {
+            let (record, recordings) = (None, Vec::new());
+            Kept { sid, name, began, app, allow_private, record, recordings }
+        });
+        if kept.record.is_none() {
+            kept.record = record.map(|record| (call, record));
+        }
+        Ok(seated)
+    }
+    /// Judges whether a call that is made for a conference, named by its SID or name, could join it now.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), NotJoined> {
+        self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
+    }
+    /// Judges whether a call could join the conference of this name or SID now, so that it need not be answered if not.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn would_take(&self, name: &str, joining: Joining, joiner: &Joiner) -> Result<(), NotJoined> {
+        let (name, _) = self.linked(name, joiner)?;
+        let joining = Joining { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
+        self.rooms.may_join(&name, &joining).map_err(NotJoined::Refused)
+    }
+    /// Returns the name of a conference, and the words of others that a call would connect with it.
+    fn linked(&self, name: &str, joiner: &Joiner) -> Result<(String, Vec<u64>), NotJoined> {
+        let name = self.named(name)?;
+        let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
+        let is_ring = self.is_ring(&name, link(joiner.hop_key, &name), &links, joiner.is_called);
+        if is_ring { Err(NotJoined::Linked) } else { Ok((name, links)) }
+    }
+    /// Whether a trunk has less than its share of the places of the edge: all of them, divided by the trunks that have some.
+    fn is_below_share(&self, trunk: &str) -> bool {
+        let trunks: BTreeSet<&str> = self.places.values().map(|place| &*place.trunk).chain([trunk]).collect();
+        self.places.values().filter(|place| &*place.trunk == trunk).count() < (EDGE_PARTIES / trunks.len()).max(1)
+    }
+    /// Notes that a call is made for a conference, named by its SID or name; `sid` makes the SID of one that is not there yet.
+    /// Returns its SID. [`Conferences::expect_no_longer`] is to follow.
+    pub fn expect(
+        &mut self,
+        key: CallKey,
+        sid_or_name: &str,
+        sid: impl FnOnce() -> String,
+        date: SystemTime,
+    ) -> String {
+        if let Some(room) = self.find(sid_or_name).and_then(|room| self.rooms.get(room)) {
+            return room.sid().to_owned();
+        }
+        let known = self.expected.iter_mut().find(|one| one.is(sid_or_name));
+        if let Some(one) = known {
+            one.calls.insert(key);
+            return one.sid.clone();
+        }
+        let (sid, name) = (sid(), sid_or_name.trim().to_owned());
+        self.expected.push(Expected { sid: sid.clone(), name, began: date, calls: BTreeSet::from([key]) });
+        sid
+    }
+    /// Notes that a call brings no party any more. A conference that no other call is made for, and that had no party, is over.
+    pub fn expect_no_longer(&mut self, key: CallKey, date: SystemTime) {
+        let Some(at) = self.expected.iter().position(|one| one.calls.contains(&key)) else { return };
+        let is_over = self.expected.get_mut(at).is_some_and(|one| one.calls.remove(&key) && one.calls.is_empty());
+        if is_over {
+            self.end_expected(at, EndReason::LastLeft, date);
+        }
+    }
+    /// Ends a conference of this SID at a request; whether there was one.
+    pub fn end(&mut self, sid: &str, date: SystemTime) -> bool {
+        if let Some(room) = self.find(sid) {
+            return self.act(room, Room::end).is_some();
+        }
+        let at = self.expected.iter().position(|one| one.sid == sid);
+        at.map(|at| self.end_expected(at, EndReason::ViaApi, date)).is_some()
+    }
+    /// Whether two words, each a SID or name, mean the same conference.
+    pub fn are_same(&self, one: &str, other: &str) -> bool {
+        let sid = |word| self.known(word).map(|(sid, _)| sid);
+        one == other || sid(one).is_some_and(|one| sid(other) == Some(one))
+    }
+    /// Returns the words of a conference, named by its SID or name, for the other side of a line: its own, and those of the conferences
+    /// that are connected with it.
+    pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
+        let room = self.find(sid_or_name);
+        let name = self.known(sid_or_name).map_or(sid_or_name, |(_, name)| name);
+        let connected = room.into_iter().flat_map(|room| self.links_of(room));
+        // Half of the hops that a call may make are left for the edges on its way.
+        [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
+    }
+    /// Whether a line would close a ring: the other side is the conference of this name itself, or connected with it already.
+    fn is_ring(&self, name: &str, own: u64, links: &[u64], is_called: bool) -> bool {
+        let connected: Vec<u64> = self.rooms.find(name).map(|room| self.links_of(room).collect()).unwrap_or_default();
+        let closes = |(place, word): (usize, &u64)| {
+            // Of two lines that two conferences make to each other at the same moment, that of the lower word stays.
+            let gives_way = !is_called || place > 0 || own > *word;
+            *word == own || gives_way && connected.contains(word)
+        };
+        links.iter().enumerate().any(closes)
+    }
+    /// Returns the name of a conference that is named by its SID or name.
+    fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
+        let of_sid = || self.known(sid_or_name).map(|(_, name)| name);
+        let name = if is_conference_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };
+        name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
+    }
+    /// Lets a party leave by itself.
+    pub fn leave(&mut self, now: Instant, seated: &Seated, departure: Departure) {
+        self.rooms.act(seated.room, |room| room.leave(now, seated.member, departure));
+        self.vacate((seated.room, seated.member));
+    }
+    /// Lets a party leave by the star key.
+    pub fn leave_by_key(&mut self, now: Instant, seated: &Seated) {
+        self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
+    }
+    /// Does something with the room of a conference; `None` where it is over.
+    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
+        self.rooms.act(id, act)
+    }
+    /// Notes that a call which was made for a conference, named by its SID or name, has ended without an answer.
+    pub fn add_failed(&mut self, conference: &str, call: &str, label: Option<&str>, status: CallStatus) {
+        if let Some(room) = self.find(conference) {
+            self.rooms.act(room, |room| room.add_failed(call, label, status));
+        }
+    }
+    /// Whether a conference goes on, and this party is in it.
+    pub fn is_there(&self, room: RoomId, member: Option<MemberId>) -> bool {
+        self.rooms.get(room).is_some_and(|room| member.is_none_or(|id| room.member(id).is_some()))
+    }
+    /// Plays samples at 8 kHz to a party, or to all; `None` where it is not there.
+    pub fn play(
+        &mut self,
+        (room, member): (RoomId, Option<MemberId>),
+        samples: &Arc<[i16]>,
+        is_repeated: bool,
+    ) -> Option<ClipId> {
+        let to = match member {
+            Some(member) => Some(self.places.get(&(room, member))?.seat),
+            None => None,
+        };
+        let (conference, samples) = (ConferenceId(self.rooms.get(room).map(|_| room.number())?), Arc::clone(samples));
+        let clip = ClipId(self.next_clip);
+        self.next_clip += 1;
+        self.due.push_back(Due::Node(NodeCommand::Play { conference, clip, to, samples, is_repeated }));
+        Some(clip)
+    }
+    /// Lets a clip fade out.
+    pub fn stop_clip(&mut self, clip: ClipId) {
+        self.due.push_back(Due::Node(NodeCommand::Stop { clip }));
+    }
+    /// Has a party hear its seat for the time of an announcement of its own.
+    pub fn announces(&mut self, room: RoomId, member: Option<MemberId>, is_heard: bool) {
+        let place = member.and_then(|member| self.places.get(&(room, member)));
+        self.due.extend(place.map(|place| Due::Call(place.key, ConferenceNews::Announced(is_heard))));
+    }
+    /// Notes that an announcement has ended; with the cause where it failed.
+    pub fn announced(&mut self, (room, id, member): &(RoomId, AnnouncementId, Option<MemberId>), failed: Option<&str>) {
+        self.announces(*room, *member, false);
+        self.rooms.act(*room, |room| room.announced(*id, failed));
+    }
+    /// Records a conference under this number and SID.
+    pub fn recorded_as(&mut self, room: RoomId, (id, sid): (RecordingId, String)) {
+        let conference = ConferenceId(room.number());
+        if let Some(kept) = self.kept.get_mut(&room) {
+            kept.recordings.push(Running { id, sid, pause: None });
+            self.due.push_back(Due::Node(NodeCommand::Record { conference, recording: id }));
+        }
+    }
+    /// Pauses a recording of a conference or lets it go on: that of a SID, or the newest; returns its SID, where there is one.
+    pub fn pause_recording(
+        &mut self,
+        room: RoomId,
+        sid: Option<&str>,
+        pause: Option<RecordingPause>,
+    ) -> Option<String> {
+        let running = self.kept.get_mut(&room)?.recordings.iter_mut().rev();
+        let one = running.into_iter().find(|one| sid.is_none_or(|sid| one.sid == sid))?;
+        one.pause = pause;
+        self.due.push_back(Due::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
+        Some(one.sid.clone())
+    }
+    /// Ends a recording of a conference: that of a SID, or the newest; returns its SID, where there is one.
+    pub fn stop_recording(&mut self, room: RoomId, sid: Option<&str>) -> Option<String> {
+        let running = &mut self.kept.get_mut(&room)?.recordings;
+        let at = running.iter().rposition(|one| sid.is_none_or(|sid| one.sid == sid))?;
+        let Running { id, sid, .. } = running.remove(at);
+        self.due.push_back(Due::Node(NodeCommand::StopRecording { recording: id }));
+        Some(sid)
+    }
+    /// Takes news of the mixers.
+    pub fn take(&mut self, event: NodeEvent) {
+        match event {
+            NodeEvent::Refused(seat) | NodeEvent::Gone(seat) => {
+                if let Some((_, key)) = self.party_at(seat) {
+                    self.due.push_back(Due::Call(key, ConferenceNews::Lost));
+                }
+            }
+            NodeEvent::SpeechStarted(seat) => self.spoke(seat, true),
+            NodeEvent::SpeechStopped(seat) => self.spoke(seat, false),
+            NodeEvent::ActiveSpeaker(..) | NodeEvent::ClipEnded(_) => {}
+        }
+    }
+    /// Returns when [`Conferences::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.rooms.poll_timeout()
+    }
+    /// Lets parties leave whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.rooms.handle_timeout(now);
+    }
+    /// Takes the next of what follows from changes; `date`: the present one.
+    pub fn poll(&mut self, date: impl Fn() -> SystemTime, account_sid: &str) -> Option<Due> {
+        loop {
+            if let Some(due) = self.due.pop_front() {
+                return Some(due);
+            }
+            let (room, action) = self.rooms.poll_output()?;
+            self.follow(room, action, &date, account_sid);
+        }
+    }
+
+    fn follow(&mut self, room: RoomId, action: Action, date: &impl Fn() -> SystemTime, account_sid: &str) {
+        match action {
+            Action::Stand { member, standing } => {
+                if let Some(seat) = self.places.get(&(room, member)).map(|place| place.seat) {
+                    let part = self.part(room, standing);
+                    self.due.push_back(Due::Node(NodeCommand::Part { seat, part }));
+                }
+            }
+            Action::Music { member, music } => {
+                if let Some(place) = self.places.get(&(room, member)) {
+                    self.due.push_back(Due::Call(place.key, ConferenceNews::Hears(music)));
+                }
+            }
+            Action::Beep => {
+                let clip = ClipId(self.next_clip);
+                self.next_clip += 1;
+                let (conference, samples) = (ConferenceId(room.number()), Arc::clone(&BEEP));
+                let play = NodeCommand::Play { conference, clip, to: None, samples, is_repeated: false };
+                self.due.push_back(Due::Node(play));
+            }
+            Action::Release { member, reason } => {
+                if let Some(key) = self.vacate((room, member)) {
+                    self.due.push_back(Due::Call(key, ConferenceNews::Released(reason)));
+                }
+            }
+            Action::Ended { reason, call_sid } => self.keep_ended(room, (reason, call_sid), date()),
+            Action::Callback(callback) => self.call_back(room, &callback, date, account_sid),
+            Action::Record { .. } => {
+                if let Some((kept, (call, request))) =
+                    self.kept.get(&room).and_then(|kept| Some((kept, kept.record.clone()?)))
+                {
+                    let request = RecordingRequest { conference: Some(kept.sid.clone()), ..*request };
+                    self.due.push_back(Due::Record(room, call, Box::new(request)));
+                }
+            }
+            Action::StopRecording => {
+                let running = self.kept.get_mut(&room).map(|kept| std::mem::take(&mut kept.recordings));
+                let stop = |Running { id, .. }| Due::Node(NodeCommand::StopRecording { recording: id });
+                self.due.extend(running.into_iter().flatten().map(stop));
+            }
+        }
+    }
+
+    /// Returns SID and name of a conference that is not over, named by one of the two.
+    fn known(&self, sid_or_name: &str) -> Option<(&str, &str)> {
+        let room = self.find(sid_or_name).and_then(|room| self.rooms.get(room)).map(|room| (room.sid(), room.name()));
+        room.or_else(|| self.expected(sid_or_name).map(|one| (&*one.sid, &*one.name)))
+    }
+
+    /// Returns the conference of a SID or name that has no party yet.
+    fn expected(&self, sid_or_name: &str) -> Option<&Expected> {
+        self.expected.iter().find(|one| one.is(sid_or_name))
+    }
+
+    /// Returns a party's part by the mixers' numbers.
+    fn part(&self, room: RoomId, standing: Standing) -> SeatPart {
+        match standing {
+            Standing::Speaker => SeatPart::Speaker,
+            Standing::Listener => SeatPart::Listener,
+            Standing::Away => SeatPart::Away,
+            Standing::Coach(coached) => {
+                self.places.get(&(room, coached)).map_or(SeatPart::Listener, |place| SeatPart::Coach(place.seat))
+            }
+        }
+    }
+
+    fn links_of(&self, room: RoomId) -> impl Iterator<Item = u64> {
+        self.links.iter().filter(move |((at, _), _)| *at == room).flat_map(|(_, words)| words.iter().copied())
+    }
+
+    /// Takes a party out of the look-ups and off its mixer.
+    fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
+        self.links.remove(&place);
+        let Place { key, seat, .. } = self.places.remove(&place)?;
+        self.due.push_back(Due::Node(NodeCommand::Leave { seat }));
+        Some(key)
+    }
+
+    fn party_at(&self, seat: SeatId) -> Option<((RoomId, MemberId), CallKey)> {
+        self.places.iter().find(|(_, place)| place.seat == seat).map(|(at, place)| (*at, place.key))
+    }
+
+    fn spoke(&mut self, seat: SeatId, speaks: bool) {
+        if let Some(((room, member), _)) = self.party_at(seat) {
+            if let Some(place) = self.places.get_mut(&(room, member)) {
+                place.speaks = speaks;
+            }
+            self.rooms.act(room, |room| room.spoke(member, speaks));
+        }
+    }
+
+    fn call_back(&mut self, room: RoomId, callback: &Callback, date: &impl Fn() -> SystemTime, account_sid: &str) {
+        let Some(kept) = self.kept.get(&room) else { return };
+        let method = match callback.method() {
+            Method::Get => WebhookMethod::Get,
+            Method::Post => WebhookMethod::Post,
+        };
+        let own = [("AccountSid", account_sid.to_owned()), ("Timestamp", trunkgate_story::wall::rfc2822(date()))];
+        let fields = own.into_iter().chain(callback.fields.iter().cloned());
+        let parameters = fields.map(|(name, value)| (name.to_owned(), value)).collect();
+        let place = AppPlace::Url(callback.callbacks.url.clone());
+        let request = DocumentRequest { place, method, purpose: "conference", parameters };
+        let call = callback.field("CallSid").or(callback.field("CallSidEndingConference")).unwrap_or_default();
+        let (call, about) = (call.to_owned(), kept.sid.clone());
+        let (app, allow_private) = (Arc::clone(&kept.app), kept.allow_private);
+        self.due.push_back(Due::Callback(AppCallback { call, about, app, allow_private, request }));
+    }
+
+    /// Adds conferences that are over; of too many the oldest are forgotten.
+    pub fn add_ended(&mut self, reports: impl IntoIterator<Item = ConferenceReport>) {
+        self.ended.extend(reports);
+        let surplus = self.ended.len().saturating_sub(ENDED_CONFERENCES);
+        self.ended.drain(..surplus);
+    }
+
+    /// Keeps what is known of a conference that is over.
+    fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
+        let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
+        let (status, ended) = (Status::Completed, Some((ended, reason, call_sid)));
+        let (parties, recordings) = (Vec::new(), Vec::new());
+        self.keep(ConferenceReport { sid, name, status, began, ended, parties, recordings });
+    }
+
+    /// Ends the conference at this place among those without a party.
+    fn end_expected(&mut self, at: usize, reason: EndReason, date: SystemTime) {
+        let report = self.expected.remove(at).report();
+        self.keep(ConferenceReport { status: Status::Completed, ended: Some((date, reason, None)), ..report });
+    }
+
+    fn keep(&mut self, ended: ConferenceReport) {
+        self.due.push_back(Due::Ended(Box::new(ended.clone())));
+        self.add_ended([ended]);
+    }
+}
+
+impl Expected {
+    /// Whether it is that of a SID or name.
+    fn is(&self, sid_or_name: &str) -> bool {
+        self.sid == sid_or_name || self.name == sid_or_name.trim()
+    }
+
+    fn report(&self) -> ConferenceReport {
+        ConferenceReport {
+            sid: self.sid.clone(),
+            name: self.name.clone(),
+            status: Status::Init,
+            began: self.began,
+            ended: None,
+            parties: Vec::new(),
+            recordings: Vec::new(),
+        }
+    }
+}
+
+/// Returns the word of a conference among the hops of a call.
+fn link(hop_key: u64, name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (hop_key, name).hash(&mut hasher);
+    hasher.finish() | 1
+}
+
+/// Returns a word among the hops of a call that is none of a conference.
+pub const fn no_link(word: u64) -> u64 {
+    word & !1
+}
+
+/// Whether a word among the hops of a call is that of a conference.
+pub const fn is_link(word: u64) -> bool {
+    word & 1 == 1
+}
+
+/// Whether a word has the form of a conference's SID, and so is no name of one.
+pub fn is_conference_sid(name: &str) -> bool {
+    let digits = name.strip_prefix("CF").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_conference::limits::EDGE_PARTIES_RESERVED;
+
+    use super::*;
+
+    /// An edge with a person in its conference.
+    struct Side {
+        conferences: Conferences,
+        key: u64,
+        calls: u64,
+    }
+
+    impl Side {
+        fn new(key: u64) -> Side {
+            let mut side = Side { conferences: Conferences::default(), key, calls: 0 };
+            side.joins(Vec::new(), false).unwrap();
+            side
+        }
+        fn joins(&mut self, hops: Vec<u64>, is_called: bool) -> Result<Seated, NotJoined> {
+            self.joins_as("room", Joiner { hops, is_called, ..self.joiner("pbx") })
+        }
+        fn joiner(&self, trunk: &str) -> Joiner {
+            Joiner {
+                key: CallKey(self.calls + 1),
+                app: "conference:room".into(),
+                allow_private: false,
+                record: None,
+                date: SystemTime::UNIX_EPOCH,
+                hops: Vec::new(),
+                is_called: false,
+                hop_key: self.key,
+                trunk: trunk.into(),
+            }
+        }
+        #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
+        fn joins_as(&mut self, room: &str, joiner: Joiner) -> Result<Seated, NotJoined> {
+            self.calls += 1;
+            let joining = Joining::new(&format!("CA{}", self.calls));
+            let would = self.conferences.would_take(room, joining.clone(), &joiner);
+            let joined = self.conferences.join(Instant::now(), room, || "CF".to_owned(), joining, joiner);
+            assert_eq!(would, joined.as_ref().map(drop).map_err(|why| *why), "what is said before is what comes");
+            joined
+        }
+        fn words(&self) -> Vec<u64> {
+            self.conferences.hops_onward(self.key, "room")
+        }
+    }
+
+    #[test]
+    fn a_trunk_that_takes_all_places_leaves_some_for_others() {
+        let mut edge = Side::new(7);
+        let fill = |edge: &mut Side, trunk: &str| {
+            let joins = |n: usize| {
+                let joiner = edge.joiner(trunk);
+                edge.joins_as(&format!("{trunk} {}", n / 50), joiner)
+            };
+            (0..1_000).map(joins).take_while(Result::is_ok).filter_map(Result::ok).collect::<Vec<Seated>>()
+        };
+        // The first place is that of the person.
+        let flood = fill(&mut edge, "flood");
+        assert_eq!(flood.len(), EDGE_PARTIES - 1);
+        assert_eq!(fill(&mut edge, "good").len(), EDGE_PARTIES_RESERVED);
+        let refused = edge.joins_as("other", edge.joiner("other"));
+        assert_eq!(refused, Err(NotJoined::Refused(Refusal::EdgeFull)), "that is all");
+        // Places that come free are for those below their share first.
+        for seated in flood.iter().take(EDGE_PARTIES_RESERVED) {
+            #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
+            edge.conferences.leave(Instant::now(), seated, Departure::HungUp);
+        }
+        assert_eq!(fill(&mut edge, "flood").len(), 0);
+        assert_eq!(fill(&mut edge, "other").len(), EDGE_PARTIES_RESERVED);
+    }
+
+    #[test]
+    fn of_two_lines_that_cross_one_stays() {
+        let [mut one, mut other] = [Side::new(7), Side::new(8)];
+        let words = [one.words(), other.words()];
+        let [of_one, of_other] = words;
+        one.joins(of_other.clone(), false).unwrap();
+        other.joins(of_one.clone(), false).unwrap();
+        let stays = [one.joins(of_other, true), other.joins(of_one, true)].map(|joined| joined.is_ok());
+        assert_ne!(stays[0], stays[1], "{stays:?}");
+    }
+
+    #[test]
+    fn a_line_is_refused_that_closes_a_ring_whichever_side_is_asked() {
+        let [mut one, mut two, mut three] = [7, 8, 9].map(Side::new);
+        // The first calls the second, then the third does. A conference answers before the caller joins it.
+        for caller in [&mut one, &mut three] {
+            let answer = two.words();
+            two.joins(caller.words(), false).unwrap();
+            caller.joins(answer, true).unwrap();
+        }
+        assert_eq!(three.joins(one.words(), false), Err(NotJoined::Linked));
+        assert_eq!(one.joins(three.words(), false), Err(NotJoined::Linked));
+        // Calls that say nothing pass, and their answers show the ring.
+        assert_eq!(one.joins(three.words(), true), Err(NotJoined::Linked));
+    }
+}

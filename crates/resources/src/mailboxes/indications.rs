@@ -1,0 +1,420 @@
+//! Message-waiting indications (RFC 3842): the messages of mailboxes, and the parties that are notified of them. Subscribers are notified in
+//! the dialog of their SUBSCRIBE (RFC 6665), lamps (`mwi = "trunk:NAME/USER"` of a mailbox) by a NOTIFY of its own.
+//!
+//! | party | its deadline | answer to a NOTIFY |
+//! | --- | --- | --- |
+//! | subscription | its time is over: one NOTIFY more | 2xx: it goes on, or is over; else it is over |
+//! | lamp | an hour since the last answer, or a minute without one: once more | 2xx, 3xx, 4xx: known; else the next address, then a pause |
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use trunkgate_route::{Mailbox, Table};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Party, Scheme, Transport, Uri};
+
+use crate::limits::{MWI_BURST, MWI_BURST_MILLISECONDS, MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
+use crate::lookups::sip::extra;
+
+/// The event package (RFC 3842 §3.1).
+pub(crate) const PACKAGE: &str = "message-summary";
+/// The type of its bodies.
+const CONTENT_TYPE: &str = "application/simple-message-summary";
+
+/// The number of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MessageCount {
+    /// Messages that were not heard.
+    pub new: u64,
+    /// Messages that were.
+    pub old: u64,
+}
+
+impl MessageCount {
+    /// Returns the body of a NOTIFY (RFC 3842 §5.2); no message is urgent. `account`: the URI that the messages belong to.
+    pub(crate) fn body(self, account: Option<&str>) -> Body {
+        let MessageCount { new, old } = self;
+        let waiting = if new > 0 { "yes" } else { "no" };
+        let account = account.map(|uri| format!("Message-Account: {uri}\r\n")).unwrap_or_default();
+        let text = format!("Messages-Waiting: {waiting}\r\n{account}Voice-Message: {new}/{old} (0/0)\r\n");
+        Body { content_type: CONTENT_TYPE.to_owned(), bytes: Bytes::from(text) }
+    }
+}
+
+/// A readable SUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subscribe {
+    /// The `id` of its Event, which NOTIFYs repeat.
+    pub(crate) id: Option<String>,
+    /// The time that it asks for, in seconds; 0: the counts once, and the end.
+    pub(crate) seconds: u32,
+}
+
+impl Subscribe {
+    /// Reads a SUBSCRIBE, or returns the answer that refuses it.
+    pub(crate) fn read(request: &Message) -> Result<Subscribe, Box<Answer>> {
+        let bad_event = || refused(489, vec![extra("Allow-Events", PACKAGE)]);
+        let event = request.header_text(HeaderName::Event).filter(|_| request.count(HeaderName::Event) == 1);
+        let event = event.ok_or_else(bad_event)?;
+        let mut parts = event.split(';').map(str::trim);
+        if parts.next() != Some(PACKAGE) {
+            return Err(bad_event());
+        }
+        let id = parts.find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("id").then(|| value.trim().to_owned())
+        });
+        if id.as_ref().is_some_and(|id| !is_token(id)) {
+            return Err(refused(400, Vec::new()));
+        }
+        if !leads_back(request) {
+            return Err(refused(400, Vec::new()));
+        }
+        if !accepts(request) {
+            return Err(refused(406, vec![extra("Accept", CONTENT_TYPE)]));
+        }
+        // One that cannot be read counts as none (RFC 3261 §10.2.1.1).
+        let asked = request.header_str(HeaderName::Expires).map(str::trim);
+        let asked = asked.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let seconds = asked.map_or(MWI_SECONDS, |text| text.parse().unwrap_or(u32::MAX)).min(MWI_SECONDS);
+        if (1..MWI_LEAST_SECONDS).contains(&seconds) {
+            return Err(refused(423, vec![extra("Min-Expires", MWI_LEAST_SECONDS.to_string())]));
+        }
+        Ok(Subscribe { id, seconds })
+    }
+}
+
+/// Returns the answer that refuses a SUBSCRIBE.
+pub(crate) fn refused(code: u16, headers: Vec<Extra>) -> Box<Answer> {
+    Box::new(Answer { code, headers, ..Answer::default() })
+}
+
+fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
+}
+
+/// Whether something is done that is done once a second; `last`: when it was done last.
+fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
+    let may = last.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
+    if may {
+        *last = Some(now);
+    }
+    may
+}
+
+/// Whether NOTIFYs can be sent to where a request asks for them: its Contact is the URI of a device (RFC 6665 §4.1.2.1).
+fn leads_back(request: &Message) -> bool {
+    let contacts = request.addresses(HeaderName::Contact);
+    let is_device = |uri: Option<Uri<'_>>| uri.is_some_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+    let written = request.header_str(HeaderName::Contact).is_some_and(|text| !text.trim().is_empty());
+    !written || !contacts.is_empty() && contacts.iter().all(|contact| is_device(Uri::parse(contact.uri)))
+}
+
+/// Whether a request takes the bodies of the package: without Accept it does (RFC 3842 §3.5).
+fn accepts(request: &Message) -> bool {
+    let is_taken = |range: &[u8]| {
+        let range = range.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+        range == CONTENT_TYPE.as_bytes() || range == b"application/*" || range == b"*/*"
+    };
+    request.header(HeaderName::Accept).is_none() || request.tokens(HeaderName::Accept).into_iter().any(is_taken)
+}
+
+/// The mailboxes whose messages a user of a trunk is shown: those whose `mwi` has the user, else the mailbox of that name; by the user that
+/// the trunk's phones register as, all that have the trunk.
+pub(crate) fn mailboxes_for(table: &Table, trunk: &str, user: &str) -> Vec<Arc<str>> {
+    let names = |is_it: &dyn Fn(&Mailbox) -> bool| -> Vec<Arc<str>> {
+        let of_trunk = table.mailboxes().filter(|mailbox| mailbox.mwi.iter().any(|party| *party.trunk == *trunk));
+        of_trunk.filter(|mailbox| is_it(mailbox)).map(|mailbox| Arc::clone(&mailbox.name)).collect()
+    };
+    let shows = |mailbox: &Mailbox| {
+        let mut parties = mailbox.mwi.iter().filter(|party| *party.trunk == *trunk);
+        parties.any(|party| party.user.as_deref() == Some(user))
+    };
+    let required = table.trunk(trunk).and_then(|trunk| trunk.require_auth.as_ref());
+    let is_account = required.is_some_and(|required| required.username == user);
+    let found = names(&shows);
+    let found = if found.is_empty() { names(&|mailbox| *mailbox.name == *user) } else { found };
+    if found.is_empty() && is_account { names(&|_| true) } else { found }
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) party: Party,
+    pub(crate) trunk: Arc<str>,
+    /// The user that was subscribed to.
+    pub(crate) user: String,
+    pub(crate) mailboxes: Vec<Arc<str>>,
+    /// The `id` of its Event.
+    pub(crate) id: Option<String>,
+    pub(crate) until: Instant,
+    /// The counts of the last NOTIFY.
+    pub(crate) told: Option<MessageCount>,
+    /// The NOTIFY that has no answer yet.
+    pub(crate) asking: Option<ClientId>,
+    /// Whether one more has to follow.
+    pub(crate) is_owed: bool,
+    /// Why it ends (RFC 6665 §4.1.3), where its last NOTIFY is sent or to be sent.
+    pub(crate) ends: Option<&'static str>,
+}
+
+/// A user of a trunk that is notified without a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LampKey {
+    pub(crate) trunk: Arc<str>,
+    pub(crate) user: Arc<str>,
+}
+
+/// A NOTIFY to a lamp that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Notified {
+    pub(crate) client: ClientId,
+    /// Where it went: a registration of a phone, by its Call-ID and Contact; empty: a peer.
+    pub(crate) place: Vec<u8>,
+    pub(crate) count: MessageCount,
+}
+
+/// The state of such a user.
+#[derive(Debug)]
+pub(crate) struct Lamp {
+    pub(crate) mailboxes: Vec<Arc<str>>,
+    /// The counts that each place knows.
+    pub(crate) told: HashMap<Vec<u8>, MessageCount>,
+    pub(crate) asking: Vec<Notified>,
+    /// Addresses of peers that are left to try.
+    pub(crate) ways: VecDeque<Way>,
+    pub(crate) due: Option<Instant>,
+    /// When all places are notified again.
+    pub(crate) repeat: Instant,
+    /// Whether the last NOTIFY failed.
+    pub(crate) is_failing: bool,
+}
+
+/// An address of a peer, and the Request-URI there.
+pub(crate) type Way = (Transport, SocketAddr, String);
+
+/// Owner of a NOTIFY, or of a deadline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Subscription(DialogId),
+    Lamp(LampKey),
+}
+
+/// The messages of mailboxes, and the parties that are notified of them.
+#[derive(Debug, Default)]
+pub struct Indications {
+    /// `None`: nothing is known yet.
+    counts: Option<BTreeMap<String, MessageCount>>,
+    pub(crate) subscriptions: BTreeMap<DialogId, Subscription>,
+    by_trunk: FxHashMap<Party, usize>,
+    pub(crate) lamps: BTreeMap<LampKey, Lamp>,
+    pub(crate) asked: FxHashMap<ClientId, Owner>,
+    pub(crate) due: BTreeSet<(Instant, Owner)>,
+    /// Subscribers that are to be notified, a burst at a time.
+    queued: VecDeque<DialogId>,
+    /// When the next burst may leave.
+    burst: Option<Instant>,
+    /// The time of the last line about a subscription in the log.
+    logged: Option<Instant>,
+    /// The time of the last line about one that ended by a failure.
+    warned: Option<Instant>,
+}
+
+impl Indications {
+    /// Whether a transaction is a NOTIFY to one of them.
+    pub(crate) fn owns(&self, id: ClientId) -> bool {
+        self.asked.contains_key(&id)
+    }
+
+    /// Whether a dialog is a subscription's.
+    pub(crate) fn has_dialog(&self, dialog: DialogId) -> bool {
+        self.subscriptions.contains_key(&dialog)
+    }
+
+    /// Returns the earliest deadline.
+    pub fn next(&self) -> Option<Instant> {
+        let burst = self.burst.filter(|_| !self.queued.is_empty());
+        self.due.first().map(|(at, _)| *at).into_iter().chain(burst).min()
+    }
+
+    /// Has subscribers notified, as many at once as a burst has.
+    pub(crate) fn queue(&mut self, dialogs: impl IntoIterator<Item = DialogId>) {
+        self.queued.extend(dialogs);
+    }
+
+    /// Takes the subscribers that may be notified now.
+    pub(crate) fn next_burst(&mut self, now: Instant) -> Vec<DialogId> {
+        if self.queued.is_empty() || self.burst.is_some_and(|at| now < at) {
+            return Vec::new();
+        }
+        let burst: Vec<DialogId> = self.queued.drain(..self.queued.len().min(MWI_BURST)).collect();
+        if burst.len() == MWI_BURST {
+            self.burst = Some(now + Duration::from_millis(MWI_BURST_MILLISECONDS));
+        }
+        burst
+    }
+
+    /// Returns the number of subscriptions.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Whether a subscription may be logged: one a second.
+    pub(crate) fn may_log(&mut self, now: Instant) -> bool {
+        once_a_second(&mut self.logged, now)
+    }
+
+    /// Whether a subscription that ended by a failure may be logged: one a second.
+    pub(crate) fn may_warn(&mut self, now: Instant) -> bool {
+        once_a_second(&mut self.warned, now)
+    }
+
+    /// Returns the number of a party's.
+    pub(crate) fn of_party(&self, party: Party) -> usize {
+        self.by_trunk.get(&party).copied().unwrap_or_default()
+    }
+
+    /// Whether the messages are known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.counts.is_some()
+    }
+
+    /// Notes the messages of a mailbox.
+    pub(crate) fn note(&mut self, mailbox: String, count: MessageCount) {
+        self.counts.get_or_insert_default().insert(mailbox, count);
+    }
+
+    /// Notes that all messages are known.
+    pub(crate) fn note_known(&mut self) {
+        self.counts.get_or_insert_default();
+    }
+
+    /// Returns the messages of mailboxes together.
+    pub(crate) fn count(&self, mailboxes: &[Arc<str>]) -> MessageCount {
+        let counts = mailboxes.iter().filter_map(|name| self.counts.as_ref()?.get(&**name));
+        counts.fold(MessageCount::default(), |sum, one| MessageCount {
+            new: sum.new.saturating_add(one.new),
+            old: sum.old.saturating_add(one.old),
+        })
+    }
+
+    /// Takes a subscription into the table.
+    pub(crate) fn insert(&mut self, dialog: DialogId, subscription: Subscription) {
+        *self.by_trunk.entry(subscription.party).or_default() += 1;
+        self.due.insert((subscription.until, Owner::Subscription(dialog)));
+        self.subscriptions.insert(dialog, subscription);
+    }
+
+    /// Takes a subscription out.
+    pub(crate) fn remove(&mut self, dialog: DialogId) -> Option<Subscription> {
+        let gone = self.subscriptions.remove(&dialog)?;
+        self.due.remove(&(gone.until, Owner::Subscription(dialog)));
+        if let Some(client) = gone.asking {
+            self.asked.remove(&client);
+        }
+        if let Some(count) = self.by_trunk.get_mut(&gone.party) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_trunk.remove(&gone.party);
+            }
+        }
+        Some(gone)
+    }
+
+    /// Sets the end of a subscription.
+    pub(crate) fn last_until(&mut self, dialog: DialogId, until: Instant) {
+        let Some(subscription) = self.subscriptions.get_mut(&dialog) else { return };
+        let before = std::mem::replace(&mut subscription.until, until);
+        self.due.remove(&(before, Owner::Subscription(dialog)));
+        self.due.insert((until, Owner::Subscription(dialog)));
+    }
+
+    /// Sets the deadline of a lamp.
+    pub(crate) fn set_due(&mut self, key: &LampKey, at: Option<Instant>) {
+        let Some(lamp) = self.lamps.get_mut(key) else { return };
+        if let Some(before) = std::mem::replace(&mut lamp.due, at) {
+            self.due.remove(&(before, Owner::Lamp(key.clone())));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, Owner::Lamp(key.clone())));
+        }
+    }
+
+    /// Whether a subscriber of a trunk is notified of one of these mailboxes.
+    pub(crate) fn is_subscribed(&self, trunk: &str, mailboxes: &[Arc<str>]) -> bool {
+        let mut of_trunk = self.subscriptions.values().filter(|one| *one.trunk == *trunk && one.ends.is_none());
+        of_trunk.any(|one| one.mailboxes.iter().any(|name| mailboxes.contains(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn subscribe(lines: &str) -> Result<Subscribe, u16> {
+        let text = format!(
+            "SUBSCRIBE sip:front@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+             From: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:front@192.0.2.1>\r\nCall-ID: 1\r\nCSeq: 1 SUBSCRIBE\r\n{lines}\
+             Content-Length: 0\r\n\r\n"
+        );
+        Subscribe::read(&Message::parse(Bytes::from(text)).unwrap()).map_err(|answer| answer.code)
+    }
+
+    #[test]
+    fn rfc3842_3_what_a_subscribe_asks_for() {
+        let taken = |id: Option<&str>, seconds| Ok(Subscribe { id: id.map(str::to_owned), seconds });
+        for (lines, expected) in [
+            ("Event: message-summary\r\n", taken(None, 3_600)),
+            ("o: message-summary\r\nExpires: 120\r\n", taken(None, 120)),
+            ("Event: message-summary ; x=1 ; ID = 7\r\nExpires: 0\r\n", taken(Some("7"), 0)),
+            ("Event: message-summary\r\nExpires: 3601\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nExpires: 60, 70\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nAccept: text/plain, */*;q=0.1\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nAccept: Application/Simple-Message-Summary\r\n", taken(None, 3_600)),
+            ("Event: Message-Summary\r\n", Err(489)),
+            ("Event: message-summary.winfo\r\n", Err(489)),
+            ("Event: message-summary;id=\r\n", Err(400)),
+            ("Event: message-summary\r\nExpires: 1\r\n", Err(423)),
+            ("Event: message-summary\r\nContact: *\r\n", Err(400)),
+            ("Event: message-summary\r\nContact: <tel:+14155550100>\r\n", Err(400)),
+            ("Event: message-summary\r\nContact: <sips:a@192.0.2.2>\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nAccept: application/pidf+xml\r\n", Err(406)),
+        ] {
+            assert_eq!(subscribe(lines), expected, "{lines}");
+        }
+        let long = format!("Event: message-summary;id={}\r\n", "7".repeat(MWI_EVENT_ID_BYTES + 1));
+        assert_eq!(subscribe(&long), Err(400));
+    }
+
+    #[test]
+    fn rfc3842_5_2_a_body_counts_messages() {
+        let body =
+            |new, old, account| String::from_utf8(MessageCount { new, old }.body(account).bytes.to_vec()).unwrap();
+        assert_eq!(body(0, 0, None), "Messages-Waiting: no\r\nVoice-Message: 0/0 (0/0)\r\n");
+        let account = Some("sip:front@192.0.2.1");
+        assert_eq!(
+            body(2, 7, account),
+            "Messages-Waiting: yes\r\nMessage-Account: sip:front@192.0.2.1\r\nVoice-Message: 2/7 (0/0)\r\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_read_or_refused(event in "[ -~]{0,80}", expires in "[ -~]{0,12}", accept in "[ -~]{0,40}") {
+            let read = subscribe(&format!("Event: {event}\r\nExpires: {expires}\r\nAccept: {accept}\r\n"));
+            match read {
+                Ok(Subscribe { id, seconds }) => {
+                    prop_assert!(id.is_none_or(|id| is_token(&id)));
+                    prop_assert!(seconds == 0 || (MWI_LEAST_SECONDS..=MWI_SECONDS).contains(&seconds));
+                }
+                Err(code) => prop_assert!([400, 406, 423, 489].contains(&code)),
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Messages of mailboxes, and the parties that are notified of them.
+
+pub mod indications;

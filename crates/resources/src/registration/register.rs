@@ -1,0 +1,307 @@
+//! Our registrations with trunks (RFC 3261 §10.2): refreshed at half their time, at the next address where one fails, after a
+//! growing pause where all do (RFC 5626 §4.5), and taken back at the end.
+//!
+//! | state | its deadline | answer |
+//! | --- | --- | --- |
+//! | waiting | the next attempt | – |
+//! | resolving | the name is not found in time | the ways to the registrar |
+//! | asking | no answer: the next way | 2xx: registered; 423: once more for longer; else the next way, or a pause |
+//! | registered | half the time is over: asking again | – |
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use trunkgate_route::locate::NameFault;
+use trunkgate_route::{Credentials, Register as Wanted, Trunk};
+use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
+use trunkgate_story::{Said, dns};
+
+use crate::lookups::key::QueryId;
+use crate::trunks::challenge::{auth_fault, auth_fix};
+use crate::trunks::rejection::said;
+
+/// Where a registration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// For its next attempt.
+    Waiting,
+    /// For the registrar's addresses.
+    Resolving(QueryId),
+    /// For an answer.
+    Asking(ClientId),
+    /// The registrar knows where we are.
+    Registered,
+}
+
+/// A way to the registrar that is being tried, or was taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) flow: Flow,
+    pub(crate) local: Local,
+}
+
+/// One trunk's registration.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) party: Party,
+    pub(crate) wanted: Wanted,
+    /// What it shows; with another, a registration that failed is asked for at once.
+    pub(crate) auth: Option<Credentials>,
+    pub(crate) listen: Option<String>,
+    /// Host name in the Contact, where it has one.
+    pub(crate) contact_host: Option<Arc<str>>,
+    /// How long one address may be silent.
+    pub(crate) patience: Duration,
+    pub(crate) state: State,
+    pub(crate) due: Option<Instant>,
+    pub(crate) ways: VecDeque<(Transport, SocketAddr)>,
+    pub(crate) asking: Option<Way>,
+    pub(crate) call_id: Option<String>,
+    pub(crate) cseq: u32,
+    /// Asked for, in seconds: more than configured where the registrar wants it so.
+    pub(crate) expires: u32,
+    /// In a row, each after all ways.
+    pub(crate) failures: u32,
+    /// The binding that the registrar holds, and until when.
+    pub(crate) bound: Option<(Way, Instant)>,
+    pub(crate) problem: Option<String>,
+    /// The code of the registrar's last response; `None`: no response since it was asked last.
+    pub(crate) code: Option<u16>,
+    /// The registrar's own words in it, where they say more than the code does.
+    pub(crate) words: Option<String>,
+    /// What DNS said of the registrar's name, where it had no address when it was to be asked last.
+    pub(crate) name_fault: Option<NameFault>,
+    /// Whether the registrar has seen `auth`.
+    pub(crate) has_shown: bool,
+}
+
+/// All of them by trunk.
+#[derive(Debug, Default)]
+pub struct Registrations {
+    pub(crate) by_trunk: BTreeMap<Arc<str>, Registration>,
+    pub(crate) clients: FxHashMap<ClientId, Arc<str>>,
+    pub(crate) queries: FxHashMap<QueryId, Arc<str>>,
+    pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
+    /// Bindings that are being taken back: where from, and whose they are.
+    pub(crate) leaving: BTreeMap<ClientId, (IpAddr, Party)>,
+    /// Where our registrars are: what comes from there is their trunk's.
+    sources: HashMap<IpAddr, Party>,
+}
+
+impl Registrations {
+    /// The earliest deadline.
+    pub fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+    /// Whether a transaction is a registration's.
+    pub fn owns(&self, id: ClientId) -> bool {
+        self.clients.contains_key(&id) || self.leaving.contains_key(&id)
+    }
+    /// Bindings that are being taken back.
+    pub fn leaving(&self) -> usize {
+        self.leaving.len()
+    }
+    /// The trunk that a registrar's address belongs to.
+    pub fn party_at(&self, source: IpAddr) -> Option<Party> {
+        self.sources.get(&source).copied()
+    }
+    /// Whose binding is being taken back at an address: its answer is awaited there and nothing else.
+    pub fn leaving_at(&self, source: IpAddr) -> Option<Party> {
+        self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
+    }
+    /// Whether a party's credentials are needed, for its binding is there still or being taken back.
+    pub fn needs_credentials(&self, party: Party) -> bool {
+        self.by_trunk.values().any(|registration| registration.party == party)
+            || self.leaving.values().any(|(_, leaving)| *leaving == party)
+    }
+
+    pub(crate) fn set_due(&mut self, name: &Arc<str>, at: Option<Instant>) {
+        let Some(registration) = self.by_trunk.get_mut(name) else { return };
+        if let Some(before) = std::mem::replace(&mut registration.due, at) {
+            self.due.remove(&(before, name.clone()));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, name.clone()));
+        }
+    }
+
+    /// Gives up what a registration waits for.
+    pub(crate) fn let_go(&mut self, name: &Arc<str>) {
+        match self.by_trunk.get(name).map(|registration| registration.state) {
+            Some(State::Resolving(query)) => drop(self.queries.remove(&query)),
+            Some(State::Asking(id)) => drop(self.clients.remove(&id)),
+            Some(State::Waiting | State::Registered) | None => {}
+        }
+        if let Some(registration) = self.by_trunk.get_mut(name) {
+            registration.state = State::Waiting;
+            registration.asking = None;
+        }
+        self.set_due(name, None);
+    }
+
+    /// Ends a look-up of a registrar's name; `fault`: it has no address. Returns why the registrar cannot be asked where no address is left.
+    pub(crate) fn looked_up(&mut self, name: &Arc<str>, fault: Option<NameFault>) -> String {
+        self.let_go(name);
+        let (Some(registration), Some(fault)) = (self.by_trunk.get_mut(name), fault) else {
+            return UNREACHABLE.to_owned();
+        };
+        registration.name_fault = Some(fault);
+        (registration.code, registration.words) = (None, None);
+        dns::words(fault, &registration.wanted.registrar.host)
+    }
+
+    pub(crate) fn note_sources(&mut self) {
+        let ways = |r: &Registration| [r.asking, r.bound.map(|(way, _)| way)].map(|way| Some((way?, r.party)));
+        let sources = self.by_trunk.values().flat_map(ways).flatten();
+        self.sources = sources.map(|(way, party)| (way.flow.remote.ip(), party)).collect();
+    }
+}
+
+/// The problem of a registrar whose addresses are of no use to any listener.
+pub(crate) const UNREACHABLE: &str = "no listener can reach it";
+
+/// Returns the registrar's own words, those of Reason, Warning and the like among them; a phrase alone says what the code says.
+fn said_of(code: u16, response: &Message) -> String {
+    let said = said(code, false, response);
+    let retry_after = said.retry_after.map(|seconds| format!(" (Retry-After {seconds})")).unwrap_or_default();
+    match said.words() {
+        Some(words) if says_more(&said) => format!(": it says {words}{retry_after}"),
+        _ => retry_after,
+    }
+}
+
+/// Whether it says more than its code does.
+const fn says_more(said: &Said) -> bool {
+    !said.texts.is_empty() || said.q850.is_some()
+}
+
+impl Registration {
+    /// Returns why the registrar's response is a failure.
+    pub(crate) fn why(&self, code: u16, response: &Message) -> String {
+        match code {
+            401 | 407 => format!("{code} to REGISTER: {}", auth_fault(self.auth.as_ref(), response)),
+            403 if self.has_shown => format!(
+                "403 to REGISTER with the trunk's `auth`: its user or password is rejected, or the account may not register{}",
+                said_of(code, response)
+            ),
+            _ => format!("{code} to REGISTER{}", said_of(code, response)),
+        }
+    }
+
+    /// Returns what would help against its last failure, and when it is tried again.
+    pub(crate) fn fix(&self, now: Instant, trunk: &str) -> String {
+        let next = self.due.map(|due| due.saturating_duration_since(now).as_secs() + 1);
+        let next = next.map(|seconds| format!(" in {seconds} s,")).unwrap_or_default();
+        let fix = self.remedy(trunk);
+        format!("{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`")
+    }
+
+    /// Returns that of a trunk, before its first attempt.
+    pub(crate) fn new(party: Party, trunk: &Trunk, wanted: &Wanted, patience: Duration) -> Registration {
+        Registration {
+            party,
+            expires: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
+            wanted: wanted.clone(),
+            auth: trunk.auth.clone(),
+            listen: trunk.listen.clone(),
+            contact_host: trunk.own_hosts.contact.clone(),
+            patience,
+            state: State::Waiting,
+            due: None,
+            ways: VecDeque::new(),
+            asking: None,
+            call_id: None,
+            cseq: 0,
+            failures: 0,
+            bound: None,
+            problem: None,
+            code: None,
+            words: None,
+            name_fault: None,
+            has_shown: false,
+        }
+    }
+
+    /// Whether a trunk wants this registration, with this Contact.
+    pub(crate) fn is_as_wanted(&self, trunk: &Trunk) -> bool {
+        trunk.register.as_ref() == Some(&self.wanted)
+            && trunk.listen == self.listen
+            && trunk.own_hosts.contact == self.contact_host
+    }
+
+    /// Takes the words of the registrar's last response.
+    pub(crate) fn note_words(&mut self, code: u16, response: &Message) {
+        let said = said(code, false, response);
+        self.words = said.words().filter(|_| says_more(&said));
+    }
+
+    /// Returns what would help: of a registrar that says why, first what it says.
+    fn remedy(&self, trunk: &str) -> String {
+        let own = self.words.as_ref().filter(|_| !matches!(self.code, None | Some(401 | 407)));
+        match own {
+            Some(words) => format!("ask the carrier about its answer, {words}; else {}", self.remedy_of_code(trunk)),
+            None => self.remedy_of_code(trunk),
+        }
+    }
+
+    fn remedy_of_code(&self, trunk: &str) -> String {
+        let has_auth = self.auth.is_some();
+        if let Some(fault) = self.name_fault {
+            return dns::fix(fault, &self.wanted.registrar.host, &format!("`register` of [trunk.{trunk}]"));
+        }
+        match self.code {
+            Some(401 | 407) if has_auth => auth_fix(trunk),
+            Some(401 | 407) => format!("set `auth` in [trunk.{trunk}] to user and password of the account"),
+            Some(403) if self.has_shown => {
+                format!("{}; then ask the carrier whether the account may register", auth_fix(trunk))
+            }
+            Some(403) => format!(
+                "check `user` of `register` in [trunk.{trunk}], and whether the carrier knows your public address (`trunkgate doctor` shows it)"
+            ),
+            Some(404 | 410 | 604) => format!(
+                "check `registrar` and `user` of `register` in [trunk.{trunk}]: the registrar does not know that user"
+            ),
+            Some(500..=599) => {
+                "ask the carrier for the state of its registrar: it answers, and takes no registration now".to_owned()
+            }
+            Some(code) => format!("ask the carrier why its registrar answers {code}"),
+            None => format!(
+                "check address, port and transport of `register` in [trunk.{trunk}], and the firewall (`trunkgate doctor`)"
+            ),
+        }
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        endpoint: &mut trunkgate_sip::Endpoint,
+        now: Instant,
+        way: Way,
+        expires: u32,
+    ) -> ClientId {
+        self.cseq = self.cseq.saturating_add(1);
+        (self.code, self.name_fault) = (None, None);
+        let Wanted { uri, user, .. } = &self.wanted;
+        let host = uri.split_once(':').map_or("", |(_, rest)| rest).split(';').next().unwrap_or_default();
+        let scheme = uri.split(':').next().unwrap_or("sip");
+        let id = endpoint.register(
+            now,
+            Register {
+                flow: way.flow,
+                local: way.local,
+                party: self.party,
+                uri: format!("{scheme}:{host}"),
+                address: format!("{scheme}:{}@{host}", crate::lookups::rewrite::escape_user(user)),
+                contact_user: crate::lookups::rewrite::escape_user(user),
+                contact_host: self.contact_host.clone(),
+                expires,
+                call_id: self.call_id.clone(),
+                cseq: self.cseq,
+            },
+        );
+        self.call_id = self.call_id.take().or_else(|| endpoint.call_id(id).map(str::to_owned));
+        id
+    }
+}

@@ -1,0 +1,144 @@
+//! Phones and PBXes that register here (RFC 3261 §10.3): each binding belongs to the flow that it came by, a connection or
+//! the source of a datagram, and calls go back over that flow, through whatever NAT lies between.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+use trunkgate_media::canonical;
+use trunkgate_route::Destination;
+use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme};
+
+use crate::limits::{BINDING_CONTACT_BYTES, BINDING_SECONDS};
+use crate::lookups::sip::extra;
+
+/// What makes a flow another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    Datagrams(ListenerId, SocketAddr),
+    Stream(ConnectionId),
+}
+
+impl Source {
+    pub(crate) fn of(flow: &Flow) -> Source {
+        match flow.connection {
+            Some(connection) => Source::Stream(connection),
+            None => Source::Datagrams(flow.listener, flow.remote),
+        }
+    }
+}
+
+/// Where a phone is.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// The way to it.
+    pub flow: Flow,
+    /// Its Contact: Request-URI of calls to it.
+    pub contact: String,
+    pub(crate) until: Instant,
+    pub(crate) call_id: Vec<u8>,
+    pub(crate) cseq: u32,
+}
+
+/// All of them by trunk.
+#[derive(Debug, Default)]
+pub struct Registrar {
+    pub(crate) by_trunk: FxHashMap<Arc<str>, Vec<Binding>>,
+    /// Whose flows are.
+    flows: HashMap<Source, Party>,
+    pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
+}
+
+/// What one Contact of a REGISTER asks for.
+pub(crate) struct Wish {
+    pub(crate) contact: String,
+    pub(crate) seconds: u32,
+}
+
+impl Registrar {
+    /// Whose a flow is.
+    pub fn party_of(&self, flow: &Flow) -> Option<Party> {
+        self.flows.get(&Source::of(flow)).copied()
+    }
+
+    /// Where a trunk's phones are, the newest first.
+    pub fn bindings(&self, trunk: &str) -> &[Binding] {
+        self.by_trunk.get(trunk).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the trunk whose phone has registered from an address; of several at it, the one at its port.
+    pub fn trunk_at(&self, remote: SocketAddr) -> Option<Arc<str>> {
+        let remote = canonical(remote);
+        let at = |fits: &dyn Fn(SocketAddr) -> bool| {
+            let mut trunks = self.by_trunk.iter();
+            let found = trunks.find(|(_, bindings)| bindings.iter().any(|b| fits(canonical(b.flow.remote))));
+            found.map(|(name, _)| name.clone())
+        };
+        at(&|known| known == remote).or_else(|| at(&|known| known.ip() == remote.ip()))
+    }
+
+    /// Bindings in all.
+    pub fn count(&self) -> usize {
+        self.by_trunk.values().map(Vec::len).sum()
+    }
+
+    /// When the next binding ends.
+    pub fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Returns the answer that lists what is bound now (RFC 3261 §10.3 step 8).
+    pub(crate) fn listing(&self, now: Instant, trunk: &str) -> Answer {
+        let contact = |binding: &Binding| {
+            let left = binding.until.saturating_duration_since(now).as_secs();
+            extra("Contact", format!("<{}>;expires={left}", binding.contact))
+        };
+        let headers = self.bindings(trunk).iter().map(contact).collect();
+        Answer { code: 200, headers, ..Answer::default() }
+    }
+
+    /// Keeps the bindings that are wanted, and the look-ups in step.
+    pub(crate) fn keep(&mut self, trunk: &Arc<str>, party: Party, wanted: impl Fn(&Binding) -> bool) {
+        let Some(bindings) = self.by_trunk.get_mut(trunk) else { return };
+        bindings.retain(wanted);
+        self.flows.retain(|_, of| *of != party);
+        for binding in bindings.iter() {
+            self.flows.insert(Source::of(&binding.flow), party);
+        }
+        self.due.retain(|(_, name)| name != trunk);
+        match bindings.iter().map(|binding| binding.until).min() {
+            Some(first) => drop(self.due.insert((first, trunk.clone()))),
+            None => drop(self.by_trunk.remove(trunk)),
+        }
+    }
+}
+
+pub(crate) fn refusal(code: u16) -> Answer {
+    Answer { code, ..Answer::default() }
+}
+
+/// One Contact read; `None` where it is not to be used.
+pub(crate) fn wish(contact: &NameAddr<'_>, request: &Message) -> Option<Wish> {
+    let text = std::str::from_utf8(contact.uri).ok()?;
+    contact.parsed_uri().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
+    let sound = !text.is_empty() && text.len() <= BINDING_CONTACT_BYTES && !text.contains(['<', '>', '"', '\\', ' ']);
+    if !sound || text.chars().any(char::is_control) {
+        return None;
+    }
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let own = contact.param("expires").and_then(|value| number(std::str::from_utf8(value).ok()?));
+    let seconds = own.or_else(|| number(request.header_str(HeaderName::Expires)?)).unwrap_or(BINDING_SECONDS);
+    Some(Wish { contact: text.to_owned(), seconds: seconds.min(BINDING_SECONDS) })
+}
+
+impl Binding {
+    /// What stands for a peer in a search.
+    pub fn destination(&self) -> Destination {
+        let transport = self.flow.transport;
+        let (host, port) = (self.flow.remote.ip().to_string(), Some(self.flow.remote.port()));
+        Destination { host, port, transport, is_fixed: true }
+    }
+}

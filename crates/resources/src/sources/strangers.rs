@@ -1,0 +1,336 @@
+//! Addresses of no trunk, where phones may register: how many of their messages are looked at, and which of them are banned.
+//! Nothing is kept of an address that is not looked at.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_route::{TokenBucket, household};
+
+use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
+use crate::sources::slow_guesses::SlowGuesses;
+pub use crate::sources::slow_guesses::{Consequence, SlowBan};
+
+/// What addresses of no trunk may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StrangerLimits {
+    /// Messages of one address that are looked at in a second; 0: no limit.
+    pub messages_per_second: u32,
+    /// When an address is banned.
+    pub ban: Ban,
+}
+
+/// After how many failures, within which time, for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ban {
+    /// Failed digests and malformed messages; 0: nobody is banned.
+    pub after: u32,
+    /// Older ones do not count.
+    pub within: Duration,
+    /// How long nothing of it is looked at.
+    pub lasting: Duration,
+    /// The same over hours, for wrong credentials of one account.
+    pub slow: SlowBan,
+}
+
+impl Default for StrangerLimits {
+    fn default() -> StrangerLimits {
+        let (within, lasting) = (Duration::from_secs(10), Duration::from_secs(600));
+        let ban = Ban { after: 20, within, lasting, slow: SlowBan::default() };
+        StrangerLimits { messages_per_second: 200, ban }
+    }
+}
+
+/// What is known of an address that has failed.
+#[derive(Debug, Default)]
+struct Offender {
+    failures: VecDeque<Instant>,
+    banned_until: Option<Instant>,
+}
+
+/// What is known of an address that has spoken.
+#[derive(Debug)]
+struct Speaker {
+    bucket: TokenBucket,
+    /// Bytes that its datagrams had beyond what they were answered with: below zero it has got more than it sent.
+    balance: i64,
+}
+
+/// All that are known of. Who has spoken is forgotten for who speaks now, since anybody can send datagrams in the name of
+/// thousands; who has failed is not, since it was there itself.
+#[derive(Debug, Default)]
+pub struct Strangers {
+    limits: StrangerLimits,
+    /// Those that spoke last …
+    recent: HashMap<IpAddr, Speaker>,
+    /// … and of those before them, forgotten once `recent` is full.
+    former: HashMap<IpAddr, Speaker>,
+    offenders: HashMap<IpAddr, Offender>,
+    bans: BTreeSet<(Instant, IpAddr)>,
+    slow: SlowGuesses,
+}
+
+impl Strangers {
+    /// Returns the limits in force.
+    pub fn limits(&self) -> StrangerLimits {
+        self.limits
+    }
+
+    /// Takes limits over. Bans that stand go on.
+    pub fn configure(&mut self, limits: StrangerLimits) {
+        self.limits = limits;
+        let speakers = self.recent.values_mut().chain(self.former.values_mut());
+        speakers.for_each(|speaker| speaker.bucket.set_rate(limits.messages_per_second));
+    }
+
+    /// Whether a message of an address is looked at, or why not. `datagram`: its length, where it is one, since whoever
+    /// sent it may have forged the address.
+    pub fn may_speak(&mut self, now: Instant, source: IpAddr, datagram: usize) -> Result<(), &'static str> {
+        if self.is_banned(source) {
+            return Err("banned");
+        }
+        let source = household(source);
+        if !self.recent.contains_key(&source) {
+            let known = self.former.remove(&source);
+            if self.recent.len() >= STRANGERS / 2 {
+                self.former = std::mem::take(&mut self.recent);
+            }
+            let new = || Speaker { bucket: TokenBucket::new(self.limits.messages_per_second), balance: 0 };
+            self.recent.insert(source, known.unwrap_or_else(new));
+        }
+        let speaker = self.recent.get_mut(&source).ok_or("unknown_limit")?;
+        let longer = speaker.balance.saturating_add(i64::try_from(datagram).unwrap_or(i64::MAX));
+        speaker.balance = longer.min(STRANGER_CREDIT_BYTES);
+        let is_heard = speaker.balance > -STRANGER_CREDIT_BYTES && speaker.bucket.take(now);
+        if is_heard { Ok(()) } else { Err("unknown_limit") }
+    }
+
+    /// Notes the length of a datagram that is sent to an address.
+    pub fn answered(&mut self, source: IpAddr, bytes: usize) {
+        let source = household(source);
+        let speaker = self.recent.get_mut(&source).or_else(|| self.former.get_mut(&source));
+        if let Some(speaker) = speaker {
+            speaker.balance = speaker.balance.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether an address has spoken of late.
+    pub fn knows(&self, source: IpAddr) -> bool {
+        let source = household(source);
+        self.recent.contains_key(&source) || self.former.contains_key(&source)
+    }
+
+    /// Whether an address is banned.
+    pub fn is_banned(&self, source: IpAddr) -> bool {
+        self.offenders.get(&household(source)).is_some_and(|offender| offender.banned_until.is_some())
+    }
+
+    /// Notes a failed digest or a malformed message. Whether the address is banned for it now.
+    pub fn failed(&mut self, now: Instant, source: IpAddr) -> bool {
+        let Ban { after, within, lasting, .. } = self.limits.ban;
+        let is_old = |at: &Instant| now.saturating_duration_since(*at) > within;
+        let source = household(source);
+        if self.offenders.len() >= STRANGERS && !self.offenders.contains_key(&source) {
+            self.offenders
+                .retain(|_, one| one.banned_until.is_some() || one.failures.back().is_some_and(|at| !is_old(at)));
+            if self.offenders.len() >= STRANGERS {
+                return false;
+            }
+        }
+        let offender = self.offenders.entry(source).or_default();
+        if offender.banned_until.is_some() {
+            return false;
+        }
+        while offender.failures.front().is_some_and(is_old) {
+            offender.failures.pop_front();
+        }
+        offender.failures.push_back(now);
+        let limit = usize::try_from(after).unwrap_or(usize::MAX).min(BAN_FAILURES_NOTED);
+        if after == 0 || offender.failures.len() < limit {
+            offender.failures.truncate(BAN_FAILURES_NOTED);
+            return false;
+        }
+        self.ban(now, source, lasting)
+    }
+
+    /// Notes wrong credentials of an account, a trunk's.
+    pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> Consequence {
+        if self.failed(now, source) {
+            return Consequence::Source;
+        }
+        let (source, limits) = (household(source), self.limits.ban.slow);
+        match self.slow.failed(now, source, account, limits) {
+            Consequence::Source if !self.ban(now, source, limits.lasting) => Consequence::None,
+            consequence @ (Consequence::None | Consequence::Account | Consequence::Source) => consequence,
+        }
+    }
+
+    /// Whether an account is closed to an address.
+    pub fn is_closed(&self, source: IpAddr, account: &Arc<str>) -> bool {
+        self.slow.is_closed(household(source), account)
+    }
+
+    /// Bans an address; reports whether it was not banned before.
+    fn ban(&mut self, now: Instant, source: IpAddr, lasting: Duration) -> bool {
+        let Some(until) = now.checked_add(lasting).filter(|_| self.bans.len() < 2 * STRANGERS) else { return false };
+        let offender = self.offenders.entry(source).or_default();
+        if offender.banned_until.is_some() {
+            return false;
+        }
+        offender.failures.clear();
+        offender.banned_until = Some(until);
+        self.bans.insert((until, source));
+        true
+    }
+
+    /// Addresses that are banned.
+    pub fn banned(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// The first of them, the one whose ban ends first first, each with when it ends.
+    pub fn first_banned(&self, most: usize) -> impl Iterator<Item = (Instant, IpAddr)> {
+        self.bans.iter().take(most).copied()
+    }
+
+    /// When the next ban ends, or the next account opens again.
+    pub fn next(&self) -> Option<Instant> {
+        let ban = self.bans.first().map(|(until, _)| *until);
+        ban.into_iter().chain(self.slow.next()).min()
+    }
+
+    /// Lets those go whose ban is over.
+    pub fn release(&mut self, now: Instant) {
+        self.slow.release(now);
+        while let Some((until, source)) = self.bans.first().copied().filter(|(until, _)| *until <= now) {
+            self.bans.remove(&(until, source));
+            self.offenders.remove(&source);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::disallowed_methods)] // any instant will do
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ip(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+    }
+
+    #[test]
+    fn twenty_failures_within_ten_seconds_are_a_ban_of_ten_minutes() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        for second in 0..40 {
+            assert!(!strangers.failed(now + Duration::from_secs(second), ip(1)), "one a second is no attack");
+        }
+        let now = now + Duration::from_secs(100);
+        let failures: Vec<bool> = (0..21).map(|_| strangers.failed(now, ip(1))).collect();
+        assert_eq!(failures.iter().position(|banned| *banned), Some(19));
+        assert_eq!(failures.iter().filter(|banned| **banned).count(), 1);
+        assert_eq!((strangers.may_speak(now, ip(1), 0), strangers.banned()), (Err("banned"), 1));
+        assert_eq!(strangers.first_banned(2).collect::<Vec<_>>(), [(now + Duration::from_secs(600), ip(1))]);
+        assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()));
+        let end = strangers.next().unwrap();
+        assert_eq!(end, now + Duration::from_secs(600));
+        strangers.release(end - Duration::from_millis(1));
+        assert!(strangers.is_banned(ip(1)));
+        strangers.release(end);
+        assert_eq!((strangers.may_speak(end, ip(1), 0), strangers.banned()), (Ok(()), 0));
+    }
+
+    #[test]
+    fn one_address_is_looked_at_so_often_and_all_together_are_bounded() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        let looked = (0..500).filter(|_| strangers.may_speak(now, ip(1), 0).is_ok()).count();
+        assert_eq!(looked, 200);
+        // Anybody can speak in the name of thousands: that closes the door to nobody.
+        for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
+            assert_eq!(strangers.may_speak(now, ip(n), 0), Ok(()));
+            assert!(strangers.recent.len() + strangers.former.len() <= STRANGERS);
+            // Who goes on speaking is not forgotten.
+            assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"));
+        }
+        let six = |text: &str| text.parse().unwrap();
+        strangers.configure(StrangerLimits { messages_per_second: 1, ..StrangerLimits::default() });
+        let later = now + Duration::from_secs(40);
+        assert!(strangers.may_speak(later, six("2001:db8::1"), 0).is_ok());
+        assert!(strangers.may_speak(later, six("2001:db8::2"), 0).is_err(), "one network of IPv6 is one");
+    }
+
+    #[test]
+    fn who_has_got_more_than_it_sent_waits_until_it_has_sent_more() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        assert!(!strangers.knows(ip(1)));
+        strangers.answered(ip(1), 1_000_000);
+        assert_eq!(strangers.may_speak(now, ip(1), 400), Ok(()), "nothing was kept of it before");
+        strangers.answered(ip(1), 2_500);
+        assert_eq!(strangers.may_speak(now, ip(1), 50), Err("unknown_limit"));
+        assert_eq!(strangers.may_speak(now, ip(1), 10), Ok(()), "it owes less than the limit again");
+        assert_eq!(strangers.may_speak(now, ip(1), 1_000_000), Ok(()));
+        strangers.answered(ip(1), 2 * 2_048);
+        assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"), "credit has an end");
+        assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()), "each by itself");
+    }
+
+    #[test]
+    fn a_ban_that_is_off_bans_nobody() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        let ban = Ban { after: 0, ..StrangerLimits::default().ban };
+        strangers.configure(StrangerLimits { ban, ..StrangerLimits::default() });
+        assert!((0..1_000).all(|_| !strangers.failed(now, ip(1))));
+        assert!(strangers.offenders[&ip(1)].failures.len() <= BAN_FAILURES_NOTED);
+    }
+
+    #[test]
+    fn four_digits_are_not_tried_out_below_the_rate_of_the_ban() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        let anna: Arc<str> = "anna".into();
+        let mut tried = 0;
+        // 111 a minute, for a day.
+        for n in 0..111 * 60 * 24 {
+            let now = now + Duration::from_millis(n * 60_000 / 111);
+            strangers.release(now);
+            if !strangers.is_banned(ip(1)) && !strangers.is_closed(ip(1), &anna) {
+                tried += 1;
+                strangers.guessed(now, ip(1), &anna);
+            }
+        }
+        assert_eq!(tried, 400, "a hundred in six hours");
+    }
+
+    #[test]
+    fn a_source_that_tries_one_password_at_many_accounts_is_banned_for_hours() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        let mut punished = Consequence::None;
+        for n in 0..400 {
+            let at = now + Duration::from_secs(n);
+            punished = strangers.guessed(at, ip(1), &format!("phone{n}").into());
+            assert_eq!(punished == Consequence::Source, n == 399, "{n}");
+        }
+        assert_eq!(punished, Consequence::Source);
+        assert!(strangers.is_banned(ip(1)));
+        assert_eq!(strangers.next(), Some(now + Duration::from_secs(399 + 6 * 3_600)));
+    }
+
+    #[test]
+    fn what_others_send_makes_no_failure_forgotten() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        (0..19).for_each(|_| assert!(!strangers.failed(now, ip(1))));
+        for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
+            let _ = strangers.may_speak(now, ip(n), 0);
+        }
+        for n in 2..u32::try_from(STRANGERS).unwrap() + 9 {
+            assert!(!strangers.failed(now, ip(n)));
+        }
+        assert_eq!(strangers.offenders.len(), STRANGERS);
+        assert!(strangers.failed(now, ip(1)));
+        let later = now + Duration::from_secs(11);
+        assert!((0..20).any(|_| strangers.failed(later, ip(9_999_999))), "those whose failures are old make room");
+    }
+}

@@ -1,0 +1,795 @@
+//! What is known of each trunk at run time: its calls, its rate, what went wrong last.
+
+pub mod challenge;
+mod congestion;
+pub mod health;
+pub mod quotas;
+mod recorders;
+pub mod rejection;
+pub mod rejections;
+mod sound;
+pub mod unproven;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
+use trunkgate_story::diagnosis::Diagnosis;
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::sounded::Sounded;
+use trunkgate_story::view::{
+    FaultView, KindView, PeerView, Recent, RegistrationsView, TriedView, TrunkView, state_word,
+};
+use trunkgate_story::wall::rfc3339;
+
+use crate::failures::concerned::Concerned;
+use crate::failures::faults::{Faults, fault_view};
+pub use crate::failures::faults::{Found, Kind};
+use crate::failures::unreached::{Unreached, UnreachedCall};
+use crate::limits::{
+    HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+    SHORT_IN_ROW,
+};
+use crate::lookups::key::{Branch, CallKey};
+use crate::trunks::congestion::Congestion;
+use crate::trunks::recorders::Recorders;
+use crate::trunks::rejections::{FinalResponse, Rejections};
+use crate::trunks::sound::Sound;
+
+/// The beginning of the problem of a trunk that the edge is not registered with.
+pub const NOT_REGISTERED: &str = "not registered: ";
+
+/// An attempt that waits, and its call.
+pub type Waiting = (CallKey, Branch);
+
+/// One trunk's state.
+#[derive(Debug)]
+struct TrunkState {
+    calls: u64,
+    max_calls: u32,
+    /// Calls of both directions, those from it, those to it.
+    buckets: [TokenBucket; 3],
+    /// Attempts that wait for a place, in the order in which they came.
+    waiting: VecDeque<Waiting>,
+    /// New calls a second to one address, and those that were called lately.
+    peer_rate: u32,
+    addresses: BTreeMap<IpAddr, TokenBucket>,
+    tried: u64,
+    /// Calls tried, and those answered.
+    tried_lately: LastHour<2>,
+    answered: Answered,
+    failed: u64,
+    /// Calls that did not reach it.
+    unreached: Unreached,
+    pace: Pace,
+    congestion: Congestion,
+    /// How it has done lately.
+    standing: Standing,
+    /// Failures of late, and between whom.
+    failures: Vec<LetDown>,
+    /// When it came first last, though it stood behind others.
+    probed: Option<Instant>,
+    /// What went wrong last, and when.
+    last_problem: Option<(String, Instant)>,
+    /// Sides in answered calls, and those of them that were not heard.
+    hearing: LastHour<2>,
+    /// Why these were not, by cause, that of the last one at the end.
+    unheard: Vec<Unheard>,
+    /// Sides that were heard, and those that were not in short calls.
+    heard: Heard,
+    /// How its audio sounded.
+    sound: Sound,
+    /// Faults of its calls, beside those of sides that were not heard.
+    faults: Faults,
+    /// Calls that it has answered or rejected.
+    rejections: Rejections,
+    /// Recordings that it was asked for, where it is a group of recording servers.
+    recorders: Recorders,
+    /// When an INVITE that is too long for UDP was logged last.
+    oversize_told: Option<Instant>,
+}
+
+/// Calls that a trunk has answered since the start, and when the last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answered {
+    calls: u64,
+    last: Option<Instant>,
+}
+
+/// Sides that were not heard for one cause.
+#[derive(Debug)]
+struct Unheard {
+    calls: LastHour<1>,
+    /// Of the last one, with its call's sid.
+    found: Diagnosis,
+    sid: String,
+    /// The trunk's `heard` at that time.
+    heard: u64,
+}
+
+/// A call that a trunk has let down.
+#[derive(Debug)]
+struct LetDown {
+    at: Instant,
+    caller: Box<str>,
+    called: Box<str>,
+}
+
+/// All trunks by name.
+#[derive(Debug, Default)]
+pub struct Trunks {
+    by_name: BTreeMap<Arc<str>, TrunkState>,
+    /// Attempts for which there may be a place now.
+    woken: Vec<Waiting>,
+    /// When each alarm was logged last: trunk and reason.
+    alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
+}
+
+/// Where the bucket of a direction stands.
+const BOTH: usize = 0;
+const IN: usize = 1;
+const OUT: usize = 2;
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// Sides in a row up to now that were not heard in calls too short to tell by themselves; fewer than [`SHORT_IN_ROW`] are not counted
+    /// yet, and as many stand for one in a longer call.
+    short: u64,
+    /// Sides that were heard since the start; a change of keys counts as enough of them.
+    sides: u64,
+    /// The other sides that were not heard either, by the names of their trunks.
+    both: Vec<(Arc<str>, LastHour<1>)>,
+}
+
+impl TrunkState {
+    fn new() -> TrunkState {
+        TrunkState {
+            calls: 0,
+            max_calls: 0,
+            buckets: [0; 3].map(TokenBucket::new),
+            waiting: VecDeque::new(),
+            peer_rate: 0,
+            addresses: BTreeMap::new(),
+            tried: 0,
+            tried_lately: LastHour::default(),
+            answered: Answered::default(),
+            failed: 0,
+            unreached: Unreached::default(),
+            pace: Pace::default(),
+            congestion: Congestion::default(),
+            standing: Standing::default(),
+            failures: Vec::new(),
+            probed: None,
+            last_problem: None,
+            hearing: LastHour::default(),
+            unheard: Vec::new(),
+            heard: Heard::default(),
+            sound: Sound::default(),
+            faults: Faults::default(),
+            rejections: Rejections::default(),
+            recorders: Recorders::default(),
+            oversize_told: None,
+        }
+    }
+    /// Counts a call in, or says which limit forbids it.
+    fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
+        if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
+            return Err(ReasonSlug::LimitCalls);
+        }
+        self.pay(now, direction)?;
+        self.calls += 1;
+        self.pace.count(now);
+        Ok(())
+    }
+    /// Counts one more towards the rates, where they allow it.
+    fn pay(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
+        if !self.wait(now, direction).is_zero() {
+            return Err(ReasonSlug::LimitRate);
+        }
+        for bucket in self.of(direction) {
+            bucket.take(now);
+        }
+        Ok(())
+    }
+    /// How long until the rates allow one more.
+    fn wait(&mut self, now: Instant, direction: usize) -> Duration {
+        self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
+    }
+    fn unheard(&self, now: Instant) -> Option<FaultView> {
+        let [of, calls] = self.hearing.sums(now);
+        let last = self.unheard.last().filter(|_| calls > 0)?;
+        let kinds = self.unheard.iter().filter_map(|one| {
+            let [calls] = one.calls.sums(now);
+            let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
+            (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
+        });
+        let fault = fault_view((calls, of, self.heard.sides - last.heard), &last.found, &last.sid);
+        let [recent_of, recent_calls] = self.hearing.recent(now);
+        let both = self.heard.both.iter().map(|(name, calls)| (name.to_string(), calls.sums(now)[0]));
+        Some(FaultView {
+            kinds: kinds.collect(),
+            recent: Recent { calls: recent_calls, of: recent_of },
+            both: both.filter(|(_, calls)| *calls > 0).collect(),
+            ..fault
+        })
+    }
+    fn note_both(&mut self, now: Instant, other: &Arc<str>, sides: u64) {
+        let both = &mut self.heard.both;
+        both.retain(|(_, calls)| calls.sums(now) != [0]);
+        let at = both.iter().position(|(name, _)| name == other).unwrap_or_else(|| {
+            both.push((Arc::clone(other), LastHour::default()));
+            both.len() - 1
+        });
+        if let Some((_, calls)) = both.get_mut(at) {
+            calls.add(now, [sides]);
+        }
+    }
+    fn note_unheard(&mut self, now: Instant, (found, sides): (&Diagnosis, u64), sid: &str) {
+        // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
+        let at = self.unheard.iter().position(|one| one.found.cause == found.cause);
+        let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
+        self.unheard.retain(|one| one.calls.sums(now) != [0]);
+        calls.add(now, [sides]);
+        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned(), heard: self.heard.sides });
+    }
+    fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
+        let ([answered, _], [recent, _]) = (self.hearing.sums(now), self.hearing.recent(now));
+        self.faults.view(now, kind, (answered, recent))
+    }
+    fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
+        self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
+    }
+}
+
+impl Trunks {
+    /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
+    pub fn configure(&mut self, table: &Table) {
+        for trunk in table.trunks() {
+            let state = self.by_name.entry(trunk.name.clone()).or_insert_with(TrunkState::new);
+            state.max_calls = trunk.max_calls;
+            let rates = [trunk.calls_per_second, trunk.calls_per_second_in, trunk.calls_per_second_out];
+            for (bucket, rate) in state.buckets.iter_mut().zip(rates) {
+                bucket.set_rate(rate);
+            }
+            state.peer_rate = trunk.peer_calls_per_second;
+            state.addresses.clear();
+            self.woken.extend(state.waiting.front());
+        }
+        self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
+    }
+
+    /// Withdraws what was wrong with calls that changed keys may have mended; all counts stay, and the next call with the same
+    /// fault brings it back.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        for (name, state) in &mut self.by_name {
+            if concerned.all_media || concerned.media.contains(name) {
+                state.heard.sides += HEARD_AGAIN;
+                state.faults.withdraw();
+                state.sound.withdraw();
+            }
+            if concerned.calls.contains(name) {
+                state.rejections.withdraw();
+                state.recorders.withdraw();
+            }
+        }
+    }
+
+    /// Counts a call from a trunk in, or says which limit forbids it.
+    pub fn begin(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.state(name).begin(now, IN)
+    }
+
+    /// The same for a call to it. Who waits for a place already comes first.
+    pub fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+        let state = self.state(name);
+        if state.waiting.front().is_some_and(|first| *first != who) {
+            return Err(ReasonSlug::LimitRate);
+        }
+        state.begin(now, OUT)
+    }
+
+    /// Counts what a trunk asks for in a call that it has already towards its rate of new ones.
+    pub fn pay(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.state(name).pay(now, IN)
+    }
+
+    /// Puts an attempt behind those that wait for a place.
+    pub fn wait(&mut self, name: &Arc<str>, who: Waiting) {
+        self.state(name).waiting.push_back(who);
+    }
+
+    /// Takes an attempt away from those that wait; whoever is first then may have a place.
+    pub fn leave(&mut self, name: &str, who: Waiting) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            let was_first = state.waiting.front() == Some(&who);
+            state.waiting.retain(|waiting| *waiting != who);
+            self.woken.extend(state.waiting.front().filter(|_| was_first));
+        }
+    }
+
+    /// How long until there may be a place for an attempt that waits; `None`: it will be woken.
+    pub fn next_place(&mut self, now: Instant, name: &str, who: Waiting) -> Option<Duration> {
+        let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
+        Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Attempts for which there may be a place now.
+    pub fn woken(&mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Whether one more call may go to an address of a trunk in this second.
+    pub fn may_call(&mut self, now: Instant, name: &Arc<str>, address: IpAddr) -> bool {
+        let state = self.state(name);
+        if state.peer_rate == 0 {
+            return true;
+        }
+        if state.addresses.len() >= PACED_ADDRESSES && !state.addresses.contains_key(&address) {
+            state.addresses.retain(|_, bucket| !bucket.is_full(now));
+            if state.addresses.len() >= PACED_ADDRESSES {
+                return true;
+            }
+        }
+        let rate = state.peer_rate;
+        state.addresses.entry(address).or_insert_with(|| TokenBucket::new(rate)).take(now)
+    }
+
+    /// Counts a call in that comes back from a snapshot: limits do not end calls.
+    pub fn resume(&mut self, name: &Arc<str>) {
+        self.state(name).calls += 1;
+    }
+
+    /// Counts a call out.
+    pub fn end(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.calls = state.calls.saturating_sub(1);
+            self.woken.extend(state.waiting.front());
+        }
+    }
+
+    /// Counts a call to a trunk, with its first INVITE: further addresses of the trunk belong to the same call.
+    pub fn tried(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.tried += 1;
+            state.tried_lately.count(now, [true, false]);
+        }
+    }
+
+    /// Notes that a trunk has refused a call because it has too many, with the seconds of its Retry-After. Returns how long other
+    /// targets come first from now on; `None`: they do already.
+    pub fn congested(&mut self, now: Instant, name: &str, retry_after: Option<u32>) -> Option<Duration> {
+        self.by_name.get_mut(name)?.congestion.refused(now, retry_after)
+    }
+
+    /// Whether a trunk has too many calls for now: other targets come first.
+    pub fn is_congested(&self, now: Instant, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|state| state.congestion.is_on(now))
+    }
+
+    /// Notes that an attempt was answered.
+    pub fn answered(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.answered = Answered { calls: state.answered.calls + 1, last: Some(now) };
+            state.tried_lately.count(now, [false, true]);
+            state.rejections.answered(now);
+            state.standing.count(now, true);
+        }
+    }
+
+    /// Notes that an attempt failed.
+    pub fn failed(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.failed += 1;
+        }
+    }
+
+    /// Notes that a target has failed, all of its peers together, for what the trunk has done; whose call it was, and to whom.
+    /// Of one number that is called again and again by one caller the trunk's other calls are not to suffer.
+    pub fn let_down(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        let while_new = Duration::from_secs(LET_DOWN_SECONDS);
+        state.failures.retain(|one| now.saturating_duration_since(one.at) < while_new);
+        let same = state.failures.iter().filter(|one| (&*one.caller, &*one.called) == (caller, called)).count();
+        if same >= LET_DOWN_TIMES || state.failures.len() >= LET_DOWN_KEPT {
+            return;
+        }
+        state.failures.push(LetDown { at: now, caller: caller.into(), called: called.into() });
+        state.standing.count(now, false);
+    }
+
+    /// Notes a call that did not reach a trunk: none of its addresses answered.
+    pub fn unreached(&mut self, now: Instant, name: &str, call: UnreachedCall<'_>) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.unreached.note(now, call);
+        }
+    }
+
+    /// Notes how what a trunk sent in an answered call has sounded.
+    pub fn scored(&mut self, now: Instant, name: &str, mos: f64) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.standing.scored(now, mos);
+        }
+    }
+
+    /// Notes how the audio of a trunk's party sounded in a call that has ended.
+    pub fn sounded(&mut self, now: Instant, name: &str, sid: &str, call: Sounded) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.sound.note(now, sid, call);
+        }
+    }
+
+    /// Notes whether a side of a call is heard, once it should be. Where the call was too short to tell by itself (`is_short`), a side that
+    /// was not heard counts from the third such call in a row on. Returns how many sides count as not heard by this.
+    pub fn listened(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: &str,
+        (unheard, is_short): (Option<&Diagnosis>, bool),
+    ) -> u64 {
+        let Some(state) = self.by_name.get_mut(name) else { return 0 };
+        match unheard {
+            Some(unheard) => {
+                let before = state.heard.short;
+                state.heard.short = if is_short { before + 1 } else { SHORT_IN_ROW };
+                if state.heard.short < SHORT_IN_ROW {
+                    return 0;
+                }
+                // Those before it that were not counted do now.
+                let sides = 1 + if before < SHORT_IN_ROW { before } else { 0 };
+                state.hearing.add(now, [sides; 2]);
+                state.note_unheard(now, (unheard, sides), sid);
+                sides
+            }
+            None => {
+                state.hearing.count(now, [true, false]);
+                (state.heard.sides, state.heard.short) = (state.heard.sides + 1, 0);
+                0
+            }
+        }
+    }
+
+    /// Notes that neither side of so many calls between two trunks was heard.
+    pub fn both_unheard(&mut self, now: Instant, [one, other]: [&Arc<str>; 2], calls: u64) {
+        if calls == 0 || one == other {
+            return;
+        }
+        for (own, other) in [(one, other), (other, one)] {
+            if let Some(state) = self.by_name.get_mut(own) {
+                state.note_both(now, other, calls);
+            }
+        }
+    }
+
+    /// Notes a fault in a call; `refused`: it had to do without its target.
+    pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>, refused: bool) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.faults.note(now, sid, found, refused);
+        }
+    }
+
+    /// Notes that a fault goes on in a call, or comes again.
+    pub fn fault_goes_on(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.faults.renew(now, sid, found);
+        }
+    }
+
+    /// Notes that a call which was answered at `answered` had no fault of this kind.
+    pub fn without_fault(&mut self, name: &str, kind: Kind, answered: Instant) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.faults.note_good(kind, answered);
+        }
+    }
+
+    /// Whether an INVITE to it that is too long for UDP is to be logged now.
+    pub fn may_tell_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
+        let told = &mut self.state(name).oversize_told;
+        let due = told.is_none_or(|at| now.saturating_duration_since(at) >= OVERSIZE_TOLD_EVERY);
+        if due {
+            *told = Some(now);
+        }
+        due
+    }
+
+    /// Whether an alarm of a trunk, with this reason, is to be logged now: not `again` after the last one.
+    pub fn may_alarm(&mut self, now: Instant, alarm: (Arc<str>, &'static str), again: Duration) -> bool {
+        let told = self.alarms.get(&alarm);
+        let is_due = told.is_none_or(|at| now.saturating_duration_since(*at) >= again);
+        if is_due {
+            self.alarms.insert(alarm, now);
+        }
+        is_due
+    }
+
+    /// How a trunk has done lately.
+    pub fn figures(&self, now: Instant, name: &str) -> Figures {
+        self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
+    }
+
+    /// Whether a call may find out how a trunk does that stands behind others.
+    pub fn may_probe(&self, now: Instant, name: &str) -> bool {
+        let probed = self.by_name.get(name).and_then(|state| state.probed);
+        probed.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROBE_SECONDS))
+    }
+
+    /// One does.
+    pub fn probed(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.probed = Some(now);
+        }
+    }
+
+    /// Whether a trunk answers some calls while it rejects others.
+    pub fn answers_some(&self, now: Instant, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|state| state.rejections.answers_some(now))
+    }
+
+    /// Notes its final response to a call: that of all of its addresses together.
+    pub fn responded(&mut self, now: Instant, name: &str, response: &FinalResponse<'_>) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.rejections.note(now, response);
+        }
+    }
+
+    /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
+    pub fn decisions(&self) -> impl Iterator<Item = (&Arc<str>, [u64; 2])> {
+        self.by_name.iter().map(|(name, state)| (name, state.rejections.decisions()))
+    }
+
+    /// Notes what went wrong last.
+    pub fn problem(&mut self, now: Instant, name: &str, text: String) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.last_problem = Some((text, now));
+        }
+    }
+
+    /// Notes that a server of a group records a call.
+    pub fn recorded(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.recorders.taken(now);
+        }
+    }
+
+    /// Notes that no server of a group records a call. `why`: what the last one said.
+    pub fn not_recorded(&mut self, now: Instant, name: &str, why: &str, sid: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.recorders.failed(now, why, sid);
+        }
+    }
+
+    /// Returns why no call that a group has to record is taken now: its servers refused the last ones.
+    pub fn refuses_recording(&mut self, now: Instant, name: &str) -> Option<&str> {
+        self.by_name.get_mut(name)?.recorders.refuse(now)
+    }
+
+    /// Forgets what went wrong last where it was that this address did not answer.
+    pub fn answers_again(&mut self, name: &str, address: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.last_problem.take_if(|(text, _)| text.starts_with(address));
+        }
+    }
+
+    /// Forgets what went wrong last where it was that the edge was not registered.
+    pub fn registered(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.last_problem.take_if(|(text, _)| text.starts_with(NOT_REGISTERED));
+        }
+    }
+
+    /// A trunk's state; one that is not known yet has no limits.
+    fn state(&mut self, name: &Arc<str>) -> &mut TrunkState {
+        self.by_name.entry(name.clone()).or_insert_with(TrunkState::new)
+    }
+
+    /// Live calls by trunk.
+    pub fn calls(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.by_name.iter().map(|(name, state)| (name, state.calls))
+    }
+
+    /// A trunk at a glance; its health is told by whoever keeps that.
+    pub fn view(
+        &self,
+        now: Instant,
+        date: impl Fn(Instant) -> SystemTime,
+        trunk: &Trunk,
+        up: Option<bool>,
+        peers: Vec<PeerView>,
+    ) -> TrunkView {
+        let state = self.by_name.get(&trunk.name);
+        let problem = state.and_then(|state| state.last_problem.clone());
+        TrunkView {
+            name: trunk.name.to_string(),
+            state: state_word(up),
+            calls: state.map_or(0, |s| s.calls),
+            max_calls: trunk.max_calls,
+            cps: state.map_or(0, |s| s.pace.last_second(now)),
+            tried: state.map_or(0, |s| s.tried),
+            answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered.calls as f64 / s.tried as f64),
+            last_hour: state.map_or_else(TriedView::default, |s| {
+                let [tried, answered] = s.tried_lately.sums(now);
+                TriedView { tried, answered, last_answered: s.answered.last }
+            }),
+            lately: self.figures(now, &trunk.name),
+            failures: state.map_or(0, |s| s.failed),
+            unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
+            last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
+            last_problem: problem.map(|(text, _)| text),
+            congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),
+            rejected: state.and_then(|state| state.rejections.view(now, trunk)),
+            unheard: state.and_then(|state| state.unheard(now)),
+            codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
+            loss: state.and_then(|state| state.fault(now, Kind::Loss)),
+            stopped: state.and_then(|state| state.fault(now, Kind::Stopped)),
+            unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
+            quality: state.and_then(|state| state.sound.view(now)),
+            unrecorded: state.and_then(|state| state.recorders.view(now)),
+            peers,
+            announced: Vec::new(),
+            registrations: RegistrationsView::default(),
+        }
+    }
+}
+
+/// New calls of the second that is over.
+#[derive(Debug, Default)]
+struct Pace {
+    second: Option<Instant>,
+    now: u32,
+    before: u32,
+}
+
+impl Pace {
+    fn count(&mut self, now: Instant) {
+        let begun = self.second.map(|second| now.saturating_duration_since(second));
+        match begun {
+            Some(gone) if gone < SECOND => {}
+            Some(gone) => {
+                self.before = if gone < 2 * SECOND { self.now } else { 0 };
+                self.now = 0;
+                self.second = Some(if gone < 2 * SECOND { now - (gone - SECOND) } else { now });
+            }
+            None => self.second = Some(now),
+        }
+        self.now = self.now.saturating_add(1);
+    }
+
+    fn last_second(&self, now: Instant) -> u32 {
+        match self.second.map(|second| now.saturating_duration_since(second)) {
+            Some(gone) if gone < SECOND => self.before,
+            Some(gone) if gone < 2 * SECOND => self.now,
+            Some(_) | None => 0,
+        }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_story::Said;
+    use trunkgate_story::diagnosis::Cause;
+
+    use super::*;
+    use crate::trunks::rejections::Rejected;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn sides_that_were_not_heard_are_counted_by_cause() {
+        let start = Instant::now();
+        let mut state = TrunkState::new();
+        let found = |cause| Diagnosis { cause, text: "words".into(), fix: "others".into() };
+        let ours = Cause::OurAddress([203, 0, 113, 9].into());
+        let elsewhere = Cause::OurAddress([203, 0, 113, 10].into());
+        for (n, cause) in [ours, Cause::Nothing, ours, elsewhere].into_iter().enumerate() {
+            state.hearing.count(start, [true, true]);
+            state.note_unheard(start, (&found(cause), 1), &format!("CA{n}"));
+        }
+        let view = state.unheard(start).unwrap();
+        assert_eq!((view.calls, view.kind, view.last_sid.as_str()), (4, "our_address", "CA3"));
+        let kinds: Vec<_> =
+            view.kinds.iter().map(|one| (one.kind, one.told, one.calls, one.last_sid.as_str())).collect();
+        let [nothing, first, second] = kinds[..] else { panic!("{kinds:?}") };
+        assert_eq!(nothing, ("nothing", None, 1, "CA1"));
+        assert_eq!(first, ("our_address", Some([203, 0, 113, 9].into()), 2, "CA2"));
+        assert_eq!(second, ("our_address", Some([203, 0, 113, 10].into()), 1, "CA3"));
+        // What was an hour ago is neither told nor kept.
+        let later = start + Duration::from_secs(7_200);
+        state.hearing.count(later, [true, true]);
+        state.note_unheard(later, (&found(Cause::Srtp), 1), "CA9");
+        assert_eq!((state.unheard.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_side_that_is_not_heard_in_a_short_call_counts_with_the_third_in_a_row() {
+        let (now, name) = (Instant::now(), Arc::from("pbx"));
+        let found = Diagnosis { cause: Cause::Nothing, text: "words".into(), fix: "others".into() };
+        let mut trunks = Trunks::default();
+        trunks.state(&name);
+        let mut after = |unheard: bool, is_short| {
+            trunks.listened(now, "pbx", "CA1", (unheard.then_some(&found), is_short));
+            trunks.by_name["pbx"].unheard(now).map_or((0, 0), |view| (view.calls, view.of))
+        };
+        let short = [(true, true); 5].map(|(unheard, is_short)| after(unheard, is_short));
+        assert_eq!(short, [(0, 0), (0, 0), (3, 3), (4, 4), (5, 5)]);
+        assert_eq!([after(false, true), after(true, true), after(true, true)], [(5, 6), (5, 6), (5, 6)]);
+        assert_eq!(after(true, false), (8, 9), "a longer call tells by itself");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_fault_is_so_no_more_after_three_good_calls_or_other_keys() {
+        let (now, name) = (Instant::now(), Arc::from("pbx"));
+        let found = Diagnosis { cause: Cause::Nothing, text: "words".into(), fix: "others".into() };
+        let mut trunks = Trunks::default();
+        trunks.state(&name);
+        let still = |trunks: &Trunks| {
+            let state = &trunks.by_name["pbx"];
+            [state.unheard(now), state.fault(now, Kind::Codecs)].map(|view| view.map(|view| view.still))
+        };
+        let bad = |trunks: &mut Trunks| {
+            trunks.at_fault(now, "pbx", "CA1", Found { kind: Kind::Codecs, what: &found }, false);
+            trunks.listened(now, "pbx", "CA1", (Some(&found), false));
+        };
+        bad(&mut trunks);
+        for _ in 0..HEARD_AGAIN {
+            assert_eq!(still(&trunks), [Some(true); 2]);
+            trunks.listened(now, "pbx", "CA2", (None, false));
+            trunks.without_fault("pbx", Kind::Codecs, now);
+        }
+        assert_eq!(still(&trunks), [Some(false); 2]);
+        bad(&mut trunks);
+        assert_eq!(still(&trunks), [Some(true); 2]);
+        let of = |name: &str| Concerned { media: [name.into()].into(), ..Concerned::default() };
+        trunks.reconfigured(&of("carrier"));
+        assert_eq!(still(&trunks), [Some(true); 2]);
+        trunks.reconfigured(&of("pbx"));
+        assert_eq!(still(&trunks), [Some(false); 2]);
+        bad(&mut trunks);
+        assert_eq!(still(&trunks), [Some(true); 2], "the change did not help");
+        assert_eq!(trunks.by_name["pbx"].unheard(now).unwrap().calls, 3, "counts go on");
+        trunks.reconfigured(&Concerned { all_media: true, ..Concerned::default() });
+        assert_eq!(still(&trunks), [Some(false); 2]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn rejections_are_withdrawn_by_other_keys_of_that_trunk() {
+        let (now, name) = (Instant::now(), Arc::from("carrier"));
+        let mut trunks = Trunks::default();
+        trunks.state(&name);
+        let said = Said { code: 403, ..Said::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        trunks.responded(now, "carrier", &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
+        let still =
+            |trunks: &Trunks| trunks.by_name["carrier"].rejections.view(now, &Trunk::named("carrier")).unwrap().still;
+        let (media, calls) = (["carrier".into()].into(), ["pbx".into()].into());
+        trunks.reconfigured(&Concerned { all_media: true, media, calls, ..Concerned::default() });
+        assert!(still(&trunks), "nothing was changed for which that carrier rejects calls");
+        trunks.reconfigured(&Concerned { calls: ["carrier".into()].into(), ..Concerned::default() });
+        assert!(!still(&trunks));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn the_pace_is_that_of_the_last_whole_second() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::default();
+        for ms in [0, 300, 900] {
+            pace.count(at(ms));
+        }
+        assert_eq!(pace.last_second(at(950)), 0, "no second is over");
+        assert_eq!(pace.last_second(at(1_500)), 3);
+        pace.count(at(1_500));
+        assert_eq!(pace.last_second(at(1_900)), 3);
+        assert_eq!(pace.last_second(at(2_100)), 1);
+        assert_eq!(pace.last_second(at(9_000)), 0);
+        pace.count(at(9_000));
+        assert_eq!((pace.last_second(at(9_100)), pace.last_second(at(10_100))), (0, 1));
+    }
+}

@@ -1,0 +1,213 @@
+//! What has been used of the limits that trunks have for some of their calls. As many counters as the file has limits; they
+//! outlive a reload.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use trunkgate_route::{Quota, Table, TokenBucket};
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::lookups::key::{Branch, CallKey};
+
+/// A call as it counts: that of its caller's trunk, or one of its attempts.
+pub type Counted = (CallKey, Option<Branch>);
+
+/// The numbers of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbered<'a> {
+    /// Whom it is for, in each way that it may be read.
+    pub called: &'a [String],
+    /// Who calls; empty: nobody knows.
+    pub caller: &'a str,
+}
+
+/// How many calls have counted with a limit on a day: what outlives the process, where the shell keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayCount {
+    /// The trunk.
+    pub trunk: Arc<str>,
+    /// Which calls the limit is for, as [`Quota`] is displayed: by that it is known again.
+    pub limit: String,
+    /// The day, by the limit's own zone.
+    pub day: Date,
+    /// Calls so far.
+    pub count: u32,
+}
+
+/// A limit that is reached: its reason, and its key with value and the calls that it is for.
+pub type Reached = (ReasonSlug, String);
+
+/// One limit's counters.
+#[derive(Debug)]
+struct Used {
+    quota: Quota,
+    live: Vec<Counted>,
+    bucket: TokenBucket,
+    day: (Date, u32),
+    /// Days before that one, of which a clock that is set may make the present one again; the last one last.
+    others: VecDeque<(Date, u32)>,
+}
+
+/// Earlier days whose counts are kept.
+const OTHER_DAYS: usize = 3;
+
+impl Used {
+    fn of(quota: &Quota) -> Used {
+        let bucket = TokenBucket::new(quota.calls_per_second);
+        Used { quota: quota.clone(), live: Vec::new(), bucket, day: (Date::MIN, 0), others: VecDeque::new() }
+    }
+
+    /// The same counters under a limit that may have other numbers now.
+    fn under(mut self, quota: &Quota) -> Used {
+        self.bucket.set_rate(quota.calls_per_second);
+        Used { quota: quota.clone(), ..self }
+    }
+
+    /// Goes on with what was counted on a day.
+    fn begin_day(&mut self, today: Date) {
+        if self.day.0 == today {
+            return;
+        }
+        let known = self.others.iter().position(|(day, _)| *day == today).and_then(|at| self.others.remove(at));
+        let over = std::mem::replace(&mut self.day, known.unwrap_or((today, 0)));
+        if over.1 > 0 {
+            self.others.push_back(over);
+        }
+        if self.others.len() > OTHER_DAYS {
+            self.others.pop_front();
+        }
+    }
+
+    /// Returns the key of a limit that is reached with its value, and which calls it is for.
+    fn key(&self, reason: ReasonSlug) -> String {
+        let Quota { max_calls, calls_per_second, calls_per_day, .. } = &self.quota;
+        let (key, value) = match () {
+            () if reason == ReasonSlug::LimitDay => ("calls_per_day", calls_per_day),
+            () if reason == ReasonSlug::LimitCalls => ("max_calls", max_calls),
+            () => ("calls_per_second", calls_per_second),
+        };
+        let is_of_all = self.quota.to.is_empty() && self.quota.caller.is_empty();
+        let which = if is_of_all { String::new() } else { format!(" ({})", self.quota) };
+        format!("`{key} = {value}`{which}")
+    }
+
+    /// Which of its limits forbids one more.
+    fn reached(&mut self, now: Instant, at: Timestamp) -> Option<ReasonSlug> {
+        self.begin_day(self.quota.day(at));
+        let is_reached = |limit: u32, used: usize| limit > 0 && used >= usize::try_from(limit).unwrap_or(usize::MAX);
+        if is_reached(self.quota.calls_per_day, usize::try_from(self.day.1).unwrap_or(usize::MAX)) {
+            return Some(ReasonSlug::LimitDay);
+        }
+        if is_reached(self.quota.max_calls, self.live.len()) {
+            return Some(ReasonSlug::LimitCalls);
+        }
+        (!self.bucket.wait(now).is_zero()).then_some(ReasonSlug::LimitRate)
+    }
+}
+
+/// All of them, by trunk.
+#[derive(Debug, Default)]
+pub struct Quotas {
+    by_trunk: BTreeMap<Arc<str>, Vec<Used>>,
+}
+
+impl Quotas {
+    /// Takes a table's limits over, with what has been used of those that count the same calls.
+    pub fn configure(&mut self, table: &Table) {
+        let mut before = std::mem::take(&mut self.by_trunk);
+        for trunk in table.trunks().iter().filter(|trunk| !trunk.quotas.is_empty()) {
+            let mut known = before.remove(&trunk.name).unwrap_or_default();
+            let used = trunk.quotas.iter().map(|quota| {
+                let same = known.iter().position(|used| used.quota.counts_as(quota));
+                same.map_or_else(|| Used::of(quota), |at| known.swap_remove(at).under(quota))
+            });
+            let used = used.collect();
+            self.by_trunk.insert(trunk.name.clone(), used);
+        }
+    }
+
+    /// Goes on from what was counted before a restart. A day counts by its date alone, and a limit for its own calls alone.
+    pub fn resume(&mut self, at: Timestamp, counts: &[DayCount]) {
+        for count in counts {
+            for used in self.by_trunk.get_mut(&count.trunk).into_iter().flatten() {
+                if used.quota.to_string() == count.limit {
+                    used.begin_day(count.day);
+                    used.day.1 = used.day.1.max(count.count);
+                    // The clock may be wrong at the start: the count waits for its day.
+                    used.begin_day(used.quota.day(at));
+                }
+            }
+        }
+    }
+
+    /// Counts a call in with each limit of a trunk that is for it, or with none where one is reached. Gives the sums of those
+    /// that have a limit by the day.
+    pub fn begin(
+        &mut self,
+        (now, at): (Instant, Timestamp),
+        trunk: &str,
+        call: Numbered<'_>,
+        who: Counted,
+    ) -> Result<Vec<DayCount>, Reached> {
+        let mut counts: Vec<DayCount> = Vec::new();
+        let Some(all) = self.by_trunk.get_mut(trunk) else { return Ok(counts) };
+        let covers = |used: &&mut Used| used.quota.covers(call.called, call.caller);
+        for used in all.iter_mut().filter(covers) {
+            if let Some(reason) = used.reached(now, at) {
+                return Err((reason, used.key(reason)));
+            }
+        }
+        for used in all.iter_mut().filter(covers) {
+            used.bucket.take(now);
+            used.day.1 = used.day.1.saturating_add(1);
+            if used.quota.max_calls > 0 {
+                used.live.push(who);
+            }
+            if used.quota.calls_per_day == 0 {
+                continue;
+            }
+            let (limit, (day, count)) = (used.quota.to_string(), used.day);
+            // Two entries may be for the same calls, and one of them may have come later.
+            match counts.iter_mut().find(|known| known.limit == limit) {
+                Some(known) => known.count = known.count.max(count),
+                None => counts.push(DayCount { trunk: trunk.into(), limit, day, count }),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// An attempt is over that led to no answer.
+    pub fn end(&mut self, trunk: &str, who: Counted) {
+        for used in self.by_trunk.get_mut(trunk).into_iter().flatten() {
+            if let Some(at) = used.live.iter().position(|counted| *counted == who) {
+                used.live.swap_remove(at);
+            }
+        }
+    }
+
+    /// Passes the place of a called party on to another call, in which it goes on: at each limit of its trunk that is for it.
+    pub fn pass_on(&mut self, trunk: &str, call: Numbered<'_>, (from, to): (CallKey, CallKey)) {
+        let all = self.by_trunk.get_mut(trunk).into_iter().flatten();
+        for used in all.filter(|used| used.quota.covers(call.called, call.caller)) {
+            let mut newest_first = used.live.iter_mut().rev();
+            if let Some(counted) = newest_first.find(|(key, branch)| *key == from && branch.is_some()) {
+                counted.0 = to;
+            }
+        }
+    }
+
+    /// A call is over, with all that it had.
+    pub fn end_call(&mut self, key: CallKey) {
+        for used in self.by_trunk.values_mut().flatten() {
+            used.live.retain(|(counted, _)| *counted != key);
+        }
+    }
+
+    /// Calls that count as live ones.
+    pub fn live(&self) -> impl Iterator<Item = CallKey> {
+        self.by_trunk.values().flatten().flat_map(|used| used.live.iter().map(|(key, _)| *key))
+    }
+}

@@ -1,0 +1,650 @@
+//! Calls that a trunk answers or rejects: how many, with what words, and whether it rejects calls still.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use trunkgate_route::Trunk;
+use trunkgate_story::Said;
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::{Recent, RejectedView, RejectionView};
+
+use crate::failures::recovery::Recovery;
+use crate::limits::REJECTIONS_KEPT;
+use crate::trunks::challenge::auth_fix;
+
+/// Calls in a row without an answer, from which on also responses that speak of the called party count against the trunk …
+const UNANSWERED_OF_TRUNK: u64 = 10;
+/// … where they are more than a busy line of fewer numbers than these.
+const NUMBERS_OF_TRUNK: usize = 3;
+/// Numbers in a row that are not taken, with no call answered between, from which on that is the trunk's fault …
+const REFUSED_IN_ROW: usize = 3;
+/// … and so many of its latest calls, of which others may have been answered …
+const REFUSED_OF_LATEST: usize = 5;
+/// … which are these: one in three.
+const LATEST: usize = 15;
+/// Calls that it rejects and another target takes since the last one that was lost, from which on callers are not being lost.
+const KEPT_SINCE_LOST: u64 = 3;
+
+/// What a rejection says of the trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// It does not take the call.
+    Always,
+    /// It does not take that number: where several in a row are not taken, all are written in a form that it does not take.
+    OfNumber,
+    /// Nothing of a single call: the called party is busy or absent, or it is what the caller has sent.
+    OfParty,
+    /// Nothing: the codecs do not match, which is counted as a fault of its own.
+    OfMedia,
+}
+
+/// A final response of a trunk to a call, other than 2xx.
+#[derive(Debug, Clone, Copy)]
+pub struct FinalResponse<'a> {
+    /// The call.
+    pub sid: &'a str,
+    /// The called number.
+    pub called: &'a str,
+    /// What the response says of the trunk.
+    pub how: Rejected,
+    /// Its code and words.
+    pub said: &'a Said,
+    /// What is wrong with the trunk's `auth`, where it refused that; or that it was shown, where a 403 followed.
+    pub fault: Option<&'a str>,
+    /// Whether the call ended by it: no other target was tried.
+    pub is_lost: bool,
+}
+
+/// The final responses of one trunk.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections {
+    /// Calls that it has decided about, and those of them that it rejected.
+    decided: LastHour<2>,
+    /// With what, the newest last.
+    by_words: Vec<Rejection>,
+    /// Whether it rejects calls still.
+    recovery: Recovery,
+    /// Since it last answered one.
+    unanswered: Unanswered,
+    /// Its latest calls, the newest last.
+    latest: VecDeque<Latest>,
+    /// Calls that it rejected since those before were mended, and those of them that were lost.
+    present: LastHour<2>,
+    /// Calls decided and rejected since the start.
+    decisions: [u64; 2],
+    /// Time of the last rejection.
+    at: Option<Instant>,
+    /// Whether other keys of the trunk alone had the rejections before count as past.
+    is_withdrawn: bool,
+    /// The same of those before the ones of now.
+    is_unproven: bool,
+}
+
+/// Final responses of a trunk other than 2xx since it last answered a call.
+#[derive(Debug, Default)]
+struct Unanswered {
+    /// Calls that it rejected.
+    rejected: u64,
+    /// Those of them that were lost.
+    lost: u64,
+    /// Rejected calls since the last lost one that another target took.
+    kept: u64,
+    /// Calls whose called party was busy or absent, by what the trunk said.
+    of_party: u64,
+    /// Some of the numbers of these, each once.
+    called: Vec<Box<str>>,
+    /// One of these parties was not just busy.
+    is_more_than_busy: bool,
+}
+
+/// One of the latest calls of a trunk.
+#[derive(Debug)]
+enum Latest {
+    /// It was answered.
+    Answered,
+    /// It was rejected, and counts or says nothing of the trunk.
+    Other,
+    /// It was rejected in a way that says something of the trunk only with others like it.
+    Held(Box<Held>),
+}
+
+/// A rejection that counts with others like it.
+#[derive(Debug)]
+struct Held {
+    is_of_number: bool,
+    is_counted: bool,
+    one: Single,
+    called: Box<str>,
+}
+
+/// A rejection as it is counted.
+#[derive(Debug, Clone)]
+struct Single {
+    said: Said,
+    fault: Option<Box<str>>,
+    sid: String,
+    is_lost: bool,
+    /// Whether the trunk has answered no call since.
+    is_in_row: bool,
+}
+
+impl Unanswered {
+    /// Notes a response that speaks of the called party; whether there are so many that they speak of the trunk.
+    fn note_of_party(&mut self, called: &str, code: u16) -> bool {
+        self.of_party += 1;
+        self.is_more_than_busy |= !matches!(code, 486 | 600);
+        if self.called.len() < NUMBERS_OF_TRUNK && !self.called.iter().any(|one| **one == *called) {
+            self.called.push(called.into());
+        }
+        let is_of_several = self.called.len() >= NUMBERS_OF_TRUNK || self.is_more_than_busy;
+        self.rejected + self.of_party >= UNANSWERED_OF_TRUNK && is_of_several
+    }
+
+    /// Counts a rejection.
+    fn note(&mut self, one: &Single) {
+        let is_lost = one.is_in_row && one.is_lost;
+        self.rejected += u64::from(one.is_in_row);
+        self.lost += u64::from(is_lost);
+        self.kept = if is_lost { 0 } else { self.kept + 1 };
+    }
+}
+
+/// Takes those of some rejections of a kind that are not counted yet; of numbers each once.
+fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single> {
+    let mut numbers: Vec<Box<str>> = Vec::new();
+    let mut singles = Vec::new();
+    for (is_in_row, held) in held {
+        let was_counted = std::mem::replace(&mut held.is_counted, true);
+        let is_known = held.is_of_number && numbers.contains(&held.called);
+        if held.is_of_number && !is_known {
+            numbers.push(held.called.clone());
+        }
+        if !was_counted && !is_known {
+            singles.push(Single { is_in_row, ..held.one.clone() });
+        }
+    }
+    singles
+}
+
+/// Calls that were rejected with the same code and phrase.
+#[derive(Debug)]
+struct Rejection {
+    calls: LastHour<1>,
+    /// Whether one of them came since the rejections before it were past.
+    is_present: bool,
+    /// Of the last one, and its call's sid.
+    said: Said,
+    fault: Option<Box<str>>,
+    sid: String,
+}
+
+impl Rejections {
+    /// Notes that it has answered a call.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        self.decided.count(now, [true, false]);
+        self.decisions[0] += 1;
+        self.recovery.note_good();
+        self.unanswered = Unanswered::default();
+        self.is_withdrawn = false;
+        self.push(Latest::Answered);
+    }
+
+    /// Whether it answers some calls while it rejects others.
+    pub(crate) fn answers_some(&self, now: Instant) -> bool {
+        let [bad, of] = self.recovery.share();
+        self.recovery.is_still(now) && (bad < of || self.recovery.good_since() > 0)
+    }
+
+    /// Takes its rejections as mended, until the next one; counts stay.
+    pub(crate) fn withdraw(&mut self) {
+        self.is_withdrawn = self.by_words.iter().any(|one| one.is_present) && self.recovery.good_since() == 0;
+        self.recovery.withdraw();
+        self.unanswered = Unanswered::default();
+        self.latest.clear();
+    }
+
+    /// Returns how many calls it has answered or rejected since the start, and how many of these it rejected.
+    pub(crate) const fn decisions(&self) -> [u64; 2] {
+        self.decisions
+    }
+
+    fn push(&mut self, one: Latest) {
+        if self.latest.len() >= LATEST {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(one);
+    }
+
+    /// Notes its final response to a call.
+    pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
+        let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
+        self.decided.count(now, [true, false]);
+        self.decisions[0] += 1;
+        let one =
+            Single { said: said.clone(), fault: fault.map(Into::into), sid: sid.to_owned(), is_lost, is_in_row: true };
+        let counted = match how {
+            Rejected::OfMedia => {
+                self.push(Latest::Other);
+                Vec::new()
+            }
+            Rejected::Always => {
+                self.push(Latest::Other);
+                vec![one]
+            }
+            Rejected::OfNumber => {
+                let called = called.into();
+                self.push(Latest::Held(Box::new(Held { is_of_number: true, is_counted: false, one, called })));
+                self.numbers()
+            }
+            Rejected::OfParty => {
+                let is_trunks = self.unanswered.note_of_party(called, said.code);
+                let called = called.into();
+                self.push(Latest::Held(Box::new(Held { is_of_number: false, is_counted: false, one, called })));
+                if is_trunks { self.parties() } else { Vec::new() }
+            }
+        };
+        if counted.is_empty() {
+            return;
+        }
+        self.decided.add(now, [0, counted.len() as u64]);
+        // Those before were counted as other calls, and a counter does not go down.
+        self.decisions[1] += 1;
+        let answered = self.latest.iter().filter(|one| matches!(one, Latest::Answered)).count();
+        let good = if counted.iter().all(|one| one.is_in_row) { 0 } else { answered };
+        if self.recovery.note_bads(now, counted.len() as u64, good as u64) {
+            // Those before are mended: these may have another cause.
+            self.by_words.iter_mut().for_each(|one| one.is_present = false);
+            self.present = LastHour::default();
+            self.is_unproven = std::mem::take(&mut self.is_withdrawn);
+        }
+        self.at = Some(now);
+        counted.iter().for_each(|one| self.count(now, one));
+    }
+
+    /// Returns the latest rejections that can count with others; `true`: the trunk has answered no call since.
+    fn held(&mut self, is_of_number: bool) -> impl Iterator<Item = (bool, &mut Held)> {
+        let row = self.latest.iter().rposition(|one| matches!(one, Latest::Answered)).map_or(0, |at| at + 1);
+        self.latest.iter_mut().enumerate().filter_map(move |(at, one)| match one {
+            Latest::Held(held) if held.is_of_number == is_of_number => Some((at >= row, &mut **held)),
+            Latest::Held(_) | Latest::Answered | Latest::Other => None,
+        })
+    }
+
+    /// Returns the numbers that are not taken and count now: one wrong number is no fault of the trunk, several in a row or many of the
+    /// latest calls are.
+    fn numbers(&mut self) -> Vec<Single> {
+        let (mut all, mut in_row): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (is_in_row, held) in self.held(true) {
+            let called = &*held.called;
+            if is_in_row && !in_row.contains(&called) {
+                in_row.push(called);
+            }
+            if !all.contains(&called) {
+                all.push(called);
+            }
+        }
+        match (all.len() >= REFUSED_OF_LATEST, in_row.len() >= REFUSED_IN_ROW) {
+            (true, _) => uncounted(self.held(true)),
+            (false, true) => uncounted(self.held(true).filter(|(is_in_row, _)| *is_in_row)),
+            (false, false) => Vec::new(),
+        }
+    }
+
+    /// Returns the called parties that were not reached since it last answered a call.
+    fn parties(&mut self) -> Vec<Single> {
+        uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
+    }
+
+    /// Counts a rejection by its words.
+    fn count(&mut self, now: Instant, one: &Single) {
+        let Single { said, fault, sid, .. } = one;
+        self.present.add(now, [1, u64::from(one.is_lost)]);
+        self.unanswered.note(one);
+        // Those that were mended, or had another cause, are told apart.
+        let same = |known: &Rejection| {
+            known.is_present
+                && known.fault == *fault
+                && (known.said.code, &known.said.phrase) == (said.code, &said.phrase)
+        };
+        let at = self.by_words.iter().position(same);
+        let mut calls = at.map(|at| self.by_words.remove(at).calls).unwrap_or_default();
+        self.by_words.retain(|one| one.calls.sums(now) != [0]);
+        if self.by_words.len() >= REJECTIONS_KEPT {
+            self.by_words.remove(0);
+        }
+        calls.add(now, [1]);
+        let (said, fault, sid) = (said.clone(), fault.clone(), sid.clone());
+        self.by_words.push(Rejection { calls, is_present: true, said, fault, sid });
+    }
+
+    /// Returns the rejections of the last hour by `trunk`.
+    pub(crate) fn view(&self, now: Instant, trunk: &Trunk) -> Option<RejectedView> {
+        let [of, calls] = self.decided.sums(now);
+        let calls = calls.min(of);
+        let last = self.by_words.last().filter(|_| calls > 0)?;
+        let answer = |one: &Rejection| {
+            let [calls] = one.calls.sums(now);
+            let (code, text) = (one.said.code, one.said.words());
+            let (fault, retry_after) = (one.fault.as_deref().map(str::to_owned), one.said.retry_after);
+            let (leads_on, present) = (trunk.leads_on(code), one.is_present);
+            (calls > 0).then_some(RejectionView { code, text, fault, retry_after, leads_on, calls, present })
+        };
+        // The newest of those that may be so still, then what was mended before them, the most frequent first.
+        let mut answers: Vec<RejectionView> = self.by_words.iter().rev().filter_map(answer).collect();
+        answers.sort_by_key(|one| if one.present { (false, 0) } else { (true, u64::MAX - one.calls) });
+        let last_sid = last.sid.clone();
+        let still = self.recovery.is_still(now);
+        let good_since = self.recovery.good_since();
+        let in_row = self.unanswered.rejected.min(calls);
+        // Another target takes them now.
+        let is_lost = self.unanswered.kept < KEPT_SINCE_LOST;
+        let lost = if is_lost { self.unanswered.lost.min(in_row) } else { 0 };
+        let [bad, tried] = self.recovery.share();
+        let fix = rejection_fix(&answers, (in_row > 0 && lost == 0, bad < tried), trunk);
+        let [recent_of, recent_calls] = self.decided.recent(now);
+        let recent = Recent { calls: recent_calls.min(recent_of), of: recent_of };
+        let present = [self.present.recent(now), self.present.sums(now)].map(|[calls, _]| calls);
+        let [_, present_lost] = self.present.sums(now);
+        let (lately, at) = (self.recovery.share(), self.at);
+        Some(RejectedView {
+            calls,
+            of,
+            recent,
+            present,
+            present_lost,
+            lately,
+            in_row,
+            lost,
+            still,
+            good_since,
+            answers,
+            fix,
+            last_sid,
+            at,
+            is_mended: !self.is_unproven,
+        })
+    }
+}
+
+/// Codes of one trunk that advice is given for.
+const CODES_ADVISED: usize = 4;
+
+/// Returns what would help with the codes of now: the newest, then those of at least a quarter of the calls. What was mended
+/// before needs no advice. `has_next`: another target takes the calls; `answers_some`: the trunk answers others now.
+fn rejection_fix(answers: &[RejectionView], (has_next, answers_some): (bool, bool), trunk: &Trunk) -> String {
+    let present = || answers.iter().filter(|one| one.present);
+    let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
+    for one in present() {
+        *by_code.entry(one.code).or_default() += one.calls;
+    }
+    let all: u64 = by_code.values().sum();
+    let mut codes: Vec<u16> = Vec::new();
+    for code in present().map(|one| one.code) {
+        let is_frequent = by_code.get(&code).is_some_and(|calls| calls * 4 >= all);
+        if (codes.is_empty() || is_frequent) && !codes.contains(&code) && codes.len() < CODES_ADVISED {
+            codes.push(code);
+        }
+    }
+    let of = if has_next { Said::advice_beside_a_target } else { Said::advice };
+    let advice = |code: &u16| {
+        let by_auth = (trunk.auth.is_some() && matches!(code, 401 | 407)).then(|| auth_fix(&trunk.name));
+        let had_credentials = present().any(|one| one.code == *code && one.fault.is_some());
+        let said = Said { code: *code, had_credentials, answers_others: answers_some, ..Said::default() };
+        Some((*code, by_auth.or_else(|| of(&said).map(str::to_owned))?))
+    };
+    let advice: Vec<(u16, String)> = codes.iter().filter_map(advice).collect();
+    match advice.as_slice() {
+        [(_, one)] => one.clone(),
+        several => several.iter().map(|(code, fix)| format!("{code}: {fix}")).collect::<Vec<_>>().join(". "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trunkgate_route::Credentials;
+
+    use super::*;
+
+    fn reject(rejections: &mut Rejections, now: Instant, code: u16) {
+        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        let said = Said { code, ..Said::default() };
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn they_are_past_after_three_answers_one_and_a_while_or_other_keys() {
+        let start = Instant::now();
+        let mut rejections = Rejections::default();
+        let still = |rejections: &Rejections, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            rejections.view(now, &Trunk::named("carrier")).map(|view| (view.still, view.good_since))
+        };
+        reject(&mut rejections, start, 403);
+        reject(&mut rejections, start, 503);
+        assert_eq!(still(&rejections, 3_000), Some((true, 0)), "nothing was answered since");
+        rejections.answered(start);
+        assert_eq!((still(&rejections, 10), still(&rejections, 301)), (Some((true, 1)), Some((false, 1))));
+        (0..2).for_each(|_| rejections.answered(start));
+        assert_eq!(still(&rejections, 10), Some((false, 3)));
+        reject(&mut rejections, start, 403);
+        let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
+        assert_eq!((view.calls, view.in_row, view.lost), (3, 1, 1), "one since the last answer");
+        assert_eq!(view.answers.iter().map(|one| one.leads_on).collect::<Vec<_>>(), [false, true, false]);
+        assert!(view.fix.starts_with("Check the allow list") && !view.fix.contains("503"), "mended: {}", view.fix);
+        assert_eq!(view.answers.iter().map(|one| one.present).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(view.answers[0].calls, 1, "the same code before the mend is not counted with it");
+        let one = |(code, calls)| RejectionView {
+            code,
+            text: None,
+            leads_on: false,
+            calls,
+            present: true,
+            fault: None,
+            retry_after: None,
+        };
+        let fix = rejection_fix(
+            &[(500, 1), (502, 8), (503, 8), (504, 1), (429, 7)].map(one),
+            (false, false),
+            &Trunk::named("carrier"),
+        );
+        assert!(fix.starts_with("500: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
+        rejections.withdraw();
+        assert!(!still(&rejections, 1).unwrap().0);
+        let mut again = Rejections::default();
+        reject(&mut again, start, 403);
+        again.withdraw();
+        reject(&mut again, start, 402);
+        assert!(!again.view(start, &Trunk::named("carrier")).unwrap().is_mended, "other keys have mended nothing");
+        assert_eq!(rejections.decisions(), [6, 3]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn of_a_trunk_that_rejects_some_calls_more_are_to_be_answered_in_a_row() {
+        let (now, mut rejections) = (Instant::now(), Rejections::default());
+        let state = |rejections: &Rejections| {
+            rejections.view(now, &Trunk::named("carrier")).map(|view| (view.still, view.good_since))
+        };
+        for _ in 0..8 {
+            reject(&mut rejections, now, 503);
+            assert_eq!(state(&rejections), Some((true, 0)));
+            for _ in 0..2 {
+                rejections.answered(now);
+            }
+        }
+        assert_eq!(state(&rejections), Some((true, 0)), "two of three are answered: two more say nothing");
+        (0..3).for_each(|_| rejections.answered(now));
+        assert_eq!(state(&rejections), Some((true, 5)));
+        (0..4).for_each(|_| rejections.answered(now));
+        assert_eq!(state(&rejections), Some((false, 9)));
+        reject(&mut rejections, now, 503);
+        (0..3).for_each(|_| rejections.answered(now));
+        assert_eq!(state(&rejections), Some((false, 3)), "those before are past");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn refused_credentials_are_missing_or_wrong() {
+        let (now, mut rejections) = (Instant::now(), Rejections::default());
+        let said = Said { code: 407, retry_after: Some(9), ..Said::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        let fault = Some("user or password of the trunk's `auth` is wrong");
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
+        let mut trunk = Trunk::named("carrier");
+        let view = rejections.view(now, &trunk).unwrap();
+        assert!(view.fix.starts_with("Set `auth` of the trunk"), "{}", view.fix);
+        let credentials = Credentials { username: "u".into(), password: "p".into(), realm: None };
+        trunk.auth = Some(credentials);
+        let view = rejections.view(now, &trunk).unwrap();
+        assert_eq!(view.fix, "check user, password and realm of `auth` in [trunk.carrier]");
+        assert_eq!((view.answers[0].fault.as_deref(), view.answers[0].retry_after), (fault, Some(9)));
+        reject(&mut rejections, now, 403);
+        assert!(
+            rejections.view(now, &trunk).unwrap().fix.starts_with("403: Check the allow list"),
+            "that is another fault"
+        );
+        let said = Said { code: 403, had_credentials: true, ..Said::default() };
+        let fault = Some("to a request with credentials");
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
+        let fix = rejections.view(now, &trunk).unwrap().fix;
+        assert!(fix.starts_with("403: The credentials of `auth` were not challenged again"), "{fix}");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_new_fault_stands_before_those_that_were_mended() {
+        let start = Instant::now();
+        let mut rejections = Rejections::default();
+        for (code, calls) in [(403, 4), (503, 6), (402, 1)] {
+            (0..calls).for_each(|_| reject(&mut rejections, start, code));
+            let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
+            assert_eq!((view.answers[0].code, view.answers[0].calls), (code, calls));
+            assert!(view.answers.iter().all(|one| one.present == (one.code == code)), "{:?}", view.answers);
+            (0..3).for_each(|_| rejections.answered(start));
+        }
+        let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
+        assert_eq!(view.answers.iter().map(|one| one.code).collect::<Vec<_>>(), [402, 503, 403]);
+        assert_eq!(view.fix, "Check the balance of the carrier account");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn busy_parties_do_not_hide_rejections_and_none_that_answers_is_the_trunk() {
+        let now = Instant::now();
+        let of = |codes: &[(u16, usize)], numbers: usize| {
+            let mut rejections = Rejections::default();
+            for (code, n) in codes.iter().flat_map(|(code, calls)| (0..*calls).map(move |n| (*code, n))) {
+                let (said, called) = (Said { code, ..Said::default() }, (n % numbers).to_string());
+                let how = if code == 403 { Rejected::Always } else { Rejected::OfParty };
+                rejections.note(
+                    now,
+                    &FinalResponse { sid: "CA1", called: &called, how, said: &said, fault: None, is_lost: true },
+                );
+            }
+            let view = |rejections: &Rejections| {
+                rejections.view(now, &Trunk::named("carrier")).map(|view| (view.calls, view.in_row))
+            };
+            let before = view(&rejections);
+            rejections.answered(now);
+            assert_eq!(view(&rejections).map(|(_, in_row)| in_row), before.map(|_| 0), "an answered call ends the row");
+            before
+        };
+        assert_eq!(of(&[(403, 4), (486, 3)], 1), Some((4, 4)), "the trunk has not answered since");
+        assert_eq!(of(&[(403, 4), (603, 5)], 1), Some((4, 4)), "nine calls are chance");
+        assert_eq!(of(&[(403, 4), (603, 8)], 1), Some((12, 12)), "from the tenth call on, those before too");
+        assert_eq!(of(&[(603, 12)], 1), Some((12, 12)), "declined by one number");
+        assert_eq!(of(&[(486, 40)], 2), None, "two lines that are busy");
+        assert_eq!(of(&[(486, 12)], 3), Some((12, 12)), "no line is ever free");
+        assert_eq!(of(&[(603, 9)], 9), None, "chance");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_wrong_number_brings_no_mended_rejections_back_and_only_those_of_now_rank() {
+        let now = Instant::now();
+        let mut rejections = Rejections::default();
+        let not_found = |rejections: &mut Rejections, called: &str| {
+            let (sid, how, said) = ("CA2", Rejected::OfNumber, Said { code: 404, ..Said::default() });
+            rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
+        };
+        let view = |rejections: &Rejections| rejections.view(now, &Trunk::named("carrier")).unwrap();
+        (0..5).for_each(|_| reject(&mut rejections, now, 403));
+        // Calls overlap: the wrong number is refused before, between or after the answers of the others.
+        not_found(&mut rejections, "1");
+        rejections.answered(now);
+        not_found(&mut rejections, "2");
+        assert_eq!((view(&rejections).calls, view(&rejections).good_since), (5, 1), "an answer counts all the same");
+        (0..2).for_each(|_| rejections.answered(now));
+        not_found(&mut rejections, "3");
+        not_found(&mut rejections, "4");
+        not_found(&mut rejections, "4");
+        let mended = view(&rejections);
+        assert_eq!((mended.calls, mended.of, mended.still, mended.in_row), (5, 13, false, 0));
+        // The third number in a row: they are written in a form that the carrier does not take.
+        not_found(&mut rejections, "5");
+        let again = view(&rejections);
+        assert_eq!((again.calls, again.still, again.in_row, again.lost, again.present), (10, true, 3, 3, [5, 5]));
+        assert_eq!(again.answers.iter().map(|one| (one.code, one.calls)).collect::<Vec<_>>(), [(404, 5), (403, 5)]);
+        not_found(&mut rejections, "5");
+        not_found(&mut rejections, "6");
+        assert_eq!((view(&rejections).calls, view(&rejections).present), (11, [6, 6]));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn numbers_that_are_not_taken_count_by_their_share_too() {
+        let now = Instant::now();
+        let run = |calls: &[Option<u32>]| {
+            let mut rejections = Rejections::default();
+            for call in calls {
+                let (called, said) = (call.unwrap_or_default().to_string(), Said { code: 404, ..Said::default() });
+                let (sid, called, how) = ("CA1", called.as_str(), Rejected::OfNumber);
+                match call {
+                    Some(_) => rejections
+                        .note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true }),
+                    None => rejections.answered(now),
+                }
+            }
+            rejections
+        };
+        let every = |n: u32, calls: u32| (1..=calls).map(|at| (at % n == 0).then_some(at)).collect::<Vec<_>>();
+        let seen = |rejections: &Rejections| {
+            let view = rejections.view(now, &Trunk::named("carrier"))?;
+            Some((view.calls, view.of, view.still, view.in_row))
+        };
+        assert_eq!(seen(&run(&every(2, 8))), None, "four numbers may be wrong");
+        assert_eq!(seen(&run(&every(2, 12))), Some((6, 12, true, 1)));
+        assert_eq!(seen(&run(&every(4, 60))), None, "one in four is never five of fifteen");
+        assert_eq!(seen(&run(&[Some(7), None].repeat(20))), None, "one number");
+        let mut mended = run(&every(2, 12));
+        (0..5).for_each(|_| mended.answered(now));
+        assert_eq!(seen(&mended).map(|(.., still, _)| still), Some(true), "half of them are answered anyway");
+        mended.answered(now);
+        assert_eq!(seen(&mended).map(|(.., still, _)| still), Some(false));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn rejections_that_another_target_takes_lose_no_callers_and_codecs_are_counted_elsewhere() {
+        let now = Instant::now();
+        let mut rejections = Rejections::default();
+        let mut note = |code: u16, how: Rejected, is_lost: bool| {
+            let (sid, called, said) = ("CA1", "1", Said { code, ..Said::default() });
+            rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost });
+            rejections.view(now, &Trunk::named("carrier")).map(|view| (view.calls, view.of, view.lost))
+        };
+        for calls in 1..=3 {
+            assert_eq!(note(403, Rejected::Always, true), Some((calls, calls, calls)));
+        }
+        assert_eq!(note(503, Rejected::Always, false), Some((4, 4, 3)));
+        assert_eq!(note(503, Rejected::Always, false), Some((5, 5, 3)));
+        assert_eq!(note(503, Rejected::Always, false), Some((6, 6, 0)), "the callers of now get another target");
+        for of in 7..=18 {
+            assert_eq!(note(488, Rejected::OfMedia, true), Some((6, of, 0)));
+        }
+        assert_eq!(note(403, Rejected::Always, true), Some((7, 19, 4)));
+    }
+}
