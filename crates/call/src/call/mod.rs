@@ -204,15 +204,18 @@ impl Call {
 
     /// Tells of it, where that is wanted; before its trace is put aside.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
-        let Some(Gathered { legs, over: Some(over) }) = edge.tracing.sampled.remove(&self.shared.key) else { return };
-        let Some(trace) = edge.tracing.traces.get(&self.shared.key).map(|trace| trace.view(self.head(), false)) else {
+        let Some(Gathered { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key) else {
+            return;
+        };
+        let Some(trace) = edge.tracing().traces.get(&self.shared.key).map(|trace| trace.view(self.head(), false))
+        else {
             return;
         };
         let (record, ended_us) = *over;
         let since = |at: SystemTime| micros(at.duration_since(self.shared.times.started).unwrap_or_default());
         let answered_us = self.shared.times.answered.map(since);
         let told = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
-        edge.turn.outputs.push_back(Output::Sampled(Box::new(told)));
+        edge.output(Output::Sampled(Box::new(told)));
     }
 }
 

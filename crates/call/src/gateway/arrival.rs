@@ -40,9 +40,9 @@ impl Arrivals<'_> {
     pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
         let flow = as_known(flow);
         let source = flow.remote.ip();
-        let table = Arc::clone(&self.edge.table);
+        let table = Arc::clone(self.edge.table());
         let trunk = table.trunk_of(flow.remote);
-        if trunk.is_none() && self.edge.sources.strangers.is_banned(source) {
+        if trunk.is_none() && self.edge.sources().strangers.is_banned(source) {
             return self.dropped("banned");
         }
         let is_known = self.known(&flow, trunk).is_some();
@@ -50,13 +50,13 @@ impl Arrivals<'_> {
             return self.unknown(now, source);
         }
         if !is_known
-            && let Err(reason) = self.edge.sources.strangers.may_speak(now, source, datagram(&flow, bytes.len()))
+            && let Err(reason) = self.edge.sources_mut().strangers.may_speak(now, source, datagram(&flow, bytes.len()))
         {
             return self.dropped(reason);
         }
         if is_known && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             if bytes.starts_with(b"\r\n\r\n") {
-                self.edge.turn.outputs.push_back(Output::Pong { flow });
+                self.edge.output(Output::Pong { flow });
             }
             return None;
         }
@@ -76,10 +76,10 @@ impl Arrivals<'_> {
         let is_new = message.method() == Method::Invite
             && message.is_request()
             && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
-        let table = Arc::clone(&self.edge.table);
+        let table = Arc::clone(self.edge.table());
         let trunk = table.trunk_of(canonical(flow.remote)).filter(|_| is_new);
         let is_emergency = trunk.is_some_and(|trunk| is_emergency(message, trunk, table.numbers()));
-        is_emergency && self.edge.admission.urgent.take(now)
+        is_emergency && self.edge.admission_mut().urgent.take(now)
     }
 
     /// The trunk that a sorted INVITE waits among the calls of; nobody's are one as well.
@@ -88,7 +88,7 @@ impl Arrivals<'_> {
             return Party(0);
         }
         let flow = as_known(*flow);
-        let table = Arc::clone(&self.edge.table);
+        let table = Arc::clone(self.edge.table());
         let who = self.known(&flow, table.trunk_of(flow.remote));
         who.and_then(|who| who.certain.or(who.fit)).unwrap_or(Party(0))
     }
@@ -97,12 +97,12 @@ impl Arrivals<'_> {
     pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: Message) {
         let flow = as_known(flow);
         let Some(party) = self.sender(now, &flow, &message) else { return };
-        let Some(local) = self.edge.addressing.local(flow.remote.ip(), flow.listener) else {
-            return self.edge.metrics.dropped("no_local_address");
+        let Some(local) = self.edge.addressing().local(flow.remote.ip(), flow.listener) else {
+            return self.edge.metrics_mut().dropped("no_local_address");
         };
         self.count_received(party, &message);
-        self.edge.turn.arriving = Some(Arriving::new(flow, message.clone()));
-        self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
+        self.edge.turn_mut().arriving = Some(Arriving::new(flow, message.clone()));
+        self.edge.endpoint_mut().handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
     }
 
     /// A new call that could not be served in time: 503 with Retry-After, and nothing is kept of it. What has come
@@ -110,46 +110,48 @@ impl Arrivals<'_> {
     pub(crate) fn turn_away(&mut self, now: Instant, flow: Flow, message: Message) {
         let known = as_known(flow);
         let Some(party) = self.sender(now, &known, &message) else { return };
-        if message.defect().is_some() || self.edge.endpoint.has_begun(party, &message) {
+        if message.defect().is_some() || self.edge.endpoint_mut().has_begun(party, &message) {
             return self.deliver(now, flow, message);
         }
         self.count_received(party, &message);
         let reason = ReasonSlug::Overloaded;
-        let seconds = self.edge.random.rng.random_range(OVERLOAD_RETRY_AFTER_SECONDS);
+        let seconds = self.edge.random_mut().rng.random_range(OVERLOAD_RETRY_AFTER_SECONDS);
         let headers = vec![("Reason", reason.header(reason.q850())), ("Retry-After", seconds.to_string())];
-        self.edge.endpoint.turn_away(known, party, &message, headers);
+        self.edge.endpoint_mut().turn_away(known, party, &message, headers);
         let trunk = self.edge.party_name(party);
-        if self.edge.admission.may_log(now) {
+        if self.edge.admission_mut().may_log(now) {
             let text = format!("call on trunk {trunk} refused: {}", reason.sentence());
             self.edge.log("", text, Some(reason));
         }
-        *self.edge.metrics.calls.entry((trunk, "".into(), "refused")).or_default() += 1;
+        *self.edge.metrics_mut().calls.entry((trunk, "".into(), "refused")).or_default() += 1;
     }
 
     /// A stream that lost its framing: 400 where that can be said.
     pub(crate) fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
         let flow = as_known(flow);
-        let table = Arc::clone(&self.edge.table);
+        let table = Arc::clone(self.edge.table());
         let party = self.known(&flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit));
-        let Some(party) = party else { return self.edge.metrics.dropped("unknown_source") };
-        self.edge.metrics.dropped("not_sip");
+        let Some(party) = party else { return self.edge.metrics_mut().dropped("unknown_source") };
+        self.edge.metrics_mut().dropped("not_sip");
         if let Ok(message) = Message::parse(bytes) {
             self.count_received(party, &message);
-            self.edge.endpoint.refuse(flow, party, &message, Defect { code: 400, what });
+            self.edge.endpoint_mut().refuse(flow, party, &message, Defect { code: 400, what });
         }
     }
 
     /// Whose a sorted message is; one that is nobody's, as it may come to be while it waits, is dropped.
     fn sender(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Party> {
         let source = flow.remote.ip();
-        let table = Arc::clone(&self.edge.table);
+        let table = Arc::clone(self.edge.table());
         let who = self.known(flow, table.trunk_of(flow.remote));
         if let Some(who) = &who {
-            let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
-            let leaves = self.edge.registrations.leaving_at(source).filter(|_| !message.is_request());
+            let named =
+                message.call_id().and_then(|id| self.edge.index().named(id)).filter(|named| named.covers(source));
+            let named = named.map(|named| named.party);
+            let leaves = self.edge.registrations().leaving_at(source).filter(|_| !message.is_request());
             // Several trunks may have a peer in common: what was asked says which one an answer is of.
-            let asked = || if message.is_request() { None } else { self.edge.endpoint.asked(message, source) };
-            let named = named.map(|named| named.party).or_else(asked);
+            let asked = || if message.is_request() { None } else { self.edge.endpoint_mut().asked(message, source) };
+            let named = named.or_else(asked);
             if let Some(party) = who.certain.or(named).or(who.fit).or(leaves) {
                 let is_closed = who.certain.is_none() && self.is_closed(flow, party, message);
                 return if is_closed { self.dropped("banned") } else { Some(party) };
@@ -159,7 +161,7 @@ impl Arrivals<'_> {
                 return self.unknown(now, source);
             }
             let bytes = datagram(flow, message.as_bytes().len());
-            if let Err(reason) = self.edge.sources.strangers.may_speak(now, source, bytes) {
+            if let Err(reason) = self.edge.sources_mut().strangers.may_speak(now, source, bytes) {
                 return self.dropped(reason);
             }
         }
@@ -175,10 +177,10 @@ impl Arrivals<'_> {
         }
         let source = flow.remote.ip();
         let is_register = message.is_request() && message.defect().is_none() && message.method() == Method::Register;
-        let has_local = self.edge.addressing.local(source, flow.listener).is_some();
+        let has_local = self.edge.addressing().local(source, flow.listener).is_some();
         let user = message.to().and_then(|to| to.parsed_uri()).filter(|_| is_register && has_local);
         let Some(user) = user.map(|user| user.user_unescaped()) else { return self.unknown(now, source) };
-        let found = self.edge.table.registrant(&user).map(|trunk| trunk.name.clone());
+        let found = self.edge.table().registrant(&user).map(|trunk| trunk.name.clone());
         let Some(found) = found else {
             self.stray(now, source, &user);
             return None;
@@ -189,41 +191,40 @@ impl Arrivals<'_> {
 
     /// A REGISTER for a user whom no trunk has: to its sender as any other message of a stranger.
     fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
-        let edge = &mut *self.edge;
-        let (table, full) = (&edge.table, edge.config.full_numbers);
+        let (table, full) = (Arc::clone(self.edge.table()), self.edge.config().full_numbers);
         let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
         // What cannot be shown as it came is nobody's slip.
         let is_plain = plain(user, STRAY_USER_CHARS) == user;
         let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
-        let line = edge.sources.strays.note(now, source, || Stray { near: near(), user: shown(user) });
+        let line = self.edge.sources_mut().strays.note(now, source, || Stray { near: near(), user: shown(user) });
         if let Some(line) = line {
             self.edge.log("", line, None);
         }
-        self.edge.metrics.dropped("unknown_source");
+        self.edge.metrics_mut().dropped("unknown_source");
     }
 
     /// A message of an address of no trunk.
     fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
-        if let Some(line) = self.edge.sources.unknown.note(now, source, Sent::Message) {
+        if let Some(line) = self.edge.sources_mut().unknown.note(now, source, Sent::Message) {
             self.edge.log("", line, None);
         }
         self.dropped("unknown_source")
     }
 
     fn dropped<T>(&mut self, reason: &'static str) -> Option<T> {
-        self.edge.metrics.dropped(reason);
+        self.edge.metrics_mut().dropped(reason);
         None
     }
 
     /// Notes what an address of no trunk is answered with, where it may be forged.
     pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
         let source = flow.remote.ip();
-        if flow.transport.is_reliable() || !self.edge.sources.strangers.knows(source) {
+        if flow.transport.is_reliable() || !self.edge.sources().strangers.knows(source) {
             return;
         }
-        let table = Arc::clone(&self.edge.table);
+        let table = Arc::clone(self.edge.table());
         if self.known(flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit)).is_none() {
-            self.edge.sources.strangers.answered(source, bytes);
+            self.edge.sources_mut().strangers.answered(source, bytes);
         }
     }
 
@@ -236,14 +237,14 @@ impl Arrivals<'_> {
 
     /// Wrong credentials of a trunk, shown by an address of no trunk: they may be some too many.
     pub(crate) fn guessed(&mut self, now: Instant, flow: &Flow, trunk: &Arc<str>) {
-        if self.edge.table.trunk_of(flow.remote).is_some() {
+        if self.edge.table().trunk_of(flow.remote).is_some() {
             return;
         }
         let source = flow.remote.ip();
-        match self.edge.sources.strangers.guessed(now, source, trunk) {
+        match self.edge.sources_mut().strangers.guessed(now, source, trunk) {
             Consequence::None => {}
             Consequence::Account => {
-                let seconds = self.edge.sources.strangers.limits().ban.slow.lasting.as_secs();
+                let seconds = self.edge.sources().strangers.limits().ban.slow.lasting.as_secs();
                 let text = format!("trunk {trunk} is closed to {source} for {seconds} s: too many wrong passwords");
                 self.edge.warn("", text, Some(ReasonSlug::WrongCredentials));
             }
@@ -254,13 +255,13 @@ impl Arrivals<'_> {
     /// A malformed message of an address of no trunk, which may be one too many.
     fn misbehaved(&mut self, now: Instant, flow: &Flow) {
         let source = flow.remote.ip();
-        if self.edge.table.trunk_of(flow.remote).is_none() && self.edge.sources.strangers.failed(now, source) {
+        if self.edge.table().trunk_of(flow.remote).is_none() && self.edge.sources_mut().strangers.failed(now, source) {
             self.banned(source);
         }
     }
 
     fn banned(&mut self, source: IpAddr) {
-        self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
+        self.edge.metrics_mut().sources_banned = self.edge.sources().strangers.banned() as u64;
         self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
     }
 
@@ -269,17 +270,17 @@ impl Arrivals<'_> {
     fn is_closed(&self, flow: &Flow, party: Party, message: &Message) -> bool {
         let is_new = message.is_request() && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
         is_new
-            && self.edge.sources.strangers.is_closed(flow.remote.ip(), &self.edge.party_name(party))
-            && self.edge.table.trunk_of(flow.remote).is_none()
-            && self.edge.registrar.party_of(flow) != Some(party)
+            && self.edge.sources().strangers.is_closed(flow.remote.ip(), &self.edge.party_name(party))
+            && self.edge.table().trunk_of(flow.remote).is_none()
+            && self.edge.registrar().party_of(flow) != Some(party)
     }
 
     /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
     /// that no trunk names (a bare URI, a trunk that went with a reload). `at_home`: the trunk that has the address.
     fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<Who> {
-        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection));
+        let identity = flow.connection.and_then(|connection| self.edge.index().identities.get(&connection));
         let identity = identity.map(|known| known.identity.clone());
-        let named = identity.as_ref().and_then(|identity| self.edge.table.trunk(&identity.trunk)).cloned();
+        let named = identity.as_ref().and_then(|identity| self.edge.table().trunk(&identity.trunk)).cloned();
         let by_certificate = identity.as_ref().and_then(|identity| identity.certificate_name.as_deref());
         if let (Some(trunk), Some(name)) = (&named, by_certificate)
             && trunk.certificate_names.iter().any(|known| known == name)
@@ -291,11 +292,11 @@ impl Arrivals<'_> {
         match made_for.or(at_home) {
             Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
             None => {
-                let registered = self.edge.registrar.party_of(flow);
-                let fit = registered.or_else(|| self.edge.registrations.party_at(flow.remote.ip()));
+                let registered = self.edge.registrar().party_of(flow);
+                let fit = registered.or_else(|| self.edge.registrations().party_at(flow.remote.ip()));
                 let source = flow.remote.ip();
-                let awaited = self.edge.registrations.leaving_at(source).is_some();
-                let known = fit.is_some() || awaited || self.edge.index.is_far_end(source);
+                let awaited = self.edge.registrations().leaving_at(source).is_some();
+                let known = fit.is_some() || awaited || self.edge.index().is_far_end(source);
                 known.then_some(Who { certain: None, fit })
             }
         }
@@ -305,7 +306,7 @@ impl Arrivals<'_> {
     fn count_received(&mut self, party: Party, message: &Message) {
         let trunk = self.edge.party_name(party);
         let method = message.method().as_str();
-        let metrics = &mut self.edge.metrics;
+        let metrics = self.edge.metrics_mut();
         match message.start_line() {
             StartLine::Request { .. } => *metrics.sip.requests.entry((trunk, method, "in")).or_default() += 1,
             // The label must not be the far end's to choose: three digits are all that counts as a code.

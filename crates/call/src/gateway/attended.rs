@@ -58,9 +58,10 @@ impl Gateway {
         let call = self.calls.get(&at.key).filter(|call| call.shared.state != State::Ended);
         let leg = call.and_then(|call| call.shared.legs.get(at.leg));
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
-        let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
+        let found =
+            asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint_mut().replaced_dialog(party, replaces)?)));
         let Some((mode, found)) = found else {
-            let named = self.edge.index.named(replaces.call_id.as_bytes());
+            let named = self.edge.index().named(replaces.call_id.as_bytes());
             let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
             let code = match (is_anothers, is_callable) {
                 // No trunk has the dialog of another one replaced: the other one would take it for the edge's own wish.
@@ -102,12 +103,12 @@ impl Gateway {
             Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
             Replaced::Ended => None,
         };
-        let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
+        let at = dialog.and_then(|dialog| self.edge.index().dialogs.get(&dialog));
         let mapped = at.and_then(|at| {
             let call = self.calls.get_mut(&at.key)?;
             let other = call.shared.legs.other(at.leg)?;
             let leg = call.shared.legs.get_mut(other)?;
-            let names = self.edge.endpoint.dialog_names(leg.sip.dialog?)?;
+            let names = self.edge.endpoint().dialog_names(leg.sip.dialog?)?;
             leg.named_to = asked;
             Some(names)
         });
@@ -133,7 +134,7 @@ impl Gateway {
             Replaced::Confirmed(_) if early_only => {
                 return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
             }
-            Replaced::Confirmed(dialog) => self.edge.index.dialogs.get(&dialog).copied(),
+            Replaced::Confirmed(dialog) => self.edge.index().dialogs.get(&dialog).copied(),
             Replaced::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
             Replaced::Ended => None,
         };
@@ -206,7 +207,7 @@ impl Gateway {
     /// # Errors
     /// Why both go on as they were.
     pub fn redirect_party(&mut self, now: Instant, sid: &str, party: &str, to: DetachRequest) -> Result<(), Refused> {
-        let former = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
+        let former = self.edge.index().sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
         let taken = self.act_on(now, former, |parts, cx| take_party_out(parts, cx, party));
         let own = CallKey(self.next_call);
         let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut self.edge, own, to);
@@ -234,7 +235,11 @@ impl Gateway {
         let Some(answer) = answer else { return };
         self.edge.respond(now, incoming.server, answer.to_sip());
         let trunk = &incoming.trunk.name;
-        self.edge.trunks.problem(now, trunk, format!("its INVITE with Replaces was refused with {}", answer.code));
+        self.edge.trunks_mut().problem(
+            now,
+            trunk,
+            format!("its INVITE with Replaces was refused with {}", answer.code),
+        );
     }
 
     /// The leg that an INVITE names to be replaced (RFC 3891 §3: its to-tag is ours), with the place by which it was found. The one
@@ -245,7 +250,7 @@ impl Gateway {
         if incoming.trunk.refer == ReferMode::Refuse {
             return refused(403, ReasonSlug::Denied);
         }
-        let own = self.edge.endpoint.replaced_dialog(incoming.party, &replaces);
+        let own = self.edge.endpoint_mut().replaced_dialog(incoming.party, &replaces);
         let far = if own.is_none() { self.named_afar(incoming, &replaces) } else { None };
         let dialog = match own.or(far) {
             Some(Replaced::Confirmed(_)) if replaces.early_only => return refused(486, ReasonSlug::TargetBusy),
@@ -253,7 +258,7 @@ impl Gateway {
             Some(Replaced::Ended) => return refused(603, ReasonSlug::Denied),
             Some(Replaced::Early(_)) | None => return refused(481, ReasonSlug::Denied),
         };
-        let at = self.edge.index.dialogs.get(&dialog).copied();
+        let at = self.edge.index().dialogs.get(&dialog).copied();
         let by = at.and_then(|at| {
             let call = self.calls.get(&at.key)?;
             Some((at, if far.is_some() { call.shared.legs.other(at.leg)? } else { at.leg }))
@@ -265,10 +270,10 @@ impl Gateway {
     /// to the sender.
     fn named_afar(&mut self, incoming: &Incoming, replaces: &Replaces) -> Option<Replaced> {
         // The dialog may be another trunk's: the two calls of a transfer seldom go to the same one.
-        let of = self.edge.index.named(replaces.call_id.as_bytes())?.party;
-        let found = self.edge.endpoint.replaced_dialog(of, &replaces.seen_from_afar());
+        let of = self.edge.index().named(replaces.call_id.as_bytes())?.party;
+        let found = self.edge.endpoint_mut().replaced_dialog(of, &replaces.seen_from_afar());
         let Some(Replaced::Confirmed(dialog)) = found else { return None };
-        let at = self.edge.index.dialogs.get(&dialog)?;
+        let at = self.edge.index().dialogs.get(&dialog)?;
         let leg = self.calls.get(&at.key)?.shared.legs.get(at.leg)?;
         (leg.named_to == Some(incoming.party)).then_some(Replaced::Confirmed(dialog))
     }

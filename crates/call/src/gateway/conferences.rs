@@ -20,22 +20,21 @@ use crate::call::shared::Shared;
 use crate::call::words::state::State;
 use crate::call::words::webhooks;
 use crate::gateway::announcements::Announcement;
-use crate::gateway::{Gateway, announcements, queues};
+use crate::gateway::{Gateway, queues};
 
 /// Lets parties leave whose time is over, and carries out what follows from changes in conferences. Returns whether there was something.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
-    gateway.edge.sessions.conferences.handle_timeout(now);
-    let mut any = announcements::settle(gateway, now) | queues::settle(gateway, now);
+    gateway.edge.sessions_mut().conferences.handle_timeout(now);
+    let mut any = gateway.announcements.settle(&mut gateway.edge, now) | queues::settle(gateway, now);
     loop {
         let edge = &mut gateway.edge;
-        let (wall, account) = (&edge.wall, &edge.config.account_sid);
-        let Some(due) = edge.sessions.conferences.poll(|| wall.at(now), account) else { return any };
+        let Some(due) = edge.poll_conferences(now) else { return any };
         any = true;
         match due {
-            Due::Node(command) => edge.turn.outputs.push_back(Output::Conference(Box::new(command))),
+            Due::Node(command) => edge.output(Output::Conference(Box::new(command))),
             Due::Callback(callback) => edge.call_back(callback),
             Due::Call(key, news) => gateway.tell(now, key, CallEvent::Conference(news)),
-            Due::Ended(report) => edge.turn.outputs.push_back(Output::ConferenceEnded(report)),
+            Due::Ended(report) => edge.output(Output::ConferenceEnded(report)),
             Due::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
         }
     }
@@ -44,19 +43,19 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
 /// Takes news of the mixers.
 pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     if let NodeEvent::ClipEnded(clip) = event {
-        announcements::clip_ended(gateway, now, clip);
+        gateway.announcements.clip_ended(&mut gateway.edge, now, clip);
     } else if let Some(key) = Coaching::lost(event) {
         gateway.tell(now, key, CallEvent::Conference(ConferenceNews::Lost));
     } else {
-        gateway.edge.sessions.queues.take(now, event);
-        gateway.edge.sessions.conferences.take(event);
+        gateway.edge.sessions_mut().queues.take(now, event);
+        gateway.edge.sessions_mut().conferences.take(event);
     }
 }
 
 /// Returns when something happens in a conference or queue by itself: a party leaves whose time is over, an announcement goes on.
 pub(super) fn next(gateway: &Gateway) -> Option<Instant> {
-    let left = gateway.edge.sessions.conferences.poll_timeout();
-    let rejoined = gateway.edge.sessions.queues.poll_timeout();
+    let left = gateway.edge.sessions().conferences.poll_timeout();
+    let rejoined = gateway.edge.sessions().queues.poll_timeout();
     left.into_iter().chain(gateway.announcements.next()).chain(rejoined).min()
 }
 
@@ -64,12 +63,12 @@ pub(super) fn next(gateway: &Gateway) -> Option<Instant> {
 fn record(gateway: &mut Gateway, now: Instant, room: RoomId, (call, request): (&str, RecordingRequest)) {
     let edge = &mut gateway.edge;
     let conference = request.conference.clone().unwrap_or_default();
-    if !edge.sessions.recordings.is_on() {
+    if !edge.sessions().recordings.is_on() {
         return edge.warn(call, format!("conference {conference} is not recorded: there is no [recording]"), None);
     }
     let (id, sid) = edge.begin_recording(now, call, request);
     edge.log(call, format!("recording {sid} of conference {conference} begins"), None);
-    edge.sessions.conferences.recorded_as(room, (id, sid));
+    edge.sessions_mut().conferences.recorded_as(room, (id, sid));
 }
 
 /// A party that is called for a conference and has not joined it yet.
@@ -87,7 +86,7 @@ pub struct ComingReport {
 
 /// Returns the parties that are called for a conference of this SID or name, in the order in which their calls began.
 pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
-    let conferences = &gateway.edge.sessions.conferences;
+    let conferences = &gateway.edge.sessions().conferences;
     let report = |call: &Shared| {
         let added = call.requested.as_ref()?.participant.as_deref()?;
         let is_coming = call.state != State::Ended && conferences.are_same(&added.conference, conference);
@@ -95,7 +94,7 @@ pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
             status @ ("queued" | "ringing") => status,
             _ => "connecting",
         };
-        let (call, began) = (call.legs.sid().to_owned(), gateway.edge.wall.at(call.times.began));
+        let (call, began) = (call.legs.sid().to_owned(), gateway.edge.wall().at(call.times.began));
         is_coming.then(|| ComingReport { call, added: added.clone(), began, status })
     };
     gateway.calls.values().filter_map(|call| report(&call.shared)).collect()
@@ -108,7 +107,7 @@ pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
 pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJoined> {
     let Some(added) = request.participant.as_deref() else { return Ok(()) };
     let is_agent = request.targets.iter().all(|target| matches!(target, TargetSpec::Agent(_)));
-    let conferences = &gateway.edge.sessions.conferences;
+    let conferences = &gateway.edge.sessions().conferences;
     let name = &*added.conference;
     let mut joining = Joining { label: added.label.clone(), coached: added.coached.clone(), ..Joining::new("") };
     joining.max_participants = added.most.unwrap_or(joining.max_participants);
@@ -168,7 +167,7 @@ impl<'g> Conferences<'g> {
     pub fn end(&mut self, now: Instant, conference: &str) -> Result<(), ConferenceRefused> {
         let coming = coming(self.gateway, conference);
         let date = self.gateway.edge.date(now);
-        if !self.gateway.edge.sessions.conferences.end(conference, date) {
+        if !self.gateway.edge.sessions_mut().conferences.end(conference, date) {
             return Err(ConferenceRefused::Unknown);
         }
         self.gateway.settle(now);
@@ -189,7 +188,7 @@ impl<'g> Conferences<'g> {
         changes: &[Change],
     ) -> Result<PartyReport, ConferenceRefused> {
         let (room, id) = self.find(conference, party)?;
-        let conferences = &mut self.gateway.edge.sessions.conferences;
+        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
         let changed = conferences.act(room, |room| room.change(id, changes)).ok_or(ConferenceRefused::Unknown)?;
         changed.map_err(|_| ConferenceRefused::NoneToCoach)?;
         let report = conferences.report_of(room);
@@ -208,7 +207,7 @@ impl<'g> Conferences<'g> {
         (conference, party): (&str, Option<&str>),
         request: AnnounceRequest,
     ) -> Result<(), ConferenceRefused> {
-        let conferences = &mut self.gateway.edge.sessions.conferences;
+        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
         let room = conferences.find(conference).ok_or(ConferenceRefused::Unknown)?;
         let report = conferences.report_of(room).ok_or(ConferenceRefused::Unknown)?;
         let to = party.map(|party| report.party(party).ok_or(ConferenceRefused::Unknown)).transpose()?;
@@ -218,7 +217,7 @@ impl<'g> Conferences<'g> {
         let id = id.ok_or(ConferenceRefused::TooManyAnnouncements)?;
         let call = to.or(report.parties.first()).map(|party| party.member.call_sid().to_owned()).unwrap_or_default();
         let named = [
-            ("AccountSid", self.gateway.edge.config.account_sid.clone()),
+            ("AccountSid", self.gateway.edge.config().account_sid.clone()),
             ("ConferenceSid", report.sid.clone()),
             ("FriendlyName", report.name.clone()),
         ];
@@ -237,7 +236,7 @@ impl<'g> Conferences<'g> {
     /// There is no such party.
     pub fn remove(&mut self, now: Instant, conference: &str, party: &str) -> Result<(), ConferenceRefused> {
         let Ok((room, id)) = self.find(conference, party) else { return self.give_up(now, conference, party) };
-        let conferences = &mut self.gateway.edge.sessions.conferences;
+        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
         conferences.act(room, |room| room.leave(now, id, Departure::Removed));
         self.gateway.settle(now);
         Ok(())
@@ -260,7 +259,7 @@ impl<'g> Conferences<'g> {
         (conference, recording): (&str, Option<&str>),
         change: RecordingChange,
     ) -> Option<String> {
-        let conferences = &mut self.gateway.edge.sessions.conferences;
+        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
         let room = conferences.find(conference)?;
         let changed = match change {
             RecordingChange::Pause(pause) => conferences.pause_recording(room, recording, Some(pause)),
@@ -272,7 +271,7 @@ impl<'g> Conferences<'g> {
     }
 
     fn find(&self, conference: &str, party: &str) -> Result<(RoomId, MemberId), ConferenceRefused> {
-        let conferences = &self.gateway.edge.sessions.conferences;
+        let conferences = &self.gateway.edge.sessions().conferences;
         let found = conferences.find(conference).and_then(|room| Some((room, conferences.report_of(room)?)));
         let (room, report) = found.ok_or(ConferenceRefused::Unknown)?;
         let found = report.party(party).ok_or(ConferenceRefused::Unknown)?;
@@ -282,21 +281,21 @@ impl<'g> Conferences<'g> {
 
 /// Returns the number of conferences that go on, and that of their parties.
 pub fn conferences_live(gateway: &Gateway) -> [usize; 2] {
-    let conferences = &gateway.edge.sessions.conferences;
+    let conferences = &gateway.edge.sessions().conferences;
     [conferences.len(), conferences.parties()]
 }
 
 /// Returns the conference that is known under a SID.
 pub fn conference(gateway: &Gateway, sid: &str) -> Option<ConferenceReport> {
-    gateway.edge.sessions.conferences.report(sid)
+    gateway.edge.sessions().conferences.report(sid)
 }
 
 /// Returns the conference of a SID or name that is not over.
 pub fn conference_live(gateway: &Gateway, sid_or_name: &str) -> Option<ConferenceReport> {
-    gateway.edge.sessions.conferences.report_live(sid_or_name)
+    gateway.edge.sessions().conferences.report_live(sid_or_name)
 }
 
 /// Returns all conferences that are known, the newest first.
 pub fn conferences(gateway: &Gateway) -> Vec<ConferenceReport> {
-    gateway.edge.sessions.conferences.reports()
+    gateway.edge.sessions().conferences.reports()
 }

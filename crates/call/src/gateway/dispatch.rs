@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_resources::admission::limited::Limit;
-use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::edge::not_served;
 use trunkgate_resources::io::{Cause, Output};
 use trunkgate_resources::limits::{HEADER_NAME_CHARS, RETRY_AFTER_SECONDS};
@@ -49,7 +48,7 @@ impl Gateway {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.edge.pump();
         loop {
-            while let Some(output) = self.edge.turn.pending.pop_front() {
+            while let Some(output) = self.edge.turn_mut().pending.pop_front() {
                 match output {
                     trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
                     trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
@@ -57,10 +56,10 @@ impl Gateway {
                 self.edge.pump();
             }
             let conferred = conferences::settle(self, now);
-            let paced = self.edge.trunks.woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
-            let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
+            let paced = self.edge.trunks_mut().woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
+            let queued = self.edge.agents_mut().woken().into_iter().map(|key| (key, Timer::Queue));
             let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
-            let unjoined = std::mem::take(&mut self.edge.turn.unjoined);
+            let unjoined = std::mem::take(&mut self.edge.turn_mut().unjoined);
             if woken.is_empty() && unjoined.is_empty() && !conferred {
                 break;
             }
@@ -71,24 +70,24 @@ impl Gateway {
                 self.tell(now, key, CallEvent::Due(timer));
             }
         }
-        for client in std::mem::take(&mut self.edge.turn.finished) {
-            self.edge.index.clients.remove(&client);
+        for client in std::mem::take(&mut self.edge.turn_mut().finished) {
+            self.edge.index_mut().clients.remove(&client);
         }
-        for server in std::mem::take(&mut self.edge.turn.refused) {
-            self.edge.index.servers.remove(&server);
+        for server in std::mem::take(&mut self.edge.turn_mut().refused) {
+            self.edge.index_mut().servers.remove(&server);
         }
-        let counts = self.edge.endpoint.counts();
-        self.edge.metrics.sip.transactions_active = (counts.servers + counts.clients) as u64;
-        self.edge.metrics.sip.dialogs_active = counts.dialogs as u64;
-        self.edge.metrics.message_texts.bytes = self.edge.tracing.message_bytes as u64;
-        self.edge.metrics.media_ports_in_use = 2 * self.edge.sessions.ports.in_use() as u64;
+        let counts = self.edge.endpoint().counts();
+        self.edge.metrics_mut().sip.transactions_active = (counts.servers + counts.clients) as u64;
+        self.edge.metrics_mut().sip.dialogs_active = counts.dialogs as u64;
+        self.edge.metrics_mut().message_texts.bytes = self.edge.tracing().message_bytes as u64;
+        self.edge.metrics_mut().media_ports_in_use = 2 * self.edge.sessions().ports.in_use() as u64;
         self.forget_done(now);
     }
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
         let what = transmit.what;
         let trunk = self.edge.party_name(what.party);
-        let metrics = &mut self.edge.metrics;
+        let metrics = self.edge.metrics_mut();
         if what.again {
             metrics.sip.retransmissions += 1;
         } else {
@@ -99,7 +98,7 @@ impl Gateway {
                 None => *metrics.sip.requests.entry((trunk, what.method.as_str(), "out")).or_default() += 1,
             }
         }
-        let index = &self.edge.index;
+        let index = self.edge.index();
         let place = what.client.and_then(|id| index.clients.get(&id).map(|c| c.at));
         let place = place.or_else(|| what.server.and_then(|id| index.servers.get(&id).copied()));
         let place = place.or_else(|| what.dialog.and_then(|id| self.edge.place_of(id)));
@@ -112,16 +111,16 @@ impl Gateway {
                 self.note_oversize(now, at, &transmit);
             }
             (None, Some(server)) if what.code == Some(100) => {
-                self.edge.turn.trying = Some((server, transmit.flow, transmit.bytes.clone()));
+                self.edge.turn_mut().trying = Some((server, transmit.flow, transmit.bytes.clone()));
             }
             (None, _) => {}
         }
         self.arrivals().note_answer(&transmit.flow, transmit.bytes.len());
-        self.edge.turn.outputs.push_back(Output::Transmit(transmit));
+        self.edge.output(Output::Transmit(transmit));
     }
 
     fn sip_event(&mut self, now: Instant, event: Event) {
-        let Some(event) = Indicator::of(&mut self.edge).take(now, event) else { return };
+        let Some(event) = self.edge.take_notifier_event(now, event) else { return };
         match event {
             Event::Invite { id, flow, party, request } => {
                 self.edge.right_credentials(party, flow.remote);
@@ -130,7 +129,7 @@ impl Gateway {
             Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
                 self.edge.right_credentials(party, flow.remote);
                 self.edge.registering(now, id, party, flow, &request);
-                Indicator::of(&mut self.edge).registered(now, party);
+                self.edge.phone_registered(now, party);
             }
             // In a dialog it goes to the other side; none begins one.
             Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
@@ -140,7 +139,7 @@ impl Gateway {
             }
             Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
             Event::EarlyBye { invite, is_last } => {
-                let at = self.edge.index.clients.get(&invite).map(|client| client.at);
+                let at = self.edge.index().clients.get(&invite).map(|client| client.at);
                 if let Some(at) = at {
                     self.edge.trace_received(now, at);
                     if is_last {
@@ -160,39 +159,41 @@ impl Gateway {
                 }
             }
             Event::PrackMissing { id, .. } => {
-                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "a provisional response was not acknowledged");
                     self.tell(now, at.key, CallEvent::PrackMissing);
                 }
             }
             Event::Canceled { id, elsewhere } => {
-                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere });
                 }
             }
             Event::Expired { id } => {
-                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "the INVITE has expired (Expires)");
                     self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere: false });
                 }
             }
-            Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {
+            Event::Response { id, response, .. } if self.edge.registrations().owns(id) => {
                 self.edge.register_answered(now, id, Some(&response));
             }
             Event::Response { id, dialog, code, response, had_credentials } => {
                 self.responded(now, id, dialog, code, (&response, had_credentials));
             }
             Event::Trying { id } => {
-                if let Some(entry) = self.edge.index.clients.get(&id).copied() {
+                if let Some(entry) = self.edge.index().clients.get(&id).copied() {
                     self.edge.trace_received(now, entry.at);
                     if entry.purpose == Purpose::Invite {
                         self.tell(now, entry.at.key, CallEvent::Trying { leg: entry.at.leg });
                     }
                 }
             }
-            Event::Challenged { id, .. } if self.edge.registrations.owns(id) => self.edge.register_challenged(now, id),
+            Event::Challenged { id, .. } if self.edge.registrations().owns(id) => {
+                self.edge.register_challenged(now, id)
+            }
             Event::Challenged { id, code, response } => {
-                if let Some(entry) = self.edge.index.clients.get(&id).copied() {
+                if let Some(entry) = self.edge.index().clients.get(&id).copied() {
                     self.edge.trace_received(now, entry.at);
                     if let Some(least) = response.min_se().filter(|_| code == 422) {
                         let leg = entry.at.leg;
@@ -210,13 +211,13 @@ impl Gateway {
                 }
                 self.edge.wrong_credentials(now, &trunk, flow.remote, (&user, is_user_known));
             }
-            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {
+            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations().owns(id) => {
                 self.edge.register_answered(now, id, None);
             }
             Event::TimedOut { id } => self.unanswered(now, id, true),
             Event::TransportFailed { id } => self.unanswered(now, id, false),
             Event::AckMissing { dialog } => {
-                if let Some(at) = self.edge.index.dialogs.get(&dialog).copied() {
+                if let Some(at) = self.edge.index().dialogs.get(&dialog).copied() {
                     self.edge.decide(now, at.key, "2xx was not acknowledged");
                     self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
                 }
@@ -225,8 +226,8 @@ impl Gateway {
                 let trunk = self.edge.party_name(party);
                 let part = defect.map(|d| format!(": {}", d.what)).unwrap_or_default();
                 let text = format!("its {method} was refused with {code}{part}");
-                self.edge.trunks.problem(now, &trunk, text.clone());
-                if defect.is_some_and(|d| d.what == DIGEST_URI_DIFFERS) && self.edge.admission.may_log(now) {
+                self.edge.trunks_mut().problem(now, &trunk, text.clone());
+                if defect.is_some_and(|d| d.what == DIGEST_URI_DIFFERS) && self.edge.admission_mut().may_log(now) {
                     let text = format!(
                         "trunk {trunk}: {text}. The request was changed on the way; for a proxy that is meant to: \
                          `digest_uri = \"any\"`"
@@ -235,24 +236,27 @@ impl Gateway {
                 }
             }
             Event::Dropped(reason) => {
-                note_stray_ack(&mut self.edge, now, reason);
-                self.edge.metrics.dropped(word_of(reason));
+                if reason == DropReason::StrayAck {
+                    self.edge.note_stray_ack(now);
+                }
+                self.edge.metrics_mut().dropped(word_of(reason));
             }
         }
     }
 
     fn invited(&mut self, now: Instant, server: ServerId, flow: trunkgate_sip::Flow, party: Party, request: Message) {
         let name = self.edge.party_name(party);
-        let Some(trunk) = self.edge.table.trunk(&name).filter(|trunk| trunk.siprec.is_none()).cloned() else {
+        let Some(trunk) = self.edge.table().trunk(&name).filter(|trunk| trunk.siprec.is_none()).cloned() else {
             // Its trunk went with a reload between the look-up and now, or it has never been one; or it is a recording server.
             return refuse_request(now, &mut self.edge, server, 403);
         };
         if request.header(HeaderName::Replaces).is_some() {
             return self.replacing(now, &Incoming { server, flow, party, trunk, request });
         }
-        let admitted = match is_emergency(&request, &trunk, self.edge.table.numbers()) {
+        let admitted = match is_emergency(&request, &trunk, self.edge.numbers()) {
             true => {
-                let admitted = self.edge.admission.check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name));
+                let admitted =
+                    self.edge.admission().check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name));
                 admitted.map_err(|reason| TurnedDown { reason, key: String::new(), is_of_trunk: false })
             }
             false => self.admitted(now, &trunk, &request),
@@ -261,7 +265,7 @@ impl Gateway {
         if let Err(why) = admitted {
             return self.turn_down(now, &incoming, &why);
         }
-        self.edge.admission.begin(now, &incoming.trunk.name);
+        self.edge.admission_mut().begin(now, &incoming.trunk.name);
         let key = CallKey(self.next_call);
         self.next_call += 1;
         self.at_work = Some(key);
@@ -271,7 +275,7 @@ impl Gateway {
         parts.begin(&mut cx, &incoming);
         cx.note_legs();
         if call.shared.state != State::Ended {
-            self.edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
+            self.edge.output(Output::Began(Box::new(call.view())));
         }
         self.at_work = None;
         self.note_if_done(key);
@@ -279,8 +283,8 @@ impl Gateway {
 
     /// Whether a new call may come, by the limits of the edge and of its trunk; else which of them forbids it.
     fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), TurnedDown> {
-        self.edge.admission.check(now, &trunk.name).map_err(|reason| {
-            let key = self.edge.admission.limit_of(reason);
+        self.edge.admission_mut().check(now, &trunk.name).map_err(|reason| {
+            let key = self.edge.admission().limit_of(reason);
             self.edge.limit_alarm(now, &trunk.name, reason, &key);
             TurnedDown { reason, key, is_of_trunk: false }
         })?;
@@ -291,7 +295,7 @@ impl Gateway {
         if trunk.quotas.is_empty() {
             return Ok(());
         }
-        let numbers = self.edge.table.numbers();
+        let numbers = self.edge.numbers();
         let called = called(request, trunk, numbers);
         let called = called.map(|number| numbers.ways(&number, SendNumbers::AsIs)).unwrap_or_default();
         let caller = caller(request, numbers).number.text;
@@ -387,7 +391,7 @@ impl Gateway {
 
     /// What we can, or that we take no calls (RFC 3261 §11.2).
     fn options_answer(&self, in_dialog: bool) -> Answer {
-        if self.edge.admission.draining && !in_dialog {
+        if self.edge.admission().draining && !in_dialog {
             let headers = vec![extra("Retry-After", RETRY_AFTER_SECONDS.to_string())];
             return Answer { code: 503, headers, ..Answer::default() };
         }
@@ -406,7 +410,7 @@ impl Gateway {
         if self.edge.peer_answered(now, id, code, response) {
             return;
         }
-        let Some(entry) = self.edge.index.clients.get(&id).copied() else {
+        let Some(entry) = self.edge.index().clients.get(&id).copied() else {
             return self.nobody_waits(now, dialog, code, response);
         };
         self.edge.trace_received(now, entry.at);
@@ -415,8 +419,8 @@ impl Gateway {
         let final_answer = code >= 200;
         if final_answer && let Some(sent) = entry.sent {
             let seconds = now.saturating_duration_since(sent).as_secs_f64();
-            self.edge.metrics.sip.transaction_seconds.observe(seconds);
-            if let Some(entry) = self.edge.index.clients.get_mut(&id) {
+            self.edge.metrics_mut().sip.transaction_seconds.observe(seconds);
+            if let Some(entry) = self.edge.index_mut().clients.get_mut(&id) {
                 entry.sent = None;
             }
         }
@@ -443,7 +447,7 @@ impl Gateway {
                 CallEvent::Rejected { leg, said, q850: q850(), detail, headers, contacts }
             }
             (Purpose::Join, _, _) => {
-                self.edge.turn.finished.push(id);
+                self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
             }
             (Purpose::Info | Purpose::Message, _, _) => CallEvent::InfoAnswered { client: id, code },
@@ -460,7 +464,7 @@ impl Gateway {
             (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
         };
         if final_answer && entry.purpose != Purpose::Invite {
-            self.edge.turn.finished.push(id);
+            self.edge.turn_mut().finished.push(id);
         }
         self.tell(now, entry.at.key, event);
     }
@@ -485,7 +489,7 @@ impl Gateway {
     /// Leaves an address alone for the time that its 503 names (RFC 3261 §21.5.4).
     fn address_rests(&mut self, now: Instant, at: Place, response: &Message, code: u16) {
         if let Some(spot) = self.leg_at(at).and_then(Leg::spot).filter(|_| code == 503) {
-            self.edge.health.rest(now, &spot, response);
+            self.edge.health_mut().rest(now, &spot, response);
         }
     }
 
@@ -503,7 +507,7 @@ impl Gateway {
     fn brought(&self, at: Place, message: &Message) -> Brought {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.clone());
         let rules = trunk.as_ref().map_or(HeaderRules::of_stranger(), |trunk| &trunk.headers);
-        headers::brought(message, rules, &self.edge.table)
+        headers::brought(message, rules, self.edge.table())
     }
 
     /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).
@@ -516,7 +520,7 @@ impl Gateway {
         }
         if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code) && response.method() == Method::Invite) {
             self.edge.ack(now, dialog);
-            self.edge.endpoint.request(now, dialog, Method::Bye, Vec::new(), None);
+            self.edge.endpoint_mut().request(now, dialog, Method::Bye, Vec::new(), None);
             self.edge.pump();
         }
     }
@@ -525,8 +529,8 @@ impl Gateway {
         if self.edge.peer_unanswered(now, id, sent) {
             return;
         }
-        let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
-        let text = match &self.edge.turn.cause {
+        let Some(entry) = self.edge.index().clients.get(&id).copied() else { return };
+        let text = match &self.edge.turn().cause {
             _ if sent => "no final answer in time".to_owned(),
             Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
             Some(Cause::Stream(what)) => format!("could not be sent: {what}"),
@@ -542,7 +546,7 @@ impl Gateway {
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Join => {
-                self.edge.turn.finished.push(id);
+                self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (408, None), (None, None));
             }
             Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
@@ -556,7 +560,7 @@ impl Gateway {
             Purpose::Bye => CallEvent::ByeDone { leg },
         };
         if entry.purpose != Purpose::Invite {
-            self.edge.turn.finished.push(id);
+            self.edge.turn_mut().finished.push(id);
         }
         self.tell(now, entry.at.key, event);
     }
@@ -584,7 +588,7 @@ impl Gateway {
             let (parts, mut cx) = call.act(now, &mut self.edge);
             parts.bridge.negotiation.forget(&mut cx);
             call.tell_sampled(&mut self.edge);
-            self.edge.apps.cookies.remove(call.shared.legs.sid());
+            self.edge.apps_mut().cookies.remove(call.shared.legs.sid());
             self.edge.keep_trace(key, call.head(), call.shared.story.is_turned_down);
         }
     }
@@ -592,7 +596,7 @@ impl Gateway {
     /// A dialog's leg, with the request in its trace.
     fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
         // In an early dialog of a target only UPDATE means anything to a call.
-        let entered = self.edge.index.dialogs.get(&dialog).copied();
+        let entered = self.edge.index().dialogs.get(&dialog).copied();
         let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
         self.edge.trace_received(now, at);
         Some(at)
@@ -615,7 +619,7 @@ impl Gateway {
             return;
         }
         let name = self.edge.party_name(what.party);
-        let Some(limit) = self.edge.table.trunk(&name).map(|trunk| trunk.udp_mtu) else { return };
+        let Some(limit) = self.edge.table().trunk(&name).map(|trunk| trunk.udp_mtu) else { return };
         let bytes = transmit.bytes.len();
         if bytes <= limit {
             return;
@@ -625,7 +629,7 @@ impl Gateway {
             "INVITE of {bytes} bytes to {name} over UDP exceeds udp_mtu ({limit}): fragments may be lost; {}",
             what_is_long(&request)
         );
-        if self.edge.trunks.may_tell_oversize(now, &name) {
+        if self.edge.trunks_mut().may_tell_oversize(now, &name) {
             let sid = self.calls.get(&at.key).map(|call| call.shared.legs.sid().to_owned()).unwrap_or_default();
             let fix = "try: oversize = \"tcp\", or headers.remove";
             self.edge.warn(&sid, format!("{text}; {fix}"), None);
@@ -637,27 +641,27 @@ impl Gateway {
     fn turn_down(&mut self, now: Instant, incoming: &Incoming, why: &TurnedDown) {
         let (name, reason) = (&incoming.trunk.name, why.reason);
         let which = why.which(name);
-        if self.edge.admission.may_log(now) {
+        if self.edge.admission_mut().may_log(now) {
             let which = if which.is_empty() { String::new() } else { format!(" ({which})") };
             let text = format!("call on trunk {name} refused: {}{which}", reason.sentence());
             self.edge.log("", text, Some(reason));
         }
         let limit = why.limit(name);
         let answer = FinalAnswer::new(503, reason);
-        if !self.edge.admission.may_record(now) {
+        if !self.edge.admission_mut().may_record(now) {
             if let Some(limit) = limit {
-                self.edge.admission.limited.note(now, limit, &why.key, None);
+                self.edge.admission_mut().limited.note(now, limit, &why.key, None);
             }
             self.edge.respond(now, incoming.server, answer.to_sip());
-            *self.edge.metrics.calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
+            *self.edge.metrics_mut().calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
             return;
         }
-        self.edge.admission.begin(now, name);
+        self.edge.admission_mut().begin(now, name);
         let key = CallKey(self.next_call);
         self.next_call += 1;
         let call = Call::new(now, &mut self.edge, key, incoming);
         if let Some(limit) = limit {
-            self.edge.admission.limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
+            self.edge.admission_mut().limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
         }
         self.calls.insert(key, Box::new(call));
         self.act_on(now, key, |parts, cx| parts.turn_down(cx, incoming, &answer, &which));
@@ -696,13 +700,6 @@ fn what_is_long(request: &Message) -> String {
     };
     let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
     format!("its longest headers are {longest}, its body has {}", request.body().len())
-}
-
-/// Notes an ACK that belongs to no transaction in the trace of its call.
-fn note_stray_ack(edge: &mut trunkgate_resources::edge::Edge, now: Instant, reason: DropReason) {
-    if let Some(arriving) = edge.turn.arriving.as_ref().filter(|_| reason == DropReason::StrayAck) {
-        edge.tracing.add_stray_ack(now, arriving, (&edge.index, &edge.addressing));
-    }
 }
 
 /// Returns the label of a reason.

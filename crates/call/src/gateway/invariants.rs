@@ -24,45 +24,45 @@ impl Invariants<'_> {
     /// Returns the first invariant that does not hold, in words.
     pub(crate) fn check(&self) -> Result<(), String> {
         let edge = self.edge;
-        for (what, at) in edge.index.places() {
+        for (what, at) in edge.index().places() {
             let call = self.calls.get(&at.key).ok_or_else(|| format!("{what} of call {at:?}, which is gone"))?;
             hold(call.shared.legs.has(at.leg), || format!("{what} of leg {at:?}, which is none"))?;
         }
-        for (at, key, timer) in edge.deadlines.iter() {
+        for (at, key, timer) in edge.deadlines().iter() {
             let known = self.calls.get(key).and_then(|call| call.shared.deadlines.get(*timer));
             hold(known == Some(at), || format!("deadline {timer:?} of {key:?} that the call does not know"))?;
         }
-        for key in edge.index.queries.values().chain(edge.index.sids.values()) {
+        for key in edge.index().queries.values().chain(edge.index().sids.values()) {
             hold(self.calls.contains_key(key), || format!("{key:?} is looked up but gone"))?;
         }
-        for key in edge.sessions.conferences.calls() {
+        for key in edge.sessions().conferences.calls() {
             let is_seated = self.calls.get(&key).is_some_and(|call| call.parts.program.conference.is_joined());
             hold(is_seated, || format!("{key:?} is a party of a conference that it is not in"))?;
         }
-        for key in edge.sessions.conferences.expected_calls() {
+        for key in edge.sessions().conferences.expected_calls() {
             let requested = self.calls.get(&key).and_then(|call| call.shared.requested.as_ref());
             let is_coming = requested.is_some_and(|requested| requested.participant.is_some());
             hold(is_coming, || format!("{key:?} is expected in a conference that it is not called for"))?;
         }
-        for key in edge.sessions.queues.calls() {
+        for key in edge.sessions().queues.calls() {
             let has_place = self.calls.get(&key).is_some_and(|call| call.parts.program.queue.has_place());
             hold(has_place, || format!("{key:?} has a place in a queue that it does not know"))?;
         }
-        for key in edge.unproven_early.calls() {
+        for key in edge.unproven_early().calls() {
             let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
             hold(lives, || format!("early media of {key:?} is counted, which is over"))?;
         }
-        for key in edge.tracing.traces.keys() {
+        for key in edge.tracing().traces.keys() {
             hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
         }
-        hold(edge.tracing.sampled.keys().all(|key| self.calls.contains_key(key)), || {
+        hold(edge.tracing().sampled.keys().all(|key| self.calls.contains_key(key)), || {
             "a call is reported that does not exist".into()
         })?;
-        hold(edge.tracing.traces.len() == self.calls.len(), || "a call without trace".into())?;
-        let texts: usize = edge.tracing.traces.values().map(|trace| trace.message_bytes()).sum();
-        let texts = texts + edge.recent.message_bytes();
-        hold(edge.tracing.message_bytes == texts, || {
-            format!("messages take {texts}, not {}", edge.tracing.message_bytes)
+        hold(edge.tracing().traces.len() == self.calls.len(), || "a call without trace".into())?;
+        let texts: usize = edge.tracing().traces.values().map(|trace| trace.message_bytes()).sum();
+        let texts = texts + edge.recent().message_bytes();
+        hold(edge.tracing().message_bytes == texts, || {
+            format!("messages take {texts}, not {}", edge.tracing().message_bytes)
         })?;
         self.calls.values().try_for_each(|call| self.check_call(call))?;
         self.check_counts()
@@ -70,7 +70,7 @@ impl Invariants<'_> {
 
     fn check_call(&self, call: &Call) -> Result<(), String> {
         let sid = call.shared.legs.sid();
-        let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.shared.key).count();
+        let deadlines = self.edge.deadlines().iter().filter(|(_, key, _)| *key == call.shared.key).count();
         hold(deadlines == call.shared.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
         let program = call.parts.program.run();
         hold(program.is_some() == call.shared.is_programmed, || format!("{sid}: a program that is not noted"))?;
@@ -146,20 +146,20 @@ impl Invariants<'_> {
     fn check_counts(&self) -> Result<(), String> {
         let edge = self.edge;
         let live = self.calls.values().filter(|call| call.shared.state != State::Ended).count();
-        hold(live == edge.admission.live(), || format!("{live} calls, {} counted", edge.admission.live()))?;
-        let held = edge.sessions.ports_held();
-        hold(held == edge.sessions.ports.in_use(), || {
-            format!("{held} port pairs held, {} taken", edge.sessions.ports.in_use())
+        hold(live == edge.admission().live(), || format!("{live} calls, {} counted", edge.admission().live()))?;
+        let held = edge.sessions().ports_held();
+        hold(held == edge.sessions().ports.in_use(), || {
+            format!("{held} port pairs held, {} taken", edge.sessions().ports.in_use())
         })?;
         let legs = self.calls.values().flat_map(|call| &call.shared.legs);
         let legs = legs.filter(|leg| leg.agent.is_none() && !leg.is_request()).count();
-        let far_ends = edge.index.far_end_count();
+        let far_ends = edge.index().far_end_count();
         hold(legs == far_ends, || format!("{legs} legs, {far_ends} far ends"))?;
         let open = self.calls.values().flat_map(|call| &call.shared.legs);
         let open = open.filter(|leg| leg.agent.is_some() && leg.state == LegState::Answered).count() as u64;
-        let counted = (edge.agents.sessions(), edge.metrics.agent.sessions);
+        let counted = (edge.agents().sessions(), edge.metrics().agent.sessions);
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
-        for (name, key) in edge.agents.trials() {
+        for (name, key) in edge.agents().trials() {
             let call = self.calls.get(&key);
             let attempt = call.and_then(|call| call.parts.search.alone());
             let listens_to = |leg: &Leg| {
@@ -175,7 +175,7 @@ impl Invariants<'_> {
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
         let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
-        let mut counted = edge.quotas.live().chain(edge.admission.emergencies.live());
+        let mut counted = edge.quotas().live().chain(edge.admission().emergencies.live());
         hold(counted.all(is_live), || "a call that is over counts with a limit".into())?;
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
@@ -187,12 +187,12 @@ impl Invariants<'_> {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
             }
         }
-        for (name, counted) in edge.trunks.calls() {
+        for (name, counted) in edge.trunks().calls() {
             let calls = by_trunk.get(&**name).copied().unwrap_or_default();
             hold(calls == counted, || format!("trunk {name}: {calls} calls, {counted} counted"))?;
         }
-        let (clients, alive) = (edge.index.clients.len(), edge.endpoint.counts().clients);
-        hold(edge.turn.pending.is_empty(), || "messages left undone".into())?;
+        let (clients, alive) = (edge.index().clients.len(), edge.endpoint().counts().clients);
+        hold(edge.turn().pending.is_empty(), || "messages left undone".into())?;
         let orphans = self.calls.is_empty() && clients > 0;
         hold(!orphans, || format!("{clients} requests without an owner, {alive} alive"))
     }
@@ -201,7 +201,7 @@ impl Invariants<'_> {
     /// is free.
     fn check_lines(&self) -> Result<(), String> {
         let (mut sessions, mut waiting) = (0, 0);
-        for (name, line) in self.edge.agents.lines() {
+        for (name, line) in self.edge.agents().lines() {
             sessions += line.sessions().len();
             waiting += line.waiting().len();
             for key in line.sessions() {

@@ -21,8 +21,8 @@ pub struct Capture {
 /// Returns what is kept of a call, live or recent; `None` if there is no such call.
 pub fn kept(gateway: &Gateway, now: Instant, sid: &str) -> Option<KeptView> {
     let (live, quality) = (gateway.live(sid), gateway.quality(now, sid).is_some());
-    let trace = live.and_then(|call| gateway.edge.tracing.traces.get(&call.shared.key));
-    let messages = trace.map(|trace| trace.message_bytes() > 0).or_else(|| gateway.edge.recent.is_traced(sid));
-    let is_known = live.is_some() || gateway.edge.recent.call(sid).is_some();
+    let trace = live.and_then(|call| gateway.edge.tracing().traces.get(&call.shared.key));
+    let messages = trace.map(|trace| trace.message_bytes() > 0).or_else(|| gateway.edge.recent().is_traced(sid));
+    let is_known = live.is_some() || gateway.edge.recent().call(sid).is_some();
     is_known.then(|| KeptView { trace: messages.is_some(), messages: messages == Some(true), quality })
 }

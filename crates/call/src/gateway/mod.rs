@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::limits::CAUSE_CHARS;
 use trunkgate_resources::lookups::addressing::Addressing;
@@ -134,25 +133,25 @@ impl Gateway {
             Input::TurnAway { flow, message } => self.arrivals().turn_away(now, flow, message),
             Input::Broken { flow, bytes, what } => self.arrivals().broken(flow, bytes, what),
             Input::TransportFailed { flow, why } => {
-                self.edge.turn.cause = why.map(Cause::Unsent);
+                self.edge.turn_mut().cause = why.map(Cause::Unsent);
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
             }
             Input::Unreachable { flow, quoted } => {
                 let flow = Flow { remote: canonical(flow.remote), ..flow };
-                self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Unreachable { flow, quoted });
+                self.edge.endpoint_mut().handle_input(now, trunkgate_sip::Input::Unreachable { flow, quoted });
             }
             Input::Identified { connection, remote, identity } => {
-                self.edge.index.identities.insert(connection, Identified { remote: canonical(remote), identity });
+                self.edge.index_mut().identities.insert(connection, Identified { remote: canonical(remote), identity });
             }
             Input::Disconnected { flow, made_for, cause, was_up } => {
                 self.edge.flow_lost(flow);
                 self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
                 let party = made_for.map(|trunk| self.edge.party(&trunk));
                 if let Some(connection) = flow.connection {
-                    self.edge.index.identities.remove(&connection);
+                    self.edge.index_mut().identities.remove(&connection);
                 }
                 let short = |what: String| plain(&what, CAUSE_CHARS);
-                self.edge.turn.cause = cause.map(|cause| match cause {
+                self.edge.turn_mut().cause = cause.map(|cause| match cause {
                     Cause::Tls(what) => Cause::Tls(short(what)),
                     Cause::Stream(what) => Cause::Stream(short(what)),
                     Cause::Unsent(why) => Cause::Unsent(why),
@@ -161,40 +160,34 @@ impl Gateway {
             }
             Input::Media { id, event } => self.media_event(now, id, event),
             Input::Resolved { query, found } => {
-                if let Some(key) = self.edge.index.queries.get(&query).copied() {
+                if let Some(key) = self.edge.index().queries.get(&query).copied() {
                     self.tell(now, key, CallEvent::Resolved { query, found });
                 } else {
                     self.edge.registrar_resolved(now, query, found.as_deref().map_err(|fault| *fault));
                 }
             }
-            Input::AppAnswered { query, answer } => match self.edge.index.queries.get(&query).copied() {
+            Input::AppAnswered { query, answer } => match self.edge.index().queries.get(&query).copied() {
                 Some(key) => self.tell(now, key, CallEvent::AppAnswered { query, answer }),
-                None => announcements::answered(self, now, query, *answer),
+                None => self.announcements.answered(&mut self.edge, now, query, *answer),
             },
             Input::CookiesSet { call, cookies } if self.live(&call).is_some() => {
                 let date = self.edge.date(now);
-                self.edge.apps.cookies.store(&call, cookies, date);
+                self.edge.apps_mut().cookies.store(&call, cookies, date);
             }
             Input::CookiesSet { .. } => {}
             Input::Conference(event) => conferences::take(self, now, event),
-            Input::ConferencesEnded(reports) => self.edge.sessions.conferences.add_ended(reports),
+            Input::ConferencesEnded(reports) => self.edge.sessions_mut().conferences.add_ended(reports),
             Input::Recorded(done) => recordings::done(self, &done),
             Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
-            Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
-            Input::RecordingsFail(fails) => self.edge.sessions.recordings.fail(fails),
+            Input::RecordingsRefused(refused) => self.edge.sessions_mut().recordings.refuse(refused),
+            Input::RecordingsFail(fails) => self.edge.sessions_mut().recordings.fail(fails),
             Input::Configure(settings) => {
                 self.edge.configure(now, *settings);
-                Indicator::of(&mut self.edge).configure(now);
+                self.edge.configure_notifier(now);
             }
-            Input::Messages(messages) => Indicator::of(&mut self.edge).messages(now, messages),
-            Input::Unresolved(names) => {
-                self.edge.health.unresolved = names;
-                self.edge.configure_health(now);
-            }
-            Input::DayCounts(counts) => {
-                let at = self.edge.timestamp(now);
-                self.edge.quotas.resume(at, &counts);
-            }
+            Input::Messages(messages) => self.edge.note_messages(now, messages),
+            Input::Unresolved(names) => self.edge.set_unresolved(now, names),
+            Input::DayCounts(counts) => self.edge.resume_day_counts(now, &counts),
             Input::Reconfigured(concerned) => self.edge.reconfigured(&concerned),
             Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
             Input::Clock(date) => {
@@ -204,25 +197,21 @@ impl Gateway {
             Input::Control(control) => self.control(now, control),
         }
         self.settle(now);
-        self.edge.settle_traces(now);
-        self.edge.turn.cause = None;
-        self.edge.trace_canceled(now);
-        self.edge.turn.arriving = None;
-        self.edge.turn.trying = None;
+        self.edge.end_input(now);
     }
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.edge.endpoint.handle_timeout(now);
+        self.edge.endpoint_mut().handle_timeout(now);
         self.settle(now);
         self.edge.check_peers(now);
         self.edge.registrations_due(now);
         self.edge.bindings_due(now);
-        Indicator::of(&mut self.edge).due(now);
-        self.edge.sources.strangers.release(now);
-        self.edge.agents.sessions_due(now);
-        self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
+        self.edge.notifications_due(now);
+        self.edge.sources_mut().strangers.release(now);
+        self.edge.agents_mut().sessions_due(now);
+        self.edge.metrics_mut().sources_banned = self.edge.sources().strangers.banned() as u64;
         self.settle(now);
-        while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
+        while let Some((key, timer)) = self.edge.deadlines_mut().pop_due(now) {
             self.tell(now, key, CallEvent::Due(timer));
             self.settle(now);
         }
@@ -237,18 +226,18 @@ impl Gateway {
     }
     /// The next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.edge.turn.outputs.pop_front()
+        self.edge.turn_mut().outputs.pop_front()
     }
     /// When to be woken, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let own = self.edge.deadlines.next().map(|(at, timer)| (at, timer.as_str()));
-        let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, reason.as_str()));
-        let health = self.edge.health.next().map(|at| (at, "options"));
-        let registration = self.edge.registrations.next().map(|at| (at, "registration"));
-        let binding = self.edge.registrar.next().map(|at| (at, "binding"));
-        let message = self.edge.indications.next().map(|at| (at, "message waiting"));
-        let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
-        let session = self.edge.agents.next_end().map(|at| (at, "session"));
+        let own = self.edge.deadlines().next().map(|(at, timer)| (at, timer.as_str()));
+        let sip = self.edge.endpoint().poll_timeout().map(|(at, reason)| (at, reason.as_str()));
+        let health = self.edge.health().next().map(|at| (at, "options"));
+        let registration = self.edge.registrations().next().map(|at| (at, "registration"));
+        let binding = self.edge.registrar().next().map(|at| (at, "binding"));
+        let message = self.edge.indications().next().map(|at| (at, "message waiting"));
+        let ban = self.edge.sources().strangers.next().map(|at| (at, "ban"));
+        let session = self.edge.agents().next_end().map(|at| (at, "session"));
         let conference = conferences::next(self).map(|at| (at, "conference"));
         let all = [own, sip, health, registration, binding, message, ban, session, conference];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -256,7 +245,7 @@ impl Gateway {
     /// Live and recent calls, newest first.
     pub fn calls(&self, _now: Instant) -> Vec<CallView> {
         let (live, _) = self.live_views(None, usize::MAX);
-        live.into_iter().chain(self.edge.recent.newest_first().map(|call| (**call).clone())).collect()
+        live.into_iter().chain(self.edge.recent().newest_first().map(|call| (**call).clone())).collect()
     }
     /// Returns `most` live calls, newest first, and where more may follow: those before that key.
     pub fn live_views(&self, before: Option<CallKey>, most: usize) -> (Vec<CallView>, Option<CallKey>) {
@@ -269,7 +258,7 @@ impl Gateway {
     }
     /// Returns the calls that have ended, as they are now: a question to the loop that takes no longer with what is looked for in them.
     pub fn ended_calls(&self) -> EndedCalls {
-        self.edge.recent.shared()
+        self.edge.recent().shared()
     }
     /// Live legs: the name of the trunk or agent, and whether the call came from it.
     pub fn live_legs(&self) -> impl Iterator<Item = (&str, bool)> {
@@ -283,7 +272,7 @@ impl Gateway {
     /// One call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended).map(|call| call.view());
-        live.or_else(|| self.edge.recent.call(sid).cloned())
+        live.or_else(|| self.edge.recent().call(sid).cloned())
     }
     /// Returns the live call that has a leg with this SID.
     pub fn call_of_leg(&self, sid: &str) -> Option<CallView> {
@@ -297,29 +286,29 @@ impl Gateway {
     }
     /// Sids of the calls that wait in line for an agent, the next first.
     pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
-        let line = self.edge.agents.lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
+        let line = self.edge.agents().lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
         calls.map(|call| call.shared.legs.sid()).collect()
     }
     /// Returns the SIP from addresses of no trunk, where some came in the last hour.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
-        self.edge.sources.unknown.view(now)
+        self.edge.sources().unknown.view(now)
     }
     /// Returns the sources of SIP that are addresses of no trunk, of the last hour.
     pub fn unknown_senders(&self, now: Instant) -> Vec<SourceView> {
-        self.edge.sources.unknown.sources(now)
+        self.edge.sources().unknown.sources(now)
     }
     /// Addresses that are banned, `most` of them, the one whose ban ends first first.
     pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
         let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
-        let banned = self.edge.sources.strangers.first_banned(most);
+        let banned = self.edge.sources().strangers.first_banned(most);
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
     }
     /// What a call, live or recent, sounded like over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
         let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
-        live.or_else(|| self.edge.recent.series(sid).map(Kept::view))
+        live.or_else(|| self.edge.recent().series(sid).map(Kept::view))
     }
     /// A call's event ring.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
@@ -336,81 +325,81 @@ impl Gateway {
     }
     /// Adds to a call's trace what the shell has come to know of it, also after its end.
     pub fn note(&mut self, now: Instant, sid: &str, item: TraceItem) {
-        match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.tracing.traces.contains_key(key)) {
+        match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.tracing().traces.contains_key(key)) {
             Some(key) => self.edge.trace(now, key, item),
-            None => self.edge.recent.note(now, sid, &item),
+            None => self.edge.recent_mut().note(now, sid, &item),
         }
     }
     /// Adds a request over HTTP about a call to its trace; of many requests their number.
     pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
         let key = self.live(sid).map(|call| call.shared.key);
-        match key.and_then(|key| self.edge.tracing.traces.get_mut(&key)) {
+        match key.and_then(|key| self.edge.tracing_mut().traces.get_mut(&key)) {
             Some(trace) => trace.push_request(now, text),
-            None => self.edge.recent.note_request(now, sid, text),
+            None => self.edge.recent_mut().note_request(now, sid, text),
         }
     }
     /// One glance.
     pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;
         StatusView {
-            edge: edge.config.name.clone(),
-            calls: edge.admission.live(),
-            calls_limit: edge.admission.limits().0,
+            edge: edge.config().name.clone(),
+            calls: edge.admission().live(),
+            calls_limit: edge.admission().limits().0,
             conferences: conferences_live(self),
             queues: queues::totals(self, now),
-            limited: edge.admission.limited.views(now),
-            unrecorded: edge.sessions.recordings.refused(now),
-            logins: edge.sources.logins.views(now),
-            draining: edge.admission.draining,
-            ports_in_use: 2 * edge.sessions.ports.in_use(),
+            limited: edge.admission().limited.views(now),
+            unrecorded: edge.sessions().recordings.refused(now),
+            logins: edge.sources().logins.views(now),
+            draining: edge.admission().draining,
+            ports_in_use: 2 * edge.sessions().ports.in_use(),
             ports: self.media_ports(),
-            trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
+            trunks: edge.table().trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: self.agents(now),
-            failing_apps: edge.table.apps().iter().filter_map(|app| edge.apps.view(now, &app.name)).collect(),
-            recognition: edge.apps.recognition.view(now),
+            failing_apps: edge.table().apps().iter().filter_map(|app| edge.apps().view(now, &app.name)).collect(),
+            recognition: edge.apps().recognition.view(now),
             unknown: self.unknown_sources(now),
-            stray: self.edge.sources.strays.lately(now),
-            silent: silent_now(self),
+            stray: self.edge.sources().strays.lately(now),
+            silent: silent_now(self.calls.values().rev().map(|call| &call.shared), edge),
         }
     }
     /// Each agent of the table at a glance.
     pub fn agents(&self, now: Instant) -> Vec<AgentView> {
         let edge = &self.edge;
-        edge.table.agents().iter().map(|agent| edge.agents.view(now, |at| edge.date(at), &agent.name)).collect()
+        edge.table().agents().iter().map(|agent| edge.agents().view(now, |at| edge.date(at), &agent.name)).collect()
     }
     /// Media ports that the pool has in all.
     pub fn media_ports(&self) -> usize {
-        2 * self.edge.sessions.ports.total()
+        2 * self.edge.sessions().ports.total()
     }
     /// Counters and histograms.
     pub fn metrics(&self) -> &Metrics {
-        &self.edge.metrics
+        self.edge.metrics()
     }
     /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
     pub fn decisions(&self) -> Vec<(Arc<str>, [u64; 2])> {
-        self.edge.trunks.decisions().map(|(name, decisions)| (name.clone(), decisions)).collect()
+        self.edge.trunks().decisions().map(|(name, decisions)| (name.clone(), decisions)).collect()
     }
     /// Errors of applications since the start, but for those of webhooks: application, code, how many.
     pub fn app_errors(&self) -> Vec<(Arc<str>, u32, u64)> {
-        self.edge.apps.errors().map(|(name, code, count)| (name.clone(), code, count)).collect()
+        self.edge.apps().errors().map(|(name, code, count)| (name.clone(), code, count)).collect()
     }
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
-        self.edge.admission.live()
+        self.edge.admission().live()
     }
     /// Whether the stream of each flow is needed: by a dialog, an open request, or a phone that is registered on it.
     pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
-        let by_requests = self.edge.endpoint.are_in_use(flows);
-        let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar.party_of(flow).is_some();
+        let by_requests = self.edge.endpoint().are_in_use(flows);
+        let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar().party_of(flow).is_some();
         flows.iter().zip(by_requests).map(is_in_use).collect()
     }
     /// Registrations that are being taken back.
     pub fn leaving_registrations(&self) -> usize {
-        self.edge.registrations.leaving()
+        self.edge.registrations().leaving()
     }
     /// Phones that are registered here.
     pub fn registered_phones(&self) -> usize {
-        self.edge.registrar.count()
+        self.edge.registrar().count()
     }
     /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
     pub fn held_calls(&self) -> usize {
@@ -422,7 +411,7 @@ impl Gateway {
     }
     /// What the SIP endpoint has alive: nothing once all calls have ended and their transactions with them.
     pub fn sip_counts(&self) -> trunkgate_sip::Counts {
-        self.edge.endpoint.counts()
+        self.edge.endpoint().counts()
     }
     /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
@@ -432,7 +421,7 @@ impl Gateway {
     /// connected again, by a stream of its own each: one that talks, or else the next target, while the caller hears our
     /// ringback tone; and those that listen.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
-        self.edge.sessions.queues.restore(now, snapshot.queues);
+        self.edge.sessions_mut().queues.restore(now, snapshot.queues);
         // All ports are taken before the first is drawn.
         let mut resumed = Vec::new();
         for call in snapshot.calls {
@@ -442,7 +431,7 @@ impl Gateway {
             self.calls.insert(key, Box::new(Call::restore(now, &mut self.edge, key, call)));
             resumed.push((key, agents));
         }
-        snapshot.ports.into_iter().for_each(|port| self.edge.sessions.ports.rest(port));
+        snapshot.ports.into_iter().for_each(|port| self.edge.sessions_mut().ports.rest(port));
         for (key, agents) in resumed {
             self.act_on(now, key, |parts, cx| {
                 let listeners = agents.listeners.iter().map(|listener| (&listener.who, listener.part()));
@@ -455,14 +444,14 @@ impl Gateway {
     /// When a call began, and its trace.
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
-            let trace = self.edge.tracing.traces.get(&call.shared.key)?;
+            let trace = self.edge.tracing().traces.get(&call.shared.key)?;
             Some((trace.began(), of_live(&call.shared, &call.parts.search.status(), trace, raw)))
         });
-        live.or_else(|| self.edge.recent.trace(sid, raw))
+        live.or_else(|| self.edge.recent().trace(sid, raw))
     }
 
     fn live(&self, sid: &str) -> Option<&Call> {
-        self.calls.get(self.edge.index.sids.get(sid)?).map(|call| &**call)
+        self.calls.get(self.edge.index().sids.get(sid)?).map(|call| &**call)
     }
 
     fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
@@ -498,13 +487,13 @@ impl Gateway {
     fn control(&mut self, now: Instant, control: Control) {
         match control {
             Control::Drain { on } => {
-                self.edge.admission.draining = on;
-                self.edge.metrics.draining = on;
+                self.edge.admission_mut().draining = on;
+                self.edge.metrics_mut().draining = on;
             }
             Control::EndAll => self.end_all(now),
             Control::Unregister => self.edge.unregister_all(now),
             Control::Hangup { sid } => {
-                if let Some(key) = self.edge.index.sids.get(&sid).copied() {
+                if let Some(key) = self.edge.index().sids.get(&sid).copied() {
                     self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
                 }
             }
@@ -532,7 +521,7 @@ impl Gateway {
     /// # Errors
     /// That there is no such call, or that it is over.
     pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
-        let call = self.edge.index.sids.get(sid).and_then(|key| self.calls.get(key));
+        let call = self.edge.index().sids.get(sid).and_then(|key| self.calls.get(key));
         call.filter(|call| call.shared.state != State::Ended)
             .map(|call| call.shared.legs.forks())
             .ok_or_else(|| self.missing(sid))
@@ -561,7 +550,7 @@ impl Gateway {
     pub fn originate(&mut self, now: Instant, request: &CallRequest) -> Result<String, NotBegun> {
         conferences::judge(self, request).map_err(NotBegun::NotJoined)?;
         let Admitted { targets, onward } = judged::admit(now, &mut self.edge, request)?;
-        self.edge.admission.begin(now, "");
+        self.edge.admission_mut().begin(now, "");
         let key = CallKey(self.next_call);
         self.next_call += 1;
         let call = requested_call(now, &mut self.edge, key, request, onward);
@@ -571,7 +560,7 @@ impl Gateway {
             Originator::of(parts).begin(cx, targets);
             cx.note_legs();
             if cx.call.state != State::Ended {
-                cx.edge.turn.outputs.push_back(Output::Began(Box::new(cx.call.view())));
+                cx.edge.output(Output::Began(Box::new(cx.call.view())));
             }
         });
         self.settle(now);
@@ -697,7 +686,7 @@ impl Gateway {
         is_ripe: impl FnOnce(&Shared) -> bool,
         act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
-        let key = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
+        let key = self.edge.index().sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
         let call = self.calls.get(&key).ok_or(Refused::UnknownCall)?;
         match call.shared.state {
             State::Searching if !is_ripe(&call.shared) => return Err(Refused::NotAnswered),
@@ -719,7 +708,7 @@ impl Gateway {
     }
 
     fn missing(&self, sid: &str) -> Refused {
-        let known = self.edge.index.sids.contains_key(sid) || self.edge.recent.call(sid).is_some();
+        let known = self.edge.index().sids.contains_key(sid) || self.edge.recent().call(sid).is_some();
         if known { Refused::CallEnded } else { Refused::UnknownCall }
     }
 
@@ -814,9 +803,9 @@ mod tests {
         let trunks = vec![Trunk { peers: vec![far], ..Trunk::named("near") }];
         let table =
             Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![], agents: vec![] });
-        let settings = Settings { table: Arc::new(table), ..gateway.settings() };
+        let mut settings = Settings { table: Arc::new(table), ..gateway.settings() };
+        settings.addressing.public_addresses.push("fe80::2".parse().unwrap());
         gateway.handle_input(now, Input::Configure(Box::new(settings)));
-        gateway.edge.addressing.public_addresses.push("fe80::2".parse().unwrap());
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let text = "OPTIONS sip:[fe80::2] SIP/2.0\r\nVia: SIP/2.0/UDP [fe80::1]:5060;branch=z9hG4bK1;rport\r\n\
             Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:[fe80::2]>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
@@ -837,31 +826,31 @@ mod tests {
         let Input::Received { flow, bytes } = invite(1) else { return };
         let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         let edge = &mut gateway.edge;
-        assert_eq!(edge.tracing.message_bytes_most, MESSAGE_TEXTS_BYTES);
-        edge.tracing.message_bytes_most = 10_000;
+        assert_eq!(edge.tracing().message_bytes_most, MESSAGE_TEXTS_BYTES);
+        edge.tracing_mut().message_bytes_most = 10_000;
         for call in 0..30 {
-            edge.tracing.traces.insert(CallKey(call), Trace::new(now, "CA0"));
+            edge.tracing_mut().traces.insert(CallKey(call), Trace::new(now, "CA0"));
             for n in 0..3 {
                 let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
-                edge.turn.arriving = Some(Arriving::new(flow, message));
+                edge.turn_mut().arriving = Some(Arriving::new(flow, message));
                 edge.trace_received(now, Place { key: CallKey(call), leg: LegId::CALLER });
-                assert!(edge.tracing.message_bytes <= edge.tracing.message_bytes_most);
+                assert!(edge.tracing().message_bytes <= edge.tracing().message_bytes_most);
             }
             if (7..10).contains(&call) {
-                let trace = edge.tracing.traces.remove(&CallKey(call)).unwrap();
-                edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace, false);
+                let trace = edge.tracing_mut().traces.remove(&CallKey(call)).unwrap();
+                edge.recent_mut().push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace, false);
             }
         }
         for sid in ["7", "8", "9"] {
-            let (_, trace) = edge.recent.trace(sid, true).unwrap();
+            let (_, trace) = edge.recent().trace(sid, true).unwrap();
             assert!(trace.entries.iter().all(|entry| entry.message.is_none()), "{sid} has ended");
         }
         let kept: Vec<u64> =
-            edge.tracing.traces.iter().filter(|(_, trace)| trace.message_bytes() > 0).map(|(key, _)| key.0).collect();
+            edge.tracing().traces.iter().filter(|(_, trace)| trace.message_bytes() > 0).map(|(key, _)| key.0).collect();
         let newest = kept.len() as u64;
         assert!((5..20).contains(&newest), "{kept:?}");
         assert_eq!(kept, (30 - newest..30).collect::<Vec<_>>(), "the newest");
-        assert_eq!(edge.metrics.message_texts.dropped, 3 * (30 - newest));
+        assert_eq!(edge.metrics().message_texts.dropped, 3 * (30 - newest));
     }
 
     #[test]

@@ -11,12 +11,12 @@ use crate::gateway::Gateway;
 
 /// Carries out what follows from changes in queues. Returns whether there was something.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
-    gateway.edge.sessions.queues.handle_timeout(now);
+    gateway.edge.sessions_mut().queues.handle_timeout(now);
     let mut any = false;
-    while let Some(due) = gateway.edge.sessions.queues.poll() {
+    while let Some(due) = gateway.edge.sessions_mut().queues.poll() {
         any = true;
         match due {
-            QueueDue::Node(command) => gateway.edge.turn.outputs.push_back(Output::Conference(Box::new(command))),
+            QueueDue::Node(command) => gateway.edge.output(Output::Conference(Box::new(command))),
             QueueDue::Call(key, news) => gateway.tell(now, key, CallEvent::Queue(news)),
         }
     }
@@ -41,8 +41,8 @@ impl<'g> Queues<'g> {
     /// Why there is none.
     pub fn create(&mut self, now: Instant, name: &str, most: Option<u32>) -> Result<QueueReport, QueueRefusal> {
         let edge = &mut self.gateway.edge;
-        let (sid, date) = (edge.random.queue_sid(), edge.date(now));
-        let queues = &mut edge.sessions.queues;
+        let (sid, date) = (edge.random_mut().queue_sid(), edge.date(now));
+        let queues = &mut edge.sessions_mut().queues;
         queues.create(now, (name, most), sid.clone(), date)?;
         queues.report(now, &sid).ok_or(QueueRefusal::Unknown)
     }
@@ -59,7 +59,7 @@ impl<'g> Queues<'g> {
     ) -> Result<QueueReport, QueueRefusal> {
         let edge = &mut self.gateway.edge;
         let date = edge.date(now);
-        let queues = &mut edge.sessions.queues;
+        let queues = &mut edge.sessions_mut().queues;
         if name.is_some() || most.is_some() {
             queues.change(sid, (name, most), date)?;
         }
@@ -71,7 +71,7 @@ impl<'g> Queues<'g> {
     /// # Errors
     /// Why it is still there.
     pub fn delete(&mut self, now: Instant, sid: &str) -> Result<(), QueueRefusal> {
-        self.gateway.edge.sessions.queues.delete(sid)?;
+        self.gateway.edge.sessions_mut().queues.delete(sid)?;
         self.gateway.settle(now);
         Ok(())
     }
@@ -79,12 +79,12 @@ impl<'g> Queues<'g> {
 
 /// Returns all queues, the newest first.
 pub fn queues(gateway: &Gateway, now: Instant) -> Vec<QueueReport> {
-    gateway.edge.sessions.queues.reports(now)
+    gateway.edge.sessions().queues.reports(now)
 }
 
 /// Returns the queues at a glance, the name and the size of the largest ones, so many of them, and the size of the others together.
 pub fn queues_counted(gateway: &Gateway, now: Instant, most: usize) -> QueuesCounted {
-    let queues = &gateway.edge.sessions.queues;
+    let queues = &gateway.edge.sessions().queues;
     let (largest, others) = queues.largest(most);
     QueuesCounted { totals: queues.totals(now), largest, others }
 }
@@ -102,10 +102,10 @@ pub struct QueuesCounted {
 
 /// Returns the queues at a glance.
 pub(super) fn totals(gateway: &Gateway, now: Instant) -> QueueTotals {
-    gateway.edge.sessions.queues.totals(now)
+    gateway.edge.sessions().queues.totals(now)
 }
 
 /// Returns the queue of a SID.
 pub fn queue(gateway: &Gateway, now: Instant, sid: &str) -> Option<QueueReport> {
-    gateway.edge.sessions.queues.report(now, sid)
+    gateway.edge.sessions().queues.report(now, sid)
 }

@@ -26,12 +26,12 @@ pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &Losses) {
     if lost.total() == 0 {
         return;
     }
-    let Some((recording, call)) = gateway.edge.sessions.recordings.sids(id) else { return };
-    let live = gateway.edge.index.sids.get(&call).and_then(|key| gateway.calls.get_mut(key));
+    let Some((recording, call)) = gateway.edge.sessions().recordings.sids(id) else { return };
+    let live = gateway.edge.index().sids.get(&call).and_then(|key| gateway.calls.get_mut(key));
     if let Some(recordings) = live.and_then(|call| call.shared.recordings.as_mut()) {
         recordings.lack(&recording, lost);
     }
-    gateway.edge.recent.recording_lost(&call, &recording, lost);
+    gateway.edge.recent_mut().recording_lost(&call, &recording, lost);
 }
 
 /// Recordings and live transcriptions of a live call, as requests begin and change them. Drain [`Gateway::poll_output`] afterwards.

@@ -1,19 +1,20 @@
 //! Parties that are not heard in calls that are up: nothing comes from them, or nothing but digital silence.
 
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::SILENT_TOLD;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::SILENCE;
 use trunkgate_story::view::SilentView;
 
+use crate::call::shared::Shared;
 use crate::call::words::state::State;
-use crate::gateway::Gateway;
 
 /// Returns the parties that are not heard in calls that are up, with the newest call of each.
-pub(crate) fn silent_now(gateway: &Gateway) -> Vec<SilentView> {
+pub(super) fn silent_now<'a>(newest_first: impl Iterator<Item = &'a Shared>, edge: &Edge) -> Vec<SilentView> {
     let mut all: Vec<SilentView> = Vec::new();
-    for call in gateway.calls.values().rev().filter(|call| call.shared.state == State::Answered) {
-        let legs = &call.shared.legs;
-        let name_of = |at: LegId| gateway.edge.shown_name(&legs.name_of(at));
+    for call in newest_first.filter(|call| call.state == State::Answered) {
+        let legs = &call.legs;
+        let name_of = |at: LegId| edge.shown_name(&legs.name_of(at));
         for (at, leg) in legs.with_ids() {
             let Some(found) = leg.silence() else { continue };
             let is_mute = |other: &LegId| legs[*other].agent.is_none() && legs[*other].is_unheard();

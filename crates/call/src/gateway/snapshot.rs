@@ -70,8 +70,8 @@ impl GatewaySnapshot {
     pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
             calls: gateway.calls.values().filter_map(|call| call.snapshot(now, &gateway.edge)).collect(),
-            ports: gateway.edge.sessions.ports().collect(),
-            queues: gateway.edge.sessions.queues.kept(),
+            ports: gateway.edge.sessions().ports().collect(),
+            queues: gateway.edge.sessions().queues.kept(),
         }
     }
 }
@@ -228,7 +228,7 @@ struct EndSnapshot {
 impl Call {
     /// Writes its program down.
     fn program_snapshot(&self, now: Instant, edge: &Edge, has_far_end: bool) -> Option<RunSnapshot> {
-        RunSnapshot::of(&self.parts.program, (now, self.shared.key), &edge.sessions.queues, has_far_end)
+        RunSnapshot::of(&self.parts.program, (now, self.shared.key), &edge.sessions().queues, has_far_end)
     }
 
     /// Returns the agent that has the caller or had it last, and for how long, in milliseconds.
@@ -258,7 +258,7 @@ impl Call {
         let wires = self.parts.bridge.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let wires = wires.chain(parted);
         let had_by = self.shared.legs.callee.or(self.shared.legs.answered_by);
-        let (ends, next_end) = edge.sessions.ends(self.shared.session?)?;
+        let (ends, next_end) = edge.sessions().ends(self.shared.session?)?;
         Some(CallSnapshot {
             sid: self.shared.legs.sid().to_owned(),
             route: self.shared.facts.route.to_string(),
@@ -291,7 +291,7 @@ impl Call {
             holder: self.holder_snapshot(now),
             program: self.program_snapshot(now, edge, callee.is_some()),
             callback: self.parts.program.reports.snapshot(),
-            cookies: CookieJar::clone(&edge.apps.cookies.of_call(self.shared.legs.sid())),
+            cookies: CookieJar::clone(&edge.apps().cookies.of_call(self.shared.legs.sid())),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {
                 targets: match (self.parts.program.run(), callee) {
@@ -323,9 +323,9 @@ impl Call {
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge)).unwrap_or_default();
         let program = program.with_reports(edge, snapshot.callback);
-        edge.apps.cookies.restore(&snapshot.sid, snapshot.cookies);
+        edge.apps_mut().cookies.restore(&snapshot.sid, snapshot.cookies);
         begin_again(now, edge, key, snapshot.sid);
-        edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));
+        edge.admission_mut().begin(now, legs.first().map_or("", Leg::trunk_name));
         let shared = Shared {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },
@@ -365,8 +365,8 @@ impl Call {
             media: CallMedia {
                 wires,
                 spoken: snapshot.spoken,
-                goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
-                hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
+                goodbye: snapshot.goodbye.and_then(|name| edge.table().agent(&name).cloned()),
+                hold: snapshot.hold.and_then(|name| edge.table().agent(&name).cloned()),
                 holder: Holder::restore(now, edge, snapshot.holder),
                 ..CallMedia::default()
             },
@@ -379,7 +379,7 @@ impl Call {
 /// Enters a restored call's SID, and begins its trace.
 fn begin_again(now: Instant, edge: &mut Edge, key: CallKey, sid: String) {
     edge.begin_trace(now, key, &sid);
-    edge.index.sids.insert(sid, key);
+    edge.index_mut().sids.insert(sid, key);
     edge.decide(now, key, "the edge was restarted");
 }
 
@@ -424,7 +424,7 @@ impl FormerAgent {
     /// Its leg, ended: for the call's record.
     fn restore(self, now: Instant, edge: &Edge) -> Leg {
         let side = AgentSide {
-            agent: edge.table.agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, ""))),
+            agent: edge.table().agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, ""))),
             end: self.end,
             counters: Arc::new(EndCounters::default()),
             queue: None,
@@ -467,7 +467,7 @@ impl Leg {
             governs: self.governs.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
             // Every process numbers parties for itself; the trunk's name stands for it.
-            dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.sip.dialog?)? },
+            dialog: DialogSnapshot { party: Party(0), ..edge.endpoint().snapshot_dialog(self.sip.dialog?)? },
             media_ip: self.sdp.media_ip,
             session_id: self.sdp.session_id,
             last_sent: self.sdp.last_sent.clone(),
@@ -491,15 +491,15 @@ impl Leg {
 
     fn restore(now: Instant, edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
         // A trunk that the configuration no longer has is kept by name for this call.
-        let known = |name: &str| edge.table.trunk(name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(name)));
+        let known = |name: &str| edge.table().trunk(name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(name)));
         let (trunk, governs) = (snapshot.trunk.as_deref().map(known), snapshot.governs.as_deref().map(known));
         let party = edge.party(snapshot.trunk.as_deref().unwrap_or_default());
         let flow = snapshot.dialog.flow;
         let call_id = snapshot.dialog.call_id.clone();
-        let dialog = edge.endpoint.restore_dialog(DialogSnapshot { party, ..snapshot.dialog });
-        edge.index.dialogs.insert(dialog, at);
+        let dialog = edge.endpoint_mut().restore_dialog(DialogSnapshot { party, ..snapshot.dialog });
+        edge.index_mut().dialogs.insert(dialog, at);
         let named = Named { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
-        edge.index.enter(call_id.as_bytes(), named);
+        edge.index_mut().enter(call_id.as_bytes(), named);
         if let Some(trunk) = trunk.as_ref().or(governs.as_ref()) {
             edge.resume_trunk_call(&trunk.name);
         }

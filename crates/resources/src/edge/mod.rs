@@ -1,288 +1,107 @@
-//! What all calls share: the SIP endpoint, the look-ups, ports, trunks, counters, and what waits to go out. Calls
-//! speak to the endpoint only through here, so that every transaction and dialog is entered in the look-ups.
+//! What all calls share, bound together: each part owns its state, and this type alone knows several of them.
+//!
+//! `base.rs` is what every part uses. Above it, side by side: `trunk_states.rs` (with `peers.rs` and `registration.rs`), `traces.rs`,
+//! `media.rs`, `agents.rs`; `notifier.rs` uses the trunks. `access.rs` gives the parts to calls.
 
-pub mod indicator;
-pub(crate) mod registration;
-pub(crate) mod watch;
+mod access;
+mod agents;
+mod base;
+mod media;
+mod notifier;
+mod peers;
+mod registration;
+mod traces;
+mod trunk_states;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use ipnet::IpNet;
-use jiff::Timestamp;
-use rand::RngExt as _;
-use rustc_hash::FxHashMap;
-use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec, Trunk};
-use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, OwnHosts, Party,
-    ServerId,
-};
-use trunkgate_story::numbers::mask;
+use trunkgate_conference::Joining;
+use trunkgate_media::{EndCounters, EndId, Event, MediaId, RecordingId};
+use trunkgate_route::locate::NameFault;
+use trunkgate_route::{App, Destination, Plan, Server, Table, Trunk};
+use trunkgate_sip::{Answer, ClientId, Flow, Message, Method, Party, ServerId, Transmit};
+use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::redact;
-use trunkgate_story::sampled::Sampling;
-use trunkgate_story::trace::Trace;
-use trunkgate_story::wall::{Step, Wall};
+use trunkgate_story::trace::{TraceItem, TraceView};
+use trunkgate_story::view::TrunkView;
 
 use crate::admission::Admission;
+use crate::admission::limited::Limit;
 use crate::agents::Agents;
 use crate::applications::Apps;
-use crate::applications::question::{AppCallback, AppQuestion, AppWanted, DocumentRequest};
+use crate::applications::question::{AppQuestion, AppWanted, DocumentRequest};
 use crate::applications::recognition::Recognised;
+use crate::conferences::queues::{Entering, QueueRefusal};
+use crate::conferences::{Due as ConferenceDue, Joiner, NotJoined, Seated};
 use crate::config::{GatewayConfig, Settings};
-use crate::io::{Cause, LogLine, Output, QueryId};
-use crate::limits::MESSAGE_TEXTS_BYTES;
+use crate::edge::notifier::{Notifier, NotifierCx};
+use crate::edge::trunk_states::{TrunkStates, UNKNOWN_USER, WRONG_PASSWORD};
+use crate::io::{AgentProbe, Concerned, MailboxMessages, Output, QueryId};
+use crate::limits::STRAY_USER_CHARS;
 use crate::lookups::addressing::Addressing;
-use crate::lookups::deadlines::Deadlines;
-use crate::lookups::index::{ClientEntry, Index, Place, Purpose};
+use crate::lookups::index::Place;
 use crate::lookups::key::CallKey;
-use crate::lookups::sip::TIMER;
-use crate::lookups::sip::extra;
-use crate::mailboxes::indications::Indications;
-use crate::metrics::Metrics;
-use crate::random::{Random, pick};
 use crate::recordings::{OpenRecording, RecordingDone, RecordingRequest};
-use crate::registration::register::Registrations;
-use crate::registration::registrar::Registrar;
-use crate::sessions::Sessions;
 use crate::sessions::ports::PortPool;
-use crate::sources::logins::Logins;
-use crate::sources::strangers::Strangers;
-use crate::sources::strays::Strays;
-use crate::sources::unknown::Unknown;
-use crate::traces::recent::Recent;
-use crate::traces::traced::Arriving;
-use crate::traces::traced::Gathered;
-use crate::trunks::health::Healths;
-use crate::trunks::quotas::{Counted, Numbered, Quotas, Reached};
-use crate::trunks::unproven::UnprovenEarly;
-use crate::trunks::{Trunks, Waiting};
-use trunkgate_media::RecordingId;
+use crate::sessions::{NewEnd, Sessions};
+use crate::sources::Sources;
+use crate::sources::logins::WrongLogin;
+use crate::trunks::Waiting;
+use crate::trunks::health::Spot;
+use crate::trunks::quotas::{Counted, DayCount, Numbered, Reached};
 
-/// Methods that we serve; but for REGISTER and SUBSCRIBE also our Allow.
-pub const METHODS: [Method; 13] = [
-    Method::Invite,
-    Method::Ack,
-    Method::Bye,
-    Method::Cancel,
-    Method::Options,
-    Method::Prack,
-    Method::Update,
-    Method::Info,
-    Method::Refer,
-    Method::Notify,
-    Method::Message,
-    Method::Register,
-    Method::Subscribe,
-];
-
-/// Returns the answer to a method that is served elsewhere and not here: 405 with those that are (RFC 3261 §21.4.6).
-pub fn not_served(method: Method) -> Answer {
-    let is_for_some = |served: Method| served == method || matches!(served, Method::Register | Method::Subscribe);
-    let served = METHODS.iter().filter(|served| !is_for_some(**served));
-    let allow = served.map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
-    Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
-}
-
-/// Sets the rules of a trunk for requests from it and to it.
-fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
-    let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
-    let transfers = trunk.refer != ReferMode::Refuse;
-    endpoint.set_credentials(party, trunk.auth.clone());
-    endpoint.require_credentials(party, trunk.require_auth.clone());
-    endpoint.challenge_with(party, &trunk.challenge_with);
-    endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
-    endpoint.offer_reuse(party, trunk.shows_certificate);
-    endpoint.allow_replaces(party, transfers && trunk.siprec.is_none());
-    endpoint.allow_refer(party, transfers);
-    endpoint.record_by(party, trunk.siprec.is_some());
-    endpoint.show_hosts(party, trunk.own_hosts.clone());
-    endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
-}
-
-/// Takes back the settings of [`set_trunk`] for a trunk that is gone, except credentials, which a registration may still need.
-fn forget_trunk(endpoint: &mut Endpoint, party: Party) {
-    endpoint.require_credentials(party, None);
-    endpoint.offer_reuse(party, false);
-    endpoint.allow_replaces(party, false);
-    endpoint.allow_refer(party, true);
-    endpoint.record_by(party, false);
-    endpoint.show_hosts(party, OwnHosts::default());
-}
-
-/// Option tags that we know; our Supported.
-const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
-
-/// Sources of SIP that belong to no trunk.
-#[derive(Debug, Default)]
-pub struct Sources {
-    /// Unknown sources and bans.
-    pub strangers: Strangers,
-    /// SIP of nobody's.
-    pub unknown: Unknown,
-    /// Phones that want to register as nobody that there is.
-    pub strays: Strays,
-    /// Requests with wrong credentials.
-    pub logins: Logins,
-}
-
-/// What one input leaves to be done before the next one.
-#[derive(Debug, Default)]
-pub struct Turn {
-    /// What the endpoint has said and nobody has looked at yet.
-    pub pending: VecDeque<trunkgate_sip::Output>,
-    /// What goes out.
-    pub outputs: VecDeque<Output>,
-    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
-    pub finished: Vec<ClientId>,
-    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
-    pub refused: Vec<ServerId>,
-    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
-    pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
-    /// What the connection that is being given up failed at.
-    pub cause: Option<Cause>,
-    /// The message that is being dealt with.
-    pub arriving: Option<Arriving>,
-    /// The 100 that has answered an INVITE which no call is entered for yet.
-    pub trying: Option<(ServerId, Flow, Bytes)>,
-}
-
-/// Traces of the calls that are held, and who is sent copies of them.
-#[derive(Debug)]
-pub struct Tracing {
-    /// Traces of calls that are held.
-    pub traces: BTreeMap<CallKey, Trace>,
-    /// Calls that were answered lately, and when their messages are to be packed.
-    pub answered: VecDeque<(Instant, CallKey)>,
-    /// Whether a capture agent is told of messages and reports.
-    pub captures: bool,
-    /// Which calls are told of once they are over.
-    pub sampling: Sampling,
-    /// What is gathered of them.
-    pub sampled: BTreeMap<CallKey, Gathered>,
-    /// Bytes that messages in traces take.
-    pub message_bytes: usize,
-    /// Bytes that messages in traces may take.
-    pub message_bytes_most: usize,
-}
+pub use base::{EdgeBase, METHODS, Turn, not_served};
+pub use traces::Tracing;
 
 /// Everything that is not one call's own.
 #[derive(Debug)]
 pub struct Edge {
-    /// Settings at the start.
-    pub config: GatewayConfig,
-    /// Trunks, agents and routes in force.
-    pub table: Arc<Table>,
-    /// Addresses that remote parties are shown.
-    pub addressing: Addressing,
-    /// The SIP endpoint.
-    pub endpoint: Endpoint,
-    /// Look-ups of calls and legs.
-    pub index: Index,
-    /// Timers of calls.
-    pub deadlines: Deadlines,
-    /// Media sessions.
-    pub sessions: Sessions,
-    /// State of each trunk.
-    pub trunks: Trunks,
-    /// What is used of their limits for some calls.
-    pub quotas: Quotas,
-    /// Calls whose early media goes to an address that is not proven.
-    pub unproven_early: UnprovenEarly,
-    /// Health of each address.
-    pub health: Healths,
-    /// Registrations of this edge with trunks.
-    pub registrations: Registrations,
-    /// Phones that are registered here.
-    pub registrar: Registrar,
+    /// What every part uses.
+    base: EdgeBase,
+    /// State of the trunks.
+    states: TrunkStates,
     /// Messages of mailboxes, and the parties that are notified of them.
-    pub indications: Indications,
+    notifier: Notifier,
     /// State of each agent.
-    pub agents: Agents,
+    agents: Agents,
     /// How calls of each application went.
-    pub apps: Apps,
-    /// Limits of the edge, and fair shares of them.
-    pub admission: Admission,
-    /// Counters.
-    pub metrics: Metrics,
-    /// Calls that have ended.
-    pub recent: Recent,
-    /// Dates of instants.
-    pub wall: Wall,
-    parties: Parties,
-    /// Unknown sources, bans, and registrations that belong to no phone.
-    pub sources: Sources,
-    /// What the present input has left to be done.
-    pub turn: Turn,
+    apps: Apps,
+    /// Media sessions.
+    sessions: Sessions,
     /// Traces, and who is sent copies of them.
-    pub tracing: Tracing,
-    /// What is drawn at random.
-    pub random: Random,
-}
-
-/// Whose names an edge makes. By the time alone, two edges of one name that start together would take each other's calls
-/// for loops.
-fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
-    // Truncation is meant: it is a name, not a time.
-    Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
+    tracing: Tracing,
+    /// Limits of the edge, and fair shares of them.
+    admission: Admission,
+    /// Unknown sources, bans, and registrations that belong to no phone.
+    sources: Sources,
 }
 
 impl Edge {
     /// Without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
-        let mut random = Random::new(config.seed);
-        let (wall, now) = (Wall::new(config.epoch), config.epoch.0);
-        let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), random.rng.random());
-        let endpoint = EndpointConfig {
-            identity,
-            product: "Trunkgate".into(),
-            methods: METHODS.to_vec(),
-            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
-            message_bytes: config.sip_message_bytes,
-            limits: trunkgate_sip::Limits::default(),
-        };
-        let endpoint = Endpoint::new(endpoint, random.rng.random());
-        let ports = PortPool::new(config.media_ports, &mut random.rng);
+        let now = config.epoch.0;
+        let admission = Admission::new(config.max_calls, config.calls_per_second);
+        let media_ports = config.media_ports;
+        let mut base = EdgeBase::new(config, table, addressing);
+        let ports = PortPool::new(media_ports, &mut base.random.rng);
         let mut edge = Edge {
-            endpoint,
-            admission: Admission::new(config.max_calls, config.calls_per_second),
-            index: Index::default(),
-            deadlines: Deadlines::default(),
-            trunks: Trunks::default(),
-            quotas: Quotas::default(),
-            unproven_early: UnprovenEarly::default(),
-            health: Healths::default(),
-            registrations: Registrations::default(),
-            registrar: Registrar::default(),
-            indications: Indications::default(),
+            base,
+            states: TrunkStates::default(),
+            notifier: Notifier::default(),
             agents: Agents::default(),
             apps: Apps::default(),
-            metrics: Metrics::new(),
-            recent: Recent::default(),
-            wall,
-            parties: Parties::new(),
-            config,
-            table,
-            addressing,
             sessions: Sessions::new(ports),
+            tracing: Tracing::new(),
+            admission,
             sources: Sources::default(),
-            turn: Turn::default(),
-            tracing: Tracing {
-                traces: BTreeMap::new(),
-                answered: VecDeque::new(),
-                captures: false,
-                sampling: Sampling::NONE,
-                sampled: BTreeMap::new(),
-                message_bytes: 0,
-                message_bytes_most: MESSAGE_TEXTS_BYTES,
-            },
-            random,
         };
         edge.configure_trunks(now);
         edge.configure_registrations(now);
-        edge.agents.configure(now, &edge.table);
+        edge.agents.configure(now, &edge.base.table);
         edge.note_skipped();
         edge.note_waiting();
         edge
@@ -292,8 +111,8 @@ impl Edge {
     pub fn settings(&self) -> Settings {
         let (calls, calls_per_second) = self.admission.limits();
         Settings {
-            table: Arc::clone(&self.table),
-            addressing: self.addressing.clone(),
+            table: Arc::clone(&self.base.table),
+            addressing: self.base.addressing.clone(),
             calls,
             calls_per_second,
             emergency_calls: self.admission.emergencies.most(),
@@ -313,179 +132,44 @@ impl Edge {
         self.admission.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
         self.sessions.recordings.configure(recordings, announcement);
-        (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
+        (self.base.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {
             self.admission.limited.edge_reconfigured();
         }
         self.admission.set_limits(calls, calls_per_second);
         self.sources.strangers.configure(strangers);
-        if !Arc::ptr_eq(&self.table, &table) {
-            self.sources.logins.configure(&self.table, &table);
-            self.table = table;
+        if !Arc::ptr_eq(&self.base.table, &table) {
+            self.sources.logins.configure(&self.base.table, &table);
+            self.base.table = table;
             self.configure_trunks(now);
-            self.health.recheck(now).into_iter().for_each(|client| self.endpoint.forget(client));
+            self.states.health.recheck(now).into_iter().for_each(|client| self.base.endpoint.forget(client));
             self.configure_registrations(now);
             self.configure_registrar();
-            self.agents.configure(now, &self.table);
-            self.apps.configure(&self.table);
+            self.agents.configure(now, &self.base.table);
+            self.apps.configure(&self.base.table);
             self.note_skipped();
             self.note_waiting();
         }
         self.recheck_registrations(now);
     }
 
-    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
-    pub fn configure_trunks(&mut self, now: Instant) {
-        self.trunks.configure(&self.table);
-        self.quotas.configure(&self.table);
-        self.count_limits();
-        self.configure_health(now);
-        let table = Arc::clone(&self.table);
-        for (party, name) in self.parties.all() {
-            if table.trunk(&name).is_none() {
-                if !self.registrations.needs_credentials(party) {
-                    self.endpoint.set_credentials(party, None);
-                }
-                forget_trunk(&mut self.endpoint, party);
-            }
-        }
-        for trunk in table.trunks() {
-            let party = self.party(&trunk.name);
-            set_trunk(&mut self.endpoint, party, trunk);
-        }
-    }
-
-    /// Brings the gauge of skipped agents up to date.
-    pub fn note_skipped(&mut self) {
-        self.metrics.agent.skipped = self.agents.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
-    }
-
     /// Brings the gauge of recognisers that listen up to date.
     pub fn note_recognisers(&mut self) {
-        self.metrics.recognition.sessions = u64::from(self.apps.recognition.sessions());
+        self.base.metrics.recognition.sessions = u64::from(self.apps.recognition.sessions());
     }
 
     /// Notes how a recognition in a call ended. `why`: what is known of a failure.
     pub fn note_recognition(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
-        *self.metrics.recognition.results.entry(result.slug()).or_default() += 1;
+        *self.base.metrics.recognition.results.entry(result.slug()).or_default() += 1;
         self.apps.recognition.note(now, sid, result, why);
-    }
-
-    /// Brings the gauge of waiting callers up to date.
-    pub fn note_waiting(&mut self) {
-        self.metrics.agent.waiting = self.agents.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
-    }
-
-    /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.
-    pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
-        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
-    }
-
-    /// Collects what the endpoint has to say.
-    pub fn pump(&mut self) {
-        while let Some(output) = self.endpoint.poll_output() {
-            self.turn.pending.push_back(output);
-        }
-    }
-
-    /// Sends the INVITE of an attempt.
-    pub fn invite(&mut self, now: Instant, at: Place, invite: Invite) -> ClientId {
-        let id = self.endpoint.invite(now, invite);
-        self.index.clients.insert(id, ClientEntry { at, purpose: Purpose::Invite, sent: Some(now) });
-        self.pump();
-        id
-    }
-
-    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS.
-    pub fn request(
-        &mut self,
-        now: Instant,
-        at: Place,
-        dialog: DialogId,
-        purpose: Purpose,
-        headers: Vec<Extra>,
-        body: Option<Body>,
-    ) -> Option<ClientId> {
-        let method = match purpose {
-            Purpose::Invite | Purpose::Reinvite | Purpose::Join | Purpose::Refresh => Method::Invite,
-            Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
-            Purpose::HoldCheck => Method::Options,
-            Purpose::Info => Method::Info,
-            Purpose::Message => Method::Message,
-            Purpose::Refer => Method::Refer,
-            Purpose::News | Purpose::Notify => Method::Notify,
-            Purpose::Bye => Method::Bye,
-        };
-        let id = self.endpoint.request(now, dialog, method, headers, body);
-        if let Some(id) = id {
-            self.index.clients.insert(id, ClientEntry { at, purpose, sent: Some(now) });
-        }
-        self.pump();
-        id
-    }
-
-    /// Returns the answer to a method that is not served outside of a dialog; its trunk learns of it.
-    pub fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
-        self.trunks.problem(now, trunk, format!("its {} was rejected with 405", method.as_str()));
-        not_served(method)
-    }
-
-    /// Whose a dialog is; an early one that a target has made is that of our INVITE.
-    pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
-        let entered = self.index.dialogs.get(&dialog).copied();
-        entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
-    }
-
-    /// Answers a request.
-    pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
-        let dialog = self.endpoint.respond(now, id, answer);
-        self.pump();
-        dialog
-    }
-
-    /// Acknowledges a 2xx.
-    pub fn ack(&mut self, now: Instant, dialog: DialogId) {
-        self.endpoint.ack(now, dialog, None);
-        self.pump();
-    }
-
-    /// Withdraws an INVITE that has had a provisional answer.
-    pub fn cancel(&mut self, now: Instant, id: ClientId) {
-        self.endpoint.cancel(now, id);
-        self.pump();
-    }
-
-    /// Has the CANCEL of an INVITE, should there be one, say that the call was answered elsewhere.
-    pub fn answered_elsewhere(&mut self, id: ClientId) {
-        self.endpoint.answered_elsewhere(id);
-    }
-
-    /// Gives up an INVITE that has had no answer.
-    pub fn abandon(&mut self, now: Instant, id: ClientId) {
-        self.endpoint.abandon(now, id);
-        self.pump();
-    }
-
-    /// Asks the name service.
-    pub fn resolve(&mut self, key: CallKey, destination: Destination) -> QueryId {
-        let query = self.question(destination);
-        self.index.queries.insert(query, key);
-        query
     }
 
     /// Asks the shell for a document or sound of a call's application.
     pub fn ask_for(&mut self, key: CallKey, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
-        let query = self.index.query();
-        self.index.queries.insert(query, key);
+        let query = self.base.index.query();
+        self.base.index.queries.insert(query, key);
         self.app_question(Some(query), call, app, wanted);
         query
-    }
-
-    /// Gives up a question of a call's application.
-    pub fn give_up(&mut self, query: QueryId) {
-        if self.index.queries.remove(&query).is_some() {
-            self.turn.outputs.push_back(Output::AppGivenUp(query));
-        }
     }
 
     /// Makes a request of a call's application whose answer is not run.
@@ -493,19 +177,14 @@ impl Edge {
         self.app_question(None, call, app, AppWanted::Document(request));
     }
 
-    /// Notifies an application of an event.
-    pub fn call_back(&mut self, callback: AppCallback) {
-        self.turn.outputs.push_back(Output::Callback(Box::new(callback)));
-    }
-
     /// Begins a recording of a call; returns the number of its audio, and its SID.
     pub fn begin_recording(&mut self, now: Instant, call: &str, request: RecordingRequest) -> (RecordingId, String) {
-        let sid = self.random.recording_sid();
+        let sid = self.base.random.recording_sid();
         let id = self.sessions.recordings.begin(&sid, call);
         let begun = request.begun((id, &sid), call, self.date(now));
         let reports = self.sessions.recordings.links().map(|links| begun.reports(links)).unwrap_or_default();
         reports.into_iter().for_each(|report| self.call_back(report));
-        self.turn.outputs.push_back(Output::Recording(Box::new(begun)));
+        self.base.output(Output::Recording(Box::new(begun)));
         (id, sid)
     }
 
@@ -526,189 +205,451 @@ impl Edge {
 
     fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppWanted) {
         let cookies = self.apps.cookies.of_call(call);
-        self.turn.outputs.push_back(Output::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
+        self.base.output(Output::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
     }
 
-    /// The same for whoever keeps the question's name itself.
-    pub fn question(&mut self, destination: Destination) -> QueryId {
-        let query = self.index.query();
-        self.turn.outputs.push_back(Output::Resolve { query, destination });
-        query
+    /// A limit of the edge, where it is one, has refused a call of a trunk.
+    pub fn limit_alarm(&mut self, now: Instant, trunk: &Arc<str>, reason: ReasonSlug, key: &str) {
+        if !key.is_empty() {
+            self.alarm(now, "", trunk, reason, key);
+        }
     }
 
-    /// The targets of the first route that takes a call now.
-    pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
-        let at = self.timestamp(now);
-        let draw = self.table.has_shares().then(|| self.random.rng.random());
-        self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
+    /// Counts a call that was to begin by a request and that a limit of the edge has refused. Returns the reason.
+    pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) -> ReasonSlug {
+        let Some(limit) = Limit::of(None, false, reason) else { return reason };
+        *self.base.metrics.limits_reached.entry(("".into(), reason.as_str())).or_default() += 1;
+        let key = self.admission.limit_of(reason);
+        self.admission.limited.note(now, limit, &key, None);
+        reason
     }
 
-    /// A target that is named in mid-call; none that could only listen.
-    pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
-        let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
-        let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
-        (!only_listens).then_some(found)
+    /// Withdraws problems of calls that changed keys may have mended.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        self.states.trunks.reconfigured(concerned);
+        self.admission.limited.reconfigured(concerned);
+        self.apps.reconfigured(concerned);
     }
 
-    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
-    pub fn take_quota(&mut self, now: Instant, trunk: &str, call: Numbered<'_>, who: Counted) -> Result<(), Reached> {
-        let at = self.timestamp(now);
-        let counts = self.quotas.begin((now, at), trunk, call, who)?;
-        self.turn.outputs.extend(counts.into_iter().map(Output::Counted));
-        Ok(())
+    /// A request has shown wrong credentials.
+    pub fn wrong_credentials(
+        &mut self,
+        now: Instant,
+        trunk: &Arc<str>,
+        remote: SocketAddr,
+        (user, is_known): (&str, bool),
+    ) {
+        let fault = if is_known { WRONG_PASSWORD } else { UNKNOWN_USER };
+        *self.base.metrics.wrong_credentials.entry((trunk.clone(), fault)).or_default() += 1;
+        let login = WrongLogin {
+            user: plain(&self.shown(user), STRAY_USER_CHARS),
+            is_user_known: is_known,
+            is_of_trunk: self.base.table.trunk_of(remote).is_some_and(|owner| owner.name == *trunk),
+        };
+        let text = format!("wrong credentials from {remote}: {}", login.fault());
+        self.states.trunks.problem(now, trunk, text.clone());
+        let due = self.sources.logins.failed(now, trunk, remote.ip(), login);
+        let reason = Some(ReasonSlug::WrongCredentials);
+        match due {
+            Some(line) => self.warn("", line, reason),
+            None if self.admission.may_log(now) => self.log("", format!("trunk {trunk}: {text}"), reason),
+            None => {}
+        }
+    }
+
+    /// A request that begins something has passed: where its trunk asks for credentials, it has shown them.
+    pub fn right_credentials(&mut self, party: Party, remote: SocketAddr) {
+        let trunk = self.party_name(party);
+        self.sources.logins.passed(&trunk, remote.ip());
+    }
+
+    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
+    pub fn configure_trunks(&mut self, now: Instant) {
+        self.states.configure_trunks(&mut self.base, now)
+    }
+
+    /// A call of a trunk, or to it, was refused for what the file says.
+    pub fn alarm(&mut self, now: Instant, call: &str, trunk: &Arc<str>, reason: ReasonSlug, what: &str) {
+        self.states.alarm(&mut self.base, now, call, trunk, reason, what)
+    }
+
+    /// Sorts the trunks of a plan that go by their ratio, and adds their order to the trace. `may_probe`: now and then one that has
+    /// done badly comes first, to see whether it still does.
+    pub fn by_ratio(&mut self, now: Instant, key: CallKey, plan: &mut Plan, may_probe: bool) {
+        for order in self.states.by_ratio(&mut self.base, now, plan, may_probe) {
+            self.decide(now, key, order);
+        }
+    }
+
+    /// Returns the trunk that a request to an address reaches: one whose peer or network it is, or whose phone has registered
+    /// from there.
+    pub fn owner_of(&self, remote: SocketAddr) -> Option<Arc<Trunk>> {
+        self.states.owner_of(&self.base, remote)
+    }
+
+    /// Returns the answer to a method that is not served outside of a dialog; its trunk learns of it.
+    pub fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
+        self.states.refuse_method(now, trunk, method)
     }
 
     /// Counts a call of a trunk in, or says which limit forbids it.
     pub fn begin_trunk_call(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
-        self.trunks.begin(now, name)?;
-        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
-        Ok(())
+        self.states.begin_trunk_call(&mut self.base, now, name)
     }
 
     /// Counts an attempt towards a trunk in, behind those that wait for it.
     pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
-        self.trunks.begin_outbound(now, name, who)?;
-        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
-        Ok(())
+        self.states.begin_target_call(&mut self.base, now, name, who)
     }
 
     /// Counts a call in that no limit refuses: an emergency call, or one that comes back from a snapshot.
     pub fn resume_trunk_call(&mut self, name: &Arc<str>) {
-        self.trunks.resume(name);
-        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        self.states.resume_trunk_call(&mut self.base, name)
     }
 
     /// Counts a call of a trunk out.
     pub fn end_trunk_call(&mut self, name: &Arc<str>) {
-        self.trunks.end(name);
-        if let Some(active) = self.metrics.calls_active.get_mut(name) {
-            *active = active.saturating_sub(1);
+        self.states.end_trunk_call(&mut self.base, name)
+    }
+
+    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
+    pub fn take_quota(&mut self, now: Instant, trunk: &str, call: Numbered<'_>, who: Counted) -> Result<(), Reached> {
+        self.states.take_quota(&mut self.base, now, trunk, call, who)
+    }
+
+    /// A trunk at a glance.
+    pub fn trunk_view(&self, now: Instant, trunk: &Trunk) -> TrunkView {
+        self.states.trunk_view(&self.base, now, trunk)
+    }
+
+    /// Notes that a trunk has refused a call because it has too many (`congested_on`), with the seconds of its Retry-After: other
+    /// targets come first for a time.
+    pub fn trunk_congested(&mut self, now: Instant, trunk: &Trunk, code: u16, retry_after: Option<u32>) {
+        self.states.trunk_congested(&mut self.base, now, trunk, code, retry_after)
+    }
+
+    /// Asks whoever is to be asked, and gives up on answers that are overdue.
+    pub fn check_peers(&mut self, now: Instant) {
+        self.states.check_peers(&mut self.base, now)
+    }
+
+    /// An answer to an OPTIONS of ours; `false`: it is none.
+    pub fn peer_answered(&mut self, now: Instant, client: ClientId, code: u16, response: &Message) -> bool {
+        self.states.peer_answered(&mut self.base, now, client, code, response)
+    }
+
+    /// An OPTIONS of ours that could not be sent, or has had its time; `false`: it is none.
+    pub fn peer_unanswered(&mut self, now: Instant, client: ClientId, sent: bool) -> bool {
+        self.states.peer_unanswered(&mut self.base, now, client, sent)
+    }
+
+    /// A sign of life of an address.
+    pub fn peer_heard(&mut self, spot: &Spot, rtt: Option<Duration>) {
+        self.states.peer_heard(&mut self.base, spot, rtt)
+    }
+
+    /// An address did not answer.
+    pub fn peer_missed(&mut self, now: Instant, spot: &Spot, problem: String) {
+        self.states.peer_missed(&mut self.base, now, spot, problem)
+    }
+
+    /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
+    pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
+        self.states.is_trunk_up(trunk)
+    }
+
+    /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
+    pub fn configure_registrations(&mut self, now: Instant) {
+        self.states.configure_registrations(&mut self.base, now)
+    }
+
+    /// Takes every binding back: the edge ends.
+    pub fn unregister_all(&mut self, now: Instant) {
+        self.states.unregister_all(&mut self.base, now)
+    }
+
+    /// Our addresses have changed: what is bound to an old one is bound anew.
+    pub fn recheck_registrations(&mut self, now: Instant) {
+        self.states.recheck_registrations(&mut self.base, now)
+    }
+
+    /// A connection is lost: a registrar that would call us over it is told of a new one (RFC 5626 §4.5).
+    pub fn registrar_lost(&mut self, now: Instant, lost: Flow) {
+        self.states.registrar_lost(now, lost)
+    }
+
+    /// Does what is due.
+    pub fn registrations_due(&mut self, now: Instant) {
+        self.states.registrations_due(&mut self.base, now)
+    }
+
+    /// The name service's answer: addresses, or why there are none.
+    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[Server], NameFault>) {
+        self.states.registrar_resolved(&mut self.base, now, query, found)
+    }
+
+    /// A REGISTER of ours has been challenged, and went out again under the next number.
+    pub fn register_challenged(&mut self, now: Instant, id: ClientId) {
+        self.states.register_challenged(now, id)
+    }
+
+    /// An answer, or `None`: there will be none.
+    pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
+        self.states.register_answered(&mut self.base, now, id, response)
+    }
+
+    /// Forgets the bindings of trunks that take none any more; all others outlive a reload.
+    pub fn configure_registrar(&mut self) {
+        self.states.configure_registrar(&mut self.base)
+    }
+
+    /// Forgets bindings whose time is over.
+    pub fn bindings_due(&mut self, now: Instant) {
+        self.states.bindings_due(&mut self.base, now)
+    }
+
+    /// A connection is gone, and with it the phones behind it.
+    pub fn flow_lost(&mut self, lost: Flow) {
+        self.states.flow_lost(&mut self.base, lost)
+    }
+
+    /// Answers a REGISTER whose sender has shown its credentials.
+    pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
+        self.states.registering(&mut self.base, &mut self.sources, now, server, party, flow, request)
+    }
+
+    /// Adds to a call's trace.
+    pub fn trace(&mut self, now: Instant, key: CallKey, item: TraceItem) {
+        self.tracing.trace(&mut self.base, now, key, item)
+    }
+
+    /// Adds a decision to a call's trace.
+    pub fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
+        self.tracing.decide(&mut self.base, now, key, text)
+    }
+
+    /// Adds a DTMF digit of a leg to a call's trace.
+    pub fn trace_digit(&mut self, now: Instant, at: Place, way: &str) {
+        self.tracing.trace_digit(now, at, way)
+    }
+
+    /// Adds the message that is being dealt with to a leg's trace, unless it is there.
+    pub fn trace_received(&mut self, now: Instant, at: Place) {
+        self.tracing.trace_received(&mut self.base, now, at)
+    }
+
+    /// Adds a message that goes out to the trace of its leg.
+    pub fn trace_sent(&mut self, now: Instant, at: Place, transmit: &Transmit) {
+        self.tracing.trace_sent(&mut self.base, now, at, transmit)
+    }
+
+    /// Adds the answer to a CANCEL of ours, which the endpoint tells nobody of.
+    pub fn trace_canceled(&mut self, now: Instant) {
+        self.tracing.trace_canceled(&mut self.base, now)
+    }
+
+    /// Adds the 100 that answered an INVITE before its call was there.
+    pub fn trace_trying(&mut self, now: Instant, at: Place, server: ServerId) {
+        self.tracing.trace_trying(&mut self.base, now, at, server)
+    }
+
+    /// Notes a call that is answered: its messages are packed a little later, if it is still up.
+    pub fn trace_answered(&mut self, now: Instant, key: CallKey) {
+        self.tracing.trace_answered(now, key)
+    }
+
+    /// Packs the messages of calls that were answered a while ago, of a few at a time. It has no deadline of its own: calls that are up
+    /// have others.
+    pub fn settle_traces(&mut self, now: Instant) {
+        self.tracing.settle_traces(now)
+    }
+
+    /// Packs the messages of a call that is set up.
+    pub fn settle_trace(&mut self, key: CallKey) {
+        self.tracing.settle_trace(key)
+    }
+
+    /// Takes the trace of a call that is let go of to those of ended ones.
+    pub fn keep_trace(&mut self, key: CallKey, head: TraceView, is_turned_down: bool) {
+        self.tracing.keep_trace(key, head, is_turned_down)
+    }
+
+    /// Begins the trace of a call, and decides whether it is told of.
+    pub fn begin_trace(&mut self, now: Instant, key: CallKey, sid: &str) {
+        self.tracing.begin_trace(now, key, sid)
+    }
+
+    /// What the far end of a leg is told, where its call is told of.
+    pub fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
+        self.tracing.traceparent(key, call, leg)
+    }
+
+    /// Begins a session for a call; `beside`: the session that an end of it comes from.
+    pub fn open_session(&mut self, key: CallKey, beside: Option<MediaId>) -> MediaId {
+        self.sessions.open_session(&mut self.base, key, beside)
+    }
+
+    /// Draws a port pair, and has it bound to `address`. `None` where no pair is free.
+    pub fn add_end(&mut self, id: MediaId, address: IpAddr) -> Option<NewEnd> {
+        self.sessions.add_end(&mut self.base, id, address)
+    }
+
+    /// A name for an end that has no sockets of its own: an agent, a player.
+    pub fn new_end(&mut self, id: MediaId) -> Option<EndId> {
+        self.sessions.new_end(id)
+    }
+
+    /// Has an end's sockets closed; its ports are free once that is told.
+    pub fn remove_end(&mut self, id: MediaId, end: EndId) {
+        self.sessions.remove_end(&mut self.base, id, end)
+    }
+
+    /// Begins a session anew that comes back from a snapshot; names of ends go on from `next_end`.
+    pub fn resume_session(&mut self, id: MediaId, key: CallKey, next_end: u16) {
+        self.sessions.resume_session(&mut self.base, id, key, next_end)
+    }
+
+    /// Takes an end of such a session back, with its very ports.
+    pub fn resume_end(&mut self, id: MediaId, end: EndId, bind: SocketAddr) -> Arc<EndCounters> {
+        self.sessions.resume_end(&mut self.base, id, end, bind)
+    }
+
+    /// Takes back what a worker's news sets free. The session's call, where the news is of use to it.
+    pub fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
+        self.sessions.settle_media(id, event)
+    }
+
+    /// An agent has answered a probe, or has not.
+    pub fn agent_probed(&mut self, now: Instant, probe: AgentProbe) {
+        self.agents.agent_probed(&mut self.base, now, probe)
+    }
+
+    /// Brings the gauge of skipped agents up to date.
+    pub fn note_skipped(&mut self) {
+        self.agents.note_skipped(&mut self.base)
+    }
+
+    /// Brings the gauge of waiting callers up to date.
+    pub fn note_waiting(&mut self) {
+        self.agents.note_waiting(&mut self.base)
+    }
+
+    /// Adds the ACK that has arrived, which belongs to no dialog, to the trace of the leg that its Call-ID names.
+    pub fn note_stray_ack(&mut self, now: Instant) {
+        self.tracing.add_stray_ack(&self.base, now);
+    }
+
+    /// Adds a call to a conference, which begins with it where there is none of the name.
+    pub fn join_conference(
+        &mut self,
+        now: Instant,
+        name: &str,
+        joining: Joining,
+        joiner: Joiner,
+    ) -> Result<Seated, NotJoined> {
+        let random = &mut self.base.random;
+        self.sessions.conferences.join(now, name, || random.conference_sid(), joining, joiner)
+    }
+
+    /// Announces a call that is placed for a conference. Returns the SID of the conference.
+    pub fn expect_conference(&mut self, key: CallKey, sid_or_name: &str, date: SystemTime) -> String {
+        let random = &mut self.base.random;
+        self.sessions.conferences.expect(key, sid_or_name, || random.conference_sid(), date)
+    }
+
+    /// Returns the next effect of a change in a conference.
+    pub fn poll_conferences(&mut self, now: Instant) -> Option<ConferenceDue> {
+        let EdgeBase { wall, config, .. } = &self.base;
+        self.sessions.conferences.poll(|| wall.at(now), &config.account_sid)
+    }
+
+    /// Adds a call to a queue, which is made where there is none of the name.
+    pub fn enqueue(
+        &mut self,
+        now: Instant,
+        name_and_size: (&str, Option<u32>),
+        entering: Entering,
+    ) -> Result<(), QueueRefusal> {
+        let random = &mut self.base.random;
+        self.sessions.queues.enqueue(now, name_and_size, || random.queue_sid(), entering)
+    }
+
+    /// Ends the turn of an input: what it has left in the traces is added, and its message is forgotten.
+    pub fn end_input(&mut self, now: Instant) {
+        self.settle_traces(now);
+        self.base.turn.cause = None;
+        self.trace_canceled(now);
+        self.base.turn.arriving = None;
+        self.base.turn.trying = None;
+    }
+
+    /// Sets the names of peers that were looked up and not found.
+    pub fn set_unresolved(&mut self, now: Instant, names: HashMap<Destination, NameFault>) {
+        self.states.health.unresolved = names;
+        self.states.configure_health(&mut self.base, now);
+    }
+
+    /// Resumes the counts of limits by the day.
+    pub fn resume_day_counts(&mut self, now: Instant, counts: &[DayCount]) {
+        let at = self.timestamp(now);
+        self.states.quotas.resume(at, counts);
+    }
+
+    /// Returns what the methods of the notifier need, beside it.
+    fn notifier(&mut self) -> (&mut Notifier, NotifierCx<'_>) {
+        (&mut self.notifier, NotifierCx { base: &mut self.base, states: &mut self.states })
+    }
+
+    /// Handles events of the endpoint about subscriptions to mailboxes and NOTIFYs to their parties. Returns any other event.
+    pub fn take_notifier_event(&mut self, now: Instant, event: trunkgate_sip::Event) -> Option<trunkgate_sip::Event> {
+        if let trunkgate_sip::Event::Request {
+            id: Some(_), dialog: None, method: Method::Subscribe, flow, party, ..
+        } = &event
+        {
+            self.right_credentials(*party, flow.remote);
         }
+        let (notifier, mut cx) = self.notifier();
+        notifier.take(&mut cx, now, event)
     }
 
-    /// A trunk's party; the same for ever.
-    pub fn party(&mut self, name: &str) -> Party {
-        self.parties.intern(name)
-    }
-
-    /// A party's trunk name; empty for bare URIs.
-    pub fn party_name(&self, party: Party) -> Arc<str> {
-        self.parties.name(party)
-    }
-
-    /// Writes a line of the log.
-    pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
-        self.turn.outputs.push_back(Output::Log(log_line(call, false, text, reason)));
-    }
-
-    /// The same for a line that asks an operator to act.
-    pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
-        self.turn.outputs.push_back(Output::Log(log_line(call, true, text, reason)));
-    }
-
-    /// A number as log lines may show it.
-    pub fn shown(&self, number: &str) -> String {
-        if self.config.full_numbers { number.to_owned() } else { mask(number) }
-    }
-
-    /// Returns a target's name as log lines may show it: the numbers in it masked, and a URI without its password.
-    pub fn shown_name(&self, name: &str) -> String {
-        name_with(&redact::sip_uri(name), |number| self.shown(number))
-    }
-
-    /// Returns the date of an instant.
-    pub fn timestamp(&self, now: Instant) -> Timestamp {
-        Timestamp::try_from(self.date(now)).unwrap_or_default()
-    }
-
-    /// Goes on by another wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
-    pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
-        let step = Step::between(self.wall.at(now), date);
-        self.wall = Wall::new((now, date));
-        for ends in self.metrics.registration_ends.values_mut().filter(|ends| **ends > SystemTime::UNIX_EPOCH) {
-            *ends = step.of(*ends);
+    /// Records the messages of mailboxes, and notifies the parties of those that have changed.
+    pub fn note_messages(&mut self, now: Instant, messages: Vec<MailboxMessages>) {
+        for MailboxMessages { name, count, bytes } in &messages {
+            self.sessions.recordings.note_messages(name, count.new.saturating_add(count.old), *bytes);
         }
-        step
+        let (notifier, mut cx) = self.notifier();
+        notifier.messages(&mut cx, now, messages);
     }
 
-    /// The date of a moment.
-    pub fn date(&self, now: Instant) -> SystemTime {
-        self.wall.at(now)
+    /// Applies the table's mailboxes to the parties that are notified.
+    pub fn configure_notifier(&mut self, now: Instant) {
+        let (notifier, mut cx) = self.notifier();
+        notifier.configure(&mut cx, now);
     }
-}
 
-/// Makes a line of the log.
-fn log_line(call: &str, warn: bool, text: String, reason: Option<ReasonSlug>) -> LogLine {
-    let (call, text, reason) = (call.to_owned(), redact::addresses(text), reason.map(ReasonSlug::as_str));
-    LogLine { call, warn, text, reason }
-}
+    /// Notifies a phone that has registered.
+    pub fn phone_registered(&mut self, now: Instant, party: Party) {
+        let (notifier, mut cx) = self.notifier();
+        notifier.registered(&mut cx, now, party);
+    }
 
-/// Trunk names as numbers that stay the same for ever, so that a reload leaves dialogs with their owners.
-#[derive(Debug)]
-struct Parties {
-    names: Vec<Arc<str>>,
-    numbers: FxHashMap<Arc<str>, Party>,
-}
-
-impl Parties {
-    /// Party 0 is nobody's name: bare URIs.
-    fn new() -> Parties {
-        let nobody: Arc<str> = Arc::from("");
-        Parties { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, Party(0))]) }
-    }
-    fn intern(&mut self, name: &str) -> Party {
-        if let Some(party) = self.numbers.get(name) {
-            return *party;
-        }
-        let party = Party(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
-        let name: Arc<str> = Arc::from(name);
-        self.names.push(name.clone());
-        self.numbers.insert(name, party);
-        party
-    }
-    /// Every party but nobody, with its name.
-    fn all(&self) -> Vec<(Party, Arc<str>)> {
-        self.numbers.iter().filter(|(name, _)| !name.is_empty()).map(|(name, party)| (*party, name.clone())).collect()
-    }
-    fn name(&self, party: Party) -> Arc<str> {
-        let at = usize::try_from(party.0).unwrap_or(usize::MAX);
-        self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
+    /// Sends the notifications that are due, and ends the subscriptions whose time is over.
+    pub fn notifications_due(&mut self, now: Instant) {
+        let (notifier, mut cx) = self.notifier();
+        notifier.due(&mut cx, now);
     }
 }
 
-/// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.
-fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
+impl Deref for Edge {
+    type Target = EdgeBase;
 
-/// Returns a target's name with the number in it as `shown` has it.
-fn name_with(name: &str, shown: impl Fn(&str) -> String) -> String {
-    if let Some((trunk, number)) = name.split_once('/').filter(|(trunk, _)| trunk.starts_with("trunk:")) {
-        return format!("{trunk}/{}", shown(number));
-    }
-    match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
-        Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", shown(user)),
-        None => name.to_owned(),
+    fn deref(&self) -> &EdgeBase {
+        &self.base
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_party_keeps_its_number() {
-        let mut parties = Parties::new();
-        let (a, b) = (parties.intern("a"), parties.intern("b"));
-        assert_ne!(a, b);
-        assert_eq!(parties.intern("a"), a);
-        assert_eq!(&*parties.name(b), "b");
-        assert_eq!(&*parties.name(Party(99)), "");
-        assert_eq!(parties.intern(""), Party(0));
-    }
-
-    #[test]
-    fn fnv1a_known_values() {
-        assert_eq!((fnv1a(b""), fnv1a(b"a")), (0x811c_9dc5, 0xe40c_292c));
+impl DerefMut for Edge {
+    fn deref_mut(&mut self) -> &mut EdgeBase {
+        &mut self.base
     }
 }

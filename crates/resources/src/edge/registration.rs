@@ -10,7 +10,8 @@ use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Method, Party, 
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PhoneView, RegistrationView};
 
-use crate::edge::Edge;
+use crate::edge::base::EdgeBase;
+use crate::edge::trunk_states::TrunkStates;
 use crate::io::{Output, QueryId};
 use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
@@ -19,18 +20,19 @@ use crate::limits::{
 use crate::lookups::sip::extra;
 use crate::registration::register::{Registration, State, UNREACHABLE, Way};
 use crate::registration::registrar::{Binding, Source, Wish, refusal, wish};
+use crate::sources::Sources;
 use crate::trunks::NOT_REGISTERED;
 
-impl Edge {
+impl TrunkStates {
     /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
-    pub fn configure_registrations(&mut self, now: Instant) {
-        let table = Arc::clone(&self.table);
+    pub(super) fn configure_registrations(&mut self, base: &mut EdgeBase, now: Instant) {
+        let table = Arc::clone(&base.table);
         let known: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
         for name in known {
             let before = self.registrations.by_trunk.get(&name);
             let stays = table.trunk(&name).zip(before).is_some_and(|(trunk, before)| before.is_as_wanted(trunk));
             if !stays {
-                self.unregister(now, &name);
+                self.unregister(base, now, &name);
             }
         }
         for trunk in table.trunks() {
@@ -49,23 +51,23 @@ impl Edge {
                 }
                 continue;
             }
-            let registration = Registration::new(self.party(&trunk.name), trunk, wanted, patience);
+            let registration = Registration::new(base.party(&trunk.name), trunk, wanted, patience);
             self.registrations.by_trunk.insert(trunk.name.clone(), registration);
             self.registrations.set_due(&trunk.name, Some(now));
         }
     }
 
     /// Takes every binding back: the edge ends.
-    pub fn unregister_all(&mut self, now: Instant) {
+    pub(super) fn unregister_all(&mut self, base: &mut EdgeBase, now: Instant) {
         let names: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
-        names.iter().for_each(|name| self.unregister(now, name));
+        names.iter().for_each(|name| self.unregister(base, now, name));
     }
 
     /// Our addresses have changed: what is bound to an old one is bound anew.
-    pub fn recheck_registrations(&mut self, now: Instant) {
+    pub(super) fn recheck_registrations(&mut self, base: &mut EdgeBase, now: Instant) {
         let moved = |(name, r): (&Arc<str>, &Registration)| {
             let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
-            let local = self.addressing.local(way.flow.remote.ip(), way.flow.listener);
+            let local = base.addressing.local(way.flow.remote.ip(), way.flow.listener);
             (local != Some(way.local)).then(|| name.clone())
         };
         let moved: Vec<Arc<str>> = self.registrations.by_trunk.iter().filter_map(moved).collect();
@@ -73,7 +75,7 @@ impl Edge {
     }
 
     /// A connection is lost: a registrar that would call us over it is told of a new one (RFC 5626 §4.5).
-    pub fn registrar_lost(&mut self, now: Instant, lost: Flow) {
+    pub(super) fn registrar_lost(&mut self, now: Instant, lost: Flow) {
         let over_it = |(name, r): (&Arc<str>, &Registration)| {
             let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
             let same = (way.flow.remote, way.flow.transport) == (lost.remote, lost.transport);
@@ -85,32 +87,32 @@ impl Edge {
     }
 
     /// Does what is due.
-    pub fn registrations_due(&mut self, now: Instant) {
+    pub(super) fn registrations_due(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some((at, name)) = self.registrations.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrations.due.remove(&(at, name.clone()));
             let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { continue };
             registration.due = None;
             match registration.state {
-                State::Waiting | State::Registered => self.find_registrar(now, &name),
+                State::Waiting | State::Registered => self.find_registrar(base, now, &name),
                 State::Resolving(_) => {
                     let problem = self.registrations.looked_up(&name, Some(NameFault::Unanswered));
-                    self.registration_failed(now, &name, &problem, None);
+                    self.registration_failed(base, now, &name, &problem, None);
                 }
                 State::Asking(_) => {
                     self.registrations.let_go(&name);
-                    self.ask_registrar(now, &name, "no answer", None);
+                    self.ask_registrar(base, now, &name, "no answer", None);
                 }
             }
         }
     }
 
-    fn find_registrar(&mut self, now: Instant, name: &Arc<str>) {
+    fn find_registrar(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>) {
         let Some(registration) = self.registrations.by_trunk.get(name) else { return };
         let (destination, patience) = (registration.wanted.registrar.clone(), registration.patience);
         if let Some(server) = destination.literal() {
-            return self.registrar_found(now, name, &[server], UNREACHABLE);
+            return self.registrar_found(base, now, name, &[server], UNREACHABLE);
         }
-        let query = self.question(destination);
+        let query = base.question(destination);
         self.registrations.queries.insert(query, name.clone());
         if let Some(registration) = self.registrations.by_trunk.get_mut(name) {
             registration.state = State::Resolving(query);
@@ -119,14 +121,27 @@ impl Edge {
     }
 
     /// The name service's answer: addresses, or why there are none.
-    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[Server], NameFault>) {
+    pub(super) fn registrar_resolved(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        query: QueryId,
+        found: Result<&[Server], NameFault>,
+    ) {
         let Some(name) = self.registrations.queries.get(&query).cloned() else { return };
         let problem = self.registrations.looked_up(&name, found.err());
-        self.registrar_found(now, &name, found.unwrap_or_default(), &problem);
+        self.registrar_found(base, now, &name, found.unwrap_or_default(), &problem);
     }
 
-    fn registrar_found(&mut self, now: Instant, name: &Arc<str>, servers: &[Server], problem: &str) {
-        let servers = self.random.in_order(servers);
+    fn registrar_found(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        name: &Arc<str>,
+        servers: &[Server],
+        problem: &str,
+    ) {
+        let servers = base.random.in_order(servers);
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         let at = |server: &Server| {
             let transport = server.transport;
@@ -138,37 +153,44 @@ impl Edge {
         ways.sort_by_key(|way| Some(*way) != bound);
         ways.truncate(REGISTER_WAYS);
         registration.ways = ways.into();
-        self.ask_registrar(now, name, problem, None);
+        self.ask_registrar(base, now, name, problem, None);
     }
 
     /// Asks at the next address; with none left it has failed, as `problem` says.
-    fn ask_registrar(&mut self, now: Instant, name: &Arc<str>, problem: &str, pause: Option<Duration>) {
+    fn ask_registrar(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        name: &Arc<str>,
+        problem: &str,
+        pause: Option<Duration>,
+    ) {
         loop {
             let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
             let Some((transport, remote)) = registration.ways.pop_front() else {
-                return self.registration_failed(now, name, problem, pause);
+                return self.registration_failed(base, now, name, problem, pause);
             };
-            let way = self.addressing.way(registration.listen.as_deref(), transport, remote);
+            let way = base.addressing.way(registration.listen.as_deref(), transport, remote);
             let Some((flow, local)) = way else { continue };
             let expires = registration.expires;
-            return self.send_register(now, name, Way { flow, local }, expires);
+            return self.send_register(base, now, name, Way { flow, local }, expires);
         }
     }
 
-    fn send_register(&mut self, now: Instant, name: &Arc<str>, way: Way, expires: u32) {
+    fn send_register(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>, way: Way, expires: u32) {
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
-        let id = registration.send(&mut self.endpoint, now, way, expires);
+        let id = registration.send(&mut base.endpoint, now, way, expires);
         registration.state = State::Asking(id);
         registration.asking = Some(way);
         let patience = registration.patience;
         self.registrations.clients.insert(id, name.clone());
         self.registrations.note_sources();
         self.registrations.set_due(name, Some(now + patience));
-        self.pump();
+        base.pump();
     }
 
     /// A REGISTER of ours has been challenged, and went out again under the next number.
-    pub fn register_challenged(&mut self, now: Instant, id: ClientId) {
+    pub(super) fn register_challenged(&mut self, now: Instant, id: ClientId) {
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
         registration.cseq = registration.cseq.saturating_add(1);
@@ -178,20 +200,26 @@ impl Edge {
     }
 
     /// An answer, or `None`: there will be none.
-    pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
+    pub(super) fn register_answered(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        id: ClientId,
+        response: Option<&Message>,
+    ) {
         let code = response.and_then(Message::code).unwrap_or_default();
         if response.is_some() && code < 200 {
             return;
         }
         if let Some((_, party)) = self.registrations.leaving.remove(&id) {
-            return self.forget_credentials(party);
+            return self.forget_credentials(base, party);
         }
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let way = self.registrations.by_trunk.get(&name).and_then(|registration| registration.asking);
         self.registrations.let_go(&name);
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
         let (Some(way), Some(response)) = (way, response) else {
-            return self.ask_registrar(now, &name, "unreachable", None);
+            return self.ask_registrar(base, now, &name, "unreachable", None);
         };
         registration.code = Some(code);
         registration.note_words(code, response);
@@ -201,26 +229,26 @@ impl Edge {
                 let host = registration.contact_host.as_deref();
                 let granted = response.granted_seconds(&registration.wanted.user, host, way.local).unwrap_or(asked);
                 if granted == 0 {
-                    return self.ask_registrar(now, &name, "it returned no binding", None);
+                    return self.ask_registrar(base, now, &name, "it returned no binding", None);
                 }
-                self.registered(now, &name, way, granted.min(REGISTER_LONGEST_SECONDS));
+                self.registered(base, now, &name, way, granted.min(REGISTER_LONGEST_SECONDS));
             }
             423 => match response.seconds("Min-Expires").filter(|least| *least > registration.expires) {
                 Some(least) if least <= REGISTER_LONGEST_SECONDS => {
                     registration.expires = least;
-                    self.send_register(now, &name, way, least);
+                    self.send_register(base, now, &name, way, least);
                 }
-                Some(_) | None => self.ask_registrar(now, &name, "423 without a usable Min-Expires", None),
+                Some(_) | None => self.ask_registrar(base, now, &name, "423 without a usable Min-Expires", None),
             },
             _ => {
                 let pause = response.seconds("Retry-After").map(|seconds| Duration::from_secs(seconds.into()));
                 let problem = registration.why(code, response);
-                self.ask_registrar(now, &name, &problem, pause);
+                self.ask_registrar(base, now, &name, &problem, pause);
             }
         }
     }
 
-    fn registered(&mut self, now: Instant, name: &Arc<str>, way: Way, seconds: u32) {
+    fn registered(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>, way: Way, seconds: u32) {
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         let lasts = Duration::from_secs(seconds.into());
         let is_new = registration.bound.is_none_or(|(_, until)| until <= now) || registration.failures > 0;
@@ -230,17 +258,24 @@ impl Edge {
         self.trunks.registered(name);
         registration.bound = Some((way, now + lasts));
         let text = format!("trunk {name}: registered with {} for {seconds} s", way.flow.remote);
-        self.metrics.registration_ends.insert(name.clone(), self.wall.at(now + lasts));
+        base.metrics.registration_ends.insert(name.clone(), base.wall.at(now + lasts));
         self.registrations.set_due(name, Some(now + lasts / 2));
         self.registrations.note_sources();
         if is_new {
-            self.log("", text, None);
+            base.log("", text, None);
         }
     }
 
     /// All ways have failed: a pause (RFC 5626 §4.5), of what the registrar asked for at least.
-    fn registration_failed(&mut self, now: Instant, name: &Arc<str>, problem: &str, least: Option<Duration>) {
-        let chance = self.random.chance();
+    fn registration_failed(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        name: &Arc<str>,
+        problem: &str,
+        least: Option<Duration>,
+    ) {
+        let chance = base.random.chance();
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         registration.state = State::Waiting;
         registration.failures = registration.failures.saturating_add(1);
@@ -251,38 +286,38 @@ impl Edge {
         let asked = least.unwrap_or_default().min(Duration::from_secs(REGISTER_LONGEST_PAUSE_SECONDS));
         registration.problem = Some(problem.to_owned());
         // One that never was there has ended as well: an alert waits for a time that is past.
-        self.metrics.registration_ends.entry(Arc::clone(name)).or_insert(SystemTime::UNIX_EPOCH);
+        base.metrics.registration_ends.entry(Arc::clone(name)).or_insert(SystemTime::UNIX_EPOCH);
         let text = format!("trunk {name}: not registered with {}: {problem}", registration.wanted.uri);
         self.registrations.set_due(name, Some(now + pause.max(asked)));
         self.trunks.problem(now, name, format!("{NOT_REGISTERED}{problem}"));
-        self.warn("", text, Some(ReasonSlug::NotRegistered));
+        base.warn("", text, Some(ReasonSlug::NotRegistered));
     }
 
     /// Takes a binding back, and forgets the registration.
-    fn unregister(&mut self, now: Instant, name: &Arc<str>) {
+    fn unregister(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>) {
         self.registrations.let_go(name);
         let Some(mut registration) = self.registrations.by_trunk.remove(name) else { return };
         if let Some((way, _)) = registration.bound.filter(|(_, until)| *until > now) {
-            let id = registration.send(&mut self.endpoint, now, way, 0);
+            let id = registration.send(&mut base.endpoint, now, way, 0);
             self.registrations.leaving.insert(id, (way.flow.remote.ip(), registration.party));
-            self.log("", format!("trunk {name}: registration removed"), None);
-            self.pump();
+            base.log("", format!("trunk {name}: registration removed"), None);
+            base.pump();
         }
-        self.forget_credentials(registration.party);
-        self.metrics.registration_ends.remove(name);
+        self.forget_credentials(base, registration.party);
+        base.metrics.registration_ends.remove(name);
         self.registrations.note_sources();
     }
 
     /// Of a party that is no trunk any more, once its registrar needs them no longer.
-    fn forget_credentials(&mut self, party: Party) {
-        let is_gone = self.table.trunk(&self.party_name(party)).is_none();
+    fn forget_credentials(&mut self, base: &mut EdgeBase, party: Party) {
+        let is_gone = base.table.trunk(&base.party_name(party)).is_none();
         if is_gone && !self.registrations.needs_credentials(party) {
-            self.endpoint.set_credentials(party, None);
+            base.endpoint.set_credentials(party, None);
         }
     }
 
     /// How a trunk's registration stands; `None` where there is none.
-    pub fn registration_view(&self, now: Instant, name: &str) -> Option<RegistrationView> {
+    pub(super) fn registration_view(&self, base: &EdgeBase, now: Instant, name: &str) -> Option<RegistrationView> {
         let registration = self.registrations.by_trunk.get(name)?;
         let until = registration.bound.map(|(_, until)| until).filter(|until| *until > now);
         Some(RegistrationView {
@@ -292,77 +327,106 @@ impl Edge {
                 (None, 0) => "trying",
                 (None, _) => "failed",
             },
-            expires_at: until.map(|until| trunkgate_story::wall::rfc3339(self.date(until))),
+            expires_at: until.map(|until| trunkgate_story::wall::rfc3339(base.date(until))),
             last_problem: registration.problem.clone(),
             fix: registration.problem.as_ref().map(|_| registration.fix(now, name)),
         })
     }
 
     /// Forgets the bindings of trunks that take none any more; all others outlive a reload.
-    pub fn configure_registrar(&mut self) {
-        let table = Arc::clone(&self.table);
+    pub(super) fn configure_registrar(&mut self, base: &mut EdgeBase) {
+        let table = Arc::clone(&base.table);
         let gone = |name: &&Arc<str>| !table.trunk(name).is_some_and(|trunk| trunk.accept_register);
         let gone: Vec<Arc<str>> = self.registrar.by_trunk.keys().filter(gone).cloned().collect();
         for name in gone {
-            let party = self.party(&name);
+            let party = base.party(&name);
             self.registrar.keep(&name, party, |_| false);
         }
     }
 
     /// Forgets bindings whose time is over.
-    pub fn bindings_due(&mut self, now: Instant) {
+    pub(super) fn bindings_due(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some((at, name)) = self.registrar.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrar.due.remove(&(at, name.clone()));
-            let party = self.party(&name);
-            self.forget_phones(&name, party, "did not refresh its registration", |binding| binding.until > now);
+            let party = base.party(&name);
+            self.forget_phones(base, &name, party, "did not refresh its registration", |binding| binding.until > now);
         }
     }
 
     /// Keeps the bindings that are wanted; of each other phone is said why it is gone.
-    fn forget_phones(&mut self, name: &Arc<str>, party: Party, why: &str, wanted: impl Fn(&Binding) -> bool) {
+    fn forget_phones(
+        &mut self,
+        base: &mut EdgeBase,
+        name: &Arc<str>,
+        party: Party,
+        why: &str,
+        wanted: impl Fn(&Binding) -> bool,
+    ) {
         let gone = self.registrar.bindings(name).iter().filter(|binding| !wanted(binding));
         let lines: Vec<_> = gone.map(|gone| format!("trunk {name}: the phone at {} {why}", gone.flow.remote)).collect();
-        lines.into_iter().for_each(|line| self.log("", line, None));
+        lines.into_iter().for_each(|line| base.log("", line, None));
         self.registrar.keep(name, party, wanted);
-        self.show_trunk(name);
+        self.show_trunk(base, name);
     }
 
     /// The phones of a trunk at a glance.
-    pub fn phones_view(&self, name: &str) -> Vec<PhoneView> {
+    pub(super) fn phones_view(&self, base: &EdgeBase, name: &str) -> Vec<PhoneView> {
         let phone = |binding: &Binding| PhoneView {
             transport: binding.flow.transport,
             address: binding.flow.remote,
-            expires_at: trunkgate_story::wall::rfc3339(self.date(binding.until)),
+            expires_at: trunkgate_story::wall::rfc3339(base.date(binding.until)),
         };
         self.registrar.bindings(name).iter().map(phone).collect()
     }
 
     /// A connection is gone, and with it the phones behind it.
-    pub fn flow_lost(&mut self, lost: Flow) {
+    pub(super) fn flow_lost(&mut self, base: &mut EdgeBase, lost: Flow) {
         let Some(party) = lost.connection.and_then(|_| self.registrar.party_of(&lost)) else { return };
-        let name = self.party_name(party);
+        let name = base.party_name(party);
         let why = "has lost its connection";
-        self.forget_phones(&name, party, why, |binding| binding.flow.connection != lost.connection);
+        self.forget_phones(base, &name, party, why, |binding| binding.flow.connection != lost.connection);
     }
 
-    /// Answers a REGISTER whose sender has shown its credentials.
-    pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
-        let name = self.party_name(party);
-        let answer = match self.table.trunk(&name).cloned().filter(|trunk| trunk.accept_register) {
+    /// Answers a REGISTER whose sender has shown its credentials; its source is no unknown one any more.
+    pub(super) fn registering(
+        &mut self,
+        base: &mut EdgeBase,
+        sources: &mut Sources,
+        now: Instant,
+        server: ServerId,
+        party: Party,
+        flow: Flow,
+        request: &Message,
+    ) {
+        let name = base.party_name(party);
+        let answer = match base.table.trunk(&name).cloned().filter(|trunk| trunk.accept_register) {
             None => self.refuse_method(now, &name, Method::Register),
             Some(trunk) => {
                 let user = trunk.require_auth.as_ref().map(|required| required.username.as_str());
                 let to = request.to().and_then(|to| to.parsed_uri()).map(|uri| uri.user_unescaped());
-                if to.as_deref() == user { self.bind(now, &trunk.name, party, flow, request) } else { refusal(404) }
+                if to.as_deref() == user {
+                    self.bind(base, sources, now, &trunk.name, party, flow, request)
+                } else {
+                    refusal(404)
+                }
             }
         };
         if let (200, Some(connection)) = (answer.code, flow.connection) {
-            self.turn.outputs.push_back(Output::Registered(connection));
+            base.output(Output::Registered(connection));
         }
-        self.respond(now, server, answer);
+        base.respond(now, server, answer);
     }
 
-    fn bind(&mut self, now: Instant, name: &Arc<str>, party: Party, flow: Flow, request: &Message) -> Answer {
+    fn bind(
+        &mut self,
+        base: &mut EdgeBase,
+        sources: &mut Sources,
+        now: Instant,
+        name: &Arc<str>,
+        party: Party,
+        flow: Flow,
+        request: &Message,
+    ) -> Answer {
         let (call_id, cseq) = (request.call_id().unwrap_or_default(), request.cseq().map_or(0, |cseq| cseq.number));
         let out_of_order = |binding: &&Binding| binding.call_id == call_id && binding.cseq >= cseq;
         let contacts = request.addresses(HeaderName::Contact);
@@ -377,8 +441,8 @@ impl Edge {
                 return refusal(500);
             }
             self.registrar.keep(name, party, |_| false);
-            self.show_trunk(name);
-            self.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
+            self.show_trunk(base, name);
+            base.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
             return self.registrar.listing(now, name);
         }
         let wishes: Option<Vec<Wish>> = contacts.iter().map(|contact| wish(contact, request)).collect();
@@ -395,7 +459,7 @@ impl Edge {
         let others = known.iter().filter(|binding| !is_wished(binding)).count();
         let asked = wishes.iter().filter(|wish| wish.seconds > 0).count();
         if others + asked > BINDINGS_PER_TRUNK {
-            self.metrics.dropped("bindings_full");
+            base.metrics.dropped("bindings_full");
             return refusal(403);
         }
         if !wishes.is_empty() {
@@ -411,17 +475,17 @@ impl Edge {
                 bindings.insert(0, Binding { flow, contact, until, call_id: call_id.to_vec(), cseq });
             }
             self.registrar.keep(name, party, |_| true);
-            self.show_trunk(name);
-            self.sources.unknown.known(flow.remote.ip());
-            let user = self.table.trunk(name).and_then(|trunk| trunk.require_auth.as_ref());
-            if let Some(user) = user.map(|user| self.shown(&user.username)).filter(|_| is_new && asked > 0) {
-                self.sources.strays.known(flow.remote.ip(), &user);
+            self.show_trunk(base, name);
+            sources.unknown.known(flow.remote.ip());
+            let user = base.table.trunk(name).and_then(|trunk| trunk.require_auth.as_ref());
+            if let Some(user) = user.map(|user| base.shown(&user.username)).filter(|_| is_new && asked > 0) {
+                sources.strays.known(flow.remote.ip(), &user);
             }
             if is_new && asked > 0 {
-                self.log("", format!("trunk {name}: phone registered from {}", flow.remote), None);
+                base.log("", format!("trunk {name}: phone registered from {}", flow.remote), None);
             }
             if taken_back > 0 {
-                self.log("", format!("trunk {name}: a registration removed by {}", flow.remote), None);
+                base.log("", format!("trunk {name}: a registration removed by {}", flow.remote), None);
             }
         }
         self.registrar.listing(now, name)

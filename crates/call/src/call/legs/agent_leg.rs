@@ -171,6 +171,6 @@ impl Holder {
     pub(crate) fn restore(now: Instant, edge: &Edge, written: Option<(String, u64)>) -> Option<Box<Holder>> {
         let (name, held_ms) = written?;
         let since = now.checked_sub(Duration::from_millis(held_ms))?;
-        Some(Box::new(Holder { agent: edge.table.agent(&name)?.clone(), since }))
+        Some(Box::new(Holder { agent: edge.table().agent(&name)?.clone(), since }))
     }
 }

@@ -70,14 +70,14 @@ impl Legs {
     /// Notes that the socket of the agent on `leg` is open.
     pub(crate) fn agent_can_be_had(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
-        let is_back = edge.agents.can_be_had(now, &side.agent.name, side.began);
+        let is_back = edge.agents_mut().can_be_had(now, &side.agent.name, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
     /// Notes that the agent on `leg` has answered that it does not want the call.
     pub(crate) fn agent_refused(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
-        let is_back = edge.agents.refused(now, &side.agent.name, self.key, side.began);
+        let is_back = edge.agents_mut().refused(now, &side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
@@ -87,14 +87,14 @@ impl Legs {
         // One that listened first is not at fault.
         self[leg].quality.unheard = None;
         let Some(side) = self.talker(leg) else { return };
-        let is_back = edge.agents.spoke(now, &side.agent.name, self.key, side.began);
+        let is_back = edge.agents_mut().spoke(now, &side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
     /// Notes that the agent on `leg` has ended its part of the call as it wished.
     pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
-        let is_back = edge.agents.went_well(&side.agent.name, self.key, side.began);
+        let is_back = edge.agents_mut().went_well(&side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 

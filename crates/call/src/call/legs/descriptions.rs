@@ -249,8 +249,8 @@ pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Descriptio
 /// Whether media may be sent to an address that a description names.
 fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
     let ip = address.ip().to_canonical();
-    let (first, last) = edge.config.media_ports;
-    let relays = (first..=last).contains(&address.port()) && edge.addressing.is_ours(ip);
+    let (first, last) = edge.config().media_ports;
+    let relays = (first..=last).contains(&address.port()) && edge.addressing().is_ours(ip);
     let own = relays && !signalling.to_canonical().is_loopback();
-    ip.is_unspecified() || (edge.addressing.may_send_media_to(address, signalling) && !own)
+    ip.is_unspecified() || (edge.addressing().may_send_media_to(address, signalling) && !own)
 }

@@ -11,5 +11,5 @@ use crate::call::legs::leg::Leg;
 /// Call-ID is (RFC 3261 §14.1).
 pub(crate) fn glare_wait(edge: &mut Edge, leg: &Leg) -> Duration {
     let units = if leg.inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
-    Duration::from_millis(edge.random.any_of(units).saturating_mul(GLARE_UNIT_MS))
+    Duration::from_millis(edge.random_mut().any_of(units).saturating_mul(GLARE_UNIT_MS))
 }

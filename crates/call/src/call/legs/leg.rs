@@ -739,8 +739,8 @@ impl Leg {
     pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let remote = flow.remote.ip();
-        let media_ip = edge.addressing.media_shown_to(remote, flow.listener);
-        let media_ip = media_ip.or_else(|| edge.addressing.shown_to(remote, Some(flow.listener)));
+        let media_ip = edge.addressing().media_shown_to(remote, flow.listener);
+        let media_ip = media_ip.or_else(|| edge.addressing().shown_to(remote, Some(flow.listener)));
         // Without a route there is no answer that arrives either.
         let media_ip = media_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let call_id = request.call_id().unwrap_or_default();
@@ -753,7 +753,7 @@ impl Leg {
                 ..LegSip::default()
             },
             proof: Proof::of_invite(trunk.require_auth.is_some()),
-            ..Leg::new(edge.random.sid(), *party, *flow, media_ip, edge.random.session_id())
+            ..Leg::new(edge.random_mut().sid(), *party, *flow, media_ip, edge.random_mut().session_id())
         };
         leg.learn(request);
         leg

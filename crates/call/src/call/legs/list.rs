@@ -232,25 +232,25 @@ impl Legs {
         let leg = &mut self[leg];
         leg.enter(LegState::Ended);
         if let Some(dialog) = leg.sip.dialog.take() {
-            edge.index.dialogs.remove(&dialog);
+            edge.index_mut().dialogs.remove(&dialog);
         }
     }
 
     /// Enters a leg's dialog.
     pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: LegId, dialog: DialogId) {
         if let Some(before) = self[leg].sip.dialog.replace(dialog).filter(|before| *before != dialog) {
-            edge.index.dialogs.remove(&before);
+            edge.index_mut().dialogs.remove(&before);
         }
-        edge.index.dialogs.insert(dialog, self.place(leg));
+        edge.index_mut().dialogs.insert(dialog, self.place(leg));
     }
 
     /// The caller's 2xx waits for a PRACK, and is not to go out any more: the INVITE is refused instead. Whether that was so.
     pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) -> bool {
-        let Some(server) = self[leg].sip.server.filter(|server| edge.endpoint.holds_back(*server)) else {
+        let Some(server) = self[leg].sip.server.filter(|server| edge.endpoint().holds_back(*server)) else {
             return false;
         };
         self[leg].sip.server = None;
-        edge.index.servers.remove(&server);
+        edge.index_mut().servers.remove(&server);
         edge.respond(now, server, FinalAnswer::new(480, reason).to_sip());
         self.leg_gone(edge, leg);
         true

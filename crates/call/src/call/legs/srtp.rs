@@ -56,7 +56,7 @@ impl Leg {
     /// Puts our keys into a first offer to it.
     pub(crate) fn protect_first(&self, edge: &mut Edge, offer: &mut Description, form: Form) -> Result<(), Failure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
-        protect_offer(offer, |_| form, self.offered_suites(), None, &mut |bytes| edge.random.draw(bytes));
+        protect_offer(offer, |_| form, self.offered_suites(), None, &mut |bytes| edge.random_mut().draw(bytes));
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Leg {
         let others = (0..offer.media.len()).find_map(in_force).unwrap_or_else(|| self.first_form(true));
         let form = |index| in_force(index).unwrap_or(others);
         let session = session.filter(|_| keeps_keys);
-        protect_offer(offer, form, self.offered_suites(), session, &mut |bytes| edge.random.draw(bytes));
+        protect_offer(offer, form, self.offered_suites(), session, &mut |bytes| edge.random_mut().draw(bytes));
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Leg {
     pub(crate) fn protect_answer(&self, edge: &mut Edge, answer: &mut Description, offer: &Description) {
         let session = self.session();
         let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
-        protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.random.draw(bytes));
+        protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.random_mut().draw(bytes));
     }
 
     /// Takes a further offer of its and our answer into force, with our keys; whether its latch opens again.

@@ -61,7 +61,7 @@ impl Coaching {
         let [caller_rate, party_rate] = spoken.map(|spoken| rate_of(spoken.coding));
         let seats = [add(ids[0], caller_rate)?, add(ids[1], party_rate)?, add(ids[2], Rate::Narrow)?];
         for (seat, part) in ids.into_iter().zip([SeatPart::Speaker, SeatPart::Speaker, SeatPart::Coach(ids[1])]) {
-            cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
+            cx.edge.output(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
         }
         let ends = [caller_end, party_end];
         cx.call.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, seats, seat_ids: ids }));
@@ -121,7 +121,7 @@ impl Coaching {
     pub(crate) fn end(media: &mut CallMedia, cx: &mut Cx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
         let Some(coaching) = cx.call.coaching.take() else { return };
         for (seat, end) in coaching.seat_ids.into_iter().zip(&coaching.seats) {
-            cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Leave { seat })));
+            cx.edge.output(Output::Conference(Box::new(NodeCommand::Leave { seat })));
             media.drop_seat(cx, end.id());
         }
         let [caller_end, party_end] = coaching.ends;

@@ -50,10 +50,14 @@ impl CallMedia {
             remote: slot.remote.as_ref()?,
             counters: &slot.counters,
             signalling,
-            is_local: edge.addressing.local_networks.iter().any(|network| network.contains(&signalling.to_canonical())),
+            is_local: edge
+                .addressing()
+                .local_networks
+                .iter()
+                .any(|network| network.contains(&signalling.to_canonical())),
             told: SocketAddr::new(side.sdp.media_ip, slot.bind.port()),
-            is_own: edge.addressing.is_of_this_machine(side.sdp.media_ip),
-            ports: edge.config.media_ports,
+            is_own: edge.addressing().is_of_this_machine(side.sdp.media_ip),
+            ports: edge.config().media_ports,
             stranger,
             agreed: agreed.chain(converted.map(|(from, _)| *from)).collect(),
             codec: &side.codec,

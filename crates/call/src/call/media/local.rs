@@ -47,21 +47,21 @@ impl CallMedia {
             return;
         }
         if was == LegState::Answered {
-            cx.edge.agents.closed(&side.agent.name);
-            cx.edge.metrics.agent.sessions = cx.edge.metrics.agent.sessions.saturating_sub(1);
+            cx.edge.agents_mut().closed(&side.agent.name);
+            cx.edge.metrics_mut().agent.sessions = cx.edge.metrics().agent.sessions.saturating_sub(1);
         }
         if !side.listens() && was == LegState::Answered && !side.is_gone {
-            cx.edge.agents.end_session(cx.now, &side.agent.name, cx.call.key);
+            cx.edge.agents_mut().end_session(cx.now, &side.agent.name, cx.call.key);
         } else if !side.listens() {
-            cx.edge.agents.leave_line(&side.agent.name, cx.call.key);
+            cx.edge.agents_mut().leave_line(&side.agent.name, cx.call.key);
         }
         if !side.listens() && !side.has_failed {
             let name = &side.agent.name;
-            let is_back = cx.edge.agents.let_go(cx.now, name, cx.call.key, side.began, side.opened);
+            let is_back = cx.edge.agents_mut().let_go(cx.now, name, cx.call.key, side.began, side.opened);
             tell_back(cx.edge, name, is_back);
         }
         if !side.listens() {
-            cx.edge.agents.dropped(&side.agent.name, cx.call.key);
+            cx.edge.agents_mut().dropped(&side.agent.name, cx.call.key);
         }
         let gone = side.end;
         self.wires.retain(|from, (to, _)| from != gone && *to != gone);
@@ -485,7 +485,7 @@ impl Listener {
     /// The agent; `None` where the configuration has none of this name.
     pub(crate) fn agent(&self, edge: &Edge) -> Option<Arc<Agent>> {
         match self {
-            Listener::Agent(name) => edge.table.agent(name).filter(|agent| !agent.name.is_empty()).cloned(),
+            Listener::Agent(name) => edge.table().agent(name).filter(|agent| !agent.name.is_empty()).cloned(),
             Listener::Url(url) => Some(Arc::new(Agent::at("", url))),
         }
     }

@@ -29,10 +29,10 @@ impl MixerEnd {
         let media = cx.call.session.ok_or("the call has no media")?;
         let end = cx.edge.new_end(media).ok_or("the call has too many streams")?;
         let ((says, from), (to, hears)) = (ring(rate), ring(rate));
-        let spec = SeatSpec::new(says, hears, cx.edge.config.epoch.0).ok_or("the call has too many streams")?;
+        let spec = SeatSpec::new(says, hears, cx.edge.config().epoch.0).ok_or("the call has too many streams")?;
         cx.edge.media(media, Command::AddSeat { end, spec });
         let command = NodeCommand::Seat { conference, seat, from, to };
-        cx.edge.turn.outputs.push_back(Output::Conference(Box::new(command)));
+        cx.edge.output(Output::Conference(Box::new(command)));
         Ok(MixerEnd { end, hears: None })
     }
 

@@ -196,7 +196,7 @@ impl CallMedia {
             return Next::Refuse(Box::new(no_ports));
         }
         let Some(media) = cx.call.session else { return Next::Stay };
-        let bind = cx.edge.addressing.media_bind_for(cx.call.legs.near_leg().flow);
+        let bind = cx.edge.addressing().media_bind_for(cx.call.legs.near_leg().flow);
         let Some(new) = bind.and_then(|bind| cx.edge.add_end(media, bind)) else {
             return Next::Refuse(Box::new(no_ports));
         };
@@ -310,7 +310,7 @@ impl CallMedia {
                 looked: None,
             },
             ..Leg::new(
-                std::mem::replace(&mut side.sid, cx.edge.random.sid()),
+                std::mem::replace(&mut side.sid, cx.edge.random_mut().sid()),
                 side.party,
                 flow,
                 side.sdp.media_ip,

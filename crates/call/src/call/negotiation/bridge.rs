@@ -109,7 +109,7 @@ impl Bridge {
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
     pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         if let Some(server) = cx.call.legs[leg].sip.server.take() {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
         }
         if self.negotiation.late != Some(leg) {
             return Next::Stay;
@@ -231,7 +231,7 @@ impl Bridge {
             return if self.media.is_early(call) { Some(None) } else { Some(Some(ringing.heard?.leg)) };
         }
         let HeardTarget { leg: callee, dialog, is_reliable } = ringing.heard?;
-        let is_its = callee == leg && is_reliable && edge.endpoint.dialog_of(server) == Some(dialog);
+        let is_its = callee == leg && is_reliable && edge.endpoint().dialog_of(server) == Some(dialog);
         let has_said = self.negotiation.offer.is_some() || self.negotiation.early == EarlySession::Agreed;
         (is_its && has_said && !self.media.is_early(call)).then_some(Some(LegId::CALLER))
     }
@@ -271,7 +271,7 @@ impl Bridge {
         cx.call.legs[to].sip.takes_update &= !matches!(code, 405 | 501);
         cx.call.legs[to].take_back();
         let Some(server) = server else { return Next::Stay };
-        cx.edge.index.servers.remove(&server);
+        cx.edge.index_mut().servers.remove(&server);
         match code {
             405 | 501 | 504 => {
                 return self.answer_early(cx, Offered { leg: from, other: to, server, offer: &pending.offer });
@@ -309,7 +309,7 @@ impl Bridge {
         if cx.call.state != State::Answered || !has_another || self.media.bind_failures >= BIND_TRIES {
             return None;
         }
-        let bind = cx.edge.addressing.media_bind_for(cx.call.legs[at].flow)?;
+        let bind = cx.edge.addressing().media_bind_for(cx.call.legs[at].flow)?;
         let new = cx.edge.add_end(cx.call.session?, bind)?;
         let slot = cx.call.legs[at].ends.iter_mut().find(|slot| slot.end == end)?;
         *slot = StreamEnd::new(slot.index, new);

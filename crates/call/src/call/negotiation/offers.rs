@@ -79,7 +79,7 @@ impl Negotiation {
         cx.forget_text();
         cx.disarm(Timer::Search);
         cx.begin_series();
-        cx.edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
+        cx.edge.metrics_mut().call_setup_seconds.observe(age.as_secs_f64());
         cx.call.legs[LegId::CALLER].enter(LegState::Answered);
         cx.disarm(Timer::Unproven);
         cx.reconsider(LegId::CALLER);
@@ -101,10 +101,10 @@ impl Negotiation {
             self.early = EarlySession::Nothing;
         }
         let dialog = cx.edge.respond(cx.now, server, answer);
-        if cx.edge.endpoint.holds_back(server) {
+        if cx.edge.endpoint().holds_back(server) {
             cx.call.legs[LegId::CALLER].sip.server = Some(server);
         } else {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
         }
         match dialog {
             Some(dialog) => cx.call.legs.own_dialog(cx.edge, LegId::CALLER, dialog),
@@ -125,7 +125,7 @@ impl Negotiation {
         if is_first {
             let delay = cx.call.age(cx.now);
             cx.call.times.first_ring = Some(delay);
-            cx.edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
+            cx.edge.metrics_mut().post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
         if let Some(server) = server {
             let answer = Answer { contact_user: cx.call.contact_user(), ..answer };
@@ -140,7 +140,7 @@ impl Negotiation {
     /// reliably (RFC 3311 §5.1).
     pub(crate) fn takes_early_offer(&self, call: &Shared, ringing: &Ringing, edge: &Edge, leg: LegId) -> bool {
         let is_settled = if leg == LegId::CALLER {
-            let awaits = call.legs[LegId::CALLER].sip.server.is_none_or(|server| edge.endpoint.awaits_prack(server));
+            let awaits = call.legs[LegId::CALLER].sip.server.is_none_or(|server| edge.endpoint().awaits_prack(server));
             !awaits && !matches!(self.early, EarlySession::Nothing | EarlySession::Offer)
         } else {
             ringing.heard.is_some_and(|heard| heard.is_reliable)
@@ -189,7 +189,7 @@ impl Negotiation {
         let Some(pending) = self.renegotiation.take() else { return };
         let left: Vec<_> = pending.added.iter().copied().filter(|end| cx.call.legs.leg_of(*end).is_some()).collect();
         cx.drop_added(&left);
-        cx.edge.index.clients.remove(&pending.client);
+        cx.edge.index_mut().clients.remove(&pending.client);
         let Relay { to, server, .. } = pending.way;
         if to == LegId::CALLER {
             // What it was offered is nobody's any more.
@@ -197,7 +197,7 @@ impl Negotiation {
             self.owe(LegId::CALLER, false);
         }
         if let Some(server) = server {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
             retry_later(cx.now, cx.edge, server);
         }
     }
@@ -274,7 +274,7 @@ impl Negotiation {
     /// and not twice.
     pub(crate) fn may_be_told(&self, call: &Shared, ringing: &Ringing, edge: &Edge) -> bool {
         let reliably =
-            || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
+            || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint().may_be_reliable(server));
         // Nobody is heard in the place of the agent that has the caller.
         if ringing.is_consulting || ringing.holds_caller {
             return false;
@@ -299,7 +299,7 @@ impl Negotiation {
             answer.body = None;
         }
         answer.reliable = answer.body.is_some();
-        let counts = answer.reliable && cx.edge.endpoint.may_be_reliable(server);
+        let counts = answer.reliable && cx.edge.endpoint().may_be_reliable(server);
         let Some(dialog) = cx.edge.respond(cx.now, server, answer) else { return };
         cx.call.legs.own_dialog(cx.edge, LegId::CALLER, dialog);
         if counts && self.offer.is_some() {
@@ -360,7 +360,7 @@ impl Negotiation {
     fn offer_to(&self, cx: &mut Cx<'_>, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
         let media = cx.call.session.ok_or_else(no_ports)?;
-        let bind = cx.edge.addressing.media_bind_for(leg.flow).ok_or_else(no_ports)?;
+        let bind = cx.edge.addressing().media_bind_for(leg.flow).ok_or_else(no_ports)?;
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
         leg.ends.reserve_exact(streams.len());
         for index in &streams {
@@ -387,7 +387,7 @@ impl Negotiation {
     pub(crate) fn take_offer(&mut self, cx: &mut Cx<'_>, request: &Message) -> Result<(), FinalAnswer> {
         let Some(offer) = cx.call.legs[LegId::CALLER].offered(cx.edge, request)? else { return Ok(()) };
         if let Some(flow) = cx.call.legs[LegId::CALLER].flow {
-            cx.call.legs[LegId::CALLER].sdp.face_media(&cx.edge.addressing, flow, &offer);
+            cx.call.legs[LegId::CALLER].sdp.face_media(cx.edge.addressing(), flow, &offer);
         }
         cx.call.legs[LegId::CALLER].sdp.theirs = Some(Written::new(&offer));
         self.offer = Some(offer);
@@ -397,7 +397,7 @@ impl Negotiation {
     /// Begins the media session with the caller's ends: their ports are bound while the far end rings.
     pub(crate) fn open_media(&mut self, cx: &mut Cx<'_>) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
-        let bind = cx.edge.addressing.media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;
+        let bind = cx.edge.addressing().media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;
         let media = cx.edge.open_session(cx.call.key, None);
         cx.call.session = Some(media);
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
@@ -411,10 +411,10 @@ impl Negotiation {
 
     /// A target has failed: where it is for its codecs, that is kept for the verdict, the flags and the trunk that it is about.
     pub(crate) fn note_mismatch(&mut self, cx: &mut Cx<'_>, (leg, name): (Option<LegId>, &str), failure: &Failure) {
-        let agent = leg.is_some_and(|leg| cx.call.legs[leg].agent.is_some()) || cx.edge.table.agent(name).is_some();
+        let agent = leg.is_some_and(|leg| cx.call.legs[leg].agent.is_some()) || cx.edge.table().agent(name).is_some();
         let trunk = match leg {
             Some(leg) => cx.call.legs[leg].trunk.clone(),
-            None => cx.edge.table.trunk(name).cloned(),
+            None => cx.edge.table().trunk(name).cloned(),
         };
         let near = cx.call.legs.near_leg();
         let offered = self.offer.as_ref().map(|offer| {
@@ -440,7 +440,7 @@ impl Negotiation {
 
 /// Returns why an agent failed last, and what would help.
 fn why_skipped(edge: &Edge, name: &str) -> Option<(String, String)> {
-    let ((problem, loss), agent) = edge.agents.last_problem(name).zip(edge.table.agent(name))?;
+    let ((problem, loss), agent) = edge.agents().last_problem(name).zip(edge.table().agent(name))?;
     Some((problem.to_owned(), agent_fix::with_test(agent_fix::remedy_of(agent, loss, problem), name)))
 }
 

@@ -152,7 +152,7 @@ impl Bridge {
         }
         cx.disarm(Timer::Update);
         if let Some(server) = pending.way.server {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
         }
         if accepted {
             if cx.call.state == State::Answered {
@@ -277,7 +277,7 @@ impl Bridge {
             return self.early_change_refused(cx, &pending, 408);
         }
         if let Some(server) = pending.way.server {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
             refuse_request(cx.now, cx.edge, server, 408);
         }
         Next::End(ReasonSlug::Unreachable)
@@ -288,7 +288,7 @@ impl Bridge {
         match self.negotiation.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
             Some(mut pending) => {
                 pending.way.server = None;
-                cx.edge.index.servers.remove(&server);
+                cx.edge.index_mut().servers.remove(&server);
                 cx.edge.cancel(cx.now, pending.client);
                 pending.give_up_replacing(cx, &mut self.media);
                 self.negotiation.renegotiation = Some(pending);
@@ -302,7 +302,7 @@ impl Bridge {
     pub(crate) fn close_open_reinvite(&mut self, cx: &mut Cx<'_>) {
         let Some(mut pending) = self.negotiation.renegotiation.take() else { return };
         if let Some(server) = pending.way.server.take() {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
             refuse_request(cx.now, cx.edge, server, 487);
         }
         pending.give_up_replacing(cx, &mut self.media);
@@ -512,13 +512,13 @@ impl Bridge {
         }
         let mut leg = Leg::of_caller(cx.edge, incoming);
         leg.timer.ask(session);
-        leg.number = Some(Box::new(caller(request, cx.edge.table.numbers()).number));
+        leg.number = Some(Box::new(caller(request, cx.edge.numbers()).number));
         let offer = leg.offered(cx.edge, request).map_err(Box::new)?;
         // It costs what a new call costs; in its own trunk it takes the place of one.
         let is_own = cx.call.legs[by].trunk_name() == &*trunk.name;
-        let admitted = cx.edge.admission.check_rate(cx.now, &trunk.name).and_then(|()| {
+        let admitted = cx.edge.admission_mut().check_rate(cx.now, &trunk.name).and_then(|()| {
             if is_own {
-                cx.edge.trunks.pay(cx.now, &trunk.name)?;
+                cx.edge.trunks_mut().pay(cx.now, &trunk.name)?;
                 cx.edge.resume_trunk_call(&trunk.name);
                 return Ok(());
             }
@@ -527,8 +527,8 @@ impl Bridge {
         admitted.or_else(|reason| refused(503, reason))?;
         let at = cx.call.legs.place(cx.call.legs.next_id());
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
-        cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
-        cx.edge.index.servers.insert(*server, at);
+        cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
+        cx.edge.index_mut().servers.insert(*server, at);
         cx.call.legs.push(leg);
         cx.edge.trace_received(cx.now, at);
         cx.edge.trace_trying(cx.now, at, *server);
@@ -544,7 +544,7 @@ impl Bridge {
             None => self.answer_in_place(cx, (at.leg, by, waits), incoming),
         };
         if begun.is_err() {
-            cx.edge.index.servers.remove(server);
+            cx.edge.index_mut().servers.remove(server);
             self.media.does_not_replace(cx, at.leg);
         }
         begun
@@ -570,7 +570,7 @@ impl Bridge {
         leg.protect_first(cx.edge, &mut ours, leg.late_form()).map_err(|failure| Box::new(failure.answer()))?;
         let ours = cx.call.legs[new].stamp(ours);
         self.negotiation.late = Some(new);
-        cx.edge.index.servers.remove(&incoming.server);
+        cx.edge.index_mut().servers.remove(&incoming.server);
         cx.answer_request(new, incoming.server, &ours);
         let next = self.replaced(cx, (new, by, waits));
         if is_stale {
@@ -597,7 +597,7 @@ impl Bridge {
         let (answer, relatch) = cx.call.legs[new].answer_again(cx.edge, offer, answer);
         self.media.wire(cx, &streams, (new, relatch), (waits, false));
         cx.close_unused([new, new], &streams);
-        cx.edge.index.servers.remove(&incoming.server);
+        cx.edge.index_mut().servers.remove(&incoming.server);
         cx.answer_request(new, incoming.server, &answer);
         Ok(self.replaced(cx, (new, by, waits)))
     }

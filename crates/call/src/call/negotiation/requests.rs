@@ -233,7 +233,7 @@ impl Negotiation {
     pub(crate) fn forget_keys(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::Key);
         if let Some((client, _)) = self.keys.take().and_then(|keys| keys.now) {
-            cx.edge.index.clients.remove(&client);
+            cx.edge.index_mut().clients.remove(&client);
         }
     }
 
@@ -242,7 +242,7 @@ impl Negotiation {
         if cx.call.is_watched() {
             cx.disarm(Timer::HoldCheck);
         } else if self.hold_check.asked.is_empty() && !cx.call.deadlines.contains(Timer::HoldCheck) {
-            let interval = cx.edge.config.idle_timeout;
+            let interval = cx.edge.config().idle_timeout;
             cx.arm(Timer::HoldCheck, interval);
         }
     }
@@ -340,7 +340,7 @@ impl Negotiation {
         let Some(server) = way.server else { return };
         match self.relay(cx, ringing, way, offer) {
             Ok(()) => {
-                cx.edge.index.servers.insert(server, cx.call.legs.place(way.from));
+                cx.edge.index_mut().servers.insert(server, cx.call.legs.place(way.from));
             }
             Err(answer) => {
                 cx.edge.respond(cx.now, server, answer.to_sip());
@@ -452,7 +452,7 @@ impl Negotiation {
         let Some(pending) = &mut self.renegotiation else { return };
         let (client, server) = (pending.client, pending.way.server.take());
         if let Some(server) = server {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
             refuse_request(cx.now, cx.edge, server, 504);
             cx.edge.cancel(cx.now, client);
         }
@@ -483,7 +483,7 @@ impl Negotiation {
 
 /// An offer of a far end is open already: it may come back in a while (RFC 3311 §5.2).
 pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
-    let headers = vec![extra("Retry-After", edge.random.any_of(0..=10).to_string())];
+    let headers = vec![extra("Retry-After", edge.random_mut().any_of(0..=10).to_string())];
     edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
 }
 
@@ -506,7 +506,7 @@ impl HoldCheck {
 /// Nobody waits any more for the answers to requests that went on: those that they were are told so.
 pub(crate) fn terminate_open(now: Instant, edge: &mut Edge, open: &mut Few<ClientId, ServerId>) {
     while let Some(client) = open.first() {
-        edge.index.clients.remove(&client);
+        edge.index_mut().clients.remove(&client);
         if let Some(server) = open.remove(client) {
             refuse_request(now, edge, server, 487);
         }

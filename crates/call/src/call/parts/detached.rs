@@ -78,7 +78,7 @@ struct CountedNumbers {
 impl CountedNumbers {
     /// Returns those of a party that was dialled by this number or URI.
     fn of(cx: &Cx<'_>, leg: LegId, to: &str) -> CountedNumbers {
-        let numbers = cx.edge.table.numbers();
+        let numbers = cx.edge.numbers();
         let called = number_of_uri(to, numbers).unwrap_or_else(|| numbers.normalise_caller(to, None));
         let trunk = cx.call.legs[leg].limited_by();
         CountedNumbers {
@@ -91,9 +91,9 @@ impl CountedNumbers {
     /// Has a party count for the call that it goes on in.
     fn pass_on(&self, edge: &mut Edge, trunk: &str, (from, to): (CallKey, CallKey)) {
         let call = Numbered { called: &self.called, caller: &self.caller };
-        edge.quotas.pass_on(trunk, call, (from, to));
+        edge.quotas_mut().pass_on(trunk, call, (from, to));
         if self.may_reach_emergency {
-            edge.admission.emergencies.pass_on(from, to);
+            edge.admission_mut().emergencies.pass_on(from, to);
         }
     }
 }
@@ -127,7 +127,7 @@ impl DetachedParty {
         let times = cx.call.legs[leg].sip.dialled.as_ref().map(|dialled| dialled.times());
         let (began, answered) = times.unwrap_or((cx.call.times.started, None));
         let caller = caller_for_all(cx.call);
-        let called = cx.edge.table.numbers().normalise_caller(&to, None);
+        let called = cx.edge.numbers().normalise_caller(&to, None);
         let mut facts = Facts::of_request(caller.number, called, cx.call.facts.route.clone());
         facts.caller.anonymous = caller.anonymous;
         let counted = CountedNumbers::of(cx, leg, &to);
@@ -172,8 +172,8 @@ impl DetachedParty {
         cx.edge.decide(now, key, decision);
         let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&cx.call.legs.name_of(leg)));
         cx.edge.log(&sid, format!("{name} has a call of its own, as requested"), None);
-        edge.admission.begin(now, "");
-        edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
+        edge.admission_mut().begin(now, "");
+        edge.output(Output::Began(Box::new(call.view())));
         edge.changed(call.shared.change(Happening::CallAnswered));
         call
     }
@@ -214,7 +214,7 @@ fn detachable(program: &CallProgram, cx: &Cx<'_>, lower: &LowerParts<'_>, sid: &
 
 /// Moves an end to another session.
 fn moved(edge: &mut Edge, (from, to): (MediaId, MediaId), end: StreamEnd) -> StreamEnd {
-    let Some((named, command)) = edge.sessions.move_end(from, end.end, to) else { return end };
+    let Some((named, command)) = edge.sessions_mut().move_end(from, end.end, to) else { return end };
     edge.media(from, command);
     StreamEnd { end: named, ..end }
 }

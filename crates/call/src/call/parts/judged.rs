@@ -45,13 +45,13 @@ pub(crate) struct Admitted {
 /// Why it does not begin: the edge takes no calls, a limit is reached, the rules of each target forbid it, or it names no target that there
 /// is.
 pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Result<Admitted, NotBegun> {
-    let called = edge.table.numbers().normalise_caller(&request.to, None);
+    let called = edge.numbers().normalise_caller(&request.to, None);
     // A target may have a number of its own.
     let is_called = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { number: None, .. });
-    let is_emergency = edge.table.numbers().is_emergency(&called) && request.targets.iter().all(is_called);
+    let is_emergency = edge.numbers().is_emergency(&called) && request.targets.iter().all(is_called);
     let admitted = match is_emergency {
-        true => edge.admission.check_emergency(),
-        false => edge.admission.check(now, ""),
+        true => edge.admission().check_emergency(),
+        false => edge.admission_mut().check(now, ""),
     };
     admitted.map_err(|reason| NotBegun::Refused(edge.note_limit(now, reason)))?;
     let mut targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
@@ -60,11 +60,11 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
             headers.clone_from(&request.headers);
         }
     }
-    if targets.iter().any(|target| reaches_emergency(target, &edge.table, &called)) {
+    if targets.iter().any(|target| reaches_emergency(target, edge.table(), &called)) {
         check_emergency(now, edge, &request.targets)?;
     }
-    let caller = edge.table.numbers().normalise_caller(&request.from, None);
-    let refusals = refusals(&targets, &edge.table, Some(&caller), &called);
+    let caller = edge.numbers().normalise_caller(&request.from, None);
+    let refusals = refusals(&targets, edge.table(), Some(&caller), &called);
     refusals.iter().for_each(|refusal| refusal.alarm(now, edge));
     if let Some(first) = refusals.first() {
         return Err(first.into());
@@ -85,16 +85,16 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
 /// # Errors
 /// There are as many as there may be, or there may be none.
 fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Result<(), NotBegun> {
-    let Err((reason, key)) = edge.admission.emergencies.check(now) else { return Ok(()) };
+    let Err((reason, key)) = edge.admission_mut().emergencies.check(now) else { return Ok(()) };
     let named =
         targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
-    if let Some(trunk) = named.and_then(|name| edge.table.trunk(name).cloned()) {
+    if let Some(trunk) = named.and_then(|name| edge.table().trunk(name).cloned()) {
         if let Some(limit) = Limit::of(Some(&trunk.name), true, reason) {
-            edge.admission.limited.note(now, limit, &key, None);
+            edge.admission_mut().limited.note(now, limit, &key, None);
         }
         edge.alarm(now, "", &trunk.name, reason, &key);
     }
-    Err(match edge.admission.emergencies.most() == 0 {
+    Err(match edge.admission().emergencies.most() == 0 {
         true => NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()),
         false => NotBegun::EmergencyLimit(key),
     })
@@ -113,7 +113,7 @@ impl Refusal {
         let Some(denied) = &self.denied else { return };
         let reason = reason_of(&denied.by);
         if let Some(rule) = Limit::of(Some(&self.trunk.name), true, reason) {
-            edge.admission.limited.note(now, rule, &denied.by.setting(), None);
+            edge.admission_mut().limited.note(now, rule, &denied.by.setting(), None);
         }
         let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
         edge.alarm(now, "", &self.trunk.name, reason, &shown);

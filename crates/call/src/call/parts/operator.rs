@@ -190,7 +190,7 @@ impl<'p> Operator<'p> {
         }
         let target = target_of(&self.parts.search, cx, by, text, &mode)?;
         let called = match &target {
-            Target::Trunk { number: Some(number), .. } => cx.edge.table.numbers().normalise_caller(number, None),
+            Target::Trunk { number: Some(number), .. } => cx.edge.numbers().normalise_caller(number, None),
             // The stream of an agent knows one caller, who has called.
             Target::Agent(_) if waits != LegId::CALLER => return Err(Refused::UnknownTarget),
             Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) => cx.call.facts.called.clone(),

@@ -184,7 +184,7 @@ impl Requested {
     pub(crate) fn comes_no_longer(&mut self, now: Instant, edge: &mut Edge, key: CallKey) -> Option<Box<Added>> {
         let added = self.participant.take()?;
         let date = edge.date(now);
-        edge.sessions.conferences.expect_no_longer(key, date);
+        edge.sessions_mut().conferences.expect_no_longer(key, date);
         Some(added)
     }
 
@@ -226,13 +226,13 @@ pub(crate) fn requested_call(
     request: &CallRequest,
     onward: Vec<Target>,
 ) -> Call {
-    let sid = edge.random.sid();
-    let numbers = edge.table.numbers();
+    let sid = edge.random_mut().sid();
+    let numbers = edge.numbers();
     let number = numbers.normalise_caller(&request.from, None);
     let called = numbers.normalise_caller(&redact::sip_uri(&request.to), None);
-    let conferences = &edge.sessions.conferences;
+    let conferences = &edge.sessions().conferences;
     let words =
-        request.participant.as_ref().map(|added| conferences.hops_onward(edge.random.hop_key, &added.conference));
+        request.participant.as_ref().map(|added| conferences.hops_onward(edge.random().hop_key, &added.conference));
     let facts = Facts {
         hops: Hops { words: words.unwrap_or_default() },
         ring_timeout: Some(request.ring_timeout),
@@ -240,8 +240,7 @@ pub(crate) fn requested_call(
     };
     let date = edge.date(now);
     let expected = request.participant.as_deref().map(|added| {
-        let sid = || edge.random.conference_sid();
-        let conference = edge.sessions.conferences.expect(key, &added.conference, sid, date);
+        let conference = edge.expect_conference(key, &added.conference, date);
         Box::new(Added { conference, ..added.clone() })
     });
     let (mut call, _) = begin_call(now, edge, key, sid, facts, None);
@@ -267,7 +266,7 @@ pub(crate) fn begin_call(
     facts: Facts,
     beside: Option<MediaId>,
 ) -> (Call, MediaId) {
-    edge.index.sids.insert(sid.clone(), key);
+    edge.index_mut().sids.insert(sid.clone(), key);
     edge.begin_trace(now, key, &sid);
     let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
     let session = edge.open_session(key, beside);
@@ -295,7 +294,7 @@ impl<'p> Originator<'p> {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, format!("call from {from} to {to} requested"), None);
         cx.edge.decide(cx.now, cx.call.key, "requested over HTTP");
-        if cx.edge.table.numbers().is_emergency(&cx.call.facts.called) {
+        if cx.edge.numbers().is_emergency(&cx.call.facts.called) {
             cx.edge.decide(cx.now, cx.call.key, "emergency call: exempt from limits");
         }
         let first = cx.call.requested.as_ref().and_then(|requested| requested.onward.first());
@@ -340,7 +339,7 @@ impl<'p> Originator<'p> {
         cx.call.times.answered = Some(cx.edge.date(cx.now));
         cx.begin_series();
         let age = cx.call.age(cx.now);
-        cx.edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
+        cx.edge.metrics_mut().call_setup_seconds.observe(age.as_secs_f64());
         let (name, after) = (cx.call.legs.name_of(leg), age.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));
@@ -379,7 +378,12 @@ impl<'p> Originator<'p> {
         let status = cx.call.ending.map_or("failed", |ending| ending.status_of_unanswered());
         let is_answered = cx.call.times.answered.is_some();
         let status = if is_answered { CallStatus::Failed } else { CallStatus::of_unanswered(status) };
-        cx.edge.sessions.conferences.add_failed(&added.conference, cx.call.legs.sid(), added.label.as_deref(), status);
+        cx.edge.sessions_mut().conferences.add_failed(
+            &added.conference,
+            cx.call.legs.sid(),
+            added.label.as_deref(),
+            status,
+        );
     }
 
     /// A call has lasted for as long as a request allows.

@@ -267,7 +267,8 @@ impl Parts {
         // What is known of why says more than a phrase.
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
-        let said = Said { answers_others: cx.edge.trunks.answers_some(cx.now, cx.call.legs[leg].trunk_name()), ..said };
+        let said =
+            Said { answers_others: cx.edge.trunks().answers_some(cx.now, cx.call.legs[leg].trunk_name()), ..said };
         cx.call.legs[leg].rejection = Some(Box::new(Rejection { said: said.clone(), caller_id }));
         self.keep_headers(branch, headers);
         if self.asked_again_without_srtp(cx, branch, leg, code)
@@ -286,7 +287,7 @@ impl Parts {
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let problem = format!("{words} to INVITE from {}{why}", cx.edge.shown_name(&cx.call.legs[leg].peer));
         if !goes_on {
-            cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
+            cx.edge.trunks_mut().problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
         }
         let with_words = |failure: Failure| {
             let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
@@ -328,7 +329,7 @@ impl Parts {
             let failure = why_silent(cx, leg);
             self.fail_candidate(cx, branch, failure);
         } else if let Progress::Resolving(query) = progress {
-            cx.edge.index.queries.remove(&query);
+            cx.edge.index_mut().queries.remove(&query);
             self.name_failed(cx, branch, NameFault::Unanswered);
         }
     }
@@ -373,7 +374,7 @@ impl Parts {
 
     /// A host has been looked up.
     pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, found: &Result<Vec<Server>, NameFault>) {
-        cx.edge.index.queries.remove(&query);
+        cx.edge.index_mut().queries.remove(&query);
         let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
         let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)
         else {
@@ -382,7 +383,7 @@ impl Parts {
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         let Some(way) = attempt.current.clone() else { return };
         let servers = found.as_deref().unwrap_or_default();
-        attempt.resolved(&way, &cx.edge.random.in_order(servers));
+        attempt.resolved(&way, &cx.edge.random_mut().in_order(servers));
         if servers.is_empty() {
             return self.name_failed(cx, branch, found.as_ref().err().copied().unwrap_or(NameFault::NotFound));
         }
@@ -524,7 +525,7 @@ impl Parts {
         let (Some(agent), Progress::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else { return };
         cx.disarm(Timer::Queue);
         // As it is configured now.
-        let Some(agent) = cx.edge.table.agent(&agent.name).cloned() else {
+        let Some(agent) = cx.edge.table().agent(&agent.name).cloned() else {
             let detail = Some("removed from the configuration".to_owned());
             let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
             return self.leave_line(cx, failure);
@@ -534,7 +535,7 @@ impl Parts {
             let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
             return self.leave_line(cx, failure);
         }
-        if cx.edge.agents.turn(&agent.name, cx.call.key) {
+        if cx.edge.agents_mut().turn(&agent.name, cx.call.key) {
             cx.edge.note_waiting();
             self.search.left_line(cx, "its turn");
             if let Some(attempt) = self.search.attempt_mut(Branch::ALONE) {
@@ -561,8 +562,8 @@ impl Parts {
 fn awaits_tls(cx: &Cx<'_>, leg: LegId) -> bool {
     let side = &cx.call.legs[leg];
     let is_up = |flow: Flow| {
-        let is_open = |id| cx.edge.index.identities.contains_key(&id);
-        flow.connection.is_some_and(is_open) || cx.edge.index.is_connected(side.trunk_name(), flow.remote)
+        let is_open = |id| cx.edge.index().identities.contains_key(&id);
+        flow.connection.is_some_and(is_open) || cx.edge.index().is_connected(side.trunk_name(), flow.remote)
     };
     let over_tls = side.flow.filter(|flow| flow.transport == Transport::Tls && !side.trunk_name().is_empty());
     !side.sip.heard && over_tls.is_some_and(|flow| !is_up(flow))
@@ -595,14 +596,14 @@ fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
 fn tls_failed(cx: &mut Cx<'_>, leg: LegId, what: &str) -> Failure {
     let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
     let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
-    cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
+    cx.edge.trunks_mut().problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
     cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
     Failure { detail: Some(format!("TLS failed: {what}")), ..Failure::unreached(ReasonSlug::TlsFailed) }
 }
 
 /// Returns why an INVITE on `leg` has no final answer, and notes what is wrong with the target.
 fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
-    let reason = match &cx.edge.turn.cause {
+    let reason = match &cx.edge.turn().cause {
         _ if sent => ReasonSlug::NoResponse,
         Some(Cause::Tls(what)) => {
             let what = what.clone();

@@ -33,9 +33,9 @@ impl Call {
         let at = Place { key, leg: LegId::CALLER };
         let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote: flow.remote.ip() };
         enter(now, edge, *server, &leg, named);
-        edge.health.hasten(now, &trunk.name, flow.remote.ip());
-        let numbers = edge.table.numbers();
-        let headers = brought(request, &trunk.headers, &edge.table);
+        edge.health_mut().hasten(now, &trunk.name, flow.remote.ip());
+        let numbers = edge.numbers();
+        let headers = brought(request, &trunk.headers, edge.table());
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
         let facts = Facts {
             caller,
@@ -44,7 +44,7 @@ impl Call {
             number_parameters: number_parameters(request, trunk, numbers),
             locations: Location::of(request, &headers),
             headers,
-            identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
+            identity: CallerIdentity::of(request, trunk.identity, edge.numbers()),
             max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
             hops: Hops::of(request),
             route: Arc::from(""),
@@ -84,9 +84,9 @@ impl Call {
 /// Enters a new call in the look-ups.
 fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Named) {
     let at = named.at;
-    edge.index.servers.insert(server, at);
-    edge.index.sids.insert(leg.sid.clone(), at.key);
-    edge.index.enter(leg.sip.call_id.as_bytes(), named);
+    edge.index_mut().servers.insert(server, at);
+    edge.index_mut().sids.insert(leg.sid.clone(), at.key);
+    edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
     edge.begin_trace(now, at.key, &leg.sid);
 }
 

@@ -53,9 +53,9 @@ impl Parts {
         side.opened = Some(cx.now);
         let (name, listens) = (side.agent.name.clone(), side.listens());
         let after = cx.now.saturating_duration_since(side.began);
-        cx.edge.agents.opened(&name);
-        cx.edge.metrics.agent.sessions += 1;
-        cx.edge.metrics.agent.connect_seconds.observe(after.as_secs_f64());
+        cx.edge.agents_mut().opened(&name);
+        cx.edge.metrics_mut().agent.sessions += 1;
+        cx.edge.metrics_mut().agent.connect_seconds.observe(after.as_secs_f64());
         cx.call.legs.note(cx.now, cx.edge, leg, &format!("open after {} ms", after.as_millis()));
         cx.call.legs.agent_can_be_had(cx.now, cx.edge, leg);
         if !listens && self.search.is_opening(leg) {
@@ -210,7 +210,7 @@ impl Parts {
     /// Refuses the caller's INVITE, and ends the call.
     pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
         if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
-            cx.edge.turn.refused.push(server);
+            cx.edge.turn_mut().refused.push(server);
             cx.edge.respond(cx.now, server, answer.to_sip());
         }
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
@@ -220,7 +220,7 @@ impl Parts {
     /// The caller has gone before it had an answer; its INVITE has been answered 487.
     pub(crate) fn caller_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
-            cx.edge.index.servers.remove(&server);
+            cx.edge.index_mut().servers.remove(&server);
         }
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
         self.finish(cx, reason, 487, reason.q850());
@@ -336,8 +336,8 @@ impl Parts {
             cx.edge.log(&sid, cx.call.last_line(), Some(reason));
         }
         cx.edge.decide(cx.now, cx.call.key, cx.call.last_line());
-        cx.edge.recent.push(view.clone(), cx.call.story.is_turned_down);
-        series.into_iter().for_each(|series| cx.edge.recent.push_series(series));
+        cx.edge.recent_mut().push(view.clone(), cx.call.story.is_turned_down);
+        series.into_iter().for_each(|series| cx.edge.recent_mut().push_series(series));
         let turns = view.legs.iter().filter_map(|leg| leg.turn_ms.as_deref()).max_by_key(|turns| turns.all.turns);
         let (turn_p50_ms, turn_p95_ms) = (turns.map(|turns| turns.all.p50), turns.map(|turns| turns.all.p95));
         let (proof, fix) = cx.call.end_in_words(reason);
@@ -725,7 +725,7 @@ pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
 /// Says which ACK is missing, where it should have gone, and which came instead.
 fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
     let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
-    let ours = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
+    let ours = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));
     let ours = match (side.trunk.as_deref().and_then(|trunk| trunk.own_hosts.contact.as_deref()), ours) {
         (Some(host), Some(local)) => format!("our Contact, {host}:{}", local.port),
         (None, Some(local)) => format!("our Contact, {}:{}", local.ip, local.port),
@@ -734,7 +734,7 @@ fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
     let contact = side.sip.contact.as_deref().unwrap_or("none");
     let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
     let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
-    let stray = match cx.edge.tracing.stray_acks(Place { key: cx.call.key, leg }) {
+    let stray = match cx.edge.tracing().stray_acks(Place { key: cx.call.key, leg }) {
         0 => String::new(),
         1 => ", 1 ACK with other tags or another CSeq was dropped (stray_ack)".to_owned(),
         many => format!(", {many} ACKs with other tags or another CSeq were dropped (stray_ack)"),

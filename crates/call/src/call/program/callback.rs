@@ -117,7 +117,7 @@ impl CallReports {
         let code = if cx.call.times.answered.is_some() { Some(200) } else { final_code(cx.call) };
         further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
         let recording = cx.call.requested.as_ref().and_then(|requested| requested.recording.as_deref());
-        if let Some((sid, links)) = recording.zip(cx.edge.sessions.recordings.links()) {
+        if let Some((sid, links)) = recording.zip(cx.edge.sessions().recordings.links()) {
             further.push(("RecordingUrl".to_owned(), links.of(sid)));
             further.push(("RecordingSid".to_owned(), sid.to_owned()));
         }

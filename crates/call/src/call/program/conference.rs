@@ -142,12 +142,10 @@ impl CallerConference {
         let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
         let record = step.record.clone().map(|record| Box::new(records::of_conference(&run.app, *record)));
         let joiner = Joiner { record, ..joiner(cx, run) };
-        let random = &mut cx.edge.random;
-        let (name, sid) = (&step.conference.name, || random.conference_sid());
-        let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
+        let joined = cx.edge.join_conference(cx.now, &step.conference.name, joining, joiner);
         let seated = joined.map_err(in_words)?;
         if let Err(why) = CallerSeat::take(media, cx, seated.conference(), seated.seat) {
-            cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+            cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
             return Err(why.to_owned());
         }
         if let Some(requested) = &mut cx.call.requested {
@@ -186,7 +184,7 @@ impl CallerConference {
             ConferenceNews::Released(reason) => self.released(cx, media, run, (reason.name(), DialStatus::Answered)),
             ConferenceNews::Lost => {
                 let seated = seat.seated.clone();
-                cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+                cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
                 self.released(cx, media, run, ("the mixer has no place for the caller", DialStatus::Failed))
             }
         }
@@ -197,10 +195,10 @@ impl CallerConference {
         let Some(seat) = &self.seat else { return ProgramEffect::Stay };
         let seated = seat.seated.clone();
         if seat.is_redirected {
-            cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::Redirected);
+            cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::Redirected);
             return self.released(cx, media, run, (LeaveReason::UpdatedViaApi.name(), DialStatus::Answered));
         }
-        cx.edge.sessions.conferences.leave_by_key(cx.now, &seated);
+        cx.edge.sessions_mut().conferences.leave_by_key(cx.now, &seated);
         ProgramEffect::Stay
     }
 
@@ -222,7 +220,7 @@ impl CallerConference {
     /// The call is over: its party leaves. Returns the report for its program.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
         let seated = self.seat.as_ref()?.seated.clone();
-        cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+        cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
         let id = self.stand_up(cx, media)?;
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
         Some(Input::DialEnded { id, result })
@@ -250,7 +248,7 @@ impl CallerConference {
 fn would_take(cx: &Cx<'_>, run: &Run, step: &ConferenceStep) -> Result<(), String> {
     let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
     let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
-    cx.edge.sessions.conferences.would_take(&step.conference.name, joining, &joiner(cx, run)).map_err(in_words)
+    cx.edge.sessions().conferences.would_take(&step.conference.name, joining, &joiner(cx, run)).map_err(in_words)
 }
 
 /// Returns what the conferences of the edge know of the call, but for the recording that it asks for.
@@ -266,7 +264,7 @@ fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
         date: cx.edge.date(cx.now),
         hops: called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone(),
         is_called: called.is_some(),
-        hop_key: cx.edge.random.hop_key,
+        hop_key: cx.edge.random().hop_key,
         trunk: trunk.into(),
     }
 }

@@ -77,7 +77,7 @@ impl<'a> DialledParties<'a> {
     /// else those that no carrier reaches, which may see any name. The identity of a client (`client:alice`) is for
     /// clients and SIP addresses. An emergency call is made with the number of its caller instead.
     fn caller_id_for(&self, cx: &mut Cx<'_>, text: &str, parties: &mut Vec<Dialled>) -> Option<Box<ShownCallerId>> {
-        let table = Arc::clone(&cx.edge.table);
+        let table = Arc::clone(cx.edge.table());
         let numbers = table.numbers();
         let identity = text.strip_prefix(CLIENT);
         let shown = numbers.normalise_caller(identity.unwrap_or(text), None);
@@ -115,12 +115,12 @@ impl<'a> DialledParties<'a> {
     /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency
     /// number.
     fn may_show(&self, cx: &Cx<'_>, number: &Number) -> bool {
-        if cx.edge.table.numbers().is_emergency(number) || has_control(&number.text) {
+        if cx.edge.numbers().is_emergency(number) || has_control(&number.text) {
             return false;
         }
         let (facts, near) = (&cx.call.facts, cx.call.legs.near);
         let of_call = [&facts.caller.number, &facts.called, cx.call.number_of(near)];
-        cx.edge.table.is_own_number(&number.text)
+        cx.edge.table().is_own_number(&number.text)
             || of_call.iter().any(|own| own.text == number.text)
             || (!self.is_redirected && self.app.may_show(number))
     }
@@ -133,18 +133,18 @@ impl<'a> DialledParties<'a> {
         let Party { address, whisper, status, detection } = party;
         let (targets, to, digits) = match address {
             Address::Number { number, send_digits } => {
-                let to = cx.edge.table.numbers().normalise_caller(&number, None).text;
+                let to = cx.edge.numbers().normalise_caller(&number, None).text;
                 (self.number(cx, &number)?, to, send_digits)
             }
             Address::Client { identity } => {
-                let known = cx.edge.table.client(&identity).map(<[TargetSpec]>::to_vec);
+                let known = cx.edge.table().client(&identity).map(<[TargetSpec]>::to_vec);
                 let known = known.ok_or_else(|| format!("the client {} is not in [client]", plain(&identity, 40)))?;
                 let found = known.iter().filter_map(|target| cx.edge.target(target)).collect();
                 (found, format!("client:{identity}"), None)
             }
             Address::Sip { uris, headers } => {
                 let to = uris.first().map(|uri| redact::sip_uri(&uri.uri)).unwrap_or_default();
-                let mut below = |total| cx.edge.random.below(total);
+                let mut below = |total| cx.edge.random_mut().below(total);
                 let uris = share::ordered(uris, |uri| uri.priority, |uri| uri.weight, &mut below);
                 let found = uris.iter().map(|uri| self.sip_address(cx, uri, &headers)).collect::<Result<_, _>>()?;
                 (found, to, None)
@@ -162,7 +162,7 @@ impl<'a> DialledParties<'a> {
 
     /// Where a number leads: to the targets for dialled numbers, else as the routes say of a call of the caller's trunk.
     fn number(&self, cx: &mut Cx<'_>, text: &str) -> Result<Vec<Target>, String> {
-        let Ok(number) = cx.edge.table.numbers().normalise(text, None) else {
+        let Ok(number) = cx.edge.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
         };
         let connect = &self.app.connect;
@@ -196,7 +196,7 @@ impl<'a> DialledParties<'a> {
         };
         *headers = common.iter().chain(&uri.headers).map(|one| (one.name.clone(), one.value.clone())).collect();
         let uri = &*address;
-        let (trunk, number) = trunk_of_uri(uri, &cx.edge.table);
+        let (trunk, number) = trunk_of_uri(uri, cx.edge.table());
         let user: Vec<String> = number.into_iter().map(|number| number.text).collect();
         let wanted = match trunk {
             Some(trunk) => Wanted::Trunk(&trunk.name, &user),
@@ -264,7 +264,7 @@ impl Side {
         };
         let mut further = party.map(of_party).unwrap_or_default();
         let recording = self.record.as_ref().and_then(|record| record.sid.as_deref());
-        if let Some((sid, links)) = recording.zip(cx.edge.sessions.recordings.links()) {
+        if let Some((sid, links)) = recording.zip(cx.edge.sessions().recordings.links()) {
             further.push(Parameter::new("RecordingUrl", links.of(sid)));
             further.push(Parameter::new("RecordingSid", sid));
         }

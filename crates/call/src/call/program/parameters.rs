@@ -63,7 +63,7 @@ struct Described<'a> {
 fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
     let named = [
         ("CallSid", call.sid.to_owned()),
-        ("AccountSid", edge.config.account_sid.clone()),
+        ("AccountSid", edge.config().account_sid.clone()),
         ("From", call.from.clone()),
         ("To", call.to.clone()),
         ("Caller", call.from.clone()),

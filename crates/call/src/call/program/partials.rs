@@ -65,7 +65,7 @@ impl Partials {
     /// Waits for no response any more. A report under way goes on.
     pub(crate) fn forget(&self, edge: &mut Edge) {
         if let Some(query) = self.reported {
-            edge.index.queries.remove(&query);
+            edge.index_mut().queries.remove(&query);
         }
     }
 }

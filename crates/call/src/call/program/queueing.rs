@@ -132,13 +132,9 @@ impl CallerQueue {
     ) -> ProgramEffect {
         let EnqueueStep { id, name, most, wait } = step.clone();
         let entering = entering(cx, waited, with);
-        let random = &mut cx.edge.random;
         let entered = match media.spoken_end(cx.call) {
             None => Err(None),
-            Some(_) => {
-                let queues = &mut cx.edge.sessions.queues;
-                queues.enqueue(cx.now, (&name, most), || random.queue_sid(), entering).map_err(Some)
-            }
+            Some(_) => cx.edge.enqueue(cx.now, (&name, most), entering).map_err(Some),
         };
         if let Err(why) = entered {
             let words = why.map_or("the edge cannot speak to the caller", QueueRefusal::words);
@@ -151,7 +147,7 @@ impl CallerQueue {
         self.place = Some(Box::new(QueuePlace { step, id, part, connected: None }));
         run.under_way = None;
         media.talk_to_caller(cx);
-        match cx.edge.sessions.queues.is_waiting(cx.call.key) {
+        match cx.edge.sessions().queues.is_waiting(cx.call.key) {
             true => run.take_input(cx.now, Input::Background { id, background: Some(wait) }),
             false => ProgramEffect::Stay,
         }
@@ -171,7 +167,7 @@ impl CallerQueue {
         let dialled = match media.spoken_end(cx.call) {
             None => Err("the edge cannot speak to the caller"),
             Some(_) => {
-                let queues = &mut cx.edge.sessions.queues;
+                let queues = &mut cx.edge.sessions_mut().queues;
                 queues.dial(cx.now, &name, prelude, entering).map_err(QueueRefusal::words)
             }
         };
@@ -233,14 +229,14 @@ impl CallerQueue {
         run: &mut Run,
         (conference, seat, with): (ConferenceId, SeatId, String),
     ) -> ProgramEffect {
-        let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
+        let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
         let was_in = standing.map(|standing| (standing.sid, standing.waited));
         if let Err(why) = CallerSeat::take(media, cx, conference, seat) {
             cx.edge.decide(cx.now, cx.call.key, format!("queue: not connected: {why}"));
             return self.leave(cx, media, run, QueueOutcome::SystemError);
         }
         let part = NodeCommand::Part { seat, part: SeatPart::Speaker };
-        cx.edge.turn.outputs.push_back(Output::Conference(Box::new(part)));
+        cx.edge.output(Output::Conference(Box::new(part)));
         let Some(place) = &mut self.place else { return ProgramEffect::Stay };
         let (id, text) = (place.id, format!("connected with call {with} by a queue"));
         place.connected = Some(Connected { since: cx.now, with, was_in });
@@ -281,7 +277,7 @@ impl CallerQueue {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
             return self.leave(cx, media, run, QueueOutcome::Bridged);
         }
-        if cx.edge.sessions.queues.is_waiting(cx.call.key) {
+        if cx.edge.sessions().queues.is_waiting(cx.call.key) {
             return self.timed_out(cx, media, run);
         }
         // It has a caller that is not connected yet.
@@ -292,7 +288,7 @@ impl CallerQueue {
     }
 
     fn timed_out(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
-        cx.edge.sessions.queues.leave(cx.now, cx.call.key);
+        cx.edge.sessions_mut().queues.leave(cx.now, cx.call.key);
         let ended = self.ended(cx, media, Some(DialStatus::NoAnswer));
         inform(cx, media, run, ended)
     }
@@ -306,8 +302,8 @@ impl CallerQueue {
     fn left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, why: QueueOutcome) -> Option<Input> {
         let place = self.place.as_ref()?;
         let (id, is_connected, waits) = (place.id, place.connected.is_some(), matches!(place.part, Part::Waits(_)));
-        let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
-        cx.edge.sessions.queues.leave(cx.now, cx.call.key);
+        let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
+        cx.edge.sessions_mut().queues.leave(cx.now, cx.call.key);
         if !waits || (is_connected && why != QueueOutcome::Redirected) {
             return self.ended(cx, media, None);
         }
@@ -378,7 +374,7 @@ fn entering(cx: &Cx<'_>, waited: Duration, with: Option<String>) -> Entering {
 
 /// Notes a place in the trace, and in the log by the queue's SID alone: its name may be a number.
 fn note(cx: &mut Cx<'_>, name: &str, what: &str) {
-    let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
+    let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
     let sid = standing.map(|standing| standing.sid).unwrap_or_default();
     cx.edge.decide(cx.now, cx.call.key, format!("{what} queue {name} ({sid})"));
     let call = cx.call.legs.sid().to_owned();
@@ -390,7 +386,7 @@ pub(crate) fn parameters_of(cx: &Cx<'_>, purpose: Purpose) -> Vec<Parameter> {
     if !matches!(purpose, Purpose::QueueWait | Purpose::Dequeue) {
         return Vec::new();
     }
-    let Some(standing) = cx.edge.sessions.queues.standing(cx.now, cx.call.key) else { return Vec::new() };
+    let Some(standing) = cx.edge.sessions().queues.standing(cx.now, cx.call.key) else { return Vec::new() };
     let seconds = |time: Duration| time.as_secs().to_string();
     let mut all = vec![Parameter::new("QueueSid", standing.sid), Parameter::new("QueueTime", seconds(standing.waited))];
     if purpose == Purpose::Dequeue {

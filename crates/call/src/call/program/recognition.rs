@@ -72,7 +72,7 @@ impl CallerRecognition {
     pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &CallMedia, step: RecognitionStep) -> Option<Input> {
         self.end(cx);
         let id = step.id;
-        let begun = match cx.edge.apps.recognition.spec().cloned() {
+        let begun = match cx.edge.apps().recognition.spec().cloned() {
             Some(spec) => self.listen(cx, media, &spec, step),
             None => Err(Recognised::NotConfigured),
         };
@@ -133,7 +133,7 @@ impl CallerRecognition {
     fn opened(&self, cx: &mut Cx<'_>) {
         let Some(recogniser) = &self.current else { return };
         let took = cx.now.saturating_duration_since(recogniser.began);
-        cx.edge.metrics.recognition.connect_seconds.observe(took.as_secs_f64());
+        cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("recogniser: connected after {} ms", took.as_millis()));
     }
 
@@ -225,11 +225,11 @@ pub(crate) fn hire(
     tracks: TrackSet,
     step: RecognitionStep,
 ) -> Result<EndId, Recognised> {
-    if !cx.edge.apps.recognition.begin() {
+    if !cx.edge.apps_mut().recognition.begin() {
         return Err(Recognised::Limit);
     }
     let Some(end) = connect(cx, spec, tracks, step) else {
-        cx.edge.apps.recognition.end();
+        cx.edge.apps_mut().recognition.end();
         return Err(Recognised::Limit);
     };
     cx.edge.note_recognisers();
@@ -239,7 +239,7 @@ pub(crate) fn hire(
 /// Takes a recogniser out of the media session, as one fewer.
 pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
     disconnect(cx, end);
-    cx.edge.apps.recognition.end();
+    cx.edge.apps_mut().recognition.end();
     cx.edge.note_recognisers();
 }
 
@@ -266,7 +266,7 @@ pub(crate) fn connect(
     let media = cx.call.session?;
     let end = cx.edge.new_end(media)?;
     let settings = Settings {
-        account_sid: cx.edge.config.account_sid.clone(),
+        account_sid: cx.edge.config().account_sid.clone(),
         call_sid: cx.call.legs.sid().to_owned(),
         tracks,
         talks: false,
@@ -280,7 +280,7 @@ pub(crate) fn connect(
         origin: UrlOrigin::Configuration,
         auth_token: None,
         ca: spec.ca.clone(),
-        plain_networks: cx.edge.addressing.local_networks.clone(),
+        plain_networks: cx.edge.addressing().local_networks.clone(),
         traceparent: None,
         bearer: spec.token.clone(),
         sends_query: true,

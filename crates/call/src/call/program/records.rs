@@ -89,14 +89,14 @@ pub(crate) fn start(app: &App, cx: &mut Cx<'_>, media: &CallMedia, step: Recordi
 pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, id: u32, request: Request) {
     let Some(sid) = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)) else { return };
     let sid = sid.to_owned();
-    let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
+    let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
     let named = [Parameter::new("RecordingUrl", url), Parameter::new("RecordingSid", sid.clone())];
     let parameters = named.into_iter().chain(request.parameters).collect();
     let request = Request { parameters, ..request };
     if let Some(mut request) = parameters::request(cx.call, cx.edge, None, request) {
         // It is made when the call is over.
         parameters::complete(&mut request);
-        cx.edge.sessions.recordings.make_after(&sid, AfterRecording { app: Arc::clone(app), request });
+        cx.edge.sessions_mut().recordings.make_after(&sid, AfterRecording { app: Arc::clone(app), request });
     }
 }
 

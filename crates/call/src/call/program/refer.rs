@@ -116,7 +116,7 @@ impl CallerReferral {
         let referral = self.pending.take()?;
         cx.disarm(Timer::Program);
         if referral.answered.is_none() {
-            cx.edge.index.clients.remove(&referral.client);
+            cx.edge.index_mut().clients.remove(&referral.client);
         }
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
@@ -124,7 +124,7 @@ impl CallerReferral {
     /// The caller is gone. Returns the input for the program: how far its transfer has come.
     pub(crate) fn abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
         let referral = self.pending.take()?;
-        cx.edge.index.clients.remove(&referral.client);
+        cx.edge.index_mut().clients.remove(&referral.client);
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 }

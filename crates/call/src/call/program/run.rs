@@ -47,7 +47,7 @@ impl CallProgram {
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: Arc<App>) -> ProgramEffect {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         if let Some(mailbox) = app.as_mailbox() {
-            let recordings = &cx.edge.sessions.recordings;
+            let recordings = &cx.edge.sessions().recordings;
             if !recordings.takes_messages() {
                 return go_on(cx, lower, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
             }
@@ -57,8 +57,8 @@ impl CallProgram {
         }
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
-        let recognition = cx.edge.apps.recognition.spec().is_some();
-        let recordings = &cx.edge.sessions.recordings;
+        let recognition = cx.edge.apps().recognition.spec().is_some();
+        let recordings = &cx.edge.sessions().recordings;
         let settings = Settings {
             fallback: fallback_of(&app),
             recognition,
@@ -262,7 +262,7 @@ impl CallProgram {
     pub(crate) fn with_reports(mut self, edge: &Edge, known: Option<(String, u32)>) -> CallProgram {
         if let Some((name, reports)) = known {
             let made = self.run.as_ref().map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
-            let app = made.or(edge.table.app(&name));
+            let app = made.or(edge.table().app(&name));
             self.reports = app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default();
         }
         self
@@ -384,7 +384,7 @@ impl CallProgram {
         query: QueryId,
         answer: AppAnswer,
     ) -> ProgramEffect {
-        cx.edge.index.queries.remove(&query);
+        cx.edge.index_mut().queries.remove(&query);
         if self.partial_answered(cx, query, &answer) {
             return ProgramEffect::Stay;
         }
@@ -455,7 +455,7 @@ impl CallProgram {
         let Some(run) = self.end_program(cx, lower) else { return ProgramEffect::Stay };
         let (is_announcement, is_mailbox) = (run.is_announcement(), run.app.as_mailbox().is_some());
         let is_conference = run.app.is_conference();
-        cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
+        cx.edge.apps_mut().over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
         lower.search.controller = run.behind;
         let reason = match code {
             Some(_) if is_mailbox => ReasonSlug::RecordingUnavailable,
@@ -473,7 +473,7 @@ impl CallProgram {
         }
         lower.bridge.media.stop_player(cx);
         let detail = code.map(|code| {
-            let told = cx.edge.apps.told(&run.app.name, cx.call.legs.sid());
+            let told = cx.edge.apps().told(&run.app.name, cx.call.legs.sid());
             let told = told.unwrap_or_else(|| format!("error {code}"));
             let story = cx.call.story.app.get_or_insert_default();
             story.failed = story.flaws.take_reason();
@@ -547,7 +547,7 @@ impl CallProgram {
             }
         }
         if let Some(run) = self.end_program(cx, lower) {
-            cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), false);
+            cx.edge.apps_mut().over(cx.now, &run.app.name, cx.call.legs.sid(), false);
         }
     }
 
@@ -619,7 +619,7 @@ impl Run {
                 Note::Error { .. } if own.is_empty() => AppFault::Document,
                 Note::Error { .. } | Note::Began | Note::Result(_) | Note::Warning { .. } => AppFault::Webhook,
             };
-            cx.edge.apps.error(&self.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
+            cx.edge.apps_mut().error(&self.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
             // What an application answers may hold numbers and secrets: the trace has it, no log line.
             let own = if (11_200..11_300).contains(&u32::from(*code)) { text.lines().next() } else { None };
             let own = own.map(|own| format!(": {own}")).unwrap_or_default();

@@ -129,10 +129,10 @@ impl RunSnapshot {
     pub(crate) fn restore(self, now: Instant, edge: &Edge) -> Option<CallProgram> {
         let app = match &self.target {
             _ if self.made.is_some() => self.made.map(|made| Arc::new(made.restore())),
-            TargetSpec::App(name) => edge.table.app(name).cloned(),
+            TargetSpec::App(name) => edge.table().app(name).cloned(),
             TargetSpec::Play(file) => Some(Arc::new(App::playing(file))),
             TargetSpec::Conference(name) => Some(Arc::new(App::conference(name))),
-            TargetSpec::Voicemail(name) => edge.table.mailbox(name).cloned(),
+            TargetSpec::Voicemail(name) => edge.table().mailbox(name).cloned(),
             TargetSpec::Trunk { .. }
             | TargetSpec::Uri { .. }
             | TargetSpec::Agent(_)

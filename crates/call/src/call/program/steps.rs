@@ -101,7 +101,7 @@ impl CallProgram {
             Step::StartRecording(step) => records::start(app, cx, media, step),
             Step::StopPlaying { .. } => run.stop_playing(cx, media),
             Step::PlayMusic { .. } => conference::play_music(media, cx),
-            Step::ConnectQueued { .. } => cx.edge.sessions.queues.ready(cx.call.key),
+            Step::ConnectQueued { .. } => cx.edge.sessions_mut().queues.ready(cx.call.key),
             Step::StartStream(stream) => {
                 if let Err(why) = self.opened.get_or_insert_default().streams.start(cx, media, app, &stream) {
                     cx.edge.decide(cx.now, cx.call.key, format!("Stream: {why}"));

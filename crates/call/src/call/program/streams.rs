@@ -187,7 +187,7 @@ fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
     let (Some((url, method)), Some(leg)) = (&stream.receiver, stream.leg) else { return };
     let sid = stream_sid(cx.call, leg);
     let mut named = vec![
-        ("AccountSid", cx.edge.config.account_sid.clone()),
+        ("AccountSid", cx.edge.config().account_sid.clone()),
         ("CallSid", cx.call.legs.sid().to_owned()),
         ("StreamSid", sid.clone()),
         ("StreamName", stream.name.clone().unwrap_or_else(|| sid.clone())),

@@ -120,7 +120,7 @@ impl LiveTranscripts {
         if step.name.as_deref().is_some_and(|name| self.is_named(name)) {
             return Err(None);
         }
-        let sid = cx.edge.random.transcript_sid();
+        let sid = cx.edge.random_mut().transcript_sid();
         let mut live = Live { app: app.clone(), sid, step, sequence: 0, is_started: false, ears: Vec::new() };
         let begun = match cx.call.session {
             _ if self.list.len() >= TRANSCRIPTS => Err(Recognised::Limit),
@@ -175,7 +175,7 @@ impl LiveTranscripts {
         let mut goes_on = true;
         if let E::AgentOpen { .. } = event {
             let took = cx.now.saturating_duration_since(live.ears[ear].began);
-            cx.edge.metrics.recognition.connect_seconds.observe(took.as_secs_f64());
+            cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
             live.started(cx);
         } else if let E::AgentEnded { .. } | E::AgentLost { loss: Loss::Closed(None), .. } = event {
             // Libraries that name no code have closed in good order too.
@@ -239,7 +239,7 @@ impl Live {
     /// # Errors
     /// The reason why one has none.
     fn listen(&mut self, cx: &mut Cx<'_>) -> Result<(), Recognised> {
-        let spec = cx.edge.apps.recognition.spec().cloned().ok_or(Recognised::NotConfigured)?;
+        let spec = cx.edge.apps().recognition.spec().cloned().ok_or(Recognised::NotConfigured)?;
         let tracks: &[TrackSet] = match self.step.tracks {
             Tracks::Inbound => &[TrackSet::Inbound],
             Tracks::Outbound => &[TrackSet::Outbound],
@@ -270,7 +270,7 @@ impl Live {
             return self.fail(cx, at, Recognised::Left);
         }
         let (result, tracks, end) = (ear.result(), ear.tracks, ear.end);
-        let Some(spec) = cx.edge.apps.recognition.spec().cloned() else {
+        let Some(spec) = cx.edge.apps().recognition.spec().cloned() else {
             return self.fail(cx, at, Recognised::NotConfigured);
         };
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, "");
@@ -315,7 +315,7 @@ impl Live {
         if let Some(ppm) = confidence_ppm {
             data["confidence"] = (f64::from(ppm) / 1e6).into();
         }
-        if cx.edge.apps.recognition.spec().is_some_and(|spec| spec.events) {
+        if cx.edge.apps().recognition.spec().is_some_and(|spec| spec.events) {
             let of_call = cx.call.change(Happening::CallTranscribed);
             let change = Change { text: Some(text), track: Some(track), is_final: Some(is_final), ..of_call };
             cx.edge.changed(change);
@@ -373,7 +373,7 @@ impl Live {
         let (url, method) = self.step.status.clone()?;
         self.sequence = self.sequence.saturating_add(1);
         let named = [
-            ("AccountSid", cx.edge.config.account_sid.clone()),
+            ("AccountSid", cx.edge.config().account_sid.clone()),
             ("CallSid", cx.call.legs.sid().to_owned()),
             ("TranscriptionSid", self.sid.clone()),
             ("Timestamp", rfc3339(cx.edge.date(cx.now))),

@@ -229,7 +229,7 @@ fn note(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdic
     cx.edge.log(&call, format!("answered by {name} after {after:.1} s of detection"), None);
     let Some(Receiver { app, at: (url, method) }) = receiver else { return };
     let sid = cx.call.called_sid(leg).to_owned();
-    let base = [("CallSid", sid.clone()), ("AccountSid", cx.edge.config.account_sid.clone())];
+    let base = [("CallSid", sid.clone()), ("AccountSid", cx.edge.config().account_sid.clone())];
     let parameters = base.into_iter().chain(parameters(verdict)).map(|(name, value)| (name.to_owned(), value));
     let (place, parameters) = (AppPlace::Url(url), parameters.collect());
     let request = DocumentRequest { place, method, purpose: "amd", parameters };

@@ -214,7 +214,7 @@ pub(crate) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
         return;
     }
     cx.call.facts.record = true;
-    let Some(announcement) = cx.edge.sessions.recordings.announcement().filter(|_| !is_emergency) else { return };
+    let Some(announcement) = cx.edge.sessions().recordings.announcement().filter(|_| !is_emergency) else { return };
     cx.call.facts.unannounced = Unannounced::Both;
     let talks = |target: &Target| match target {
         Target::Agent(_) => true,
@@ -232,14 +232,14 @@ pub(crate) fn plan_later(cx: &mut Cx<'_>, route: &Route) {
         return;
     }
     cx.call.facts.record |= !cx.call.is_recorded();
-    if cx.edge.sessions.recordings.announcement().is_some() {
+    if cx.edge.sessions().recordings.announcement().is_some() {
         cx.call.facts.unannounced = Unannounced::Both;
     }
 }
 
 /// Notes that the caller hears a sound, which may be the announcement.
 pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
-    let Some(announcement) = cx.edge.sessions.recordings.announcement() else { return };
+    let Some(announcement) = cx.edge.sessions().recordings.announcement() else { return };
     if cx.call.facts.unannounced == Unannounced::Both && app.as_sound() == Some(&announcement.file) {
         cx.call.facts.unannounced = Unannounced::Callee;
     }
@@ -263,7 +263,7 @@ pub(crate) fn begin_by_route(parts: &mut Parts, cx: &mut Cx<'_>) {
 
 /// Plays the announcement once two parties talk with each other.
 fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
-    let Some(announcement) = cx.edge.sessions.recordings.announcement().cloned() else { return };
+    let Some(announcement) = cx.edge.sessions().recordings.announcement().cloned() else { return };
     let is_wanted = |party: &CallParty| match party {
         CallParty::Caller => announcement.to_caller && cx.call.facts.unannounced == Unannounced::Both,
         CallParty::Callee => announcement.to_callee,
@@ -317,7 +317,7 @@ pub(crate) fn begin(
     request: RecordingRequest,
     verb: Option<Verb>,
 ) -> Result<BegunRecording, Refused> {
-    if !cx.edge.sessions.recordings.is_on() {
+    if !cx.edge.sessions().recordings.is_on() {
         return Err(Refused::NoRecording);
     }
     if media.speaks_other_audio(cx.call) {
@@ -438,7 +438,7 @@ pub(crate) fn ended(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, (frames, sou
     let sid = recording.sid.clone();
     let kept = if recording.trim { trimmed(frames, sound) } else { 0..frames };
     let seconds = trunkgate_resources::recordings::seconds((kept.end - kept.start) * 20);
-    let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
+    let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
     let result = RecordResult { sid, url, seconds, is_silent: sound.is_none() };
     parts.program.with_run(|run| run.record_event(cx.now, Input::Recorded { id, result })).act(parts, cx);
 }

@@ -33,7 +33,7 @@ impl Attempt {
     /// The trunk whose rules hold for a target, and the number that it is asked for; a URI that leads to a trunk is no way
     /// round that one's rules.
     pub(crate) fn addressed(&self, call: &Shared, edge: &Edge) -> Addressed {
-        let numbers = edge.table.numbers();
+        let numbers = edge.numbers();
         let trunk = self.limited_by().cloned();
         let (number, form) = match (&self.uri, &self.number) {
             // It leaves as it is written.
@@ -59,7 +59,7 @@ impl Attempt {
     /// The number that a target's network routes by instead of the called one (RFC 4694), where it is told one.
     pub(crate) fn routing_number(&self, call: &Shared, edge: &Edge) -> Option<Result<Number, Incomplete>> {
         let value = self.number_parameters(call).find_map(|text| text.strip_prefix("rn="))?;
-        Some(edge.table.numbers().normalise(value, None))
+        Some(edge.numbers().normalise(value, None))
     }
 
     /// Returns the trunk whose rules hold for a bare URI before its name is looked up.
@@ -67,13 +67,13 @@ impl Attempt {
         let destination = self.bare_destination()?;
         match destination.literal() {
             Some(server) => server.sockets().find_map(|socket| edge.owner_of(socket)),
-            None => edge.table.trunk_at(&destination.host).cloned(),
+            None => edge.table().trunk_at(&destination.host).cloned(),
         }
     }
 
     /// Whether a target's trunk gets calls to the number that it would be asked for.
     pub(crate) fn may_be_called(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        if self.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, cx.edge.table.numbers())) {
+        if self.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, cx.edge.numbers())) {
             return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
         }
         let Addressed { trunk: Some(trunk), number, form } = self.addressed(cx.call, cx.edge) else {
@@ -90,7 +90,7 @@ impl Attempt {
 
     /// The Request-URI of a target that is called by a number.
     pub(crate) fn called_uri(&self, cx: &Cx<'_>, way: &Candidate, form: SendNumbers) -> String {
-        let called = rewrite::called(self.number.as_deref(), &cx.call.facts.called, form, cx.edge.table.numbers());
+        let called = rewrite::called(self.number.as_deref(), &cx.call.facts.called, form, cx.edge.numbers());
         let mut user = rewrite::escape_user(&called);
         for parameter in self.number_parameters(cx.call) {
             user.push(';');
@@ -103,7 +103,7 @@ impl Attempt {
     pub(crate) fn may_introduce(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Addressed { trunk, number, .. } = self.addressed(cx.call, cx.edge);
         // No caller ID rule stops an emergency call: its caller may have to be called back.
-        let is_emergency = cx.edge.table.numbers().is_emergency(&number);
+        let is_emergency = cx.edge.numbers().is_emergency(&number);
         let from = cx.call.legs.near_leg().trunk.clone();
         let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let told = cx.call.who(from.as_deref(), self.trunk.as_deref());
@@ -129,7 +129,7 @@ impl Attempt {
         cx.disarm(Timer::Pace(branch));
         cx.disarm(Timer::Queue);
         if let Some(agent) = &self.agent {
-            cx.edge.agents.leave_line(&agent.name, cx.call.key);
+            cx.edge.agents_mut().leave_line(&agent.name, cx.call.key);
             if matches!(self.progress, Progress::Queued { .. }) {
                 cx.edge.note_waiting();
             }
@@ -142,11 +142,11 @@ impl Attempt {
         let Some(trunk) = self.limited_by() else { return };
         match self.is_counted {
             true => {
-                cx.edge.quotas.end(&trunk.name, (cx.call.key, Some(branch)));
-                cx.edge.admission.emergencies.end((cx.call.key, branch));
+                cx.edge.quotas_mut().end(&trunk.name, (cx.call.key, Some(branch)));
+                cx.edge.admission_mut().emergencies.end((cx.call.key, branch));
                 cx.edge.end_trunk_call(&trunk.name);
             }
-            false => cx.edge.trunks.leave(&trunk.name, (cx.call.key, branch)),
+            false => cx.edge.trunks_mut().leave(&trunk.name, (cx.call.key, branch)),
         }
     }
 }
@@ -165,6 +165,6 @@ impl Candidate {
         if sent.is_empty() {
             return sdp;
         }
-        with_locations(sdp, &sent, &cx.edge.random.boundary())
+        with_locations(sdp, &sent, &cx.edge.random_mut().boundary())
     }
 }

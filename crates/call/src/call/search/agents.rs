@@ -43,8 +43,8 @@ impl Search {
         let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, Role::Talk)?, wait, n)));
         let Some((leg, wait, retried)) = opened else {
             if let Some(agent) = self.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
-                cx.edge.agents.leave_line(&agent.name, cx.call.key);
-                cx.edge.agents.let_go(cx.now, &agent.name, cx.call.key, cx.now, None);
+                cx.edge.agents_mut().leave_line(&agent.name, cx.call.key);
+                cx.edge.agents_mut().let_go(cx.now, &agent.name, cx.call.key, cx.now, None);
             }
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
@@ -129,7 +129,7 @@ impl Search {
         if name.is_empty() {
             return self.open_agent(cx, bridge);
         }
-        let why = match cx.edge.agents.ask(cx.now, &name, cx.call.key) {
+        let why = match cx.edge.agents_mut().ask(cx.now, &name, cx.call.key) {
             Leave::Try => None,
             Leave::Trial => {
                 cx.edge.decide(cx.now, cx.call.key, format!("{name} keeps failing: this call tests it"));
@@ -144,7 +144,7 @@ impl Search {
             return self.open_agent(cx, bridge);
         }
         self.attempts.remove(Branch::ALONE);
-        cx.edge.agents.leave_line(&name, cx.call.key);
+        cx.edge.agents_mut().leave_line(&name, cx.call.key);
         agent_unreached(self, cx, &name, self.controller.has_more());
         let detail = Some(format!("skipped, it keeps failing; {why}"));
         let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
@@ -156,7 +156,7 @@ impl Search {
     /// probes alone have said.
     pub(crate) fn has_nobody_else(&self, call: &Shared, edge: &Edge, agent: &str) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
-        let is_owed = call.state == State::Rerouting || edge.agents.is_skipped_by_probes(agent);
+        let is_owed = call.state == State::Rerouting || edge.agents().is_skipped_by_probes(agent);
         is_owed && !self.is_consulting() && self.controller.left().all(ends)
     }
 
@@ -165,8 +165,8 @@ impl Search {
         let Some(side) = &cx.call.legs[leg].agent else { return false };
         let made = if side.is_proven(cx.now) { 0 } else { side.retried };
         // As it is configured now: a reload may have mended it.
-        let Some(agent) = cx.edge.table.agent(&side.agent.name).cloned() else { return false };
-        let may_be_tried = matches!(cx.edge.agents.leave(cx.now, &agent.name), Leave::Try | Leave::Trial);
+        let Some(agent) = cx.edge.table().agent(&side.agent.name).cloned() else { return false };
+        let may_be_tried = matches!(cx.edge.agents_mut().leave(cx.now, &agent.name), Leave::Try | Leave::Trial);
         let is_allowed = made < agent.retry && self.retries.made < RETRIES_PER_CALL && !agent.is_raw();
         let is_allowed = is_allowed && self.has_room_for_another(cx.call);
         if !is_allowed || !(may_be_tried || self.has_nobody_else(cx.call, cx.edge, &agent.name)) {
@@ -209,7 +209,8 @@ impl Search {
         let next = bridge.answer_first(cx, Vec::new())?;
         cx.edge.decide(cx.now, cx.call.key, format!("answered before {} is connected", agent.name));
         let sid = cx.call.legs.sid().to_owned();
-        cx.edge.log(&sid, format!("answered immediately, for {}", cx.edge.shown_name(&agent.name)), None);
+        let shown = cx.edge.shown_name(&agent.name);
+        cx.edge.log(&sid, format!("answered immediately, for {shown}"), None);
         if !matches!(next, Next::Stay) {
             return Ok(ControlFlow::Break(next));
         }
@@ -302,7 +303,7 @@ impl Search {
         if self.is_passed_over(cx.call, cx.now, cx.edge, &agent.name) {
             return Ok(true);
         }
-        match cx.edge.agents.enter(&agent.name, cx.call.key, returns) {
+        match cx.edge.agents_mut().enter(&agent.name, cx.call.key, returns) {
             Entry::Session => Ok(true),
             Entry::Waits(nth) => {
                 self.wait_in_line(cx, bridge, agent, nth);
@@ -356,20 +357,20 @@ impl Search {
         let Some(attempt) = self.alone() else { return };
         let Progress::Queued { since, .. } = attempt.progress else { return };
         let waited = cx.now.saturating_duration_since(since);
-        cx.edge.metrics.agent.wait_seconds.observe(waited.as_secs_f64());
+        cx.edge.metrics_mut().agent.wait_seconds.observe(waited.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {how}, after {:.1} s", attempt.name(), waited.as_secs_f64()));
     }
 
     /// Whether the agent is skipped, and another target can be tried.
     pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
-        let is_skipped = matches!(edge.agents.leave(now, name), Leave::Wait(_) | Leave::Tried);
+        let is_skipped = matches!(edge.agents().leave(now, name), Leave::Wait(_) | Leave::Tried);
         is_skipped && !self.has_nobody_else(call, edge, name)
     }
 }
 
 /// Returns when a skipped agent is tested next: by a probe, else by a call, in `wait`.
 fn next_test(cx: &Cx<'_>, agent: &str, wait: Duration) -> String {
-    match cx.edge.agents.next_probe(cx.now, agent) {
+    match cx.edge.agents().next_probe(cx.now, agent) {
         Some(Duration::ZERO) => "a probe tests it now".to_owned(),
         Some(wait) => format!("next probe in {:.1} s", wait.as_secs_f64()),
         None => format!("next test in {:.1} s", wait.as_secs_f64()),

@@ -101,7 +101,7 @@ impl Search {
             return Failure::unreached(ReasonSlug::Internal);
         };
         if let Progress::Resolving(query) = attempt.progress {
-            cx.edge.index.queries.remove(&query);
+            cx.edge.index_mut().queries.remove(&query);
         }
         attempt.leave_place(cx, branch);
         attempt.into_failure()
@@ -459,23 +459,23 @@ impl Search {
             let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
             let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
             let response = FinalResponse { sid, called, how, said, fault, is_lost };
-            cx.edge.trunks.responded(cx.now, &trunk.name, &response);
+            cx.edge.trunks_mut().responded(cx.now, &trunk.name, &response);
         }
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
-        cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
+        cx.edge.trunks_mut().let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
         if failure.said.is_none() {
             let is_lost = loses_caller(self, cx.call, goes_on);
             let call =
                 UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), route: &cx.call.facts.route, is_lost };
-            cx.edge.trunks.unreached(cx.now, &trunk.name, call);
+            cx.edge.trunks_mut().unreached(cx.now, &trunk.name, call);
         }
     }
 
     /// Leaves addresses out that are down or want a rest, unless no other is left.
     pub(crate) fn leave_out(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         let Some(attempt) = self.attempts.get_mut(branch) else { return };
-        for (way, why) in attempt.leave_out(|trunk, way| cx.edge.health.unfit(cx.now, &way.spot(trunk)?)) {
+        for (way, why) in attempt.leave_out(|trunk, way| cx.edge.health().unfit(cx.now, &way.spot(trunk)?)) {
             let why = match why {
                 Unfit::Down => "it is down",
                 Unfit::Resting => "it sent Retry-After",
@@ -487,7 +487,7 @@ impl Search {
     /// A target that only phones make has no way to go: none is registered, which the verdict tells.
     pub(crate) fn look_for_phones(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
-        if !trunk.is_of_phones() || !cx.edge.registrar.bindings(&trunk.name).is_empty() {
+        if !trunk.is_of_phones() || !cx.edge.registrar().bindings(&trunk.name).is_empty() {
             return;
         }
         let name = trunk.name.clone();
@@ -573,7 +573,7 @@ impl Search {
         if !self.has_room_for_another(cx.call) {
             return Err(Refused::TooManyTargets);
         }
-        let target = target::target(text, cx.edge.table.numbers()).ok_or(Refused::BadTarget)?;
+        let target = target::target(text, cx.edge.numbers()).ok_or(Refused::BadTarget)?;
         if let TargetSpec::Uri { destination, .. } = &target
             && destination.literal().is_some_and(|server| server.sockets().any(|socket| cx.edge.is_forbidden(socket)))
         {

@@ -74,7 +74,7 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
         if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
             let name = trunk.name.clone();
-            attempt.registered(cx.edge.registrar.bindings(&name));
+            attempt.registered(cx.edge.registrar().bindings(&name));
         }
         self.begin_attempt(cx, bridge, branch, attempt)
     }
@@ -113,12 +113,12 @@ impl Search {
 
     /// Leaves a trunk out that has too many calls, where there is another target that may be tried instead.
     fn is_wanted_now(&self, cx: &Cx<'_>, attempt: &Attempt) -> Result<(), Failure> {
-        let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks.is_congested(cx.now, &trunk.name);
+        let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks().is_congested(cx.now, &trunk.name);
         let has_others = self.controller.has_more() && !self.is_consulting();
         if !has_others || !attempt.limited_by().is_some_and(is_congested) {
             return Ok(());
         }
-        if cx.edge.table.numbers().is_emergency(&attempt.addressed(cx.call, cx.edge).number) {
+        if cx.edge.numbers().is_emergency(&attempt.addressed(cx.call, cx.edge).number) {
             return Ok(());
         }
         let detail = Some(format!("{}: skipped", ReasonSlug::TrunkCongested.sentence()));
@@ -199,7 +199,7 @@ impl Search {
             bridge.media.drop_ends(cx, leg);
         }
         if let Some(trunk) = trunk {
-            cx.edge.trunks.failed(&trunk.name);
+            cx.edge.trunks_mut().failed(&trunk.name);
         }
         if let Some(attempt) = self.attempt_mut(branch) {
             attempt.candidate_failed(failure);
@@ -229,7 +229,7 @@ impl Search {
         if let Some(attempt) = self.attempt_mut(branch) {
             attempt.progress = Progress::Waiting { until, reason };
         }
-        cx.edge.trunks.wait(&trunk.name, (cx.call.key, branch));
+        cx.edge.trunks_mut().wait(&trunk.name, (cx.call.key, branch));
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {}, the call waits", trunk.name, reason.sentence()));
         self.ring_back(cx, bridge);
         self.wait_on(cx, branch, until);
@@ -240,8 +240,11 @@ impl Search {
     pub(crate) fn wait_on(&self, cx: &mut Cx<'_>, branch: Branch, until: Instant) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let left = until.saturating_duration_since(cx.now);
-        let after =
-            cx.edge.trunks.next_place(cx.now, &trunk.name, (cx.call.key, branch)).map_or(left, |wait| wait.min(left));
+        let after = cx
+            .edge
+            .trunks_mut()
+            .next_place(cx.now, &trunk.name, (cx.call.key, branch))
+            .map_or(left, |wait| wait.min(left));
         cx.arm_left(Timer::Pace(branch), after);
     }
 
@@ -289,7 +292,7 @@ impl Search {
     ) -> Result<Onward, &'static str> {
         let here = number_here(edge, uri, own.map(|trunk| &**trunk));
         // Where no port is named, a peer on this machine comes first.
-        let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, &edge.table) };
+        let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, edge.table()) };
         match (place, here) {
             (Some(place), _) if is_here(edge, &place.peer.destination) => Err("is this edge itself"),
             (Some(place), _) => redirects.visited.admit(name_of(uri)).map(|()| Onward::Peer(Box::new(place))),
@@ -384,7 +387,7 @@ impl Search {
             cx.call.facts.shown_as = Some(ShownCallerId::public(shown.clone()));
         }
         cx.take_listeners(&plan.forks);
-        let is_emergency = cx.edge.table.numbers().is_emergency(number);
+        let is_emergency = cx.edge.numbers().is_emergency(number);
         if cx.call.state == State::Searching && (is_emergency || plan.route.sms.is_some()) {
             cx.forget_text();
             cx.watch_for_text(plan.route.sms.as_ref().filter(|_| !is_emergency));
@@ -440,7 +443,7 @@ impl Search {
         if cx.call.facts.is_incomplete {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
-        if cx.edge.table.numbers().is_emergency(&cx.call.facts.called) {
+        if cx.edge.numbers().is_emergency(&cx.call.facts.called) {
             cx.edge.decide(cx.now, cx.call.key, "emergency call: exempt from limits");
         }
         cx.screen_caller(&incoming.trunk)?;
@@ -459,12 +462,12 @@ impl Search {
         cx.call.facts.ring_timeout = plan.ring_timeout;
         let line = plan.route.line.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
         cx.edge.decide(cx.now, cx.call.key, format!("route {}{}", cx.call.facts.route, line.unwrap_or_default()));
-        let is_emergency = cx.edge.table.numbers().is_emergency(&cx.call.facts.called);
+        let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
         cx.edge.by_ratio(cx.now, cx.call.key, &mut plan, !is_emergency);
         recording::plan(cx, &mut plan, is_emergency);
-        if plan.route.record && !is_emergency && cx.edge.sessions.recordings.refuses() {
+        if plan.route.record && !is_emergency && cx.edge.sessions().recordings.refuses() {
             let (now, sid) = (cx.now, cx.call.legs.sid());
-            cx.edge.sessions.recordings.note_refused(now, sid);
+            cx.edge.sessions_mut().recordings.note_refused(now, sid);
             return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
         }
         siprec::plan(cx, &plan.route.siprec, is_emergency).map_err(|reason| FinalAnswer::new(503, reason))?;
@@ -492,7 +495,7 @@ fn agent_connectable(call: &Shared, bridge: &Bridge, agent: &Agent) -> Result<()
 pub(crate) fn refused_place(cx: &mut Cx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
     let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
     if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
-        cx.edge.admission.limited.note(cx.now, reached, &limit, Some(cx.call.legs.sid()));
+        cx.edge.admission_mut().limited.note(cx.now, reached, &limit, Some(cx.call.legs.sid()));
     }
     cx.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
     let which = which.unwrap_or_else(|| "calls to it".to_owned());

@@ -48,7 +48,7 @@ impl Attempt {
         let (Some(uri), Some(remote)) = (&self.uri, way.address) else { return Ok(Judged::Goes) };
         if let Some(trunk) = &self.trunk {
             // A redirection: its name may lead to another port of an address that two trunks share.
-            let Some(other) = cx.edge.table.peer_at(remote).filter(|other| other.name != trunk.name) else {
+            let Some(other) = cx.edge.table().peer_at(remote).filter(|other| other.name != trunk.name) else {
                 return Ok(Judged::Goes);
             };
             let is_own = trunk.peers.iter().any(|peer| peer.sockets().any(|own| own == remote));
@@ -97,11 +97,11 @@ impl Attempt {
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
         let Some(trunk) = self.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = self.addressed(cx.call, cx.edge);
-        let is_bounded = cx.call.requested.is_some() && trunk.may_reach_emergency(cx.edge.table.numbers(), &called);
+        let is_bounded = cx.call.requested.is_some() && trunk.may_reach_emergency(cx.edge.numbers(), &called);
         if is_bounded {
-            cx.edge.admission.emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
+            cx.edge.admission_mut().emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
         }
-        if cx.edge.table.numbers().is_emergency(&called) {
+        if cx.edge.numbers().is_emergency(&called) {
             cx.edge.resume_trunk_call(&trunk.name);
         } else {
             cx.edge.begin_target_call(cx.now, &trunk.name, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
@@ -114,9 +114,9 @@ impl Attempt {
             }
         }
         if is_bounded {
-            cx.edge.admission.emergencies.count(cx.now, (cx.call.key, branch));
+            cx.edge.admission_mut().emergencies.count(cx.now, (cx.call.key, branch));
         }
-        cx.edge.trunks.leave(&trunk.name, (cx.call.key, branch));
+        cx.edge.trunks_mut().leave(&trunk.name, (cx.call.key, branch));
         self.is_counted = true;
         self.progress = Progress::Idle;
         Ok(())
@@ -127,7 +127,7 @@ impl Attempt {
         if trunk.quotas.is_empty() {
             return Vec::new();
         }
-        let numbers = cx.edge.table.numbers();
+        let numbers = cx.edge.numbers();
         let routed = self.routing_number(cx.call, cx.edge).and_then(Result::ok);
         let routed = routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs));
         numbers.spellings(called, form).into_iter().chain(routed).collect()
@@ -144,18 +144,18 @@ impl Attempt {
         let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
         let (trunk, further) = (self.trunk.clone(), self.headers.clone());
         let Addressed { trunk: governs, number: asked_for, .. } = self.addressed(cx.call, cx.edge);
-        let is_emergency = cx.edge.table.numbers().is_emergency(&asked_for);
+        let is_emergency = cx.edge.numbers().is_emergency(&asked_for);
         let (flow, local) = self.flow_of(cx.edge, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &governs
             && !is_emergency
-            && !cx.edge.trunks.may_call(cx.now, &trunk.name, flow.remote.ip())
+            && !cx.edge.trunks_mut().may_call(cx.now, &trunk.name, flow.remote.ip())
         {
             return Err(Failure::unreached(ReasonSlug::LimitRate));
         }
         let mut leg = self.new_leg(cx, negotiation, way, flow).ok_or_else(unreachable)?;
         let body = negotiation.offer_or_close(cx, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
-        let numbers = cx.edge.table.numbers();
+        let numbers = cx.edge.numbers();
         let uri = self.uri.as_deref().map_or_else(|| self.called_uri(cx, way, form), rewrite::without_separators);
         let to = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
@@ -186,16 +186,16 @@ impl Attempt {
         };
         let at = cx.call.legs.place(cx.call.legs.next_id());
         let client = cx.edge.invite(cx.now, at, invite);
-        let went = cx.edge.endpoint.client_flow(client).unwrap_or(flow);
+        let went = cx.edge.endpoint().client_flow(client).unwrap_or(flow);
         let is_oversize = went.transport != flow.transport;
         leg.flow = Some(went);
-        leg.sip.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
+        leg.sip.call_id = cx.edge.endpoint().call_id(client).unwrap_or_default().to_owned();
         leg.sip.invite = Some(client);
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-        cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
+        cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
         // Further addresses of the trunk belong to the same call.
         if self.called_at.is_none() {
-            cx.edge.trunks.tried(cx.now, leg.trunk_name());
+            cx.edge.trunks_mut().tried(cx.now, leg.trunk_name());
         }
         cx.count_failover();
         cx.call.legs.push(leg);
@@ -209,11 +209,11 @@ impl Attempt {
     /// Returns the flow from one of our listeners by which a candidate is called.
     fn flow_of(&self, edge: &Edge, way: &Candidate) -> Option<(Flow, Local)> {
         if let Some((flow, _)) = &way.registered {
-            return Some((*flow, edge.addressing.local(flow.remote.ip(), flow.listener)?));
+            return Some((*flow, edge.addressing().local(flow.remote.ip(), flow.listener)?));
         }
         let remote = way.address?;
         let trunk = self.trunk.as_ref();
-        edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), way.transport, remote)
+        edge.addressing().way(trunk.and_then(|t| t.listen.as_deref()), way.transport, remote)
     }
 
     /// Returns the leg of an INVITE that leaves by a flow.
@@ -224,14 +224,14 @@ impl Attempt {
             // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
             None => cx
                 .edge
-                .table
+                .table()
                 .trunk_of(flow.remote)
                 .map(|t| t.name.clone())
                 .map_or(Party(0), |name| cx.edge.party(&name)),
         };
-        let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
+        let media_ip = cx.edge.addressing().media_shown_to(flow.remote.ip(), flow.listener)?;
         let number = negotiation.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
-        let leg = Leg::new(cx.edge.random.sid(), party, flow, media_ip, cx.edge.random.session_id());
+        let leg = Leg::new(cx.edge.random_mut().sid(), party, flow, media_ip, cx.edge.random_mut().session_id());
         Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }
 
@@ -241,7 +241,7 @@ impl Attempt {
         if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
             return None;
         }
-        let (flow, local) = edge.addressing.way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
+        let (flow, local) = edge.addressing().way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
         Some((trunk.udp_mtu, flow, local))
     }
 }

@@ -154,13 +154,13 @@ fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
 /// Whether a host is the edge: one of its addresses, or the name in the Contact that a trunk is sent.
 fn is_own_host(edge: &Edge, host: &str) -> bool {
     let is_name = |trunk: &Arc<Trunk>| trunk.own_hosts.contact.as_deref().is_some_and(|name| same_host(name, host));
-    let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
-    host.parse::<IpAddr>().map_or_else(|_| edge.table.trunks().iter().any(is_name), is_ours)
+    let is_ours = |ip: IpAddr| edge.addressing().is_ours(ip.to_canonical());
+    host.parse::<IpAddr>().map_or_else(|_| edge.table().trunks().iter().any(is_name), is_ours)
 }
 
 /// Whether it leads back to us: a peer may live on our own machine, and would have each call begin another one.
 pub(crate) fn is_here(edge: &Edge, destination: &Destination) -> bool {
-    is_own_host(edge, &destination.host) && edge.addressing.listens_on(destination.port_or_default())
+    is_own_host(edge, &destination.host) && edge.addressing().listens_on(destination.port_or_default())
 }
 
 /// Returns the number that a URI names at the edge itself, also by a host name of ours that `own` is shown, or at nowhere else (`tel:`). Without a
@@ -170,16 +170,16 @@ pub(crate) fn number_here(edge: &Edge, uri: &str, own: Option<&Trunk>) -> Option
     let user = match read.scheme {
         Scheme::Tel => read.user.to_owned(),
         Scheme::Sip | Scheme::Sips => {
-            let listens = read.host.port.is_none_or(|port| edge.addressing.listens_on(port));
+            let listens = read.host.port.is_none_or(|port| edge.addressing().listens_on(port));
             let is_plain = read.headers.is_empty() && read.param("maddr").is_none();
-            let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
+            let is_ours = |ip: IpAddr| edge.addressing().is_ours(ip.to_canonical());
             let is_named = own.is_some_and(|trunk| trunk.own_hosts.has(read.host.host));
             let is_here = is_named || read.host.ip().is_some_and(is_ours);
             (listens && is_plain && is_here).then(|| read.user_unescaped())?
         }
         Scheme::Other => return None,
     };
-    edge.table.numbers().normalise(&shortened(&user), read.user_param("phone-context")).ok()
+    edge.numbers().normalise(&shortened(&user), read.user_param("phone-context")).ok()
 }
 
 /// Whether a URI says to which port it leads.

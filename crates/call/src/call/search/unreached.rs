@@ -26,7 +26,7 @@ pub(crate) fn agent_unreached(search: &Search, cx: &mut Cx<'_>, name: &Arc<str>,
     let waits = cx.call.state == State::Rerouting && !goes_on && !search.is_consulting() && !cx.call.is_programmed;
     let is_lost = waits || loses_caller(search, cx.call, goes_on);
     let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), route: &cx.call.facts.route, is_lost };
-    cx.edge.agents.unreached(cx.now, name, call);
+    cx.edge.agents_mut().unreached(cx.now, name, call);
 }
 
 /// Gives a target up that has failed. An agent that failed on `leg` may get a new stream; where it gets none, and none was open, the call did

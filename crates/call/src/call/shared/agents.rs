@@ -31,16 +31,16 @@ impl Cx<'_> {
         }
         let end = self.edge.new_end(media)?;
         let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
-        let turns = (!listens).then(|| Arc::new(LegTurns::new(self.edge.agents.turns(&agent.name))));
-        let raw = agent.is_raw().then(|| self.edge.random.raw_sources());
+        let turns = (!listens).then(|| Arc::new(LegTurns::new(self.edge.agents_mut().turns(&agent.name))));
+        let raw = agent.is_raw().then(|| self.edge.random_mut().raw_sources());
         let settings = self.settings(agent, &part);
         let stream_sid = settings.stream_sid.clone();
-        let sid = self.edge.random.sid();
+        let sid = self.edge.random_mut().sid();
         let spec = AgentSpec {
             settings,
             socket: SocketSpec {
                 traceparent: self.edge.traceparent(self.call.key, self.call.legs.sid(), &sid),
-                ..socket_spec(agent, &self.edge.addressing.local_networks)
+                ..socket_spec(agent, &self.edge.addressing().local_networks)
             },
             counters: counters.clone(),
             queue: queue.clone(),
@@ -112,9 +112,9 @@ impl Cx<'_> {
         };
         self.call.legs.add_headers(&headers, &mut parameters);
         Settings {
-            account_sid: self.edge.config.account_sid.clone(),
+            account_sid: self.edge.config().account_sid.clone(),
             call_sid: self.call.legs.sid().to_owned(),
-            stream_sid: self.edge.random.stream_sid(),
+            stream_sid: self.edge.random_mut().stream_sid(),
             tracks,
             talks: !part.listens(),
             format: Format::from_name(agent.format).unwrap_or_default(),
@@ -135,9 +135,10 @@ impl Cx<'_> {
         let (listens, problem) = (side.listens(), side.why_lost(self.now, loss));
         side.problem = Some(problem.as_str().into());
         side.loss = Some(loss);
-        self.edge.agents.lost(self.now, &name, (loss, problem.clone()), was_open);
+        self.edge.agents_mut().lost(self.now, &name, (loss, problem.clone()), was_open);
         let change = self.call.change_for(Happening::AgentFailed, &problem, None);
-        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), was_open, ..change });
+        let agent = Some(self.edge.shown_name(&name));
+        self.edge.changed(Change { agent, was_open, ..change });
         if listens {
             return;
         }
@@ -153,7 +154,7 @@ impl Cx<'_> {
         };
         let (key, sid) = (self.call.key, self.call.legs.sid());
         let stream = FailedStream { key, sid, began, stage, cause: &problem };
-        if self.edge.agents.failed(self.now, &name, &stream) {
+        if self.edge.agents_mut().failed(self.now, &name, &stream) {
             let text =
                 format!("agent {name} keeps failing and is skipped, except for one test call at a time: {problem}");
             self.edge.warn("", text, Some(ReasonSlug::AgentSkipped));
@@ -186,12 +187,13 @@ impl Cx<'_> {
         side.problem = Some(format!("{how}: at once, without audio").into());
         side.loss = Some(loss);
         let cause = format!("{LEFT_AT_ONCE}: {how}");
-        self.edge.agents.lost(self.now, &name, (loss, cause.clone()), true);
+        self.edge.agents_mut().lost(self.now, &name, (loss, cause.clone()), true);
         let change = self.call.change_for(Happening::AgentFailed, &cause, None);
-        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });
+        let agent = Some(self.edge.shown_name(&name));
+        self.edge.changed(Change { agent, ..change });
         let (key, sid) = (self.call.key, self.call.legs.sid());
         let stream = FailedStream { key, sid, began, stage: Stage::Open(None), cause: &cause };
-        let is_back = self.edge.agents.left_at_once(self.now, &name, &stream);
+        let is_back = self.edge.agents_mut().left_at_once(self.now, &name, &stream);
         tell_back(self.edge, &name, is_back);
     }
 
@@ -200,7 +202,7 @@ impl Cx<'_> {
         let talks = |side: &&AgentSide| !side.listens();
         let last = self.call.legs.iter().rev().filter_map(|leg| leg.agent.as_deref()).find(talks);
         if let Some(name) = last.filter(|side| side.has_failed).map(|side| side.agent.name.clone()) {
-            self.edge.agents.hung_up(self.now, &name, self.call.key);
+            self.edge.agents_mut().hung_up(self.now, &name, self.call.key);
         }
     }
 

@@ -79,7 +79,7 @@ impl Shared {
     pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
         let is_caller = from == LegId::CALLER;
         let (from, to) = (&self.legs[from], &self.legs[to]);
-        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let ours = to.flow.and_then(|flow| edge.addressing().shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };
         let governs = to.limited_by().map(Arc::as_ref);
         let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), governs, ours });
@@ -87,8 +87,8 @@ impl Shared {
         let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
         let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
         let hiding = Hiding { tells, showing: &showing };
-        let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
-        all.extend(connected_line(headers, from, &side, edge.table.numbers()));
+        let mut all = passing(headers, from, &side, edge.numbers(), &hiding);
+        all.extend(connected_line(headers, from, &side, edge.numbers()));
         keep_sent(&mut all, &[]);
         all
     }
@@ -108,7 +108,7 @@ impl Shared {
     /// Returns the header for the called party.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
         let mut hasher = DefaultHasher::new();
-        (edge.random.hop_key, self.key).hash(&mut hasher);
+        (edge.random().hop_key, self.key).hash(&mut hasher);
         header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge, nonce_of(hasher.finish()))]))
     }
 
@@ -125,7 +125,7 @@ impl Shared {
     /// Returns the header by which a conference that answers says which one it is; only a conference that calls gets it.
     pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<Extra> {
         let is_line = self.facts.hops.words.iter().any(|word| is_link(*word));
-        let words = || edge.sessions.conferences.hops_onward(edge.random.hop_key, conference);
+        let words = || edge.sessions().conferences.hops_onward(edge.random().hop_key, conference);
         is_line.then(|| header(words().into_iter()))
     }
 
@@ -133,7 +133,7 @@ impl Shared {
     /// calls have nothing in common, the caller included.
     fn own_hop(&self, edge: &Edge, nonce: u32) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (edge.random.hop_key, nonce).hash(&mut hasher);
+        (edge.random().hop_key, nonce).hash(&mut hasher);
         self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
         self.facts.called.text.hash(&mut hasher);
         self.facts.caller.number.text.hash(&mut hasher);

@@ -36,7 +36,7 @@ impl Cx<'_> {
     /// What shows that there were no ports, where nothing nearer is known.
     pub(crate) fn prove_no_ports(&mut self, reason: ReasonSlug) {
         if reason == ReasonSlug::NoPorts && self.call.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
-            let (in_use, all) = (2 * self.edge.sessions.ports.in_use(), 2 * self.edge.sessions.ports.total());
+            let (in_use, all) = (2 * self.edge.sessions().ports.in_use(), 2 * self.edge.sessions().ports.total());
             let text = format!("{in_use} of {all} media ports are in use");
             self.call.story.proof = Some((reason, text.into()));
         }
@@ -47,7 +47,8 @@ impl Cx<'_> {
         if let Some((reason, change)) = self.call.story.failed_over.take().map(|failed| *failed) {
             self.call.story.failovers += 1;
             self.edge.changed(change);
-            *self.edge.metrics.failovers.entry((self.call.facts.route.clone(), reason.as_str())).or_default() += 1;
+            *self.edge.metrics_mut().failovers.entry((self.call.facts.route.clone(), reason.as_str())).or_default() +=
+                1;
         }
     }
 
@@ -101,7 +102,7 @@ impl Cx<'_> {
             let reason = ended.unwrap_or(ReasonSlug::CallerCanceled);
             self.bye(leg, reason);
         } else if self.call.legs[leg].sip.dialog != Some(dialog) {
-            self.edge.endpoint.request(self.now, dialog, trunkgate_sip::Method::Bye, Vec::new(), None);
+            self.edge.endpoint_mut().request(self.now, dialog, trunkgate_sip::Method::Bye, Vec::new(), None);
             self.edge.pump();
         }
     }
@@ -121,7 +122,7 @@ impl Cx<'_> {
         };
         let instead = match rule.judge(&self.call.facts.caller.number) {
             Shown::AsIs => return Ok(()),
-            Shown::Refused if self.edge.table.numbers().is_emergency(&self.call.facts.called) => return Ok(()),
+            Shown::Refused if self.edge.numbers().is_emergency(&self.call.facts.called) => return Ok(()),
             Shown::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
             Shown::Instead(number) => number.clone(),
         };
@@ -141,7 +142,7 @@ impl Cx<'_> {
     pub(crate) fn arm(&mut self, timer: Timer, after: Duration) {
         self.disarm(timer);
         if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
-            self.edge.deadlines.set(at, self.call.key, timer);
+            self.edge.deadlines_mut().set(at, self.call.key, timer);
             self.call.deadlines.insert(timer, at);
         }
     }
@@ -154,7 +155,7 @@ impl Cx<'_> {
     /// Takes a deadline away.
     pub(crate) fn disarm(&mut self, timer: Timer) {
         if let Some(at) = self.call.deadlines.remove(timer) {
-            self.edge.deadlines.clear(at, self.call.key, timer);
+            self.edge.deadlines_mut().clear(at, self.call.key, timer);
         }
     }
 
@@ -162,7 +163,7 @@ impl Cx<'_> {
     pub(crate) fn point(&mut self, (leg, end): (LegId, EndId), far: &Far, relatch: bool) {
         let Some(index) = self.call.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
         let side = &self.call.legs[leg];
-        let remote = side.remote_spec(far, self.edge.config.latch, relatch, self.call.is_answered());
+        let remote = side.remote_spec(far, self.edge.config().latch, relatch, self.call.is_answered());
         let remote = RemoteSpec { srtp: side.srtp_spec(index).map(Box::new), ..remote };
         self.tell_remote(leg, end, remote);
     }
@@ -201,7 +202,7 @@ impl Cx<'_> {
                 self.call.key,
                 TraceItem::Media { leg: leg.index(), text: "no RTP for too long".into() },
             );
-            let seconds = self.edge.config.idle_timeout.as_secs();
+            let seconds = self.edge.config().idle_timeout.as_secs();
             let came = self.call.legs[leg].rtp().rx_packets;
             let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
             let text = format!("{} sent no RTP for {seconds} s{before}", self.call.legs.name_of(leg));
@@ -225,7 +226,7 @@ impl Cx<'_> {
         if let Some(end) = self.call.legs.near_leg().end(index) {
             return Some(end.bind.port());
         }
-        let bind = self.edge.addressing.media_bind_for(self.call.legs.near_leg().flow)?;
+        let bind = self.edge.addressing().media_bind_for(self.call.legs.near_leg().flow)?;
         let end = StreamEnd::new(index, self.edge.add_end(self.call.session?, bind)?);
         let port = end.bind.port();
         self.call.legs.near_leg_mut().ends.push(end);
@@ -313,7 +314,7 @@ impl Cx<'_> {
         let media = self.call.session?;
         let mut added = Vec::new();
         for leg in legs.iter().copied() {
-            let bind = self.edge.addressing.media_bind_for(self.call.legs[leg].flow);
+            let bind = self.edge.addressing().media_bind_for(self.call.legs[leg].flow);
             for index in anchored_streams(offer) {
                 if self.call.legs[leg].end(index).is_some() {
                     continue;
@@ -342,7 +343,7 @@ impl Cx<'_> {
     /// The caller does not acknowledge what it is told: it is gone.
     pub(crate) fn not_acknowledged_early(&mut self) -> Next {
         if let Some(server) = self.call.legs[LegId::CALLER].sip.server.take() {
-            self.edge.index.servers.remove(&server);
+            self.edge.index_mut().servers.remove(&server);
         }
         self.call.legs.leg_gone(self.edge, LegId::CALLER);
         Next::Unacknowledged(504)
@@ -388,7 +389,7 @@ impl Cx<'_> {
 
     fn settle_proof(&mut self, leg: LegId, by: &str) {
         let before = self.call.legs[leg].withheld();
-        if leg == LegId::CALLER && self.edge.unproven_early.free(self.call.key) {
+        if leg == LegId::CALLER && self.edge.unproven_early_mut().free(self.call.key) {
             self.disarm(Timer::Unproven);
         }
         if before.is_none() {
@@ -434,13 +435,13 @@ impl Cx<'_> {
 
     /// Whether the caller hears early media although its address is not proven.
     fn may_hear_early(&mut self, to: Option<SocketAddr>) -> bool {
-        let before = self.edge.unproven_early.grant(self.call.key);
+        let before = self.edge.unproven_early().grant(self.call.key);
         if matches!(before, EarlyGrant::Granted | EarlyGrant::Over) {
             return before == EarlyGrant::Granted;
         }
         let (Some(trunk), Some(to)) = (self.call.legs[LegId::CALLER].trunk.clone(), to) else { return false };
         let most = trunk.unproven_early_media;
-        let (count, is_one) = self.edge.unproven_early.admit(self.now, &trunk.name, most, self.call.key);
+        let (count, is_one) = self.edge.unproven_early_mut().admit(self.now, &trunk.name, most, self.call.key);
         if is_one {
             self.arm(Timer::Unproven, UNPROVEN_EARLY_MEDIA);
         }
@@ -460,7 +461,7 @@ impl Cx<'_> {
         if self.call.state != State::Searching {
             return;
         }
-        self.edge.unproven_early.end(self.call.key);
+        self.edge.unproven_early_mut().end(self.call.key);
         self.reconsider(LegId::CALLER);
         if let Some(address) = self.call.legs[LegId::CALLER].withheld() {
             let (ip, name) = (address.ip(), self.call.legs[LegId::CALLER].trunk_name());
@@ -493,17 +494,17 @@ impl Cx<'_> {
     /// no faster way to dial than calls.
     /// Emergency calls cost nothing.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
-        if self.edge.table.numbers().is_emergency(number) {
+        if self.edge.numbers().is_emergency(number) {
             return Ok(());
         }
-        self.edge.admission.check_rate(self.now, &trunk.name)?;
-        self.edge.trunks.pay(self.now, &trunk.name)?;
-        let called = self.edge.table.numbers().spellings(number, SendNumbers::AsIs);
+        self.edge.admission_mut().check_rate(self.now, &trunk.name)?;
+        self.edge.trunks_mut().pay(self.now, &trunk.name)?;
+        let called = self.edge.numbers().spellings(number, SendNumbers::AsIs);
         let numbers = Numbered { called: &called, caller: &self.call.number_of(caller).text };
         let taken = self.edge.take_quota(self.now, &trunk.name, numbers, (self.call.key, None));
         taken.map_err(|(reason, which)| {
             if let Some(limit) = Limit::of(Some(&trunk.name), false, reason) {
-                self.edge.admission.limited.note(self.now, limit, &which, Some(self.call.legs.sid()));
+                self.edge.admission_mut().limited.note(self.now, limit, &which, Some(self.call.legs.sid()));
             }
             self.edge.alarm(self.now, self.call.legs.sid(), &trunk.name, reason, &which);
             reason
@@ -517,7 +518,7 @@ impl Cx<'_> {
         let (called, caller) = (&*number.text, &*self.call.number_of(caller).text);
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
         let mut plan = self.edge.plan(self.now, info)?;
-        let is_emergency = self.edge.table.numbers().is_emergency(number);
+        let is_emergency = self.edge.numbers().is_emergency(number);
         self.edge.by_ratio(self.now, self.call.key, &mut plan, !is_emergency);
         plan.targets = plan.targets.into_iter().map(|target| numbered(target, called)).collect();
         Some(plan)
@@ -525,14 +526,14 @@ impl Cx<'_> {
 
     /// Whether a trunk gets calls to a number that is sent in this form.
     pub(crate) fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
-        let Some(denied) = trunk.denied_as(self.edge.table.numbers(), number, form) else { return Ok(()) };
+        let Some(denied) = trunk.denied_as(self.edge.numbers(), number, form) else { return Ok(()) };
         let reason = reason_of(&denied.by);
         let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
         // As `why` says it.
         self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
         if let Some(rule) = Limit::of(Some(name), true, reason) {
-            self.edge.admission.limited.note(self.now, rule, &denied.by.setting(), Some(&sid));
+            self.edge.admission_mut().limited.note(self.now, rule, &denied.by.setting(), Some(&sid));
         }
         self.edge.alarm(self.now, &sid, name, reason, &format!("{shown}, {by}"));
         Err(Failure::with_code(403, reason).told())
@@ -548,9 +549,9 @@ impl Cx<'_> {
     /// The target on a leg has answered: counted for its trunk, and a back-off of its address ends.
     pub(crate) fn trunk_answered(&mut self, leg: LegId) {
         let leg = &self.call.legs[leg];
-        self.edge.trunks.answered(self.now, leg.trunk_name());
+        self.edge.trunks_mut().answered(self.now, leg.trunk_name());
         if let Some(spot) = leg.spot() {
-            self.edge.health.took_call(&spot);
+            self.edge.health_mut().took_call(&spot);
         }
     }
 
@@ -618,10 +619,10 @@ impl Cx<'_> {
         let at = self.call.legs.place(self.call.legs.next_id());
         if let Some(flow) = leg.flow {
             let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-            self.edge.index.pass_on(leg.sip.call_id.as_bytes(), from, named);
+            self.edge.index_mut().pass_on(leg.sip.call_id.as_bytes(), from, named);
         }
         if let Some(dialog) = leg.sip.dialog {
-            self.edge.index.dialogs.insert(dialog, at);
+            self.edge.index_mut().dialogs.insert(dialog, at);
         }
         if let Some(trunk) = leg.limited_by() {
             self.edge.resume_trunk_call(&trunk.name);

@@ -468,7 +468,7 @@ impl Shared {
     /// Whether the agent may send its caller to a target.
     pub(crate) fn may_go(&self, edge: &Edge, leg: LegId, target: &Target) -> bool {
         let Some(side) = &self.legs[leg].agent else { return false };
-        let numbers = edge.table.numbers();
+        let numbers = edge.numbers();
         let ways = |number: &Number, form| {
             let mut ways = numbers.ways(number, form);
             // A name may have separators, and be listed with them.

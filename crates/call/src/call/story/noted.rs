@@ -41,11 +41,11 @@ pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 impl Cx<'_> {
     /// Tells the capture agent what each side hears.
     pub(crate) fn capture_reports(&mut self) {
-        if !self.edge.tracing.captures {
+        if !self.edge.tracing().captures {
             return;
         }
         for (place, leg) in self.call.legs.with_ids() {
-            let reports = reports(leg, &self.call.legs.name_of(place), &self.edge.addressing);
+            let reports = reports(leg, &self.call.legs.name_of(place), self.edge.addressing());
             for report in reports.collect::<Vec<_>>() {
                 self.edge.capture(self.now, self.call.legs.sid().to_owned(), CapturedItem::Report(report));
             }
@@ -84,12 +84,12 @@ impl Cx<'_> {
         // A phone may be muted for one call: digital silence tells by several calls only.
         let is_short = self.since_answer() < SHORT_CALL || unheard.is_none() && silence.is_some();
         let heard = (unheard.or(silence), is_short && !unheard.is_some_and(is_proof));
-        let counted = self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
+        let counted = self.edge.trunks_mut().listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
         if let (Some(other), Some(trunk)) = (self.call.legs.other(leg), &side.trunk)
             && let other = &self.call.legs[other]
             && let Some(others) = other.trunk.as_ref().filter(|_| other.agent.is_none() && other.is_unheard())
         {
-            self.edge.trunks.both_unheard(self.now, [&trunk.name, &others.name], counted);
+            self.edge.trunks_mut().both_unheard(self.now, [&trunk.name, &others.name], counted);
         }
         if let (Some(found), Some(trunk)) = (side.quality.unheard.clone(), side.trunk.clone()) {
             if is_told {
@@ -109,7 +109,7 @@ impl Cx<'_> {
         let Some(answered) = self.now.checked_sub(self.since_answer()) else { return };
         for kind in kinds {
             if !self.call.story.counted.contains(&(trunk.clone(), kind)) {
-                self.edge.trunks.without_fault(&trunk, kind, answered);
+                self.edge.trunks_mut().without_fault(&trunk, kind, answered);
             }
         }
     }
@@ -122,7 +122,7 @@ impl Cx<'_> {
             (false, _) => "callee",
         };
         let trunk: Arc<str> = self.call.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |trunk| trunk.name.clone());
-        *self.edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
+        *self.edge.metrics_mut().media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
         let sid = self.call.legs.sid().to_owned();
         let change = self.call.change_for(Happening::MediaOneWay, &line, None);
         let other = self.call.legs.other(leg).filter(|_| both).and_then(|other| self.call.legs[other].trunk.as_ref());
@@ -135,7 +135,7 @@ impl Cx<'_> {
     pub(crate) fn count_silent_agent(&mut self, leg: LegId, line: String, fix: String) {
         let name = self.call.legs[leg].agent.as_ref().map_or_else(|| "".into(), |side| side.agent.name.clone());
         if !name.is_empty() {
-            *self.edge.metrics.agent.silent.entry(name.clone()).or_default() += 1;
+            *self.edge.metrics_mut().agent.silent.entry(name.clone()).or_default() += 1;
         }
         let sid = self.call.legs.sid().to_owned();
         let change = self.call.change_for(Happening::MediaOneWay, &line, None);
@@ -167,10 +167,10 @@ impl Cx<'_> {
     pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: Found<'_>, refused: bool) -> bool {
         let known = (trunk.clone(), found.kind);
         if self.call.story.counted.contains(&known) {
-            self.edge.trunks.fault_goes_on(self.now, trunk, self.call.legs.sid(), found);
+            self.edge.trunks_mut().fault_goes_on(self.now, trunk, self.call.legs.sid(), found);
             return false;
         }
-        self.edge.trunks.at_fault(self.now, trunk, self.call.legs.sid(), found, refused);
+        self.edge.trunks_mut().at_fault(self.now, trunk, self.call.legs.sid(), found, refused);
         self.call.story.counted.push(known);
         true
     }
@@ -193,21 +193,21 @@ impl Cx<'_> {
         for leg in [Some(self.call.legs.near), self.call.legs.callee].into_iter().flatten() {
             let (heard, scores) = (self.call.legs[leg].rtp(), self.call.legs[leg].scores());
             if heard.rx_packets > 0 {
-                self.edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
+                self.edge.metrics_mut().rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
             }
             if let Some(rtt) = heard.rtt_ms {
-                self.edge.metrics.rtp_round_trip_seconds.observe(rtt / 1000.0);
+                self.edge.metrics_mut().rtp_round_trip_seconds.observe(rtt / 1000.0);
             }
             if let Some(mean) = scores.mean() {
-                self.edge.metrics.call_mos.observe(mean);
+                self.edge.metrics_mut().call_mos.observe(mean);
                 if Some(leg) == self.call.legs.callee {
-                    self.edge.trunks.scored(self.now, self.call.legs[leg].trunk_name(), mean);
+                    self.edge.trunks_mut().scored(self.now, self.call.legs[leg].trunk_name(), mean);
                 }
                 let (sid, side) = (self.call.legs.sid(), &self.call.legs[leg]);
                 let (received, codec) = (heard.rx_packets, side.codec.clone());
                 let (lost, jitter_ms, rtt_ms) = (heard.lost, heard.jitter_ms, heard.rtt_ms);
                 let call = Sounded { mos: mean, lost, received, jitter_ms, rtt_ms, codec };
-                self.edge.trunks.sounded(self.now, side.trunk_name(), sid, call);
+                self.edge.trunks_mut().sounded(self.now, side.trunk_name(), sid, call);
             }
         }
     }
@@ -217,7 +217,7 @@ impl Cx<'_> {
         let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
         let all = totals(&self.call.legs[leg]);
         let before = std::mem::replace(&mut self.call.legs[leg].quality.counted, all);
-        let counts = self.edge.metrics.rtp_of_trunks.entry(trunk).or_default();
+        let counts = self.edge.metrics_mut().rtp_of_trunks.entry(trunk).or_default();
         counts.received += all.received.saturating_sub(before.received);
         counts.lost += all.lost.saturating_sub(before.lost);
         counts.sent += all.sent.saturating_sub(before.sent);
@@ -228,7 +228,7 @@ impl Cx<'_> {
     pub(crate) fn note_legs(&mut self) {
         self.call.legs.note_times(self.edge, self.now);
         let Some(gathered) =
-            self.edge.tracing.sampled.get_mut(&self.call.key).filter(|gathered| gathered.over.is_none())
+            self.edge.tracing_mut().sampled.get_mut(&self.call.key).filter(|gathered| gathered.over.is_none())
         else {
             return;
         };
@@ -242,14 +242,14 @@ impl Cx<'_> {
     /// Tells of its record; kept besides, until nothing of the call is waited for.
     pub(crate) fn report(&mut self, record: CallRecord) {
         self.note_legs();
-        if let Some(gathered) = self.edge.tracing.sampled.get_mut(&self.call.key) {
+        if let Some(gathered) = self.edge.tracing_mut().sampled.get_mut(&self.call.key) {
             let at_us = self.call.since_began(self.now);
             for times in &mut gathered.legs {
                 times.ended_us.get_or_insert(at_us);
             }
             gathered.over = Some(Box::new((record.clone(), at_us)));
         }
-        self.edge.turn.outputs.push_back(Output::Report(Box::new(record)));
+        self.edge.output(Output::Report(Box::new(record)));
     }
 
     /// The call is answered, or goes on after a restart of the edge: its series begins.
@@ -262,21 +262,21 @@ impl Cx<'_> {
     /// Takes the rule of the call's route, and has its text kept for the case of a crash.
     pub(crate) fn watch_for_text(&mut self, rule: Option<&Arc<SmsRule>>) {
         // The caller of an emergency number is called back by others.
-        let Some(rule) = rule.filter(|_| !self.edge.table.numbers().is_emergency(&self.call.facts.called)) else {
+        let Some(rule) = rule.filter(|_| !self.edge.numbers().is_emergency(&self.call.facts.called)) else {
             return;
         };
         self.call.story.sms = Some(Arc::clone(rule));
         if rule.on.contains(&TextOutcome::Failed)
             && let Ok(sms) = self.call.text(self.edge, rule, TextOutcome::Failed, ReasonSlug::EdgeRestarted)
         {
-            self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Watch(Box::new(sms))));
+            self.edge.output(Output::Sms(SmsNews::Watch(Box::new(sms))));
         }
     }
 
     /// The call was answered.
     pub(crate) fn forget_text(&mut self) {
         if self.call.story.sms.take().is_some() {
-            self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
+            self.edge.output(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
         }
     }
 
@@ -299,7 +299,7 @@ impl Cx<'_> {
                     self.call.key,
                     format!("text to {}: {}", self.edge.shown(&sms.to), outcome.as_str()),
                 );
-                self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
+                self.edge.output(Output::Sms(SmsNews::Send(Box::new(sms))));
             }
             Err(why) => {
                 self.edge.decide(self.now, self.call.key, format!("no text message: {why}"));
@@ -313,7 +313,7 @@ impl Cx<'_> {
         let to = self.call.legs[leg].flow.map_or_else(|| self.call.legs[leg].signalling(), |flow| flow.remote.ip());
         let shown = self.call.legs[leg].flow.map_or_else(|| to.to_string(), |flow| flow.remote.to_string());
         let found = Diagnosis { cause: Cause::Unsent, text: text(why, &shown), fix: fix(why, to, None) };
-        self.edge.trunks.problem(self.now, self.call.legs[leg].trunk_name(), found.text.clone());
+        self.edge.trunks_mut().problem(self.now, self.call.legs[leg].trunk_name(), found.text.clone());
         let sid = self.call.legs.sid().to_owned();
         self.edge.warn(&sid, found.text.clone(), Some(ReasonSlug::Unreachable));
         if let Some(trunk) = self.call.legs[leg].trunk.clone() {
@@ -443,7 +443,7 @@ impl Shared {
             outcome: outcome.as_str(),
             reason: reason.as_str(),
         };
-        let (to, body) = rule.write(&ended, edge.table.numbers())?;
+        let (to, body) = rule.write(&ended, edge.numbers())?;
         Ok(Sms { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
     let was_noted = cx.call.legs[leg].quality.unheard.is_some();
     let found = silent(cx, true).and_then(|found| match &name {
         Some(name) => {
-            let in_row = cx.edge.agents.silent_in_row(name, cx.call.legs.sid(), found.is_proof)?;
+            let in_row = cx.edge.agents_mut().silent_in_row(name, cx.call.legs.sid(), found.is_proof)?;
             Some(found.into_diagnosis(cx, in_row))
         }
         None => found.is_proof.then(|| found.into_diagnosis(cx, 1)),
@@ -54,10 +54,10 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
         && (side.rtp().rx_packets > 0 || side.quality.unheard.is_some())
     {
         let unheard = side.quality.unheard.as_deref();
-        let earlier = cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), unheard);
+        let earlier = cx.edge.agents_mut().listened(cx.now, &name, cx.call.legs.sid(), unheard);
         // Counted with this one, these are found with it.
         for sid in earlier {
-            cx.edge.recent.note_silent_agent(&sid, &name);
+            cx.edge.recent_mut().note_silent_agent(&sid, &name);
         }
     }
 }

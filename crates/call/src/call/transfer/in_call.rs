@@ -136,7 +136,7 @@ impl Transfers {
         let by = transfer.referred_by.as_ref();
         let by = match by.filter(|_| is_back) {
             Some(by) => Some(by.clone()),
-            None => by.and_then(|by| own_addresses(by, to, edge.table.numbers(), rules)),
+            None => by.and_then(|by| own_addresses(by, to, edge.numbers(), rules)),
         };
         let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
         by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
@@ -152,7 +152,7 @@ impl Transfers {
         to: &Side<'_>,
         rule: Option<&CallerIdRule>,
     ) -> (Caller, Vec<Extra>) {
-        let numbers = edge.table.numbers();
+        let numbers = edge.numbers();
         let (caller, showing) = call.introduced(from, to.trunk, rule);
         let nobody = CallerIdentity::default();
         let (headers, identity) = match call.legs.near {
@@ -182,8 +182,8 @@ impl Transfers {
     pub(crate) fn end_joins(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         self.joining = None;
         if let Some(leaving) = self.leaving.take() {
-            cx.edge.index.clients.remove(&leaving.client);
-            cx.edge.turn.unjoined.push((leaving.to, leaving.client, reason));
+            cx.edge.index_mut().clients.remove(&leaving.client);
+            cx.edge.turn_mut().unjoined.push((leaving.to, leaving.client, reason));
         }
     }
 
@@ -271,10 +271,10 @@ impl Negotiation {
 
     /// Returns what an ended call had at admission, quotas and trunks, and counts it.
     pub(crate) fn count(&self, cx: &mut Cx<'_>) {
-        cx.edge.admission.end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
-        cx.edge.quotas.end_call(cx.call.key);
-        cx.edge.admission.emergencies.end_call(cx.call.key);
-        cx.edge.unproven_early.release(cx.now, cx.call.key);
+        cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
+        cx.edge.quotas_mut().end_call(cx.call.key);
+        cx.edge.admission_mut().emergencies.end_call(cx.call.key);
+        cx.edge.unproven_early_mut().release(cx.now, cx.call.key);
         for leg in self.sides(cx.call) {
             if let Some(trunk) = cx.call.legs[leg].limited_by() {
                 cx.edge.end_trunk_call(&trunk.name);
@@ -282,10 +282,10 @@ impl Negotiation {
         }
         if let Some(ending) = cx.call.ending {
             let trunk = cx.call.legs[LegId::CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-            *cx.edge.metrics.calls.entry((trunk, cx.call.facts.route.clone(), ending.outcome)).or_default() += 1;
+            *cx.edge.metrics_mut().calls.entry((trunk, cx.call.facts.route.clone(), ending.outcome)).or_default() += 1;
         }
         if let Some(seconds) = cx.call.talked_seconds() {
-            cx.edge.metrics.call_duration_seconds.observe(seconds);
+            cx.edge.metrics_mut().call_duration_seconds.observe(seconds);
             cx.count_media();
         }
     }
@@ -297,16 +297,16 @@ impl Negotiation {
         }
         for (at, leg) in cx.call.legs.with_ids() {
             if let Some(server) = leg.sip.server {
-                cx.edge.index.servers.remove(&server);
+                cx.edge.index_mut().servers.remove(&server);
             }
             for client in leg.sip.invite.into_iter().chain(leg.sip.bye) {
-                cx.edge.index.clients.remove(&client);
+                cx.edge.index_mut().clients.remove(&client);
             }
             if let Some(dialog) = leg.sip.dialog {
-                cx.edge.index.dialogs.remove(&dialog);
+                cx.edge.index_mut().dialogs.remove(&dialog);
             }
             if let Some(flow) = leg.flow {
-                cx.edge.index.leave(leg.sip.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
+                cx.edge.index_mut().leave(leg.sip.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
             }
         }
         let news = self.transfers.news.as_ref().and_then(|news| news.client());
@@ -314,9 +314,9 @@ impl Negotiation {
         let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked());
         let recording = cx.call.siprec.iter().flat_map(|sessions| sessions.pending());
         for client in asked.chain(refreshes).chain(news).chain(recording) {
-            cx.edge.index.clients.remove(&client);
+            cx.edge.index_mut().clients.remove(&client);
         }
-        cx.edge.index.sids.remove(cx.call.legs.sid());
+        cx.edge.index_mut().sids.remove(cx.call.legs.sid());
     }
 
     /// Whether a change is under way that must be over before another one begins.
@@ -361,7 +361,7 @@ impl Negotiation {
         let (mut offer, _) = cx.call.legs.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
         other.shared.legs[comes].keep_sections(&mut offer);
         let media = cx.call.session.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
-        let bind = cx.edge.addressing.media_bind_for(other.shared.legs[comes].flow);
+        let bind = cx.edge.addressing().media_bind_for(other.shared.legs[comes].flow);
         let mut ends = Vec::new();
         for index in anchored_streams(&offer) {
             match bind.and_then(|bind| cx.edge.add_end(media, bind)) {

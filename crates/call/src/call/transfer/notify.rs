@@ -107,7 +107,7 @@ impl Transfers {
     /// Nobody is told any more.
     pub(crate) fn drop_news(&mut self, cx: &mut Cx<'_>) {
         if let Some(client) = self.news.take().and_then(|news| news.open) {
-            cx.edge.index.clients.remove(&client);
+            cx.edge.index_mut().clients.remove(&client);
         }
     }
 
@@ -118,7 +118,7 @@ impl Transfers {
         let Some(code) = code else { return };
         // Nobody waits for the answer to an earlier one any more.
         if let Some(client) = news.open {
-            cx.edge.index.clients.remove(&client);
+            cx.edge.index_mut().clients.remove(&client);
         }
         self.notify(cx, code);
     }

@@ -70,7 +70,7 @@ impl Transfers {
         let is_open = self.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
         let to = &cx.call.legs[other];
         let way = to.flow.and_then(|flow| {
-            let local = cx.edge.addressing.local(flow.remote.ip(), flow.listener)?;
+            let local = cx.edge.addressing().local(flow.remote.ip(), flow.listener)?;
             Some((local, flow.transport))
         });
         let (Some((local, transport)), Some(dialog), false) = (way, to.sip.dialog, is_open) else {
@@ -85,12 +85,12 @@ impl Transfers {
             return refuse_request(cx.now, cx.edge, server, code);
         }
         let side = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
-        let numbers = cx.edge.table.numbers();
+        let numbers = cx.edge.numbers();
         let mut target = match outbound {
             Some(_) => format!("<tel:{}>", refer.number.text),
             None => {
                 let user = rewrite::escape_user(&numbers.format(&refer.number, side.form()));
-                cx.edge.endpoint.own_address(cx.call.legs[other].party, &user, local, transport)
+                cx.edge.endpoint().own_address(cx.call.legs[other].party, &user, local, transport)
             }
         };
         if let Some(replaces) = &refer.replaces {
@@ -111,7 +111,7 @@ impl Transfers {
         else {
             return refuse_request(cx.now, cx.edge, server, 500);
         };
-        let sent = cx.edge.endpoint.last_cseq(dialog).unwrap_or_default();
+        let sent = cx.edge.endpoint().last_cseq(dialog).unwrap_or_default();
         let name = cx.call.legs.name_of(leg);
         cx.edge.decide(cx.now, cx.call.key, format!("a transfer by {name} goes on to the other side"));
         let passed = self.passed.get_or_insert_default();

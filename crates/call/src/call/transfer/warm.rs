@@ -147,7 +147,7 @@ impl<'p> Asking<'p> {
 
     /// The shell has made the whisper, or could not.
     pub(crate) fn whisper_came(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
-        cx.edge.index.queries.remove(&query);
+        cx.edge.index_mut().queries.remove(&query);
         let Some(warm) = &mut self.parts.search.consults.warm else { return };
         let text = match answer {
             AppAnswer::Sound { sound, .. } => {

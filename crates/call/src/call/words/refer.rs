@@ -102,7 +102,7 @@ impl Refer {
         at: Place,
     ) -> Result<Refer, Unreadable> {
         let leg = calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
-        Refer::read(request, edge.table.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
+        Refer::read(request, edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
     }
 
     /// Reads one that has come from a trunk.

@@ -25,7 +25,7 @@ use crate::call::words::waits::silence;
 
 /// Returns the servers of a group in the order in which they are asked: those that are known to be down only where no other is there.
 pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {
-    let peers = trunk.ordered_peers(&mut pick(&mut edge.random.rng));
+    let peers = trunk.ordered_peers(&mut pick(&mut edge.random_mut().rng));
     let each = peers.into_iter().flat_map(|peer| {
         let host = (peer.destination.host, peer.destination.port);
         let sockets: Vec<_> =
@@ -41,7 +41,7 @@ pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<
         sockets.into_iter().map(server)
     });
     let is_fit =
-        |server: &Server| edge.health.unfit(now, &Spot::new(&trunk.name, server.transport, server.address)).is_none();
+        |server: &Server| edge.health().unfit(now, &Spot::new(&trunk.name, server.transport, server.address)).is_none();
     let (fit, unfit): (VecDeque<Server>, VecDeque<Server>) = each.partition(is_fit);
     if fit.is_empty() { unfit } else { fit }
 }
@@ -59,7 +59,7 @@ pub(super) fn next(cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
     session.attempts += 1;
     session.current = Some(server.clone());
     let trunk = session.trunk.clone();
-    let way = cx.edge.addressing.way(trunk.listen.as_deref(), server.transport, server.address);
+    let way = cx.edge.addressing().way(trunk.listen.as_deref(), server.transport, server.address);
     let (flow, local) = way.ok_or_else(|| Some("no listener can reach it".to_owned()))?;
     let mut leg = new_leg(cx, &trunk, &server, flow).ok_or_else(|| Some("no media port is free".to_owned()))?;
     let sent = invite(cx, at, &mut leg, (flow, local), &server);
@@ -92,10 +92,10 @@ pub(super) fn wait_for_answer(cx: &mut Cx<'_>, at: usize) {
 fn new_leg(cx: &mut Cx<'_>, trunk: &std::sync::Arc<Trunk>, server: &Server, flow: Flow) -> Option<Leg> {
     let media = cx.call.session?;
     let party = cx.edge.party(&trunk.name);
-    let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
-    let leg = Leg::new(cx.edge.random.sid(), party, flow, media_ip, cx.edge.random.session_id());
+    let media_ip = cx.edge.addressing().media_shown_to(flow.remote.ip(), flow.listener)?;
+    let leg = Leg::new(cx.edge.random_mut().sid(), party, flow, media_ip, cx.edge.random_mut().session_id());
     let mut leg = Leg { trunk: Some(trunk.clone()), peer: server.peer.clone(), ..leg };
-    let bind = cx.edge.addressing.media_bind_for(Some(flow))?;
+    let bind = cx.edge.addressing().media_bind_for(Some(flow))?;
     for index in 0..offer::STREAMS {
         match cx.edge.add_end(media, bind) {
             Some(end) => leg.ends.push(StreamEnd::new(index, end)),
@@ -155,11 +155,11 @@ fn invite(cx: &mut Cx<'_>, at: usize, leg: &mut Leg, (flow, local): (Flow, Local
     };
     let place = cx.call.legs.place(cx.call.legs.next_id());
     let client = cx.edge.invite(cx.now, place, invite);
-    leg.flow = Some(cx.edge.endpoint.client_flow(client).unwrap_or(flow));
-    leg.sip.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
+    leg.flow = Some(cx.edge.endpoint().client_flow(client).unwrap_or(flow));
+    leg.sip.call_id = cx.edge.endpoint().call_id(client).unwrap_or_default().to_owned();
     leg.sip.invite = Some(client);
     let named = Named { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-    cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
+    cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
     Some(())
 }
 
@@ -168,7 +168,7 @@ fn by_tcp(cx: &Cx<'_>, session: &RecordingSession, flow: Flow, server: &Server) 
     if !session.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
         return None;
     }
-    let (flow, local) = cx.edge.addressing.way(session.trunk.listen.as_deref(), Transport::Tcp, server.address)?;
+    let (flow, local) = cx.edge.addressing().way(session.trunk.listen.as_deref(), Transport::Tcp, server.address)?;
     Some((SIPREC_UDP_BYTES, flow, local))
 }
 
@@ -207,7 +207,7 @@ pub(super) fn body(edge: &mut Edge, session: &RecordingSession, sdp: &Descriptio
         streaming: session.streaming,
         paused: session.paused,
     };
-    let boundary = edge.random.boundary();
+    let boundary = edge.random_mut().boundary();
     let text = format!(
         "--{boundary}\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--{boundary}\r\n\
          Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n{}\r\n--{boundary}--\r\n",

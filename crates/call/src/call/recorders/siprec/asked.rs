@@ -59,7 +59,7 @@ impl Asked {
         let Some((url, method)) = &self.receiver else { return };
         let call = cx.call.legs.sid().to_owned();
         let mut named = vec![
-            ("AccountSid", cx.edge.config.account_sid.clone()),
+            ("AccountSid", cx.edge.config().account_sid.clone()),
             ("CallSid", call.clone()),
             ("SiprecSid", self.sid.clone()),
             ("SiprecName", self.name.clone().unwrap_or_else(|| self.sid.clone())),
@@ -79,7 +79,7 @@ impl Asked {
 pub(crate) fn start(cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
     let asked = Asked {
         app: Arc::clone(app),
-        sid: cx.edge.random.siprec_sid(),
+        sid: cx.edge.random_mut().siprec_sid(),
         name: step.name.clone(),
         receiver: step.status.clone(),
         has_begun: false,
@@ -101,7 +101,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
 
 /// Returns why a group does not begin to record the call.
 fn refused(cx: &Cx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
-    if cx.edge.table.trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
+    if cx.edge.table().trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
         return Some("the configuration has no [siprec] of that name");
     }
     let sessions = cx.call.siprec.as_ref()?;

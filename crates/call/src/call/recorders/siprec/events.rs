@@ -343,7 +343,7 @@ fn failed_with(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, why: String, n
     let (group, problem) = (session.name().to_owned(), session.problem.clone().unwrap_or_default());
     let trunk = session.trunk.name.clone();
     cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {problem}"));
-    cx.edge.trunks.problem(cx.now, &trunk, problem);
+    cx.edge.trunks_mut().problem(cx.now, &trunk, problem);
     happen(media, cx, at, news)
 }
 
@@ -361,7 +361,7 @@ pub(super) fn happen(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, news: Ne
     let was = std::mem::replace(&mut session.stage, stage);
     let trunk = session.trunk.name.clone();
     if (was == Stage::Recording) != (stage == Stage::Recording) {
-        cx.edge.metrics.siprec.count_session(&trunk, stage == Stage::Recording);
+        cx.edge.metrics_mut().siprec.count_session(&trunk, stage == Stage::Recording);
     }
     match step {
         Step::Nothing => Next::Stay,
@@ -376,7 +376,7 @@ pub(super) fn happen(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, news: Ne
         Step::ByeThenNext => {
             let_go(media, cx, at, ReasonSlug::RecordingUnavailable);
             if news == News::Lost {
-                cx.edge.metrics.siprec.count(&trunk, "lost");
+                cx.edge.metrics_mut().siprec.count(&trunk, "lost");
                 again(cx, at);
             }
             ask_next(media, cx, at)
@@ -387,15 +387,15 @@ pub(super) fn happen(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, news: Ne
         }
         Step::End => {
             let_go(media, cx, at, ReasonSlug::CalleeHungUp);
-            cx.edge.metrics.siprec.count(&trunk, "ended_by_server");
+            cx.edge.metrics_mut().siprec.count(&trunk, "ended_by_server");
             unrecorded(cx, at)
         }
         Step::Fail => {
             let_go(media, cx, at, ReasonSlug::RecordingUnavailable);
-            cx.edge.metrics.siprec.count(&trunk, "failed");
+            cx.edge.metrics_mut().siprec.count(&trunk, "failed");
             let problem = session_at(cx, at).and_then(|session| session.problem.clone());
             let (why, sid) = (problem.unwrap_or_else(|| NO_ADDRESS.to_owned()), cx.call.legs.sid().to_owned());
-            cx.edge.trunks.not_recorded(cx.now, &trunk, &why, &sid);
+            cx.edge.trunks_mut().not_recorded(cx.now, &trunk, &why, &sid);
             unrecorded(cx, at)
         }
     }
@@ -407,8 +407,8 @@ fn begun(cx: &mut Cx<'_>, at: usize) {
     let (group, id) = (session.name().to_owned(), session.ids.session.clone());
     let (server, trunk) = (session.current.as_ref().map(|server| server.peer.clone()), session.trunk.name.clone());
     let server = server.unwrap_or_default();
-    cx.edge.metrics.siprec.count(&trunk, "recorded");
-    cx.edge.trunks.recorded(cx.now, &trunk);
+    cx.edge.metrics_mut().siprec.count(&trunk, "recorded");
+    cx.edge.trunks_mut().recorded(cx.now, &trunk);
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.log(&sid, format!("recorded by {group} at {server}, session {id}"), None);
     cx.edge.decide(cx.now, cx.call.key, format!("recorded by {group} at {server}"));
@@ -437,7 +437,7 @@ fn let_go(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, reason: ReasonSlug)
     (session.hears, session.owes, session.is_late) = (None, false, false);
     let pending = session.pending.take();
     if let Some(client) = pending {
-        cx.edge.turn.finished.push(client);
+        cx.edge.turn_mut().finished.push(client);
     }
     if let Some(call_media) = cx.call.session {
         streamers.into_iter().for_each(|end| cx.edge.remove_end(call_media, end));
@@ -458,7 +458,7 @@ fn unrecorded(cx: &mut Cx<'_>, at: usize) -> Next {
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.warn(&sid, text.clone(), Some(ReasonSlug::RecordingUnavailable));
     cx.edge.decide(cx.now, cx.call.key, text.clone());
-    let is_emergency = cx.edge.table.numbers().is_emergency(&cx.call.facts.called);
+    let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
     if !is_required || is_emergency || cx.call.state == State::Ended {
         return Next::Stay;
     }
@@ -488,7 +488,7 @@ pub(super) fn tell(cx: &mut Cx<'_>, at: usize) {
     let place = cx.call.legs.place(leg);
     let Some(session) = cx.call.siprec.as_ref().and_then(|sessions| sessions.all.get(at)) else { return };
     let side: &mut Leg = &mut cx.call.legs[leg];
-    let local = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
+    let local = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));
     let (Some(dialog), Some(local)) = (side.sip.dialog, local) else { return };
     let Some(sdp) = ask::offer_on(cx.edge, session, side, false) else { return };
     let headers = side.session_headers();
@@ -664,7 +664,7 @@ pub(crate) fn end(cx: &mut Cx<'_>) {
     for session in cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all) {
         let (stage, _) = session.stage.step(News::Stop);
         if std::mem::replace(&mut session.stage, stage) == Stage::Recording {
-            cx.edge.metrics.siprec.count_session(&session.trunk.name, false);
+            cx.edge.metrics_mut().siprec.count_session(&session.trunk.name, false);
         }
         session.streamers.clear();
     }

@@ -78,7 +78,7 @@ impl Parties {
 pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
     let mut parties = Parties::default();
     let current = current(cx, has_program).unwrap_or_default();
-    parties.update(answered, current, &mut cx.edge.random);
+    parties.update(answered, current, cx.edge.random_mut());
     parties
 }
 
@@ -91,7 +91,7 @@ pub(super) fn follow(cx: &mut Cx<'_>, has_program: bool) -> bool {
         if session.stage.is_over() {
             continue;
         }
-        let is_new = session.parties.update(now, current.clone(), &mut cx.edge.random);
+        let is_new = session.parties.update(now, current.clone(), cx.edge.random_mut());
         session.owes |= is_new;
         is_any |= is_new;
     }

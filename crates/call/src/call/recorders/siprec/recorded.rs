@@ -172,14 +172,14 @@ impl RecordingSession {
 /// One of them has to and cannot: all of its servers are known to be down, or refused the last calls.
 pub(crate) fn plan(cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
     for group in groups {
-        let Some(trunk) = cx.edge.table.trunk(group).cloned() else { continue };
+        let Some(trunk) = cx.edge.table().trunk(group).cloned() else { continue };
         let is_required = trunk.siprec.is_some_and(|siprec| siprec.required) && !is_emergency;
         if is_required && cx.edge.is_trunk_up(&trunk) == Some(false) {
             let text = format!("no server of [siprec.{}] answers", group.trim_start_matches(Siprec::PREFIX));
             cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
             return Err(ReasonSlug::RecordingUnavailable);
         }
-        if is_required && let Some(why) = cx.edge.trunks.refuses_recording(cx.now, group) {
+        if is_required && let Some(why) = cx.edge.trunks_mut().refuses_recording(cx.now, group) {
             let group = group.trim_start_matches(Siprec::PREFIX);
             let text = format!("no server of [siprec.{group}] took the last {SIPREC_FAILED_IN_ROW} calls: {why}");
             cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
@@ -205,7 +205,7 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>, has_program: bool) ->
         return Next::Stay;
     };
     for Waiting { group, asked } in std::mem::take(&mut sessions.waiting) {
-        let Some(trunk) = cx.edge.table.trunk(&group).cloned() else { continue };
+        let Some(trunk) = cx.edge.table().trunk(&group).cloned() else { continue };
         let now = cx.edge.date(cx.now);
         let answered = cx.call.times.answered.unwrap_or(now);
         let session = RecordingSession {
@@ -215,7 +215,7 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>, has_program: bool) ->
             current: None,
             attempts: 0,
             leg: None,
-            ids: Ids::draw(&mut cx.edge.random),
+            ids: Ids::draw(cx.edge.random_mut()),
             parties: parties::begin(cx, answered, has_program),
             answered,
             began: now,

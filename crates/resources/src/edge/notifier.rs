@@ -8,7 +8,8 @@ use trunkgate_route::{MwiParty, Trunk};
 use trunkgate_sip::{Answer, ClientId, DialogId, Event, Flow, Local, Message, Method, Notify, Party, ServerId};
 use trunkgate_story::numbers::plain;
 
-use crate::edge::Edge;
+use crate::edge::base::EdgeBase;
+use crate::edge::trunk_states::TrunkStates;
 use crate::io::MailboxMessages;
 use crate::limits::{
     MWI_PAUSE_SECONDS, MWI_REPEAT_SECONDS, MWI_RETRY_AFTER_SECONDS, MWI_SUBSCRIPTIONS, MWI_SUBSCRIPTIONS_PER_TRUNK,
@@ -23,38 +24,39 @@ use crate::mailboxes::indications::{
 use crate::random::pick;
 use crate::trunks::health::Spot;
 
-/// The notifier of an edge (RFC 6665 §4.2) for messages of its mailboxes.
+/// The parts of an edge that a notifier uses.
 #[derive(Debug)]
-pub struct Indicator<'e> {
-    edge: &'e mut Edge,
+pub(super) struct NotifierCx<'e> {
+    pub(super) base: &'e mut EdgeBase,
+    pub(super) states: &'e mut TrunkStates,
 }
 
-impl<'e> Indicator<'e> {
-    /// Acts on an edge.
-    pub fn of(edge: &'e mut Edge) -> Indicator<'e> {
-        Indicator { edge }
-    }
+/// The notifier of an edge (RFC 6665 §4.2) for messages of its mailboxes.
+#[derive(Debug, Default)]
+pub(super) struct Notifier {
+    pub(super) indications: Indications,
+}
 
+impl Notifier {
     /// Takes what the endpoint reports of subscriptions and of NOTIFYs to their parties; any other event is given back.
-    pub fn take(&mut self, now: Instant, event: Event) -> Option<Event> {
+    pub(super) fn take(&mut self, cx: &mut NotifierCx<'_>, now: Instant, event: Event) -> Option<Event> {
         match event {
             Event::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
-                self.edge.right_credentials(party, flow.remote);
-                self.subscribing(now, id, (party, flow), &request);
+                self.subscribing(cx, now, id, (party, flow), &request);
             }
             Event::Request { id: Some(id), dialog: Some(dialog), method: Method::Subscribe, request, .. }
-                if self.edge.indications.has_dialog(dialog) =>
+                if self.indications.has_dialog(dialog) =>
             {
-                self.refreshing(now, id, dialog, &request);
+                self.refreshing(cx, now, id, dialog, &request);
             }
             Event::Request { id: None, dialog: Some(dialog), method: Method::Bye, .. }
-                if self.edge.indications.has_dialog(dialog) =>
+                if self.indications.has_dialog(dialog) =>
             {
-                self.left(dialog);
+                self.left(cx, dialog);
             }
-            Event::Response { id, code, .. } if self.edge.indications.owns(id) => self.answered(now, id, Some(code)),
-            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.indications.owns(id) => {
-                self.answered(now, id, None);
+            Event::Response { id, code, .. } if self.indications.owns(id) => self.answered(cx, now, id, Some(code)),
+            Event::TimedOut { id } | Event::TransportFailed { id } if self.indications.owns(id) => {
+                self.answered(cx, now, id, None);
             }
             other @ (Event::Invite { .. }
             | Event::Request { .. }
@@ -78,8 +80,8 @@ impl<'e> Indicator<'e> {
     }
 
     /// Takes over which parties the table has.
-    pub fn configure(&mut self, now: Instant) {
-        let table = Arc::clone(&self.edge.table);
+    pub(super) fn configure(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
+        let table = Arc::clone(&cx.base.table);
         let mut wanted: BTreeMap<LampKey, Vec<Arc<str>>> = BTreeMap::new();
         for mailbox in table.mailboxes() {
             for MwiParty { trunk, user } in &mailbox.mwi {
@@ -88,14 +90,14 @@ impl<'e> Indicator<'e> {
                 wanted.entry(key).or_default().push(Arc::clone(&mailbox.name));
             }
         }
-        let known: Vec<LampKey> = self.edge.indications.lamps.keys().cloned().collect();
+        let known: Vec<LampKey> = self.indications.lamps.keys().cloned().collect();
         for key in known.iter().filter(|key| !wanted.contains_key(key)) {
-            self.edge.indications.set_due(key, None);
-            let asking = self.edge.indications.lamps.remove(key).map(|lamp| lamp.asking).unwrap_or_default();
-            asking.iter().for_each(|one| drop(self.edge.indications.asked.remove(&one.client)));
+            self.indications.set_due(key, None);
+            let asking = self.indications.lamps.remove(key).map(|lamp| lamp.asking).unwrap_or_default();
+            asking.iter().for_each(|one| drop(self.indications.asked.remove(&one.client)));
         }
         for (key, mailboxes) in wanted {
-            let lamp = self.edge.indications.lamps.entry(key.clone()).or_insert_with(|| Lamp {
+            let lamp = self.indications.lamps.entry(key.clone()).or_insert_with(|| Lamp {
                 mailboxes: Vec::new(),
                 told: Default::default(),
                 asking: Vec::new(),
@@ -105,80 +107,87 @@ impl<'e> Indicator<'e> {
                 is_failing: false,
             });
             lamp.mailboxes = mailboxes;
-            self.light(now, &key);
+            self.light(cx, now, &key);
         }
-        let dialogs: Vec<DialogId> = self.edge.indications.subscriptions.keys().copied().collect();
+        let dialogs: Vec<DialogId> = self.indications.subscriptions.keys().copied().collect();
         for dialog in dialogs {
-            let Some(one) = self.edge.indications.subscriptions.get_mut(&dialog) else { continue };
+            let Some(one) = self.indications.subscriptions.get_mut(&dialog) else { continue };
             one.mailboxes = mailboxes_for(&table, &one.trunk, &one.user);
             if one.mailboxes.is_empty() {
-                self.end(now, dialog, "noresource");
+                self.end(cx, now, dialog, "noresource");
             } else {
-                self.edge.indications.queue([dialog]);
+                self.indications.queue([dialog]);
             }
         }
-        self.notify_queued(now);
+        self.notify_queued(cx, now);
     }
 
     /// Notes messages of mailboxes, and notifies the parties of those that have changed.
-    pub fn messages(&mut self, now: Instant, messages: Vec<MailboxMessages>) {
-        let were_known = self.edge.indications.is_known();
-        self.edge.indications.note_known();
+    pub(super) fn messages(&mut self, cx: &mut NotifierCx<'_>, now: Instant, messages: Vec<MailboxMessages>) {
+        let were_known = self.indications.is_known();
+        self.indications.note_known();
         let changed: BTreeSet<String> = messages.iter().map(|one| one.name.clone()).collect();
-        for MailboxMessages { name, count, bytes } in messages {
-            self.edge.sessions.recordings.note_messages(&name, count.new.saturating_add(count.old), bytes);
-            self.edge.indications.note(name, count);
+        for MailboxMessages { name, count, .. } in messages {
+            self.indications.note(name, count);
         }
         let is_concerned = |names: &[Arc<str>]| !were_known || names.iter().any(|name| changed.contains(&**name));
-        let Indications { subscriptions, lamps, .. } = &self.edge.indications;
+        let Indications { subscriptions, lamps, .. } = &self.indications;
         let dialogs = subscriptions.iter().filter(|(_, one)| is_concerned(&one.mailboxes)).map(|(dialog, _)| *dialog);
         let lamps = lamps.iter().filter(|(_, lamp)| is_concerned(&lamp.mailboxes)).map(|(key, _)| key.clone());
         let (dialogs, lamps): (Vec<DialogId>, Vec<LampKey>) = (dialogs.collect(), lamps.collect());
-        self.edge.indications.queue(dialogs);
-        self.notify_queued(now);
-        lamps.iter().for_each(|key| self.light(now, key));
+        self.indications.queue(dialogs);
+        self.notify_queued(cx, now);
+        lamps.iter().for_each(|key| self.light(cx, now, key));
     }
 
     /// Notifies the next subscribers that are queued.
-    fn notify_queued(&mut self, now: Instant) {
-        for dialog in self.edge.indications.next_burst(now) {
-            self.notify_of_change(now, dialog);
+    fn notify_queued(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
+        for dialog in self.indications.next_burst(now) {
+            self.notify_of_change(cx, now, dialog);
         }
     }
 
     /// Answers a SUBSCRIBE outside of any dialog whose sender has shown its credentials.
-    fn subscribing(&mut self, now: Instant, server: ServerId, (party, flow): (Party, Flow), request: &Message) {
-        let trunk = self.edge.party_name(party);
+    fn subscribing(
+        &mut self,
+        cx: &mut NotifierCx<'_>,
+        now: Instant,
+        server: ServerId,
+        (party, flow): (Party, Flow),
+        request: &Message,
+    ) {
+        let trunk = cx.base.party_name(party);
         let uri = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
-        let mailboxes = mailboxes_for(&self.edge.table, &trunk, &uri);
-        let wanted = match self.judge(now, party, &trunk, (&uri, &mailboxes), request) {
+        let mailboxes = mailboxes_for(&cx.base.table, &trunk, &uri);
+        let wanted = match self.judge(cx, now, party, &trunk, (&uri, &mailboxes), request) {
             Ok(wanted) => wanted,
             Err(answer) => {
-                self.edge.respond(now, server, *answer);
+                cx.base.respond(now, server, *answer);
                 return;
             }
         };
         let headers = vec![extra("Expires", wanted.seconds.to_string())];
         let contact_user = escape_user(&uri);
-        let dialog = self.edge.respond(now, server, Answer { code: 200, headers, contact_user, ..Answer::default() });
+        let dialog = cx.base.respond(now, server, Answer { code: 200, headers, contact_user, ..Answer::default() });
         let Some(dialog) = dialog else { return };
         let until = now + Duration::from_secs(wanted.seconds.into());
         let ends = (wanted.seconds == 0).then_some("timeout");
-        if ends.is_none() && self.edge.indications.may_log(now) {
+        if ends.is_none() && self.indications.may_log(now) {
             let names = mailboxes.join(", ");
-            self.edge.log("", format!("trunk {trunk}: {} subscribed to voicemail {names}", flow.remote), None);
+            cx.base.log("", format!("trunk {trunk}: {} subscribed to voicemail {names}", flow.remote), None);
         }
         let (id, user) = (wanted.id, uri);
         let subscription =
             Subscription { party, trunk, user, mailboxes, id, until, told: None, asking: None, is_owed: false, ends };
-        self.edge.indications.insert(dialog, subscription);
-        self.note_count();
-        self.notify(now, dialog);
+        self.indications.insert(dialog, subscription);
+        self.note_count(cx);
+        self.notify(cx, now, dialog);
     }
 
     /// Reads a SUBSCRIBE, or returns the answer that refuses it.
     fn judge(
         &mut self,
+        cx: &mut NotifierCx<'_>,
         now: Instant,
         party: Party,
         trunk: &str,
@@ -186,24 +195,24 @@ impl<'e> Indicator<'e> {
         request: &Message,
     ) -> Result<Subscribe, Box<Answer>> {
         let is_of_trunk = |party: &MwiParty| *party.trunk == *trunk;
-        if !self.edge.table.mailboxes().any(|mailbox| mailbox.mwi.iter().any(is_of_trunk)) {
-            return Err(Box::new(self.edge.refuse_method(now, trunk, Method::Subscribe)));
+        if !cx.base.table.mailboxes().any(|mailbox| mailbox.mwi.iter().any(is_of_trunk)) {
+            return Err(Box::new(cx.states.refuse_method(now, trunk, Method::Subscribe)));
         }
-        let problem = |edge: &mut Edge, code: u16, why: &str| {
-            edge.trunks.problem(now, trunk, format!("its SUBSCRIBE was rejected with {code}{why}"));
+        let problem = |states: &mut TrunkStates, code: u16, why: &str| {
+            states.trunks.problem(now, trunk, format!("its SUBSCRIBE was rejected with {code}{why}"));
         };
-        let wanted = Subscribe::read(request).inspect_err(|answer| problem(self.edge, answer.code, ""))?;
+        let wanted = Subscribe::read(request).inspect_err(|answer| problem(cx.states, answer.code, ""))?;
         if mailboxes.is_empty() {
-            let shown = plain(&self.edge.shown(user), MWI_USER_CHARS);
-            problem(self.edge, 404, &format!(": no mailbox with `mwi` for \"trunk:{trunk}/{shown}\""));
+            let shown = plain(&cx.base.shown(user), MWI_USER_CHARS);
+            problem(cx.states, 404, &format!(": no mailbox with `mwi` for \"trunk:{trunk}/{shown}\""));
             return Err(refused(404, Vec::new()));
         }
-        let indications = &self.edge.indications;
+        let indications = &self.indications;
         let is_full = indications.subscriptions() >= MWI_SUBSCRIPTIONS
             || indications.of_party(party) >= MWI_SUBSCRIPTIONS_PER_TRUNK;
         if is_full {
-            self.edge.metrics.dropped("subscriptions_full");
-            problem(self.edge, 503, ": too many subscriptions");
+            cx.base.metrics.dropped("subscriptions_full");
+            problem(cx.states, 503, ": too many subscriptions");
             let headers = vec![extra("Retry-After", MWI_RETRY_AFTER_SECONDS.to_string())];
             return Err(refused(503, headers));
         }
@@ -211,8 +220,15 @@ impl<'e> Indicator<'e> {
     }
 
     /// Takes a SUBSCRIBE in the dialog of a subscription: it goes on, or ends.
-    fn refreshing(&mut self, now: Instant, server: ServerId, dialog: DialogId, request: &Message) {
-        let known = self.edge.indications.subscriptions.get(&dialog);
+    fn refreshing(
+        &mut self,
+        cx: &mut NotifierCx<'_>,
+        now: Instant,
+        server: ServerId,
+        dialog: DialogId,
+        request: &Message,
+    ) {
+        let known = self.indications.subscriptions.get(&dialog);
         let is_over = known.is_none_or(|one| one.ends.is_some());
         let wanted = if is_over { Err(refused(481, Vec::new())) } else { Subscribe::read(request) };
         let wanted = wanted.and_then(|wanted| match known {
@@ -223,118 +239,118 @@ impl<'e> Indicator<'e> {
         let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(answer) => {
-                self.edge.respond(now, server, *answer);
+                cx.base.respond(now, server, *answer);
                 return;
             }
         };
         let headers = vec![extra("Expires", wanted.seconds.to_string())];
-        self.edge.respond(now, server, Answer { code: 200, headers, ..Answer::default() });
+        cx.base.respond(now, server, Answer { code: 200, headers, ..Answer::default() });
         if wanted.seconds == 0 {
-            return self.end(now, dialog, "timeout");
+            return self.end(cx, now, dialog, "timeout");
         }
-        self.edge.indications.last_until(dialog, now + Duration::from_secs(wanted.seconds.into()));
-        self.notify(now, dialog);
+        self.indications.last_until(dialog, now + Duration::from_secs(wanted.seconds.into()));
+        self.notify(cx, now, dialog);
     }
 
     /// Forgets a subscription whose dialog has ended by a BYE.
-    fn left(&mut self, dialog: DialogId) {
-        self.edge.indications.remove(dialog);
-        self.note_count();
+    fn left(&mut self, cx: &mut NotifierCx<'_>, dialog: DialogId) {
+        self.indications.remove(dialog);
+        self.note_count(cx);
     }
 
     /// Notifies a phone that has registered.
-    pub fn registered(&mut self, now: Instant, party: Party) {
-        let trunk = self.edge.party_name(party);
-        let lamps = self.edge.indications.lamps.keys().filter(|key| key.trunk == trunk);
+    pub(super) fn registered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, party: Party) {
+        let trunk = cx.base.party_name(party);
+        let lamps = self.indications.lamps.keys().filter(|key| key.trunk == trunk);
         let lamps: Vec<LampKey> = lamps.cloned().collect();
-        lamps.iter().for_each(|key| self.light(now, key));
+        lamps.iter().for_each(|key| self.light(cx, now, key));
     }
 
     /// Does what is due.
-    pub fn due(&mut self, now: Instant) {
-        self.notify_queued(now);
-        while let Some((at, owner)) = self.edge.indications.due.first().cloned().filter(|(at, _)| *at <= now) {
-            self.edge.indications.due.remove(&(at, owner.clone()));
+    pub(super) fn due(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
+        self.notify_queued(cx, now);
+        while let Some((at, owner)) = self.indications.due.first().cloned().filter(|(at, _)| *at <= now) {
+            self.indications.due.remove(&(at, owner.clone()));
             match owner {
-                Owner::Subscription(dialog) => self.end(now, dialog, "timeout"),
+                Owner::Subscription(dialog) => self.end(cx, now, dialog, "timeout"),
                 Owner::Lamp(key) => {
-                    let Some(lamp) = self.edge.indications.lamps.get_mut(&key) else { continue };
+                    let Some(lamp) = self.indications.lamps.get_mut(&key) else { continue };
                     lamp.due = None;
                     if lamp.repeat <= now {
                         lamp.told.clear();
                         lamp.repeat = now + Duration::from_secs(MWI_REPEAT_SECONDS);
                     }
-                    self.light(now, &key);
+                    self.light(cx, now, &key);
                 }
             }
         }
     }
 
     /// Takes the answer to a NOTIFY; `None`: there is none.
-    fn answered(&mut self, now: Instant, id: ClientId, code: Option<u16>) {
+    fn answered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, id: ClientId, code: Option<u16>) {
         if code.is_some_and(|code| code < 200) {
             return;
         }
-        match self.edge.indications.asked.remove(&id) {
-            Some(Owner::Subscription(dialog)) => self.subscriber_answered(now, dialog, code),
-            Some(Owner::Lamp(key)) => self.lamp_answered(now, &key, id, code),
+        match self.indications.asked.remove(&id) {
+            Some(Owner::Subscription(dialog)) => self.subscriber_answered(cx, now, dialog, code),
+            Some(Owner::Lamp(key)) => self.lamp_answered(cx, now, &key, id, code),
             None => {}
         }
     }
 
-    fn subscriber_answered(&mut self, now: Instant, dialog: DialogId, code: Option<u16>) {
-        let Some(one) = self.edge.indications.subscriptions.get_mut(&dialog) else { return };
+    fn subscriber_answered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId, code: Option<u16>) {
+        let Some(one) = self.indications.subscriptions.get_mut(&dialog) else { return };
         one.asking = None;
         let is_taken = code.is_some_and(|code| (200..300).contains(&code));
         match (is_taken, one.is_owed, one.ends) {
-            (true, true, _) => self.notify(now, dialog),
-            (true, false, None) => self.notify_of_change(now, dialog),
-            (true, false, Some(_)) => self.forget(dialog),
+            (true, true, _) => self.notify(cx, now, dialog),
+            (true, false, None) => self.notify_of_change(cx, now, dialog),
+            (true, false, Some(_)) => self.forget(cx, dialog),
             // RFC 6665 §4.2.2: a subscriber that does not take it has no subscription any more.
             (false, _, ends) => {
                 let (trunk, names) = (Arc::clone(&one.trunk), one.mailboxes.join(", "));
                 let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
                 if ends.is_none() {
                     let text = format!("its subscription to voicemail {names} ended: {why} to NOTIFY");
-                    self.edge.trunks.problem(now, &trunk, text.clone());
-                    if self.edge.indications.may_warn(now) {
-                        self.edge.warn("", format!("trunk {trunk}: {text}"), None);
+                    cx.states.trunks.problem(now, &trunk, text.clone());
+                    if self.indications.may_warn(now) {
+                        cx.base.warn("", format!("trunk {trunk}: {text}"), None);
                     }
                 }
-                self.forget(dialog);
+                self.forget(cx, dialog);
             }
         }
     }
 
-    fn forget(&mut self, dialog: DialogId) {
-        self.edge.indications.remove(dialog);
-        self.edge.endpoint.forget_dialog(dialog);
-        self.note_count();
+    fn forget(&mut self, cx: &mut NotifierCx<'_>, dialog: DialogId) {
+        self.indications.remove(dialog);
+        cx.base.endpoint.forget_dialog(dialog);
+        self.note_count(cx);
     }
 
-    fn note_count(&mut self) {
-        self.edge.metrics.sip.subscriptions_active = self.edge.indications.subscriptions() as u64;
+    fn note_count(&mut self, cx: &mut NotifierCx<'_>) {
+        cx.base.metrics.sip.subscriptions_active = self.indications.subscriptions() as u64;
     }
 
     /// Ends a subscription, with a NOTIFY that says so.
-    fn end(&mut self, now: Instant, dialog: DialogId, why: &'static str) {
-        let Some(one) = self.edge.indications.subscriptions.get_mut(&dialog) else { return };
+    fn end(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId, why: &'static str) {
+        let Some(one) = self.indications.subscriptions.get_mut(&dialog) else { return };
         if one.ends.replace(why).is_none() {
-            self.notify(now, dialog);
+            self.notify(cx, now, dialog);
         }
     }
 
     /// Notifies a subscriber where it knows other counts.
-    fn notify_of_change(&mut self, now: Instant, dialog: DialogId) {
-        let Some(one) = self.edge.indications.subscriptions.get(&dialog) else { return };
-        if one.is_owed || one.told != Some(self.edge.indications.count(&one.mailboxes)) {
-            self.notify(now, dialog);
+    fn notify_of_change(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId) {
+        let Some(one) = self.indications.subscriptions.get(&dialog) else { return };
+        if one.is_owed || one.told != Some(self.indications.count(&one.mailboxes)) {
+            self.notify(cx, now, dialog);
         }
     }
 
     /// Sends a NOTIFY in the dialog of a subscription, at once or after the answer to the last one.
-    fn notify(&mut self, now: Instant, dialog: DialogId) {
-        let indications = &mut self.edge.indications;
+    fn notify(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId) {
+        let indications = &mut self.indications;
         let is_known = indications.is_known();
         let Some(one) = indications.subscriptions.get_mut(&dialog) else { return };
         one.is_owed = one.asking.is_some() || !is_known;
@@ -349,63 +365,63 @@ impl<'e> Indicator<'e> {
         let mailboxes = one.mailboxes.clone();
         let count = indications.count(&mailboxes);
         let headers = vec![extra("Event", event), extra("Subscription-State", state)];
-        let id = self.edge.endpoint.request(now, dialog, Method::Notify, headers, Some(count.body(None)));
-        self.edge.pump();
-        match (id, self.edge.indications.subscriptions.get_mut(&dialog)) {
+        let id = cx.base.endpoint.request(now, dialog, Method::Notify, headers, Some(count.body(None)));
+        cx.base.pump();
+        match (id, self.indications.subscriptions.get_mut(&dialog)) {
             (Some(id), Some(one)) => {
                 (one.asking, one.told) = (Some(id), Some(count));
-                self.edge.indications.asked.insert(id, Owner::Subscription(dialog));
+                self.indications.asked.insert(id, Owner::Subscription(dialog));
             }
             // No room for it: the subscriber learns by its next SUBSCRIBE that there is none.
-            _ => self.forget(dialog),
+            _ => self.forget(cx, dialog),
         }
     }
 
     /// Notifies each place of a lamp that knows other counts.
-    fn light(&mut self, now: Instant, key: &LampKey) {
-        let indications = &self.edge.indications;
+    fn light(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey) {
+        let indications = &self.indications;
         let Some(lamp) = indications.lamps.get(key) else { return };
-        let Some(trunk) = self.edge.table.trunk(&key.trunk).cloned() else { return };
+        let Some(trunk) = cx.base.table.trunk(&key.trunk).cloned() else { return };
         if !indications.is_known() || indications.is_subscribed(&key.trunk, &lamp.mailboxes) {
             return;
         }
         let (count, repeat) = (indications.count(&lamp.mailboxes), lamp.repeat);
-        let bindings = self.edge.registrar.bindings(&key.trunk).to_vec();
+        let bindings = cx.states.registrar.bindings(&key.trunk).to_vec();
         if lamp.due.is_none() {
-            self.edge.indications.set_due(key, Some(repeat));
+            self.indications.set_due(key, Some(repeat));
         }
         if bindings.is_empty() {
             // A phone is notified once it registers.
             if !trunk.peers.is_empty() {
-                self.light_peer(now, key, &trunk, count);
+                self.light_peer(cx, now, key, &trunk, count);
             }
             return;
         }
         let place = |call_id: &[u8], contact: &str| [call_id, b"\n", contact.as_bytes()].concat();
         let places: Vec<Vec<u8>> = bindings.iter().map(|one| place(&one.call_id, &one.contact)).collect();
-        if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+        if let Some(lamp) = self.indications.lamps.get_mut(key) {
             lamp.told.retain(|known, _| places.contains(known));
         }
         for (binding, place) in bindings.into_iter().zip(places) {
-            let local = self.edge.addressing.local(binding.flow.remote.ip(), binding.flow.listener);
+            let local = cx.base.addressing.local(binding.flow.remote.ip(), binding.flow.listener);
             if let Some(local) = local.filter(|_| self.is_to_be_told(key, &place, count)) {
-                self.send(now, key, (binding.flow, local, binding.contact), place, count);
+                self.send(cx, now, key, (binding.flow, local, binding.contact), place, count);
             }
         }
     }
 
     fn is_to_be_told(&self, key: &LampKey, place: &[u8], count: MessageCount) -> bool {
-        self.edge.indications.lamps.get(key).is_some_and(|lamp| {
+        self.indications.lamps.get(key).is_some_and(|lamp| {
             let is_asked = lamp.asking.iter().any(|one| one.place == place);
             !is_asked && lamp.told.get(place) != Some(&count)
         })
     }
 
-    fn light_peer(&mut self, now: Instant, key: &LampKey, trunk: &Trunk, count: MessageCount) {
+    fn light_peer(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, trunk: &Trunk, count: MessageCount) {
         if !self.is_to_be_told(key, &[], count) {
             return;
         }
-        let peers = trunk.ordered_peers(&mut pick(&mut self.edge.random.rng));
+        let peers = trunk.ordered_peers(&mut pick(&mut cx.base.random.rng));
         let user = escape_user(&key.user);
         let mut ways: Vec<Way> = Vec::new();
         for peer in &peers {
@@ -416,55 +432,56 @@ impl<'e> Indicator<'e> {
             ways.extend(of_server);
         }
         let is_unfit = |(transport, socket, _): &Way| {
-            self.edge.health.unfit(now, &Spot::new(&trunk.name, *transport, *socket)).is_some()
+            cx.states.health.unfit(now, &Spot::new(&trunk.name, *transport, *socket)).is_some()
         };
         ways.sort_by_key(is_unfit);
-        if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+        if let Some(lamp) = self.indications.lamps.get_mut(key) {
             lamp.ways = ways.into();
         }
-        self.try_next(now, key, count);
+        self.try_next(cx, now, key, count);
     }
 
     /// Notifies a lamp at the next address; with none left it is tried again later.
-    fn try_next(&mut self, now: Instant, key: &LampKey, count: MessageCount) {
-        let listen = self.edge.table.trunk(&key.trunk).and_then(|trunk| trunk.listen.clone());
+    fn try_next(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, count: MessageCount) {
+        let listen = cx.base.table.trunk(&key.trunk).and_then(|trunk| trunk.listen.clone());
         while let Some((transport, remote, uri)) =
-            self.edge.indications.lamps.get_mut(key).and_then(|lamp| lamp.ways.pop_front())
+            self.indications.lamps.get_mut(key).and_then(|lamp| lamp.ways.pop_front())
         {
-            let way = self.edge.addressing.way(listen.as_deref(), transport, remote);
+            let way = cx.base.addressing.way(listen.as_deref(), transport, remote);
             if let Some((flow, local)) = way {
-                return self.send(now, key, (flow, local, uri), Vec::new(), count);
+                return self.send(cx, now, key, (flow, local, uri), Vec::new(), count);
             }
         }
-        self.edge.indications.set_due(key, Some(now + Duration::from_secs(MWI_PAUSE_SECONDS)));
+        self.indications.set_due(key, Some(now + Duration::from_secs(MWI_PAUSE_SECONDS)));
     }
 
     fn send(
         &mut self,
+        cx: &mut NotifierCx<'_>,
         now: Instant,
         key: &LampKey,
         (flow, local, uri): (Flow, Local, String),
         place: Vec<u8>,
         count: MessageCount,
     ) {
-        let party = self.edge.party(&key.trunk);
-        let Some(lamp) = self.edge.indications.lamps.get(key) else { return };
+        let party = cx.base.party(&key.trunk);
+        let Some(lamp) = self.indications.lamps.get(key) else { return };
         let account = if let [one] = lamp.mailboxes.as_slice() { Arc::clone(one) } else { Arc::clone(&key.user) };
-        let host = own_host(self.edge.table.trunk(&key.trunk).map(|trunk| &**trunk), local.ip);
+        let host = own_host(cx.base.table.trunk(&key.trunk).map(|trunk| &**trunk), local.ip);
         let at_us = |user: &str| format!("sip:{}@{host}", escape_user(user));
         let (from, to) = (at_us(&account), if place.is_empty() { uri.clone() } else { at_us(&key.user) });
         let headers = vec![extra("Event", PACKAGE), extra("Subscription-State", "active")];
         let body = count.body(Some(&from));
-        let id = self.edge.endpoint.notify(now, Notify { flow, local, party, uri, from, to, headers, body });
-        self.edge.pump();
-        self.edge.indications.asked.insert(id, Owner::Lamp(key.clone()));
-        if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+        let id = cx.base.endpoint.notify(now, Notify { flow, local, party, uri, from, to, headers, body });
+        cx.base.pump();
+        self.indications.asked.insert(id, Owner::Lamp(key.clone()));
+        if let Some(lamp) = self.indications.lamps.get_mut(key) {
             lamp.asking.push(Notified { client: id, place, count });
         }
     }
 
-    fn lamp_answered(&mut self, now: Instant, key: &LampKey, id: ClientId, code: Option<u16>) {
-        let Some(lamp) = self.edge.indications.lamps.get_mut(key) else { return };
+    fn lamp_answered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, id: ClientId, code: Option<u16>) {
+        let Some(lamp) = self.indications.lamps.get_mut(key) else { return };
         let Some(at) = lamp.asking.iter().position(|one| one.client == id) else { return };
         let Notified { place, count, .. } = lamp.asking.swap_remove(at);
         let is_taken = code.is_some_and(|code| (200..300).contains(&code));
@@ -473,21 +490,21 @@ impl<'e> Indicator<'e> {
         let was_failing = std::mem::replace(&mut lamp.is_failing, !is_taken);
         if !is_taken {
             let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-            let text = format!("NOTIFY of waiting messages to {} of it: {why}", self.edge.shown(&key.user));
-            self.edge.trunks.problem(now, &key.trunk, text.clone());
+            let text = format!("NOTIFY of waiting messages to {} of it: {why}", cx.base.shown(&key.user));
+            cx.states.trunks.problem(now, &key.trunk, text.clone());
             if !was_failing {
-                self.edge.warn("", format!("trunk {}: {text}", key.trunk), None);
+                cx.base.warn("", format!("trunk {}: {text}", key.trunk), None);
             }
         }
         if !is_lost {
-            if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+            if let Some(lamp) = self.indications.lamps.get_mut(key) {
                 lamp.told.insert(place, count);
             }
-            return self.light(now, key);
+            return self.light(cx, now, key);
         }
         if place.is_empty() {
-            return self.try_next(now, key, count);
+            return self.try_next(cx, now, key, count);
         }
-        self.edge.indications.set_due(key, Some(now + Duration::from_secs(MWI_PAUSE_SECONDS)));
+        self.indications.set_due(key, Some(now + Duration::from_secs(MWI_PAUSE_SECONDS)));
     }
 }

@@ -1,0 +1,67 @@
+//! Agents' probes and gauges.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_route::Agent;
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::agents::breaker::is_failure;
+use crate::agents::{Agents, Probed};
+use crate::edge::base::EdgeBase;
+use crate::io::AgentProbe;
+use crate::limits::{AGENT_CONNECTS_AGAIN, AGENT_TEXT_CHARS, HEALTH_WAIT_SECONDS};
+
+impl Agents {
+    /// An agent has answered a probe, or has not.
+    pub(super) fn agent_probed(&mut self, base: &mut EdgeBase, now: Instant, probe: AgentProbe) {
+        let [what, misses, again] = probe.words();
+        let AgentProbe { name, url, began, is_connection, outcome } = probe;
+        let is_its = |agent: &&Arc<Agent>| agent.url == url && agent.probe.is_zero() == is_connection;
+        let Some(agent) = base.table.agent(&name).filter(is_its) else { return };
+        let (loss, detail) = match outcome {
+            Ok(took) => {
+                if self.probed(now, &name, (!is_connection).then_some((began, took))) == Probed::Back {
+                    base.log("", format!("agent {name} {again}"), None);
+                    self.note_skipped(base);
+                }
+                return;
+            }
+            Err(failed) => failed,
+        };
+        // As long as probes come, they decide.
+        let interval = if is_connection { AGENT_CONNECTS_AGAIN } else { agent.probe };
+        let pause = interval * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
+        let detail = plain(&detail, AGENT_TEXT_CHARS);
+        let problem = if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") };
+        let terms = (!is_connection && is_failure(loss), pause, began + interval);
+        match self.missed_probe(now, &name, (loss, format!("{what}: {problem}")), terms) {
+            Probed::Down => {
+                let shown = base.shown_name(&name);
+                base.warn("", format!("agent {shown} {misses}: {problem}"), None);
+                let text = Some(format!("{what}: {problem}"));
+                base.changed(Change { agent: Some(shown), text, ..Change::new(Happening::AgentFailed) });
+            }
+            Probed::Skipped => {
+                let text = format!(
+                    "agent {name} does not answer its probes and is skipped by calls that have another target: {problem}"
+                );
+                base.warn("", text, Some(ReasonSlug::AgentSkipped));
+                self.note_skipped(base);
+            }
+            Probed::AsBefore | Probed::Back => {}
+        }
+    }
+
+    /// Brings the gauge of skipped agents up to date.
+    pub(super) fn note_skipped(&mut self, base: &mut EdgeBase) {
+        base.metrics.agent.skipped = self.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
+    }
+
+    /// Brings the gauge of waiting callers up to date.
+    pub(super) fn note_waiting(&mut self, base: &mut EdgeBase) {
+        base.metrics.agent.waiting = self.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
+    }
+}

@@ -1,0 +1,464 @@
+//! What every part of an edge uses: settings in force, the SIP endpoint with its look-ups, the clock, randomness, counters, and what the
+//! present input leaves to be done. Imports no other part of the edge.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rand::RngExt as _;
+use rustc_hash::FxHashMap;
+use trunkgate_media::{Command, MediaId};
+use trunkgate_route::acl::translated;
+use trunkgate_route::{CallInfo, Destination, Plan, Table, Target, TargetSpec};
+use trunkgate_sip::{
+    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Message, Method, Party,
+    ServerId, Transmit, Transport,
+};
+use trunkgate_story::captured::{Captured, CapturedItem};
+use trunkgate_story::change::Change;
+use trunkgate_story::numbers::mask;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::wall::{Step, Wall};
+use trunkgate_story::{redact, unsent};
+
+use crate::applications::question::AppCallback;
+use crate::config::GatewayConfig;
+use crate::io::{Cause, LogLine, Output, QueryId};
+use crate::lookups::addressing::{Addressing, is_no_host};
+use crate::lookups::deadlines::Deadlines;
+use crate::lookups::index::{ClientEntry, Index, Place, Purpose};
+use crate::lookups::key::CallKey;
+use crate::lookups::sip::{TIMER, extra};
+use crate::metrics::Metrics;
+use crate::random::{Random, pick};
+use crate::traces::traced::Arriving;
+use crate::trunks::health::Spot;
+
+/// Methods that we serve; but for REGISTER and SUBSCRIBE also our Allow.
+pub const METHODS: [Method; 13] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Bye,
+    Method::Cancel,
+    Method::Options,
+    Method::Prack,
+    Method::Update,
+    Method::Info,
+    Method::Refer,
+    Method::Notify,
+    Method::Message,
+    Method::Register,
+    Method::Subscribe,
+];
+
+/// Returns the answer to a method that is served elsewhere and not here: 405 with those that are (RFC 3261 §21.4.6).
+pub fn not_served(method: Method) -> Answer {
+    let is_for_some = |served: Method| served == method || matches!(served, Method::Register | Method::Subscribe);
+    let served = METHODS.iter().filter(|served| !is_for_some(**served));
+    let allow = served.map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+    Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
+}
+
+/// Option tags that we know; our Supported.
+const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
+
+/// What one input leaves to be done before the next one.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What the endpoint has said and nobody has looked at yet.
+    pub pending: VecDeque<trunkgate_sip::Output>,
+    /// What goes out.
+    pub outputs: VecDeque<Output>,
+    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
+    pub finished: Vec<ClientId>,
+    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
+    pub refused: Vec<ServerId>,
+    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
+    pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
+    /// What the connection that is being given up failed at.
+    pub cause: Option<Cause>,
+    /// The message that is being dealt with.
+    pub arriving: Option<Arriving>,
+    /// The 100 that has answered an INVITE which no call is entered for yet.
+    pub trying: Option<(ServerId, Flow, Bytes)>,
+}
+
+/// What every part of an edge uses. Calls speak to the endpoint only through here, so that every transaction and dialog is entered in
+/// the look-ups.
+#[derive(Debug)]
+pub struct EdgeBase {
+    /// Settings at the start.
+    pub(super) config: GatewayConfig,
+    /// Trunks, agents and routes in force.
+    pub(super) table: Arc<Table>,
+    /// Addresses that remote parties are shown.
+    pub(super) addressing: Addressing,
+    /// The SIP endpoint.
+    pub(super) endpoint: Endpoint,
+    /// Look-ups of calls and legs.
+    pub(super) index: Index,
+    /// Timers of calls.
+    pub(super) deadlines: Deadlines,
+    pub(super) parties: Parties,
+    /// What the present input has left to be done.
+    pub(super) turn: Turn,
+    /// Dates of instants.
+    pub(super) wall: Wall,
+    /// What is drawn at random.
+    pub(super) random: Random,
+    /// Counters.
+    pub(super) metrics: Metrics,
+}
+
+/// Whose names an edge makes. By the time alone, two edges of one name that start together would take each other's calls
+/// for loops.
+fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
+    // Truncation is meant: it is a name, not a time.
+    Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
+}
+
+impl EdgeBase {
+    /// Returns the base of an edge without calls.
+    pub(super) fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> EdgeBase {
+        let mut random = Random::new(config.seed);
+        let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), random.rng.random());
+        let endpoint = EndpointConfig {
+            identity,
+            product: "Trunkgate".into(),
+            methods: METHODS.to_vec(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+            message_bytes: config.sip_message_bytes,
+            limits: trunkgate_sip::Limits::default(),
+        };
+        let endpoint = Endpoint::new(endpoint, random.rng.random());
+        EdgeBase {
+            endpoint,
+            index: Index::default(),
+            deadlines: Deadlines::default(),
+            parties: Parties::new(),
+            turn: Turn::default(),
+            wall: Wall::new(config.epoch),
+            metrics: Metrics::new(),
+            config,
+            table,
+            addressing,
+            random,
+        }
+    }
+
+    /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.
+    pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
+        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
+    }
+
+    /// Adds an output of the present turn.
+    pub fn output(&mut self, output: Output) {
+        self.turn.outputs.push_back(output);
+    }
+
+    /// Collects the outputs of the endpoint.
+    pub fn pump(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            self.turn.pending.push_back(output);
+        }
+    }
+
+    /// Answers a request.
+    pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
+        let dialog = self.endpoint.respond(now, id, answer);
+        self.pump();
+        dialog
+    }
+
+    /// A trunk's party; the same for ever.
+    pub fn party(&mut self, name: &str) -> Party {
+        self.parties.intern(name)
+    }
+
+    /// A party's trunk name; empty for bare URIs.
+    pub fn party_name(&self, party: Party) -> Arc<str> {
+        self.parties.name(party)
+    }
+
+    /// Writes a line of the log.
+    pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
+        self.output(Output::Log(log_line(call, false, text, reason)));
+    }
+
+    /// The same for a line that asks an operator to act.
+    pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
+        self.output(Output::Log(log_line(call, true, text, reason)));
+    }
+
+    /// A number as log lines may show it.
+    pub fn shown(&self, number: &str) -> String {
+        if self.config.full_numbers { number.to_owned() } else { mask(number) }
+    }
+
+    /// Returns a target's name as log lines may show it: the numbers in it masked, and a URI without its password.
+    pub fn shown_name(&self, name: &str) -> String {
+        name_with(&redact::sip_uri(name), |number| self.shown(number))
+    }
+
+    /// Returns the date of an instant.
+    pub fn timestamp(&self, now: Instant) -> Timestamp {
+        Timestamp::try_from(self.date(now)).unwrap_or_default()
+    }
+
+    /// The date of a moment.
+    pub fn date(&self, now: Instant) -> SystemTime {
+        self.wall.at(now)
+    }
+
+    /// The same for whoever keeps the question's name itself.
+    pub fn question(&mut self, destination: Destination) -> QueryId {
+        let query = self.index.query();
+        self.output(Output::Resolve { query, destination });
+        query
+    }
+
+    /// Sends a command to a session's worker.
+    pub fn media(&mut self, id: MediaId, command: Command) {
+        self.output(Output::Media { id, command });
+    }
+
+    /// Tells the capture agent of something.
+    pub fn capture(&mut self, now: Instant, call: String, what: CapturedItem) {
+        let at = self.date(now);
+        self.output(Output::Captured(Box::new(Captured { call, at, what })));
+    }
+
+    /// Tells whoever watches.
+    pub fn changed(&mut self, change: Change) {
+        self.output(Output::Changed(Box::new(change)));
+    }
+
+    /// Why a request of ours could not be sent to an address.
+    pub fn why_unsent(&self, what: &str, transport: Transport, address: SocketAddr) -> String {
+        why_unsent(self.turn.cause.as_ref(), what, transport, address)
+    }
+
+    /// Why a request of ours has no answer.
+    pub fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
+        if sent { format!("no answer to {what}") } else { self.why_unsent(what, spot.transport, spot.address) }
+    }
+
+    /// Whose a dialog is; an early one that a target has made is that of our INVITE.
+    pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
+        let entered = self.index.dialogs.get(&dialog).copied();
+        entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
+    }
+
+    /// Where a CANCEL of ours belongs: the endpoint sends it by itself.
+    pub fn place_of_cancel(&self, transmit: &Transmit) -> Option<Place> {
+        let what = &transmit.what;
+        let is_cancel = what.method == Method::Cancel && what.code.is_none();
+        let message = is_cancel.then(|| Message::parse(transmit.bytes.clone()).ok()).flatten()?;
+        Some(self.index.named(message.call_id()?)?.at)
+    }
+
+    /// Acknowledges a 2xx.
+    pub fn ack(&mut self, now: Instant, dialog: DialogId) {
+        self.endpoint.ack(now, dialog, None);
+        self.pump();
+    }
+
+    /// Withdraws an INVITE that has had a provisional answer.
+    pub fn cancel(&mut self, now: Instant, id: ClientId) {
+        self.endpoint.cancel(now, id);
+        self.pump();
+    }
+
+    /// Has the CANCEL of an INVITE, should there be one, say that the call was answered elsewhere.
+    pub fn answered_elsewhere(&mut self, id: ClientId) {
+        self.endpoint.answered_elsewhere(id);
+    }
+
+    /// Gives up an INVITE that has had no answer.
+    pub fn abandon(&mut self, now: Instant, id: ClientId) {
+        self.endpoint.abandon(now, id);
+        self.pump();
+    }
+
+    /// Sends the INVITE of an attempt.
+    pub fn invite(&mut self, now: Instant, at: Place, invite: Invite) -> ClientId {
+        let id = self.endpoint.invite(now, invite);
+        self.index.clients.insert(id, ClientEntry { at, purpose: Purpose::Invite, sent: Some(now) });
+        self.pump();
+        id
+    }
+
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        at: Place,
+        dialog: DialogId,
+        purpose: Purpose,
+        headers: Vec<Extra>,
+        body: Option<Body>,
+    ) -> Option<ClientId> {
+        let method = match purpose {
+            Purpose::Invite | Purpose::Reinvite | Purpose::Join | Purpose::Refresh => Method::Invite,
+            Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
+            Purpose::HoldCheck => Method::Options,
+            Purpose::Info => Method::Info,
+            Purpose::Message => Method::Message,
+            Purpose::Refer => Method::Refer,
+            Purpose::News | Purpose::Notify => Method::Notify,
+            Purpose::Bye => Method::Bye,
+        };
+        let id = self.endpoint.request(now, dialog, method, headers, body);
+        if let Some(id) = id {
+            self.index.clients.insert(id, ClientEntry { at, purpose, sent: Some(now) });
+        }
+        self.pump();
+        id
+    }
+
+    /// Asks the name service.
+    pub fn resolve(&mut self, key: CallKey, destination: Destination) -> QueryId {
+        let query = self.question(destination);
+        self.index.queries.insert(query, key);
+        query
+    }
+
+    /// Notifies an application of an event.
+    pub fn call_back(&mut self, callback: AppCallback) {
+        self.output(Output::Callback(Box::new(callback)));
+    }
+
+    /// Gives up a question of a call's application.
+    pub fn give_up(&mut self, query: QueryId) {
+        if self.index.queries.remove(&query).is_some() {
+            self.output(Output::AppGivenUp(query));
+        }
+    }
+
+    /// Goes on by another wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
+    pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
+        let step = Step::between(self.wall.at(now), date);
+        self.wall = Wall::new((now, date));
+        for ends in self.metrics.registration_ends.values_mut().filter(|ends| **ends > SystemTime::UNIX_EPOCH) {
+            *ends = step.of(*ends);
+        }
+        step
+    }
+
+    /// Whether nothing that an agent or an operator has named may lead to an address: this machine's own, and those of no
+    /// host. A trunk's peer may be there, at exactly its port.
+    pub fn is_forbidden(&self, remote: SocketAddr) -> bool {
+        let ip = remote.ip().to_canonical();
+        let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
+        let mut hidden = translated(ip).map(IpAddr::V4);
+        (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
+    }
+
+    /// The targets of the first route that takes a call now.
+    pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
+        let at = self.timestamp(now);
+        let draw = self.table.has_shares().then(|| self.random.rng.random());
+        self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
+    }
+
+    /// A target that is named in mid-call; none that could only listen.
+    pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
+        let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
+        let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
+        (!only_listens).then_some(found)
+    }
+}
+
+fn why_unsent(cause: Option<&Cause>, what: &str, transport: Transport, address: SocketAddr) -> String {
+    match cause {
+        Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
+        Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
+        Some(Cause::Unsent(why)) => unsent::text(*why, &address.to_string()),
+        None if transport == Transport::Udp => {
+            format!("{what} was refused: no listener at this port, or a firewall rejects it")
+        }
+        None => format!("{what} could not be sent"),
+    }
+}
+
+/// Makes a line of the log.
+fn log_line(call: &str, warn: bool, text: String, reason: Option<ReasonSlug>) -> LogLine {
+    let (call, text, reason) = (call.to_owned(), redact::addresses(text), reason.map(ReasonSlug::as_str));
+    LogLine { call, warn, text, reason }
+}
+
+/// Trunk names as numbers that stay the same for ever, so that a reload leaves dialogs with their owners.
+#[derive(Debug)]
+pub(super) struct Parties {
+    names: Vec<Arc<str>>,
+    numbers: FxHashMap<Arc<str>, Party>,
+}
+
+impl Parties {
+    /// Returns the list with party 0, which is anonymous: bare URIs.
+    pub(super) fn new() -> Parties {
+        let nobody: Arc<str> = Arc::from("");
+        Parties { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, Party(0))]) }
+    }
+
+    pub(super) fn intern(&mut self, name: &str) -> Party {
+        if let Some(party) = self.numbers.get(name) {
+            return *party;
+        }
+        let party = Party(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let name: Arc<str> = Arc::from(name);
+        self.names.push(name.clone());
+        self.numbers.insert(name, party);
+        party
+    }
+
+    /// Iterates over the named parties (party 0 is anonymous).
+    pub(super) fn all(&self) -> Vec<(Party, Arc<str>)> {
+        self.numbers.iter().filter(|(name, _)| !name.is_empty()).map(|(name, party)| (*party, name.clone())).collect()
+    }
+
+    pub(super) fn name(&self, party: Party) -> Arc<str> {
+        let at = usize::try_from(party.0).unwrap_or(usize::MAX);
+        self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
+    }
+}
+
+/// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Returns a target's name with the number in it as `shown` has it.
+fn name_with(name: &str, shown: impl Fn(&str) -> String) -> String {
+    if let Some((trunk, number)) = name.split_once('/').filter(|(trunk, _)| trunk.starts_with("trunk:")) {
+        return format!("{trunk}/{}", shown(number));
+    }
+    match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+        Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", shown(user)),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_keeps_its_number() {
+        let mut parties = Parties::new();
+        let (a, b) = (parties.intern("a"), parties.intern("b"));
+        assert_ne!(a, b);
+        assert_eq!(parties.intern("a"), a);
+        assert_eq!(&*parties.name(b), "b");
+        assert_eq!(&*parties.name(Party(99)), "");
+        assert_eq!(parties.intern(""), Party(0));
+    }
+
+    #[test]
+    fn fnv1a_known_values() {
+        assert_eq!((fnv1a(b""), fnv1a(b"a")), (0x811c_9dc5, 0xe40c_292c));
+    }
+}

@@ -1,0 +1,118 @@
+//! Media sessions of calls: commands that open and close their ends, and ports that come back.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId};
+
+use crate::edge::base::EdgeBase;
+use crate::lookups::key::CallKey;
+use crate::sessions::{NewEnd, Session, Sessions};
+
+impl Sessions {
+    /// Begins a session for a call; `beside`: the session that an end of it comes from.
+    pub(super) fn open_session(&mut self, base: &mut EdgeBase, key: CallKey, beside: Option<MediaId>) -> MediaId {
+        let id = MediaId(self.next);
+        self.next += 1;
+        self.start_session(base, id, key, beside);
+        id
+    }
+
+    fn start_session(&mut self, base: &mut EdgeBase, id: MediaId, key: CallKey, beside: Option<MediaId>) {
+        self.live.insert(id, Session { key, ports: BTreeMap::new(), next_end: 0 });
+        let idle_timeout_ms = u64::try_from(base.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+        let names_key = base.random.names_key();
+        base.media(id, Command::Open { idle_timeout_ms, names_key, beside });
+    }
+
+    /// Draws a port pair, and has it bound to `address`. `None` where no pair is free.
+    pub(super) fn add_end(&mut self, base: &mut EdgeBase, id: MediaId, address: IpAddr) -> Option<NewEnd> {
+        let session = self.live.get_mut(&id)?;
+        let end = EndId(session.next_end);
+        let next_end = session.next_end.checked_add(1)?;
+        let port = self.ports.take()?;
+        session.next_end = next_end;
+        session.ports.insert(end, port);
+        let (bind, counters) = (SocketAddr::new(address, port), Arc::new(EndCounters::default()));
+        base.media(id, Command::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
+        Some(NewEnd { end, bind, counters })
+    }
+
+    /// A name for an end that has no sockets of its own: an agent, a player.
+    pub(super) fn new_end(&mut self, id: MediaId) -> Option<EndId> {
+        let session = self.live.get_mut(&id)?;
+        let end = EndId(session.next_end);
+        session.next_end = session.next_end.checked_add(1)?;
+        Some(end)
+    }
+
+    /// Has an end's sockets closed; its ports are free once that is told.
+    pub(super) fn remove_end(&mut self, base: &mut EdgeBase, id: MediaId, end: EndId) {
+        base.media(id, Command::RemoveEnd { end });
+    }
+
+    /// Begins a session anew that comes back from a snapshot; names of ends go on from `next_end`.
+    pub(super) fn resume_session(&mut self, base: &mut EdgeBase, id: MediaId, key: CallKey, next_end: u16) {
+        self.next = self.next.max(id.0.saturating_add(1));
+        self.start_session(base, id, key, None);
+        if let Some(session) = self.live.get_mut(&id) {
+            session.next_end = next_end;
+        }
+    }
+
+    /// Takes an end of such a session back, with its very ports.
+    pub(super) fn resume_end(
+        &mut self,
+        base: &mut EdgeBase,
+        id: MediaId,
+        end: EndId,
+        bind: SocketAddr,
+    ) -> Arc<EndCounters> {
+        let counters = Arc::new(EndCounters::default());
+        let reserved = self.ports.reserve(bind.port());
+        if let Some(session) = self.live.get_mut(&id).filter(|_| reserved) {
+            session.ports.insert(end, bind.port());
+        }
+        base.media(id, Command::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
+        counters
+    }
+
+    /// Takes back what a worker's news sets free. The session's call, where the news is of use to it.
+    pub(super) fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
+        let session = self.live.get_mut(&id)?;
+        let key = session.key;
+        let freed = match event {
+            // The worker keeps no end that it could not bind, but a RemoveEnd for it does no harm.
+            Event::EndClosed { end, .. } | Event::BindFailed { end, .. } => session.ports.remove(end),
+            Event::Closed => {
+                let ports = self.live.remove(&id).map(|s| s.ports).unwrap_or_default();
+                for port in ports.into_values() {
+                    self.ports.give(port);
+                }
+                None
+            }
+            Event::Bound { .. }
+            | Event::Latched { .. }
+            | Event::Idle { .. }
+            | Event::Unheard { .. }
+            | Event::Stopped { .. }
+            | Event::AgentOpen { .. }
+            | Event::AgentSpoke { .. }
+            | Event::AgentLost { .. }
+            | Event::AgentEnded { .. }
+            | Event::Recognised { .. }
+            | Event::AgentWish { .. }
+            | Event::RecorderSilent { .. }
+            | Event::Judged { .. }
+            | Event::RecorderEnded { .. }
+            | Event::AgentNote { .. }
+            | Event::Key { .. }
+            | Event::Played { .. } => None,
+        };
+        if let Some(port) = freed {
+            self.ports.give(port);
+        }
+        Some(key)
+    }
+}

@@ -1,0 +1,308 @@
+//! State of the trunks: their calls and limits, the health of their addresses, and registrations in both directions.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use trunkgate_route::{Figures, Peer, Plan, Rank, ReferMode, Target, Trunk};
+use trunkgate_sip::{Answer, Endpoint, Method, OwnHosts, Party};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{PeerView, RegistrationsView, TrunkView, state_word};
+
+use crate::edge::base::{EdgeBase, not_served};
+use crate::io::Output;
+use crate::limits::{ALARM_SECONDS, PROBED_ONE_IN};
+use crate::registration::register::Registrations;
+use crate::registration::registrar::Registrar;
+use crate::trunks::health::Healths;
+use crate::trunks::quotas::{Counted, Numbered, Quotas, Reached};
+use crate::trunks::unproven::UnprovenEarly;
+use crate::trunks::{Trunks, Waiting};
+
+/// Sets the rules of a trunk for requests from it and to it.
+fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
+    let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
+    let transfers = trunk.refer != ReferMode::Refuse;
+    endpoint.set_credentials(party, trunk.auth.clone());
+    endpoint.require_credentials(party, trunk.require_auth.clone());
+    endpoint.challenge_with(party, &trunk.challenge_with);
+    endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
+    endpoint.offer_reuse(party, trunk.shows_certificate);
+    endpoint.allow_replaces(party, transfers && trunk.siprec.is_none());
+    endpoint.allow_refer(party, transfers);
+    endpoint.record_by(party, trunk.siprec.is_some());
+    endpoint.show_hosts(party, trunk.own_hosts.clone());
+    endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
+}
+
+/// Takes back the settings of [`set_trunk`] for a trunk that is gone, except credentials, which a registration may still need.
+fn forget_trunk(endpoint: &mut Endpoint, party: Party) {
+    endpoint.require_credentials(party, None);
+    endpoint.offer_reuse(party, false);
+    endpoint.allow_replaces(party, false);
+    endpoint.allow_refer(party, true);
+    endpoint.record_by(party, false);
+    endpoint.show_hosts(party, OwnHosts::default());
+}
+
+/// State of all trunks.
+#[derive(Debug, Default)]
+pub(super) struct TrunkStates {
+    /// State of each trunk.
+    pub(super) trunks: Trunks,
+    /// Use of the limits that trunks have for some of their calls.
+    pub(super) quotas: Quotas,
+    /// Calls with early media to an address that is not proven.
+    pub(super) unproven_early: UnprovenEarly,
+    /// Health of each address.
+    pub(super) health: Healths,
+    /// Registrations of this edge with trunks.
+    pub(super) registrations: Registrations,
+    /// Phones that are registered here.
+    pub(super) registrar: Registrar,
+}
+
+/// Labels of metrics: the part of credentials that is wrong.
+pub(super) const UNKNOWN_USER: &str = "unknown_user";
+pub(super) const WRONG_PASSWORD: &str = "wrong_password";
+
+impl TrunkStates {
+    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
+    pub(super) fn configure_trunks(&mut self, base: &mut EdgeBase, now: Instant) {
+        self.trunks.configure(&base.table);
+        self.quotas.configure(&base.table);
+        self.count_limits(base);
+        self.configure_health(base, now);
+        let table = Arc::clone(&base.table);
+        for (party, name) in base.parties.all() {
+            if table.trunk(&name).is_none() {
+                if !self.registrations.needs_credentials(party) {
+                    base.endpoint.set_credentials(party, None);
+                }
+                forget_trunk(&mut base.endpoint, party);
+            }
+        }
+        for trunk in table.trunks() {
+            let party = base.party(&trunk.name);
+            set_trunk(&mut base.endpoint, party, trunk);
+        }
+    }
+
+    /// Has the counts of limits and wrong credentials begin at zero, so that a query sees the first one as an increase.
+    pub(super) fn count_limits(&mut self, base: &mut EdgeBase) {
+        for trunk in base.table.trunks().iter().filter(|trunk| trunk.require_auth.is_some()) {
+            for fault in [UNKNOWN_USER, WRONG_PASSWORD] {
+                base.metrics.wrong_credentials.entry((trunk.name.clone(), fault)).or_default();
+            }
+        }
+        let trunks = base.table.trunks().iter().map(|trunk| trunk.name.clone()).chain(["".into()]);
+        for trunk in trunks {
+            for reason in [ReasonSlug::LimitCalls, ReasonSlug::LimitRate, ReasonSlug::LimitEmergency] {
+                base.metrics.limits_reached.entry((trunk.clone(), reason.as_str())).or_default();
+            }
+        }
+    }
+
+    /// A call of a trunk, or to it, was refused for what the file says.
+    pub(super) fn alarm(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        call: &str,
+        trunk: &Arc<str>,
+        reason: ReasonSlug,
+        what: &str,
+    ) {
+        let key = (trunk.clone(), reason.as_str());
+        *base.metrics.limits_reached.entry(key.clone()).or_default() += 1;
+        let again = Duration::from_secs(ALARM_SECONDS);
+        let is_due = self.trunks.may_alarm(now, key, again);
+        let text = format!("trunk {trunk}: {} ({what})", reason.sentence());
+        self.trunks.problem(now, trunk, text.clone());
+        if is_due {
+            base.warn(call, format!("alarm: {text}"), Some(reason));
+        }
+    }
+
+    /// Sorts the trunks of a plan that go by their ratio. Returns a line for the trace of each run of them. `may_probe`: now and then one that has
+    /// done badly comes first, to see whether it still does.
+    pub(super) fn by_ratio(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        plan: &mut Plan,
+        may_probe: bool,
+    ) -> Vec<String> {
+        let mut orders = Vec::new();
+        let runs = plan.by_ratio.clone();
+        let trunks = runs.iter().filter_map(|run| plan.targets.get(run.clone())).flatten().filter_map(Target::trunk);
+        let known = |trunk: &Arc<Trunk>| {
+            let is_down = self.is_trunk_up(trunk) == Some(false);
+            (trunk.name.clone(), Known { figures: self.trunks.figures(now, &trunk.name), is_down })
+        };
+        let known: BTreeMap<Arc<str>, Known> = trunks.map(known).collect();
+        plan.sort(|trunk| known.get(&trunk.name).map(Known::rank));
+        for run in runs {
+            let Some(run) = plan.targets.get_mut(run) else { continue };
+            let probed = may_probe && self.probe(base, now, run, &known);
+            let of = |target: &Target| {
+                let trunk = target.trunk()?;
+                let Known { figures, is_down } = known.get(&trunk.name)?;
+                let down = if *is_down { "down, " } else { "" };
+                Some(format!("{} ({down}{figures})", trunk.name))
+            };
+            let order = run.iter().filter_map(of).collect::<Vec<_>>().join(", ");
+            let why = if probed { "; tried first to measure it again" } else { "" };
+            orders.push(format!("order asr: {order}{why}"));
+        }
+        orders
+    }
+
+    /// Puts one of those first that stand behind the first for what they have done, where it is time for that.
+    fn probe(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        run: &mut [Target],
+        known: &BTreeMap<Arc<str>, Known>,
+    ) -> bool {
+        let of = |target: &Target| known.get(&target.trunk()?.name);
+        let Some(best) = run.first().and_then(of).map(Known::rank) else { return false };
+        let is_worse = |target: &Target| of(target).is_some_and(|known| !known.is_down && known.rank() > best);
+        let may = |target: &Target| target.trunk().is_some_and(|trunk| self.trunks.may_probe(now, &trunk.name));
+        let worse = run.iter().enumerate().filter(|(_, target)| is_worse(target) && may(target));
+        let worse: Vec<usize> = worse.map(|(at, _)| at).collect();
+        if worse.is_empty() || base.random.below(PROBED_ONE_IN) != 0 {
+            return false;
+        }
+        let chosen = base.random.below(u32::try_from(worse.len()).unwrap_or(1));
+        let chosen = usize::try_from(chosen).ok().and_then(|chosen| worse.get(chosen).copied()).unwrap_or(0);
+        if let Some(part) = run.get_mut(..=chosen) {
+            part.rotate_right(1);
+        }
+        if let Some(trunk) = run.first().and_then(Target::trunk) {
+            self.trunks.probed(now, &trunk.name);
+        }
+        true
+    }
+
+    /// Returns the trunk that a request to an address reaches: one whose peer or network it is, or whose phone has registered
+    /// from there.
+    pub(super) fn owner_of(&self, base: &EdgeBase, remote: SocketAddr) -> Option<Arc<Trunk>> {
+        let by_table = base.table.owner_of(remote).cloned();
+        by_table.or_else(|| base.table.trunk(&self.registrar.trunk_at(remote)?).cloned())
+    }
+
+    /// Returns the answer to a method that is not served outside of a dialog; its trunk learns of it.
+    pub(super) fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
+        self.trunks.problem(now, trunk, format!("its {} was rejected with 405", method.as_str()));
+        not_served(method)
+    }
+
+    /// Counts a call of a trunk in, or says which limit forbids it.
+    pub(super) fn begin_trunk_call(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        name: &Arc<str>,
+    ) -> Result<(), ReasonSlug> {
+        self.trunks.begin(now, name)?;
+        *base.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Counts an attempt towards a trunk in, behind those that wait for it.
+    pub(super) fn begin_target_call(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        name: &Arc<str>,
+        who: Waiting,
+    ) -> Result<(), ReasonSlug> {
+        self.trunks.begin_outbound(now, name, who)?;
+        *base.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Counts a call in that no limit refuses: an emergency call, or one that comes back from a snapshot.
+    pub(super) fn resume_trunk_call(&mut self, base: &mut EdgeBase, name: &Arc<str>) {
+        self.trunks.resume(name);
+        *base.metrics.calls_active.entry(name.clone()).or_default() += 1;
+    }
+
+    /// Counts a call of a trunk out.
+    pub(super) fn end_trunk_call(&mut self, base: &mut EdgeBase, name: &Arc<str>) {
+        self.trunks.end(name);
+        if let Some(active) = base.metrics.calls_active.get_mut(name) {
+            *active = active.saturating_sub(1);
+        }
+    }
+
+    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
+    pub(super) fn take_quota(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        trunk: &str,
+        call: Numbered<'_>,
+        who: Counted,
+    ) -> Result<(), Reached> {
+        let at = base.timestamp(now);
+        let counts = self.quotas.begin((now, at), trunk, call, who)?;
+        base.turn.outputs.extend(counts.into_iter().map(Output::Counted));
+        Ok(())
+    }
+
+    /// A trunk at a glance.
+    pub(super) fn trunk_view(&self, base: &EdgeBase, now: Instant, trunk: &Trunk) -> TrunkView {
+        let peer = |peer: &Peer| PeerView {
+            uri: peer.uri.clone(),
+            state: state_word(self.health.is_peer_up(&trunk.name, peer)),
+            addresses: self
+                .health
+                .of(&trunk.name)
+                .filter(|(_, health)| health.peer == peer.uri)
+                .map(|(spot, health)| health.view(now, spot, |at| base.date(at)))
+                .collect(),
+        };
+        let peers = trunk.peers.iter().map(peer).collect();
+        let view = self.trunks.view(now, |at| base.date(at), trunk, self.is_trunk_up(trunk), peers);
+        let phones = trunk.accept_register.then(|| self.phones_view(base, &trunk.name));
+        let announced = base.addressing.announced_to(trunk);
+        let registration = self.registration_view(base, now, &trunk.name);
+        TrunkView { registrations: RegistrationsView { registration, phones }, announced, ..view }
+    }
+
+    /// Notes that a trunk has refused a call because it has too many (`congested_on`), with the seconds of its Retry-After: other
+    /// targets come first for a time.
+    pub(super) fn trunk_congested(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        trunk: &Trunk,
+        code: u16,
+        retry_after: Option<u32>,
+    ) {
+        let Some(pause) = self.trunks.congested(now, &trunk.name, retry_after) else { return };
+        let text = format!(
+            "trunk {}: too many calls ({code}): calls that have another target skip it for {} s",
+            trunk.name,
+            pause.as_secs()
+        );
+        base.warn("", text, Some(ReasonSlug::TrunkCongested));
+    }
+}
+
+/// What is known of a trunk when its place is looked for.
+pub(crate) struct Known {
+    pub(crate) figures: Figures,
+    pub(crate) is_down: bool,
+}
+
+impl Known {
+    pub(crate) fn rank(&self) -> Rank {
+        self.figures.rank(self.is_down)
+    }
+}
