@@ -267,8 +267,8 @@ impl Parts {
         // What is known of why says more than a phrase.
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
-        let said =
-            Said { answers_others: cx.edge.trunks().answers_some(cx.now, cx.call.legs[leg].trunk_name()), ..said };
+        let answers_others = cx.edge.trunks().answers_some(cx.now, cx.call.legs[leg].trunk_name());
+        let said = Said { answers_others, ..said };
         cx.call.legs[leg].rejection = Some(Box::new(Rejection { said: said.clone(), caller_id }));
         self.keep_headers(branch, headers);
         if self.asked_again_without_srtp(cx, branch, leg, code)

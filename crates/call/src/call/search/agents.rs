@@ -208,9 +208,8 @@ impl Search {
         bridge.media.take_sounds(agent);
         let next = bridge.answer_first(cx, Vec::new())?;
         cx.edge.decide(cx.now, cx.call.key, format!("answered before {} is connected", agent.name));
-        let sid = cx.call.legs.sid().to_owned();
-        let shown = cx.edge.shown_name(&agent.name);
-        cx.edge.log(&sid, format!("answered immediately, for {shown}"), None);
+        let line = format!("answered immediately, for {}", cx.edge.shown_name(&agent.name));
+        cx.edge.log(cx.call.legs.sid(), line, None);
         if !matches!(next, Next::Stay) {
             return Ok(ControlFlow::Break(next));
         }

@@ -240,11 +240,8 @@ impl Search {
     pub(crate) fn wait_on(&self, cx: &mut Cx<'_>, branch: Branch, until: Instant) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let left = until.saturating_duration_since(cx.now);
-        let after = cx
-            .edge
-            .trunks_mut()
-            .next_place(cx.now, &trunk.name, (cx.call.key, branch))
-            .map_or(left, |wait| wait.min(left));
+        let place = cx.edge.trunks_mut().next_place(cx.now, &trunk.name, (cx.call.key, branch));
+        let after = place.map_or(left, |wait| wait.min(left));
         cx.arm_left(Timer::Pace(branch), after);
     }
 

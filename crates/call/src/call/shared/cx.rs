@@ -47,8 +47,8 @@ impl Cx<'_> {
         if let Some((reason, change)) = self.call.story.failed_over.take().map(|failed| *failed) {
             self.call.story.failovers += 1;
             self.edge.changed(change);
-            *self.edge.metrics_mut().failovers.entry((self.call.facts.route.clone(), reason.as_str())).or_default() +=
-                1;
+            let failovers = &mut self.edge.metrics_mut().failovers;
+            *failovers.entry((self.call.facts.route.clone(), reason.as_str())).or_default() += 1;
         }
     }
 
