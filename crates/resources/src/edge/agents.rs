@@ -15,7 +15,7 @@ use crate::io::AgentProbe;
 use crate::limits::{AGENT_CONNECTS_AGAIN, AGENT_TEXT_CHARS, HEALTH_WAIT_SECONDS};
 
 impl Agents {
-    /// An agent has answered a probe, or has not.
+    /// Handles the result of a probe of an agent.
     pub(super) fn agent_probed(&mut self, base: &mut EdgeBase, now: Instant, probe: AgentProbe) {
         let [what, misses, again] = probe.words();
         let AgentProbe { name, url, began, is_connection, outcome } = probe;

@@ -65,12 +65,12 @@ pub fn not_served(method: Method) -> Answer {
 /// Option tags that we know; our Supported.
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
-/// What one input leaves to be done before the next one.
+/// Work that one input leaves to be done before the next one.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// What the endpoint has said and nobody has looked at yet.
+    /// Outputs of the endpoint that are not handled yet.
     pub pending: VecDeque<trunkgate_sip::Output>,
-    /// What goes out.
+    /// Outputs.
     pub outputs: VecDeque<Output>,
     /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
     pub finished: Vec<ClientId>,
@@ -78,9 +78,9 @@ pub struct Turn {
     pub refused: Vec<ServerId>,
     /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
     pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
-    /// What the connection that is being given up failed at.
+    /// Fault of the connection that is given up.
     pub cause: Option<Cause>,
-    /// The message that is being dealt with.
+    /// The message that is handled.
     pub arriving: Option<Arriving>,
     /// The 100 that has answered an INVITE which no call is entered for yet.
     pub trying: Option<(ServerId, Flow, Bytes)>,
@@ -103,18 +103,18 @@ pub struct EdgeBase {
     /// Timers of calls.
     pub(super) deadlines: Deadlines,
     pub(super) parties: Parties,
-    /// What the present input has left to be done.
+    /// Work that the present input leaves.
     pub(super) turn: Turn,
     /// Dates of instants.
     pub(super) wall: Wall,
-    /// What is drawn at random.
+    /// Source of randomness.
     pub(super) random: Random,
     /// Counters.
     pub(super) metrics: Metrics,
 }
 
-/// Whose names an edge makes. By the time alone, two edges of one name that start together would take each other's calls
-/// for loops.
+/// Returns the identity in the names that an edge makes. By the time alone, two edges of one name that start together would take
+/// each other's calls for loops.
 fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
     // Truncation is meant: it is a name, not a time.
     Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
@@ -149,7 +149,7 @@ impl EdgeBase {
         }
     }
 
-    /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.
+    /// Reports a failed flow to the endpoint; `party`: its owner, where other parties have flows of their own to the address.
     pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
         self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
     }
@@ -173,12 +173,12 @@ impl EdgeBase {
         dialog
     }
 
-    /// A trunk's party; the same for ever.
+    /// Returns the party of a trunk, which never changes.
     pub fn party(&mut self, name: &str) -> Party {
         self.parties.intern(name)
     }
 
-    /// A party's trunk name; empty for bare URIs.
+    /// Returns the trunk name of a party; empty for bare URIs.
     pub fn party_name(&self, party: Party) -> Arc<str> {
         self.parties.name(party)
     }
@@ -188,12 +188,12 @@ impl EdgeBase {
         self.output(Output::Log(log_line(call, false, text, reason)));
     }
 
-    /// The same for a line that asks an operator to act.
+    /// Writes a line of the log that asks an operator to act.
     pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         self.output(Output::Log(log_line(call, true, text, reason)));
     }
 
-    /// A number as log lines may show it.
+    /// Returns a number as log lines may show it.
     pub fn shown(&self, number: &str) -> String {
         if self.config.full_numbers { number.to_owned() } else { mask(number) }
     }
@@ -208,12 +208,12 @@ impl EdgeBase {
         Timestamp::try_from(self.date(now)).unwrap_or_default()
     }
 
-    /// The date of a moment.
+    /// Returns the date of an instant.
     pub fn date(&self, now: Instant) -> SystemTime {
         self.wall.at(now)
     }
 
-    /// The same for whoever keeps the question's name itself.
+    /// Asks the name service without an entry in the look-ups: the caller keeps the id.
     pub fn question(&mut self, destination: Destination) -> QueryId {
         let query = self.index.query();
         self.output(Output::Resolve { query, destination });
@@ -225,34 +225,34 @@ impl EdgeBase {
         self.output(Output::Media { id, command });
     }
 
-    /// Tells the capture agent of something.
+    /// Sends an item to the capture agent.
     pub fn capture(&mut self, now: Instant, call: String, what: CapturedItem) {
         let at = self.date(now);
         self.output(Output::Captured(Box::new(Captured { call, at, what })));
     }
 
-    /// Tells whoever watches.
+    /// Publishes a change.
     pub fn changed(&mut self, change: Change) {
         self.output(Output::Changed(Box::new(change)));
     }
 
-    /// Why a request of ours could not be sent to an address.
+    /// Returns the reason why a request could not be sent to an address.
     pub fn why_unsent(&self, what: &str, transport: Transport, address: SocketAddr) -> String {
         why_unsent(self.turn.cause.as_ref(), what, transport, address)
     }
 
-    /// Why a request of ours has no answer.
+    /// Returns the reason why a request has no answer.
     pub fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
         if sent { format!("no answer to {what}") } else { self.why_unsent(what, spot.transport, spot.address) }
     }
 
-    /// Whose a dialog is; an early one that a target has made is that of our INVITE.
+    /// Returns the leg of a dialog; an early one that a target has made belongs to the leg of our INVITE.
     pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
         let entered = self.index.dialogs.get(&dialog).copied();
         entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
     }
 
-    /// Where a CANCEL of ours belongs: the endpoint sends it by itself.
+    /// Returns the leg of a CANCEL, which the endpoint sends by itself.
     pub fn place_of_cancel(&self, transmit: &Transmit) -> Option<Place> {
         let what = &transmit.what;
         let is_cancel = what.method == Method::Cancel && what.code.is_none();
@@ -272,7 +272,7 @@ impl EdgeBase {
         self.pump();
     }
 
-    /// Has the CANCEL of an INVITE, should there be one, say that the call was answered elsewhere.
+    /// Adds to the CANCEL of an INVITE, if there will be one, that the call was answered elsewhere.
     pub fn answered_elsewhere(&mut self, id: ClientId) {
         self.endpoint.answered_elsewhere(id);
     }
@@ -338,7 +338,7 @@ impl EdgeBase {
         }
     }
 
-    /// Goes on by another wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
+    /// Sets the wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
     pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
         let step = Step::between(self.wall.at(now), date);
         self.wall = Wall::new((now, date));
@@ -348,7 +348,7 @@ impl EdgeBase {
         step
     }
 
-    /// Whether nothing that an agent or an operator has named may lead to an address: this machine's own, and those of no
+    /// Returns whether no target that an agent or an operator has named may lead to an address: this machine's own, and those of no
     /// host. A trunk's peer may be there, at exactly its port.
     pub fn is_forbidden(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
@@ -357,14 +357,14 @@ impl EdgeBase {
         (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
     }
 
-    /// The targets of the first route that takes a call now.
+    /// Returns the targets of the first route that takes a call now.
     pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
         let at = self.timestamp(now);
         let draw = self.table.has_shares().then(|| self.random.rng.random());
         self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
     }
 
-    /// A target that is named in mid-call; none that could only listen.
+    /// Returns a target that is named in mid-call; none that could only listen.
     pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
         let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
         let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());

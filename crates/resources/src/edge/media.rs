@@ -26,7 +26,7 @@ impl Sessions {
         base.media(id, Command::Open { idle_timeout_ms, names_key, beside });
     }
 
-    /// Draws a port pair, and has it bound to `address`. `None` where no pair is free.
+    /// Adds an end with a port pair that is bound to `address`. `None`: no pair is free.
     pub(super) fn add_end(&mut self, base: &mut EdgeBase, id: MediaId, address: IpAddr) -> Option<NewEnd> {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);
@@ -39,7 +39,7 @@ impl Sessions {
         Some(NewEnd { end, bind, counters })
     }
 
-    /// A name for an end that has no sockets of its own: an agent, a player.
+    /// Returns the name of a new end without sockets: an agent, a player.
     pub(super) fn new_end(&mut self, id: MediaId) -> Option<EndId> {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);
@@ -47,12 +47,12 @@ impl Sessions {
         Some(end)
     }
 
-    /// Has an end's sockets closed; its ports are free once that is told.
+    /// Closes the sockets of an end; its ports are free once the worker has reported that.
     pub(super) fn remove_end(&mut self, base: &mut EdgeBase, id: MediaId, end: EndId) {
         base.media(id, Command::RemoveEnd { end });
     }
 
-    /// Begins a session anew that comes back from a snapshot; names of ends go on from `next_end`.
+    /// Begins a session that comes back from a snapshot; names of ends continue from `next_end`.
     pub(super) fn resume_session(&mut self, base: &mut EdgeBase, id: MediaId, key: CallKey, next_end: u16) {
         self.next = self.next.max(id.0.saturating_add(1));
         self.start_session(base, id, key, None);
@@ -78,7 +78,7 @@ impl Sessions {
         counters
     }
 
-    /// Takes back what a worker's news sets free. The session's call, where the news is of use to it.
+    /// Frees the ports that a worker's event names. Returns the call of the session.
     pub(super) fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
         let session = self.live.get_mut(&id)?;
         let key = session.key;

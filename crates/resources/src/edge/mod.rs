@@ -57,10 +57,10 @@ use crate::trunks::quotas::{Counted, DayCount, Numbered, Reached};
 pub use base::{EdgeBase, METHODS, Turn, not_served};
 pub use traces::Tracing;
 
-/// Everything that is not one call's own.
+/// State that all calls share.
 #[derive(Debug)]
 pub struct Edge {
-    /// What every part uses.
+    /// State that every part uses.
     base: EdgeBase,
     /// State of the trunks.
     states: TrunkStates,
@@ -68,11 +68,11 @@ pub struct Edge {
     notifier: Notifier,
     /// State of each agent.
     agents: Agents,
-    /// How calls of each application went.
+    /// State of each application.
     apps: Apps,
     /// Media sessions.
     sessions: Sessions,
-    /// Traces, and who is sent copies of them.
+    /// Traces, and where copies of them go.
     tracing: Tracing,
     /// Limits of the edge, and fair shares of them.
     admission: Admission,
@@ -81,7 +81,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Without calls.
+    /// Returns an edge without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
         let now = config.epoch.0;
         let admission = Admission::new(config.max_calls, config.calls_per_second);
@@ -208,7 +208,7 @@ impl Edge {
         self.base.output(Output::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
     }
 
-    /// A limit of the edge, where it is one, has refused a call of a trunk.
+    /// Records that a limit of the edge has refused a call of a trunk; an empty `key`: it was no limit.
     pub fn limit_alarm(&mut self, now: Instant, trunk: &Arc<str>, reason: ReasonSlug, key: &str) {
         if !key.is_empty() {
             self.alarm(now, "", trunk, reason, key);
@@ -224,14 +224,14 @@ impl Edge {
         reason
     }
 
-    /// Withdraws problems of calls that changed keys may have mended.
+    /// Removes problems of calls that changed keys may have fixed.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         self.states.trunks.reconfigured(concerned);
         self.admission.limited.reconfigured(concerned);
         self.apps.reconfigured(concerned);
     }
 
-    /// A request has shown wrong credentials.
+    /// Records a request with wrong credentials.
     pub fn wrong_credentials(
         &mut self,
         now: Instant,
@@ -257,7 +257,7 @@ impl Edge {
         }
     }
 
-    /// A request that begins something has passed: where its trunk asks for credentials, it has shown them.
+    /// Records a request whose credentials, where its trunk requires them, were right.
     pub fn right_credentials(&mut self, party: Party, remote: SocketAddr) {
         let trunk = self.party_name(party);
         self.sources.logins.passed(&trunk, remote.ip());
@@ -268,7 +268,7 @@ impl Edge {
         self.states.configure_trunks(&mut self.base, now)
     }
 
-    /// A call of a trunk, or to it, was refused for what the file says.
+    /// Records that a setting has refused a call of a trunk or to it, and warns at intervals.
     pub fn alarm(&mut self, now: Instant, call: &str, trunk: &Arc<str>, reason: ReasonSlug, what: &str) {
         self.states.alarm(&mut self.base, now, call, trunk, reason, what)
     }
@@ -317,7 +317,7 @@ impl Edge {
         self.states.take_quota(&mut self.base, now, trunk, call, who)
     }
 
-    /// A trunk at a glance.
+    /// Returns the state of a trunk.
     pub fn trunk_view(&self, now: Instant, trunk: &Trunk) -> TrunkView {
         self.states.trunk_view(&self.base, now, trunk)
     }
@@ -328,32 +328,32 @@ impl Edge {
         self.states.trunk_congested(&mut self.base, now, trunk, code, retry_after)
     }
 
-    /// Asks whoever is to be asked, and gives up on answers that are overdue.
+    /// Sends the OPTIONS that are due, and gives up on overdue answers.
     pub fn check_peers(&mut self, now: Instant) {
         self.states.check_peers(&mut self.base, now)
     }
 
-    /// An answer to an OPTIONS of ours; `false`: it is none.
+    /// Handles the answer to an OPTIONS; `false`: the request is no OPTIONS to a peer.
     pub fn peer_answered(&mut self, now: Instant, client: ClientId, code: u16, response: &Message) -> bool {
         self.states.peer_answered(&mut self.base, now, client, code, response)
     }
 
-    /// An OPTIONS of ours that could not be sent, or has had its time; `false`: it is none.
+    /// Handles an OPTIONS that was not sent or not answered in time; `false`: the request is no OPTIONS to a peer.
     pub fn peer_unanswered(&mut self, now: Instant, client: ClientId, sent: bool) -> bool {
         self.states.peer_unanswered(&mut self.base, now, client, sent)
     }
 
-    /// A sign of life of an address.
+    /// Records a response from an address.
     pub fn peer_heard(&mut self, spot: &Spot, rtt: Option<Duration>) {
         self.states.peer_heard(&mut self.base, spot, rtt)
     }
 
-    /// An address did not answer.
+    /// Records that an address did not answer.
     pub fn peer_missed(&mut self, now: Instant, spot: &Spot, problem: String) {
         self.states.peer_missed(&mut self.base, now, spot, problem)
     }
 
-    /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
+    /// Returns whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
     pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         self.states.is_trunk_up(trunk)
     }
@@ -368,32 +368,32 @@ impl Edge {
         self.states.unregister_all(&mut self.base, now)
     }
 
-    /// Our addresses have changed: what is bound to an old one is bound anew.
+    /// Registers again where an address of this edge has changed.
     pub fn recheck_registrations(&mut self, now: Instant) {
         self.states.recheck_registrations(&mut self.base, now)
     }
 
-    /// A connection is lost: a registrar that would call us over it is told of a new one (RFC 5626 §4.5).
+    /// Registers again, after a lost connection, with a registrar that sends calls over it (RFC 5626 §4.5).
     pub fn registrar_lost(&mut self, now: Instant, lost: Flow) {
         self.states.registrar_lost(now, lost)
     }
 
-    /// Does what is due.
+    /// Sends the REGISTERs that are due, and gives up those without an answer.
     pub fn registrations_due(&mut self, now: Instant) {
         self.states.registrations_due(&mut self.base, now)
     }
 
-    /// The name service's answer: addresses, or why there are none.
+    /// Handles the answer of the name service to a look-up of a registrar.
     pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[Server], NameFault>) {
         self.states.registrar_resolved(&mut self.base, now, query, found)
     }
 
-    /// A REGISTER of ours has been challenged, and went out again under the next number.
+    /// Handles the challenge of a REGISTER, which the endpoint has sent again under the next number.
     pub fn register_challenged(&mut self, now: Instant, id: ClientId) {
         self.states.register_challenged(now, id)
     }
 
-    /// An answer, or `None`: there will be none.
+    /// Handles the answer to a REGISTER; `None`: there will be none.
     pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
         self.states.register_answered(&mut self.base, now, id, response)
     }
@@ -408,14 +408,14 @@ impl Edge {
         self.states.bindings_due(&mut self.base, now)
     }
 
-    /// A connection is gone, and with it the phones behind it.
+    /// Forgets the phones behind a lost connection.
     pub fn flow_lost(&mut self, lost: Flow) {
         self.states.flow_lost(&mut self.base, lost)
     }
 
     /// Answers a REGISTER whose sender has shown its credentials.
     pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
-        self.states.registering(&mut self.base, &mut self.sources, now, server, party, flow, request)
+        self.states.registering(&mut self.base, &mut self.sources, now, server, (party, flow), request)
     }
 
     /// Adds to a call's trace.
@@ -433,7 +433,7 @@ impl Edge {
         self.tracing.trace_digit(now, at, way)
     }
 
-    /// Adds the message that is being dealt with to a leg's trace, unless it is there.
+    /// Adds the message that is handled to a leg's trace, unless it is there.
     pub fn trace_received(&mut self, now: Instant, at: Place) {
         self.tracing.trace_received(&mut self.base, now, at)
     }
@@ -443,7 +443,7 @@ impl Edge {
         self.tracing.trace_sent(&mut self.base, now, at, transmit)
     }
 
-    /// Adds the answer to a CANCEL of ours, which the endpoint tells nobody of.
+    /// Adds the answer to a CANCEL, which the endpoint does not report.
     pub fn trace_canceled(&mut self, now: Instant) {
         self.tracing.trace_canceled(&mut self.base, now)
     }
@@ -453,7 +453,7 @@ impl Edge {
         self.tracing.trace_trying(&mut self.base, now, at, server)
     }
 
-    /// Notes a call that is answered: its messages are packed a little later, if it is still up.
+    /// Records that a call is answered: its messages are packed a little later, if it is still up.
     pub fn trace_answered(&mut self, now: Instant, key: CallKey) {
         self.tracing.trace_answered(now, key)
     }
@@ -474,12 +474,12 @@ impl Edge {
         self.tracing.keep_trace(key, head, is_turned_down)
     }
 
-    /// Begins the trace of a call, and decides whether it is told of.
+    /// Begins the trace of a call, and decides whether the call is sampled.
     pub fn begin_trace(&mut self, now: Instant, key: CallKey, sid: &str) {
         self.tracing.begin_trace(now, key, sid)
     }
 
-    /// What the far end of a leg is told, where its call is told of.
+    /// Returns the traceparent that a leg carries, if its call is sampled.
     pub fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
         self.tracing.traceparent(key, call, leg)
     }
@@ -489,22 +489,22 @@ impl Edge {
         self.sessions.open_session(&mut self.base, key, beside)
     }
 
-    /// Draws a port pair, and has it bound to `address`. `None` where no pair is free.
+    /// Adds an end with a port pair that is bound to `address`. `None`: no pair is free.
     pub fn add_end(&mut self, id: MediaId, address: IpAddr) -> Option<NewEnd> {
         self.sessions.add_end(&mut self.base, id, address)
     }
 
-    /// A name for an end that has no sockets of its own: an agent, a player.
+    /// Returns the name of a new end without sockets: an agent, a player.
     pub fn new_end(&mut self, id: MediaId) -> Option<EndId> {
         self.sessions.new_end(id)
     }
 
-    /// Has an end's sockets closed; its ports are free once that is told.
+    /// Closes the sockets of an end; its ports are free once the worker has reported that.
     pub fn remove_end(&mut self, id: MediaId, end: EndId) {
         self.sessions.remove_end(&mut self.base, id, end)
     }
 
-    /// Begins a session anew that comes back from a snapshot; names of ends go on from `next_end`.
+    /// Begins a session that comes back from a snapshot; names of ends continue from `next_end`.
     pub fn resume_session(&mut self, id: MediaId, key: CallKey, next_end: u16) {
         self.sessions.resume_session(&mut self.base, id, key, next_end)
     }
@@ -514,12 +514,12 @@ impl Edge {
         self.sessions.resume_end(&mut self.base, id, end, bind)
     }
 
-    /// Takes back what a worker's news sets free. The session's call, where the news is of use to it.
+    /// Frees the ports that a worker's event names. Returns the call of the session.
     pub fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
         self.sessions.settle_media(id, event)
     }
 
-    /// An agent has answered a probe, or has not.
+    /// Handles the result of a probe of an agent.
     pub fn agent_probed(&mut self, now: Instant, probe: AgentProbe) {
         self.agents.agent_probed(&mut self.base, now, probe)
     }

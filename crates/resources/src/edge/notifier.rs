@@ -266,7 +266,7 @@ impl Notifier {
         lamps.iter().for_each(|key| self.light(cx, now, key));
     }
 
-    /// Does what is due.
+    /// Sends the REGISTERs that are due, and gives up those without an answer.
     pub(super) fn due(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
         self.notify_queued(cx, now);
         while let Some((at, owner)) = self.indications.due.first().cloned().filter(|(at, _)| *at <= now) {

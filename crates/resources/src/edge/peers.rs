@@ -43,7 +43,7 @@ impl TrunkStates {
         }
     }
 
-    /// Asks whoever is to be asked, and gives up on answers that are overdue.
+    /// Sends the OPTIONS that are due, and gives up on overdue answers.
     pub(super) fn check_peers(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some(due) = self.health.pop_due(now) {
             match due {
@@ -70,7 +70,7 @@ impl TrunkStates {
         self.health.began(now, spot, client);
     }
 
-    /// An answer to an OPTIONS of ours; `false`: it is none.
+    /// Handles the answer to an OPTIONS; `false`: the request is no OPTIONS to a peer.
     pub(super) fn peer_answered(
         &mut self,
         base: &mut EdgeBase,
@@ -100,7 +100,7 @@ impl TrunkStates {
         true
     }
 
-    /// An OPTIONS of ours that could not be sent, or has had its time; `false`: it is none.
+    /// Handles an OPTIONS that was not sent or not answered in time; `false`: the request is no OPTIONS to a peer.
     pub(super) fn peer_unanswered(&mut self, base: &mut EdgeBase, now: Instant, client: ClientId, sent: bool) -> bool {
         let Some((spot, _)) = self.health.ended(now, client) else { return false };
         self.peer_missed(base, now, &spot, base.why_unanswered("OPTIONS", &spot, sent));
@@ -108,7 +108,7 @@ impl TrunkStates {
         true
     }
 
-    /// A sign of life of an address.
+    /// Records a response from an address.
     pub(super) fn peer_heard(&mut self, base: &mut EdgeBase, spot: &Spot, rtt: Option<Duration>) {
         // Each answer to an INVITE comes by here: nothing is done where nothing has changed.
         let Some(before) = self.health.heard(spot, rtt).filter(|before| *before != Some(true)) else { return };
@@ -119,7 +119,7 @@ impl TrunkStates {
         self.show_spot(base, spot);
     }
 
-    /// An address did not answer.
+    /// Records that an address did not answer.
     pub(super) fn peer_missed(&mut self, base: &mut EdgeBase, now: Instant, spot: &Spot, problem: String) {
         let is_down_now = self.health.missed(now, spot, problem.clone());
         if let Some(peer) = self.shown_spot(spot).filter(|_| is_down_now) {
@@ -129,7 +129,7 @@ impl TrunkStates {
         self.trunks.problem(now, &spot.trunk, format!("{}: {problem}", spot.address));
     }
 
-    /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
+    /// Returns whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
     pub(super) fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let has_phone = !self.registrar.bindings(&trunk.name).is_empty();
         let up = self.health.is_trunk_up(trunk);
@@ -174,7 +174,7 @@ impl TrunkStates {
         self.show_trunk(base, trunk);
     }
 
-    /// The same of a trunk.
+    /// Publishes that a trunk is up or down.
     pub(super) fn trunk_changed(&mut self, base: &mut EdgeBase, trunk: &str, up: bool) {
         let what = if up { Happening::TrunkUp } else { Happening::TrunkDown };
         base.changed(Change { trunk: Some(trunk.to_owned()), ..Change::new(what) });

@@ -63,7 +63,7 @@ impl TrunkStates {
         names.iter().for_each(|name| self.unregister(base, now, name));
     }
 
-    /// Our addresses have changed: what is bound to an old one is bound anew.
+    /// Registers again where an address of this edge has changed.
     pub(super) fn recheck_registrations(&mut self, base: &mut EdgeBase, now: Instant) {
         let moved = |(name, r): (&Arc<str>, &Registration)| {
             let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
@@ -74,7 +74,7 @@ impl TrunkStates {
         moved.iter().for_each(|name| self.registrations.set_due(name, Some(now)));
     }
 
-    /// A connection is lost: a registrar that would call us over it is told of a new one (RFC 5626 §4.5).
+    /// Registers again, after a lost connection, with a registrar that sends calls over it (RFC 5626 §4.5).
     pub(super) fn registrar_lost(&mut self, now: Instant, lost: Flow) {
         let over_it = |(name, r): (&Arc<str>, &Registration)| {
             let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
@@ -86,7 +86,7 @@ impl TrunkStates {
         names.iter().for_each(|name| self.registrations.set_due(name, Some(soon)));
     }
 
-    /// Does what is due.
+    /// Sends the REGISTERs that are due, and gives up those without an answer.
     pub(super) fn registrations_due(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some((at, name)) = self.registrations.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrations.due.remove(&(at, name.clone()));
@@ -120,7 +120,7 @@ impl TrunkStates {
         self.registrations.set_due(name, Some(now + patience));
     }
 
-    /// The name service's answer: addresses, or why there are none.
+    /// Handles the answer of the name service to a look-up of a registrar.
     pub(super) fn registrar_resolved(
         &mut self,
         base: &mut EdgeBase,
@@ -189,7 +189,7 @@ impl TrunkStates {
         base.pump();
     }
 
-    /// A REGISTER of ours has been challenged, and went out again under the next number.
+    /// Handles the challenge of a REGISTER, which the endpoint has sent again under the next number.
     pub(super) fn register_challenged(&mut self, now: Instant, id: ClientId) {
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
@@ -199,7 +199,7 @@ impl TrunkStates {
         self.registrations.set_due(&name, Some(now + patience));
     }
 
-    /// An answer, or `None`: there will be none.
+    /// Handles the answer to a REGISTER; `None`: there will be none.
     pub(super) fn register_answered(
         &mut self,
         base: &mut EdgeBase,
@@ -266,7 +266,7 @@ impl TrunkStates {
         }
     }
 
-    /// All ways have failed: a pause (RFC 5626 §4.5), of what the registrar asked for at least.
+    /// Waits, after all addresses have failed, for a growing time (RFC 5626 §4.5) and for `least` at least.
     fn registration_failed(
         &mut self,
         base: &mut EdgeBase,
@@ -308,7 +308,7 @@ impl TrunkStates {
         self.registrations.note_sources();
     }
 
-    /// Of a party that is no trunk any more, once its registrar needs them no longer.
+    /// Forgets the credentials of a party that is no trunk any more, once its registration does not need them.
     fn forget_credentials(&mut self, base: &mut EdgeBase, party: Party) {
         let is_gone = base.table.trunk(&base.party_name(party)).is_none();
         if is_gone && !self.registrations.needs_credentials(party) {
@@ -316,7 +316,7 @@ impl TrunkStates {
         }
     }
 
-    /// How a trunk's registration stands; `None` where there is none.
+    /// Returns the state of a trunk's registration; `None`: the trunk has none.
     pub(super) fn registration_view(&self, base: &EdgeBase, now: Instant, name: &str) -> Option<RegistrationView> {
         let registration = self.registrations.by_trunk.get(name)?;
         let until = registration.bound.map(|(_, until)| until).filter(|until| *until > now);
@@ -353,7 +353,7 @@ impl TrunkStates {
         }
     }
 
-    /// Keeps the bindings that are wanted; of each other phone is said why it is gone.
+    /// Removes the bindings that are not wanted, and logs the reason for each phone.
     fn forget_phones(
         &mut self,
         base: &mut EdgeBase,
@@ -369,7 +369,7 @@ impl TrunkStates {
         self.show_trunk(base, name);
     }
 
-    /// The phones of a trunk at a glance.
+    /// Returns the phones of a trunk.
     pub(super) fn phones_view(&self, base: &EdgeBase, name: &str) -> Vec<PhoneView> {
         let phone = |binding: &Binding| PhoneView {
             transport: binding.flow.transport,
@@ -379,7 +379,7 @@ impl TrunkStates {
         self.registrar.bindings(name).iter().map(phone).collect()
     }
 
-    /// A connection is gone, and with it the phones behind it.
+    /// Forgets the phones behind a lost connection.
     pub(super) fn flow_lost(&mut self, base: &mut EdgeBase, lost: Flow) {
         let Some(party) = lost.connection.and_then(|_| self.registrar.party_of(&lost)) else { return };
         let name = base.party_name(party);
@@ -394,8 +394,7 @@ impl TrunkStates {
         sources: &mut Sources,
         now: Instant,
         server: ServerId,
-        party: Party,
-        flow: Flow,
+        (party, flow): (Party, Flow),
         request: &Message,
     ) {
         let name = base.party_name(party);
@@ -405,7 +404,7 @@ impl TrunkStates {
                 let user = trunk.require_auth.as_ref().map(|required| required.username.as_str());
                 let to = request.to().and_then(|to| to.parsed_uri()).map(|uri| uri.user_unescaped());
                 if to.as_deref() == user {
-                    self.bind(base, sources, now, &trunk.name, party, flow, request)
+                    self.bind(base, sources, now, &trunk.name, (party, flow), request)
                 } else {
                     refusal(404)
                 }
@@ -423,8 +422,7 @@ impl TrunkStates {
         sources: &mut Sources,
         now: Instant,
         name: &Arc<str>,
-        party: Party,
-        flow: Flow,
+        (party, flow): (Party, Flow),
         request: &Message,
     ) -> Answer {
         let (call_id, cseq) = (request.call_id().unwrap_or_default(), request.cseq().map_or(0, |cseq| cseq.number));

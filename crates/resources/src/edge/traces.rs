@@ -17,18 +17,18 @@ use crate::lookups::key::CallKey;
 use crate::traces::recent::Recent;
 use crate::traces::traced::{Arriving, Gathered};
 
-/// Traces of the calls that are held, and who is sent copies of them.
+/// Traces of the calls that are held, and where copies of them go.
 #[derive(Debug)]
 pub struct Tracing {
     /// Traces of calls that are held.
     pub traces: BTreeMap<CallKey, Trace>,
     /// Calls that were answered lately, and when their messages are to be packed.
     pub answered: VecDeque<(Instant, CallKey)>,
-    /// Whether a capture agent is told of messages and reports.
+    /// Whether a capture agent gets messages and reports.
     pub captures: bool,
-    /// Which calls are told of once they are over.
+    /// Which calls are sampled.
     pub sampling: Sampling,
-    /// What is gathered of them.
+    /// Data gathered of sampled calls.
     pub sampled: BTreeMap<CallKey, Gathered>,
     /// Bytes that messages in traces take.
     pub message_bytes: usize,
@@ -70,7 +70,7 @@ impl Tracing {
         }
     }
 
-    /// Adds the message that is being dealt with to a leg's trace, unless it is there.
+    /// Adds the message that is handled to a leg's trace, unless it is there.
     pub(super) fn trace_received(&mut self, base: &mut EdgeBase, now: Instant, at: Place) {
         let Some(arriving) = base.turn.arriving.as_mut().filter(|arriving| !arriving.traced) else { return };
         arriving.traced = true;
@@ -86,7 +86,7 @@ impl Tracing {
         self.trace_message(base, now, at, (false, transmit.what.again), (transmit.flow, &transmit.bytes));
     }
 
-    /// Adds the answer to a CANCEL of ours, which the endpoint tells nobody of.
+    /// Adds the answer to a CANCEL, which the endpoint does not report.
     pub(super) fn trace_canceled(&mut self, base: &mut EdgeBase, now: Instant) {
         let Some(Arriving { flow, message, .. }) = &base.turn.arriving else { return };
         if message.is_request() || message.method() != Method::Cancel {
@@ -139,7 +139,7 @@ impl Tracing {
         }
     }
 
-    /// Notes a call that is answered: its messages are packed a little later, if it is still up.
+    /// Records that a call is answered: its messages are packed a little later, if it is still up.
     pub(super) fn trace_answered(&mut self, now: Instant, key: CallKey) {
         self.answered.push_back((now + TRACE_SETTLES, key));
     }
@@ -190,7 +190,7 @@ impl Tracing {
         }
     }
 
-    /// Begins the trace of a call, and decides whether it is told of.
+    /// Begins the trace of a call, and decides whether the call is sampled.
     pub(super) fn begin_trace(&mut self, now: Instant, key: CallKey, sid: &str) {
         self.traces.insert(key, Trace::new(now, sid));
         if self.sampling.takes(sid) {
@@ -198,7 +198,7 @@ impl Tracing {
         }
     }
 
-    /// What the far end of a leg is told, where its call is told of.
+    /// Returns the traceparent that a leg carries, if its call is sampled.
     pub(super) fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
         traceparent(call, leg).filter(|_| self.sampled.contains_key(&key))
     }

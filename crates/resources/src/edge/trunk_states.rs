@@ -90,7 +90,7 @@ impl TrunkStates {
         }
     }
 
-    /// Has the counts of limits and wrong credentials begin at zero, so that a query sees the first one as an increase.
+    /// Starts the counts of limits and wrong credentials at zero, so that a query sees the first one as an increase.
     pub(super) fn count_limits(&mut self, base: &mut EdgeBase) {
         for trunk in base.table.trunks().iter().filter(|trunk| trunk.require_auth.is_some()) {
             for fault in [UNKNOWN_USER, WRONG_PASSWORD] {
@@ -105,7 +105,7 @@ impl TrunkStates {
         }
     }
 
-    /// A call of a trunk, or to it, was refused for what the file says.
+    /// Records that a setting has refused a call of a trunk or to it, and warns at intervals.
     pub(super) fn alarm(
         &mut self,
         base: &mut EdgeBase,
@@ -126,8 +126,8 @@ impl TrunkStates {
         }
     }
 
-    /// Sorts the trunks of a plan that go by their ratio. Returns a line for the trace of each run of them. `may_probe`: now and then one that has
-    /// done badly comes first, to see whether it still does.
+    /// Sorts the trunks of a plan that go by their ratio. Returns a line for the trace of each run of them. `may_probe`: now and
+    /// then one that has done badly comes first, to see whether it still does.
     pub(super) fn by_ratio(
         &mut self,
         base: &mut EdgeBase,
@@ -255,7 +255,7 @@ impl TrunkStates {
         Ok(())
     }
 
-    /// A trunk at a glance.
+    /// Returns the state of a trunk.
     pub(super) fn trunk_view(&self, base: &EdgeBase, now: Instant, trunk: &Trunk) -> TrunkView {
         let peer = |peer: &Peer| PeerView {
             uri: peer.uri.clone(),
@@ -295,7 +295,7 @@ impl TrunkStates {
     }
 }
 
-/// What is known of a trunk when its place is looked for.
+/// Figures of a trunk by which its place among others is found.
 pub(crate) struct Known {
     pub(crate) figures: Figures,
     pub(crate) is_down: bool,
