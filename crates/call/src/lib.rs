@@ -17,8 +17,8 @@ pub use call::words::refused::Refused;
 pub use call::words::uri::trunk_of_uri;
 pub use gateway::intake::Intake;
 pub use gateway::{
-    AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,
-    QueuesCounted, Settings,
+    AnnounceRequest, CallAction, CallControl, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway,
+    GatewayConfig, Queues, QueuesCounted, Settings,
 };
 pub use gateway::{
     ComingReport, coming, conference, conference_live, conferences, conferences_live, fuzz, intake, queue, queues,

@@ -4,6 +4,7 @@ pub(crate) mod announcements;
 pub(crate) mod arrival;
 mod attended;
 mod conferences;
+mod control;
 pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
@@ -60,6 +61,7 @@ pub use conferences::{
     AnnounceRequest, ComingReport, ConferenceRefused, Conferences, coming, conference, conference_live, conferences,
     conferences_live,
 };
+pub use control::{CallAction, CallControl};
 pub use kept::{Capture, kept};
 pub use queues::{Queues, QueuesCounted, queue, queues, queues_counted};
 pub use recordings::CallRecordings;

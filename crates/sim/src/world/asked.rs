@@ -7,7 +7,9 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::twiml::Secret;
-use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused, TransferMode};
+use trunkgate_call::{
+    CallAction, CallControl, CallParty, CallRequest, ForkRequest, Gateway, Listener, Onward, Refused, TransferMode,
+};
 use trunkgate_media::agent::{TrackSet, WarmTransfer, Whisper};
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 
@@ -167,6 +169,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
     let (call, number, legs) = (call.sid.clone(), call.to.clone(), call.legs.clone());
     let named = world.rng.random_bool(0.5);
     let gateway = &mut world.edge.gateway;
+    let change = |action, gateway: &mut Gateway| CallControl { sid: call.clone(), action }.apply(gateway, now);
     let done = match asked {
         Asked::Fork(tracks) => {
             let listener = match named {
@@ -183,15 +186,16 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             let id = forks.last().map_or("CA0", |fork| fork.id.as_str());
             gateway.end_fork(now, &call, id).map(drop)
         }
-        Asked::Transfer(target) if named => {
-            gateway.transfer(now, &call, CallParty::Caller, target, TransferMode::Consult)
+        Asked::Transfer(target) => {
+            let mode = if named { TransferMode::Consult } else { TransferMode::AtOnce };
+            change(CallAction::Transfer { party: CallParty::Caller, target: target.to_owned(), mode }, gateway)
         }
-        Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target, TransferMode::AtOnce),
         Asked::WarmTransfer => {
             let whisper = named.then(|| Whisper::File("a.wav".to_owned()));
             let warm = WarmTransfer { whisper, detection: named, ..WarmTransfer::default() };
             let mode = TransferMode::Warm(Box::new(warm));
-            let done = gateway.transfer(now, &call, CallParty::Caller, "trunk:a", mode);
+            let target = "trunk:a".to_owned();
+            let done = change(CallAction::Transfer { party: CallParty::Caller, target, mode }, gateway);
             world.summary.warm += u64::from(done.is_ok());
             done
         }
@@ -202,7 +206,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             };
             let connect = vec![trunk("a"), trunk("b")];
             let app = App { connect, is_made: true, ..App::new("api", document) };
-            let done = gateway.redirect(now, &call, Arc::new(app));
+            let done = change(CallAction::Redirect(Arc::new(app)), gateway);
             world.summary.redirects += u64::from(done.is_ok());
             done
         }
@@ -211,16 +215,17 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             let text = if named { document(&number) } else { "<Response><Say>hello</Say></Response>".to_owned() };
             let connect = vec![trunk("a"), trunk("b")];
             let app = App { connect, is_made: true, ..App::new("api", AppDocument::Text(text.into())) };
-            let done = gateway.redirect_party(now, &call, connected.map_or("", |leg| &leg.sid), Arc::new(app).into());
+            let party = connected.map(|leg| leg.sid.clone()).unwrap_or_default();
+            let done = change(CallAction::RedirectParty { party, request: Arc::new(app).into() }, gateway);
             world.summary.detached += u64::from(done.is_ok());
             done
         }
         Asked::EndParty => {
-            let party = legs.get(world.rng.random_range(0..legs.len())).map_or("", |leg| leg.sid.as_str());
-            gateway.end_party(now, &call, party)
+            let party = legs.get(world.rng.random_range(0..legs.len())).map(|leg| leg.sid.clone()).unwrap_or_default();
+            change(CallAction::EndParty { party }, gateway)
         }
         Asked::Press if !may_press => return,
-        Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
+        Asked::Press => change(CallAction::SendDigits { party: CallParty::Caller, digits: "12#".to_owned() }, gateway),
     };
     if matches!(asked, Asked::Transfer(_) | Asked::WarmTransfer | Asked::Redirect | Asked::Detach) && done.is_ok() {
         world.sent_elsewhere.insert(number);
