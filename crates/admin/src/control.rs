@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use trunkgate_call::{CallParty, Gateway, Refused, TransferMode};
+use trunkgate_call::{CallAction, CallParty, Refused, TransferMode};
 use trunkgate_media::agent::WarmTransfer;
 
 use super::ApiError;
@@ -109,14 +109,13 @@ pub(super) async fn transfer(
         r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true, "warm":{…} or "party":"callee" as wanted"#;
     let Transfer { target, consult, warm, party } = read(body, shape)?;
     let answer = json!({ "sid": sid, "target": target, "consult": consult, "warm": warm.is_some() });
-    let asked = target.clone();
     let mode = match (warm, consult) {
         (Some(warm), _) => TransferMode::Warm(warm),
         (None, true) => TransferMode::Consult,
         (None, false) => TransferMode::AtOnce,
     };
-    let act = move |gateway: &mut Gateway, now| gateway.transfer(now, &sid, party.party(), &asked, mode);
-    let done = handle.act(act).await?;
+    let action = CallAction::Transfer { party: party.party(), target: target.clone(), mode };
+    let done = handle.change_call(sid, action).await?;
     match done {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(answer))),
         Err(refused @ Refused::UnknownTarget) => {
@@ -137,7 +136,7 @@ pub(super) async fn dtmf(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Dtmf { digits, party } = read(body, r#"{"digits":"123#"}, with "party":"callee" as wanted"#)?;
     let answer = json!({ "sid": sid, "keys": digits.chars().count() });
-    handle.act(move |gateway, now| gateway.press(now, &sid, party.party(), &digits)).await??;
+    handle.change_call(sid, CallAction::SendDigits { party: party.party(), digits }).await??;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
@@ -145,7 +144,7 @@ pub(super) async fn dtmf(
 pub(super) async fn hold(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
     let parties = read_parties(body)?.unwrap_or(Parties::Caller).list();
     let answer = json!({ "sid": sid, "parties": names(parties) });
-    handle.act(move |gateway, now| gateway.hold(now, &sid, parties)).await??;
+    handle.change_call(sid, CallAction::Hold(parties.to_vec())).await??;
     Ok(Json(answer))
 }
 
@@ -153,7 +152,7 @@ pub(super) async fn hold(State(handle): State<Handle>, Sid(sid): Sid, body: Body
 pub(super) async fn resume(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
     let parties = read_parties(body)?.unwrap_or(Parties::Both).list();
     let answer = json!({ "sid": sid, "parties": names(parties) });
-    handle.act(move |gateway, now| gateway.resume(now, &sid, parties)).await??;
+    handle.change_call(sid, CallAction::Resume(parties.to_vec())).await??;
     Ok(Json(answer))
 }
 
@@ -169,7 +168,8 @@ pub(super) async fn play(
     let sound = decoded(&handle, &file).await?;
     let parties = party.unwrap_or(Parties::Caller).list();
     let answer = json!({ "sid": sid, "file": file, "parties": names(parties), "ms": sound.len() / 8 });
-    handle.act(move |gateway, now| gateway.play(now, &sid, parties, (&file, &sound))).await??;
+    let action = CallAction::Play { parties: parties.to_vec(), name: file, samples: sound };
+    handle.change_call(sid, action).await??;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

@@ -17,7 +17,7 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
+use trunkgate_call::{Addressing, CallControl, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::Table;
 
@@ -409,10 +409,8 @@ fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> 
     let orders = handle.orders.clone();
     // Where the loop has too much to do, the log alone has it.
     let note = Box::new(move |call: &str, text: String| {
-        let sid = call.to_owned();
-        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| {
-            gateway.note(now, &sid, TraceItem::decision(text));
-        })));
+        let control = CallControl::note(call, TraceItem::decision(text));
+        let _ = orders.try_send(Order::Call { control, answer: None });
     });
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
@@ -432,21 +430,18 @@ fn start_recordings(
     let orders = orders.clone();
     let tell = Arc::new(move |event: recordings::Event| {
         let may_wait = matches!(event, recordings::Event::Finished(_) | recordings::Event::Messages(_));
-        let order = match event {
-            recordings::Event::Messages(messages) => Order::Input(Input::Messages(counts(messages))),
+        let (note, input) = match event {
+            recordings::Event::Messages(messages) => (None, Some(Input::Messages(counts(messages)))),
             event @ (recordings::Event::Gap(_) | recordings::Event::Losing(..) | recordings::Event::Finished(_)) => {
-                Order::Act(Box::new(move |gateway: &mut Gateway, now| {
-                    if let Some((sid, text)) = event.in_words() {
-                        gateway.note(now, &sid, TraceItem::decision(text));
-                    }
-                    if let Some(input) = event.input() {
-                        gateway.handle_input(now, input);
-                    }
-                }))
+                (event.in_words(), event.input())
             }
         };
-        // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
-        let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
+        let note = note.map(|(sid, text)| CallControl::note(sid, TraceItem::decision(text)));
+        let note = note.map(|control| Order::Call { control, answer: None });
+        for order in note.into_iter().chain(input.map(Order::Input)) {
+            // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
+            let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
+        }
     });
     let started = Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
     let started = started.map_err(system("recordings"))?;

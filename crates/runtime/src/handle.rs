@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::redact;
-use trunkgate_call::trace::TraceView;
+use trunkgate_call::trace::{TraceItem, TraceView};
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
 use trunkgate_call::{
-    CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces, conferences_live, queues_counted,
+    CallAction, CallControl, CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces, Refused,
+    conferences_live, queues_counted,
 };
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -61,6 +62,13 @@ pub enum Order {
     Ask(Question),
     /// A deed.
     Act(Deed),
+    /// A change of a call.
+    Call {
+        /// The change.
+        control: CallControl,
+        /// Receives its result; `None`: the result is not waited for.
+        answer: Option<oneshot::Sender<Result<(), Refused>>>,
+    },
     /// An input for the gateway.
     Input(Input),
     /// Send what is queued and end.
@@ -337,6 +345,23 @@ impl Handle {
         });
         self.orders.send(Order::Act(act)).await.map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
+    }
+
+    /// Changes a call, and waits for the result.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn change_call(&self, sid: impl Into<String>, action: CallAction) -> Result<Result<(), Refused>, Gone> {
+        let (answer, wait) = oneshot::channel();
+        let control = CallControl { sid: sid.into(), action };
+        self.orders.send(Order::Call { control, answer: Some(answer) }).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Adds an event to the trace of a call; the result is not waited for.
+    pub(crate) async fn note(&self, sid: &str, item: TraceItem) {
+        let order = Order::Call { control: CallControl::note(sid, item), answer: None };
+        let _ = self.orders.send(order).await;
     }
 
     /// Gives the gateway an input.

@@ -320,6 +320,13 @@ impl Signalling {
                 self.guarded(now, |gateway| deed(gateway, now));
                 self.drain(now);
             }
+            Some(Order::Call { control, answer }) => {
+                self.guarded(now, |gateway| {
+                    let result = control.apply(gateway, now);
+                    let _ = answer.map(|answer| answer.send(result));
+                });
+                self.drain(now);
+            }
             Some(Order::Input(input)) => {
                 if let Input::Configure(settings) = &input {
                     self.table.send_replace(Arc::clone(&settings.table));

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::redact;
 use trunkgate_call::view::{LegView, status_of_unanswered};
-use trunkgate_call::{CallView, DetachRequest};
+use trunkgate_call::{CallAction, CallView, DetachRequest};
 use trunkgate_route::{App, AppDocument, StatusCallback};
 
 use super::error::{Error, shown};
@@ -203,7 +203,7 @@ async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Re
     let Some(leg) = found.leg_view() else {
         change(cx, &call, receiver, limit).await?;
         if let Some(app) = app {
-            let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &call, app)).await?;
+            let done = cx.handle.change_call(call, CallAction::Redirect(app)).await?;
             return done.map_err(Error::of_redirect);
         }
         return if ends { Ok(cx.handle.hangup(&call).await?) } else { Ok(()) };
@@ -211,11 +211,11 @@ async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Re
     let party = leg.sid.clone();
     if let Some(app) = app {
         let request = DetachRequest { app, receiver, limit };
-        let done = cx.handle.act(move |gateway, now| gateway.redirect_party(now, &call, &party, request)).await?;
+        let done = cx.handle.change_call(call, CallAction::RedirectParty { party, request }).await?;
         return done.map_err(Error::of_redirect);
     }
     if ends {
-        let done = cx.handle.act(move |gateway, now| gateway.end_party(now, &call, &party)).await?;
+        let done = cx.handle.change_call(call, CallAction::EndParty { party }).await?;
         done.map_err(Error::of_redirect)?;
     }
     Ok(())
@@ -235,13 +235,11 @@ fn judge_receiver(cx: &Asked<'_>, found: &Resource, receiver: StatusCallback) ->
 /// Changes the receiver of a live call's callbacks, and its time limit.
 async fn change(cx: &Asked<'_>, sid: &str, receiver: Option<Arc<App>>, limit: Option<Duration>) -> Result<(), Error> {
     if let Some(app) = receiver {
-        let call = sid.to_owned();
-        let done = cx.handle.act(move |gateway, now| gateway.replace_callback(now, &call, &app)).await?;
+        let done = cx.handle.change_call(sid, CallAction::ReplaceCallback(app)).await?;
         done.map_err(Error::of_redirect)?;
     }
     if let Some(limit) = limit {
-        let call = sid.to_owned();
-        let done = cx.handle.act(move |gateway, now| gateway.limit_time(now, &call, limit)).await?;
+        let done = cx.handle.change_call(sid, CallAction::LimitTime(limit)).await?;
         done.map_err(Error::of_redirect)?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trunkgate_call::Gateway;
+use trunkgate_call::CallAction;
 use trunkgate_twiml::compat::requests::meant;
 
 use super::access::Caller;
@@ -73,8 +73,7 @@ impl Watch {
         {
             let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
             let text = format!("API request {} {}: {status}{code}{}", self.method, self.path, in_words(&ignored));
-            let note = move |gateway: &mut Gateway, now| gateway.note_request(now, &sid, text);
-            let _ = handle.act(note).await;
+            let _ = handle.change_call(sid, CallAction::NoteRequest(text)).await;
         }
         handle.shared.api.add(ApiRequest {
             at: clock::now(),

@@ -1,10 +1,10 @@
 //! What the sender of callbacks needs of the running edge: rules and token of the moment, figures, and the traces of calls.
 
+use trunkgate_call::AppAnswer;
 use trunkgate_call::trace::{TraceItem, Webhook};
-use trunkgate_call::{AppAnswer, Gateway};
 
 use super::answers::{refused, taken};
-use crate::handle::{Handle, Order};
+use crate::handle::Handle;
 use trunkgate_delivery::sinks::callbacks::{Means, Tried};
 
 /// Returns it.
@@ -46,7 +46,8 @@ fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
     let (handle, call) = (handle.clone(), callback.call.clone());
     // As many at once as there are attempts under way: the loop takes each in its turn.
     tokio::spawn(async move {
-        let add = move |gateway: &mut Gateway, now| item.into_iter().for_each(|item| gateway.note(now, &call, item));
-        let _ = handle.orders.send(Order::Act(Box::new(add))).await;
+        if let Some(item) = item {
+            handle.note(&call, item).await;
+        }
     });
 }

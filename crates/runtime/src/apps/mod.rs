@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input, QueryId};
+use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
 use trunkgate_cookies::CookieJar;
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
-use crate::handle::{Handle, Order};
+use crate::handle::Handle;
 use crate::own_recordings::OwnRecordings;
 use answers::{NOT_FETCHED, Noted, Settings, failed, refused, taken};
 use sounds::AppSounds;
@@ -215,9 +215,7 @@ impl Means {
 
     /// Adds to the trace of a call.
     async fn note(&self, call: &str, item: TraceItem) {
-        let call = call.to_owned();
-        let note = move |gateway: &mut Gateway, now| gateway.note(now, &call, item);
-        let _ = self.handle.orders.send(Order::Act(Box::new(note))).await;
+        self.handle.note(call, item).await;
     }
 
     /// Requests a document of a call, with the call's cookies.
