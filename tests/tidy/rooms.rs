@@ -81,9 +81,7 @@ fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) ->
 
 /// Returns the rooms that a module imports from, its own included.
 fn imported_rooms(own: &[String], modules: &Modules, begins: &Regex) -> BTreeSet<String> {
-    let is_file = |room: &[String]| {
-        room.len() == DEPTH && !modules.keys().any(|path| path.len() > DEPTH && path.starts_with(room))
-    };
+    let is_file = |room: &[String]| !modules.keys().any(|path| path.len() > room.len() && path.starts_with(room));
     let text = &modules[own];
     let mut rooms = BTreeSet::new();
     for found in begins.captures_iter(text) {

@@ -673,7 +673,7 @@ pub struct Call {
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
     /// Send DTMF digits (RFC 4733) from 1 s after the answer, e.g. 123#
-    /// [w and W pause for 0.5 s and 1 s, as in SendDigits: wwww1 presses 1 after 3 s]
+    /// [w pauses for 0.5 s, W for 1 s: wwww1 presses 1 after 3 s]
     #[arg(long, verbatim_doc_comment, value_name = "KEYS")]
     pub dtmf: Option<String>,
     /// Offer SRTP (SDES) only

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use trunkgate_route::App;
 use trunkgate_story::trace::TraceItem;
 
-use crate::call::operator::CallParty;
-use crate::call::program::detached::DetachRequest;
-use crate::call::refused::Refused;
+use crate::call::parts::detached::DetachRequest;
 use crate::call::transfer::warm::TransferMode;
+use crate::call::words::party::CallParty;
+use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 
 /// A change of one call.

@@ -68,6 +68,15 @@ impl Server {
     }
 }
 
+/// Certificates of clients that a listener asks for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asking<'a> {
+    /// Whether it asks although it has no `client_ca`: a trunk has a CA of its own.
+    always: bool,
+    /// Names whose certificates may be for servers alone.
+    any_usage: &'a [String],
+}
+
 /// A certificate of a listener for other names.
 #[derive(Debug, Clone)]
 struct FurtherPair {
@@ -96,7 +105,7 @@ impl Settings {
         let mut faults = Vec::new();
         if let Some(tls) = &config.http.tls {
             let tls = ListenTls { own: Some(tls.own.clone()), ..ListenTls::default() };
-            let made = server(&tls, None, None, &mut Vec::new()).map(Arc::new).or_else(|what| {
+            let made = server(&tls, Asking::default(), None, &mut Vec::new()).map(Arc::new).or_else(|what| {
                 faults.push(format!("[http] tls: {what}"));
                 before.http.clone().ok_or(())
             });
@@ -118,8 +127,8 @@ impl Settings {
             let Some(tls) = &listen.tls else { continue };
             let earlier = before.listeners.get(&listen.name);
             let mut kept = Vec::new();
-            let usages = ask.then_some(any_usage.as_slice());
-            let made = server(tls, usages, earlier.map(Arc::as_ref), &mut kept).map(Arc::new).or_else(|what| {
+            let asking = Asking { always: ask, any_usage: &any_usage };
+            let made = server(tls, asking, earlier.map(Arc::as_ref), &mut kept).map(Arc::new).or_else(|what| {
                 kept.push(what);
                 earlier.cloned().ok_or(())
             });
@@ -240,13 +249,13 @@ fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
 }
 
 /// Returns a listener's side. A file that cannot be used keeps the version of `earlier`, and its fault goes to `kept`; the other files
-/// count all the same. `asked`: clients are asked for certificates, and those of these names may be for servers alone.
+/// count all the same.
 ///
 /// # Errors
 /// The fault of a file without an earlier version.
 fn server(
     tls: &ListenTls,
-    asked: Option<&[String]>,
+    asking: Asking<'_>,
     earlier: Option<&Server>,
     kept: &mut Vec<String>,
 ) -> Result<Server, String> {
@@ -274,11 +283,10 @@ fn server(
     let clients = clients.transpose()?;
     let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?;
-    let builder = match (&clients, asked) {
-        (None, None) => builder.with_no_client_auth(),
-        (trust, any_usage) => {
-            let any_usage = any_usage.unwrap_or_default().to_vec();
-            builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), any_usage)))
+    let builder = match (&clients, asking.always) {
+        (None, false) => builder.with_no_client_auth(),
+        (trust, _) => {
+            builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), asking.any_usage.to_vec())))
         }
     };
     let all = std::iter::once(&pair).chain(further.iter().map(|further| &further.pair));
