@@ -166,8 +166,8 @@ fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
     let [carrier, teams, second] = ["127.0.0.1", "127.0.0.5", "127.0.0.6"].map(Phone::new);
     let edge = Process::start(&config(&format!(
         "{}[trunk.teams]\npeers = [{{ uri = \"sip:{}\", priority = 1 }}, {{ uri = \"sip:{}\", priority = 2 }}]\n\
-         options_interval = \"0s\"\ncontact_host = \"{HOST}\"\nrefer = \"return\"\n\
-         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:teams\"]\n",
+         options_interval = \"0s\"\ncontact_host = \"{HOST}\"\nrefer = \"return\"\nallow_prefixes = [\"+1\"]\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:teams\"]\ncaller_id = \"+14155550199\"\n",
         carrier.trunk("carrier"),
         teams.sip.address,
         second.sip.address

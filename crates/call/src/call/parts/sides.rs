@@ -516,7 +516,9 @@ impl Parts {
         let peers = returned.peers(&trunk);
         self.follow_refer(cx, leg, server, &refer, &format!("back to trunk {}", trunk.name));
         cx.call.facts.spend_hop();
+        // Neither the time nor the caller ID of the first route.
         cx.call.facts.ring_timeout = None;
+        cx.call.facts.shown_as = None;
         let target = Target::Trunk { trunk, number: None, peers };
         self.begin_transfer(cx, leg, Controller::plan_of(vec![target]), refer);
     }

@@ -79,7 +79,10 @@ impl Attempt {
         let Addressed { trunk: Some(trunk), number, form } = self.addressed(cx.call, cx.edge) else {
             return Ok(());
         };
-        cx.may_take(&trunk, &number, form)?;
+        // A user of the trunk that a REFER is returned for may have no number.
+        if self.trunk.is_none() || !number.text.is_empty() {
+            cx.may_take(&trunk, &number, form)?;
+        }
         // Where it is there, it is what the far end routes by.
         match self.routing_number(cx.call, cx.edge) {
             None => Ok(()),

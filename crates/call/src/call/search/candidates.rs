@@ -60,19 +60,16 @@ impl Search {
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
             return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
-        // Targets of a route have a number.
-        let is_returned = attempt.trunk.is_some() && attempt.number.is_none();
-        let returned = bridge.negotiation.transfers.now.as_ref().and_then(|transfer| transfer.returned.as_ref());
-        if let Some(returned) = returned.filter(|_| is_returned) {
-            attempt.uri = Some(returned.text.clone());
-        }
+        let returned = returned_uri(cx.call, bridge, &attempt);
+        let is_returned = returned.is_some();
+        attempt.uri = returned.or(attempt.uri);
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
             // The next target has a limit of its own.
             cx.disarm(Timer::MaxCall);
         }
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
-        if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
+        if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register && !is_returned) {
             let name = trunk.name.clone();
             attempt.registered(cx.edge.registrar().bindings(&name));
         }
@@ -512,4 +509,12 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
     let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key} = {rate}`")).collect();
     rates.dedup();
     rates.join(", ")
+}
+
+/// Returns the Request-URI of a target that a REFER is returned to: the trunk that the REFER came from. Targets of a route have a number.
+fn returned_uri(call: &Shared, bridge: &Bridge, attempt: &Attempt) -> Option<String> {
+    let transfer = bridge.negotiation.transfers.now.as_ref().filter(|_| !call.is_programmed)?;
+    let trunk = attempt.trunk.as_ref().filter(|_| attempt.number.is_none())?;
+    let is_own = call.legs[transfer.by].trunk_name() == &*trunk.name;
+    transfer.returned.as_ref().filter(|_| is_own).map(|returned| returned.text.clone())
 }
