@@ -379,8 +379,13 @@ pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &
         return rewrite::from(caller, to.form(), numbers, &host);
     };
     if caller.anonymous {
-        headers.retain(|header| header.name != HeaderName::Privacy.as_str());
-        headers.push(extra(HeaderName::Privacy.as_str(), "id"));
+        let privacy = headers.iter_mut().find(|header| header.name == HeaderName::Privacy.as_str());
+        match privacy {
+            Some(privacy) if privacy.value.split(';').any(|value| value.trim() == "id") => {}
+            Some(privacy) if privacy.value.trim() != "none" => privacy.value.push_str(";id"),
+            Some(privacy) => privacy.value = "id".into(),
+            None => headers.push(extra(HeaderName::Privacy.as_str(), "id")),
+        }
     }
     rewrite::from_account(user, caller, &host)
 }
