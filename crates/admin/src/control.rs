@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use trunkgate_call::twiml::Secret;
 use trunkgate_call::{CallAction, CallParty, Refused, TransferMode};
 use trunkgate_media::agent::WarmTransfer;
 
@@ -136,7 +137,7 @@ pub(super) async fn dtmf(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Dtmf { digits, party } = read(body, r#"{"digits":"123#"}, with "party":"callee" as wanted"#)?;
     let answer = json!({ "sid": sid, "keys": digits.chars().count() });
-    handle.change_call(sid, CallAction::SendDigits { party: party.party(), digits }).await??;
+    handle.change_call(sid, CallAction::SendDigits { party: party.party(), digits: Secret::new(digits) }).await??;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_route::App;
 use trunkgate_story::trace::TraceItem;
+use trunkgate_twiml::Secret;
 
 use crate::call::parts::detached::DetachRequest;
 use crate::call::transfer::warm::TransferMode;
@@ -39,8 +40,8 @@ pub enum CallAction {
     SendDigits {
         /// The party that hears them.
         party: CallParty,
-        /// The digits.
-        digits: String,
+        /// The digits, which may be a secret of the caller's.
+        digits: Secret,
     },
     /// Puts parties on hold.
     Hold(Vec<CallParty>),
@@ -93,7 +94,7 @@ impl CallControl {
         let CallControl { sid, action } = self;
         match action {
             CallAction::Transfer { party, target, mode } => gateway.transfer(now, &sid, party, &target, mode),
-            CallAction::SendDigits { party, digits } => gateway.press(now, &sid, party, &digits),
+            CallAction::SendDigits { party, digits } => gateway.press(now, &sid, party, digits.reveal()),
             CallAction::Hold(parties) => gateway.hold(now, &sid, &parties),
             CallAction::Resume(parties) => gateway.resume(now, &sid, &parties),
             CallAction::Play { parties, name, samples } => gateway.play(now, &sid, &parties, (&name, &samples)),

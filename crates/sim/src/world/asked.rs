@@ -225,7 +225,9 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             change(CallAction::EndParty { party }, gateway)
         }
         Asked::Press if !may_press => return,
-        Asked::Press => change(CallAction::SendDigits { party: CallParty::Caller, digits: "12#".to_owned() }, gateway),
+        Asked::Press => {
+            change(CallAction::SendDigits { party: CallParty::Caller, digits: Secret::new("12#") }, gateway)
+        }
     };
     if matches!(asked, Asked::Transfer(_) | Asked::WarmTransfer | Asked::Redirect | Asked::Detach) && done.is_ok() {
         world.sent_elsewhere.insert(number);
