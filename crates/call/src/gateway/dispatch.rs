@@ -38,7 +38,7 @@ use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::incoming::Incoming;
-use crate::call::words::refer::Refer;
+use crate::call::words::refer::{Refer, Unreadable};
 use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 use crate::gateway::{Gateway, conferences};
@@ -339,7 +339,7 @@ impl Gateway {
                 let info = Box::new(self.info(at, request));
                 self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
             }
-            (Method::Refer, Some(at), Some(server)) => match Refer::of_leg(request, &self.edge, &self.calls, at) {
+            (Method::Refer, Some(at), Some(server)) => match refer_of(request, self, at) {
                 Ok(refer) => {
                     if let Some(refer) = self.attended(now, at, server, refer) {
                         self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) });
@@ -711,4 +711,10 @@ const fn word_of(reason: DropReason) -> &'static str {
         DropReason::Unanswerable => "unanswerable",
         DropReason::Full => "full",
     }
+}
+
+/// Reads a REFER that has come on a leg of a call.
+fn refer_of(request: &Message, gateway: &Gateway, at: Place) -> Result<Refer, Unreadable> {
+    let leg = gateway.calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
+    Refer::read(request, gateway.edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
 }

@@ -1,11 +1,6 @@
 //! REFER as it is read (RFC 3515 §2.4, RFC 4488): the party that the sender wants the other side to be connected with.
 
-use std::collections::BTreeMap;
-
-use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
-use trunkgate_resources::lookups::index::Place;
-use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::locate::same_host;
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{Number, Numbers, Peer, ReferMode, Trunk};
@@ -14,8 +9,6 @@ use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme, Uri, has_control};
 use trunkgate_story::numbers::{plain, shortened, steers};
-
-use crate::call::Call;
 
 /// What a REFER asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,20 +84,6 @@ const fn unreadable(code: u16, part: &'static str) -> Unreadable {
 }
 
 impl Refer {
-    /// Reads one that has come on a leg of a call.
-    ///
-    /// # Errors
-    /// As [`Refer::read`].
-    pub(crate) fn of_leg(
-        request: &Message,
-        edge: &Edge,
-        calls: &BTreeMap<CallKey, Box<Call>>,
-        at: Place,
-    ) -> Result<Refer, Unreadable> {
-        let leg = calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
-        Refer::read(request, edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
-    }
-
     /// Reads one that has come from a trunk.
     ///
     /// # Errors
