@@ -81,7 +81,10 @@ pub(super) async fn obtain(
     tokens: &ChallengeTokens,
 ) -> Result<Validity, OrderFailure> {
     let unusable = |error: io::Error| failure(files_failed(acme, &error), LastRequest::default());
-    let _lock = lock(&acme.folder, Duration::from_secs(2 * ACME_ORDER_SECONDS)).await.map_err(unusable)?;
+    let lock = lock(&acme.folder, Duration::from_secs(2 * ACME_ORDER_SECONDS)).await.map_err(unusable)?;
+    if lock.is_some() {
+        remove_leftovers(&acme.folder);
+    }
     if let Some(newer) = stored(acme).filter(|stored| is_newer(*stored, current, clock::now())) {
         return Ok(newer);
     }
@@ -282,7 +285,7 @@ async fn lock(folder: &Path, patience: Duration) -> io::Result<Option<File>> {
                 Ok(()) => return Ok(true),
                 Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE).await,
                 // Not every file system has locks. Files are replaced at once all the same.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(false),
+                Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(false),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
@@ -293,6 +296,21 @@ async fn lock(folder: &Path, patience: Duration) -> io::Result<Option<File>> {
     };
     let is_locked = timeout(patience, locked).await.unwrap_or_else(late)?;
     Ok(is_locked.then_some(file))
+}
+
+/// Whether an error says that a file system has no locks: NFS without a lock service says ENOLCK.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(nix::libc::ENOLCK)
+}
+
+/// Removes what a crash has left beside the files of a folder: their names are random, and they may hold keys.
+fn remove_leftovers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|end| end == "new" || end == "try") {
+            // One that cannot be removed is tried again with the next order.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Tries whether files can be stored in a folder, which is made where it is missing.
