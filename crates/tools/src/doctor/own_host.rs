@@ -39,7 +39,11 @@ fn judge_addresses(
     public: &[IpAddr],
     is_machine: impl Fn(IpAddr) -> bool,
 ) -> Finding {
-    let is_ours = |ip: &IpAddr| if public.is_empty() { is_machine(*ip) } else { public.contains(ip) };
+    // A public address stands for its family alone.
+    let is_ours = |ip: &IpAddr| {
+        let has_public = public.iter().any(|public| public.is_ipv4() == ip.is_ipv4());
+        if has_public { public.contains(ip) } else { is_machine(*ip) }
+    };
     let text = format!("{whose}: {host} → {}", listed(found));
     let others: Vec<IpAddr> = found.iter().copied().filter(|ip| !is_ours(ip)).collect();
     let ours = listed(public);
@@ -71,10 +75,14 @@ fn whose(trunk: &Trunk) -> String {
     format!("contact_host of {}", trunk.name)
 }
 
-/// Returns the public addresses of the listeners that a trunk may use, else those of the edge.
+/// Returns the public addresses of the listeners that a trunk may use, and those of the edge of a family that the listeners have none of.
 fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
-    let own: Vec<IpAddr> = listeners(config, trunk).flat_map(|listen| listen.public_address.iter().copied()).collect();
-    if own.is_empty() { config.edge.public_address.clone() } else { own }
+    let mut own: Vec<IpAddr> =
+        listeners(config, trunk).flat_map(|listen| listen.public_address.iter().copied()).collect();
+    let has_family = |ip: &IpAddr| own.iter().any(|own| own.is_ipv4() == ip.is_ipv4());
+    let of_edge: Vec<IpAddr> = config.edge.public_address.iter().copied().filter(|ip| !has_family(ip)).collect();
+    own.extend(of_edge);
+    own
 }
 
 /// Returns the listeners by which a trunk is reached and calls.
