@@ -117,11 +117,11 @@ fn any_key_of_the_trunk_wins() {
 fn settings(preset: &preset::Preset) -> Vec<String> {
     let own = match &preset.domain {
         Some(domain) => format!("domain = 'acme{}'\n", domain.forms[0].ends),
+        None if preset.needs_peers() => "peers = ['sip:10.0.0.5']\n".to_owned(),
         None => String::new(),
     };
-    let required = preset.left_out.iter().filter(|one| one.is_required);
-    let value = |key: &str| if key == "peers" { "['sip:10.0.0.5']" } else { "'sbc.example.com'" };
-    let own = required.fold(own, |own, one| format!("{own}{} = {}\n", one.key, value(&one.key)));
+    let required = preset.left_out.iter().filter(|one| one.is_required && one.key != "peers");
+    let own = required.fold(own, |own, one| format!("{own}{} = 'sbc.example.com'\n", one.key));
     let plain = preset.keys.iter().any(|key| key == "secure").then(|| format!("{own}secure = false\n"));
     let regions = preset.regions.iter().map(|region| format!("{own}region = '{region}'\n"));
     std::iter::once(own.clone()).chain(plain).chain(regions).collect()

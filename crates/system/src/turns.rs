@@ -96,7 +96,7 @@ impl<T> Turns<T> {
     }
 
     /// Returns what is next, which is under way from now on.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn next_turn(&mut self) -> Option<T> {
         while self.under_way < self.most {
             let name = self.turns.pop_front()?;
             let Some(host) = self.hosts.get_mut(&name) else { continue };
@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn all(turns: &mut Turns<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| turns.next()).collect()
+        std::iter::from_fn(|| turns.next_turn()).collect()
     }
 
     #[test]

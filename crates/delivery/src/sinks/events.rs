@@ -52,6 +52,12 @@ pub struct EventListener {
     _place: OwnedSemaphorePermit,
 }
 
+impl Default for Events {
+    fn default() -> Events {
+        Events::new()
+    }
+}
+
 impl Events {
     /// Makes an empty list of events without listeners.
     pub fn new() -> Events {

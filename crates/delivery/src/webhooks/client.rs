@@ -47,6 +47,12 @@ pub struct Client {
     complaint: Mutex<Seldom>,
 }
 
+impl Default for Client {
+    fn default() -> Client {
+        Client::new()
+    }
+}
+
 impl Client {
     /// Makes a client that trusts the certificates of the system, which are read at its first request by https.
     pub fn new() -> Client {
@@ -73,7 +79,7 @@ impl Client {
         }
     }
 
-    /// Asks an application: follows [`Redirects`], each to an address that the request's rules let pass, and tries
+    /// Asks an application: follows `Redirects`, each to an address that the request's rules let pass, and tries
     /// again where the URL's policy says so; by default once, and only where there was no TCP connection.
     ///
     /// # Errors

@@ -416,6 +416,20 @@ impl TrunkStates {
         base.respond(now, server, answer);
     }
 
+    /// Removes all bindings of a trunk.
+    fn remove_all(
+        &mut self,
+        base: &mut EdgeBase,
+        now: Instant,
+        name: &Arc<str>,
+        (party, flow): (Party, Flow),
+    ) -> Answer {
+        self.registrar.keep(name, party, |_| false);
+        self.show_trunk(base, name);
+        base.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
+        self.registrar.listing(now, name)
+    }
+
     fn bind(
         &mut self,
         base: &mut EdgeBase,
@@ -438,10 +452,7 @@ impl TrunkStates {
             if self.registrar.bindings(name).iter().any(|binding| out_of_order(&binding)) {
                 return refusal(500);
             }
-            self.registrar.keep(name, party, |_| false);
-            self.show_trunk(base, name);
-            base.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
-            return self.registrar.listing(now, name);
+            return self.remove_all(base, now, name, (party, flow));
         }
         let wishes: Option<Vec<Wish>> = contacts.iter().map(|contact| wish(contact, request)).collect();
         let Some(wishes) = wishes.filter(|wishes| wishes.len() <= CONTACTS_PER_REGISTER) else { return refusal(400) };

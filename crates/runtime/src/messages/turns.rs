@@ -41,7 +41,7 @@ impl MessageTurns {
 
     /// Returns the next message to be passed on, which is under way from now on.
     pub(super) fn next(&mut self) -> Option<i64> {
-        let line = self.turns.next()?;
+        let line = self.turns.next_turn()?;
         let id = self.lines.get(&line).and_then(|line| line.messages.front().copied())?;
         self.under_way.insert(id, line);
         Some(id)

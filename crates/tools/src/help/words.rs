@@ -487,7 +487,7 @@ mod tests {
             between(&strangers, "Err(\"", "\")"),
             between(&source("crates/runtime/src/history.rs"), "self.trouble(*at, \"", "\","),
             between(&source("crates/runtime/src/history.rs"), "self.trouble(at, \"", "\","),
-            between(&source("crates/call/src/call/shared.rs"), "=> \"", "\","),
+            between(&source("crates/call/src/call/shared/mod.rs"), "=> \"", "\","),
             between(&source("crates/story/src/party_view.rs"), ") => \"", "\","),
         ];
         assert!(texts.iter().all(|words| !words.is_empty()), "{texts:?}");

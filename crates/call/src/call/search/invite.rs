@@ -200,10 +200,15 @@ impl Attempt {
         cx.count_failover();
         cx.call.legs.push(leg);
         self.calls(cx.now, at.leg, asked, caller_id);
+        self.await_answer(cx, branch, is_oversize);
+        Ok(())
+    }
+
+    /// Arms the timers of an INVITE; one that has gone by TCP for its length has longer.
+    fn await_answer(&self, cx: &mut Cx<'_>, branch: Branch, is_oversize: bool) {
         let silence = if is_oversize { silence(self.no_response_timeout) } else { self.no_response_timeout };
         cx.arm(Timer::NoResponse(branch), silence);
         cx.arm(Timer::Ring(branch), self.ring_timeout);
-        Ok(())
     }
 
     /// Returns the flow from one of our listeners by which a candidate is called.

@@ -71,10 +71,8 @@ mod tests {
     use super::*;
 
     fn tapped(command: Command) -> (EndId, EndId, TapSpec) {
-        match command {
-            Command::Tap { of, listener, audio } => (of, listener, audio),
-            other => panic!("{other:?} is no tap"),
-        }
+        let Command::Tap { of, listener, audio } = command else { panic!("{command:?} is no tap") };
+        (of, listener, audio)
     }
 
     #[test]

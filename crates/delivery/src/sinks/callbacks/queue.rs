@@ -281,7 +281,7 @@ impl Queue {
         while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.make_ready(id);
         }
-        let id = self.turns.next()?;
+        let id = self.turns.next_turn()?;
         if let Some(waiting) = self.callbacks.get_mut(&id) {
             waiting.attempts = waiting.attempts.saturating_add(1);
             waiting.place = Place::UnderWay;
