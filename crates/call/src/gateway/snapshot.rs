@@ -423,27 +423,9 @@ impl FormerAgent {
 
     /// Its leg, ended: for the call's record.
     fn restore(self, now: Instant, edge: &Edge) -> Leg {
-        let side = AgentSide {
-            agent: edge.table().agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, ""))),
-            end: self.end,
-            counters: Arc::new(EndCounters::default()),
-            queue: None,
-            turns: self.turns.map_or(Turns::None, Turns::Former),
-            began: now,
-            part: Role::Talk,
-            stream_sid: String::new(),
-            opened: None,
-            has_failed: false,
-            left_at_once: false,
-            problem: None,
-            loss: None,
-            is_gone: false,
-            fault: None,
-            retried: 0,
-            wishes: 0,
-            hears: None,
-            raw: None,
-        };
+        let agent = edge.table().agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, "")));
+        let end = (self.end, Arc::new(EndCounters::default()));
+        let side = AgentSide::new(agent, end, self.turns.map_or(Turns::None, Turns::Former), now, Role::Talk);
         let end = Some(LegEnd::restore(self.ended));
         let quality = LegQuality { earlier: Some(Box::new(self.figures)), ..LegQuality::default() };
         Leg { state: LegState::Ended, end, quality, ..Leg::of_agent(self.sid, side) }

@@ -18,7 +18,7 @@ use trunkgate_story::turns::LegTurnView;
 
 use crate::call::legs::agents::shortened;
 
-/// What a leg that is an agent has besides.
+/// State of a leg that only an agent has.
 #[derive(Debug)]
 pub(crate) struct AgentSide {
     /// The agent.
@@ -62,6 +62,37 @@ pub(crate) struct AgentSide {
 }
 
 impl AgentSide {
+    /// Makes one whose socket is asked for now: nothing has come of it yet.
+    pub(crate) fn new(
+        agent: Arc<Agent>,
+        (end, counters): (EndId, Arc<EndCounters>),
+        turns: Turns,
+        began: Instant,
+        part: Role,
+    ) -> AgentSide {
+        AgentSide {
+            agent,
+            end,
+            counters,
+            queue: None,
+            turns,
+            began,
+            part,
+            stream_sid: String::new(),
+            opened: None,
+            has_failed: false,
+            left_at_once: false,
+            problem: None,
+            loss: None,
+            is_gone: false,
+            fault: None,
+            retried: 0,
+            wishes: 0,
+            hears: None,
+            raw: None,
+        }
+    }
+
     /// Whether it only listens.
     pub(crate) fn listens(&self) -> bool {
         self.part.listens()

@@ -51,25 +51,10 @@ impl Cx<'_> {
         self.edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
         let url = agent.url.clone();
         let side = AgentSide {
-            agent: agent.clone(),
-            end,
-            counters,
             queue: raw.is_none().then_some(queue),
-            turns: turns.map_or(Turns::None, Turns::Counted),
-            began: self.now,
-            opened: None,
-            has_failed: false,
-            left_at_once: false,
-            problem: None,
-            loss: None,
-            is_gone: false,
-            fault: None,
-            retried: 0,
-            part,
             stream_sid,
-            wishes: 0,
-            hears: None,
             raw,
+            ..AgentSide::new(agent.clone(), (end, counters), turns.map_or(Turns::None, Turns::Counted), self.now, part)
         };
         let leg = self.call.legs.next_id();
         // Not small, and a fork is often the last.
