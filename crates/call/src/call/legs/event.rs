@@ -147,7 +147,7 @@ pub(crate) enum CallEvent {
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
     AgentNote { end: EndId, text: String, logged: bool },
-    /// A far side has pressed a key that the other side is told of in its dialog.
+    /// A remote party has pressed a key that goes to the other party in its dialog, by INFO.
     Key { end: EndId, key: char, ms: u32 },
     /// A sound has been heard to its end.
     Played { end: EndId },

@@ -22,7 +22,7 @@ pub(crate) struct Info {
 }
 
 impl Info {
-    /// What of it would go on besides headers, in bytes.
+    /// Returns the size in bytes of the body that would go on, with the headers that describe it.
     pub(crate) fn bytes(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |body| body.bytes.len() + body.content_type.len());
         body + self.disposition.as_ref().map_or(0, String::len)

@@ -31,16 +31,16 @@ pub(crate) struct CallMedia {
     pub(crate) player: Option<Player>,
     /// The player of a called party that hears a document before it is connected.
     pub(crate) called_player: Option<EndId>,
-    /// Whether a program is told of the caller's digits although they go to a party.
+    /// Whether a program receives the caller's digits although they go to a party.
     pub(crate) tells_digits: bool,
     /// The caller's end before a mixer.
     pub(crate) seat: Option<CallerSeat>,
     /// Whether the caller talks to a program: it hears the program's player, and its digits are the program's.
     pub(crate) talks_to_caller: bool,
-    /// The agent whose goodbye the caller hears when nobody is left.
+    /// The agent whose goodbye the caller hears when no target is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
-    /// The agent whose hold audio the caller hears while nobody has it.
+    /// The agent whose hold audio the caller hears while no party has the call.
     pub(crate) hold: Option<Arc<Agent>>,
-    /// The agent that has the caller, or had it last where nobody has it.
+    /// The agent that has the caller, or had it last if none has it now.
     pub(crate) holder: Option<Box<Holder>>,
 }

@@ -46,7 +46,7 @@ pub(crate) struct Negotiation {
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
     /// INFO requests that went on, and whose they are.
     pub(crate) infos: Few<ClientId, ServerId>,
-    /// Keys that are told by INFO.
+    /// Keys that are sent by INFO.
     pub(crate) keys: Option<Box<KeysOut>>,
     /// Our questions to whom silence does not tell of.
     pub(crate) hold_check: HoldCheck,

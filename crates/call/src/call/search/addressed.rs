@@ -56,7 +56,7 @@ impl Attempt {
         all.filter(move |text| trunk.is_some_and(|trunk| trunk.number_parameters.contains(&name(text))))
     }
 
-    /// The number that a target's network routes by instead of the called one (RFC 4694), where it is told one.
+    /// The number that a target's network routes by instead of the called one (RFC 4694); `None` if it gets none.
     pub(crate) fn routing_number(&self, call: &Shared, edge: &Edge) -> Option<Result<Number, Incomplete>> {
         let value = self.number_parameters(call).find_map(|text| text.strip_prefix("rn="))?;
         Some(edge.numbers().normalise(value, None))

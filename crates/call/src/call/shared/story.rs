@@ -38,7 +38,7 @@ pub(crate) struct Story {
     pub(crate) farewell: Option<Box<(LegId, Brought)>>,
     /// Whether neither side of a call that has ended was heard, in a call too short for the worker's word.
     pub(crate) both_silent: bool,
-    /// Whether it is followed by a text message where nobody answers.
+    /// Whether a text message follows if no party answers.
     pub(crate) sms: Option<Arc<SmsRule>>,
     /// Targets and peers given up so far.
     pub(crate) failovers: u32,

@@ -9,7 +9,7 @@ pub(crate) enum State {
     Answered,
     /// The caller has its 2xx, and the agent that it talked to no longer, or only until then: another target is searched for.
     Rerouting,
-    /// Nobody is left: the caller hears a goodbye.
+    /// No target is left: the caller hears a goodbye.
     Leaving,
     /// Recorded; legs may still wait for the last answers to what ended them.
     Ended,
