@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use trunkgate_conference::{AnnouncementId, ClipId, MemberId, RoomId};
 use trunkgate_media::codec::g711::decode_ulaw;
-use trunkgate_resources::applications::question::{AppAnswer, AppQuestion, AppWanted, DocumentRequest};
+use trunkgate_resources::applications::question::AppAnswer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
 use trunkgate_resources::lookups::key::QueryId;
 use trunkgate_route::App;
-use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Say, Settings, Source, Step};
+use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Settings, Source, Step};
 
+use crate::call::program::runner::{ProgramRunner, RequestOrigin, SoundEnd};
 use crate::call::words::webhooks;
 
 /// Failure of keys in place of a sound.
@@ -43,86 +43,50 @@ pub(super) struct Announcement {
 #[derive(Debug)]
 struct Running {
     asked: Announcement,
-    began: Option<Instant>,
-    program: Program,
-    waits: Waits,
+    /// Its program, once it has begun.
+    runner: Option<ProgramRunner>,
+    /// The clip that is heard.
+    clip: Option<ClipId>,
     /// Cause for which it cannot go on.
     failed: Option<String>,
 }
 
-/// Event that an announcement waits for, with the id of the program's step.
-#[derive(Debug)]
-enum Waits {
-    Nothing,
-    Document { query: QueryId, id: u32 },
-    Sound { query: QueryId, id: u32, repeat: Loop },
-    Clip { clip: ClipId, id: u32, samples: Arc<[i16]>, left: u32 },
-}
-
 impl Running {
-    fn is_over(&self) -> bool {
-        self.program.is_over() && matches!(self.waits, Waits::Nothing)
-    }
-
-    fn time(&self, now: Instant) -> Duration {
-        self.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default()
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.began?.checked_add(self.program.poll_timeout()?)
-    }
-
     fn hears_the_same(&self, other: &Running) -> bool {
         (self.asked.room, self.asked.member) == (other.asked.room, other.asked.member)
     }
 
     /// Begins the announcement, advances its time, and executes its steps. Returns whether there was one.
     fn go_on(&mut self, edge: &mut Edge, now: Instant) -> bool {
-        let mut any = false;
-        if self.began.is_none() {
-            any = true;
-            self.began = Some(now);
-            let (location, method) = self.asked.source.clone();
-            self.program.start(Duration::ZERO, Source::Fetch { location, method }, true);
-            edge.sessions_mut().conferences.announces(self.asked.room, self.asked.member, true);
+        let mut any = self.runner.is_none();
+        let runner = self.runner.get_or_insert_with(|| self.asked.begin(edge, now));
+        if runner.deadline().is_some_and(|at| at <= now) {
+            runner.handle_timeout(now);
         }
-        if self.next().is_some_and(|at| at <= now) {
-            let time = self.time(now);
-            self.program.handle_timeout(time);
-        }
-        while let Some(step) = self.program.poll_output() {
+        while let Some(step) = self.runner.as_mut().and_then(ProgramRunner::poll_step) {
             any = true;
             self.carry_out(edge, now, step);
         }
         any
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a document with other verbs fails")]
     fn carry_out(&mut self, edge: &mut Edge, now: Instant, step: Step) {
+        let Some(runner) = &mut self.runner else { return };
+        let origin = RequestOrigin { key: None, sid: &self.asked.call, app: &self.asked.app };
         match step {
             Step::Fetch { id, request } => {
-                let Some(place) = webhooks::place(&request.location) else { return };
-                let further = request.parameters.into_iter().map(|field| (field.name.into_owned(), field.value));
-                let parameters = self.asked.parameters.iter().cloned().chain(further).collect();
-                let method = webhooks::method(request.method);
-                let request = DocumentRequest { place, method, purpose: request.purpose.name(), parameters };
-                let query = self.ask(edge, AppWanted::Document(request));
-                self.waits = Waits::Document { query, id };
+                if let Some(request) = webhooks::request(request, self.asked.parameters.iter().cloned()) {
+                    runner.fetch(edge, origin, id, request);
+                }
             }
-            Step::Say { id, say } => {
-                let Say { text, ssml, voice, language, repeat } = say;
-                let query = self.ask(edge, AppWanted::Speech { text, ssml, voice, language });
-                self.waits = Waits::Sound { query, id, repeat };
-            }
-            Step::Play { id, location, repeat } => {
-                let Some(place) = webhooks::place(&location) else { return };
-                let query = self.ask(edge, AppWanted::Sound(place));
-                self.waits = Waits::Sound { query, id, repeat };
-            }
+            Step::Say { id, say } => runner.say(edge, origin, id, say),
+            Step::Play { id, location, repeat } => runner.play_file(edge, origin, (id, repeat), &location),
             Step::PlayDigits { id, .. } => {
-                let (time, text) = (self.time(now), NO_KEYS.to_owned());
-                self.program.handle_input(time, Input::PlayFailed { id, code: trunkgate_twiml::code::SCHEMA, text });
+                let (code, text) = (trunkgate_twiml::code::SCHEMA, NO_KEYS.to_owned());
+                runner.take_input(now, Input::PlayFailed { id, code, text });
             }
-            Step::StopPlaying { .. } => self.give_up(edge),
+            Step::StopPlaying { .. } => self.stop_playing(edge),
             Step::Failed { code } => {
                 self.failed.get_or_insert_with(|| format!("error {code}"));
             }
@@ -131,57 +95,25 @@ impl Running {
                     self.failed = Some(format!("error {code}: {}", text.lines().next().unwrap_or_default()));
                 }
             }
-            // A document with other verbs fails.
-            Step::Notify(_)
-            | Step::NotifyRecorded { .. }
-            | Step::StartRecognition(_)
-            | Step::StopRecognition { .. }
-            | Step::ReportPartial(_)
-            | Step::Answer
-            | Step::Beep { .. }
-            | Step::Record(_)
-            | Step::StopRecord { .. }
-            | Step::StartRecording(_)
-            | Step::Dial(_)
-            | Step::Conference(_)
-            | Step::Enqueue(_)
-            | Step::LeaveQueue { .. }
-            | Step::ConnectQueued { .. }
-            | Step::DialQueue(_)
-            | Step::PlayMusic { .. }
-            | Step::EndDial { .. }
-            | Step::EndStream { .. }
-            | Step::ConnectStream(_)
-            | Step::StartStream(_)
-            | Step::StartSiprec(_)
-            | Step::StopSiprec { .. }
-            | Step::StartTranscript(_)
-            | Step::StopTranscript { .. }
-            | Step::StopStream { .. }
-            | Step::Refer { .. }
-            | Step::Reject(_)
-            | Step::Hangup
-            | Step::Join => {}
+            _ => {}
         }
     }
 
-    fn ask(&self, edge: &mut Edge, wanted: AppWanted) -> QueryId {
-        let query = edge.index_mut().query();
-        let (call, app) = (self.asked.call.clone(), Arc::clone(&self.asked.app));
-        let cookies = edge.apps().cookies.of_call(&call);
-        let question = AppQuestion { query: Some(query), call, app, wanted, cookies };
-        edge.output(Output::App(Box::new(question)));
-        query
+    /// Has the conference hear a sound; it is over at once where no party is left to hear it.
+    fn play(&mut self, edge: &mut Edge, now: Instant, (sound, is_repeated): (&[u8], bool)) {
+        let samples: Arc<[i16]> = sound.iter().map(|code| decode_ulaw(*code)).collect();
+        let to = (self.asked.room, self.asked.member);
+        self.clip = edge.sessions_mut().conferences.play(to, &samples, is_repeated);
+        if let Some(runner) = self.runner.as_mut().filter(|_| self.clip.is_none()) {
+            runner.finish_sound(now);
+        }
     }
 
     /// Cancels the request or clip that the announcement waits for.
-    fn give_up(&mut self, edge: &mut Edge) {
-        match std::mem::replace(&mut self.waits, Waits::Nothing) {
-            Waits::Nothing => {}
-            Waits::Document { query, .. } | Waits::Sound { query, .. } => {
-                edge.output(Output::AppGivenUp(query));
-            }
-            Waits::Clip { clip, .. } => edge.sessions_mut().conferences.stop_clip(clip),
+    fn stop_playing(&mut self, edge: &mut Edge) {
+        self.runner.iter_mut().for_each(|runner| runner.stop_playing(edge));
+        if let Some(clip) = self.clip.take() {
+            edge.sessions_mut().conferences.stop_clip(clip);
         }
     }
 }
@@ -195,13 +127,12 @@ pub(crate) struct Announcements {
 impl Announcements {
     /// Adds one.
     pub(super) fn add(&mut self, asked: Announcement) {
-        let program = Program::new(Settings { role: Role::Announced, ..Settings::default() });
-        self.list.push(Running { asked, began: None, program, waits: Waits::Nothing, failed: None });
+        self.list.push(Running { asked, runner: None, clip: None, failed: None });
     }
 
     /// Returns when the next one goes on.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.list.iter().filter_map(Running::next).min()
+        self.list.iter().filter_map(|one| one.runner.as_ref()?.deadline()).min()
     }
 
     /// Continues the announcements. Returns whether something followed.
@@ -215,16 +146,16 @@ impl Announcements {
             let conferences = &edge.sessions().conferences;
             if !conferences.is_there(one.asked.room, one.asked.member) {
                 any = true;
-                one.give_up(edge);
+                one.stop_playing(edge);
                 edge.sessions_mut().conferences.announced(&one.asked.at(), Some("the participant has left"));
                 list.remove(at);
                 continue;
             }
-            let waits = one.began.is_none() && earlier.iter().any(|other| other.hears_the_same(one));
+            let waits = one.runner.is_none() && earlier.iter().any(|other| other.hears_the_same(one));
             if !waits {
                 any |= one.go_on(edge, now);
             }
-            if one.began.is_some() && one.is_over() {
+            if one.runner.as_ref().is_some_and(ProgramRunner::is_over) {
                 any = true;
                 edge.sessions_mut().conferences.announced(&one.asked.at(), one.failed.as_deref());
                 list.remove(at);
@@ -238,54 +169,24 @@ impl Announcements {
 
     /// Handles the answer to a question of an announcement; any other is dropped.
     pub(super) fn answered(&mut self, edge: &mut Edge, now: Instant, query: QueryId, answer: AppAnswer) {
-        let is_its = |waits: &Waits| match waits {
-            Waits::Document { query: asked, .. } | Waits::Sound { query: asked, .. } => *asked == query,
-            Waits::Nothing | Waits::Clip { .. } => false,
-        };
-        let Some(one) = self.list.iter_mut().find(|one| is_its(&one.waits)) else { return };
-        let time = one.time(now);
-        let input = match (std::mem::replace(&mut one.waits, Waits::Nothing), answer) {
-            (Waits::Document { id, .. }, AppAnswer::Document { url, content_type, body, .. }) => {
-                Input::Fetched { id, url, content_type, body }
-            }
-            (Waits::Document { id, .. }, AppAnswer::Failed { code, text }) => Input::FetchFailed { id, code, text },
-            (Waits::Sound { id, repeat, .. }, AppAnswer::Sound { sound, .. }) => {
-                let samples: Arc<[i16]> = sound.iter().map(|code| decode_ulaw(*code)).collect();
-                let (left, is_repeated) = match repeat {
-                    Loop::Times(times) => (times.saturating_sub(1), false),
-                    Loop::Forever => (0, true),
-                };
-                let (room, member) = (one.asked.room, one.asked.member);
-                match edge.sessions_mut().conferences.play((room, member), &samples, is_repeated) {
-                    Some(clip) => {
-                        one.waits = Waits::Clip { clip, id, samples, left };
-                        return;
-                    }
-                    None => Input::Played { id },
-                }
-            }
-            (Waits::Sound { id, .. }, AppAnswer::Failed { code, text }) => Input::PlayFailed { id, code, text },
-            (waits, _) => {
-                one.waits = waits;
-                return;
-            }
-        };
-        one.program.handle_input(time, input);
+        let has_asked = |one: &&mut Running| one.runner.as_ref().is_some_and(|runner| runner.has_asked(query));
+        let Some(one) = self.list.iter_mut().find(has_asked) else { return };
+        let Some(runner) = &mut one.runner else { return };
+        if let Some((id, repeat, sound)) = runner.take_answer(now, query, answer).and_then(|taken| taken.sound) {
+            // The mixer repeats an endless clip by itself.
+            let (times, is_repeated) = if repeat == Loop::Forever { (Loop::Times(1), true) } else { (repeat, false) };
+            runner.begin_sound((id, times), sound.clone());
+            one.play(edge, now, (&sound, is_repeated));
+        }
     }
 
     /// Plays the next repetition of a clip that has ended, or continues its announcement.
     pub(super) fn clip_ended(&mut self, edge: &mut Edge, now: Instant, ended: ClipId) {
-        let is_its = |one: &&mut Running| matches!(&one.waits, Waits::Clip { clip, .. } if *clip == ended);
-        let Some(one) = self.list.iter_mut().find(is_its) else { return };
-        let time = one.time(now);
-        if let Waits::Clip { id, samples, left, .. } = std::mem::replace(&mut one.waits, Waits::Nothing) {
-            let (room, member) = (one.asked.room, one.asked.member);
-            let again =
-                if left > 0 { edge.sessions_mut().conferences.play((room, member), &samples, false) } else { None };
-            match again {
-                Some(clip) => one.waits = Waits::Clip { clip, id, samples, left: left - 1 },
-                None => one.program.handle_input(time, Input::Played { id }),
-            }
+        let Some(one) = self.list.iter_mut().find(|one| one.clip == Some(ended)) else { return };
+        one.clip = None;
+        let end = one.runner.as_mut().and_then(|runner| runner.end_sound(now));
+        if let Some(SoundEnd::Again(sound)) = end {
+            one.play(edge, now, (&sound, false));
         }
     }
 }
@@ -293,5 +194,14 @@ impl Announcements {
 impl Announcement {
     fn at(&self) -> (RoomId, AnnouncementId, Option<MemberId>) {
         (self.room, self.id, self.member)
+    }
+
+    /// Begins its program, which its audience hears.
+    fn begin(&self, edge: &mut Edge, now: Instant) -> ProgramRunner {
+        let mut program = Program::new(Settings { role: Role::Announced, ..Settings::default() });
+        let (location, method) = self.source.clone();
+        program.start(Duration::ZERO, Source::Fetch { location, method }, true);
+        edge.sessions_mut().conferences.announces(self.room, self.member, true);
+        ProgramRunner::new(program, now)
     }
 }

@@ -331,11 +331,10 @@ impl EdgeBase {
         self.output(Output::Callback(Box::new(callback)));
     }
 
-    /// Gives up a question of a call's application.
+    /// Gives up a question of an application that has no answer yet.
     pub fn give_up(&mut self, query: QueryId) {
-        if self.index.queries.remove(&query).is_some() {
-            self.output(Output::AppGivenUp(query));
-        }
+        self.index.queries.remove(&query);
+        self.output(Output::AppGivenUp(query));
     }
 
     /// Sets the wall clock. Ends of registrations, which metrics have as dates, are as far away as before.

@@ -164,10 +164,10 @@ impl Edge {
         self.apps.recognition.note(now, sid, result, why);
     }
 
-    /// Asks the shell for a document or sound of a call's application.
-    pub fn ask_for(&mut self, key: CallKey, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
+    /// Asks the shell for a document or sound of an application. `key`: the call that gets the answer; `None`: an announcement gets it.
+    pub fn ask_for(&mut self, key: Option<CallKey>, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
         let query = self.base.index.query();
-        self.base.index.queries.insert(query, key);
+        self.base.index.queries.extend(key.map(|key| (query, key)));
         self.app_question(Some(query), call, app, wanted);
         query
     }

@@ -179,6 +179,51 @@ pub enum Step {
     Trace(Trace),
 }
 
+impl Step {
+    /// Returns whether a report ends the step, which is carried out again after a restart until then.
+    pub fn is_reported(&self) -> bool {
+        match self {
+            Step::Fetch { .. }
+            | Step::Say { .. }
+            | Step::Play { .. }
+            | Step::PlayDigits { .. }
+            | Step::Beep { .. }
+            | Step::Record(_)
+            | Step::Dial(_)
+            | Step::Conference(_)
+            | Step::Enqueue(_)
+            | Step::DialQueue(_)
+            | Step::ConnectStream(_)
+            | Step::Refer { .. } => true,
+            Step::Notify(_)
+            | Step::NotifyRecorded { .. }
+            | Step::StopRecord { .. }
+            | Step::StartRecording(_)
+            | Step::StartRecognition(_)
+            | Step::StopRecognition { .. }
+            | Step::ReportPartial(_)
+            | Step::Answer
+            | Step::StopPlaying { .. }
+            | Step::PlayMusic { .. }
+            | Step::LeaveQueue { .. }
+            | Step::ConnectQueued { .. }
+            | Step::EndDial { .. }
+            | Step::EndStream { .. }
+            | Step::StartStream(_)
+            | Step::StopStream { .. }
+            | Step::StartSiprec(_)
+            | Step::StartTranscript(_)
+            | Step::StopTranscript { .. }
+            | Step::StopSiprec { .. }
+            | Step::Reject(_)
+            | Step::Hangup
+            | Step::Join
+            | Step::Failed { .. }
+            | Step::Trace(_) => false,
+        }
+    }
+}
+
 /// A request for a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

@@ -96,7 +96,7 @@ impl CallerConference {
         let taken = match would_take(cx, run, &step) {
             Ok(()) if !is_answered => {
                 run.under_way = None;
-                run.program.put_back(Step::Conference(step));
+                run.runner.program.put_back(Step::Conference(step));
                 return ConferenceJoin::Unanswered;
             }
             Ok(()) => self.take_seat(cx, media, run, &step),

@@ -28,6 +28,7 @@ pub(crate) mod recognition;
 pub(crate) mod records;
 pub(crate) mod refer;
 pub(crate) mod run;
+pub(crate) mod runner;
 pub(crate) mod side;
 pub(crate) mod snapshot;
 pub(crate) mod steps;
@@ -39,10 +40,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
-use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Target, TargetSpec};
-use trunkgate_twiml::{Input, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage};
+use trunkgate_twiml::{Input, Location, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage};
 
 use crate::call::media::CallMedia;
 use crate::call::program::callback::CallReports;
@@ -53,6 +53,7 @@ use crate::call::program::queueing::{CallerQueue, QueueReturn};
 use crate::call::program::recognition::CallerRecognition;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::CallerReferral;
+use crate::call::program::runner::{ProgramRunner, Waits};
 use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
 use crate::call::search::controller::Controller;
@@ -90,14 +91,10 @@ struct OpenedByApps {
 pub(crate) struct Run {
     /// Its application.
     app: Arc<App>,
-    /// The interpreter.
-    program: Program,
-    /// The beginning of its time.
-    began: Instant,
+    /// The interpreter, with what it waits for.
+    runner: ProgramRunner,
     /// Targets of the route behind it.
     behind: Controller,
-    /// What it waits for of the shell or the worker.
-    waits: Waits,
     /// The step that it waits for, which is carried out again after a restart.
     under_way: Option<Box<Step>>,
     /// A party that it dials, or a stream.
@@ -116,23 +113,6 @@ pub(crate) struct Run {
     is_turned_away: bool,
     /// Whether a request has given it another document: what the file allows to those of its application no longer holds.
     is_redirected: bool,
-}
-
-/// What a program waits for, apart from its own time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Waits {
-    /// Nothing.
-    Nothing,
-    /// The caller's ports, or its ACK with a media address, before anything else.
-    Caller,
-    /// A document.
-    Document { query: QueryId, id: u32 },
-    /// A sound that is fetched or made.
-    Sound { query: QueryId, id: u32, repeat: Loop },
-    /// The end of a sound.
-    Played { id: u32, sound: Arc<[u8]>, left: u32 },
-    /// The end of digits that are played: how many of them are, and how often all are to be played still.
-    Digits { id: u32, digits: Secret, played: usize, left: u32 },
 }
 
 /// A party or stream that has the caller, or is to have it.
@@ -226,10 +206,8 @@ impl Run {
     pub(crate) fn new(app: Arc<App>, program: Program, began: Instant) -> Run {
         Run {
             app,
-            program,
-            began,
+            runner: ProgramRunner::new(program, began),
             behind: Controller::Done,
-            waits: Waits::Nothing,
             under_way: None,
             side: None,
             back_in_queue: None,
@@ -255,29 +233,25 @@ impl Run {
 
     /// Gives the interpreter an input by which no step ends.
     pub(crate) fn take_input(&mut self, now: Instant, input: Input) -> ProgramEffect {
-        let time = self.time(now);
-        self.program.handle_input(time, input);
+        self.runner.take_input(now, input);
         ProgramEffect::Run
     }
 
-    /// Returns the time of the program.
-    pub(crate) fn time(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.began)
-    }
     /// Returns whether something of it is under way.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waits != Waits::Nothing
+        let ProgramRunner { program, waits, .. } = &self.runner;
+        *waits != Waits::Nothing
             || self.referral.is_pending()
-            || self.program.is_recording()
-            || self.program.poll_timeout().is_some()
+            || program.is_recording()
+            || program.poll_timeout().is_some()
     }
     /// Returns whether its timer has to run.
     pub(crate) fn has_deadline(&self) -> bool {
-        match self.waits {
+        match self.runner.waits {
             Waits::Digits { .. } => true,
             Waits::Caller => false,
             Waits::Nothing | Waits::Document { .. } | Waits::Sound { .. } | Waits::Played { .. } => {
-                self.referral.is_pending() || self.program.poll_timeout().is_some()
+                self.referral.is_pending() || self.runner.program.poll_timeout().is_some()
             }
         }
     }

@@ -29,19 +29,11 @@ pub(crate) fn request(
     called: Option<&Parted>,
     request: Request,
 ) -> Option<DocumentRequest> {
-    let place = webhooks::place(&request.location)?;
-    let further = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
     let of_call = match called {
         Some(party) => of_party(call, edge, party.leg, &party.to, "in-progress"),
         None => of_caller(call, edge, status_of(call)),
     };
-    let parameters = of_call.into_iter().chain(further).collect();
-    Some(DocumentRequest {
-        place,
-        method: webhooks::method(request.method),
-        purpose: request.purpose.name(),
-        parameters,
-    })
+    webhooks::request(request, of_call)
 }
 
 /// Has a request say that the call is over, as at Twilio, where it is made while the call ends.

@@ -35,7 +35,7 @@ impl Partials {
         if self.reported.is_some() {
             self.next = Some(Box::new(request));
         } else {
-            self.reported = Some(edge.ask_for(key, sid, app, AppWanted::Document(request)));
+            self.reported = Some(edge.ask_for(Some(key), sid, app, AppWanted::Document(request)));
         }
     }
 

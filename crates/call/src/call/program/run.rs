@@ -1,11 +1,12 @@
 //! A program's beginning, its events, and its end.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::applications::AppFault;
-use trunkgate_resources::applications::question::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::applications::question::{AppAnswer, DocumentRequest};
 use trunkgate_resources::conferences::ConferenceNews;
 use trunkgate_resources::conferences::queues::QueueNews;
 use trunkgate_resources::edge::Edge;
@@ -25,11 +26,10 @@ use crate::call::negotiation::Bridge;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::progress::PartyCall;
+use crate::call::program::runner::{RequestOrigin, TakenAnswer, Waits};
 use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
-use crate::call::program::{
-    CallProgram, Run, Waits, Whisper, fallback_of, first_document, parameters, queueing, records,
-};
+use crate::call::program::{CallProgram, Run, Whisper, fallback_of, first_document, parameters, queueing, records};
 use crate::call::recorders::recording;
 use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
@@ -113,7 +113,7 @@ impl CallProgram {
             }
             return ProgramEffect::Stay;
         }
-        let (under_way, recognition) = (run.under_way.take(), run.program.recognition());
+        let (under_way, recognition) = (run.under_way.take(), run.runner.program.recognition());
         let media = &mut lower.bridge.media;
         media.talk_to_caller(cx);
         if let Some(back) = run.back_in_queue.take() {
@@ -324,15 +324,14 @@ impl CallProgram {
     pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::Program);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        if matches!(run.waits, Waits::Digits { .. }) {
+        if matches!(run.runner.waits, Waits::Digits { .. }) {
             return run.play_next_digit(cx, bridge);
         }
         if run.referral.is_pending() {
             let over = run.referral.over(cx);
             return run.end_step_by(cx.now, over);
         }
-        let time = run.time(cx.now);
-        run.program.handle_timeout(time);
+        run.runner.handle_timeout(cx.now);
         ProgramEffect::Run
     }
 
@@ -340,10 +339,10 @@ impl CallProgram {
     /// behind it come after it.
     pub(crate) fn run_steps(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         while let Some(run) = &mut self.run {
-            if run.waits == Waits::Caller || cx.call.state == State::Ended {
+            if run.runner.waits == Waits::Caller || cx.call.state == State::Ended {
                 break;
             }
-            let Some(step) = run.program.poll_output() else { break };
+            let Some(step) = run.runner.poll_step() else { break };
             let effect = self.carry_out(cx, lower, step);
             if !effect.is_own() {
                 return Some(effect);
@@ -351,10 +350,10 @@ impl CallProgram {
         }
         let run = self.run.as_ref()?;
         // While digits are played the timer is that of the next one, and of a REFER that of its news.
-        if !matches!(run.waits, Waits::Digits { .. }) && !run.referral.is_pending() {
+        if !matches!(run.runner.waits, Waits::Digits { .. }) && !run.referral.is_pending() {
             cx.disarm(Timer::Program);
-            if let Some(due) = run.program.poll_timeout() {
-                cx.arm_left(Timer::Program, due.saturating_sub(run.time(cx.now)));
+            if let Some(due) = run.runner.program.poll_timeout() {
+                cx.arm_left(Timer::Program, due.saturating_sub(run.runner.time(cx.now)));
             }
         }
         None
@@ -363,10 +362,10 @@ impl CallProgram {
     /// What the program has waited for of its caller is there: ports, or a media address.
     pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        if run.waits != Waits::Caller {
+        if run.runner.waits != Waits::Caller {
             return ProgramEffect::Run;
         }
-        run.waits = Waits::Nothing;
+        run.runner.waits = Waits::Nothing;
         match cx.call.state {
             State::Searching => self.answer_now(cx, lower).or_run(),
             State::Answered | State::Rerouting | State::Leaving | State::Ended => {
@@ -389,34 +388,17 @@ impl CallProgram {
             return ProgramEffect::Stay;
         }
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        match (std::mem::replace(&mut run.waits, Waits::Nothing), answer) {
-            (Waits::Document { query: asked, id }, answer) if asked == query => {
-                let input = match answer {
-                    AppAnswer::Document { url, content_type, body, told } => {
-                        if !told.is_empty() {
-                            cx.edge.decide(cx.now, cx.call.key, told);
-                        }
-                        Input::Fetched { id, url, content_type, body }
-                    }
-                    AppAnswer::Failed { code, text } => Input::FetchFailed { id, code, text },
-                    AppAnswer::Sound { .. } => return ProgramEffect::Stay,
-                };
-                run.end_step(cx.now, input)
-            }
-            (Waits::Sound { query: asked, id, repeat }, answer) if asked == query => match answer {
-                AppAnswer::Sound { sound, told } => {
-                    if !told.is_empty() {
-                        cx.edge.decide(cx.now, cx.call.key, told);
-                    }
-                    run.play_sound(cx, media, (id, repeat), sound)
-                }
-                AppAnswer::Failed { code, text } => run.end_step(cx.now, Input::PlayFailed { id, code, text }),
-                AppAnswer::Document { .. } => ProgramEffect::Stay,
-            },
-            // What is no longer wanted.
-            (waits, _) => {
-                run.waits = waits;
-                ProgramEffect::Stay
+        let Some(TakenAnswer { origin, sound }) = run.runner.take_answer(cx.now, query, answer) else {
+            return ProgramEffect::Stay;
+        };
+        if !origin.is_empty() {
+            cx.edge.decide(cx.now, cx.call.key, origin);
+        }
+        match sound {
+            Some((id, repeat, sound)) => run.play_sound(cx, media, (id, repeat), sound),
+            None => {
+                run.under_way = None;
+                ProgramEffect::Run
             }
         }
     }
@@ -432,9 +414,7 @@ impl CallProgram {
         }
         let called = run.called.as_ref().map(|called| &called.parted);
         if let Some(request) = parameters::request(cx.call, cx.edge, called, request) {
-            let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, AppWanted::Document(request));
-            run.drop_question(cx);
-            run.waits = Waits::Document { query, id };
+            run.runner.fetch(cx.edge, RequestOrigin::of_call(cx.call, &run.app), id, request);
         }
         ProgramEffect::Stay
     }
@@ -505,7 +485,7 @@ impl CallProgram {
 
     /// Takes the program out of the call, with what it has asked for.
     fn end_program(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<Run>> {
-        self.run.iter_mut().for_each(|run| run.drop_question(cx));
+        self.run.iter_mut().for_each(|run| run.runner.drop_question(cx.edge));
         self.opened.iter_mut().for_each(|opened| opened.recognition.end(cx));
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
@@ -532,17 +512,15 @@ impl CallProgram {
         let conference = self.conference.hung_up(cx, &mut lower.bridge.media);
         let queue = self.queue.hung_up(cx, &mut lower.bridge.media);
         if let Some(run) = &mut self.run {
-            let time = run.time(cx.now);
             let abandoned = run.side.clone();
-            run.program.handle_input(time, Input::HungUp);
             let left = conference.into_iter().chain(queue).chain(transfer);
-            left.for_each(|input| run.program.handle_input(time, input));
+            iter::once(Input::HungUp).chain(left).for_each(|input| run.runner.take_input(cx.now, input));
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
                 let result = side.result(cx, status, None);
-                run.program.handle_input(time, Input::DialEnded { id: side.id, result });
+                run.runner.take_input(cx.now, Input::DialEnded { id: side.id, result });
             }
-            while let Some(step) = run.program.poll_output() {
+            while let Some(step) = run.runner.poll_step() {
                 run.last_step(cx, step);
             }
         }
@@ -578,7 +556,7 @@ impl Run {
 
     /// Takes an event of a Record, which another document may have replaced meanwhile: what is under way is that document's then.
     pub(crate) fn record_event(&mut self, now: Instant, input: Input) -> ProgramEffect {
-        if self.program.is_recording() { self.end_step(now, input) } else { self.take_input(now, input) }
+        if self.runner.program.is_recording() { self.end_step(now, input) } else { self.take_input(now, input) }
     }
 
     /// Makes a request whose response is not run.
@@ -634,45 +612,13 @@ impl Run {
     }
 
     /// Carries out a step of a program that has no caller any more.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other steps need a caller")]
     fn last_step(&self, cx: &mut Cx<'_>, step: Step) {
         match step {
             Step::Notify(request) => self.notify_of_end(cx, request),
             Step::NotifyRecorded { id, request } => records::notify_recorded(&self.app, cx, id, request),
             Step::Trace(trace) => self.trace_step(cx, &trace),
-            Step::Fetch { .. }
-            | Step::StartRecognition(_)
-            | Step::StopRecognition { .. }
-            | Step::ReportPartial(_)
-            | Step::Answer
-            | Step::Say { .. }
-            | Step::Play { .. }
-            | Step::PlayDigits { .. }
-            | Step::Beep { .. }
-            | Step::Record(_)
-            | Step::StopRecord { .. }
-            | Step::StartRecording(_)
-            | Step::StopPlaying { .. }
-            | Step::Dial(_)
-            | Step::Conference(_)
-            | Step::Enqueue(_)
-            | Step::LeaveQueue { .. }
-            | Step::ConnectQueued { .. }
-            | Step::DialQueue(_)
-            | Step::PlayMusic { .. }
-            | Step::EndDial { .. }
-            | Step::EndStream { .. }
-            | Step::ConnectStream(_)
-            | Step::StartStream(_)
-            | Step::StopStream { .. }
-            | Step::StartSiprec(_)
-            | Step::StartTranscript(_)
-            | Step::StopTranscript { .. }
-            | Step::StopSiprec { .. }
-            | Step::Refer { .. }
-            | Step::Reject(_)
-            | Step::Hangup
-            | Step::Join
-            | Step::Failed { .. } => {}
+            _ => {}
         }
     }
 }

@@ -298,7 +298,7 @@ impl CallProgram {
         if let Some(run) = self.run.as_mut().filter(|_| joins)
             && let Some((location, method)) = run.called.as_mut().and_then(|called| called.then.take())
         {
-            run.program = program_of_called(run.time(cx.now), Source::Fetch { location, method });
+            run.runner.program = program_of_called(run.runner.time(cx.now), Source::Fetch { location, method });
             return ProgramEffect::Run;
         }
         let Some(Parted { leg, wires, .. }) = self.drop_whisper(cx, lower) else { return ProgramEffect::Stay };
@@ -319,7 +319,7 @@ impl CallProgram {
     /// connected.
     pub(crate) fn drop_whisper(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Parted> {
         let mut run = self.run.take_if(|run| run.is_whispering())?;
-        run.drop_question(cx);
+        run.runner.drop_question(cx.edge);
         lower.bridge.media.end_talk_to_called(cx);
         let Called { parted, outer, .. } = run.called?;
         self.run = Some(outer);

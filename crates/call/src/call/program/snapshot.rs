@@ -114,8 +114,8 @@ impl RunSnapshot {
         Some(RunSnapshot {
             target: run.app.spec(),
             made: MadeApp::of(&run.app).map(Box::new),
-            program: run.program.clone(),
-            ran_ms: millis(run.time(now)),
+            program: run.runner.program.clone(),
+            ran_ms: millis(run.runner.time(now)),
             under_way: run.under_way.clone().filter(|_| side.is_none()),
             side,
             conference: program.conference.step().cloned().map(Box::new),
@@ -157,13 +157,12 @@ impl RunSnapshot {
         });
         let conference = self.conference.map(|step| Box::new(Step::Conference(*step)));
         let run = Run {
-            began: ago(self.ran_ms),
             under_way: conference.or(self.under_way),
             side,
             back_in_queue: self.queue,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
             is_redirected: self.is_redirected,
-            ..Run::new(app, self.program, now)
+            ..Run::new(app, self.program, ago(self.ran_ms))
         };
         Some(CallProgram { run: Some(Box::new(run)), ..CallProgram::default() })
     }

@@ -8,11 +8,11 @@ use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Loop, QueueOutcome, Reject, Step, StreamStep};
 
-use crate::call::media::CallMedia;
 use crate::call::program::conference::ConferenceJoin;
 use crate::call::program::dial::DialledParties;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
-use crate::call::program::{CallProgram, Side, Waits, conference, fallback_of, first_document, records, streams};
+use crate::call::program::runner::{RequestOrigin, Waits};
+use crate::call::program::{CallProgram, Side, conference, fallback_of, first_document, records, streams};
 use crate::call::recorders::siprec;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Next};
@@ -24,84 +24,51 @@ impl CallProgram {
     /// Carries out one step.
     pub(crate) fn carry_out(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step: Step) -> ProgramEffect {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        if is_waited_for(&step) {
+        if step.is_reported() {
             run.under_way = Some(Box::new(step.clone()));
         }
-        let media = &mut lower.bridge.media;
+        let (media, app) = (&mut lower.bridge.media, &run.app);
         match step {
-            Step::Fetch { id, request } => self.fetch(cx, id, request),
+            Step::Fetch { id, request } => return self.fetch(cx, id, request),
             Step::StartRecognition(step) => {
                 let failed = self.opened.get_or_insert_default().recognition.start(cx, media, step);
-                failed.map_or(ProgramEffect::Stay, |input| run.take_input(cx.now, input))
+                return failed.map_or(ProgramEffect::Stay, |input| run.take_input(cx.now, input));
             }
-            Step::Answer => self.answer(cx, lower),
-            Step::Say { id, say } => run.say(cx, id, say),
-            Step::Play { id, location, repeat } => run.play_file(cx, id, &location, repeat),
-            Step::PlayDigits { id, digits, repeat } => run.play_digits(cx, lower.bridge, (id, repeat), digits),
-            Step::Beep { id } => run.play_sound(cx, media, (id, Loop::Times(1)), records::beep()),
-            Step::Record(step) => {
-                let failed = records::record(&run.app, cx, media, step).err();
-                run.end_step_by(cx.now, failed)
-            }
-            Step::Dial(dial) => self.dial(cx, lower, dial),
-            Step::Conference(step) => match self.conference.join(cx, media, run, step) {
-                ConferenceJoin::Unanswered => self.answer(cx, lower),
-                ConferenceJoin::Informed(effect) => effect,
-                ConferenceJoin::Refused(why) => self.conference_refused(cx, lower, &why),
-            },
-            Step::Enqueue(step) => self.queue.enqueue(cx, media, run, step),
-            Step::LeaveQueue { why, .. } => self.queue.leave(cx, media, run, why),
-            Step::DialQueue(step) => self.queue.dial(cx, media, run, step),
-            Step::EndDial { .. } if self.queue.has_place() => self.queue.leave(cx, media, run, QueueOutcome::Bridged),
-            Step::EndDial { .. } if self.conference.is_joined() => self.conference.end(cx, media, run),
-            Step::EndDial { id } | Step::EndStream { id } => self.end_side(cx, lower, id),
-            Step::ConnectStream(stream) => self.connect_stream(cx, lower, &stream),
-            Step::Refer { id, uri, headers } => {
-                let parties = DialledParties::of(&run.app, run.is_redirected, lower.search);
-                let failed = run.referral.send(cx, &parties, id, (uri, &headers));
-                run.end_step_by(cx.now, failed)
-            }
-            Step::Reject(reject) => self.reject(cx, lower, reject),
-            Step::Hangup => self.program_over(cx, lower, None),
-            Step::Join => self.end_whisper(cx, lower, true),
-            Step::Failed { code } => self.program_over(cx, lower, Some(code)),
-            step @ (Step::Notify(_)
-            | Step::NotifyRecorded { .. }
-            | Step::StopRecognition { .. }
-            | Step::ReportPartial(_)
-            | Step::StopRecord { .. }
-            | Step::StartRecording(_)
-            | Step::StopPlaying { .. }
-            | Step::PlayMusic { .. }
-            | Step::ConnectQueued { .. }
-            | Step::StartStream(_)
-            | Step::StopStream { .. }
-            | Step::StartTranscript(_)
-            | Step::StopTranscript { .. }
-            | Step::StartSiprec(_)
-            | Step::StopSiprec { .. }
-            | Step::Trace(_)) => {
-                self.carry_out_beside(cx, media, step);
-                ProgramEffect::Stay
-            }
-        }
-    }
-
-    /// Carries out a step from which nothing follows for the program.
-    fn carry_out_beside(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, step: Step) {
-        let Some(run) = &mut self.run else { return };
-        let app = &run.app;
-        match step {
-            Step::Notify(request) => run.notify(cx, request),
             Step::StopRecognition { id } => self.opened.get_or_insert_default().recognition.stop(cx, id),
             Step::ReportPartial(request) => {
-                self.opened.get_or_insert_default().recognition.report_partial(cx, app, request)
+                self.opened.get_or_insert_default().recognition.report_partial(cx, app, request);
+            }
+            Step::Answer => return self.answer(cx, lower),
+            Step::Say { id, say } => run.runner.say(cx.edge, RequestOrigin::of_call(cx.call, app), id, say),
+            Step::Play { id, location, repeat } => {
+                run.runner.play_file(cx.edge, RequestOrigin::of_call(cx.call, app), (id, repeat), &location);
+            }
+            Step::PlayDigits { id, digits, repeat } => return run.play_digits(cx, lower.bridge, (id, repeat), digits),
+            Step::PlayMusic { .. } => conference::play_music(media, cx),
+            Step::Beep { id } => return run.play_sound(cx, media, (id, Loop::Times(1)), records::beep()),
+            Step::StopPlaying { .. } => run.stop_playing(cx, media),
+            Step::Record(step) => {
+                let failed = records::record(app, cx, media, step).err();
+                return run.end_step_by(cx.now, failed);
             }
             Step::StopRecord { id } => records::stop_record(cx, id),
             Step::StartRecording(step) => records::start(app, cx, media, step),
-            Step::StopPlaying { .. } => run.stop_playing(cx, media),
-            Step::PlayMusic { .. } => conference::play_music(media, cx),
+            Step::Dial(dial) => return self.dial(cx, lower, dial),
+            Step::Conference(step) => match self.conference.join(cx, media, run, step) {
+                ConferenceJoin::Unanswered => return self.answer(cx, lower),
+                ConferenceJoin::Informed(effect) => return effect,
+                ConferenceJoin::Refused(why) => return self.conference_refused(cx, lower, &why),
+            },
+            Step::Enqueue(step) => return self.queue.enqueue(cx, media, run, step),
+            Step::LeaveQueue { why, .. } => return self.queue.leave(cx, media, run, why),
             Step::ConnectQueued { .. } => cx.edge.sessions_mut().queues.ready(cx.call.key),
+            Step::DialQueue(step) => return self.queue.dial(cx, media, run, step),
+            Step::EndDial { .. } if self.queue.has_place() => {
+                return self.queue.leave(cx, media, run, QueueOutcome::Bridged);
+            }
+            Step::EndDial { .. } if self.conference.is_joined() => return self.conference.end(cx, media, run),
+            Step::EndDial { id } | Step::EndStream { id } => return self.end_side(cx, lower, id),
+            Step::ConnectStream(stream) => return self.connect_stream(cx, lower, &stream),
             Step::StartStream(stream) => {
                 if let Err(why) = self.opened.get_or_insert_default().streams.start(cx, media, app, &stream) {
                     cx.edge.decide(cx.now, cx.call.key, format!("Stream: {why}"));
@@ -116,31 +83,21 @@ impl CallProgram {
             Step::StopTranscript { name } => self.opened.get_or_insert_default().transcripts.stop(cx, &name),
             Step::StartSiprec(step) => siprec::start(cx, app, &step),
             Step::StopSiprec { name } => siprec::stop(media, cx, &name),
+            Step::Refer { id, uri, headers } => {
+                let parties = DialledParties::of(app, run.is_redirected, lower.search);
+                let failed = run.referral.send(cx, &parties, id, (uri, &headers));
+                return run.end_step_by(cx.now, failed);
+            }
+            Step::Reject(reject) => return self.reject(cx, lower, reject),
+            Step::Hangup => return self.program_over(cx, lower, None),
+            Step::Join => return self.end_whisper(cx, lower, true),
+            Step::Failed { code } => return self.program_over(cx, lower, Some(code)),
+            Step::Notify(request) => run.notify(cx, request),
+            // Only a program without a caller makes the last request of a Record.
+            Step::NotifyRecorded { .. } => {}
             Step::Trace(trace) => run.trace_step(cx, &trace),
-            // The last request of a Record is made by a program without a caller; the other steps are those of `carry_out`.
-            Step::NotifyRecorded { .. }
-            | Step::Fetch { .. }
-            | Step::StartRecognition(_)
-            | Step::Answer
-            | Step::Say { .. }
-            | Step::Play { .. }
-            | Step::PlayDigits { .. }
-            | Step::Beep { .. }
-            | Step::Record(_)
-            | Step::Dial(_)
-            | Step::Conference(_)
-            | Step::Enqueue(_)
-            | Step::LeaveQueue { .. }
-            | Step::DialQueue(_)
-            | Step::EndDial { .. }
-            | Step::EndStream { .. }
-            | Step::ConnectStream(_)
-            | Step::Refer { .. }
-            | Step::Reject(_)
-            | Step::Hangup
-            | Step::Join
-            | Step::Failed { .. } => {}
         }
+        ProgramEffect::Stay
     }
 
     /// Has the program go on with another document, whatever it does now. A text was found to be a document before.
@@ -162,13 +119,13 @@ impl CallProgram {
         let Some(run) = &mut self.run else { return Err(Refused::CallEnded) };
         // Before the first step of the document, which may be a Dial.
         run.is_redirected = true;
-        if run.waits != Waits::Caller {
-            run.drop_question(cx);
+        if run.runner.waits != Waits::Caller {
+            run.runner.drop_question(cx.edge);
         }
         self.conference.redirected();
-        let time = run.time(cx.now);
+        let time = run.runner.time(cx.now);
         run.under_way = None;
-        match run.program.redirect(time, first_document(&app.document), fallback_of(app)) {
+        match run.runner.program.redirect(time, first_document(&app.document), fallback_of(app)) {
             Ok(true) => Ok(ProgramEffect::Run),
             Ok(false) => Err(Refused::CallEnded),
             Err(_) => Err(Refused::BadDocument),
@@ -216,7 +173,7 @@ impl CallProgram {
             cx.arm(Timer::Ports, PORTS_NEWS);
         }
         if let Some(run) = &mut self.run {
-            run.waits = Waits::Caller;
+            run.runner.waits = Waits::Caller;
         }
     }
 
@@ -241,48 +198,5 @@ impl CallProgram {
         lower.bridge.media.end_talk();
         lower.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
         ProgramEffect::search_on()
-    }
-}
-
-/// Whether something comes of a step later.
-const fn is_waited_for(step: &Step) -> bool {
-    match step {
-        Step::Fetch { .. }
-        | Step::Say { .. }
-        | Step::Play { .. }
-        | Step::PlayDigits { .. }
-        | Step::Beep { .. }
-        | Step::Record(_)
-        | Step::Dial(_)
-        | Step::Conference(_)
-        | Step::Enqueue(_)
-        | Step::DialQueue(_)
-        | Step::ConnectStream(_)
-        | Step::Refer { .. } => true,
-        Step::Notify(_)
-        | Step::NotifyRecorded { .. }
-        | Step::StopRecord { .. }
-        | Step::StartRecording(_)
-        | Step::StartRecognition(_)
-        | Step::StopRecognition { .. }
-        | Step::ReportPartial(_)
-        | Step::Answer
-        | Step::StopPlaying { .. }
-        | Step::PlayMusic { .. }
-        | Step::LeaveQueue { .. }
-        | Step::ConnectQueued { .. }
-        | Step::EndDial { .. }
-        | Step::EndStream { .. }
-        | Step::StartStream(_)
-        | Step::StopStream { .. }
-        | Step::StartSiprec(_)
-        | Step::StartTranscript(_)
-        | Step::StopTranscript { .. }
-        | Step::StopSiprec { .. }
-        | Step::Reject(_)
-        | Step::Hangup
-        | Step::Join
-        | Step::Failed { .. }
-        | Step::Trace(_) => false,
     }
 }

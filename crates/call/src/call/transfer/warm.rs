@@ -88,7 +88,7 @@ impl<'p> Asking<'p> {
         let app = App { is_made: true, ..App::new(ASKER, AppDocument::Text("".into())) };
         let sid = cx.call.legs.sid().to_owned();
         let whisper = match wanted {
-            Some(wanted) => WhisperSound::Wanted(cx.edge.ask_for(cx.call.key, &sid, &Arc::new(app), wanted)),
+            Some(wanted) => WhisperSound::Wanted(cx.edge.ask_for(Some(cx.call.key), &sid, &Arc::new(app), wanted)),
             None => WhisperSound::Silence,
         };
         self.parts.search.consults.warm = Some(Box::new(Warm { settings, whisper, asked: None }));

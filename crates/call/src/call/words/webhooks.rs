@@ -1,8 +1,8 @@
 //! Places and methods of requests to applications, as documents have them and as the shell has them.
 
-use trunkgate_resources::applications::question::AppPlace;
+use trunkgate_resources::applications::question::{AppPlace, DocumentRequest};
 use trunkgate_route::WebhookMethod;
-use trunkgate_twiml::{Location, Method};
+use trunkgate_twiml::{Location, Method, Request};
 
 /// Returns the place of a document or sound; `None` where it has none of its own.
 pub(crate) fn place(location: &Location) -> Option<AppPlace> {
@@ -19,6 +19,17 @@ pub(crate) fn location(place: AppPlace) -> Location {
         AppPlace::Url(url) => Location::Url(url),
         AppPlace::File(path) => Location::File(path),
     }
+}
+
+/// Returns a program's request with these parameters before its own; `None` for one without a place, which no program makes.
+pub(crate) fn request(request: Request, before: impl IntoIterator<Item = (String, String)>) -> Option<DocumentRequest> {
+    let own = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
+    Some(DocumentRequest {
+        place: place(&request.location)?,
+        method: method(request.method),
+        purpose: request.purpose.name(),
+        parameters: before.into_iter().chain(own).collect(),
+    })
 }
 
 /// Returns a webhook's method as a program's.
