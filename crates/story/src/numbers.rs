@@ -21,8 +21,7 @@ pub struct Caller {
 impl Caller {
     /// One that is not known.
     pub fn unknown() -> Caller {
-        let number = Number { text: String::new(), is_e164: false, received: String::new() };
-        Caller { number, display: String::new(), anonymous: true }
+        Caller { number: Number::unknown(), display: String::new(), anonymous: true }
     }
     /// As shown in views and records.
     pub fn shown(&self) -> String {

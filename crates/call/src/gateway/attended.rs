@@ -54,7 +54,7 @@ impl Gateway {
     /// is meant, or it goes on.
     pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
         let Some(replaces) = &refer.replaces else { return Some(refer) };
-        let is_callable = refer.is_callable;
+        let is_callable = refer.number.is_some() || refer.returned.is_some();
         let call = self.calls.get(&at.key).filter(|call| call.shared.state != State::Ended);
         let leg = call.and_then(|call| call.shared.legs.get(at.leg));
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));

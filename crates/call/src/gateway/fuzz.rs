@@ -65,7 +65,8 @@ pub fn refer(data: &[u8]) {
     request.extend_from_slice(b"\r\n");
     if let Ok(message) = Message::parse(Bytes::from(request)) {
         if let Ok(refer) = Refer::read(&message, &numbers, None) {
-            assert!(!refer.number.text.is_empty() && refer.number.text.chars().count() <= 2 * NUMBER_CHARS);
+            assert!(refer.number.is_none_or(|number| !number.text.is_empty()));
+            assert!(refer.name.chars().count() <= 2 * NUMBER_CHARS);
             assert!(refer.referred_by.is_none_or(|by| !by.contains(['\r', '\n', '\0'])));
         }
         if let Some(told) = ReferReport::read(&message) {

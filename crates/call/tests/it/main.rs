@@ -95,4 +95,5 @@ mod toll_fraud;
 mod transfer;
 mod transfer_faults;
 mod transfer_relayed;
+mod transfer_returned;
 mod update;

@@ -40,6 +40,13 @@ pub struct Number {
     pub received: String,
 }
 
+impl Number {
+    /// Returns the number of a party that has none, or hides it: its text is empty.
+    pub fn unknown() -> Number {
+        Number { text: String::new(), is_e164: false, received: String::new() }
+    }
+}
+
 /// The form of numbers towards a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SendNumbers {

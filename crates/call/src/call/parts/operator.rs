@@ -200,8 +200,8 @@ impl<'p> Operator<'p> {
         self.note_as(cx, (party, waits), &sent(text), &sent(&cx.edge.shown_name(text)));
         cx.call.facts.spend_hop();
         let refer = Refer {
-            number: called,
-            is_callable: true,
+            number: Some(called),
+            name: text.to_owned(),
             replaces: None,
             referred_by: None,
             cseq: 0,

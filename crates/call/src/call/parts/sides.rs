@@ -502,7 +502,7 @@ impl Parts {
 
     /// Notes a REFER that is followed, by the route or trunk that takes it, and accepts it.
     fn follow_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer, by: &str) {
-        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
+        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.name, NUMBER_CHARS));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} transfers the other side to {to}: {by}"));
         let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
         let line = format!("{} transfers the other side to {to}", cx.edge.shown_name(&name));

@@ -235,7 +235,8 @@ impl Attempt {
                 .map_or(Party(0), |name| cx.edge.party(&name)),
         };
         let media_ip = cx.edge.addressing().media_shown_to(flow.remote.ip(), flow.listener)?;
-        let number = negotiation.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
+        let transfer = negotiation.transfers.now.as_ref();
+        let number = transfer.map(|transfer| Box::new(transfer.number.clone().unwrap_or_else(Number::unknown)));
         let leg = Leg::new(cx.edge.random_mut().sid(), party, flow, media_ip, cx.edge.random_mut().session_id());
         Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }

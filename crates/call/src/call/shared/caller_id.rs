@@ -10,8 +10,7 @@ use trunkgate_resources::conferences::{is_link, no_link};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::EDGES_PER_CALL;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::locate::same_host;
-use trunkgate_route::{CallerIdRule, Number, Peer, Shown, Trunk};
+use trunkgate_route::{CallerIdRule, Number, Shown, Trunk};
 use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
@@ -50,10 +49,7 @@ impl Shared {
         }
         if self.legs.near != LegId::CALLER {
             let number = self.number_of(self.legs.near).clone();
-            // The host stands for a user without a number (`refer = "return"`), which says who calls to that trunk alone.
-            let trunk = self.legs[self.legs.near].trunk.as_ref();
-            let is_host = |peer: &Peer| !number.is_e164 && same_host(&peer.destination.host, &number.text);
-            let anonymous = trunk.is_some_and(|trunk| trunk.peers.iter().any(is_host));
+            let anonymous = number.text.is_empty();
             return Caller { number, display: String::new(), anonymous };
         }
         self.facts.identity.told(&self.facts.caller, from, to)

@@ -76,8 +76,8 @@ pub(crate) struct Transfer {
     pub(crate) by: LegId,
     /// Whether that has hung up already.
     pub(crate) is_gone: bool,
-    /// Who is called.
-    pub(crate) number: Number,
+    /// The number that is called; `None` for a user of the trunk without one.
+    pub(crate) number: Option<Number>,
     /// Who asked, for the target; as it came.
     pub(crate) referred_by: Option<String>,
     /// The dialog that the target is to replace.
@@ -253,12 +253,13 @@ impl Negotiation {
         if !search.has_room_for_another(cx.call) {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
-        cx.charge_named(&trunk, &refer.number, leg).map_err(|reason| refused(503, reason))?;
+        let number = refer.number.clone().unwrap_or_else(Number::unknown);
+        cx.charge_named(&trunk, &number, leg).map_err(|reason| refused(503, reason))?;
         if refer.returned.is_some() {
             return Ok(ReferStep::Back(trunk));
         }
         // The caller is the party that asks: neither the number nor the headers are another's.
-        let plan = cx.plan_named(&trunk, &refer.number, leg);
+        let plan = cx.plan_named(&trunk, &number, leg);
         plan.map(ReferStep::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
     }
 

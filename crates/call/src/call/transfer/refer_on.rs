@@ -77,19 +77,20 @@ impl Transfers {
             return refuse_request(cx.now, cx.edge, server, 491);
         };
         let (trunk, governs) = (to.trunk.clone(), to.limited_by().cloned());
-        let calls_itself = refer.number.is_e164 && refer.replaces.is_none();
-        let outbound = trunk.as_deref().filter(|trunk| calls_itself && trunk.refer_to == ReferTo::Tel);
-        if let Some(trunk) = outbound
-            && let Err(code) = cx.may_call_itself(leg, trunk, &refer.number)
+        let called = refer.number.as_ref().filter(|number| number.is_e164 && refer.replaces.is_none());
+        let outbound = trunk.as_deref().filter(|trunk| trunk.refer_to == ReferTo::Tel).zip(called);
+        if let Some((trunk, number)) = outbound
+            && let Err(code) = cx.may_call_itself(leg, trunk, number)
         {
             return refuse_request(cx.now, cx.edge, server, code);
         }
         let side = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let numbers = cx.edge.numbers();
         let mut target = match outbound {
-            Some(_) => format!("<tel:{}>", refer.number.text),
+            Some((_, number)) => format!("<tel:{}>", number.text),
             None => {
-                let user = rewrite::escape_user(&numbers.format(&refer.number, side.form()));
+                let number = refer.number.as_ref().map(|number| numbers.format(number, side.form()));
+                let user = rewrite::escape_user(number.as_deref().unwrap_or(&refer.name));
                 cx.edge.endpoint().own_address(cx.call.legs[other].party, &user, local, transport)
             }
         };

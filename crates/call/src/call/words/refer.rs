@@ -13,10 +13,10 @@ use trunkgate_story::numbers::{plain, shortened, steers};
 /// What a REFER asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refer {
-    /// Who is to be called.
-    pub(crate) number: Number,
-    /// Whether that number can be called; one that cannot is read only where Replaces says who is meant.
-    pub(crate) is_callable: bool,
+    /// The number to call; `None` where `returned` or `replaces` alone says who is meant.
+    pub(crate) number: Option<Number>,
+    /// The target in traces and log lines: its number, else its user part, else the host of a user of the trunk.
+    pub(crate) name: String,
     /// The dialog that the call to it is to replace (RFC 3891).
     pub(crate) replaces: Option<Replaces>,
     /// Referred-By as it came (RFC 3892).
@@ -109,17 +109,12 @@ impl Refer {
         let replaces = Replaces::in_uri(uri.headers).map(|read| read.ok_or(unreadable(400, "Replaces"))).transpose()?;
         let user = shortened(&user);
         let returned = from.and_then(|trunk| ReturnedUri::of(&address, &uri, trunk));
-        let (number, is_callable) = match numbers.normalise(&user, uri.user_param("phone-context")) {
-            Ok(number) => (number, true),
+        let (number, name) = match numbers.normalise(&user, uri.user_param("phone-context")) {
+            Ok(number) => (Some(number.clone()), number.text),
             // A user of the trunk that has no number: the trunk knows by the parameters who is meant.
-            Err(Incomplete) if user.is_empty() && returned.is_some() => {
-                let host = shortened(uri.host.host);
-                (Number { text: host.clone(), is_e164: false, received: host }, true)
-            }
+            Err(Incomplete) if user.is_empty() && returned.is_some() => (None, uri.host.host.to_owned()),
             // Who is meant is said by the dialog, where that is one of this edge.
-            Err(Incomplete) if replaces.is_some() && !user.contains(steers) => {
-                (Number { text: user.clone(), is_e164: false, received: user }, false)
-            }
+            Err(Incomplete) if replaces.is_some() && !user.contains(steers) => (None, user),
             Err(Incomplete) => return Err(unreadable(484, "")),
         };
         let referred_by = request.header(HeaderName::ReferredBy).map(|value| {
@@ -131,7 +126,7 @@ impl Refer {
             word.trim_ascii().eq_ignore_ascii_case(b"false")
         });
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        Ok(Refer { number, is_callable, replaces, referred_by, cseq, is_silent, returned })
+        Ok(Refer { number, name, replaces, referred_by, cseq, is_silent, returned })
     }
 }
 
@@ -172,21 +167,22 @@ mod tests {
     #[test]
     fn a_refer_to_at_a_host_of_the_trunk_is_returned_as_it_is() {
         let trunk = hubs(ReferMode::Return);
-        for (uri, called) in [
-            ("sip:hub2.example.com:5061;transport=tls;x-m=8:orgid:fce2158f-0e99", "hub2.example.com"),
-            ("sip:HUB2.example.com;x-t=a%3D", "HUB2.example.com"),
-            ("sip:+14155550199@hub2.example.com:5061;user=phone", "+14155550199"),
+        for (uri, called, name) in [
+            ("sip:hub2.example.com:5061;transport=tls;x-m=8:orgid:fce2158f-0e99", None, "hub2.example.com"),
+            ("sip:HUB2.example.com;x-t=a%3D", None, "HUB2.example.com"),
+            ("sip:+14155550199@hub2.example.com:5061;user=phone", Some("+14155550199"), "+14155550199"),
         ] {
             let refer = refer_from(&format!("Refer-To: <{uri}>\r\n"), Some(&trunk)).unwrap();
             let returned = refer.returned.unwrap();
-            assert_eq!((returned.text.as_str(), refer.number.text.as_str()), (uri, called));
+            let number = refer.number.as_ref().map(|number| number.text.as_str());
+            assert_eq!((returned.text.as_str(), number, refer.name.as_str()), (uri, called, name));
             let order: Vec<String> = returned.peers(&trunk).into_iter().map(|peer| peer.destination.host).collect();
             assert_eq!(order, ["hub2.example.com", "hub1.example.com", "192.0.2.7"]);
         }
         let with_replaces = "Refer-To: <sip:192.0.2.7;x-m=1?Replaces=a%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n";
         let refer = refer_from(with_replaces, Some(&trunk)).unwrap();
         assert_eq!(refer.returned.unwrap().text, "sip:192.0.2.7;x-m=1");
-        assert!(refer.replaces.is_some() && refer.is_callable);
+        assert!(refer.replaces.is_some() && refer.number.is_none());
     }
 
     #[test]
@@ -225,7 +221,8 @@ mod tests {
             ("Refer-To: <sip:%32%30%31@192.0.2.1;method=INVITE>\r\n", "201"),
         ] {
             let refer = refer(headers).unwrap();
-            assert_eq!((refer.number.text.as_str(), refer.cseq, refer.is_silent), (called, 7, false), "{headers}");
+            assert_eq!((refer.name.as_str(), refer.cseq, refer.is_silent), (called, 7, false), "{headers}");
+            assert_eq!(refer.number.map(|number| number.text).as_deref(), Some(called), "{headers}");
         }
         for (headers, code) in [
             ("", 400),
