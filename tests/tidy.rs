@@ -5,6 +5,8 @@
 
 #[path = "tidy/book.rs"]
 mod book;
+#[path = "tidy/commits.rs"]
+mod commits;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/functions.rs"]
