@@ -91,12 +91,15 @@ class Talk:
         self.heard = open(os.path.join(flags.folder, called.strip("+")), "wb")
 
     async def speak(self):
+        # By a clock: pauses of a frame each would make it slower than time, and the caller would hear gaps.
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
             at = range(self.said, self.said + FRAME)
             samples = [int(8000 * math.sin(math.tau * self.hz * n / RATE)) for n in at]
             self.said += FRAME
             await self.send(await self.coder.message_of(samples))
-            await asyncio.sleep(FRAME / RATE)
+            await asyncio.sleep(max(0, began + self.said / RATE - clock()))
 
     async def take(self, message):
         audio = await self.coder.audio_of(message)
