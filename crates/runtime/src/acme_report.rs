@@ -25,6 +25,8 @@ pub(crate) enum FailedStep {
     },
     /// The certificate that was issued is another one than ordered.
     Certificate,
+    /// Other edges of the data directory were ordering all the time.
+    Locked,
     /// Files of the data directory.
     Files {
         /// Their folder.
@@ -40,6 +42,7 @@ impl FailedStep {
             FailedStep::RateLimited => "rate limit of the authority",
             FailedStep::Challenge { .. } => "the challenge failed",
             FailedStep::Certificate => "another certificate than ordered",
+            FailedStep::Locked => "other edges with this data directory were ordering",
             FailedStep::Files { .. } => "it cannot be stored",
         }
     }
@@ -57,6 +60,11 @@ impl FailedStep {
                 "let port 80 of the host name lead to {answered_at} of this edge, for IPv4 and, with an AAAA record, for IPv6"
             ),
             FailedStep::Certificate => "ask the authority: the host names of [tls] acme were ordered".to_owned(),
+            FailedStep::Locked => {
+                "see why their orders take so long: `status` of each edge with this data directory; without one, end the process that \
+                 holds the file"
+                    .to_owned()
+            }
             FailedStep::Files { folder } => {
                 format!("make {} readable and writable for the user of the edge", folder.display())
             }
@@ -172,6 +180,13 @@ mod tests {
         report.note_failure("sbc.example.com", failure(FailedStep::RateLimited), None, next);
         let first = report.problem(at("2026-11-28T12:00:00Z")).unwrap();
         assert!(first.evidence.unwrap().contains("a temporary self-signed certificate"));
+        report.note_failure("sbc.example.com", failure(FailedStep::Locked), None, next);
+        let waiting = report.problem(at("2026-11-28T12:00:00Z")).unwrap().to_string();
+        assert!(
+            waiting.contains("for sbc.example.com: other edges with this data directory were ordering"),
+            "{waiting}"
+        );
+        assert!(!waiting.contains("readable and writable"), "{waiting}");
         report.note_success();
         assert_eq!(report.problem(at("2026-11-28T12:00:00Z")), None);
     }

@@ -36,6 +36,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 const ASKED_CHARACTERS: usize = 400;
 
 /// How an order failed, before it is known which address was asked.
+#[derive(Debug)]
 struct Failed {
     step: FailedStep,
     cause: String,
@@ -80,8 +81,8 @@ pub(super) async fn obtain(
     current: Option<Validity>,
     tokens: &ChallengeTokens,
 ) -> Result<Validity, OrderFailure> {
-    let unusable = |error: io::Error| failure(files_failed(acme, &error), LastRequest::default());
-    let lock = lock(&acme.folder, Duration::from_secs(2 * ACME_ORDER_SECONDS)).await.map_err(unusable)?;
+    let lock = lock(&acme.folder, Duration::from_secs(2 * ACME_ORDER_SECONDS)).await;
+    let lock = lock.map_err(|failed| failure(failed, LastRequest::default()))?;
     if lock.is_some() {
         remove_leftovers(&acme.folder);
     }
@@ -131,7 +132,7 @@ fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
 
 async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Result<Validity, Failed> {
     // Without it each try would make an account and lose its key.
-    writable(&acme.folder).map_err(|error| files_failed(acme, &error))?;
+    writable(&acme.folder).map_err(|error| files_failed(&acme.folder, &error))?;
     let names: Vec<Identifier> = acme.domains.iter().cloned().map(Identifier::Dns).collect();
     let account = account(acme, http).await?;
     let mut order = match account.new_order(&NewOrder::new(&names)).await {
@@ -156,7 +157,8 @@ async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Resu
     let chain = order.poll_certificate(&patience).await?;
     let certificate = judge(&chain, &key, &acme.domains, clock::now());
     let validity = certificate.map_err(|what| Failed::new(FailedStep::Certificate, what))?;
-    store(&acme.certificate(), format!("{key}{chain}").as_bytes()).map_err(|error| files_failed(acme, &error))?;
+    store(&acme.certificate(), format!("{key}{chain}").as_bytes())
+        .map_err(|error| files_failed(&acme.folder, &error))?;
     Ok(validity)
 }
 
@@ -164,8 +166,8 @@ const fn challenge_step(acme: &Acme) -> FailedStep {
     FailedStep::Challenge { answered_at: acme.challenge_address }
 }
 
-fn files_failed(acme: &Acme, error: &io::Error) -> Failed {
-    Failed::new(FailedStep::Files { folder: acme.folder.clone() }, error.to_string())
+fn files_failed(folder: &Path, error: &io::Error) -> Failed {
+    Failed::new(FailedStep::Files { folder: folder.to_owned() }, error.to_string())
 }
 
 /// Opens the account of the data directory, or makes one.
@@ -173,11 +175,11 @@ async fn account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
     let stored = match files::read_whole(&acme.account(), ACME_ACCOUNT_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return new_account(acme, http).await,
-        Err(error) => return Err(files_failed(acme, &error)),
+        Err(error) => return Err(files_failed(&acme.folder, &error)),
     };
     let damaged = |_| {
         let what = format!("{} is not an account: remove it, and a new one is made", acme.account().display());
-        files_failed(acme, &io::Error::other(what))
+        files_failed(&acme.folder, &io::Error::other(what))
     };
     let credentials: AccountCredentials = serde_json::from_slice(&stored).map_err(damaged)?;
     Ok(Account::builder_with_http(Box::new(http.clone())).from_credentials(credentials).await?)
@@ -192,7 +194,7 @@ async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
     let (account, credentials) = builder.create(&about, acme.directory.clone(), None).await?;
     let stored = serde_json::to_vec(&credentials).map_err(io::Error::other);
     let stored = stored.and_then(|bytes| store(&acme.account(), &bytes));
-    stored.map_err(|error| files_failed(acme, &error))?;
+    stored.map_err(|error| files_failed(&acme.folder, &error))?;
     Ok(account)
 }
 
@@ -274,11 +276,12 @@ fn is_newer(stored: Validity, current: Option<Validity>, now: Timestamp) -> bool
 /// Waits until no other process orders for this folder, which is made where it is missing. Dropping the file ends the lock.
 ///
 /// # Errors
-/// The system's, or that another process has held the lock for longer than `patience`.
-async fn lock(folder: &Path, patience: Duration) -> io::Result<Option<File>> {
-    make_folder(folder)?;
+/// The system's, or that others have held the lock for longer than `patience`: more than two edges whose orders fail wait so long for
+/// each other.
+async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, Failed> {
     let path = folder.join("lock");
-    let file = files::append(&path, SECRET)?;
+    let file = make_folder(folder).and_then(|()| files::append(&path, SECRET));
+    let file = file.map_err(|error| files_failed(folder, &error))?;
     let locked = async {
         loop {
             match file.try_lock() {
@@ -290,12 +293,14 @@ async fn lock(folder: &Path, patience: Duration) -> io::Result<Option<File>> {
             }
         }
     };
-    let late = |_| {
-        let held = format!("another process has held {} for {} s", path.display(), patience.as_secs());
-        Err(io::Error::new(io::ErrorKind::TimedOut, held))
-    };
-    let is_locked = timeout(patience, locked).await.unwrap_or_else(late)?;
-    Ok(is_locked.then_some(file))
+    match timeout(patience, locked).await {
+        Ok(Ok(is_locked)) => Ok(is_locked.then_some(file)),
+        Ok(Err(error)) => Err(files_failed(folder, &error)),
+        Err(_) => {
+            let held = format!("other processes have held {} for {} s", path.display(), patience.as_secs());
+            Err(Failed::new(FailedStep::Locked, held))
+        }
+    }
 }
 
 /// Whether an error says that a file system has no locks: NFS without a lock service says ENOLCK.
@@ -415,14 +420,40 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
+    #[test]
+    fn a_file_system_without_locks_is_known_by_its_errors() {
+        let error = io::Error::from_raw_os_error;
+        for code in [nix::libc::ENOLCK, nix::libc::EOPNOTSUPP, nix::libc::ENOSYS] {
+            assert!(has_no_locks(&error(code)), "{code}");
+        }
+        for code in [nix::libc::EACCES, nix::libc::EIO, nix::libc::ETIMEDOUT] {
+            assert!(!has_no_locks(&error(code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn keys_that_a_crash_has_left_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = ["account.json", "certificate.pem", "lock", "new"].map(|name| folder.path().join(name));
+        let left = [("certificate.pem", "new"), ("account.json", "new"), ("probe", "try")]
+            .map(|(name, end)| files::beside(&folder.path().join(name), end).unwrap());
+        for path in kept.iter().chain(&left) {
+            std::fs::write(path, "key").unwrap();
+        }
+        remove_leftovers(folder.path());
+        assert!(kept.iter().all(|path| path.exists()) && left.iter().all(|path| !path.exists()));
+        remove_leftovers(&folder.path().join("missing"));
+    }
+
     #[tokio::test]
     async fn one_edge_orders_at_a_time_and_takes_what_another_one_has_obtained() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme/ca.example");
         let patience = Duration::from_secs(60);
         let first = lock(&path, patience).await.unwrap().unwrap();
-        let error = lock(&path, Duration::ZERO).await.unwrap_err().to_string();
-        assert_eq!(error, format!("another process has held {} for 0 s", path.join("lock").display()));
+        let late = failure(lock(&path, Duration::ZERO).await.unwrap_err(), LastRequest::default());
+        let cause = format!("other processes have held {} for 0 s", path.join("lock").display());
+        assert_eq!((late.step.clone(), late.evidence()), (FailedStep::Locked, cause));
         let second = tokio::spawn(async move { lock(&path, patience).await.map(|file| file.is_some()) });
         drop(first);
         assert!(second.await.unwrap().unwrap());
