@@ -252,8 +252,13 @@ impl Addressing {
         if self.local_networks.iter().any(|network| network.contains(&peer.to_canonical())) {
             return None;
         }
+        Addressing::public_of(peer, listener.map_or(&[], |l| &l.public_addresses), &self.public_addresses)
+    }
+
+    /// Returns the public address of the family of `peer`: one of a listener's own, else one of the edge's.
+    pub fn public_of(peer: IpAddr, of_listener: &[IpAddr], of_edge: &[IpAddr]) -> Option<IpAddr> {
         let of_family = |list: &[IpAddr]| list.iter().copied().find(|ip| same_family(*ip, peer));
-        listener.and_then(|l| of_family(&l.public_addresses)).or_else(|| of_family(&self.public_addresses))
+        of_family(of_listener).or_else(|| of_family(of_edge))
     }
 
     /// Our address on the way to a peer: what the socket is bound to, else the one that the system uses.

@@ -1,7 +1,8 @@
 //! Host names that the edge shows to trunks (`contact_host`): where DNS leads with them, and whether certificates are for them.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
+use trunkgate_call::Addressing;
 use trunkgate_route::locate::Located;
 use trunkgate_route::{Destination, Transport, Trunk};
 
@@ -75,14 +76,18 @@ fn whose(trunk: &Trunk) -> String {
     format!("contact_host of {}", trunk.name)
 }
 
-/// Returns the public addresses of the listeners that a trunk may use, and those of the edge of a family that the listeners have none of.
+/// Returns the public addresses that a trunk is shown by the listeners that it may use; without peers, those of the edge.
 fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
-    let mut own: Vec<IpAddr> =
-        listeners(config, trunk).flat_map(|listen| listen.public_address.iter().copied()).collect();
-    let has_family = |ip: &IpAddr| own.iter().any(|own| own.is_ipv4() == ip.is_ipv4());
-    let of_edge: Vec<IpAddr> = config.edge.public_address.iter().copied().filter(|ip| !has_family(ip)).collect();
-    own.extend(of_edge);
-    own
+    let families = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
+    let mut own: Vec<&[IpAddr]> = listeners(config, trunk).map(|listen| &listen.public_address[..]).collect();
+    if own.is_empty() {
+        own.push(&[]);
+    }
+    let shown = |own: &[IpAddr]| families.map(|family| Addressing::public_of(family, own, &config.edge.public_address));
+    let mut all: Vec<IpAddr> = own.into_iter().flat_map(shown).flatten().collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Returns the listeners by which a trunk is reached and calls.
@@ -152,7 +157,7 @@ mod tests {
 
     fn judged(found: &[&str], public: &[&str]) -> Finding {
         let all = |texts: &[&str]| texts.iter().map(|text| ip(text)).collect::<Vec<_>>();
-        let is_machine = |address| address == ip("10.0.0.5");
+        let is_machine = |address| [ip("10.0.0.5"), ip("2001:db8::5")].contains(&address);
         judge_addresses("contact_host of x", "sbc.example.com", &all(found), &all(public), is_machine)
     }
 
@@ -186,6 +191,35 @@ mod tests {
             let config = configured(&text.replace("NAME", listen));
             let (trunk, host) = named(&config).next().unwrap();
             assert_eq!((public_addresses(&config, trunk), host), (vec![ip(expected)], "sbc.example.com"));
+        }
+        // A trunk that may use both is shown either.
+        let config = configured(&text.replace("listen = 'NAME'\n", ""));
+        let (trunk, _) = named(&config).next().unwrap();
+        assert_eq!(public_addresses(&config, trunk), [ip("203.0.113.10"), ip("203.0.113.20")]);
+        let config =
+            configured(&text.replace("peers = ['sip:192.0.2.1']\nlisten = 'NAME'", "accept_from = ['192.0.2.1/32']"));
+        let (trunk, _) = named(&config).next().unwrap();
+        assert_eq!(public_addresses(&config, trunk), [ip("203.0.113.10")]);
+    }
+
+    #[test]
+    fn each_family_of_a_name_has_a_public_address_of_its_own() {
+        let text = "[edge]\npublic_address = ['203.0.113.10', '2001:db8::1']\n\
+                    [[listen]]\nname = 'u'\ntransport = 'udp'\naddress = '[::]:5060'\npublic_address = '2001:db8::2'\n\
+                    [trunk.x]\npeers = ['sip:192.0.2.1']\ncontact_host = 'sbc.example.com'\n";
+        let config = configured(text);
+        let (trunk, _) = named(&config).next().unwrap();
+        assert_eq!(public_addresses(&config, trunk), [ip("203.0.113.10"), ip("2001:db8::2")]);
+        let rows: [(&[&str], &[&str], Level); 5] = [
+            (&["203.0.113.10", "2001:db8::2"], &["203.0.113.10", "2001:db8::2"], Level::Ok),
+            (&["203.0.113.10", "2001:db8::1"], &["203.0.113.10", "2001:db8::2"], Level::Fail),
+            // The machine has the IPv6 address itself: the public address is of the other family.
+            (&["203.0.113.10", "2001:db8::5"], &["203.0.113.10"], Level::Ok),
+            (&["203.0.113.10", "2001:db8::6"], &["203.0.113.10"], Level::Fail),
+            (&["10.0.0.5"], &["2001:db8::2"], Level::Ok),
+        ];
+        for (found, public, level) in rows {
+            assert_eq!(judged(found, public).level, level, "{found:?} {public:?}");
         }
     }
 
