@@ -1,11 +1,13 @@
 //! REFER to a user of the trunk that it comes from (`refer = "return"`): its Refer-To is called at the trunk's own peers.
 
+use crate::bench::credentials::{credentials, shown_registering};
 use crate::bench::*;
 use trunkgate_route::{ReferMode, Trunk};
 
 /// A user of the PBX without a number.
 const USER: &str = "sip:10.0.0.20;x-m=8:orgid:fce2158f-0e99";
 const TARGET: &str = "+12125550100";
+const PHONE: &str = "203.0.113.77:40001";
 
 /// A bench whose PBX gets its own Refer-To back, with this change of that trunk.
 fn bench_of(change: impl FnOnce(&mut Trunk)) -> Bench {
@@ -59,4 +61,67 @@ fn a_user_without_a_number_calls_the_next_party_anonymously() {
     bench.receive(CARRIER, caller.respond(&notify, 200, ""));
     let invite = bench.expect(PBX, "INVITE");
     assert!(invite.header("From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{}", invite.text);
+}
+
+/// Phones of a trunk come before its peers; a user that a peer has named is known to the peers alone.
+#[test]
+fn a_phone_that_has_registered_gets_no_call_for_a_user_of_a_peer() {
+    let mut bench = bench_of(|pbx| {
+        pbx.accept_register = true;
+        pbx.require_auth = Some(credentials("right"));
+    });
+    let registered = |shown: &str| {
+        let phone = Dialing { peer: PHONE.into(), number: "acme".into(), call: 7, cseq: 1, to_tag: String::new() };
+        let contact = format!("Contact: <sip:alice@{PHONE}>\r\n");
+        let headers = format!("{shown}Contact: <sip:desk@192.168.1.5:5060>\r\nExpires: 600\r\n");
+        phone.request("REGISTER", "", &headers).replace(&contact, "")
+    };
+    bench.receive(PHONE, registered(""));
+    let challenge = bench.expect(PHONE, "SIP/2.0 401");
+    bench.receive(PHONE, registered(&shown_registering("right", &challenge)));
+    bench.expect(PHONE, "SIP/2.0 200");
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    // The call itself goes to the phone first.
+    let phone = Dialed::new(PHONE, bench.expect(PHONE, "INVITE"));
+    bench.receive(PHONE, phone.answer(503, ""));
+    bench.expect(PHONE, "ACK");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    returned(&mut bench, &callee);
+    bench.nothing();
+}
+
+/// The Privacy of the caller goes to the user as it went to the first target, beside an anonymous From.
+#[test]
+fn rfc3323_a_returned_refer_keeps_the_privacy_of_the_caller() {
+    for (brought, sent) in [
+        ("", "id"),
+        ("Privacy: none\r\n", "id"),
+        ("Privacy: none;critical\r\n", "critical;id"),
+        ("Privacy: id\r\n", "id"),
+        ("Privacy: header;session\r\n", "header;session;id"),
+        ("Privacy: user; id\r\n", "user;id"),
+    ] {
+        let mut bench = bench_of(|pbx| pbx.from_user = Some("acme".into()));
+        let caller =
+            Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
+        let from = "From: <sip:anonymous@anonymous.invalid>";
+        let invite = caller.request("INVITE", &offer(), brought);
+        let shown = invite.lines().find(|line| line.starts_with("From: ")).unwrap();
+        let shown = shown.split(";tag=").next().unwrap();
+        bench.receive(CARRIER, invite.replace(shown, from));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(200, &answer()));
+        bench.expect(PBX, "ACK");
+        bench.expect(CARRIER, "SIP/2.0 200");
+        let user = returned(&mut bench, &callee);
+        for invite in [&callee.invite, &user.invite] {
+            assert_eq!(invite.headers("Privacy"), [sent], "{brought}{}", invite.text);
+            assert!(invite.header("From").starts_with("\"Anonymous\" <sip:acme@"), "{}", invite.text);
+        }
+    }
 }

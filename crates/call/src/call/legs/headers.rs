@@ -379,13 +379,10 @@ pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &
         return rewrite::from(caller, to.form(), numbers, &host);
     };
     if caller.anonymous {
-        let privacy = headers.iter_mut().find(|header| header.name == HeaderName::Privacy.as_str());
-        match privacy {
-            Some(privacy) if privacy.value.split(';').any(|value| value.trim() == "id") => {}
-            Some(privacy) if privacy.value.trim() != "none" => privacy.value.push_str(";id"),
-            Some(privacy) => privacy.value = "id".into(),
-            None => headers.push(extra(HeaderName::Privacy.as_str(), "id")),
-        }
+        let brought = headers.iter().position(|header| header.name == HeaderName::Privacy.as_str());
+        let brought = brought.map(|at| headers.remove(at).value).unwrap_or_default();
+        let kept = brought.split(';').filter(|word| !matches!(*word, "" | "none" | "id"));
+        headers.push(extra(HeaderName::Privacy.as_str(), kept.chain(["id"]).collect::<Vec<_>>().join(";")));
     }
     rewrite::from_account(user, caller, &host)
 }

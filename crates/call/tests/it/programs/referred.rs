@@ -143,3 +143,36 @@ fn a_party_that_is_transferred_to_an_application_is_the_one_that_it_talks_to() {
     }
     menu.ends("callee_hung_up");
 }
+
+/// Only the target of the REFER itself is called by its Refer-To: a client without a number at the same trunk has another one.
+#[test]
+fn a_client_that_is_dialled_after_a_refer_is_not_called_by_the_refer_to() {
+    use crate::bench::{Bench, PBX, route, to_trunk, usual_trunks};
+    use trunkgate_route::{Pattern, Route};
+    let mut trunks = usual_trunks();
+    trunks.iter_mut().for_each(|trunk| trunk.refer = trunkgate_route::ReferMode::Return);
+    let app = App::new("ivr", AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post });
+    let to_app = Route {
+        to: vec![Pattern::Prefix("+14155550155".into())],
+        ..Route::named("menu", vec![TargetSpec::App("ivr".into())])
+    };
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks,
+        agents: vec![],
+        routes: vec![to_app, route(vec![to_trunk("pbx")])],
+    };
+    let clients = std::collections::BTreeMap::from([("desk".into(), vec![to_trunk("pbx")])]);
+    let mut bench = Bench::with(Arc::new(Table::new(definition).with_apps(vec![app]).with_clients(clients)));
+    let (caller, callee) = bench.answered();
+    let refer = callee.request("REFER", 1, "");
+    let to = "Refer-To: <sip:+14155550155@example.com;x-m=8>\r\n";
+    bench.receive(PBX, refer.replace("Content-Length:", &format!("{to}Content-Length:")));
+    bench.expect(PBX, "SIP/2.0 202");
+    let notify = bench.expect(PBX, "NOTIFY");
+    bench.receive(PBX, callee.respond(&notify, 200, ""));
+    let mut menu = Menu { bench, caller };
+    menu.document("<Dial><Client>desk</Client></Dial>");
+    let invite = menu.bench.expect(PBX, "INVITE");
+    assert_eq!(invite.first_line(), "INVITE sip:+14155550100@10.0.0.20:5060 SIP/2.0");
+}
