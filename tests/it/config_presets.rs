@@ -202,7 +202,7 @@ fn a_region_selects_the_addresses() {
     ] {
         let trunk = trunk(&format!("preset = 'telnyx'\n{region}"));
         assert_eq!((uris(&trunk), networks(&trunk)[0].as_str()), (vec![peer], first), "{region}");
-        assert_eq!((trunk.accept_from.len(), trunk.media_from.len()), (2, 12));
+        assert_eq!((trunk.accept_from.len(), trunk.media_from.len()), (2, 14));
     }
     let own = trunk("preset = 'telnyx'\nregion = 'eu'\npeers = ['sip:127.0.0.1:5070']");
     assert_eq!((uris(&own), networks(&own)[0].as_str()), (vec!["sip:127.0.0.1:5070"], "185.246.41.140"));
@@ -212,7 +212,7 @@ fn a_region_selects_the_addresses() {
 #[test]
 fn guides_of_carriers_and_pbxs_are_short_and_their_examples_are_accepted() {
     for (name, peer, accept_from, media_from, codecs) in [
-        ("telnyx", "sip:sip.telnyx.com", 2, 12, "PCMU PCMA"),
+        ("telnyx", "sip:sip.telnyx.com", 2, 14, "PCMU PCMA"),
         ("bandwidth", "sip:acme.a1b2c3.auth.bandwidth.com", 2, 0, "PCMU"),
         ("vonage", "sip:acme.sip-us.vonage.com", 12, 2, "PCMU PCMA G722"),
         ("plivo", "sip:21784177241578.zt.plivo.com", 14, 0, "PCMU PCMA"),
