@@ -438,6 +438,8 @@ fn start_recordings(
         };
         let note = note.map(|(sid, text)| CallControl::note(sid, TraceItem::decision(text)));
         let note = note.map(|control| Order::Call { control, answer: None });
+        // The end of a file is two orders. The first is for the trace of a call, also for a recording of an earlier
+        // process, of which the core knows nothing. With the second the call goes on, or is over.
         for order in note.into_iter().chain(input.map(Order::Input)) {
             // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
             let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
