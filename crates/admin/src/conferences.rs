@@ -5,7 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use trunkgate_call::{
-    ConferenceRefused, ConferenceReport, Conferences, PartyReport, conference, conferences as all_of, rfc3339,
+    ConferenceAction, ConferenceControl, ConferenceRefused, ConferenceReport, PartyControl, PartyReport, conferences,
+    rfc3339,
 };
 use trunkgate_conference::{Change, Music};
 
@@ -26,7 +27,7 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
             let calls = report.parties.iter().map(numbers).collect();
             (report, calls)
         };
-        all_of(gateway).into_iter().map(with_calls).collect::<Vec<Known>>()
+        conferences(gateway).reports().into_iter().map(with_calls).collect::<Vec<Known>>()
     });
     let all = all.await?;
     Ok(Json(json!({ "conferences": all.iter().map(shown).collect::<Vec<_>>() })))
@@ -34,11 +35,10 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
 
 /// Ends a conference.
 pub(super) async fn end(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<Value>, ApiError> {
-    let named = sid.clone();
-    let ended = handle.act(move |gateway, now| Conferences::of(gateway).end(now, &named)).await?;
+    let ended = handle.change(ConferenceControl { conference: sid.clone(), action: ConferenceAction::End }).await?;
     ended.map_err(|_| unknown(&sid))?;
     let named = sid.clone();
-    let report = handle.ask(move |gateway, _| conference(gateway, &named)).await?;
+    let report = handle.ask(move |gateway, _| conferences(gateway).report(&named)).await?;
     report.map(|report| Json(shown(&(report, Vec::new())))).ok_or_else(|| unknown(&sid))
 }
 
@@ -59,11 +59,11 @@ pub(super) async fn change(
         }
     };
     let (conference, party) = (sid.clone(), call.clone());
-    let changed = handle.act(move |gateway, now| match change {
-        Some(change) => Conferences::of(gateway).change(now, (&conference, &party), &[change]).map(drop),
-        None => Conferences::of(gateway).remove(now, &conference, &party),
-    });
-    match changed.await? {
+    let changed = match change {
+        Some(change) => handle.change(PartyControl { conference, party, changes: vec![change] }).await?.map(drop),
+        None => handle.change(ConferenceControl { conference, action: ConferenceAction::Remove { party } }).await?,
+    };
+    match changed {
         Ok(()) => Ok(Json(json!({ "sid": sid, "call": call, "done": action }))),
         Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach | ConferenceRefused::TooManyAnnouncements) => {
             let message = format!("no conference {sid:?} with the party {call:?} goes on");

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trunkgate_call::view::ForkView;
-use trunkgate_call::{ForkRequest, Listener, Refused};
+use trunkgate_call::{ForkAction, ForkControl, ForkRequest, Listener, Refused};
 use trunkgate_media::agent::{TrackName, TrackSet};
 
 use super::ApiError;
@@ -51,7 +51,7 @@ pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Bod
     let request = asked(&handle, read(body, SHAPE)?)?;
     let call = sid.clone();
     let listener = request.listener.clone();
-    let begun = handle.act(move |gateway, now| gateway.begin_fork(now, &sid, &request)).await?;
+    let begun = handle.change(ForkControl { sid, action: ForkAction::Begin(request) }).await?;
     let fork = begun.map_err(|refused| match (refused, &listener) {
         (Refused::UnknownAgent, Listener::Agent(name)) => {
             let table = handle.table();
@@ -73,8 +73,7 @@ pub(super) async fn end(
 ) -> Result<Json<ForkView>, ApiError> {
     let bad = |error: PathRejection| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text());
     let Path((sid, id)) = path.map_err(bad)?;
-    let ended: Result<ForkView, Refused> = handle.act(move |gateway, now| gateway.end_fork(now, &sid, &id)).await?;
-    Ok(Json(ended?))
+    Ok(Json(handle.change(ForkControl { sid, action: ForkAction::End { id } }).await??))
 }
 
 fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {

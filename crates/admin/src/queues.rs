@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
-use trunkgate_call::{QueueReport, queues as all_of, rfc3339};
+use trunkgate_call::{QueueReport, queues, rfc3339};
 
 use super::ApiError;
 use trunkgate_runtime::handle::Handle;
@@ -21,7 +21,7 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
             let calls = shown.map(|member| numbers(&member.call_sid)).collect();
             (report, calls)
         };
-        let mut all = all_of(gateway, now);
+        let mut all = queues(gateway).reports(now);
         all.sort_by_key(|report| std::cmp::Reverse(report.longest));
         all.into_iter().map(with_calls).collect::<Vec<Known>>()
     });

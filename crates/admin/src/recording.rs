@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use trunkgate_call::view::RecordingView;
-use trunkgate_call::{CallRecordings, Channels, RecordingChange, RecordingRequest, RecordingSource};
+use trunkgate_call::{Channels, RecordingChange, RecordingControl, RecordingRequest, RecordingSource, RecordingStart};
 use trunkgate_media::RecordingPause;
 
 use super::ApiError;
@@ -66,15 +66,12 @@ pub(super) async fn change(
             };
             let tracks = tracks(wanted)?;
             let request = RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, channels) };
-            let begun = handle.act(move |gateway, now| CallRecordings::of(gateway, &sid).begin(now, request)).await??;
+            let begun = handle.change(RecordingStart { sid, request }).await??;
             return Ok((StatusCode::CREATED, Json(begun.view)));
         }
         Asked::Pause { recording, pause } => (recording, RecordingChange::Pause(pause)),
         Asked::Resume { recording } => (recording, RecordingChange::Resume),
         Asked::Stop { recording } => (recording, RecordingChange::Stop),
     };
-    let changed = handle
-        .act(move |gateway, now| CallRecordings::of(gateway, &sid).change(now, recording.as_deref(), change))
-        .await??;
-    Ok((StatusCode::OK, Json(changed)))
+    Ok((StatusCode::OK, Json(handle.change(RecordingControl { sid, recording, change }).await??)))
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use trunkgate_call::limits::SIPREC_TRIAL_SECONDS;
 use trunkgate_call::view::{FailedRecordings, SiprecView, TrunkView};
-use trunkgate_call::{CallRecordings, SiprecChange};
+use trunkgate_call::{SiprecChange, SiprecControl};
 
 use super::ApiError;
 use super::asked::{Body, read};
@@ -45,9 +45,7 @@ pub(super) async fn change(
         Action::Resume => SiprecChange::Resume,
         Action::Stop => SiprecChange::Stop,
     };
-    let changed =
-        handle.act(move |gateway, now| CallRecordings::of(gateway, &sid).change_siprec(now, &name, change)).await??;
-    Ok(Json(changed))
+    Ok(Json(handle.change(SiprecControl { sid, name, change }).await??))
 }
 
 /// What is wrong with recording servers: none of a group answers, or one of several does not, or they take no recordings; `why` those that do

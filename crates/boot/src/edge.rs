@@ -17,7 +17,7 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, CallControl, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::Table;
 
@@ -409,8 +409,7 @@ fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> 
     let orders = handle.orders.clone();
     // Where the loop has too much to do, the log alone has it.
     let note = Box::new(move |call: &str, text: String| {
-        let control = CallControl::note(call, TraceItem::decision(text));
-        let _ = orders.try_send(Order::Call { control, answer: None });
+        let _ = orders.try_send(Order::note(call, TraceItem::decision(text)));
     });
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
@@ -436,8 +435,7 @@ fn start_recordings(
                 (event.in_words(), event.input())
             }
         };
-        let note = note.map(|(sid, text)| CallControl::note(sid, TraceItem::decision(text)));
-        let note = note.map(|control| Order::Call { control, answer: None });
+        let note = note.map(|(sid, text)| Order::note(&sid, TraceItem::decision(text)));
         // The end of a file is two orders. The first is for the trace of a call, also for a recording of an earlier
         // process, of which the core knows nothing. With the second the call goes on, or is over.
         for order in note.into_iter().chain(input.map(Order::Input)) {

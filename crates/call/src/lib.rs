@@ -15,14 +15,15 @@ pub use call::transfer::warm::TransferMode;
 pub use call::words::party::CallParty;
 pub use call::words::refused::Refused;
 pub use call::words::uri::trunk_of_uri;
+pub use gateway::control::{
+    CallAction, CallControl, ConferenceAction, ConferenceControl, ConferenceRecordingControl, ConferenceRefused,
+    DequeueControl, ForkAction, ForkControl, GatewayControl, ListenerAction, ListenerControl, PartyControl,
+    QueueControl, RecordingControl, RecordingStart, SiprecControl,
+};
 pub use gateway::intake::Intake;
 pub use gateway::{
-    AnnounceRequest, CallAction, CallControl, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway,
-    GatewayConfig, Queues, QueuesCounted, Settings,
-};
-pub use gateway::{
-    ComingReport, coming, conference, conference_live, conferences, conferences_live, fuzz, intake, queue, queues,
-    queues_counted, snapshot,
+    Capture, ComingReport, Gateway, GatewayConfig, QueuesCounted, Settings, coming, conferences, conferences_live,
+    fuzz, intake, queues, queues_counted, snapshot,
 };
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::admission::emergencies::NO_EMERGENCY_CALLS;

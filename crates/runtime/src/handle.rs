@@ -14,8 +14,8 @@ use trunkgate_call::redact;
 use trunkgate_call::trace::{TraceItem, TraceView};
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
 use trunkgate_call::{
-    CallAction, CallControl, CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces, Refused,
-    conferences_live, queues_counted,
+    CallAction, CallControl, CallView, Capture, Change, Control, Gateway, GatewayControl, Happening, Input, Interfaces,
+    Refused, conferences_live, queues_counted,
 };
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -53,26 +53,55 @@ use trunkgate_system::watched::{News, Watched};
 /// A question for the loop: it reads, and answers by itself.
 pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
 
-/// A deed for the loop: it changes, and answers by itself.
-pub(crate) type Deed = Box<dyn FnOnce(&mut Gateway, Instant) + Send>;
+/// A change of the gateway with the receiver of its answer.
+struct Pending<C: GatewayControl> {
+    control: C,
+    /// `None`: the answer is not waited for.
+    answer: Option<oneshot::Sender<C::Answer>>,
+}
+
+trait Apply {
+    fn apply(self: Box<Self>, gateway: &mut Gateway, now: Instant);
+}
+
+impl<C: GatewayControl> Apply for Pending<C> {
+    fn apply(self: Box<Self>, gateway: &mut Gateway, now: Instant) {
+        let result = self.control.apply(gateway, now);
+        let _ = self.answer.map(|answer| answer.send(result));
+    }
+}
+
+/// A change that waits for the loop: some [`GatewayControl`], never a closure, so that all that changes the gateway is data.
+pub struct PendingControl(Box<dyn Apply + Send>);
+
+impl PendingControl {
+    /// Makes the change, and sends its answer.
+    pub(crate) fn apply(self, gateway: &mut Gateway, now: Instant) {
+        self.0.apply(gateway, now);
+    }
+}
 
 /// What the loop is told from inside the process.
 pub enum Order {
     /// A question.
     Ask(Question),
-    /// A deed.
-    Act(Deed),
-    /// A change of a call.
-    Call {
-        /// The change.
-        control: CallControl,
-        /// Receives its result; `None`: the result is not waited for.
-        answer: Option<oneshot::Sender<Result<(), Refused>>>,
-    },
+    /// A change.
+    Change(PendingControl),
     /// An input for the gateway.
     Input(Input),
     /// Send what is queued and end.
     Stop,
+}
+
+impl Order {
+    fn change<C: GatewayControl>(control: C, answer: Option<oneshot::Sender<C::Answer>>) -> Order {
+        Order::Change(PendingControl(Box::new(Pending { control, answer })))
+    }
+
+    /// Returns the order to add an event to the trace of a call.
+    pub fn note(sid: &str, item: TraceItem) -> Order {
+        Order::change(CallControl { sid: sid.to_owned(), action: CallAction::Note(item) }, None)
+    }
 }
 
 /// The signalling loop has ended.
@@ -331,19 +360,13 @@ impl Handle {
         wait.await.map_err(|_| Gone)
     }
 
-    /// Has the loop do something and waits for what came of it.
+    /// Changes the gateway, and waits for the answer.
     ///
     /// # Errors
     /// [`Gone`]
-    pub async fn act<T: Send + 'static>(
-        &self,
-        deed: impl FnOnce(&mut Gateway, Instant) -> T + Send + 'static,
-    ) -> Result<T, Gone> {
+    pub async fn change<C: GatewayControl>(&self, control: C) -> Result<C::Answer, Gone> {
         let (answer, wait) = oneshot::channel();
-        let act: Deed = Box::new(move |gateway, now| {
-            let _ = answer.send(deed(gateway, now));
-        });
-        self.orders.send(Order::Act(act)).await.map_err(|_| Gone)?;
+        self.orders.send(Order::change(control, Some(answer))).await.map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
     }
 
@@ -352,16 +375,12 @@ impl Handle {
     /// # Errors
     /// [`Gone`]
     pub async fn change_call(&self, sid: impl Into<String>, action: CallAction) -> Result<Result<(), Refused>, Gone> {
-        let (answer, wait) = oneshot::channel();
-        let control = CallControl { sid: sid.into(), action };
-        self.orders.send(Order::Call { control, answer: Some(answer) }).await.map_err(|_| Gone)?;
-        wait.await.map_err(|_| Gone)
+        self.change(CallControl { sid: sid.into(), action }).await
     }
 
     /// Adds an event to the trace of a call; the result is not waited for.
     pub(crate) async fn note(&self, sid: &str, item: TraceItem) {
-        let order = Order::Call { control: CallControl::note(sid, item), answer: None };
-        let _ = self.orders.send(order).await;
+        let _ = self.orders.send(Order::note(sid, item)).await;
     }
 
     /// Gives the gateway an input.

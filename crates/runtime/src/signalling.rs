@@ -316,15 +316,8 @@ impl Signalling {
                 let asked = catch_unwind(AssertUnwindSafe(|| question(&self.gateway, now)));
                 drop(asked);
             }
-            Some(Order::Act(deed)) => {
-                self.guarded(now, |gateway| deed(gateway, now));
-                self.drain(now);
-            }
-            Some(Order::Call { control, answer }) => {
-                self.guarded(now, |gateway| {
-                    let result = control.apply(gateway, now);
-                    let _ = answer.map(|answer| answer.send(result));
-                });
+            Some(Order::Change(change)) => {
+                self.guarded(now, |gateway| change.apply(gateway, now));
                 self.drain(now);
             }
             Some(Order::Input(input)) => {

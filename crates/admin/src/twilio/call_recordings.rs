@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
-    BegunRecording, CallRecordings, Channels, RecordingChange, RecordingEvents, RecordingReceiver, RecordingRequest,
-    RecordingSource, Refused,
+    BegunRecording, Channels, RecordingChange, RecordingControl, RecordingEvents, RecordingReceiver, RecordingRequest,
+    RecordingSource, RecordingStart, Refused,
 };
 use trunkgate_media::RecordingPause;
 use trunkgate_media::agent::TrackSet;
@@ -55,9 +55,8 @@ async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result
         return Err(Error::later("Recordings of a call that another one has made: record that one"));
     };
     let request = reached(cx, current.app.as_deref(), request)?;
-    let (of_call, asked) = (call.to_owned(), request.clone());
-    let begun = cx.handle.act(move |gateway, now| CallRecordings::of(gateway, &of_call).begin(now, asked)).await?;
-    let begun = begun.map_err(refused)?;
+    let start = RecordingStart { sid: call.to_owned(), request: request.clone() };
+    let begun = cx.handle.change(start).await?.map_err(refused)?;
     Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), begun.view.status))
 }
 
@@ -78,12 +77,8 @@ fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> E
 /// Pauses a recording, lets it go on, or ends it.
 async fn update(cx: &Asked<'_>, call: &str, recording: &str, parameters: Parameters) -> Result<Value, Error> {
     let change = take_change(parameters)?;
-    let (of_call, asked) = (call.to_owned(), Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned));
-    let changed = cx
-        .handle
-        .act(move |gateway, now| CallRecordings::of(gateway, &of_call).change(now, asked.as_deref(), change))
-        .await?;
-    let view = match changed {
+    let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
+    let view = match cx.handle.change(RecordingControl { sid: call.to_owned(), recording: asked, change }).await? {
         Ok(view) => view,
         Err(Refused::UnknownCall | Refused::CallEnded) => {
             // A call that has ended says so, and one of its recordings as well.

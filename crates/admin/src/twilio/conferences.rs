@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::{
-    AnnounceRequest, ConferenceRefused, ConferenceReport, Conferences, RecordingChange, conference,
-    conferences as all_of,
+    ConferenceAction, ConferenceControl, ConferenceRecordingControl, ConferenceRefused, ConferenceReport,
+    RecordingChange, conferences,
 };
 use trunkgate_conference::Status;
 use trunkgate_route::{AppDocument, WebhookMethod};
@@ -65,13 +65,13 @@ fn plain(part: &str) -> String {
 
 /// Returns all conferences that are known, the newest first.
 pub(super) async fn reports(cx: &Asked<'_>) -> Result<Vec<ConferenceReport>, Error> {
-    Ok(cx.handle.ask(|gateway, _| all_of(gateway)).await?)
+    Ok(cx.handle.ask(|gateway, _| conferences(gateway).reports()).await?)
 }
 
 /// Returns a conference by its SID.
 pub(super) async fn find(cx: &Asked<'_>, sid: &str) -> Result<ConferenceReport, Error> {
     let named = sid.to_owned();
-    let found = cx.handle.ask(move |gateway, _| conference(gateway, &named)).await?;
+    let found = cx.handle.ask(move |gateway, _| conferences(gateway).report(&named)).await?;
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
@@ -112,8 +112,8 @@ async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result
     }
     let report = find(cx, sid).await?;
     if status.is_some() && report.status != Status::Completed {
-        let named = sid.to_owned();
-        let ended = cx.handle.act(move |gateway, now| Conferences::of(gateway).end(now, &named)).await?;
+        let control = ConferenceControl { conference: sid.to_owned(), action: ConferenceAction::End };
+        let ended = cx.handle.change(control).await?;
         // One that has ended meanwhile is what was asked for.
         let (Ok(())
         | Err(
@@ -141,13 +141,8 @@ pub(super) async fn announce(
     let app = cx.handle.call(first).await?.and_then(|call| call.app.clone());
     let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
     create::judge_heard(cx, "AnnounceUrl", &url, &app)?;
-    let (sid, party) = (report.sid.clone(), party.map(str::to_owned));
-    let request = AnnounceRequest { url, method, app: Arc::new(app) };
-    let asked = cx
-        .handle
-        .act(move |gateway, now| Conferences::of(gateway).announce(now, (&sid, party.as_deref()), request))
-        .await?;
-    match asked {
+    let action = ConferenceAction::Announce { party: party.map(str::to_owned), url, method, app: Arc::new(app) };
+    match cx.handle.change(ConferenceControl { conference: report.sid.clone(), action }).await? {
         Ok(()) => Ok(()),
         Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach) => Err(Error::not_found(cx.path)),
         Err(ConferenceRefused::TooManyAnnouncements) => {
@@ -166,12 +161,8 @@ async fn change_recording(
     let change = call_recordings::take_change(parameters)?;
     let of = Of::Conference(conference);
     let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
-    let named = conference.to_owned();
-    let changed = cx
-        .handle
-        .act(move |gateway, now| Conferences::of(gateway).change_recording(now, (&named, asked.as_deref()), change))
-        .await?;
-    let Some(sid) = changed else {
+    let control = ConferenceRecordingControl { conference: conference.to_owned(), recording: asked, change };
+    let Some(sid) = cx.handle.change(control).await? else {
         // One that has ended says so.
         find(cx, conference).await?;
         recordings::find(cx, of, recording).await?;
@@ -193,7 +184,7 @@ pub(super) async fn recording_status(
     recording: &str,
 ) -> Result<Option<(String, &'static str)>, Error> {
     let named = conference.to_owned();
-    let report = cx.handle.ask(move |gateway, _| self::conference(gateway, &named)).await?;
+    let report = cx.handle.ask(move |gateway, _| conferences(gateway).report(&named)).await?;
     let running = report.into_iter().flat_map(|report| report.recordings).find(|(sid, _)| sid == recording);
     Ok(running.map(|(sid, is_paused)| (sid, if is_paused { "paused" } else { "in-progress" })))
 }

@@ -67,7 +67,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
         participant: None,
         detection,
     };
-    let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
+    let begun = cx.handle.change(request).await?;
     calls::show_new(cx, &begun.map_err(Fault::from)?).await
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use trunkgate_call::CallRecordings;
 use trunkgate_call::twiml::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, TRACK_LABEL_CHARS};
 use trunkgate_call::twiml::{RecognitionStep, Tracks, TranscriptStep};
+use trunkgate_call::{ListenerAction, ListenerControl};
 use trunkgate_route::AppDocument;
 use trunkgate_twiml::compat::requests::START_TRANSCRIPTION;
 
@@ -41,22 +41,18 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     if let Some((url, _)) = &status {
         create::judge_url(cx, "StatusCallbackUrl", url, &app)?;
     }
-    let step = TranscriptStep { name: name.clone(), tracks, labels: [inbound, outbound], status, partial, speech };
-    let (of_call, app) = (call.to_owned(), Arc::new(app));
-    let begun = cx
-        .handle
-        .act(move |gateway, now| CallRecordings::of(gateway, &of_call).start_transcript(now, &app, step))
-        .await?;
-    let sid = begun.map_err(|why| listeners::refused(WHAT, why))?;
+    let step = TranscriptStep { name, tracks, labels: [inbound, outbound], status, partial, speech };
+    let action = ListenerAction::Start { app: Arc::new(app), step };
+    let begun = cx.handle.change(ListenerControl { sid: call.to_owned(), action }).await?;
+    let (sid, name) = begun.map_err(|why| listeners::refused(WHAT, why))?;
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "in-progress"))
 }
 
 /// `POST …/Calls/{sid}/Transcriptions/{name or sid}.json`: stops a live transcription.
 pub(super) async fn stop(cx: &Asked<'_>, call: &str, which: &str, parameters: Parameters) -> Result<Value, Error> {
     listeners::take_stop(parameters)?;
-    let (of_call, asked) = (call.to_owned(), which.to_owned());
-    let done =
-        cx.handle.act(move |gateway, now| CallRecordings::of(gateway, &of_call).stop_transcript(now, &asked)).await?;
+    let action = ListenerAction::<TranscriptStep>::Stop { name: which.to_owned() };
+    let done = cx.handle.change(ListenerControl { sid: call.to_owned(), action }).await?;
     let (sid, name) = done.map_err(|why| listeners::not_stopped(cx, WHAT, why))?;
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "stopped"))
 }

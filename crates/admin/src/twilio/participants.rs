@@ -7,8 +7,8 @@ use axum::http::Method;
 use quick_xml::escape::escape;
 use serde_json::{Value, json};
 use trunkgate_call::{
-    Added, CallRequest, ComingReport, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport, coming,
-    conference, conference_live, conferences as all_of, is_conference_sid,
+    Added, CallRequest, ComingReport, ConferenceAction, ConferenceControl, ConferenceRefused, ConferenceReport, Onward,
+    PartyControl, PartyReport, coming, is_conference_sid,
 };
 use trunkgate_conference::limits::{LABEL_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
@@ -45,8 +45,8 @@ pub(super) async fn answer(
         (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
         (Some(party), &Method::DELETE) => {
             parameters.finish()?;
-            let named = conference.to_owned();
-            let gone = cx.handle.act(move |gateway, now| Conferences::of(gateway).remove(now, &named, &party)).await?;
+            let (conference, action) = (conference.to_owned(), ConferenceAction::Remove { party });
+            let gone = cx.handle.change(ConferenceControl { conference, action }).await?;
             gone.map(|()| Answer::Deleted).map_err(|_| Error::not_found(cx.path))
         }
         (None | Some(_), _) => Err(Error::method(method.as_str(), cx.path)),
@@ -70,7 +70,8 @@ impl Known {
 async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| {
-        let report = self::conference(gateway, &named).or_else(|| conference_live(gateway, &named))?;
+        let conferences = trunkgate_call::conferences(gateway);
+        let report = conferences.report(&named).or_else(|| conferences.report_live(&named))?;
         Some(Known { report, coming: coming(gateway, &named) })
     });
     known.await?.ok_or_else(|| Error::not_found(cx.path))
@@ -133,9 +134,8 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     };
     let flags = [muted.map(Change::Muted), beeps.map(Change::BeepOnExit), ends.map(Change::Ends)];
     let changes: Vec<Change> = flags.into_iter().chain([hold, coached, wait.map(Change::Wait)]).flatten().collect();
-    let (sid, named) = (report.sid.clone(), found.member.call_sid().to_owned());
-    let changed =
-        cx.handle.act(move |gateway, now| Conferences::of(gateway).change(now, (&sid, &named), &changes)).await?;
+    let (conference, party) = (report.sid.clone(), found.member.call_sid().to_owned());
+    let changed = cx.handle.change(PartyControl { conference, party, changes }).await?;
     if let (Ok(party), Some(announcement)) = (&changed, announcement) {
         conferences::announce(cx, (&report, Some(party.member.call_sid())), announcement).await?;
     }
@@ -229,7 +229,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let detection = detection::take(&mut parameters, detection::OF_PARTICIPANT)?;
     parameters.finish()?;
     let named = conference.to_owned();
-    let known = cx.handle.ask(move |gateway, _| conference_live(gateway, &named)).await?;
+    let known = cx.handle.ask(move |gateway, _| trunkgate_call::conferences(gateway).report_live(&named)).await?;
     if known.is_none() && is_conference_sid(conference) {
         return Err(Error::not_found(cx.path));
     }
@@ -263,29 +263,24 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         participant,
         detection,
     };
-    let (call, sid) = begin(cx, request).await?;
+    let call = cx.handle.change(request).await?.map_err(Fault::from)?;
+    let sid = sid_of(cx, &added.conference).await?;
     let call = calls::show_new(cx, &call).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
     let begun = ComingReport { call, added, began: clock::wall(), status: "queued" };
     Ok(json(cx, &sid, &Shown::from(&begun)))
 }
 
-/// Begins a call for a conference, which begins with it where none of its name goes on; returns its SID, and that of the conference.
-async fn begin(cx: &Asked<'_>, mut request: CallRequest) -> Result<(String, String), Error> {
-    let begun = cx.handle.act(move |gateway, now| {
-        if let Some(added) = &mut request.participant
-            && let Some(report) = conference_live(gateway, &added.conference)
-        {
-            added.conference = report.sid;
-        }
-        let begun = gateway.originate(now, &request);
-        let named = request.participant.map(|added| added.conference).unwrap_or_default();
+/// Returns the SID of the conference that a party is called for: the one that goes on, or the newest that is over.
+async fn sid_of(cx: &Asked<'_>, conference: &str) -> Result<String, Error> {
+    let named = conference.to_owned();
+    let known = cx.handle.ask(move |gateway, _| {
+        let conferences = trunkgate_call::conferences(gateway);
         // A call that has failed at once may have ended its conference.
-        let ended = || all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
-        let known = conference_live(gateway, &named).or_else(ended);
-        begun.map(|call| (call, known.map(|report| report.sid).unwrap_or_default()))
+        let ended = || conferences.reports().into_iter().find(|report| report.sid == named || report.name == named);
+        conferences.report_live(&named).or_else(ended).map(|report| report.sid)
     });
-    Ok(begun.await?.map_err(Fault::from)?)
+    Ok(known.await?.unwrap_or_default())
 }
 
 /// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.

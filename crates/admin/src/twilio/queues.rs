@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use trunkgate_call::{QueueRefusal, QueueReport, QueuedCall, Queues, queue, queues as all_of};
+use trunkgate_call::{DequeueControl, QueueControl, QueueRefusal, QueueReport, QueuedCall, queues};
 use trunkgate_twiml::limits::{QUEUE_CHARS, QUEUE_SIZE};
 
 use super::conferences::stamp;
@@ -36,9 +36,8 @@ pub(super) async fn answer(
         [Some(sid), None, ..] if posts => update(cx, sid, parameters).await.map(Answer::from),
         [Some(sid), None, ..] if *method == Method::DELETE => {
             parameters.finish()?;
-            let named = sid.to_owned();
-            let deleted = cx.handle.act(move |gateway, now| Queues::of(gateway).delete(now, &named)).await?;
-            deleted.map(|()| Answer::Deleted).map_err(|why| refused(cx, why, ""))
+            let deleted = cx.handle.change(QueueControl::Delete { sid: sid.to_owned() }).await?;
+            deleted.map(|_| Answer::Deleted).map_err(|why| refused(cx, why, ""))
         }
         [Some(sid), Some("Members"), None, _] if reads => members(cx, sid, parameters).await.map(Answer::from),
         [Some(sid), Some("Members"), Some(call), None] if reads => {
@@ -60,14 +59,14 @@ pub(super) async fn answer(
 /// Returns a queue by its SID.
 async fn find(cx: &Asked<'_>, sid: &str) -> Result<QueueReport, Error> {
     let named = sid.to_owned();
-    let found = cx.handle.ask(move |gateway, now| queue(gateway, now, &named)).await?;
+    let found = cx.handle.ask(move |gateway, now| queues(gateway).report(now, &named)).await?;
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
 async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("Queues"), cx.query, &mut parameters)?;
     parameters.finish()?;
-    let all = cx.handle.ask(all_of).await?;
+    let all = cx.handle.ask(|gateway, now| queues(gateway).reports(now)).await?;
     let shown = page.behind_key(all, |report| &report.kept.sid);
     Ok(page.json("queues", shown, |report| report.kept.sid.clone(), |report| json(cx, report)))
 }
@@ -76,17 +75,14 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Err
     let (name, most) = take_settings(&mut parameters)?;
     parameters.finish()?;
     let name = name.ok_or_else(|| Error::bad_request("FriendlyName: required"))?;
-    let asked = name.clone();
-    let made = cx.handle.act(move |gateway, now| Queues::of(gateway).create(now, &asked, most)).await?;
+    let made = cx.handle.change(QueueControl::Create { name: name.clone(), most }).await?;
     made.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name))
 }
 
 async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let (name, most) = take_settings(&mut parameters)?;
     parameters.finish()?;
-    let (named, asked) = (sid.to_owned(), name.clone());
-    let changed =
-        cx.handle.act(move |gateway, now| Queues::of(gateway).change(now, &named, (asked.as_deref(), most))).await?;
+    let changed = cx.handle.change(QueueControl::Change { sid: sid.to_owned(), name: name.clone(), most }).await?;
     changed.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name.unwrap_or_default()))
 }
 
@@ -119,19 +115,12 @@ async fn dequeue(cx: &Asked<'_>, (sid, call): (&str, &str), mut parameters: Para
     parameters.finish()?;
     let document = document.ok_or_else(|| Error::bad_url("Url", "required"))?;
     let report = find(cx, sid).await?;
-    let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?.clone();
+    let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?;
     let app = cx.handle.call(&member.call_sid).await?.and_then(|call| call.app.clone());
     let app = Arc::new(create::made(cx, document, app.as_deref())?);
     // The one at the front may be another one by now, or none: it is looked for again in the same moment.
-    let (named, wanted) = (sid.to_owned(), call.to_owned());
-    let done = cx
-        .handle
-        .act(move |gateway, now| {
-            let report = queue(gateway, now, &named)?;
-            let member = member_of(&report, &wanted)?.clone();
-            Some(gateway.redirect(now, &member.call_sid, app).map(|()| member))
-        })
-        .await?;
+    let call = Some(call).filter(|call| *call != FRONT).map(str::to_owned);
+    let done = cx.handle.change(DequeueControl { queue: sid.to_owned(), call, app }).await?;
     let member = done.ok_or_else(|| Error::not_found(cx.path))?.map_err(Error::of_redirect)?;
     Ok(member_json(cx, sid, &member))
 }

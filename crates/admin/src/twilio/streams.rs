@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use trunkgate_call::twiml::{Location, StreamStep, Tracks};
+use trunkgate_call::{ListenerAction, ListenerControl};
 use trunkgate_route::AppDocument;
 
 use super::error::Error;
@@ -36,8 +37,8 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
         create::judge_url(cx, "StatusCallback", url, &app)?;
     }
     let stream = StreamStep { id: 0, url, name: name.clone(), tracks, status, parameters: custom };
-    let (of_call, app) = (call.to_owned(), Arc::new(app));
-    let begun = cx.handle.act(move |gateway, now| gateway.start_stream(now, &of_call, &app, &stream)).await?;
+    let action = ListenerAction::Start { app: Arc::new(app), step: stream };
+    let begun = cx.handle.change(ListenerControl { sid: call.to_owned(), action }).await?;
     let sid = begun.map_err(|why| listeners::refused(WHAT, why))?;
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "in-progress"))
 }
@@ -45,8 +46,8 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
 /// `POST …/Calls/{sid}/Streams/{name or sid}.json`: stops a stream.
 pub(super) async fn stop(cx: &Asked<'_>, call: &str, stream: &str, parameters: Parameters) -> Result<Value, Error> {
     listeners::take_stop(parameters)?;
-    let (of_call, asked) = (call.to_owned(), stream.to_owned());
-    let done = cx.handle.act(move |gateway, now| gateway.stop_stream(now, &of_call, &asked)).await?;
+    let action = ListenerAction::<StreamStep>::Stop { name: stream.to_owned() };
+    let done = cx.handle.change(ListenerControl { sid: call.to_owned(), action }).await?;
     let sid = done.map_err(|why| listeners::not_stopped(cx, WHAT, why))?;
     let name = Some(stream).filter(|name| *name != sid);
     Ok(listeners::resource(cx, (call, LIST), (&sid, name), "stopped"))

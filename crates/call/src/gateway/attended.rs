@@ -1,5 +1,4 @@
-//! Legs that change their call: attended transfers and INVITE with Replaces, by which two dialogs of the edge become one call, and parties
-//! that get a call of their own.
+//! Legs that change their call: attended transfers and INVITE with Replaces, by which two dialogs of the edge become one call.
 //!
 //! - Attended transfer (RFC 5589 §7): a REFER whose Refer-To names another dialog of its sender by Replaces. Where that dialog is one of this
 //!   edge, the remote party of the other call is asked by re-INVITE to send its media to this call; once it does, its leg moves here and the
@@ -9,7 +8,6 @@
 //! - INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of its own trunk. The other side of that leg is asked by
 //!   re-INVITE for what the new leg offers; once it agrees, the new leg is answered and the old one gets BYE. To any other source there are no
 //!   dialogs to replace.
-//! - A request over HTTP gives a dialled party a document: it leaves the call that has dialled it ([`DetachedParty`]).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -27,14 +25,11 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::Call;
 use crate::call::Parts;
 use crate::call::negotiation::requests::takes_changes;
-use crate::call::parts::detached::DetachRequest;
-use crate::call::parts::effects::take_party_out;
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Leaving;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::refer::Refer;
-use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::gateway::Gateway;
 
@@ -200,23 +195,6 @@ impl Gateway {
         };
         self.act_on(now, at.key, |parts, cx| left(parts, cx, &leaving, moved));
         self.note_if_done(to);
-    }
-
-    /// Gives the party of a Dial a document and a call of its own, whose SID is that of its leg; the Dial ends as if it had hung up.
-    ///
-    /// # Errors
-    /// Why both go on as they were.
-    pub fn redirect_party(&mut self, now: Instant, sid: &str, party: &str, to: DetachRequest) -> Result<(), Refused> {
-        let former = self.edge.index().sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
-        let taken = self.act_on(now, former, |parts, cx| take_party_out(parts, cx, party));
-        let own = CallKey(self.next_call);
-        let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut self.edge, own, to);
-        self.next_call += 1;
-        self.calls.insert(own, Box::new(call));
-        self.act_on(now, former, |parts, cx| parts.side_left(cx, ReasonSlug::Transferred));
-        self.act_on(now, own, |parts, cx| parts.search_on(cx));
-        self.settle(now);
-        Ok(())
     }
 
     /// An INVITE that is to take the place of a leg.

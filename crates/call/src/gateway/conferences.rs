@@ -1,25 +1,19 @@
-//! Conferences of the edge: what requests ask of them, and what follows from a change in one, in the calls of its parties and beside
-//! them.
+//! Conferences of the edge: what follows from a change in one, in the calls of its parties and beside them.
 
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use trunkgate_conference::{Change, Departure, Joining, MemberId, NodeEvent, Refusal, RoomId};
-use trunkgate_resources::conferences::{ConferenceNews, ConferenceReport, Due, NotJoined, PartyReport};
-use trunkgate_resources::io::{Control, Input, Output};
+use trunkgate_conference::{Joining, NodeEvent, Refusal, RoomId};
+use trunkgate_resources::conferences::{ConferenceNews, Conferences, Due, NotJoined};
+use trunkgate_resources::io::Output;
 use trunkgate_resources::recordings::RecordingRequest;
-use trunkgate_route::{App, TargetSpec, WebhookMethod};
-use trunkgate_twiml::Location;
+use trunkgate_route::TargetSpec;
 
 use crate::call::legs::event::CallEvent;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::{Added, CallRequest};
 use crate::call::program::parameters;
-use crate::call::recorders::recording::RecordingChange;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
-use crate::call::words::webhooks;
-use crate::gateway::announcements::Announcement;
 use crate::gateway::{Gateway, queues};
 
 /// Lets parties leave whose time is over, and carries out what follows from changes in conferences. Returns whether there was something.
@@ -113,7 +107,7 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     joining.max_participants = added.most.unwrap_or(joining.max_participants);
     let coming = coming(gateway, name);
     if let Some(sid) = added.coached.as_deref().filter(|_| !is_agent) {
-        let report = conference_live(gateway, name);
+        let report = conferences.report_live(name);
         let is_there = report.is_some_and(|report| report.parties.iter().any(|party| party.member.call_sid() == sid));
         if is_there || coming.iter().any(|one| one.call == sid) {
             joining.coached = None;
@@ -126,176 +120,13 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     }
 }
 
-/// Why a request about a conference is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConferenceRefused {
-    /// No conference of this SID or name goes on, or it has no such party.
-    Unknown,
-    /// The call that the party is to coach is not in the conference.
-    NoneToCoach,
-    /// As many announcements as may be are heard or wait.
-    TooManyAnnouncements,
-}
-
-/// An announcement that a request asks for.
-#[derive(Debug, Clone)]
-pub struct AnnounceRequest {
-    /// URL of an audio file or a document.
-    pub url: String,
-    /// Method of the request.
-    pub method: WebhookMethod,
-    /// Application whose rules hold for its requests.
-    pub app: Arc<App>,
-}
-
-/// The conferences of an edge, as requests change them. Drain [`Gateway::poll_output`] afterwards.
-#[derive(Debug)]
-pub struct Conferences<'g> {
-    gateway: &'g mut Gateway,
-}
-
-impl<'g> Conferences<'g> {
-    /// Acts on those of a gateway.
-    pub fn of(gateway: &'g mut Gateway) -> Conferences<'g> {
-        Conferences { gateway }
-    }
-
-    /// Ends a conference; its parties go on behind it, and calls that are made for it end.
-    ///
-    /// # Errors
-    /// There is none of this SID.
-    pub fn end(&mut self, now: Instant, conference: &str) -> Result<(), ConferenceRefused> {
-        let coming = coming(self.gateway, conference);
-        let date = self.gateway.edge.date(now);
-        if !self.gateway.edge.sessions_mut().conferences.end(conference, date) {
-            return Err(ConferenceRefused::Unknown);
-        }
-        self.gateway.settle(now);
-        for one in coming {
-            self.gateway.handle_input(now, Input::Control(Control::Hangup { sid: one.call }));
-        }
-        Ok(())
-    }
-
-    /// Changes a party, named by the SID of its call or its label, and returns it.
-    ///
-    /// # Errors
-    /// Why it stays as it is.
-    pub fn change(
-        &mut self,
-        now: Instant,
-        (conference, party): (&str, &str),
-        changes: &[Change],
-    ) -> Result<PartyReport, ConferenceRefused> {
-        let (room, id) = self.find(conference, party)?;
-        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
-        let changed = conferences.act(room, |room| room.change(id, changes)).ok_or(ConferenceRefused::Unknown)?;
-        changed.map_err(|_| ConferenceRefused::NoneToCoach)?;
-        let report = conferences.report_of(room);
-        self.gateway.settle(now);
-        let parties = report.map(|report| report.parties).unwrap_or_default();
-        parties.into_iter().find(|party| party.member.id() == id).ok_or(ConferenceRefused::Unknown)
-    }
-
-    /// Has all parties of a conference hear an announcement, or one.
-    ///
-    /// # Errors
-    /// There is no such conference or party, or too many announcements wait.
-    pub fn announce(
-        &mut self,
-        now: Instant,
-        (conference, party): (&str, Option<&str>),
-        request: AnnounceRequest,
-    ) -> Result<(), ConferenceRefused> {
-        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
-        let room = conferences.find(conference).ok_or(ConferenceRefused::Unknown)?;
-        let report = conferences.report_of(room).ok_or(ConferenceRefused::Unknown)?;
-        let to = party.map(|party| report.party(party).ok_or(ConferenceRefused::Unknown)).transpose()?;
-        let member = to.map(|party| party.member.id());
-        let location = Location::url(&request.url).map_err(|_| ConferenceRefused::Unknown)?;
-        let id = conferences.act(room, |room| room.announce(member, &request.url)).flatten();
-        let id = id.ok_or(ConferenceRefused::TooManyAnnouncements)?;
-        let call = to.or(report.parties.first()).map(|party| party.member.call_sid().to_owned()).unwrap_or_default();
-        let named = [
-            ("AccountSid", self.gateway.edge.config().account_sid.clone()),
-            ("ConferenceSid", report.sid.clone()),
-            ("FriendlyName", report.name.clone()),
-        ];
-        let of_party = to.map(|party| ("CallSid", party.member.call_sid().to_owned()));
-        let parameters = named.into_iter().chain(of_party).map(|(name, value)| (name.to_owned(), value)).collect();
-        let source = (location, webhooks::method_of(request.method));
-        let app = request.app;
-        self.gateway.announcements.add(Announcement { room, id, member, call, app, source, parameters });
-        self.gateway.settle(now);
-        Ok(())
-    }
-
-    /// Takes a party out; its call goes on behind the conference. The call of one that has not joined yet is ended.
-    ///
-    /// # Errors
-    /// There is no such party.
-    pub fn remove(&mut self, now: Instant, conference: &str, party: &str) -> Result<(), ConferenceRefused> {
-        let Ok((room, id)) = self.find(conference, party) else { return self.give_up(now, conference, party) };
-        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
-        conferences.act(room, |room| room.leave(now, id, Departure::Removed));
-        self.gateway.settle(now);
-        Ok(())
-    }
-
-    /// Ends the call of a party that has not joined yet.
-    fn give_up(&mut self, now: Instant, conference: &str, party: &str) -> Result<(), ConferenceRefused> {
-        let mut coming = coming(self.gateway, conference).into_iter();
-        let found = coming.find(|one| one.call == party || one.added.label.as_deref() == Some(party));
-        let call = found.ok_or(ConferenceRefused::Unknown)?.call;
-        self.gateway.handle_input(now, Input::Control(Control::Hangup { sid: call }));
-        Ok(())
-    }
-
-    /// Pauses, resumes or ends a recording of a conference: that of a SID, or the newest that is being made. Returns its SID;
-    /// `None` where the conference is over or makes no such recording.
-    pub fn change_recording(
-        &mut self,
-        now: Instant,
-        (conference, recording): (&str, Option<&str>),
-        change: RecordingChange,
-    ) -> Option<String> {
-        let conferences = &mut self.gateway.edge.sessions_mut().conferences;
-        let room = conferences.find(conference)?;
-        let changed = match change {
-            RecordingChange::Pause(pause) => conferences.pause_recording(room, recording, Some(pause)),
-            RecordingChange::Resume => conferences.pause_recording(room, recording, None),
-            RecordingChange::Stop => conferences.stop_recording(room, recording),
-        };
-        self.gateway.settle(now);
-        changed
-    }
-
-    fn find(&self, conference: &str, party: &str) -> Result<(RoomId, MemberId), ConferenceRefused> {
-        let conferences = &self.gateway.edge.sessions().conferences;
-        let found = conferences.find(conference).and_then(|room| Some((room, conferences.report_of(room)?)));
-        let (room, report) = found.ok_or(ConferenceRefused::Unknown)?;
-        let found = report.party(party).ok_or(ConferenceRefused::Unknown)?;
-        Ok((room, found.member.id()))
-    }
-}
-
 /// Returns the number of conferences that go on, and that of their parties.
 pub fn conferences_live(gateway: &Gateway) -> [usize; 2] {
-    let conferences = &gateway.edge.sessions().conferences;
+    let conferences = conferences(gateway);
     [conferences.len(), conferences.parties()]
 }
 
-/// Returns the conference that is known under a SID.
-pub fn conference(gateway: &Gateway, sid: &str) -> Option<ConferenceReport> {
-    gateway.edge.sessions().conferences.report(sid)
-}
-
-/// Returns the conference of a SID or name that is not over.
-pub fn conference_live(gateway: &Gateway, sid_or_name: &str) -> Option<ConferenceReport> {
-    gateway.edge.sessions().conferences.report_live(sid_or_name)
-}
-
-/// Returns all conferences that are known, the newest first.
-pub fn conferences(gateway: &Gateway) -> Vec<ConferenceReport> {
-    gateway.edge.sessions().conferences.reports()
+/// Returns the conferences of the edge: those that go on, and those that are over and still known.
+pub fn conferences(gateway: &Gateway) -> &Conferences {
+    &gateway.edge.sessions().conferences
 }

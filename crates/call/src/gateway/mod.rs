@@ -4,7 +4,7 @@ pub(crate) mod announcements;
 pub(crate) mod arrival;
 mod attended;
 mod conferences;
-mod control;
+pub mod control;
 pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
@@ -17,7 +17,7 @@ pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
@@ -29,26 +29,18 @@ use trunkgate_resources::lookups::index::Identified;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::traces::recent::EndedCalls;
-use trunkgate_route::{App, Table};
+use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
-use trunkgate_story::trace::{TraceItem, TraceView};
+use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SourceView, StatusView, UnknownView};
-use trunkgate_twiml::StreamStep;
 
 use crate::call::legs::event::CallEvent;
 use crate::call::legs::leg::LegState;
-use crate::call::media::local::ForkRequest;
-use crate::call::parts::effects;
-use crate::call::parts::judged::{self, Admitted, NotBegun};
-use crate::call::parts::operator::Operator;
-use crate::call::parts::requested::{self, CallRequest, Originator, requested_call};
-use crate::call::shared::{Cx, Shared};
+use crate::call::shared::Cx;
 use crate::call::story::verdict::of_live;
-use crate::call::transfer::warm::TransferMode;
-use crate::call::words::party::CallParty;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::call::{Call, Parts};
@@ -57,14 +49,9 @@ use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
-pub use conferences::{
-    AnnounceRequest, ComingReport, ConferenceRefused, Conferences, coming, conference, conference_live, conferences,
-    conferences_live,
-};
-pub use control::{CallAction, CallControl};
+pub use conferences::{ComingReport, coming, conferences, conferences_live};
 pub use kept::{Capture, kept};
-pub use queues::{Queues, QueuesCounted, queue, queues, queues_counted};
-pub use recordings::CallRecordings;
+pub use queues::{QueuesCounted, queues, queues_counted};
 pub use snapshot::GatewaySnapshot;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
 
@@ -179,7 +166,10 @@ impl Gateway {
             Input::CookiesSet { .. } => {}
             Input::Conference(event) => conferences::take(self, now, event),
             Input::ConferencesEnded(reports) => self.edge.sessions_mut().conferences.add_ended(reports),
-            Input::Recorded(done) => recordings::done(self, &done),
+            Input::Recorded(done) => {
+                recordings::lack(self, done.id, &done.lost);
+                self.edge.recording_done(&done);
+            }
             Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions_mut().recordings.refuse(refused),
             Input::RecordingsFail(fails) => self.edge.sessions_mut().recordings.fail(fails),
@@ -325,21 +315,6 @@ impl Gateway {
         let (began, trace) = self.traced(sid, true)?;
         Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
     }
-    /// Adds to a call's trace what the shell has come to know of it, also after its end.
-    pub fn note(&mut self, now: Instant, sid: &str, item: TraceItem) {
-        match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.tracing().traces.contains_key(key)) {
-            Some(key) => self.edge.trace(now, key, item),
-            None => self.edge.recent_mut().note(now, sid, &item),
-        }
-    }
-    /// Adds a request over HTTP about a call to its trace; of many requests their number.
-    pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
-        let key = self.live(sid).map(|call| call.shared.key);
-        match key.and_then(|key| self.edge.tracing_mut().traces.get_mut(&key)) {
-            Some(trace) => trace.push_request(now, text),
-            None => self.edge.recent_mut().note_request(now, sid, text),
-        }
-    }
     /// One glance.
     pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;
@@ -348,7 +323,7 @@ impl Gateway {
             calls: edge.admission().live(),
             calls_limit: edge.admission().limits().0,
             conferences: conferences_live(self),
-            queues: queues::totals(self, now),
+            queues: queues(self).totals(now),
             limited: edge.admission().limited.views(now),
             unrecorded: edge.sessions().recordings.refused(now),
             logins: edge.sources().logins.views(now),
@@ -502,172 +477,13 @@ impl Gateway {
         }
     }
 
-    /// Adds a listener to an answered call. Drain [`Self::poll_output`] afterwards, here as below.
-    ///
-    /// # Errors
-    /// Why nobody does.
-    pub fn begin_fork(&mut self, now: Instant, sid: &str, request: &ForkRequest) -> Result<ForkView, Refused> {
-        self.ask(now, sid, |parts, cx| parts.bridge.media.begin_fork(cx, request))
-    }
-
-    /// Lets a listener go.
-    ///
-    /// # Errors
-    /// Why there is nobody to let go.
-    pub fn end_fork(&mut self, now: Instant, sid: &str, id: &str) -> Result<ForkView, Refused> {
-        self.ask(now, sid, |parts, cx| parts.bridge.media.end_fork(cx, id))
-    }
-
     /// The forks of a live call, ended ones too.
     ///
     /// # Errors
     /// That there is no such call, or that it is over.
     pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
-        let call = self.edge.index().sids.get(sid).and_then(|key| self.calls.get(key));
-        call.filter(|call| call.shared.state != State::Ended)
-            .map(|call| call.shared.legs.forks())
-            .ok_or_else(|| self.missing(sid))
-    }
-
-    /// Sends the caller of an agent to another target, as its agent may; of a call between two parties, connects one of them with a
-    /// target in place of the other.
-    ///
-    /// # Errors
-    /// Why it stays.
-    pub fn transfer(
-        &mut self,
-        now: Instant,
-        sid: &str,
-        party: CallParty,
-        target: &str,
-        mode: TransferMode,
-    ) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| Operator::of(parts).transfer(cx, party, target, mode))
-    }
-
-    /// Begins a call that no remote party has asked for, and returns its SID.
-    ///
-    /// # Errors
-    /// Why it does not begin: the edge takes no calls, a limit is reached, or the request names no target that there is.
-    pub fn originate(&mut self, now: Instant, request: &CallRequest) -> Result<String, NotBegun> {
-        conferences::judge(self, request).map_err(NotBegun::NotJoined)?;
-        let Admitted { targets, onward } = judged::admit(now, &mut self.edge, request)?;
-        self.edge.admission_mut().begin(now, "");
-        let key = CallKey(self.next_call);
-        self.next_call += 1;
-        let call = requested_call(now, &mut self.edge, key, request, onward);
-        let sid = call.shared.legs.sid().to_owned();
-        self.calls.insert(key, Box::new(call));
-        self.act_on(now, key, |parts, cx| {
-            Originator::of(parts).begin(cx, targets);
-            cx.note_legs();
-            if cx.call.state != State::Ended {
-                cx.edge.output(Output::Began(Box::new(cx.call.view())));
-            }
-        });
-        self.settle(now);
-        Ok(sid)
-    }
-
-    /// Has a call go on with the document of an application, whatever it does now: parties that it has called leave. An application that has
-    /// the call already keeps it.
-    ///
-    /// # Errors
-    /// Why it goes on as it was.
-    pub fn redirect(&mut self, now: Instant, sid: &str, app: Arc<App>) -> Result<(), Refused> {
-        self.ask_where(now, sid, |_| true, |parts, cx| effects::take_over(parts, cx, app))
-    }
-
-    /// Has another receiver notified of a call from now on: the status callback of this application.
-    ///
-    /// # Errors
-    /// The call has ended.
-    pub fn replace_callback(&mut self, now: Instant, sid: &str, app: &Arc<App>) -> Result<(), Refused> {
-        self.ask_where(
-            now,
-            sid,
-            |_| true,
-            |parts, cx| {
-                parts.program.reports.replace(cx, app);
-                Ok(())
-            },
-        )
-    }
-
-    /// Has a call end so long after its answer.
-    ///
-    /// # Errors
-    /// The call has ended, or it has a caller and is not answered.
-    pub fn limit_time(&mut self, now: Instant, sid: &str, limit: Duration) -> Result<(), Refused> {
-        self.ask_where(now, sid, |_| true, |_, cx| requested::limit(cx, limit))
-    }
-
-    /// Opens a stream that listens to the caller's side of an answered call, by the keys of an application, and returns its SID.
-    ///
-    /// # Errors
-    /// Why none is opened; a live stream of the same name is a reason.
-    pub fn start_stream(
-        &mut self,
-        now: Instant,
-        sid: &str,
-        app: &Arc<App>,
-        stream: &StreamStep,
-    ) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| parts.program.streams_mut().start_named(cx, &parts.bridge.media, app, stream))
-    }
-
-    /// Ends a stream that listens to a call, by its name or SID, and returns its SID.
-    ///
-    /// # Errors
-    /// No live stream has this name.
-    pub fn stop_stream(&mut self, now: Instant, sid: &str, name: &str) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| parts.program.streams_mut().stop(cx, &mut parts.bridge.media, name))
-    }
-
-    /// Ends the call of one party, called or connected; its call goes on where its application or route has more for the caller.
-    ///
-    /// # Errors
-    /// The party has no call of its own that goes on.
-    pub fn end_party(&mut self, now: Instant, sid: &str, leg: &str) -> Result<(), Refused> {
-        self.ask_where(now, sid, |_| true, |parts, cx| Operator::of(parts).end_party(cx, leg))
-    }
-
-    /// Puts parties of a call on hold.
-    ///
-    /// # Errors
-    /// Why none is.
-    pub fn hold(&mut self, now: Instant, sid: &str, parties: &[CallParty]) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| Operator::of(parts).hold(cx, parties))
-    }
-
-    /// Takes parties of a call off hold that were put on hold by a request.
-    ///
-    /// # Errors
-    /// Why none is.
-    pub fn resume(&mut self, now: Instant, sid: &str, parties: &[CallParty]) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| Operator::of(parts).resume(cx, parties))
-    }
-
-    /// Plays a sound, μ-law at 8 kHz, to parties of a call; `sound`: its name and its samples.
-    ///
-    /// # Errors
-    /// Why none hears it.
-    pub fn play(
-        &mut self,
-        now: Instant,
-        sid: &str,
-        parties: &[CallParty],
-        sound: (&str, &Arc<[u8]>),
-    ) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| Operator::of(parts).play(cx, parties, sound, "as requested"))
-    }
-
-    /// Sends digits to a party, to the caller of an agent as its agent may.
-    ///
-    /// # Errors
-    /// Why none is sent.
-    pub fn press(&mut self, now: Instant, sid: &str, party: CallParty, digits: &str) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| Operator::of(parts).press(cx, party, digits))
+        let call = self.live(sid).filter(|call| call.shared.state != State::Ended);
+        call.map(|call| call.shared.legs.forks()).ok_or_else(|| self.missing(sid))
     }
 
     /// Asks an answered call.
@@ -677,23 +493,22 @@ impl Gateway {
         sid: &str,
         act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
-        self.ask_where(now, sid, |_| false, act)
+        match self.live(sid) {
+            Some(call) if call.shared.state == State::Searching => Err(Refused::NotAnswered),
+            _ => self.ask_live(now, sid, act),
+        }
     }
 
-    /// Asks a call that is answered, or that may be asked before.
-    fn ask_where<T>(
+    /// Asks a call that has not ended.
+    fn ask_live<T>(
         &mut self,
         now: Instant,
         sid: &str,
-        is_ripe: impl FnOnce(&Shared) -> bool,
         act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         let key = self.edge.index().sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
-        let call = self.calls.get(&key).ok_or(Refused::UnknownCall)?;
-        match call.shared.state {
-            State::Searching if !is_ripe(&call.shared) => return Err(Refused::NotAnswered),
-            State::Ended => return Err(Refused::CallEnded),
-            State::Searching | State::Answered | State::Rerouting | State::Leaving => {}
+        if self.calls.get(&key).is_some_and(|call| call.shared.state == State::Ended) {
+            return Err(Refused::CallEnded);
         }
         let done = self.act_on(now, key, act).ok_or(Refused::UnknownCall)?;
         self.settle(now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, offer, route, sdp, to_trunk};
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
-use trunkgate_call::{CallParty, Refused, TransferMode};
+use trunkgate_call::{Refused, TransferMode};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, Command, EndId, Event};
 use trunkgate_route::{Agent, Definition, Numbers, Pattern, Queue, Table};
@@ -41,8 +41,8 @@ fn usual() -> Bench {
 fn asked(bench: &mut Bench, target: &str, consults: bool) -> Result<(), Refused> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let done = match consults {
-        true => bench.gateway.transfer(bench.now, &sid, CallParty::Caller, target, TransferMode::Consult),
-        false => bench.gateway.transfer(bench.now, &sid, CallParty::Caller, target, TransferMode::AtOnce),
+        true => bench.transfer(&sid, target, TransferMode::Consult),
+        false => bench.transfer(&sid, target, TransferMode::AtOnce),
     };
     bench.drain();
     done

@@ -82,7 +82,7 @@ fn it_hears_a_caller_whom_nobody_has() {
     assert!(bench.story().contains("the caller hears the goodbye"), "{}", bench.story());
     let who = Listener::Url("ws://127.0.0.1/late".into());
     let request = ForkRequest { listener: who, tracks: TrackSet::Both, parameters: Vec::new() };
-    bench.gateway.begin_fork(bench.now, &late, &request).unwrap();
+    bench.begin_fork(&late, &request).unwrap();
     bench.drain();
     assert_eq!(taps(&mut bench).len(), 1, "and who comes while it hears the goodbye");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, sdp, to_trunk};
-use trunkgate_call::{AppAnswer, AppPlace, AppWanted, CallParty, Input, Refused, TransferMode};
+use trunkgate_call::{AppAnswer, AppPlace, AppWanted, CallAction, Input, Refused, TransferMode};
 use trunkgate_media::agent::{Loss, WarmTransfer, Whisper};
 use trunkgate_media::detection::{AnsweredBy, Verdict};
 use trunkgate_media::{AgentWish, EndId, Event, Sound};
@@ -265,7 +265,7 @@ fn a_party_that_does_not_accept_leaves_the_caller_with_the_agent() {
             "fax" => warm.verdict(AnsweredBy::Fax),
             _ => {
                 let call = warm.bench.gateway.calls(warm.bench.now)[0].clone();
-                let done = warm.bench.gateway.end_party(warm.bench.now, &call.sid, &call.legs[2].sid);
+                let done = warm.bench.change_call(&call.sid, CallAction::EndParty { party: call.legs[2].sid.clone() });
                 assert_eq!(done, Ok(()));
                 warm.bench.drain();
             }
@@ -541,7 +541,7 @@ fn a_call_between_two_parties_is_transferred_too() {
         let sid = bench.gateway.calls(bench.now)[0].sid.clone();
         let settings = Box::new(WarmTransfer { accept: Some('5'), ..WarmTransfer::default() });
         let mode = TransferMode::Warm(settings);
-        let done = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, TARGET, mode.clone());
+        let done = bench.transfer(&sid, TARGET, mode.clone());
         bench.drain();
         assert_eq!(done, Ok(()));
         let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
@@ -557,7 +557,7 @@ fn a_call_between_two_parties_is_transferred_too() {
             "{:?}",
             bench.logs
         );
-        let again = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, TARGET, mode);
+        let again = bench.transfer(&sid, TARGET, mode);
         assert_eq!(again, Err(Refused::Transferring));
         let is_new = |end: &&EndId| ![own, other].contains(end) && !ears.players.contains_key(end);
         let party = *ears.by.keys().find(is_new).unwrap();

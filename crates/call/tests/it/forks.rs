@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, PBX, answer, offer, route, sdp, to_trunk, usual_trunks};
 use trunkgate_call::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
+use trunkgate_call::twiml::Secret;
 use trunkgate_call::view::ForkView;
-use trunkgate_call::{CallParty, Control, ForkRequest, Listener, Refused, TransferMode};
+use trunkgate_call::{CallAction, CallParty, Control, ForkRequest, Listener, Refused, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentWish, Coding, Command, EndId, TapSpec};
 use trunkgate_route::{Agent, HeaderPattern, Route, Table, TargetSpec, Template, Trunk};
@@ -41,14 +42,14 @@ fn at(url: &str, tracks: TrackSet) -> ForkRequest {
 
 fn begin(bench: &mut Bench, request: &ForkRequest) -> Result<ForkView, Refused> {
     let sid = sid(bench);
-    let begun = bench.gateway.begin_fork(bench.now, &sid, request);
+    let begun = bench.begin_fork(&sid, request);
     bench.drain();
     begun
 }
 
 fn end(bench: &mut Bench, id: &str) -> Result<ForkView, Refused> {
     let sid = sid(bench);
-    let ended = bench.gateway.end_fork(bench.now, &sid, id);
+    let ended = bench.end_fork(&sid, id);
     bench.drain();
     ended
 }
@@ -148,7 +149,7 @@ fn it_is_told_of_the_callers_headers_however_late_it_comes() {
 #[test]
 fn what_cannot_be_heard_is_refused_and_nothing_is_begun() {
     let mut bench = to_pbx();
-    let missing = bench.gateway.begin_fork(bench.now, "CA0", &named("scribe"));
+    let missing = bench.begin_fork("CA0", &named("scribe"));
     assert_eq!(missing, Err(Refused::UnknownCall));
     assert_eq!(bench.gateway.forks("CA0"), Err(Refused::UnknownCall));
     let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
@@ -284,14 +285,15 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
 
 fn transfer(bench: &mut Bench, target: &str) -> Result<(), Refused> {
     let sid = sid(bench);
-    let asked = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, target, TransferMode::AtOnce);
+    let asked = bench.transfer(&sid, target, TransferMode::AtOnce);
     bench.drain();
     asked
 }
 
 fn press(bench: &mut Bench, digits: &str) -> Result<(), Refused> {
     let sid = sid(bench);
-    let asked = bench.gateway.press(bench.now, &sid, CallParty::Caller, digits);
+    let digits = Secret::new(digits);
+    let asked = bench.change_call(&sid, CallAction::SendDigits { party: CallParty::Caller, digits });
     bench.drain();
     asked
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::bench::agents::to_agent;
 use crate::bench::*;
 use trunkgate_call::limits::EDGES_PER_CALL;
-use trunkgate_call::{CallParty, Refused, TransferMode};
+use trunkgate_call::{Refused, TransferMode};
 use trunkgate_media::AgentWish;
 use trunkgate_route::{HeaderPattern, HeaderRules, Trunk};
 
@@ -141,13 +141,7 @@ fn a_requested_transfer_is_one_more_hop_and_none_is_left_at_0() {
     let (mut caller, callee) = answered_with(&mut bench, 2);
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let transfer = |bench: &mut Bench| {
-        let done = bench.gateway.transfer(
-            bench.now,
-            &sid,
-            CallParty::Caller,
-            "trunk:backup/+12125550100",
-            TransferMode::AtOnce,
-        );
+        let done = bench.transfer(&sid, "trunk:backup/+12125550100", TransferMode::AtOnce);
         bench.drain();
         done
     };

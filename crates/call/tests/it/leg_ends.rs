@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer, route, to_trunk};
-use trunkgate_call::{CallParty, Control, ForkRequest, LegView, Listener, TransferMode};
+use trunkgate_call::{Control, ForkRequest, LegView, Listener, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentWish, Event};
 use trunkgate_route::{Agent, TargetSpec};
@@ -152,7 +152,7 @@ fn transfer_refused(connect: Vec<TargetSpec>, by_agent: bool) -> (Bench, crate::
     if by_agent {
         bench.wish(desk, AgentWish::Transfer("trunk:backup".into()));
     } else {
-        bench.gateway.transfer(bench.now, &sid, CallParty::Caller, "trunk:backup", TransferMode::AtOnce).unwrap();
+        bench.transfer(&sid, "trunk:backup", TransferMode::AtOnce).unwrap();
         bench.drain();
     }
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
@@ -197,7 +197,7 @@ fn a_fork_says_why_it_ended() {
         ForkRequest { listener: Listener::Agent("scribe".into()), tracks: TrackSet::Both, parameters: Vec::new() };
     let mut forks = Vec::new();
     for _ in 0..3 {
-        forks.push(bench.gateway.begin_fork(bench.now, &sid, &request).unwrap());
+        forks.push(bench.begin_fork(&sid, &request).unwrap());
         bench.drain();
         let (end, _) = bench.asked().pop().unwrap();
         bench.open(end);
@@ -206,7 +206,7 @@ fn a_fork_says_why_it_ended() {
         }
     }
     assert_eq!((forks[0].reason, forks[0].ended_by), (None, None));
-    let gone = bench.gateway.end_fork(bench.now, &sid, &forks[1].id).unwrap();
+    let gone = bench.end_fork(&sid, &forks[1].id).unwrap();
     bench.drain();
     assert_eq!((gone.reason, gone.ended_by), (Some("operator"), Some("edge")));
     let told: Vec<_> = bench.gateway.forks(&sid).unwrap().iter().map(|fork| (fork.reason, fork.ended_by)).collect();

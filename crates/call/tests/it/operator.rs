@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::{CallParty, Refused, TransferMode};
+use trunkgate_call::twiml::Secret;
+use trunkgate_call::{CallAction, CallParty, Refused, TransferMode};
 use trunkgate_media::{Command, EndId, Event, HoldSound, Sound};
 
 const CALLER: &[CallParty] = &[CallParty::Caller];
@@ -18,28 +19,30 @@ fn sid(bench: &Bench) -> String {
 
 fn hold(bench: &mut Bench, parties: &[CallParty]) -> Result<(), Refused> {
     let sid = sid(bench);
-    let done = bench.gateway.hold(bench.now, &sid, parties);
+    let done = bench.change_call(&sid, CallAction::Hold(parties.to_vec()));
     bench.drain();
     done
 }
 
 fn resume(bench: &mut Bench, parties: &[CallParty]) -> Result<(), Refused> {
     let sid = sid(bench);
-    let done = bench.gateway.resume(bench.now, &sid, parties);
+    let done = bench.change_call(&sid, CallAction::Resume(parties.to_vec()));
     bench.drain();
     done
 }
 
 fn play(bench: &mut Bench, parties: &[CallParty], sound: &Arc<[u8]>) -> Result<(), Refused> {
     let sid = sid(bench);
-    let done = bench.gateway.play(bench.now, &sid, parties, ("sounds/a.wav", sound));
+    let (name, samples) = ("sounds/a.wav".to_owned(), Arc::clone(sound));
+    let done = bench.change_call(&sid, CallAction::Play { parties: parties.to_vec(), name, samples });
     bench.drain();
     done
 }
 
 fn transfer(bench: &mut Bench, party: CallParty, target: &str) -> Result<(), Refused> {
     let sid = sid(bench);
-    let done = bench.gateway.transfer(bench.now, &sid, party, target, TransferMode::AtOnce);
+    let done =
+        bench.change_call(&sid, CallAction::Transfer { party, target: target.to_owned(), mode: TransferMode::AtOnce });
     bench.drain();
     done
 }
@@ -234,7 +237,8 @@ fn digits_go_to_either_party() {
         (CallParty::Callee, "x", Err(Refused::BadDigits(Some('x')))),
         (CallParty::Callee, "", Err(Refused::BadDigits(None))),
     ] {
-        assert_eq!(bench.gateway.press(bench.now, &sid, party, digits), expected);
+        let digits = Secret::new(digits);
+        assert_eq!(bench.change_call(&sid, CallAction::SendDigits { party, digits }), expected);
     }
     bench.drain();
     let pressed = bench.take_media().into_iter().filter_map(|command| match command {

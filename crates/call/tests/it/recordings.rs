@@ -8,8 +8,8 @@ use crate::bench::{Bench, CARRIER, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
-    AppPlace, AppWanted, CallRecordings, Channels, Input, LossReason, Losses, RecordingAnnouncement, RecordingChange,
-    RecordingDone, RecordingLinks, RecordingRequest, RecordingSource, Refused, Settings,
+    AppPlace, AppWanted, Channels, Input, LossReason, Losses, RecordingAnnouncement, RecordingChange, RecordingControl,
+    RecordingDone, RecordingLinks, RecordingRequest, RecordingSource, RecordingStart, Refused, Settings,
 };
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Coding, Command, EndId, Event, RecordingId, RecordingPause, Sound, TapSpec};
@@ -43,14 +43,15 @@ fn sid(bench: &Bench) -> String {
 
 fn begin(bench: &mut Bench) -> Result<RecordingView, Refused> {
     let sid = sid(bench);
-    let begun = CallRecordings::of(&mut bench.gateway, &sid).begin(bench.now, REQUEST);
+    let begun = bench.change(RecordingStart { sid, request: REQUEST });
     bench.drain();
     begun.map(|begun| begun.view)
 }
 
 fn change(bench: &mut Bench, recording: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
     let sid = sid(bench);
-    let changed = CallRecordings::of(&mut bench.gateway, &sid).change(bench.now, recording, change);
+    let recording = recording.map(str::to_owned);
+    let changed = bench.change(RecordingControl { sid, recording, change });
     bench.drain();
     changed
 }

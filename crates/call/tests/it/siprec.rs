@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bench::agents::Told;
 use crate::bench::*;
 use trunkgate_call::view::SiprecView;
-use trunkgate_call::{CallRecordings, Input, Refused, SiprecChange};
+use trunkgate_call::{Input, Refused, SiprecChange, SiprecControl};
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::{Coding, Command, EndId, RemoteSpec, TapSpec};
 use trunkgate_route::{Pattern, Route, Siprec, Srtp, Trunk};
@@ -67,7 +67,7 @@ fn view(bench: &Bench) -> SiprecView {
 
 fn change(bench: &mut Bench, change: SiprecChange) -> Result<SiprecView, Refused> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    let changed = CallRecordings::of(&mut bench.gateway, &sid).change_siprec(bench.now, "vault", change);
+    let changed = bench.change(SiprecControl { sid, name: "vault".to_owned(), change });
     bench.drain();
     changed
 }

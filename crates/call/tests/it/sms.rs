@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bench::*;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Control, Sms, SmsNews};
+use trunkgate_call::{CallAction, Control, Sms, SmsNews};
 use trunkgate_route::{Route, SmsRule, TargetSpec, Template, TextOutcome};
 
 fn rule(on: &[TextOutcome]) -> Option<Arc<SmsRule>> {
@@ -142,7 +142,7 @@ fn what_becomes_of_it_later_stands_in_the_trace() {
     ends_with(&mut bench, "+14155550100", 486);
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     for _ in 0..2 {
-        bench.gateway.note(bench.now, &sid, TraceItem::decision("text sent: SM1"));
+        bench.change_call(&sid, CallAction::Note(TraceItem::decision("text sent: SM1"))).unwrap();
         let trace = serde_json::to_string(&bench.gateway.trace(&sid).unwrap()).unwrap();
         assert!(trace.contains("text sent: SM1"), "{trace}");
         // Nothing is left of it but what is remembered of ended calls.

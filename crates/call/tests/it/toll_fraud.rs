@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, agent, hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::{CallParty, Input, Refused, TransferMode};
+use trunkgate_call::{Input, Refused, TransferMode};
 use trunkgate_media::{AgentWish, EndId, Event};
 use trunkgate_route::{
     Agent, CallerIdRule, Definition, Destination, Numbers, Pattern, Quota, Table, TargetSpec, TransferRule, Transport,
@@ -56,7 +56,7 @@ fn invites(bench: &Bench, to: &str) -> usize {
 
 fn http(bench: &mut Bench, target: &str) -> Result<(), Refused> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    let done = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, target, TransferMode::AtOnce);
+    let done = bench.transfer(&sid, target, TransferMode::AtOnce);
     bench.drain();
     done
 }

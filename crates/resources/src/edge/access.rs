@@ -162,29 +162,14 @@ impl Edge {
         &self.states.registrations
     }
 
-    /// Returns the registrations of this edge, to be changed.
-    pub fn registrations_mut(&mut self) -> &mut Registrations {
-        &mut self.states.registrations
-    }
-
     /// Returns the phones that are registered here.
     pub fn registrar(&self) -> &Registrar {
         &self.states.registrar
     }
 
-    /// Returns the phones that are registered here, to be changed.
-    pub fn registrar_mut(&mut self) -> &mut Registrar {
-        &mut self.states.registrar
-    }
-
     /// Returns the parties that are notified of messages.
     pub fn indications(&self) -> &Indications {
         &self.notifier.indications
-    }
-
-    /// Returns the parties that are notified of messages, to be changed.
-    pub fn indications_mut(&mut self) -> &mut Indications {
-        &mut self.notifier.indications
     }
 
     /// Returns the state of each agent.

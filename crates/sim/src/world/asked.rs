@@ -8,7 +8,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::twiml::Secret;
 use trunkgate_call::{
-    CallAction, CallControl, CallParty, CallRequest, ForkRequest, Gateway, Listener, Onward, Refused, TransferMode,
+    CallAction, CallControl, CallParty, CallRequest, ForkAction, ForkControl, ForkRequest, Gateway,
+    GatewayControl as _, Listener, Onward, Refused, TransferMode,
 };
 use trunkgate_media::agent::{TrackSet, WarmTransfer, Whisper};
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
@@ -112,7 +113,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         participant: None,
         detection: None,
     };
-    let begun = world.edge.gateway.originate(world.now, &request);
+    let begun = request.apply(&mut world.edge.gateway, world.now);
     world.summary.requested += u64::from(begun.is_ok());
 }
 
@@ -177,14 +178,15 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
                 false => Listener::Url("wss://listener.example/media".to_owned()),
             };
             let parameters = vec![("case".to_owned(), "7".to_owned())];
-            let begun = gateway.begin_fork(now, &call, &ForkRequest { listener, tracks, parameters });
+            let action = ForkAction::Begin(ForkRequest { listener, tracks, parameters });
+            let begun = ForkControl { sid: call.clone(), action }.apply(gateway, now);
             world.summary.forks += u64::from(begun.is_ok());
             begun.map(drop)
         }
         Asked::Unfork => {
             let forks = gateway.forks(&call).unwrap_or_default();
-            let id = forks.last().map_or("CA0", |fork| fork.id.as_str());
-            gateway.end_fork(now, &call, id).map(drop)
+            let id = forks.last().map_or("CA0", |fork| fork.id.as_str()).to_owned();
+            ForkControl { sid: call.clone(), action: ForkAction::End { id } }.apply(gateway, now).map(drop)
         }
         Asked::Transfer(target) => {
             let mode = if named { TransferMode::Consult } else { TransferMode::AtOnce };

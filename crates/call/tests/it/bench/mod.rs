@@ -15,9 +15,11 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::view::ForkView;
 use trunkgate_call::{
-    Addressing, AppCallback, AppQuestion, CallRecord, ConferenceReport, Control, DayCount, Gateway, GatewayConfig,
-    Input, Interfaces, ListenerSpec, Output, QueryId, RecordingBegun, Settings, SmsNews,
+    Addressing, AppCallback, AppQuestion, CallAction, CallControl, CallParty, CallRecord, ConferenceReport, Control,
+    DayCount, ForkAction, ForkControl, ForkRequest, Gateway, GatewayConfig, GatewayControl, Input, Interfaces,
+    ListenerSpec, Output, QueryId, RecordingBegun, Refused, Settings, SmsNews, TransferMode,
 };
 use trunkgate_conference::NodeCommand;
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
@@ -487,6 +489,32 @@ impl Bench {
     /// The RTP port of an end of the first session.
     pub fn port_of(&self, end: EndId) -> u16 {
         self.ends[&(MediaId(0), end)]
+    }
+
+    /// Makes a change that the shell asks for, which the test drains.
+    pub fn change<C: GatewayControl>(&mut self, control: C) -> C::Answer {
+        control.apply(&mut self.gateway, self.now)
+    }
+
+    /// Makes a change of a call.
+    pub fn change_call(&mut self, sid: &str, action: CallAction) -> Result<(), Refused> {
+        self.change(CallControl { sid: sid.to_owned(), action })
+    }
+
+    /// Sends the caller of a call to another target.
+    pub fn transfer(&mut self, sid: &str, target: &str, mode: TransferMode) -> Result<(), Refused> {
+        let (party, target) = (CallParty::Caller, target.to_owned());
+        self.change_call(sid, CallAction::Transfer { party, target, mode })
+    }
+
+    /// Adds a listener to a call.
+    pub fn begin_fork(&mut self, sid: &str, request: &ForkRequest) -> Result<ForkView, Refused> {
+        self.change(ForkControl { sid: sid.to_owned(), action: ForkAction::Begin(request.clone()) })
+    }
+
+    /// Ends a listener of a call.
+    pub fn end_fork(&mut self, sid: &str, id: &str) -> Result<ForkView, Refused> {
+        self.change(ForkControl { sid: sid.to_owned(), action: ForkAction::End { id: id.to_owned() } })
     }
 
     /// A wish of the operator.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use trunkgate_call::Refused;
+use trunkgate_call::{CallAction, Refused};
 use trunkgate_media::AgentWish;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{Agent, AnswerTime, Queue};
@@ -393,8 +393,8 @@ fn an_agent_of_a_dial_can_be_hung_up_on_while_it_consults() {
     menu.bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550133".into()));
     let party = menu.party();
     menu.bench.receive(PBX, party.answer(180, ""));
-    let now = menu.bench.now;
-    menu.bench.gateway.end_party(now, &call.sid, &call.legs.last().unwrap().sid).unwrap();
+    let leg = call.legs.last().unwrap().sid.clone();
+    menu.bench.change_call(&call.sid, CallAction::EndParty { party: leg }).unwrap();
     menu.bench.drain();
     let cancel = menu.bench.expect(PBX, "CANCEL");
     menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
@@ -420,11 +420,12 @@ fn after_a_restart_the_agent_is_dialled_again() {
 fn an_agent_gets_no_document_of_its_own_and_can_be_hung_up_on() {
     let (mut menu, _) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
     let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
-    let (sid, party, now) = (call.sid.clone(), call.legs.last().unwrap().sid.clone(), menu.bench.now);
+    let (sid, party) = (call.sid.clone(), call.legs.last().unwrap().sid.clone());
     let document = AppDocument::Text("<Response><Say>hello</Say></Response>".into());
-    let redirected = menu.bench.gateway.redirect_party(now, &sid, &party, Arc::new(App::new("api", document)).into());
+    let request = Arc::new(App::new("api", document)).into();
+    let redirected = menu.bench.change_call(&sid, CallAction::RedirectParty { party: party.clone(), request });
     assert_eq!(redirected, Err(Refused::HasAgent));
-    menu.bench.gateway.end_party(now, &sid, &party).unwrap();
+    menu.bench.change_call(&sid, CallAction::EndParty { party }).unwrap();
     menu.bench.drain();
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_call::{
-    Added, AnnounceRequest, AppPlace, CallRequest, Channels, ConferenceRefused, Conferences, Control, Onward,
-    RecordingChange, RecordingSource,
+    Added, AppPlace, CallAction, CallRequest, Channels, ConferenceAction, ConferenceControl,
+    ConferenceRecordingControl, ConferenceRefused, Control, Onward, PartyControl, RecordingChange, RecordingSource,
 };
 use trunkgate_conference::{Change, ClipId, Music, NodeCommand, NodeEvent, SeatId, SeatPart};
 use trunkgate_media::{Command, MediaId, RecordingPause, Sound};
@@ -73,9 +73,8 @@ impl Party {
         let party = to.map(|at| calls[calls.len() - 1 - at].sid.clone());
         let (url, method) = ("https://app.example.com/news".to_owned(), WebhookMethod::Post);
         let app = Arc::new(App { is_made: true, ..App::new("made", AppDocument::Text("".into())) });
-        let request = AnnounceRequest { url, method, app };
-        let now = self.bench.now;
-        let done = Conferences::of(&mut self.bench.gateway).announce(now, (&conference, party.as_deref()), request);
+        let action = ConferenceAction::Announce { party, url, method, app };
+        let done = self.bench.change(ConferenceControl { conference, action });
         self.bench.drain();
         done
     }
@@ -495,7 +494,7 @@ fn another_document_takes_a_caller_out() {
     party.mixed();
     let text = "<Response><Pause length='60'/></Response>";
     let app = Arc::new(App { is_made: true, ..App::new("made", AppDocument::Text(text.into())) });
-    party.bench.gateway.redirect(party.bench.now, &sid, app).unwrap();
+    party.bench.change_call(&sid, CallAction::Redirect(app)).unwrap();
     party.bench.drain();
     assert_eq!(party.mixed(), ["0 leaves", "beep"]);
     assert_eq!(party.heard(), ["silence", "others"]);
@@ -572,8 +571,8 @@ fn a_conference_is_recorded_from_its_start_to_its_end() {
     assert!(party.bench.recordings.is_empty());
     party.mixed();
     let change = |party: &mut Party, sid: Option<&str>, change| {
-        let changed =
-            Conferences::of(&mut party.bench.gateway).change_recording(party.bench.now, (&conference, sid), change);
+        let (conference, recording) = (conference.clone(), sid.map(str::to_owned));
+        let changed = party.bench.change(ConferenceRecordingControl { conference, recording, change });
         party.bench.drain();
         changed
     };
@@ -614,7 +613,7 @@ fn a_party_that_is_called_for_a_conference_and_does_not_join_is_reported() {
         let app = App { is_made: true, ..App::new("made", AppDocument::Text("<Response/>".into())) };
         let onward = vec![Onward::App(Arc::new(app))];
         let request = CallRequest { targets, participant: Some(Box::new(added)), ..request(onward) };
-        let sid = party.bench.gateway.originate(party.bench.now, &request).unwrap();
+        let sid = party.bench.change(request).unwrap();
         party.bench.drain();
         let called = Dialed::new(PBX, party.bench.expect(PBX, "INVITE"));
         if code == 0 {
@@ -688,8 +687,8 @@ fn an_announcement_to_a_held_party_is_heard_by_it_alone() {
     party.joins();
     let calls = party.bench.gateway.calls(party.bench.now);
     let (conference, sid) = (calls[1].conference.clone().unwrap().sid, calls[1].sid.clone());
-    let hold = [Change::Hold(Some(Music::BuiltIn))];
-    Conferences::of(&mut party.bench.gateway).change(party.bench.now, (&conference, &sid), &hold).unwrap();
+    let changes = vec![Change::Hold(Some(Music::BuiltIn))];
+    party.bench.change(PartyControl { conference, party: sid.clone(), changes }).unwrap();
     party.bench.drain();
     assert_eq!(party.heard(), ["music", "others"]);
     party.mixed();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use trunkgate_call::{CallRecord, CallView, DetachRequest, Refused};
+use trunkgate_call::{CallAction, CallRecord, CallView, DetachRequest, Refused};
 use trunkgate_media::{Command, MediaId};
 use trunkgate_route::{Pattern, Quota, StatusCallback, TransferRule, Trunk};
 
@@ -41,8 +41,9 @@ impl Dial {
     }
 
     fn give(&mut self, body: &str) -> Result<(), Refused> {
-        let [caller, party] = &self.sids;
-        let done = self.menu.bench.gateway.redirect_party(self.menu.bench.now, caller, party, made(body).into());
+        let [caller, party] = self.sids.clone();
+        let action = CallAction::RedirectParty { party, request: made(body).into() };
+        let done = self.menu.bench.change_call(&caller, action);
         self.menu.bench.drain();
         done
     }
@@ -160,13 +161,11 @@ fn a_dial_that_was_the_last_verb_ends_the_call_of_the_caller_alone() {
     dial.menu.bench.receive(CARRIER, dial.menu.caller.respond(&bye, 200, ""));
     let [_, party] = dial.sids.clone();
     assert_eq!(dial.call(&party).state, "answered");
-    let now = dial.menu.bench.now;
-    assert_eq!(
-        dial.menu.bench.gateway.redirect_party(now, &dial.sids[0], &party, made("").into()),
-        Err(Refused::CallEnded)
-    );
+    let detach = CallAction::RedirectParty { party: party.clone(), request: made("").into() };
+    assert_eq!(dial.menu.bench.change_call(&dial.sids[0], detach), Err(Refused::CallEnded));
     // It is a call as any other: another document, a party of its own.
-    dial.menu.bench.gateway.redirect(now, &party, made("<Dial>+14155550122</Dial><Say>over</Say>")).unwrap();
+    let document = made("<Dial>+14155550122</Dial><Say>over</Say>");
+    dial.menu.bench.change_call(&party, CallAction::Redirect(document)).unwrap();
     dial.menu.bench.drain();
     let second = dial.menu.joined();
     assert!(second.invite.text.starts_with("INVITE sip:+14155550122@"), "{}", second.invite.text);
@@ -196,8 +195,7 @@ fn both_parties_of_a_dial_are_moved_into_a_conference() {
     const ROOM: &str = "<Dial><Conference>room</Conference></Dial>";
     let mut dial = Dial::with("<Dial action='/after'>+14155550111</Dial>");
     dial.give(ROOM).unwrap();
-    let now = dial.menu.bench.now;
-    dial.menu.bench.gateway.redirect(now, &dial.sids[0], made(ROOM)).unwrap();
+    dial.menu.bench.change_call(&dial.sids[0], CallAction::Redirect(made(ROOM))).unwrap();
     dial.menu.bench.drain();
     dial.menu.bench.questions.clear();
     let in_room = |sid: &str| dial.call(sid).conference.map(|conference| conference.name);
@@ -239,8 +237,8 @@ fn another_receiver_hears_of_its_end_also_where_its_document_hangs_up() {
     let [caller, party] = dial.sids.clone();
     let limit = Some(Duration::from_secs(60));
     let request = DetachRequest { receiver, limit, ..made("<Hangup/>").into() };
-    let now = dial.menu.bench.now;
-    dial.menu.bench.gateway.redirect_party(now, &caller, &party, request).unwrap();
+    let detach = CallAction::RedirectParty { party: party.clone(), request };
+    dial.menu.bench.change_call(&caller, detach).unwrap();
     dial.menu.bench.drain();
     let reports = dial.menu.reports();
     let of_party = reports.iter().filter(|report| parameter(report, "CallSid") == Some(party.as_str()));
@@ -310,7 +308,8 @@ fn a_party_that_is_not_connected_or_that_no_application_has_dialled_stays() {
     let (mut caller, party) = bench.answered();
     let call = bench.gateway.calls(bench.now)[0].clone();
     let leg = call.legs.last().unwrap().sid.clone();
-    assert_eq!(bench.gateway.redirect_party(bench.now, &call.sid, &leg, made("").into()), Err(Refused::NotDialled));
+    let detach = CallAction::RedirectParty { party: leg, request: made("").into() };
+    assert_eq!(bench.change_call(&call.sid, detach), Err(Refused::NotDialled));
     bench.bye(&mut caller, &party);
     bench.finish();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{QueueRefusal, Queues};
+use trunkgate_call::{CallAction, QueueControl, QueueRefusal};
 use trunkgate_conference::{NodeCommand, NodeEvent, SeatId};
 
 use super::conferences::Party;
@@ -39,7 +39,7 @@ impl Party {
         parameter(request, name).unwrap_or_else(|| panic!("no {name} in {request:?}")).to_owned()
     }
     fn size(&self) -> Vec<usize> {
-        let queues = trunkgate_call::queues(&self.bench.gateway, self.bench.now);
+        let queues = trunkgate_call::queues(&self.bench.gateway).reports(self.bench.now);
         queues.iter().map(|queue| queue.members.len()).collect()
     }
 }
@@ -184,18 +184,19 @@ fn a_dial_of_an_empty_queue_waits_and_one_of_no_queue_fails() {
     party.joins_by(DIAL);
     assert_eq!(party.outcome("DialCallStatus"), "failed");
     let now = party.bench.now;
-    Queues::of(&mut party.bench.gateway).create(now, "support", None).unwrap();
+    party.bench.change(QueueControl::Create { name: "support".to_owned(), most: None }).unwrap();
     party.joins_by(DIAL);
     party.bench.pass(Duration::from_secs(19));
     assert!(party.asked().is_empty());
     party.bench.pass(Duration::from_secs(1));
     assert_eq!(party.outcome("DialCallStatus"), "no-answer");
     party.joins_by(DIAL);
-    let sid = trunkgate_call::queues(&party.bench.gateway, now)[0].kept.sid.clone();
-    assert_eq!(Queues::of(&mut party.bench.gateway).delete(now, &sid), Ok(()));
+    let sid = trunkgate_call::queues(&party.bench.gateway).reports(now)[0].kept.sid.clone();
+    let delete = QueueControl::Delete { sid };
+    assert_eq!(party.bench.change(delete.clone()).map(drop), Ok(()));
     party.bench.drain();
     assert_eq!(party.outcome("DialCallStatus"), "failed");
-    assert_eq!(Queues::of(&mut party.bench.gateway).delete(now, &sid), Err(QueueRefusal::Unknown));
+    assert_eq!(party.bench.change(delete).map(drop), Err(QueueRefusal::Unknown));
 }
 
 #[test]
@@ -237,14 +238,14 @@ fn another_document_takes_a_caller_out_of_the_queue_or_the_connection() {
         Arc::new(App { is_made: true, ..App::new("made", AppDocument::Text(text.into())) })
     };
     party.waits();
-    let (now, sid) = (party.bench.now, party.sid(0));
-    party.bench.gateway.redirect(now, &sid, elsewhere()).unwrap();
+    let sid = party.sid(0);
+    party.bench.change_call(&sid, CallAction::Redirect(elsewhere())).unwrap();
     party.bench.drain();
     assert_eq!((party.size(), party.outcome("QueueResult")), (vec![0], "redirected".to_owned()));
     party.waits();
     party.joins_by(DIAL);
-    let (now, sid) = (party.bench.now, party.sid(1));
-    party.bench.gateway.redirect(now, &sid, elsewhere()).unwrap();
+    let sid = party.sid(1);
+    party.bench.change_call(&sid, CallAction::Redirect(elsewhere())).unwrap();
     party.bench.drain();
     let asked = party.asked();
     let found = |purpose| asked.iter().find(|request| request.purpose == purpose).unwrap();
@@ -295,10 +296,10 @@ fn after_a_restart_callers_have_their_places_and_connections_again() {
     party.bench.pass(Duration::from_secs(7));
     party.waits();
     party.bench.mixer.clear();
-    let before = trunkgate_call::queues(&party.bench.gateway, party.bench.now);
+    let before = trunkgate_call::queues(&party.bench.gateway).reports(party.bench.now);
     let table = table(vec![TargetSpec::App("ivr".into())]);
     party.bench.restart(table);
-    let after = trunkgate_call::queues(&party.bench.gateway, party.bench.now);
+    let after = trunkgate_call::queues(&party.bench.gateway).reports(party.bench.now);
     let members = |reports: &[trunkgate_call::QueueReport]| {
         let all = reports.iter().flat_map(|report| report.members.clone());
         all.map(|member| (member.call_sid, member.waited.as_secs())).collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::Refused;
+use trunkgate_call::{CallAction, Refused};
 use trunkgate_media::{AgentWish, Event};
 
 use super::recorded::recording;
@@ -24,7 +24,7 @@ fn made(document: AppDocument) -> Arc<App> {
 impl Menu {
     fn redirect(&mut self, document: AppDocument) -> Result<(), Refused> {
         let sid = self.bench.gateway.calls(self.bench.now)[0].sid.clone();
-        let done = self.bench.gateway.redirect(self.bench.now, &sid, made(document));
+        let done = self.bench.change_call(&sid, CallAction::Redirect(made(document)));
         self.bench.drain();
         done
     }
@@ -197,12 +197,12 @@ fn the_call_of_a_connected_party_ends_by_itself() {
     let mut menu = Menu::answered("<Dial>+14155550111</Dial><Say>next</Say>");
     let party = menu.joined();
     let (sid, leg) = sid_of_party(&menu);
-    menu.bench.gateway.end_party(menu.bench.now, &sid, &leg).unwrap();
+    menu.bench.change_call(&sid, CallAction::EndParty { party: leg.clone() }).unwrap();
     menu.bench.drain();
     let bye = menu.bench.expect(PBX, "BYE");
     menu.bench.receive(PBX, party.respond(&bye, 200, ""));
     assert_eq!(menu.spoken(3), "next", "the caller goes on");
-    let again = menu.bench.gateway.end_party(menu.bench.now, &sid, &leg);
+    let again = menu.bench.change_call(&sid, CallAction::EndParty { party: leg.clone() });
     assert_eq!(again, Err(Refused::CallEnded));
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
@@ -214,7 +214,7 @@ fn the_call_of_a_party_that_rings_is_canceled_by_itself() {
     let party = menu.party();
     menu.bench.receive(PBX, party.answer(180, ""));
     let (sid, leg) = sid_of_party(&menu);
-    menu.bench.gateway.end_party(menu.bench.now, &sid, &leg).unwrap();
+    menu.bench.change_call(&sid, CallAction::EndParty { party: leg.clone() }).unwrap();
     menu.bench.drain();
     let cancel = menu.bench.expect(PBX, "CANCEL");
     menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
@@ -231,7 +231,7 @@ fn a_party_of_a_plain_call_ends_the_call() {
     let (caller, party) = bench.answered();
     let mut menu = plain(bench, caller);
     let (sid, leg) = sid_of_party(&menu);
-    menu.bench.gateway.end_party(menu.bench.now, &sid, &leg).unwrap();
+    menu.bench.change_call(&sid, CallAction::EndParty { party: leg.clone() }).unwrap();
     menu.bench.drain();
     let bye = menu.bench.expect(PBX, "BYE");
     menu.bench.receive(PBX, party.respond(&bye, 200, ""));

@@ -59,7 +59,7 @@ impl Requested {
 
     /// The same at a bench.
     pub(crate) fn at(mut bench: Bench, request: &CallRequest) -> Requested {
-        let sid = bench.gateway.originate(bench.now, request).unwrap();
+        let sid = bench.change(request.clone()).unwrap();
         bench.drain();
         Requested { bench, sid }
     }
@@ -287,7 +287,7 @@ fn the_party_may_be_connected_with_another_one_or_an_agent() {
     // The number of the request is the edge's own: no agent has to allow it.
     let desk = Agent { allow_callers: ["+19995550100".to_owned()].into(), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_trunk("pbx")])));
-    let sid = bench.gateway.originate(bench.now, &request(vec![Onward::Target(to_agent("desk"))])).unwrap();
+    let sid = bench.change(request(vec![Onward::Target(to_agent("desk"))])).unwrap();
     bench.drain();
     let mut call = Requested { bench, sid };
     let party = call.answered();
@@ -325,11 +325,11 @@ fn a_restart_loses_neither_the_party_nor_its_application() {
 fn a_request_is_refused_where_no_call_may_begin() {
     let mut bench = Bench::with(table(vec![to_trunk("pbx")]));
     let nowhere = CallRequest { targets: vec![to_trunk("unknown")], ..request(vec![at_url()]) };
-    assert_eq!(bench.gateway.originate(bench.now, &nowhere), Err(NotBegun::NoTarget));
+    assert_eq!(bench.change(nowhere), Err(NotBegun::NoTarget));
     let nothing = request(vec![]);
-    assert_eq!(bench.gateway.originate(bench.now, &nothing), Err(NotBegun::NoTarget));
+    assert_eq!(bench.change(nothing), Err(NotBegun::NoTarget));
     bench.control(Control::Drain { on: true });
-    let refused = bench.gateway.originate(bench.now, &request(vec![at_url()]));
+    let refused = bench.change(request(vec![at_url()]));
     assert_eq!(refused, Err(NotBegun::Refused(ReasonSlug::Draining)));
     bench.finish();
 }

@@ -1,0 +1,144 @@
+//! Changes of one call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_resources::lookups::key::CallKey;
+use trunkgate_route::App;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::trace::TraceItem;
+use trunkgate_twiml::Secret;
+
+use crate::call::parts::detached::DetachRequest;
+use crate::call::parts::effects::{self, take_party_out};
+use crate::call::parts::operator::Operator;
+use crate::call::parts::requested;
+use crate::call::transfer::warm::TransferMode;
+use crate::call::words::party::CallParty;
+use crate::call::words::refused::Refused;
+use crate::gateway::Gateway;
+use crate::gateway::control::GatewayControl;
+
+/// A change of one call. Its answer is the reason for which the call stays as it was.
+#[derive(Debug, Clone)]
+pub struct CallControl {
+    /// SID of the call.
+    pub sid: String,
+    /// The change.
+    pub action: CallAction,
+}
+
+/// The kinds of changes of a call.
+#[derive(Debug, Clone)]
+pub enum CallAction {
+    /// Sends the caller of an agent to another target; of a call between two parties, connects one of them with a target in place of
+    /// the other.
+    Transfer {
+        /// The party that stays.
+        party: CallParty,
+        /// The target, as in a route.
+        target: String,
+        /// The kind of transfer.
+        mode: TransferMode,
+    },
+    /// Sends digits to a party.
+    SendDigits {
+        /// The party that hears them.
+        party: CallParty,
+        /// The digits, which may be a secret of the caller's.
+        digits: Secret,
+    },
+    /// Puts parties on hold.
+    Hold(Vec<CallParty>),
+    /// Takes parties off hold that were put on hold by a request.
+    Resume(Vec<CallParty>),
+    /// Plays a sound to parties.
+    Play {
+        /// The parties that hear it.
+        parties: Vec<CallParty>,
+        /// Name of the sound.
+        name: String,
+        /// Samples, μ-law at 8 kHz.
+        samples: Arc<[u8]>,
+    },
+    /// Continues the call with the document of an application.
+    Redirect(Arc<App>),
+    /// Continues the leg of a dialled party with a document, as a call of its own whose SID is that of the leg; the Dial ends as if the party
+    /// had hung up.
+    RedirectParty {
+        /// SID of the party's leg.
+        party: String,
+        /// The document, and the rules of the new call.
+        request: DetachRequest,
+    },
+    /// Ends the leg of one party.
+    EndParty {
+        /// SID of the party's leg.
+        party: String,
+    },
+    /// Sends the callbacks of the call to another receiver: the status callback of this application.
+    ReplaceCallback(Arc<App>),
+    /// Ends the call so long after its answer.
+    LimitTime(Duration),
+    /// Adds an event that the shell knows of to the trace, also after the end of the call.
+    Note(TraceItem),
+    /// Adds a request over HTTP about the call to the trace, also after its end.
+    NoteRequest(String),
+}
+
+impl GatewayControl for CallControl {
+    type Answer = Result<(), Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<(), Refused> {
+        let sid = &*self.sid;
+        match self.action {
+            CallAction::Transfer { party, target, mode } => {
+                gateway.ask(now, sid, |parts, cx| Operator::of(parts).transfer(cx, party, &target, mode))
+            }
+            CallAction::SendDigits { party, digits } => {
+                gateway.ask(now, sid, |parts, cx| Operator::of(parts).press(cx, party, digits.reveal()))
+            }
+            CallAction::Hold(parties) => gateway.ask(now, sid, |parts, cx| Operator::of(parts).hold(cx, &parties)),
+            CallAction::Resume(parties) => gateway.ask(now, sid, |parts, cx| Operator::of(parts).resume(cx, &parties)),
+            CallAction::Play { parties, name, samples } => gateway
+                .ask(now, sid, |parts, cx| Operator::of(parts).play(cx, &parties, (&name, &samples), "as requested")),
+            CallAction::Redirect(app) => gateway.ask_live(now, sid, |parts, cx| effects::take_over(parts, cx, app)),
+            CallAction::RedirectParty { party, request } => {
+                let key = gateway.edge.index().sids.get(sid).copied().ok_or_else(|| gateway.missing(sid))?;
+                let taken = gateway.act_on(now, key, |parts, cx| take_party_out(parts, cx, &party));
+                let own = CallKey(gateway.next_call);
+                let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut gateway.edge, own, request);
+                gateway.next_call += 1;
+                gateway.calls.insert(own, Box::new(call));
+                gateway.act_on(now, key, |parts, cx| parts.side_left(cx, ReasonSlug::Transferred));
+                gateway.act_on(now, own, |parts, cx| parts.search_on(cx));
+                gateway.settle(now);
+                Ok(())
+            }
+            CallAction::EndParty { party } => {
+                gateway.ask_live(now, sid, |parts, cx| Operator::of(parts).end_party(cx, &party))
+            }
+            CallAction::ReplaceCallback(app) => gateway.ask_live(now, sid, |parts, cx| {
+                parts.program.reports.replace(cx, &app);
+                Ok(())
+            }),
+            CallAction::LimitTime(limit) => gateway.ask_live(now, sid, |_, cx| requested::limit(cx, limit)),
+            CallAction::Note(item) => {
+                let key = gateway.live(sid).map(|call| call.shared.key);
+                match key.filter(|key| gateway.edge.tracing().traces.contains_key(key)) {
+                    Some(key) => gateway.edge.trace(now, key, item),
+                    None => gateway.edge.recent_mut().note(now, sid, &item),
+                }
+                Ok(())
+            }
+            CallAction::NoteRequest(text) => {
+                let key = gateway.live(sid).map(|call| call.shared.key);
+                match key.and_then(|key| gateway.edge.tracing_mut().traces.get_mut(&key)) {
+                    Some(trace) => trace.push_request(now, text),
+                    None => gateway.edge.recent_mut().note_request(now, sid, text),
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Changes of conferences.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_conference::{Change, Departure, MemberId, RoomId};
+use trunkgate_resources::conferences::PartyReport;
+use trunkgate_resources::io::{Control, Input};
+use trunkgate_route::{App, WebhookMethod};
+use trunkgate_twiml::Location;
+
+use crate::call::recorders::recording::RecordingChange;
+use crate::call::words::webhooks;
+use crate::gateway::Gateway;
+use crate::gateway::announcements::Announcement;
+use crate::gateway::conferences::coming;
+use crate::gateway::control::GatewayControl;
+
+/// Why a request about a conference is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConferenceRefused {
+    /// No conference of this SID or name goes on, or it has no such party.
+    Unknown,
+    /// The call that the party is to coach is not in the conference.
+    NoneToCoach,
+    /// As many announcements as may be are heard or wait.
+    TooManyAnnouncements,
+}
+
+/// A change of a conference that goes on.
+#[derive(Debug, Clone)]
+pub struct ConferenceControl {
+    /// SID or name of the conference.
+    pub conference: String,
+    /// The change.
+    pub action: ConferenceAction,
+}
+
+/// The kinds of changes of a conference. A party is named by the SID of its call or its label.
+#[derive(Debug, Clone)]
+pub enum ConferenceAction {
+    /// Ends the conference; its parties go on behind it, and calls that are made for it end.
+    End,
+    /// Plays an announcement to all parties, or to one.
+    Announce {
+        /// The party.
+        party: Option<String>,
+        /// URL of an audio file or a document.
+        url: String,
+        /// Method of the request.
+        method: WebhookMethod,
+        /// Application whose rules hold for its requests.
+        app: Arc<App>,
+    },
+    /// Takes a party out; its call goes on behind the conference. The call of one that has not joined yet is ended.
+    Remove {
+        /// The party.
+        party: String,
+    },
+}
+
+impl GatewayControl for ConferenceControl {
+    type Answer = Result<(), ConferenceRefused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<(), ConferenceRefused> {
+        let conference = &*self.conference;
+        let over = match self.action {
+            ConferenceAction::End => {
+                let (coming, date) = (coming(gateway, conference), gateway.edge.date(now));
+                if !gateway.edge.sessions_mut().conferences.end(conference, date) {
+                    return Err(ConferenceRefused::Unknown);
+                }
+                gateway.settle(now);
+                coming
+            }
+            ConferenceAction::Announce { party, url, method, app } => {
+                let conferences = &mut gateway.edge.sessions_mut().conferences;
+                let room = conferences.find(conference).ok_or(ConferenceRefused::Unknown)?;
+                let report = conferences.report_of(room).ok_or(ConferenceRefused::Unknown)?;
+                let to = party.map(|party| report.party(&party).ok_or(ConferenceRefused::Unknown)).transpose()?;
+                let member = to.map(|party| party.member.id());
+                let location = Location::url(&url).map_err(|_| ConferenceRefused::Unknown)?;
+                let id = conferences.act(room, |room| room.announce(member, &url)).flatten();
+                let id = id.ok_or(ConferenceRefused::TooManyAnnouncements)?;
+                let first = to.or(report.parties.first()).map(|party| party.member.call_sid().to_owned());
+                let account = gateway.edge.config().account_sid.clone();
+                let named = [
+                    ("AccountSid", account),
+                    ("ConferenceSid", report.sid.clone()),
+                    ("FriendlyName", report.name.clone()),
+                ];
+                let of_party = to.map(|party| ("CallSid", party.member.call_sid().to_owned()));
+                let parameters = named.into_iter().chain(of_party);
+                let parameters = parameters.map(|(name, value)| (name.to_owned(), value)).collect();
+                let (call, source) = (first.unwrap_or_default(), (location, webhooks::method_of(method)));
+                gateway.announcements.add(Announcement { room, id, member, call, app, source, parameters });
+                gateway.settle(now);
+                Vec::new()
+            }
+            ConferenceAction::Remove { party } => {
+                if let Ok((room, id)) = find(gateway, conference, &party) {
+                    let conferences = &mut gateway.edge.sessions_mut().conferences;
+                    conferences.act(room, |room| room.leave(now, id, Departure::Removed));
+                    gateway.settle(now);
+                    return Ok(());
+                }
+                let mut coming = coming(gateway, conference).into_iter();
+                let found = coming.find(|one| one.call == party || one.added.label.as_ref() == Some(&party));
+                vec![found.ok_or(ConferenceRefused::Unknown)?]
+            }
+        };
+        for one in over {
+            gateway.handle_input(now, Input::Control(Control::Hangup { sid: one.call }));
+        }
+        Ok(())
+    }
+}
+
+/// Changes of a party of a conference. Their answer is the party as it is now.
+#[derive(Debug, Clone)]
+pub struct PartyControl {
+    /// SID or name of the conference.
+    pub conference: String,
+    /// SID of the party's call, or its label.
+    pub party: String,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+impl GatewayControl for PartyControl {
+    type Answer = Result<PartyReport, ConferenceRefused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<PartyReport, ConferenceRefused> {
+        let (room, id) = find(gateway, &self.conference, &self.party)?;
+        let conferences = &mut gateway.edge.sessions_mut().conferences;
+        let changed = conferences.act(room, |room| room.change(id, &self.changes)).ok_or(ConferenceRefused::Unknown)?;
+        changed.map_err(|_| ConferenceRefused::NoneToCoach)?;
+        let report = conferences.report_of(room);
+        gateway.settle(now);
+        let parties = report.map(|report| report.parties).unwrap_or_default();
+        parties.into_iter().find(|party| party.member.id() == id).ok_or(ConferenceRefused::Unknown)
+    }
+}
+
+/// A change of a recording of a conference. Its answer is the SID of the recording, `None` where the conference is over or makes no such
+/// recording.
+#[derive(Debug, Clone)]
+pub struct ConferenceRecordingControl {
+    /// SID or name of the conference.
+    pub conference: String,
+    /// SID of the recording; `None`: the newest that is being made.
+    pub recording: Option<String>,
+    /// The change.
+    pub change: RecordingChange,
+}
+
+impl GatewayControl for ConferenceRecordingControl {
+    type Answer = Option<String>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Option<String> {
+        let conferences = &mut gateway.edge.sessions_mut().conferences;
+        let room = conferences.find(&self.conference)?;
+        let recording = self.recording.as_deref();
+        let changed = match self.change {
+            RecordingChange::Pause(pause) => conferences.pause_recording(room, recording, Some(pause)),
+            RecordingChange::Resume => conferences.pause_recording(room, recording, None),
+            RecordingChange::Stop => conferences.stop_recording(room, recording),
+        };
+        gateway.settle(now);
+        changed
+    }
+}
+
+/// Returns the places of a conference and of its party.
+fn find(gateway: &Gateway, conference: &str, party: &str) -> Result<(RoomId, MemberId), ConferenceRefused> {
+    let conferences = &gateway.edge.sessions().conferences;
+    let found = conferences.find(conference).and_then(|room| Some((room, conferences.report_of(room)?)));
+    let (room, report) = found.ok_or(ConferenceRefused::Unknown)?;
+    let found = report.party(party).ok_or(ConferenceRefused::Unknown)?;
+    Ok((room, found.member.id()))
+}

@@ -1,0 +1,158 @@
+//! Changes of those who listen to a call: forks, streams, live transcriptions, recordings.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_resources::recordings::RecordingRequest;
+use trunkgate_route::App;
+use trunkgate_story::view::{ForkView, RecordingView, SiprecView};
+use trunkgate_twiml::{StreamStep, TranscriptStep};
+
+use crate::call::media::local::ForkRequest;
+use crate::call::recorders::recording::{self, BegunRecording, RecordingChange};
+use crate::call::recorders::siprec::{self, SiprecChange};
+use crate::call::words::refused::Refused;
+use crate::gateway::Gateway;
+use crate::gateway::control::GatewayControl;
+
+/// A change of the listeners of an answered call. Its answer is the listener as it is now.
+#[derive(Debug, Clone)]
+pub struct ForkControl {
+    /// SID of the call.
+    pub sid: String,
+    /// The change.
+    pub action: ForkAction,
+}
+
+/// The kinds of changes of a listener.
+#[derive(Debug, Clone)]
+pub enum ForkAction {
+    /// Adds a listener.
+    Begin(ForkRequest),
+    /// Ends a listener.
+    End {
+        /// Id of the listener.
+        id: String,
+    },
+}
+
+impl GatewayControl for ForkControl {
+    type Answer = Result<ForkView, Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<ForkView, Refused> {
+        gateway.ask(now, &self.sid, |parts, cx| match self.action {
+            ForkAction::Begin(request) => parts.bridge.media.begin_fork(cx, &request),
+            ForkAction::End { id } => parts.bridge.media.end_fork(cx, &id),
+        })
+    }
+}
+
+/// A change of those who listen to an answered call for an application: streams, or live transcriptions.
+#[derive(Debug, Clone)]
+pub struct ListenerControl<T> {
+    /// SID of the call.
+    pub sid: String,
+    /// The change.
+    pub action: ListenerAction<T>,
+}
+
+/// The kinds of changes of a listener with a name.
+#[derive(Debug, Clone)]
+pub enum ListenerAction<T> {
+    /// Starts a listener. A live one of the same name is a reason for a refusal.
+    Start {
+        /// Application whose keys hold.
+        app: Arc<App>,
+        /// The listener.
+        step: T,
+    },
+    /// Ends a listener.
+    Stop {
+        /// Its name or SID.
+        name: String,
+    },
+}
+
+/// The answer is the SID of the stream.
+impl GatewayControl for ListenerControl<StreamStep> {
+    type Answer = Result<String, Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<String, Refused> {
+        gateway.ask(now, &self.sid, |parts, cx| match self.action {
+            ListenerAction::Start { app, step } => {
+                parts.program.streams_mut().start_named(cx, &parts.bridge.media, &app, &step)
+            }
+            ListenerAction::Stop { name } => parts.program.streams_mut().stop(cx, &mut parts.bridge.media, &name),
+        })
+    }
+}
+
+/// The answer is the SID of the transcription, and its name.
+impl GatewayControl for ListenerControl<TranscriptStep> {
+    type Answer = Result<(String, Option<String>), Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Self::Answer {
+        gateway.ask(now, &self.sid, |parts, cx| match self.action {
+            ListenerAction::Start { app, step } => {
+                let (name, media) = (step.name.clone(), &parts.bridge.media);
+                parts.program.transcripts_mut().start_asked(cx, media, &app, step).map(|sid| (sid, name))
+            }
+            ListenerAction::Stop { name } => parts.program.transcripts_mut().stop_asked(cx, &name),
+        })
+    }
+}
+
+/// The beginning of a recording of an answered call.
+#[derive(Debug, Clone)]
+pub struct RecordingStart {
+    /// SID of the call.
+    pub sid: String,
+    /// The recording.
+    pub request: RecordingRequest,
+}
+
+impl GatewayControl for RecordingStart {
+    type Answer = Result<BegunRecording, Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<BegunRecording, Refused> {
+        gateway.ask(now, &self.sid, |parts, cx| recording::begin(&parts.bridge.media, cx, self.request, None))
+    }
+}
+
+/// A change of a recording. Its answer is the recording as it is now.
+#[derive(Debug, Clone)]
+pub struct RecordingControl {
+    /// SID of the call.
+    pub sid: String,
+    /// SID of the recording; `None`: the newest that is being made.
+    pub recording: Option<String>,
+    /// The change.
+    pub change: RecordingChange,
+}
+
+impl GatewayControl for RecordingControl {
+    type Answer = Result<RecordingView, Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<RecordingView, Refused> {
+        gateway.ask(now, &self.sid, |_, cx| recording::change(cx, self.recording.as_deref(), self.change))
+    }
+}
+
+/// A change of the recording of a call by a group of recording servers (`[siprec.NAME]`). Its answer is that recording as it is now.
+#[derive(Debug, Clone)]
+pub struct SiprecControl {
+    /// SID of the call.
+    pub sid: String,
+    /// Name of the group.
+    pub name: String,
+    /// The change.
+    pub change: SiprecChange,
+}
+
+impl GatewayControl for SiprecControl {
+    type Answer = Result<SiprecView, Refused>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<SiprecView, Refused> {
+        gateway.ask(now, &self.sid, |parts, cx| siprec::change(&mut parts.bridge.media, cx, &self.name, self.change))
+    }
+}

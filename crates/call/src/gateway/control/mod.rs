@@ -1,0 +1,31 @@
+//! Changes that are asked for from outside of the core, over HTTP for the most part. They are plain data, so that they can be logged and
+//! replayed as any other input.
+
+mod calls;
+mod conferences;
+mod listeners;
+mod queues;
+mod requested;
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::gateway::Gateway;
+
+pub use calls::{CallAction, CallControl};
+pub use conferences::{
+    ConferenceAction, ConferenceControl, ConferenceRecordingControl, ConferenceRefused, PartyControl,
+};
+pub use listeners::{
+    ForkAction, ForkControl, ListenerAction, ListenerControl, RecordingControl, RecordingStart, SiprecControl,
+};
+pub use queues::{DequeueControl, QueueControl};
+
+/// A change of the gateway. Each has one type of answer.
+pub trait GatewayControl: Clone + fmt::Debug + Send + 'static {
+    /// The result of the change: where it is refused, the gateway stays as it was.
+    type Answer: Send + 'static;
+
+    /// Makes the change. Drain [`Gateway::poll_output`] afterwards.
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Self::Answer;
+}

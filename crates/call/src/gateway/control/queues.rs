@@ -1,0 +1,89 @@
+//! Changes of queues.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_resources::conferences::queues::{QueueRefusal, QueueReport, QueuedCall};
+use trunkgate_route::App;
+
+use crate::call::words::refused::Refused;
+use crate::gateway::Gateway;
+use crate::gateway::control::{CallAction, CallControl, GatewayControl};
+
+/// A change of a queue. Its answer is the queue as it is now, of a deleted one as it was.
+#[derive(Debug, Clone)]
+pub enum QueueControl {
+    /// Makes a queue.
+    Create {
+        /// Its name.
+        name: String,
+        /// Most callers in it.
+        most: Option<u32>,
+    },
+    /// Changes a queue; what is `None` stays.
+    Change {
+        /// SID of the queue.
+        sid: String,
+        /// Its new name.
+        name: Option<String>,
+        /// Most callers in it.
+        most: Option<u32>,
+    },
+    /// Deletes a queue without callers.
+    Delete {
+        /// SID of the queue.
+        sid: String,
+    },
+}
+
+impl GatewayControl for QueueControl {
+    type Answer = Result<QueueReport, QueueRefusal>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<QueueReport, QueueRefusal> {
+        let edge = &mut gateway.edge;
+        let date = edge.date(now);
+        let sid = match self {
+            QueueControl::Create { name, most } => {
+                let sid = edge.random_mut().queue_sid();
+                edge.sessions_mut().queues.create(now, (&name, most), sid.clone(), date)?;
+                sid
+            }
+            QueueControl::Change { sid, name, most } => {
+                if name.is_some() || most.is_some() {
+                    edge.sessions_mut().queues.change(&sid, (name.as_deref(), most), date)?;
+                }
+                sid
+            }
+            QueueControl::Delete { sid } => {
+                let report = edge.sessions().queues.report(now, &sid).ok_or(QueueRefusal::Unknown)?;
+                edge.sessions_mut().queues.delete(&sid)?;
+                gateway.settle(now);
+                return Ok(report);
+            }
+        };
+        edge.sessions().queues.report(now, &sid).ok_or(QueueRefusal::Unknown)
+    }
+}
+
+/// Takes a caller out of a queue. Its answer is the caller as it was in the queue, `None` where there is no such caller.
+#[derive(Debug, Clone)]
+pub struct DequeueControl {
+    /// SID of the queue.
+    pub queue: String,
+    /// SID of the caller's call; `None`: the next caller.
+    pub call: Option<String>,
+    /// Application with the document that its call continues with.
+    pub app: Arc<App>,
+}
+
+impl GatewayControl for DequeueControl {
+    type Answer = Option<Result<QueuedCall, Refused>>;
+
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Option<Result<QueuedCall, Refused>> {
+        let report = gateway.edge.sessions().queues.report(now, &self.queue)?;
+        let is_it = |member: &QueuedCall| self.call.as_ref().is_none_or(|call| member.call_sid == *call);
+        let member = report.members.into_iter().find(is_it)?;
+        let redirect = CallControl { sid: member.call_sid.clone(), action: CallAction::Redirect(self.app) };
+        Some(redirect.apply(gateway, now).map(|()| member))
+    }
+}

@@ -1,0 +1,44 @@
+//! Calls that begin with a request.
+
+use std::time::Instant;
+
+use trunkgate_resources::io::Output;
+use trunkgate_resources::lookups::key::CallKey;
+
+use crate::call::parts::judged::{self, Admitted, NotBegun};
+use crate::call::parts::requested::{CallRequest, Originator, requested_call};
+use crate::call::words::state::State;
+use crate::gateway::Gateway;
+use crate::gateway::conferences;
+use crate::gateway::control::GatewayControl;
+
+/// Begins a call that no remote party has asked for. One for a conference is for the one of its name that goes on, if there is one. The answer
+/// is the SID of the call.
+impl GatewayControl for CallRequest {
+    type Answer = Result<String, NotBegun>;
+
+    fn apply(mut self, gateway: &mut Gateway, now: Instant) -> Result<String, NotBegun> {
+        if let Some(added) = &mut self.participant
+            && let Some(report) = conferences(gateway).report_live(&added.conference)
+        {
+            added.conference = report.sid;
+        }
+        conferences::judge(gateway, &self).map_err(NotBegun::NotJoined)?;
+        let Admitted { targets, onward } = judged::admit(now, &mut gateway.edge, &self)?;
+        gateway.edge.admission_mut().begin(now, "");
+        let key = CallKey(gateway.next_call);
+        gateway.next_call += 1;
+        let call = requested_call(now, &mut gateway.edge, key, &self, onward);
+        let sid = call.shared.legs.sid().to_owned();
+        gateway.calls.insert(key, Box::new(call));
+        gateway.act_on(now, key, |parts, cx| {
+            Originator::of(parts).begin(cx, targets);
+            cx.note_legs();
+            if cx.call.state != State::Ended {
+                cx.edge.output(Output::Began(Box::new(cx.call.view())));
+            }
+        });
+        gateway.settle(now);
+        Ok(sid)
+    }
+}
