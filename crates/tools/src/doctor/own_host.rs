@@ -206,7 +206,7 @@ mod tests {
     fn each_family_of_a_name_has_a_public_address_of_its_own() {
         let text = "[edge]\npublic_address = ['203.0.113.10', '2001:db8::1']\n\
                     [[listen]]\nname = 'u'\ntransport = 'udp'\naddress = '[::]:5060'\npublic_address = '2001:db8::2'\n\
-                    [trunk.x]\npeers = ['sip:192.0.2.1']\ncontact_host = 'sbc.example.com'\n";
+                    [trunk.x]\npeers = ['sip:[2001:db8::9]']\ncontact_host = 'sbc.example.com'\n";
         let config = configured(text);
         let (trunk, _) = named(&config).next().unwrap();
         assert_eq!(public_addresses(&config, trunk), [ip("203.0.113.10"), ip("2001:db8::2")]);
