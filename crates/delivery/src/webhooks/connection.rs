@@ -17,7 +17,9 @@ use tokio::time::{Instant, timeout};
 
 use super::outcome::{Answer, Fault, Kind};
 use super::target::Origin;
-use trunkgate_system::limits::{WEB_HEAD_BYTES, WEBHOOK_HEAD_BYTES, WEBHOOK_SETTLE_MILLISECONDS};
+use trunkgate_system::limits::{
+    WEB_HEAD_BYTES, WEBHOOK_DOCUMENT_BYTES, WEBHOOK_HEAD_BYTES, WEBHOOK_SETTLE_MILLISECONDS,
+};
 use trunkgate_system::shares::{FairShares, Granted};
 pub(crate) use trunkgate_system::web::{self, Meter, Stream};
 
@@ -133,38 +135,46 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
     }
     // Of an answer that is of no use a beginning will do, and of audio in the place of a document, which is fetched as such.
     let cut = bounds.cut || !status.is_success() || (bounds.cuts_audio && is_audio(&answer));
-    let too_long = |answer: Answer| {
-        Fault::new(Kind::TooLong, format!("the answer is longer than {} bytes", bounds.most)).with(answer)
-    };
-    if response.body().size_hint().lower() > bounds.most && !cut {
-        return Err(too_long(answer));
+    let most = if cut { bounds.most.min(WEBHOOK_DOCUMENT_BYTES) } else { bounds.most };
+    let too_long = || Fault::new(Kind::TooLong, format!("the answer is longer than {most} bytes"));
+    if response.body().size_hint().lower() > most && !cut {
+        return Err(too_long().with(answer));
     }
-    let expected = response.body().size_hint().exact().map_or(0, |bytes| bytes.min(bounds.most));
-    let expected = usize::try_from(expected).unwrap_or(0);
+    // Large bodies of an unknown length are read as the largest ones are: memory that is reserved and not used costs nothing.
+    let unknown = if bounds.memory.is_some() { most } else { 0 };
+    let expected = response.body().size_hint().exact().map_or(unknown, |bytes| bytes.min(most));
+    let (expected, most) = (usize::try_from(expected).unwrap_or(0), usize::try_from(most).unwrap_or(usize::MAX));
     loop {
         let frame = match timeout(bounds.read, response.frame()).await {
-            Err(_) => return Err(late("no more of the answer", bounds.read).with(answer)),
+            Err(_) => return Err(of_no_use(late("no more of the answer", bounds.read), answer)),
             Ok(None) => return Ok((answer, true)),
-            Ok(Some(Err(error))) => return Err(broken(&error).with(answer)),
+            Ok(Some(Err(error))) => return Err(of_no_use(broken(&error), answer)),
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        let room = usize::try_from(bounds.most).unwrap_or(usize::MAX).saturating_sub(answer.body.len());
+        let room = most.saturating_sub(answer.body.len());
         let fits = data.len() <= room;
         let data = data.get(..room.min(data.len())).filter(|_| fits || cut).unwrap_or_default();
         if let Some(memory) = bounds.memory
             && !holds(memory, &mut answer.memory, answer.body.len() + data.len())
         {
             let what = "no memory for the answer: many other files are being fetched for the application";
-            return Err(Fault::new(Kind::Lost, what).with(answer));
+            return Err(of_no_use(Fault::new(Kind::Lost, what), answer));
         }
         append(&mut answer.body, data, expected);
         match (fits, cut) {
             (true, _) => {}
             (false, true) => return Ok((answer, false)),
-            (false, false) => return Err(too_long(answer)),
+            (false, false) => return Err(of_no_use(too_long(), answer)),
         }
     }
+}
+
+/// Returns the fault of an answer that began, with as much of it as may be shown.
+fn of_no_use(fault: Fault, mut answer: Answer) -> Fault {
+    answer.body.truncate(usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap_or(usize::MAX));
+    answer.body.shrink_to_fit();
+    fault.with(Answer { memory: None, ..answer })
 }
 
 /// Takes as much memory as a body of so many bytes needs; `false`: there is not so much.
@@ -179,8 +189,8 @@ fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<Grante
     }
 }
 
-/// Adds to a body of `expected` bytes, 0: an unknown number. It takes little more memory than it has bytes: doubled each time, it would
-/// take up to twice as much, and once more while it is copied. All of it is reserved once a quarter is there.
+/// Adds to a body of `expected` bytes, or fewer; 0: an unknown number. It takes little more memory than it has bytes: doubled each time, it
+/// would take up to twice as much, and once more while it is copied. All of it is reserved once a quarter is there.
 fn append(body: &mut Vec<u8>, data: &[u8], expected: usize) {
     let needed = body.len() + data.len();
     if needed > body.capacity() {
@@ -223,4 +233,31 @@ fn is_close(error: &hyper::Error) -> bool {
         matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
     });
     error.is_canceled() || error.is_incomplete_message() || error.is_closed() || is_reset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_never_copied_once_it_is_large() {
+        let (most, piece) = (16 << 20, [0; 16 << 10]);
+        for expected in [most, most - 5, most / 2] {
+            let (mut body, mut copied) = (Vec::new(), 0);
+            while body.len() < most {
+                let before = body.capacity();
+                append(&mut body, &piece, expected);
+                if body.capacity() != before && body.len() <= expected {
+                    copied = body.len();
+                }
+            }
+            // While it is copied it is there twice.
+            assert!(2 * copied <= expected, "{expected}: {copied}");
+        }
+        let mut body = Vec::new();
+        while body.len() < most {
+            append(&mut body, &piece, most);
+        }
+        assert_eq!(body.capacity(), most);
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use hyper::HeaderMap;
+use hyper::body::Bytes;
 use hyper::header::{
     AGE, CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY,
 };
@@ -25,7 +26,7 @@ use trunkgate_system::shares::Granted;
 #[derive(Debug, Clone)]
 pub struct Media {
     /// Content of the file.
-    pub bytes: Arc<[u8]>,
+    pub bytes: Bytes,
     /// In lower case, without parameters.
     pub media_type: Arc<str>,
     /// Origin of the content.
@@ -86,7 +87,7 @@ struct State {
 /// A file that is kept.
 #[derive(Clone)]
 struct Kept {
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
     media_type: Arc<str>,
     /// Application that it was fetched for.
     asker: Arc<str>,
@@ -208,9 +209,14 @@ impl MediaCache {
         let headers = &reply.answer.headers;
         let media_type: Arc<str> = reply.answer.media_type().into();
         let (validators, freshness) = (Validators::of(headers), freshness(headers, is_redirected));
-        let bytes: Arc<[u8]> = reply.answer.body.into();
+        let mut body = reply.answer.body;
+        // Of one whose length was not known, more was reserved than came.
+        if body.len() < body.capacity() / 2 {
+            body.shrink_to_fit();
+        }
+        let bytes = Bytes::from(body);
         let media = Media {
-            bytes: Arc::clone(&bytes),
+            bytes: bytes.clone(),
             media_type: Arc::clone(&media_type),
             source: Source::Fetched,
             attempts: reply.attempts.into(),
@@ -278,7 +284,7 @@ impl State {
 
 impl Kept {
     fn media(&self, source: Source, attempts: Vec<Attempt>) -> Media {
-        let (bytes, media_type) = (Arc::clone(&self.bytes), Arc::clone(&self.media_type));
+        let (bytes, media_type) = (self.bytes.clone(), Arc::clone(&self.media_type));
         Media { bytes, media_type, source, attempts: attempts.into(), memory: None }
     }
 }

@@ -89,7 +89,11 @@ pub(crate) fn of_result(purpose: &str, method: &str, result: &Result<Reply, Fail
 }
 
 fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
-    let body = failure.answer.as_ref().map(|answer| shown(&answer.body)).unwrap_or_default();
+    let body = failure.answer.as_ref().map(|answer| match answer.media_type() {
+        audio if audio.starts_with(AUDIO) => audio,
+        _ => shown(&answer.body),
+    });
+    let body = body.unwrap_or_default();
     webhook(purpose, method, &failure.attempts, Some(code_of(failure)), body)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -228,12 +229,12 @@ impl AppSounds {
 }
 
 /// Reads a sound file below a folder.
-async fn read(folder: PathBuf, name: String) -> Result<Arc<[u8]>, String> {
+async fn read(folder: PathBuf, name: String) -> Result<Bytes, String> {
     let read = spawn_blocking(move || {
         let path = below(&folder, &name).map_err(|error| error.to_string())?;
         audio::read(&path, AUDIO_FILE_BYTES)
     });
-    read.await.map_err(|_| "the file cannot be read".to_owned())?.map(Arc::from)
+    read.await.map_err(|_| "the file cannot be read".to_owned())?.map(Bytes::from)
 }
 
 /// The origin of a file, as a trace shows it: a sentence, or the request where there was one.

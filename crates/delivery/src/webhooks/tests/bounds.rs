@@ -63,6 +63,27 @@ async fn a_document_has_a_largest_size() {
 }
 
 #[tokio::test]
+async fn of_audio_that_is_of_no_use_a_beginning_is_kept() {
+    let most = usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
+    for head in [CHUNKED, b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n"] {
+        let endless = Act::Endless(head.to_vec(), chunk.clone().into_bytes(), Duration::ZERO);
+        let server = Server::always(endless).await;
+        let request = Request { most: 2 << 20, ..Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax()) };
+        let failure = fetch(request).await.unwrap_err();
+        let answer = failure.answer.unwrap();
+        assert_eq!((answer.body.len(), answer.memory.is_none()), (most, answer.status == 200), "{}", failure.what);
+        assert!(answer.body.capacity() <= 2 * most, "{}", answer.body.capacity());
+    }
+    // One whose length is not known has memory for the largest at once: it would be copied as it grows.
+    let whole = [CHUNKED, chunk.repeat(24).as_bytes(), b"0\r\n\r\n"].concat();
+    let server = Server::always(Act::Send(whole)).await;
+    let request = Request { most: 2 << 20, ..Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax()) };
+    let body = fetch(request).await.unwrap().answer.body;
+    assert_eq!((body.len(), body.capacity()), (24 << 16, 2 << 20));
+}
+
+#[tokio::test]
 async fn where_the_body_is_of_no_interest_it_is_cut() {
     let most = usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap();
     let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(10 << 20)))).await;
