@@ -4,10 +4,11 @@ mod call;
 pub mod gateway;
 
 pub use call::legs::agent_leg::socket_spec;
+pub use call::legs::requested::Added;
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::parts::detached::DetachRequest;
 pub use call::parts::judged::{NotBegun, judge_targets, reaches_emergency};
-pub use call::parts::requested::{Added, CallRequest, Onward, named_target};
+pub use call::parts::requested::{CallRequest, Onward, named_target};
 pub use call::recorders::detection::DetectionRequest;
 pub use call::recorders::recording::{BegunRecording, RecordingChange};
 pub use call::recorders::siprec::SiprecChange;

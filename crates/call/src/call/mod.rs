@@ -103,8 +103,7 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::Bridge;
 use crate::call::parts::effects::in_program;
-use crate::call::parts::operator::Operator;
-use crate::call::parts::requested::{Originator, arm_time_limit};
+use crate::call::parts::requested::Requested;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::LowerParts;
 use crate::call::recorders::{detection, recording, siprec};
@@ -114,7 +113,7 @@ use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::micros;
 use crate::call::story::silent_agent;
 use crate::call::story::verdict::head;
-use crate::call::transfer::warm::Asking;
+use crate::call::transfer::in_call::Transfers;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
@@ -152,6 +151,10 @@ pub(crate) struct Parts {
     pub(crate) search: Search,
     /// The applications of the call.
     pub(crate) program: CallProgram,
+    /// Transfers that one side has asked for.
+    pub(crate) transfers: Transfers,
+    /// The rest of a request over HTTP that has begun the call.
+    pub(crate) requested: Option<Box<Requested>>,
 }
 
 impl Call {
@@ -172,7 +175,7 @@ impl Call {
         parts.poll(cx);
         let has_program = parts.program.is_running();
         siprec::poll(&mut parts.bridge.media, cx, has_program).act(parts, cx);
-        if parts.bridge.negotiation.transfers.now.is_none() {
+        if !parts.transfers.is_under_way() {
             siprec::follow(cx, parts.program.is_running());
         }
         siprec::report(cx);
@@ -225,7 +228,8 @@ impl Parts {
     fn poll(&mut self, cx: &mut Cx<'_>) {
         let search = &self.search;
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
-        self.serve_waiting_refer(cx);
+        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+        self.transfers.serve_waiting(cx, lower).act(self, cx);
         self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
         self.program.report_progress(cx, &LowerParts::of(&mut self.bridge, &mut self.search));
         self.program.report_streams(cx, &self.search, false);
@@ -288,7 +292,7 @@ impl Parts {
             }
 
             (Rerouting, E::Info { leg, server, info }) if self.search.consults.asks(leg) && info.is_digit() => {
-                Asking::of(self).informed(cx, server, &info);
+                self.search.consults.informed(cx, server, &info).act(self, cx);
             }
             (Rerouting, E::Info { leg, server, info }) if self.program.takes_info(cx.call, leg, &info) => {
                 self.program.with_run(|run| run.informed(cx, server, &info)).act(self, cx);
@@ -298,24 +302,28 @@ impl Parts {
                 self.bridge.negotiation.info_answered(cx, client, code).act(self, cx)
             }
             (Ended, E::Refer { server, .. }) => refuse_request(cx.now, cx.edge, server, 481),
-            (_, E::Refer { leg, server, refer }) => self.referred(cx, leg, server, *refer),
+            (_, E::Refer { leg, server, refer }) => {
+                let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+                self.transfers.referred(cx, lower, leg, server, *refer).act(self, cx);
+            }
             (_, E::Told { leg, server, told }) if self.program.has_referred(cx.call, leg) => {
                 self.program.refer_reported(cx, server, &told).act(self, cx);
             }
             (_, E::PassedAnswered { client, code }) if self.program.refers_by(client) => {
                 self.program.refer_answered(cx, code).act(self, cx);
             }
-            (_, E::Told { leg, server, told }) => self.bridge.negotiation.transfers.told(cx, leg, server, &told),
+            (_, E::Told { leg, server, told }) => self.transfers.told(cx, leg, server, &told),
             (_, E::Unjoined { client, reason }) => self.unjoined(cx, client, reason),
-            (_, E::PassedAnswered { client, code }) => {
-                self.bridge.negotiation.transfers.passed_answered(cx, client, code)
-            }
-            (_, E::Notified { client, taken }) => self.bridge.negotiation.transfers.notified(cx, client, taken),
+            (_, E::PassedAnswered { client, code }) => self.transfers.passed_answered(cx, client, code),
+            (_, E::Notified { client, taken }) => self.transfers.notified(cx, client, taken),
 
             (Searching | Rerouting, E::Trying { leg }) => self.search.heard(cx, leg),
             (Searching | Rerouting, E::Challenged { leg }) => self.search.challenged(cx, leg),
             (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, is_reliable, headers }) => {
-                self.search.provisional(cx, &mut self.bridge, leg, (code, dialog, sdp, is_reliable), &headers);
+                let said = (code, dialog, sdp, is_reliable);
+                if self.search.provisional(cx, &mut self.bridge, leg, said, &headers) {
+                    self.transfers.tell_news(cx, code);
+                }
             }
             (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
             (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
@@ -377,12 +385,12 @@ impl Parts {
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(cx),
             (_, E::Due(Timer::Glare)) => drop(cx.call.deadlines.remove(Timer::Glare)),
             (_, E::Due(Timer::Update)) => self.bridge.negotiation.update_overdue(cx),
-            (_, E::Due(Timer::Refer)) => self.bridge.negotiation.transfers.refer_overdue(cx),
-            (_, E::Due(Timer::Referrer)) => self.bridge.referrer_overdue(cx),
+            (_, E::Due(Timer::Refer)) => self.transfers.refer_overdue(cx),
+            (_, E::Due(Timer::Referrer)) => self.transfers.referrer_overdue(cx, &mut self.bridge),
             (_, E::Due(Timer::Session)) => self.bridge.session_due(cx).act(self, cx),
             (_, E::Due(Timer::HoldCheck)) => self.bridge.negotiation.check_hold(cx),
             (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
-            (_, E::Due(Timer::Asked)) => Asking::of(self).overdue(cx),
+            (_, E::Due(Timer::Asked)) => self.search.consults.overdue(cx).act(self, cx),
             (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
             (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
             (_, E::Due(Timer::Siprec(_))) => {}
@@ -409,7 +417,7 @@ impl Parts {
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
 
             (_, event) if self.program.is_transcribed(&event) => {
-                self.program.transcripts_mut().handle(cx, &self.bridge.media, event);
+                self.program.transcripts_mut().handle(cx, &mut self.bridge.media, event);
             }
             (_, event) if self.program.is_recognised(&event) => {
                 self.program.recognised(cx, event).act(self, cx);
@@ -433,10 +441,12 @@ impl Parts {
                 cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
                 silent_agent::look(cx);
             }
-            (_, E::Key { end, key, .. }) if self.search.consults.asks_at(cx, end) => Asking::of(self).pressed(cx, key),
+            (_, E::Key { end, key, .. }) if self.search.consults.asks_at(cx, end) => {
+                self.search.consults.digit_pressed(cx, key).act(self, cx);
+            }
             (_, E::Key { end, key, ms }) => {
                 cx.note_digit(end);
-                if let Some(party) = cx.call.coaching.as_ref().and_then(|coaching| coaching.party_of(end)) {
+                if let Some(party) = self.bridge.media.coached_party_of(end) {
                     self.bridge.press_for_called(cx, party, &key.to_string());
                     return;
                 }
@@ -446,14 +456,14 @@ impl Parts {
                 }
             }
             (_, E::AppAnswered { query, answer }) if self.search.consults.wants_whisper(query) => {
-                Asking::of(self).whisper_came(cx, query, *answer);
+                self.search.consults.whisper_came(cx, &self.bridge.media, query, *answer).act(self, cx);
             }
             (_, E::AppAnswered { query, answer }) => {
                 self.program.app_answered(cx, &mut self.bridge.media, query, *answer).act(self, cx);
             }
             (_, E::Queue(news)) => self.program.queue_news(cx, &mut self.bridge.media, news).act(self, cx),
             (_, E::Due(Timer::Queued)) => self.program.queue_due(cx, &mut self.bridge.media).act(self, cx),
-            (_, E::Conference(_)) if cx.call.coaching.is_some() => {
+            (_, E::Conference(_)) if self.bridge.media.is_coached() => {
                 let reason = (ReasonSlug::ConferenceRefused, EndedBy::Edge);
                 Coaching::end(&mut self.bridge.media, cx, reason);
             }
@@ -465,9 +475,9 @@ impl Parts {
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
-            (_, E::Due(Timer::TimeLimit)) => Originator::of(self).time_limit_over(cx),
+            (_, E::Due(Timer::TimeLimit)) => self.time_limit_over(cx),
 
-            (Searching, E::Hangup(reason)) => Originator::of(self).ended_by_operator(cx, reason),
+            (Searching, E::Hangup(reason)) => self.ended_by_operator(cx, reason),
             (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
             (Ended, E::Hangup(_)) => {}
         }
@@ -499,7 +509,7 @@ impl Parts {
     ) {
         cx.begin_series();
         cx.arm_sessions();
-        arm_time_limit(cx);
+        self.requested.iter().for_each(|requested| requested.arm_time_limit(cx));
         self.bridge.media.note_conversion(cx.call, cx.call.legs.ids());
         for (listener, part) in listeners {
             match listener.agent(cx.edge) {
@@ -515,7 +525,7 @@ impl Parts {
         }
         if has_program || cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);
-            Operator::of(self).end_lost_sounds(cx);
+            self.bridge.end_lost_sounds(cx);
             recording::begin_by_route(self, cx);
             return self.bridge.media.tap_caller(cx);
         }
@@ -555,6 +565,7 @@ impl Next {
                 next.act(parts, cx);
             }
             Next::SaidAgain(said) => parts.search.said_again(&said),
+            Next::OutsiderLeft(leg) => parts.transfers.referrer_left(cx, &mut parts.bridge.media, leg),
             Next::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
         }
     }

@@ -24,9 +24,9 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::Parts;
+use crate::call::negotiation::join::{Leaving, OtherCall};
 use crate::call::negotiation::requests::takes_changes;
 use crate::call::shared::Cx;
-use crate::call::transfer::in_call::Leaving;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::refer::Refer;
@@ -159,17 +159,13 @@ impl Gateway {
         }
         let Gateway { calls, edge, .. } = self;
         let Some(call) = calls.get_mut(&at.key) else { return };
-        let Some(leaving) = call.parts.bridge.negotiation.transfers.leaving.take_if(|leaving| leaving.client == client)
-        else {
-            return;
-        };
+        let Some(leaving) = call.parts.bridge.negotiation.take_leaving(client) else { return };
         if call.shared.state != State::Answered {
             return;
         }
         let to = leaving.to;
         self.at_work = Some(to);
-        let waits = both(calls, to, at.key)
-            .filter(|(to, _)| to.parts.bridge.negotiation.transfers.joins_by(&to.shared, client));
+        let waits = both(calls, to, at.key).filter(|(to, _)| to.parts.bridge.negotiation.joins_by(&to.shared, client));
         let moved = match (waits, is_taken) {
             (Some((to, from)), true) => {
                 let (parts, mut cx) = to.act(now, edge);
@@ -273,16 +269,20 @@ fn join(
     let is_here = joining_call((&*here.0, here.1), (&*there.0, there.1))?;
     let (host, guest) = if is_here { (here, there) } else { (there, here) };
     let (parts, mut cx) = host.0.act(now, edge);
-    parts.bridge.negotiation.join(&mut cx, &parts.search, host.1, guest)?;
+    let has_room = parts.search.has_room_for_another(cx.call);
+    let (guest, by_guest) = guest;
+    let negotiation = &mut guest.parts.bridge.negotiation;
+    let guest = OtherCall { call: &mut guest.shared, negotiation, by: by_guest };
+    parts.bridge.negotiation.join(&mut cx, has_room, host.1, guest)?;
     let (parts, mut cx) = call.act(now, edge);
-    parts.bridge.negotiation.transfers.accept_refer(&mut cx, by.0, server, refer);
+    parts.transfers.accept_refer(&mut cx, by.0, server, refer);
     Ok(())
 }
 
 /// Ends the call that a leg has left, or has it go on with a leg that stays: then the code that the re-INVITE was refused with, `None` where
 /// it was accepted, and the code for the sender of the REFER, which may have come in this call.
 fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(), (Option<u16>, u16)>) {
-    let transfers = &mut parts.bridge.negotiation.transfers;
+    let transfers = &mut parts.transfers;
     match moved {
         Ok(()) => {
             transfers.tell_news(cx, 200);
@@ -300,7 +300,7 @@ fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(),
 /// # Errors
 /// The NOTIFY of the last transfer is under way, or both remote parties are sent no changes (`reinvite = "local"`).
 fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box<FinalAnswer>> {
-    if here.0.parts.bridge.negotiation.transfers.is_telling() {
+    if here.0.parts.transfers.is_telling() {
         return refused(491, ReasonSlug::Transferred);
     }
     let is_askable = |(call, leg): (&Call, LegId)| {

@@ -9,8 +9,9 @@ use trunkgate_resources::recordings::RecordingRequest;
 use trunkgate_route::TargetSpec;
 
 use crate::call::legs::event::CallEvent;
+use crate::call::legs::requested::Added;
 use crate::call::media::coaching::Coaching;
-use crate::call::parts::requested::{Added, CallRequest};
+use crate::call::parts::requested::CallRequest;
 use crate::call::program::parameters;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
@@ -82,7 +83,7 @@ pub struct ComingReport {
 pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
     let conferences = &gateway.edge.sessions().conferences;
     let report = |call: &Shared| {
-        let added = call.requested.as_ref()?.participant.as_deref()?;
+        let added = call.origin.as_ref()?.participant()?;
         let is_coming = call.state != State::Ended && conferences.are_same(&added.conference, conference);
         let status = match parameters::status_of(call) {
             status @ ("queued" | "ringing") => status,

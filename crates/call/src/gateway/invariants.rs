@@ -40,8 +40,8 @@ impl Invariants<'_> {
             hold(is_seated, || format!("{key:?} is a party of a conference that it is not in"))?;
         }
         for key in edge.sessions().conferences.expected_calls() {
-            let requested = self.calls.get(&key).and_then(|call| call.shared.requested.as_ref());
-            let is_coming = requested.is_some_and(|requested| requested.participant.is_some());
+            let origin = self.calls.get(&key).and_then(|call| call.shared.origin.as_ref());
+            let is_coming = origin.is_some_and(|origin| origin.participant().is_some());
             hold(is_coming, || format!("{key:?} is expected in a conference that it is not called for"))?;
         }
         for key in edge.sessions().queues.calls() {
@@ -89,7 +89,7 @@ impl Invariants<'_> {
                 hold(call.parts.search.attempts.first().is_some() != is_served, || {
                     format!("{sid}: searching without an attempt")
                 })?;
-                let is_requested = call.shared.requested.is_some();
+                let is_requested = call.shared.is_requested();
                 hold(is_requested || call.shared.legs[LegId::CALLER].sip.server.is_some(), || {
                     format!("{sid}: searching without an INVITE to answer")
                 })
@@ -99,8 +99,7 @@ impl Invariants<'_> {
                 let callee = call.shared.legs.callee.and_then(|at| call.shared.legs.get(at));
                 let talks = |leg: &Leg| leg.sip.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
-                let joins = call.parts.bridge.negotiation.transfers.joining.is_some()
-                    || call.parts.bridge.negotiation.transfers.leaving.is_some();
+                let joins = call.parts.bridge.negotiation.is_in_join();
                 hold(answered || joins, || format!("{sid}: answered without a callee"))?;
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
@@ -118,8 +117,7 @@ impl Invariants<'_> {
                 })?;
                 hold(talks || call.shared.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
                 let is_silent = talks && !call.parts.search.consults.holds_caller()
-                    || call.parts.bridge.negotiation.transfers.now.is_some()
-                        && call.parts.bridge.media.spoken.is_none();
+                    || call.parts.transfers.is_under_way() && call.parts.bridge.media.spoken.is_none();
                 let is_played_to = call.parts.bridge.media.player.is_some();
                 hold(is_served || is_played_to != (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
@@ -181,8 +179,11 @@ impl Invariants<'_> {
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.shared.state != State::Ended) {
             let attempts = call.parts.search.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
-            let legs =
-                call.parts.bridge.negotiation.sides(&call.shared).filter_map(|at| call.shared.legs[at].limited_by());
+            let legs = call
+                .parts
+                .transfers
+                .counted_legs(&call.shared, &call.parts.bridge.negotiation)
+                .filter_map(|at| call.shared.legs[at].limited_by());
             for trunk in legs.chain(attempts) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
             }

@@ -292,7 +292,7 @@ impl Call {
             program: self.program_snapshot(now, edge, callee.is_some()),
             callback: self.parts.program.reports.snapshot(),
             cookies: CookieJar::clone(&edge.apps().cookies.of_call(self.shared.legs.sid())),
-            requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
+            requested: RequestedSnapshot::of(now, self),
             agents: AgentsSnapshot {
                 targets: match (self.parts.program.run(), callee) {
                     (Some(run), _) => run.of_caller().targets_behind().collect(),
@@ -326,6 +326,7 @@ impl Call {
         edge.apps_mut().cookies.restore(&snapshot.sid, snapshot.cookies);
         begin_again(now, edge, key, snapshot.sid);
         edge.admission_mut().begin(now, legs.first().map_or("", Leg::trunk_name));
+        let (origin, requested) = snapshot.requested.map(|requested| requested.restore(now)).unzip();
         let shared = Shared {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },
@@ -343,6 +344,7 @@ impl Call {
                 ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
                 shown_as: shown_as(snapshot.shown_as, snapshot.is_shown_privately, snapshot.is_shown_client),
                 answered_elsewhere: false,
+                referral: None,
                 record: snapshot.recordings.as_ref().is_some_and(RecordingsSnapshot::goes_on),
                 unannounced: Unannounced::None,
                 is_incomplete: false,
@@ -351,11 +353,10 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: program.is_running(),
-            coaching: None,
             detections: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
             siprec: RecordingSessions::waiting(&snapshot.siprec),
-            requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),
+            origin,
             legs: Legs::restored(key, legs, callee, holds),
             session: Some(snapshot.media),
             listeners: CallerListeners::default(),
@@ -372,7 +373,7 @@ impl Call {
             },
             ..Bridge::default()
         };
-        Call { shared, parts: Parts { bridge, program, ..Parts::default() } }
+        Call { shared, parts: Parts { bridge, program, requested, ..Parts::default() } }
     }
 }
 

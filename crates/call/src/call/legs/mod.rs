@@ -16,6 +16,7 @@ pub(crate) mod leg;
 pub(crate) mod leg_end;
 pub(crate) mod list;
 pub(crate) mod location;
+pub(crate) mod requested;
 pub(crate) mod session_timer;
 pub(crate) mod spoken;
 pub(crate) mod srtp;

@@ -64,11 +64,11 @@ impl Coaching {
             cx.edge.output(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
         }
         let ends = [caller_end, party_end];
-        cx.call.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, seats, seat_ids: ids }));
-        mix(cx);
+        media.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, seats, seat_ids: ids }));
+        mix(media, cx);
         cx.tell_coach(agent, target);
         let Some(side) = cx.call.legs[agent].agent.as_ref().map(|side| side.end) else { return Ok(()) };
-        if let Some(seat) = cx.call.coaching.as_ref().map(|coaching| coaching.seats[2].id()) {
+        if let Some(seat) = media.coaching.as_ref().map(|coaching| coaching.seats[2].id()) {
             media.connect_ends(cx, side, seat, seated());
             media.connect_ends(cx, seat, side, seated());
         }
@@ -81,7 +81,7 @@ impl Coaching {
         self.agent
     }
 
-    /// Returns the leg of the party, where an end is the caller's: its keys are pressed towards the party.
+    /// Returns the leg of the party, where an end is the caller's: its digits are sent to the party.
     pub(crate) fn party_of(&self, end: EndId) -> Option<LegId> {
         (self.ends[0] == end).then_some(self.party)
     }
@@ -97,11 +97,11 @@ impl Coaching {
     }
 
     /// Has the seats of the two hear what they say as it is agreed now.
-    pub(crate) fn tap(media: &CallMedia, cx: &mut Cx<'_>) {
-        let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
+    pub(crate) fn tap(media: &mut CallMedia, cx: &mut Cx<'_>) {
+        let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
         let legs = [cx.call.legs.near, coaching.party];
         let heard = legs.map(|leg| media.audio_of(cx.call, leg));
-        let Some(coaching) = &mut cx.call.coaching else { return };
+        let Some(coaching) = &mut media.coaching else { return };
         for (seat, heard) in coaching.seats.iter_mut().zip(&heard) {
             if let Some(tap) = heard.as_ref().and_then(|heard| seat.listen_to(heard)) {
                 cx.edge.media(session, tap);
@@ -110,8 +110,8 @@ impl Coaching {
     }
 
     /// Takes the party's seat away from its ears, where the two are parted for a hold.
-    pub(crate) fn part(cx: &mut Cx<'_>, legs: [LegId; 2]) {
-        let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
+    pub(crate) fn part(media: &CallMedia, cx: &mut Cx<'_>, legs: [LegId; 2]) {
+        let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
         if legs.into_iter().any(|leg| coaching.is_between(cx.call.legs.near, leg)) {
             cx.edge.media(session, Command::Unwire { from: coaching.seats[1].id() });
         }
@@ -119,7 +119,7 @@ impl Coaching {
 
     /// The agent leaves, for this reason: its stream ends, and caller and party are connected as before.
     pub(crate) fn end(media: &mut CallMedia, cx: &mut Cx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
-        let Some(coaching) = cx.call.coaching.take() else { return };
+        let Some(coaching) = media.coaching.take() else { return };
         for (seat, end) in coaching.seat_ids.into_iter().zip(&coaching.seats) {
             cx.edge.output(Output::Conference(Box::new(NodeCommand::Leave { seat })));
             media.drop_seat(cx, end.id());
@@ -145,8 +145,8 @@ impl Coaching {
 }
 
 /// Has the party hear its seat in the place of the caller's stream, which goes to the caller's seat.
-pub(crate) fn mix(cx: &mut Cx<'_>) {
-    let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
+pub(crate) fn mix(media: &CallMedia, cx: &mut Cx<'_>) {
+    let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
     let ([caller_end, party_end], [caller, party]) = (coaching.ends, coaching.spoken);
     let [caller_seat, party_seat, _] = coaching.seats.each_ref().map(MixerEnd::id);
     let wire = digits_of(caller, cx.call.legs.near_leg().dtmf());

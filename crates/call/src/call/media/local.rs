@@ -69,7 +69,7 @@ impl CallMedia {
     }
 
     /// Adds a listener.
-    pub(crate) fn begin_fork(&self, cx: &mut Cx<'_>, request: &ForkRequest) -> Result<ForkView, Refused> {
+    pub(crate) fn begin_fork(&mut self, cx: &mut Cx<'_>, request: &ForkRequest) -> Result<ForkView, Refused> {
         let agent = request.listener.agent(cx.edge).ok_or(Refused::UnknownAgent)?;
         if cx.call.legs.has_all_listeners() {
             return Err(Refused::TooManyForks);
@@ -102,7 +102,7 @@ impl CallMedia {
     }
 
     /// Lets the listeners hear the caller's side as it is wired now.
-    pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
+    pub(crate) fn tap_caller(&mut self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
         let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
         Coaching::tap(self, cx);

@@ -15,6 +15,7 @@ use trunkgate_story::few::Few;
 
 use crate::call::legs::agent_leg::Holder;
 use crate::call::legs::spoken::Spoken;
+use crate::call::media::coaching::Coaching;
 use crate::call::media::mixer::CallerSeat;
 use crate::call::media::player::Player;
 
@@ -43,4 +44,6 @@ pub(crate) struct CallMedia {
     pub(crate) hold: Option<Arc<Agent>>,
     /// The agent that has the caller, or had it last if none has it now.
     pub(crate) holder: Option<Box<Holder>>,
+    /// The agent that has transferred the caller, and coaches the party.
+    pub(crate) coaching: Option<Box<Coaching>>,
 }

@@ -93,7 +93,16 @@ impl CallMedia {
                 cx.edge.media(media, Command::Unwire { from: end.end });
             }
         }
-        Coaching::part(cx, legs);
+        Coaching::part(self, cx, legs);
+    }
+
+    /// Parts the two sides, and plays to those that are held.
+    pub(crate) fn part_and_play(&mut self, cx: &mut Cx<'_>) {
+        if let Some(callee) = cx.call.legs.callee {
+            self.part(cx, [cx.call.legs.near, callee]);
+        }
+        self.play_to_held(cx);
+        self.tap_caller(cx);
     }
 
     /// Plays music to the side that is held here.
@@ -206,10 +215,25 @@ impl CallMedia {
         Next::Stay
     }
 
+    /// Returns whether an agent coaches a party of the call.
+    pub(crate) fn is_coached(&self) -> bool {
+        self.coaching.is_some()
+    }
+
+    /// Returns whether an agent's leg is that of a coach.
+    pub(crate) fn is_coach(&self, leg: LegId) -> bool {
+        self.coaching.as_ref().is_some_and(|coaching| coaching.agent() == leg)
+    }
+
+    /// Returns the leg of the coached party, where an end is the caller's: its digits are sent to the party.
+    pub(crate) fn coached_party_of(&self, end: EndId) -> Option<LegId> {
+        self.coaching.as_ref().and_then(|coaching| coaching.party_of(end))
+    }
+
     /// Has a leg's ends closed; its figures stay.
     pub(crate) fn drop_ends(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(media) = cx.call.session else { return };
-        if cx.call.coaching.as_ref().is_some_and(|coaching| coaching.is_between(cx.call.legs.near, leg)) {
+        if self.coaching.as_ref().is_some_and(|coaching| coaching.is_between(cx.call.legs.near, leg)) {
             Coaching::end(self, cx, (ReasonSlug::Transferred, EndedBy::Edge));
         }
         let leg = &mut cx.call.legs[leg];
@@ -248,8 +272,8 @@ impl CallMedia {
         // The worker disconnects what fed `to` before.
         self.wires.retain(|_, (sink, _)| *sink != to);
         self.wires.insert(from, (to, wire.clone()));
-        if cx.call.coaching.as_ref().is_some_and(|coaching| coaching.replaces(from, to)) {
-            return mix(cx);
+        if self.coaching.as_ref().is_some_and(|coaching| coaching.replaces(from, to)) {
+            return mix(self, cx);
         }
         cx.edge.media(media, Command::Wire { from, to, wire });
     }

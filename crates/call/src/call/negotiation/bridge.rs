@@ -285,7 +285,7 @@ impl Bridge {
 
     /// An end of an answered call could not be bound: its far end sends into nothing.
     pub(crate) fn bind_failed_later(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) -> Next {
-        let joins = self.negotiation.transfers.join_unbound(end);
+        let joins = self.negotiation.join_unbound(end);
         let Some(at) = cx.call.legs.leg_of(end).filter(|_| !joins) else { return Next::Stay };
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));

@@ -7,9 +7,7 @@ use std::time::Duration;
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{AgentQueue, Command, EndId, PartedSpec, PressSpec, WireSpec};
 use trunkgate_resources::edge::not_served;
-use trunkgate_resources::limits::{
-    INFO_BYTES, INFOS_PER_CALL, KEY_PAUSE, KEYS_AHEAD, KEYS_PER_REQUEST, REFERRER_SECONDS,
-};
+use trunkgate_resources::limits::{INFO_BYTES, INFOS_PER_CALL, KEY_PAUSE, KEYS_AHEAD, KEYS_PER_REQUEST};
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Purpose;
 use trunkgate_resources::lookups::key::LegId;
@@ -21,9 +19,9 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::codecs::{coding, name};
 use crate::call::legs::digits::{LEAST_TONE_MS, Told, USUAL_MS, told};
+use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::info::Info;
 use crate::call::legs::leg::LegState;
-use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::{ANY_PORT, OWN_AUDIO, Spoken, TELEPHONE_EVENT, clocks, talks};
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::ringing::Ringing;
@@ -78,7 +76,7 @@ impl Bridge {
 
     /// What the caller was told of its session with us, once it was.
     pub(crate) fn standing_description(&self, call: &Shared) -> Option<Description> {
-        if self.negotiation.transfers.now.is_none() {
+        if call.facts.referral.is_none() {
             self.media.spoken?;
         }
         call.legs.near_leg().sdp.ours.as_ref()?.read()
@@ -342,76 +340,58 @@ impl Bridge {
         }
     }
 
-    /// Ends a transfer whose target answered in the place of the leg that asked for it.
-    pub(crate) fn transferred(&mut self, cx: &mut Cx<'_>) {
-        let Some(transfer) = self.negotiation.transfers.now.take() else { return };
-        if transfer.is_stale {
-            self.negotiation.owe(cx.call.legs.near, false);
+    /// Takes the end of a sound; returns whether it was played to a side that is held here.
+    pub(crate) fn held_side_heard(&mut self, cx: &mut Cx<'_>, end: EndId) -> bool {
+        let plays = |(holder, hold): (LegId, &Hold)| (hold.player == Some(end)).then_some((holder, hold.kind));
+        let found = cx.call.legs.holds.iter().find_map(plays);
+        let Some((holder, kind)) = found else { return false };
+        if kind == HoldKind::Sound {
+            cx.edge.decide(cx.now, cx.call.key, "the sound has been heard to its end");
+            self.release(cx, holder);
+        } else if let Some((hold, media)) = cx.call.legs.holds.get_mut(holder).zip(cx.call.session) {
+            // The hold was requested while the sound played.
+            hold.sound = None;
+            let hold = hold.clone();
+            let heard = hold.heard(cx.call.legs.music_of(holder));
+            cx.edge.media(media, Command::Play { end, sound: heard });
         }
-        self.negotiation.transfers.tell_news(cx, 200);
-        if transfer.is_gone {
-            return;
-        }
-        let by = if transfer.is_requested { EndedBy::Edge } else { EndedBy::FarEnd };
-        cx.call.legs[transfer.by].end_with(ReasonSlug::Transferred, by);
-        self.media.drop_ends(cx, transfer.by);
-        cx.call.legs.leave_trunk(cx.edge, transfer.by);
-        if transfer.is_requested {
-            return self.media.hang_up_leg(cx, transfer.by, ReasonSlug::Transferred);
-        }
-        cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
-    }
-
-    /// Hangs up on the leg that has transferred the call, knows so, and has not hung up. A leg that asks for another transfer now stays.
-    pub(crate) fn referrer_overdue(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::Referrer);
-        self.hang_up_left(cx, None);
-    }
-
-    /// Hangs up on legs that are neither side of the call. `asked`: a party that may become one.
-    pub(crate) fn hang_up_left(&mut self, cx: &mut Cx<'_>, asked: Option<LegId>) {
-        let is_left = |at: &LegId| asked != Some(*at) && self.negotiation.sides(cx.call).all(|side| side != *at);
-        let left: Vec<LegId> = cx.call.legs.ids().filter(is_left).collect();
-        for leg in left {
-            let side = &cx.call.legs[leg];
-            if side.agent.is_none() && !side.records() && side.state == LegState::Answered {
-                self.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
-            }
-        }
-    }
-
-    /// A leg that is neither side of the call any more, or not now, has hung up.
-    pub(crate) fn referrer_left(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-        self.negotiation.transfers.drop_news_of(cx, leg);
-        if let Some(transfer) =
-            self.negotiation.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone)
-        {
-            transfer.is_gone = true;
-            self.media.drop_ends(cx, leg);
-            cx.call.legs.leave_trunk(cx.edge, leg);
-            cx.edge.decide(
-                cx.now,
-                cx.call.key,
-                format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)),
-            );
-        }
-    }
-
-    /// Takes the hang-up of a leg that has asked for a join, which goes on. Returns whether it was one.
-    pub(crate) fn left_joining(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
-        let joining =
-            self.negotiation.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);
-        let leaving = self.negotiation.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
-        let Some(is_gone) = joining.or(leaving.map(|leaving| &mut leaving.is_gone)) else { return false };
-        *is_gone = true;
-        cx.call.legs[leg].has_left = true;
-        cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-        self.negotiation.transfers.drop_news(cx);
-        self.media.drop_ends(cx, leg);
-        cx.call.legs.leave_trunk(cx.edge, leg);
-        cx.edge.decide(cx.now, cx.call.key, format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)));
         true
+    }
+
+    /// Ends sounds that a restart or a transfer has cut off.
+    pub(crate) fn end_lost_sounds(&mut self, cx: &mut Cx<'_>) {
+        let lost = |hold: &Hold| hold.kind == HoldKind::Sound && hold.sound.is_none();
+        let holders: Vec<LegId> =
+            cx.call.legs.holds.iter().filter_map(|(leg, hold)| lost(hold).then_some(leg)).collect();
+        holders.into_iter().for_each(|holder| self.release(cx, holder));
+    }
+
+    /// Ends a hold, unless its leg wants one itself; the two hear each other again where no other hold is left.
+    pub(crate) fn release(&mut self, cx: &mut Cx<'_>, holder: LegId) {
+        let own = cx.call.legs[holder].theirs().is_some_and(|theirs| {
+            let mut running = theirs.media.iter().filter(|media| media.port != 0).peekable();
+            let direction = |media| Direction::receives(theirs.direction_of(media));
+            running.peek().is_some() && !running.any(direction)
+        });
+        let Some(hold) = cx.call.legs.holds.remove(holder) else { return };
+        self.media.stop_music(cx, hold.player);
+        if own {
+            cx.call.legs.holds.insert(holder, Hold::of(HoldKind::Party));
+        }
+        if cx.call.is_held_here() {
+            return self.media.part_and_play(cx);
+        }
+        let (near, callee) = (cx.call.legs.near, cx.call.legs.callee);
+        let agreed = callee.zip(cx.call.standing(near)).and_then(|(callee, offer)| {
+            let agreed = self.negotiation.as_agreed(cx.call, (near, callee), &offer);
+            agreed.map(|(_, streams)| (callee, streams))
+        });
+        match agreed {
+            Some((callee, streams)) => {
+                self.media.wire(cx, &streams, (near, false), (callee, false));
+            }
+            None => cx.edge.decide(cx.now, cx.call.key, "the parties no longer agree on a codec"),
+        }
     }
 
     /// The digits are for the caller's ear only: never in a trace or a log.

@@ -7,13 +7,14 @@ use trunkgate_story::few::Few;
 
 use crate::call::legs::digits::KeysOut;
 use crate::call::media::CallMedia;
+use crate::call::negotiation::join::Join;
 use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::HoldCheck;
-use crate::call::transfer::in_call::Transfers;
 
 pub(crate) mod bridge;
 pub(crate) mod early;
+pub(crate) mod join;
 pub(crate) mod local;
 pub(crate) mod offers;
 pub(crate) mod parting;
@@ -50,6 +51,6 @@ pub(crate) struct Negotiation {
     pub(crate) keys: Option<Box<KeysOut>>,
     /// Our questions to whom silence does not tell of.
     pub(crate) hold_check: HoldCheck,
-    /// Transfers that one side has asked for.
-    pub(crate) transfers: Transfers,
+    /// The part of this call in a join with another one.
+    join: Option<Box<Join>>,
 }

@@ -119,7 +119,7 @@ impl Negotiation {
     pub(crate) fn ring_caller(&mut self, cx: &mut Cx<'_>, answer: Answer) {
         let server = cx.call.legs[LegId::CALLER].sip.server;
         let is_first = cx.call.times.first_ring.is_none();
-        if server.is_none() && cx.call.requested.is_none() {
+        if server.is_none() && !cx.call.is_requested() {
             return;
         }
         if is_first {

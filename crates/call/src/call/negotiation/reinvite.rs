@@ -408,9 +408,8 @@ impl Bridge {
         }
         cx.call.legs[leg].end_with(ReasonSlug::SessionExpired, EndedBy::Edge);
         self.media.hang_up_leg(cx, leg, ReasonSlug::SessionExpired);
-        self.referrer_left(cx, leg);
         cx.arm_sessions();
-        Next::Stay
+        Next::OutsiderLeft(leg)
     }
 
     /// What came of a refresh of ours; no code: nothing.

@@ -318,7 +318,7 @@ impl Negotiation {
     }
 
     fn ask_to_refresh(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Option<ClientId> {
-        if self.late == Some(leg) || self.transfers.is_leaving(leg) {
+        if self.late == Some(leg) || self.is_leaving(leg) {
             return None;
         }
         if self.renegotiation.as_ref().is_some_and(|r| r.way.to == leg || r.way.from == leg) {
@@ -473,6 +473,11 @@ impl Negotiation {
             pending.replaces = Some(by);
         }
         Ok(())
+    }
+
+    /// Returns the requests of ours that have no answer yet: a change under way, and questions whether a held party is there.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> {
+        self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked())
     }
 
     /// The leg that is to replace another one, until it does.

@@ -18,7 +18,8 @@ use trunkgate_story::numbers::Caller;
 
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
-use crate::call::parts::requested::{Requested, arm_time_limit, begin_call};
+use crate::call::legs::requested::RequestOrigin;
+use crate::call::parts::requested::{Requested, begin_call};
 use crate::call::program::CallProgram;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::LowerParts;
@@ -159,7 +160,8 @@ impl DetachedParty {
         let leg = cx.take_over(from, leg, ends);
         let talked = cx.edge.date(now).duration_since(answered).unwrap_or(Duration::ZERO);
         let decision = format!("dialled by the call {parent}, which it has left");
-        cx.call.requested = Some(Box::new(Requested::of_detached(parent, leg, now.checked_sub(talked), limit)));
+        cx.call.origin = Some(Box::new(RequestOrigin::answered(leg, Some(parent))));
+        let requested = Requested::of_detached(now.checked_sub(talked), limit);
         (cx.call.legs.near, cx.call.legs.answered_by) = (leg, Some(leg));
         parts.bridge.media.spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
         parts.search.controller = Controller::plan_of(vec![Target::App(app)]);
@@ -167,7 +169,8 @@ impl DetachedParty {
         if let Some(receiver) = &receiver {
             parts.program.reports.replace(&cx, receiver);
         }
-        arm_time_limit(&mut cx);
+        requested.arm_time_limit(&mut cx);
+        parts.requested = Some(Box::new(requested));
         cx.begin_series();
         cx.edge.decide(now, key, decision);
         let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&cx.call.legs.name_of(leg)));

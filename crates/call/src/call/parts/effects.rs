@@ -11,6 +11,8 @@ use crate::call::parts::takeover::Takeover;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::shared::Cx;
+use crate::call::transfer::effects::TransferEffect;
+use crate::call::transfer::warm;
 use crate::call::words::refused::Refused;
 
 /// Has the program of a call do something, and does what it asks for.
@@ -28,7 +30,7 @@ pub(crate) fn in_program(
 /// Why the call goes on as it was.
 pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
-    let effect = Takeover { app }.begin(cx, &mut parts.program, lower)?;
+    let effect = Takeover { app }.begin(cx, &mut parts.program, lower, parts.requested.as_deref_mut())?;
     effect.act(parts, cx);
     Ok(())
 }
@@ -40,6 +42,32 @@ pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Re
 pub(crate) fn take_party_out(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
     DetachedParty::take(&mut parts.program, cx, lower, sid)
+}
+
+impl TransferEffect {
+    /// Does what a transfer has asked for.
+    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+        match self {
+            TransferEffect::Stay => {}
+            TransferEffect::End(reason) => parts.end(cx, reason),
+            TransferEffect::Advance => parts.advance(cx, None),
+            TransferEffect::SearchWithAck => parts.search_on_with_ack(cx),
+            TransferEffect::AgentLeaves(leg) => parts.go_on(cx, leg, None),
+            TransferEffect::Accepted => {
+                let is_programmed = parts.program.is_running();
+                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+                warm::accept(cx, lower, &mut parts.transfers, is_programmed).act(parts, cx);
+            }
+            TransferEffect::Declined(failure, by) => {
+                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+                warm::decline(cx, lower, *failure, by).act(parts, cx);
+            }
+            TransferEffect::Joined(leg) => {
+                in_program(parts, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
+            }
+            TransferEffect::TargetFailed(branch, result) => parts.fail_target(cx, branch, *result),
+        }
+    }
 }
 
 impl ProgramEffect {

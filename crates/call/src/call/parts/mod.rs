@@ -2,6 +2,7 @@
 
 pub(crate) mod detached;
 pub(crate) mod effects;
+pub(crate) mod ended;
 pub(crate) mod judged;
 pub(crate) mod operator;
 pub(crate) mod requested;

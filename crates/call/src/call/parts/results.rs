@@ -27,7 +27,7 @@ use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::effects::in_program;
-use crate::call::parts::requested::Originator;
+use crate::call::program::effects::LowerParts;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
 use crate::call::search::candidates::refused_place;
@@ -35,7 +35,7 @@ use crate::call::search::controller::{Step, StepResult, TargetResult};
 use crate::call::search::redirect::Followed;
 use crate::call::search::unreached::end_failed;
 use crate::call::shared::Cx;
-use crate::call::transfer::warm::Asking;
+use crate::call::transfer::warm;
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
@@ -180,7 +180,8 @@ impl Parts {
                 },
                 Step::Run(app) => {
                     self.search.consults.end_warm(cx, &mut self.bridge.media);
-                    return in_program(self, cx, |program, cx, lower| program.begin(cx, lower, app));
+                    let digits = self.requested.as_mut().and_then(|requested| requested.take_digits());
+                    return in_program(self, cx, |program, cx, lower| program.begin(cx, lower, app, digits));
                 }
                 // Of a party that a program has dialled: the program decides.
                 Step::Answer(answer) if self.program.is_running() => {
@@ -222,17 +223,18 @@ impl Parts {
         let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
         let said = early.and_then(|early| early.of(dialog));
         let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
-        if before == State::Searching && cx.call.requested.is_some() {
-            return Originator::of(self).party_answered(cx, branch, leg, sdp);
+        if before == State::Searching && cx.call.is_requested() {
+            return self.requested_party_answered(cx, branch, leg, sdp);
         }
         match self.bridge.agree(cx, leg, sdp) {
             Ok(_) if before == State::Rerouting && self.search.consults.holds_caller() => {
                 cx.call.enter(before);
-                Asking::of(self).answered(cx, branch, leg);
+                let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+                warm::ask(cx, lower, &self.transfers, branch, leg).act(self, cx);
             }
             Ok(_) if before == State::Rerouting => {
                 let whisper = self.program.whisper_of(branch);
-                self.search.joined(cx, &mut self.bridge, leg);
+                self.joined(cx, leg);
                 in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, whisper));
             }
             Ok(description) => {
@@ -248,6 +250,15 @@ impl Parts {
                 self.bridge.media.hang_up_leg(cx, leg, failure.reason);
                 self.fail_target(cx, branch, TargetResult::Failed(failure));
             }
+        }
+    }
+
+    fn requested_party_answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, sdp: Option<&[u8]>) {
+        let Some(requested) = &mut self.requested else { return };
+        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+        match requested.party_answered(cx, lower, leg, sdp) {
+            Ok(next) => next.act(self, cx),
+            Err(failure) => self.fail_target(cx, branch, TargetResult::Failed(failure)),
         }
     }
 
@@ -357,7 +368,7 @@ impl Parts {
         let failure = if let Some(leg) = progress.calling() {
             cx.withdraw(leg);
             let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
-            let is_requested = cx.call.requested.is_some() && cx.call.state == State::Searching;
+            let is_requested = cx.call.is_requested() && cx.call.state == State::Searching;
             if cx.call.is_programmed || is_requested {
                 // The time of a Dial is that of the party, not of each way to it.
                 return self.fail_target(cx, branch, TargetResult::Refused(failure));

@@ -8,37 +8,35 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId};
-use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
+use trunkgate_resources::limits::REFERRER_SECONDS;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Place;
 use trunkgate_resources::lookups::key::{Branch, LegId};
-use trunkgate_route::{OnClose, Target, Trunk};
+use trunkgate_route::OnClose;
 use trunkgate_sdp::{accept, anchored_streams, offer_events};
+use trunkgate_sip::ClientId;
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{ClientId, ServerId};
-use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
 use crate::call::legs::headers::Brought;
-use crate::call::legs::hold::Hold;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
+use crate::call::negotiation::join::Leaving;
 use crate::call::parts::effects::in_program;
-use crate::call::parts::operator::Operator;
-use crate::call::parts::requested::Originator;
+use crate::call::parts::ended::give_places_back;
+use crate::call::parts::requested;
 use crate::call::program::effects::LowerParts;
 use crate::call::program::side::hang_up;
-use crate::call::recorders::{detection, recording, siprec};
+use crate::call::recorders::{detection, siprec};
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
-use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
-use crate::call::transfer::onward::AgentTransfer;
-use crate::call::transfer::warm::{Asking, TransferMode};
-use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request};
-use crate::call::words::refer::Refer;
+use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::transfer::effects::TransferEffect;
+use crate::call::transfer::onward;
+use crate::call::transfer::warm::TransferMode;
+use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 use crate::call::words::state::State;
 use crate::call::{Call, Parts};
 
@@ -68,12 +66,15 @@ impl Parts {
         if let Some(agent) = agent.cloned() {
             self.bridge.media.take_sounds(&agent);
         }
-        if cx.call.state == State::Searching && cx.call.requested.is_some() {
-            return Originator::of(self).agent_answered(cx, leg);
+        if cx.call.state == State::Searching
+            && let Some(requested) = &mut self.requested
+        {
+            let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+            return requested.agent_answered(cx, lower, leg).act(self, cx);
         }
         if cx.call.state == State::Rerouting {
             cx.call.enter(State::Answered);
-            self.search.joined(cx, &mut self.bridge, leg);
+            self.joined(cx, leg);
             return in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
         }
         cx.call.enter(State::Answered);
@@ -89,6 +90,12 @@ impl Parts {
                 self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
             }
         }
+    }
+
+    /// A party has answered, and is connected with the caller.
+    pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        self.search.joined(cx, &mut self.bridge, leg);
+        self.transfers.target_answered(cx, &mut self.bridge);
     }
 
     /// An agent could not be reached, or is lost.
@@ -109,7 +116,7 @@ impl Parts {
             self.bridge.media.lose_listener(cx, leg, &failure);
         } else if self.search.is_opening(leg) {
             self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
-        } else if cx.call.is_coach(leg) {
+        } else if self.bridge.media.is_coach(leg) {
             Coaching::end(&mut self.bridge.media, cx, (failure.reason, EndedBy::FarEnd));
         } else if cx.call.legs.near == leg {
             self.end(cx, failure.reason);
@@ -131,7 +138,7 @@ impl Parts {
         }
         match on_close {
             _ if listens => self.bridge.media.close_agent(cx, leg),
-            _ if cx.call.is_coach(leg) => {
+            _ if self.bridge.media.is_coach(leg) => {
                 Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::AgentHungUp, EndedBy::FarEnd));
             }
             _ if cx.call.legs.near == leg => self.end(cx, ReasonSlug::AgentHungUp),
@@ -148,7 +155,7 @@ impl Parts {
     /// An agent wants something of the call. Only the one that talks with the caller may.
     pub(crate) fn agent_wishes(&mut self, cx: &mut Cx<'_>, end: EndId, wish: AgentWish) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
-        if cx.call.is_coach(leg) && wish == AgentWish::Hangup {
+        if self.bridge.media.is_coach(leg) && wish == AgentWish::Hangup {
             cx.call.legs.note(cx.now, cx.edge, leg, "leaves");
             return Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::AgentHungUp, EndedBy::FarEnd));
         }
@@ -166,12 +173,15 @@ impl Parts {
                 self.end(cx, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.bridge.press(cx, leg, &digits),
-            AgentWish::Transfer(text) => AgentTransfer::of(self).wished(cx, leg, &text, TransferMode::AtOnce),
-            AgentWish::Consult(text) => AgentTransfer::of(self).wished(cx, leg, &text, TransferMode::Consult),
-            AgentWish::WarmTransfer(text, warm) => {
-                AgentTransfer::of(self).wished(cx, leg, &text, TransferMode::Warm(warm))
-            }
+            AgentWish::Transfer(text) => self.send_on(cx, leg, &text, TransferMode::AtOnce),
+            AgentWish::Consult(text) => self.send_on(cx, leg, &text, TransferMode::Consult),
+            AgentWish::WarmTransfer(text, warm) => self.send_on(cx, leg, &text, TransferMode::Warm(warm)),
         }
+    }
+
+    fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, to: &str, mode: TransferMode) {
+        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+        onward::wished(cx, lower, leg, to, mode).act(self, cx);
     }
 
     /// The agent has had the caller for as long as it may, or is being connected again for it.
@@ -243,15 +253,18 @@ impl Parts {
     /// A far end hung up an answered call.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
         cx.call.legs.leg_gone(cx.edge, leg);
-        let declined = (ReasonSlug::TransferDeclined, EndedBy::FarEnd);
-        if self.bridge.left_joining(cx, leg) || Asking::of(self).ends(cx, leg, declined) {
-            return;
+        if self.bridge.negotiation.left_joining(cx, &mut self.bridge.media, leg) {
+            return self.transfers.drop_news(cx);
+        }
+        if self.search.consults.asks(leg) {
+            let failure = Failure::unreached(ReasonSlug::TransferDeclined);
+            return TransferEffect::declined(failure, EndedBy::FarEnd).act(self, cx);
         }
         if !cx.call.legs.is_side(leg) {
-            return self.bridge.referrer_left(cx, leg);
+            return self.transfers.referrer_left(cx, &mut self.bridge.media, leg);
         }
         cx.call.story.farewell = Some(Box::new((leg, headers)));
-        if leg == LegId::CALLER && cx.call.requested.is_none() {
+        if leg == LegId::CALLER && !cx.call.is_requested() {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {
             cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
@@ -268,6 +281,20 @@ impl Parts {
         let text = unacknowledged(cx, leg);
         cx.call.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(cx, ReasonSlug::AckTimeout);
+    }
+
+    /// A call has lasted for as long as a request allows.
+    pub(crate) fn time_limit_over(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::TimeLimit);
+        cx.edge.decide(cx.now, cx.call.key, "the time limit of the request has passed");
+        self.end(cx, ReasonSlug::TimeLimit);
+    }
+
+    /// An operator ends the call before its answer.
+    pub(crate) fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        // A requested call has no caller that would hear of a failure of the edge.
+        let code = if cx.call.is_requested() { 487 } else { 503 };
+        self.refuse(cx, &FinalAnswer::new(code, reason));
     }
 
     /// Ends an answered call.
@@ -307,9 +334,9 @@ impl Parts {
         }
         self.bridge.close_open_reinvite(cx);
         self.bridge.negotiation.refuse_infos(cx);
-        self.bridge.negotiation.transfers.end_news(cx);
-        self.bridge.negotiation.transfers.end_joins(cx, reason);
-        self.bridge.negotiation.transfers.refuse_passed(cx);
+        self.transfers.end_news(cx);
+        self.bridge.negotiation.end_join(cx, reason);
+        self.transfers.refuse_passed(cx);
         for leg in cx.call.legs.ids() {
             self.bridge.media.hang_up_leg(cx, leg, reason);
         }
@@ -319,11 +346,12 @@ impl Parts {
         self.bridge.negotiation.owed.clear();
         cx.call.times.ended = Some(cx.edge.date(cx.now));
         cx.call.ending = Some(Ending { outcome: outcome_of(cx.call, reason, code), reason, code });
-        Originator::over(cx);
+        requested::over(cx);
         cx.prove_no_ports(reason);
-        self.bridge.negotiation.count(cx);
+        let counted = self.transfers.counted_legs(cx.call, &self.bridge.negotiation).collect();
+        give_places_back(cx, counted);
         cx.settle_text();
-        self.bridge.negotiation.transfers.now = None;
+        self.transfers.end(cx.call);
         self.search.consults.now = None;
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.bridge.media.settle_hearing(cx);
@@ -355,7 +383,8 @@ impl Parts {
             fix,
             is_turned_down: cx.call.story.is_turned_down,
         };
-        self.program.reports.end(cx);
+        let recording = self.requested.as_ref().and_then(|requested| requested.recording());
+        self.program.reports.end(cx, recording);
         cx.report(record);
     }
 
@@ -424,7 +453,7 @@ impl Parts {
 
     /// No target is left: before the answer the caller is refused, later it hears the goodbye.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        if self.transfer_failed(cx, answer) {
+        if self.transfers.failed(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search), answer) {
             return;
         }
         match cx.call.state {
@@ -451,8 +480,11 @@ impl Parts {
 
     /// A sound has been heard to its end: after the goodbye the call is over.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
-        if Operator::of(self).played(cx, end) || Asking::of(self).played(cx, end) {
+        if self.bridge.held_side_heard(cx, end) {
             return;
+        }
+        if self.search.consults.plays_whisper(&self.bridge.media, end) {
+            return self.search.consults.whisper_heard(cx).act(self, cx);
         }
         if self.program.plays_by(&self.bridge.media, end) {
             self.program.with_run(|run| run.sound_played(cx, &mut self.bridge.media)).act(self, cx);
@@ -468,140 +500,6 @@ impl Parts {
         }
     }
 
-    /// Whether an agent has the caller.
-    pub(crate) fn has_agent(&self, cx: &Cx<'_>) -> bool {
-        cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some())
-    }
-
-    /// Takes a REFER: one party wants the other one to be connected with a third.
-    pub(crate) fn referred(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: Refer) {
-        let plan = match self.bridge.negotiation.referable(cx, &self.search, leg, &refer) {
-            Ok(ReferStep::Here(plan)) => plan,
-            Ok(ReferStep::Back(trunk)) => return self.refer_back(cx, leg, server, trunk, refer),
-            Ok(ReferStep::On(other)) => {
-                return self.bridge.negotiation.transfers.pass_refer(cx, (leg, other), server, &refer);
-            }
-            Ok(ReferStep::Later) => {
-                return self.bridge.negotiation.transfers.refer_later(cx, WaitingRefer { leg, server, refer });
-            }
-            Err(answer) => {
-                cx.edge.respond(cx.now, server, answer.to_sip());
-                let why = format!("a transfer by {} is refused with {}", cx.call.legs.name_of(leg), answer.code);
-                return cx.edge.decide(cx.now, cx.call.key, why);
-            }
-        };
-        self.follow_refer(cx, leg, server, &refer, &format!("route {}", plan.route.name));
-        let ring_timeout = plan.ring_timeout;
-        cx.call.facts.spend_hop();
-        cx.call.facts.ring_timeout = ring_timeout;
-        recording::plan_later(cx, &plan.route);
-        siprec::plan_later(cx, &plan.route.siprec);
-        cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
-        self.begin_transfer(cx, leg, Controller::plan(plan), refer);
-    }
-
-    /// Notes a REFER that is followed, by the route or trunk that takes it, and accepts it.
-    fn follow_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer, by: &str) {
-        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.name, NUMBER_CHARS));
-        cx.edge.decide(cx.now, cx.call.key, format!("{name} transfers the other side to {to}: {by}"));
-        let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
-        let line = format!("{} transfers the other side to {to}", cx.edge.shown_name(&name));
-        cx.edge.log(&sid, line, None);
-        self.bridge.negotiation.transfers.accept_refer(cx, leg, server, refer);
-    }
-
-    /// Calls the Refer-To of a REFER at the trunk that it came from: at the trunk's own peers and nowhere else.
-    fn refer_back(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, trunk: Arc<Trunk>, refer: Refer) {
-        let Some(returned) = &refer.returned else { return };
-        let peers = returned.peers(&trunk);
-        self.follow_refer(cx, leg, server, &refer, &format!("back to trunk {}", trunk.name));
-        cx.call.facts.spend_hop();
-        // Neither the time nor the caller ID of the first route.
-        cx.call.facts.ring_timeout = None;
-        cx.call.facts.shown_as = None;
-        let target = Target::Trunk { trunk, number: None, peers };
-        self.begin_transfer(cx, leg, Controller::plan_of(vec![target]), refer);
-    }
-
-    /// Searches for a party in the place of `by`; the other side waits.
-    pub(crate) fn begin_transfer(&mut self, cx: &mut Cx<'_>, by: LegId, controller: Controller, refer: Refer) {
-        let Some(waits) = cx.call.legs.other(by) else { return };
-        Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
-        let held = cx.call.legs.holds.iter().map(|(leg, hold)| (leg, hold.kind)).collect();
-        self.bridge.media.end_holds(cx);
-        self.bridge.negotiation.owed.clear();
-        cx.disarm(Timer::Glare);
-        let Some((offer, spoken)) = cx.call.legs.offer_of(waits) else { return self.end(cx, ReasonSlug::Internal) };
-        let wires = self.bridge.media.wires.iter().map(|(from, to)| (from, to.clone())).collect();
-        let ends = [by, waits].into_iter().flat_map(|leg| cx.call.legs[leg].ends.iter().map(move |end| (leg, end)));
-        let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
-        self.bridge.negotiation.transfers.now = Some(Box::new(Transfer {
-            by,
-            is_gone: false,
-            number: refer.number,
-            referred_by: refer.referred_by,
-            replaces: refer.replaces,
-            returned: refer.returned,
-            controller: std::mem::replace(&mut self.search.controller, controller),
-            spoken: std::mem::replace(&mut self.bridge.media.spoken, spoken),
-            held,
-            is_requested: false,
-            is_stale: cx.call.legs.is_stale(waits),
-            wires,
-            remotes,
-        }));
-        self.bridge.media.part(cx, [by, waits]);
-        cx.call.legs.near = waits;
-        cx.call.legs.callee = None;
-        cx.call.enter(State::Rerouting);
-        self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
-        self.search.ring_back(cx, &mut self.bridge);
-        self.advance(cx, None);
-    }
-
-    /// Whether nobody answered a transfer that can be taken back: then it is.
-    pub(crate) fn transfer_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) -> bool {
-        let Some(transfer) = self.bridge.negotiation.transfers.now.take() else { return false };
-        self.bridge.negotiation.transfers.tell_news(cx, answer.code);
-        if transfer.is_gone {
-            return false;
-        }
-        let Transfer { by, controller, spoken, held, wires, remotes, .. } = *transfer;
-        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
-        let sid = cx.call.legs.sid().to_owned();
-        cx.edge.log(&sid, why.clone(), Some(answer.reason));
-        cx.edge.decide(cx.now, cx.call.key, format!("{why}; the other side stays with {}", cx.call.legs.name_of(by)));
-        self.bridge.media.stop_player(cx);
-        (self.search.controller, self.bridge.media.spoken, self.bridge.negotiation.offer) = (controller, spoken, None);
-        // Nobody else was tried in the target's place.
-        cx.call.story.failed_over = None;
-        cx.call.enter(State::Answered);
-        if by == LegId::CALLER {
-            cx.call.legs.callee = Some(cx.call.legs.near);
-            cx.call.legs.near = by;
-        } else {
-            cx.call.legs.callee = Some(by);
-        }
-        for (leg, end, remote) in remotes {
-            cx.point_back(leg, end, remote);
-        }
-        for (from, (to, wire)) in wires {
-            self.bridge.media.connect_ends(cx, from, to, wire);
-        }
-        if !held.is_empty() {
-            if let Some(callee) = cx.call.legs.callee {
-                self.bridge.media.part(cx, [cx.call.legs.near, callee]);
-            }
-            for (leg, kind) in held {
-                cx.call.legs.holds.insert(leg, Hold::of(kind));
-            }
-            self.bridge.media.play_to_held(cx);
-            Operator::of(self).end_lost_sounds(cx);
-        }
-        self.bridge.media.tap_caller(cx);
-        true
-    }
-
     /// The far side of the other call has taken our offer: its leg is ours, and takes the place of the leg that asked for it.
     pub(crate) fn joined_by(
         &mut self,
@@ -611,8 +509,8 @@ impl Parts {
         session: Option<SessionExpires>,
     ) -> Result<(), Failure> {
         let missing = || bad_media("2xx without session description");
-        let Some(join) = self.bridge.negotiation.transfers.joining.as_ref() else { return Err(missing()) };
-        if join.unbound {
+        let Some(join) = self.bridge.negotiation.joining() else { return Err(missing()) };
+        if join.is_unbound {
             return Err(Failure::with_code(500, ReasonSlug::NoPorts));
         }
         let Some(waits) = cx.call.legs.other(join.by) else { return Err(missing()) };
@@ -628,7 +526,7 @@ impl Parts {
         leg.take_theirs(&answer);
         leg.sdp.ours = leg.sdp.last_sent.clone();
         let is_turned = turned(None, &answer, &agreed.streams);
-        let Some(join) = self.bridge.negotiation.transfers.joining.take() else { return Err(missing()) };
+        let Some(join) = self.bridge.negotiation.take_joining() else { return Err(missing()) };
         let (parts, mut theirs) = other.act(cx.now, cx.edge);
         let leg = parts.bridge.media.hand_over(&mut theirs, comes);
         let at = cx.take_over(other.shared.legs.place(comes), leg, join.ends);
@@ -641,7 +539,7 @@ impl Parts {
         cx.close_unused([waits, at], &agreed.streams);
         self.search.settle(cx.call, &mut self.bridge);
         cx.session_taken(at, session);
-        self.bridge.negotiation.transfers.tell_news(cx, 200);
+        self.transfers.tell_news(cx, 200);
         if !join.is_gone {
             cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
             cx.call.legs.leave_trunk(cx.edge, join.by);
@@ -651,9 +549,9 @@ impl Parts {
 
     /// The far side of the other call does not come: all stays as it was.
     pub(crate) fn join_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        let Some(join) = self.bridge.negotiation.transfers.joining.take() else { return };
+        let Some(join) = self.bridge.negotiation.take_joining() else { return };
         cx.close_joining(join.ends);
-        self.bridge.negotiation.transfers.tell_news(cx, answer.code);
+        self.transfers.tell_news(cx, answer.code);
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, why.clone(), Some(answer.reason));
@@ -665,7 +563,7 @@ impl Parts {
 
     /// The call of the far side that was to come here is over.
     pub(crate) fn unjoined(&mut self, cx: &mut Cx<'_>, client: ClientId, reason: ReasonSlug) {
-        if self.bridge.negotiation.transfers.joins_by(cx.call, client) {
+        if self.bridge.negotiation.joins_by(cx.call, client) {
             self.join_failed(cx, &FinalAnswer::new(487, reason));
         }
     }
@@ -684,29 +582,13 @@ impl Parts {
         }
         self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
     }
-
-    /// Serves the one that waits, once it can be.
-    pub(crate) fn serve_waiting_refer(&mut self, cx: &mut Cx<'_>) {
-        if self.bridge.negotiation.is_changing(cx.call) {
-            return;
-        }
-        let Some(waiting) = self.bridge.negotiation.transfers.waiting.take() else { return };
-        cx.disarm(Timer::Refer);
-        let WaitingRefer { leg, server, refer } = *waiting;
-        match cx.call.state {
-            State::Ended => refuse_request(cx.now, cx.edge, server, 487),
-            State::Searching | State::Answered | State::Rerouting | State::Leaving => {
-                self.referred(cx, leg, server, refer);
-            }
-        }
-    }
 }
 
 /// The outcome of a call that ends.
 fn outcome_of(call: &Shared, reason: ReasonSlug, code: u16) -> &'static str {
     match (call.times.answered, reason) {
         (Some(_), _) => "answered",
-        (None, ReasonSlug::Operator) if call.requested.is_some() => "canceled",
+        (None, ReasonSlug::Operator) if call.is_requested() => "canceled",
         (None, _) => outcome(reason, code),
     }
 }

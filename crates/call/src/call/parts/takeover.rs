@@ -8,7 +8,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
-use crate::call::parts::requested::Originator;
+use crate::call::parts::requested::Requested;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::side::take_caller_back;
@@ -35,6 +35,7 @@ impl Takeover {
         cx: &mut Cx<'_>,
         program: &mut CallProgram,
         lower: &mut LowerParts<'_>,
+        requested: Option<&mut Requested>,
     ) -> Result<ProgramEffect, Refused> {
         if let AppDocument::Text(text) = &self.app.document
             && trunkgate_twiml::parse(text).is_err()
@@ -46,7 +47,7 @@ impl Takeover {
         }
         match cx.call.state {
             State::Leaving | State::Ended => Err(Refused::CallEnded),
-            State::Searching => self.take_ringing(cx, program, lower),
+            State::Searching => self.take_ringing(cx, program, lower, requested),
             State::Answered => self.take_answered(cx, lower),
             State::Rerouting => Err(Refused::Transferring),
         }
@@ -58,10 +59,13 @@ impl Takeover {
         cx: &mut Cx<'_>,
         program: &CallProgram,
         lower: &mut LowerParts<'_>,
+        requested: Option<&mut Requested>,
     ) -> Result<ProgramEffect, Refused> {
-        if let Some(requested) = &mut cx.call.requested {
+        if let Some(requested) = requested {
             requested.put_onward(Target::App(self.app));
-            Originator::comes_no_longer(cx);
+            if let Some(origin) = &mut cx.call.origin {
+                origin.comes_no_longer(cx.now, cx.edge, cx.call.key);
+            }
             return Ok(ProgramEffect::Stay);
         }
         if program.is_running() {

@@ -62,7 +62,7 @@ impl CallReports {
             self.report(cx, "initiated", Vec::new());
         }
         // The caller of an application hears ringing at once.
-        if cx.call.requested.is_none() {
+        if !cx.call.is_requested() {
             self.reach(cx, CallStage::Ringing);
         }
     }
@@ -105,8 +105,8 @@ impl CallReports {
         }
     }
 
-    /// Notifies of the end of the call.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+    /// Notifies of the end of the call; `recording`: SID of the one that began with its answer, as its request wanted.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, recording: Option<&str>) {
         self.follow(cx);
         let wanted = self.receiver.as_ref().and_then(|known| known.app.status_callback.as_ref());
         if !wanted.is_some_and(|wanted| wanted.completed) {
@@ -116,7 +116,6 @@ impl CallReports {
         let mut further = vec![("CallDuration".to_owned(), talked.to_string())];
         let code = if cx.call.times.answered.is_some() { Some(200) } else { final_code(cx.call) };
         further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
-        let recording = cx.call.requested.as_ref().and_then(|requested| requested.recording.as_deref());
         if let Some((sid, links)) = recording.zip(cx.edge.sessions().recordings.links()) {
             further.push(("RecordingUrl".to_owned(), links.of(sid)));
             further.push(("RecordingSid".to_owned(), sid.to_owned()));
@@ -148,5 +147,5 @@ impl CallReports {
 fn final_code(call: &Shared) -> Option<u16> {
     let code = call.ending?.code;
     let said = call.legs.iter().filter(|leg| !leg.records()).filter_map(|leg| leg.said()).map(|said| said.code);
-    said.rev().find(|said| call.requested.is_some() && seen_code(*said) == code).or(Some(code))
+    said.rev().find(|said| call.is_requested() && seen_code(*said) == code).or(Some(code))
 }

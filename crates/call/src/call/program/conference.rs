@@ -148,8 +148,8 @@ impl CallerConference {
             cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
             return Err(why.to_owned());
         }
-        if let Some(requested) = &mut cx.call.requested {
-            requested.comes_no_longer(cx.now, cx.edge, cx.call.key);
+        if let Some(origin) = &mut cx.call.origin {
+            origin.comes_no_longer(cx.now, cx.edge, cx.call.key);
         }
         let (step, place) = (step.clone(), seated.clone());
         let seat = ConferenceSeat { step, seated: place, is_heard: true, is_announced: false, is_redirected: false };
@@ -254,7 +254,7 @@ fn would_take(cx: &Cx<'_>, run: &Run, step: &ConferenceStep) -> Result<(), Strin
 /// Returns what the conferences of the edge know of the call, but for the recording that it asks for.
 fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
     // One that was called for a conference has the words of this one in its own INVITE.
-    let called = cx.call.requested.as_ref();
+    let called = cx.call.origin.as_ref();
     let trunk = cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name);
     Joiner {
         key: cx.call.key,
@@ -262,7 +262,7 @@ fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
         allow_private: run.app.allow_private,
         record: None,
         date: cx.edge.date(cx.now),
-        hops: called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone(),
+        hops: called.map_or(&cx.call.facts.hops, |origin| origin.linked()).words.clone(),
         is_called: called.is_some(),
         hop_key: cx.edge.random().hop_key,
         trunk: trunk.into(),

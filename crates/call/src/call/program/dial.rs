@@ -229,7 +229,7 @@ impl Side {
     }
 
     /// Begins the recording of the Dial, where it is to begin now.
-    pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, media: &CallMedia, is_connected: bool) {
+    pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, is_connected: bool) {
         if let Some(record) = &mut self.record {
             record.begin(cx, media, is_connected);
         }

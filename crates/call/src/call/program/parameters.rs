@@ -108,7 +108,7 @@ fn answered_by(leg: &Leg) -> impl Iterator<Item = (String, String)> {
 /// Returns the status of the caller's call, in Twilio's word.
 pub(crate) fn status_of(call: &Shared) -> &'static str {
     match call.state {
-        State::Searching if call.requested.is_some() && call.times.first_ring.is_none() => "queued",
+        State::Searching if call.is_requested() && call.times.first_ring.is_none() => "queued",
         State::Searching => "ringing",
         State::Answered | State::Rerouting | State::Leaving => "in-progress",
         State::Ended if call.times.answered.is_some() => "completed",
@@ -119,15 +119,15 @@ pub(crate) fn status_of(call: &Shared) -> &'static str {
 /// Returns what requests say of the caller's call.
 pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
     let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
-    let parent = call.requested.as_ref().and_then(|requested| requested.parent.as_deref());
-    let direction = match (parent, &call.requested) {
+    let parent = call.origin.as_ref().and_then(|origin| origin.parent());
+    let direction = match (parent, &call.origin) {
         (Some(_), _) => "outbound-dial",
         (None, Some(_)) => "outbound-api",
         (None, None) => "inbound",
     };
     let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction });
     all.extend(parent.map(|parent| ("ParentCallSid".to_owned(), parent.to_owned())));
-    let caller = call.requested.as_ref().map_or(Some(LegId::CALLER), |requested| requested.party);
+    let caller = call.origin.as_ref().map_or(Some(LegId::CALLER), |origin| origin.party());
     let Some(caller) = caller.map(|leg| &call.legs[leg]) else { return all };
     all.extend(answered_by(caller));
     let may_assert = caller.trunk.as_ref().is_some_and(|trunk| trunk.identity == Identities::Pass);

@@ -69,7 +69,7 @@ impl CallerRecognition {
     }
 
     /// Has the caller's speech recognised. Returns the input for the program, where that fails.
-    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &CallMedia, step: RecognitionStep) -> Option<Input> {
+    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecognitionStep) -> Option<Input> {
         self.end(cx);
         let id = step.id;
         let begun = match cx.edge.apps().recognition.spec().cloned() {
@@ -89,7 +89,7 @@ impl CallerRecognition {
     fn listen(
         &mut self,
         cx: &mut Cx<'_>,
-        media: &CallMedia,
+        media: &mut CallMedia,
         spec: &RecogniserSpec,
         step: RecognitionStep,
     ) -> Result<(), Recognised> {

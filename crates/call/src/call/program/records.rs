@@ -43,7 +43,7 @@ impl DialRecording {
     }
 
     /// Begins it, where it is to begin now: with the ringing, or once the parties are connected.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, media: &CallMedia, is_connected: bool) {
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, is_connected: bool) {
         if !is_connected && !self.from_ringing {
             return;
         }
@@ -62,7 +62,7 @@ pub(crate) fn beep() -> Arc<[u8]> {
 ///
 /// # Errors
 /// The input for the program, where there is no recording.
-pub(crate) fn record(app: &App, cx: &mut Cx<'_>, media: &CallMedia, step: RecordStep) -> Result<(), Input> {
+pub(crate) fn record(app: &App, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecordStep) -> Result<(), Input> {
     let RecordStep { id, silence, recording, transcription } = step;
     let mut request = request(app, RecordingSource::RecordVerb, recording);
     request.transcription = transcription.map(|step| Box::new(transcription_of(app, cx, step)));
@@ -80,7 +80,7 @@ pub(crate) fn stop_record(cx: &mut Cx<'_>, id: u32) {
 }
 
 /// Records the call from now on.
-pub(crate) fn start(app: &App, cx: &mut Cx<'_>, media: &CallMedia, step: RecordingStep) {
+pub(crate) fn start(app: &App, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecordingStep) {
     let request = request(app, RecordingSource::StartVerb, step);
     recording::begin_unasked(media, cx, request, "its document asks for");
 }

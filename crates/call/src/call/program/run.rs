@@ -16,7 +16,7 @@ use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{App, TargetSpec};
 use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{DialStatus, Input, Note, Program, Request, Settings, Step, Trace};
+use trunkgate_twiml::{DialStatus, Input, Note, Program, Request, Secret, Settings, Step, Trace};
 
 use crate::call::legs::digits::{Told, told};
 use crate::call::legs::event::CallEvent;
@@ -44,7 +44,13 @@ const SOUND: &str = "audio/wav";
 
 impl CallProgram {
     /// Gives the call to an application; the targets behind it wait.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: Arc<App>) -> ProgramEffect {
+    pub(crate) fn begin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        app: Arc<App>,
+        digits: Option<Secret>,
+    ) -> ProgramEffect {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         if let Some(mailbox) = app.as_mailbox() {
             let recordings = &cx.edge.sessions().recordings;
@@ -67,7 +73,6 @@ impl CallProgram {
             ..Settings::default()
         };
         let mut program = Program::new(settings);
-        let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
         let run = Run {
             behind: std::mem::take(&mut lower.search.controller),

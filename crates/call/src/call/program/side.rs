@@ -34,7 +34,7 @@ impl CallProgram {
             cx.call.facts.shown_as = shown;
         }
         cx.call.facts.ring_timeout = Some(timeout);
-        side.begin_recording(cx, &lower.bridge.media, false);
+        side.begin_recording(cx, &mut lower.bridge.media, false);
         run.side = Some(side);
         if cx.call.state == State::Rerouting {
             lower.bridge.media.ring_to_caller(cx);
@@ -141,7 +141,7 @@ impl CallProgram {
         if let Some((settings, receiver)) = side.wanted_detection(cx, app, leg) {
             match &whisper {
                 Some(_) => detection::begin_apart(cx, leg, settings, receiver),
-                None => detection::begin_dialled(&lower.bridge.media, cx, leg, settings, receiver),
+                None => detection::begin_dialled(&mut lower.bridge.media, cx, leg, settings, receiver),
             }
         }
         match whisper {
@@ -160,7 +160,7 @@ impl CallProgram {
             return ProgramEffect::Stay;
         }
         lower.bridge.media.tell_digits(cx);
-        side.begin_recording(cx, &lower.bridge.media, true);
+        side.begin_recording(cx, &mut lower.bridge.media, true);
         let answered = Input::DialAnswered { id: side.id };
         // A restart ends the stream of an agent: its Dial is under way again then.
         if has_agent { run.take_input(cx.now, answered) } else { run.end_step(cx.now, answered) }

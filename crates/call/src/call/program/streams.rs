@@ -47,7 +47,7 @@ impl AppStreams {
     pub(crate) fn start(
         &mut self,
         cx: &mut Cx<'_>,
-        media: &CallMedia,
+        media: &mut CallMedia,
         app: &Arc<App>,
         stream: &StreamStep,
     ) -> Result<LegId, Refused> {
@@ -73,7 +73,7 @@ impl AppStreams {
     pub(crate) fn start_named(
         &mut self,
         cx: &mut Cx<'_>,
-        media: &CallMedia,
+        media: &mut CallMedia,
         app: &Arc<App>,
         stream: &StreamStep,
     ) -> Result<String, Refused> {

@@ -72,7 +72,7 @@ struct Ear {
 
 impl LiveTranscripts {
     /// Starts the live transcription of a document. A failure is reported, and the call goes on.
-    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &CallMedia, app: &Arc<App>, step: TranscriptStep) {
+    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, app: &Arc<App>, step: TranscriptStep) {
         let (mut live, result) = match self.begin(cx, media, app, step) {
             Ok(_) => return,
             Err(Some(failed)) => *failed,
@@ -89,7 +89,7 @@ impl LiveTranscripts {
     pub(crate) fn start_asked(
         &mut self,
         cx: &mut Cx<'_>,
-        media: &CallMedia,
+        media: &mut CallMedia,
         app: &Arc<App>,
         step: TranscriptStep,
     ) -> Result<String, Refused> {
@@ -113,7 +113,7 @@ impl LiveTranscripts {
     fn begin(
         &mut self,
         cx: &mut Cx<'_>,
-        media: &CallMedia,
+        media: &mut CallMedia,
         app: &Arc<App>,
         step: TranscriptStep,
     ) -> Result<String, NotBegun> {
@@ -168,7 +168,7 @@ impl LiveTranscripts {
     }
 
     /// Takes an event of a recogniser.
-    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &CallMedia, event: CallEvent) {
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: CallEvent) {
         use CallEvent as E;
         let Some((at, ear)) = recogniser_end(&event).and_then(|end| self.place(end)) else { return };
         let live = &mut self.list[at];

@@ -16,7 +16,6 @@ use trunkgate_route::{App, WebhookMethod};
 use crate::call::Parts;
 use crate::call::media::CallMedia;
 use crate::call::shared::Cx;
-use crate::call::transfer::warm::Asking;
 use crate::call::words::state::State;
 
 /// A detection that a request asks for.
@@ -91,7 +90,7 @@ pub(crate) fn begin_requested(
 
 /// Begins to judge a party that is connected with the caller of a program.
 pub(crate) fn begin_dialled(
-    media: &CallMedia,
+    media: &mut CallMedia,
     cx: &mut Cx<'_>,
     leg: LegId,
     settings: Settings,
@@ -128,7 +127,7 @@ fn add(cx: &mut Cx<'_>, media: MediaId, detection: Detection, settings: Settings
 
 /// Returns whether it begins; else the party is `unknown`.
 fn begin(
-    media: &CallMedia,
+    media: &mut CallMedia,
     cx: &mut Cx<'_>,
     (leg, track): (LegId, TrackName),
     (settings, receiver): (Settings, Option<Receiver>),
@@ -176,7 +175,7 @@ pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Ve
     let is_awaited = detection.is_awaited;
     note(cx, detection.leg, detection.receiver, verdict);
     if detection.is_apart {
-        return Asking::of(parts).judged(cx, detection.leg, verdict);
+        return parts.search.consults.judged(detection.leg, verdict).act(parts, cx);
     }
     if is_awaited && cx.call.state == State::Rerouting && !parts.program.is_running() {
         parts.search_on(cx);

@@ -17,7 +17,7 @@ use trunkgate_twiml::{Input, RecordResult};
 
 use crate::call::Parts;
 use crate::call::media::CallMedia;
-use crate::call::parts::operator::Operator;
+use crate::call::parts::operator::RemoteParties;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::words::party::CallParty;
 use crate::call::words::refused::Refused;
@@ -252,7 +252,7 @@ pub(crate) fn begin_by_route(parts: &mut Parts, cx: &mut Cx<'_>) {
     }
     if std::mem::take(&mut cx.call.facts.record) {
         let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
-        if begin_unasked(&parts.bridge.media, cx, request, "its route asks for").is_none() {
+        if begin_unasked(&mut parts.bridge.media, cx, request, "its route asks for").is_none() {
             cx.call.facts.unannounced = Unannounced::None;
         }
     }
@@ -274,7 +274,9 @@ fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
         return;
     }
     let sound = (announcement.file.as_str(), &announcement.sound);
-    match Operator::of(parts).play(cx, &parties, sound, "because the call is recorded") {
+    let remote = RemoteParties::of(cx, parts);
+    let why = "because the call is recorded";
+    match remote.and_then(|remote| remote.play(cx, &mut parts.bridge, &parties, sound, why)) {
         // Those who are not connected yet hear it when they are.
         Err(
             Refused::NotAnswered
@@ -291,7 +293,7 @@ fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
 
 /// Begins a recording for which no request waits: the log and the trace have why there is none. Returns its SID.
 pub(crate) fn begin_unasked(
-    media: &CallMedia,
+    media: &mut CallMedia,
     cx: &mut Cx<'_>,
     request: RecordingRequest,
     wanted: &str,
@@ -312,7 +314,7 @@ pub(crate) fn begin_unasked(
 /// # Errors
 /// There is nothing to record by, nothing that can be heard, or as many recordings as may be.
 pub(crate) fn begin(
-    media: &CallMedia,
+    media: &mut CallMedia,
     cx: &mut Cx<'_>,
     request: RecordingRequest,
     verb: Option<Verb>,

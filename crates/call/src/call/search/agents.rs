@@ -248,7 +248,7 @@ impl Search {
             let hold = bridge.media.hold.as_ref().and_then(|agent| agent.hold.clone());
             let mut hold = hold.unwrap_or_default();
             if self.consults.holds_caller() && hold.music.is_none() {
-                let by = bridge.negotiation.transfers.now.as_ref().map(|transfer| transfer.by);
+                let by = cx.call.facts.referral.as_ref().map(|referral| referral.by);
                 hold.music = Some(by.and_then(|by| cx.call.legs.music_of(by)).unwrap_or_else(melody));
             }
             let (sound, what) = match hold {
@@ -287,7 +287,6 @@ impl Search {
         let line = format!("goes on with {}", cx.edge.shown_name(&name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, None);
-        bridge.transferred(cx);
     }
 
     /// Whether the attempt's agent has a session for the call; if not, the call waits for one.
@@ -343,7 +342,7 @@ impl Search {
 
     /// While an agent is waited for: 180 to a caller that has heard nothing yet, sounds to one that hears us.
     pub(crate) fn let_ring(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        let has_caller = cx.call.requested.is_none();
+        let has_caller = !cx.call.is_requested();
         if has_caller && cx.call.state == State::Searching && cx.call.legs[LegId::CALLER].state == LegState::Trying {
             cx.call.legs[LegId::CALLER].enter(LegState::Ringing);
             bridge.negotiation.ring_caller(cx, Answer { code: 180, ..Answer::default() });

@@ -300,7 +300,8 @@ impl Search {
         call.legs.shrink_to_fit();
     }
 
-    /// 101 to 199: what tells the caller something is passed on, with the media that comes with it.
+    /// Takes an answer 101 to 199: what a caller is to know is passed on, with the media that comes with it. Returns whether a target rings for
+    /// a caller that has its answer.
     pub(crate) fn provisional(
         &mut self,
         cx: &mut Cx<'_>,
@@ -308,11 +309,12 @@ impl Search {
         leg: LegId,
         (code, dialog, sdp, is_reliable): (u16, Option<DialogId>, Option<Bytes>, bool),
         headers: &[(String, String)],
-    ) {
-        let Some(branch) = self.calling_on(cx.call, leg) else { return };
+    ) -> bool {
+        let Some(branch) = self.calling_on(cx.call, leg) else { return false };
         self.heard(cx, leg);
         if code == EARLY_DIALOG_TERMINATED {
-            return self.early_dialog_over(cx, bridge, branch, leg, dialog);
+            self.early_dialog_over(cx, bridge, branch, leg, dialog);
+            return false;
         }
         if let Some(attempt) = self.attempt_mut(branch) {
             attempt.has_rung |= code > 100;
@@ -331,16 +333,16 @@ impl Search {
                 leg.enter(state);
             }
         }
-        if cx.call.state == State::Rerouting && (180..=183).contains(&code) {
-            bridge.negotiation.transfers.tell_news(cx, code);
-        }
+        let rings = (180..=183).contains(&code);
+        let is_rerouting = rings && cx.call.state == State::Rerouting;
         // A caller that hears us already is not to ring.
-        if !is_told || !(180..=183).contains(&code) || bridge.media.is_early(cx.call) {
-            return;
+        if !is_told || !rings || bridge.media.is_early(cx.call) {
+            return is_rerouting;
         }
         let body = answer.map(|d| Body::sdp(d.to_string()));
         let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
         bridge.negotiation.ring_caller(cx, Answer { code, body, headers, ..Answer::default() });
+        is_rerouting
     }
 
     /// Whether the caller is told of a 18x: of several targets only the first ringing, and of the one that it hears.

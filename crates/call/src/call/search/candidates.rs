@@ -32,6 +32,7 @@ use crate::call::search::redirect::{
 use crate::call::shared::{Cx, Next, Shared, ShownCallerId};
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::incoming::Incoming;
+use crate::call::words::refer::Referral;
 use crate::call::words::state::State;
 
 impl Search {
@@ -60,7 +61,7 @@ impl Search {
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
             return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
-        let returned = returned_uri(cx.call, bridge, &attempt);
+        let returned = returned_uri(cx.call, &attempt);
         let is_returned = returned.is_some();
         attempt.uri = returned.or(attempt.uri);
         attempt.retried = std::mem::take(&mut self.retries.next);
@@ -479,7 +480,7 @@ impl Search {
 /// Checks whether an agent takes this caller at all, and whether the edge itself can answer it.
 fn agent_connectable(call: &Shared, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
     // The number of a requested call is the edge's own.
-    if call.requested.is_none() && !agent.allows(&call.facts.caller.number) {
+    if !call.is_requested() && !agent.allows(&call.facts.caller.number) {
         return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
     }
     bridge.negotiation.answerable(call).map_err(TargetResult::Failed)
@@ -512,9 +513,9 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
 }
 
 /// Returns the Request-URI of a target that a REFER is returned to: the trunk that the REFER came from. Targets of a route have a number.
-fn returned_uri(call: &Shared, bridge: &Bridge, attempt: &Attempt) -> Option<String> {
-    let transfer = bridge.negotiation.transfers.now.as_ref().filter(|_| !call.is_programmed)?;
+fn returned_uri(call: &Shared, attempt: &Attempt) -> Option<String> {
+    let Referral { by, refer } = call.facts.referral.as_deref().filter(|_| !call.is_programmed)?;
     let trunk = attempt.trunk.as_ref().filter(|_| attempt.number.is_none())?;
-    let is_own = call.legs[transfer.by].trunk_name() == &*trunk.name;
-    transfer.returned.as_ref().filter(|_| is_own).map(|returned| returned.text.clone())
+    let is_own = call.legs[*by].trunk_name() == &*trunk.name;
+    refer.returned.as_ref().filter(|_| is_own).map(|returned| returned.text.clone())
 }

@@ -5,24 +5,27 @@ use std::sync::Arc;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Named;
-use trunkgate_resources::lookups::key::Branch;
+use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_resources::lookups::rewrite;
+use trunkgate_resources::lookups::sip::extra;
 use trunkgate_resources::trunks::quotas::Numbered;
-use trunkgate_route::{Number, SendNumbers, Trunk};
+use trunkgate_route::{CallerIdRule, Number, SendNumbers, Trunk};
 use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport};
+use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 
 use crate::call::legs::caller_id::sent;
 use crate::call::legs::dialled::Dialled;
-use crate::call::legs::headers::{self, Side};
+use crate::call::legs::headers::{self, CallerIdentity, Side, of_invite, own_addresses};
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::Negotiation;
 use crate::call::search::addressed::Addressed;
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::redirect::name_of;
-use crate::call::shared::Cx;
+use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::Failure;
+use crate::call::words::refer::Referral;
 use crate::call::words::waits::silence;
 
 /// What becomes of a way that is about to be dialled.
@@ -97,7 +100,7 @@ impl Attempt {
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
         let Some(trunk) = self.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = self.addressed(cx.call, cx.edge);
-        let is_bounded = cx.call.requested.is_some() && trunk.may_reach_emergency(cx.edge.numbers(), &called);
+        let is_bounded = cx.call.is_requested() && trunk.may_reach_emergency(cx.edge.numbers(), &called);
         if is_bounded {
             cx.edge.admission_mut().emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
         }
@@ -152,7 +155,7 @@ impl Attempt {
         {
             return Err(Failure::unreached(ReasonSlug::LimitRate));
         }
-        let mut leg = self.new_leg(cx, negotiation, way, flow).ok_or_else(unreachable)?;
+        let mut leg = self.new_leg(cx, way, flow).ok_or_else(unreachable)?;
         let body = negotiation.offer_or_close(cx, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = cx.edge.numbers();
@@ -160,7 +163,7 @@ impl Attempt {
         let to = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
-        let (caller, mut headers) = negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
+        let (caller, mut headers) = introduction(cx.call, cx.edge, from_trunk, &to, rule);
         let from = headers::from(&caller, &to, numbers, &mut headers);
         let caller_id = sent(&from, &headers);
         set_headers(&mut headers, further);
@@ -222,7 +225,7 @@ impl Attempt {
     }
 
     /// Returns the leg of an INVITE that leaves by a flow.
-    fn new_leg(&self, cx: &mut Cx<'_>, negotiation: &Negotiation, way: &Candidate, flow: Flow) -> Option<Leg> {
+    fn new_leg(&self, cx: &mut Cx<'_>, way: &Candidate, flow: Flow) -> Option<Leg> {
         let (trunk, governs) = (self.trunk.clone(), self.governs.clone());
         let party = match &trunk {
             Some(trunk) => cx.edge.party(&trunk.name),
@@ -235,8 +238,8 @@ impl Attempt {
                 .map_or(Party(0), |name| cx.edge.party(&name)),
         };
         let media_ip = cx.edge.addressing().media_shown_to(flow.remote.ip(), flow.listener)?;
-        let transfer = negotiation.transfers.now.as_ref();
-        let number = transfer.map(|transfer| Box::new(transfer.number.clone().unwrap_or_else(Number::unknown)));
+        let referral = cx.call.facts.referral.as_ref();
+        let number = referral.map(|referral| Box::new(referral.refer.number.clone().unwrap_or_else(Number::unknown)));
         let leg = Leg::new(cx.edge.random_mut().sid(), party, flow, media_ip, cx.edge.random_mut().session_id());
         Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }
@@ -250,6 +253,44 @@ impl Attempt {
         let (flow, local) = edge.addressing().way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
         Some((trunk.udp_mtu, flow, local))
     }
+}
+
+/// Returns the caller that a target is shown, and further headers of its INVITE: it is the side that waits for it. `rule`: what may be
+/// shown to it.
+fn introduction(
+    call: &Shared,
+    edge: &Edge,
+    from: Option<&Trunk>,
+    to: &Side<'_>,
+    rule: Option<&CallerIdRule>,
+) -> (Caller, Vec<Extra>) {
+    let numbers = edge.numbers();
+    let (caller, showing) = call.introduced(from, to.trunk, rule);
+    let unknown = CallerIdentity::default();
+    let (headers, identity) = match call.legs.near {
+        LegId::CALLER => (&call.facts.headers[..], &call.facts.identity),
+        _ => (&[][..], &unknown),
+    };
+    let headers = of_invite(headers, identity, from, to, numbers, &showing);
+    (caller, headers.into_iter().chain(referral_headers(call, edge, to, rule)).collect())
+}
+
+/// Returns the headers that name to a target the party which transferred the call to it (RFC 3892), with addresses of our own, and the
+/// dialog that the target is to replace (RFC 3891). `rule`: which numbers the target may be shown; those that the trunk of that party may
+/// show are its `caller_id_in`.
+fn referral_headers(call: &Shared, edge: &Edge, to: &Side<'_>, rule: Option<&CallerIdRule>) -> Vec<Extra> {
+    let Some(Referral { by, refer }) = call.facts.referral.as_deref() else { return Vec::new() };
+    let by_trunk = call.legs.get(*by).and_then(|leg| leg.trunk.as_deref());
+    let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
+    // The trunk that gets its own Refer-To back knows the transfer by what it has written.
+    let is_back = refer.returned.is_some() && to.trunk.map(|trunk| &trunk.name) == by_trunk.map(|trunk| &trunk.name);
+    let by = refer.referred_by.as_ref();
+    let by = match by.filter(|_| is_back) {
+        Some(by) => Some(by.clone()),
+        None => by.and_then(|by| own_addresses(by, to, edge.numbers(), rules)),
+    };
+    let replaces = refer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
+    by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
 }
 
 /// Sets headers in the place of those of the same name.

@@ -118,8 +118,8 @@ impl Shared {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.learn(message);
         }
-        if let Some(requested) = &mut self.requested {
-            requested.take_linked(message);
+        if let Some(origin) = &mut self.origin {
+            origin.take_linked(message);
         }
     }
 

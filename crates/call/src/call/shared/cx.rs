@@ -212,7 +212,7 @@ impl Cx<'_> {
         Next::Stay
     }
 
-    /// Closes the ends of a leg that has not been entered yet; [`CallMedia::drop_ends`](crate::call::media::CallMedia::drop_ends) those of one that has.
+    /// Closes the ends of a leg that has not been entered yet; those of one that has are closed by `CallMedia::drop_ends`.
     pub(crate) fn close_ends(&mut self, leg: &mut Leg) {
         if let Some(media) = self.call.session {
             for end in std::mem::take(&mut leg.ends) {

@@ -31,8 +31,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
-use crate::call::media::coaching::Coaching;
-use crate::call::parts::requested::Requested;
+use crate::call::legs::requested::RequestOrigin;
 use crate::call::recorders::detection::Detections;
 use crate::call::recorders::recording::Recordings;
 use crate::call::recorders::siprec::RecordingSessions;
@@ -40,6 +39,7 @@ use crate::call::shared::listeners::CallerListeners;
 use crate::call::shared::story::Story;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::incoming::MAX_FORWARDS;
+use crate::call::words::refer::Referral;
 use crate::call::words::state::State;
 use crate::call::words::uri::number_of_uri;
 
@@ -58,8 +58,8 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Few<Timer, Instant>,
     /// How the call ended, once it has.
     pub(crate) ending: Option<Ending>,
-    /// Of a call that began with a request over HTTP: what it has beyond others.
-    pub(crate) requested: Option<Box<Requested>>,
+    /// The origin of a call that a request over HTTP has begun.
+    pub(crate) origin: Option<Box<RequestOrigin>>,
     /// The legs.
     pub(crate) legs: Legs,
     /// The media session at a worker.
@@ -68,8 +68,6 @@ pub(crate) struct Shared {
     pub(crate) listeners: CallerListeners,
     /// Whether an application has the call.
     pub(crate) is_programmed: bool,
-    /// The agent that has transferred the caller, and coaches the party.
-    pub(crate) coaching: Option<Box<Coaching>>,
     /// Detections of answering machines that are under way.
     pub(crate) detections: Option<Box<Detections>>,
     /// Its recordings.
@@ -114,6 +112,8 @@ pub(crate) enum Next {
     },
     /// The target that rings has agreed on another description.
     SaidAgain(Box<Description>),
+    /// A leg that is neither side of the call has left.
+    OutsiderLeft(LegId),
     /// The call ends: its caller does not acknowledge, and the endpoint has answered it with this code.
     Unacknowledged(u16),
 }
@@ -211,6 +211,8 @@ pub(crate) struct Facts {
     pub(crate) shown_as: Option<Box<ShownCallerId>>,
     /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
     pub(crate) answered_elsewhere: bool,
+    /// The transfer that is under way: the party that is called, and the leg that asked for it.
+    pub(crate) referral: Option<Box<Referral>>,
     /// Whether the route asks for a recording that has not begun.
     pub(crate) record: bool,
     /// Parties that the announcement of that recording is still to be played to.
@@ -246,6 +248,7 @@ impl Facts {
             ring_timeout: None,
             shown_as: None,
             answered_elsewhere: false,
+            referral: None,
             record: false,
             unannounced: Unannounced::None,
         }
@@ -258,11 +261,6 @@ impl Facts {
 }
 
 impl Shared {
-    /// Whether an agent's leg is that of a coach.
-    pub(crate) fn is_coach(&self, leg: LegId) -> bool {
-        self.coaching.as_ref().is_some_and(|coaching| coaching.agent() == leg)
-    }
-
     /// Whether a recording of the call is being made.
     pub(crate) fn is_recorded(&self) -> bool {
         self.recordings.as_ref().is_some_and(|recordings| recordings.is_any_open())
@@ -281,13 +279,18 @@ impl Shared {
 
     /// Whether a leg is that of the party that a requested call is for.
     pub(crate) fn is_requested_party(&self, leg: LegId) -> bool {
-        self.requested.as_ref().is_some_and(|requested| requested.party == Some(leg))
+        self.origin.as_ref().is_some_and(|origin| origin.party() == Some(leg))
+    }
+
+    /// Returns whether a request over HTTP has begun the call.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.origin.is_some()
     }
 
     /// Whether a leg leads to the party of a requested call: all do that were called before it answered.
     pub(crate) fn leads_to_party(&self, leg: LegId) -> bool {
-        let Some(requested) = &self.requested else { return false };
-        leg != LegId::CALLER && requested.party.is_none_or(|party| leg <= party)
+        let Some(origin) = &self.origin else { return false };
+        leg != LegId::CALLER && origin.party().is_none_or(|party| leg <= party)
     }
 
     /// Time from answer to end, in seconds.
@@ -308,8 +311,8 @@ impl Shared {
             app: self.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
             voicemail: self.story.app.as_ref().and_then(|app| app.mailbox.as_deref()).map(str::to_owned),
             conference: self.story.app.as_ref().and_then(|app| app.conference.as_deref()).cloned(),
-            requested: self.requested.is_some(),
-            parent: self.requested.as_ref().and_then(|requested| requested.parent.as_deref()).map(str::to_owned),
+            requested: self.is_requested(),
+            parent: self.origin.as_ref().and_then(|origin| origin.parent()).map(str::to_owned),
             verstat: self.facts.identity.verstat().map(str::to_owned),
             route: self.facts.route.to_string(),
             flags: self.flags(),
@@ -331,7 +334,7 @@ impl Shared {
 
     /// Returns how long it waits for a place at a trunk with this pace: a requested call, which keeps no caller waiting, for much longer.
     pub(crate) fn patience(&self, pace: Duration) -> Duration {
-        let has_caller = self.requested.as_ref().is_none_or(|requested| requested.party.is_some());
+        let has_caller = self.origin.as_ref().is_none_or(|origin| origin.party().is_some());
         if has_caller { pace } else { pace.max(Duration::from_secs(REQUESTED_PACE_SECONDS)) }
     }
 
@@ -457,7 +460,7 @@ impl Shared {
 
     /// Whether the agent that is tried decides when the caller is answered: neither a request nor an application does.
     pub(crate) fn is_answered_by_agent(&self) -> bool {
-        self.state == State::Searching && self.requested.is_none() && !self.is_programmed
+        self.state == State::Searching && !self.is_requested() && !self.is_programmed
     }
 
     /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.

@@ -10,38 +10,40 @@
 //! - Before a party takes the caller it may be asked (`warm`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkgate_media::{EndId, RemoteSpec, WireSpec};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::UPDATE_WAIT;
+use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS, UPDATE_WAIT};
 use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::key::{CallKey, LegId};
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_route::{CallerIdRule, Number, Plan, ReferMode, Trunk};
-use trunkgate_sdp::{Description, Refusal, anchored_streams, relay_offer};
-use trunkgate_sip::header::Replaces;
-use trunkgate_sip::{Answer, ClientId, Extra, ServerId};
-use trunkgate_story::numbers::Caller;
+use trunkgate_route::{Number, Plan, ReferMode, Target, Trunk};
+use trunkgate_sdp::Refusal;
+use trunkgate_sip::{Answer, ServerId};
+use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
-use crate::call::legs::headers::{CallerIdentity, Side, of_invite, own_addresses};
-use crate::call::legs::hold::HoldKind;
-use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::legs::hold::{Hold, HoldKind};
+use crate::call::legs::leg::LegState;
+use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::spoken::Spoken;
-use crate::call::negotiation::Negotiation;
-use crate::call::search::Search;
+use crate::call::media::CallMedia;
+use crate::call::media::coaching::Coaching;
+use crate::call::negotiation::join::refused_to_program;
+use crate::call::negotiation::{Bridge, Negotiation};
+use crate::call::program::effects::LowerParts;
+use crate::call::recorders::{recording, siprec};
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Cx, Shared};
+use crate::call::shared::{Cx, Shared, ShownCallerId};
+use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer_on::Passed;
-use crate::call::words::answer::{Failure, FinalAnswer, refuse_request};
-use crate::call::words::refer::Refer;
-use crate::call::words::refer::ReturnedUri;
+use crate::call::words::answer::{FinalAnswer, refuse_request, refused};
+use crate::call::words::refer::{Refer, Referral};
 use crate::call::words::state::State;
 
 /// What becomes of a REFER that may be followed.
-pub(crate) enum ReferStep {
+enum ReferStep {
     /// These targets are tried.
     Here(Plan),
     /// It is called at the trunk that it came from.
@@ -52,56 +54,164 @@ pub(crate) enum ReferStep {
     Later,
 }
 
-/// Transfers that one side has asked for by REFER.
+/// Transfers that one side has asked for by REFER, or a request for it. Which party is called for whom lower parts read in
+/// [`Facts::referral`](crate::call::shared::Facts).
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
     /// The one that is under way here.
-    pub(crate) now: Option<Box<Transfer>>,
+    now: Option<Box<Transfer>>,
     /// One that went on to the other side.
-    pub(crate) passed: Option<Box<Passed>>,
+    pub(super) passed: Option<Box<Passed>>,
     /// One that waits.
-    pub(crate) waiting: Option<Box<WaitingRefer>>,
-    /// A far side of another call that is to come here.
-    pub(crate) joining: Option<Box<Joining>>,
-    /// One of ours that is to go to another call.
-    pub(crate) leaving: Option<Box<Leaving>>,
+    waiting: Option<Box<WaitingRefer>>,
     /// The notifications of the party that asked for one.
-    pub(crate) news: Option<Box<News>>,
+    pub(super) news: Option<Box<News>>,
 }
 
-/// A transfer that is under way.
+/// A transfer that is under way: what is needed to take it back.
 #[derive(Debug)]
-pub(crate) struct Transfer {
-    /// The leg that asked for it.
-    pub(crate) by: LegId,
-    /// Whether that has hung up already.
-    pub(crate) is_gone: bool,
-    /// The number that is called; `None` for a user of the trunk without one.
-    pub(crate) number: Option<Number>,
-    /// Who asked, for the target; as it came.
-    pub(crate) referred_by: Option<String>,
-    /// The dialog that the target is to replace.
-    pub(crate) replaces: Option<Replaces>,
-    /// Request-URI at the trunk that asked for it, where that gets its Refer-To back.
-    pub(crate) returned: Option<ReturnedUri>,
+struct Transfer {
+    /// Whether the leg that asked for it has hung up already.
+    is_gone: bool,
     /// What was to be tried before.
-    pub(crate) controller: Controller,
+    controller: Controller,
     /// What the other side and the edge had agreed on.
-    pub(crate) spoken: Option<Spoken>,
+    spoken: Option<Spoken>,
     /// Holds that ended here.
-    pub(crate) held: Vec<(LegId, HoldKind)>,
+    held: Vec<(LegId, HoldKind)>,
     /// Whether it was requested over HTTP: the leg knows nothing of it.
-    pub(crate) is_requested: bool,
+    is_requested: bool,
     /// Whether the other side must be asked again once it is connected: it was on hold, or had further streams.
-    pub(crate) is_stale: bool,
+    is_stale: bool,
     /// How the two were connected.
-    pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
+    wires: Vec<(EndId, (EndId, WireSpec))>,
     /// Where their packets went.
-    pub(crate) remotes: Vec<(LegId, EndId, RemoteSpec)>,
+    remotes: Vec<(LegId, EndId, RemoteSpec)>,
+}
+
+/// A REFER that has no answer yet.
+#[derive(Debug)]
+struct WaitingRefer {
+    /// The leg of its sender.
+    leg: LegId,
+    /// The request.
+    server: ServerId,
+    /// What it asks for.
+    refer: Refer,
 }
 
 impl Transfers {
-    /// Tells the sender of a REFER that it is followed.
+    /// Returns whether one is under way in this call.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.now.is_some()
+    }
+
+    /// Returns whether the end of the last transfer is still to be reported to the party that asked for it.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.news.as_ref().is_some_and(|news| news.is_untold())
+    }
+
+    /// Takes a REFER: one party wants the other one to be connected with a third.
+    pub(crate) fn referred(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        leg: LegId,
+        server: ServerId,
+        refer: Refer,
+    ) -> TransferEffect {
+        let plan = match self.referable(cx, lower, leg, &refer) {
+            Ok(ReferStep::Here(plan)) => plan,
+            Ok(ReferStep::Back(trunk)) => return self.refer_back(cx, lower, (leg, server), trunk, refer),
+            Ok(ReferStep::On(other)) => {
+                self.pass_refer(cx, (leg, other), server, &refer);
+                return TransferEffect::Stay;
+            }
+            Ok(ReferStep::Later) => {
+                self.waiting = Some(Box::new(WaitingRefer { leg, server, refer }));
+                cx.arm(Timer::Refer, UPDATE_WAIT);
+                return TransferEffect::Stay;
+            }
+            Err(answer) => {
+                cx.edge.respond(cx.now, server, answer.to_sip());
+                let why = format!("a transfer by {} is refused with {}", cx.call.legs.name_of(leg), answer.code);
+                cx.edge.decide(cx.now, cx.call.key, why);
+                return TransferEffect::Stay;
+            }
+        };
+        self.follow_refer(cx, leg, server, &refer, &format!("route {}", plan.route.name));
+        let ring_timeout = plan.ring_timeout;
+        cx.call.facts.spend_hop();
+        cx.call.facts.ring_timeout = ring_timeout;
+        recording::plan_later(cx, &plan.route);
+        siprec::plan_later(cx, &plan.route.siprec);
+        cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
+        self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan(plan), false)
+    }
+
+    /// Judges where the other side would be sent: as a call of the same number from the same trunk would.
+    fn referable(
+        &self,
+        cx: &mut Cx<'_>,
+        LowerParts { bridge, search }: &LowerParts<'_>,
+        leg: LegId,
+        refer: &Refer,
+    ) -> Result<ReferStep, Box<FinalAnswer>> {
+        let Some(trunk) = cx.call.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
+            return refused(403, ReasonSlug::Denied);
+        };
+        if cx.call.is_programmed {
+            return Err(refused_to_program());
+        }
+        let is_untold = self.is_telling();
+        if bridge.negotiation.is_changing(cx.call) && self.waiting.is_none() && !is_untold {
+            return Ok(ReferStep::Later);
+        }
+        if cx.call.state != State::Answered || bridge.negotiation.is_unsettled() || is_untold {
+            return refused(491, ReasonSlug::Transferred);
+        }
+        let other = cx.call.legs.other(leg).filter(|_| leg == cx.call.legs.near || cx.call.legs.callee == Some(leg));
+        let Some(other) = other else { return refused(403, ReasonSlug::Denied) };
+        if cx.call.legs[other].agent.is_some() {
+            // Its stream names one caller, and has no message for another in its place.
+            let text = "the other side is an agent, which cannot be transferred".to_owned();
+            let warning = Some(Refusal { warn_code: 399, text });
+            return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
+        }
+        if trunk.refer == ReferMode::Relay {
+            return Ok(ReferStep::On(other));
+        }
+        if cx.call.facts.max_forwards == 0 {
+            return refused(483, ReasonSlug::TooManyHops);
+        }
+        // A fax that is under way is nothing that another one could go on with.
+        if cx.call.legs.offer_of(other).is_none() {
+            return refused(488, ReasonSlug::BadMedia);
+        }
+        if !search.has_room_for_another(cx.call) {
+            return refused(503, ReasonSlug::LimitCalls);
+        }
+        let number = refer.number.clone().unwrap_or_else(Number::unknown);
+        cx.charge_named(&trunk, &number, leg).or_else(|reason| refused(503, reason))?;
+        if refer.returned.is_some() {
+            return Ok(ReferStep::Back(trunk));
+        }
+        // The caller is the party that asks: neither the number nor the headers are another's.
+        let plan = cx.plan_named(&trunk, &number, leg);
+        plan.map_or_else(|| refused(404, ReasonSlug::NoRoute), |plan| Ok(ReferStep::Here(plan)))
+    }
+
+    /// Notes a REFER that is followed, by the route or trunk that takes it, and accepts it.
+    fn follow_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer, by: &str) {
+        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.name, NUMBER_CHARS));
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} transfers the other side to {to}: {by}"));
+        let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
+        let line = format!("{} transfers the other side to {to}", cx.edge.shown_name(&name));
+        cx.edge.log(&sid, line, None);
+        self.accept_refer(cx, leg, server, refer);
+    }
+
+    /// Accepts a REFER that is followed; its sender is notified of what comes of it.
     pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
         cx.edge.respond(cx.now, server, Answer { code: 202, headers, ..Answer::default() });
@@ -112,351 +222,215 @@ impl Transfers {
         }
     }
 
-    /// Whether the end of the last transfer is still to be told.
-    pub(crate) fn is_telling(&self) -> bool {
-        self.news.as_ref().is_some_and(|news| news.is_untold())
+    /// Calls the Refer-To of a REFER at the trunk that it came from: at the trunk's own peers and nowhere else.
+    fn refer_back(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        (leg, server): (LegId, ServerId),
+        trunk: Arc<Trunk>,
+        refer: Refer,
+    ) -> TransferEffect {
+        let Some(returned) = &refer.returned else { return TransferEffect::Stay };
+        let peers = returned.peers(&trunk);
+        self.follow_refer(cx, leg, server, &refer, &format!("back to trunk {}", trunk.name));
+        cx.call.facts.spend_hop();
+        // Neither the time nor the caller ID of the first route.
+        cx.call.facts.ring_timeout = None;
+        cx.call.facts.shown_as = None;
+        let target = Target::Trunk { trunk, number: None, peers };
+        self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan_of(vec![target]), false)
     }
 
-    /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own, and of the dialog that
-    /// it is to replace (RFC 3891). `rule`: which numbers the target may be shown; those that the referrer's trunk may show are
-    /// its `caller_id_in`.
-    pub(crate) fn of_transfer(
-        &self,
-        call: &Shared,
-        edge: &Edge,
-        to: &Side<'_>,
-        rule: Option<&CallerIdRule>,
-    ) -> Vec<Extra> {
-        let Some(transfer) = &self.now else { return Vec::new() };
-        let by_trunk = call.legs.get(transfer.by).and_then(|leg| leg.trunk.as_deref());
-        let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
-        // The trunk that gets its own Refer-To back knows the transfer by what it has written.
-        let is_back =
-            transfer.returned.is_some() && to.trunk.map(|trunk| &trunk.name) == by_trunk.map(|trunk| &trunk.name);
-        let by = transfer.referred_by.as_ref();
-        let by = match by.filter(|_| is_back) {
-            Some(by) => Some(by.clone()),
-            None => by.and_then(|by| own_addresses(by, to, edge.numbers(), rules)),
-        };
-        let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
-        by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
-    }
-
-    /// Who is said to call a target, and further headers of its INVITE: it is the side that waits for it. `rule`: what may
-    /// be shown to it.
-    pub(crate) fn introduction(
-        &self,
-        call: &Shared,
-        edge: &Edge,
-        from: Option<&Trunk>,
-        to: &Side<'_>,
-        rule: Option<&CallerIdRule>,
-    ) -> (Caller, Vec<Extra>) {
-        let numbers = edge.numbers();
-        let (caller, showing) = call.introduced(from, to.trunk, rule);
-        let nobody = CallerIdentity::default();
-        let (headers, identity) = match call.legs.near {
-            LegId::CALLER => (&call.facts.headers[..], &call.facts.identity),
-            _ => (&[][..], &nobody),
-        };
-        let headers = of_invite(headers, identity, from, to, numbers, &showing);
-        (caller, headers.into_iter().chain(self.of_transfer(call, edge, to, rule)).collect())
-    }
-
-    /// Whether a leg is being asked to leave this call.
-    pub(crate) fn is_leaving(&self, leg: LegId) -> bool {
-        self.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
-    }
-
-    pub(crate) fn joins_by(&self, call: &Shared, client: ClientId) -> bool {
-        call.state == State::Answered && self.joining.as_ref().is_some_and(|join| join.client == client)
-    }
-
-    /// Ports of an end towards the far side that is to come could not be bound. Whether it is one of those.
-    pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
-        let join = self.joining.as_mut().filter(|join| join.ends.iter().any(|slot| slot.end == end));
-        join.map(|join| join.unbound = true).is_some()
-    }
-
-    /// Tells the calls that wait for a leg of this one that it is over.
-    pub(crate) fn end_joins(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
-        self.joining = None;
-        if let Some(leaving) = self.leaving.take() {
-            cx.edge.index_mut().clients.remove(&leaving.client);
-            cx.edge.turn_mut().unjoined.push((leaving.to, leaving.client, reason));
+    /// Serves a REFER that waits for the end of a change, once it can be.
+    pub(crate) fn serve_waiting(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> TransferEffect {
+        if lower.bridge.negotiation.is_changing(cx.call) {
+            return TransferEffect::Stay;
+        }
+        let Some(waiting) = self.waiting.take() else { return TransferEffect::Stay };
+        cx.disarm(Timer::Refer);
+        let WaitingRefer { leg, server, refer } = *waiting;
+        match cx.call.state {
+            State::Ended => {
+                refuse_request(cx.now, cx.edge, server, 487);
+                TransferEffect::Stay
+            }
+            State::Searching | State::Answered | State::Rerouting | State::Leaving => {
+                self.referred(cx, lower, leg, server, refer)
+            }
         }
     }
 
-    /// Keeps a REFER until the change is over.
-    pub(crate) fn refer_later(&mut self, cx: &mut Cx<'_>, waiting: WaitingRefer) {
-        self.waiting = Some(Box::new(waiting));
-        cx.arm(Timer::Refer, UPDATE_WAIT);
-    }
-
-    /// The change takes too long.
+    /// Refuses a REFER that waits: the change takes too long.
     pub(crate) fn refer_overdue(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Refer);
         if let Some(waiting) = self.waiting.take() {
             refuse_request(cx.now, cx.edge, waiting.server, 491);
         }
     }
-}
 
-/// The answer to a party of a program that wants to transfer the other one: where the caller goes the program decides.
-fn refused_to_program() -> Box<FinalAnswer> {
-    let text = "an application has the call, whose sides cannot be transferred".to_owned();
-    let warning = Some(Refusal { warn_code: 399, text });
-    Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) })
-}
-
-impl Negotiation {
-    /// Where the other side would be sent: as a call of the same number from the same trunk would.
-    pub(crate) fn referable(
+    /// Searches for a party in the place of the one that asks for it; the other side waits.
+    pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
-        search: &Search,
-        leg: LegId,
-        refer: &Refer,
-    ) -> Result<ReferStep, Box<FinalAnswer>> {
-        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
-        let Some(trunk) = cx.call.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
-            return Err(refused(403, ReasonSlug::Denied));
+        LowerParts { bridge, search }: &mut LowerParts<'_>,
+        referral: Referral,
+        controller: Controller,
+        is_requested: bool,
+    ) -> TransferEffect {
+        let by = referral.by;
+        let Some(waits) = cx.call.legs.other(by) else { return TransferEffect::Stay };
+        Coaching::end(&mut bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
+        let held = cx.call.legs.holds.iter().map(|(leg, hold)| (leg, hold.kind)).collect();
+        bridge.media.end_holds(cx);
+        bridge.negotiation.owed.clear();
+        cx.disarm(Timer::Glare);
+        let Some((offer, spoken)) = cx.call.legs.offer_of(waits) else {
+            return TransferEffect::End(ReasonSlug::Internal);
         };
-        if cx.call.is_programmed {
-            return Err(refused_to_program());
-        }
-        let is_untold = self.transfers.is_telling();
-        if self.is_changing(cx.call) && self.transfers.waiting.is_none() && !is_untold {
-            return Ok(ReferStep::Later);
-        }
-        if cx.call.state != State::Answered || self.is_unsettled() || is_untold {
-            return Err(refused(491, ReasonSlug::Transferred));
-        }
-        let other = cx.call.legs.other(leg).filter(|_| leg == cx.call.legs.near || cx.call.legs.callee == Some(leg));
-        let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
-        if cx.call.legs[other].agent.is_some() {
-            // Its stream tells it of one caller, and knows no word for another in its place.
-            let text = "the other side is an agent, which cannot be transferred".to_owned();
-            let warning = Some(Refusal { warn_code: 399, text });
-            return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
-        }
-        if trunk.refer == ReferMode::Relay {
-            return Ok(ReferStep::On(other));
-        }
-        if cx.call.facts.max_forwards == 0 {
-            return Err(refused(483, ReasonSlug::TooManyHops));
-        }
-        // A fax that is under way is nothing that another one could go on with.
-        if cx.call.legs.offer_of(other).is_none() {
-            return Err(refused(488, ReasonSlug::BadMedia));
-        }
-        if !search.has_room_for_another(cx.call) {
-            return Err(refused(503, ReasonSlug::LimitCalls));
-        }
-        let number = refer.number.clone().unwrap_or_else(Number::unknown);
-        cx.charge_named(&trunk, &number, leg).map_err(|reason| refused(503, reason))?;
-        if refer.returned.is_some() {
-            return Ok(ReferStep::Back(trunk));
-        }
-        // The caller is the party that asks: neither the number nor the headers are another's.
-        let plan = cx.plan_named(&trunk, &number, leg);
-        plan.map(ReferStep::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
+        let wires = bridge.media.wires.iter().map(|(from, to)| (from, to.clone())).collect();
+        let ends = [by, waits].into_iter().flat_map(|leg| cx.call.legs[leg].ends.iter().map(move |end| (leg, end)));
+        let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
+        cx.call.facts.referral = Some(Box::new(referral));
+        self.now = Some(Box::new(Transfer {
+            is_gone: false,
+            controller: std::mem::replace(&mut search.controller, controller),
+            spoken: std::mem::replace(&mut bridge.media.spoken, spoken),
+            held,
+            is_requested,
+            is_stale: cx.call.legs.is_stale(waits),
+            wires,
+            remotes,
+        }));
+        bridge.media.part(cx, [by, waits]);
+        cx.call.legs.near = waits;
+        cx.call.legs.callee = None;
+        cx.call.enter(State::Rerouting);
+        bridge.negotiation.offer = Some(search.consults.offered(offer));
+        search.ring_back(cx, bridge);
+        TransferEffect::Advance
     }
 
-    /// Legs that count as calls of their trunks.
-    pub(crate) fn sides(&self, call: &Shared) -> impl Iterator<Item = LegId> {
-        let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
-        let sides = [Some(call.legs.near), call.legs.callee, asked, self.newcomer()];
+    /// Takes the transfer that is under way, with the leg that asked for it.
+    fn take(&mut self, call: &mut Shared) -> Option<(LegId, Transfer)> {
+        let referral = call.facts.referral.take()?;
+        Some((referral.by, *self.now.take()?))
+    }
+
+    /// Takes a transfer back that no target has answered, where the party that asked for it is still there; returns whether it was one.
+    pub(crate) fn failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        LowerParts { bridge, search }: &mut LowerParts<'_>,
+        answer: &FinalAnswer,
+    ) -> bool {
+        let Some((by, transfer)) = self.take(cx.call) else { return false };
+        self.tell_news(cx, answer.code);
+        if transfer.is_gone {
+            return false;
+        }
+        let Transfer { controller, spoken, held, wires, remotes, .. } = transfer;
+        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, why.clone(), Some(answer.reason));
+        cx.edge.decide(cx.now, cx.call.key, format!("{why}; the other side stays with {}", cx.call.legs.name_of(by)));
+        bridge.media.stop_player(cx);
+        (search.controller, bridge.media.spoken, bridge.negotiation.offer) = (controller, spoken, None);
+        // No other target was tried in the place of the one that failed.
+        cx.call.story.failed_over = None;
+        cx.call.enter(State::Answered);
+        if by == LegId::CALLER {
+            cx.call.legs.callee = Some(cx.call.legs.near);
+            cx.call.legs.near = by;
+        } else {
+            cx.call.legs.callee = Some(by);
+        }
+        for (leg, end, remote) in remotes {
+            cx.point_back(leg, end, remote);
+        }
+        for (from, (to, wire)) in wires {
+            bridge.media.connect_ends(cx, from, to, wire);
+        }
+        if !held.is_empty() {
+            if let Some(callee) = cx.call.legs.callee {
+                bridge.media.part(cx, [cx.call.legs.near, callee]);
+            }
+            for (leg, kind) in held {
+                cx.call.legs.holds.insert(leg, Hold::of(kind));
+            }
+            bridge.media.play_to_held(cx);
+            bridge.end_lost_sounds(cx);
+        }
+        bridge.media.tap_caller(cx);
+        true
+    }
+
+    /// Ends a transfer whose target has answered in the place of the leg that asked for it.
+    pub(crate) fn target_answered(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        let Some((leg, transfer)) = self.take(cx.call) else { return };
+        if transfer.is_stale {
+            bridge.negotiation.owe(cx.call.legs.near, false);
+        }
+        self.tell_news(cx, 200);
+        if transfer.is_gone {
+            return;
+        }
+        let by = if transfer.is_requested { EndedBy::Edge } else { EndedBy::FarEnd };
+        cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
+        bridge.media.drop_ends(cx, leg);
+        cx.call.legs.leave_trunk(cx.edge, leg);
+        if transfer.is_requested {
+            return bridge.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
+        }
+        cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+    }
+
+    /// Forgets the transfer of a call that is over.
+    pub(crate) fn end(&mut self, call: &mut Shared) {
+        drop(self.take(call));
+    }
+
+    /// Hangs up on the leg that has transferred the call, knows so, and has not hung up. A leg that asks for another transfer now stays.
+    pub(crate) fn referrer_overdue(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        cx.call.deadlines.remove(Timer::Referrer);
+        self.hang_up_left(cx, bridge, None);
+    }
+
+    /// Hangs up on legs that are neither side of the call. `asked`: a party that may become one.
+    pub(super) fn hang_up_left(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, asked: Option<LegId>) {
+        let is_left =
+            |at: &LegId| asked != Some(*at) && self.counted_legs(cx.call, &bridge.negotiation).all(|side| side != *at);
+        let left: Vec<LegId> = cx.call.legs.ids().filter(is_left).collect();
+        for leg in left {
+            let side = &cx.call.legs[leg];
+            if side.agent.is_none() && !side.records() && side.state == LegState::Answered {
+                bridge.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
+            }
+        }
+    }
+
+    /// Takes the hang-up of a leg that is neither side of the call any more, or not now.
+    pub(crate) fn referrer_left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId) {
+        cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.drop_news_of(cx, leg);
+        let asked = cx.call.facts.referral.as_ref().is_some_and(|referral| referral.by == leg);
+        if let Some(transfer) = self.now.as_mut().filter(|transfer| asked && !transfer.is_gone) {
+            transfer.is_gone = true;
+            media.drop_ends(cx, leg);
+            cx.call.legs.leave_trunk(cx.edge, leg);
+            cx.edge.decide(
+                cx.now,
+                cx.call.key,
+                format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)),
+            );
+        }
+    }
+
+    /// Returns the legs that count as calls of their trunks.
+    pub(crate) fn counted_legs(&self, call: &Shared, negotiation: &Negotiation) -> impl Iterator<Item = LegId> {
+        let is_there = self.now.as_ref().is_some_and(|transfer| !transfer.is_gone);
+        let asked = call.facts.referral.as_ref().filter(|_| is_there).map(|referral| referral.by);
+        let sides = [Some(call.legs.near), call.legs.callee, asked, negotiation.newcomer()];
         sides.into_iter().flatten().filter(|leg| !call.legs[*leg].has_left)
     }
-
-    /// Returns what an ended call had at admission, quotas and trunks, and counts it.
-    pub(crate) fn count(&self, cx: &mut Cx<'_>) {
-        cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
-        cx.edge.quotas_mut().end_call(cx.call.key);
-        cx.edge.admission_mut().emergencies.end_call(cx.call.key);
-        cx.edge.unproven_early_mut().release(cx.now, cx.call.key);
-        for leg in self.sides(cx.call) {
-            if let Some(trunk) = cx.call.legs[leg].limited_by() {
-                cx.edge.end_trunk_call(&trunk.name);
-            }
-        }
-        if let Some(ending) = cx.call.ending {
-            let trunk = cx.call.legs[LegId::CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-            *cx.edge.metrics_mut().calls.entry((trunk, cx.call.facts.route.clone(), ending.outcome)).or_default() += 1;
-        }
-        if let Some(seconds) = cx.call.talked_seconds() {
-            cx.edge.metrics_mut().call_duration_seconds.observe(seconds);
-            cx.count_media();
-        }
-    }
-
-    /// Takes every look-up of an ended call away.
-    pub(crate) fn forget(&mut self, cx: &mut Cx<'_>) {
-        while let Some(timer) = cx.call.deadlines.first() {
-            cx.disarm(timer);
-        }
-        for (at, leg) in cx.call.legs.with_ids() {
-            if let Some(server) = leg.sip.server {
-                cx.edge.index_mut().servers.remove(&server);
-            }
-            for client in leg.sip.invite.into_iter().chain(leg.sip.bye) {
-                cx.edge.index_mut().clients.remove(&client);
-            }
-            if let Some(dialog) = leg.sip.dialog {
-                cx.edge.index_mut().dialogs.remove(&dialog);
-            }
-            if let Some(flow) = leg.flow {
-                cx.edge.index_mut().leave(leg.sip.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
-            }
-        }
-        let news = self.transfers.news.as_ref().and_then(|news| news.client());
-        let refreshes = cx.call.legs.iter().filter_map(|leg| leg.timer.refresh);
-        let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked());
-        let recording = cx.call.siprec.iter().flat_map(|sessions| sessions.pending());
-        for client in asked.chain(refreshes).chain(news).chain(recording) {
-            cx.edge.index_mut().clients.remove(&client);
-        }
-        cx.edge.index_mut().sids.remove(cx.call.legs.sid());
-    }
-
-    /// Whether a change is under way that must be over before another one begins.
-    pub(crate) fn is_unsettled(&self) -> bool {
-        let moves = self.transfers.joining.is_some() || self.transfers.leaving.is_some();
-        self.renegotiation.is_some() || self.late.is_some() || moves
-    }
-
-    /// Returns the far side of a leg that another one is to replace.
-    pub(crate) fn far_side_of(&self, call: &Shared, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
-        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
-        if call.state != State::Answered || self.is_unsettled() {
-            return Err(refused(491, ReasonSlug::Transferred));
-        }
-        if call.is_programmed {
-            return Err(refused_to_program());
-        }
-        let Some(other) = call.legs.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
-        if [leg, other].iter().any(|side| call.legs[*side].agent.is_some()) {
-            return Err(refused(403, ReasonSlug::Denied));
-        }
-        Ok(other)
-    }
-
-    /// Asks the far side of another call of the REFER's sender to come here.
-    pub(crate) fn join(
-        &mut self,
-        cx: &mut Cx<'_>,
-        search: &Search,
-        by: LegId,
-        (other, theirs): (&mut Call, LegId),
-    ) -> Result<(), Box<FinalAnswer>> {
-        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
-        let (waits, comes) =
-            (self.far_side_of(cx.call, by)?, other.parts.bridge.negotiation.far_side_of(&other.shared, theirs)?);
-        if other.shared.legs[comes].timer.refresh.is_some() {
-            return Err(refused(491, ReasonSlug::Transferred));
-        }
-        if !search.has_room_for_another(cx.call) {
-            return Err(refused(503, ReasonSlug::LimitCalls));
-        }
-        let (mut offer, _) = cx.call.legs.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
-        other.shared.legs[comes].keep_sections(&mut offer);
-        let media = cx.call.session.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
-        let bind = cx.edge.addressing().media_bind_for(other.shared.legs[comes].flow);
-        let mut ends = Vec::new();
-        for index in anchored_streams(&offer) {
-            match bind.and_then(|bind| cx.edge.add_end(media, bind)) {
-                Some(end) => ends.push(StreamEnd::new(index, end)),
-                None => {
-                    cx.close_joining(ends);
-                    return Err(refused(503, ReasonSlug::NoPorts));
-                }
-            }
-        }
-        let policy = other.shared.legs[comes].policy().towards(cx.call.legs[waits].policy());
-        let asked = other.act(cx.now, cx.edge).1.ask_to_leave(comes, &ends, |ports, identity| {
-            relay_offer(&offer, &policy, ports, identity)
-                .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))
-        });
-        let client = match asked {
-            Ok(client) => client,
-            Err(answer) => {
-                cx.close_joining(ends);
-                return Err(answer);
-            }
-        };
-        let is_stale = cx.call.legs.is_stale(waits);
-        let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, unbound: false };
-        self.transfers.joining = Some(Box::new(joining));
-        let leaving = Leaving { leg: comes, by: theirs, is_gone: false, client, to: cx.call.key };
-        other.parts.bridge.negotiation.transfers.leaving = Some(Box::new(leaving));
-        let (name, far) = (cx.call.legs.name_of(by), other.shared.legs.name_of(comes));
-        cx.edge.decide(
-            cx.now,
-            cx.call.key,
-            format!("{name} joins the other side with {far} of its call {}", other.shared.legs.sid()),
-        );
-        cx.edge.decide(
-            cx.now,
-            other.shared.key,
-            format!("{name} joins {far} with the other side of its call {}", cx.call.legs.sid()),
-        );
-        let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&name));
-        cx.edge.log(
-            &sid,
-            format!("{name} joins the other side with that of its call {}", other.shared.legs.sid()),
-            None,
-        );
-        Ok(())
-    }
-
-    /// Whether an answered call's session is being changed.
-    pub(crate) fn is_changing(&self, call: &Shared) -> bool {
-        call.state == State::Answered && (self.renegotiation.is_some() || self.late.is_some())
-    }
-}
-
-/// A REFER that has no answer yet.
-#[derive(Debug)]
-pub(crate) struct WaitingRefer {
-    /// Whose it is.
-    pub(crate) leg: LegId,
-    /// The request.
-    pub(crate) server: ServerId,
-    /// What it asks for.
-    pub(crate) refer: Refer,
-}
-
-/// A far side of another call that is on its way to this one.
-#[derive(Debug)]
-pub(crate) struct Joining {
-    /// Our leg of the party that asked for it.
-    pub(crate) by: LegId,
-    /// Whether that has hung up already.
-    pub(crate) is_gone: bool,
-    /// The re-INVITE to that far side.
-    pub(crate) client: ClientId,
-    /// What our own far side has agreed on, as an offer to it.
-    pub(crate) offer: Description,
-    /// Our ends towards it.
-    pub(crate) ends: Vec<StreamEnd>,
-    /// Whether our own far side must be asked again once they are joined: it was on hold, or had further streams.
-    pub(crate) is_stale: bool,
-    /// Whether the ports of an end could not be bound.
-    pub(crate) unbound: bool,
-}
-
-/// A leg that is on its way to another call.
-#[derive(Debug)]
-pub(crate) struct Leaving {
-    /// The leg.
-    pub(crate) leg: LegId,
-    /// The leg of the party that asked for it.
-    pub(crate) by: LegId,
-    /// Whether that has hung up already.
-    pub(crate) is_gone: bool,
-    /// The re-INVITE to the one that leaves.
-    pub(crate) client: ClientId,
-    /// Where it goes.
-    pub(crate) to: CallKey,
 }

@@ -44,11 +44,6 @@ impl News {
     pub(crate) fn is_untold(&self) -> bool {
         self.next.is_some() || self.last < 200
     }
-
-    /// The transaction that is open.
-    pub(crate) fn client(&self) -> Option<ClientId> {
-        self.open
-    }
 }
 
 impl Transfers {
@@ -64,6 +59,11 @@ impl Transfers {
         } else {
             self.notify(cx, code);
         }
+    }
+
+    /// Returns the NOTIFY that has no answer yet.
+    pub(crate) fn notifies(&self) -> Option<ClientId> {
+        self.news.as_ref().and_then(|news| news.open)
     }
 
     fn notify(&mut self, cx: &mut Cx<'_>, code: u16) {

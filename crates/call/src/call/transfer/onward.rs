@@ -5,118 +5,120 @@ use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Target;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Parts;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::program::effects::LowerParts;
 use crate::call::search::Search;
 use crate::call::search::consults::Consult;
 use crate::call::shared::Cx;
-use crate::call::transfer::warm::{Asking, TransferMode};
+use crate::call::transfer::effects::TransferEffect;
+use crate::call::transfer::warm::{self, TransferMode};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
-/// Sends the caller of an agent to a target.
-pub(crate) struct AgentTransfer<'p> {
-    parts: &'p mut Parts,
+/// Takes the request of the agent that has the caller to send it elsewhere.
+pub(crate) fn wished(
+    cx: &mut Cx<'_>,
+    lower: &mut LowerParts<'_>,
+    leg: LegId,
+    text: &str,
+    mode: TransferMode,
+) -> TransferEffect {
+    let target = target_of(lower.search, cx, leg, text, &mode)
+        .and_then(|target| if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) });
+    match target {
+        Ok(target) => {
+            let then = mode.condition();
+            cx.call.legs.note(cx.now, cx.edge, leg, &format!("transfers the caller to {text}{then}"));
+            send_on(cx, lower, leg, (target, text), mode, EndedBy::FarEnd)
+        }
+        Err(refused) => {
+            refuse_agent(cx, leg, text, refused, mode.keeps_agent());
+            TransferEffect::Stay
+        }
+    }
 }
 
-impl<'p> AgentTransfer<'p> {
-    /// Acts on a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> AgentTransfer<'p> {
-        AgentTransfer { parts }
+/// Notes why the caller stays with its agent, and notifies an agent that would wait for nothing; `stays`: it has the caller still.
+fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays: bool) {
+    let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
+    let why = if refused == Refused::TooManyTargets {
+        "too many transfers: the caller stays".to_owned()
+    } else if refused == Refused::SameAgent {
+        format!("transfer to {text}: it already has the caller")
+    } else if refused == Refused::NotAllowed {
+        format!("transfer to {text}: refused, not in `transfer_to`")
+    } else if refused == Refused::ForbiddenAddress {
+        format!("transfer to {text}: refused, {refused}")
+    } else if refused == Refused::TooManyHops {
+        format!("transfer to {text}: {refused}")
+    } else {
+        format!("transfer to {text}: unknown target")
+    };
+    let is_noted = cx.call.legs.note_wish(cx.now, cx.edge, leg, &why);
+    if is_barred && is_noted {
+        let sid = cx.call.legs.sid().to_owned();
+        let line = format!(
+            "{} may not transfer its caller to {}: {refused}",
+            cx.call.legs.name_of(leg),
+            cx.edge.shown_name(text)
+        );
+        cx.edge.warn(&sid, line, None);
     }
+    if stays || is_barred || refused == Refused::TooManyHops {
+        cx.tell_agent(leg, text, refused.as_str(), None);
+    }
+}
 
-    /// The agent that has the caller wants it to go elsewhere.
-    pub(crate) fn wished(&mut self, cx: &mut Cx<'_>, leg: LegId, text: &str, mode: TransferMode) {
-        let stays = mode.keeps_agent();
-        let onward = target_of(&self.parts.search, cx, leg, text, &mode).and_then(|target| {
-            if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) }
-        });
-        match onward {
-            Ok(target) => {
-                let then = mode.condition();
-                cx.call.legs.note(cx.now, cx.edge, leg, &format!("transfers the caller to {text}{then}"));
-                self.send_on(cx, leg, (target, text), mode, EndedBy::FarEnd);
-            }
-            Err(refused) => {
-                let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
-                let why = if refused == Refused::TooManyTargets {
-                    "too many transfers: the caller stays".to_owned()
-                } else if refused == Refused::SameAgent {
-                    format!("transfer to {text}: it already has the caller")
-                } else if refused == Refused::NotAllowed {
-                    format!("transfer to {text}: refused, not in `transfer_to`")
-                } else if refused == Refused::ForbiddenAddress {
-                    format!("transfer to {text}: refused, {refused}")
-                } else if refused == Refused::TooManyHops {
-                    format!("transfer to {text}: {refused}")
-                } else {
-                    format!("transfer to {text}: unknown target")
-                };
-                let is_noted = cx.call.legs.note_wish(cx.now, cx.edge, leg, &why);
-                if is_barred && is_noted {
-                    let sid = cx.call.legs.sid().to_owned();
-                    let line = format!(
-                        "{} may not transfer its caller to {}: {refused}",
-                        cx.call.legs.name_of(leg),
-                        cx.edge.shown_name(text)
-                    );
-                    cx.edge.warn(&sid, line, None);
-                }
-                // It has the caller still, and would wait for nothing.
-                if stays || is_barred || refused == Refused::TooManyHops {
-                    cx.tell_agent(leg, text, refused.as_str(), None);
-                }
-            }
-        }
+/// Takes a request over HTTP to send the caller of an agent elsewhere.
+///
+/// # Errors
+/// The caller stays where it is.
+pub(crate) fn requested(
+    cx: &mut Cx<'_>,
+    lower: &mut LowerParts<'_>,
+    text: &str,
+    mode: TransferMode,
+) -> Result<TransferEffect, Refused> {
+    if cx.call.is_programmed {
+        return Err(Refused::NoAgent);
     }
+    if cx.call.state == State::Rerouting && !lower.search.is_consulting() {
+        return Err(Refused::Transferring);
+    }
+    let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+    let target = target_of(lower.search, cx, leg, text, &mode)?;
+    let how = if mode.keeps_agent() { "is to be sent" } else { "is sent" };
+    cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
+    Ok(send_on(cx, lower, leg, (target, text), mode, EndedBy::Edge))
+}
 
-    /// A request over HTTP wants the same.
-    ///
-    /// # Errors
-    /// The caller stays where it is.
-    pub(crate) fn requested(&mut self, cx: &mut Cx<'_>, text: &str, mode: TransferMode) -> Result<(), Refused> {
-        if cx.call.is_programmed {
-            return Err(Refused::NoAgent);
+/// Tries the target, whose name `text` is. What was asked for before is withdrawn.
+fn send_on(
+    cx: &mut Cx<'_>,
+    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    leg: LegId,
+    (target, text): (Target, &str),
+    mode: TransferMode,
+    by: EndedBy,
+) -> TransferEffect {
+    search.withdraw_consult(cx, bridge);
+    cx.call.facts.spend_hop();
+    search.controller.put_first(target);
+    if mode == TransferMode::AtOnce {
+        if by == EndedBy::FarEnd {
+            cx.call.legs.agent_went_well(cx.edge, leg);
         }
-        if cx.call.state == State::Rerouting && !self.parts.search.is_consulting() {
-            return Err(Refused::Transferring);
-        }
-        let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
-        let target = target_of(&self.parts.search, cx, leg, text, &mode)?;
-        let how = if mode.keeps_agent() { "is to be sent" } else { "is sent" };
-        cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
-        self.send_on(cx, leg, (target, text), mode, EndedBy::Edge);
-        Ok(())
+        cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
+        return TransferEffect::AgentLeaves(leg);
     }
-
-    /// Tries the target, whose name `text` is. What was asked for before is withdrawn.
-    fn send_on(
-        &mut self,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        (target, text): (Target, &str),
-        mode: TransferMode,
-        by: EndedBy,
-    ) {
-        self.parts.search.withdraw_consult(cx, &mut self.parts.bridge);
-        cx.call.facts.spend_hop();
-        self.parts.search.controller.put_first(target);
-        if mode == TransferMode::AtOnce {
-            if by == EndedBy::FarEnd {
-                cx.call.legs.agent_went_well(cx.edge, leg);
-            }
-            cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
-            return self.parts.go_on(cx, leg, None);
-        }
-        self.parts.search.consults.begun += 1;
-        self.parts.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
-        cx.call.enter(State::Rerouting);
-        if let TransferMode::Warm(warm) = mode {
-            Asking::of(self.parts).begin(cx, *warm);
-            self.parts.search.ring_back(cx, &mut self.parts.bridge);
-        }
-        self.parts.search_on_with_ack(cx);
+    search.consults.begun += 1;
+    search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
+    cx.call.enter(State::Rerouting);
+    if let TransferMode::Warm(settings) = mode {
+        warm::begin(cx, &mut search.consults, *settings);
+        search.ring_back(cx, bridge);
     }
+    TransferEffect::SearchWithAck
 }
 
 /// Returns where the caller of an agent, or a party of a call between two, is to go.

@@ -22,19 +22,21 @@ use trunkgate_route::{App, AppDocument};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Parts;
 use crate::call::legs::digits::{Told, told};
 use crate::call::legs::info::Info;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::parting::part_from_caller;
-use crate::call::parts::effects::in_program;
+use crate::call::program::effects::LowerParts;
 use crate::call::recorders::detection;
 use crate::call::search::attempt::Progress;
-use crate::call::search::consults::{AskedParty, Consult, Warm, WhisperSound};
+use crate::call::search::consults::{AskedParty, Consult, Consults, Warm, WhisperSound};
 use crate::call::search::controller::TargetResult;
 use crate::call::shared::Cx;
+use crate::call::transfer::effects::TransferEffect;
+use crate::call::transfer::in_call::Transfers;
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
@@ -57,6 +59,7 @@ impl TransferMode {
     pub(crate) const fn keeps_agent(&self) -> bool {
         !matches!(self, TransferMode::AtOnce)
     }
+
     /// Returns words for a note about the transfer, behind its target.
     pub(crate) const fn condition(&self) -> &'static str {
         match self {
@@ -67,92 +70,91 @@ impl TransferMode {
     }
 }
 
-/// Asks the party of a warm transfer.
-pub(crate) struct Asking<'p> {
-    parts: &'p mut Parts,
+/// Makes the question of the next target, and has its whisper made.
+pub(crate) fn begin(cx: &mut Cx<'_>, consults: &mut Consults, settings: WarmTransfer) {
+    let wanted = settings.whisper.clone().map(|whisper| match whisper {
+        Whisper::Text { text, voice } => AppWanted::Speech { text, ssml: None, voice, language: None },
+        Whisper::File(name) => AppWanted::Sound(AppPlace::File(name)),
+        Whisper::Url(url) => AppWanted::Sound(AppPlace::Url(url)),
+    });
+    let app = App { is_made: true, ..App::new(ASKER, AppDocument::Text("".into())) };
+    let sid = cx.call.legs.sid().to_owned();
+    let whisper = match wanted {
+        Some(wanted) => WhisperSound::Wanted(cx.edge.ask_for(Some(cx.call.key), &sid, &Arc::new(app), wanted)),
+        None => WhisperSound::Silence,
+    };
+    consults.warm = Some(Box::new(Warm { settings, whisper, asked: None }));
 }
 
-impl<'p> Asking<'p> {
-    /// Acts on a call.
-    pub(crate) fn of(parts: &'p mut Parts) -> Asking<'p> {
-        Asking { parts }
+/// Parts a party that has answered from the caller, and asks it.
+pub(crate) fn ask(
+    cx: &mut Cx<'_>,
+    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    transfers: &Transfers,
+    branch: Branch,
+    leg: LegId,
+) -> TransferEffect {
+    cx.disarm(Timer::NoResponse(branch));
+    cx.disarm(Timer::Ring(branch));
+    // A leg that an earlier transfer has left is hung up on now: later it would look like this one.
+    if cx.call.deadlines.contains(Timer::Referrer) {
+        cx.disarm(Timer::Referrer);
+        transfers.hang_up_left(cx, bridge, Some(leg));
     }
-
-    /// Notes that the next target is to be asked, and has the whisper made.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, settings: WarmTransfer) {
-        let wanted = settings.whisper.clone().map(|whisper| match whisper {
-            Whisper::Text { text, voice } => AppWanted::Speech { text, ssml: None, voice, language: None },
-            Whisper::File(name) => AppWanted::Sound(AppPlace::File(name)),
-            Whisper::Url(url) => AppWanted::Sound(AppPlace::Url(url)),
-        });
-        let app = App { is_made: true, ..App::new(ASKER, AppDocument::Text("".into())) };
-        let sid = cx.call.legs.sid().to_owned();
-        let whisper = match wanted {
-            Some(wanted) => WhisperSound::Wanted(cx.edge.ask_for(Some(cx.call.key), &sid, &Arc::new(app), wanted)),
-            None => WhisperSound::Silence,
-        };
-        self.parts.search.consults.warm = Some(Box::new(Warm { settings, whisper, asked: None }));
+    if let Some(attempt) = search.attempt_mut(branch) {
+        attempt.progress = Progress::Asking(leg);
     }
-
-    /// A party has answered: it is parted from the caller and hears the whisper.
-    pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) {
-        cx.disarm(Timer::NoResponse(branch));
-        cx.disarm(Timer::Ring(branch));
-        // A leg that an earlier transfer has left is hung up on now: later it would look like this one.
-        if cx.call.deadlines.contains(Timer::Referrer) {
-            cx.disarm(Timer::Referrer);
-            self.parts.bridge.hang_up_left(cx, Some(leg));
-        }
-        if let Some(attempt) = self.parts.search.attempt_mut(branch) {
-            attempt.progress = Progress::Asking(leg);
-        }
-        let wires = part_from_caller(&mut self.parts.bridge, cx, leg);
-        let Some(warm) = &mut self.parts.search.consults.warm else { return };
-        warm.asked =
-            Some(AskedParty { leg, wires, has_heard: false, is_judged: !warm.settings.detection, accepts: false });
-        let wants_verdict = warm.settings.detection;
-        self.parts.search.ring_back(cx, &mut self.parts.bridge);
-        if !self.parts.bridge.media.talk_to_called(cx, leg) {
-            cx.edge.decide(cx.now, cx.call.key, "transfer: the edge cannot speak to the party: it is not connected");
-            return self.refuse(cx, Failure::unreached(ReasonSlug::CodecMismatch), EndedBy::Edge);
-        }
-        let name = cx.call.legs.name_of(leg);
-        cx.edge.decide(cx.now, cx.call.key, format!("{name} has answered and is asked: the caller hears music"));
-        let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} is asked", cx.edge.shown_name(&name)));
-        cx.edge.log(&sid, line, None);
-        cx.arm(Timer::Asked, Duration::from_secs(WHISPER_SECONDS));
-        if wants_verdict {
-            detection::begin_asked(cx, leg);
-        }
-        self.whisper(cx);
+    let wires = part_from_caller(bridge, cx, leg);
+    let Some(warm) = &mut search.consults.warm else { return TransferEffect::Stay };
+    let wants_verdict = warm.settings.detection;
+    warm.asked = Some(AskedParty { leg, wires, has_heard: false, is_judged: !wants_verdict, accepts: false });
+    search.ring_back(cx, bridge);
+    if !bridge.media.talk_to_called(cx, leg) {
+        cx.edge.decide(cx.now, cx.call.key, "transfer: the edge cannot speak to the party: it is not connected");
+        return TransferEffect::declined(Failure::unreached(ReasonSlug::CodecMismatch), EndedBy::Edge);
     }
+    let name = cx.call.legs.name_of(leg);
+    cx.edge.decide(cx.now, cx.call.key, format!("{name} has answered and is asked: the caller hears music"));
+    let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} is asked", cx.edge.shown_name(&name)));
+    cx.edge.log(&sid, line, None);
+    cx.arm(Timer::Asked, Duration::from_secs(WHISPER_SECONDS));
+    if wants_verdict {
+        detection::begin_asked(cx, leg);
+    }
+    search.consults.play_whisper(cx, &bridge.media)
+}
 
+impl Consults {
     /// Plays the whisper, once both the sound and the party are there.
-    fn whisper(&mut self, cx: &mut Cx<'_>) {
-        let Some(warm) = self.parts.search.consults.warm.as_ref().filter(|warm| warm.asked.is_some()) else { return };
+    fn play_whisper(&mut self, cx: &mut Cx<'_>, media: &CallMedia) -> TransferEffect {
+        let Some(warm) = self.warm.as_ref().filter(|warm| warm.asked.is_some()) else { return TransferEffect::Stay };
         match &warm.whisper {
-            WhisperSound::Silence => self.heard(cx),
-            WhisperSound::Wanted(_) => {}
-            WhisperSound::Failed(text) => {
-                let failure = whisper_failed(text);
-                self.refuse(cx, failure, EndedBy::Edge);
-            }
+            WhisperSound::Silence => self.whisper_heard(cx),
+            WhisperSound::Wanted(_) => TransferEffect::Stay,
+            WhisperSound::Failed(text) => TransferEffect::declined(whisper_failed(text), EndedBy::Edge),
             WhisperSound::Ready(sound) => {
-                if let (Some(end), Some(media)) = (self.parts.bridge.media.called_player, cx.call.session) {
+                if let (Some(end), Some(media)) = (media.called_player, cx.call.session) {
                     cx.edge.media(media, Command::Play { end, sound: Sound::Once(sound.clone()) });
                 }
+                TransferEffect::Stay
             }
         }
     }
 
-    /// The shell has made the whisper, or could not.
-    pub(crate) fn whisper_came(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
+    /// Takes the whisper that the shell has made, or why it could not.
+    pub(crate) fn whisper_came(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &CallMedia,
+        query: QueryId,
+        answer: AppAnswer,
+    ) -> TransferEffect {
         cx.edge.index_mut().queries.remove(&query);
-        let Some(warm) = &mut self.parts.search.consults.warm else { return };
+        let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
         let text = match answer {
             AppAnswer::Sound { sound, .. } => {
                 warm.whisper = WhisperSound::Ready(sound);
-                return self.whisper(cx);
+                return self.play_whisper(cx, media);
             }
             AppAnswer::Failed { code, text } => format!("error {code}: {text}"),
             AppAnswer::Document { .. } => "a document came in the place of a sound".to_owned(),
@@ -160,146 +162,145 @@ impl<'p> Asking<'p> {
         let failure = whisper_failed(&text);
         cx.edge.decide(cx.now, cx.call.key, format!("whisper: {text}"));
         warm.whisper = WhisperSound::Failed(text);
-        self.refuse(cx, failure, EndedBy::Edge);
+        TransferEffect::declined(failure, EndedBy::Edge)
     }
 
-    /// Takes the end of a sound; returns whether it was the whisper.
-    pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) -> bool {
-        let is_it = self.parts.search.consults.asked().is_some() && self.parts.bridge.media.called_player == Some(end);
-        if is_it {
-            self.heard(cx);
-        }
-        is_it
+    /// Returns whether an end plays the whisper to the party that is asked.
+    pub(crate) fn plays_whisper(&self, media: &CallMedia, end: EndId) -> bool {
+        self.asked().is_some() && media.called_player == Some(end)
     }
 
-    /// The party has heard the whisper: it is connected, or its digit is waited for.
-    fn heard(&mut self, cx: &mut Cx<'_>) {
-        let Some(warm) = &mut self.parts.search.consults.warm else { return };
-        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return };
+    /// Takes the end of the whisper: the party is connected, or its digit is waited for.
+    pub(crate) fn whisper_heard(&mut self, cx: &mut Cx<'_>) -> TransferEffect {
+        let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
+        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
         asked.has_heard = true;
         if warm.settings.accept.is_some() {
             let wait = warm.settings.wait;
             cx.edge.decide(cx.now, cx.call.key, "the party has heard the whisper: its digit is waited for");
-            return cx.arm(Timer::Asked, wait);
+            cx.arm(Timer::Asked, wait);
+            return TransferEffect::Stay;
         }
-        self.accept_if_heard(cx);
+        self.accepted_if_heard()
     }
 
-    /// Connects a party of which no digit is wanted, once it has heard the whisper and is known to be no machine.
-    fn accept_if_heard(&mut self, cx: &mut Cx<'_>) {
-        let Some(warm) = &self.parts.search.consults.warm else { return };
+    /// Has a party connected of which no digit is wanted, once it has heard the whisper and is known to be no machine.
+    fn accepted_if_heard(&self) -> TransferEffect {
+        let Some(warm) = &self.warm else { return TransferEffect::Stay };
         let is_ready = warm.asked.as_ref().is_some_and(|asked| asked.has_heard && asked.is_judged);
-        if is_ready && warm.settings.accept.is_none() {
-            self.accept(cx);
+        match is_ready && warm.settings.accept.is_none() {
+            true => TransferEffect::Accepted,
+            false => TransferEffect::Stay,
         }
     }
 
-    /// The party has pressed a key.
-    pub(crate) fn pressed(&mut self, cx: &mut Cx<'_>, key: char) {
-        let Some(warm) = &mut self.parts.search.consults.warm else { return };
-        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return };
+    /// Takes a digit of the party.
+    pub(crate) fn digit_pressed(&mut self, cx: &mut Cx<'_>, key: char) -> TransferEffect {
+        let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
+        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
         match warm.settings.accept {
             Some(digit) if digit == key.to_ascii_uppercase() => {
                 asked.accepts = true;
                 cx.arm(Timer::Asked, ACCEPTED_WAIT);
+                TransferEffect::Stay
             }
             Some(_) => {
                 cx.edge.decide(cx.now, cx.call.key, "the party has pressed another digit than the one that accepts");
-                self.refuse(cx, Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd);
+                TransferEffect::declined(Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd)
             }
-            None => {}
+            None => TransferEffect::Stay,
         }
     }
 
-    /// Takes a key that the party has pressed by INFO.
-    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) {
+    /// Takes a digit that the party has sent by INFO.
+    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) -> TransferEffect {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
-        if let Told::Key(key, _) = told(info.body.as_ref()) {
-            self.pressed(cx, key);
+        match told(info.body.as_ref()) {
+            Told::Key(key, _) => self.digit_pressed(cx, key),
+            Told::Unreadable | Told::Other => TransferEffect::Stay,
         }
     }
 
-    /// It is known who has answered.
-    pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, leg: LegId, verdict: Verdict) {
-        if !self.parts.search.consults.asks(leg) {
-            return;
+    /// Takes the verdict on who has answered.
+    pub(crate) fn judged(&mut self, leg: LegId, verdict: Verdict) -> TransferEffect {
+        if !self.asks(leg) {
+            return TransferEffect::Stay;
         }
-        let accepts = self.parts.search.consults.warm.iter().flat_map(|warm| &warm.asked).any(|asked| asked.accepts);
+        let Some(asked) = self.warm.as_mut().and_then(|warm| warm.asked.as_mut()) else { return TransferEffect::Stay };
         let is_machine = verdict.answered_by.is_machine() || verdict.answered_by == AnsweredBy::Fax;
-        if is_machine && !accepts {
-            return self.refuse(cx, Failure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
+        if is_machine && !asked.accepts {
+            return TransferEffect::declined(Failure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
         }
-        if let Some(asked) = self.parts.search.consults.warm.as_mut().and_then(|warm| warm.asked.as_mut()) {
-            asked.is_judged = true;
-        }
-        self.accept_if_heard(cx);
+        asked.is_judged = true;
+        self.accepted_if_heard()
     }
 
-    /// The call of a party is over, or to end; returns whether it was asked.
-    pub(crate) fn ends(&mut self, cx: &mut Cx<'_>, leg: LegId, (reason, by): (ReasonSlug, EndedBy)) -> bool {
-        let is_it = self.parts.search.consults.asks(leg);
-        if is_it {
-            self.refuse(cx, Failure::unreached(reason), by);
-        }
-        is_it
-    }
-
-    /// The party has had its time.
-    pub(crate) fn overdue(&mut self, cx: &mut Cx<'_>) {
+    /// Takes the end of the time that the party had.
+    pub(crate) fn overdue(&self, cx: &mut Cx<'_>) -> TransferEffect {
         cx.call.deadlines.remove(Timer::Asked);
-        match self.parts.search.consults.warm.iter().find_map(|warm| warm.asked.as_ref()) {
-            Some(asked) if asked.accepts => self.accept(cx),
-            Some(_) => self.refuse(cx, Failure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge),
-            None => {}
+        match self.warm.as_ref().and_then(|warm| warm.asked.as_ref()) {
+            Some(asked) if asked.accepts => TransferEffect::Accepted,
+            Some(_) => TransferEffect::declined(Failure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge),
+            None => TransferEffect::Stay,
         }
     }
+}
 
-    /// Connects the party with the caller; an agent that had the caller leaves.
-    fn accept(&mut self, cx: &mut Cx<'_>) {
-        let Some(mut warm) = self.parts.search.consults.warm.take() else { return };
-        let Some(AskedParty { leg, wires, .. }) = warm.asked.take() else { return };
-        cx.edge.decide(cx.now, cx.call.key, format!("{} accepts the transfer", cx.call.legs.name_of(leg)));
-        let bridge = &mut self.parts.bridge;
-        detection::leave(cx, leg);
-        bridge.media.end_talk_to_called(cx);
-        let wants_coach = warm.settings.coach && !self.parts.program.is_running();
-        warm.end(cx, &mut bridge.media);
-        cx.call.enter(State::Answered);
-        let consults = &mut self.parts.search.consults;
-        let stays = if wants_coach { consults.keep_agent(cx) } else { None };
-        let number = u64::try_from(consults.begun).unwrap_or_default();
-        self.parts.search.joined(cx, bridge, leg);
-        for (from, (to, wire)) in wires {
-            bridge.media.connect_ends(cx, from, to, wire);
-        }
-        bridge.media.tap_caller(cx);
-        if let Some((agent, consult)) = stays {
-            coach(bridge, cx, (agent, leg), (&consult, number));
-        }
-        in_program(self.parts, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
+/// Connects the party with the caller; an agent that had the caller leaves, or stays as a coach.
+pub(crate) fn accept(
+    cx: &mut Cx<'_>,
+    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    transfers: &mut Transfers,
+    is_programmed: bool,
+) -> TransferEffect {
+    let Some(mut warm) = search.consults.warm.take() else { return TransferEffect::Stay };
+    let Some(AskedParty { leg, wires, .. }) = warm.asked.take() else { return TransferEffect::Stay };
+    cx.edge.decide(cx.now, cx.call.key, format!("{} accepts the transfer", cx.call.legs.name_of(leg)));
+    detection::leave(cx, leg);
+    bridge.media.end_talk_to_called(cx);
+    let wants_coach = warm.settings.coach && !is_programmed;
+    warm.end(cx, &mut bridge.media);
+    cx.call.enter(State::Answered);
+    let consults = &mut search.consults;
+    let stays = if wants_coach { consults.keep_agent(cx) } else { None };
+    let number = u64::try_from(consults.begun).unwrap_or_default();
+    search.joined(cx, bridge, leg);
+    transfers.target_answered(cx, bridge);
+    for (from, (to, wire)) in wires {
+        bridge.media.connect_ends(cx, from, to, wire);
     }
+    bridge.media.tap_caller(cx);
+    if let Some((agent, consult)) = stays {
+        coach(bridge, cx, (agent, leg), (&consult, number));
+    }
+    TransferEffect::Joined(leg)
+}
 
-    /// Gives the target up: the caller is back where it was, or goes on.
-    fn refuse(&mut self, cx: &mut Cx<'_>, failure: Failure, by: EndedBy) {
-        if let Some(warm) = &mut self.parts.search.consults.warm {
-            warm.leave_party(cx, &mut self.parts.bridge.media);
-        }
-        // It is tried alone.
-        let Some(branch) = self.parts.search.attempts.first() else { return };
-        match self.parts.search.attempt(branch).map(|attempt| attempt.progress) {
-            Some(Progress::Asking(leg)) => {
-                cx.trunk_answered(leg);
-                cx.call.legs[leg].end_with(failure.reason, by);
-                self.parts.bridge.media.hang_up_leg(cx, leg, failure.reason);
-            }
-            Some(Progress::Calling(leg)) => {
-                cx.call.legs[leg].end_with(failure.reason, by);
-                cx.withdraw(leg);
-            }
-            Some(_) | None => {}
-        }
-        self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
+/// Gives the target up: the caller is back where it was, or goes on.
+pub(crate) fn decline(
+    cx: &mut Cx<'_>,
+    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    failure: Failure,
+    by: EndedBy,
+) -> TransferEffect {
+    if let Some(warm) = &mut search.consults.warm {
+        warm.leave_party(cx, &mut bridge.media);
     }
+    // It is tried alone.
+    let Some(branch) = search.attempts.first() else { return TransferEffect::Stay };
+    match search.attempt(branch).map(|attempt| attempt.progress) {
+        Some(Progress::Asking(leg)) => {
+            cx.trunk_answered(leg);
+            cx.call.legs[leg].end_with(failure.reason, by);
+            bridge.media.hang_up_leg(cx, leg, failure.reason);
+        }
+        Some(Progress::Calling(leg)) => {
+            cx.call.legs[leg].end_with(failure.reason, by);
+            cx.withdraw(leg);
+        }
+        Some(_) | None => {}
+    }
+    TransferEffect::TargetFailed(branch, Box::new(TargetResult::Failed(failure)))
 }
 
 fn whisper_failed(text: &str) -> Failure {

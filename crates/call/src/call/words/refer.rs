@@ -1,6 +1,7 @@
 //! REFER as it is read (RFC 3515 §2.4, RFC 4488): the party that the sender wants the other side to be connected with.
 
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
+use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::locate::same_host;
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{Number, Numbers, Peer, ReferMode, Trunk};
@@ -27,6 +28,23 @@ pub(crate) struct Refer {
     pub(crate) is_silent: bool,
     /// Refer-To as the Request-URI of an INVITE to the trunk that the REFER came from (`refer = "return"`).
     pub(crate) returned: Option<ReturnedUri>,
+}
+
+impl Refer {
+    /// Returns one that stands for a request over HTTP: no party has sent it; `name`: the target in the request.
+    pub(crate) fn requested(number: Number, name: &str) -> Refer {
+        let (number, name) = (Some(number), name.to_owned());
+        Refer { number, name, replaces: None, referred_by: None, cseq: 0, is_silent: true, returned: None }
+    }
+}
+
+/// A transfer that is under way, as targets are called for it.
+#[derive(Debug)]
+pub(crate) struct Referral {
+    /// The leg that asked for it.
+    pub(crate) by: LegId,
+    /// What it asked for.
+    pub(crate) refer: Refer,
 }
 
 /// A URI at one of the hosts of a trunk, which is called there as that trunk has written it.

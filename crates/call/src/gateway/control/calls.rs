@@ -11,7 +11,7 @@ use trunkgate_twiml::Secret;
 
 use crate::call::parts::detached::DetachRequest;
 use crate::call::parts::effects::{self, take_party_out};
-use crate::call::parts::operator::Operator;
+use crate::call::parts::operator::{self, RemoteParties, TransferRequest};
 use crate::call::parts::requested;
 use crate::call::transfer::warm::TransferMode;
 use crate::call::words::party::CallParty;
@@ -93,15 +93,22 @@ impl GatewayControl for CallControl {
         let sid = &*self.sid;
         match self.action {
             CallAction::Transfer { party, target, mode } => {
-                gateway.ask(now, sid, |parts, cx| Operator::of(parts).transfer(cx, party, &target, mode))
+                let target = &*target;
+                gateway.ask(now, sid, |parts, cx| TransferRequest { party, target, mode }.begin(cx, parts))
             }
             CallAction::SendDigits { party, digits } => {
-                gateway.ask(now, sid, |parts, cx| Operator::of(parts).press(cx, party, digits.reveal()))
+                gateway.ask(now, sid, |parts, cx| operator::press(parts, cx, party, digits.reveal()))
             }
-            CallAction::Hold(parties) => gateway.ask(now, sid, |parts, cx| Operator::of(parts).hold(cx, &parties)),
-            CallAction::Resume(parties) => gateway.ask(now, sid, |parts, cx| Operator::of(parts).resume(cx, &parties)),
-            CallAction::Play { parties, name, samples } => gateway
-                .ask(now, sid, |parts, cx| Operator::of(parts).play(cx, &parties, (&name, &samples), "as requested")),
+            CallAction::Hold(parties) => {
+                gateway.ask(now, sid, |parts, cx| RemoteParties::of(cx, parts)?.hold(cx, &mut parts.bridge, &parties))
+            }
+            CallAction::Resume(parties) => {
+                gateway.ask(now, sid, |parts, cx| RemoteParties::of(cx, parts)?.resume(cx, &mut parts.bridge, &parties))
+            }
+            CallAction::Play { parties, name, samples } => gateway.ask(now, sid, |parts, cx| {
+                let remote = RemoteParties::of(cx, parts)?;
+                remote.play(cx, &mut parts.bridge, &parties, (&name, &samples), "as requested")
+            }),
             CallAction::Redirect(app) => gateway.ask_live(now, sid, |parts, cx| effects::take_over(parts, cx, app)),
             CallAction::RedirectParty { party, request } => {
                 let key = gateway.edge.index().sids.get(sid).copied().ok_or_else(|| gateway.missing(sid))?;
@@ -116,13 +123,15 @@ impl GatewayControl for CallControl {
                 Ok(())
             }
             CallAction::EndParty { party } => {
-                gateway.ask_live(now, sid, |parts, cx| Operator::of(parts).end_party(cx, &party))
+                gateway.ask_live(now, sid, |parts, cx| operator::end_party(parts, cx, &party))
             }
             CallAction::ReplaceCallback(app) => gateway.ask_live(now, sid, |parts, cx| {
                 parts.program.reports.replace(cx, &app);
                 Ok(())
             }),
-            CallAction::LimitTime(limit) => gateway.ask_live(now, sid, |_, cx| requested::limit(cx, limit)),
+            CallAction::LimitTime(limit) => {
+                gateway.ask_live(now, sid, |parts, cx| requested::limit(parts.requested.as_deref_mut(), cx, limit))
+            }
             CallAction::Note(item) => {
                 let key = gateway.live(sid).map(|call| call.shared.key);
                 match key.filter(|key| gateway.edge.tracing().traces.contains_key(key)) {

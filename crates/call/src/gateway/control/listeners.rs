@@ -80,7 +80,7 @@ impl GatewayControl for ListenerControl<StreamStep> {
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<String, Refused> {
         gateway.ask(now, &self.sid, |parts, cx| match self.action {
             ListenerAction::Start { app, step } => {
-                parts.program.streams_mut().start_named(cx, &parts.bridge.media, &app, &step)
+                parts.program.streams_mut().start_named(cx, &mut parts.bridge.media, &app, &step)
             }
             ListenerAction::Stop { name } => parts.program.streams_mut().stop(cx, &mut parts.bridge.media, &name),
         })
@@ -94,7 +94,7 @@ impl GatewayControl for ListenerControl<TranscriptStep> {
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Self::Answer {
         gateway.ask(now, &self.sid, |parts, cx| match self.action {
             ListenerAction::Start { app, step } => {
-                let (name, media) = (step.name.clone(), &parts.bridge.media);
+                let (name, media) = (step.name.clone(), &mut parts.bridge.media);
                 parts.program.transcripts_mut().start_asked(cx, media, &app, step).map(|sid| (sid, name))
             }
             ListenerAction::Stop { name } => parts.program.transcripts_mut().stop_asked(cx, &name),
@@ -115,7 +115,7 @@ impl GatewayControl for RecordingStart {
     type Answer = Result<BegunRecording, Refused>;
 
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<BegunRecording, Refused> {
-        gateway.ask(now, &self.sid, |parts, cx| recording::begin(&parts.bridge.media, cx, self.request, None))
+        gateway.ask(now, &self.sid, |parts, cx| recording::begin(&mut parts.bridge.media, cx, self.request, None))
     }
 }
 

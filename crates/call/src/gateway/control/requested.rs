@@ -6,7 +6,7 @@ use trunkgate_resources::io::Output;
 use trunkgate_resources::lookups::key::CallKey;
 
 use crate::call::parts::judged::{self, Admitted, NotBegun};
-use crate::call::parts::requested::{CallRequest, Originator, requested_call};
+use crate::call::parts::requested::{self, CallRequest, requested_call};
 use crate::call::words::state::State;
 use crate::gateway::Gateway;
 use crate::gateway::conferences;
@@ -32,7 +32,7 @@ impl GatewayControl for CallRequest {
         let sid = call.shared.legs.sid().to_owned();
         gateway.calls.insert(key, Box::new(call));
         gateway.act_on(now, key, |parts, cx| {
-            Originator::of(parts).begin(cx, targets);
+            requested::begin(parts, cx, targets);
             cx.note_legs();
             if cx.call.state != State::Ended {
                 cx.edge.output(Output::Began(Box::new(cx.call.view())));

@@ -275,7 +275,7 @@ fn agreed(cx: &mut Cx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([Stream; S
 }
 
 /// Sends the streams to where the server wants them.
-fn run(media: &CallMedia, cx: &mut Cx<'_>, (at, leg): (usize, LegId), streams: &[Stream; STREAMS], relatch: bool) {
+fn run(media: &mut CallMedia, cx: &mut Cx<'_>, (at, leg): (usize, LegId), streams: &[Stream; STREAMS], relatch: bool) {
     let Some(session) = cx.call.session else { return };
     let is_new = session_at(cx, at).is_some_and(|session| session.streamers.is_empty());
     if is_new {

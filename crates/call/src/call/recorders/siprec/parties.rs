@@ -147,7 +147,7 @@ fn caller(cx: &Cx<'_>) -> Participant {
 
 /// Returns the edge as a party: the number by which the caller has reached it.
 fn edge(cx: &Cx<'_>) -> Participant {
-    match cx.call.requested.is_some() {
+    match cx.call.is_requested() {
         true => caller(cx),
         false => Participant { aor: plain(&cx.call.facts.called.text, NUMBER_CHARS), name: String::new() },
     }

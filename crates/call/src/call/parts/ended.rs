@@ -1,0 +1,56 @@
+//! What an ended call gives back: its places at trunks and limits, and its entries in the look-ups.
+
+use trunkgate_resources::lookups::key::LegId;
+
+use crate::call::Parts;
+use crate::call::legs::leg::Leg;
+use crate::call::shared::Cx;
+
+/// Gives back what an ended call had at admission, quotas and trunks, and counts it; `legs`: those that count as calls of their trunks.
+pub(crate) fn give_places_back(cx: &mut Cx<'_>, legs: Vec<LegId>) {
+    cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
+    cx.edge.quotas_mut().end_call(cx.call.key);
+    cx.edge.admission_mut().emergencies.end_call(cx.call.key);
+    cx.edge.unproven_early_mut().release(cx.now, cx.call.key);
+    for leg in legs {
+        if let Some(trunk) = cx.call.legs[leg].limited_by() {
+            cx.edge.end_trunk_call(&trunk.name);
+        }
+    }
+    if let Some(ending) = cx.call.ending {
+        let trunk = cx.call.legs[LegId::CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
+        *cx.edge.metrics_mut().calls.entry((trunk, cx.call.facts.route.clone(), ending.outcome)).or_default() += 1;
+    }
+    if let Some(seconds) = cx.call.talked_seconds() {
+        cx.edge.metrics_mut().call_duration_seconds.observe(seconds);
+        cx.count_media();
+    }
+}
+
+/// Takes every look-up of an ended call away.
+pub(crate) fn forget(parts: &Parts, cx: &mut Cx<'_>) {
+    while let Some(timer) = cx.call.deadlines.first() {
+        cx.disarm(timer);
+    }
+    for (at, leg) in cx.call.legs.with_ids() {
+        if let Some(server) = leg.sip.server {
+            cx.edge.index_mut().servers.remove(&server);
+        }
+        for client in leg.sip.invite.into_iter().chain(leg.sip.bye) {
+            cx.edge.index_mut().clients.remove(&client);
+        }
+        if let Some(dialog) = leg.sip.dialog {
+            cx.edge.index_mut().dialogs.remove(&dialog);
+        }
+        if let Some(flow) = leg.flow {
+            cx.edge.index_mut().leave(leg.sip.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
+        }
+    }
+    let refreshes = cx.call.legs.iter().filter_map(|leg| leg.timer.refresh);
+    let asked = parts.bridge.negotiation.asked();
+    let recording = cx.call.siprec.iter().flat_map(|sessions| sessions.pending());
+    for client in asked.chain(refreshes).chain(parts.transfers.notifies()).chain(recording) {
+        cx.edge.index_mut().clients.remove(&client);
+    }
+    cx.edge.index_mut().sids.remove(cx.call.legs.sid());
+}
