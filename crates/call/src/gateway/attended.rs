@@ -22,10 +22,9 @@ use trunkgate_sip::header::{Replaces, SessionExpires};
 use trunkgate_sip::{Answer, ClientId, DialogId, HeaderName, Message, Replaced, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
-use crate::call::Parts;
 use crate::call::negotiation::join::{Leaving, OtherCall};
 use crate::call::negotiation::requests::takes_changes;
+use crate::call::parts::{Call, Parts};
 use crate::call::shared::Cx;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
 use crate::call::words::incoming::Incoming;

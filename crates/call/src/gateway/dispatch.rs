@@ -27,13 +27,13 @@ use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
 
-use crate::call::Call;
 use crate::call::legs::event::CallEvent;
 use crate::call::legs::headers::{self, Brought};
 use crate::call::legs::info::Info;
 use crate::call::legs::leg::Leg;
 use crate::call::legs::session_timer::Asked;
 use crate::call::media::wiring::refused_offer;
+use crate::call::parts::Call;
 use crate::call::parts::ended;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;

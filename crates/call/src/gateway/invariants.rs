@@ -7,8 +7,8 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 
-use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
+use crate::call::parts::Call;
 use crate::call::search::attempt::Progress;
 use crate::call::words::state::State;
 

@@ -39,11 +39,11 @@ use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView,
 
 use crate::call::legs::event::CallEvent;
 use crate::call::legs::leg::LegState;
+use crate::call::parts::{Call, Parts};
 use crate::call::shared::Cx;
 use crate::call::story::verdict::of_live;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
-use crate::call::{Call, Parts};
 use crate::gateway::announcements::Announcements;
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;

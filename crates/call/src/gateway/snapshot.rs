@@ -40,6 +40,7 @@ use crate::call::media::CallMedia;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::RequestedSnapshot;
+use crate::call::parts::{Call, Parts};
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::recorders::recording::RecordingsSnapshot;
 use crate::call::recorders::siprec::RecordingSessions;
@@ -49,7 +50,6 @@ use crate::call::shared::{Facts, Shared, ShownCallerId, Times, Unannounced};
 use crate::call::story::noted::earlier_totals;
 use crate::call::words::proof::Proof;
 use crate::call::words::state::State;
-use crate::call::{Call, Parts};
 use crate::gateway::Gateway;
 
 /// Answered calls in plain data.

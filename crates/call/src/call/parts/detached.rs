@@ -16,9 +16,9 @@ use trunkgate_route::{App, Number, StatusCallback, Target};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::Caller;
 
-use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::requested::RequestOrigin;
+use crate::call::parts::Call;
 use crate::call::parts::requested::{Requested, begin_call};
 use crate::call::program::CallProgram;
 use crate::call::program::callback::{CallReports, CallStage};

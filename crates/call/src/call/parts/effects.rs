@@ -5,12 +5,12 @@ use std::sync::Arc;
 use trunkgate_resources::lookups::key::Branch;
 use trunkgate_route::App;
 
-use crate::call::Parts;
+use crate::call::parts::Parts;
 use crate::call::parts::detached::DetachedParty;
 use crate::call::parts::takeover::Takeover;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
-use crate::call::shared::Cx;
+use crate::call::shared::{Cx, Next};
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::warm;
 use crate::call::words::refused::Refused;
@@ -42,6 +42,30 @@ pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Re
 pub(crate) fn take_party_out(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
     DetachedParty::take(&mut parts.program, cx, lower, sid)
+}
+
+impl Next {
+    /// Does what a part has asked for.
+    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+        match self {
+            Next::Stay => {}
+            Next::End(reason) => parts.end(cx, reason),
+            Next::Refuse(answer) => parts.refuse(cx, &answer),
+            Next::Canceled => parts.caller_withdrew_answered(cx),
+            Next::Search => parts.search_on(cx),
+            Next::CallerSpoke { first, answer } => {
+                let next = parts.search.caller_spoke(cx, &mut parts.bridge, first);
+                if let Some(answer) = answer {
+                    parts.bridge.negotiation.told_again(cx.call);
+                    cx.answer_request(cx.call.legs.near, answer.server, &answer.ours);
+                }
+                next.act(parts, cx);
+            }
+            Next::SaidAgain(said) => parts.search.said_again(&said),
+            Next::OutsiderLeft(leg) => parts.transfers.referrer_left(cx, &mut parts.bridge.media, leg),
+            Next::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
+        }
+    }
 }
 
 impl TransferEffect {

@@ -2,8 +2,8 @@
 
 use trunkgate_resources::lookups::key::LegId;
 
-use crate::call::Parts;
 use crate::call::legs::leg::Leg;
+use crate::call::parts::Parts;
 use crate::call::shared::Cx;
 
 /// Gives back what an ended call had at admission, quotas and trunks, and counts it; `legs`: those that count as calls of their trunks.

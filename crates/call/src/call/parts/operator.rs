@@ -11,11 +11,11 @@ use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Target;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Parts;
 use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::{Bridge, Negotiation};
+use crate::call::parts::Parts;
 use crate::call::program::effects::LowerParts;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;

@@ -24,6 +24,7 @@ use trunkgate_twiml::Secret;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::requested::{Added, RequestOrigin};
+use crate::call::parts::{Call, Parts};
 use crate::call::program::effects::LowerParts;
 use crate::call::recorders::detection::{self, DetectionRequest};
 use crate::call::recorders::recording;
@@ -33,7 +34,6 @@ use crate::call::words::answer::{Failure, bad_media};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::call::words::target;
-use crate::call::{Call, Parts};
 
 /// Name of a requested call's route in views, records and metrics.
 const ROUTE: &str = "api";

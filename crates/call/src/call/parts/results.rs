@@ -19,13 +19,13 @@ use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, dns};
 
-use crate::call::Parts;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
 use crate::call::media::coaching::Coaching;
+use crate::call::parts::Parts;
 use crate::call::parts::effects::in_program;
 use crate::call::program::effects::LowerParts;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};

@@ -18,12 +18,13 @@ use crate::call::legs::headers::{CallerIdentity, brought};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::parts::{Call, Parts};
 use crate::call::shared::listeners::CallerListeners;
 use crate::call::shared::story::Story;
 use crate::call::shared::{Facts, Shared, Times, Unannounced};
+use crate::call::words::incoming::Incoming;
 use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::state::State;
-use crate::call::{Call, Incoming, Parts};
 
 impl Call {
     /// A call for an admitted INVITE, entered in the look-ups.

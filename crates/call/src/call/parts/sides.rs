@@ -28,6 +28,7 @@ use crate::call::negotiation::join::Leaving;
 use crate::call::parts::effects::in_program;
 use crate::call::parts::ended::give_places_back;
 use crate::call::parts::requested;
+use crate::call::parts::{Call, Parts};
 use crate::call::program::effects::LowerParts;
 use crate::call::program::side::hang_up;
 use crate::call::recorders::{detection, siprec};
@@ -38,7 +39,6 @@ use crate::call::transfer::onward;
 use crate::call::transfer::warm::TransferMode;
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 use crate::call::words::state::State;
-use crate::call::{Call, Parts};
 
 impl Parts {
     /// An agent's socket is open.

@@ -13,8 +13,8 @@ use trunkgate_resources::applications::question::{AppCallback, AppPlace, Documen
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
 
-use crate::call::Parts;
 use crate::call::media::CallMedia;
+use crate::call::parts::Parts;
 use crate::call::shared::Cx;
 use crate::call::words::state::State;
 

@@ -15,8 +15,8 @@ use trunkgate_story::view::{RecordingLoss, RecordingView};
 use trunkgate_story::wall::{of_unix_ms, unix_ms};
 use trunkgate_twiml::{Input, RecordResult};
 
-use crate::call::Parts;
 use crate::call::media::CallMedia;
+use crate::call::parts::Parts;
 use crate::call::parts::operator::RemoteParties;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::words::party::CallParty;

@@ -1,0 +1,98 @@
+//! A call as the gateway holds it: it takes events and requests, and is shown.
+
+use std::time::{Instant, SystemTime};
+
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::io::Output;
+use trunkgate_resources::traces::traced::Gathered;
+use trunkgate_story::sampled::SampledCall;
+use trunkgate_story::trace::TraceView;
+use trunkgate_story::view::CallView;
+
+use crate::call::legs::event::CallEvent;
+use crate::call::parts::{Call, Parts};
+use crate::call::program::effects::LowerParts;
+use crate::call::recorders::siprec;
+use crate::call::shared::Cx;
+use crate::call::story::noted::micros;
+use crate::call::story::verdict::head;
+
+impl Call {
+    /// Returns the parts and the context that they act in.
+    pub(crate) fn act<'a>(&'a mut self, now: Instant, edge: &'a mut Edge) -> (&'a mut Parts, Cx<'a>) {
+        (&mut self.parts, Cx { now, edge, call: &mut self.shared })
+    }
+
+    /// Takes an event, and does afterwards what has been waiting for such a change.
+    pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
+        let (parts, cx) = &mut self.act(now, edge);
+        event.note_proof(cx);
+        if siprec::concerns(cx, &event) {
+            siprec::take(&mut parts.bridge.media, cx, event).act(parts, cx);
+        } else {
+            parts.handle(cx, event);
+        }
+        parts.poll(cx);
+        let has_program = parts.program.is_running();
+        siprec::poll(&mut parts.bridge.media, cx, has_program).act(parts, cx);
+        if !parts.transfers.is_under_way() {
+            siprec::follow(cx, parts.program.is_running());
+        }
+        siprec::report(cx);
+        cx.note_legs();
+    }
+
+    /// Does what a request wants, and reports the parties that it has called: an agent may answer with the next event.
+    pub(crate) fn act_on_request<T>(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T,
+    ) -> T {
+        let (parts, mut cx) = self.act(now, edge);
+        let done = act(parts, &mut cx);
+        parts.program.report_progress(&mut cx, &LowerParts::of(&mut parts.bridge, &mut parts.search));
+        done
+    }
+
+    /// Returns the head of the call's ladder: its columns and its verdict.
+    pub(crate) fn head(&self) -> TraceView {
+        head(&self.shared, &self.parts.search.status())
+    }
+
+    /// Returns the call as `calls` and `/v1/calls` show it.
+    pub(crate) fn view(&self) -> CallView {
+        self.shared.view()
+    }
+
+    /// Tells of it, where that is wanted; before its trace is put aside.
+    pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
+        let Some(Gathered { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key) else {
+            return;
+        };
+        let Some(trace) = edge.tracing().traces.get(&self.shared.key).map(|trace| trace.view(self.head(), false))
+        else {
+            return;
+        };
+        let (record, ended_us) = *over;
+        let since = |at: SystemTime| micros(at.duration_since(self.shared.times.started).unwrap_or_default());
+        let answered_us = self.shared.times.answered.map(since);
+        let told = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
+        edge.output(Output::Sampled(Box::new(told)));
+    }
+}
+
+impl CallEvent {
+    /// Notes what the event proves of a leg's addresses, before it is dealt with: also of those that it brings itself.
+    fn note_proof(&self, cx: &mut Cx<'_>) {
+        if let CallEvent::Acked { leg, .. } = self {
+            cx.prove(*leg, "its ACK has come");
+        } else if let CallEvent::Pracked { leg, .. } = self {
+            cx.prove(*leg, "its PRACK has come");
+        } else if let CallEvent::Update { leg, .. } = self {
+            cx.prove(*leg, "its UPDATE has come");
+        } else if let CallEvent::Reinvite { leg, sdp: Some(_), .. } = self {
+            cx.ask_for_proof(*leg);
+        }
+    }
+}
