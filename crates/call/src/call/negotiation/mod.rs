@@ -49,8 +49,8 @@ pub(crate) struct Negotiation {
     pub(crate) infos: Few<ClientId, ServerId>,
     /// Keys that are sent by INFO.
     pub(crate) keys: Option<Box<KeysOut>>,
-    /// Our questions to whom silence does not tell of.
-    pub(crate) hold_check: HoldCheck,
+    /// Questions to sides of which silence tells nothing, while they have no answer.
+    hold_check: Option<Box<HoldCheck>>,
     /// The part of this call in a join with another one.
     join: Option<Box<Join>>,
 }

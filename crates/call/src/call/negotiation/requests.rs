@@ -241,7 +241,7 @@ impl Negotiation {
     pub(crate) fn watch_hold(&mut self, cx: &mut Cx<'_>) {
         if cx.call.is_watched() {
             cx.disarm(Timer::HoldCheck);
-        } else if self.hold_check.asked.is_empty() && !cx.call.deadlines.contains(Timer::HoldCheck) {
+        } else if self.hold_check.is_none() && !cx.call.deadlines.contains(Timer::HoldCheck) {
             let interval = cx.edge.config().idle_timeout;
             cx.arm(Timer::HoldCheck, interval);
         }
@@ -259,17 +259,18 @@ impl Negotiation {
             let dialog = cx.call.legs[leg].sip.dialog?;
             cx.edge.request(cx.now, cx.call.legs.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
         };
-        let asked = asked.into_iter().filter_map(ask).collect();
-        self.hold_check = HoldCheck { asked, is_alive: false };
+        let asked: Vec<ClientId> = asked.into_iter().filter_map(ask).collect();
+        self.hold_check = (!asked.is_empty()).then(|| Box::new(HoldCheck { asked, is_alive: false }));
         self.watch_hold(cx);
     }
 
     /// One has answered, or does not: then its dialog is over (RFC 3261 §12.2.1.2).
     pub(crate) fn hold_checked(&mut self, cx: &mut Cx<'_>, client: ClientId, is_alive: bool) -> Next {
-        let check = &mut self.hold_check;
+        let Some(check) = &mut self.hold_check else { return Next::Stay };
         check.asked.retain(|asked| *asked != client);
         check.is_alive |= is_alive;
-        if !check.asked.is_empty() || cx.call.state != State::Answered {
+        let Some(check) = self.hold_check.take_if(|check| check.asked.is_empty()) else { return Next::Stay };
+        if cx.call.state != State::Answered {
             return Next::Stay;
         }
         if check.is_alive {
@@ -477,7 +478,7 @@ impl Negotiation {
 
     /// Returns the requests of ours that have no answer yet: a change under way, and questions whether a held party is there.
     pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> {
-        self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked())
+        self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.iter().flat_map(|check| check.asked.iter().copied()))
     }
 
     /// The leg that is to replace another one, until it does.
@@ -492,20 +493,13 @@ pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
     edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
 }
 
-/// Questions of one time.
-#[derive(Debug, Default)]
+/// Questions to both sides, sent at the same time, whether they are still there.
+#[derive(Debug)]
 pub(crate) struct HoldCheck {
-    /// Not answered yet.
-    pub(crate) asked: Vec<ClientId>,
-    /// Whether one was answered by whom knows the call.
-    pub(crate) is_alive: bool,
-}
-
-impl HoldCheck {
-    /// What is not answered yet.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> + '_ {
-        self.asked.iter().copied()
-    }
+    /// Those that are not answered yet.
+    asked: Vec<ClientId>,
+    /// Whether one was answered by a party that knows the call.
+    is_alive: bool,
 }
 
 /// Nobody waits any more for the answers to requests that went on: those that they were are told so.
