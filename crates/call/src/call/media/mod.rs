@@ -1,4 +1,10 @@
 //! The media of a call: connections, what the edge itself plays, and DTMF.
+//!
+//! | event | searching | answered | rerouting | leaving | ended |
+//! | --- | --- | --- | --- | --- | --- |
+//! | media latched | noted | the same | the same | the same | – |
+//! | a side sent nothing since the answer, or stopped | – | noted | – | – | – |
+//! | early media has gone to an unproven address for too long | withheld | – | – | – | – |
 
 pub(crate) mod coaching;
 pub(crate) mod hearing;

@@ -1,4 +1,23 @@
-//! Offers and answers between two legs: before the answer, at it, and in the answered call.
+//! Offers and answers between two legs: before the answer, at it, and in the answered call; joins of two calls.
+//!
+//! | event | searching | answered | rerouting | leaving | ended |
+//! | --- | --- | --- | --- | --- | --- |
+//! | CANCEL of a re-INVITE | – | withdrawn on the other leg | – | – | – |
+//! | ACK to our 2xx | – | answer to a late offer taken | the same; the search that waited for it begins | answer to a late offer taken | – |
+//! | PRACK | answer to an offer taken; a further offer goes on as an UPDATE | answer to an offer taken; a further offer: 488 | the same | the same | – |
+//! | re-INVITE | 491 | relayed to the other leg, or answered by the edge: the other side is an agent, or a hold ends here | answered by the edge; 491 while a target rings, save to a refresh | 491, save to a refresh | 481 |
+//! | UPDATE | answered; with an offer 500 or 491, or it goes on by UPDATE, or the edge answers | as a re-INVITE, by UPDATE where the other leg takes it; without an offer answered | as a re-INVITE | answered; with an offer 491 | 481 |
+//! | re-INVITE or UPDATE answered | answered on the other leg, media changed | the same | ACK only | ACK only | ACK only |
+//! | re-INVITE or UPDATE without answer | 500 on the other leg | BYE on every leg | – | – | – |
+//! | a re-INVITE for an UPDATE takes too long | – | withdrawn, 504 to the UPDATE | – | – | – |
+//! | INFO | 480 | relayed to the other leg; 415 where that is an agent | 480 | 480 | 481 |
+//! | the next digit may be sent by INFO | – | INFO | the same | – | – |
+//! | INFO answered | – | the same answer on the other leg; BYE where its dialog is gone | the same answer | the same | – |
+//! | our refresh answered | – | its session goes on, or BYE on every leg | the same | the same | ACK only |
+//! | a session is due | – | refreshed, or expired: BYE on every leg | the same | the same | – |
+//! | the wait after a glare is over | – | our re-INVITE again | – | – | – |
+//! | a side on hold is asked, or answers | – | asked again later; BYE where it is gone | – | – | – |
+//! | ports of an end not bound | – | others drawn, or the call ends | – | the call ends | – |
 
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::Description;

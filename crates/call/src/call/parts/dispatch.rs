@@ -1,4 +1,4 @@
-//! The dispatch of events to the parts of a call, by its state: see the table at the head of `call/mod.rs`.
+//! The dispatch of events to the parts of a call, by its state: see the table at the head of each room.
 
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_resources::lookups::deadlines::Timer;
@@ -39,7 +39,7 @@ impl Parts {
         self.program.reports.follow(cx);
     }
 
-    /// Takes an event. One flat match over (state, event): see the table at the head of `call/mod.rs`.
+    /// Takes an event. One flat match over (state, event): see the table at the head of each room.
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};

@@ -1,5 +1,32 @@
 //! One call as a whole: its parts, the dispatch of its events to them, and what concerns several rooms at once: how a call begins and ends,
 //! what its sides and its targets come to, and requests for it. Only this room knows all others; what they return is carried out in `effects`.
+//!
+//! | event | searching | answered | rerouting | leaving | ended |
+//! | --- | --- | --- | --- | --- | --- |
+//! | CANCEL | attempts withdrawn, call ends | – | it crossed our 2xx: BYE | the same | – |
+//! | PRACK missing | attempts withdrawn, call ends | call ends | the same | the same | – |
+//! | ACK missing | – | BYE on every leg | the same | the same | – |
+//! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends, or its next target | of the caller: call ends | the same | leg gone |
+//! | 2xx to an INVITE | ACK, caller answered, media wired, other attempts withdrawn | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | the same |
+//! | final non-2xx | next peer (of a 3xx: what it names), next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | the same |
+//! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | the same |
+//! | the last answer of a withdrawn leg never comes | leg gone | the same | the same | the same | the same |
+//! | our BYE is through | withdrawn leg gone | leg gone | the same | the same | the same |
+//! | name looked up | first address tried | – | the same | – | – |
+//! | no response, ring time-out | next peer, next target | – | the same | – | – |
+//! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
+//! | agent lost | a new stream, next target; a listener is left out | rerouting; a listener is left out | a new stream, next target, or what rings beside it rings on; a listener is left out | a listener is left out | – |
+//! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | what rings beside it rings on; a listener is left out | a listener is left out | – |
+//! | agent's request | noted | call ends, or rerouting (transfer) | of one that has the caller still as when answered; else noted | noted | – |
+//! | agent's note | noted | the same | the same | the same | – |
+//! | `max_call` of the agent | – | goodbye | the same | – | – |
+//! | time limit of a requested call | – | BYE on every leg | BYE | the same | – |
+//! | goodbye heard, or overdue | – | – | – | BYE | – |
+//! | ports not bound | others drawn | – | others drawn; of the caller: call ends | – | – |
+//! | ports bound | a caller that waits for them is answered | – | – | – | – |
+//! | no media | – | BYE on every leg | BYE | – | – |
+//! | media session lost | caller refused | BYE on every leg | BYE | the same | – |
+//! | hang-up by an operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::Requested;

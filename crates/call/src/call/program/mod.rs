@@ -13,6 +13,17 @@
 //! | its caller has no answer yet | searching |
 //! | its caller hears prompts, or the ringing of a dialled party | rerouting |
 //! | a dialled party or a stream is connected | answered |
+//!
+//! | event | searching | answered | rerouting | leaving | ended |
+//! | --- | --- | --- | --- | --- | --- |
+//! | the shell answers a question of the application | the program goes on | the document of a called party goes on | the program goes on | the same | – |
+//! | the program's timer | the program goes on | the same | the same | the same | – |
+//! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program goes on | – | – |
+//! | `timeLimit` of a Dial | – | BYE to the party, the program goes on | – | – | – |
+//! | a dialled agent has not taken the caller in time | next turn of the Dial, or the program goes on | – | the same | – | – |
+//! | an event of the caller's conference | – | – | the program goes on, or the caller hears something else | – | – |
+//! | an event of the caller's queue; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
+//! | NOTIFY of the program's own REFER | – | – | the program goes on | – | – |
 
 pub(crate) mod callback;
 pub(crate) mod conference;

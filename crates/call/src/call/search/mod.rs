@@ -1,4 +1,14 @@
 //! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
+//!
+//! | event | searching | answered | rerouting | leaving | ended |
+//! | --- | --- | --- | --- | --- | --- |
+//! | 100 | the target responds | – | the target responds | – | – |
+//! | 18x | passed to the caller, early media wired; of several targets one | – | early media wired | – | – |
+//! | 199 | its early dialog is over: another one's media is wired | – | the same | – | – |
+//! | a turn at a trunk's limit, or the longest wait for it | first peer, next target | – | the same | – | – |
+//! | a turn at an agent, or the longest wait for it | its socket requested, next target | – | the same | – | – |
+//! | the wait before an agent's next stream is over | its socket requested | – | the same | – | – |
+//! | `search_timeout` | attempts withdrawn, the last target is next | – | – | – | – |
 
 use trunkgate_resources::lookups::key::Branch;
 use trunkgate_route::Target;
