@@ -15,15 +15,6 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::{Failure, FinalAnswer, refused};
 use crate::call::words::state::State;
 
-/// The part of a call in a join that is under way.
-#[derive(Debug)]
-pub(crate) enum Join {
-    /// A remote party of another call is to come here.
-    Joining(Joining),
-    /// A leg is to go to another call.
-    Leaving(Leaving),
-}
-
 /// A remote party of another call that is on its way to this one.
 #[derive(Debug)]
 pub(crate) struct Joining {
@@ -79,37 +70,27 @@ pub(crate) fn refused_to_program() -> Box<FinalAnswer> {
 impl Negotiation {
     /// Returns whether a leg of another call is to come here, or one of this call to leave.
     pub(crate) fn is_in_join(&self) -> bool {
-        self.join.is_some()
+        self.joining.is_some() || self.leaving.is_some()
     }
 
     /// Returns whether a leg is being asked to leave this call.
     pub(crate) fn is_leaving(&self, leg: LegId) -> bool {
-        matches!(self.join.as_deref(), Some(Join::Leaving(leaving)) if leaving.leg == leg)
+        self.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
     }
 
     /// Returns the remote party that is on its way to this call.
     pub(crate) fn joining(&self) -> Option<&Joining> {
-        match self.join.as_deref()? {
-            Join::Joining(joining) => Some(joining),
-            Join::Leaving(_) => None,
-        }
+        self.joining.as_deref()
     }
 
     /// Takes the remote party that is on its way to this call.
-    pub(crate) fn take_joining(&mut self) -> Option<Joining> {
-        match *self.join.take_if(|join| matches!(**join, Join::Joining(_)))? {
-            Join::Joining(joining) => Some(joining),
-            Join::Leaving(_) => None,
-        }
+    pub(crate) fn take_joining(&mut self) -> Option<Box<Joining>> {
+        self.joining.take()
     }
 
     /// Takes the leg that a re-INVITE has asked to leave this call.
-    pub(crate) fn take_leaving(&mut self, client: ClientId) -> Option<Leaving> {
-        let is_it = |join: &mut Box<Join>| matches!(&**join, Join::Leaving(leaving) if leaving.client == client);
-        match *self.join.take_if(is_it)? {
-            Join::Leaving(leaving) => Some(leaving),
-            Join::Joining(_) => None,
-        }
+    pub(crate) fn take_leaving(&mut self, client: ClientId) -> Option<Box<Leaving>> {
+        self.leaving.take_if(|leaving| leaving.client == client)
     }
 
     /// Returns whether the remote party that a re-INVITE asks is to come to this call.
@@ -119,15 +100,14 @@ impl Negotiation {
 
     /// Notes that ports of an end towards the remote party that is to come could not be bound; returns whether it is one of those.
     pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
-        let Some(Join::Joining(joining)) = self.join.as_deref_mut() else { return false };
-        let is_it = joining.ends.iter().any(|slot| slot.end == end);
-        joining.is_unbound |= is_it;
-        is_it
+        let joining = self.joining.as_mut().filter(|joining| joining.ends.iter().any(|slot| slot.end == end));
+        joining.map(|joining| joining.is_unbound = true).is_some()
     }
 
     /// Ends the join of a call that is over, and notifies the call that waits for its leg.
     pub(crate) fn end_join(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
-        if let Some(Join::Leaving(leaving)) = self.join.take().map(|join| *join) {
+        self.joining = None;
+        if let Some(leaving) = self.leaving.take() {
             cx.edge.index_mut().clients.remove(&leaving.client);
             cx.edge.turn_mut().unjoined.push((leaving.to, leaving.client, reason));
         }
@@ -135,11 +115,9 @@ impl Negotiation {
 
     /// Takes the hang-up of a leg that has asked for a join, which goes on. Returns whether it was one.
     pub(crate) fn left_joining(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId) -> bool {
-        let is_gone = match self.join.as_deref_mut() {
-            Some(Join::Joining(joining)) if joining.by == leg => &mut joining.is_gone,
-            Some(Join::Leaving(leaving)) if leaving.by == leg => &mut leaving.is_gone,
-            Some(_) | None => return false,
-        };
+        let joining = self.joining.as_mut().filter(|joining| joining.by == leg).map(|joining| &mut joining.is_gone);
+        let leaving = self.leaving.as_mut().filter(|leaving| leaving.by == leg).map(|leaving| &mut leaving.is_gone);
+        let Some(is_gone) = joining.or(leaving) else { return false };
         *is_gone = true;
         cx.call.legs[leg].has_left = true;
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
@@ -151,7 +129,7 @@ impl Negotiation {
 
     /// Returns whether a change is under way that must be over before another one begins.
     pub(crate) fn is_unsettled(&self) -> bool {
-        self.renegotiation.is_some() || self.late.is_some() || self.join.is_some()
+        self.renegotiation.is_some() || self.late.is_some() || self.is_in_join()
     }
 
     /// Returns whether an answered call's session is being changed.
@@ -224,9 +202,9 @@ impl Negotiation {
         };
         let is_stale = cx.call.legs.is_stale(waits);
         let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, is_unbound: false };
-        self.join = Some(Box::new(Join::Joining(joining)));
+        self.joining = Some(Box::new(joining));
         let leaving = Leaving { leg: comes, by: other.by, is_gone: false, client, to: cx.call.key };
-        other.negotiation.join = Some(Box::new(Join::Leaving(leaving)));
+        other.negotiation.leaving = Some(Box::new(leaving));
         note_join(cx, by, (other.call, comes));
         Ok(())
     }

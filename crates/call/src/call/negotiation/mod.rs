@@ -26,7 +26,7 @@ use trunkgate_story::few::Few;
 
 use crate::call::legs::digits::KeysOut;
 use crate::call::media::CallMedia;
-use crate::call::negotiation::join::Join;
+use crate::call::negotiation::join::{Joining, Leaving};
 use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::HoldCheck;
@@ -70,6 +70,8 @@ pub(crate) struct Negotiation {
     pub(crate) keys: Option<Box<KeysOut>>,
     /// Questions to sides of which silence tells nothing, while they have no answer.
     hold_check: Option<Box<HoldCheck>>,
-    /// The part of this call in a join with another one.
-    join: Option<Box<Join>>,
+    /// A remote party of another call that is to come here.
+    joining: Option<Box<Joining>>,
+    /// A leg of ours that is to go to another call.
+    leaving: Option<Box<Leaving>>,
 }

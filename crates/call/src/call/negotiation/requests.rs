@@ -478,7 +478,10 @@ impl Negotiation {
 
     /// Returns the requests of ours that have no answer yet: a change under way, and questions whether a held party is there.
     pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> {
-        self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.iter().flat_map(|check| check.asked.iter().copied()))
+        self.renegotiation
+            .iter()
+            .map(|pending| pending.client)
+            .chain(self.hold_check.iter().flat_map(|check| check.asked.iter().copied()))
     }
 
     /// The leg that is to replace another one, until it does.

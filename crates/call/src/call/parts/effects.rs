@@ -1,4 +1,4 @@
-//! The execution of what the program of a call asks for: the place that knows the program and the parts beside and above it.
+//! The execution of effects: what a lower part, a transfer or the program of a call returns for those beside and above it.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use crate::call::search::controller::TargetResult;
 use crate::call::shared::Next;
 use crate::call::words::answer::FinalAnswer;
 
-/// The parts of a call that a program acts on directly: those below it.
+/// The parts of a call that a program, a transfer or a requested call acts on directly: those below it.
 #[derive(Debug)]
 pub(crate) struct LowerParts<'a> {
     /// The bridge between the caller and the side that has the call.
