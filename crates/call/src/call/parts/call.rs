@@ -65,7 +65,7 @@ impl Call {
         self.shared.view()
     }
 
-    /// Tells of it, where that is wanted; before its trace is put aside.
+    /// Outputs a sampled call for OpenTelemetry, before its trace is put aside.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
         let Some(Gathered { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key) else {
             return;
@@ -77,8 +77,8 @@ impl Call {
         let (record, ended_us) = *over;
         let since = |at: SystemTime| micros(at.duration_since(self.shared.times.started).unwrap_or_default());
         let answered_us = self.shared.times.answered.map(since);
-        let told = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
-        edge.output(Output::Sampled(Box::new(told)));
+        let sampled = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
+        edge.output(Output::Sampled(Box::new(sampled)));
     }
 }
 
