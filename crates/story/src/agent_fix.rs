@@ -95,7 +95,7 @@ pub fn remedy_at(url: &str, loss: Loss, words: &str, signed: bool) -> &'static s
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }
 }
 
-/// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
+/// Returns the fix for a loss, as in "When it does not work" of docs/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
 pub fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
     if let Some(fix) = of(loss, words, signed) {
