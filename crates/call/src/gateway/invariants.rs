@@ -105,7 +105,7 @@ impl Invariants<'_> {
             }
             State::Rerouting => {
                 check_hears_music(call).map_err(|what| format!("{sid}: {what}"))?;
-                let is_served = is_served || call.shared.is_judged_first();
+                let is_served = is_served || call.shared.awaits_verdict;
                 let waits = is_served || call.parts.bridge.waits_for_ack(&call.shared);
                 hold(call.parts.search.attempts.first().is_none() == waits, || {
                     format!("{sid}: rerouting without an attempt")

@@ -12,8 +12,8 @@ pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &Losses) {
     }
     let Some((recording, call)) = gateway.edge.sessions().recordings.sids(id) else { return };
     let live = gateway.edge.index().sids.get(&call).and_then(|key| gateway.calls.get_mut(key));
-    if let Some(recordings) = live.and_then(|call| call.shared.recordings.as_mut()) {
-        recordings.lack(&recording, lost);
+    if let Some(call) = live {
+        call.parts.recorders.recordings.lack(&recording, lost);
     }
     gateway.edge.recent_mut().recording_lost(&call, &recording, lost);
 }

@@ -42,6 +42,7 @@ use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::RequestedSnapshot;
 use crate::call::parts::{Call, Parts};
 use crate::call::program::snapshot::RunSnapshot;
+use crate::call::recorders::Recorders;
 use crate::call::recorders::recording::RecordingsSnapshot;
 use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::shared::listeners::CallerListeners;
@@ -301,8 +302,8 @@ impl Call {
                 },
                 listeners: listeners(&self.shared.legs),
             },
-            recordings: self.shared.recordings.as_ref().map(|recordings| recordings.snapshot(edge.date(now))),
-            siprec: self.shared.siprec.iter().flat_map(|sessions| sessions.groups()).map(ToString::to_string).collect(),
+            recordings: self.parts.recorders.recordings.snapshot(edge.date(now)),
+            siprec: self.parts.recorders.siprec.groups().map(ToString::to_string).collect(),
             legs,
         })
     }
@@ -353,9 +354,7 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: program.is_running(),
-            detections: None,
-            recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
-            siprec: RecordingSessions::waiting(&snapshot.siprec),
+            awaits_verdict: false,
             origin,
             legs: Legs::restored(key, legs, callee, holds),
             session: Some(snapshot.media),
@@ -373,7 +372,12 @@ impl Call {
             },
             ..Bridge::default()
         };
-        Call { shared, parts: Parts { bridge, program, requested, ..Parts::default() } }
+        let recorders = Recorders {
+            recordings: snapshot.recordings.map(RecordingsSnapshot::restore).unwrap_or_default(),
+            siprec: RecordingSessions::restored(&snapshot.siprec),
+            ..Recorders::default()
+        };
+        Call { shared, parts: Parts { bridge, recorders, program, requested, ..Parts::default() } }
     }
 }
 

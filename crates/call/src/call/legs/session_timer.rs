@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::agent::limits::STANDSTILL;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS};
 use trunkgate_resources::lookups::sip::TIMER;
@@ -58,6 +59,17 @@ pub(crate) struct Agreed {
     pub(crate) was_put_off: bool,
 }
 
+/// What is due of a leg's session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SessionDue {
+    /// Nothing yet.
+    Nothing,
+    /// Our refresh.
+    Refresh,
+    /// Its end: nobody has refreshed it.
+    Over(Agreed),
+}
+
 /// The same in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WrittenTimer {
@@ -103,6 +115,20 @@ impl SessionTimer {
     /// When it is to be looked at next.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.agreed.map(|agreed| agreed.refresh.map_or(agreed.expires, |refresh| refresh.min(agreed.expires)))
+    }
+
+    /// Returns what is due now.
+    pub(crate) fn due(&mut self, now: Instant) -> SessionDue {
+        let Some(agreed) = self.agreed else { return SessionDue::Nothing };
+        let late = now.saturating_duration_since(agreed.expires);
+        if late >= STANDSTILL && !agreed.was_put_off {
+            // This process stood still: a refresh may have come that is read only now, or ours is overdue.
+            let expires = now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
+            self.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
+        } else if agreed.expires <= now {
+            return SessionDue::Over(agreed);
+        }
+        if agreed.refresh.is_some_and(|at| at <= now) { SessionDue::Refresh } else { SessionDue::Nothing }
     }
 
     /// In plain data; a refresh that is under way is made again.

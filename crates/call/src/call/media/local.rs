@@ -29,7 +29,6 @@ use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::mixer::CallerSeat;
 use crate::call::media::player::{Player, SAMPLES_PER_MS};
-use crate::call::recorders::{detection, recording, siprec};
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::{Failure, unusable};
 use crate::call::words::refused::Refused;
@@ -104,11 +103,8 @@ impl CallMedia {
     /// Lets the listeners hear the caller's side as it is wired now.
     pub(crate) fn tap_caller(&mut self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
-        let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
         Coaching::tap(self, cx);
-        let is_heard =
-            !cx.call.listeners.is_empty() || cx.call.detections.is_some() || cx.call.is_recorded() || is_streamed;
-        if !is_heard && !cx.call.legs.iter().any(|leg| leg.listens()) {
+        if cx.call.listeners.is_empty() && !cx.call.legs.iter().any(|leg| leg.listens()) {
             return;
         }
         let (understood, copied) = (self.audible(cx.call), self.copied_end(cx.call));
@@ -116,9 +112,6 @@ impl CallMedia {
         let mut deafened = false;
         let listeners = understood.iter().flat_map(|heard| cx.call.listeners.follow(heard));
         listeners.for_each(|tap| cx.edge.media(media, tap));
-        detection::tap(cx, understood.as_ref());
-        recording::tap(cx, understood.as_ref());
-        siprec::tap(cx, understood.as_ref());
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
             // Who gets plain RTP gets every payload as it is.

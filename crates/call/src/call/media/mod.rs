@@ -8,6 +8,7 @@
 
 pub(crate) mod coaching;
 pub(crate) mod hearing;
+pub(crate) mod judge;
 pub(crate) mod local;
 pub(crate) mod mixer;
 pub(crate) mod player;

@@ -1,11 +1,8 @@
 //! Changes of an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer comes back, and only then
 //! does the media change. Refreshes, UPDATE and INVITE with Replaces (RFC 3891) end in the same place.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_media::agent::limits::STANDSTILL;
 use trunkgate_resources::limits::UPDATE_WAIT;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::{Named, Purpose};
@@ -18,14 +15,13 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::legs::session_timer::{Agreed, Asked};
+use crate::call::legs::session_timer::{Agreed, Asked, SessionDue};
 use crate::call::legs::written::Written;
 use crate::call::media::CallMedia;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::requests::{Offered, takes_changes};
 use crate::call::negotiation::ringing::Ringing;
-use crate::call::recorders::siprec;
 use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, seen_code};
 use crate::call::words::incoming::Incoming;
@@ -356,33 +352,18 @@ impl Bridge {
         true
     }
 
-    /// A leg's session is to be refreshed, or is over.
-    pub(crate) fn session_due(&mut self, cx: &mut Cx<'_>) -> Next {
+    /// Refreshes the sessions of legs that are due, and ends those that are over; sessions at recording servers are theirs to refresh.
+    pub(crate) fn sessions_due(&mut self, cx: &mut Cx<'_>) -> Next {
         cx.call.deadlines.remove(Timer::Session);
         for leg in cx.call.legs.ids() {
-            let Some(agreed) = cx.call.legs[leg].timer.agreed.filter(|_| cx.call.legs[leg].state == LegState::Answered)
-            else {
-                continue;
-            };
-            let late = cx.now.saturating_duration_since(agreed.expires);
-            if late >= STANDSTILL && !agreed.was_put_off {
-                // This process stood still: a refresh may have come that is read only now, or ours is overdue.
-                let expires = cx.now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
-                cx.call.legs[leg].timer.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
-            } else if agreed.expires <= cx.now {
-                if !cx.call.legs[leg].records() {
-                    return self.session_over(cx, leg, agreed);
-                }
-                let next = siprec::session_over(&mut self.media, cx, leg);
-                if !matches!(next, Next::Stay) {
-                    return next;
-                }
+            let side = &mut cx.call.legs[leg];
+            if side.state != LegState::Answered || side.records() {
                 continue;
             }
-            match agreed.refresh.is_some_and(|at| at <= cx.now) {
-                true if cx.call.legs[leg].records() => siprec::refresh(cx, leg),
-                true => self.negotiation.refresh(cx, leg),
-                false => {}
+            match side.timer.due(cx.now) {
+                SessionDue::Nothing => {}
+                SessionDue::Refresh => self.negotiation.refresh(cx, leg),
+                SessionDue::Over(agreed) => return self.session_over(cx, leg, agreed),
             }
         }
         cx.arm_sessions();

@@ -11,8 +11,6 @@ use trunkgate_story::view::CallView;
 
 use crate::call::legs::event::CallEvent;
 use crate::call::parts::{Call, Parts};
-use crate::call::program::effects::LowerParts;
-use crate::call::recorders::siprec;
 use crate::call::shared::Cx;
 use crate::call::story::noted::micros;
 use crate::call::story::verdict::head;
@@ -27,18 +25,19 @@ impl Call {
     pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
         let (parts, cx) = &mut self.act(now, edge);
         event.note_proof(cx);
-        if siprec::concerns(cx, &event) {
-            siprec::take(&mut parts.bridge.media, cx, event).act(parts, cx);
+        if parts.recorders.concern(cx, &event) {
+            let has_program = parts.program.is_running();
+            parts.recorders.handle(cx, &mut parts.bridge.media, event, has_program).act(parts, cx);
         } else {
             parts.handle(cx, event);
         }
         parts.poll(cx);
         let has_program = parts.program.is_running();
-        siprec::poll(&mut parts.bridge.media, cx, has_program).act(parts, cx);
+        parts.recorders.siprec.poll(cx, &mut parts.bridge.media, has_program).act(parts, cx);
         if !parts.transfers.is_under_way() {
-            siprec::follow(cx, parts.program.is_running());
+            parts.recorders.siprec.follow(cx, parts.program.is_running());
         }
-        siprec::report(cx);
+        parts.recorders.siprec.report(cx);
         cx.note_legs();
     }
 
@@ -51,7 +50,7 @@ impl Call {
     ) -> T {
         let (parts, mut cx) = self.act(now, edge);
         let done = act(parts, &mut cx);
-        parts.program.report_progress(&mut cx, &LowerParts::of(&mut parts.bridge, &mut parts.search));
+        parts.program.report_progress(&mut cx, &parts.search);
         done
     }
 
@@ -62,7 +61,7 @@ impl Call {
 
     /// Returns the call as `calls` and `/v1/calls` show it.
     pub(crate) fn view(&self) -> CallView {
-        self.shared.view()
+        self.parts.recorders.view(&self.shared)
     }
 
     /// Outputs a sampled call for OpenTelemetry, before its trace is put aside.

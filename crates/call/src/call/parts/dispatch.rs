@@ -16,7 +16,6 @@ use crate::call::media::local::Listener;
 use crate::call::parts::Parts;
 use crate::call::parts::effects::in_program;
 use crate::call::program::effects::LowerParts;
-use crate::call::recorders::{detection, recording};
 use crate::call::search::controller::Controller;
 use crate::call::shared::Cx;
 use crate::call::story::silent_agent;
@@ -30,12 +29,12 @@ impl Parts {
     pub(super) fn poll(&mut self, cx: &mut Cx<'_>) {
         let search = &self.search;
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
-        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
         self.transfers.serve_waiting(cx, lower).act(self, cx);
         self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
-        self.program.report_progress(cx, &LowerParts::of(&mut self.bridge, &mut self.search));
+        self.program.report_progress(cx, &self.search);
         self.program.report_streams(cx, &self.search, false);
-        recording::begin_by_route(self, cx);
+        self.recorders.begin_by_route(cx, &mut self.bridge.media).act(self, cx);
         self.program.reports.follow(cx);
     }
 
@@ -105,7 +104,7 @@ impl Parts {
             }
             (Ended, E::Refer { server, .. }) => refuse_request(cx.now, cx.edge, server, 481),
             (_, E::Refer { leg, server, refer }) => {
-                let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+                let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
                 self.transfers.referred(cx, lower, leg, server, *refer).act(self, cx);
             }
             (_, E::Told { leg, server, told }) if self.program.has_referred(cx.call, leg) => {
@@ -189,13 +188,15 @@ impl Parts {
             (_, E::Due(Timer::Update)) => self.bridge.negotiation.update_overdue(cx),
             (_, E::Due(Timer::Refer)) => self.transfers.refer_overdue(cx),
             (_, E::Due(Timer::Referrer)) => self.transfers.referrer_overdue(cx, &mut self.bridge),
-            (_, E::Due(Timer::Session)) => self.bridge.session_due(cx).act(self, cx),
+            (_, E::Due(Timer::Session)) => {
+                self.bridge.sessions_due(cx).act(self, cx);
+                self.recorders.siprec.sessions_due(cx, &mut self.bridge.media).act(self, cx);
+            }
             (_, E::Due(Timer::HoldCheck)) => self.bridge.negotiation.check_hold(cx),
             (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
             (_, E::Due(Timer::Asked)) => self.search.consults.overdue(cx).act(self, cx),
             (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
             (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
-            (_, E::Due(Timer::Siprec(_))) => {}
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(cx, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => {
@@ -226,9 +227,9 @@ impl Parts {
             }
             // Of a recogniser that was let go.
             (_, E::Recognised { .. }) => {}
-            (_, E::RecorderEnded { end, frames, sound }) => recording::ended(self, cx, end, (frames, sound)),
-            (_, E::Judged { end, verdict }) => detection::judged(self, cx, end, verdict),
-            (_, E::RecorderSilent { end }) => recording::silent(self, cx, end),
+            (_, E::Judged { end, verdict }) => self.search.consults.judged(cx, end, verdict).act(self, cx),
+            // Events of recorders: see `Recorders::handle`.
+            (_, E::Due(Timer::Siprec(_)) | E::RecorderEnded { .. } | E::RecorderSilent { .. }) => {}
 
             (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::AgentLost { end, loss }) => {
@@ -296,7 +297,11 @@ impl Parts {
         cx.edge.log(&sid, text, None);
         cx.edge.trace_received(cx.now, cx.call.legs.place(LegId::CALLER));
         cx.edge.trace_trying(cx.now, cx.call.legs.place(LegId::CALLER), incoming.server);
-        match self.search.prepare(cx, &mut self.bridge, incoming) {
+        let planned = self.search.find_plan(cx, &mut self.bridge, incoming).and_then(|mut plan| {
+            self.recorders.plan(cx, &mut plan)?;
+            self.search.take_plan(cx, &mut self.bridge, plan)
+        });
+        match planned {
             Ok(()) => self.advance(cx, None),
             Err(answer) => self.refuse(cx, &answer),
         }
@@ -328,7 +333,7 @@ impl Parts {
         if has_program || cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);
             self.bridge.end_lost_sounds(cx);
-            recording::begin_by_route(self, cx);
+            self.recorders.begin_by_route(cx, &mut self.bridge.media).act(self, cx);
             return self.bridge.media.tap_caller(cx);
         }
         let targets = targets.iter().filter_map(|target| cx.edge.target(target)).collect();

@@ -1,4 +1,4 @@
-//! The execution of effects: what a lower part, a transfer or the program of a call returns for those beside and above it.
+//! The execution of effects: what a lower part, a recorder, a transfer or the program of a call returns for those beside and above it.
 
 use std::sync::Arc;
 
@@ -7,9 +7,12 @@ use trunkgate_route::App;
 
 use crate::call::parts::Parts;
 use crate::call::parts::detached::DetachedParty;
+use crate::call::parts::operator::RemoteParties;
 use crate::call::parts::takeover::Takeover;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
+use crate::call::recorders::RecorderEffect;
+use crate::call::recorders::recording::{self, RecordingAnnouncement};
 use crate::call::shared::{Cx, Next};
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::warm;
@@ -21,7 +24,8 @@ pub(crate) fn in_program(
     cx: &mut Cx<'_>,
     act: impl FnOnce(&mut CallProgram, &mut Cx<'_>, &mut LowerParts<'_>) -> ProgramEffect,
 ) {
-    act(&mut parts.program, cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search)).act(parts, cx);
+    act(&mut parts.program, cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders))
+        .act(parts, cx);
 }
 
 /// Gives a call to an application, as a request wants, and does what its program asks for.
@@ -29,7 +33,7 @@ pub(crate) fn in_program(
 /// # Errors
 /// Why the call goes on as it was.
 pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
-    let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+    let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     let effect = Takeover { app }.begin(cx, &mut parts.program, lower, parts.requested.as_deref_mut())?;
     effect.act(parts, cx);
     Ok(())
@@ -40,7 +44,7 @@ pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Re
 /// # Errors
 /// Why it stays.
 pub(crate) fn take_party_out(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
-    let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+    let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     DetachedParty::take(&mut parts.program, cx, lower, sid)
 }
 
@@ -79,17 +83,36 @@ impl TransferEffect {
             TransferEffect::AgentLeaves(leg) => parts.go_on(cx, leg, None),
             TransferEffect::Accepted => {
                 let is_programmed = parts.program.is_running();
-                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
                 warm::accept(cx, lower, &mut parts.transfers, is_programmed).act(parts, cx);
             }
             TransferEffect::Declined(failure, by) => {
-                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
                 warm::decline(cx, lower, *failure, by).act(parts, cx);
             }
             TransferEffect::Joined(leg) => {
                 in_program(parts, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
             }
             TransferEffect::TargetFailed(branch, result) => parts.fail_target(cx, branch, *result),
+        }
+    }
+}
+
+impl RecorderEffect {
+    /// Does what a recorder has asked for.
+    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+        match self {
+            RecorderEffect::Next(next) => next.act(parts, cx),
+            RecorderEffect::Recorded(input) => {
+                parts.program.with_run(|run| run.record_event(cx.now, input)).act(parts, cx);
+            }
+            RecorderEffect::Announce(RecordingAnnouncement { parties, name, sound }) => {
+                let remote = RemoteParties::of(cx, parts);
+                let why = "because the call is recorded";
+                let sound = (name.as_str(), &sound);
+                let played = remote.and_then(|remote| remote.play(cx, &mut parts.bridge, &parties, sound, why));
+                recording::announced(cx, played);
+            }
         }
     }
 }
@@ -101,8 +124,9 @@ impl ProgramEffect {
             ProgramEffect::Stay => {}
             ProgramEffect::Run => {
                 // What a step asks of the call is done before the next step.
-                while let Some(effect) =
-                    parts.program.run_steps(cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search))
+                while let Some(effect) = parts
+                    .program
+                    .run_steps(cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders))
                 {
                     effect.act(parts, cx);
                 }

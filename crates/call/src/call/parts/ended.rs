@@ -48,8 +48,7 @@ pub(crate) fn forget(parts: &Parts, cx: &mut Cx<'_>) {
     }
     let refreshes = cx.call.legs.iter().filter_map(|leg| leg.timer.refresh);
     let asked = parts.bridge.negotiation.asked();
-    let recording = cx.call.siprec.iter().flat_map(|sessions| sessions.pending());
-    for client in asked.chain(refreshes).chain(parts.transfers.notifies()).chain(recording) {
+    for client in asked.chain(refreshes).chain(parts.transfers.notifies()).chain(parts.recorders.siprec.pending()) {
         cx.edge.index_mut().clients.remove(&client);
     }
     cx.edge.index_mut().sids.remove(cx.call.legs.sid());

@@ -31,6 +31,7 @@
 use crate::call::negotiation::Bridge;
 use crate::call::parts::requested::Requested;
 use crate::call::program::CallProgram;
+use crate::call::recorders::Recorders;
 use crate::call::search::Search;
 use crate::call::shared::Shared;
 use crate::call::transfer::in_call::Transfers;
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) bridge: Bridge,
     /// The search for a target, also that of a transfer or consultation.
     pub(crate) search: Search,
+    /// The recorders.
+    pub(crate) recorders: Recorders,
     /// The applications of the call.
     pub(crate) program: CallProgram,
     /// Transfers that one side has asked for.

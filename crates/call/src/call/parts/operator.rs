@@ -206,7 +206,7 @@ impl TransferRequest<'_> {
         match (party, &mode) {
             (CallParty::Callee, TransferMode::Consult) => return Err(Refused::NoAgent),
             (CallParty::Caller, mode) if *mode == TransferMode::Consult || has_agent => {
-                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+                let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
                 onward::requested(cx, lower, text, mode.clone())?.act(parts, cx);
                 return Ok(());
             }
@@ -238,7 +238,7 @@ impl TransferRequest<'_> {
             warm::begin(cx, &mut parts.search.consults, *settings);
         }
         let refer = Refer::requested(called, text);
-        let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search);
+        let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
         let controller = Controller::plan_of(vec![target]);
         parts.transfers.begin(cx, lower, Referral { by, refer }, controller, true).act(parts, cx);
         Ok(())

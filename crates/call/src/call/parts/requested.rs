@@ -26,8 +26,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::requested::{Added, RequestOrigin};
 use crate::call::parts::{Call, Parts};
 use crate::call::program::effects::LowerParts;
-use crate::call::recorders::detection::{self, DetectionRequest};
-use crate::call::recorders::recording;
+use crate::call::recorders::detection::DetectionRequest;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Facts, Next};
 use crate::call::words::answer::{Failure, bad_media};
@@ -177,7 +176,12 @@ impl Requested {
         self.answered(cx, lower, leg)
     }
 
-    fn answered(&mut self, cx: &mut Cx<'_>, LowerParts { bridge, search }: &mut LowerParts<'_>, leg: LegId) -> Next {
+    fn answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        LowerParts { bridge, search, recorders }: &mut LowerParts<'_>,
+        leg: LegId,
+    ) -> Next {
         cx.call.legs.answered_by = Some(leg);
         cx.call.legs.completed(cx.edge);
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
@@ -199,13 +203,14 @@ impl Requested {
         cx.call.facts.ring_timeout = None;
         self.arm_time_limit(cx);
         if let Some(record) = self.record.take() {
-            self.recording = recording::begin_unasked(&mut bridge.media, cx, record, "the request asks for");
+            let recordings = &mut recorders.recordings;
+            self.recording = recordings.begin_unasked(cx, &mut bridge.media, record, "the request asks for");
         }
         let app = onward.iter().find_map(|target| if let Target::App(app) = target { Some(app.clone()) } else { None });
         search.controller = Controller::plan_of(onward);
         let detection = self.detection.take();
-        let media = &mut bridge.media;
-        let waits = detection.is_some_and(|wanted| detection::begin_requested(media, cx, leg, *wanted, app));
+        let (detections, media) = (&mut recorders.detections, &mut bridge.media);
+        let waits = detection.is_some_and(|wanted| detections.begin_requested(cx, media, leg, *wanted, app));
         if waits { Next::Stay } else { Next::Search }
     }
 

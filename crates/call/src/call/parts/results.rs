@@ -229,7 +229,7 @@ impl Parts {
         match self.bridge.agree(cx, leg, sdp) {
             Ok(_) if before == State::Rerouting && self.search.consults.holds_caller() => {
                 cx.call.enter(before);
-                let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+                let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
                 warm::ask(cx, lower, &self.transfers, branch, leg).act(self, cx);
             }
             Ok(_) if before == State::Rerouting => {
@@ -255,7 +255,7 @@ impl Parts {
 
     fn requested_party_answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, sdp: Option<&[u8]>) {
         let Some(requested) = &mut self.requested else { return };
-        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
         match requested.party_answered(cx, lower, leg, sdp) {
             Ok(next) => next.act(self, cx),
             Err(failure) => self.fail_target(cx, branch, TargetResult::Failed(failure)),

@@ -1,5 +1,5 @@
 //! The beginning of a call: what an admitted INVITE says, and its entries in the look-ups. What makes it refusable is checked by
-//! [`Search::prepare`](crate::call::search::Search::prepare).
+//! [`Search::find_plan`](crate::call::search::Search::find_plan).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,9 +69,7 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: false,
-            detections: None,
-            recordings: None,
-            siprec: None,
+            awaits_verdict: false,
             origin: None,
             legs: Legs::of_caller(key, leg),
             session: None,

@@ -31,7 +31,6 @@ use crate::call::parts::requested;
 use crate::call::parts::{Call, Parts};
 use crate::call::program::effects::LowerParts;
 use crate::call::program::side::hang_up;
-use crate::call::recorders::{detection, siprec};
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared};
 use crate::call::transfer::effects::TransferEffect;
@@ -69,7 +68,7 @@ impl Parts {
         if cx.call.state == State::Searching
             && let Some(requested) = &mut self.requested
         {
-            let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+            let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
             return requested.agent_answered(cx, lower, leg).act(self, cx);
         }
         if cx.call.state == State::Rerouting {
@@ -180,7 +179,7 @@ impl Parts {
     }
 
     fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, to: &str, mode: TransferMode) {
-        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search);
+        let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
         onward::wished(cx, lower, leg, to, mode).act(self, cx);
     }
 
@@ -312,10 +311,9 @@ impl Parts {
     /// Ends what is beside the sides of a call that is over: its program, its search, those that listen.
     fn end_beside(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
-        self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search));
+        self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders));
         self.search.drop_attempts(cx, &mut self.bridge, reason);
-        siprec::end(cx);
-        detection::end(cx);
+        self.recorders.end(cx);
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug, code: u16, q850: u8) {
@@ -356,7 +354,7 @@ impl Parts {
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.bridge.media.settle_hearing(cx);
         cx.call.legs.note_times(cx.edge, cx.now);
-        let (view, scores, series) = (cx.call.view(), cx.call.legs.scores(), cx.call.quality(cx.now));
+        let (view, scores, series) = (self.recorders.view(cx.call), cx.call.legs.scores(), cx.call.quality(cx.now));
         self.bridge.media.close_media(cx);
         let sid = cx.call.legs.sid().to_owned();
         // A flood of those that are turned down must not become a flood of lines.
@@ -453,7 +451,11 @@ impl Parts {
 
     /// No target is left: before the answer the caller is refused, later it hears the goodbye.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        if self.transfers.failed(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search), answer) {
+        if self.transfers.failed(
+            cx,
+            &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders),
+            answer,
+        ) {
             return;
         }
         match cx.call.state {

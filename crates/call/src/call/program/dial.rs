@@ -13,7 +13,7 @@ use trunkgate_twiml::{
     Address, DialResult, DialStatus, DialStep, Header, Input, Parameter, Party, PartyDetection, SipUri,
 };
 
-use crate::call::media::CallMedia;
+use crate::call::program::effects::LowerParts;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::DialRecording;
 use crate::call::program::{Dialled, Side, Whisper, parameters};
@@ -229,9 +229,9 @@ impl Side {
     }
 
     /// Begins the recording of the Dial, where it is to begin now.
-    pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, is_connected: bool) {
+    pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if let Some(record) = &mut self.record {
-            record.begin(cx, media, is_connected);
+            record.begin(cx, lower, is_connected);
         }
     }
 

@@ -3,6 +3,7 @@
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::negotiation::Bridge;
+use crate::call::recorders::Recorders;
 use crate::call::search::Search;
 use crate::call::search::controller::TargetResult;
 use crate::call::shared::Next;
@@ -15,12 +16,14 @@ pub(crate) struct LowerParts<'a> {
     pub(crate) bridge: &'a mut Bridge,
     /// The search for the parties that the program dials.
     pub(crate) search: &'a mut Search,
+    /// The recorders.
+    pub(crate) recorders: &'a mut Recorders,
 }
 
 impl<'a> LowerParts<'a> {
-    /// Takes the two.
-    pub(crate) fn of(bridge: &'a mut Bridge, search: &'a mut Search) -> LowerParts<'a> {
-        LowerParts { bridge, search }
+    /// Takes the three.
+    pub(crate) fn of(bridge: &'a mut Bridge, search: &'a mut Search, recorders: &'a mut Recorders) -> LowerParts<'a> {
+        LowerParts { bridge, search, recorders }
     }
 }
 

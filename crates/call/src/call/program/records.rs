@@ -14,9 +14,9 @@ use trunkgate_twiml::{
     TranscriptionStep,
 };
 
-use crate::call::media::CallMedia;
+use crate::call::program::effects::LowerParts;
 use crate::call::program::parameters;
-use crate::call::recorders::recording::{self, Verb};
+use crate::call::recorders::recording::{Recordings, Verb};
 use crate::call::shared::Cx;
 use crate::call::words::webhooks;
 
@@ -43,12 +43,12 @@ impl DialRecording {
     }
 
     /// Begins it, where it is to begin now: with the ringing, or once the parties are connected.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, is_connected: bool) {
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if !is_connected && !self.from_ringing {
             return;
         }
         if let Some(request) = self.request.take() {
-            self.sid = recording::begin_unasked(media, cx, *request, "its document asks for");
+            self.sid = begin_unasked(cx, lower, *request);
         }
     }
 }
@@ -62,33 +62,36 @@ pub(crate) fn beep() -> Arc<[u8]> {
 ///
 /// # Errors
 /// The input for the program, where there is no recording.
-pub(crate) fn record(app: &App, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecordStep) -> Result<(), Input> {
+pub(crate) fn record(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step: RecordStep) -> Result<(), Input> {
     let RecordStep { id, silence, recording, transcription } = step;
     let mut request = request(app, RecordingSource::RecordVerb, recording);
     request.transcription = transcription.map(|step| Box::new(transcription_of(app, cx, step)));
     let request = message(app, cx, request);
     let failed = |why| Input::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
-    recording::begin(media, cx, request, Some(Verb { id, silence })).map(drop).map_err(failed)
+    let (recordings, media) = (&mut lower.recorders.recordings, &mut lower.bridge.media);
+    recordings.begin(cx, media, request, Some(Verb { id, silence })).map(drop).map_err(failed)
 }
 
 /// Ends what a Record has begun; its result follows.
-pub(crate) fn stop_record(cx: &mut Cx<'_>, id: u32) {
-    let sid = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)).map(str::to_owned);
-    if let Some(sid) = sid {
-        recording::stop(cx, &sid);
+pub(crate) fn stop_record(cx: &mut Cx<'_>, recordings: &mut Recordings, id: u32) {
+    if let Some(sid) = recordings.of_verb(id).map(str::to_owned) {
+        recordings.stop(cx, &sid);
     }
 }
 
 /// Records the call from now on.
-pub(crate) fn start(app: &App, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecordingStep) {
-    let request = request(app, RecordingSource::StartVerb, step);
-    recording::begin_unasked(media, cx, request, "its document asks for");
+pub(crate) fn start(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step: RecordingStep) {
+    begin_unasked(cx, lower, request(app, RecordingSource::StartVerb, step));
+}
+
+/// Begins a recording that a document asks for. Returns its SID.
+fn begin_unasked(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, request: RecordingRequest) -> Option<String> {
+    lower.recorders.recordings.begin_unasked(cx, &mut lower.bridge.media, request, "its document asks for")
 }
 
 /// Has the last request of a Record made once the audio of its recording is there: the caller has hung up.
-pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, id: u32, request: Request) {
-    let Some(sid) = cx.call.recordings.as_ref().and_then(|recordings| recordings.of_verb(id)) else { return };
-    let sid = sid.to_owned();
+pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, recordings: &Recordings, id: u32, request: Request) {
+    let Some(sid) = recordings.of_verb(id).map(str::to_owned) else { return };
     let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
     let named = [Parameter::new("RecordingUrl", url), Parameter::new("RecordingSid", sid.clone())];
     let parameters = named.into_iter().chain(request.parameters).collect();

@@ -30,7 +30,7 @@ use crate::call::program::runner::{RequestOrigin, TakenAnswer, Waits};
 use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
 use crate::call::program::{CallProgram, Run, Whisper, fallback_of, first_document, parameters, queueing, records};
-use crate::call::recorders::recording;
+use crate::call::recorders::recording::{self, Recordings};
 use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::controller::{Controller, TargetResult};
@@ -526,7 +526,7 @@ impl CallProgram {
                 run.runner.take_input(cx.now, Input::DialEnded { id: side.id, result });
             }
             while let Some(step) = run.runner.poll_step() {
-                run.last_step(cx, step);
+                run.last_step(cx, &lower.recorders.recordings, step);
             }
         }
         if let Some(run) = self.end_program(cx, lower) {
@@ -618,10 +618,10 @@ impl Run {
 
     /// Carries out a step of a program that has no caller any more.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other steps need a caller")]
-    fn last_step(&self, cx: &mut Cx<'_>, step: Step) {
+    fn last_step(&self, cx: &mut Cx<'_>, recordings: &Recordings, step: Step) {
         match step {
             Step::Notify(request) => self.notify_of_end(cx, request),
-            Step::NotifyRecorded { id, request } => records::notify_recorded(&self.app, cx, id, request),
+            Step::NotifyRecorded { id, request } => records::notify_recorded(&self.app, cx, recordings, id, request),
             Step::Trace(trace) => self.trace_step(cx, &trace),
             _ => {}
         }

@@ -12,7 +12,7 @@ use crate::call::negotiation::parting::part_from_caller;
 use crate::call::program::dial::DialledParties;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::{CallProgram, Called, Parted, Run, Side, Whisper};
-use crate::call::recorders::{detection, recording};
+use crate::call::search::Search;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::Cx;
 use crate::call::words::answer::{Failure, FinalAnswer};
@@ -34,7 +34,7 @@ impl CallProgram {
             cx.call.facts.shown_as = shown;
         }
         cx.call.facts.ring_timeout = Some(timeout);
-        side.begin_recording(cx, &mut lower.bridge.media, false);
+        side.begin_recording(cx, lower, false);
         run.side = Some(side);
         if cx.call.state == State::Rerouting {
             lower.bridge.media.ring_to_caller(cx);
@@ -60,9 +60,9 @@ impl CallProgram {
     }
 
     /// Reports what is new of the parties of a Dial.
-    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, lower: &LowerParts<'_>) {
+    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, search: &Search) {
         let Some(Run { app, side: Some(side), .. }) = self.run.as_mut().map(|run| run.of_caller_mut()) else { return };
-        side.report_progress(cx, lower.search, app);
+        side.report_progress(cx, search, app);
     }
 
     /// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
@@ -139,9 +139,10 @@ impl CallProgram {
         }
         let whisper = whisper.filter(|_| !side.is_stream);
         if let Some((settings, receiver)) = side.wanted_detection(cx, app, leg) {
+            let detections = &mut lower.recorders.detections;
             match &whisper {
-                Some(_) => detection::begin_apart(cx, leg, settings, receiver),
-                None => detection::begin_dialled(&mut lower.bridge.media, cx, leg, settings, receiver),
+                Some(_) => detections.begin_apart(cx, leg, settings, receiver),
+                None => detections.begin_dialled(cx, &mut lower.bridge.media, leg, settings, receiver),
             }
         }
         match whisper {
@@ -160,7 +161,7 @@ impl CallProgram {
             return ProgramEffect::Stay;
         }
         lower.bridge.media.tell_digits(cx);
-        side.begin_recording(cx, &mut lower.bridge.media, true);
+        side.begin_recording(cx, lower, true);
         let answered = Input::DialAnswered { id: side.id };
         // A restart ends the stream of an agent: its Dial is under way again then.
         if has_agent { run.take_input(cx.now, answered) } else { run.end_step(cx.now, answered) }
@@ -196,7 +197,7 @@ impl CallProgram {
     ) -> ProgramEffect {
         cx.disarm(Timer::DialLimit);
         if let Some(leg) = cx.call.legs.callee {
-            detection::leave(cx, leg);
+            lower.recorders.detections.leave(cx, leg);
         }
         self.drop_whisper(cx, lower);
         lower.bridge.media.tells_digits = false;
@@ -224,7 +225,7 @@ impl CallProgram {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         let Some(side) = run.side.take() else { return ProgramEffect::Stay };
         if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
-            recording::stop(cx, sid);
+            lower.recorders.recordings.stop(cx, sid);
         }
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;

@@ -13,7 +13,6 @@ use crate::call::program::dial::DialledParties;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::runner::{RequestOrigin, Waits};
 use crate::call::program::{CallProgram, Side, conference, fallback_of, first_document, records, streams};
-use crate::call::recorders::siprec;
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::FinalAnswer;
@@ -48,11 +47,11 @@ impl CallProgram {
             Step::Beep { id } => return run.play_sound(cx, media, (id, Loop::Times(1)), records::beep()),
             Step::StopPlaying { .. } => run.stop_playing(cx, media),
             Step::Record(step) => {
-                let failed = records::record(app, cx, media, step).err();
+                let failed = records::record(app, cx, lower, step).err();
                 return run.end_step_by(cx.now, failed);
             }
-            Step::StopRecord { id } => records::stop_record(cx, id),
-            Step::StartRecording(step) => records::start(app, cx, media, step),
+            Step::StopRecord { id } => records::stop_record(cx, &mut lower.recorders.recordings, id),
+            Step::StartRecording(step) => records::start(app, cx, lower, step),
             Step::Dial(dial) => return self.dial(cx, lower, dial),
             Step::Conference(step) => match self.conference.join(cx, media, run, step) {
                 ConferenceJoin::Unanswered => return self.answer(cx, lower),
@@ -81,8 +80,8 @@ impl CallProgram {
             }
             Step::StartTranscript(step) => self.opened.get_or_insert_default().transcripts.start(cx, media, app, *step),
             Step::StopTranscript { name } => self.opened.get_or_insert_default().transcripts.stop(cx, &name),
-            Step::StartSiprec(step) => siprec::start(cx, app, &step),
-            Step::StopSiprec { name } => siprec::stop(media, cx, &name),
+            Step::StartSiprec(step) => lower.recorders.siprec.start(cx, app, &step),
+            Step::StopSiprec { name } => lower.recorders.siprec.stop(cx, media, &name),
             Step::Refer { id, uri, headers } => {
                 let parties = DialledParties::of(app, run.is_redirected, lower.search);
                 let failed = run.referral.send(cx, &parties, id, (uri, &headers));

@@ -4,18 +4,18 @@
 //! dialled party that hears a document is judged from its answer on by what comes from it, meanwhile and once it is connected. Another dialled party is judged from its connection with the caller on, by what the caller hears. A restart ends a detection without a verdict.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use trunkgate_media::EndId;
 use trunkgate_media::agent::TrackName;
-use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
-use trunkgate_media::{Command, EndId, JudgeSpec, MediaId, TapSpec};
+use trunkgate_media::detection::{Settings, Verdict};
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
+use trunkgate_story::few::Few;
 
 use crate::call::media::CallMedia;
-use crate::call::parts::Parts;
-use crate::call::shared::Cx;
+use crate::call::media::judge::Judge;
+use crate::call::shared::{Cx, Next};
 use crate::call::words::state::State;
 
 /// A detection that a request asks for.
@@ -38,195 +38,143 @@ pub(crate) struct Receiver {
     pub(crate) at: (String, WebhookMethod),
 }
 
-/// The detections of a call that are under way; at least one.
+/// The detections of a call that are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Detections {
-    list: Vec<Detection>,
+    /// By the ends that judge; boxed, as few calls have any.
+    list: Option<Box<Few<EndId, Detection>>>,
 }
 
 /// A detection.
 #[derive(Debug)]
 struct Detection {
-    /// The party.
-    leg: LegId,
-    /// The end in the media session that judges.
-    end: EndId,
-    /// What is heard of the near leg: what comes from it, or what leaves to it.
-    track: TrackName,
+    judge: Judge,
     receiver: Option<Receiver>,
-    began: Instant,
     /// Whether the targets of the call wait for it.
     is_awaited: bool,
-    /// Whether it hears the party itself, which has answered and is not connected with the caller.
-    is_apart: bool,
-    /// What it hears of the caller's side, and by which of its ends.
-    hears: Option<(EndId, TapSpec)>,
 }
 
 impl Detections {
-    /// Whether the targets of the call wait for a verdict.
-    pub(crate) fn are_awaited(&self) -> bool {
-        self.list.iter().any(|detection| detection.is_awaited)
+    /// Begins to judge the party of a requested call. Returns whether its targets wait for the verdict.
+    pub(crate) fn begin_requested(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        leg: LegId,
+        request: DetectionRequest,
+        app: Option<Arc<App>>,
+    ) -> bool {
+        let receiver = app.zip(request.receiver).map(|(app, at)| Receiver { app, at });
+        let judge = Judge::of_caller_side(media, cx, leg, TrackName::Inbound, request.settings);
+        let waits = self.add(cx, leg, judge, receiver, request.waits) && request.waits;
+        if waits {
+            // The party is heard, and hears silence.
+            media.talk_to_caller(cx);
+        }
+        waits
     }
-}
 
-/// Begins to judge the party of a requested call. Returns whether its targets wait for the verdict.
-pub(crate) fn begin_requested(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    leg: LegId,
-    request: DetectionRequest,
-    app: Option<Arc<App>>,
-) -> bool {
-    let receiver = app.zip(request.receiver).map(|(app, at)| Receiver { app, at });
-    let waits = request.waits;
-    let begun = begin(media, cx, (leg, TrackName::Inbound), (request.settings, receiver), waits);
-    if begun && waits {
-        // The party is heard, and hears silence.
-        media.talk_to_caller(cx);
+    /// Begins to judge a party that is connected with the caller of a program.
+    pub(crate) fn begin_dialled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        leg: LegId,
+        settings: Settings,
+        receiver: Option<Receiver>,
+    ) {
+        let judge = Judge::of_caller_side(media, cx, leg, TrackName::Outbound, settings);
+        self.add(cx, leg, judge, receiver, false);
     }
-    begun && waits
-}
 
-/// Begins to judge a party that is connected with the caller of a program.
-pub(crate) fn begin_dialled(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    leg: LegId,
-    settings: Settings,
-    receiver: Option<Receiver>,
-) {
-    begin(media, cx, (leg, TrackName::Outbound), (settings, receiver), false);
-}
+    /// Begins to judge a party that is not connected with the caller yet, by what comes from it.
+    pub(crate) fn begin_apart(&mut self, cx: &mut Cx<'_>, leg: LegId, settings: Settings, receiver: Option<Receiver>) {
+        let judge = Judge::apart(cx, leg, settings);
+        self.add(cx, leg, judge, receiver, false);
+    }
 
-/// Begins to judge a party that is asked whether it takes a caller, by what comes from it.
-pub(crate) fn begin_asked(cx: &mut Cx<'_>, leg: LegId) {
-    begin_apart(cx, leg, Settings::new(Mode::Enable, [None; 4]), None);
-}
-
-/// Begins to judge a party that is not connected with the caller yet, by what comes from it.
-pub(crate) fn begin_apart(cx: &mut Cx<'_>, leg: LegId, settings: Settings, receiver: Option<Receiver>) {
-    let heard = cx.call.legs.spoken_end(leg).zip(cx.call.session);
-    let begun = heard.and_then(|(heard, media)| Some((heard, media, cx.edge.new_end(media)?)));
-    let Some(((of, spoken), media, end)) = begun else { return unheard(cx, leg, receiver) };
-    let track = TrackName::Inbound;
-    let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };
-    let (began, hears) = (cx.now, Some((of, audio.clone())));
-    let detection = Detection { leg, end, track, receiver, began, is_awaited: false, is_apart: true, hears };
-    add(cx, media, detection, settings);
-    cx.edge.media(media, Command::Tap { of, listener: end, audio });
-}
-
-/// Adds a detection and its judge.
-fn add(cx: &mut Cx<'_>, media: MediaId, detection: Detection, settings: Settings) {
-    let (end, spec) = (detection.end, JudgeSpec { track: detection.track, settings });
-    cx.edge.media(media, Command::AddJudge { end, spec });
-    cx.call.detections.get_or_insert_default().list.push(detection);
-    cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
-}
-
-/// Returns whether it begins; else the party is `unknown`.
-fn begin(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    (leg, track): (LegId, TrackName),
-    (settings, receiver): (Settings, Option<Receiver>),
-    is_awaited: bool,
-) -> bool {
-    let session = cx.call.session.filter(|_| !media.speaks_other_audio(cx.call));
-    let Some((session, end)) = session.and_then(|session| Some((session, cx.edge.new_end(session)?))) else {
-        unheard(cx, leg, receiver);
-        return false;
-    };
-    let began = cx.now;
-    let detection = Detection { leg, end, track, receiver, began, is_awaited, is_apart: false, hears: None };
-    add(cx, session, detection, settings);
-    media.tap_caller(cx);
-    true
-}
-
-/// Notes that a party cannot be judged.
-fn unheard(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>) {
-    cx.edge.decide(cx.now, cx.call.key, "answering-machine detection: the edge cannot hear the party");
-    note(cx, leg, receiver, Verdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO });
-}
-
-/// Lets the judges hear the caller's side as it is wired now.
-pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
-    let (Some(media), Some((of, audio)), Some(all)) = (cx.call.session, heard, &mut cx.call.detections) else {
-        return;
-    };
-    for detection in all.list.iter_mut().filter(|detection| !detection.is_apart) {
-        let audio = match detection.track {
-            TrackName::Inbound => TapSpec { outbound: Vec::new(), ..audio.clone() },
-            TrackName::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
-        };
-        let heard = (*of, audio);
-        if detection.hears.as_ref() != Some(&heard) {
-            detection.hears = Some(heard.clone());
-            cx.edge.media(media, Command::Tap { of: heard.0, listener: detection.end, audio: heard.1 });
+    /// Returns whether a detection has begun; else the party is `unknown`.
+    fn add(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        judge: Result<Judge, Verdict>,
+        receiver: Option<Receiver>,
+        is_awaited: bool,
+    ) -> bool {
+        match judge {
+            Ok(judge) => {
+                cx.call.awaits_verdict |= is_awaited;
+                let list = self.list.get_or_insert_default();
+                list.insert(judge.end(), Detection { judge, receiver, is_awaited });
+                true
+            }
+            Err(verdict) => {
+                post(cx, leg, receiver, verdict);
+                false
+            }
         }
     }
+
+    /// Returns whether an end is one of its judges.
+    pub(super) fn has(&self, end: EndId) -> bool {
+        self.list.as_ref().is_some_and(|list| list.contains(end))
+    }
+
+    /// Takes the verdict of a judge, which is reported. Targets that have waited for it are tried; `has_program`: an application has the call
+    /// meanwhile.
+    pub(super) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict, has_program: bool) -> Next {
+        let Some(detection) = self.take(cx, |judge| judge.end() == end) else { return Next::Stay };
+        let is_awaited = detection.is_awaited;
+        detection.settle(cx, verdict);
+        if is_awaited && cx.call.state == State::Rerouting && !has_program { Next::Search } else { Next::Stay }
+    }
+
+    /// Ends the detection at a party that has left: the receiver of its verdict gets `unknown`.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        if let Some(detection) = self.take(cx, |judge| judge.leg() == leg) {
+            detection.end(cx);
+        }
+    }
+
+    /// Ends the detections at all parties: the call is over.
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
+        while let Some(detection) = self.take(cx, |_| true) {
+            detection.end(cx);
+        }
+    }
+
+    fn take(&mut self, cx: &mut Cx<'_>, is_it: impl Fn(&Judge) -> bool) -> Option<Detection> {
+        let list = self.list.as_mut()?;
+        let (end, _) = list.iter().find(|(_, detection)| is_it(&detection.judge))?;
+        let detection = list.remove(end);
+        cx.call.awaits_verdict = list.values().any(|detection| detection.is_awaited);
+        self.list.take_if(|list| list.is_empty());
+        detection
+    }
 }
 
-/// A judge has its verdict: it is reported, and targets that have waited for it are tried.
-pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Verdict) {
-    let Some(detection) = take(cx, |detection| detection.end == end) else { return };
-    let is_awaited = detection.is_awaited;
-    note(cx, detection.leg, detection.receiver, verdict);
-    if detection.is_apart {
-        return parts.search.consults.judged(detection.leg, verdict).act(parts, cx);
+impl Detection {
+    fn settle(self, cx: &mut Cx<'_>, verdict: Verdict) {
+        let leg = self.judge.leg();
+        self.judge.settle(cx, verdict);
+        post(cx, leg, self.receiver, verdict);
     }
-    if is_awaited && cx.call.state == State::Rerouting && !parts.program.is_running() {
-        parts.search_on(cx);
+
+    /// Ends without a verdict of its judge.
+    fn end(self, cx: &mut Cx<'_>) {
+        if self.receiver.is_none() {
+            return self.judge.dismiss(cx);
+        }
+        let verdict = self.judge.unknown(cx.now);
+        self.settle(cx, verdict);
     }
 }
 
-/// Ends the detection at a party that has left: the receiver of its verdict gets `unknown`.
-pub(crate) fn leave(cx: &mut Cx<'_>, leg: LegId) {
-    if let Some(detection) = take(cx, |detection| detection.leg == leg) {
-        end_unknown(cx, detection);
-    }
-}
-
-/// The call is over: the same for all of its parties.
-pub(crate) fn end(cx: &mut Cx<'_>) {
-    while let Some(detection) = take(cx, |_| true) {
-        end_unknown(cx, detection);
-    }
-}
-
-fn end_unknown(cx: &mut Cx<'_>, Detection { leg, receiver, began, .. }: Detection) {
-    if receiver.is_some() {
-        let duration = cx.now.saturating_duration_since(began);
-        note(cx, leg, receiver, Verdict { answered_by: AnsweredBy::Unknown, duration });
-    }
-}
-
-/// Takes a detection away; its judge is let go.
-fn take(cx: &mut Cx<'_>, is_it: impl Fn(&Detection) -> bool) -> Option<Detection> {
-    let all = cx.call.detections.as_mut()?;
-    let at = all.list.iter().position(is_it)?;
-    let detection = all.list.remove(at);
-    if all.list.is_empty() {
-        cx.call.detections = None;
-    }
-    if let Some(media) = cx.call.session {
-        cx.edge.remove_end(media, detection.end);
-    }
-    Some(detection)
-}
-
-/// Notes a verdict for the records of the call, and posts it to its receiver.
-fn note(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdict) {
-    let (name, after) = (verdict.answered_by.name(), verdict.duration.as_secs_f64());
-    if let Some(dialled) = &mut cx.call.legs[leg].sip.dialled {
-        dialled.judged(verdict);
-    }
-    cx.edge.decide(cx.now, cx.call.key, format!("answering-machine detection: {name} after {after:.1} s"));
-    let call = cx.call.legs.sid().to_owned();
-    cx.edge.log(&call, format!("answered by {name} after {after:.1} s of detection"), None);
+/// Posts a verdict to its receiver.
+fn post(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdict) {
     let Some(Receiver { app, at: (url, method) }) = receiver else { return };
+    let call = cx.call.legs.sid().to_owned();
     let sid = cx.call.called_sid(leg).to_owned();
     let base = [("CallSid", sid.clone()), ("AccountSid", cx.edge.config().account_sid.clone())];
     let parameters = base.into_iter().chain(parameters(verdict)).map(|(name, value)| (name.to_owned(), value));

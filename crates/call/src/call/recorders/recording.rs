@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause, TapSpec};
+use trunkgate_media::agent::TrackSet;
+use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_resources::recordings::losses::{LossReason, Losses};
 use trunkgate_resources::recordings::{RecordingRequest, RecordingSource, trimmed};
@@ -16,8 +17,6 @@ use trunkgate_story::wall::{of_unix_ms, unix_ms};
 use trunkgate_twiml::{Input, RecordResult};
 
 use crate::call::media::CallMedia;
-use crate::call::parts::Parts;
-use crate::call::parts::operator::RemoteParties;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::words::party::CallParty;
 use crate::call::words::refused::Refused;
@@ -58,11 +57,27 @@ pub(crate) struct Verb {
 /// The recordings of a call, those that have ended too.
 #[derive(Debug, Default)]
 pub(crate) struct Recordings {
+    /// Boxed, as few calls have any.
+    kept: Option<Box<RecordingList>>,
+}
+
+#[derive(Debug, Default)]
+struct RecordingList {
     /// Those that a restart of the edge has ended, as they are shown.
     earlier: Vec<RecordingView>,
     /// When that was, where the route's recording is to go on and has not yet.
     cut: Option<SystemTime>,
     list: Vec<Recording>,
+}
+
+/// The announcement that a call is recorded, for parties that have not heard it.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct RecordingAnnouncement {
+    pub(crate) parties: Vec<CallParty>,
+    /// Name of its file.
+    pub(crate) name: String,
+    pub(crate) sound: Arc<[u8]>,
 }
 
 /// Recordings of a call that goes on over a restart, as they are shown after it.
@@ -81,9 +96,9 @@ impl RecordingsSnapshot {
     }
 
     /// Makes the recordings of the restored call.
-    pub(crate) fn restore(self) -> Box<Recordings> {
+    pub(crate) fn restore(self) -> Recordings {
         let cut = self.goes_on.then(|| of_unix_ms(self.taken_ms));
-        Box::new(Recordings { earlier: self.views, cut, list: Vec::new() })
+        Recordings { kept: Some(Box::new(RecordingList { earlier: self.views, cut, list: Vec::new() })) }
     }
 }
 
@@ -99,8 +114,6 @@ struct Recording {
     /// Its end in the media session.
     end: EndId,
     pause: Option<RecordingPause>,
-    /// What of the caller's side it hears, and by which of its ends.
-    hears: Option<(EndId, TapSpec)>,
     /// Frames of 20 ms in the file, once it has ended.
     frames: Option<u64>,
     /// Audio that it lacks.
@@ -108,22 +121,27 @@ struct Recording {
     is_over: bool,
 }
 
-impl Recordings {
-    /// Returns them as they are shown.
-    pub(crate) fn views(&self) -> Vec<RecordingView> {
-        self.earlier.iter().cloned().chain(self.list.iter().map(Recording::view)).collect()
-    }
-
-    /// Returns them in plain data, as a restart leaves them: all have ended.
-    pub(crate) fn snapshot(&self, now: SystemTime) -> RecordingsSnapshot {
-        let is_cut = |recording: &Recording| {
-            recording.source == RecordingSource::Route && !recording.is_over && recording.pause.is_none()
+impl Recording {
+    fn view(&self) -> RecordingView {
+        let status = match (self.is_over, self.pause) {
+            (true, _) => STOPPED,
+            (false, Some(_)) => "paused",
+            (false, None) => "in-progress",
         };
-        RecordingsSnapshot {
-            views: self.views().into_iter().map(|view| RecordingView { status: STOPPED, ..view }).collect(),
-            goes_on: self.cut.is_some() || self.list.iter().any(is_cut),
-            taken_ms: unix_ms(self.cut.unwrap_or(now)),
+        RecordingView {
+            sid: self.sid.clone(),
+            status,
+            source: self.source.as_str(),
+            channels: self.channels.count(),
+            seconds: self.frames.map(|frames| frames as f64 / 50.0),
+            lost: self.lost.views(),
         }
+    }
+}
+
+impl RecordingList {
+    fn views(&self) -> impl Iterator<Item = RecordingView> {
+        self.earlier.iter().cloned().chain(self.list.iter().map(Recording::view))
     }
 
     /// Notes that the recording that a restart has cut goes on now; returns how long it has not.
@@ -144,27 +162,6 @@ impl Recordings {
         }
     }
 
-    /// Returns whether one is being made.
-    pub(crate) fn is_any_open(&self) -> bool {
-        self.list.iter().any(|recording| !recording.is_over)
-    }
-
-    fn at(&mut self, end: EndId) -> Option<&mut Recording> {
-        self.list.iter_mut().find(|recording| recording.end == end)
-    }
-
-    /// Notes what a recording lacks until now.
-    pub(crate) fn lack(&mut self, sid: &str, lost: &Losses) {
-        if let Some(recording) = self.list.iter_mut().find(|recording| recording.sid == sid) {
-            recording.lost = *lost;
-        }
-    }
-
-    /// Returns whether one of them lacks audio.
-    pub(crate) fn lack_audio(&self) -> bool {
-        self.earlier.iter().any(|view| !view.lost.is_empty()) || self.list.iter().any(|one| one.lost.total() > 0)
-    }
-
     /// Finds the recording that is asked for by its SID; without one, the newest that is being made.
     fn find(&mut self, sid: Option<&str>) -> Option<&mut Recording> {
         match sid {
@@ -172,44 +169,259 @@ impl Recordings {
             None => self.list.iter_mut().rev().find(|recording| !recording.is_over),
         }
     }
-
-    /// Returns the SID of the recording that a step of the program waits for.
-    pub(crate) fn of_verb(&self, id: u32) -> Option<&str> {
-        self.list.iter().rev().find(|recording| recording.verb == Some(id)).map(|recording| recording.sid.as_str())
-    }
 }
 
-impl Recording {
-    fn view(&self) -> RecordingView {
-        let status = match (self.is_over, self.pause) {
-            (true, _) => STOPPED,
-            (false, Some(_)) => "paused",
-            (false, None) => "in-progress",
+impl Recordings {
+    /// Returns them as they are shown.
+    pub(crate) fn views(&self) -> Vec<RecordingView> {
+        self.kept.iter().flat_map(|kept| kept.views()).collect()
+    }
+
+    /// Returns them in plain data, as a restart leaves them: all have ended.
+    pub(crate) fn snapshot(&self, now: SystemTime) -> Option<RecordingsSnapshot> {
+        let kept = self.kept.as_ref()?;
+        let is_cut = |recording: &Recording| {
+            recording.source == RecordingSource::Route && !recording.is_over && recording.pause.is_none()
         };
-        RecordingView {
-            sid: self.sid.clone(),
-            status,
-            source: self.source.as_str(),
-            channels: self.channels.count(),
-            seconds: self.frames.map(|frames| frames as f64 / 50.0),
-            lost: self.lost.views(),
+        Some(RecordingsSnapshot {
+            views: kept.views().map(|view| RecordingView { status: STOPPED, ..view }).collect(),
+            goes_on: kept.cut.is_some() || kept.list.iter().any(is_cut),
+            taken_ms: unix_ms(kept.cut.unwrap_or(now)),
+        })
+    }
+
+    /// Notes what a recording lacks until now.
+    pub(crate) fn lack(&mut self, sid: &str, lost: &Losses) {
+        if let Some(recording) = self.list_mut().find(|recording| recording.sid == sid) {
+            recording.lost = *lost;
         }
     }
 
-    /// Takes what of the caller's side is there to be heard; returns the command for the media session, where that is new.
-    fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
-        let is_new = !self.is_over && self.hears.as_ref() != Some(heard);
-        is_new.then(|| {
-            let (of, audio) = heard.clone();
-            self.hears = Some(heard.clone());
-            Command::Tap { of, listener: self.end, audio }
-        })
+    /// Returns the SID of the recording that a step of the program waits for.
+    pub(crate) fn of_verb(&self, id: u32) -> Option<&str> {
+        self.list().iter().rev().find(|recording| recording.verb == Some(id)).map(|recording| recording.sid.as_str())
+    }
+
+    /// Returns whether one is being made.
+    fn is_any_open(&self) -> bool {
+        self.list().iter().any(|recording| !recording.is_over)
+    }
+
+    fn list(&self) -> &[Recording] {
+        self.kept.as_ref().map_or(&[], |kept| &kept.list)
+    }
+
+    fn list_mut(&mut self) -> impl Iterator<Item = &mut Recording> {
+        self.kept.iter_mut().flat_map(|kept| &mut kept.list)
+    }
+
+    fn at(&mut self, end: EndId) -> Option<&mut Recording> {
+        self.list_mut().find(|recording| recording.end == end)
+    }
+
+    /// Plans the recording that the route of a transfer asks for: the party that comes hears the announcement, too.
+    pub(super) fn plan_later(&self, cx: &mut Cx<'_>, route: &Route) {
+        if !route.record {
+            return;
+        }
+        cx.call.facts.record |= !self.is_any_open();
+        if cx.edge.sessions().recordings.announcement().is_some() {
+            cx.call.facts.unannounced = Unannounced::Both;
+        }
+    }
+
+    /// Begins the recording that the route asks for, once the call is answered. Returns the announcement that parties are to hear.
+    pub(super) fn begin_by_route(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<RecordingAnnouncement> {
+        if cx.call.state != State::Answered {
+            return None;
+        }
+        if std::mem::take(&mut cx.call.facts.record) {
+            let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
+            if self.begin_unasked(cx, media, request, "its route asks for").is_none() {
+                cx.call.facts.unannounced = Unannounced::None;
+            }
+        }
+        if cx.call.facts.unannounced == Unannounced::None {
+            return None;
+        }
+        let announcement = cx.edge.sessions().recordings.announcement().cloned()?;
+        let is_wanted = |party: &CallParty| match party {
+            CallParty::Caller => announcement.to_caller && cx.call.facts.unannounced == Unannounced::Both,
+            CallParty::Callee => announcement.to_callee,
+        };
+        let parties: Vec<CallParty> = CallParty::ALL.into_iter().filter(is_wanted).collect();
+        if parties.is_empty() {
+            cx.call.facts.unannounced = Unannounced::None;
+            return None;
+        }
+        Some(RecordingAnnouncement { parties, name: announcement.file.clone(), sound: announcement.sound.clone() })
+    }
+
+    /// Begins a recording for which no request waits: the log and the trace have why there is none. Returns its SID.
+    pub(crate) fn begin_unasked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        request: RecordingRequest,
+        wanted: &str,
+    ) -> Option<String> {
+        match self.begin(cx, media, request, None) {
+            Ok(begun) => Some(begun.view.sid),
+            Err(why) => {
+                let sid = cx.call.legs.sid().to_owned();
+                cx.edge.decide(cx.now, cx.call.key, format!("not recorded: {why}"));
+                cx.edge.warn(&sid, format!("the call is not recorded, as {wanted}: {why}"), None);
+                None
+            }
+        }
+    }
+
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// There is nothing to record by, nothing that can be heard, or as many recordings as may be.
+    pub(crate) fn begin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        request: RecordingRequest,
+        verb: Option<Verb>,
+    ) -> Result<BegunRecording, Refused> {
+        if !cx.edge.sessions().recordings.is_on() {
+            return Err(Refused::NoRecording);
+        }
+        if media.speaks_other_audio(cx.call) {
+            return Err(Refused::OtherAudio);
+        }
+        let list = self.list();
+        let open = list.iter().filter(|recording| !recording.is_over).count();
+        if open >= RECORDINGS_AT_ONCE || list.len() >= RECORDINGS_PER_CALL {
+            return Err(Refused::TooManyRecordings);
+        }
+        let session = cx.call.session.ok_or(Refused::Internal)?;
+        let end = cx.edge.new_end(session).ok_or(Refused::Internal)?;
+        let (source, channels, trim, tracks) = (request.source, request.channels, request.trim, request.tracks);
+        let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
+        let spec = RecorderSpec { recording: id, tracks, silence: verb.map(|verb| verb.silence) };
+        cx.edge.media(session, Command::AddRecorder { end, spec });
+        cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
+        let verb = verb.map(|verb| verb.id);
+        let recording = Recording {
+            sid,
+            source,
+            channels,
+            trim,
+            verb,
+            end,
+            pause: None,
+            frames: None,
+            lost: Losses::default(),
+            is_over: false,
+        };
+        let view = recording.view();
+        let now = cx.edge.date(cx.now);
+        let kept = self.kept.get_or_insert_default();
+        let missed = if source == RecordingSource::Route { kept.goes_on(now) } else { None };
+        kept.list.push(recording);
+        if let Some(missed) = missed {
+            let text = format!("the restart has cost the recording {} ms", missed.as_millis());
+            cx.edge.decide(cx.now, cx.call.key, text);
+        }
+        cx.call.listeners.add(end, TrackSet::Both);
+        media.tap_caller(cx);
+        Ok(BegunRecording { view, began: cx.edge.date(cx.now) })
+    }
+
+    /// Changes a recording: that of a SID, or the newest that is being made.
+    ///
+    /// # Errors
+    /// There is no such recording, or it has ended.
+    pub(crate) fn change(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sid: Option<&str>,
+        change: RecordingChange,
+    ) -> Result<RecordingView, Refused> {
+        let view = self.carry_out(cx, sid, change)?;
+        let what = match change {
+            RecordingChange::Pause(_) => "pauses",
+            RecordingChange::Resume => "goes on",
+            RecordingChange::Stop => "ends",
+        };
+        cx.edge.decide(cx.now, cx.call.key, format!("recording {} {what}, as requested", view.sid));
+        Ok(view)
+    }
+
+    fn carry_out(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sid: Option<&str>,
+        change: RecordingChange,
+    ) -> Result<RecordingView, Refused> {
+        let media = cx.call.session.ok_or(Refused::RecordingEnded)?;
+        let kept = self.kept.as_mut().ok_or(Refused::UnknownRecording)?;
+        let unknown = if kept.is_earlier(sid) { Refused::RecordingEnded } else { Refused::UnknownRecording };
+        let recording = kept.find(sid).ok_or(unknown)?;
+        if recording.is_over {
+            return Err(Refused::RecordingEnded);
+        }
+        let end = recording.end;
+        let command = match change {
+            RecordingChange::Pause(pause) => {
+                recording.pause = Some(pause);
+                Command::PauseRecorder { end, pause: Some(pause) }
+            }
+            RecordingChange::Resume => {
+                recording.pause = None;
+                Command::PauseRecorder { end, pause: None }
+            }
+            RecordingChange::Stop => {
+                recording.is_over = true;
+                cx.call.listeners.remove(end);
+                Command::RemoveEnd { end }
+            }
+        };
+        let view = recording.view();
+        cx.edge.media(media, command);
+        Ok(view)
+    }
+
+    /// Ends a recording, unless it has ended.
+    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, sid: &str) {
+        if let Ok(view) = self.carry_out(cx, Some(sid), RecordingChange::Stop) {
+            cx.edge.decide(cx.now, cx.call.key, format!("recording {} ends", view.sid));
+        }
+    }
+
+    /// Returns the input of the program whose caller has been silent for as long as a recorder reports.
+    pub(super) fn silent(&mut self, end: EndId) -> Option<Input> {
+        let id = self.at(end)?.verb?;
+        Some(Input::Silent { id })
+    }
+
+    /// Takes the end of a recorder, with so many frames of 20 ms in its file; `sound`: the first and the last of them with a sound. Returns the
+    /// input of the program that waits for it.
+    pub(super) fn ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        end: EndId,
+        (frames, sound): (u64, Option<(u64, u64)>),
+    ) -> Option<Input> {
+        let recording = self.at(end)?;
+        cx.call.listeners.remove(end);
+        (recording.is_over, recording.frames) = (true, Some(frames));
+        let id = recording.verb.take()?;
+        let sid = recording.sid.clone();
+        let kept = if recording.trim { trimmed(frames, sound) } else { 0..frames };
+        let seconds = trunkgate_resources::recordings::seconds((kept.end - kept.start) * 20);
+        let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
+        Some(Input::Recorded { id, result: RecordResult { sid, url, seconds, is_silent: sound.is_none() } })
     }
 }
 
 /// Plans the recording that a route asks for. Before the first agent, application or mailbox among the targets, the caller hears the
 /// announcement; parties of a call between two hear it once they are connected. Emergency calls lose no time with it.
-pub(crate) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
+pub(super) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
     if !plan.route.record {
         return;
     }
@@ -226,17 +438,6 @@ pub(crate) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
     }
 }
 
-/// Plans the recording that the route of a transfer asks for: the party that comes hears the announcement, too.
-pub(crate) fn plan_later(cx: &mut Cx<'_>, route: &Route) {
-    if !route.record {
-        return;
-    }
-    cx.call.facts.record |= !cx.call.is_recorded();
-    if cx.edge.sessions().recordings.announcement().is_some() {
-        cx.call.facts.unannounced = Unannounced::Both;
-    }
-}
-
 /// Notes that the caller hears a sound, which may be the announcement.
 pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
     let Some(announcement) = cx.edge.sessions().recordings.announcement() else { return };
@@ -245,39 +446,9 @@ pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
     }
 }
 
-/// Begins the recording that the route asks for, once the call is answered, and has it announced.
-pub(crate) fn begin_by_route(parts: &mut Parts, cx: &mut Cx<'_>) {
-    if cx.call.state != State::Answered {
-        return;
-    }
-    if std::mem::take(&mut cx.call.facts.record) {
-        let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
-        if begin_unasked(&mut parts.bridge.media, cx, request, "its route asks for").is_none() {
-            cx.call.facts.unannounced = Unannounced::None;
-        }
-    }
-    if cx.call.facts.unannounced != Unannounced::None {
-        announce(parts, cx);
-    }
-}
-
-/// Plays the announcement once two parties talk with each other.
-fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
-    let Some(announcement) = cx.edge.sessions().recordings.announcement().cloned() else { return };
-    let is_wanted = |party: &CallParty| match party {
-        CallParty::Caller => announcement.to_caller && cx.call.facts.unannounced == Unannounced::Both,
-        CallParty::Callee => announcement.to_callee,
-    };
-    let parties: Vec<CallParty> = CallParty::ALL.into_iter().filter(is_wanted).collect();
-    if parties.is_empty() {
-        cx.call.facts.unannounced = Unannounced::None;
-        return;
-    }
-    let sound = (announcement.file.as_str(), &announcement.sound);
-    let remote = RemoteParties::of(cx, parts);
-    let why = "because the call is recorded";
-    match remote.and_then(|remote| remote.play(cx, &mut parts.bridge, &parties, sound, why)) {
-        // Those who are not connected yet hear it when they are.
+/// Notes whether parties hear the announcement. Those who are not connected yet hear it when they are.
+pub(crate) fn announced(cx: &mut Cx<'_>, played: Result<(), Refused>) {
+    match played {
         Err(
             Refused::NotAnswered
             | Refused::Transferring
@@ -289,158 +460,4 @@ fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
         Ok(()) => {}
     }
     cx.call.facts.unannounced = Unannounced::None;
-}
-
-/// Begins a recording for which no request waits: the log and the trace have why there is none. Returns its SID.
-pub(crate) fn begin_unasked(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    request: RecordingRequest,
-    wanted: &str,
-) -> Option<String> {
-    match begin(media, cx, request, None) {
-        Ok(begun) => Some(begun.view.sid),
-        Err(why) => {
-            let sid = cx.call.legs.sid().to_owned();
-            cx.edge.decide(cx.now, cx.call.key, format!("not recorded: {why}"));
-            cx.edge.warn(&sid, format!("the call is not recorded, as {wanted}: {why}"), None);
-            None
-        }
-    }
-}
-
-/// Begins a recording.
-///
-/// # Errors
-/// There is nothing to record by, nothing that can be heard, or as many recordings as may be.
-pub(crate) fn begin(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    request: RecordingRequest,
-    verb: Option<Verb>,
-) -> Result<BegunRecording, Refused> {
-    if !cx.edge.sessions().recordings.is_on() {
-        return Err(Refused::NoRecording);
-    }
-    if media.speaks_other_audio(cx.call) {
-        return Err(Refused::OtherAudio);
-    }
-    let list = cx.call.recordings.as_ref().map_or(&[][..], |recordings| &recordings.list);
-    let open = list.iter().filter(|recording| !recording.is_over).count();
-    if open >= RECORDINGS_AT_ONCE || list.len() >= RECORDINGS_PER_CALL {
-        return Err(Refused::TooManyRecordings);
-    }
-    let session = cx.call.session.ok_or(Refused::Internal)?;
-    let end = cx.edge.new_end(session).ok_or(Refused::Internal)?;
-    let (source, channels, trim, tracks) = (request.source, request.channels, request.trim, request.tracks);
-    let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
-    let spec = RecorderSpec { recording: id, tracks, silence: verb.map(|verb| verb.silence) };
-    cx.edge.media(session, Command::AddRecorder { end, spec });
-    cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
-    let verb = verb.map(|verb| verb.id);
-    let recording = Recording {
-        sid,
-        source,
-        channels,
-        trim,
-        verb,
-        end,
-        pause: None,
-        hears: None,
-        frames: None,
-        lost: Losses::default(),
-        is_over: false,
-    };
-    let view = recording.view();
-    let now = cx.edge.date(cx.now);
-    let recordings = cx.call.recordings.get_or_insert_default();
-    let missed = if source == RecordingSource::Route { recordings.goes_on(now) } else { None };
-    recordings.list.push(recording);
-    if let Some(missed) = missed {
-        let text = format!("the restart has cost the recording {} ms", missed.as_millis());
-        cx.edge.decide(cx.now, cx.call.key, text);
-    }
-    media.tap_caller(cx);
-    Ok(BegunRecording { view, began: cx.edge.date(cx.now) })
-}
-
-/// Changes a recording: that of a SID, or the newest that is being made.
-///
-/// # Errors
-/// There is no such recording, or it has ended.
-pub(crate) fn change(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
-    let view = carry_out(cx, sid, change)?;
-    let what = match change {
-        RecordingChange::Pause(_) => "pauses",
-        RecordingChange::Resume => "goes on",
-        RecordingChange::Stop => "ends",
-    };
-    cx.edge.decide(cx.now, cx.call.key, format!("recording {} {what}, as requested", view.sid));
-    Ok(view)
-}
-
-fn carry_out(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
-    let media = cx.call.session.ok_or(Refused::RecordingEnded)?;
-    let recordings = cx.call.recordings.as_mut().ok_or(Refused::UnknownRecording)?;
-    let is_earlier = recordings.is_earlier(sid);
-    let unknown = if is_earlier { Refused::RecordingEnded } else { Refused::UnknownRecording };
-    let recording = recordings.find(sid).ok_or(unknown)?;
-    if recording.is_over {
-        return Err(Refused::RecordingEnded);
-    }
-    let end = recording.end;
-    let command = match change {
-        RecordingChange::Pause(pause) => {
-            recording.pause = Some(pause);
-            Command::PauseRecorder { end, pause: Some(pause) }
-        }
-        RecordingChange::Resume => {
-            recording.pause = None;
-            Command::PauseRecorder { end, pause: None }
-        }
-        RecordingChange::Stop => {
-            recording.is_over = true;
-            Command::RemoveEnd { end }
-        }
-    };
-    let view = recording.view();
-    cx.edge.media(media, command);
-    Ok(view)
-}
-
-/// Ends a recording, unless it has ended.
-pub(crate) fn stop(cx: &mut Cx<'_>, sid: &str) {
-    if let Ok(view) = carry_out(cx, Some(sid), RecordingChange::Stop) {
-        cx.edge.decide(cx.now, cx.call.key, format!("recording {} ends", view.sid));
-    }
-}
-
-/// Lets recorders hear the caller's side as it is wired now.
-pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
-    let Some((media, heard)) = cx.call.session.zip(heard) else { return };
-    let recordings = cx.call.recordings.iter_mut().flat_map(|recordings| &mut recordings.list);
-    for tap in recordings.filter_map(|recording| recording.listen_to(heard)) {
-        cx.edge.media(media, tap);
-    }
-}
-
-/// The caller has been silent for as long as a recorder reports.
-pub(crate) fn silent(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId) {
-    let verb = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)).and_then(|one| one.verb);
-    if let Some(id) = verb {
-        parts.program.with_run(|run| run.record_event(cx.now, Input::Silent { id })).act(parts, cx);
-    }
-}
-
-/// A recorder has ended, with so many frames of 20 ms in its file; `sound`: the first and the last of them with a sound.
-pub(crate) fn ended(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, (frames, sound): (u64, Option<(u64, u64)>)) {
-    let Some(recording) = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)) else { return };
-    (recording.is_over, recording.frames) = (true, Some(frames));
-    let Some(id) = recording.verb.take() else { return };
-    let sid = recording.sid.clone();
-    let kept = if recording.trim { trimmed(frames, sound) } else { 0..frames };
-    let seconds = trunkgate_resources::recordings::seconds((kept.end - kept.start) * 20);
-    let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
-    let result = RecordResult { sid, url, seconds, is_silent: sound.is_none() };
-    parts.program.with_run(|run| run.record_event(cx.now, Input::Recorded { id, result })).act(parts, cx);
 }

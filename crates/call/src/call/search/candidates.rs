@@ -21,7 +21,6 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::legs::session_timer::Asked;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;
-use crate::call::recorders::{recording, siprec};
 use crate::call::search::Search;
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::controller::{Controller, TargetResult};
@@ -423,13 +422,13 @@ impl Search {
         }
     }
 
-    /// Checks in order what makes an INVITE refusable, draws the ports of the caller and finds the route.
-    pub(crate) fn prepare(
-        &mut self,
+    /// Checks in order what makes an INVITE refusable, and finds the plan of its route.
+    pub(crate) fn find_plan(
+        &self,
         cx: &mut Cx<'_>,
         bridge: &mut Bridge,
         incoming: &Incoming,
-    ) -> Result<(), FinalAnswer> {
+    ) -> Result<Plan, FinalAnswer> {
         let request = &incoming.request;
         if request.max_forwards() == Some(0) {
             return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
@@ -459,13 +458,11 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("route {}{}", cx.call.facts.route, line.unwrap_or_default()));
         let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
         cx.edge.by_ratio(cx.now, cx.call.key, &mut plan, !is_emergency);
-        recording::plan(cx, &mut plan, is_emergency);
-        if plan.route.record && !is_emergency && cx.edge.sessions().recordings.refuses() {
-            let (now, sid) = (cx.now, cx.call.legs.sid());
-            cx.edge.sessions_mut().recordings.note_refused(now, sid);
-            return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
-        }
-        siprec::plan(cx, &plan.route.siprec, is_emergency).map_err(|reason| FinalAnswer::new(503, reason))?;
+        Ok(plan)
+    }
+
+    /// Takes the plan of the call's route, and draws the ports of the caller.
+    pub(crate) fn take_plan(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, plan: Plan) -> Result<(), FinalAnswer> {
         cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         cx.watch_for_text(plan.route.sms.as_ref());
         let forks = plan.forks.clone();

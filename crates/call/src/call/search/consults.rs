@@ -11,7 +11,7 @@ use trunkgate_sdp::{Description, offer_events};
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
-use crate::call::recorders::detection;
+use crate::call::media::judge::Judge;
 use crate::call::shared::Cx;
 
 /// Targets that ring while the caller talks with its agent.
@@ -63,6 +63,8 @@ pub(crate) struct AskedParty {
     pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
     /// Whether it has heard the whisper.
     pub(crate) has_heard: bool,
+    /// The judge of whether a machine has answered.
+    pub(crate) judge: Option<Judge>,
     /// Whether it is known that no machine has answered, or not to be known.
     pub(crate) is_judged: bool,
     /// Whether it has pressed the digit that accepts, and is connected once that is over.
@@ -86,7 +88,7 @@ impl Warm {
     pub(crate) fn leave_party(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
         cx.disarm(Timer::Asked);
         if let Some(asked) = self.asked.take() {
-            detection::leave(cx, asked.leg);
+            asked.judge.into_iter().for_each(|judge| judge.dismiss(cx));
             media.end_talk_to_called(cx);
         }
     }

@@ -212,7 +212,7 @@ impl Cx<'_> {
         Next::Stay
     }
 
-    /// Closes the ends of a leg that has not been entered yet; those of one that has are closed by `CallMedia::drop_ends`.
+    /// Closes the ends of a leg that has not been entered yet.
     pub(crate) fn close_ends(&mut self, leg: &mut Leg) {
         if let Some(media) = self.call.session {
             for end in std::mem::take(&mut leg.ends) {

@@ -23,7 +23,7 @@ use trunkgate_sip::ServerId;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::{CallView, LegView, status_of_unanswered};
+use trunkgate_story::view::{CallView, LegView, RecordingView, status_of_unanswered};
 use trunkgate_story::wall::Step;
 
 use crate::call::legs::caller_id::Hops;
@@ -32,9 +32,6 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::legs::requested::RequestOrigin;
-use crate::call::recorders::detection::Detections;
-use crate::call::recorders::recording::Recordings;
-use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::shared::listeners::CallerListeners;
 use crate::call::shared::story::Story;
 use crate::call::words::answer::FinalAnswer;
@@ -68,12 +65,8 @@ pub(crate) struct Shared {
     pub(crate) listeners: CallerListeners,
     /// Whether an application has the call.
     pub(crate) is_programmed: bool,
-    /// Detections of answering machines that are under way.
-    pub(crate) detections: Option<Box<Detections>>,
-    /// Its recordings.
-    pub(crate) recordings: Option<Box<Recordings>>,
-    /// Its recording sessions (SIPREC).
-    pub(crate) siprec: Option<Box<RecordingSessions>>,
+    /// Whether the targets of its party wait for the verdict on who has answered.
+    pub(crate) awaits_verdict: bool,
     /// What records, verdicts and traces tell of the call beyond its legs.
     pub(crate) story: Story,
 }
@@ -261,11 +254,6 @@ impl Facts {
 }
 
 impl Shared {
-    /// Whether a recording of the call is being made.
-    pub(crate) fn is_recorded(&self) -> bool {
-        self.recordings.as_ref().is_some_and(|recordings| recordings.is_any_open())
-    }
-
     /// Changes where the call stands, and returns where it stood.
     pub(crate) fn enter(&mut self, state: State) -> State {
         debug_assert!(self.state.may_become(state), "{:?} does not become {state:?}", self.state);
@@ -299,8 +287,8 @@ impl Shared {
         Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
     }
 
-    /// Returns the call as it is shown.
-    pub(crate) fn view(&self) -> CallView {
+    /// Returns the call as it is shown, without its recording sessions.
+    pub(crate) fn view(&self, recordings: Vec<RecordingView>) -> CallView {
         let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
         CallView {
             sid: self.legs.sid().to_owned(),
@@ -315,7 +303,7 @@ impl Shared {
             parent: self.origin.as_ref().and_then(|origin| origin.parent()).map(str::to_owned),
             verstat: self.facts.identity.verstat().map(str::to_owned),
             route: self.facts.route.to_string(),
-            flags: self.flags(),
+            flags: self.flags(&recordings),
             from: self.facts.caller.shown(),
             to: self.shown_called(),
             started_at: trunkgate_story::wall::rfc3339(self.times.started),
@@ -326,8 +314,8 @@ impl Shared {
                 .with_ids()
                 .map(|(at, leg)| LegView { to_requested: self.leads_to_party(at), ..leg.view() })
                 .collect(),
-            recordings: self.recordings.as_ref().map(|recordings| recordings.views()).unwrap_or_default(),
-            siprec: self.siprec.as_ref().map(|sessions| sessions.views(self)).unwrap_or_default(),
+            recordings,
+            siprec: Vec::new(),
             passed_over: self.story.passed_over(),
         }
     }
@@ -426,17 +414,12 @@ impl Shared {
             },
             State::Answered if self.is_held() => "held",
             State::Answered | State::Leaving => "answered",
-            State::Rerouting if self.is_programmed || self.is_judged_first() || self.legs.answered_by.is_none() => {
+            State::Rerouting if self.is_programmed || self.awaits_verdict || self.legs.answered_by.is_none() => {
                 "answered"
             }
             State::Rerouting => "transferring",
             State::Ended => "ended",
         }
-    }
-
-    /// Whether the targets of its party wait for the verdict on who has answered.
-    pub(crate) fn is_judged_first(&self) -> bool {
-        self.detections.as_ref().is_some_and(|all| all.are_awaited())
     }
 
     /// Whether no stream flows both ways.

@@ -27,7 +27,7 @@ use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
 use trunkgate_story::sms::{Sms, SmsNews};
 use trunkgate_story::sounded::Sounded;
 use trunkgate_story::unsent::{fix, text};
-use trunkgate_story::view::RtpView;
+use trunkgate_story::view::{RecordingView, RtpView};
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::{Cx, Ending, Shared};
@@ -351,7 +351,7 @@ impl Shared {
     }
 
     /// What sets it apart from a call between two far ends in which all went well.
-    pub(crate) fn flags(&self) -> Vec<&'static str> {
+    pub(crate) fn flags(&self, recordings: &[RecordingView]) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let hold = [
             self.legs.iter().any(|leg| leg.quality.is_silent()),
@@ -360,7 +360,7 @@ impl Shared {
             self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),
             self.story.app.as_ref().is_some_and(|app| app.flaws.is_any()),
             self.lost_its_agent() || agents.clone().any(|side| side.left_at_once),
-            self.recordings.as_ref().is_some_and(|recordings| recordings.lack_audio()),
+            recordings.iter().any(|recording| !recording.lost.is_empty()),
             self.story.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),

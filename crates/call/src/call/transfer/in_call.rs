@@ -32,7 +32,6 @@ use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::join::refused_to_program;
 use crate::call::negotiation::{Bridge, Negotiation};
 use crate::call::program::effects::LowerParts;
-use crate::call::recorders::{recording, siprec};
 use crate::call::search::controller::Controller;
 use crate::call::shared::{Cx, Shared, ShownCallerId};
 use crate::call::transfer::effects::TransferEffect;
@@ -143,8 +142,7 @@ impl Transfers {
         let ring_timeout = plan.ring_timeout;
         cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
-        recording::plan_later(cx, &plan.route);
-        siprec::plan_later(cx, &plan.route.siprec);
+        lower.recorders.plan_later(cx, &plan.route);
         cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan(plan), false)
     }
@@ -153,7 +151,7 @@ impl Transfers {
     fn referable(
         &self,
         cx: &mut Cx<'_>,
-        LowerParts { bridge, search }: &LowerParts<'_>,
+        LowerParts { bridge, search, .. }: &LowerParts<'_>,
         leg: LegId,
         refer: &Refer,
     ) -> Result<ReferStep, Box<FinalAnswer>> {
@@ -273,7 +271,7 @@ impl Transfers {
     pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
-        LowerParts { bridge, search }: &mut LowerParts<'_>,
+        LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
         referral: Referral,
         controller: Controller,
         is_requested: bool,
@@ -321,7 +319,7 @@ impl Transfers {
     pub(crate) fn failed(
         &mut self,
         cx: &mut Cx<'_>,
-        LowerParts { bridge, search }: &mut LowerParts<'_>,
+        LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
         answer: &FinalAnswer,
     ) -> bool {
         let Some((by, transfer)) = self.take(cx.call) else { return false };

@@ -95,7 +95,7 @@ pub(crate) fn requested(
 /// Tries the target, whose name `text` is. What was asked for before is withdrawn.
 fn send_on(
     cx: &mut Cx<'_>,
-    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
     leg: LegId,
     (target, text): (Target, &str),
     mode: TransferMode,

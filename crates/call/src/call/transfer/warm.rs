@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::agent::{WarmTransfer, Whisper};
-use trunkgate_media::detection::{AnsweredBy, Verdict};
+use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
 use trunkgate_media::{Command, EndId, Sound};
 use trunkgate_resources::applications::question::{AppAnswer, AppPlace, AppWanted};
 use trunkgate_resources::io::QueryId;
@@ -27,10 +27,10 @@ use crate::call::legs::info::Info;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
+use crate::call::media::judge::Judge;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::parting::part_from_caller;
 use crate::call::program::effects::LowerParts;
-use crate::call::recorders::detection;
 use crate::call::search::attempt::Progress;
 use crate::call::search::consults::{AskedParty, Consult, Consults, Warm, WhisperSound};
 use crate::call::search::controller::TargetResult;
@@ -89,7 +89,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, consults: &mut Consults, settings: WarmTran
 /// Parts a party that has answered from the caller, and asks it.
 pub(crate) fn ask(
     cx: &mut Cx<'_>,
-    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
     transfers: &Transfers,
     branch: Branch,
     leg: LegId,
@@ -107,7 +107,8 @@ pub(crate) fn ask(
     let wires = part_from_caller(bridge, cx, leg);
     let Some(warm) = &mut search.consults.warm else { return TransferEffect::Stay };
     let wants_verdict = warm.settings.detection;
-    warm.asked = Some(AskedParty { leg, wires, has_heard: false, is_judged: !wants_verdict, accepts: false });
+    let is_judged = !wants_verdict;
+    warm.asked = Some(AskedParty { leg, wires, has_heard: false, judge: None, is_judged, accepts: false });
     search.ring_back(cx, bridge);
     if !bridge.media.talk_to_called(cx, leg) {
         cx.edge.decide(cx.now, cx.call.key, "transfer: the edge cannot speak to the party: it is not connected");
@@ -119,7 +120,10 @@ pub(crate) fn ask(
     cx.edge.log(&sid, line, None);
     cx.arm(Timer::Asked, Duration::from_secs(WHISPER_SECONDS));
     if wants_verdict {
-        detection::begin_asked(cx, leg);
+        let judge = Judge::apart(cx, leg, Settings::new(Mode::Enable, [None; 4])).ok();
+        if let Some(asked) = search.consults.warm.as_mut().and_then(|warm| warm.asked.as_mut()) {
+            asked.judge = judge;
+        }
     }
     search.consults.play_whisper(cx, &bridge.media)
 }
@@ -221,12 +225,11 @@ impl Consults {
         }
     }
 
-    /// Takes the verdict on who has answered.
-    pub(crate) fn judged(&mut self, leg: LegId, verdict: Verdict) -> TransferEffect {
-        if !self.asks(leg) {
-            return TransferEffect::Stay;
-        }
+    /// Takes the verdict of the party's judge.
+    pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict) -> TransferEffect {
         let Some(asked) = self.warm.as_mut().and_then(|warm| warm.asked.as_mut()) else { return TransferEffect::Stay };
+        let Some(judge) = asked.judge.take_if(|judge| judge.end() == end) else { return TransferEffect::Stay };
+        judge.settle(cx, verdict);
         let is_machine = verdict.answered_by.is_machine() || verdict.answered_by == AnsweredBy::Fax;
         if is_machine && !asked.accepts {
             return TransferEffect::declined(Failure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
@@ -249,14 +252,14 @@ impl Consults {
 /// Connects the party with the caller; an agent that had the caller leaves, or stays as a coach.
 pub(crate) fn accept(
     cx: &mut Cx<'_>,
-    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
     transfers: &mut Transfers,
     is_programmed: bool,
 ) -> TransferEffect {
     let Some(mut warm) = search.consults.warm.take() else { return TransferEffect::Stay };
-    let Some(AskedParty { leg, wires, .. }) = warm.asked.take() else { return TransferEffect::Stay };
+    let Some(AskedParty { leg, wires, judge, .. }) = warm.asked.take() else { return TransferEffect::Stay };
     cx.edge.decide(cx.now, cx.call.key, format!("{} accepts the transfer", cx.call.legs.name_of(leg)));
-    detection::leave(cx, leg);
+    judge.into_iter().for_each(|judge| judge.dismiss(cx));
     bridge.media.end_talk_to_called(cx);
     let wants_coach = warm.settings.coach && !is_programmed;
     warm.end(cx, &mut bridge.media);
@@ -279,7 +282,7 @@ pub(crate) fn accept(
 /// Gives the target up: the caller is back where it was, or goes on.
 pub(crate) fn decline(
     cx: &mut Cx<'_>,
-    LowerParts { bridge, search }: &mut LowerParts<'_>,
+    LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
     failure: Failure,
     by: EndedBy,
 ) -> TransferEffect {

@@ -9,8 +9,8 @@ use trunkgate_story::view::{ForkView, RecordingView, SiprecView};
 use trunkgate_twiml::{StreamStep, TranscriptStep};
 
 use crate::call::media::local::ForkRequest;
-use crate::call::recorders::recording::{self, BegunRecording, RecordingChange};
-use crate::call::recorders::siprec::{self, SiprecChange};
+use crate::call::recorders::recording::{BegunRecording, RecordingChange};
+use crate::call::recorders::siprec::SiprecChange;
 use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 use crate::gateway::control::GatewayControl;
@@ -115,7 +115,9 @@ impl GatewayControl for RecordingStart {
     type Answer = Result<BegunRecording, Refused>;
 
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<BegunRecording, Refused> {
-        gateway.ask(now, &self.sid, |parts, cx| recording::begin(&mut parts.bridge.media, cx, self.request, None))
+        gateway.ask(now, &self.sid, |parts, cx| {
+            parts.recorders.recordings.begin(cx, &mut parts.bridge.media, self.request, None)
+        })
     }
 }
 
@@ -134,7 +136,9 @@ impl GatewayControl for RecordingControl {
     type Answer = Result<RecordingView, Refused>;
 
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<RecordingView, Refused> {
-        gateway.ask(now, &self.sid, |_, cx| recording::change(cx, self.recording.as_deref(), self.change))
+        gateway.ask(now, &self.sid, |parts, cx| {
+            parts.recorders.recordings.change(cx, self.recording.as_deref(), self.change)
+        })
     }
 }
 
@@ -153,6 +157,8 @@ impl GatewayControl for SiprecControl {
     type Answer = Result<SiprecView, Refused>;
 
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<SiprecView, Refused> {
-        gateway.ask(now, &self.sid, |parts, cx| siprec::change(&mut parts.bridge.media, cx, &self.name, self.change))
+        gateway.ask(now, &self.sid, |parts, cx| {
+            parts.recorders.siprec.change(cx, &mut parts.bridge.media, &self.name, self.change)
+        })
     }
 }

@@ -35,7 +35,7 @@ impl GatewayControl for CallRequest {
             requested::begin(parts, cx, targets);
             cx.note_legs();
             if cx.call.state != State::Ended {
-                cx.edge.output(Output::Began(Box::new(cx.call.view())));
+                cx.edge.output(Output::Began(Box::new(parts.recorders.view(cx.call))));
             }
         });
         gateway.settle(now);

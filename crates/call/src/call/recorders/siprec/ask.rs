@@ -46,36 +46,116 @@ pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<
     if fit.is_empty() { unfit } else { fit }
 }
 
-/// Sends the INVITE of a session to the next server.
-///
-/// # Errors
-/// In words, why it cannot be asked; `None` where no server is left.
-pub(super) fn next(cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
-    let session = cx.call.siprec.as_mut().and_then(|sessions| sessions.all.get_mut(at)).ok_or(None)?;
-    if session.attempts >= SIPREC_ATTEMPTS {
-        return Err(None);
+impl RecordingSession {
+    /// Sends the INVITE of a session, the one at this place of its call's, to the next server.
+    ///
+    /// # Errors
+    /// In words, why it cannot be asked; `None` where no server is left.
+    pub(super) fn ask_next_server(&mut self, cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
+        if self.attempts >= SIPREC_ATTEMPTS {
+            return Err(None);
+        }
+        let server = self.left.pop_front().ok_or(None)?;
+        self.attempts += 1;
+        self.current = Some(server.clone());
+        let way = cx.edge.addressing().way(self.trunk.listen.as_deref(), server.transport, server.address);
+        let (flow, local) = way.ok_or_else(|| Some("no listener can reach it".to_owned()))?;
+        let leg = new_leg(cx, &self.trunk, &server, flow);
+        let mut leg = leg.ok_or_else(|| Some("no media port is free".to_owned()))?;
+        if self.invite(cx, &mut leg, (flow, local), &server).is_none() {
+            cx.close_ends(&mut leg);
+            return Err(Some("no offer can be made".to_owned()));
+        }
+        cx.call.legs.reserve_exact(1);
+        let leg = cx.call.legs.push(leg);
+        self.leg = Some(leg);
+        let is_by_tcp = goes_by_tcp_instead(&cx.call.legs[leg], &server);
+        let wait = self.trunk.no_response_timeout;
+        cx.arm(timer(at), if is_by_tcp { silence(wait) } else { wait });
+        Ok(())
     }
-    let server = session.left.pop_front().ok_or(None)?;
-    session.attempts += 1;
-    session.current = Some(server.clone());
-    let trunk = session.trunk.clone();
-    let way = cx.edge.addressing().way(trunk.listen.as_deref(), server.transport, server.address);
-    let (flow, local) = way.ok_or_else(|| Some("no listener can reach it".to_owned()))?;
-    let mut leg = new_leg(cx, &trunk, &server, flow).ok_or_else(|| Some("no media port is free".to_owned()))?;
-    let sent = invite(cx, at, &mut leg, (flow, local), &server);
-    if sent.is_none() {
-        cx.close_ends(&mut leg);
-        return Err(Some("no offer can be made".to_owned()));
+
+    /// Returns our next offer on a leg, with keys where it is to have some; `is_first`: nothing is agreed on yet.
+    pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<Description> {
+        let is_plain = self.current.as_ref().is_some_and(|server| server.plain);
+        let ports = ports(leg)?;
+        let mut offer = offer::offer(&self.trunk.codecs, ports, &leg.identity(), self.paused.is_some());
+        let protected = match is_first {
+            true => leg.protect_first(edge, &mut offer, leg.first_form(is_plain)),
+            false => leg.protect_again(edge, &mut offer),
+        };
+        protected.ok()?;
+        Some(leg.stamp(offer))
     }
-    cx.call.legs.reserve_exact(1);
-    let leg = cx.call.legs.push(leg);
-    if let Some(session) = cx.call.siprec.as_mut().and_then(|sessions| sessions.all.get_mut(at)) {
-        session.leg = Some(leg);
+
+    fn invite(&self, cx: &mut Cx<'_>, leg: &mut Leg, (flow, local): (Flow, Local), server: &Server) -> Option<()> {
+        let sdp = self.offer_on(cx.edge, leg, true)?;
+        let user = Uri::parse(server.peer.as_bytes()).map(|uri| uri.user.to_owned());
+        let uri = request_uri(&user.unwrap_or_default(), server);
+        let ours = rewrite::host_port(&local.ip.to_string(), None);
+        let body = self.body(cx.edge, &sdp, local);
+        let mut headers = vec![extra("Require", "siprec")];
+        headers.extend(leg.session_headers());
+        let invite = Invite {
+            flow,
+            local,
+            oversize: self.by_tcp(cx, flow, server),
+            party: leg.party,
+            from: format!("<sip:trunkgate@{ours}>"),
+            to: format!("<{uri}>"),
+            uri,
+            contact_user: "trunkgate".to_owned(),
+            max_forwards: MAX_FORWARDS,
+            headers,
+            body: Some(body),
+        };
+        let place = cx.call.legs.place(cx.call.legs.next_id());
+        let client = cx.edge.invite(cx.now, place, invite);
+        leg.flow = Some(cx.edge.endpoint().client_flow(client).unwrap_or(flow));
+        leg.sip.call_id = cx.edge.endpoint().call_id(client).unwrap_or_default().to_owned();
+        leg.sip.invite = Some(client);
+        let named = Named { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+        cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
+        Some(())
     }
-    let is_by_tcp = goes_by_tcp_instead(&cx.call.legs[leg], &server);
-    let wait = trunk.no_response_timeout;
-    cx.arm(timer(at), if is_by_tcp { silence(wait) } else { wait });
-    Ok(())
+
+    /// Returns the way of an INVITE that is too long for UDP (RFC 3261 §18.1.1): TCP to the same place.
+    fn by_tcp(&self, cx: &Cx<'_>, flow: Flow, server: &Server) -> Option<(usize, Flow, Local)> {
+        if !self.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
+            return None;
+        }
+        let (flow, local) = cx.edge.addressing().way(self.trunk.listen.as_deref(), Transport::Tcp, server.address)?;
+        Some((SIPREC_UDP_BYTES, flow, local))
+    }
+
+    /// Returns the body of an INVITE or re-INVITE: our description, and the metadata (RFC 7866 §9.1).
+    pub(super) fn body(&self, edge: &mut Edge, sdp: &Description, local: Local) -> Body {
+        let host = rewrite::host_port(&local.ip.to_string(), None);
+        let shown = |of: &Participant| {
+            let aor = match of.aor.is_empty() {
+                true => "sip:anonymous@anonymous.invalid".to_owned(),
+                false => format!("sip:{}@{host}", rewrite::escape_user(&of.aor)),
+            };
+            Participant { aor, name: of.name.clone() }
+        };
+        let people: Vec<Person> =
+            self.parties.people().map(|person| Person { who: shown(&person.who), ..person.clone() }).collect();
+        let metadata = Metadata {
+            ids: &self.ids,
+            people: &people,
+            answered: self.answered,
+            began: self.began,
+            streaming: self.streaming,
+            paused: self.paused,
+        };
+        let boundary = edge.random_mut().boundary();
+        let text = format!(
+            "--{boundary}\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--{boundary}\r\n\
+             Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n{}\r\n--{boundary}--\r\n",
+            metadata.to_xml()
+        );
+        Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: text.into() }
+    }
 }
 
 /// Returns the timer of a session: its server is silent, or a re-INVITE is sent again.
@@ -108,68 +188,9 @@ fn new_leg(cx: &mut Cx<'_>, trunk: &std::sync::Arc<Trunk>, server: &Server, flow
     Some(leg)
 }
 
-/// Returns our next offer on a leg, with keys where it is to have some; `is_first`: nothing is agreed on yet.
-pub(super) fn offer_on(
-    edge: &mut Edge,
-    session: &RecordingSession,
-    leg: &mut Leg,
-    is_first: bool,
-) -> Option<Description> {
-    let is_plain = session.current.as_ref().is_some_and(|server| server.plain);
-    let ports = ports(leg)?;
-    let mut offer = offer::offer(&session.trunk.codecs, ports, &leg.identity(), session.paused.is_some());
-    let protected = match is_first {
-        true => leg.protect_first(edge, &mut offer, leg.first_form(is_plain)),
-        false => leg.protect_again(edge, &mut offer),
-    };
-    protected.ok()?;
-    Some(leg.stamp(offer))
-}
-
 /// Returns the ports of both streams on a leg.
 pub(super) fn ports(leg: &Leg) -> Option<[u16; offer::STREAMS]> {
     Some([leg.end(0)?.bind.port(), leg.end(1)?.bind.port()])
-}
-
-fn invite(cx: &mut Cx<'_>, at: usize, leg: &mut Leg, (flow, local): (Flow, Local), server: &Server) -> Option<()> {
-    let session = cx.call.siprec.as_ref()?.all.get(at)?;
-    let sdp = offer_on(cx.edge, session, leg, true)?;
-    let user = Uri::parse(server.peer.as_bytes()).map(|uri| uri.user.to_owned());
-    let uri = request_uri(&user.unwrap_or_default(), server);
-    let ours = rewrite::host_port(&local.ip.to_string(), None);
-    let body = body(cx.edge, session, &sdp, local);
-    let mut headers = vec![extra("Require", "siprec")];
-    headers.extend(leg.session_headers());
-    let invite = Invite {
-        flow,
-        local,
-        oversize: by_tcp(cx, session, flow, server),
-        party: leg.party,
-        from: format!("<sip:trunkgate@{ours}>"),
-        to: format!("<{uri}>"),
-        uri,
-        contact_user: "trunkgate".to_owned(),
-        max_forwards: MAX_FORWARDS,
-        headers,
-        body: Some(body),
-    };
-    let place = cx.call.legs.place(cx.call.legs.next_id());
-    let client = cx.edge.invite(cx.now, place, invite);
-    leg.flow = Some(cx.edge.endpoint().client_flow(client).unwrap_or(flow));
-    leg.sip.call_id = cx.edge.endpoint().call_id(client).unwrap_or_default().to_owned();
-    leg.sip.invite = Some(client);
-    let named = Named { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-    cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
-    Some(())
-}
-
-/// Returns the way of an INVITE that is too long for UDP (RFC 3261 §18.1.1): TCP to the same place.
-fn by_tcp(cx: &Cx<'_>, session: &RecordingSession, flow: Flow, server: &Server) -> Option<(usize, Flow, Local)> {
-    if !session.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
-        return None;
-    }
-    let (flow, local) = cx.edge.addressing().way(session.trunk.listen.as_deref(), Transport::Tcp, server.address)?;
-    Some((SIPREC_UDP_BYTES, flow, local))
 }
 
 /// Whether the INVITE of a leg has gone by TCP because it is too long for UDP.
@@ -185,35 +206,6 @@ fn request_uri(user: &str, server: &Server) -> String {
     }
     let is_sips = server.peer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
     format!("{}:{}", if is_sips { "sips" } else { "sip" }, rewrite::host_port(host, port))
-}
-
-/// Returns the body of an INVITE or re-INVITE: our description, and the metadata (RFC 7866 §9.1).
-pub(super) fn body(edge: &mut Edge, session: &RecordingSession, sdp: &Description, local: Local) -> Body {
-    let host = rewrite::host_port(&local.ip.to_string(), None);
-    let shown = |of: &Participant| {
-        let aor = match of.aor.is_empty() {
-            true => "sip:anonymous@anonymous.invalid".to_owned(),
-            false => format!("sip:{}@{host}", rewrite::escape_user(&of.aor)),
-        };
-        Participant { aor, name: of.name.clone() }
-    };
-    let people: Vec<Person> =
-        session.parties.people().map(|person| Person { who: shown(&person.who), ..person.clone() }).collect();
-    let metadata = Metadata {
-        ids: &session.ids,
-        people: &people,
-        answered: session.answered,
-        began: session.began,
-        streaming: session.streaming,
-        paused: session.paused,
-    };
-    let boundary = edge.random_mut().boundary();
-    let text = format!(
-        "--{boundary}\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--{boundary}\r\n\
-         Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n{}\r\n--{boundary}--\r\n",
-        metadata.to_xml()
-    );
-    Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: text.into() }
 }
 
 /// Returns the same server, to be asked without SRTP.

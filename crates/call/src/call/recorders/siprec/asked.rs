@@ -9,8 +9,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, SiprecStep};
 
-use super::events;
-use super::recorded::Waiting;
+use super::recorded::{RecordingSessions, Waiting};
 use super::session::{News, Stage};
 use crate::call::media::CallMedia;
 use crate::call::shared::Cx;
@@ -75,88 +74,75 @@ impl Asked {
     }
 }
 
-/// Has a group of servers record the call, as a document asks. Where that cannot be, the receiver is notified, and the call goes on.
-pub(crate) fn start(cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
-    let asked = Asked {
-        app: Arc::clone(app),
-        sid: cx.edge.random_mut().siprec_sid(),
-        name: step.name.clone(),
-        receiver: step.status.clone(),
-        has_begun: false,
-        is_over: false,
-    };
-    let group: Arc<str> = Siprec::trunk_name(&step.connector).into();
-    let connector = plain(&step.connector, NUMBER_CHARS);
-    let one_track = step.is_one_track.then_some(ONE_TRACK);
-    if let Some(why) = one_track.or_else(|| refused(cx, &group, step.name.as_deref())) {
-        let text = format!("Siprec: the call is not recorded by {connector}: {why}");
-        let sid = cx.call.legs.sid().to_owned();
-        cx.edge.decide(cx.now, cx.call.key, text.clone());
-        cx.edge.warn(&sid, text, None);
-        return asked.report(cx, "siprec-error", Some(why));
-    }
-    let sessions = cx.call.siprec.get_or_insert_default();
-    sessions.waiting.push(Waiting { group, asked: Some(Box::new(asked)) });
-}
-
-/// Returns why a group does not begin to record the call.
-fn refused(cx: &Cx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
-    if cx.edge.table().trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
-        return Some("the configuration has no [siprec] of that name");
-    }
-    let sessions = cx.call.siprec.as_ref()?;
-    let named = |asked: &Asked| name.is_some() && asked.name.as_deref() == name && !asked.is_over;
-    let waiting = sessions.waiting.iter().filter_map(|waiting| waiting.asked.as_deref());
-    let mut known = sessions.all.iter().filter_map(|session| session.asked.as_deref()).chain(waiting);
-    if sessions.groups().any(|known| known == group) {
-        return Some("it records the call already");
-    }
-    if known.any(named) {
-        return Some("another recording of the call has this name");
-    }
-    let is_full = sessions.groups().count() >= SIPREC_PER_CALL
-        || sessions.all.len() + sessions.waiting.len() >= SIPREC_SESSIONS_PER_CALL;
-    is_full.then_some("the call has as many recordings as it may")
-}
-
-/// Ends the recording of a name that a document has asked for.
-pub(crate) fn stop(media: &mut CallMedia, cx: &mut Cx<'_>, name: &str) {
-    let is_it = |asked: &Option<Box<Asked>>| {
-        asked.as_ref().is_some_and(|asked| asked.name.as_deref() == Some(name) && !asked.is_over)
-    };
-    let (mut at, mut waited) = (None, false);
-    if let Some(sessions) = &mut cx.call.siprec {
-        let before = sessions.waiting.len();
-        sessions.waiting.retain(|waiting| !is_it(&waiting.asked));
-        waited = sessions.waiting.len() < before;
-        at = sessions.all.iter().position(|session| is_it(&session.asked));
-    }
-    match at {
-        // What is asked to end lets the call go on without.
-        Some(at) => {
-            let _ = events::happen(media, cx, at, News::Stop);
+impl RecordingSessions {
+    /// Has a group of servers record the call, as a document asks. Where that cannot be, the receiver is notified, and the call goes on.
+    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
+        let asked = Asked {
+            app: Arc::clone(app),
+            sid: cx.edge.random_mut().siprec_sid(),
+            name: step.name.clone(),
+            receiver: step.status.clone(),
+            has_begun: false,
+            is_over: false,
+        };
+        let group: Arc<str> = Siprec::trunk_name(&step.connector).into();
+        let connector = plain(&step.connector, NUMBER_CHARS);
+        let one_track = step.is_one_track.then_some(ONE_TRACK);
+        if let Some(why) = one_track.or_else(|| self.refused(cx, &group, step.name.as_deref())) {
+            let text = format!("Siprec: the call is not recorded by {connector}: {why}");
+            let sid = cx.call.legs.sid().to_owned();
+            cx.edge.decide(cx.now, cx.call.key, text.clone());
+            cx.edge.warn(&sid, text, None);
+            return asked.report(cx, "siprec-error", Some(why));
         }
-        None if waited => {}
-        None => cx.edge.decide(cx.now, cx.call.key, "Stop: no recording by servers has that name"),
+        self.wait_for(Waiting { group, asked: Some(Box::new(asked)) });
     }
-    report(cx);
-}
 
-/// Reports what is new of the sessions that documents have asked for.
-pub(crate) fn report(cx: &mut Cx<'_>) {
-    let mut news = Vec::new();
-    for (at, session) in cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all).enumerate() {
-        let stage = session.stage;
-        news.extend(session.asked.as_mut().and_then(|asked| asked.follow(stage)).map(|event| (at, event)));
-    }
-    for (at, event) in news {
-        let Some(sessions) = cx.call.siprec.take() else { return };
-        if let Some(session) = sessions.all.get(at)
-            && let Some(asked) = &session.asked
-        {
-            let problem = session.problem.as_deref().filter(|_| event == "siprec-error");
-            asked.report(cx, event, problem);
+    /// Returns why a group does not begin to record the call.
+    fn refused(&self, cx: &Cx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
+        if cx.edge.table().trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
+            return Some("the configuration has no [siprec] of that name");
         }
-        cx.call.siprec = Some(sessions);
+        let named = |asked: &Asked| name.is_some() && asked.name.as_deref() == name && !asked.is_over;
+        let waiting = self.waiting().iter().filter_map(|waiting| waiting.asked.as_deref());
+        let mut known = self.all().iter().filter_map(|session| session.asked.as_deref()).chain(waiting);
+        if self.groups().any(|known| known == group) {
+            return Some("it records the call already");
+        }
+        if known.any(named) {
+            return Some("another recording of the call has this name");
+        }
+        let is_full = self.groups().count() >= SIPREC_PER_CALL
+            || self.all().len() + self.waiting().len() >= SIPREC_SESSIONS_PER_CALL;
+        is_full.then_some("the call has as many recordings as it may")
+    }
+
+    /// Ends the recording of a name that a document has asked for.
+    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, name: &str) {
+        let is_it = |asked: &Option<Box<Asked>>| {
+            asked.as_ref().is_some_and(|asked| asked.name.as_deref() == Some(name) && !asked.is_over)
+        };
+        let waited =
+            self.waiting_mut().is_some_and(|waiting| waiting.extract_if(.., |one| is_it(&one.asked)).count() > 0);
+        match self.all().iter().position(|session| is_it(&session.asked)) {
+            // What is asked to end lets the call go on without.
+            Some(at) => {
+                let _ = self.happen(cx, media, at, News::Stop);
+            }
+            None if waited => {}
+            None => cx.edge.decide(cx.now, cx.call.key, "Stop: no recording by servers has that name"),
+        }
+        self.report(cx);
+    }
+
+    /// Reports what is new of the sessions that documents have asked for.
+    pub(crate) fn report(&mut self, cx: &mut Cx<'_>) {
+        for session in self.all_mut() {
+            let Some(asked) = &mut session.asked else { continue };
+            if let Some(event) = asked.follow(session.stage) {
+                let problem = session.problem.as_deref().filter(|_| event == "siprec-error");
+                asked.report(cx, event, problem);
+            }
+        }
     }
 }

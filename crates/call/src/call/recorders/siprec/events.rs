@@ -1,7 +1,7 @@
 //! What recording servers say, and what follows: their answers, hang-ups and changes, and our own re-INVITEs.
 
 use bytes::Bytes;
-use trunkgate_media::agent::TrackName;
+use trunkgate_media::agent::{TrackName, TrackSet};
 use trunkgate_media::{Command, EndId};
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Purpose;
@@ -13,15 +13,15 @@ use trunkgate_story::Said;
 use trunkgate_story::reason::ReasonSlug;
 
 use super::offer::{self, STREAMS, Stream};
-use super::recorded::{RecordingSession, Server};
+use super::recorded::{RecordingSession, RecordingSessions, Server};
 use super::session::{News, Stage, Step};
-use super::{ask, asked, parties};
+use super::{ask, parties};
 use crate::call::legs::codecs::name;
 use crate::call::legs::event::CallEvent;
 use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::{EndedBy, Rejection};
-use crate::call::legs::session_timer::Asked;
+use crate::call::legs::session_timer::{Asked, SessionDue};
 use crate::call::legs::spoken::talks_as;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::media::CallMedia;
@@ -45,49 +45,599 @@ impl RecordingSession {
     }
 }
 
-/// Returns whether an event is of a recording server.
-pub(crate) fn concerns(cx: &Cx<'_>, event: &CallEvent) -> bool {
-    use CallEvent as E;
-    let Some(sessions) = &cx.call.siprec else { return false };
-    if let E::ReinviteAnswered { client, .. } | E::ReinviteUnanswered { client } = event {
-        return sessions.that_asked(*client).is_some();
+impl RecordingSessions {
+    /// Returns whether an event is of a recording server.
+    pub(crate) fn concern(&self, cx: &Cx<'_>, event: &CallEvent) -> bool {
+        use CallEvent as E;
+        if self.all().is_empty() {
+            return false;
+        }
+        if let E::ReinviteAnswered { client, .. } | E::ReinviteUnanswered { client } = event {
+            return self.that_asked(*client).is_some();
+        }
+        if let E::Bound { end }
+        | E::Latched { end, .. }
+        | E::Idle { end }
+        | E::Unheard { end, .. }
+        | E::Stopped { end, .. }
+        | E::BindFailed { end, .. } = event
+        {
+            return leg_of(cx, *end).is_some();
+        }
+        let records = |leg: LegId| cx.call.legs.get(leg).is_some_and(|leg| leg.records());
+        matches!(event, E::Due(Timer::Siprec(_))) || leg_named(event).is_some_and(records)
     }
-    if let E::Bound { end }
-    | E::Latched { end, .. }
-    | E::Idle { end }
-    | E::Unheard { end, .. }
-    | E::Stopped { end, .. }
-    | E::BindFailed { end, .. } = event
-    {
-        return leg_of(cx, *end).is_some();
-    }
-    let records = |leg: LegId| cx.call.legs.get(leg).is_some_and(|leg| leg.records());
-    matches!(event, E::Due(Timer::Siprec(_))) || leg_named(event).is_some_and(records)
-}
 
-/// Takes an event that [`concerns`] a recording server.
-#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and the others are of one leg or of no use here")]
-pub(crate) fn take(media: &mut CallMedia, cx: &mut Cx<'_>, event: CallEvent) -> Next {
-    use CallEvent as E;
-    let that_asked = |cx: &Cx<'_>, client| cx.call.siprec.as_ref().and_then(|sessions| sessions.that_asked(client));
-    match event {
-        E::ReinviteAnswered { client, code, dialog, sdp, session } => match that_asked(cx, client) {
-            Some(at) => reinvite_answered(media, cx, at, code, (dialog, sdp), session),
-            None => Next::Stay,
-        },
-        E::ReinviteUnanswered { client } => match that_asked(cx, client) {
-            Some(at) => reinvite_answered(media, cx, at, 408, (None, None), None),
-            None => Next::Stay,
-        },
-        E::Due(Timer::Siprec(at)) => due(media, cx, at.into()),
-        E::BindFailed { end, error } => match leg_of(cx, end) {
-            Some(leg) => lose(media, cx, leg, format!("its media ports could not be bound: {error}")),
-            None => Next::Stay,
-        },
-        event => match leg_named(&event) {
-            Some(leg) => of_leg(media, cx, leg, event),
-            None => Next::Stay,
-        },
+    /// Takes an event that [concerns](RecordingSessions::concern) a recording server.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "there are dozens, and the others are of one leg or of no use here"
+    )]
+    pub(crate) fn take(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: CallEvent) -> Next {
+        use CallEvent as E;
+        match event {
+            E::ReinviteAnswered { client, code, dialog, sdp, session } => match self.that_asked(client) {
+                Some(at) => self.reinvite_answered(cx, media, at, code, (dialog, sdp), session),
+                None => Next::Stay,
+            },
+            E::ReinviteUnanswered { client } => match self.that_asked(client) {
+                Some(at) => self.reinvite_answered(cx, media, at, 408, (None, None), None),
+                None => Next::Stay,
+            },
+            E::Due(Timer::Siprec(at)) => self.due(cx, media, at.into()),
+            E::BindFailed { end, error } => match leg_of(cx, end) {
+                Some(leg) => self.lose(cx, media, leg, format!("its media ports could not be bound: {error}")),
+                None => Next::Stay,
+            },
+            event => match leg_named(&event) {
+                Some(leg) => self.of_leg(cx, media, leg, event),
+                None => Next::Stay,
+            },
+        }
+    }
+
+    /// Takes an event of a leg that leads to a recording server.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
+    fn of_leg(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId, event: CallEvent) -> Next {
+        use CallEvent as E;
+        let at = self.on_leg(leg);
+        let is_live = !matches!(cx.call.legs[leg].state, LegState::Canceling | LegState::Closing | LegState::Ended);
+        let Some(at) = at.filter(|_| is_live) else {
+            over(cx, leg, event);
+            return Next::Stay;
+        };
+        match event {
+            E::Trying { .. } | E::Provisional { .. } => {
+                cx.heard(leg);
+                ask::wait_for_answer(cx, at);
+                Next::Stay
+            }
+            E::Challenged { .. } => {
+                cx.heard(leg);
+                Next::Stay
+            }
+            E::Accepted { dialog, sdp, session, .. } => self.accepted(cx, media, at, dialog, (leg, sdp, session)),
+            E::Rejected { said, detail, .. } => self.rejected(cx, media, (at, leg), said, detail),
+            E::Unanswered { sent, .. } => {
+                cx.call.legs[leg].enter(LegState::Ended);
+                if self.again_by_udp(cx, at, leg) {
+                    return self.failed_with(cx, media, at, NO_TCP.to_owned(), News::Refused);
+                }
+                cx.silent(leg, sent);
+                let why = if sent { "no final answer" } else { "the INVITE could not be sent" };
+                self.failed_with(cx, media, at, why.to_owned(), News::Refused)
+            }
+            E::EarlyBye { .. } => self.failed_with(cx, media, at, "BYE before its answer".to_owned(), News::Silent),
+            E::Bye { .. } => {
+                cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
+                cx.call.legs.leg_gone(cx.edge, leg);
+                self.failed_with(cx, media, at, "it has ended the recording (BYE)".to_owned(), News::HungUp)
+            }
+            E::AckMissing { .. } => self.lose(cx, media, leg, "no ACK for our 200".to_owned()),
+            E::Acked { sdp, .. } => self.acked(cx, media, (at, leg), sdp),
+            E::Reinvite { server, sdp, session, .. } => self.changed(cx, media, (at, leg), server, (sdp, session)),
+            E::Update { server, sdp: None, session, .. } => {
+                if !cx.refused_as_too_short(server, session) {
+                    let headers = cx.session_agreed(leg, session);
+                    cx.edge.respond(cx.now, server, Answer { code: 200, headers, ..Answer::default() });
+                }
+                Next::Stay
+            }
+            E::Update { server, sdp, session, .. } => self.changed(cx, media, (at, leg), server, (sdp, session)),
+            E::Pracked { server: Some(server), .. } | E::Info { server, .. } => refuse(cx, server, NOT_ACCEPTABLE_HERE),
+            E::Refer { server, .. } => refuse(cx, server, 603),
+            E::Told { server, .. } => refuse(cx, server, 489),
+            _ => Next::Stay,
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        at: usize,
+        dialog: DialogId,
+        answered: Answered,
+    ) -> Next {
+        let (leg, sdp, session) = answered;
+        if cx.call.legs[leg].sip.dialog.is_some() {
+            cx.accepted_too_late(leg, dialog);
+            return Next::Stay;
+        }
+        cx.edge.ack(cx.now, dialog);
+        cx.disarm(ask::timer(at));
+        cx.call.legs.own_dialog(cx.edge, leg, dialog);
+        cx.call.legs[leg].enter(LegState::Answered);
+        cx.heard(leg);
+        cx.session_taken(leg, session);
+        match agreed(cx, leg, sdp.as_deref()) {
+            Ok((streams, relatch)) => {
+                let now = cx.edge.date(cx.now);
+                if let Some(session) = self.get_mut(at) {
+                    (session.streaming, session.problem) = (now, None);
+                }
+                self.run(cx, media, (at, leg), &streams, relatch);
+                self.happen(cx, media, at, News::Taken)
+            }
+            Err(why) => self.failed_with(cx, media, at, why, News::Unusable),
+        }
+    }
+
+    fn rejected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        (at, leg): (usize, LegId),
+        said: Said,
+        detail: Option<String>,
+    ) -> Next {
+        cx.heard(leg);
+        cx.call.legs[leg].enter(LegState::Ended);
+        let code = said.code;
+        let why = detail.map_or_else(|| said.to_string(), |detail| format!("{said}, {detail}"));
+        cx.call.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
+        cx.call.legs[leg].rejection = Some(Box::new(Rejection { said, caller_id: None }));
+        let goes_plain = code == NOT_ACCEPTABLE_HERE && ask::may_go_plain(&cx.call.legs[leg]);
+        if let Some(session) = self.get_mut(at).filter(|_| goes_plain)
+            && let Some(server) = session.current.clone().filter(|server| !server.plain)
+        {
+            session.left.push_front(ask::without_srtp(server));
+        }
+        self.failed_with(cx, media, at, why, News::Refused)
+    }
+
+    /// Puts a server first that does not take a long INVITE by TCP, to be asked by UDP; `false`: it went by what it is configured for.
+    fn again_by_udp(&mut self, cx: &mut Cx<'_>, at: usize, leg: LegId) -> bool {
+        let Some(server) = self.get_mut(at).and_then(|session| session.current.clone()) else { return false };
+        let is_refused = ask::goes_by_tcp_instead(&cx.call.legs[leg], &server);
+        if let Some(session) = self.get_mut(at).filter(|_| is_refused) {
+            session.left.push_front(Server { by_udp: true, ..server });
+            // The same server once more is no further attempt.
+            session.attempts = session.attempts.saturating_sub(1);
+        }
+        is_refused
+    }
+
+    /// Sends the streams to where the server wants them.
+    fn run(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        (at, leg): (usize, LegId),
+        streams: &[Stream; STREAMS],
+        relatch: bool,
+    ) {
+        let Some(session) = cx.call.session else { return };
+        let is_new = self.get_mut(at).is_some_and(|session| session.streamers.is_empty());
+        if is_new {
+            for track in [TrackName::Inbound, TrackName::Outbound] {
+                let Some(end) = cx.edge.new_end(session) else { return };
+                cx.edge.media(session, Command::AddStreamer { end, track });
+                cx.call.listeners.add(end, TrackSet::Both);
+                if let Some(recording) = self.get_mut(at) {
+                    recording.streamers.push(end);
+                }
+            }
+        }
+        let streamers = self.get_mut(at).map(|session| session.streamers.clone()).unwrap_or_default();
+        for (index, (stream, from)) in streams.iter().zip(streamers).enumerate() {
+            let Some(to) = cx.call.legs[leg].end(index).map(|end| end.end) else { continue };
+            cx.point((leg, to), &stream.far, relatch);
+            cx.edge.media(session, Command::Wire { from, to, wire: talks_as(stream.payload, stream.coding) });
+        }
+        let side = &mut cx.call.legs[leg];
+        side.codec = streams.first().map_or("", |stream| name(stream.coding)).to_owned();
+        side.srtp = side.suite();
+        media.tap_caller(cx);
+    }
+
+    /// Holds the streams back, or lets them go on, as is agreed on and as was requested.
+    fn aim(&mut self, cx: &mut Cx<'_>, at: usize, leg: LegId) {
+        let Some(theirs) = cx.call.legs[leg].theirs() else { return };
+        let is_paused = self.get_mut(at).is_some_and(|session| session.paused.is_some());
+        for index in 0..STREAMS {
+            let end = cx.call.legs[leg].end(index).map(|end| end.end);
+            let Some((section, end)) = theirs.media.get(index).zip(end) else { continue };
+            let far = far(&theirs, section, theirs.direction_of(section));
+            let direction = if is_paused { Direction::Inactive } else { far.direction };
+            cx.point((leg, end), &Far { direction, ..far }, false);
+        }
+    }
+
+    /// Asks the next server of a group.
+    pub(super) fn ask_next(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
+        loop {
+            let Some(session) = self.get_mut(at) else { return Next::Stay };
+            let asked = session.ask_next_server(cx, at);
+            let (group, server) =
+                (session.name().to_owned(), session.current.as_ref().map(|server| server.peer.clone()));
+            let server = server.unwrap_or_default();
+            match asked {
+                Ok(()) => {
+                    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is asked"));
+                    return Next::Stay;
+                }
+                Err(Some(why)) => {
+                    session.note(why.clone());
+                    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is not asked: {why}"));
+                }
+                Err(None) => return self.happen(cx, media, at, News::NoneLeft),
+            }
+        }
+    }
+
+    /// Notes what is wrong with the server of a session, and does what follows.
+    fn failed_with(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, why: String, news: News) -> Next {
+        let Some(session) = self.get_mut(at) else { return Next::Stay };
+        session.note(why);
+        let (group, problem) = (session.name().to_owned(), session.problem.clone().unwrap_or_default());
+        let trunk = session.trunk.name.clone();
+        cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {problem}"));
+        cx.edge.trunks_mut().problem(cx.now, &trunk, problem);
+        self.happen(cx, media, at, news)
+    }
+
+    /// The server on a leg is lost.
+    fn lose(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId, why: String) -> Next {
+        let Some(at) = self.on_leg(leg) else { return Next::Stay };
+        let is_asked = self.get_mut(at).is_some_and(|session| session.stage == Stage::Asking);
+        self.failed_with(cx, media, at, why, if is_asked { News::Silent } else { News::Lost })
+    }
+
+    /// Does what follows from news of a session.
+    pub(super) fn happen(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, news: News) -> Next {
+        let Some(session) = self.get_mut(at) else { return Next::Stay };
+        let (stage, step) = session.stage.step(news);
+        let was = std::mem::replace(&mut session.stage, stage);
+        let trunk = session.trunk.name.clone();
+        if (was == Stage::Recording) != (stage == Stage::Recording) {
+            cx.edge.metrics_mut().siprec.count_session(&trunk, stage == Stage::Recording);
+        }
+        match step {
+            Step::Nothing => Next::Stay,
+            Step::Record => {
+                self.begun(cx, at);
+                Next::Stay
+            }
+            Step::Next | Step::WithdrawThenNext => {
+                self.let_go(cx, media, at, ReasonSlug::NoResponse);
+                self.ask_next(cx, media, at)
+            }
+            Step::ByeThenNext => {
+                self.let_go(cx, media, at, ReasonSlug::RecordingUnavailable);
+                if news == News::Lost {
+                    cx.edge.metrics_mut().siprec.count(&trunk, "lost");
+                    self.again(cx, at);
+                }
+                self.ask_next(cx, media, at)
+            }
+            Step::Withdraw | Step::Bye => {
+                self.let_go(cx, media, at, ReasonSlug::Operator);
+                Next::Stay
+            }
+            Step::End => {
+                self.let_go(cx, media, at, ReasonSlug::CalleeHungUp);
+                cx.edge.metrics_mut().siprec.count(&trunk, "ended_by_server");
+                self.unrecorded(cx, at)
+            }
+            Step::Fail => {
+                self.let_go(cx, media, at, ReasonSlug::RecordingUnavailable);
+                cx.edge.metrics_mut().siprec.count(&trunk, "failed");
+                let problem = self.get_mut(at).and_then(|session| session.problem.clone());
+                let (why, sid) = (problem.unwrap_or_else(|| NO_ADDRESS.to_owned()), cx.call.legs.sid().to_owned());
+                cx.edge.trunks_mut().not_recorded(cx.now, &trunk, &why, &sid);
+                self.unrecorded(cx, at)
+            }
+        }
+    }
+
+    /// A server records.
+    fn begun(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let Some(session) = self.get_mut(at) else { return };
+        let (group, id) = (session.name().to_owned(), session.ids.session.clone());
+        let (server, trunk) = (session.current.as_ref().map(|server| server.peer.clone()), session.trunk.name.clone());
+        let server = server.unwrap_or_default();
+        cx.edge.metrics_mut().siprec.count(&trunk, "recorded");
+        cx.edge.trunks_mut().recorded(cx.now, &trunk);
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, format!("recorded by {group} at {server}, session {id}"), None);
+        cx.edge.decide(cx.now, cx.call.key, format!("recorded by {group} at {server}"));
+        self.tell(cx, at);
+    }
+
+    /// Lists the servers of a group again, once one that recorded is lost: the others come first.
+    fn again(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let Some(trunk) = self.get_mut(at).map(|session| session.trunk.clone()) else { return };
+        let mut servers = ask::servers(cx.edge, cx.now, &trunk);
+        let Some(session) = self.get_mut(at) else { return };
+        let lost = session.current.as_ref().map(|server| (server.transport, server.address));
+        if let Some(place) = servers.iter().position(|server| Some((server.transport, server.address)) == lost)
+            && let Some(server) = servers.remove(place)
+        {
+            servers.push_back(server);
+        }
+        session.left = servers;
+    }
+
+    /// Ends what a session has with its server, and its streams.
+    fn let_go(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, reason: ReasonSlug) {
+        cx.disarm(ask::timer(at));
+        let Some(session) = self.get_mut(at) else { return };
+        let (leg, streamers) = (session.leg.take(), std::mem::take(&mut session.streamers));
+        (session.owes, session.is_late) = (false, false);
+        let pending = session.pending.take();
+        if let Some(client) = pending {
+            cx.edge.turn_mut().finished.push(client);
+        }
+        for end in streamers {
+            cx.call.listeners.remove(end);
+            if let Some(call_media) = cx.call.session {
+                cx.edge.remove_end(call_media, end);
+            }
+        }
+        if let Some(leg) = leg {
+            cx.call.legs[leg].end_with(reason, EndedBy::Edge);
+            media.hang_up_leg(cx, leg, reason);
+            media.drop_ends(cx, leg);
+        }
+    }
+
+    /// A group of servers does not record the call any more: where it has to, the call ends.
+    fn unrecorded(&mut self, cx: &mut Cx<'_>, at: usize) -> Next {
+        let Some(session) = self.get_mut(at) else { return Next::Stay };
+        let is_required = session.trunk.siprec.is_some_and(|siprec| siprec.required);
+        let problem = session.problem.clone().unwrap_or_else(|| NO_ADDRESS.to_owned());
+        let text = format!("not recorded by [siprec.{}]: {problem}", session.name());
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.warn(&sid, text.clone(), Some(ReasonSlug::RecordingUnavailable));
+        cx.edge.decide(cx.now, cx.call.key, text.clone());
+        let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
+        if !is_required || is_emergency || cx.call.state == State::Ended {
+            return Next::Stay;
+        }
+        cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
+        Next::End(ReasonSlug::RecordingUnavailable)
+    }
+
+    /// Notifies servers by re-INVITEs of parties that have come or left; `has_program`: an application or a mailbox speaks with a party that
+    /// is alone.
+    pub(crate) fn follow(&mut self, cx: &mut Cx<'_>, has_program: bool) {
+        if self.all().is_empty() {
+            return;
+        }
+        let Some(current) = parties::current(cx, has_program) else { return };
+        let now = cx.edge.date(cx.now);
+        let mut is_any = false;
+        for session in self.all_mut().iter_mut().filter(|session| !session.stage.is_over()) {
+            let is_new = session.parties.update(now, current.clone(), cx.edge.random_mut());
+            session.owes |= is_new;
+            is_any |= is_new;
+        }
+        if is_any {
+            (0..self.all().len()).for_each(|at| self.tell(cx, at));
+        }
+    }
+
+    /// Tells the server by a re-INVITE that the streams have paused, or run again, or who came and left; nothing where it knows.
+    pub(super) fn tell(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let Some(session) = self.get_mut(at) else { return };
+        let (true, Stage::Recording, None, Some(leg)) = (session.owes, session.stage, session.pending, session.leg)
+        else {
+            return;
+        };
+        if session.paused.is_some() {
+            self.aim(cx, at, leg);
+        }
+        let place = cx.call.legs.place(leg);
+        let Some(session) = self.all().get(at) else { return };
+        let side: &mut Leg = &mut cx.call.legs[leg];
+        let local = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));
+        let (Some(dialog), Some(local)) = (side.sip.dialog, local) else { return };
+        let Some(sdp) = session.offer_on(cx.edge, side, false) else { return };
+        let headers = side.session_headers();
+        let body = session.body(cx.edge, &sdp, local);
+        let client = cx.edge.request(cx.now, place, dialog, Purpose::Reinvite, headers, Some(body));
+        if let Some(session) = self.get_mut(at) {
+            (session.pending, session.owes) = (client, client.is_none());
+        }
+    }
+
+    fn reinvite_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        at: usize,
+        code: u16,
+        (dialog, sdp): (Option<DialogId>, Option<Bytes>),
+        expires: Option<SessionExpires>,
+    ) -> Next {
+        let is_taken = (200..300).contains(&code);
+        if let Some(dialog) = dialog.filter(|_| is_taken) {
+            cx.edge.ack(cx.now, dialog);
+        }
+        let Some(session) = self.get_mut(at) else { return Next::Stay };
+        session.pending = None;
+        let Some(leg) = session.leg.filter(|_| session.stage == Stage::Recording) else { return Next::Stay };
+        match code {
+            _ if is_taken => {
+                cx.session_taken(leg, expires);
+                match agreed(cx, leg, sdp.as_deref()) {
+                    Ok((streams, relatch)) => self.run(cx, media, (at, leg), &streams, relatch),
+                    Err(why) => return self.lose(cx, media, leg, why),
+                }
+                self.aim(cx, at, leg);
+                self.tell(cx, at);
+            }
+            491 => {
+                cx.call.legs[leg].take_back();
+                let wait = glare_wait(cx.edge, &cx.call.legs[leg]);
+                if let Some(session) = self.get_mut(at) {
+                    session.owes = true;
+                }
+                cx.arm(ask::timer(at), wait);
+            }
+            408 | 481 => return self.lose(cx, media, leg, format!("{code} to our re-INVITE")),
+            _ => {
+                cx.call.legs[leg].take_back();
+                let text = format!("{} answered {code} to our re-INVITE", cx.call.legs.name_of(leg));
+                cx.edge.decide(cx.now, cx.call.key, text);
+            }
+        }
+        Next::Stay
+    }
+
+    /// A server wants to change the session, or asks us to offer.
+    fn changed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        (at, leg): (usize, LegId),
+        server: ServerId,
+        (sdp, asked): (Option<Bytes>, Asked),
+    ) -> Next {
+        let is_busy = self.get_mut(at).is_none_or(|session| session.pending.is_some() || session.is_late);
+        if is_busy || cx.call.legs[leg].sip.dialog.is_none() {
+            return refuse(cx, server, 491);
+        }
+        if cx.refused_as_too_short(server, asked) {
+            return Next::Stay;
+        }
+        cx.call.legs[leg].timer.ask(asked);
+        let Some(sdp) = sdp else {
+            let Some(session) = self.all().get(at) else { return Next::Stay };
+            let Some(ours) = session.offer_on(cx.edge, &mut cx.call.legs[leg], false) else {
+                return refuse(cx, server, 500);
+            };
+            if let Some(session) = self.get_mut(at) {
+                session.is_late = true;
+            }
+            cx.answer_request(leg, server, &ours);
+            return Next::Stay;
+        };
+        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return Next::Stay };
+        match self.answer(cx, (at, leg), &offer) {
+            Some((ours, streams, relatch)) => {
+                self.run(cx, media, (at, leg), &streams, relatch);
+                cx.answer_request(leg, server, &ours);
+                Next::Stay
+            }
+            None => {
+                let refused = FinalAnswer::new(NOT_ACCEPTABLE_HERE, ReasonSlug::CodecMismatch);
+                cx.edge.respond(cx.now, server, refused.to_sip());
+                Next::Stay
+            }
+        }
+    }
+
+    /// Makes our answer to an offer of a server, and takes both into force.
+    fn answer(
+        &self,
+        cx: &mut Cx<'_>,
+        (at, leg): (usize, LegId),
+        offer: &Description,
+    ) -> Option<(Description, [Stream; STREAMS], bool)> {
+        let session = self.all().get(at)?;
+        let side = &mut cx.call.legs[leg];
+        let (ports, is_paused) = (ask::ports(side)?, session.paused.is_some());
+        let made = offer::answer(offer, &session.trunk.codecs, ports, &side.identity(), is_paused);
+        let (ours, streams) = made.ok()?;
+        let (ours, relatch) = side.answer_again(cx.edge, offer, ours);
+        Some((ours, streams, relatch))
+    }
+
+    /// The ACK to a 2xx of ours: after an offer of ours it brings the answer.
+    fn acked(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, (at, leg): (usize, LegId), sdp: Option<Bytes>) -> Next {
+        let is_late = self.get_mut(at).is_some_and(|session| std::mem::take(&mut session.is_late));
+        if !is_late {
+            self.tell(cx, at);
+            return Next::Stay;
+        }
+        match agreed(cx, leg, sdp.as_deref()) {
+            Ok((streams, relatch)) => {
+                self.run(cx, media, (at, leg), &streams, relatch);
+                self.aim(cx, at, leg);
+                self.tell(cx, at);
+                Next::Stay
+            }
+            Err(why) => self.lose(cx, media, leg, why),
+        }
+    }
+
+    /// The time of a session has come: its server is silent, or a re-INVITE goes out again.
+    fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
+        cx.call.deadlines.remove(ask::timer(at));
+        let Some(session) = self.get_mut(at) else { return Next::Stay };
+        let Some(leg) = session.leg else { return Next::Stay };
+        if session.stage == Stage::Recording {
+            self.tell(cx, at);
+            return Next::Stay;
+        }
+        let was_heard = cx.call.legs[leg].sip.heard;
+        if !was_heard && self.again_by_udp(cx, at, leg) {
+            return self.failed_with(cx, media, at, NO_TCP.to_owned(), News::Silent);
+        }
+        cx.silent(leg, true);
+        let why = if was_heard { "no final answer in time" } else { "no response" };
+        self.failed_with(cx, media, at, why.to_owned(), News::Silent)
+    }
+
+    /// Refreshes sessions at servers that are due (RFC 4028), by re-INVITEs with the metadata, and gives up those that are over.
+    pub(crate) fn sessions_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Next {
+        for at in 0..self.all().len() {
+            let leg = self.all()[at].leg.filter(|leg| cx.call.legs[*leg].state == LegState::Answered);
+            let Some(leg) = leg else { continue };
+            let timer = &mut cx.call.legs[leg].timer;
+            match timer.due(cx.now) {
+                SessionDue::Nothing => {}
+                SessionDue::Refresh => {
+                    timer.agreed.iter_mut().for_each(|agreed| agreed.refresh = None);
+                    self.get_mut(at).into_iter().for_each(|session| session.owes = true);
+                    self.tell(cx, at);
+                }
+                SessionDue::Over(_) => {
+                    timer.agreed = None;
+                    let next = self.lose(cx, media, leg, "its session was not refreshed".to_owned());
+                    if !matches!(next, Next::Stay) {
+                        return next;
+                    }
+                }
+            }
+            cx.arm_sessions();
+        }
+        Next::Stay
+    }
+
+    /// Ends all sessions: the call is over.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+        for session in self.all_mut() {
+            let (stage, _) = session.stage.step(News::Stop);
+            if std::mem::replace(&mut session.stage, stage) == Stage::Recording {
+                cx.edge.metrics_mut().siprec.count_session(&session.trunk.name, false);
+            }
+            session.streamers.drain(..).for_each(|end| cx.call.listeners.remove(end));
+        }
+        self.waiting_mut().into_iter().for_each(Vec::clear);
+        self.report(cx);
     }
 }
 
@@ -121,61 +671,6 @@ fn leg_of(cx: &Cx<'_>, end: EndId) -> Option<LegId> {
     cx.call.legs.leg_of(end).filter(|leg| cx.call.legs[*leg].records())
 }
 
-/// Takes an event of a leg that leads to a recording server.
-#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
-fn of_leg(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId, event: CallEvent) -> Next {
-    use CallEvent as E;
-    let at = cx.call.siprec.as_ref().and_then(|sessions| sessions.on_leg(leg));
-    let is_live = !matches!(cx.call.legs[leg].state, LegState::Canceling | LegState::Closing | LegState::Ended);
-    let Some(at) = at.filter(|_| is_live) else {
-        over(cx, leg, event);
-        return Next::Stay;
-    };
-    match event {
-        E::Trying { .. } | E::Provisional { .. } => {
-            cx.heard(leg);
-            ask::wait_for_answer(cx, at);
-            Next::Stay
-        }
-        E::Challenged { .. } => {
-            cx.heard(leg);
-            Next::Stay
-        }
-        E::Accepted { dialog, sdp, session, .. } => accepted(media, cx, at, dialog, (leg, sdp, session)),
-        E::Rejected { said, detail, .. } => rejected(media, cx, (at, leg), said, detail),
-        E::Unanswered { sent, .. } => {
-            cx.call.legs[leg].enter(LegState::Ended);
-            if again_by_udp(cx, at, leg) {
-                return failed_with(media, cx, at, NO_TCP.to_owned(), News::Refused);
-            }
-            cx.silent(leg, sent);
-            let why = if sent { "no final answer" } else { "the INVITE could not be sent" };
-            failed_with(media, cx, at, why.to_owned(), News::Refused)
-        }
-        E::EarlyBye { .. } => failed_with(media, cx, at, "BYE before its answer".to_owned(), News::Silent),
-        E::Bye { .. } => {
-            cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
-            cx.call.legs.leg_gone(cx.edge, leg);
-            failed_with(media, cx, at, "it has ended the recording (BYE)".to_owned(), News::HungUp)
-        }
-        E::AckMissing { .. } => lose(media, cx, leg, "no ACK for our 200".to_owned()),
-        E::Acked { sdp, .. } => acked(media, cx, (at, leg), sdp),
-        E::Reinvite { server, sdp, session, .. } => changed(media, cx, (at, leg), server, (sdp, session)),
-        E::Update { server, sdp: None, session, .. } => {
-            if !cx.refused_as_too_short(server, session) {
-                let headers = cx.session_agreed(leg, session);
-                cx.edge.respond(cx.now, server, Answer { code: 200, headers, ..Answer::default() });
-            }
-            Next::Stay
-        }
-        E::Update { server, sdp, session, .. } => changed(media, cx, (at, leg), server, (sdp, session)),
-        E::Pracked { server: Some(server), .. } | E::Info { server, .. } => refuse(cx, server, NOT_ACCEPTABLE_HERE),
-        E::Refer { server, .. } => refuse(cx, server, 603),
-        E::Told { server, .. } => refuse(cx, server, 489),
-        _ => Next::Stay,
-    }
-}
-
 /// Takes an event of a leg that was let go.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
 fn over(cx: &mut Cx<'_>, leg: LegId, event: CallEvent) {
@@ -199,65 +694,6 @@ fn refuse(cx: &mut Cx<'_>, server: ServerId, code: u16) -> Next {
     Next::Stay
 }
 
-fn accepted(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, dialog: DialogId, answered: Answered) -> Next {
-    let (leg, sdp, session) = answered;
-    if cx.call.legs[leg].sip.dialog.is_some() {
-        cx.accepted_too_late(leg, dialog);
-        return Next::Stay;
-    }
-    cx.edge.ack(cx.now, dialog);
-    cx.disarm(ask::timer(at));
-    cx.call.legs.own_dialog(cx.edge, leg, dialog);
-    cx.call.legs[leg].enter(LegState::Answered);
-    cx.heard(leg);
-    cx.session_taken(leg, session);
-    match agreed(cx, leg, sdp.as_deref()) {
-        Ok((streams, relatch)) => {
-            let now = cx.edge.date(cx.now);
-            if let Some(session) = session_at(cx, at) {
-                (session.streaming, session.problem) = (now, None);
-            }
-            run(media, cx, (at, leg), &streams, relatch);
-            happen(media, cx, at, News::Taken)
-        }
-        Err(why) => failed_with(media, cx, at, why, News::Unusable),
-    }
-}
-
-fn rejected(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    (at, leg): (usize, LegId),
-    said: Said,
-    detail: Option<String>,
-) -> Next {
-    cx.heard(leg);
-    cx.call.legs[leg].enter(LegState::Ended);
-    let code = said.code;
-    let why = detail.map_or_else(|| said.to_string(), |detail| format!("{said}, {detail}"));
-    cx.call.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
-    cx.call.legs[leg].rejection = Some(Box::new(Rejection { said, caller_id: None }));
-    let goes_plain = code == NOT_ACCEPTABLE_HERE && ask::may_go_plain(&cx.call.legs[leg]);
-    if let Some(session) = session_at(cx, at).filter(|_| goes_plain)
-        && let Some(server) = session.current.clone().filter(|server| !server.plain)
-    {
-        session.left.push_front(ask::without_srtp(server));
-    }
-    failed_with(media, cx, at, why, News::Refused)
-}
-
-/// Puts a server first that does not take a long INVITE by TCP, to be asked by UDP; `false`: it went by what it is configured for.
-fn again_by_udp(cx: &mut Cx<'_>, at: usize, leg: LegId) -> bool {
-    let Some(server) = session_at(cx, at).and_then(|session| session.current.clone()) else { return false };
-    let is_refused = ask::goes_by_tcp_instead(&cx.call.legs[leg], &server);
-    if let Some(session) = session_at(cx, at).filter(|_| is_refused) {
-        session.left.push_front(Server { by_udp: true, ..server });
-        // The same server once more is no further attempt.
-        session.attempts = session.attempts.saturating_sub(1);
-    }
-    is_refused
-}
-
 /// Takes the description of a server into force; returns its streams, and whether their latches open again.
 fn agreed(cx: &mut Cx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([Stream; STREAMS], bool), String> {
     let sdp = sdp.ok_or("its answer has no session description")?;
@@ -272,404 +708,4 @@ fn agreed(cx: &mut Cx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([Stream; S
     side.sdp.ours = side.sdp.last_sent.clone();
     let relatch = side.take_theirs(&answer);
     Ok((streams, relatch))
-}
-
-/// Sends the streams to where the server wants them.
-fn run(media: &mut CallMedia, cx: &mut Cx<'_>, (at, leg): (usize, LegId), streams: &[Stream; STREAMS], relatch: bool) {
-    let Some(session) = cx.call.session else { return };
-    let is_new = session_at(cx, at).is_some_and(|session| session.streamers.is_empty());
-    if is_new {
-        for track in [TrackName::Inbound, TrackName::Outbound] {
-            let Some(end) = cx.edge.new_end(session) else { return };
-            cx.edge.media(session, Command::AddStreamer { end, track });
-            if let Some(recording) = session_at(cx, at) {
-                recording.streamers.push(end);
-            }
-        }
-    }
-    let streamers = session_at(cx, at).map(|session| session.streamers.clone()).unwrap_or_default();
-    for (index, (stream, from)) in streams.iter().zip(streamers).enumerate() {
-        let Some(to) = cx.call.legs[leg].end(index).map(|end| end.end) else { continue };
-        cx.point((leg, to), &stream.far, relatch);
-        cx.edge.media(session, Command::Wire { from, to, wire: talks_as(stream.payload, stream.coding) });
-    }
-    let side = &mut cx.call.legs[leg];
-    side.codec = streams.first().map_or("", |stream| name(stream.coding)).to_owned();
-    side.srtp = side.suite();
-    if let Some(recording) = session_at(cx, at).filter(|_| is_new) {
-        recording.hears = None;
-    }
-    media.tap_caller(cx);
-}
-
-/// Holds the streams back, or lets them go on, as is agreed on and as was requested.
-fn aim(cx: &mut Cx<'_>, at: usize, leg: LegId) {
-    let Some(theirs) = cx.call.legs[leg].theirs() else { return };
-    let is_paused = session_at(cx, at).is_some_and(|session| session.paused.is_some());
-    for index in 0..STREAMS {
-        let end = cx.call.legs[leg].end(index).map(|end| end.end);
-        let Some((section, end)) = theirs.media.get(index).zip(end) else { continue };
-        let far = far(&theirs, section, theirs.direction_of(section));
-        let direction = if is_paused { Direction::Inactive } else { far.direction };
-        cx.point((leg, end), &Far { direction, ..far }, false);
-    }
-}
-
-/// Asks the next server of a group.
-pub(super) fn ask_next(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize) -> Next {
-    loop {
-        let asked = ask::next(cx, at);
-        let Some(session) = session_at(cx, at) else { return Next::Stay };
-        let (group, server) = (session.name().to_owned(), session.current.as_ref().map(|server| server.peer.clone()));
-        let server = server.unwrap_or_default();
-        match asked {
-            Ok(()) => {
-                cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is asked"));
-                return Next::Stay;
-            }
-            Err(Some(why)) => {
-                session.note(why.clone());
-                cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is not asked: {why}"));
-            }
-            Err(None) => return happen(media, cx, at, News::NoneLeft),
-        }
-    }
-}
-
-/// Notes what is wrong with the server of a session, and does what follows.
-fn failed_with(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, why: String, news: News) -> Next {
-    let Some(session) = session_at(cx, at) else { return Next::Stay };
-    session.note(why);
-    let (group, problem) = (session.name().to_owned(), session.problem.clone().unwrap_or_default());
-    let trunk = session.trunk.name.clone();
-    cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {problem}"));
-    cx.edge.trunks_mut().problem(cx.now, &trunk, problem);
-    happen(media, cx, at, news)
-}
-
-/// The server on a leg is lost.
-fn lose(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId, why: String) -> Next {
-    let Some(at) = cx.call.siprec.as_ref().and_then(|sessions| sessions.on_leg(leg)) else { return Next::Stay };
-    let is_asked = session_at(cx, at).is_some_and(|session| session.stage == Stage::Asking);
-    failed_with(media, cx, at, why, if is_asked { News::Silent } else { News::Lost })
-}
-
-/// Does what follows from news of a session.
-pub(super) fn happen(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, news: News) -> Next {
-    let Some(session) = session_at(cx, at) else { return Next::Stay };
-    let (stage, step) = session.stage.step(news);
-    let was = std::mem::replace(&mut session.stage, stage);
-    let trunk = session.trunk.name.clone();
-    if (was == Stage::Recording) != (stage == Stage::Recording) {
-        cx.edge.metrics_mut().siprec.count_session(&trunk, stage == Stage::Recording);
-    }
-    match step {
-        Step::Nothing => Next::Stay,
-        Step::Record => {
-            begun(cx, at);
-            Next::Stay
-        }
-        Step::Next | Step::WithdrawThenNext => {
-            let_go(media, cx, at, ReasonSlug::NoResponse);
-            ask_next(media, cx, at)
-        }
-        Step::ByeThenNext => {
-            let_go(media, cx, at, ReasonSlug::RecordingUnavailable);
-            if news == News::Lost {
-                cx.edge.metrics_mut().siprec.count(&trunk, "lost");
-                again(cx, at);
-            }
-            ask_next(media, cx, at)
-        }
-        Step::Withdraw | Step::Bye => {
-            let_go(media, cx, at, ReasonSlug::Operator);
-            Next::Stay
-        }
-        Step::End => {
-            let_go(media, cx, at, ReasonSlug::CalleeHungUp);
-            cx.edge.metrics_mut().siprec.count(&trunk, "ended_by_server");
-            unrecorded(cx, at)
-        }
-        Step::Fail => {
-            let_go(media, cx, at, ReasonSlug::RecordingUnavailable);
-            cx.edge.metrics_mut().siprec.count(&trunk, "failed");
-            let problem = session_at(cx, at).and_then(|session| session.problem.clone());
-            let (why, sid) = (problem.unwrap_or_else(|| NO_ADDRESS.to_owned()), cx.call.legs.sid().to_owned());
-            cx.edge.trunks_mut().not_recorded(cx.now, &trunk, &why, &sid);
-            unrecorded(cx, at)
-        }
-    }
-}
-
-/// A server records.
-fn begun(cx: &mut Cx<'_>, at: usize) {
-    let Some(session) = session_at(cx, at) else { return };
-    let (group, id) = (session.name().to_owned(), session.ids.session.clone());
-    let (server, trunk) = (session.current.as_ref().map(|server| server.peer.clone()), session.trunk.name.clone());
-    let server = server.unwrap_or_default();
-    cx.edge.metrics_mut().siprec.count(&trunk, "recorded");
-    cx.edge.trunks_mut().recorded(cx.now, &trunk);
-    let sid = cx.call.legs.sid().to_owned();
-    cx.edge.log(&sid, format!("recorded by {group} at {server}, session {id}"), None);
-    cx.edge.decide(cx.now, cx.call.key, format!("recorded by {group} at {server}"));
-    tell(cx, at);
-}
-
-/// Lists the servers of a group again, once one that recorded is lost: the others come first.
-fn again(cx: &mut Cx<'_>, at: usize) {
-    let Some(trunk) = session_at(cx, at).map(|session| session.trunk.clone()) else { return };
-    let mut servers = ask::servers(cx.edge, cx.now, &trunk);
-    let Some(session) = session_at(cx, at) else { return };
-    let lost = session.current.as_ref().map(|server| (server.transport, server.address));
-    if let Some(place) = servers.iter().position(|server| Some((server.transport, server.address)) == lost)
-        && let Some(server) = servers.remove(place)
-    {
-        servers.push_back(server);
-    }
-    session.left = servers;
-}
-
-/// Ends what a session has with its server, and its streams.
-fn let_go(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, reason: ReasonSlug) {
-    cx.disarm(ask::timer(at));
-    let Some(session) = session_at(cx, at) else { return };
-    let (leg, streamers) = (session.leg.take(), std::mem::take(&mut session.streamers));
-    (session.hears, session.owes, session.is_late) = (None, false, false);
-    let pending = session.pending.take();
-    if let Some(client) = pending {
-        cx.edge.turn_mut().finished.push(client);
-    }
-    if let Some(call_media) = cx.call.session {
-        streamers.into_iter().for_each(|end| cx.edge.remove_end(call_media, end));
-    }
-    if let Some(leg) = leg {
-        cx.call.legs[leg].end_with(reason, EndedBy::Edge);
-        media.hang_up_leg(cx, leg, reason);
-        media.drop_ends(cx, leg);
-    }
-}
-
-/// A group of servers does not record the call any more: where it has to, the call ends.
-fn unrecorded(cx: &mut Cx<'_>, at: usize) -> Next {
-    let Some(session) = session_at(cx, at) else { return Next::Stay };
-    let is_required = session.trunk.siprec.is_some_and(|siprec| siprec.required);
-    let problem = session.problem.clone().unwrap_or_else(|| NO_ADDRESS.to_owned());
-    let text = format!("not recorded by [siprec.{}]: {problem}", session.name());
-    let sid = cx.call.legs.sid().to_owned();
-    cx.edge.warn(&sid, text.clone(), Some(ReasonSlug::RecordingUnavailable));
-    cx.edge.decide(cx.now, cx.call.key, text.clone());
-    let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
-    if !is_required || is_emergency || cx.call.state == State::Ended {
-        return Next::Stay;
-    }
-    cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
-    Next::End(ReasonSlug::RecordingUnavailable)
-}
-
-/// Notifies servers by re-INVITEs of parties that have come or left; `has_program`: an application or a mailbox speaks with a party that
-/// is alone.
-pub(crate) fn follow(cx: &mut Cx<'_>, has_program: bool) {
-    let count = cx.call.siprec.as_ref().map_or(0, |sessions| sessions.all.len());
-    if count > 0 && parties::follow(cx, has_program) {
-        (0..count).for_each(|at| tell(cx, at));
-    }
-}
-
-/// Tells the server by a re-INVITE that the streams have paused, or run again, or who came and left; nothing where it knows.
-pub(super) fn tell(cx: &mut Cx<'_>, at: usize) {
-    let Some(sessions) = cx.call.siprec.as_mut() else { return };
-    let Some(session) = sessions.all.get_mut(at) else { return };
-    let (true, Stage::Recording, None, Some(leg)) = (session.owes, session.stage, session.pending, session.leg) else {
-        return;
-    };
-    if session.paused.is_some() {
-        aim(cx, at, leg);
-    }
-    let place = cx.call.legs.place(leg);
-    let Some(session) = cx.call.siprec.as_ref().and_then(|sessions| sessions.all.get(at)) else { return };
-    let side: &mut Leg = &mut cx.call.legs[leg];
-    let local = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));
-    let (Some(dialog), Some(local)) = (side.sip.dialog, local) else { return };
-    let Some(sdp) = ask::offer_on(cx.edge, session, side, false) else { return };
-    let headers = side.session_headers();
-    let body = ask::body(cx.edge, session, &sdp, local);
-    let client = cx.edge.request(cx.now, place, dialog, Purpose::Reinvite, headers, Some(body));
-    if let Some(session) = session_at(cx, at) {
-        (session.pending, session.owes) = (client, client.is_none());
-    }
-}
-
-fn reinvite_answered(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    at: usize,
-    code: u16,
-    (dialog, sdp): (Option<DialogId>, Option<Bytes>),
-    expires: Option<SessionExpires>,
-) -> Next {
-    let is_taken = (200..300).contains(&code);
-    if let Some(dialog) = dialog.filter(|_| is_taken) {
-        cx.edge.ack(cx.now, dialog);
-    }
-    let Some(session) = session_at(cx, at) else { return Next::Stay };
-    session.pending = None;
-    let Some(leg) = session.leg.filter(|_| session.stage == Stage::Recording) else { return Next::Stay };
-    match code {
-        _ if is_taken => {
-            cx.session_taken(leg, expires);
-            match agreed(cx, leg, sdp.as_deref()) {
-                Ok((streams, relatch)) => run(media, cx, (at, leg), &streams, relatch),
-                Err(why) => return lose(media, cx, leg, why),
-            }
-            aim(cx, at, leg);
-            tell(cx, at);
-        }
-        491 => {
-            cx.call.legs[leg].take_back();
-            let wait = glare_wait(cx.edge, &cx.call.legs[leg]);
-            if let Some(session) = session_at(cx, at) {
-                session.owes = true;
-            }
-            cx.arm(ask::timer(at), wait);
-        }
-        408 | 481 => return lose(media, cx, leg, format!("{code} to our re-INVITE")),
-        _ => {
-            cx.call.legs[leg].take_back();
-            let text = format!("{} answered {code} to our re-INVITE", cx.call.legs.name_of(leg));
-            cx.edge.decide(cx.now, cx.call.key, text);
-        }
-    }
-    Next::Stay
-}
-
-/// A server wants to change the session, or asks us to offer.
-fn changed(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    (at, leg): (usize, LegId),
-    server: ServerId,
-    (sdp, asked): (Option<Bytes>, Asked),
-) -> Next {
-    let is_busy = session_at(cx, at).is_none_or(|session| session.pending.is_some() || session.is_late);
-    if is_busy || cx.call.legs[leg].sip.dialog.is_none() {
-        return refuse(cx, server, 491);
-    }
-    if cx.refused_as_too_short(server, asked) {
-        return Next::Stay;
-    }
-    cx.call.legs[leg].timer.ask(asked);
-    let Some(sdp) = sdp else {
-        let Some(session) = cx.call.siprec.as_ref().and_then(|sessions| sessions.all.get(at)) else {
-            return Next::Stay;
-        };
-        let Some(ours) = ask::offer_on(cx.edge, session, &mut cx.call.legs[leg], false) else {
-            return refuse(cx, server, 500);
-        };
-        if let Some(session) = session_at(cx, at) {
-            session.is_late = true;
-        }
-        cx.answer_request(leg, server, &ours);
-        return Next::Stay;
-    };
-    let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return Next::Stay };
-    match answer(cx, (at, leg), &offer) {
-        Some((ours, streams, relatch)) => {
-            run(media, cx, (at, leg), &streams, relatch);
-            cx.answer_request(leg, server, &ours);
-            Next::Stay
-        }
-        None => {
-            let refused = FinalAnswer::new(NOT_ACCEPTABLE_HERE, ReasonSlug::CodecMismatch);
-            cx.edge.respond(cx.now, server, refused.to_sip());
-            Next::Stay
-        }
-    }
-}
-
-/// Makes our answer to an offer of a server, and takes both into force.
-fn answer(
-    cx: &mut Cx<'_>,
-    (at, leg): (usize, LegId),
-    offer: &Description,
-) -> Option<(Description, [Stream; STREAMS], bool)> {
-    let session = cx.call.siprec.as_ref()?.all.get(at)?;
-    let side = &mut cx.call.legs[leg];
-    let (ports, is_paused) = (ask::ports(side)?, session.paused.is_some());
-    let made = offer::answer(offer, &session.trunk.codecs, ports, &side.identity(), is_paused);
-    let (ours, streams) = made.ok()?;
-    let (ours, relatch) = side.answer_again(cx.edge, offer, ours);
-    Some((ours, streams, relatch))
-}
-
-/// The ACK to a 2xx of ours: after an offer of ours it brings the answer.
-fn acked(media: &mut CallMedia, cx: &mut Cx<'_>, (at, leg): (usize, LegId), sdp: Option<Bytes>) -> Next {
-    let is_late = session_at(cx, at).is_some_and(|session| std::mem::take(&mut session.is_late));
-    if !is_late {
-        tell(cx, at);
-        return Next::Stay;
-    }
-    match agreed(cx, leg, sdp.as_deref()) {
-        Ok((streams, relatch)) => {
-            run(media, cx, (at, leg), &streams, relatch);
-            aim(cx, at, leg);
-            tell(cx, at);
-            Next::Stay
-        }
-        Err(why) => lose(media, cx, leg, why),
-    }
-}
-
-/// The time of a session has come: its server is silent, or a re-INVITE goes out again.
-fn due(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize) -> Next {
-    cx.call.deadlines.remove(ask::timer(at));
-    let Some(session) = session_at(cx, at) else { return Next::Stay };
-    let Some(leg) = session.leg else { return Next::Stay };
-    if session.stage == Stage::Recording {
-        tell(cx, at);
-        return Next::Stay;
-    }
-    let was_heard = cx.call.legs[leg].sip.heard;
-    if !was_heard && again_by_udp(cx, at, leg) {
-        return failed_with(media, cx, at, NO_TCP.to_owned(), News::Silent);
-    }
-    cx.silent(leg, true);
-    let why = if was_heard { "no final answer in time" } else { "no response" };
-    failed_with(media, cx, at, why.to_owned(), News::Silent)
-}
-
-/// Refreshes the session of a leg (RFC 4028 §10): by a re-INVITE with the metadata.
-pub(crate) fn refresh(cx: &mut Cx<'_>, leg: LegId) {
-    if let Some(agreed) = &mut cx.call.legs[leg].timer.agreed {
-        agreed.refresh = None;
-    }
-    let Some(at) = cx.call.siprec.as_ref().and_then(|sessions| sessions.on_leg(leg)) else { return };
-    if let Some(session) = session_at(cx, at) {
-        session.owes = true;
-    }
-    tell(cx, at);
-}
-
-/// The session of a leg was not refreshed: its server is lost.
-pub(crate) fn session_over(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId) -> Next {
-    cx.call.legs[leg].timer.agreed = None;
-    lose(media, cx, leg, "its session was not refreshed".to_owned())
-}
-
-fn session_at<'c>(cx: &'c mut Cx<'_>, at: usize) -> Option<&'c mut RecordingSession> {
-    cx.call.siprec.as_mut()?.all.get_mut(at)
-}
-
-/// The call is over: each session ends with it.
-pub(crate) fn end(cx: &mut Cx<'_>) {
-    for session in cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all) {
-        let (stage, _) = session.stage.step(News::Stop);
-        if std::mem::replace(&mut session.stage, stage) == Stage::Recording {
-            cx.edge.metrics_mut().siprec.count_session(&session.trunk.name, false);
-        }
-        session.streamers.clear();
-    }
-    if let Some(sessions) = &mut cx.call.siprec {
-        sessions.waiting.clear();
-    }
-    asked::report(cx);
 }

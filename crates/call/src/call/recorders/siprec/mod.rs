@@ -18,7 +18,5 @@ mod parties;
 mod recorded;
 mod session;
 
-pub(crate) use asked::{report, start, stop};
-pub(crate) use events::{concerns, end, follow, refresh, session_over, take};
+pub(crate) use recorded::RecordingSessions;
 pub use recorded::SiprecChange;
-pub(crate) use recorded::{RecordingSessions, change, plan, plan_later, poll, tap};

@@ -14,7 +14,7 @@ use crate::call::shared::Cx;
 use crate::call::words::state::State;
 
 /// A party, and the leg by which it is known; without one, the edge itself, where an application or a mailbox has the call.
-type Party = (Option<String>, Participant);
+pub(super) type Party = (Option<String>, Participant);
 
 /// The parties of a recording session.
 #[derive(Debug, Default)]
@@ -31,13 +31,21 @@ struct Known {
 }
 
 impl Parties {
+    /// Returns the parties of a call that begins to be recorded; they are in it since its answer.
+    pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
+        let mut parties = Parties::default();
+        let current = current(cx, has_program).unwrap_or_default();
+        parties.update(answered, current, cx.edge.random_mut());
+        parties
+    }
+
     /// Returns them as metadata has them: those who have left, too.
     pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
         self.list.iter().map(|known| &known.person)
     }
 
     /// Takes who is in the call now, first the party that the call knows as its near side; whether that is news.
-    fn update(&mut self, now: SystemTime, current: [Option<Party>; 2], random: &mut Random) -> bool {
+    pub(super) fn update(&mut self, now: SystemTime, current: [Option<Party>; 2], random: &mut Random) -> bool {
         let mut is_new = false;
         let is_there = |leg: &Option<String>| current.iter().flatten().any(|(other, _)| other == leg);
         for known in self.list.iter_mut().filter(|known| known.person.left.is_none() && !is_there(&known.leg)) {
@@ -74,32 +82,8 @@ impl Parties {
     }
 }
 
-/// Returns the parties of a call that begins to be recorded; they are in it since its answer.
-pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
-    let mut parties = Parties::default();
-    let current = current(cx, has_program).unwrap_or_default();
-    parties.update(answered, current, cx.edge.random_mut());
-    parties
-}
-
-/// Brings the parties of all sessions up to date; whether a server has to be notified.
-pub(super) fn follow(cx: &mut Cx<'_>, has_program: bool) -> bool {
-    let Some(current) = current(cx, has_program) else { return false };
-    let now = cx.edge.date(cx.now);
-    let mut is_any = false;
-    for session in cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all) {
-        if session.stage.is_over() {
-            continue;
-        }
-        let is_new = session.parties.update(now, current.clone(), cx.edge.random_mut());
-        session.owes |= is_new;
-        is_any |= is_new;
-    }
-    is_any
-}
-
 /// Returns who talks with each other; `None` where that is not decided.
-fn current(cx: &Cx<'_>, has_program: bool) -> Option<[Option<Party>; 2]> {
+pub(super) fn current(cx: &Cx<'_>, has_program: bool) -> Option<[Option<Party>; 2]> {
     let legs = &cx.call.legs;
     let of_leg = |leg: LegId| (Some(legs[leg].sid.clone()), participant(cx, leg));
     let near = Some(of_leg(legs.near));

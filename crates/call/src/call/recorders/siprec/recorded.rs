@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use trunkgate_media::{Command, EndId, TapSpec};
+use trunkgate_media::EndId;
 use trunkgate_resources::limits::SIPREC_FAILED_IN_ROW;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{Siprec, Transport, Trunk};
@@ -13,11 +13,11 @@ use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::SiprecView;
 
+use super::ask;
 use super::asked::Asked;
 use super::metadata::Ids;
-use super::parties::{self, Parties};
+use super::parties::Parties;
 use super::session::{News, Stage};
-use super::{ask, events};
 use crate::call::media::CallMedia;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::refused::Refused;
@@ -37,9 +37,15 @@ pub enum SiprecChange {
 /// The recording sessions of a call.
 #[derive(Debug, Default)]
 pub(crate) struct RecordingSessions {
+    /// Boxed, as few calls have any.
+    kept: Option<Box<SessionList>>,
+}
+
+#[derive(Debug, Default)]
+struct SessionList {
     /// Groups that are to record the call once it is answered.
-    pub(super) waiting: Vec<Waiting>,
-    pub(super) all: Vec<RecordingSession>,
+    waiting: Vec<Waiting>,
+    all: Vec<RecordingSession>,
 }
 
 /// A group of servers that is to record the call.
@@ -92,8 +98,6 @@ pub(crate) struct RecordingSession {
     pub(super) paused: Option<SystemTime>,
     /// Ends that feed its streams.
     pub(super) streamers: Vec<EndId>,
-    /// What of the caller's side they hear, and by which of its ends.
-    pub(super) hears: Option<(EndId, TapSpec)>,
     /// Our re-INVITE that is not answered yet.
     pub(super) pending: Option<ClientId>,
     /// Whether the server does not know yet that the streams have paused, or run again, or who came and left.
@@ -107,42 +111,177 @@ pub(crate) struct RecordingSession {
 }
 
 impl RecordingSessions {
-    /// Returns those of a call that is restored, which groups are to record again; `None` where there is none.
-    pub(crate) fn waiting(groups: &[String]) -> Option<Box<RecordingSessions>> {
-        let waiting = |group: &String| Waiting { group: Arc::from(group.as_str()), asked: None };
-        let waiting: Vec<Waiting> = groups.iter().map(waiting).collect();
-        (!waiting.is_empty()).then(|| Box::new(RecordingSessions { waiting, all: Vec::new() }))
+    /// Returns those of a call that is restored, which groups are to record again.
+    pub(crate) fn restored(groups: &[String]) -> RecordingSessions {
+        let mut sessions = RecordingSessions::default();
+        groups.iter().for_each(|group| sessions.wait_for(Waiting { group: Arc::from(group.as_str()), asked: None }));
+        sessions
     }
 
     /// Returns them as they are shown.
     pub(crate) fn views(&self, call: &Shared) -> Vec<SiprecView> {
-        self.all.iter().map(|session| session.view(call)).collect()
+        self.all().iter().map(|session| session.view(call)).collect()
     }
 
     /// Returns the names of the groups that record the call, or are to.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
-        let live = self.all.iter().filter(|session| !session.stage.is_over());
-        self.waiting.iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
-    }
-
-    /// Returns whether a stream hears the call.
-    pub(crate) fn is_streaming(&self) -> bool {
-        self.all.iter().any(|session| !session.streamers.is_empty())
+        let live = self.all().iter().filter(|session| !session.stage.is_over());
+        self.waiting().iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
     }
 
     /// Returns the requests of ours that are not answered yet.
     pub(crate) fn pending(&self) -> impl Iterator<Item = ClientId> {
-        self.all.iter().filter_map(|session| session.pending)
+        self.all().iter().filter_map(|session| session.pending)
+    }
+
+    /// Returns the groups that are to record the call once it is answered.
+    pub(super) fn waiting(&self) -> &[Waiting] {
+        self.kept.as_ref().map_or(&[], |kept| &kept.waiting)
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn waiting_mut(&mut self) -> Option<&mut Vec<Waiting>> {
+        self.kept.as_mut().map(|kept| &mut kept.waiting)
+    }
+
+    /// Has a group record the call once it is answered.
+    pub(super) fn wait_for(&mut self, group: Waiting) {
+        self.kept.get_or_insert_default().waiting.push(group);
+    }
+
+    /// Returns the sessions, those that are over too.
+    pub(super) fn all(&self) -> &[RecordingSession] {
+        self.kept.as_ref().map_or(&[], |kept| &kept.all)
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn all_mut(&mut self) -> &mut [RecordingSession] {
+        self.kept.as_mut().map_or(&mut [], |kept| &mut kept.all)
+    }
+
+    /// Returns the session at a place.
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut RecordingSession> {
+        self.all_mut().get_mut(at)
     }
 
     /// Returns the place of the session whose server is on a leg.
     pub(super) fn on_leg(&self, leg: LegId) -> Option<usize> {
-        self.all.iter().position(|session| session.leg == Some(leg))
+        self.all().iter().position(|session| session.leg == Some(leg))
     }
 
     /// Returns the place of the session whose re-INVITE of ours that is.
     pub(super) fn that_asked(&self, client: ClientId) -> Option<usize> {
-        self.all.iter().position(|session| session.pending == Some(client))
+        self.all().iter().position(|session| session.pending == Some(client))
+    }
+
+    /// Notes that groups of servers are to record the call once it is answered; those that record it already do so once.
+    ///
+    /// # Errors
+    /// One of them has to and cannot: all of its servers are known to be down, or refused the last calls.
+    pub(crate) fn plan(&mut self, cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
+        for group in groups {
+            let Some(trunk) = cx.edge.table().trunk(group).cloned() else { continue };
+            let is_required = trunk.siprec.is_some_and(|siprec| siprec.required) && !is_emergency;
+            if is_required && cx.edge.is_trunk_up(&trunk) == Some(false) {
+                let text = format!("no server of [siprec.{}] answers", group.trim_start_matches(Siprec::PREFIX));
+                cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
+                return Err(ReasonSlug::RecordingUnavailable);
+            }
+            if is_required && let Some(why) = cx.edge.trunks_mut().refuses_recording(cx.now, group) {
+                let group = group.trim_start_matches(Siprec::PREFIX);
+                let text = format!("no server of [siprec.{group}] took the last {SIPREC_FAILED_IN_ROW} calls: {why}");
+                cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
+                return Err(ReasonSlug::RecordingUnavailable);
+            }
+            if self.groups().all(|known| known != group) {
+                self.wait_for(Waiting { group: Arc::clone(group), asked: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans sessions of parties that talk already: whether a server is up is seen once it is asked.
+    pub(crate) fn plan_later(&mut self, cx: &mut Cx<'_>, groups: &[Arc<str>]) {
+        let _ = self.plan(cx, groups, true);
+    }
+
+    /// Begins the sessions that the answered call waits for; `has_program`: an application or a mailbox has it.
+    pub(crate) fn poll(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, has_program: bool) -> Next {
+        let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
+        let Some(kept) = self.kept.as_mut().filter(|_| is_up) else { return Next::Stay };
+        for Waiting { group, asked } in std::mem::take(&mut kept.waiting) {
+            let Some(trunk) = cx.edge.table().trunk(&group).cloned() else { continue };
+            let now = cx.edge.date(cx.now);
+            let answered = cx.call.times.answered.unwrap_or(now);
+            let session = RecordingSession {
+                left: ask::servers(cx.edge, cx.now, &trunk),
+                trunk,
+                stage: Stage::Asking,
+                current: None,
+                attempts: 0,
+                leg: None,
+                ids: Ids::draw(cx.edge.random_mut()),
+                parties: Parties::begin(cx, answered, has_program),
+                answered,
+                began: now,
+                streaming: now,
+                paused: None,
+                streamers: Vec::new(),
+                pending: None,
+                owes: false,
+                is_late: false,
+                problem: None,
+                asked,
+            };
+            let all = &mut self.kept.get_or_insert_default().all;
+            all.push(session);
+            let at = all.len() - 1;
+            let next = self.ask_next(cx, media, at);
+            if !matches!(next, Next::Stay) {
+                return next;
+            }
+        }
+        Next::Stay
+    }
+
+    /// Changes the session of a group.
+    ///
+    /// # Errors
+    /// There is no such session, or it is over.
+    pub(crate) fn change(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        name: &str,
+        change: SiprecChange,
+    ) -> Result<SiprecView, Refused> {
+        let at = self.all().iter().rposition(|session| session.name() == name).ok_or(Refused::UnknownRecording)?;
+        let session = self.get_mut(at).ok_or(Refused::UnknownRecording)?;
+        if session.stage.is_over() {
+            return Err(Refused::RecordingEnded);
+        }
+        let now = cx.edge.date(cx.now);
+        let what = match change {
+            SiprecChange::Pause if session.paused.is_some() => "is paused already",
+            SiprecChange::Pause => {
+                (session.paused, session.owes) = (Some(now), true);
+                "pauses"
+            }
+            SiprecChange::Resume if session.paused.is_none() => "runs already",
+            SiprecChange::Resume => {
+                (session.paused, session.streaming, session.owes) = (None, now, true);
+                "goes on"
+            }
+            SiprecChange::Stop => "ends",
+        };
+        cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
+        if change == SiprecChange::Stop {
+            // The request that ends it lets the call go on without.
+            let _ = self.happen(cx, media, at, News::Stop);
+        } else {
+            self.tell(cx, at);
+        }
+        self.all().get(at).map(|session| session.view(cx.call)).ok_or(Refused::UnknownRecording)
     }
 }
 
@@ -164,132 +303,4 @@ impl RecordingSession {
             problem: self.problem.clone(),
         }
     }
-}
-
-/// Notes that groups of servers are to record the call once it is answered; those that record it already do so once.
-///
-/// # Errors
-/// One of them has to and cannot: all of its servers are known to be down, or refused the last calls.
-pub(crate) fn plan(cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
-    for group in groups {
-        let Some(trunk) = cx.edge.table().trunk(group).cloned() else { continue };
-        let is_required = trunk.siprec.is_some_and(|siprec| siprec.required) && !is_emergency;
-        if is_required && cx.edge.is_trunk_up(&trunk) == Some(false) {
-            let text = format!("no server of [siprec.{}] answers", group.trim_start_matches(Siprec::PREFIX));
-            cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
-            return Err(ReasonSlug::RecordingUnavailable);
-        }
-        if is_required && let Some(why) = cx.edge.trunks_mut().refuses_recording(cx.now, group) {
-            let group = group.trim_start_matches(Siprec::PREFIX);
-            let text = format!("no server of [siprec.{group}] took the last {SIPREC_FAILED_IN_ROW} calls: {why}");
-            cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
-            return Err(ReasonSlug::RecordingUnavailable);
-        }
-        let sessions = cx.call.siprec.get_or_insert_default();
-        if sessions.groups().all(|known| known != group) {
-            sessions.waiting.push(Waiting { group: Arc::clone(group), asked: None });
-        }
-    }
-    Ok(())
-}
-
-/// As [`plan`] where the parties talk already: whether a server is up is seen once it is asked.
-pub(crate) fn plan_later(cx: &mut Cx<'_>, groups: &[Arc<str>]) {
-    let _ = plan(cx, groups, true);
-}
-
-/// Begins the sessions that the answered call waits for; `has_program`: an application or a mailbox has it.
-pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>, has_program: bool) -> Next {
-    let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
-    let Some(sessions) = cx.call.siprec.as_mut().filter(|sessions| is_up && !sessions.waiting.is_empty()) else {
-        return Next::Stay;
-    };
-    for Waiting { group, asked } in std::mem::take(&mut sessions.waiting) {
-        let Some(trunk) = cx.edge.table().trunk(&group).cloned() else { continue };
-        let now = cx.edge.date(cx.now);
-        let answered = cx.call.times.answered.unwrap_or(now);
-        let session = RecordingSession {
-            left: ask::servers(cx.edge, cx.now, &trunk),
-            trunk,
-            stage: Stage::Asking,
-            current: None,
-            attempts: 0,
-            leg: None,
-            ids: Ids::draw(cx.edge.random_mut()),
-            parties: parties::begin(cx, answered, has_program),
-            answered,
-            began: now,
-            streaming: now,
-            paused: None,
-            streamers: Vec::new(),
-            hears: None,
-            pending: None,
-            owes: false,
-            is_late: false,
-            problem: None,
-            asked,
-        };
-        let Some(sessions) = cx.call.siprec.as_mut() else { return Next::Stay };
-        sessions.all.push(session);
-        let at = sessions.all.len() - 1;
-        let next = events::ask_next(media, cx, at);
-        if !matches!(next, Next::Stay) {
-            return next;
-        }
-    }
-    Next::Stay
-}
-
-/// Lets streams hear the caller's side as it is wired now.
-pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
-    let Some((media, heard)) = cx.call.session.zip(heard) else { return };
-    let sessions = cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all);
-    for session in sessions.filter(|session| session.hears.as_ref() != Some(heard)) {
-        for listener in &session.streamers {
-            let (of, audio) = heard.clone();
-            cx.edge.media(media, Command::Tap { of, listener: *listener, audio });
-        }
-        session.hears = (!session.streamers.is_empty()).then(|| heard.clone());
-    }
-}
-
-/// Changes the session of a group.
-///
-/// # Errors
-/// There is no such session, or it is over.
-pub(crate) fn change(
-    media: &mut CallMedia,
-    cx: &mut Cx<'_>,
-    name: &str,
-    change: SiprecChange,
-) -> Result<SiprecView, Refused> {
-    let sessions = cx.call.siprec.as_mut().ok_or(Refused::UnknownRecording)?;
-    let at = sessions.all.iter().rposition(|session| session.name() == name).ok_or(Refused::UnknownRecording)?;
-    let session = sessions.all.get_mut(at).ok_or(Refused::UnknownRecording)?;
-    if session.stage.is_over() {
-        return Err(Refused::RecordingEnded);
-    }
-    let now = cx.edge.date(cx.now);
-    let what = match change {
-        SiprecChange::Pause if session.paused.is_some() => "is paused already",
-        SiprecChange::Pause => {
-            (session.paused, session.owes) = (Some(now), true);
-            "pauses"
-        }
-        SiprecChange::Resume if session.paused.is_none() => "runs already",
-        SiprecChange::Resume => {
-            (session.paused, session.streaming, session.owes) = (None, now, true);
-            "goes on"
-        }
-        SiprecChange::Stop => "ends",
-    };
-    cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
-    if change == SiprecChange::Stop {
-        // The request that ends it lets the call go on without.
-        let _ = events::happen(media, cx, at, News::Stop);
-    } else {
-        events::tell(cx, at);
-    }
-    let sessions = cx.call.siprec.as_ref().ok_or(Refused::UnknownRecording)?;
-    sessions.all.get(at).map(|session| session.view(cx.call)).ok_or(Refused::UnknownRecording)
 }
