@@ -63,7 +63,7 @@ pub enum Cause {
 }
 
 /// A change from outside.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// A datagram, or one framed message of a stream. The gateway finds its trunk before it reads it.
     Received {

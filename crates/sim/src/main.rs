@@ -1,20 +1,27 @@
 //! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints the
 //! outcome: of a failure the last events, and all of them where there is one seed alone. With `--sabotage` the edge misses each BYE,
-//! and seeds must fail.
+//! and seeds must fail. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as text, and gives
+//! the inputs to a new gateway, whose outputs must be the same.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use trunkgate_sim::{Sabotage, Summary, run_all};
+use trunkgate_sim::{Options, Sabotage, Summary, World, run_all};
 
 fn main() -> ExitCode {
-    let Some((first, count, sabotage)) = arguments(std::env::args().skip(1)) else {
-        let _ = writeln!(std::io::stderr(), "usage: trunkgate-sim [--seed FIRST] [--seeds COUNT] [--sabotage]");
+    let Some(Arguments { first, count, sabotage, record }) = arguments(std::env::args().skip(1)) else {
+        let usage = "usage: trunkgate-sim [--seed FIRST] [--seeds COUNT] [--sabotage] [--record FILE]";
+        let _ = writeln!(std::io::stderr(), "{usage}");
         return ExitCode::from(2);
     };
     let began = Instant::now();
+    if let Some(file) = record {
+        let options = Options { sabotage, whole_log: true, taped: true, ..Options::of_seed(first) };
+        return recorded(World::new(began, options), &file);
+    }
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let (mut failures, mut sum) = (Vec::new(), Summary::default());
     std::thread::scope(|scope| {
@@ -37,16 +44,41 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Returns the first seed, how many, and what is broken.
-fn arguments(mut words: impl Iterator<Item = String>) -> Option<(u64, u64, Sabotage)> {
-    let (mut seed, mut count, mut sabotage) = (1, 1, Sabotage::Nothing);
+/// Runs a world, writes the tape of its gateway, and plays it in a new one.
+fn recorded(world: World, file: &Path) -> ExitCode {
+    let (result, tape) = world.record();
+    let run = result.map(|summary| format!("{summary:?}")).map_err(|failure| failure.to_string());
+    let written = std::fs::write(file, tape.to_string()).map_err(|error| format!("{}: {error}", file.display()));
+    let replayed = tape.replay().map(|()| format!("{} inputs replayed: the same outputs", tape.inputs()));
+    let results = [run, written.map(|()| format!("written to {}", file.display())), replayed];
+    let mut out = std::io::stdout();
+    for result in &results {
+        let (Ok(text) | Err(text)) = result;
+        let _ = writeln!(out, "{text}");
+    }
+    if results.iter().all(Result::is_ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+struct Arguments {
+    /// First seed.
+    first: u64,
+    /// Number of seeds.
+    count: u64,
+    sabotage: Sabotage,
+    /// File for the tape of the first seed.
+    record: Option<PathBuf>,
+}
+
+fn arguments(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+    let mut arguments = Arguments { first: 1, count: 1, sabotage: Sabotage::Nothing, record: None };
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--seed" => seed = words.next()?.parse().ok()?,
-            "--seeds" => count = words.next()?.parse().ok()?,
-            "--sabotage" => sabotage = Sabotage::EdgeMissesByes,
+            "--seed" => arguments.first = words.next()?.parse().ok()?,
+            "--seeds" => arguments.count = words.next()?.parse().ok()?,
+            "--sabotage" => arguments.sabotage = Sabotage::EdgeMissesByes,
+            "--record" => arguments.record = Some(words.next()?.into()),
             _ => return None,
         }
     }
-    Some((seed, count, sabotage))
+    Some(arguments)
 }

@@ -112,7 +112,7 @@ impl fmt::Debug for DocumentRequest {
 }
 
 /// The shell's answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum AppAnswer {
     /// A document, or audio in its place.
     Document {

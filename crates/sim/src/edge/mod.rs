@@ -3,18 +3,19 @@
 //! This room holds the edge's own side: its configuration (`table`), its sockets to agents (`sockets`) and who talks with
 //! which agent (`talking`). What is done to it is in `world`.
 
+mod figures;
 mod recorded;
 mod sockets;
 mod table;
 mod talking;
+mod tape;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_call::{Gateway, GatewayConfig, Input, RecogniserSpec, RecordingLinks, Settings};
-use trunkgate_media::agent::Format;
+use trunkgate_call::{GatewayConfig, Input, Settings};
 use trunkgate_media::conference::Node;
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot};
 use trunkgate_route::Table;
@@ -22,12 +23,13 @@ use trunkgate_route::Table;
 use crate::options::{Options, Sabotage};
 use recorded::Recordings;
 use sockets::Sockets;
-use table::addressing;
 use talking::Talking;
 
 pub use crate::places::*;
 pub(crate) use sockets::{AgentAct, Socket};
 pub use table::table;
+pub(crate) use tape::NOTIFIED;
+pub use tape::{Tape, TapedGateway, TapedInput};
 
 /// First media port of the edge.
 const FIRST_PORT: u16 = 20_000;
@@ -39,7 +41,7 @@ pub type Told = (MediaId, Event);
 #[derive(Debug)]
 pub struct Edge {
     /// The gateway.
-    pub gateway: Gateway,
+    pub gateway: TapedGateway,
     /// Media sessions by id.
     pub sessions: BTreeMap<MediaId, Session>,
     /// Bound addresses: RTP and RTCP.
@@ -97,7 +99,7 @@ impl Edge {
             full_numbers: true,
             account_sid: format!("AC{:032x}", 0),
         };
-        let gateway = recognising(start, Gateway::new(config.clone(), table(options, 0, false), addressing()));
+        let gateway = TapedGateway::new(start, config.clone(), table(options, 0, false), options.taped);
         Edge {
             gateway,
             sessions: BTreeMap::new(),
@@ -285,7 +287,6 @@ impl Edge {
     /// # Errors
     /// What could not be written or read.
     pub fn restart(&mut self, now: Instant, table: Arc<Table>, keep_media: bool) -> Result<(), String> {
-        let calls = through_json(&self.gateway.snapshot(now))?;
         let sessions: Vec<SessionSnapshot> =
             self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
         self.generation += 1;
@@ -294,7 +295,7 @@ impl Edge {
             *last = self.generation;
         }
         config.epoch = (now, config.epoch.1 + now.saturating_duration_since(config.epoch.0));
-        self.gateway = recognising(now, Gateway::new(config, table, addressing()));
+        self.gateway.restart(now, config, table)?;
         self.sessions.clear();
         self.ports.clear();
         self.sockets.forget(None);
@@ -312,7 +313,6 @@ impl Edge {
             }
             self.kept.insert(id, session);
         }
-        self.gateway.restore(now, calls);
         Ok(())
     }
 
@@ -362,33 +362,7 @@ pub struct Left {
     pub spoken: bool,
 }
 
-/// URL that is notified of every recording.
-pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
-
-/// A gateway that records, with a recogniser, which a few calls at once may use.
-fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
-    let recogniser = RecogniserSpec {
-        url: "ws://10.0.0.9/recognise".to_owned(),
-        token: None,
-        ca: None,
-        format: Format::L16Rate8000,
-        connect_timeout: Duration::from_secs(2),
-        max_sessions: 3,
-        events: false,
-    };
-    let links = RecordingLinks {
-        account: "AC0".to_owned(),
-        base: "https://edge.example/Recordings".to_owned(),
-        notify: Some(NOTIFIED.to_owned()),
-        transcribes: true,
-    };
-    let (recogniser, recordings) = (Some(Arc::new(recogniser)), Some(Arc::new(links)));
-    let settings = Settings { recogniser, recordings, ..gateway.settings() };
-    gateway.handle_input(now, Input::Configure(Box::new(settings)));
-    gateway
-}
-
-fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> Result<T, String> {
+pub(crate) fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> Result<T, String> {
     let text = serde_json::to_string(value).map_err(|e| format!("snapshot cannot be written: {e}"))?;
     serde_json::from_str(&text).map_err(|e| format!("snapshot cannot be read: {e}"))
 }

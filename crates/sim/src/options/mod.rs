@@ -173,6 +173,8 @@ pub struct Options {
     pub sabotage: Sabotage,
     /// Whether a failure has all events of the run, not the last ones alone.
     pub whole_log: bool,
+    /// Whether all that goes into the gateway and comes out of it is taken down.
+    pub taped: bool,
 }
 
 /// Whose calls can be set up, one way or the other.
@@ -229,6 +231,7 @@ impl Options {
             siprec: ChaCha12Rng::seed_from_u64(seed ^ 0x7661_756c_7421).random_bool(0.4),
             sabotage: Sabotage::Nothing,
             whole_log: false,
+            taped: false,
         }
     }
 }

@@ -8,14 +8,15 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::twiml::Secret;
 use trunkgate_call::{
-    CallAction, CallControl, CallParty, CallRequest, ForkAction, ForkControl, ForkRequest, Gateway,
-    GatewayControl as _, Listener, Onward, Refused, TransferMode,
+    CallAction, CallControl, CallParty, CallRequest, ForkAction, ForkControl, ForkRequest, Listener, Onward, Refused,
+    TransferMode,
 };
 use trunkgate_media::agent::{TrackSet, WarmTransfer, Whisper};
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::actions::Action;
 use super::{Happening, World};
+use crate::edge::TapedGateway;
 use crate::places::APPS;
 
 /// The place of reports of a requested call.
@@ -113,7 +114,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         participant: None,
         detection: None,
     };
-    let begun = request.apply(&mut world.edge.gateway, world.now);
+    let begun = world.edge.gateway.change(world.now, request);
     world.summary.requested += u64::from(begun.is_ok());
 }
 
@@ -170,7 +171,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
     let (call, number, legs) = (call.sid.clone(), call.to.clone(), call.legs.clone());
     let named = world.rng.random_bool(0.5);
     let gateway = &mut world.edge.gateway;
-    let change = |action, gateway: &mut Gateway| CallControl { sid: call.clone(), action }.apply(gateway, now);
+    let change = |action, gateway: &mut TapedGateway| gateway.change(now, CallControl { sid: call.clone(), action });
     let done = match asked {
         Asked::Fork(tracks) => {
             let listener = match named {
@@ -179,14 +180,14 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             };
             let parameters = vec![("case".to_owned(), "7".to_owned())];
             let action = ForkAction::Begin(ForkRequest { listener, tracks, parameters });
-            let begun = ForkControl { sid: call.clone(), action }.apply(gateway, now);
+            let begun = gateway.change(now, ForkControl { sid: call.clone(), action });
             world.summary.forks += u64::from(begun.is_ok());
             begun.map(drop)
         }
         Asked::Unfork => {
             let forks = gateway.forks(&call).unwrap_or_default();
             let id = forks.last().map_or("CA0", |fork| fork.id.as_str()).to_owned();
-            ForkControl { sid: call.clone(), action: ForkAction::End { id } }.apply(gateway, now).map(drop)
+            gateway.change(now, ForkControl { sid: call.clone(), action: ForkAction::End { id } }).map(drop)
         }
         Asked::Transfer(target) => {
             let mode = if named { TransferMode::Consult } else { TransferMode::AtOnce };

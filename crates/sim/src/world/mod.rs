@@ -31,7 +31,7 @@ use trunkgate_route::Server;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::credentials::{self, is_challenge};
-use crate::edge::{AgentAct, Edge, Left, Socket};
+use crate::edge::{AgentAct, Edge, Left, Socket, Tape};
 use crate::log::{Log, describe};
 use crate::net::{Carriage, Net};
 use crate::options::{Options, Oversize, Sabotage, is_withheld, knows};
@@ -215,9 +215,19 @@ impl World {
     /// # Errors
     /// The first invariant that did not hold.
     pub fn run(mut self) -> Result<Summary, Box<Failure>> {
+        self.run_to_end()
+    }
+
+    /// Runs to the end and judges it, and returns the tape of its gateway, which is empty unless [`Options::taped`] is set.
+    pub fn record(mut self) -> (Result<Summary, Box<Failure>>, Tape) {
+        let result = self.run_to_end();
+        (result, self.edge.gateway.take_tape().unwrap_or_default())
+    }
+
+    fn run_to_end(&mut self) -> Result<Summary, Box<Failure>> {
         let end = self.start + self.options.busy + AFTERMATH;
-        while self.step(end).map_err(|what| Box::new(check::failed(&self, what)))? {}
-        check::end(&self, end).map_err(|what| Box::new(check::failed(&self, what)))?;
+        while self.step(end).map_err(|what| Box::new(check::failed(self, what)))? {}
+        check::end(self, end).map_err(|what| Box::new(check::failed(self, what)))?;
         (self.summary.forked, self.summary.answered_twice) = self.proxy.counts();
         self.summary.hash = self.log.hash();
         self.summary.records = self.records.len() as u64;

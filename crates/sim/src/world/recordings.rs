@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{
-    AppPlace, Channels, DocumentRequest, GatewayControl as _, Input, Losses, RecordingBegun, RecordingChange,
-    RecordingControl, RecordingDone, RecordingRequest, RecordingSource, RecordingStart, Refused,
+    AppPlace, Channels, DocumentRequest, Input, Losses, RecordingBegun, RecordingChange, RecordingControl,
+    RecordingDone, RecordingRequest, RecordingSource, RecordingStart, Refused,
 };
 use trunkgate_media::RecordingPause;
 use trunkgate_media::agent::TrackSet;
@@ -151,7 +151,7 @@ pub(crate) fn ask(world: &mut World) {
             let tracks = if rng.random_bool(0.8) { TrackSet::Both } else { TrackSet::Inbound };
             let request =
                 RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, Channels::Dual) };
-            let begun = RecordingStart { sid: call.sid.clone(), request }.apply(gateway, now);
+            let begun = gateway.change(now, RecordingStart { sid: call.sid.clone(), request });
             world.summary.recordings += u64::from(begun.is_ok());
             if begun.is_err_and(|why| why == Refused::Internal) {
                 world.fail(format!("a recording of {}: a fault of the edge's own", call.sid));
@@ -160,7 +160,7 @@ pub(crate) fn ask(world: &mut World) {
         }
     };
     // Most have none.
-    let _ = RecordingControl { sid: call.sid.clone(), recording: None, change }.apply(gateway, now);
+    let _ = gateway.change(now, RecordingControl { sid: call.sid.clone(), recording: None, change });
 }
 
 /// Tells the gateway of recordings whose files are complete, as a writer does some time later.

@@ -1,0 +1,291 @@
+//! The gateway of a run, and the tape of all that goes into it and comes out of it.
+//!
+//! A tape plays in a new gateway without the world around it: what a gateway does follows from its inputs, and from the figures of audio
+//! that workers share with it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_call::{
+    AppWanted, CallControl, CallRequest, ForkControl, Gateway, GatewayConfig, GatewayControl, Input, Output,
+    RecogniserSpec, RecordingControl, RecordingLinks, RecordingStart, Settings,
+};
+use trunkgate_media::agent::Format;
+use trunkgate_route::Table;
+
+use super::figures::{Figures, SharedFigures};
+use super::table::addressing;
+use super::through_json;
+
+/// URL that is notified of every recording.
+pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
+
+/// An input of a gateway, as plain data.
+#[derive(Debug, Clone)]
+pub enum TapedInput {
+    /// The gateway begins, or ends and another one takes its calls from its snapshot.
+    Begin(Box<(GatewayConfig, Arc<Table>)>),
+    /// A change from outside.
+    Input(Box<Input>),
+    /// Something is due.
+    Timeout,
+    /// A change of a call.
+    Call(CallControl),
+    /// A change of a call's listeners.
+    Fork(ForkControl),
+    /// A recording begins.
+    Record(RecordingStart),
+    /// A change of a recording.
+    Recording(RecordingControl),
+    /// A requested call.
+    Request(Box<CallRequest>),
+}
+
+impl From<CallControl> for TapedInput {
+    fn from(control: CallControl) -> TapedInput {
+        TapedInput::Call(control)
+    }
+}
+
+impl From<ForkControl> for TapedInput {
+    fn from(control: ForkControl) -> TapedInput {
+        TapedInput::Fork(control)
+    }
+}
+
+impl From<RecordingStart> for TapedInput {
+    fn from(control: RecordingStart) -> TapedInput {
+        TapedInput::Record(control)
+    }
+}
+
+impl From<RecordingControl> for TapedInput {
+    fn from(control: RecordingControl) -> TapedInput {
+        TapedInput::Recording(control)
+    }
+}
+
+impl From<CallRequest> for TapedInput {
+    fn from(request: CallRequest) -> TapedInput {
+        TapedInput::Request(Box::new(request))
+    }
+}
+
+/// What stands on a tape.
+#[derive(Debug)]
+enum Entry {
+    Input(Instant, Box<TapedInput>),
+    /// Figures of the end that was added as this one, counted from 0.
+    Figures(usize, Box<Figures>),
+    Output(String),
+}
+
+/// Inputs and outputs of a gateway, in order.
+#[derive(Debug, Default)]
+pub struct Tape(Vec<Entry>);
+
+impl Tape {
+    /// Returns the number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.0.iter().filter(|entry| matches!(entry, Entry::Input(..))).count()
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter_map(|entry| match entry {
+            Entry::Output(text) => Some(text),
+            Entry::Input(..) | Entry::Figures(..) => None,
+        })
+    }
+
+    /// Gives the inputs to a new gateway, and compares its outputs with those of the tape.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn replay(&self) -> Result<(), String> {
+        let mut played: Option<TapedGateway> = None;
+        for entry in &self.0 {
+            let (now, input) = match (entry, &played) {
+                (Entry::Input(now, input), _) => (now, input),
+                (Entry::Figures(end, values), Some(gateway)) => {
+                    gateway.shared.get(*end).ok_or("figures of an end that was not added")?.set(values);
+                    continue;
+                }
+                (Entry::Figures(..) | Entry::Output(_), _) => continue,
+            };
+            match (&mut played, TapedInput::clone(input)) {
+                (None, TapedInput::Begin(begun)) => played = Some(TapedGateway::new(*now, begun.0, begun.1, true)),
+                (None, _) => return Err("the tape has no beginning".to_owned()),
+                (Some(gateway), input) => gateway.take(*now, input)?,
+            }
+            while played.as_mut().is_some_and(|gateway| gateway.poll_output().is_some()) {}
+        }
+        let played = played.and_then(|gateway| gateway.tape).unwrap_or_default();
+        let mut pairs = self.outputs().zip(played.outputs());
+        if let Some((at, (first, second))) = pairs.by_ref().enumerate().find(|(_, (first, second))| first != second) {
+            return Err(format!("output {at} differs:\n{first}\n{second}"));
+        }
+        match (self.outputs().count(), played.outputs().count()) {
+            (recorded, replayed) if recorded != replayed => Err(format!("{replayed} outputs instead of {recorded}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Each input with its time from the beginning, and each output.
+impl fmt::Display for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut began = None;
+        for entry in &self.0 {
+            match entry {
+                Entry::Input(now, input) => {
+                    let time = now.saturating_duration_since(*began.get_or_insert(*now));
+                    writeln!(f, "{:12.6} < {input:?}", time.as_secs_f64())?;
+                }
+                Entry::Figures(end, values) => writeln!(f, "{:12} < {end} {values:?}", "")?,
+                Entry::Output(text) => writeln!(f, "{:12} > {text}", "")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns an output in full: what its `Debug` leaves out for the sake of logs, too.
+fn text_of(output: &Output) -> String {
+    let more = if let Output::App(question) = output
+        && let AppWanted::Document(request) = &question.wanted
+    {
+        format!("{:?}", request.parameters)
+    } else if let Output::Callback(callback) = output {
+        format!("{:?}", callback.request.parameters)
+    } else if let Output::Report(record) = output {
+        serde_json::to_string(record).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    format!("{output:?} {more}")
+}
+
+/// A gateway that is changed by data alone, which a tape may take down. All else of it can be read.
+#[derive(Debug)]
+pub struct TapedGateway {
+    gateway: Gateway,
+    tape: Option<Tape>,
+    /// Figures of all ends that were added while the tape runs.
+    shared: Vec<SharedFigures>,
+}
+
+impl Deref for TapedGateway {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.gateway
+    }
+}
+
+impl TapedGateway {
+    /// Creates a gateway without calls; `taped`: whether a tape takes its inputs and outputs down.
+    pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<Table>, taped: bool) -> TapedGateway {
+        let begun = || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table))));
+        let tape = taped.then(|| Tape(vec![Entry::Input(now, Box::new(begun()))]));
+        TapedGateway { gateway: recognising(now, Gateway::new(config, table, addressing())), tape, shared: Vec::new() }
+    }
+
+    /// Returns the tape, which ends here.
+    pub(crate) fn take_tape(&mut self) -> Option<Tape> {
+        self.tape.take()
+    }
+
+    fn note(&mut self, now: Instant, input: impl FnOnce() -> TapedInput) {
+        if let Some(tape) = &mut self.tape {
+            let changed =
+                self.shared.iter_mut().enumerate().filter_map(|(end, figures)| Some((end, figures.changed()?)));
+            tape.0.extend(changed.map(|(end, values)| Entry::Figures(end, Box::new(values))));
+            tape.0.push(Entry::Input(now, Box::new(input())));
+        }
+    }
+
+    fn take(&mut self, now: Instant, input: TapedInput) -> Result<(), String> {
+        match input {
+            TapedInput::Begin(begun) => return self.restart(now, begun.0, begun.1),
+            TapedInput::Input(input) => self.handle_input(now, *input),
+            TapedInput::Timeout => self.handle_timeout(now),
+            TapedInput::Call(control) => self.change_again(now, control),
+            TapedInput::Fork(control) => self.change_again(now, control),
+            TapedInput::Record(control) => self.change_again(now, control),
+            TapedInput::Recording(control) => self.change_again(now, control),
+            TapedInput::Request(request) => self.change_again(now, *request),
+        }
+        Ok(())
+    }
+
+    fn change_again<C: GatewayControl + Into<TapedInput>>(&mut self, now: Instant, control: C) {
+        let _ = self.change(now, control);
+    }
+
+    /// Ends the gateway and begins another one from its snapshot, as plain data through JSON.
+    ///
+    /// # Errors
+    /// The snapshot could not be written or read.
+    pub(crate) fn restart(&mut self, now: Instant, config: GatewayConfig, table: Arc<Table>) -> Result<(), String> {
+        let calls = through_json(&self.gateway.snapshot(now))?;
+        self.note(now, || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table)))));
+        self.gateway = recognising(now, Gateway::new(config, table, addressing()));
+        self.gateway.restore(now, calls);
+        Ok(())
+    }
+
+    /// Takes a change from outside.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.note(now, || TapedInput::Input(Box::new(input.clone())));
+        self.gateway.handle_input(now, input);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.note(now, || TapedInput::Timeout);
+        self.gateway.handle_timeout(now);
+    }
+
+    /// Makes a change, and returns its answer.
+    pub(crate) fn change<C: GatewayControl + Into<TapedInput>>(&mut self, now: Instant, control: C) -> C::Answer {
+        self.note(now, || control.clone().into());
+        control.apply(&mut self.gateway, now)
+    }
+
+    /// Returns the next output.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.gateway.poll_output()?;
+        if let Some(tape) = &mut self.tape {
+            tape.0.push(Entry::Output(text_of(&output)));
+            if let Output::Media { command, .. } = &output {
+                self.shared.extend(SharedFigures::of(command));
+            }
+        }
+        Some(output)
+    }
+}
+
+/// A gateway that records, with a recogniser, which a few calls at once may use.
+fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
+    let recogniser = RecogniserSpec {
+        url: "ws://10.0.0.9/recognise".to_owned(),
+        token: None,
+        ca: None,
+        format: Format::L16Rate8000,
+        connect_timeout: Duration::from_secs(2),
+        max_sessions: 3,
+        events: false,
+    };
+    let links = RecordingLinks {
+        account: "AC0".to_owned(),
+        base: "https://edge.example/Recordings".to_owned(),
+        notify: Some(NOTIFIED.to_owned()),
+        transcribes: true,
+    };
+    let (recogniser, recordings) = (Some(Arc::new(recogniser)), Some(Arc::new(links)));
+    let settings = Settings { recogniser, recordings, ..gateway.settings() };
+    gateway.handle_input(now, Input::Configure(Box::new(settings)));
+    gateway
+}
