@@ -249,7 +249,6 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         most: joining.most(),
     };
     let participant = Some(Box::new(added.clone()));
-    let digits = None;
     let request = CallRequest {
         from,
         to,
@@ -258,7 +257,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         onward,
         ring_timeout,
         time_limit,
-        digits,
+        digits: None,
         record,
         participant,
         detection,
