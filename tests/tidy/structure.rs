@@ -1,4 +1,4 @@
-//! The structure of the code: modules without import cycles, types that one place owns, parts instead of long lists of fields.
+//! The structure of the code: crates that depend downwards, types that one place owns, parts instead of long lists of fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,11 +30,6 @@ pub(crate) fn place(source: &Source) -> Option<(String, &str)> {
     Some((format!("crates/{name}"), inside))
 }
 
-/// The code of a file before its unit tests, without comments.
-fn code(source: &Source) -> String {
-    source.product_lines().map(|line| line.code().to_owned() + "\n").collect()
-}
-
 fn excused(broken: BTreeSet<String>) -> Vec<String> {
     broken
         .into_iter()
@@ -44,63 +39,6 @@ fn excused(broken: BTreeSet<String>) -> Vec<String> {
                 .any(|known| one.strip_prefix(known).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
         })
         .collect()
-}
-
-/// The modules of a crate that reach themselves by their imports, by name.
-pub(crate) fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
-    let reaches = |from: &str| {
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        let mut open: Vec<&str> = vec![from];
-        while let Some(module) = open.pop() {
-            for next in imports.get(module).into_iter().flatten() {
-                if seen.insert(next.clone()) {
-                    open.push(next);
-                }
-            }
-        }
-        seen
-    };
-    imports.keys().filter(|module| reaches(module).contains(*module)).cloned().collect()
-}
-
-#[test]
-fn modules_of_a_crate_import_in_one_direction() {
-    let direct = Regex::new(r"\bcrate::(\w+)").unwrap();
-    let braces = Regex::new(r"\bcrate::\{([^;]*)\}").unwrap();
-    let first = Regex::new(r"(?:^|,|\{)\s*(\w+)").unwrap();
-    let above = Regex::new(r"\b((?:super::)+)(\w+)").unwrap();
-    let mut crates: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    for source in rust() {
-        if let Some((of, inside)) = place(&source) {
-            crates.entry(of).or_default().push((inside.to_owned(), code(&source)));
-        }
-    }
-    let top = |inside: &str| inside.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
-    let mut broken = BTreeSet::new();
-    // `config` reads a file in which everything may name everything.
-    for (of, files) in crates.into_iter().filter(|(of, _)| of != "crates/config") {
-        let modules: BTreeSet<String> = files.iter().map(|(inside, _)| top(inside)).collect();
-        let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (inside, text) in &files {
-            let own = top(inside);
-            let mut named: Vec<String> = direct.captures_iter(text).map(|found| found[1].to_owned()).collect();
-            for list in braces.captures_iter(text) {
-                named.extend(first.captures_iter(&list[1]).map(|found| found[1].to_owned()));
-            }
-            let depth = inside.matches('/').count() + usize::from(!inside.ends_with("/mod.rs"));
-            // The files of one folder of the shell may name each other.
-            let is_core = !of.strip_prefix("crates/").is_some_and(|name| SHELL.contains(&name));
-            let up = above.captures_iter(text).filter(|found| is_core && found[1].matches("super").count() == depth);
-            named.extend(up.map(|found| found[2].to_owned()));
-            let others = named.into_iter().filter(|name| *name != own && modules.contains(name));
-            imports.entry(own.clone()).or_default().extend(others);
-        }
-        let round = cycle(&imports);
-        if !round.is_empty() {
-            broken.insert(format!("{of}: import cycle of {}", round.into_iter().collect::<Vec<_>>().join(", ")));
-        }
-    }
-    report("the modules of a crate import each other in one direction only", excused(broken));
 }
 
 #[test]

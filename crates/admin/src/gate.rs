@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::guesses::{Guesses, Shown, Verdict};
+use super::guesses::{Guesses, Shown, Verdict, answer_late, is_same_secret};
 use super::listening::Tickets;
 use super::places::Occupant;
 use super::{ApiError, console, forwarded, sms, twilio};
@@ -129,12 +129,6 @@ pub(super) fn client(handle: &Handle, occupant: Option<&Occupant>, headers: &Hea
     handle.shared.running(|running| forwarded::client(remote, headers, &running.config.http.trusted_proxies))
 }
 
-/// Delays the answer to wrong credentials of a client that guesses. Its connection counts as incomplete meanwhile, so that a new one
-/// may take its place.
-pub(super) async fn answer_late() {
-    tokio::time::sleep(Duration::from_secs(limits::HTTP_GUESS_DELAY_SECONDS)).await;
-}
-
 /// Judges a request by a bearer token and its account; one without credentials asks for them, as the console does, and is not counted.
 fn judge(gate: &Gate, head: &Head<'_>, (account, token): (&str, &str)) -> Verdict {
     let is_right = bearer(head.headers, token).is_ok();
@@ -208,7 +202,7 @@ fn from_same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<()
 }
 
 pub(super) fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
-    let is_right = bearer_of(headers).is_some_and(|given| same(given, token.as_bytes()));
+    let is_right = bearer_of(headers).is_some_and(|given| is_same_secret(given, token.as_bytes()));
     is_right.then_some(()).ok_or_else(unauthorized)
 }
 
@@ -221,16 +215,6 @@ fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
 
 fn unauthorized() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "the bearer token is missing or wrong")
-}
-
-/// Compares in a time that depends only on the length of what was given.
-pub(super) fn same(given: &[u8], token: &[u8]) -> bool {
-    let mut difference = given.len() ^ token.len();
-    for (position, byte) in given.iter().enumerate() {
-        let against = token.get(position % token.len().max(1)).copied().unwrap_or_default();
-        difference |= usize::from(std::hint::black_box(byte ^ against));
-    }
-    difference == 0 && !token.is_empty()
 }
 
 /// Checks that a request without a token comes from a client on this machine: Host and authority are a loopback name or address, no
@@ -309,7 +293,7 @@ mod tests {
             assert!(!with(wrong), "{wrong}");
         }
         assert!(bearer(&HeaderMap::new(), "secret").is_err());
-        assert!(!same(b"", b""));
+        assert!(!is_same_secret(b"", b""));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use trunkgate_runtime::http_logins::Face;
-use trunkgate_system::limits::{HTTP_GUESSERS, HTTP_GUESSES_PER_MINUTE, SECRET_CHARACTERS};
+use trunkgate_system::limits::{HTTP_GUESS_DELAY_SECONDS, HTTP_GUESSERS, HTTP_GUESSES_PER_MINUTE, SECRET_CHARACTERS};
 
 /// Interval in which wrong credentials are counted.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -104,6 +104,22 @@ fn make_room(all: &mut HashMap<Key, Count>, key: &Key, now: Instant) {
         let oldest = all.iter().min_by_key(|(_, count)| count.since).map(|(key, _)| key.clone());
         oldest.and_then(|key| all.remove(&key));
     }
+}
+
+/// Delays the answer to wrong credentials of a client that guesses. Its connection counts as incomplete meanwhile, so that a new one
+/// may take its place.
+pub(super) async fn answer_late() {
+    tokio::time::sleep(Duration::from_secs(HTTP_GUESS_DELAY_SECONDS)).await;
+}
+
+/// Compares in a time that depends only on the length of what was given.
+pub(super) fn is_same_secret(given: &[u8], token: &[u8]) -> bool {
+    let mut difference = given.len() ^ token.len();
+    for (position, byte) in given.iter().enumerate() {
+        let against = token.get(position % token.len().max(1)).copied().unwrap_or_default();
+        difference |= usize::from(std::hint::black_box(byte ^ against));
+    }
+    difference == 0 && !token.is_empty()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::calls::Sid;
-use super::gate::same;
+use super::guesses::is_same_secret;
 use super::{ApiError, recordings};
 use trunkgate_runtime::handle::Handle;
 use trunkgate_system::clock;
@@ -56,7 +56,8 @@ impl Tickets {
             let until = value.split_once('.').and_then(|(until, _)| until.parse::<i64>().ok());
             let is_now = until.filter(|until| (now..=now.saturating_add(LISTENING_SECONDS as i64)).contains(until));
             name == COOKIE
-                && is_now.is_some_and(|until| same(value.as_bytes(), self.ticket(sid, token, until).as_bytes()))
+                && is_now
+                    .is_some_and(|until| is_same_secret(value.as_bytes(), self.ticket(sid, token, until).as_bytes()))
         })
     }
 }

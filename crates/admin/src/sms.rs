@@ -14,7 +14,8 @@ use url::Url;
 
 use super::ApiError;
 use super::asked::has_too_many_parameters;
-use super::gate::{bearer, same};
+use super::gate::bearer;
+use super::guesses::is_same_secret;
 use trunkgate_config::Replies;
 use trunkgate_delivery::sinks::sms::SmsOrder;
 use trunkgate_delivery::sinks::sms::kept::{self, Direction, KeptMessage, Reached, Status};
@@ -79,7 +80,8 @@ impl Form {
             return Err(refused("the signature is missing or wrong"));
         }
         let (form, urls) = (parsed(), urls(&public_url, path, query));
-        let is_right = |token: &str| urls.iter().any(|url| same(given, sign_form(token, url, &form).as_bytes()));
+        let is_right =
+            |token: &str| urls.iter().any(|url| is_same_secret(given, sign_form(token, url, &form).as_bytes()));
         match tokens.iter().any(|token| is_right(token.reveal())) {
             true => Ok(Form(form)),
             false => Err(refused("the signature is missing or wrong")),

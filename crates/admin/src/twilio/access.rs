@@ -11,8 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::Error;
 use super::keys::{Keys, SECRET_CHARS};
-use crate::gate::same;
-use crate::guesses::{Guesses, Shown, Verdict};
+use crate::guesses::{Guesses, Shown, Verdict, is_same_secret};
 use trunkgate_config::Api;
 use trunkgate_delivery::sinks::store::Store;
 pub(crate) use trunkgate_runtime::http_logins::Face;
@@ -109,8 +108,8 @@ impl Access {
             return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed").into());
         };
         // All are compared, whatever comes of the first.
-        let is_account = same(user.as_bytes(), api.account_sid.as_bytes());
-        let is_token = same(password.as_bytes(), token.reveal().as_bytes());
+        let is_account = is_same_secret(user.as_bytes(), api.account_sid.as_bytes());
+        let is_token = is_same_secret(password.as_bytes(), token.reveal().as_bytes());
         let is_key = self.keys.has(&user, &password);
         let (account, characters) = match (is_account, self.keys.is_there(&user)) {
             (true, _) => (user.as_str(), token.reveal().chars().count()),

@@ -20,7 +20,7 @@ use super::page::Page;
 use super::parameters::Parameters;
 use super::text::moment;
 use super::{Answer, Asked};
-use crate::gate::same;
+use crate::guesses::is_same_secret;
 use trunkgate_delivery::sinks::store::{Commit, Store};
 use trunkgate_system::clock;
 use trunkgate_system::limits::API_KEYS;
@@ -75,7 +75,7 @@ impl Keys {
     /// Whether a secret is that of a key; the time that takes tells nothing of the secret.
     pub(super) fn has(&self, sid: &str, secret: &str) -> bool {
         let kept = self.look(|keys| keys.get(sid).map(|key| key.hash));
-        let is_secret = same(&hash(secret), &kept.unwrap_or_default());
+        let is_secret = is_same_secret(&hash(secret), &kept.unwrap_or_default());
         is_secret & kept.is_some()
     }
 

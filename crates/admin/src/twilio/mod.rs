@@ -24,7 +24,7 @@ use self::parameters::Parameters;
 use self::recordings::{Named, Of};
 use super::ApiError;
 use super::audio::Audio;
-use super::gate::answer_late;
+use super::guesses::answer_late;
 use trunkgate_config::{Api, Config, PhoneNumber};
 use trunkgate_runtime::handle::{Handle, Running};
 pub(crate) use trunkgate_runtime::http_logins::Face;
