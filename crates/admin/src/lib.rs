@@ -1,6 +1,8 @@
 //! The HTTP face: the console, health, metrics, status, calls and what is asked of them, reload and drain. Runs on the auxiliary thread; it only asks the
 //! signalling loop, it never makes it wait.
 
+#![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
+
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};

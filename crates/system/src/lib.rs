@@ -1,6 +1,8 @@
 //! What the operating system gives: files, clocks, names, certificates, a terminal, log lines, requests to web services. Nothing here knows
 //! the configuration or a call.
 
+#![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
+
 pub mod agent_url;
 pub mod authority;
 pub mod backoff;

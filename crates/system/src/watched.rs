@@ -133,7 +133,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn counts_are_those_of_the_last_look() {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
         let mut watched = Watched::default();
@@ -149,7 +148,6 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn a_problem_is_logged_when_it_begins_each_ten_minutes_and_when_it_is_over() {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
         let mut watched = Watched::default();

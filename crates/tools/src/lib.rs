@@ -1,5 +1,7 @@
 //! The verbs of the command line. They reach an edge over HTTP, or start one of their own.
 
+#![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
+
 pub mod agent_test;
 pub(crate) mod announced;
 pub mod call;

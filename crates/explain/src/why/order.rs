@@ -64,7 +64,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods)] // only some moment
     fn targets_stand_as_a_running_edge_would_try_them() {
         let now = std::time::Instant::now();
         let to = |name: &str| TargetSpec::Trunk { name: name.into(), number: None, weight: None };

@@ -399,7 +399,6 @@ mod tests {
     const HEARD: (bool, bool) = (true, false);
     const UNHEARD: (bool, bool) = (false, false);
 
-    #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn now() -> Instant {
         Instant::now()
     }

@@ -92,7 +92,6 @@ mod tests {
     use super::*;
 
     // The clock is only a number here.
-    #[allow(clippy::disallowed_methods)]
     fn call(spans: usize, bytes: usize) -> Written {
         Written { json: vec![b'x'; bytes], spans, at: Instant::now() }
     }

@@ -89,7 +89,6 @@ fn call() -> SampledCall {
 }
 
 fn written(call: &SampledCall, shown: Shown) -> Vec<Value> {
-    #[allow(clippy::disallowed_methods)] // not looked at
     let written = Written::of(call, shown, std::time::Instant::now());
     let request: Value = serde_json::from_slice(&json::request(&[], &[written.json])).unwrap();
     let spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone();
