@@ -37,7 +37,7 @@ pub struct Received<'a> {
 /// What an agent may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming<'a> {
-    /// Audio to play: base64, see [`decode_audio`].
+    /// Audio to play: base64.
     Media {
         /// As it was sent.
         payload: Cow<'a, str>,
@@ -159,7 +159,7 @@ fn is_short_but_for_one_string(text: &str) -> bool {
 ///
 /// # Errors
 /// [`Problem::BadBase64`].
-pub fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
+pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
     audio.clear();
     BASE64.decode_vec(payload, audio).map_err(|_| {
         audio.clear();

@@ -27,7 +27,7 @@ pub mod fuzz;
 pub mod limits;
 
 pub use format::Format;
-pub use incoming::{Incoming, Received, decode_audio, parse};
+pub use incoming::{Incoming, Received, parse};
 pub use loss::Loss;
 pub use message::{Media, Names, TrackName, TrackSet};
 pub use outbox::{NORMAL_CLOSE, Outbox, Transmit};

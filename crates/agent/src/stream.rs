@@ -442,10 +442,6 @@ impl Stream {
     pub fn wants_more(&self) -> bool {
         !self.outbox.is_crowded()
     }
-    /// Whether anything waits to be written.
-    pub fn has_transmit(&self) -> bool {
-        !self.outbox.is_empty()
-    }
     /// Frames that wait to be written, both tracks together.
     pub fn frames_waiting(&self) -> usize {
         self.outbox.media()

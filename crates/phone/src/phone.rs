@@ -40,15 +40,12 @@ pub struct Phone {
     keys: ChaCha12Rng,
     free_media: VecDeque<SocketAddr>,
     answers: VecDeque<Answer>,
-    /// Of calls of a number.
-    answers_of: Vec<(String, Answer)>,
     default_answer: Answer,
     ignored: VecDeque<Ignored>,
     /// A call taken up late: it has its number already.
     late: Option<CallNumber>,
     registration: Registration,
     last: u32,
-    stray_rtp: u64,
 }
 
 /// The methods that a phone serves.
@@ -94,28 +91,17 @@ impl Phone {
             keys,
             free_media,
             answers: VecDeque::new(),
-            answers_of: Vec::new(),
             default_answer: Answer::ring(std::time::Duration::from_secs(1)),
             ignored: VecDeque::new(),
             late: None,
             registration: Registration::default(),
             last: 0,
-            stray_rtp: 0,
         }
     }
 
     /// Sets the answer to the next call that comes in, after those set before.
     pub fn expect(&mut self, answer: Answer) {
         self.answers.push_back(answer);
-    }
-    /// Sets the answers to the next calls that come in, and forgets those set before.
-    pub fn set_answers(&mut self, answers: impl IntoIterator<Item = Answer>) {
-        self.answers = answers.into_iter().collect();
-    }
-    /// Sets the answers to the next calls of these numbers, each for one call in the order of equal ones; they come before those for
-    /// calls of any number. Forgets those set before.
-    pub fn set_answers_of(&mut self, answers: impl IntoIterator<Item = (String, Answer)>) {
-        self.answers_of = answers.into_iter().collect();
     }
     /// Sets the answer to calls for which none was set.
     pub fn set_default_answer(&mut self, answer: Answer) {
@@ -179,9 +165,7 @@ impl Phone {
                 }
             }
             Input::Rtp { to, bytes } => {
-                if !self.hear(to, |call, cx| call.hear(cx, &bytes), now) {
-                    self.stray_rtp += 1;
-                }
+                self.hear(to, |call, cx| call.hear(cx, &bytes), now);
             }
             Input::Rtcp { to, bytes } => {
                 self.hear(to, |call, cx| call.hear_report(cx.now, &bytes), now);
@@ -246,10 +230,6 @@ impl Phone {
     pub fn counts(&self) -> Counts {
         self.endpoint.counts()
     }
-    /// Returns the number of packets that came to an address of no call.
-    pub fn stray_rtp(&self) -> u64 {
-        self.stray_rtp
-    }
 
     /// Takes a message, unless its call is one to be ignored.
     fn take(&mut self, now: Instant, flow: Flow, message: Message) {
@@ -264,7 +244,7 @@ impl Phone {
             && message.to().is_some_and(|to| to.tag().is_none())
             && !self.calls.values().any(|c| c.call_id() == call_id);
         if is_first {
-            let until = match self.answer_to(&self.called(&message)).manner {
+            let until = match self.answers.front().unwrap_or(&self.default_answer).manner {
                 Manner::Silent => Some(None),
                 Manner::Late { answer_after } => Some(Some(now + answer_after)),
                 Manner::Ring { .. }
@@ -286,7 +266,7 @@ impl Phone {
 
     fn ignore(&mut self, call_id: Vec<u8>, until: Option<Instant>, flow: Flow, message: Message) {
         let called = self.called(&message);
-        let mut call = self.next_call(&called);
+        let mut call = self.next_call();
         let number = call.number();
         call.ignore(call_id.clone(), called, until.is_none());
         self.keep(call);
@@ -307,7 +287,7 @@ impl Phone {
         let mut call = match self.late.take().and_then(|number| self.calls.remove(&number)) {
             Some(call) => call,
             None => {
-                let call = self.next_call(&called);
+                let call = self.next_call();
                 self.outputs.push_back(Output::Event(Event::Incoming(call.number())));
                 call
             }
@@ -415,11 +395,11 @@ impl Phone {
     }
 
     /// Runs `what` on the call whose media address this is. Reports whether there is one.
-    fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut Cx<'_>), now: Instant) -> bool {
+    fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut Cx<'_>), now: Instant) {
         let Phone { config, endpoint, keys, outputs, calls, .. } = self;
-        let Some(call) = calls.values_mut().find(|call| call.listens_at(to)) else { return false };
-        what(call, &mut Cx { now, config, endpoint, keys, outputs });
-        true
+        if let Some(call) = calls.values_mut().find(|call| call.listens_at(to)) {
+            what(call, &mut Cx { now, config, endpoint, keys, outputs });
+        }
     }
 
     /// Runs `what` on a call, and gives back what an ended one no longer needs.
@@ -467,17 +447,9 @@ impl Phone {
         if user == self.config.name { to().unwrap_or(user) } else { user }
     }
 
-    /// Returns the answer to the next call of this number.
-    fn answer_to(&self, called: &str) -> &Answer {
-        let own = self.answers_of.iter().find(|(number, _)| number == called).map(|(_, answer)| answer);
-        own.or_else(|| self.answers.front()).unwrap_or(&self.default_answer)
-    }
-
-    /// Makes the next call that comes in, which is of this number.
-    fn next_call(&mut self, called: &str) -> PhoneCall {
-        let own = self.answers_of.iter().position(|(number, _)| number == called);
-        let own = own.map(|at| self.answers_of.remove(at).1);
-        let answer = own.or_else(|| self.answers.pop_front()).unwrap_or_else(|| self.default_answer.clone());
+    /// Makes the next call that comes in.
+    fn next_call(&mut self) -> PhoneCall {
+        let answer = self.answers.pop_front().unwrap_or_else(|| self.default_answer.clone());
         let number = self.next_number();
         PhoneCall::incoming(number, self.ssrc(number), answer)
     }

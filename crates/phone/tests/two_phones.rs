@@ -545,7 +545,7 @@ fn each_side_reports_what_it_hears_and_audio_is_heard_as_it_was_played() {
 fn samples_are_said_in_the_place_of_the_script_once_the_call_is_answered() {
     let mut pair = Pair::new();
     let talk = Talk { overheard: true, ..Talk::default() };
-    pair.phones[CALLEE].set_answers([Answer { talk, ..Answer::ring(Duration::ZERO) }]);
+    pair.phones[CALLEE].expect(Answer { talk, ..Answer::ring(Duration::ZERO) });
     pair.dial(|dial| dial.talk = Talk { hang_up_after: after(3), audio: Some([0].into()), ..Talk::default() });
     let number = pair.phones[CALLER].calls().next().unwrap().number();
     assert!(!pair.phones[CALLER].speak(number, &[1000; 160]), "it is not answered yet");

@@ -229,10 +229,6 @@ impl Table {
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
     }
-    /// The first route that matches, without what is made of it for the call.
-    pub fn route_of(&self, call: &CallInfo<'_>) -> Option<&Arc<Route>> {
-        self.routes.first(call).map(|(_, route)| route)
-    }
     /// The first route that matches, with its targets and their peers in order; `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 pub mod code {
     /// A URL is malformed, or may not be used where it stands.
     pub const BAD_URL: u16 = 11100;
-    /// An HTTP request failed.
-    pub const HTTP_FAILED: u16 = 11200;
     /// Documents or sounds follow one another without end.
     pub const TOO_MANY_DOCUMENTS: u16 = 11215;
     /// A document exceeds a limit.

@@ -273,17 +273,9 @@ impl Mixer {
         let (samples, is_silent) = (self.shared.frames.get(index)?, *self.shared.is_silent.get(index)?);
         Some(Heard { mix: Mix::Shared(party.rate), samples, is_silent })
     }
-    /// Returns the party that speaks, the loudest where several do.
-    pub fn active_speaker(&self) -> Option<PartyId> {
-        self.speaker.active()
-    }
     /// Returns the level of a party's speech in dB below full scale, as it comes; `None` before it has spoken.
     pub fn loudness_db(&self, id: PartyId) -> Option<f32> {
         self.party(id).map(|party| party.voice.loudness_db()).filter(|loudness| *loudness > SILENT_DB)
-    }
-    /// Whether a party sends back what it is sent.
-    pub fn has_echo(&self, id: PartyId) -> bool {
-        self.party(id).is_some_and(|party| party.echo.is_found())
     }
     /// Returns what became of a party's frames.
     pub fn intaken(&self, id: PartyId) -> Option<Intaken> {

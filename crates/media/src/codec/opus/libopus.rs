@@ -2,8 +2,10 @@
 
 use opusic_c::{Application, Bandwidth, Bitrate, Channels, InbandFec, SampleRate, Signal};
 
-use super::{Band, LONGEST_MS, Settings};
+use super::{Band, Settings};
 
+/// The longest packet, in milliseconds (RFC 6716 §2.1.4).
+const LONGEST_MS: usize = 120;
 /// Samples of the longest packet, at the highest rate.
 const LONGEST: usize = LONGEST_MS * 48;
 

@@ -12,8 +12,6 @@ use ropus as library;
 
 /// Its RTP clock, in Hz, whatever it is decoded at.
 pub const CLOCK_HZ: u32 = 48_000;
-/// The longest packet, in milliseconds (RFC 6716 §2.1.4).
-pub const LONGEST_MS: usize = 120;
 /// Bits per second where the far side sets no lower limit: clear speech, of 4 kHz and of more.
 const NARROW_BIT_RATE: u32 = 24_000;
 const WIDE_BIT_RATE: u32 = 32_000;
