@@ -47,7 +47,7 @@ impl Format {
         }
     }
     /// Bytes of one sample.
-    pub const fn sample_bytes(self) -> usize {
+    pub(crate) const fn sample_bytes(self) -> usize {
         match self {
             Format::Mulaw8000 => 1,
             Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => 2,

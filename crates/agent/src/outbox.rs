@@ -48,7 +48,7 @@ fn bytes(transmit: &Transmit) -> usize {
 
 impl Outbox {
     /// Adds a frame. Returns whether the oldest one had to go for it.
-    pub fn push_media(&mut self, frame: Transmit) -> bool {
+    pub(crate) fn push_media(&mut self, frame: Transmit) -> bool {
         let full = self.media >= OUTBOX_MEDIA_FRAMES;
         if full {
             let oldest = self.queue.iter().position(|waiting| matches!(waiting, Waiting::Media(_)));
@@ -63,7 +63,7 @@ impl Outbox {
     }
     /// Adds a control message. Returns whether there was room for it.
     #[must_use]
-    pub fn push_control(&mut self, transmit: Transmit) -> bool {
+    pub(crate) fn push_control(&mut self, transmit: Transmit) -> bool {
         if self.control() >= OUTBOX_CONTROL_MESSAGES {
             return false;
         }

@@ -77,7 +77,7 @@ pub enum Problem {
 
 impl Problem {
     /// Whether the message has a form that the protocol does not have: its sender cannot speak it.
-    pub const fn is_invalid(&self) -> bool {
+    pub(crate) const fn is_invalid(&self) -> bool {
         matches!(
             self,
             Problem::Binary { .. }

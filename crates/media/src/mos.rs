@@ -55,7 +55,7 @@ impl Codec {
 }
 
 /// R, 0 to 93.2, with `loss` (0 to 1) and a delay from mouth to ear in milliseconds.
-pub fn rating(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
+pub(crate) fn rating(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
     let (ie, bpl) = codec.impairment();
     let loss_percent = loss.clamp(0.0, 1.0) * 100.0;
     let equipment = ie + (95.0 - ie) * loss_percent / (loss_percent + bpl);

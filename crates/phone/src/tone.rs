@@ -18,7 +18,7 @@ pub const FRAME_SAMPLES: usize = 160;
 /// Length of one frame, in milliseconds.
 pub const FRAME_MS: u64 = 20;
 /// Length of an RTP header without extensions, in bytes.
-pub const RTP_HEADER_BYTES: usize = 12;
+pub(crate) const RTP_HEADER_BYTES: usize = 12;
 /// Length of one packet, in bytes.
 pub const PACKET_BYTES: usize = RTP_HEADER_BYTES + FRAME_SAMPLES;
 /// After so many frames the tone is at its first phase again: 800 samples are 44 whole periods.
@@ -129,11 +129,11 @@ impl Voice {
         self.codec
     }
     /// Sequence number of frame 0; spread, so that many streams wrap around early.
-    pub fn first_sequence(&self) -> u16 {
+    pub(crate) fn first_sequence(&self) -> u16 {
         (mix(u64::from(self.ssrc)) & 0xffff) as u16
     }
     /// Timestamp of frame 0.
-    pub fn first_timestamp(&self) -> u32 {
+    pub(crate) fn first_timestamp(&self) -> u32 {
         (mix(u64::from(self.ssrc)) >> 32) as u32
     }
     /// Sequence number of a frame.
@@ -176,7 +176,7 @@ impl Voice {
         self.packet_saying(index, payload_number, audio.get(start..).unwrap_or_default())
     }
     /// The same with these samples instead of the tone, silence behind them.
-    pub fn packet_saying(&self, index: u32, payload_number: u8, samples: &[i16]) -> [u8; PACKET_BYTES] {
+    pub(crate) fn packet_saying(&self, index: u32, payload_number: u8, samples: &[i16]) -> [u8; PACKET_BYTES] {
         let sample = |at: usize| samples.get(at).copied().unwrap_or_default();
         self.packed(index, payload_number, &std::array::from_fn(|at| self.codec.encode(sample(at))))
     }

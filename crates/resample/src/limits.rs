@@ -3,4 +3,4 @@
 use std::ops::RangeInclusive;
 
 /// Rates of audio files that can be played, in Hz.
-pub const FILE_RATES_HZ: RangeInclusive<u32> = 8000..=192_000;
+pub(crate) const FILE_RATES_HZ: RangeInclusive<u32> = 8000..=192_000;

@@ -24,31 +24,31 @@ pub const ADDRESSES_PER_PEER: usize = 8;
 /// How long TCP may be silent that a long request went by instead of UDP (the contract's 1 s).
 pub const OVERSIZE_SILENCE: Duration = Duration::from_secs(1);
 /// Each trunk's INVITEs that are too long for UDP are logged so often at most; a call's trace tells each.
-pub const OVERSIZE_TOLD_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const OVERSIZE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Addresses of trunks whose health is kept.
-pub const HEALTH_SPOTS: usize = 4096;
+pub(crate) const HEALTH_SPOTS: usize = 4096;
 /// OPTIONS or calls without an answer, in a row, after which an address is down (the contract's 3).
 pub const HEALTH_FAILURES: u32 = 3;
 /// How long an answer to OPTIONS may take at most, in seconds; less where `no_response_timeout` is.
-pub const HEALTH_WAIT_SECONDS: u64 = 4;
+pub(crate) const HEALTH_WAIT_SECONDS: u64 = 4;
 /// When an agent without `probe` that accepts no connection, after one of a call was lost, is connected to again.
 pub const AGENT_CONNECTS_AGAIN: Duration = Duration::from_secs(5);
 /// A new address is first asked within this time, in seconds, or within its `options_interval`.
-pub const HEALTH_FIRST_SECONDS: u64 = 5;
+pub(crate) const HEALTH_FIRST_SECONDS: u64 = 5;
 /// How soon an address that has missed an OPTIONS is asked again, until it counts as down.
-pub const HEALTH_DOUBT: Duration = Duration::from_secs(15);
+pub(crate) const HEALTH_DOUBT: Duration = Duration::from_secs(15);
 /// How long calls skip a trunk after its first refusal for too many calls.
-pub const CONGESTED_FIRST: Duration = Duration::from_secs(1);
+pub(crate) const CONGESTED_FIRST: Duration = Duration::from_secs(1);
 /// The same after many.
-pub const CONGESTED_MOST: Duration = Duration::from_secs(30);
+pub(crate) const CONGESTED_MOST: Duration = Duration::from_secs(30);
 /// After so long without one, the next refusal is the first.
-pub const CONGESTED_FORGOTTEN: Duration = Duration::from_secs(60);
+pub(crate) const CONGESTED_FORGOTTEN: Duration = Duration::from_secs(60);
 /// An address that fails, and whose host has just sent a call, is asked at once, but not again within this time.
-pub const HEALTH_HASTE: Duration = Duration::from_secs(2);
+pub(crate) const HEALTH_HASTE: Duration = Duration::from_secs(2);
 /// An address that is down is asked again after this time at the latest, in seconds, or after its `options_interval`.
-pub const HEALTH_BACKOFF_SECONDS: u64 = 120;
+pub(crate) const HEALTH_BACKOFF_SECONDS: u64 = 120;
 /// An address that says 503 with Retry-After is left alone no longer than this, in seconds.
-pub const RETRY_AFTER_MOST_SECONDS: u64 = 300;
+pub(crate) const RETRY_AFTER_MOST_SECONDS: u64 = 300;
 /// A caller that is told ports before its agent is there waits so long for the worker's word that they are ours.
 pub const PORTS_NEWS: Duration = Duration::from_millis(100);
 /// Legs of a call that are left to the targets which come later, at most, each of a trunk's peers counted.
@@ -94,9 +94,9 @@ pub const REFRESH_RETRY_SECONDS: u64 = 2;
 /// Bytes of all calls' messages that are kept. Past it those of the calls go that have ended first, then of the oldest.
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
 /// Time from the answer of a call until its messages are packed.
-pub const TRACE_SETTLES: Duration = Duration::from_secs(1);
+pub(crate) const TRACE_SETTLES: Duration = Duration::from_secs(1);
 /// Calls whose messages are packed in one turn, at most: more than are answered in one.
-pub const TRACES_SETTLED: usize = 4;
+pub(crate) const TRACES_SETTLED: usize = 4;
 /// Characters of a header's name where it is told.
 pub const HEADER_NAME_CHARS: usize = 40;
 /// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.
@@ -104,29 +104,29 @@ pub const CALL_ID_CHARS: usize = 256;
 /// Parties that `status` names as silent in live calls.
 pub const SILENT_TOLD: usize = 8;
 /// Ended calls that are still shown.
-pub const RECENT_CALLS: usize = 10_000;
+pub(crate) const RECENT_CALLS: usize = 10_000;
 /// Conferences that are over and still known.
 pub const ENDED_CONFERENCES: usize = 1_000;
 /// Queues of calls.
 pub const QUEUES: usize = 1_000;
 /// Longest name of a queue.
-pub const QUEUE_NAME_CHARS: usize = 64;
+pub(crate) const QUEUE_NAME_CHARS: usize = 64;
 /// Most callers of a queue, where neither its document nor a request says so.
 pub const QUEUE_SIZE: u32 = 1_000;
 /// Most callers that a queue may have room for.
-pub const QUEUE_SIZE_MOST: u32 = 5_000;
+pub(crate) const QUEUE_SIZE_MOST: u32 = 5_000;
 /// After a restart: time for which the two calls of a connection wait for each other, before each is one like others.
-pub const QUEUE_REJOIN: Duration = Duration::from_secs(10);
+pub(crate) const QUEUE_REJOIN: Duration = Duration::from_secs(10);
 /// Calls that a limit refused, or that came while the edge was draining, that are still shown: besides the others.
-pub const RECENT_TURNED_DOWN: usize = 1_000;
+pub(crate) const RECENT_TURNED_DOWN: usize = 1_000;
 /// Of these, those whose trace is.
-pub const TURNED_DOWN_TRACES: usize = 100;
+pub(crate) const TURNED_DOWN_TRACES: usize = 100;
 /// So many of them a second have a record, a trace and a line in `calls`; more are only counted.
-pub const TURNED_DOWN_PER_SECOND: u32 = 10;
+pub(crate) const TURNED_DOWN_PER_SECOND: u32 = 10;
 /// Ended calls whose trace is still shown.
-pub const RECENT_TRACES: usize = 1_000;
+pub(crate) const RECENT_TRACES: usize = 1_000;
 /// Of these, those in which nothing failed, where there are so many of both kinds.
-pub const USUAL_TRACES: usize = 500;
+pub(crate) const USUAL_TRACES: usize = 500;
 /// Ended calls whose quality over time is still shown.
 pub const RECENT_SERIES: usize = 1_000;
 /// Targets of a call without a leg that its verdict names.
@@ -178,7 +178,7 @@ pub const TLS_GRACE: Duration = Duration::from_millis(400);
 /// A withdrawn INVITE is forgotten after this time, whatever the far end does, in seconds: more than 64·T1.
 pub const CANCEL_SECONDS: u64 = 40;
 /// Refusals by a limit are logged at most once in this time, in seconds.
-pub const REFUSAL_LOG_SECONDS: u64 = 1;
+pub(crate) const REFUSAL_LOG_SECONDS: u64 = 1;
 /// Agents that listen to one call at once.
 pub const LISTENERS_PER_CALL: usize = 4;
 /// Agents that have listened to one call, one after the other: each stands in its record.
@@ -200,9 +200,9 @@ pub const SIPREC_ATTEMPTS: usize = 16;
 /// A recording server answers within this time, or the next one is asked, in seconds. Ours: it need not ring.
 pub const SIPREC_ANSWER_SECONDS: u64 = 10;
 /// NOTIFYs of waiting messages that leave at once in subscriptions …
-pub const MWI_BURST: usize = 50;
+pub(crate) const MWI_BURST: usize = 50;
 /// … and the time until the next so many.
-pub const MWI_BURST_MILLISECONDS: u64 = 100;
+pub(crate) const MWI_BURST_MILLISECONDS: u64 = 100;
 /// Recordings in a row that no server of a group took after which calls that have to be recorded are refused.
 pub const SIPREC_FAILED_IN_ROW: u32 = 3;
 /// One of these calls is let through in so many seconds, to see whether a server takes recordings again.
@@ -213,32 +213,32 @@ pub const KEYS_PER_REQUEST: usize = 64;
 /// the call goes on without the worker's word.
 pub const AGENT_NEWS_SECONDS: u64 = 2;
 /// Calls that an agent has failed, none of which a good stream has taken back, by which it is skipped (the contract's 5) …
-pub const BREAKER_FAILURES: usize = 5;
+pub(crate) const BREAKER_FAILURES: usize = 5;
 /// … and so many where no stream has gone well since it was last skipped. One may be that caller's own trouble.
-pub const BREAKER_PROBATION_FAILURES: usize = 2;
+pub(crate) const BREAKER_PROBATION_FAILURES: usize = 2;
 /// … when they are within this time, in seconds (the contract's 30).
-pub const BREAKER_WINDOW_SECONDS: u64 = 30;
+pub(crate) const BREAKER_WINDOW_SECONDS: u64 = 30;
 /// An agent that is skipped is tried again after this time, in seconds; doubled each time that it fails …
-pub const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
+pub(crate) const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
 /// … up to this.
-pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
+pub(crate) const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
 /// An agent that has had a caller for so long without a word of audio is reported. It may listen first: until then it is not.
 pub const AGENT_UNHEARD_AFTER: Duration = Duration::from_secs(10);
 /// A call that ends earlier counts as one without a word of its agent once the agent had the caller for so long …
 pub const AGENT_SHORT_AFTER: Duration = Duration::from_secs(2);
 /// … and so many of them in a row, with none in between in which it was heard, are reported: callers hang up on silence.
-pub const AGENT_SHORT_IN_ROW: u64 = 3;
+pub(crate) const AGENT_SHORT_IN_ROW: u64 = 3;
 /// A side that is not heard in a call that ends earlier counts for its trunk only with the same in two calls more, in a row.
 pub const SHORT_CALL: Duration = Duration::from_secs(2);
 /// Sides in a row that are not heard in such calls until they count.
 pub const SHORT_IN_ROW: u64 = 3;
 /// Calls in a row that are heard, after which a trunk that was not heard, or had a fault, has it no longer.
-pub const HEARD_AGAIN: u64 = 3;
+pub(crate) const HEARD_AGAIN: u64 = 3;
 /// Mean opinion score below which a call counts as poor for its trunk: R = 60, below it "nearly all users dissatisfied"
 /// (ITU-T G.109).
-pub const POOR_TRUNK_MOS: f64 = 3.1;
+pub(crate) const POOR_TRUNK_MOS: f64 = 3.1;
 /// Probes in a row that an agent does not answer until calls with another target skip it.
-pub const PROBE_FAILURES: u32 = 2;
+pub(crate) const PROBE_FAILURES: u32 = 2;
 /// A stream that was open for so long, in seconds, has gone well, and its agent's `retry` counts from the start again.
 pub const PROVEN_SECONDS: u64 = 10;
 /// `max_sessions` of an agent, at most.
@@ -261,7 +261,7 @@ pub const RETRY_LONGEST_WAIT_MS: u64 = 2_000;
 /// A worker tells that a goodbye has been heard within this time after its length, in seconds.
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
 /// Addresses of one trunk whose calls a second are counted; calls to further ones go uncounted.
-pub const PACED_ADDRESSES: usize = 256;
+pub(crate) const PACED_ADDRESSES: usize = 256;
 /// How long a requested call waits for a place at its trunk at least, in seconds: it keeps no caller waiting.
 pub const REQUESTED_PACE_SECONDS: u64 = 3600;
 /// What an INFO may hold that goes on to the other side, in bytes: its body with its type and disposition.
@@ -297,89 +297,89 @@ pub const WHISPER_SECONDS: u64 = 120;
 /// Time from the beginning of the digit by which a party accepts a caller to their connection: the digit itself is for the edge alone.
 pub const ACCEPTED_WAIT: Duration = Duration::from_millis(300);
 /// Addresses of a registrar that are asked, one after the other.
-pub const REGISTER_WAYS: usize = 16;
+pub(crate) const REGISTER_WAYS: usize = 16;
 /// Wait for a registrar's answer where the trunk's `no_response_timeout` is off, in seconds.
-pub const REGISTER_WAIT_SECONDS: u64 = 32;
+pub(crate) const REGISTER_WAIT_SECONDS: u64 = 32;
 /// Longest pause after the first time that no address of a registrar took us, in seconds; doubled with each further one.
-pub const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
+pub(crate) const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
 /// Longest pause between attempts to register, in seconds (RFC 5626 §4.5).
-pub const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
+pub(crate) const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
 /// A registration lasts no longer than this, whatever is granted or asked for, in seconds.
-pub const REGISTER_LONGEST_SECONDS: u32 = 86_400;
+pub(crate) const REGISTER_LONGEST_SECONDS: u32 = 86_400;
 /// Addresses of no trunk whose rate is known, and as many whose failures are; past it the older rates are forgotten.
-pub const STRANGERS: usize = 8_192;
+pub(crate) const STRANGERS: usize = 8_192;
 /// How many bytes more than it has sent in datagrams one such address is answered with, and how many it can have to its
 /// credit: enough for a few challenges that get lost, nothing for who wants them sent to somebody else.
 pub const STRANGER_CREDIT_BYTES: i64 = 2_048;
 /// Failures of one such address that are kept; `ban.after` counts no further.
-pub const BAN_FAILURES_NOTED: usize = 1_000;
+pub(crate) const BAN_FAILURES_NOTED: usize = 1_000;
 /// Accounts at which a source fails, each as often as closes it, before the source is banned.
-pub const SLOW_ACCOUNTS: u32 = 4;
+pub(crate) const SLOW_ACCOUNTS: u32 = 4;
 /// Accounts that are closed to sources that guess.
-pub const CLOSED_ACCOUNTS: usize = 8_192;
+pub(crate) const CLOSED_ACCOUNTS: usize = 8_192;
 /// Phones registered with one trunk.
 pub const BINDINGS_PER_TRUNK: usize = 64;
 /// Contacts that one REGISTER may name.
-pub const CONTACTS_PER_REGISTER: usize = 8;
+pub(crate) const CONTACTS_PER_REGISTER: usize = 8;
 /// Bytes of a registered Contact.
-pub const BINDING_CONTACT_BYTES: usize = 512;
+pub(crate) const BINDING_CONTACT_BYTES: usize = 512;
 /// A registration here lasts this long where the phone does not say, and no longer, in seconds.
-pub const BINDING_SECONDS: u32 = 3_600;
+pub(crate) const BINDING_SECONDS: u32 = 3_600;
 /// It lasts no shorter, in seconds: 423 says so.
-pub const BINDING_LEAST_SECONDS: u32 = 60;
+pub(crate) const BINDING_LEAST_SECONDS: u32 = 60;
 /// Subscriptions to mailboxes at once.
-pub const MWI_SUBSCRIPTIONS: usize = 10_000;
+pub(crate) const MWI_SUBSCRIPTIONS: usize = 10_000;
 /// The same, of one trunk.
-pub const MWI_SUBSCRIPTIONS_PER_TRUNK: usize = 1_000;
+pub(crate) const MWI_SUBSCRIPTIONS_PER_TRUNK: usize = 1_000;
 /// A subscription lasts this long where the subscriber does not say (RFC 3842 §3.4), and no longer, in seconds.
-pub const MWI_SECONDS: u32 = 3_600;
+pub(crate) const MWI_SECONDS: u32 = 3_600;
 /// The least time that a subscription is asked for, in seconds: 423 says so.
-pub const MWI_LEAST_SECONDS: u32 = 60;
+pub(crate) const MWI_LEAST_SECONDS: u32 = 60;
 /// Bytes of the `id` of an Event header.
-pub const MWI_EVENT_ID_BYTES: usize = 64;
+pub(crate) const MWI_EVENT_ID_BYTES: usize = 64;
 /// Characters of a user that no mailbox is for that are shown.
-pub const MWI_USER_CHARS: usize = 64;
+pub(crate) const MWI_USER_CHARS: usize = 64;
 /// The Retry-After of a SUBSCRIBE that finds no room, in seconds.
-pub const MWI_RETRY_AFTER_SECONDS: u32 = 300;
+pub(crate) const MWI_RETRY_AFTER_SECONDS: u32 = 300;
 /// Between two unsolicited NOTIFYs of the same counts, in seconds: a PBX that was restarted has forgotten them.
-pub const MWI_REPEAT_SECONDS: u64 = 3_600;
+pub(crate) const MWI_REPEAT_SECONDS: u64 = 3_600;
 /// The pause after an unsolicited NOTIFY without an answer, in seconds.
-pub const MWI_PAUSE_SECONDS: u64 = 60;
+pub(crate) const MWI_PAUSE_SECONDS: u64 = 60;
 /// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
 /// Requests in a row with wrong credentials that are no slip.
-pub const LOGIN_FAILURES: u64 = 3;
+pub(crate) const LOGIN_FAILURES: u64 = 3;
 /// Sources with wrong credentials that are kept.
-pub const LOGINS_KEPT: usize = 256;
+pub(crate) const LOGINS_KEPT: usize = 256;
 /// Addresses of no trunk that are listed with the number of their messages.
 pub const UNKNOWN_SOURCES: usize = 20;
 /// Between two lines of the log about SIP from addresses of no trunk, in seconds.
-pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
+pub(crate) const UNKNOWN_TOLD_SECONDS: u64 = 60;
 /// Users of REGISTERs that are compared a second with those that there are, where no trunk has them.
-pub const STRAYS_COMPARED_PER_SECOND: u32 = 2;
+pub(crate) const STRAYS_COMPARED_PER_SECOND: u32 = 2;
 /// Longest user of such a one that is shown, in characters.
 pub const STRAY_USER_CHARS: usize = 64;
 /// Emergency calls a second that are served before other new calls, and while those are turned away.
 pub const URGENT_CALLS_PER_SECOND: u32 = 10;
 /// An alarm that repeats itself is logged once in this time, in seconds.
-pub const ALARM_SECONDS: u64 = 60;
+pub(crate) const ALARM_SECONDS: u64 = 60;
 /// Of trunks that go by their answer ratio, one that stands behind others for what it has done comes first in one of so many calls.
-pub const PROBED_ONE_IN: u32 = 20;
+pub(crate) const PROBED_ONE_IN: u32 = 20;
 /// Between the same two numbers so many failures count within this time, in seconds: one who redials a number that does not work says
 /// nothing new of the trunk.
 pub const LET_DOWN_TIMES: usize = 2;
 /// See [`LET_DOWN_TIMES`].
-pub const LET_DOWN_SECONDS: u64 = 60;
+pub(crate) const LET_DOWN_SECONDS: u64 = 60;
 /// Failures of a trunk that are remembered for that; as many count within the time.
-pub const LET_DOWN_KEPT: usize = 64;
+pub(crate) const LET_DOWN_KEPT: usize = 64;
 /// Texts of a response that rejects a call that are kept, and characters of each.
-pub const REJECTION_TEXTS: usize = 3;
+pub(crate) const REJECTION_TEXTS: usize = 3;
 /// The same, of each.
-pub const REJECTION_TEXT_CHARS: usize = 160;
+pub(crate) const REJECTION_TEXT_CHARS: usize = 160;
 /// Different rejections of a trunk that are told apart.
-pub const REJECTIONS_KEPT: usize = 16;
+pub(crate) const REJECTIONS_KEPT: usize = 16;
 /// The same trunk no sooner again, in seconds: what a busy edge would risk in the meantime it learns from one call as well.
-pub const PROBE_SECONDS: u64 = 10;
+pub(crate) const PROBE_SECONDS: u64 = 10;
 /// A trunk that has not made a call ring for so long when it is given up has not delivered it, in seconds: the delay within which
 /// ITU-T E.721 has 95 of a hundred international calls ring.
 pub const SILENT_SECONDS: u64 = 11;
@@ -391,6 +391,6 @@ pub const UNPROVEN_EARLY_REST: Duration = Duration::from_secs(60);
 /// Proven media addresses of one leg that are remembered while a further INVITE of its far side waits for its ACK.
 pub const PROVEN_ADDRESSES: usize = 16;
 /// Emergency calls at once of calls that requests have begun, unless the configuration says otherwise.
-pub const EMERGENCY_CALLS: usize = 3;
+pub(crate) const EMERGENCY_CALLS: usize = 3;
 /// Attempts at emergency calls of such calls in a minute, for each that may be under way.
-pub const EMERGENCY_ATTEMPTS_EACH: usize = 4;
+pub(crate) const EMERGENCY_ATTEMPTS_EACH: usize = 4;

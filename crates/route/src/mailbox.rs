@@ -52,9 +52,9 @@ pub struct MwiParty {
 
 impl Mailbox {
     /// Longest message where nothing else is configured.
-    pub const MAX_LENGTH: Duration = Duration::from_secs(180);
+    pub(crate) const MAX_LENGTH: Duration = Duration::from_secs(180);
     /// Most messages where nothing else is configured.
-    pub const MAX_MESSAGES: u64 = 1000;
+    pub(crate) const MAX_MESSAGES: u64 = 1000;
     /// Bytes of messages where nothing else is configured.
     pub const MAX_BYTES: u64 = 1 << 30;
     /// Scheme of the URLs that lead to an address of e-mail.

@@ -632,7 +632,7 @@ impl Handle {
     }
 
     /// The file that a reload reads.
-    pub fn config_path(&self) -> PathBuf {
+    pub(crate) fn config_path(&self) -> PathBuf {
         self.shared.running(|running| running.config.path.clone())
     }
 

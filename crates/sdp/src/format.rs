@@ -36,7 +36,7 @@ impl Rtpmap {
     }
 
     /// Whether it carries speech, video or text by itself: not telephone-event, not comfort noise.
-    pub fn is_content(&self) -> bool {
+    pub(crate) fn is_content(&self) -> bool {
         !self.is("telephone-event") && !self.is("CN")
     }
 
@@ -83,13 +83,13 @@ const STATIC: [(u8, &str, u32, u8); 24] = [
 ];
 
 /// The meaning of a static payload number.
-pub fn static_payload(number: u8) -> Option<Rtpmap> {
+pub(crate) fn static_payload(number: u8) -> Option<Rtpmap> {
     let (_, encoding, clock, channels) = STATIC.into_iter().find(|(n, ..)| *n == number)?;
     Some(Rtpmap { encoding: encoding.to_owned(), clock, channels })
 }
 
 /// The static payload number of a name, the first where a name has several.
-pub fn static_number(encoding: &str) -> Option<u8> {
+pub(crate) fn static_number(encoding: &str) -> Option<u8> {
     STATIC.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(encoding)).map(|(number, ..)| *number)
 }
 

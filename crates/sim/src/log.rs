@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Instant;
 
 /// Lines kept for a failure.
-pub const TAIL_LINES: usize = 160;
+pub(crate) const TAIL_LINES: usize = 160;
 
 /// The log of one run.
 #[derive(Debug)]

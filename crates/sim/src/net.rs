@@ -56,7 +56,7 @@ impl Net {
         self.weather = self.fair;
     }
     /// From now on nothing goes wrong.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.fair = Weather::CALM;
         self.weather = Weather::CALM;
     }

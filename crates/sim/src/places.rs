@@ -9,21 +9,21 @@ pub const CARRIER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51
 /// The first trunk's SIP address.
 pub const TRUNK_A: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 5060);
 /// The second trunk's SIP address.
-pub const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20)), 5060);
+pub(crate) const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20)), 5060);
 /// The second trunk's second phone.
-pub const TRUNK_B2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 21)), 5060);
+pub(crate) const TRUNK_B2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 21)), 5060);
 /// An address of the second trunk at which nobody is.
 pub const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 29)), 5060);
 /// A phone that registers with the edge, at first.
-pub const MOBILE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 40)), 5060);
+pub(crate) const MOBILE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 40)), 5060);
 /// The first trunk's registrar.
 pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 15)), 5060);
 /// Name of the first trunk's registrar.
-pub const REGISTRAR_HOST: &str = "registrar.example";
+pub(crate) const REGISTRAR_HOST: &str = "registrar.example";
 /// A recording server.
-pub const VAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 50)), 5060);
+pub(crate) const VAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 50)), 5060);
 /// Numbers that lead to the phone that registers.
-pub const REGISTERED: &str = "+1666";
+pub(crate) const REGISTERED: &str = "+1666";
 /// Numbers that ring at both trunks at once.
 pub const TOGETHER: &str = "+1313";
 /// Numbers that lead to both trunks.
@@ -35,11 +35,11 @@ pub const FAR_HOST: &str = "far.example";
 /// Numbers that lead to [`FAR_HOST`].
 pub const ELSEWHERE: &str = "+1999";
 /// Numbers that lead to an agent first.
-pub const AGENTS: &str = "+1777";
+pub(crate) const AGENTS: &str = "+1777";
 /// Numbers that lead to an application first.
-pub const APPS: &str = "+1444";
+pub(crate) const APPS: &str = "+1444";
 /// Numbers of calls that an agent listens to.
-pub const FORKED: &str = "+12125551";
+pub(crate) const FORKED: &str = "+12125551";
 /// The agent that has few.
 pub(crate) const DESK: &str = "desk";
 /// Position of the carrier among the seats.

@@ -23,7 +23,7 @@ pub struct TokenSource {
 }
 
 /// RFC 3261 §8.1.1.7: every branch of an RFC 3261 client begins with this.
-pub const MAGIC_COOKIE: &str = "z9hG4bK";
+pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
 
 impl TokenSource {
     /// A source for `identity` whose random part comes from `seed`.

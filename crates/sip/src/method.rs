@@ -62,7 +62,7 @@ impl Method {
     }
 
     /// The method a token names; `Other` where we know none (RFC 3261 §7.1: case-sensitive).
-    pub fn from_token(token: &[u8]) -> Method {
+    pub(crate) fn from_token(token: &[u8]) -> Method {
         Self::ALL.into_iter().find(|m| m.as_str().as_bytes() == token).unwrap_or(Method::Other)
     }
 

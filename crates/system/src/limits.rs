@@ -126,9 +126,9 @@ pub const NAMES: usize = 1024;
 /// How long the answer to one question to DNS may take, in seconds.
 pub const LOOKUP_SECONDS: u64 = 2;
 /// How long one name server may take before it is asked again or another is, in milliseconds.
-pub const NAME_SERVER_MILLISECONDS: u64 = 1000;
+pub(crate) const NAME_SERVER_MILLISECONDS: u64 = 1000;
 /// Records of one answer of DNS that are looked at.
-pub const DNS_RECORDS: usize = 64;
+pub(crate) const DNS_RECORDS: usize = 64;
 /// What was found of a name is asked for again after this time at the earliest, in seconds.
 pub const NAME_LEAST_SECONDS: u64 = 5;
 /// The same at the latest: a file of hosts says nothing of when it changes.
@@ -243,9 +243,9 @@ pub const CDR_REFUSALS: u32 = 8;
 /// How long records may still be sent when the edge ends, in seconds; the rest is sent after the next start.
 pub const CDR_FAREWELL_SECONDS: u64 = 2;
 /// Log lines that wait to be written; more are lost and counted.
-pub const LOG_LINES: usize = 8192;
+pub(crate) const LOG_LINES: usize = 8192;
 /// Between two writes of log lines, in milliseconds: what was logged meanwhile is written at once.
-pub const LOG_PAUSE_MILLISECONDS: u64 = 20;
+pub(crate) const LOG_PAUSE_MILLISECONDS: u64 = 20;
 /// HTTP connections at once.
 pub const HTTP_CONNECTIONS: usize = 256;
 /// HTTP connections beyond these where all of them are serving a request: for loopback, and for probes of others.
@@ -271,7 +271,7 @@ pub const PROXY_CONNECT_SECONDS: u64 = 8;
 /// Refused requests of the proxy that wait for a listener in this process; of more it misses the oldest.
 pub const PROXY_REFUSALS: usize = 256;
 /// Host names whose certificates the proxy keeps.
-pub const PROXY_HOSTS: usize = 64;
+pub(crate) const PROXY_HOSTS: usize = 64;
 /// Bytes of HTTP answers that clients have not read, of all answers larger than [`HTTP_PART_BYTES`]; further ones get 503.
 pub const HTTP_UNREAD_BYTES: usize = 32 << 20;
 /// Part of an HTTP answer that is handed to a connection at once, in bytes; a connection holds a few.
@@ -756,9 +756,9 @@ pub const TRANSCRIPTION_RETRY_AFTER_SECONDS: u64 = 3600;
 /// Time after which a transcription is given up, in seconds.
 pub const TRANSCRIPTION_TRIED_SECONDS: u64 = 86_400;
 /// Longest line of a reply of a mail server, in bytes: RFC 5321 §4.5.3.1.5 has 512, some send more.
-pub const SMTP_LINE_BYTES: usize = 2048;
+pub(crate) const SMTP_LINE_BYTES: usize = 2048;
 /// Lines of one such reply.
-pub const SMTP_REPLY_LINES: usize = 64;
+pub(crate) const SMTP_REPLY_LINES: usize = 64;
 /// E-mails under way; each may have [`MAIL_AUDIO_BYTES`] in memory, and a third more as text.
 pub const MAILS_AT_ONCE: usize = 2;
 /// Longest audio that is attached to an e-mail, in bytes: 11 min of mono WAV.

@@ -79,7 +79,7 @@ pub fn init(log: &Log) -> bool {
 }
 
 /// Changes the level of a running process. `$TRUNKGATE_LOG` outranks the configuration.
-pub fn set_level(level: &str) {
+pub(crate) fn set_level(level: &str) {
     if let Some(handle) = FILTER.get()
         && let Err(error) = handle.reload(filter(level))
     {

@@ -9,53 +9,53 @@ pub mod code {
     /// A URL is malformed, or may not be used where it stands.
     pub const BAD_URL: u16 = 11100;
     /// Documents or sounds follow one another without end.
-    pub const TOO_MANY_DOCUMENTS: u16 = 11215;
+    pub(crate) const TOO_MANY_DOCUMENTS: u16 = 11215;
     /// A document exceeds a limit.
-    pub const TOO_LARGE: u16 = 11750;
+    pub(crate) const TOO_LARGE: u16 = 11750;
     /// A document is not well-formed XML.
     pub const NOT_XML: u16 = 12100;
     /// The root element is not `Response`.
-    pub const NOT_A_RESPONSE: u16 = 12102;
+    pub(crate) const NOT_A_RESPONSE: u16 = 12102;
     /// An element or attribute is unknown, misplaced or not available here.
     pub const SCHEMA: u16 = 12200;
     /// A response has a content type that is neither TwiML, audio nor text.
     pub const CONTENT_TYPE: u16 = 12300;
     /// A verb may not be used on the called party's side.
-    pub const NOT_IN_WHISPER: u16 = 13201;
+    pub(crate) const NOT_IN_WHISPER: u16 = 13201;
     /// `<Dial>` has a noun that is not available here.
-    pub const DIAL_NOUN: u16 = 13215;
+    pub(crate) const DIAL_NOUN: u16 = 13215;
     /// `<Conference>` stands beside another noun.
-    pub const CONFERENCE_BESIDE: u16 = 13000;
+    pub(crate) const CONFERENCE_BESIDE: u16 = 13000;
     /// `waitUrl` of `<Conference>` leads nowhere.
-    pub const WAIT_URL: u16 = 13233;
+    pub(crate) const WAIT_URL: u16 = 13233;
     /// A document for a party that waits has another verb than Say, Play, Pause and Redirect.
-    pub const WAIT_VERB: u16 = 13238;
+    pub(crate) const WAIT_VERB: u16 = 13238;
     /// `<Dial>` has no party to call.
-    pub const DIAL_NUMBER: u16 = 13223;
+    pub(crate) const DIAL_NUMBER: u16 = 13223;
     /// The number of a Dial is none.
     pub const NOT_A_NUMBER: u16 = 13224;
     /// `<Dial>` has more nouns than it may.
-    pub const DIAL_NOUNS: u16 = 13250;
+    pub(crate) const DIAL_NOUNS: u16 = 13250;
     /// `<Sip>` has no SIP URI.
-    pub const SIP_URI: u16 = 13243;
+    pub(crate) const SIP_URI: u16 = 13243;
     /// A SIP header of `<Sip>` is incomplete, or may not be set.
-    pub const SIP_HEADER: u16 = 13252;
+    pub(crate) const SIP_HEADER: u16 = 13252;
     /// `<Gather>` has a nested verb that it cannot have.
-    pub const GATHER_NESTED: u16 = 13320;
+    pub(crate) const GATHER_NESTED: u16 = 13320;
     /// `<Gather>` asks for an input that is not available here.
-    pub const GATHER_INPUT: u16 = 13326;
+    pub(crate) const GATHER_INPUT: u16 = 13326;
     /// `<Play digits>` is not a string of digits.
-    pub const PLAY_DIGITS: u16 = 13430;
+    pub(crate) const PLAY_DIGITS: u16 = 13430;
     /// `<Say>` has no text.
-    pub const SAY_EMPTY: u16 = 13520;
+    pub(crate) const SAY_EMPTY: u16 = 13520;
     /// `<Say>` has more text than it may.
-    pub const SAY_LONG: u16 = 13521;
+    pub(crate) const SAY_LONG: u16 = 13521;
     /// `<Message>` has neither text nor media.
-    pub const MESSAGE_EMPTY: u16 = 14103;
+    pub(crate) const MESSAGE_EMPTY: u16 = 14103;
     /// A messaging document has more replies than it may.
     pub const REPLIES: u16 = 14109;
     /// A messaging document has a verb that only calls have, or an unknown one.
-    pub const REPLY_VERB: u16 = 14110;
+    pub(crate) const REPLY_VERB: u16 = 14110;
 }
 
 /// A place in a document; both figures begin at 1.

@@ -32,11 +32,11 @@ impl Beep {
         })
     }
     /// Whether it beeps when it enters.
-    pub fn on_enter(self) -> bool {
+    pub(crate) fn on_enter(self) -> bool {
         matches!(self, Beep::Both | Beep::OnEnter)
     }
     /// Whether it beeps when it leaves.
-    pub fn on_exit(self) -> bool {
+    pub(crate) fn on_exit(self) -> bool {
         matches!(self, Beep::Both | Beep::OnExit)
     }
     /// Returns it with another end.

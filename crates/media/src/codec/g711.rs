@@ -4,9 +4,9 @@
 /// The RTP clock of G.711 and its samples per second, in Hz.
 pub const CLOCK_HZ: u32 = 8000;
 /// μ-law silence.
-pub const ULAW_SILENCE: u8 = 0xff;
+pub(crate) const ULAW_SILENCE: u8 = 0xff;
 /// A-law silence.
-pub const ALAW_SILENCE: u8 = 0xd5;
+pub(crate) const ALAW_SILENCE: u8 = 0xd5;
 
 /// μ-law looks at the upper 14 bits of a sample, A-law at the upper 12.
 const ULAW_SHIFT: u32 = 2;

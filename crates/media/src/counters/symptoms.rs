@@ -75,7 +75,7 @@ impl Symptoms {
         Undelivered::numbered(self.undelivered.get())
     }
     /// Counts an ICMP error for RTP that was sent to the far side.
-    pub fn note_undelivered(&self, how: Undelivered) {
+    pub(crate) fn note_undelivered(&self, how: Undelivered) {
         self.unreachable.add_alone(1);
         self.undelivered.set(how as u64 + 1);
     }

@@ -98,7 +98,7 @@ impl Latch {
         [self.rtp.known(), self.rtcp.known()]
     }
     /// Whether the latch has no winner yet and waits for the exact source, though `source` is expected too.
-    pub fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
+    pub(crate) fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp().is_none() && remote.latch != LatchMode::Off && is_expected(source, remote)
     }
     /// Opens the latch; returns whether it is open. Where the remote party announces another address than before, packets still
@@ -135,11 +135,11 @@ impl Latch {
         self.rtcp.describe(now);
     }
     /// Whether RTP from this source is looked at: it counts, or is counted towards a takeover by [`Self::take_rtp`].
-    pub fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+    pub(crate) fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp.claim(source, &self.rtp_terms(now, remote)) != Claim::Refused
     }
     /// Whether RTCP on the port of RTP counts from this source, which it never makes the winner.
-    pub fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+    pub(crate) fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         match self.rtp.claim(source, &self.rtp_terms(now, remote)) {
             Claim::Holds | Claim::Straggles => true,
             Claim::Wins => self.rtp().is_none(),
@@ -147,7 +147,7 @@ impl Latch {
         }
     }
     /// Whether RTCP from this source is looked at.
-    pub fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+    pub(crate) fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != Claim::Refused
     }
     /// Takes a good RTP packet, authenticated where the stream is encrypted.
@@ -161,7 +161,7 @@ impl Latch {
         taken
     }
     /// Takes a good RTCP packet.
-    pub fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
+    pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
         let terms = self.rtcp_terms(now, remote);
         self.rtcp.take(source, &terms)
     }
@@ -173,7 +173,7 @@ impl Latch {
         self.rtcp.rest(&rtcp) || rtp_rests
     }
     /// Where RTP goes, and whether that is locked: no other source can count for now ([`Self::rest`]).
-    pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
+    pub(crate) fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtp.destination(remote.rtp?, remote.latch, self.pins))
     }
     /// Whether RTP is withheld from where it would go ([`RemoteSpec::withholds`]).
@@ -181,7 +181,7 @@ impl Latch {
         remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| remote.withholds(to.ip()))
     }
     /// Where RTCP goes, and whether that is locked.
-    pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
+    pub(crate) fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))
     }
 

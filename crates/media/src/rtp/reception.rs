@@ -75,7 +75,7 @@ pub struct Reception {
 
 impl Reception {
     /// Begins with a loss already known.
-    pub fn with_lost(lost: u64, runs: LossRuns) -> Reception {
+    pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> Reception {
         Reception { lost_before: lost, gaps: Gaps::with(runs), ..Reception::default() }
     }
     /// Takes a packet that arrived `now`; `clock_hz` is its payload's clock.

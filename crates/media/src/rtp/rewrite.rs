@@ -73,7 +73,7 @@ impl Outgoing {
         Some(self.state.sent?.timestamp.wrapping_add(ticks as u32))
     }
     /// Returns when a packet left last.
-    pub fn sent_at(&self) -> Option<Instant> {
+    pub(crate) fn sent_at(&self) -> Option<Instant> {
         self.sent_at
     }
     /// In plain data.
@@ -129,7 +129,7 @@ impl Outgoing {
         }
     }
     /// Notes that the last packet was so much later than its timestamp says.
-    pub fn is_later_by(&mut self, ticks: u32) {
+    pub(crate) fn is_later_by(&mut self, ticks: u32) {
         if let Some(sent) = &mut self.state.sent {
             sent.timestamp = sent.timestamp.wrapping_add(ticks);
         }

@@ -36,7 +36,7 @@ impl EmergencyCalls {
     }
 
     /// Changes how many there may be at once; those that are there stay.
-    pub fn set_most(&mut self, most: usize) {
+    pub(crate) fn set_most(&mut self, most: usize) {
         self.most = most;
     }
 

@@ -75,7 +75,7 @@ impl Limited {
     }
 
     /// Forgets what the edge's own limits have refused: they have other values now.
-    pub fn edge_reconfigured(&mut self) {
+    pub(crate) fn edge_reconfigured(&mut self) {
         self.by_limit.retain(|limit, _| limit.trunk.is_some());
     }
 

@@ -100,7 +100,7 @@ impl Admission {
         (self.max_calls, self.calls_per_second)
     }
     /// Changes the limits; calls that are there stay.
-    pub fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
+    pub(crate) fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
         self.max_calls = max_calls;
         self.calls_per_second = calls_per_second;
         self.bucket.set_rate(calls_per_second);

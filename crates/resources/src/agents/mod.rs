@@ -381,7 +381,7 @@ impl Agents {
     }
     /// Notes that a probe has failed. The second in a row has calls skip the agent until a probe is good again or `pause` is over;
     /// `counts`: it tells that the agent is not well.
-    pub fn missed_probe(
+    pub(crate) fn missed_probe(
         &mut self,
         now: Instant,
         name: &Arc<str>,

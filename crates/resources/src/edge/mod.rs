@@ -264,7 +264,7 @@ impl Edge {
     }
 
     /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
-    pub fn configure_trunks(&mut self, now: Instant) {
+    pub(crate) fn configure_trunks(&mut self, now: Instant) {
         self.states.configure_trunks(&mut self.base, now)
     }
 
@@ -359,7 +359,7 @@ impl Edge {
     }
 
     /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
-    pub fn configure_registrations(&mut self, now: Instant) {
+    pub(crate) fn configure_registrations(&mut self, now: Instant) {
         self.states.configure_registrations(&mut self.base, now)
     }
 
@@ -369,7 +369,7 @@ impl Edge {
     }
 
     /// Registers again where an address of this edge has changed.
-    pub fn recheck_registrations(&mut self, now: Instant) {
+    pub(crate) fn recheck_registrations(&mut self, now: Instant) {
         self.states.recheck_registrations(&mut self.base, now)
     }
 
@@ -399,7 +399,7 @@ impl Edge {
     }
 
     /// Forgets the bindings of trunks that take none any more; all others outlive a reload.
-    pub fn configure_registrar(&mut self) {
+    pub(crate) fn configure_registrar(&mut self) {
         self.states.configure_registrar(&mut self.base)
     }
 
@@ -444,7 +444,7 @@ impl Edge {
     }
 
     /// Adds the answer to a CANCEL, which the endpoint does not report.
-    pub fn trace_canceled(&mut self, now: Instant) {
+    pub(crate) fn trace_canceled(&mut self, now: Instant) {
         self.tracing.trace_canceled(&mut self.base, now)
     }
 

@@ -92,7 +92,7 @@ impl Addressing {
         Some(Local { ip: self.shown_to(peer, Some(listener))?, port })
     }
     /// Our end of what comes from `peer` by `listener`, as the machine itself has it.
-    pub fn bound_towards(&self, peer: IpAddr, listener: ListenerId) -> Option<SocketAddr> {
+    pub(crate) fn bound_towards(&self, peer: IpAddr, listener: ListenerId) -> Option<SocketAddr> {
         let bound = self.listener(listener)?.bound;
         Some(SocketAddr::new(self.local_for(peer, Some(bound.ip()))?, bound.port()))
     }

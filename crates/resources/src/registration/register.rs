@@ -113,7 +113,7 @@ impl Registrations {
         self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
     }
     /// Whether a party's credentials are needed, for its binding is there still or being taken back.
-    pub fn needs_credentials(&self, party: Party) -> bool {
+    pub(crate) fn needs_credentials(&self, party: Party) -> bool {
         self.by_trunk.values().any(|registration| registration.party == party)
             || self.leaving.values().any(|(_, leaving)| *leaving == party)
     }

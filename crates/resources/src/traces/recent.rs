@@ -133,7 +133,7 @@ impl Recent {
         ended.map(|ended| &mut ended.trace).filter(|trace| trace.count() < TRACE_ENTRIES)
     }
     /// The traces of ended calls: of those that were turned down, then of those in which nothing failed, the oldest first.
-    pub fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
+    pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
         let turned_down = self.turned_down_traces.entries.iter_mut();
         let usual = turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| ended);
         usual.chain(self.faulty.values_mut()).map(|ended| &mut ended.trace)

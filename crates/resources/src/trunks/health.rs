@@ -217,7 +217,7 @@ impl Healths {
 
     /// Has all addresses that fail asked at once, as a reload may have mended what they failed for. Returns the OPTIONS that were sent on
     /// the old terms, for which the edge no longer waits.
-    pub fn recheck(&mut self, now: Instant) -> Vec<ClientId> {
+    pub(crate) fn recheck(&mut self, now: Instant) -> Vec<ClientId> {
         let fails = |health: &Health| health.failures > 0 && !health.interval.is_zero();
         let due: Vec<Spot> =
             self.by_spot.iter().filter(|(_, health)| fails(health)).map(|(spot, _)| spot.clone()).collect();
@@ -286,7 +286,7 @@ impl Healths {
     }
 
     /// Whether any address of a trunk's peer is up; `None`: nothing is known. One whose name leads nowhere is down.
-    pub fn is_peer_up(&self, trunk: &str, peer: &Peer) -> Option<bool> {
+    pub(crate) fn is_peer_up(&self, trunk: &str, peer: &Peer) -> Option<bool> {
         let up = self.any_up(trunk, |health| health.peer == peer.uri);
         up.or_else(|| self.is_unresolved(peer).then_some(false))
     }
@@ -298,7 +298,7 @@ impl Healths {
     }
 
     /// Whether a peer's name was looked up and not found.
-    pub fn is_unresolved(&self, peer: &Peer) -> bool {
+    pub(crate) fn is_unresolved(&self, peer: &Peer) -> bool {
         self.unresolved(peer).is_some()
     }
 

@@ -40,7 +40,7 @@ use crate::trunks::rejections::{FinalResponse, Rejections};
 use crate::trunks::sound::Sound;
 
 /// The beginning of the problem of a trunk that the edge is not registered with.
-pub const NOT_REGISTERED: &str = "not registered: ";
+pub(crate) const NOT_REGISTERED: &str = "not registered: ";
 
 /// An attempt that waits, and its call.
 pub type Waiting = (CallKey, Branch);
@@ -283,7 +283,7 @@ impl Trunks {
     }
 
     /// The same for a call to it. Who waits for a place already comes first.
-    pub fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+    pub(crate) fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
         let state = self.state(name);
         if state.waiting.front().is_some_and(|first| *first != who) {
             return Err(ReasonSlug::LimitRate);
@@ -496,7 +496,7 @@ impl Trunks {
     }
 
     /// Whether an alarm of a trunk, with this reason, is to be logged now: not `again` after the last one.
-    pub fn may_alarm(&mut self, now: Instant, alarm: (Arc<str>, &'static str), again: Duration) -> bool {
+    pub(crate) fn may_alarm(&mut self, now: Instant, alarm: (Arc<str>, &'static str), again: Duration) -> bool {
         let told = self.alarms.get(&alarm);
         let is_due = told.is_none_or(|at| now.saturating_duration_since(*at) >= again);
         if is_due {
@@ -511,7 +511,7 @@ impl Trunks {
     }
 
     /// Whether a call may find out how a trunk does that stands behind others.
-    pub fn may_probe(&self, now: Instant, name: &str) -> bool {
+    pub(crate) fn may_probe(&self, now: Instant, name: &str) -> bool {
         let probed = self.by_name.get(name).and_then(|state| state.probed);
         probed.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROBE_SECONDS))
     }
@@ -567,7 +567,7 @@ impl Trunks {
     }
 
     /// Forgets what went wrong last where it was that this address did not answer.
-    pub fn answers_again(&mut self, name: &str, address: &str) {
+    pub(crate) fn answers_again(&mut self, name: &str, address: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem.take_if(|(text, _)| text.starts_with(address));
         }

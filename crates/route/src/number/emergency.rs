@@ -169,7 +169,7 @@ const BY_COUNTRY: &[(&str, &str)] = &[
 pub const DIGITS: std::ops::RangeInclusive<usize> = 2..=6;
 
 /// The emergency numbers of a country, where any are known.
-pub fn of_country(country: &str) -> Arc<[String]> {
+pub(crate) fn of_country(country: &str) -> Arc<[String]> {
     let is_one = |countries: &&str| countries.split(' ').any(|known| known == country);
     let found = BY_COUNTRY.iter().find(|(countries, _)| is_one(countries));
     found.map(|(_, numbers)| numbers.split(' ').map(str::to_owned).collect()).unwrap_or_default()

@@ -248,7 +248,7 @@ impl Edge {
     }
 
     /// Some other process binds a port, counted from the first media port, or leaves it.
-    pub fn squat(&mut self, port: u16, taken: bool) {
+    pub(crate) fn squat(&mut self, port: u16, taken: bool) {
         let address = SocketAddr::new(EDGE.ip(), FIRST_PORT + port);
         if taken {
             self.squatted.insert(address);
@@ -277,7 +277,7 @@ impl Edge {
     }
 
     /// When the next session wants to look.
-    pub fn next_sweep(&self) -> Option<Instant> {
+    pub(crate) fn next_sweep(&self) -> Option<Instant> {
         self.sessions.values().filter_map(Session::poll_timeout).min()
     }
 
@@ -317,7 +317,7 @@ impl Edge {
     }
 
     /// Closes what outlived a restart and belongs to no call of the new gateway; once it has said all it restored.
-    pub fn forget_kept(&mut self) {
+    pub(crate) fn forget_kept(&mut self) {
         for (id, _) in std::mem::take(&mut self.kept) {
             self.ports.retain(|_, owner| owner.0 != id);
         }

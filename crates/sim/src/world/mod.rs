@@ -54,11 +54,11 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(250);
 /// From a worker to signalling or back.
 const THREAD_HOP: Duration = Duration::from_micros(50);
 /// How long time runs on after the last action.
-pub const AFTERMATH: Duration = Duration::from_secs(600);
+pub(crate) const AFTERMATH: Duration = Duration::from_secs(600);
 /// How long after the network is healed everything that the edge does by itself has to be in order again.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
 /// Steps without the clock moving after which something spins.
-pub const STEPS_AT_ONCE: u32 = 20_000;
+pub(crate) const STEPS_AT_ONCE: u32 = 20_000;
 
 /// Something on its way.
 #[derive(Debug)]

@@ -167,7 +167,7 @@ impl Message {
     }
 
     /// The method's token as received: a request's own, a response's from its CSeq; empty where there is none.
-    pub fn method_token(&self) -> &[u8] {
+    pub(crate) fn method_token(&self) -> &[u8] {
         match self.start {
             Start::Request { token, .. } => token.of(&self.bytes),
             Start::Response { .. } => {

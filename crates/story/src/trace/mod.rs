@@ -142,7 +142,7 @@ impl TraceView {
 }
 
 /// An ACK in a trace that belongs to no dialog of the call, although it has its Call-ID.
-pub const STRAY_ACK: &str = "ACK (stray)";
+pub(crate) const STRAY_ACK: &str = "ACK (stray)";
 /// Those of them that a trace has.
 const STRAY_ACKS: usize = 12;
 /// How often a 200 OK is sent until the view says that no ACK comes.

@@ -31,7 +31,7 @@ use trunkgate_system::free_ports::free_ports;
 use trunkgate_system::terminal;
 
 /// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
-pub const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
+pub(crate) const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
 /// What a reader of it may do now.
 const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate demo --serve` keeps this edge running";
 /// How long the trunk that does not answer is waited for.

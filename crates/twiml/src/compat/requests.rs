@@ -161,7 +161,7 @@ pub static CREATE_CALL: Operation = Operation {
 };
 
 /// `GET …/Conferences.json`
-pub static LIST_CONFERENCES: Operation = Operation {
+pub(crate) static LIST_CONFERENCES: Operation = Operation {
     method: "GET",
     path: "{AC}/Conferences.json",
     parameters: &[
@@ -191,7 +191,7 @@ pub static UPDATE_CONFERENCE: Operation = Operation {
 };
 
 /// `GET …/Conferences/{CF}/Recordings.json`
-pub static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
+pub(crate) static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Recordings.json",
     parameters: &[
@@ -205,7 +205,7 @@ pub static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
 };
 
 /// `GET …/Conferences/{CF}/Participants.json`
-pub static LIST_PARTICIPANTS: Operation = Operation {
+pub(crate) static LIST_PARTICIPANTS: Operation = Operation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Participants.json",
     parameters: &[
@@ -327,7 +327,7 @@ pub static CREATE_RECORDING: Operation = Operation {
 };
 
 /// `GET …/Recordings.json`
-pub static LIST_RECORDINGS: Operation = Operation {
+pub(crate) static LIST_RECORDINGS: Operation = Operation {
     method: "GET",
     path: "{AC}/Recordings.json",
     parameters: &[

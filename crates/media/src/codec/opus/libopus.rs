@@ -52,7 +52,7 @@ impl Encoder {
         Some(Encoder(encoder))
     }
     /// Whether each packet brings the one before in short; where the library does not take it, all stays as it was.
-    pub fn set_fec(&mut self, fec: bool) {
+    pub(crate) fn set_fec(&mut self, fec: bool) {
         _ = self.0.set_inband_fec(if fec { InbandFec::Mode1 } else { InbandFec::Off });
     }
     /// A frame; how many bytes it has, `None` where it has no length of Opus'.

@@ -116,7 +116,7 @@ impl Encoder {
         Some(Encoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
     }
     /// Whether what follows is a key's tone. That has no redundancy: it would be 0.7 dB too soft for want of the bits.
-    pub fn set_tone(&mut self, tone: bool) {
+    pub(crate) fn set_tone(&mut self, tone: bool) {
         if self.fec && self.tone != tone {
             self.inner.set_fec(!tone);
         }
