@@ -129,10 +129,13 @@ fn codes_of_http_stand_in_its_document() {
     report("a code that HTTP answers with stands in docs/http.md", missing);
 }
 
-/// Where it says what of each RFC is served, and to whom the edge has spoken.
+/// The page that lists peers and cases of interop.
 const INTEROP: &str = "docs/interop.md";
 
-/// What its rows may say of what is served.
+/// Pages whose tables state what is served, each row with its tests.
+const SUPPORT: [&str; 2] = ["docs/internals/evidence/rfcs.md", "docs/internals/evidence/voice-agents.md"];
+
+/// Beginnings of the column *served*.
 const SERVED: [&str; 3] = ["yes", "partly: ", "no: "];
 
 #[test]
@@ -140,17 +143,19 @@ fn tests_named_in_the_rfc_tables_exist() {
     let named = Regex::new(r"`([a-z]\w*(?:_\w+)+)`").unwrap();
     let code: String = sources().into_iter().filter(Source::is_rust).map(|source| source.text).collect();
     let mut broken = Vec::new();
-    for line in document(INTEROP).lines().filter(|line| line.text.starts_with('|')) {
-        let tests = named.captures_iter(line.text).map(|found| found[1].to_owned());
-        let lost = tests.filter(|test| !code.contains(&format!("fn {test}(")));
-        broken.extend(lost.map(|test| format!("{INTEROP}:{}: {test}", line.number)));
+    for page in SUPPORT.into_iter().chain([INTEROP]).map(document) {
+        for line in page.lines().filter(|line| line.text.starts_with('|')) {
+            let tests = named.captures_iter(line.text).map(|found| found[1].to_owned());
+            let lost = tests.filter(|test| !code.contains(&format!("fn {test}(")));
+            broken.extend(lost.map(|test| format!("{}:{}: {test}", page.path, line.number)));
+        }
     }
-    report("a test named in docs/interop.md exists", broken);
+    report("a test named in docs/interop.md and docs/internals/evidence exists", broken);
 }
 
 #[test]
 fn cases_of_interop_and_their_document_agree() {
-    let text = document(INTEROP).text;
+    let text: String = SUPPORT.into_iter().chain([INTEROP]).map(|page| document(page).text).collect();
     let named = Regex::new(r"interop `([a-z0-9-]+)`").unwrap();
     let named: BTreeSet<String> = named.captures_iter(&text).map(|found| found[1].to_owned()).collect();
     let cases = sources().into_iter().find(|source| source.path == "xtask/src/interop/cases/mod.rs").unwrap().text;
@@ -164,7 +169,8 @@ fn cases_of_interop_and_their_document_agree() {
 #[test]
 fn rows_of_the_rfc_tables_say_what_is_served_and_what_shows_it() {
     let (mut broken, mut in_table, mut rows) = (Vec::new(), false, 0);
-    for line in document(INTEROP).lines() {
+    let pages = SUPPORT.map(document);
+    for (page, line) in pages.iter().flat_map(|page| page.lines().map(move |line| (&page.path, line))) {
         in_table = line.text.starts_with('|') && (in_table || line.text.starts_with("| section |"));
         let cells: Vec<&str> = line.text.trim_matches('|').split(" | ").map(str::trim).collect();
         if !in_table || cells[0] == "section" || cells[0].starts_with("---") {
@@ -172,17 +178,17 @@ fn rows_of_the_rfc_tables_say_what_is_served_and_what_shows_it() {
         }
         rows += 1;
         let [_, _, served, tests] = cells[..] else {
-            broken.push(format!("{INTEROP}:{}: {} cells", line.number, cells.len()));
+            broken.push(format!("{page}:{}: {} cells", line.number, cells.len()));
             continue;
         };
         let known = SERVED.iter().any(|word| served.starts_with(word));
         if !known || (!served.starts_with("no: ") && !tests.contains('`')) {
-            broken.push(format!("{INTEROP}:{}: {served:?} by {tests:?}", line.number));
+            broken.push(format!("{page}:{}: {served:?} by {tests:?}", line.number));
         }
     }
-    assert!(rows > 80, "docs/interop.md has a table for each RFC");
+    assert!(rows > 80, "docs/internals/evidence/rfcs.md has the tables of all RFCs");
     report(
-        "a row of docs/interop.md is `yes`, `partly: …` or `no: …`, and names a test where anything is served",
+        "a row of docs/internals/evidence is `yes`, `partly: …` or `no: …`, and names a test if anything is served",
         broken,
     );
 }

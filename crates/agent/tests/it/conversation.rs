@@ -106,7 +106,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Row 5 of docs/interop.md: 60 s in one message, its mark after 60 s.
+/// 60 s in one message, its mark after 60 s (row 5 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn a_minute_in_one_message_is_played_whole() {
     let mut call = Call::new(settings());
@@ -121,7 +121,8 @@ fn a_minute_in_one_message_is_played_whole() {
     assert_eq!(call.marks(), [(3000, "end".to_owned())]);
 }
 
-/// Row 6 of docs/interop.md: pieces as pipecat sends them (758 and 1,100 bytes) and a piece of 161.
+/// Pieces as pipecat sends them (758 and 1,100 bytes) and a piece of 161.
+/// Row 6 of docs/internals/evidence/voice-agents.md.
 #[test]
 fn pieces_of_any_length_make_no_short_packet() {
     for piece in [758, 1100, 161] {
@@ -153,7 +154,7 @@ fn a_paced_agent_is_played_without_a_gap() {
     assert_eq!(ticks, (1..=500).collect::<Vec<_>>());
 }
 
-/// Rows 7 and 8 of docs/interop.md.
+/// Rows 7 and 8 of docs/internals/evidence/voice-agents.md.
 #[test]
 fn clear_returns_all_marks_at_once_in_order_and_a_mark_on_silence_returns_at_once() {
     let mut call = Call::new(settings());
@@ -174,7 +175,7 @@ fn clear_returns_all_marks_at_once_in_order_and_a_mark_on_silence_returns_at_onc
     assert_eq!((call.played.len(), call.marks().len()), (1, 11));
 }
 
-/// Row 14 of docs/interop.md: marks between pieces cost no packet.
+/// Marks between pieces cost no packet (row 14 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn marks_between_pieces_leave_no_gap() {
     let mut call = Call::new(settings());
@@ -218,7 +219,8 @@ fn what_an_agent_wishes_is_passed_on() {
     assert_eq!(say(&mut stream, now, text), [Told::Play(vec![0xff])]);
 }
 
-/// Row 10 of docs/interop.md: every end that we make says `stop`; servers like uvicorn must not see a close on its heels.
+/// Every end that we make says `stop`; servers like uvicorn must not see a close on its heels.
+/// Row 10 of docs/internals/evidence/voice-agents.md.
 #[test]
 fn our_end_is_stop_then_1000() {
     let now = Instant::now();

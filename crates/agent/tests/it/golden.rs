@@ -41,7 +41,7 @@ fn connected_then_start_and_nothing_between() {
     assert!(sent[2].starts_with(r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","#));
 }
 
-/// Row 1 of docs/interop.md: a talking agent gets one track, a fork what it asked for.
+/// A talking agent gets one track, a fork what it asked for (row 1 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn tracks_of_start() {
     let tracks = |set| start_with(set, Format::Mulaw8000, &[]);
@@ -50,7 +50,7 @@ fn tracks_of_start() {
     assert_eq!(tracks(TrackSet::Both), START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#));
 }
 
-/// Row 2 of docs/interop.md: inside `start`, in the order of the configuration, nothing else.
+/// Inside `start`, in the order of the configuration, nothing else (row 2 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn custom_parameters() {
     let start = start_with(
@@ -80,7 +80,8 @@ fn media_format() {
     }
 }
 
-/// Row 3 of docs/interop.md: one sequence over all messages, a chunk number for each track, time in milliseconds.
+/// One sequence over all messages, a chunk number for each track, time in milliseconds.
+/// Row 3 of docs/internals/evidence/voice-agents.md.
 #[test]
 fn a_conversation_of_each_message() {
     let now = Instant::now();
@@ -133,7 +134,7 @@ fn a_conversation_of_each_message() {
     assert_eq!(texts(&mut stream), expected);
 }
 
-/// Row 4 of docs/interop.md.
+/// Row 4 of docs/internals/evidence/voice-agents.md.
 #[test]
 fn mark_names_are_escaped() {
     let now = Instant::now();
