@@ -199,7 +199,7 @@ fn every_dependency_is_used() {
 
 #[test]
 fn the_tree_is_laid_out_as_promised() {
-    let top = ["src", "crates", "config", "benches", "tests", "xtask", "docs"];
+    let top = ["src", "crates", "config", "benches", "tests", "xtask", "docs", "changes"];
     let files = ["Cargo.lock", "docker-compose.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
     let missing = top.into_iter().filter(|name| !tree::root().join(name).is_dir());
     let missing = missing.chain(files.into_iter().filter(|name| !tree::root().join(name).is_file()));

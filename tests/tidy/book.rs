@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
-use super::documents::{document, documents};
+use super::documents::{document, documents, linking_file};
 use super::tree::{Source, report, root, sources};
 
 const CONTENTS: &str = "docs/SUMMARY.md";
@@ -52,7 +52,11 @@ fn links_to_headings_lead_to_one() {
     for source in &all {
         for (line, text) in outside_fences(source) {
             for target in link.captures_iter(text).filter(|target| !target[1].contains("://")) {
-                let path = if target[1].is_empty() { source.path.clone() } else { beside(&source.path, &target[1]) };
+                let path = if target[1].is_empty() {
+                    source.path.clone()
+                } else {
+                    beside(linking_file(&source.path), &target[1])
+                };
                 let Some(known) = anchors.get(path.as_str()) else { continue };
                 found += 1;
                 if !known.contains(&target[2]) {

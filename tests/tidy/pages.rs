@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use regex::Regex;
 use trunkgate_tools::cli::Cli;
 
-use super::documents::documents;
+use super::documents::documents_of_today;
 use super::language::{literals, product};
 use super::tree::{Line, Source, report};
 
@@ -33,11 +33,6 @@ fn blocks(source: &Source) -> Vec<Block<'_>> {
         }
     }
     found
-}
-
-/// Returns pages that show the program as it is: the change log speaks of what was.
-fn pages() -> impl Iterator<Item = Source> {
-    documents().into_iter().filter(|source| source.path != "CHANGELOG.md")
 }
 
 /// Returns the words of a command as a shell splits them, up to a pipe, redirection, comment or further command; the rest behind `&&`.
@@ -88,7 +83,7 @@ fn fault(words: &[String], in_passing: bool) -> Option<String> {
 fn commands_of_pages_are_understood() {
     let span = Regex::new("`(trunkgate [^`]+)`").unwrap();
     let (mut broken, mut shown, mut named) = (Vec::new(), 0, 0);
-    for source in pages().filter(|source| source.path != "docs/architecture.md") {
+    for source in documents_of_today().filter(|source| source.path != "docs/architecture.md") {
         for block in blocks(&source).iter().filter(|block| ["", "text", "sh", "yaml"].contains(&block.language)) {
             let mut lines = block.lines.iter();
             while let Some(line) = lines.next() {
@@ -138,7 +133,7 @@ const OF_THE_MACHINE: [&str; 4] = ["TG0110", "TG0114", "TG0123", "TG0159"];
 #[test]
 fn configurations_of_pages_are_accepted() {
     let (mut parts, mut whole) = (0, 0);
-    for source in pages() {
+    for source in documents_of_today() {
         for block in blocks(&source).iter().filter(|block| block.language == "toml") {
             let lines: Vec<&str> = block.lines.iter().map(|line| line.text).collect();
             let text = lines.join("\n") + "\n";
@@ -215,7 +210,7 @@ fn printed_lines_of_pages_have_the_words_of_the_program() {
         }
     }
     let (mut broken, mut looked_at) = (Vec::new(), 0);
-    for source in pages().filter(|source| source.path != "docs/architecture.md") {
+    for source in documents_of_today().filter(|source| source.path != "docs/architecture.md") {
         for block in blocks(&source).iter().filter(|block| ["", "text"].contains(&block.language)) {
             let is_ours = |line: &Line<'_>| {
                 ["$ trunkgate", "  ok  ", "verdict: ", "! "].iter().any(|mark| line.text.starts_with(mark))

@@ -1,9 +1,11 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
+//! `changes` checks the fragments of the changelog, and moves them into it at a release;
 //! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package, `release` all artefacts of a release;
 //! `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
+mod changes;
 mod commands;
 mod faults;
 mod interop;
@@ -44,6 +46,8 @@ enum Task {
     TwilioParameters(libraries::Options),
     /// Runs what pages of systems that use Twilio show against the release binary; judges each step by calls.
     Seeds(seeds::Options),
+    /// Checks the fragments in changes/; moves them into CHANGELOG.md for a release.
+    Changes(changes::Options),
     /// Makes the Debian package.
     Deb,
     /// Makes the artefacts of a release: archive, Debian package, image, list of components, installer, checksums.
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Task::Twiml(options) => twiml::run(&options),
         Task::TwilioParameters(options) => libraries::run(&options),
         Task::Seeds(options) => seeds::run(&options),
+        Task::Changes(options) => changes::run(&options),
         Task::Deb => package::deb(),
         Task::Release(options) => release::run_release(&options),
         Task::Screenshots => interop::screenshots::run(),

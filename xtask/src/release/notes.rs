@@ -1,16 +1,14 @@
-//! The text of the release page: the changelog's section of the version, and how to install.
-
-use anyhow::Context as _;
+//! The text of the release page: how to install, and the changes of the version, with fragments that CHANGELOG.md does not have yet.
 
 use super::Release;
+use crate::changes;
 
 /// Writes `RELEASE.md`; `glibc` is the oldest glibc of the binary for aarch64, where the release has one.
 pub(super) fn write(release: &Release, glibc: Option<&str>) -> anyhow::Result<()> {
-    let changelog = std::fs::read_to_string("CHANGELOG.md")?;
-    let section = section(&changelog, &release.version).context("CHANGELOG.md has no section of this version")?;
+    let changes = changes::text_of_version(&release.version)?;
     let text = format!(
         "# Trunkgate {}\n\nCommit {}. To install, with the folder of these files as `URL`:\n\n```\ncurl -fsSLO URL/install.sh\n\
-         TRUNKGATE_URL=URL sh install.sh\n```\n\n{}\n{section}\n",
+         TRUNKGATE_URL=URL sh install.sh\n```\n\n{}\n{changes}\n",
         release.version,
         release.commit,
         table(&release.version, glibc)
@@ -34,20 +32,9 @@ fn table(version: &str, glibc: Option<&str>) -> String {
     table
 }
 
-/// Returns the lines below the heading of the version; where it has none yet, those below "Unreleased".
-fn section<'a>(changelog: &'a str, version: &str) -> Option<&'a str> {
-    let below = |heading: &str| {
-        let begin = changelog.find(&format!("\n## {heading}"))? + 1;
-        let lines = &changelog[begin..];
-        let body = &lines[lines.find('\n')?..];
-        Some(body.split("\n## ").next().unwrap_or(body).trim())
-    };
-    below(version).or_else(|| below("Unreleased"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{section, table};
+    use super::table;
 
     #[test]
     fn only_machines_of_the_release_are_listed() {
@@ -55,14 +42,5 @@ mod tests {
         let table = table("0.2.0", Some("2.34"));
         let row = "| aarch64 | Linux with glibc 2.34 or newer | `trunkgate-0.2.0-aarch64-linux.tar.gz` | `trunkgate_0.2.0-1_arm64.deb` |";
         assert!(table.lines().any(|line| line == row), "{table}");
-    }
-
-    #[test]
-    fn the_section_of_the_version_comes_first() {
-        let changelog = "# Changelog\n\n## Unreleased\n\n- New.\n\n## 0.2.0 (2026-11-28)\n\n- Second.\n- Third.\n\n## 0.1.0\n\n- First.\n";
-        assert_eq!(section(changelog, "0.2.0"), Some("- Second.\n- Third."));
-        assert_eq!(section(changelog, "0.1.0"), Some("- First."));
-        assert_eq!(section(changelog, "0.3.0"), Some("- New."));
-        assert_eq!(section("# Changelog\n", "0.1.0"), None);
     }
 }
