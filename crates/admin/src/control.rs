@@ -1,4 +1,5 @@
-//! What a call is told to do: sent on, held, played to, digits sent. What this version cannot do is said, never passed over.
+//! Requests that change a call: transfer, hold, playback, digits (its end: `calls.rs`). A request that the edge cannot carry out is refused
+//! with the reason.
 
 use std::path::PathBuf;
 use std::sync::Arc;

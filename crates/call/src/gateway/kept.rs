@@ -1,4 +1,5 @@
-//! What is kept of a call beside its record, and what a capture of it has.
+//! Answers to requests for parts of a call that are kept beside its record (`finish()` in `call/parts/sides.rs` keeps them), and for a
+//! capture of it.
 
 use std::time::{Instant, SystemTime};
 

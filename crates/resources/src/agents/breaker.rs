@@ -27,16 +27,16 @@ use crate::limits::{
 };
 use crate::lookups::key::CallKey;
 
-/// Whether a call may try the agent.
+/// The answer of a breaker to a call that wants to try the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
-    /// It may.
+pub enum Permission {
+    /// The call may.
     Try,
-    /// It may, and is the only one: what it meets decides for the others.
+    /// The call may, as the only one: its result decides for the others.
     Trial,
-    /// Not before this time is over.
+    /// No call may for this time.
     Wait(Duration),
-    /// Not while another call tries.
+    /// Another call tries.
     Tried,
 }
 
@@ -95,25 +95,25 @@ impl Breaker {
     }
 
     /// Asks for a call; one that is told to try decides for the others, until its stream stands, fails or is given up.
-    pub fn ask(&mut self, now: Instant, key: CallKey) -> Leave {
+    pub fn ask(&mut self, now: Instant, key: CallKey) -> Permission {
         if self.is_proven(now) {
             self.close(now);
         }
-        let leave = self.leave(now);
-        if let (Leave::Trial, Some(open)) = (leave, &mut self.open) {
+        let permission = self.permission(now);
+        if let (Permission::Trial, Some(open)) = (permission, &mut self.open) {
             (open.trial, open.trial_open) = (Some(key), None);
         }
         leave
     }
 
     /// What a call would be told.
-    pub fn leave(&self, now: Instant) -> Leave {
+    pub fn permission(&self, now: Instant) -> Permission {
         match &self.open {
-            None => Leave::Try,
-            Some(_) if self.is_proven(now) => Leave::Try,
-            Some(Open { trial: Some(_), .. }) => Leave::Tried,
-            Some(open) if now < open.next => Leave::Wait(open.next.saturating_duration_since(now)),
-            Some(_) => Leave::Trial,
+            None => Permission::Try,
+            Some(_) if self.is_proven(now) => Permission::Try,
+            Some(Open { trial: Some(_), .. }) => Permission::Tried,
+            Some(open) if now < open.next => Permission::Wait(open.next.saturating_duration_since(now)),
+            Some(_) => Permission::Trial,
         }
     }
 
@@ -273,7 +273,7 @@ mod tests {
 
     /// What happens, and at what millisecond: streams are named by the one at which they began.
     enum Step {
-        Asks(u64, Leave),
+        Asks(u64, Permission),
         Opens(bool),
         Speaks(bool),
         Fails(u64, bool),
@@ -281,7 +281,7 @@ mod tests {
         WentWell,
         GivenUp(u64),
     }
-    use Leave::{Trial, Tried, Try, Wait};
+    use Permission::{Trial, Tried, Try, Wait};
     use Step::{Asks, Fails, GivenUp, IsSilent, Opens, Speaks, WentWell};
 
     fn ms(ms: u64) -> Duration {

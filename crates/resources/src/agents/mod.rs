@@ -17,7 +17,7 @@ use trunkgate_story::turns::TurnView;
 use trunkgate_story::view::{AgentView, FaultView, Recent};
 use trunkgate_story::wall::rfc3339;
 
-use crate::agents::breaker::{Breaker, Leave};
+use crate::agents::breaker::{Breaker, Permission};
 pub use crate::agents::kept::FailedStream;
 use crate::agents::kept::Kept;
 use crate::agents::queue::{Entry, Line};
@@ -240,12 +240,12 @@ impl Agents {
         Some((problem, *loss))
     }
     /// Asks for a call whether its agent may be tried.
-    pub fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Leave {
+    pub fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Permission {
         self.by_name.entry(name.clone()).or_default().breaker.ask(now, key)
     }
     /// The same, and nothing follows from it.
-    pub fn leave(&self, now: Instant, name: &str) -> Leave {
-        self.by_name.get(name).map_or(Leave::Try, |state| state.breaker.leave(now))
+    pub fn permission(&self, now: Instant, name: &str) -> Permission {
+        self.by_name.get(name).map_or(Permission::Try, |state| state.breaker.permission(now))
     }
     /// Returns where the turns of an agent's calls are counted.
     pub fn turns(&mut self, name: &Arc<str>) -> Arc<AgentTurns> {
@@ -425,9 +425,9 @@ impl Agents {
     pub fn view(&self, now: Instant, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
         let state = self.by_name.get(name);
         let breaker = state.map(|state| &state.breaker);
-        let wait = match self.leave(now, name) {
-            Leave::Wait(wait) => Some(wait),
-            Leave::Try | Leave::Trial | Leave::Tried => None,
+        let wait = match self.permission(now, name) {
+            Permission::Wait(wait) => Some(wait),
+            Permission::Try | Permission::Trial | Permission::Tried => None,
         };
         let problem = state.and_then(|state| state.last_problem.clone());
         let probe = state.and_then(|state| state.last_probe);

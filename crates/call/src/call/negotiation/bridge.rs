@@ -164,7 +164,7 @@ impl Bridge {
         let Agreed { streams, .. } =
             accept(&offer, &sent, &answer, &policy, &ports, &side.identity()).map_err(unusable)?;
         cx.call.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
-        let asks = cx.call.wish(leg, other, &answer, &streams);
+        let asks = cx.call.wishes_to_hold(leg, other, &answer, &streams);
         let leg_state = &mut cx.call.legs[leg];
         let before = leg_state.theirs();
         leg_state.sdp.ours = leg_state.sdp.last_sent.clone();

@@ -312,7 +312,7 @@ impl Bridge {
             return false;
         };
         let Offered { leg, other, server, offer } = request;
-        let Some(holds) = cx.call.wish(leg, other, offer, &streams) else { return false };
+        let Some(holds) = cx.call.wishes_to_hold(leg, other, offer, &streams) else { return false };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: true }, &streams);
         cx.answer_request(leg, server, &answer);

@@ -194,7 +194,7 @@ impl Parts {
             }
             (_, E::Due(Timer::HoldCheck)) => self.bridge.negotiation.check_hold(cx),
             (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
-            (_, E::Due(Timer::Asked)) => self.search.consults.overdue(cx).act(self, cx),
+            (_, E::Due(Timer::Asked)) => self.search.consults.asked_time_over(cx).act(self, cx),
             (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
             (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
 

@@ -1,4 +1,4 @@
-//! Parties that a program dials: where they are, and what becomes of them.
+//! Parties that a program dials, and where they are; their answers and failures are in `side.rs`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, HoldSound, Sound, melody};
-use trunkgate_resources::agents::breaker::Leave;
+use trunkgate_resources::agents::breaker::Permission;
 use trunkgate_resources::agents::queue::Entry;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{
@@ -130,13 +130,13 @@ impl Search {
             return self.open_agent(cx, bridge);
         }
         let why = match cx.edge.agents_mut().ask(cx.now, &name, cx.call.key) {
-            Leave::Try => None,
-            Leave::Trial => {
+            Permission::Try => None,
+            Permission::Trial => {
                 cx.edge.decide(cx.now, cx.call.key, format!("{name} keeps failing: this call tests it"));
                 None
             }
-            Leave::Wait(wait) => Some(next_test(cx, &name, wait)),
-            Leave::Tried => Some("another call is testing it".to_owned()),
+            Permission::Wait(wait) => Some(next_test(cx, &name, wait)),
+            Permission::Tried => Some("another call is testing it".to_owned()),
         };
         let Some(why) = why else { return self.open_agent(cx, bridge) };
         if self.has_nobody_else(cx.call, cx.edge, &name) {
@@ -166,7 +166,8 @@ impl Search {
         let made = if side.is_proven(cx.now) { 0 } else { side.retried };
         // As it is configured now: a reload may have mended it.
         let Some(agent) = cx.edge.table().agent(&side.agent.name).cloned() else { return false };
-        let may_be_tried = matches!(cx.edge.agents_mut().leave(cx.now, &agent.name), Leave::Try | Leave::Trial);
+        let may_be_tried =
+            matches!(cx.edge.agents_mut().permission(cx.now, &agent.name), Permission::Try | Permission::Trial);
         let is_allowed = made < agent.retry && self.retries.made < RETRIES_PER_CALL && !agent.is_raw();
         let is_allowed = is_allowed && self.has_room_for_another(cx.call);
         if !is_allowed || !(may_be_tried || self.has_nobody_else(cx.call, cx.edge, &agent.name)) {
@@ -361,7 +362,7 @@ impl Search {
 
     /// Whether the agent is skipped, and another target can be tried.
     pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
-        let is_skipped = matches!(edge.agents().leave(now, name), Leave::Wait(_) | Leave::Tried);
+        let is_skipped = matches!(edge.agents().leave(now, name), Permission::Wait(_) | Permission::Tried);
         is_skipped && !self.has_nobody_else(call, edge, name)
     }
 }

@@ -1,5 +1,9 @@
 //! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
 //!
+//! A target is skipped in five places: its trunk is congested (`candidates.rs`: `is_wanted_now()`), its address is down (`branches.rs`:
+//! `leave_out()`), its agent has failed too often (`agents.rs`: `try_agent()`), the time of the search is over (`controller.rs`:
+//! `skip_to_last()`), or its kind cannot be called (`can_be_called()` of trunkgate-route).
+//!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
 //! | 100 | the target responds | – | the target responds | – | – |

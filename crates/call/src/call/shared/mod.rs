@@ -331,9 +331,9 @@ impl Shared {
         !self.legs.holds.is_empty()
     }
 
-    /// What a description of one side wants, where that is for the edge to do: to hold, or to talk. A change of the codec or
-    /// of the streams is not, nor is a hold of audio that the edge cannot make.
-    pub(crate) fn wish(
+    /// Returns whether a description asks for a hold (`true`) or for its end (`false`) that the edge makes itself. `None`: it changes the
+    /// codec or the streams, or the other side takes part in the hold.
+    pub(crate) fn wishes_to_hold(
         &self,
         leg: LegId,
         other: LegId,

@@ -238,8 +238,8 @@ impl Consults {
         self.accepted_if_heard()
     }
 
-    /// Takes the end of the time that the party had.
-    pub(crate) fn overdue(&self, cx: &mut Cx<'_>) -> TransferEffect {
+    /// Ends the time of the party that was asked: one that has accepted is connected, another has declined.
+    pub(crate) fn asked_time_over(&self, cx: &mut Cx<'_>) -> TransferEffect {
         cx.call.deadlines.remove(Timer::Asked);
         match self.warm.as_ref().and_then(|warm| warm.asked.as_ref()) {
             Some(asked) if asked.accepts => TransferEffect::Accepted,

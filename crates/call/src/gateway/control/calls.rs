@@ -1,4 +1,4 @@
-//! Changes of one call.
+//! Changes of one call; the end of a whole call is `Control::Hangup`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
