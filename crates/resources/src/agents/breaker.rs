@@ -103,7 +103,7 @@ impl Breaker {
         if let (Permission::Trial, Some(open)) = (permission, &mut self.open) {
             (open.trial, open.trial_open) = (Some(key), None);
         }
-        leave
+        permission
     }
 
     /// What a call would be told.

@@ -362,7 +362,7 @@ impl Search {
 
     /// Whether the agent is skipped, and another target can be tried.
     pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
-        let is_skipped = matches!(edge.agents().leave(now, name), Permission::Wait(_) | Permission::Tried);
+        let is_skipped = matches!(edge.agents().permission(now, name), Permission::Wait(_) | Permission::Tried);
         is_skipped && !self.has_nobody_else(call, edge, name)
     }
 }
