@@ -45,7 +45,7 @@ Paths are below `/2010-04-01/Accounts`; the first line of the table is the list 
 - Any other parameter is ignored and counted too, with the name that it may have meant. With `strict`, and where the name, or one that it differs from by a letter or by two swapped letters, concerns recording, privacy, money, time limits, emergencies or who is called (`RecordCall`, `Recrod`, `PrivacyMode`, `MaxCost`, `Tp`): status 400, code 20001, `Unknown parameter NAME`.
 - A URL to request, whichever the parameter: at private and loopback addresses only where `allow_private` is set; else status 400 with 21205, 21402 of a number, 21609 of a message.
 
-| request | parameter | state |
+| request | state | parameters |
 | --- | --- | --- |
 ";
 
@@ -77,11 +77,11 @@ fn callbacks(page: &mut String) {
         ("those about the caller's call", CALLER),
         ("those about the call of a dialled party", PARTY),
     ];
-    page.push_str("\n| request | field | state |\n| --- | --- | --- |\n");
+    page.push_str("\n| request | state | fields |\n| --- | --- | --- |\n");
     for (name, group) in groups {
         fields(page, name, group);
     }
-    page.push_str("\n| request | about | own field | state |\n| --- | --- | --- | --- |\n");
+    page.push_str("\n| request | about | state | own fields |\n| --- | --- | --- | --- |\n");
     for callback in CALLBACKS {
         let subject = match callback.subject {
             Subject::Caller => "the caller's call",
@@ -90,15 +90,29 @@ fn callbacks(page: &mut String) {
             Subject::Itself => "",
         };
         if callback.own.is_empty() {
-            page.push_str(&format!("| {} | {subject} | | no further ones |\n", callback.name));
+            page.push_str(&format!("| {} | {subject} | no further ones | |\n", callback.name));
         }
         fields(page, &format!("{} | {subject}", callback.name), callback.own);
     }
 }
 
 fn fields(page: &mut String, name: &str, fields: &[Field]) {
-    for (field, state) in fields {
-        page.push_str(&format!("| {name} | `{field}` | {} |\n", shown(*state)));
+    let fields = fields.iter().map(|(field, state)| (format!("`{field}`"), shown(*state)));
+    rows(page, name, fields);
+}
+
+/// Adds one row for each state, with all names that have it: the first cell is repeated in each row.
+fn rows(page: &mut String, first: &str, entries: impl Iterator<Item = (String, String)>) {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, state) in entries {
+        match groups.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((state, vec![name])),
+        }
+    }
+    for (state, names) in groups {
+        let names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        page.push_str(&format!("| {first} | {state} | {} |\n", names.join(", ")));
     }
 }
 
@@ -107,9 +121,9 @@ fn api(page: &mut String) {
     for operation in OPERATIONS {
         let name = format!("`{} {}`", operation.method, operation.path);
         if operation.parameters.is_empty() {
-            page.push_str(&format!("| {name} | | no parameters |\n"));
+            page.push_str(&format!("| {name} | no parameters | |\n"));
         }
-        for (parameter, given) in operation.parameters {
+        let parameters = operation.parameters.iter().map(|(parameter, given)| {
             let state = match given {
                 Given::Supported => "supported".to_owned(),
                 Given::Differs(text) => format!("differs: {text}"),
@@ -120,8 +134,9 @@ fn api(page: &mut String) {
                 Given::Ignored(text) => format!("ignored: {text}"),
                 Given::Refused(text) => format!("refused: {text}"),
             };
-            page.push_str(&format!("| {name} | `{parameter}` | {state} |\n"));
-        }
+            (format!("`{parameter}`"), state)
+        });
+        rows(page, &name, parameters);
     }
     let lists: Vec<String> = LATER.iter().map(|list| format!("`{list}`")).collect();
     let methods: Vec<String> = LATER_METHODS.iter().map(|(method, path)| format!("`{method} {path}`")).collect();
@@ -140,28 +155,31 @@ fn api(page: &mut String) {
         libraries::packages().collect::<Vec<_>>().join(" and "),
         others.collect::<Vec<_>>().join("; ")
     ));
-    page.push_str("\n### Fields of answers\n\n| resource | field | value |\n| --- | --- | --- |\n");
+    page.push_str("\n### Fields of answers\n\n| resource | value | fields |\n| --- | --- | --- |\n");
     for resource in RESOURCES {
-        for (field, has) in resource.fields {
+        let fields = resource.fields.iter().map(|(field, has)| {
             let has = match has {
                 Has::Value => "a value".to_owned(),
                 Has::Sometimes(text) => format!("{text}; else `null`"),
                 Has::Null(text) => format!("`null`: {text}"),
             };
-            page.push_str(&format!("| {} | `{field}` | {has} |\n", resource.name));
-        }
+            (format!("`{field}`"), has)
+        });
+        rows(page, resource.name, fields);
     }
 }
 
 fn table(page: &mut String, entries: &[Entry]) {
-    page.push_str("\n| verb | attribute | state |\n| --- | --- | --- |\n");
+    page.push_str("\n| verb | state | attributes |\n| --- | --- | --- |\n");
     for entry in entries {
-        page.push_str(&format!("| `{}` | | {} |\n", entry.path, shown(entry.state)));
+        // The verb itself has no name in its row.
+        let itself = std::iter::once((String::new(), shown(entry.state)));
         // The attributes of what is refused follow from it.
-        for (name, state) in entry.attributes.iter().filter(|_| entry.is_supported()) {
+        let attributes = entry.attributes.iter().filter(|_| entry.is_supported()).map(|(name, state)| {
             let name = if name.starts_with('(') { (*name).to_owned() } else { format!("`{name}`") };
-            page.push_str(&format!("| `{}` | {name} | {} |\n", entry.path, shown(*state)));
-        }
+            (name, shown(*state))
+        });
+        rows(page, &format!("`{}`", entry.path), itself.chain(attributes));
     }
 }
 
