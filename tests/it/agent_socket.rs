@@ -263,7 +263,7 @@ fn nonsense_is_noted_and_the_agent_stays() {
     assert_eq!(rig.event().1, Event::AgentOpen { end: AGENT });
     assert!(matches!(rig.event().1, Event::AgentNote { .. }));
     assert!(matches!(rig.event().1, Event::AgentNote { .. }));
-    assert!(matches!(rig.event().1, Event::AgentWish { .. }));
+    assert!(matches!(rig.event().1, Event::AgentRequest { .. }));
     drop(done);
     rig.workers.stop();
     server.join();

@@ -70,11 +70,7 @@ fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
             Output::Problem(problem) => {
                 assert!(!problem.slug().is_empty() && problem.to_string().len() < 1000);
             }
-            Output::Transfer(_)
-            | Output::Consult(_)
-            | Output::WarmTransfer(..)
-            | Output::Hangup
-            | Output::SendDtmf(_)
+            Output::Request(_)
             | Output::Recognised(_)
             | Output::FallsBehind
             | Output::Lost(_)

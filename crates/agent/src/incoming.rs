@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::digits::is_digit;
 use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BESIDE_BYTES, TEXT_BYTES};
 use crate::problem::Problem;
+use crate::request::AgentRequest;
 use crate::warm::WarmTransfer;
 
 /// Agents write base64 with and without padding.
@@ -49,22 +50,8 @@ pub enum Incoming<'a> {
     },
     /// What waits to be played is not to be played.
     Clear,
-    /// The caller is to go to another target.
-    Transfer {
-        /// As in a route's `connect`.
-        target: Cow<'a, str>,
-        /// Whether the agent stays until somebody answers there.
-        consult: bool,
-        /// Whether the target is asked first; the agent stays until it accepts.
-        warm: Option<WarmTransfer>,
-    },
-    /// The call is to end.
-    Hangup,
-    /// Digits to press towards the caller.
-    Dtmf {
-        /// 0-9, *, #, A-D.
-        digits: Cow<'a, str>,
-    },
+    /// A request to the call.
+    Request(AgentRequest),
     /// An event that this protocol does not have.
     Unknown {
         /// Its name.
@@ -79,9 +66,7 @@ impl Incoming<'_> {
             Incoming::Media { .. } => "media",
             Incoming::Mark { .. } => "mark",
             Incoming::Clear => "clear",
-            Incoming::Transfer { .. } => "transfer",
-            Incoming::Hangup => "hangup",
-            Incoming::Dtmf { .. } => "dtmf",
+            Incoming::Request(request) => request.event(),
             Incoming::Unknown { .. } => "unknown",
         }
     }
@@ -127,15 +112,20 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
                 return Err(Problem::TargetTooLong { bytes: target.len() });
             }
             let warm = warm.map(|fields| WarmTransfer::read(&fields)).transpose().map_err(Problem::BadWarm)?;
-            Incoming::Transfer { target, consult: consult.unwrap_or_default(), warm }
+            let target = target.into_owned();
+            Incoming::Request(match (warm, consult.unwrap_or_default()) {
+                (Some(warm), _) => AgentRequest::WarmTransfer(target, Box::new(warm)),
+                (None, true) => AgentRequest::Consult(target),
+                (None, false) => AgentRequest::Transfer(target),
+            })
         }
-        event if event == "hangup" => Incoming::Hangup,
+        event if event == "hangup" => Incoming::Request(AgentRequest::Hangup),
         event if event == "dtmf" => {
             let digits = digits.filter(|digits| !digits.0.is_empty()).ok_or(Problem::MissingDigits)?.0;
             if digits.len() > DIGITS || !digits.bytes().all(is_digit) {
                 return Err(Problem::BadDigits);
             }
-            Incoming::Dtmf { digits }
+            Incoming::Request(AgentRequest::Dtmf(digits.into_owned()))
         }
         event => Incoming::Unknown { event },
     };

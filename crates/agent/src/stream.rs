@@ -30,7 +30,7 @@ use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{NORMAL_CLOSE, Outbox, Transmit};
 use crate::problem::{Problem, shown};
 use crate::recognition::{self, Recognition, Transcript};
-use crate::warm::WarmTransfer;
+use crate::request::AgentRequest;
 
 /// A ping behind no more messages than these, which may be of the same moment, leaves at once: its answer is timed.
 const PING_BEHIND: usize = 2;
@@ -149,16 +149,8 @@ pub enum Output<'a> {
     Mark(String),
     /// What waits is not to be played; its marks are to be returned, then [`Input::Cleared`].
     Clear,
-    /// The caller is to go to this target.
-    Transfer(String),
-    /// The same once somebody answers there; until then it stays with the agent.
-    Consult(String),
-    /// The same once a party there accepts it; until then it hears music, and the agent stays.
-    WarmTransfer(String, Box<WarmTransfer>),
-    /// The call is to end.
-    Hangup,
-    /// Digits to press towards the caller.
-    SendDtmf(String),
+    /// A request to the call.
+    Request(AgentRequest),
     /// A recogniser has understood something.
     Recognised(Transcript),
     /// A message was not acted upon: for the call's trace.
@@ -567,13 +559,7 @@ impl Stream {
             }
             Incoming::Mark { name } => Output::Mark(name.into_owned()),
             Incoming::Clear => Output::Clear,
-            Incoming::Transfer { target, warm: Some(warm), .. } => {
-                Output::WarmTransfer(target.into_owned(), Box::new(warm))
-            }
-            Incoming::Transfer { target, consult: true, .. } => Output::Consult(target.into_owned()),
-            Incoming::Transfer { target, consult: false, .. } => Output::Transfer(target.into_owned()),
-            Incoming::Hangup => Output::Hangup,
-            Incoming::Dtmf { digits } => Output::SendDtmf(digits.into_owned()),
+            Incoming::Request(request) => Output::Request(request),
             Incoming::Unknown { .. } => return Ok(()),
         };
         self.events.push_back(output);

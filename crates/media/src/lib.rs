@@ -44,9 +44,10 @@ pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, MovedEnd, Session, SessionSnapshot, Transmit};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId,
-    RawSpec, RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId, RawSpec,
+    RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};
+pub use trunkgate_agent::AgentRequest;
 pub use trunkgate_terms::{Alaw, Channels, Recorded, RecordedSamples, RecordingId, RecordingPause, UrlOrigin};

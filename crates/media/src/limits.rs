@@ -112,7 +112,7 @@ pub(crate) const LATE_SPARE_MS: u64 = 20;
 /// At most one frame is removed in so many milliseconds.
 pub(crate) const LATE_REMOVED_EVERY_MS: i64 = 100;
 /// What an agent may want of its call (transfer, hangup, digits), a second; more is noted and not passed on.
-pub const AGENT_WISHES_PER_SECOND: u32 = 16;
+pub const AGENT_REQUESTS_PER_SECOND: u32 = 16;
 /// Keys that wait to be pressed towards one far side; further ones are left out, and noted.
 pub const KEYS_WAITING: usize = 128;
 /// Digits of one end that pass, to another end or an agent, of which signalling is told; a sender may make one of each packet.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript, WarmTransfer};
+use trunkgate_agent::{AgentRequest, Loss, Settings, TrackName, TrackSet, Transcript};
 use trunkgate_conference::{FrameReceiver, FrameSender, Rate};
 use trunkgate_detection::{Settings as DetectionSettings, Verdict};
 use trunkgate_terms::{RecordingId, RecordingPause, UrlOrigin};
@@ -562,11 +562,11 @@ pub enum Event {
         transcript: Transcript,
     },
     /// The agent wants something of the call.
-    AgentWish {
+    AgentRequest {
         /// The end.
         end: EndId,
         /// The request.
-        wish: AgentWish,
+        request: AgentRequest,
     },
     /// For the call's trace: a message that was not acted upon, frames dropped, audio that was not played.
     AgentNote {
@@ -594,19 +594,4 @@ pub enum Event {
     /// The session is gone, all of its ends were reported closed before. Comes without [`Command::Close`] where the
     /// worker had to give the session up.
     Closed,
-}
-
-/// A request of an agent about its call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AgentWish {
-    /// The caller is to go to this target.
-    Transfer(String),
-    /// The caller is to go to this target once it answers; until then it stays with the agent.
-    Consult(String),
-    /// The caller is to go to this target once a party there accepts it; until then it hears music.
-    WarmTransfer(String, Box<WarmTransfer>),
-    /// The call is to end.
-    Hangup,
-    /// Digits to press towards the caller.
-    Dtmf(String),
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::{STREAM, Told, open, say, settings, texts, told};
 use trunkgate_agent::limits::{CLOSE_TIMEOUT, FRAME, OUTBOX_MEDIA_FRAMES, PONG_TIMEOUT, STOP_TIMEOUT};
-use trunkgate_agent::{Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName, WarmTransfer};
+use trunkgate_agent::{
+    AgentRequest, Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName, WarmTransfer,
+};
 
 /// An agent's side of a call: what is played, 20 ms at a time, and what comes back.
 struct Call {
@@ -192,28 +194,34 @@ fn marks_between_pieces_leave_no_gap() {
 }
 
 #[test]
-fn what_an_agent_wishes_is_passed_on() {
+fn requests_of_an_agent_are_passed_on() {
     let now = Instant::now();
     let mut stream = open(now, settings());
     let target = "trunk:pbx/+14155551234".to_owned();
     let text = format!(r#"{{"event":"transfer","target":"{target}"}}"#);
-    assert_eq!(say(&mut stream, now, &text), [Told::Transfer(target.clone())]);
-    for (consult, told) in [
-        ("true", Told::Consult(target.clone())),
-        ("false", Told::Transfer(target.clone())),
-        ("null", Told::Transfer(target.clone())),
+    assert_eq!(say(&mut stream, now, &text), [Told::Request(AgentRequest::Transfer(target.clone()))]);
+    for (consult, request) in [
+        ("true", AgentRequest::Consult(target.clone())),
+        ("false", AgentRequest::Transfer(target.clone())),
+        ("null", AgentRequest::Transfer(target.clone())),
     ] {
         let text = format!(r#"{{"event":"transfer","consult":{consult},"target":"{target}"}}"#);
-        assert_eq!(say(&mut stream, now, &text), [told], "{consult}");
+        assert_eq!(say(&mut stream, now, &text), [Told::Request(request)], "{consult}");
     }
     let text = format!(r#"{{"event":"transfer","warm":{{"accept":"1"}},"consult":true,"target":"{target}"}}"#);
     let warm = WarmTransfer { accept: Some('1'), ..WarmTransfer::default() };
-    assert_eq!(say(&mut stream, now, &text), [Told::WarmTransfer(target.clone(), warm)]);
+    assert_eq!(
+        say(&mut stream, now, &text),
+        [Told::Request(AgentRequest::WarmTransfer(target.clone(), Box::new(warm)))]
+    );
     let text = format!(r#"{{"event":"transfer","warm":{{"accept":"no"}},"target":"{target}"}}"#);
     let [Told::Problem(problem)] = &say(&mut stream, now, &text)[..] else { panic!("not acted upon") };
     assert_eq!(problem.slug(), "bad_warm");
-    assert_eq!(say(&mut stream, now, r#"{"event":"hangup"}"#), [Told::Hangup]);
-    assert_eq!(say(&mut stream, now, r#"{"event":"dtmf","digits":"123#"}"#), [Told::SendDtmf("123#".into())]);
+    assert_eq!(say(&mut stream, now, r#"{"event":"hangup"}"#), [Told::Request(AgentRequest::Hangup)]);
+    assert_eq!(
+        say(&mut stream, now, r#"{"event":"dtmf","digits":"123#"}"#),
+        [Told::Request(AgentRequest::Dtmf("123#".into()))]
+    );
     // Fields of others are passed over, in any order.
     let text = r#"{"sequenceNumber":"4","media":{"track":"outbound","payload":"/w==","x":[{}]},"x":{"y":1.5e3},"event":"media"}"#;
     assert_eq!(say(&mut stream, now, text), [Told::Play(vec![0xff])]);

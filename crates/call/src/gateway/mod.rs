@@ -448,7 +448,7 @@ impl Gateway {
             Event::RecorderEnded { end, frames, sound } => CallEvent::RecorderEnded { end, frames, sound },
             Event::RecorderSilent { end, .. } => CallEvent::RecorderSilent { end },
             Event::Judged { end, verdict } => CallEvent::Judged { end, verdict },
-            Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
+            Event::AgentRequest { end, request } => CallEvent::AgentRequest { end, request },
             Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
             Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },
             Event::Played { end } => CallEvent::Played { end },

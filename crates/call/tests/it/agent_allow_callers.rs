@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
-use trunkgate_media::AgentWish;
+use trunkgate_media::AgentRequest;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{Agent, TargetSpec};
 
@@ -86,7 +86,7 @@ fn a_caller_that_has_been_answered_goes_on() {
         let mut bench = bench(vec![to_agent("desk"), to_agent("night"), to_trunk("pbx")], "+12125550100");
         let (_, _, desk) = bench.talking();
         match sent_on {
-            true => bench.wish(desk, AgentWish::Transfer("agent:night".into())),
+            true => bench.wish(desk, AgentRequest::Transfer("agent:night".into())),
             false => bench.lose(desk, Loss::Reset),
         }
         assert!(bench.asked().is_empty());

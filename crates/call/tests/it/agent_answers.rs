@@ -7,7 +7,7 @@ use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, t
 use crate::bench::{Bench, CARRIER, offer, route, sdp};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentWish, Coding, Command, EndId, WireSpec};
+use trunkgate_media::{AgentRequest, Coding, Command, EndId, WireSpec};
 use trunkgate_route::{Agent, Template};
 
 #[test]
@@ -215,7 +215,7 @@ fn a_late_or_foreign_word_of_a_worker_does_nothing() {
     bench.open(desk);
     bench.open(EndId(77));
     bench.open(own);
-    bench.wish(EndId(77), AgentWish::Hangup);
+    bench.wish(EndId(77), AgentRequest::Hangup);
     bench.news(trunkgate_media::Event::Played { end: desk });
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));

@@ -8,7 +8,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_call::{AgentProbe, Input};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, Command, EndId, Event, MediaId};
+use trunkgate_media::{AgentRequest, Command, EndId, Event, MediaId};
 use trunkgate_route::{Agent, Table, TargetSpec};
 
 /// One more call; the agent's socket that is asked for, if one is.
@@ -468,7 +468,7 @@ fn an_agent_that_ends_calls_at_once_without_audio_has_failed_in_them() {
         opens(bench, asked.unwrap());
         bench.pass(Duration::from_secs(seconds));
         news(bench, asked.unwrap(), |end| match hangs_up {
-            true => Event::AgentWish { end, wish: AgentWish::Hangup },
+            true => Event::AgentRequest { end, request: AgentRequest::Hangup },
             false => Event::AgentEnded { end },
         });
         bench.pass(Duration::from_secs(90));

@@ -9,7 +9,7 @@ use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, o
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
 use trunkgate_call::{Refused, TransferMode};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, Command, EndId, Event};
+use trunkgate_media::{AgentRequest, Command, EndId, Event};
 use trunkgate_route::{Agent, Definition, Numbers, Pattern, Queue, Table};
 
 const TARGET: &str = "trunk:backup/+14155550199";
@@ -21,7 +21,7 @@ fn answer_of_target() -> String {
 /// The caller talks with the agent of a route that goes on to the PBX; whom it consults with is called.
 fn consulting(bench: &mut Bench) -> (Dialing, EndId, EndId, Dialed) {
     let (caller, own, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    bench.wish(desk, AgentRequest::Consult(TARGET.into()));
     let target = called(bench);
     assert_eq!((bench.told(), bench.state()), (vec![], "transferring"), "the two talk on");
     (caller, own, desk, target)
@@ -85,7 +85,7 @@ fn the_agent_stays_until_the_target_answers_and_leaves_then() {
         if over_http {
             asked(&mut bench, TARGET, true).unwrap();
         } else {
-            bench.wish(desk, AgentWish::Consult(TARGET.into()));
+            bench.wish(desk, AgentRequest::Consult(TARGET.into()));
         }
         let target = called(&mut bench);
         assert!(
@@ -99,7 +99,7 @@ fn the_agent_stays_until_the_target_answers_and_leaves_then() {
             assert_eq!((bench.told(), bench.state()), (vec![], "transferring"), "the two talk on");
         }
         // It has the caller still.
-        bench.wish(desk, AgentWish::Dtmf("5".into()));
+        bench.wish(desk, AgentRequest::Dtmf("5".into()));
         assert_eq!(bench.told(), [Told::Press(own, 101, "5".into())]);
         let verdict = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap().verdict;
         assert!(verdict.starts_with("Answered by desk, connected until backup answers."), "{verdict}");
@@ -127,7 +127,7 @@ fn where_nobody_answers_the_caller_stays_and_the_agent_is_told_why() {
         assert_eq!(bench.state(), "answered");
         assert!(bench.story().contains("the caller stays with desk"), "{}", bench.story());
         // The next one may do better.
-        bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        bench.wish(desk, AgentRequest::Consult(TARGET.into()));
         let again = called(&mut bench);
         taken(&mut bench, &again, own, &[desk]);
         over(&mut bench, &mut caller, &again);
@@ -247,7 +247,7 @@ fn an_agent_that_hangs_up_meanwhile_ends_the_call() {
     let mut bench = usual();
     let (caller, _, desk, target) = consulting(&mut bench);
     bench.receive(BACKUP, target.answer(180, ""));
-    bench.wish(desk, AgentWish::Hangup);
+    bench.wish(desk, AgentRequest::Hangup);
     canceled(&mut bench, &target);
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
@@ -265,8 +265,8 @@ fn a_further_transfer_takes_the_place_of_the_one_before() {
         let other = "trunk:pbx/+14155550177".to_owned();
         match (over_http, consults) {
             (true, _) => asked(&mut bench, &other, consults).unwrap(),
-            (false, true) => bench.wish(desk, AgentWish::Consult(other)),
-            (false, false) => bench.wish(desk, AgentWish::Transfer(other)),
+            (false, true) => bench.wish(desk, AgentRequest::Consult(other)),
+            (false, false) => bench.wish(desk, AgentRequest::Transfer(other)),
         }
         canceled(&mut bench, &target);
         let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550177@"));
@@ -287,7 +287,7 @@ fn a_further_transfer_takes_the_place_of_the_one_before() {
 fn an_agent_may_be_consulted_too() {
     let mut bench = usual();
     let (mut caller, own, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Consult("agent:night".into()));
+    bench.wish(desk, AgentRequest::Consult("agent:night".into()));
     let (night, _) = bench.asked().pop().unwrap();
     assert_eq!((bench.told(), bench.state()), (vec![Told::Agent(night)], "transferring"));
     bench.open(night);
@@ -304,7 +304,7 @@ fn an_agent_that_cannot_be_had_is_tried_as_often_as_ever_and_leaves_the_caller_w
     let mut bench =
         Bench::with(agent_table(vec![agent("desk"), night], route(vec![to_agent("desk"), to_trunk("pbx")])));
     let (mut caller, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Consult("agent:night".into()));
+    bench.wish(desk, AgentRequest::Consult("agent:night".into()));
     for last in [false, true] {
         let (night, _) = bench.asked().pop().unwrap();
         bench.media.clear();
@@ -327,7 +327,7 @@ fn a_session_of_another_agent_is_waited_for_in_conversation() {
     let agents = vec![Agent { max_sessions: 2, ..agent("desk") }, night];
     let mut bench = Bench::with(agent_table(agents, route(vec![to_agent("desk")])));
     let (mut first, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Transfer("agent:night".into()));
+    bench.wish(desk, AgentRequest::Transfer("agent:night".into()));
     let (night, _) = bench.asked().pop().unwrap();
     bench.open(night);
     bench.media.clear();
@@ -347,12 +347,12 @@ fn a_session_of_another_agent_is_waited_for_in_conversation() {
     second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, second.request("ACK", "", ""));
     bench.told();
-    tell(&mut bench, Event::AgentWish { end: desk, wish: AgentWish::Consult("agent:night".into()) });
+    tell(&mut bench, Event::AgentRequest { end: desk, request: AgentRequest::Consult("agent:night".into()) });
     assert_eq!(bench.told(), [], "it waits, and hears its agent");
     bench.pass(Duration::from_secs(21));
     assert_eq!(bench.told(), [Told::TransferFailed(desk, "agent:night".into(), "queue_timeout", None)]);
     // The next time its turn comes.
-    tell(&mut bench, Event::AgentWish { end: desk, wish: AgentWish::Consult("agent:night".into()) });
+    tell(&mut bench, Event::AgentRequest { end: desk, request: AgentRequest::Consult("agent:night".into()) });
     hang_up(&mut bench, &mut first);
     bench.pass(Duration::from_secs(5));
     let (night, _) = bench.asked().pop().unwrap();
@@ -371,7 +371,7 @@ fn what_is_no_target_is_said_to_the_agent_that_waits_for_it() {
         ("reject:486", "bad_target", Refused::BadTarget),
         ("agent:desk", "same_agent", Refused::SameAgent),
     ] {
-        bench.wish(desk, AgentWish::Consult(target.into()));
+        bench.wish(desk, AgentRequest::Consult(target.into()));
         assert_eq!(bench.told(), [Told::TransferFailed(desk, target.into(), reason, None)]);
         assert_eq!(asked(&mut bench, target, true), Err(refused));
         assert_eq!((bench.told(), bench.state()), (vec![], "answered"));
@@ -396,10 +396,10 @@ fn no_call_is_consulted_about_without_end() {
     let (mut caller, _, desk) = bench.talking();
     let failed = |reason| Told::TransferFailed(desk, TARGET.into(), reason, None);
     for _ in 0..ATTEMPTS_PER_CALL {
-        bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        bench.wish(desk, AgentRequest::Consult(TARGET.into()));
         assert_eq!((bench.told(), bench.state()), (vec![failed("denied")], "answered"));
     }
-    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    bench.wish(desk, AgentRequest::Consult(TARGET.into()));
     assert_eq!(bench.told(), [failed("too_many_targets")]);
     assert_eq!(asked(&mut bench, TARGET, true), Err(Refused::TooManyTargets));
     hang_up(&mut bench, &mut caller);
@@ -427,7 +427,7 @@ fn the_caller_may_refresh_its_session_meanwhile_but_not_change_it() {
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     bench.told();
-    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    bench.wish(desk, AgentRequest::Consult(TARGET.into()));
     let again = called(&mut bench);
     taken(&mut bench, &again, own, &[desk]);
     over(&mut bench, &mut caller, &again);
@@ -443,7 +443,7 @@ fn a_target_is_called_once_it_is_known_where_the_callers_media_goes() {
     let (desk, _) = bench.asked().pop().unwrap();
     bench.open(desk);
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
-    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    bench.wish(desk, AgentRequest::Consult(TARGET.into()));
     bench.nothing();
     assert_eq!(bench.state(), "transferring");
     bench.receive(CARRIER, caller.request("ACK", &offer(), ""));
@@ -525,7 +525,7 @@ fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
         assert_eq!(bench.state(), "answered", "the caller stays with its agent: {}", bench.story());
         bench.nothing();
         // The same number may be forwarded to again.
-        bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        bench.wish(desk, AgentRequest::Consult(TARGET.into()));
         let again = called(&mut bench);
         moved(&mut bench, &again, "201");
         let forwarded = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:201@"));

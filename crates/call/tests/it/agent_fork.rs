@@ -6,7 +6,7 @@ use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
 use trunkgate_call::{ForkRequest, Listener};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentWish, Coding, EndId, Event, TapSpec};
+use trunkgate_media::{AgentRequest, Coding, EndId, Event, TapSpec};
 use trunkgate_route::{Agent, AnswerTime, Route, TargetSpec};
 
 fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
@@ -178,7 +178,7 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
     bench.open(desk);
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    bench.wish(desk, AgentWish::Transfer("trunk:pbx".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:pbx".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -233,8 +233,8 @@ fn it_wants_nothing_of_the_call() {
     let (mut caller, callee, scribe) = ringing(&mut bench);
     bench.open(scribe);
     answered(&mut bench, &mut caller, &callee);
-    bench.wish(scribe, AgentWish::Hangup);
-    bench.wish(scribe, AgentWish::Transfer("trunk:backup".into()));
+    bench.wish(scribe, AgentRequest::Hangup);
+    bench.wish(scribe, AgentRequest::Transfer("trunk:backup".into()));
     bench.nothing();
     assert_eq!(bench.state(), "answered");
     assert!(bench.story().contains("agent 1: requests an action for a call that it is not in"), "{}", bench.story());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, route, sdp, to_trunk};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, EndId, Event};
+use trunkgate_media::{AgentRequest, EndId, Event};
 use trunkgate_route::{Agent, Table, TargetSpec};
 
 /// A minute for `desk`, which says goodbye for one second; half a minute for `night`, which says nothing.
@@ -151,7 +151,7 @@ fn a_goodbye_because_nobody_is_left_is_not_cut_short() {
 fn whoever_gets_the_caller_next_has_a_limit_of_its_own() {
     let (mut bench, mut caller, _, desk) = talking(vec![to_agent("desk"), to_agent("night")]);
     bench.pass(Duration::from_secs(50));
-    bench.wish(desk, AgentWish::Transfer("agent:night".into()));
+    bench.wish(desk, AgentRequest::Transfer("agent:night".into()));
     let (night, _) = bench.asked().pop().unwrap();
     bench.pass(Duration::from_secs(5));
     bench.open(night);
@@ -163,7 +163,7 @@ fn whoever_gets_the_caller_next_has_a_limit_of_its_own() {
     bench.finish();
 
     let (mut bench, mut caller, _, desk) = talking(vec![to_agent("desk")]);
-    bench.wish(desk, AgentWish::Transfer("trunk:backup".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:backup".into()));
     let callee = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
     bench.pass(Duration::from_secs(3));
     bench.sent.clear();

@@ -9,7 +9,7 @@ use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_call::limits::SESSION_ENDS;
 use trunkgate_call::{Control, Input};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, Command, EndId, Event, MediaId, Sound};
+use trunkgate_media::{AgentRequest, Command, EndId, Event, MediaId, Sound};
 use trunkgate_route::{Agent, AnswerTime, Hold, Queue, Table, TargetSpec};
 
 /// An agent's socket.
@@ -70,7 +70,7 @@ fn lose(bench: &mut Bench, socket: Socket) {
 }
 
 fn hangs_up(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::AgentWish { end, wish: AgentWish::Hangup });
+    tell(bench, socket, |end| Event::AgentRequest { end, request: AgentRequest::Hangup });
 }
 
 /// Those that have the desk, and those that wait.
@@ -240,8 +240,8 @@ fn a_caller_that_is_transferred_waits_too_and_hears_whom_it_waits_for() {
     let (waiting, _) = call(&mut bench);
     // The desk sends its own caller back to itself: behind the one that waits.
     bench.media.clear();
-    let wish = AgentWish::Transfer("agent:desk".into());
-    tell(&mut bench, first.unwrap(), |end| Event::AgentWish { end, wish: wish.clone() });
+    let wish = AgentRequest::Transfer("agent:desk".into());
+    tell(&mut bench, first.unwrap(), |end| Event::AgentRequest { end, request: wish.clone() });
     let plays = bench.media.iter().any(|(id, command)| {
         matches!(command, Command::AddPlayer { sound: Sound::Hold(sound), .. } if *id == MediaId(0) && sound.music == music(0x31).unwrap().music)
     });

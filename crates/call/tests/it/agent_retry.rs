@@ -112,7 +112,7 @@ fn what_has_held_for_ten_seconds_counts_from_the_start_again() {
 fn an_agent_that_sends_the_caller_on_or_closes_in_good_order_is_not_asked_again() {
     let mut bench = bench(3, vec![to_agent("desk"), to_trunk("pbx")]);
     let (_, _, desk) = bench.talking();
-    bench.wish(desk, trunkgate_media::AgentWish::Transfer("trunk:backup".into()));
+    bench.wish(desk, trunkgate_media::AgentRequest::Transfer("trunk:backup".into()));
     bench.expect(BACKUP, "INVITE");
     assert!(bench.asked().is_empty());
 }

@@ -10,7 +10,7 @@ use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, sdp, to
 use trunkgate_call::{AppAnswer, AppPlace, AppWanted, CallAction, Input, Refused, TransferMode};
 use trunkgate_media::agent::{Loss, WarmTransfer, Whisper};
 use trunkgate_media::detection::{AnsweredBy, Verdict};
-use trunkgate_media::{AgentWish, EndId, Event, Sound};
+use trunkgate_media::{AgentRequest, EndId, Event, Sound};
 
 /// Time in which a digit that accepts is over.
 const DIGIT: Duration = Duration::from_millis(300);
@@ -89,7 +89,7 @@ fn begun(settings: WarmTransfer, whisper: bool) -> Warm {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, own, desk) = bench.talking();
     let mut ears = Ears::default();
-    bench.wish(desk, AgentWish::WarmTransfer(TARGET.into(), Box::new(settings)));
+    bench.wish(desk, AgentRequest::WarmTransfer(TARGET.into(), Box::new(settings)));
     let invite = bench.expect(BACKUP, "INVITE sip:+14155550199@10.0.0.30");
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, invite) };
     bench.receive(BACKUP, target.answer(180, ""));
@@ -277,7 +277,7 @@ fn a_party_that_does_not_accept_leaves_the_caller_with_the_agent() {
         assert_eq!(warm.bench.gateway.calls(warm.bench.now)[0].legs[2].reason, Some(reason), "{what}");
         // Another try may do better.
         let own = (warm.own, warm.desk);
-        warm.bench.wish(warm.desk, AgentWish::WarmTransfer(TARGET.into(), Box::new(self::warm())));
+        warm.bench.wish(warm.desk, AgentRequest::WarmTransfer(TARGET.into(), Box::new(self::warm())));
         let invite = warm.bench.expect(BACKUP, "INVITE sip:+14155550199@10.0.0.30");
         warm.target = Dialed { tag: "again".into(), ..Dialed::new(BACKUP, invite) };
         warm.whisper_made();
@@ -437,7 +437,7 @@ fn an_agent_that_goes_meanwhile_leaves_the_party_asked() {
 #[test]
 fn an_agent_that_hangs_up_meanwhile_ends_the_call() {
     let mut warm = begun(warm(), true).answered();
-    warm.bench.wish(warm.desk, AgentWish::Hangup);
+    warm.bench.wish(warm.desk, AgentRequest::Hangup);
     warm.bench.expect(CARRIER, "BYE");
     warm.bench.expect(BACKUP, "BYE");
 }
@@ -450,8 +450,8 @@ fn a_further_transfer_takes_its_place() {
         warm.bench.wish(
             warm.desk,
             match warm_again {
-                true => AgentWish::WarmTransfer(other, Box::default()),
-                false => AgentWish::Consult(other),
+                true => AgentRequest::WarmTransfer(other, Box::default()),
+                false => AgentRequest::Consult(other),
             },
         );
         warm.hung_up_on();
@@ -497,7 +497,7 @@ fn a_party_presses_keys_also_where_its_caller_has_none() {
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     let settings = WarmTransfer { accept: Some('1'), ..WarmTransfer::default() };
     bench.told();
-    bench.wish(desk, AgentWish::WarmTransfer(TARGET.into(), Box::new(settings)));
+    bench.wish(desk, AgentRequest::WarmTransfer(TARGET.into(), Box::new(settings)));
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
     assert!(target.invite.body().contains("a=rtpmap:101 telephone-event/8000"), "{}", target.invite.text);
     bench.receive(BACKUP, target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
@@ -524,7 +524,7 @@ fn a_party_presses_keys_also_where_its_caller_has_none() {
 fn an_agent_is_no_target_of_a_warm_transfer() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::WarmTransfer("agent:night".into(), Box::default()));
+    bench.wish(desk, AgentRequest::WarmTransfer("agent:night".into(), Box::default()));
     assert_eq!(bench.told(), [Told::TransferFailed(desk, "agent:night".into(), "bad_target", None)]);
     hang_up(&mut bench, &mut caller);
     bench.finish();

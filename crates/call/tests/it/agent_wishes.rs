@@ -5,7 +5,7 @@ use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, sdp, to_trunk};
 use trunkgate_call::limits::{AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, EndId, Event};
+use trunkgate_media::{AgentRequest, EndId, Event};
 use trunkgate_route::{Agent, OnClose};
 
 #[test]
@@ -42,7 +42,7 @@ fn or_goes_on_to_the_next_target_where_that_is_configured() {
 fn an_agent_may_hang_up() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Hangup);
+    bench.wish(desk, AgentRequest::Hangup);
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     assert_eq!(bench.told(), [Told::Remove(desk), Told::Close]);
@@ -54,7 +54,7 @@ fn an_agent_may_hang_up() {
 fn a_transfer_comes_before_the_targets_that_are_left() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Transfer("trunk:backup/+14155550199".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:backup/+14155550199".into()));
     let invite = bench.expect(BACKUP, "INVITE sip:+14155550199@10.0.0.30");
     bench.nothing();
     assert_eq!(bench.state(), "transferring");
@@ -79,7 +79,7 @@ fn a_transfer_comes_before_the_targets_that_are_left() {
 fn an_agent_may_hand_over_to_another() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Transfer("agent:night".into()));
+    bench.wish(desk, AgentRequest::Transfer("agent:night".into()));
     let (night, _) = bench.asked().pop().unwrap();
     bench.open(night);
     bench.nothing();
@@ -94,12 +94,12 @@ fn too_many_transfers_do_not_lose_the_caller() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, mut desk) = bench.talking();
     for _ in 1..ATTEMPTS_PER_CALL {
-        bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
+        bench.wish(desk, AgentRequest::Transfer("agent:desk".into()));
         desk = bench.asked().pop().unwrap().0;
         bench.open(desk);
         bench.told();
     }
-    bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
+    bench.wish(desk, AgentRequest::Transfer("agent:desk".into()));
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
     assert!(bench.story().ends_with("too many transfers: the caller stays"), "{}", bench.story());
@@ -114,7 +114,7 @@ fn many_transfers_leave_legs_for_the_fallback() {
     let (mut caller, _, mut desk) = bench.talking();
     let mut streams = 1;
     loop {
-        bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
+        bench.wish(desk, AgentRequest::Transfer("agent:desk".into()));
         let Some((next, _)) = bench.asked().pop().filter(|(next, _)| *next != desk) else { break };
         desk = next;
         streams += 1;
@@ -137,7 +137,7 @@ fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, desk) = bench.talking();
     for target in ["trunk:nowhere", "agent:nobody", "reject:486", "", "trunk:pbx/+1x", &"x".repeat(5000)] {
-        bench.wish(desk, AgentWish::Transfer(target.to_owned()));
+        bench.wish(desk, AgentRequest::Transfer(target.to_owned()));
     }
     bench.news(Event::AgentNote { end: desk, text: format!("not JSON:\r\n{}", "y".repeat(5000)), logged: true });
     bench.nothing();
@@ -156,7 +156,7 @@ fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
 fn an_agent_presses_keys_towards_the_caller_and_nobody_else_hears_which() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, own, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Dtmf("1234#".into()));
+    bench.wish(desk, AgentRequest::Dtmf("1234#".into()));
     bench.nothing();
     assert_eq!(bench.told(), [Told::Press(own, 101, "1234#".into())]);
     let story = bench.story();
@@ -188,7 +188,7 @@ fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
         caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
         bench.receive(CARRIER, caller.request("ACK", &ack, ""));
         bench.told();
-        bench.wish(desk, AgentWish::Dtmf("5".into()));
+        bench.wish(desk, AgentRequest::Dtmf("5".into()));
         let expected: Vec<Told> = number.map(|n| Told::Press(EndId(0), n, "5".into())).into_iter().collect();
         assert_eq!(bench.told(), expected);
         assert_eq!(bench.story().contains("does not support telephone-event"), number.is_none());
@@ -218,8 +218,8 @@ fn wishes_do_not_fill_the_trace() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, desk) = bench.talking();
     for _ in 0..10 * AGENT_WISHES_NOTED {
-        bench.wish(desk, AgentWish::Dtmf("1".into()));
-        bench.wish(desk, AgentWish::Transfer("agent:nobody".into()));
+        bench.wish(desk, AgentRequest::Dtmf("1".into()));
+        bench.wish(desk, AgentRequest::Transfer("agent:nobody".into()));
     }
     let story = bench.story();
     let noted = ["sends 1 DTMF digits", "unknown target"].map(|text| story.matches(text).count());

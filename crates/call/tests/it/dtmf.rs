@@ -8,7 +8,7 @@ use crate::bench::agents::{Told, agent, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::limits::KEYS_TO_TELL;
 use trunkgate_media::limits::KEYS_WAITING;
-use trunkgate_media::{AgentWish, Coding, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
+use trunkgate_media::{AgentRequest, Coding, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
 use trunkgate_route::{Definition, Dtmf, Numbers, Table, Trunk};
 
 fn parted_bench(carrier: Dtmf, pbx: Dtmf) -> Bench {
@@ -279,7 +279,7 @@ fn an_agent_is_told_keys_by_info_and_presses_some() {
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\nDuration=160\r\n", &mut caller), 200);
     assert_eq!(bench.told(), [Told::Keys(desk, "5".into())]);
     assert_eq!(presses(&mut bench, "text/plain", "5", &mut caller), 415);
-    bench.wish(desk, AgentWish::Dtmf("1a".into()));
+    bench.wish(desk, AgentRequest::Dtmf("1a".into()));
     assert_eq!(bench.told(), []);
     for body in ["Signal=1\r\nDuration=100\r\n", "Signal=A\r\nDuration=100\r\n"] {
         let told = bench.expect(CARRIER, "INFO");
@@ -362,7 +362,7 @@ fn an_agent_s_keys_go_to_a_side_with_tones_as_such() {
         _ => false,
     });
     assert!(hears);
-    bench.wish(desk, AgentWish::Dtmf("1#".into()));
+    bench.wish(desk, AgentRequest::Dtmf("1#".into()));
     let tone = PressSpec::Tone { payload: 8, coding: Coding::Pcma };
     assert_eq!(pressed(&mut bench), [(EndId(0), tone, "1#".to_owned(), 100)]);
     hang_up(&mut bench, &mut caller);

@@ -10,7 +10,7 @@ use trunkgate_call::twiml::Secret;
 use trunkgate_call::view::ForkView;
 use trunkgate_call::{CallAction, CallParty, Control, ForkRequest, Listener, Refused, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentWish, Coding, Command, EndId, TapSpec};
+use trunkgate_media::{AgentRequest, Coding, Command, EndId, TapSpec};
 use trunkgate_route::{Agent, HeaderPattern, Route, Table, TargetSpec, Template, Trunk};
 
 const URL: &str = "wss://listener.example/media";
@@ -208,7 +208,7 @@ fn no_call_has_more_than_its_limits_and_its_targets_are_not_counted_among_them()
     }
     assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::TooManyForks), "in all");
     // The caller can be sent on all the same.
-    bench.wish(desk, AgentWish::Transfer("trunk:pbx".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:pbx".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -223,7 +223,7 @@ fn no_call_has_more_than_its_limits_and_its_targets_are_not_counted_among_them()
 fn a_fork_of_a_call_that_is_being_transferred_hears_all_of_it() {
     let mut bench = Bench::with(table(vec![to_agent("desk")]));
     let (mut caller, own, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Transfer("trunk:pbx".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:pbx".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     assert_eq!(bench.state(), "transferring");
     bench.take_media();
@@ -312,7 +312,7 @@ fn an_operator_sends_the_caller_of_an_agent_on() {
     ] {
         assert_eq!(transfer(&mut bench, target), Err(why), "{target}");
     }
-    bench.wish(desk, AgentWish::Transfer("agent:recorder".into()));
+    bench.wish(desk, AgentRequest::Transfer("agent:recorder".into()));
     assert_eq!((bench.told(), bench.state()), (vec![], "answered"));
     transfer(&mut bench, "trunk:pbx/+14155550199").unwrap();
     assert!(bench.told().contains(&Told::Remove(desk)));

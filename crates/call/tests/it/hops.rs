@@ -8,7 +8,7 @@ use crate::bench::agents::to_agent;
 use crate::bench::*;
 use trunkgate_call::limits::EDGES_PER_CALL;
 use trunkgate_call::{Refused, TransferMode};
-use trunkgate_media::AgentWish;
+use trunkgate_media::AgentRequest;
 use trunkgate_route::{HeaderPattern, HeaderRules, Trunk};
 
 const HOPS: &str = "X-Call-Hops";
@@ -162,7 +162,7 @@ fn a_requested_transfer_is_one_more_hop_and_none_is_left_at_0() {
 fn a_transfer_of_an_agent_is_one_more_hop() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (_, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Transfer("trunk:backup/+14155550199".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:backup/+14155550199".into()));
     let invite = bench.expect(BACKUP, "INVITE");
     assert_eq!(invite.header("Max-Forwards"), "68");
 }

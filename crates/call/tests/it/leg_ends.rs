@@ -7,7 +7,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::{Control, ForkRequest, LegView, Listener, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentWish, Event};
+use trunkgate_media::{AgentRequest, Event};
 use trunkgate_route::{Agent, TargetSpec};
 
 type End = (&'static str, &'static str);
@@ -121,7 +121,7 @@ fn a_callee_that_hangs_up_and_an_operator() {
 #[test]
 fn an_agent_that_ends_its_part_or_has_had_its_time() {
     for (wish, expected) in
-        [(None, ("agent_hung_up", "far_end")), (Some(AgentWish::Hangup), ("agent_hung_up", "far_end"))]
+        [(None, ("agent_hung_up", "far_end")), (Some(AgentRequest::Hangup), ("agent_hung_up", "far_end"))]
     {
         let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
         let (caller, _, desk) = bench.talking();
@@ -150,7 +150,7 @@ fn transfer_refused(connect: Vec<TargetSpec>, by_agent: bool) -> (Bench, crate::
     let (caller, _, desk) = bench.talking();
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     if by_agent {
-        bench.wish(desk, AgentWish::Transfer("trunk:backup".into()));
+        bench.wish(desk, AgentRequest::Transfer("trunk:backup".into()));
     } else {
         bench.transfer(&sid, "trunk:backup", TransferMode::AtOnce).unwrap();
         bench.drain();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
-use trunkgate_media::AgentWish;
+use trunkgate_media::AgentRequest;
 use trunkgate_route::{
     Agent, Definition, Destination, Numbers, Pattern, Table, TargetSpec, TransferRule, Transport, Trunk,
 };
@@ -216,7 +216,7 @@ fn an_agent_cannot_send_its_caller_to_a_denied_number() {
         bench.open(desk);
         bench.receive(CARRIER, caller.request("ACK", "", ""));
         bench.sent.clear();
-        bench.wish(desk, AgentWish::Transfer(target.into()));
+        bench.wish(desk, AgentRequest::Transfer(target.into()));
         assert_eq!(invites(&bench, PBX), 0, "{target}");
         assert_eq!(bench.reports[0].call.reason, Some("denied"), "{target}");
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::bench::agents::{Told, agent, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::*;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, Command, EndId, SrtpSpec};
+use trunkgate_media::{AgentRequest, Command, EndId, SrtpSpec};
 use trunkgate_route::{Definition, Numbers, Route, Srtp, Table, Trunk};
 
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
@@ -137,7 +137,7 @@ fn a_lost_agent_is_followed_by_a_trunk_without_srtp() {
 fn an_agent_transfers_a_secure_caller() {
     let mut bench = bench(route(vec![to_agent("desk")]));
     let (mut caller, desk, _, _) = talking(&mut bench);
-    bench.wish(desk, AgentWish::Transfer("trunk:pbx/+14155550199".into()));
+    bench.wish(desk, AgentRequest::Transfer("trunk:pbx/+14155550199".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550199@"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -152,7 +152,7 @@ fn an_agent_consults_about_a_secure_caller() {
     let mut bench = bench(route(vec![to_agent("desk")]));
     let (mut caller, desk, before, _) = talking(&mut bench);
     bench.take_media();
-    bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550199".into()));
+    bench.wish(desk, AgentRequest::Consult("trunk:pbx/+14155550199".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550199@"));
     bench.receive(PBX, callee.answer(183, &answer()));
     bench.receive(PBX, callee.answer(200, &answer()));

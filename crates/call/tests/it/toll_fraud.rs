@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::{Input, Refused, TransferMode};
-use trunkgate_media::{AgentWish, EndId, Event};
+use trunkgate_media::{AgentRequest, EndId, Event};
 use trunkgate_route::{
     Agent, CallerIdRule, Definition, Destination, Numbers, Pattern, Quota, Table, TargetSpec, TransferRule, Transport,
     Trunk,
@@ -86,7 +86,7 @@ fn by_name(by: By, pbx: Trunk, number: &str, found: &[&str]) -> Bench {
         }
         By::Agent => {
             let (_, _, desk) = bench.talking();
-            bench.wish(desk, AgentWish::Transfer(target));
+            bench.wish(desk, AgentRequest::Transfer(target));
         }
     }
     bench.sent.clear();
@@ -145,7 +145,7 @@ fn a_user_part_that_cannot_be_judged_in_little_time_is_no_target() {
     let mut bench = free(trunk("pbx", &[PBX]));
     let (mut caller, _, desk) = bench.talking();
     for user in [format!("100;x={}", "1010288x".repeat(5)), format!("100;x={}", "x".repeat(129))] {
-        bench.wish(desk, AgentWish::Transfer(format!("sip:{user}@10.0.0.20")));
+        bench.wish(desk, AgentRequest::Transfer(format!("sip:{user}@10.0.0.20")));
         assert_eq!((bench.state(), invites(&bench, PBX)), ("answered", 0), "{user}");
     }
     hang_up(&mut bench, &mut caller);
@@ -219,7 +219,7 @@ fn a_spelling_of_the_trunks_own_name_or_address_is_no_way_round_its_rules() {
     ] {
         let mut bench = free(named());
         let (_, _, desk) = bench.talking();
-        bench.wish(desk, AgentWish::Transfer(format!("sip:{DEAR}@{host}")));
+        bench.wish(desk, AgentRequest::Transfer(format!("sip:{DEAR}@{host}")));
         assert_eq!(bench.reports[0].call.reason, Some("denied"), "{host}");
         assert!(
             bench.resolves.is_empty() && !bench.sent.iter().any(|s| s.first_line().starts_with("INVITE")),
@@ -230,7 +230,7 @@ fn a_spelling_of_the_trunks_own_name_or_address_is_no_way_round_its_rules() {
     for host in ["0x0a.0.0.20", "167772180", "10.20", "012.0.0.20", "10.0.0.024", "10.0.0.20.."] {
         let mut bench = free(named());
         let (mut caller, _, desk) = bench.talking();
-        bench.wish(desk, AgentWish::Transfer(format!("sip:{DEAR}@{host}")));
+        bench.wish(desk, AgentRequest::Transfer(format!("sip:{DEAR}@{host}")));
         assert!(bench.resolves.is_empty(), "{host}");
         assert_eq!(bench.state(), "answered", "{host}");
         hang_up(&mut bench, &mut caller);
@@ -253,8 +253,8 @@ fn limits_and_caller_id_of_the_trunk_that_owns_the_address_hold() {
         let id = bench.media.last().unwrap().0;
         bench.input(Input::Media { id, event: Event::AgentOpen { end: desk } });
         bench.receive(CARRIER, caller.request("ACK", "", ""));
-        let wish = AgentWish::Transfer("sip:+14155550177@another.test".into());
-        bench.input(Input::Media { id, event: Event::AgentWish { end: desk, wish } });
+        let wish = AgentRequest::Transfer("sip:+14155550177@another.test".into());
+        bench.input(Input::Media { id, event: Event::AgentRequest { end: desk, request: wish } });
         let (query, _) = bench.resolves.pop().unwrap();
         bench.resolve(query, &[PBX]);
         bench
@@ -344,12 +344,12 @@ fn a_number_with_separators_is_judged_and_leaves_without_them() {
     {
         let mut bench = free(careful());
         let (_, _, desk) = bench.talking();
-        bench.wish(desk, AgentWish::Transfer(target.clone()));
+        bench.wish(desk, AgentRequest::Transfer(target.clone()));
         assert_eq!((bench.reports[0].call.reason, invites(&bench, PBX)), (Some("denied"), 0), "{target}");
     }
     let mut bench = free(careful());
     let (_, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Transfer(format!("sip:{dashes}@192.0.2.50;user=phone")));
+    bench.wish(desk, AgentRequest::Transfer(format!("sip:{dashes}@192.0.2.50;user=phone")));
     bench.expect(ELSEWHERE, &format!("INVITE sip:{DEAR}@192.0.2.50;user=phone"));
 }
 
@@ -386,7 +386,7 @@ fn a_referred_or_redirected_number_with_separators_is_judged() {
 
 /// The target, and the slug that the agent receives if it is refused.
 fn asks(bench: &mut Bench, desk: EndId, target: &str) -> Option<&'static str> {
-    bench.wish(desk, AgentWish::Transfer(target.to_owned()));
+    bench.wish(desk, AgentRequest::Transfer(target.to_owned()));
     let told = bench.told().into_iter().find_map(|told| match told {
         Told::TransferFailed(_, of, reason, None) if of == target => Some(reason),
         _ => None,
@@ -491,7 +491,7 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
     // An agent that stays is told so.
     let mut bench = free(trunk("pbx", &[PBX]));
     let (_, _, desk) = bench.talking();
-    bench.wish(desk, AgentWish::Consult("sip:x@other.test".into()));
+    bench.wish(desk, AgentRequest::Consult("sip:x@other.test".into()));
     let (query, _) = bench.resolves.pop().unwrap();
     bench.resolve(query, &["127.0.0.1:22"]);
     let told = bench.told();

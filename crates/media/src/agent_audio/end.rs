@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
-use trunkgate_agent::{Input, Output, Playout, Settings, Stream, TrackName, Transmit};
+use trunkgate_agent::{AgentRequest, Input, Output, Playout, Settings, Stream, TrackName, Transmit};
 
 use crate::codec::Coding;
 use crate::codec::g711::CLOCK_HZ;
 use crate::counters::{AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, LegTurns, Shared, TURN_BOUNDS_US, Turn};
 use crate::dtmf::Digit;
-use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
+use crate::limits::{AGENT_BYTES_HELD, AGENT_REQUESTS_PER_SECOND, AGENT_SHARE_MS};
 use crate::listening::{Hearing, TrackPacket};
 use crate::playout::{Feed, Frame, SILENT};
-use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, WireSpec};
+use crate::spec::{AgentInput, AgentSpec, EndId, Event, WireSpec};
 
 use super::clears::Clears;
 use super::downlink::Downlink;
@@ -52,7 +52,7 @@ pub(crate) struct AgentEnd {
     noted_full: bool,
     notes: Notes,
     clears: Clears,
-    wishes: Wishes,
+    requests: RequestRate,
     /// The next frame at the moment when it fell silent, faded out.
     rest: Option<Box<Frame>>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct TransferFailure<'a> {
 
 /// The rate of its requests.
 #[derive(Debug, Clone, Copy)]
-struct Wishes {
+struct RequestRate {
     since: Instant,
     count: u32,
 }
@@ -105,7 +105,7 @@ impl AgentEnd {
             noted_full: false,
             notes: Notes::default(),
             clears: Clears::default(),
-            wishes: Wishes { since: now, count: 0 },
+            requests: RequestRate { since: now, count: 0 },
             rest: None,
         }
     }
@@ -368,13 +368,7 @@ impl AgentEnd {
                         }
                     }
                     Output::Clear => self.clear(now),
-                    Output::Transfer(target) => self.wish(now, AgentWish::Transfer(target), events),
-                    Output::Consult(target) => self.wish(now, AgentWish::Consult(target), events),
-                    Output::WarmTransfer(target, warm) => {
-                        self.wish(now, AgentWish::WarmTransfer(target, warm), events);
-                    }
-                    Output::Hangup => self.wish(now, AgentWish::Hangup, events),
-                    Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
+                    Output::Request(request) => self.pass_on(now, request, events),
                     Output::Recognised(transcript) => events.push_back(Event::Recognised { end, transcript }),
                     Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),
                     Output::FallsBehind => {
@@ -425,14 +419,15 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
     }
 
-    fn wish(&mut self, now: Instant, wish: AgentWish, events: &mut VecDeque<Event>) {
-        if now.saturating_duration_since(self.wishes.since) >= Duration::from_secs(1) {
-            self.wishes = Wishes { since: now, count: 0 };
+    /// Passes a request on to signalling, within the rate that an agent may have.
+    fn pass_on(&mut self, now: Instant, request: AgentRequest, events: &mut VecDeque<Event>) {
+        if now.saturating_duration_since(self.requests.since) >= Duration::from_secs(1) {
+            self.requests = RequestRate { since: now, count: 0 };
         }
-        self.wishes.count += 1;
-        if self.wishes.count <= AGENT_WISHES_PER_SECOND {
-            events.push_back(Event::AgentWish { end: self.id, wish });
-        } else if self.wishes.count == AGENT_WISHES_PER_SECOND + 1 {
+        self.requests.count += 1;
+        if self.requests.count <= AGENT_REQUESTS_PER_SECOND {
+            events.push_back(Event::AgentRequest { end: self.id, request });
+        } else if self.requests.count == AGENT_REQUESTS_PER_SECOND + 1 {
             let text = "wants too much of the call at once: the rest of this second is not done";
             self.note("greedy", text.to_owned(), events);
         }

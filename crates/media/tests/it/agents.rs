@@ -7,9 +7,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 use trunkgate_media::agent::{Loss, Settings, TrackSet, Transmit as AgentTransmit};
 use trunkgate_media::codec::g711::{alaw_to_ulaw, ulaw_to_alaw};
-use trunkgate_media::limits::{AGENT_NOTES_OF_A_KIND, AGENT_WISHES_PER_SECOND, SESSION_ENDS};
+use trunkgate_media::limits::{AGENT_NOTES_OF_A_KIND, AGENT_REQUESTS_PER_SECOND, SESSION_ENDS};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, AgentWish, Command, Counter, DropReason, EndId, Event, RemoteSpec, Sound, Transmit};
+use trunkgate_media::{
+    AgentInput, AgentRequest, Command, Counter, DropReason, EndId, Event, RemoteSpec, Sound, Transmit,
+};
 
 const AGENT: EndId = EndId(7);
 const TONE: EndId = EndId(8);
@@ -303,27 +305,27 @@ fn what_an_agent_wants_is_told() {
     bench.say(AGENT, r#"{"event":"transfer","target":"agent:night","consult":true}"#);
     bench.say(AGENT, r#"{"event":"dtmf","digits":"12#"}"#);
     bench.say(AGENT, r#"{"event":"hangup"}"#);
-    let wish = |wish| Event::AgentWish { end: AGENT, wish };
+    let wish = |wish| Event::AgentRequest { end: AGENT, request: wish };
     assert_eq!(
         bench.events(),
         [
-            wish(AgentWish::Transfer("trunk:pbx/+1415".into())),
-            wish(AgentWish::Consult("agent:night".into())),
-            wish(AgentWish::Dtmf("12#".into())),
-            wish(AgentWish::Hangup)
+            wish(AgentRequest::Transfer("trunk:pbx/+1415".into())),
+            wish(AgentRequest::Consult("agent:night".into())),
+            wish(AgentRequest::Dtmf("12#".into())),
+            wish(AgentRequest::Hangup)
         ]
     );
     for _ in 0..1000 {
         bench.say(AGENT, r#"{"event":"hangup"}"#);
     }
     let events = bench.events();
-    let wishes = events.iter().filter(|event| matches!(event, Event::AgentWish { .. })).count();
-    assert_eq!(wishes, AGENT_WISHES_PER_SECOND as usize - 4);
+    let wishes = events.iter().filter(|event| matches!(event, Event::AgentRequest { .. })).count();
+    assert_eq!(wishes, AGENT_REQUESTS_PER_SECOND as usize - 4);
     assert!(matches!(events.last(), Some(Event::AgentNote { .. })));
     bench.run(1000);
     bench.events();
     bench.say(AGENT, r#"{"event":"hangup"}"#);
-    assert_eq!(bench.events(), [wish(AgentWish::Hangup)]);
+    assert_eq!(bench.events(), [wish(AgentRequest::Hangup)]);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Sessions {
             | Event::AgentLost { .. }
             | Event::AgentEnded { .. }
             | Event::Recognised { .. }
-            | Event::AgentWish { .. }
+            | Event::AgentRequest { .. }
             | Event::RecorderSilent { .. }
             | Event::Judged { .. }
             | Event::RecorderEnded { .. }

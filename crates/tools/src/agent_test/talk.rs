@@ -243,13 +243,7 @@ impl<'a> Talk<'a> {
                         interruption.cleared_ms.get_or_insert(at_ms);
                     }
                 }
-                Output::Transfer(target) => self.record.wish(&format!("transfer to {target}")),
-                Output::WarmTransfer(target, _) => {
-                    self.record.wish(&format!("transfer to {target}, once a party there accepts"));
-                }
-                Output::Consult(target) => self.record.wish(&format!("transfer to {target}, once that answers")),
-                Output::Hangup => self.record.wish("hangup"),
-                Output::SendDtmf(_) => self.record.wish("keys"),
+                Output::Request(request) => self.record.wish(&request.to_string()),
                 Output::Problem(problem) => self.record.problem(&problem),
                 Output::Lost(loss) => {
                     let reason = std::mem::take(&mut self.reason);

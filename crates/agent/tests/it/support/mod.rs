@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Input, Loss, Output, Problem, Settings, Stream, Transcript, Transmit, WarmTransfer};
+use trunkgate_agent::{AgentRequest, Input, Loss, Output, Problem, Settings, Stream, Transcript, Transmit};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const CALL: &str = "CA0123456789abcdef0123456789abcdef";
@@ -43,11 +43,7 @@ pub(crate) enum Told {
     Play(Vec<u8>),
     Mark(String),
     Clear,
-    Transfer(String),
-    Consult(String),
-    WarmTransfer(String, WarmTransfer),
-    Hangup,
-    SendDtmf(String),
+    Request(AgentRequest),
     Recognised(Transcript),
     Problem(Problem),
     FallsBehind,
@@ -64,11 +60,7 @@ pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
             Output::Play(audio) => Told::Play(audio.to_vec()),
             Output::Mark(name) => Told::Mark(name),
             Output::Clear => Told::Clear,
-            Output::Transfer(target) => Told::Transfer(target),
-            Output::Consult(target) => Told::Consult(target),
-            Output::WarmTransfer(target, warm) => Told::WarmTransfer(target, *warm),
-            Output::Hangup => Told::Hangup,
-            Output::SendDtmf(digits) => Told::SendDtmf(digits),
+            Output::Request(request) => Told::Request(request),
             Output::Recognised(transcript) => Told::Recognised(transcript),
             Output::Problem(problem) => Told::Problem(problem),
             Output::FallsBehind => Told::FallsBehind,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use trunkgate_media::agent::{Loss, Transcript};
 use trunkgate_media::detection::Verdict;
-use trunkgate_media::{AgentWish, EndId};
+use trunkgate_media::{AgentRequest, EndId};
 use trunkgate_resources::applications::question::AppAnswer;
 use trunkgate_resources::conferences::ConferenceNews;
 use trunkgate_resources::conferences::queues::QueueNews;
@@ -143,8 +143,8 @@ pub(crate) enum CallEvent {
     RecorderSilent { end: EndId },
     /// It is known who has answered at a party, or the time for it is over.
     Judged { end: EndId, verdict: Verdict },
-    /// An agent wants something of the call.
-    AgentWish { end: EndId, wish: AgentWish },
+    /// An agent has a request.
+    AgentRequest { end: EndId, request: AgentRequest },
     /// What the worker wants to be noted of an agent.
     AgentNote { end: EndId, text: String, logged: bool },
     /// A remote party has pressed a key that goes to the other party in its dialog, by INFO.

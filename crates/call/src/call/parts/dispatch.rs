@@ -236,8 +236,8 @@ impl Parts {
                 self.agent_lost(cx, end, loss);
             }
             (Searching | Answered | Rerouting | Leaving, E::AgentEnded { end }) => self.agent_ended(cx, end),
-            (Searching | Answered | Rerouting | Leaving, E::AgentWish { end, wish }) => {
-                self.agent_wishes(cx, end, wish);
+            (Searching | Answered | Rerouting | Leaving, E::AgentRequest { end, request }) => {
+                self.agent_requests(cx, end, request);
             }
             (_, E::AgentSpoke { end }) => cx.call.legs.agent_spoke(cx.now, cx.edge, end),
             (_, E::AgentNote { end, text, logged }) => {
@@ -276,7 +276,7 @@ impl Parts {
                 in_program(self, cx, |program, cx, lower| program.dial_time_over(cx, lower, timer));
             }
             (_, E::Played { end }) => self.played(cx, end),
-            (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
+            (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentRequest { .. }) => {}
 
             (_, E::Due(Timer::TimeLimit)) => self.time_limit_over(cx),
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, EndId};
+use trunkgate_media::{AgentRequest, EndId};
 use trunkgate_resources::limits::REFERRER_SECONDS;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Place;
@@ -152,29 +152,29 @@ impl Parts {
     }
 
     /// An agent wants something of the call. Only the one that talks with the caller may.
-    pub(crate) fn agent_wishes(&mut self, cx: &mut Cx<'_>, end: EndId, wish: AgentWish) {
+    pub(crate) fn agent_requests(&mut self, cx: &mut Cx<'_>, end: EndId, request: AgentRequest) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
-        if self.bridge.media.is_coach(leg) && wish == AgentWish::Hangup {
+        if self.bridge.media.is_coach(leg) && request == AgentRequest::Hangup {
             cx.call.legs.note(cx.now, cx.edge, leg, "leaves");
             return Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::AgentHungUp, EndedBy::FarEnd));
         }
         let is_party = cx.call.legs.near == leg;
-        if cx.call.legs.callee != Some(leg) && !(is_party && wish == AgentWish::Hangup) {
+        if cx.call.legs.callee != Some(leg) && !(is_party && request == AgentRequest::Hangup) {
             let what = if is_party { "that has no caller" } else { "that it is not in" };
             cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("requests an action for a call {what}"));
             return;
         }
-        match wish {
-            AgentWish::Hangup => {
+        match request {
+            AgentRequest::Hangup => {
                 cx.call.legs.note(cx.now, cx.edge, leg, "hangs up");
                 cx.call.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
                 cx.agent_ends_call(leg, "hung up");
                 self.end(cx, ReasonSlug::AgentHungUp);
             }
-            AgentWish::Dtmf(digits) => self.bridge.press(cx, leg, &digits),
-            AgentWish::Transfer(text) => self.send_on(cx, leg, &text, TransferMode::AtOnce),
-            AgentWish::Consult(text) => self.send_on(cx, leg, &text, TransferMode::Consult),
-            AgentWish::WarmTransfer(text, warm) => self.send_on(cx, leg, &text, TransferMode::Warm(warm)),
+            AgentRequest::Dtmf(digits) => self.bridge.press(cx, leg, &digits),
+            AgentRequest::Transfer(text) => self.send_on(cx, leg, &text, TransferMode::AtOnce),
+            AgentRequest::Consult(text) => self.send_on(cx, leg, &text, TransferMode::Consult),
+            AgentRequest::WarmTransfer(text, warm) => self.send_on(cx, leg, &text, TransferMode::Warm(warm)),
         }
     }
 

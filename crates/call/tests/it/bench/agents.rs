@@ -3,7 +3,7 @@
 
 use trunkgate_media::agent::{Loss, Settings, TrackName};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentWish, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec};
+use trunkgate_media::{AgentRequest, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
 
 use super::*;
@@ -115,8 +115,8 @@ impl Bench {
     pub fn lose(&mut self, end: EndId, loss: Loss) {
         self.news(Event::AgentLost { end, loss });
     }
-    pub fn wish(&mut self, end: EndId, wish: AgentWish) {
-        self.news(Event::AgentWish { end, wish });
+    pub fn wish(&mut self, end: EndId, wish: AgentRequest) {
+        self.news(Event::AgentRequest { end, request: wish });
     }
 
     /// A call from the carrier that the first agent has answered: the caller, the caller's end, the agent's.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trunkgate_call::{CallAction, Refused};
-use trunkgate_media::AgentWish;
+use trunkgate_media::AgentRequest;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{Agent, AnswerTime, Queue};
 
@@ -277,7 +277,7 @@ fn an_agent_of_a_dial_sends_its_caller_on_and_the_document_goes_on_after_that() 
     let sdp = answer();
     for code in [200, 486] {
         let (mut menu, desk) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
-        menu.bench.wish(desk, AgentWish::Transfer("trunk:pbx/+14155550133".into()));
+        menu.bench.wish(desk, AgentRequest::Transfer("trunk:pbx/+14155550133".into()));
         let party = menu.party();
         assert!(menu.bench.told().contains(&Told::Remove(desk)));
         menu.bench.receive(PBX, party.answer(code, if code == 200 { sdp.as_str() } else { "" }));
@@ -366,7 +366,7 @@ fn an_agent_of_a_dial_that_consults_keeps_its_call_until_the_target_answers() {
     let sid = menu.bench.gateway.calls(menu.bench.now)[0].legs.last().unwrap().sid.clone();
     menu.is_told(&[("initiated", "0"), ("in-progress", "1")]);
     for code in [486, 200] {
-        menu.bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550133".into()));
+        menu.bench.wish(desk, AgentRequest::Consult("trunk:pbx/+14155550133".into()));
         let party = menu.party();
         assert_eq!(agent_of(&menu, &sid), "desk");
         let sdp = if code == 200 { answer() } else { String::new() };
@@ -390,7 +390,7 @@ fn an_agent_of_a_dial_that_consults_keeps_its_call_until_the_target_answers() {
 fn an_agent_of_a_dial_can_be_hung_up_on_while_it_consults() {
     let (mut menu, desk) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
     let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
-    menu.bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550133".into()));
+    menu.bench.wish(desk, AgentRequest::Consult("trunk:pbx/+14155550133".into()));
     let party = menu.party();
     menu.bench.receive(PBX, party.answer(180, ""));
     let leg = call.legs.last().unwrap().sid.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_call::{AppAnswer, AppPlace, AppWanted};
-use trunkgate_media::{AgentWish, Command, Event, Sound};
+use trunkgate_media::{AgentRequest, Command, Event, Sound};
 use trunkgate_route::{Definition, Numbers, Table, TargetSpec, WebhookMethod};
 
 use super::*;
@@ -348,7 +348,7 @@ fn after_a_restart_the_program_knows_of_the_party_that_its_stream_gave_the_calle
     let mut menu = Menu::answered("<Connect><Stream url='wss://bot.example.com/media'/></Connect><Say>and now</Say>");
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
     menu.bench.open(end);
-    menu.bench.wish(end, AgentWish::Transfer("trunk:backup".into()));
+    menu.bench.wish(end, AgentRequest::Transfer("trunk:backup".into()));
     let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
     menu.bench.receive(BACKUP, party.answer(200, &answer()));
     menu.bench.expect(BACKUP, "ACK");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_call::{CallAction, Refused};
-use trunkgate_media::{AgentWish, Event};
+use trunkgate_media::{AgentRequest, Event};
 
 use super::recorded::recording;
 use super::*;
@@ -261,7 +261,7 @@ fn is_canceled(menu: &mut Menu, party: &Dialed) {
 #[test]
 fn a_target_that_an_agent_consults_with_is_withdrawn() {
     let (mut menu, agent) = connected();
-    menu.bench.wish(agent, AgentWish::Consult(ONWARD.into()));
+    menu.bench.wish(agent, AgentRequest::Consult(ONWARD.into()));
     let party = menu.party();
     menu.bench.receive(PBX, party.answer(180, ""));
     menu.redirect(text("<Say>new</Say>")).unwrap();
@@ -277,7 +277,7 @@ fn an_agent_of_an_application_transfers_its_caller_and_the_application_goes_on_a
     // At once, or once the target has answered; and where the agent leaves meanwhile.
     for (consults, leaves) in [(false, false), (true, false), (true, true)] {
         let (mut menu, agent) = connected();
-        let wish = if consults { AgentWish::Consult } else { AgentWish::Transfer };
+        let wish = if consults { AgentRequest::Consult } else { AgentRequest::Transfer };
         menu.bench.wish(agent, wish(ONWARD.into()));
         let party = menu.party();
         if leaves {
@@ -300,7 +300,7 @@ fn an_agent_of_an_application_transfers_its_caller_and_the_application_goes_on_a
 fn a_transfer_that_fails_returns_the_caller_to_the_agent_or_the_application() {
     for consults in [false, true] {
         let (mut menu, agent) = connected();
-        let wish = if consults { AgentWish::Consult } else { AgentWish::Transfer };
+        let wish = if consults { AgentRequest::Consult } else { AgentRequest::Transfer };
         menu.bench.wish(agent, wish(ONWARD.into()));
         let party = menu.party();
         menu.bench.receive(PBX, party.answer(486, ""));
@@ -318,7 +318,7 @@ fn a_transfer_that_fails_returns_the_caller_to_the_agent_or_the_application() {
 #[test]
 fn an_agent_that_is_lost_after_its_wish_does_not_take_the_target_with_it() {
     let (mut menu, agent) = connected();
-    menu.bench.wish(agent, AgentWish::Consult(ONWARD.into()));
+    menu.bench.wish(agent, AgentRequest::Consult(ONWARD.into()));
     let party = menu.party();
     menu.bench.lose(agent, trunkgate_media::agent::Loss::Unreachable);
     menu.bench.receive(PBX, party.answer(486, ""));
