@@ -70,8 +70,8 @@ reasons! {
     Operator {
         slug: "operator",
         sentence: "an operator or a request over HTTP ended the call",
-        cause: "An operator or a program ended the call: `trunkgate calls hangup`, `DELETE /v1/calls/{sid}`, `Status=completed` or \
-             `canceled` of the Twilio-compatible API, or a second SIGTERM.",
+        cause: "`trunkgate calls hangup`, `DELETE /v1/calls/{sid}`, `Status=completed` or `canceled` of the \
+             Twilio-compatible API, or a second SIGTERM ended the call.",
         fix: None,
         q850: 31,
         outcome: "failed",
@@ -79,7 +79,7 @@ reasons! {
     Draining {
         slug: "draining",
         sentence: "the edge is draining",
-        cause: "The edge received SIGTERM or `trunkgate drain` and rejects new calls with 503 and Retry-After.",
+        cause: "SIGTERM or `trunkgate drain`: new calls get 503 with Retry-After.",
         fix: Some("use the next address of the edge; `trunkgate drain --undo` accepts calls again"),
         q850: 42,
         outcome: "refused",
@@ -87,7 +87,7 @@ reasons! {
     Overloaded {
         slug: "overloaded",
         sentence: "the edge is overloaded",
-        cause: "New calls waited for more than 25 ms because the CPU is saturated; they are rejected with 503 and Retry-After.",
+        cause: "New calls waited for more than 25 ms for the CPU and get 503 with Retry-After.",
         fix: Some("find the source of the calls (`calls_per_second` of its trunk limits it), or add CPU"),
         q850: 42,
         outcome: "refused",
@@ -95,7 +95,7 @@ reasons! {
     CallerCanceled {
         slug: "caller_canceled",
         sentence: "the caller canceled before an answer",
-        cause: "The caller sent CANCEL before an answer: ringing took too long, or the caller changed their mind.",
+        cause: "The caller sent CANCEL before an answer.",
         fix: None,
         q850: 16,
         outcome: "canceled",
@@ -103,7 +103,7 @@ reasons! {
     AnsweredElsewhere {
         slug: "answered_elsewhere",
         sentence: "another target answered first",
-        cause: "Another target of the same `ring_all` answered, so this leg was canceled. Only legs have this reason.",
+        cause: "Another target of the same `ring_all` answered, so this leg was canceled (legs only).",
         fix: None,
         q850: 26,
         outcome: "canceled",
@@ -111,7 +111,7 @@ reasons! {
     NoRoute {
         slug: "no_route",
         sentence: "no route matches",
-        cause: "No [[route]] matches trunk, called number, caller, headers and time of the call. The caller gets 404.",
+        cause: "No [[route]] matches trunk, called number, caller, headers and time of the call: 404.",
         fix: Some("run `trunkgate why --from TRUNK --called NUMBER`: it shows the first failed condition of each route"),
         q850: 1,
         outcome: "refused",
@@ -127,7 +127,7 @@ reasons! {
     Denied {
         slug: "denied",
         sentence: "calls to that number are not allowed on the trunk",
-        cause: "The called number is in `deny` of the target's trunk, or in none of its `allow_prefixes`. The caller gets 403.",
+        cause: "The called number is in `deny` of the target's trunk, or in none of its `allow_prefixes`: 403.",
         fix: Some("check `deny` and `allow_prefixes` of the trunk"),
         q850: 21,
         outcome: "refused",
@@ -135,7 +135,7 @@ reasons! {
     HighRisk {
         slug: "high_risk",
         sentence: "the number is in a range known for toll fraud",
-        cause: "The called number is in a range known for toll fraud and the trunk has `high_risk = \"refuse\"`.",
+        cause: "The called number is in a range known for toll fraud, and the trunk has `high_risk = \"refuse\"`.",
         fix: Some("find out who calls there; `high_risk = \"allow\"` in the target's trunk permits such calls"),
         q850: 21,
         outcome: "refused",
@@ -143,8 +143,8 @@ reasons! {
     ForbiddenAddress {
         slug: "forbidden_address",
         sentence: "the target resolves to an address that transfers must not reach",
-        cause: "A transfer or redirection leads to a URI whose address is the edge's own, loopback, link-local, unspecified or \
-             multicast, and no trunk has that peer. Nothing is sent there.",
+        cause: "A transfer or redirection leads to an address that is the edge's own, loopback, link-local, unspecified or \
+             multicast, and no peer of a trunk.",
         fix: Some("check what the target's name resolves to; list an intended host as a peer of a trunk"),
         q850: 21,
         outcome: "refused",
@@ -152,7 +152,7 @@ reasons! {
     CallerNotAllowed {
         slug: "caller_not_allowed",
         sentence: "the agent does not accept calls from that caller",
-        cause: "The caller is not in `allow_callers` of the agent. The caller gets 486; no further target is tried.",
+        cause: "The caller is not in `allow_callers` of the agent: 486, and no further target.",
         fix: Some("add the caller to `allow_callers` of the agent"),
         q850: 21,
         outcome: "refused",
@@ -160,8 +160,8 @@ reasons! {
     CallerIdRefused {
         slug: "caller_id_refused",
         sentence: "the caller ID is not allowed",
-        cause: "`caller_id_in` of the caller's trunk or `caller_id` of the target's trunk does not allow the calling number, and \
-             there is no `default`. The caller gets 403.",
+        cause: "`caller_id_in` of the caller's trunk or `caller_id` of the target's trunk does not allow the calling number, \
+             and there is no `default`: 403.",
         fix: Some("check `caller_id_in` of the caller's trunk and `caller_id` of the target's trunk"),
         q850: 21,
         outcome: "refused",
@@ -169,7 +169,7 @@ reasons! {
     IncompleteNumber {
         slug: "incomplete_number",
         sentence: "the called number is empty or malformed",
-        cause: "The user part of the Request-URI is empty, or contains `+` with something else than digits.",
+        cause: "The user part of the Request-URI is empty, or has `+` with something else than digits.",
         fix: Some("check what the caller dials"),
         q850: 28,
         outcome: "refused",
@@ -177,7 +177,8 @@ reasons! {
     CodecMismatch {
         slug: "codec_mismatch",
         sentence: "the two sides have no codec in common",
-        cause: "The offer has no codec that the other side allows. The Warning of the 488 and the trace list both sides' codecs.",
+        cause: "The offer has no codec that the other side allows. The trace and the Warning of the 488 list both sides' \
+             codecs.",
         fix: Some("allow a common codec in `codecs` of both trunks"),
         q850: 88,
         outcome: "refused",
@@ -185,7 +186,7 @@ reasons! {
     BadMedia {
         slug: "bad_media",
         sentence: "a session description is invalid",
-        cause: "An SDP body cannot be parsed, or its answer does not fit the offer. The log names the defect.",
+        cause: "An SDP body cannot be parsed, or its answer does not fit the offer.",
         fix: Some("check the session description of the remote party: the log names the defect"),
         q850: 88,
         outcome: "refused",
@@ -201,7 +202,7 @@ reasons! {
     SrtpOff {
         slug: "srtp_off",
         sentence: "only SRTP was offered and SRTP is off",
-        cause: "The offer is SRTP only and the trunk has `srtp = \"off\"`. The Warning lists both sides' profiles.",
+        cause: "The offer is SRTP only, and the trunk has `srtp = \"off\"`.",
         fix: Some("set `srtp = \"optional\"` in the trunk that offers it"),
         q850: 88,
         outcome: "refused",
@@ -209,7 +210,7 @@ reasons! {
     SrtpMismatch {
         slug: "srtp_mismatch",
         sentence: "the two sides have no SRTP suite and key in common",
-        cause: "Both sides use SRTP, but have no crypto suite in common or no key in SDP. DTLS-SRTP is not supported.",
+        cause: "Both sides use SRTP, but have no crypto suite in common or no key in SDP.",
         fix: Some("configure a common suite with keys in SDP at both sides; DTLS-SRTP is not supported"),
         q850: 88,
         outcome: "refused",
@@ -217,8 +218,8 @@ reasons! {
     LimitCalls {
         slug: "limit_calls",
         sentence: "too many concurrent calls",
-        cause: "`[limits] calls`, `max_calls` of a trunk, or `max_calls` of an entry of its `limits` is reached. A call to a trunk \
-             waits for `pace` first.",
+        cause: "`[limits] calls`, or `max_calls` of a trunk or of an entry of its `limits`, is reached, after `pace` for a \
+             call to a trunk.",
         fix: Some("raise `max_calls` of that trunk or of its `limits`, or `[limits] calls`; `trunkgate calls` shows the current calls"),
         q850: 42,
         outcome: "refused",
@@ -226,8 +227,8 @@ reasons! {
     LimitRate {
         slug: "limit_rate",
         sentence: "too many new calls per second",
-        cause: "`calls_per_second` of `[limits]` or of a trunk, or its `peer_calls_per_second`, is exceeded. A call to a trunk waits \
-             for `pace` first.",
+        cause: "`calls_per_second` of `[limits]` or of a trunk, or its `peer_calls_per_second`, is exceeded, after `pace` \
+             for a call to a trunk.",
         fix: Some("raise `calls_per_second` of that trunk or of `[limits]`; `pace` lets calls wait for their turn"),
         q850: 42,
         outcome: "refused",
@@ -235,8 +236,8 @@ reasons! {
     TrunkCongested {
         slug: "trunk_congested",
         sentence: "the trunk accepts no more calls for now",
-        cause: "All peers of the trunk answered with a code of its `congested_on`, or one of them with 429: it has more calls than it \
-             accepts. Until its Retry-After has passed, or for 1 s and longer each time, calls that have another target skip the trunk.",
+        cause: "All peers of the trunk answered with a code of its `congested_on`, or one with 429. Until its Retry-After \
+             has passed, or for 1 s and longer each time, calls that have another target skip the trunk.",
         fix: Some("set `calls_per_second` of the trunk to what it accepts, and `pace` to let calls wait for it"),
         q850: 42,
         outcome: "failed",
@@ -244,7 +245,7 @@ reasons! {
     LimitDay {
         slug: "limit_day",
         sentence: "too many calls today",
-        cause: "`calls_per_day` of a trunk or of an entry of its `limits` is reached. The alarm in the log names the limit.",
+        cause: "`calls_per_day` of a trunk or of an entry of its `limits` is reached.",
         fix: Some("check whether so many calls are intended, then raise `calls_per_day` of that trunk or of its `limits`"),
         q850: 42,
         outcome: "refused",
@@ -252,8 +253,8 @@ reasons! {
     LimitEmergency {
         slug: "limit_emergency",
         sentence: "too many emergency calls by requests",
-        cause: "Calls that requests over HTTP have begun have as many emergency calls under way, or four times as many attempts within a minute, as \
-             `[api] emergency_calls` allows. Emergency calls of callers are never refused for this.",
+        cause: "Calls that began with a request over HTTP have reached `[api] emergency_calls`, at once or four times as \
+             many attempts within a minute. It never refuses emergency calls of callers.",
         fix: Some("find out who makes them (`trunkgate calls`, `/v1/api`), and withdraw a stolen key; raise `emergency_calls` of [api] only if so \
                  many are intended"),
         q850: 42,
@@ -262,7 +263,7 @@ reasons! {
     NoPorts {
         slug: "no_ports",
         sentence: "no free media port",
-        cause: "No free UDP port in `[media] ports`: the range is too small, or another program uses part of it.",
+        cause: "No UDP port in `[media] ports` is free.",
         fix: Some("widen `[media] ports`; `ss -lunp` shows programs that use some of them"),
         q850: 47,
         outcome: "failed",
@@ -270,10 +271,10 @@ reasons! {
     RecordingUnavailable {
         slug: "recording_unavailable",
         sentence: "the call cannot be recorded",
-        cause: "Its route has `record = true`, the disk takes no recordings, and `[recording] on_full` is `refuse_calls`; or its route has `siprec` \
-             with `required = true`, and the recording servers of [siprec.NAME] are down, refused the last 3 calls (503 before the answer), or \
-             refused or ended the recording of this one (BYE). Emergency calls are not refused for this. Of a target `voicemail:NAME`: \
-             messages cannot be recorded, and calls go to the next target.",
+        cause: "Route with `record = true`: the disk takes no recordings, and `[recording] on_full` is `refuse_calls`. Route \
+             with `siprec` and `required = true`: the recording servers are down, refused the last 3 calls (503 before the \
+             answer), or refused or ended this recording (BYE). Emergency calls are not refused. Target `voicemail:NAME`: \
+             messages cannot be recorded; the next target gets the call.",
         fix: Some("`trunkgate status` names the error of the disk or of the recording servers (siprec): free space in the directory of recordings, or have the \
                  servers take calls; unrecorded calls are accepted with `on_full = \"continue\"` and `required = false`, messages of mailboxes are not"),
         q850: 42,
@@ -282,8 +283,8 @@ reasons! {
     MailboxFull {
         slug: "mailbox_full",
         sentence: "the mailbox is full",
-        cause: "The mailbox has `max_messages` messages, or messages of `max_size` bytes. It does not answer: calls go to the next target, or get \
-             480.",
+        cause: "The mailbox has `max_messages` messages, or messages of `max_size` bytes. The next target gets the call, \
+             else 480.",
         fix: Some("delete messages (`DELETE` of their recordings in the Twilio-compatible API, or a shorter `keep` of [recording]), or raise `max_messages` or \
                  `max_size` of [voicemail.NAME]"),
         q850: 19,
@@ -292,7 +293,7 @@ reasons! {
     TooManyHops {
         slug: "too_many_hops",
         sentence: "Max-Forwards is exhausted, or the call passed too many edges",
-        cause: "Max-Forwards reached 0, or the call has passed ten edges: a routing loop between networks.",
+        cause: "Max-Forwards reached 0, or the call passed ten edges.",
         fix: Some("look for routes of two edges, or of an edge and a PBX, that lead to each other"),
         q850: 25,
         outcome: "refused",
@@ -300,7 +301,7 @@ reasons! {
     Loop {
         slug: "loop",
         sentence: "the call returned to the edge that forwarded it",
-        cause: "The call returned to the edge that had forwarded it: two systems route the number to each other.",
+        cause: "Two systems route the number to each other.",
         fix: Some("look for routes of two edges, or of an edge and a PBX, that lead to each other"),
         q850: 25,
         outcome: "refused",
@@ -308,8 +309,8 @@ reasons! {
     EdgeRestarted {
         slug: "edge_restarted",
         sentence: "the edge terminated unexpectedly during the call",
-        cause: "The process ended (crash, kill -9, power failure) during the call; the record is written at the next start. See the \
-             end of the log and `journalctl -u trunkgate`.",
+        cause: "The process ended during the call (crash, kill -9, power failure): see the end of the log and `journalctl -u \
+             trunkgate`.",
         fix: None,
         q850: 41,
         outcome: "failed",
@@ -317,8 +318,8 @@ reasons! {
     TargetRejected {
         slug: "target_rejected",
         sentence: "a target rejected the call",
-        cause: "The target answered with a 4xx, 5xx or 6xx status; the trace and the call record contain it. Outcome: 486 and 600 \
-             busy; 408 and 480 no_answer; other 4xx and 6xx refused; 5xx failed. `trunkgate help CODE` explains the status.",
+        cause: "The target answered with a 4xx, 5xx or 6xx status. Outcome: 486 and 600 busy; 408 and 480 no_answer; other \
+             4xx and 6xx refused; 5xx failed.",
         fix: Some("`trunkgate trace SID` has the target's code and words, `trunkgate help CODE` what to do for that code; its own log knows more"),
         q850: 21,
         outcome: "failed",
@@ -326,8 +327,8 @@ reasons! {
     CredentialsRefused {
         slug: "credentials_refused",
         sentence: "a target requires credentials that the trunk does not have, or rejected its `auth`",
-        cause: "The target answered 401 or 407 and the trunk has no `auth`, or one for another realm, or its user or password was \
-             rejected. `trunkgate status` names which.",
+        cause: "The target answered 401 or 407, and the trunk has no `auth`, one for another realm, or a wrong one: \
+             `trunkgate status` names which.",
         fix: Some("check `auth` of its trunk: user, password, realm"),
         q850: 21,
         outcome: "failed",
@@ -335,9 +336,8 @@ reasons! {
     WrongCredentials {
         slug: "wrong_credentials",
         sentence: "a request had wrong credentials for the trunk's `require_auth`",
-        cause: "A request from the trunk had wrong digest credentials for its `require_auth`: it gets 401 and never becomes a call. The \
-             log and `trunkgate status` say whether the user or the password is wrong; after three in a row from an \
-             address of the trunk it is a problem, and of a trunk without a registered phone the cause of its problem.",
+        cause: "A request from the trunk had wrong digest credentials for its `require_auth`: 401, and no call. The log and \
+             `trunkgate status` name the user or the password; three in a row from an address are a problem.",
         fix: Some("check user and password at the remote party, or `require_auth`"),
         q850: 21,
         outcome: "refused",
@@ -345,7 +345,7 @@ reasons! {
     NotRegistered {
         slug: "not_registered",
         sentence: "a registrar rejected our registration",
-        cause: "The registrar rejected our REGISTER or did not answer, so the trunk cannot be used.",
+        cause: "The registrar rejected our REGISTER or did not answer.",
         fix: Some("check `register` and `auth` of its trunk; `trunkgate status` shows the registrar's answer"),
         q850: 38,
         outcome: "failed",
@@ -369,8 +369,8 @@ reasons! {
     SearchTimeout {
         slug: "search_timeout",
         sentence: "the route's `search_timeout` has passed",
-        cause: "`search_timeout` of the route passed while its targets were tried. On a leg: it was canceled for the route's last \
-             target. On a call: the last target did not answer either.",
+        cause: "`search_timeout` of the route passed while its targets were tried. A leg was canceled for the last target; a \
+             call got no answer from it either.",
         fix: Some("raise `search_timeout` of the route"),
         q850: 19,
         outcome: "no_answer",
@@ -378,8 +378,7 @@ reasons! {
     NoResponse {
         slug: "no_response",
         sentence: "no response from the target",
-        cause: "The target did not respond to the INVITE within `no_response_timeout`: wrong address, a firewall, or it ignores unknown \
-             sources.",
+        cause: "The target did not respond to the INVITE within `no_response_timeout`.",
         fix: Some("check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options"),
         q850: 18,
         outcome: "failed",
@@ -387,7 +386,8 @@ reasons! {
     Unreachable {
         slug: "unreachable",
         sentence: "a target could not be reached",
-        cause: "The target refused the connection, ICMP reported it unreachable, there is no route to it, or no phone is registered.",
+        cause: "The connection was refused, ICMP reported the target unreachable, there is no route to it, or no phone is \
+             registered.",
         fix: Some("check whether it runs and listens at that address: `trunkgate doctor`, line options"),
         q850: 38,
         outcome: "failed",
@@ -395,7 +395,7 @@ reasons! {
     TlsFailed {
         slug: "tls_failed",
         sentence: "TLS with a target failed",
-        cause: "The TLS handshake with the target failed: expired certificate, wrong name, unknown CA, or a missing client certificate.",
+        cause: "Expired certificate, wrong name, unknown CA, or a missing client certificate.",
         fix: Some("its operator renews an expired certificate; for a wrong name write `tls = { names = [\"…\"] }` in [trunk.NAME], for an unknown CA `tls = { ca = \"FILE\" }`: `trunkgate doctor`, line options"),
         q850: 38,
         outcome: "failed",
@@ -403,7 +403,7 @@ reasons! {
     NameNotFound {
         slug: "name_not_found",
         sentence: "a target's name could not be resolved",
-        cause: "DNS has no NAPTR, SRV, A or AAAA record for the target's name, or the resolver did not answer.",
+        cause: "DNS has no NAPTR, SRV, A or AAAA record for the target's name, or did not answer.",
         fix: Some("check its name: `trunkgate doctor`, line dns"),
         q850: 38,
         outcome: "failed",
@@ -411,7 +411,7 @@ reasons! {
     AckTimeout {
         slug: "ack_timeout",
         sentence: "the 200 OK was not acknowledged",
-        cause: "The caller did not acknowledge the 200 OK within 32 s: the ACK is lost, or sent to a wrong address.",
+        cause: "No ACK for the 200 OK within 32 s.",
         fix: Some("check `public_address`: the ACK is sent to our Contact; a SIP ALG or proxy may drop it (`trunkgate doctor`, \
                  lines public address and sip alg)"),
         q850: 102,
@@ -428,7 +428,8 @@ reasons! {
     DialogLost {
         slug: "dialog_lost",
         sentence: "a party on hold is no longer reachable",
-        cause: "Both parties of a call on hold, or a caller connected to an agent, answered OPTIONS in the dialog with 481 or not at all.",
+        cause: "Both parties of a call on hold, or a caller connected to an agent, answered OPTIONS in the dialog with 481 \
+             or not at all.",
         fix: Some("check the network to both parties: they did not answer OPTIONS while on hold"),
         q850: 102,
         outcome: "failed",
@@ -445,7 +446,7 @@ reasons! {
     SessionTooShort {
         slug: "session_too_short",
         sentence: "the requested session interval is too short",
-        cause: "The caller's Session-Expires is below the minimum of 90 s and was answered with 422.",
+        cause: "The caller's Session-Expires is below 90 s: 422.",
         fix: Some("raise Session-Expires of the caller to at least 90 s"),
         q850: 127,
         outcome: "refused",
@@ -469,7 +470,7 @@ reasons! {
     AppRejected {
         slug: "app_rejected",
         sentence: "the application rejected the call",
-        cause: "The first verb of the application's document was Reject. The caller gets 486 (busy) or 603 (rejected).",
+        cause: "The first verb of the document was Reject: 486 (busy) or 603 (rejected).",
         fix: None,
         q850: 21,
         outcome: "refused",
@@ -477,7 +478,7 @@ reasons! {
     AppFailed {
         slug: "app_failed",
         sentence: "the application could not be run",
-        cause: "The application's document could not be fetched or run, and so could its `fallback_url` not, or there is none.",
+        cause: "The document and the one of `fallback_url` could not be fetched or run.",
         fix: Some("`trunkgate help CODE` explains the error code; a target behind the application takes such calls"),
         q850: 38,
         outcome: "failed",
@@ -485,7 +486,7 @@ reasons! {
     Announced {
         slug: "announced",
         sentence: "the announcement was played",
-        cause: "The route's target `play:FILE` was played to its end, and no target follows it.",
+        cause: "`play:FILE` was played to its end, and no target follows it.",
         fix: None,
         q850: 16,
         outcome: "failed",
@@ -493,7 +494,7 @@ reasons! {
     VoicemailEnded {
         slug: "voicemail_ended",
         sentence: "the mailbox ended the call",
-        cause: "The message to the route's target `voicemail:NAME` was over: `silence` of the mailbox, its `max_length`, or the key #.",
+        cause: "The message was over: `silence` of the mailbox, its `max_length`, or the key #.",
         fix: None,
         q850: 16,
         outcome: "failed",
@@ -501,8 +502,7 @@ reasons! {
     ConferenceEnded {
         slug: "conference_ended",
         sentence: "the caller's part in the conference ended",
-        cause: "The caller of the route's target `conference:NAME` was taken out: a party whose leaving ends the conference left, or a request \
-             ended the conference or removed the party.",
+        cause: "A party whose leaving ends the conference left, or a request ended the conference or removed the party.",
         fix: None,
         q850: 16,
         outcome: "failed",
@@ -510,9 +510,8 @@ reasons! {
     ConferenceRefused {
         slug: "conference_refused",
         sentence: "the conference took no further party",
-        cause: "The caller could not join the route's target `conference:NAME`: the conference has as many parties as it may (50), or the \
-             edge has (500), or the call comes from a conference that is connected with this one already. Calls go to the next target. Or \
-             an agent that was called for a conference is not a party: for the same reasons, or its label is taken, or the conference is over.",
+        cause: "The conference has 50 parties, the edge has 500, or the call comes from a connected conference; the next \
+             target gets the call. An agent: the same, its label is taken, or the conference is over.",
         fix: Some("list a target behind the conference for such calls; `trunkgate status` shows the parties of all conferences"),
         q850: 42,
         outcome: "failed",
@@ -520,8 +519,9 @@ reasons! {
     Transferred {
         slug: "transferred",
         sentence: "the call was transferred",
-        cause: "The leg was replaced by a transfer: REFER, a transfer requested by the agent or over `POST …/transfer`, a followed 3xx, \
-             or an INVITE with Replaces; or its party was given a document of its own (`POST Calls/{sid}.json`). On a call: its party was joined with another call (attended transfer).",
+        cause: "A leg was replaced by REFER, a transfer of the agent or over HTTP, a followed 3xx, or an INVITE with \
+             Replaces, or its party got a document of its own (`POST Calls/{sid}.json`). A call: its party was joined with \
+             another call (attended transfer).",
         fix: None,
         q850: 16,
         outcome: "failed",
@@ -529,7 +529,7 @@ reasons! {
     TransferDeclined {
         slug: "transfer_declined",
         sentence: "the called party declined the transfer",
-        cause: "The party of a warm transfer answered and hung up, or pressed another digit than the one that accepts.",
+        cause: "The party of a warm transfer hung up, or pressed another digit than the one that accepts.",
         fix: None,
         q850: 21,
         outcome: "refused",
@@ -537,7 +537,7 @@ reasons! {
     TransferNotAccepted {
         slug: "transfer_not_accepted",
         sentence: "the called party did not accept the transfer in time",
-        cause: "The party of a warm transfer answered and pressed no digit within the time after its whisper (`wait`).",
+        cause: "The party of a warm transfer pressed no digit within `wait` after its whisper.",
         fix: None,
         q850: 19,
         outcome: "no_answer",
@@ -545,7 +545,7 @@ reasons! {
     MachineAnswered {
         slug: "machine_answered",
         sentence: "a machine answered",
-        cause: "The target of a warm transfer with `detection` was answered by an answering machine or a fax.",
+        cause: "An answering machine or a fax answered a warm transfer with `detection`.",
         fix: None,
         q850: 19,
         outcome: "no_answer",
@@ -553,7 +553,7 @@ reasons! {
     WhisperFailed {
         slug: "whisper_failed",
         sentence: "the whisper of the transfer could not be made",
-        cause: "The text of a warm transfer could not be spoken, or its sound file not be fetched or read.",
+        cause: "The text of the whisper could not be spoken, or its file not be fetched or read.",
         fix: Some("the call's trace has the error: check `[speech]`, or the file or URL of `whisper`"),
         q850: 38,
         outcome: "failed",
@@ -561,8 +561,7 @@ reasons! {
     AgentUnreachable {
         slug: "agent_unreachable",
         sentence: "an agent could not be reached",
-        cause: "The TCP connection to the agent's `url` failed: process not running, DNS, firewall, or `ws://` outside \
-             `local_networks`.",
+        cause: "No TCP connection to the agent's `url`: process, DNS, firewall, or `ws://` outside `local_networks`.",
         fix: Some("check whether the agent runs, and its `url`: `trunkgate agent test NAME`"),
         q850: 38,
         outcome: "failed",
@@ -570,7 +569,7 @@ reasons! {
     AgentTlsFailed {
         slug: "agent_tls_failed",
         sentence: "TLS with an agent failed",
-        cause: "The TLS handshake with the agent failed: expired certificate, wrong name, or unknown CA.",
+        cause: "Expired certificate, wrong name, or unknown CA.",
         fix: Some("`trunkgate agent test NAME` shows what is wrong with the certificate: its name, its time, or its issuer (`ca`)"),
         q850: 38,
         outcome: "failed",
@@ -578,7 +577,7 @@ reasons! {
     AgentRefused {
         slug: "agent_refused",
         sentence: "an agent rejected the WebSocket handshake",
-        cause: "The agent answered the WebSocket handshake with another status than 101. The trace contains it.",
+        cause: "The handshake got another status than 101. The trace contains it.",
         fix: Some("check the path of its `url`, and `auth_token`: `trunkgate agent test NAME`"),
         q850: 21,
         outcome: "failed",
@@ -586,7 +585,7 @@ reasons! {
     AgentNotWebSocket {
         slug: "agent_not_websocket",
         sentence: "the server at the agent's URL does not speak WebSocket",
-        cause: "The server at the agent's `url` did not answer the handshake as a WebSocket server.",
+        cause: "The answer to the handshake was not that of a WebSocket server.",
         fix: Some("check the agent's `url`: the server there does not speak WebSocket"),
         q850: 38,
         outcome: "failed",
@@ -610,7 +609,8 @@ reasons! {
     AgentReset {
         slug: "agent_reset",
         sentence: "the connection to an agent was reset",
-        cause: "The agent's TCP connection was reset, or ended without a WebSocket close: its process crashed or was killed, or its handler returned or raised an exception.",
+        cause: "The TCP connection was reset, or ended without a WebSocket close: the process crashed, or its handler \
+             returned or raised an exception.",
         fix: Some("see the agent's log: its process or its server ended the connection"),
         q850: 38,
         outcome: "failed",
@@ -626,8 +626,8 @@ reasons! {
     AgentClosed {
         slug: "agent_closed",
         sentence: "an agent closed the connection without ending the call",
-        cause: "The agent closed the WebSocket with another code than 1000, or with 1000 and `on_close = \"next\"`. The trace contains \
-             the code.",
+        cause: "The agent closed the WebSocket with another code than 1000, or with 1000 and `on_close = \"next\"`. The \
+             trace contains the code.",
         fix: Some("see the agent's log: its process or its server ended the connection"),
         q850: 38,
         outcome: "failed",
@@ -635,7 +635,7 @@ reasons! {
     AgentPingUnanswered {
         slug: "agent_ping_unanswered",
         sentence: "an agent did not answer a ping",
-        cause: "The agent did not answer a WebSocket ping in time: its event loop is blocked.",
+        cause: "The agent did not answer a WebSocket ping in time.",
         fix: Some("look for a blocked event loop in the agent"),
         q850: 102,
         outcome: "failed",
@@ -643,7 +643,7 @@ reasons! {
     AgentDataUnacknowledged {
         slug: "agent_data_unacknowledged",
         sentence: "an agent did not acknowledge data",
-        cause: "The agent's host did not acknowledge TCP data: the network between is interrupted.",
+        cause: "The agent's host did not acknowledge TCP data.",
         fix: Some("check the network between the edge and the agent"),
         q850: 102,
         outcome: "failed",
@@ -651,7 +651,7 @@ reasons! {
     AgentUnread {
         slug: "agent_unread",
         sentence: "an agent does not read its socket",
-        cause: "The agent did not read its socket, so messages to it piled up.",
+        cause: "Messages to the agent piled up, unread.",
         fix: Some("check the agent: it sends marks and does not read them back"),
         q850: 38,
         outcome: "failed",
@@ -659,7 +659,8 @@ reasons! {
     AgentSkipped {
         slug: "agent_skipped",
         sentence: "an agent that keeps failing is skipped temporarily",
-        cause: "Five calls failed at this agent within 30 s, or two probes in a row, so it is skipped temporarily; one call at a time, or the next probe, tests it again.",
+        cause: "Five calls failed at this agent within 30 s, or two probes in a row. One call at a time, or the next probe, \
+             tests it again.",
         fix: Some("find the cause of its failures: `trunkgate agent test NAME`; `trunkgate doctor` has its last failure"),
         q850: 38,
         outcome: "failed",
@@ -667,7 +668,7 @@ reasons! {
     AgentFull {
         slug: "agent_full",
         sentence: "all sessions of the agent are in use and its queue is full",
-        cause: "All `max_sessions` of the agent are in use and its `queue` is full or absent.",
+        cause: "All `max_sessions` are in use, and the `queue` is full or absent.",
         fix: Some("raise `max_sessions`, or `size` and `wait` of the `queue` of the agent"),
         q850: 42,
         outcome: "failed",
@@ -691,7 +692,7 @@ reasons! {
     TimeLimit {
         slug: "time_limit",
         sentence: "the time limit of the call has passed",
-        cause: "`TimeLimit` or `limit_seconds` of the request that made the call has passed, or `timeLimit` of the `<Dial>` that connected the party.",
+        cause: "`TimeLimit` or `limit_seconds` of the request, or `timeLimit` of the `<Dial>`, has passed.",
         fix: None,
         q850: 16,
         outcome: "failed",

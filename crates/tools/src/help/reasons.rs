@@ -26,19 +26,13 @@ fn outcome(reason: ReasonSlug) -> &'static str {
     if reason == ReasonSlug::TargetRejected { "depends on its SIP status" } else { reason.outcome() }
 }
 
-/// The body of docs/reasons.md: a table of all reasons, then a paragraph on each.
+/// The body of docs/reasons.md: a table of all reasons.
 pub(super) fn markdown() -> String {
-    let mut page = "| slug | meaning | Q.850 | outcome before the answer |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut page =
+        "| slug | meaning | first thing to look at | Q.850 | outcome |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for reason in ReasonSlug::ALL {
-        let (slug, sentence) = (reason.as_str(), reason.sentence());
-        page.push_str(&format!("| `{slug}` | {sentence} | {} | {} |\n", reason.q850(), outcome(reason)));
-    }
-    for reason in ReasonSlug::ALL {
-        page.push_str(&format!("\n### {}\n\n{}", reason.as_str(), reason.cause()));
-        if let Some(fix) = reason.fix() {
-            page.push_str(&format!(" *Fix*: {fix}."));
-        }
-        page.push('\n');
+        let (slug, cause, fix) = (reason.as_str(), reason.cause(), reason.fix().unwrap_or_default());
+        page.push_str(&format!("| `{slug}` | {cause} | {fix} | {} | {} |\n", reason.q850(), outcome(reason)));
     }
     page
 }
