@@ -63,6 +63,18 @@ fn a_user_without_a_number_calls_the_next_party_anonymously() {
     assert!(invite.header("From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{}", invite.text);
 }
 
+/// A dialog that is not the edge's does not make a user callable that is no number.
+#[test]
+fn an_unusable_user_is_refused_with_replaces_as_without() {
+    for replaces in ["", "?Replaces=unknown%3Bto-tag%3D1%3Bfrom-tag%3D2"] {
+        let mut bench = bench_of(|_| {});
+        let (_, callee) = bench.answered();
+        let to = format!("Refer-To: <sip:+abc@10.0.0.20{replaces}>\r\nContent-Length:");
+        bench.receive(PBX, callee.request("REFER", 1, "").replace("Content-Length:", &to));
+        bench.expect(PBX, "SIP/2.0 484");
+    }
+}
+
 /// Phones of a trunk come before its peers; a user that a peer has named is known to the peers alone.
 #[test]
 fn a_phone_that_has_registered_gets_no_call_for_a_user_of_a_peer() {

@@ -126,13 +126,16 @@ impl Refer {
         }
         let replaces = Replaces::in_uri(uri.headers).map(|read| read.ok_or(unreadable(400, "Replaces"))).transpose()?;
         let user = shortened(&user);
-        let returned = from.and_then(|trunk| ReturnedUri::of(&address, &uri, trunk));
+        let mut returned = from.and_then(|trunk| ReturnedUri::of(&address, &uri, trunk));
         let (number, name) = match numbers.normalise(&user, uri.user_param("phone-context")) {
             Ok(number) => (Some(number.clone()), number.text),
             // A user of the trunk that has no number: the trunk knows by the parameters who is meant.
             Err(Incomplete) if user.is_empty() && returned.is_some() => (None, uri.host.host.to_owned()),
             // Who is meant is said by the dialog, where that is one of this edge.
-            Err(Incomplete) if replaces.is_some() && !user.contains(steers) => (None, user),
+            Err(Incomplete) if replaces.is_some() && !user.contains(steers) => {
+                returned = None;
+                (None, user)
+            }
             Err(Incomplete) => return Err(unreadable(484, "")),
         };
         let referred_by = request.header(HeaderName::ReferredBy).map(|value| {
