@@ -45,7 +45,7 @@ struct Wanted {
 pub(super) async fn begin(State(handle): State<Handle>, body: Body) -> Result<Response, ApiError> {
     let wanted: Wanted = read(body, SHAPE)?;
     let request = judge(&handle, &wanted)?;
-    let sid = handle.change(request).await?.map_err(refused)?;
+    let sid = handle.change(request).await?.map_err(refused)?.sid;
     let call = handle.call(&sid).await?;
     let place = HeaderValue::try_from(format!("/v1/calls/{sid}")).ok();
     let headers = place.map(|place| [(header::LOCATION, place)]);

@@ -17,9 +17,9 @@ pub use call::words::party::CallParty;
 pub use call::words::refused::Refused;
 pub use call::words::uri::trunk_of_uri;
 pub use gateway::control::{
-    CallAction, CallControl, ConferenceAction, ConferenceControl, ConferenceRecordingControl, ConferenceRefused,
-    DequeueControl, ForkAction, ForkControl, GatewayControl, ListenerAction, ListenerControl, PartyControl,
-    QueueControl, RecordingControl, RecordingStart, SiprecControl,
+    BegunCall, CallAction, CallControl, ConferenceAction, ConferenceControl, ConferenceRecordingControl,
+    ConferenceRefused, DequeueControl, ForkAction, ForkControl, GatewayControl, ListenerAction, ListenerControl,
+    PartyControl, QueueControl, RecordingControl, RecordingStart, SiprecControl,
 };
 pub use gateway::intake::Intake;
 pub use gateway::{

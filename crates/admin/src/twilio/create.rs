@@ -68,7 +68,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
         detection,
     };
     let begun = cx.handle.change(request).await?;
-    calls::show_new(cx, &begun.map_err(Fault::from)?).await
+    calls::show_new(cx, &begun.map_err(Fault::from)?.sid).await
 }
 
 /// Returns the caller and the targets of a new call.

@@ -262,24 +262,12 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         participant,
         detection,
     };
-    let call = cx.handle.change(request).await?.map_err(Fault::from)?;
-    let sid = sid_of(cx, &added.conference).await?;
-    let call = calls::show_new(cx, &call).await?;
+    let begun = cx.handle.change(request).await?.map_err(Fault::from)?;
+    let sid = begun.conference.unwrap_or_default();
+    let call = calls::show_new(cx, &begun.sid).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
-    let begun = ComingReport { call, added, began: clock::wall(), status: "queued" };
-    Ok(json(cx, &sid, &Shown::from(&begun)))
-}
-
-/// Returns the SID of the conference that a party is called for: the one that goes on, or the newest that is over.
-async fn sid_of(cx: &Asked<'_>, conference: &str) -> Result<String, Error> {
-    let named = conference.to_owned();
-    let known = cx.handle.ask(move |gateway, _| {
-        let conferences = trunkgate_call::conferences(gateway);
-        // A call that has failed at once may have ended its conference.
-        let ended = || conferences.reports().into_iter().find(|report| report.sid == named || report.name == named);
-        conferences.report_live(&named).or_else(ended).map(|report| report.sid)
-    });
-    Ok(known.await?.unwrap_or_default())
+    let coming = ComingReport { call, added, began: clock::wall(), status: "queued" };
+    Ok(json(cx, &sid, &Shown::from(&coming)))
 }
 
 /// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.

@@ -1,5 +1,5 @@
-//! Changes that are asked for from outside of the core, over HTTP for the most part. They are plain data, so that they can be logged and
-//! replayed as any other input.
+//! Changes that are asked for from outside of the core, over HTTP for the most part. They are plain data, so that they can be recorded and
+//! replayed as any other input. Their `Debug` form has URLs and parameters, which may hold credentials: it is for tests, not for logs.
 
 mod calls;
 mod conferences;
@@ -20,6 +20,7 @@ pub use listeners::{
     ForkAction, ForkControl, ListenerAction, ListenerControl, RecordingControl, RecordingStart, SiprecControl,
 };
 pub use queues::{DequeueControl, QueueControl};
+pub use requested::BegunCall;
 
 /// A change of the gateway. Each has one type of answer.
 pub trait GatewayControl: Clone + fmt::Debug + Send + 'static {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::conferences::ConferenceReport;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::lookups::key::CallKey;
 
@@ -12,12 +13,20 @@ use crate::gateway::Gateway;
 use crate::gateway::conferences;
 use crate::gateway::control::GatewayControl;
 
-/// Begins a call that no remote party has asked for. One for a conference is for the one of its name that goes on, if there is one. The answer
-/// is the SID of the call.
-impl GatewayControl for CallRequest {
-    type Answer = Result<String, NotBegun>;
+/// A call that a request has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunCall {
+    /// The SID of the call.
+    pub sid: String,
+    /// The SID of the conference that its party is called for.
+    pub conference: Option<String>,
+}
 
-    fn apply(mut self, gateway: &mut Gateway, now: Instant) -> Result<String, NotBegun> {
+/// Begins a call that no remote party has asked for. One for a conference is for the one of its name that goes on, if there is one.
+impl GatewayControl for CallRequest {
+    type Answer = Result<BegunCall, NotBegun>;
+
+    fn apply(mut self, gateway: &mut Gateway, now: Instant) -> Result<BegunCall, NotBegun> {
         if let Some(added) = &mut self.participant
             && let Some(report) = conferences(gateway).report_live(&added.conference)
         {
@@ -38,7 +47,16 @@ impl GatewayControl for CallRequest {
                 cx.edge.output(Output::Began(Box::new(parts.recorders.view(cx.call))));
             }
         });
+        let conference = self.participant.and_then(|added| sid_of_conference(gateway, &added.conference));
         gateway.settle(now);
-        Ok(sid)
+        Ok(BegunCall { sid, conference })
     }
+}
+
+/// Returns the SID of a conference by its SID or name: the one that goes on, or the newest that is over, since a call that has failed at once
+/// may have ended it.
+fn sid_of_conference(gateway: &Gateway, named: &str) -> Option<String> {
+    let all = conferences(gateway);
+    let is_named = |report: &ConferenceReport| report.sid == named || report.name == named;
+    all.report_live(named).or_else(|| all.reports().into_iter().find(is_named)).map(|report| report.sid)
 }

@@ -613,7 +613,7 @@ fn a_party_that_is_called_for_a_conference_and_does_not_join_is_reported() {
         let app = App { is_made: true, ..App::new("made", AppDocument::Text("<Response/>".into())) };
         let onward = vec![Onward::App(Arc::new(app))];
         let request = CallRequest { targets, participant: Some(Box::new(added)), ..request(onward) };
-        let sid = party.bench.change(request).unwrap();
+        let sid = party.bench.change(request).unwrap().sid;
         party.bench.drain();
         let called = Dialed::new(PBX, party.bench.expect(PBX, "INVITE"));
         if code == 0 {

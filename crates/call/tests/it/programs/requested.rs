@@ -59,7 +59,7 @@ impl Requested {
 
     /// The same at a bench.
     pub(crate) fn at(mut bench: Bench, request: &CallRequest) -> Requested {
-        let sid = bench.change(request.clone()).unwrap();
+        let sid = bench.change(request.clone()).unwrap().sid;
         bench.drain();
         Requested { bench, sid }
     }
@@ -287,7 +287,7 @@ fn the_party_may_be_connected_with_another_one_or_an_agent() {
     // The number of the request is the edge's own: no agent has to allow it.
     let desk = Agent { allow_callers: ["+19995550100".to_owned()].into(), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_trunk("pbx")])));
-    let sid = bench.change(request(vec![Onward::Target(to_agent("desk"))])).unwrap();
+    let sid = bench.change(request(vec![Onward::Target(to_agent("desk"))])).unwrap().sid;
     bench.drain();
     let mut call = Requested { bench, sid };
     let party = call.answered();
