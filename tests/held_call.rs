@@ -50,11 +50,13 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as the caller promised us.
         unsafe { System.alloc(layout) }
     }
+
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(0, taken(layout.size()));
         // SAFETY: as the caller promised us.
         unsafe { System.dealloc(pointer, layout) }
     }
+
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(taken(size), taken(layout.size()));
         // SAFETY: as the caller promised us.

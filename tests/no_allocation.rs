@@ -51,11 +51,13 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as the caller promised us.
         unsafe { System.alloc(layout) }
     }
+
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         hold(0, layout.size());
         // SAFETY: as the caller promised us.
         unsafe { System.dealloc(pointer, layout) }
     }
+
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
         hold(size, layout.size());

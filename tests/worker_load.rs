@@ -29,11 +29,13 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as the caller promised us.
         unsafe { System.alloc(layout) }
     }
+
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller promised us.
         unsafe { System.dealloc(pointer, layout) }
     }
+
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         HELD.fetch_add(size, Ordering::Relaxed);
         HELD.fetch_sub(layout.size(), Ordering::Relaxed);

@@ -42,20 +42,24 @@ impl<'a> Caller<'a> {
         phone.sip.send(sip, &phone.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer));
         Caller { phone, edge, id, tag: String::new() }
     }
+
     fn answered(mut self) -> Caller<'a> {
         let (ok, _) = self.phone.sip.receive("SIP/2.0 200");
         self.tag = to_tag(&ok).to_owned();
         self.say("ACK", 1);
         self
     }
+
     fn say(&self, method: &str, cseq: u32) {
         let sip = self.edge.address("udp");
         self.phone.sip.send(sip, &self.phone.sip.request_with(method, NUMBER, sip, self.id, (cseq, &self.tag), ""));
     }
+
     fn hang_up(&self) {
         self.say("BYE", 2);
         self.phone.sip.receive("SIP/2.0 200");
     }
+
     /// Waits for a packet of the hold audio, or of an agent that says nothing.
     fn hears(&self, music: bool) {
         until("the caller hears something else", || {

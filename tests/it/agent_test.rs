@@ -32,19 +32,23 @@ impl Agent {
             }
         }
     }
+
     fn send(&mut self, mut message: Value) {
         message["streamSid"] = json!(self.stream);
         let _ = self.socket.send(Message::text(message.to_string()));
     }
+
     fn say(&mut self, audio: &[u8]) {
         self.send(json!({ "event": "media", "media": { "payload": BASE64.encode(audio) } }));
     }
+
     /// Whether the caller spoke in this message, in μ-law or linear.
     fn is_voice(message: &Value) -> bool {
         let payload = message["media"]["payload"].as_str();
         payload
             .is_some_and(|payload| BASE64.decode(payload).unwrap().iter().any(|byte| *byte != 0 && byte | 0x80 != 0xff))
     }
+
     /// Reads until the caller has spoken and is silent again.
     fn listen(&mut self) {
         let (mut has_spoken, mut quiet) = (false, 0);
@@ -60,6 +64,7 @@ impl Agent {
             }
         }
     }
+
     /// Reads until the edge's side is gone; each of its messages.
     fn rest(&mut self, mut each: impl FnMut(&mut Agent, &Value)) {
         while let Some(message) = self.next() {
@@ -114,6 +119,7 @@ impl Told {
             .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
         Told { all, code: output.status.code() }
     }
+
     /// Level and text of a line.
     fn line(&self, name: &str) -> (&str, &str) {
         let lines = self.all["checks"].as_array().unwrap();

@@ -20,12 +20,14 @@ impl Rig {
         let (sip, offer) = (self.edge.address("udp"), self.caller.description(1, ""));
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", number, sip, id, (1, ""), &offer));
     }
+
     /// The targets in the order in which they would be tried now, and why.
     fn why(&self) -> (Vec<String>, Value) {
         let answer = self.edge.json(&format!("/v1/why?from=carrier&called={}", NUMBER.replace('+', "%2B")));
         let names = answer["targets"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
         (names.collect(), answer["order"].clone())
     }
+
     fn lately(&self, trunk: &str) -> Value {
         let trunks = self.edge.json("/v1/trunks")["trunks"].clone();
         trunks.as_array().unwrap().iter().find(|view| view["name"] == trunk).unwrap()["lately"].clone()

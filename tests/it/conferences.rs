@@ -58,10 +58,12 @@ impl Party {
             heard: Vec::new(),
         }
     }
+
     /// One that calls another number.
     pub(crate) fn calling(self, number: &str) -> Party {
         Party { number: number.to_owned(), ..self }
     }
+
     /// Calls the edge, and is answered.
     pub(crate) fn joins(&mut self, edge: &Process) {
         self.edge = edge.address("udp");
@@ -73,12 +75,14 @@ impl Party {
         sip.send(self.edge, &sip.request_with("ACK", &self.number, self.edge, &self.id, (1, &self.tag), ""));
         self.at = Some(media_of(&ok));
     }
+
     pub(crate) fn leaves(&mut self) {
         let sip = &self.phone.sip;
         sip.send(self.edge, &sip.request_with("BYE", &self.number, self.edge, &self.id, (2, &self.tag), ""));
         sip.receive("SIP/2.0 200");
         self.at = None;
     }
+
     /// Answers a call of the edge's.
     pub(crate) fn answers(&mut self) {
         let (invite, from) = self.phone.sip.receive("INVITE ");
@@ -87,6 +91,7 @@ impl Party {
         (self.edge, self.at) = (from, Some(media_of(&invite)));
         self.invite = invite;
     }
+
     /// Hangs up on a call of the edge's that it has answered.
     pub(crate) fn hangs_up(&mut self) {
         let (sip, invite) = (&self.phone.sip, &self.invite);
@@ -101,34 +106,41 @@ impl Party {
         sip.receive("SIP/2.0 200");
         self.at = None;
     }
+
     /// The edge hangs up.
     pub(crate) fn is_hung_up_on(&mut self) {
         let (bye, from) = self.phone.sip.receive("BYE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
         self.at = None;
     }
+
     /// Whether it hears a tone.
     pub(crate) fn hears(&self, hz: f64) -> bool {
         self.level(hz) > -35.0
     }
+
     /// The level at which it hears its own tone, in dB below full scale.
     pub(crate) fn own_level(&self) -> f64 {
         self.level(self.hz)
     }
+
     /// Sends no more audio.
     pub(crate) fn falls_silent(&mut self) {
         self.at = None;
     }
+
     /// Whether the last 400 ms that it has heard are silent.
     pub(crate) fn hears_nothing(&self) -> bool {
         let count = self.codec.rate_hz() as usize * 2 / 5;
         let last = self.heard.len().checked_sub(count).map(|from| &self.heard[from..]);
         last.is_some_and(|last| last.iter().all(|sample| sample.unsigned_abs() < 100))
     }
+
     /// The number of frames that it has heard.
     pub(crate) fn frames(&self) -> usize {
         self.heard.len() / (self.codec.rate_hz() as usize / 50)
     }
+
     /// Says its next 20 ms, and takes what has come.
     fn turn(&mut self, n: usize) {
         let frame = self.codec.rate_hz() as usize / 50;
@@ -147,6 +159,7 @@ impl Party {
             }
         }
     }
+
     /// The level of a tone in the last 400 ms that it has heard, in dB below full scale.
     fn level(&self, hz: f64) -> f64 {
         let rate = f64::from(self.codec.rate_hz());

@@ -66,9 +66,11 @@ impl Folder {
         }
         Folder(folder)
     }
+
     fn toml(&self) -> PathBuf {
         self.0.path().join("t.toml")
     }
+
     /// `code file:line:column message: help` of all that is found.
     fn found(&self) -> Vec<String> {
         let (Ok((_, found)) | Err(found)) = config::load(&self.toml());
@@ -81,6 +83,7 @@ impl Folder {
         };
         all.map(text).collect()
     }
+
     fn config(&self) -> Config {
         config::load(&self.toml()).unwrap_or_else(|found| panic!("{found:#?}")).0
     }

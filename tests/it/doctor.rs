@@ -26,6 +26,7 @@ impl Told {
             .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
         Told { lines: lines.as_array().unwrap().clone(), code: output.status.code() }
     }
+
     /// Level and text of the first line of this name that holds `what`.
     fn line(&self, name: &str, what: &str) -> (&str, &str) {
         let is_it = |line: &&Value| line["name"] == name && line["text"].as_str().unwrap().contains(what);
@@ -34,6 +35,7 @@ impl Told {
         assert_eq!(line["fix"].is_string(), level != "ok", "{line}");
         (level, line["text"].as_str().unwrap())
     }
+
     fn level(&self, name: &str) -> &str {
         self.line(name, "").0
     }

@@ -122,9 +122,11 @@ impl Voice {
         let (says, hears) = (g722::Encoder::new(), g722::Decoder::new());
         Voice { codec, sequence: 0, says: (says, opus.0.unwrap()), hears: (hears, opus.1.unwrap()) }
     }
+
     fn rate(&self) -> f64 {
         if self.codec == 0 { 8000.0 } else { 16_000.0 }
     }
+
     /// Its description of the audio.
     fn described(&self, phone: &Phone, events: bool) -> String {
         let (codec, port) = (self.codec, phone.rtp_address().port());
@@ -136,6 +138,7 @@ impl Voice {
         };
         phone.described(1, &format!("m=audio {port} RTP/AVP {codec}{number}\r\n{map}{events}"))
     }
+
     /// 200 ms of the tone of 5 and 200 ms of silence, sent there.
     fn press_five(&mut self, phone: &Phone, to: SocketAddr) {
         let rate = self.rate();
@@ -161,6 +164,7 @@ impl Voice {
             self.sequence += 1;
         }
     }
+
     /// How much of the next packet is the tone of 5.
     fn hears_five(&mut self, phone: &Phone) -> f64 {
         let (bytes, _) = received(&phone.rtp);

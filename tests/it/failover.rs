@@ -39,15 +39,18 @@ impl Rig {
         )));
         Rig { caller, primary: phone, backup, edge, seen: RefCell::default() }
     }
+
     fn dial(&self, id: &str) {
         let sip = self.edge.address("udp");
         let offer = self.caller.description(1, "");
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer));
     }
+
     /// The INVITE that the first target gets.
     fn rings(&self) -> (String, SocketAddr) {
         self.called(&self.primary)
     }
+
     /// A new INVITE, not the repetition of one.
     fn called(&self, phone: &Phone) -> (String, SocketAddr) {
         loop {
@@ -57,15 +60,18 @@ impl Rig {
             }
         }
     }
+
     fn primary_says(&self, invite: &(String, SocketAddr), status: &str) {
         self.primary.sip.send(invite.1, &self.primary.sip.answer_with(&invite.0, status, ""));
     }
+
     /// The backup answers, and nobody else has the call.
     fn backup_answers(&self, id: &str) -> Call {
         let invite = self.called(&self.backup);
         let answer = self.backup.description(1, "");
         Call::answered(self.edge.address("udp"), id, &self.caller, invite, (&self.backup, &answer))
     }
+
     /// The caller hangs up; the record of this call, the only one, has these legs, and its trace these words in order.
     fn ends_at_the_backup(&self, call: &Call, words: &[&str]) {
         let sid = self.edge.sid();
@@ -75,6 +81,7 @@ impl Rig {
         assert_eq!(legs(&record), ["carrier", "primary", "backup"], "{record}");
         self.told(&sid, words);
     }
+
     /// The one record of a call.
     fn record(&self, sid: &str) -> Value {
         let path = self.edge.file.with_file_name("cdr.jsonl");
@@ -87,6 +94,7 @@ impl Rig {
         assert_eq!(records.len(), 1, "{records:?}");
         records[0].clone()
     }
+
     /// The trace of a call has these words in this order, each with its time.
     fn told(&self, sid: &str, words: &[&str]) {
         let trace = self.edge.json(&format!("/v1/calls/{sid}/trace"));

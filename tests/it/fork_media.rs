@@ -210,6 +210,7 @@ impl Talk {
     fn new() -> Talk {
         Talk { pace: Pace::new(), moment: 0, apart: Duration::ZERO }
     }
+
     /// So many moments; who says nothing is on hold.
     fn go_on(&mut self, moments: u32, mut sides: Vec<&mut Talker<'_>>) {
         for _ in 0..moments {
@@ -225,6 +226,7 @@ impl Talk {
             self.moment += 1;
         }
     }
+
     /// How far apart the tracks may be, in ms: 20, and as much as the two sides were themselves, and late for their clock.
     fn tolerance(&self) -> u64 {
         let ms = self.apart.as_millis() + self.pace.latest().as_millis();

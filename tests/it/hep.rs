@@ -21,9 +21,11 @@ impl Server {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Server(socket)
     }
+
     fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
+
     fn packet(&self) -> Packet {
         let mut buffer = [0; 65_536];
         let length = self.0.recv(&mut buffer).unwrap();
@@ -39,6 +41,7 @@ impl Server {
         assert_eq!(at, length);
         Packet(chunks)
     }
+
     /// Packets up to the first that is wanted, which is the last of them.
     fn until(&self, wanted: impl Fn(&Packet) -> bool) -> Vec<Packet> {
         let mut all = Vec::new();
@@ -57,12 +60,15 @@ impl Packet {
     fn text(&self, kind: u16) -> String {
         String::from_utf8(self.0[&kind].clone()).unwrap()
     }
+
     fn number(&self, kind: u16) -> u32 {
         self.0[&kind].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
     }
+
     fn payload(&self) -> String {
         self.text(0x0f)
     }
+
     fn ends(&self) -> (SocketAddr, SocketAddr) {
         let ip = |kind| IpAddr::from(Ipv4Addr::from(self.number(kind)));
         let port = |kind| u16::try_from(self.number(kind)).unwrap();

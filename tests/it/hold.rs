@@ -114,6 +114,7 @@ impl Heard {
     fn next(&mut self, phone: &Phone) -> (u8, Vec<u8>) {
         self.read(&received(&phone.rtp).0)
     }
+
     fn read(&mut self, packet: &[u8]) -> (u8, Vec<u8>) {
         let rtp = Rtp::parse(packet).unwrap();
         if let Some(last) = &self.last {
@@ -126,6 +127,7 @@ impl Heard {
         self.last = Some(rtp);
         payload
     }
+
     fn audio(&mut self, phone: &Phone) -> Vec<u8> {
         self.next(phone).1
     }

@@ -192,6 +192,7 @@ impl<'a> Talker<'a> {
     fn new(media: Media<'a>, codec: Codec) -> Talker<'a> {
         Talker { media, codec, speaker: Speaker::new(codec, true), hearer: Hearer::new(codec), said: 0 }
     }
+
     /// Says 20 ms of 500 Hz.
     fn say(&mut self) {
         let samples = self.codec.rate_hz() as usize / 50;
@@ -199,6 +200,7 @@ impl<'a> Talker<'a> {
         self.media.send(&self.codec.packet(self.said, self.codec.number(), &payload));
         self.said += 1;
     }
+
     /// Decrypts and decodes what comes until it is a loud tone; `before` comes before each packet.
     fn hears(&mut self, hz: f64, mut before: impl FnMut()) {
         let mut last = VecDeque::new();

@@ -52,39 +52,48 @@ impl Rig {
         )));
         Rig { parties, application, edge }
     }
+
     fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, Value) {
         ask(&self.edge, method, path, &twilio_messages::form(fields))
     }
+
     fn get(&self, path: &str) -> Value {
         fetched(&self.edge, path)
     }
+
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         posted(&self.edge, path, &twilio_messages::form(fields))
     }
+
     /// Error of a request: status and code.
     fn refused(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, u64) {
         refused(&self.edge, method, path, &twilio_messages::form(fields))
     }
+
     /// Requests for a document so far.
     fn requests(&self, of: &str) -> Vec<Post> {
         self.application.posts().into_iter().filter(|post| path(post) == of).collect()
     }
+
     /// The first request for a document.
     fn request(&self, of: &str) -> Post {
         until(of, || self.requests(of).into_iter().next())
     }
+
     /// A caller calls, and waits in the queue.
     fn waits(&mut self, at: usize) {
         let before = self.requests("/wait").len();
         self.parties[at].joins(&self.edge);
         until("it hears its document", || (self.requests("/wait").len() > before).then_some(()));
     }
+
     /// The one queue.
     fn queue(&self) -> Value {
         let queues = self.get("Queues.json")["queues"].as_array().unwrap().clone();
         let [queue] = &queues[..] else { panic!("{queues:?}") };
         queue.clone()
     }
+
     fn status(&self) -> [Value; 2] {
         let status = self.edge.json("/v1/status");
         [status["queues"].clone(), status["queued_calls"].clone()]

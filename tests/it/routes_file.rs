@@ -27,12 +27,15 @@ impl Folder {
         std::fs::write(folder.csv(), csv).unwrap();
         folder
     }
+
     fn toml(&self) -> PathBuf {
         self.0.path().join("t.toml")
     }
+
     fn csv(&self) -> PathBuf {
         self.0.path().join("data/numbers.csv")
     }
+
     /// `code line:column message: help` of all that is found.
     fn found(&self) -> Vec<String> {
         let (Ok((_, found)) | Err(found)) = file::load(&self.toml());
@@ -47,6 +50,7 @@ impl Folder {
         });
         told.collect()
     }
+
     fn table(&self) -> Table {
         match file::load(&self.toml()) {
             Ok((config, _)) => Table::new(config.definition(&Default::default())),

@@ -42,6 +42,7 @@ impl Top {
         });
         Top { child, keyboard, bytes, reader }
     }
+
     /// The program, and the side of its terminal where a person sits.
     fn spawn(url: &str, directory: &std::path::Path, variables: &[(&str, &str)]) -> (Child, File) {
         let size = Winsize { ws_row: 40, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
@@ -57,9 +58,11 @@ impl Top {
         let child = command.stderr(pty.slave).spawn().unwrap();
         (child, terminal)
     }
+
     fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
+
     /// What stands on the screen now: only what changes is written, so that words may come in pieces.
     fn screen(&self) -> String {
         let [rows, columns] = [40, 140].map(|size| std::num::NonZeroU16::new(size).unwrap());
@@ -67,9 +70,11 @@ impl Top {
         screen.process(&self.bytes.lock().unwrap());
         screen.screen().contents()
     }
+
     fn until_shown(&self, what: &str) {
         until(&format!("{what:?} is on the screen"), || self.screen().contains(what).then_some(()));
     }
+
     fn end(mut self) -> (ExitStatus, String) {
         let status = until("it ends", || self.child.try_wait().unwrap());
         self.reader.join().unwrap();

@@ -24,12 +24,14 @@ impl Rig {
     fn new() -> Rig {
         Rig::with("", "conference:weekly")
     }
+
     /// One whose route leads there.
     fn with(tables: &str, connect: &str) -> Rig {
         let mut rig = Rig::alone(tables, connect);
         rig.parties.iter_mut().for_each(|party| party.joins(&rig.edge));
         rig
     }
+
     /// The same before any of them has called.
     fn alone(tables: &str, connect: &str) -> Rig {
         let tones = [1000.0, 1400.0, 1900.0];
@@ -42,18 +44,23 @@ impl Rig {
         let edge = edge(&parties, &api, connect);
         Rig { parties, edge }
     }
+
     fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, Value) {
         ask(&self.edge, method, path, &twilio_messages::form(fields))
     }
+
     fn get(&self, path: &str) -> Value {
         fetched(&self.edge, path)
     }
+
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         posted(&self.edge, path, &twilio_messages::form(fields))
     }
+
     fn listed(&self, path: &str, name: &str) -> Vec<Value> {
         self.get(path)[name].as_array().unwrap().clone()
     }
+
     fn hear(&mut self, what: &str, hears: impl Fn(usize, usize) -> bool) {
         speak(&mut self.parties, what, |parties| hear(parties, &hears));
     }

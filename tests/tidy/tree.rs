@@ -40,6 +40,7 @@ impl Line<'_> {
     pub(crate) fn code(&self) -> &str {
         self.text.split("//").next().unwrap_or_default()
     }
+
     /// What stands behind `//`, where it is a comment and not the middle of an address.
     pub(crate) fn comment(&self) -> &str {
         match self.text.split_once("//") {
@@ -53,32 +54,39 @@ impl Source {
     pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         self.text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text })
     }
+
     /// The lines before the unit tests.
     pub(crate) fn product_lines(&self) -> impl Iterator<Item = Line<'_>> {
         let end = self.unit_tests_at();
         self.lines().take_while(move |line| line.number < end)
     }
+
     /// The lines before the unit tests, without comments and without what stands in quotes: braces and names in it are code.
     pub(crate) fn product_code(&self) -> String {
         let text: String = self.product_lines().map(|line| line.text.to_owned() + "\n").collect();
         let blank = |found: &Captures<'_>| "\n".repeat(found[0].matches('\n').count());
         quoted().replace_all(&text, blank).into_owned()
     }
+
     /// What only tests see: the whole of a file under `tests/`, else what follows `#[cfg(test)]`.
     pub(crate) fn test_text(&self) -> String {
         let from = if self.is_test() { 0 } else { self.unit_tests_at() };
         let lines: Vec<&str> = self.lines().filter(|line| line.number >= from).map(|line| line.text).collect();
         lines.join("\n")
     }
+
     pub(crate) fn is_test(&self) -> bool {
         self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.contains("/tests.rs")
     }
+
     pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
+
     pub(crate) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
+
     /// The line of a `#[cfg(test)]` that a module follows, with other attributes between at most.
     fn unit_tests_at(&self) -> usize {
         let lines: Vec<&str> = self.text.lines().collect();

@@ -51,6 +51,7 @@ impl Pieces {
     pub(super) fn good(&mut self) {
         self.good += 1;
     }
+
     /// Counts a piece that could not be decoded.
     ///
     /// # Errors
@@ -63,10 +64,12 @@ impl Pieces {
             false => Ok(()),
         }
     }
+
     /// Returns whether any could be decoded.
     pub(super) fn any_good(&self) -> bool {
         self.good > 0
     }
+
     /// Checks whether so much damage can be passed over.
     pub(super) fn judge(&self) -> Result<(), String> {
         let Pieces { good, damaged, .. } = *self;
@@ -115,6 +118,7 @@ impl Sink {
         resampler.push(&self.mono, &mut self.made);
         self.fits()
     }
+
     /// Bounds what is decoded and not heard: by what a file says of its length, all of it might be.
     pub(super) fn spend(&mut self, rate: u32, samples: usize) -> Result<(), String> {
         let rate = usize::try_from(rate).unwrap_or(usize::MAX).max(1);
@@ -124,16 +128,19 @@ impl Sink {
             false => Ok(()),
         }
     }
+
     /// Seconds that have been made so far.
     pub(super) fn seconds(&self) -> usize {
         self.made.len() / RATE_HZ
     }
+
     fn fits(&self) -> Result<(), String> {
         match self.made.len() > self.most {
             true => Err(too_long(self.most / RATE_HZ)),
             false => Ok(()),
         }
     }
+
     fn finish(mut self) -> Result<Vec<i16>, String> {
         if let Some((_, resampler)) = self.resampler.take() {
             resampler.finish(&mut self.made);

@@ -140,11 +140,13 @@ impl Bits {
         }
         self
     }
+
     /// Appends a codebook of words of so many bits each, all of them used, that has no vectors.
     fn book(self, entries: u64, length: u64) -> Bits {
         let width = u64::from(64 - entries.leading_zeros());
         self.put(&[(0x56_4342, 24), (1, 16), (entries, 24), (1, 1), (length - 1, 5), (entries, width as u32), (0, 4)])
     }
+
     fn bytes(&self) -> Vec<u8> {
         let byte = |bits: &[bool]| bits.iter().rev().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));
         self.0.chunks(8).map(byte).collect()

@@ -27,6 +27,7 @@ impl Opus {
     pub(super) fn begins_with(packet: &[u8]) -> bool {
         packet.starts_with(HEAD)
     }
+
     /// Creates the decoder of a stream that begins with this `OpusHead` (RFC 7845 §5.1).
     pub(super) fn new(head: &[u8]) -> Result<Opus, String> {
         let short = |at: usize| Some(i16::from_le_bytes([*head.get(at)?, *head.get(at + 1)?]));
@@ -41,10 +42,12 @@ impl Opus {
         let skip = i64::from(skip.cast_unsigned()) / Opus::GRANULES;
         Ok(Opus { decoder, skip: usize::try_from(skip).unwrap_or(0), decoded: [0; PACKET_SAMPLES] })
     }
+
     /// Returns whether a packet is a header.
     pub(super) fn is_header(packet: &[u8]) -> bool {
         packet.starts_with(HEAD) || packet.starts_with(TAGS)
     }
+
     /// Appends the samples of a packet; `None` for one that is damaged.
     pub(super) fn decode(&mut self, packet: &[u8], to: &mut Vec<f32>) -> Option<()> {
         // The decoder would take it for one that was lost.
@@ -55,6 +58,7 @@ impl Opus {
         to.extend(self.decoded.get(..made)?.iter().map(|sample| f32::from(*sample) / 32_768.0));
         Some(())
     }
+
     /// Returns how many of the next `count` samples are not to be heard, and counts them.
     pub(super) fn skip(&mut self, count: usize) -> usize {
         let skipped = self.skip.min(count);

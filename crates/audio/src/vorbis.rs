@@ -33,6 +33,7 @@ impl Vorbis {
     pub(super) fn begins_with(packet: &[u8]) -> bool {
         packet.starts_with(IDENTIFICATION)
     }
+
     /// Reads the identification header.
     pub(super) fn new(packet: &[u8]) -> Result<Vorbis, String> {
         let cut = "damaged: its identification header is truncated";
@@ -51,10 +52,12 @@ impl Vorbis {
         let rate = u32::from_le_bytes([r0, r1, r2, r3]);
         Ok(Vorbis { identification: *identification, channels, rate, decoder: None, interleaved: Vec::new() })
     }
+
     /// Returns the rate of its samples, in Hz.
     pub(super) fn rate(&self) -> u32 {
         self.rate
     }
+
     /// Takes a packet that is a header; returns whether it is.
     ///
     /// # Errors
@@ -72,6 +75,7 @@ impl Vorbis {
         // Headers have odd numbers (Vorbis I §4.2.1).
         Ok(packet.first().is_some_and(|kind| kind & 1 == 1))
     }
+
     /// Appends the samples of a packet; `None` for one that is damaged.
     pub(super) fn decode(&mut self, packet: &[u8], to: &mut Vec<f32>) -> Option<()> {
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);

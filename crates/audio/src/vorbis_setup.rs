@@ -265,19 +265,23 @@ impl Bits<'_> {
         }
         Ok(number)
     }
+
     fn skip(&mut self, count: u64) -> Result<(), String> {
         self.at = self.at.saturating_add(count);
         if self.at <= self.bytes.len() as u64 * 8 { Ok(()) } else { Err(CUT_OFF.to_owned()) }
     }
+
     /// Takes a number that is below a limit.
     fn below(&mut self, count: u32, limit: u32) -> Result<u32, String> {
         let number = self.take(count)?;
         if number < limit { Ok(number) } else { Err(UNDEFINED.to_owned()) }
     }
+
     /// Takes bits that are all 0.
     fn expect_zero(&mut self, count: u32) -> Result<(), String> {
         if self.take(count)? == 0 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
     }
+
     /// Takes the number of a codebook.
     fn book(&mut self, books: &[Book]) -> Result<Book, String> {
         let number = self.take(8)?;

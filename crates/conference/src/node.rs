@@ -194,14 +194,17 @@ impl Node {
     pub fn new() -> Node {
         Node { conferences: BTreeMap::new(), ended: Vec::new(), events: VecDeque::with_capacity(EVENTS) }
     }
+
     /// Returns the number of conferences.
     pub fn conferences(&self) -> usize {
         self.conferences.len()
     }
+
     /// Returns the number of parties.
     pub fn parties(&self) -> usize {
         self.conferences.values().map(|conference| conference.seats.len()).sum()
     }
+
     /// Takes a command.
     pub fn handle_input(&mut self, command: NodeCommand) {
         match command {
@@ -238,6 +241,7 @@ impl Node {
             NodeCommand::StopRecording { recording } => self.stop_recordings(|tape| tape.recording() == recording),
         }
     }
+
     /// Mixes the next 20 ms of all conferences. Allocates nothing.
     pub fn tick(&mut self) {
         for (id, conference) in &mut self.conferences {
@@ -249,6 +253,7 @@ impl Node {
             self.note(NodeEvent::Gone(gone));
         }
     }
+
     /// Notes ticks that are left out: recordings have silence in their place, so that their time is the clock's. A pause of the
     /// machine's, which is longer, is left out of them.
     pub fn skip(&mut self, ticks: u32) {
@@ -256,16 +261,19 @@ impl Node {
         let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         tapes.for_each(|tape| (0..ticks).for_each(|_| tape.push(None)));
     }
+
     /// Hands over what was recorded: whole blocks, and all of recordings that have ended. Allocates nothing.
     pub fn drain_recordings(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let going = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         going.for_each(|tape| tape.drain(&mut take));
         self.ended.drain(..).for_each(|mut tape| tape.drain(&mut take));
     }
+
     /// Ends all recordings.
     pub fn end_recordings(&mut self) {
         self.stop_recordings(|_| true);
     }
+
     /// Takes the next event.
     pub fn poll_output(&mut self) -> Option<NodeEvent> {
         self.events.pop_front()

@@ -97,14 +97,17 @@ impl FrameSender {
         written.store(number.wrapping_add(1), Ordering::Release);
         true
     }
+
     /// Returns the rate of its frames.
     pub fn rate(&self) -> Rate {
         self.0.rate
     }
+
     /// Returns how many frames were dropped.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
+
     /// Whether the reader is gone.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed.load(Ordering::Relaxed)
@@ -130,15 +133,18 @@ impl FrameReceiver {
         read.store(number.wrapping_add(1), Ordering::Release);
         Some(if is_lost { Frame::Lost } else { Frame::Audio })
     }
+
     /// Returns how many frames wait.
     pub fn waiting(&self) -> usize {
         let waiting = self.0.written.load(Ordering::Acquire).wrapping_sub(self.0.read.load(Ordering::Relaxed));
         usize::try_from(waiting).unwrap_or(RING_FRAMES)
     }
+
     /// Returns the rate of its frames.
     pub fn rate(&self) -> Rate {
         self.0.rate
     }
+
     /// Whether the writer is gone; frames may still wait.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed.load(Ordering::Relaxed)

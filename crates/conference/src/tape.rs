@@ -30,18 +30,22 @@ impl Tape {
         let block = Vec::with_capacity(TAPE_FRAMES * SAMPLES);
         Tape { recording, pause: None, first: 0, frames: 0, block, sound: None, is_over: false }
     }
+
     /// Returns the recording that it makes.
     pub(crate) fn recording(&self) -> RecordingId {
         self.recording
     }
+
     /// Pauses it, or lets it go on.
     pub(crate) fn set_pause(&mut self, pause: Option<RecordingPause>) {
         self.pause = pause;
     }
+
     /// Ends it; the rest is handed over by [`Tape::drain`].
     pub(crate) fn end(&mut self) {
         self.is_over = true;
     }
+
     /// Takes the next 20 ms of the conference; `None`: silence. Allocates nothing while whole blocks are taken.
     pub(crate) fn push(&mut self, mixed: Option<&[i16]>) {
         let mixed = match (self.is_over, self.pause) {
@@ -60,6 +64,7 @@ impl Tape {
         }
         self.frames += 1;
     }
+
     /// Hands over a whole block, and all of one that has ended.
     pub(crate) fn drain(&mut self, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let is_full = self.block.len() >= TAPE_FRAMES * SAMPLES;

@@ -50,18 +50,21 @@ impl Cadence {
             self.records.push(Record { heard, kind });
         }
     }
+
     /// Takes a frame of a tone that has lasted for so many.
     pub(crate) fn take_tone(&mut self, heard: Heard, frames: usize) {
         self.take(heard, true);
         let all = frames + TONE_EDGE_FRAMES;
         self.records.iter_mut().rev().take(all).for_each(|record| record.kind = Kind::Tone);
     }
+
     /// Whether there was a pause before a tone that has lasted for so many frames, or no speech at all.
     pub(crate) fn has_pause_before(&self, frames: usize) -> bool {
         let threshold = self.threshold();
         let before = self.records.iter().rev().skip(frames + TONE_EDGE_FRAMES).take(BEEP_PAUSE_FRAMES);
         !before.into_iter().any(|record| record.kind == Kind::Sound && record.is_voiced(&threshold))
     }
+
     /// Measures the speech; a sound that is followed by so many frames of silence, and is too short for speech, is none.
     pub(crate) fn speech(&self, end_frames: u32) -> Speech {
         let threshold = self.threshold();
@@ -108,6 +111,7 @@ impl Record {
         let noise_db = self.heard.noise_db.min(threshold.noise_db);
         self.heard.level_db >= threshold.least_db.max(noise_db + MARGIN_DB)
     }
+
     fn is_voiced(&self, threshold: &Threshold) -> bool {
         self.heard.is_voiced && self.is_loud(threshold)
     }

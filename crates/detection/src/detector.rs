@@ -49,6 +49,7 @@ impl Detector {
             verdict: None,
         }
     }
+
     /// Takes the next 20 ms of the party at 8 kHz, of silence as well.
     pub fn take(&mut self, now: Instant, frame: &[i16; FRAME_SAMPLES]) {
         if self.is_over || self.verdict.is_some() {
@@ -73,21 +74,25 @@ impl Detector {
         self.speech = self.cadence.speech(self.end_frames());
         self.judge(now, event);
     }
+
     /// Ends the detection where its time is over.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now >= self.due() && !self.is_over && self.verdict.is_none() {
             self.decide(now, if self.is_machine { AnsweredBy::MachineEndOther } else { AnsweredBy::Unknown });
         }
     }
+
     /// Returns when the detection ends at the latest; `None` once it is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
         (!self.is_over).then(|| self.due())
     }
+
     /// Returns the verdict, once.
     pub fn poll_verdict(&mut self) -> Option<Verdict> {
         self.is_over |= self.verdict.is_some();
         self.verdict.take()
     }
+
     /// Whether the verdict was returned.
     pub fn is_over(&self) -> bool {
         self.is_over

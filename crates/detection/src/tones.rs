@@ -74,6 +74,7 @@ impl Tones {
         let recent = [[0.0; FRAME_SAMPLES]; PROGRESS_FRAMES];
         Tones { run: None, sit: (0, 0), recent, next: 0, since_progress: PROGRESS_ECHO_FRAMES }
     }
+
     /// Takes a frame. `had_speech`: the party has spoken; `has_pause(frames)`: whether there was a pause before a tone of so many frames.
     pub(crate) fn take(
         &mut self,
@@ -104,6 +105,7 @@ impl Tones {
         };
         (state, event)
     }
+
     /// Returns whether a beep is under way.
     pub(crate) fn is_beeping(&self) -> bool {
         self.run.is_some_and(|run| run.is_beep && run.frames <= BEEP_FRAMES)
@@ -193,6 +195,7 @@ impl Run {
             is_beep: false,
         }
     }
+
     /// Whether a frame goes on with it.
     fn is_same(&mut self, tone: &Tone, level_db: f32) -> bool {
         let near = |one: f32, two: f32| (one - two).abs() <= TONE_DRIFT_HZ;
@@ -208,6 +211,7 @@ impl Run {
         // The first frame may be a part of one.
         is_near && (self.frames == 1 || (level_db - self.loudest_db).abs() <= TONE_RIPPLE_DB)
     }
+
     fn is_sit(&self, place: usize) -> bool {
         SIT_HZ.get(place).is_some_and(|(low, high)| (*low..=*high).contains(&self.hz))
     }

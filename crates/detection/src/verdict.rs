@@ -57,6 +57,7 @@ impl AnsweredBy {
             AnsweredBy::Unknown => "unknown",
         }
     }
+
     /// Returns whether it is an answering machine.
     pub const fn is_machine(self) -> bool {
         match self {

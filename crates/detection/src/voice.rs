@@ -44,6 +44,7 @@ impl Voice {
     pub(crate) fn new() -> Voice {
         Voice { filter: (0.0, 0.0), before: [0.0; FRAME_SAMPLES], levels: [NOISE_MOST_DB; NOISE_FRAMES], next: 0 }
     }
+
     /// Removes hum of a frame.
     pub(crate) fn filter(&mut self, frame: &[i16; FRAME_SAMPLES]) -> Filtered {
         let (mut input, mut output) = self.filter;
@@ -59,6 +60,7 @@ impl Voice {
         let level_db = if mean < 1e-9 { SILENT_DB } else { 10.0 * mean.log10() };
         Filtered { samples, energy, level_db }
     }
+
     /// Judges a frame.
     pub(crate) fn judge(&mut self, frame: &Filtered) -> Heard {
         let is_voiced = frame.level_db >= QUIET_DB && self.periodicity(frame) >= VOICED;

@@ -267,9 +267,11 @@ impl Columns {
         let of = (0..legs).map(|leg| if leg == 0 { 0 } else { place(leg) }).collect();
         Columns { of, count: room, shared: Some(room - 1) }
     }
+
     fn of(&self, leg: usize) -> usize {
         self.of.get(leg).copied().unwrap_or(leg + 1)
     }
+
     fn is_shared(&self, leg: usize) -> bool {
         self.shared == Some(self.of(leg))
     }

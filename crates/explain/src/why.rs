@@ -74,6 +74,7 @@ impl Question {
             .map(Some)
             .ok_or_else(|| format!("`{text}` is not a time: use 2026-11-20T09:00, or with an offset (+01:00)"))
     }
+
     /// The headers that are asked about.
     pub fn headers(&self) -> Result<Vec<(String, String)>, String> {
         let lines = self.header.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());

@@ -43,6 +43,7 @@ impl Codec {
         ];
         known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, codec)| codec)
     }
+
     /// Ie and Bpl (ITU-T G.113, Tables I.1 and I.3).
     fn impairment(self) -> (f64, f64) {
         match self {

@@ -266,10 +266,12 @@ impl SeatSpec {
         let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != Rate::Full;
         fits.then(|| SeatSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
     }
+
     /// Takes the rings, once.
     pub(crate) fn take(&self) -> Option<(FrameSender, FrameReceiver)> {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
     /// Returns the time of a tick of the mixer.
     pub(crate) fn ticks_at(&self) -> Instant {
         self.ticks_at

@@ -68,10 +68,12 @@ impl Ear {
             && (level_dbfs(tone / count) - said_dbfs()).abs() <= limits::FRAME_LEVEL_DB;
         self.off += u64::from(!is_tone);
     }
+
     /// When each frame that was not silent came.
     pub fn arrivals(&self) -> &[Instant] {
         &self.arrivals
     }
+
     /// What was heard so far.
     pub fn sound(&self) -> Sound {
         let heard = self.samples > 0;

@@ -66,10 +66,12 @@ impl Verdict {
     pub fn delayed_ms(&self) -> u64 {
         self.delayed * FRAME_MS
     }
+
     /// Whether all of it arrived once, in order and unharmed, and is a tone.
     pub fn intact(&self) -> bool {
         self.lost == 0 && self.duplicates == 0 && self.damaged == 0 && self.is_tone()
     }
+
     /// Whether it is a tone, and loud enough.
     pub fn is_tone(&self) -> bool {
         self.snr_db.is_some_and(|snr| snr >= limits::TONE_SNR_DB)
@@ -134,14 +136,17 @@ impl Judge {
     pub fn verdicts(&self) -> Vec<Verdict> {
         self.streams.iter().map(Stream::verdict).collect()
     }
+
     /// Packets of all voices.
     pub fn packets(&self) -> u64 {
         self.streams.iter().map(|s| s.packets).sum()
     }
+
     /// Packets that were no frame of any voice.
     pub fn not_rtp(&self) -> u64 {
         self.not_rtp
     }
+
     /// Packets that were not what was said.
     pub fn damaged(&self) -> u64 {
         self.streams.iter().map(|s| s.damaged).sum()

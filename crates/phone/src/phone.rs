@@ -103,6 +103,7 @@ impl Phone {
     pub fn expect(&mut self, answer: Answer) {
         self.answers.push_back(answer);
     }
+
     /// Sets the answer to calls for which none was set.
     pub fn set_default_answer(&mut self, answer: Answer) {
         self.default_answer = answer;
@@ -218,14 +219,17 @@ impl Phone {
     pub fn calls(&self) -> impl Iterator<Item = &PhoneCall> {
         self.calls.values()
     }
+
     /// Returns one call.
     pub fn call(&self, number: CallNumber) -> Option<&PhoneCall> {
         self.calls.get(&number)
     }
+
     /// Returns its settings.
     pub fn config(&self) -> &PhoneConfig {
         &self.config
     }
+
     /// Returns the numbers of what is alive in its endpoint.
     pub fn counts(&self) -> Counts {
         self.endpoint.counts()

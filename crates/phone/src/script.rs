@@ -103,6 +103,7 @@ impl Answer {
     pub fn ring(answer_after: Duration) -> Answer {
         Answer::of(Manner::Ring { answer_after })
     }
+
     /// `manner`, then an endless talk.
     pub fn of(manner: Manner) -> Answer {
         Answer { manner, talk: Talk::default() }
@@ -184,6 +185,7 @@ impl PhoneConfig {
             reports: None,
         }
     }
+
     /// The one party a phone knows: whoever speaks to it.
     pub(crate) const PARTY: Party = Party(0);
 }

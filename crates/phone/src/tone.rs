@@ -46,10 +46,12 @@ impl Codec {
             _ => None,
         }
     }
+
     /// By rtpmap name.
     pub fn of_name(name: &str) -> Option<Codec> {
         [Codec::Pcmu, Codec::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
+
     /// Its static payload number.
     pub const fn payload(self) -> u8 {
         match self {
@@ -57,6 +59,7 @@ impl Codec {
             Codec::Pcma => 8,
         }
     }
+
     /// Its rtpmap name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,6 +67,7 @@ impl Codec {
             Codec::Pcma => "PCMA",
         }
     }
+
     /// One frame of the bare tone; after [`CYCLE_FRAMES`] it begins anew.
     fn phase(self, phase: usize) -> &'static [u8; FRAME_SAMPLES] {
         type Cycle = [[u8; FRAME_SAMPLES]; CYCLE_FRAMES];
@@ -84,12 +88,14 @@ impl Codec {
             _ => e,
         }
     }
+
     pub(crate) fn encode(self, sample: i16) -> u8 {
         match self {
             Codec::Pcmu => g711::encode_ulaw(sample),
             Codec::Pcma => g711::encode_alaw(sample),
         }
     }
+
     /// One sample heard.
     pub fn decode(self, byte: u8) -> i16 {
         match self {
@@ -120,30 +126,37 @@ impl Voice {
     pub fn new(ssrc: u32, codec: Codec) -> Voice {
         Voice { ssrc, codec }
     }
+
     /// Its SSRC.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
+
     /// Its codec.
     pub fn codec(&self) -> Codec {
         self.codec
     }
+
     /// Sequence number of frame 0; spread, so that many streams wrap around early.
     pub(crate) fn first_sequence(&self) -> u16 {
         (mix(u64::from(self.ssrc)) & 0xffff) as u16
     }
+
     /// Timestamp of frame 0.
     pub(crate) fn first_timestamp(&self) -> u32 {
         (mix(u64::from(self.ssrc)) >> 32) as u32
     }
+
     /// Sequence number of a frame.
     pub fn sequence(&self, index: u32) -> u16 {
         self.first_sequence().wrapping_add((index & 0xffff) as u16)
     }
+
     /// Timestamp of a frame.
     pub fn timestamp(&self, index: u32) -> u32 {
         self.first_timestamp().wrapping_add(index.wrapping_mul(FRAME_SAMPLES as u32))
     }
+
     /// The frame's payload: the tone, and in the lowest bits of 96 samples its name.
     pub fn payload(&self, index: u32) -> [u8; FRAME_SAMPLES] {
         let mut frame = *self.codec.phase(index as usize);
@@ -155,6 +168,7 @@ impl Voice {
         write_bits(check_part, check);
         frame
     }
+
     /// Whose frame a payload is, and which: SSRC and index. `None` where not every bit is as it was said.
     pub fn identify(codec: Codec, payload: &[u8]) -> Option<(u32, u32)> {
         let (named, bare) = payload.split_at_checked(NAME_BITS + CHECK_BITS)?;
@@ -166,20 +180,24 @@ impl Voice {
         let (ssrc, index) = ((name >> 32) as u32, name as u32);
         (Voice::new(ssrc, codec).payload(index) == payload).then_some((ssrc, index))
     }
+
     /// The frame as an RTP packet (RFC 3550 §5.1); the first one carries the marker bit (RFC 3551 §4.1).
     pub fn packet(&self, index: u32, payload_number: u8) -> [u8; PACKET_BYTES] {
         self.packed(index, payload_number, &self.payload(index))
     }
+
     /// The same with what stands in `audio` instead of the tone, silence behind it.
     pub fn packet_of(&self, index: u32, payload_number: u8, audio: &[i16]) -> [u8; PACKET_BYTES] {
         let start = (index as usize).saturating_mul(FRAME_SAMPLES);
         self.packet_saying(index, payload_number, audio.get(start..).unwrap_or_default())
     }
+
     /// The same with these samples instead of the tone, silence behind them.
     pub(crate) fn packet_saying(&self, index: u32, payload_number: u8, samples: &[i16]) -> [u8; PACKET_BYTES] {
         let sample = |at: usize| samples.get(at).copied().unwrap_or_default();
         self.packed(index, payload_number, &std::array::from_fn(|at| self.codec.encode(sample(at))))
     }
+
     fn packed(&self, index: u32, payload_number: u8, payload: &[u8; FRAME_SAMPLES]) -> [u8; PACKET_BYTES] {
         let mut packet = [0u8; PACKET_BYTES];
         let marker = if index == 0 { 0x80 } else { 0 };

@@ -42,6 +42,7 @@ impl Pair {
     fn new() -> Pair {
         Pair::with(|_, _| {})
     }
+
     fn with(change: impl Fn(usize, &mut PhoneConfig)) -> Pair {
         let phone = |at: usize| {
             let mut config = PhoneConfig::new(["caller", "callee"][at], [at as u8 + 1; 32], address(at));
@@ -62,6 +63,7 @@ impl Pair {
             overheard: Vec::new(),
         }
     }
+
     fn dial(&mut self, change: impl FnOnce(&mut Dial)) -> CallNumber {
         let mut dial = Dial::new(flow_to(CALLEE), "sip:+12125550100@192.0.2.11", "<sip:+14155550100@192.0.2.10>");
         change(&mut dial);
@@ -69,6 +71,7 @@ impl Pair {
         self.drain();
         number
     }
+
     fn drain(&mut self) {
         for at in [CALLER, CALLEE] {
             while let Some(output) = self.phones[at].poll_output() {
@@ -98,6 +101,7 @@ impl Pair {
             }
         }
     }
+
     /// Runs until nothing is left to happen, or `limit` has passed.
     fn run(&mut self, limit: Duration) {
         let end = self.start + limit;
@@ -117,12 +121,15 @@ impl Pair {
             self.drain();
         }
     }
+
     fn ending(&self, at: usize) -> Option<Ending> {
         self.phones[at].calls().next().and_then(|call| call.ending())
     }
+
     fn sent(&self, what: &str) -> usize {
         self.sent.iter().filter(|s| *s == what).count()
     }
+
     /// Nothing is left, and both know how it ended.
     fn is_over(&self, caller: Ending, callee: Ending) {
         assert_eq!((self.ending(CALLER), self.ending(CALLEE)), (Some(caller), Some(callee)), "{:?}", self.sent);
@@ -132,6 +139,7 @@ impl Pair {
             assert!(phone.calls().all(|call| call.state() == State::Ended));
         }
     }
+
     /// Frames that each side heard from the other, unharmed.
     fn heard(&self) -> [u64; 2] {
         [CALLER, CALLEE].map(|at| {

@@ -55,6 +55,7 @@ impl FileResampler {
         let waiting = vec![0.0; reach.saturating_sub(1)];
         Some(FileResampler { up, down, reach, phases, filters, waiting, gone: 0, made: 0 })
     }
+
     /// Takes samples of one channel, full scale from −1 to 1, and adds those that they make to `out`.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<i16>) {
         if self.reach == 0 {
@@ -64,6 +65,7 @@ impl FileResampler {
         self.waiting.extend_from_slice(samples);
         self.make(out);
     }
+
     /// Takes the file's end: in all, as many samples have been made as fit into its time, rounded up.
     pub fn finish(mut self, out: &mut Vec<i16>) {
         if self.reach > 0 {

@@ -37,6 +37,7 @@ impl Resampler {
         };
         Some(Resampler { bank, step, next: 0, history: [0; TAPS] })
     }
+
     /// Takes samples and gives `put` those that they make: after `n` in all, as many as fit into the time of `n`, rounded
     /// up. What is louder than full scale is full scale. Allocates nothing.
     pub fn process(&mut self, input: &[i16], mut put: impl FnMut(i16)) {
@@ -50,6 +51,7 @@ impl Resampler {
             }
         }
     }
+
     /// Whether nothing is left in it but silence.
     pub fn is_at_rest(&self) -> bool {
         self.history == [0; TAPS]

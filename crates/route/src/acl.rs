@@ -44,6 +44,7 @@ impl Acl {
     pub fn new(trunks: &[Arc<Trunk>]) -> Acl {
         Acl::build(trunks, false)
     }
+
     /// Builds the look-up of whom a request to an address reaches: a trunk owns its peers' addresses, by whatever port, and its
     /// registrar's besides what it sends from.
     pub fn dialled(trunks: &[Arc<Trunk>]) -> Acl {
@@ -77,20 +78,24 @@ impl Acl {
         acl.v6.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
         acl
     }
+
     /// Whether an address and port are exactly a peer's.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         usable(socket.ip()).is_some_and(|address| self.exact.contains_key(&(address, socket.port())))
     }
+
     /// Position of the trunk that a request to `remote` reaches; one that is [translated] leads to the IPv4 address within.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<usize> {
         let direct = self.trunk_of(remote);
         let of_hidden = |ip: Ipv4Addr| self.trunk_of(SocketAddr::new(ip.into(), remote.port()));
         direct.or_else(|| translated(remote.ip()).find_map(of_hidden))
     }
+
     /// Position of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
         self.known(source).map(|(position, _)| position)
     }
+
     /// The same, and by what.
     pub fn known(&self, source: SocketAddr) -> Option<(usize, KnownBy)> {
         let address = usable(source.ip())?;

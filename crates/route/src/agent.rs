@@ -126,10 +126,12 @@ impl Template {
     pub fn parse(text: &str) -> Result<Template, String> {
         Template::read(text, |name| name.strip_prefix("header:").filter(|header| is_header(header)).map(header))
     }
+
     /// Makes a template of a text that stands for itself.
     pub fn literal(text: &str) -> Template {
         Template { pieces: vec![Piece::Text(text.to_owned())] }
     }
+
     /// The same for what is said of a call that has ended: it may hold `{outcome}` and `{reason}`, and no headers, which whoever
     /// calls writes as it likes.
     ///
@@ -142,6 +144,7 @@ impl Template {
             _ => None,
         })
     }
+
     /// Reads a value; `more` knows the placeholders that not every template has.
     fn read(text: &str, more: impl Fn(&str) -> Option<Piece>) -> Result<Template, String> {
         let mut pieces = Vec::new();
@@ -166,6 +169,7 @@ impl Template {
         }
         Ok(Template { pieces })
     }
+
     /// The value in one call.
     pub fn fill(&self, facts: &Facts<'_>) -> String {
         let text = |piece: &Piece| -> String {
@@ -185,10 +189,12 @@ impl Template {
         };
         self.pieces.iter().map(text).collect()
     }
+
     /// Whether a value or a route may go by a header of this name.
     pub fn may_ask_for(name: &str) -> bool {
         is_header(name)
     }
+
     /// The headers that it asks for.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
@@ -197,6 +203,7 @@ impl Template {
             Piece::Outcome | Piece::Reason => None,
         })
     }
+
     /// Whether it is that one placeholder and nothing else.
     pub fn is_only(&self, piece: &Piece) -> bool {
         matches!(&self.pieces[..], [only] if only == piece)
@@ -288,14 +295,17 @@ impl Agent {
             transfer_to: None,
         }
     }
+
     /// Its name; of one that has none, because it was named by its URL in mid-call, that without what follows a `?`.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { url_place(&self.url) } else { &self.name }
     }
+
     /// Whether it takes calls of this caller. Who hides its number, or has none that is E.164, is on nobody's list.
     pub fn allows(&self, caller: &Number) -> bool {
         self.allow_callers.is_empty() || (caller.is_e164 && self.allow_callers.contains(&caller.text))
     }
+
     /// Whether it may transfer its caller to a target.
     pub fn may_transfer_to(&self, wanted: Wanted<'_>) -> bool {
         match &self.transfer_to {
@@ -303,6 +313,7 @@ impl Agent {
             None => matches!(wanted, Wanted::Trunk(..) | Wanted::Agent(_)),
         }
     }
+
     /// Whether it takes copies as plain RTP (`rtp://`): it can listen, and nothing else.
     pub fn is_raw(&self) -> bool {
         self.url.starts_with("rtp:")

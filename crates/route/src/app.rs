@@ -125,27 +125,33 @@ impl App {
             is_made: false,
         }
     }
+
     /// Makes one that plays a sound.
     pub fn playing(file: &str) -> App {
         App::new(file, AppDocument::Sound(file.to_owned()))
     }
+
     /// Makes one that is a mailbox. Its name is that of the target, which no application of the configuration has.
     pub fn mailbox(mailbox: Mailbox) -> App {
         App::new(&mailbox.target(), AppDocument::Mailbox(mailbox))
     }
+
     /// Makes one whose caller joins a conference. Its name is that of the target, which no application of the configuration has.
     pub fn conference(name: &str) -> App {
         App::new(&format!("conference:{name}"), AppDocument::Conference(name.into()))
     }
+
     /// Whether its `callers` let it show a caller ID: a beginning or an expression lets numbers pass, and no text that begins so.
     pub fn may_show(&self, number: &Number) -> bool {
         let may_pass = |pattern: &Pattern| number.is_e164 || matches!(pattern, Pattern::Exact(_));
         self.callers.iter().any(|pattern| may_pass(pattern) && pattern.matches(&number.text))
     }
+
     /// Whether it is a conference that its caller joins, and nothing else.
     pub fn is_conference(&self) -> bool {
         self.as_conference().is_some()
     }
+
     /// Returns the name of the conference that its caller joins, where that is all that it does.
     pub fn as_conference(&self) -> Option<&str> {
         match &self.document {
@@ -154,6 +160,7 @@ impl App {
             AppDocument::Sound(_) | AppDocument::Mailbox(_) => None,
         }
     }
+
     /// Returns the file of the sound that it plays, where that is all that it does.
     pub fn as_sound(&self) -> Option<&str> {
         match &self.document {
@@ -162,6 +169,7 @@ impl App {
             AppDocument::Mailbox(_) | AppDocument::Conference(_) => None,
         }
     }
+
     /// Returns the mailbox that it is, where it is one.
     pub fn as_mailbox(&self) -> Option<&Mailbox> {
         match &self.document {
@@ -170,6 +178,7 @@ impl App {
             AppDocument::Sound(_) | AppDocument::Conference(_) => None,
         }
     }
+
     /// Returns its target, as written in `connect`.
     pub fn spec(&self) -> TargetSpec {
         match &self.document {
@@ -181,6 +190,7 @@ impl App {
             }
         }
     }
+
     /// Returns the same as text: `app:NAME`, `play:FILE`, `voicemail:NAME`, `conference:NAME`.
     pub fn target(&self) -> String {
         let kind = match &self.document {
@@ -191,6 +201,7 @@ impl App {
         };
         format!("{kind}:{}", self.name)
     }
+
     /// Returns the place of its first document as messages show it: without user information and query, which may hold secrets.
     pub fn place(&self) -> String {
         match &self.document {
@@ -207,6 +218,7 @@ impl App {
             AppDocument::Mailbox(mailbox) => mailbox.greeting.clone().unwrap_or_else(|| "tone".to_owned()),
         }
     }
+
     /// Returns whether it may send its caller to a target that it names by a SIP address.
     pub fn may_dial(&self, wanted: Wanted<'_>) -> bool {
         matches!(wanted, Wanted::Trunk(..)) || self.sip_to.iter().any(|rule| rule.allows(wanted))

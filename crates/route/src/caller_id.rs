@@ -32,6 +32,7 @@ impl CallerIdRule {
             None => Shown::Refused,
         }
     }
+
     /// Whether a number, normalised, is shown as it is.
     pub fn allows(&self, number: &str) -> bool {
         self.allow.iter().any(|pattern| pattern.matches(number))

@@ -42,6 +42,7 @@ impl Pattern {
         let Pattern::Regex(regex) = self else { return None.into_iter().flatten() };
         Some(regex.names()).into_iter().flatten()
     }
+
     /// A piece of a number that matches.
     fn piece<'a>(&self, number: &'a str, name: &str) -> Option<&'a str> {
         let Pattern::Regex(regex) = self else { return None };

@@ -21,10 +21,12 @@ impl Digits {
         let value = |value: u64, byte: u8| value * 10 + u64::from(byte - b'0');
         fits.then(|| Digits(plus | digits.bytes().fold(1, value)))
     }
+
     /// What numbers begin with.
     pub(crate) fn beginning(text: &str) -> Option<Digits> {
         Digits::whole(text).map(|Digits(value)| Digits(value | BEGINNING))
     }
+
     /// As a pattern is written, where it is one of digits.
     pub(crate) fn of(pattern: &Pattern) -> Option<Digits> {
         match pattern {
@@ -33,6 +35,7 @@ impl Digits {
             Pattern::Regex(_) => None,
         }
     }
+
     /// The pattern that it was made of.
     pub(crate) fn pattern(self) -> Pattern {
         let digits = (self.0 & !(PLUS | BEGINNING)).to_string();
@@ -40,11 +43,13 @@ impl Digits {
         let text = format!("{plus}{}", digits.get(1..).unwrap_or_default());
         if self.0 & BEGINNING == 0 { Pattern::Exact(text) } else { Pattern::Prefix(text) }
     }
+
     /// Of a beginning, its length in bytes.
     pub(crate) fn beginning_len(self) -> Option<u32> {
         let digits = (self.0 & !(PLUS | BEGINNING)).checked_ilog10().unwrap_or(0);
         (self.0 & BEGINNING != 0).then(|| digits + u32::from(self.0 & PLUS != 0))
     }
+
     /// Whether a number is it, or begins with it.
     pub(crate) fn matches(self, number: &str) -> bool {
         match self.beginning_len() {
@@ -55,10 +60,12 @@ impl Digits {
             }
         }
     }
+
     /// As a number of 62 bits and two flags; never with bit 61.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
+
     /// What [`Digits::bits`] has given.
     pub(crate) fn from_bits(bits: u64) -> Digits {
         Digits(bits)
@@ -135,6 +142,7 @@ impl DigitMap {
         (map.starts, map.keys, map.values) = (starts.into(), keys.into(), values.into());
         map
     }
+
     /// What belongs to a number.
     pub(crate) fn get(&self, key: Digits) -> Option<u32> {
         let bucket = self.bucket(key);

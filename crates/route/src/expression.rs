@@ -42,24 +42,29 @@ impl Expression {
         let beginnings = beginnings(&hir).map(Vec::into_boxed_slice);
         Ok(Expression(Arc::new(Built { text: text.into(), regex, beginnings })))
     }
+
     /// As written, without the slashes.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
+
     /// Whether it is found in a text.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.0.regex.is_match(text)
     }
+
     /// The names of its groups.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.regex.group_info().pattern_names(PatternID::ZERO).flatten()
     }
+
     /// What a named group holds, where it is found first.
     pub(crate) fn piece<'a>(&self, text: &'a str, name: &str) -> Option<&'a str> {
         let mut captures = self.0.regex.create_captures();
         self.0.regex.captures(text, &mut captures);
         text.get(captures.get_group_by_name(name)?.range())
     }
+
     /// What each text that it matches begins with, one of these; `None` where that is not fixed.
     pub(crate) fn beginnings(&self) -> Option<&[String]> {
         self.0.beginnings.as_deref()

@@ -125,6 +125,7 @@ impl HeaderPattern {
             None => may_rule(text).map(|()| HeaderPattern::Name(text.to_owned())),
         }
     }
+
     /// Whether a header is meant.
     pub fn matches(&self, name: &str) -> bool {
         match self {
@@ -158,11 +159,13 @@ impl HeaderRules {
         });
         &RULES
     }
+
     /// Whether a header that this trunk brings is heard at all.
     pub fn brings(&self, name: &str) -> bool {
         !self.foreign.iter().any(|foreign| foreign.eq_ignore_ascii_case(name))
             && !self.remove.iter().any(|pattern| pattern.matches(name))
     }
+
     /// Whether its own list, or the default, has a header.
     pub fn lists(&self, name: &str) -> bool {
         match &self.pass {
@@ -170,6 +173,7 @@ impl HeaderRules {
             None => DEFAULT_PASS.iter().any(|known| known.eq_ignore_ascii_case(name)),
         }
     }
+
     /// Whether a header that this trunk brings goes on to another. A trunk that says nothing goes by the other's list;
     /// where both have one, both must have it.
     pub fn passes_to(&self, other: &HeaderRules, name: &str) -> bool {

@@ -33,6 +33,7 @@ impl Destination {
         let address: IpAddr = self.host.parse().ok()?;
         Some(Server { addresses: vec![address], ..self.server(self.transport) })
     }
+
     /// Whether the host is a number in a form that some resolvers take for an IPv4 address (`0x7f.1`, `2130706433`,
     /// `127.0.0.01`, `127.0.0.1.`): no name ends in one (RFC 3696 §2), and it is asked of no name service.
     pub fn is_odd_address(&self) -> bool {
@@ -41,6 +42,7 @@ impl Destination {
         let is_number = is_hex || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()));
         is_number && self.host.parse::<IpAddr>().is_err()
     }
+
     /// The port that requests go to where no name service says otherwise.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(self.transport.default_port())

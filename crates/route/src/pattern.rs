@@ -57,6 +57,7 @@ impl Pattern {
             }),
         }
     }
+
     /// Whether `number` matches.
     pub fn matches(&self, number: &str) -> bool {
         match self {
@@ -65,10 +66,12 @@ impl Pattern {
             Pattern::Regex(regex) => regex.is_match(number),
         }
     }
+
     /// What each text that a regular expression matches begins with, one of these; `None` where that is not fixed.
     pub(crate) fn beginnings(&self) -> Option<&[String]> {
         if let Pattern::Regex(expression) = self { expression.beginnings() } else { None }
     }
+
     /// Whether every text that `other` matches is matched by this one too. `false` where that cannot be told.
     pub fn covers(&self, other: &Pattern) -> bool {
         match (self, other) {

@@ -74,6 +74,7 @@ impl Target {
             Target::Uri { .. } | Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => None,
         }
     }
+
     /// As written in `connect`.
     pub fn spec(&self) -> TargetSpec {
         match self {
@@ -115,6 +116,7 @@ impl Plan {
             }
         }
     }
+
     /// Notes which of the targets from `from` on go by their ratio.
     pub(crate) fn runs_of(targets: &[Target], from: usize, runs: &mut Vec<Range<usize>>) {
         let mut at = from;
@@ -126,6 +128,7 @@ impl Plan {
             at += run.len();
         }
     }
+
     /// How long its targets but the last may take together; `None` where there is one alone, or no limit.
     pub fn search_timeout(&self) -> Option<Duration> {
         let timeout = self.route.search_timeout;

@@ -33,10 +33,12 @@ impl Quota {
         (self.to.is_empty() || self.to.iter().any(is_called))
             && (self.caller.is_empty() || self.caller.iter().any(|pattern| pattern.matches(caller)))
     }
+
     /// The day of a moment.
     pub fn day(&self, at: Timestamp) -> Date {
         at.to_zoned(self.zone.clone()).date()
     }
+
     /// Whether it counts the same calls as another, whatever its numbers are.
     pub fn counts_as(&self, other: &Quota) -> bool {
         let same = |one: &[Pattern], two: &[Pattern]| {

@@ -18,6 +18,7 @@ impl TokenBucket {
     pub fn new(per_second: u32) -> TokenBucket {
         TokenBucket { per_second, tokens: f64::from(per_second.max(1)), filled: None }
     }
+
     /// Takes a token if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
         let ready = self.wait(now).is_zero();
@@ -26,12 +27,14 @@ impl TokenBucket {
         }
         ready
     }
+
     /// Takes a token, if need be one that is yet to be earned: of a second's worth at most.
     pub fn owe(&mut self, now: Instant) {
         if self.per_second > 0 && !self.take(now) {
             self.tokens = (self.tokens - 1.0).max(-f64::from(self.per_second));
         }
     }
+
     /// How long until there is a token; zero: there is one.
     pub fn wait(&mut self, now: Instant) -> Duration {
         if self.per_second == 0 {
@@ -50,10 +53,12 @@ impl TokenBucket {
         // A nanosecond more, so that who comes then finds it.
         Duration::from_secs_f64((1.0 - self.tokens) / rate) + Duration::from_nanos(1)
     }
+
     /// Whether nothing has been taken that has not been earned again.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.wait(now).is_zero() && self.tokens >= f64::from(self.per_second) - ROUNDING
     }
+
     /// Changes the rate and keeps what is in the bucket, for a reload.
     pub fn set_rate(&mut self, per_second: u32) {
         let most = f64::from(per_second.max(1));

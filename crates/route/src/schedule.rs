@@ -49,6 +49,7 @@ impl Dates {
         }
         Some(Dates::Yearly(month_and_day(first)?, month_and_day(last)?))
     }
+
     /// Whether a day is one of them.
     pub fn contains(&self, date: Date) -> bool {
         match *self {
@@ -171,6 +172,7 @@ impl Hours {
         }
         Ok(hours)
     }
+
     /// Whether they hold.
     pub fn hold(&self, at: Timestamp) -> bool {
         let local = self.local(at);
@@ -185,19 +187,23 @@ impl Hours {
             false => (minute >= begin && is_day(today)) || (minute < end && today.yesterday().is_ok_and(is_day)),
         })
     }
+
     /// Whether any of so many days from one on is among theirs.
     pub fn come_within(&self, first: Date, days: u16) -> bool {
         let is_day = |date: Date| self.days.iter().all(|(days, wanted)| days.contains(date) == *wanted);
         first.series(jiff::Span::new().days(1)).take(usize::from(days)).any(is_day)
     }
+
     /// Whether they speak of holidays.
     pub fn needs_holidays(&self) -> bool {
         self.written.split_whitespace().any(|word| word.eq_ignore_ascii_case("holidays"))
     }
+
     /// The moment as clocks there show it.
     pub fn local(&self, at: Timestamp) -> DateTime {
         self.zone.to_datetime(at)
     }
+
     /// The name of their time zone.
     pub fn zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")

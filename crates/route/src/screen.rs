@@ -64,6 +64,7 @@ impl Trunk {
     pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<Denied> {
         self.denied_as(numbers, number, self.send_numbers)
     }
+
     /// Why it does not get calls to a number that is sent in a form, as that is or as the far end would read it. An emergency number it gets, unless
     /// `deny` has that very number: then it takes no such calls, and the next target does.
     pub fn denied_as(&self, numbers: &Numbers, number: &Number, form: SendNumbers) -> Option<Denied> {

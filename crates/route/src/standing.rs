@@ -38,6 +38,7 @@ impl Fading {
         self.good *= by;
         self.all *= by;
     }
+
     fn add(&mut self, good: f64) {
         if self.all > MOST - 1.0 {
             self.fade((MOST - 1.0) / self.all);
@@ -88,12 +89,14 @@ impl Standing {
         self.calls.add(f64::from(u8::from(answered)));
         self.settle();
     }
+
     /// An answered call has ended, and what the trunk sent had this score.
     pub fn scored(&mut self, now: Instant, mos: f64) {
         self.fade(now);
         self.scores.add(mos.clamp(1.0, 5.0));
         self.settle();
     }
+
     /// How it stands.
     pub fn figures(&self, now: Instant) -> Figures {
         let mut then = self.clone();

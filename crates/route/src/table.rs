@@ -99,72 +99,88 @@ impl Table {
             registrants,
         }
     }
+
     /// Adds applications, in the order of the file.
     #[must_use]
     pub fn with_apps(self, apps: Vec<App>) -> Table {
         Table { apps: apps.into_iter().map(Arc::new).collect(), ..self }
     }
+
     /// Adds mailboxes, in the order of the file.
     #[must_use]
     pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> Table {
         Table { mailboxes: mailboxes.into_iter().map(|mailbox| Arc::new(App::mailbox(mailbox))).collect(), ..self }
     }
+
     /// Adds the edge's own numbers, normalised.
     #[must_use]
     pub fn with_own_numbers(self, numbers: impl IntoIterator<Item = Box<str>>) -> Table {
         Table { own_numbers: numbers.into_iter().collect(), ..self }
     }
+
     /// Adds the targets of Voice SDK clients, by their identity.
     #[must_use]
     pub fn with_clients(self, clients: BTreeMap<Box<str>, Vec<TargetSpec>>) -> Table {
         Table { clients, ..self }
     }
+
     /// Returns the targets of a Voice SDK client; `None`: no party has this identity.
     pub fn client(&self, identity: &str) -> Option<&[TargetSpec]> {
         self.clients.get(identity).map(Vec::as_slice)
     }
+
     /// Whether a number, normalised, is one of the edge's own.
     pub fn is_own_number(&self, number: &str) -> bool {
         self.own_numbers.contains(number)
     }
+
     /// The trunk that a user registers with.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.registrants.get(user)?)
     }
+
     /// The user that may register whose name is most like this one, where one is like it; none for one of more than 40 bytes.
     pub fn nearest_registrant(&self, user: &str) -> Option<&str> {
         // Strangers have it looked for: of long names none is typed by hand.
         if user.len() > COMPARED_BYTES { None } else { nearest(user, self.registrants.keys().map(String::as_str)) }
     }
+
     /// Whether anybody may register: else strangers are not looked at.
     pub fn takes_registrations(&self) -> bool {
         !self.registrants.is_empty()
     }
+
     /// The trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.acl.trunk_of(source)?)
     }
+
     /// The same, and by what it is known.
     pub fn known(&self, source: SocketAddr) -> Option<(&Arc<Trunk>, KnownBy)> {
         let (position, by) = self.acl.known(source)?;
         Some((self.trunks.get(position)?, by))
     }
+
     /// A trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.by_name.get(name)?)
     }
+
     /// Returns the trunk that a request to an address reaches.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.dialled.owner_of(remote)?)
     }
+
     /// Returns the trunk that has a peer at exactly this address and port.
     pub fn peer_at(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
         self.owner_of(remote).filter(|_| self.dialled.is_peer(remote))
     }
+
     /// Whether an address and port are exactly those of a trunk's peer.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         self.acl.is_peer(socket)
     }
+
     /// Returns the first trunk with a peer or a registrar of this host, by name or address.
     pub fn trunk_at(&self, host: &str) -> Option<&Arc<Trunk>> {
         let is_its = |trunk: &&Arc<Trunk>| {
@@ -174,6 +190,7 @@ impl Table {
         };
         self.trunks.iter().find(is_its)
     }
+
     /// Returns the trunk that a destination leads to, as far as its host tells without a look-up.
     pub fn trunk_towards(&self, destination: &Destination) -> Option<&Arc<Trunk>> {
         match destination.literal() {
@@ -181,54 +198,67 @@ impl Table {
             None => self.trunk_at(&destination.host),
         }
     }
+
     /// Trunks in the order of the file.
     pub fn trunks(&self) -> &[Arc<Trunk>] {
         &self.trunks
     }
+
     /// Agents in the order of the file.
     pub fn agents(&self) -> &[Arc<Agent>] {
         &self.agents
     }
+
     /// An agent by name.
     pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
         self.agents.iter().find(|agent| *agent.name == *name)
     }
+
     /// Returns applications in the order of the file.
     pub fn apps(&self) -> &[Arc<App>] {
         &self.apps
     }
+
     /// Returns an application by name.
     pub fn app(&self, name: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| *app.name == *name)
     }
+
     /// Returns a mailbox by name.
     pub fn mailbox(&self, name: &str) -> Option<&Arc<App>> {
         self.mailboxes.iter().find(|app| app.as_mailbox().is_some_and(|mailbox| *mailbox.name == *name))
     }
+
     /// Returns mailboxes in the order of the file.
     pub fn mailboxes(&self) -> impl Iterator<Item = &Mailbox> {
         self.mailboxes.iter().filter_map(|app| app.as_mailbox())
     }
+
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers
     }
+
     /// Whether any trunk lets a header pass by its own list.
     pub fn passes(&self, name: &str) -> bool {
         self.passed.iter().any(|pattern| pattern.matches(name))
     }
+
     /// Routes in the order of the file.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
+
     /// Whether chance decides on any route.
     pub fn has_shares(&self) -> bool {
         self.routes.has_shares()
     }
+
     /// The numbering.
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
     }
+
     /// The first route that matches, with its targets and their peers in order; `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
@@ -247,6 +277,7 @@ impl Table {
         let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
         Some(Plan { targets, by_ratio, forks, ring_timeout: route.ring_timeout, route })
     }
+
     /// Whether what a call's pieces have made of a target leaves anybody to call.
     fn can_be_called(&self, target: &TargetSpec) -> bool {
         match target {
@@ -257,6 +288,7 @@ impl Table {
             TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
         }
     }
+
     /// One target as a route would have it, for calls that go past the routes.
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
         Some(match target {
@@ -280,6 +312,7 @@ impl Table {
             }
         })
     }
+
     /// Whether calls go on without some of their targets: routes name one of `missing`, and each that does has a target beside
     /// them that `serves`.
     pub fn goes_on_without(&self, missing: impl Fn(&TargetSpec) -> bool, serves: impl Fn(&TargetSpec) -> bool) -> bool {
@@ -294,16 +327,19 @@ impl Table {
         }
         is_named
     }
+
     /// Whether a route, or a line of its file, names such a target.
     pub fn names(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         self.target_lists().any(|list| list.iter().flat_map(TargetSpec::singles).any(&is_it))
     }
+
     fn target_lists(&self) -> impl Iterator<Item = Cow<'_, Vec<TargetSpec>>> {
         self.routes.iter().flat_map(|route| {
             let lines = route.file.iter().flat_map(|file| file.targets());
             lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)])
         })
     }
+
     /// Whether a route may try a trunk before all its other targets.
     pub fn is_first(&self, trunk: &str) -> bool {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
@@ -316,6 +352,7 @@ impl Table {
             })
         })
     }
+
     /// The trunk or agent that stands behind a trunk in the first route that has one there.
     pub fn behind(&self, trunk: &str) -> Option<&str> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
@@ -330,6 +367,7 @@ impl Table {
             })
         })
     }
+
     /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;

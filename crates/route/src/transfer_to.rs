@@ -65,6 +65,7 @@ impl TransferRule {
         };
         Ok(TransferRule { text: text.to_owned(), kind })
     }
+
     /// The trunk that it names.
     pub fn trunk(&self) -> Option<&str> {
         match &self.kind {
@@ -72,6 +73,7 @@ impl TransferRule {
             Kind::Trunk { .. } | Kind::Any | Kind::Agent(_) | Kind::Uri { .. } => None,
         }
     }
+
     /// The agent that it names.
     pub fn agent(&self) -> Option<&str> {
         match &self.kind {
@@ -79,10 +81,12 @@ impl TransferRule {
             Kind::Agent(_) | Kind::Any | Kind::Trunk { .. } | Kind::Uri { .. } => None,
         }
     }
+
     /// The numbers of a trunk that it is for.
     pub fn number(&self) -> Option<&Pattern> {
         if let Kind::Trunk { number, .. } = &self.kind { number.as_ref() } else { None }
     }
+
     /// Whether it lets a caller go to a target.
     pub fn allows(&self, wanted: Wanted<'_>) -> bool {
         let is = |name: &str, other: &str| name == ALL || name == other;

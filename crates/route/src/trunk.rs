@@ -55,15 +55,18 @@ impl Peer {
         let destination = Destination { host: address.to_string(), port, transport, is_fixed: true };
         Peer::to(uri, destination)
     }
+
     /// A peer where a URI leads, of priority 0 and weight 0; its server is known where the URI has an address.
     pub fn to(uri: String, destination: Destination) -> Peer {
         let servers = destination.literal().into_iter().collect();
         Peer { uri, destination, priority: 0, weight: 0, servers }
     }
+
     /// Every address that it is known to have.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.servers.iter().flat_map(|server| server.addresses.iter().copied())
     }
+
     /// Returns its addresses and ports that are known.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.servers.iter().flat_map(Server::sockets)
@@ -294,6 +297,7 @@ impl Trunk {
     pub fn is_of_phones(&self) -> bool {
         self.accept_register && self.peers.is_empty()
     }
+
     /// Whether a call whose INVITE it has answered with this code goes on to the route's next target: not where it ends the
     /// search, and not where that depends on the route (`on_busy`).
     pub fn leads_on(&self, code: u16) -> bool {
@@ -301,6 +305,7 @@ impl Trunk {
         let is_never_the_end = matches!(code, 401 | 407 | 300..=399);
         is_never_the_end || self.congested_on.contains(&code) || self.failover_on.contains(&code) && !is_busy(code)
     }
+
     /// A trunk without peers, with every default of the configuration, save that it is asked by no OPTIONS.
     pub fn named(name: &str) -> Trunk {
         Trunk {
@@ -359,6 +364,7 @@ impl Trunk {
             siprec: None,
         }
     }
+
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
     /// `pick(total)` returns a random number below `total`.
     pub fn ordered_peers(&self, pick: &mut dyn FnMut(u32) -> u32) -> Vec<Peer> {

@@ -25,18 +25,22 @@ impl Direction {
             (false, false) => Direction::Inactive,
         }
     }
+
     /// Whether the writer sends.
     pub const fn sends(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::SendOnly)
     }
+
     /// Whether the writer receives.
     pub const fn receives(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::RecvOnly)
     }
+
     /// The same stream as the other side sees it.
     pub const fn reversed(self) -> Direction {
         Direction::new(self.receives(), self.sends())
     }
+
     /// The attribute's name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -23,6 +23,7 @@ impl Log {
         let kept = if is_whole { usize::MAX } else { TAIL_LINES };
         Log { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0, kept }
     }
+
     /// Adds a line.
     pub fn line(&mut self, now: Instant, text: fmt::Arguments<'_>) {
         let at = now.saturating_duration_since(self.start);
@@ -34,20 +35,24 @@ impl Log {
         }
         self.tail.push_back(line);
     }
+
     /// Adds bytes that are not worth a line.
     pub fn mix(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
+
     /// Hash of all that was added (FNV-1a).
     pub fn hash(&self) -> u64 {
         self.hash
     }
+
     /// Lines in all.
     pub fn lines(&self) -> u64 {
         self.lines
     }
+
     /// The last lines.
     pub fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()

@@ -47,19 +47,23 @@ impl Net {
     pub fn new(seed: u64, fair: Weather) -> Net {
         Net { rng: ChaCha12Rng::seed_from_u64(seed), weather: fair, fair }
     }
+
     /// Changes the weather.
     pub fn set(&mut self, weather: Weather) {
         self.weather = weather;
     }
+
     /// Back to the ordinary weather.
     pub fn clear(&mut self) {
         self.weather = self.fair;
     }
+
     /// From now on nothing goes wrong.
     pub(crate) fn heal(&mut self) {
         self.fair = Weather::CALM;
         self.weather = Weather::CALM;
     }
+
     /// When the copies of a packet sent now arrive: none, one or two.
     pub fn arrivals(&mut self, now: Instant, carriage: Carriage) -> Vec<Instant> {
         let weather = self.weather;

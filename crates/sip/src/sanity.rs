@@ -24,6 +24,7 @@ impl Refusal {
     pub(crate) const fn plain(code: u16) -> Refusal {
         Refusal { code, what: "", headers: Vec::new() }
     }
+
     /// With a header that says what would do.
     pub(crate) fn with(code: u16, name: &'static str, value: impl Into<String>) -> Refusal {
         Refusal { code, what: "", headers: vec![(name, value.into())] }

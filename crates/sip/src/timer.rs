@@ -38,6 +38,7 @@ impl<K: Copy> TimerQueue<K> {
     pub(crate) fn new() -> TimerQueue<K> {
         TimerQueue { entries: BTreeMap::new(), generation: 0 }
     }
+
     /// Arms a deadline; those of the same instant fire in the order of arming.
     pub(crate) fn arm(&mut self, at: Instant, reason: Reason, owner: K) -> Token {
         self.generation += 1;
@@ -45,19 +46,23 @@ impl<K: Copy> TimerQueue<K> {
         self.entries.insert(token, (owner, reason));
         token
     }
+
     /// Takes a deadline back; nothing happens where it has fired already.
     pub(crate) fn cancel(&mut self, token: Token) {
         self.entries.remove(&token);
     }
+
     /// The next one that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(K, Reason)> {
         let first = self.entries.first_entry()?;
         if first.key().at > now { None } else { Some(first.remove()) }
     }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Deadline> {
         self.entries.first_key_value().map(|(token, (_, reason))| (token.at, *reason))
     }
+
     /// Deadlines armed.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -59,6 +59,7 @@ impl RecordedSamples<'_> {
             RecordedSamples::Pcma(codes) => codes.len(),
         }
     }
+
     /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -482,6 +482,7 @@ impl Reached {
     pub(crate) fn new(config: Option<&Path>, remote: &Remote) -> Option<Reached> {
         target(config, remote).inspect(Target::warn).map(|edge| Reached(Arc::new(edge)))
     }
+
     /// Its answer as text.
     ///
     /// # Errors
@@ -489,6 +490,7 @@ impl Reached {
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
         request(&self.0, method, path, body).await
     }
+
     /// Its answer as JSON.
     ///
     /// # Errors
@@ -497,6 +499,7 @@ impl Reached {
         let text = self.ask(Method::GET, path, None).await?;
         parsed(&text)
     }
+
     /// Returns the exit code for a failed request.
     pub(crate) fn failure_code(&self, error: &str) -> u8 {
         self.0.failure_code(error)

@@ -38,9 +38,11 @@ impl Finding {
     pub(crate) fn ok(name: impl Into<String>, text: impl Into<String>) -> Finding {
         Finding { level: Level::Ok, name: name.into(), text: text.into(), fix: String::new() }
     }
+
     pub(crate) fn warn(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
         Finding { level: Level::Warn, name: name.into(), text: text.into(), fix: fix.into() }
     }
+
     pub(crate) fn fail(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
         Finding { level: Level::Fail, ..Finding::warn(name, text, fix) }
     }

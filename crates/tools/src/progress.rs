@@ -25,6 +25,7 @@ impl Progress {
     pub(crate) fn new() -> Progress {
         Progress { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
     }
+
     /// One line that stays.
     pub(crate) fn say(&mut self, what: &str) {
         self.clear();
@@ -33,6 +34,7 @@ impl Progress {
         let lines = terminal::wrapped(&line, TIME, terminal::width_of(&stderr));
         let _ = stderr.write_all(lines.as_bytes());
     }
+
     /// The bar: `share` of `what` is done, between 0 and 1. Only on a terminal.
     pub(crate) fn bar(&mut self, what: &str, share: f64) {
         if self.terminal {
@@ -43,10 +45,12 @@ impl Progress {
             self.bar_shown = true;
         }
     }
+
     /// Nothing more is to come.
     pub(crate) fn done(&mut self) {
         self.clear();
     }
+
     fn clear(&mut self) {
         if self.bar_shown {
             let _ = write!(std::io::stderr(), "\r\x1b[K");

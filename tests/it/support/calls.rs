@@ -28,25 +28,31 @@ impl Phone {
         let (rtp, rtcp) = media_pair(ip.parse().unwrap());
         Phone { sip: Party::new(ip), rtp, rtcp, shown: ip.parse().unwrap() }
     }
+
     /// One whose descriptions name an address that nothing comes from.
     pub(crate) fn behind_nat(ip: &str, shown: &str) -> Phone {
         Phone { shown: shown.parse().unwrap(), ..Phone::new(ip) }
     }
+
     /// `[trunk.NAME]` for it.
     pub(crate) fn trunk(&self, name: &str) -> String {
         format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", self.sip.address)
     }
+
     pub(crate) fn rtp_address(&self) -> SocketAddr {
         self.rtp.local_addr().unwrap()
     }
+
     pub(crate) fn rtcp_address(&self) -> SocketAddr {
         self.rtcp.local_addr().unwrap()
     }
+
     /// Its description: PCMU, and these attributes.
     pub(crate) fn description(&self, version: u32, attributes: &str) -> String {
         let media = format!("m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n{attributes}", self.rtp_address().port());
         self.described(version, &media)
     }
+
     /// Its description with these sections.
     pub(crate) fn described(&self, version: u32, sections: &str) -> String {
         let (ip, family) = (self.shown, if self.shown.is_ipv6() { "IP6" } else { "IP4" });
@@ -115,6 +121,7 @@ impl Call {
     pub(crate) fn set_up(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> Call {
         Call::agree(edge.address("udp"), id, (caller, &caller.description(1, "")), (callee, &callee.description(1, "")))
     }
+
     /// With these descriptions, over the edge's listener `sip`.
     pub(crate) fn agree(
         sip: SocketAddr,
@@ -126,6 +133,7 @@ impl Call {
         let invite = callee.sip.receive("INVITE ");
         Call::answered(sip, id, caller, invite, (callee, answer))
     }
+
     /// What follows the INVITE that the callee got.
     pub(crate) fn answered(
         sip: SocketAddr,
@@ -144,6 +152,7 @@ impl Call {
         }
         Call { id: id.to_owned(), sip, tag, invite, ok, near, far }
     }
+
     /// The caller changes the session: what it and the callee describe, and the 200 that it gets.
     pub(crate) fn change(
         &self,
@@ -165,6 +174,7 @@ impl Call {
         caller.sip.send(self.sip, &caller.sip.request_with("ACK", NUMBER, self.sip, &self.id, (cseq, &self.tag), ""));
         ok
     }
+
     /// A request of the callee in its dialog.
     pub(crate) fn of_callee(&self, callee: &Phone, method: &str, cseq: u32, headers: &str) -> String {
         let (invite, me) = (&self.invite.0, callee.sip.address);
@@ -176,6 +186,7 @@ impl Call {
              Contact: <sip:callee@{me}>\r\n{headers}Content-Length: 0\r\n\r\n"
         )
     }
+
     /// The caller hangs up.
     pub(crate) fn hang_up(&self, cseq: u32, caller: &Phone, callee: &Phone) {
         let bye = caller.sip.request_with("BYE", NUMBER, self.sip, &self.id, (cseq, &self.tag), "");
@@ -289,6 +300,7 @@ impl Speaking {
         });
         Speaking { stop, thread: Some(thread) }
     }
+
     /// As both phones of a call that say one code each: the caller's and the callee's.
     pub(crate) fn codes(call: &Call, caller: &Phone, callee: &Phone, codes: (u8, u8)) -> [Speaking; 2] {
         [
@@ -296,6 +308,7 @@ impl Speaking {
             Speaking::new(&callee.rtp, call.far, move |n| packet(2, n, codes.1)),
         ]
     }
+
     /// As a phone that speaks.
     pub(crate) fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {
         Speaking::new(socket, to, |n| rtp(7, n))

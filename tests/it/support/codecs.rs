@@ -26,6 +26,7 @@ impl Codec {
             Codec::Opus => 107,
         }
     }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -34,13 +35,16 @@ impl Codec {
             Codec::Opus => "opus",
         }
     }
+
     pub(crate) fn ticks(self) -> u32 {
         if self == Codec::Opus { 960 } else { 160 }
     }
+
     /// Samples per second of what [`Speaker`] takes and [`Hearer`] gives.
     pub(crate) fn rate_hz(self) -> u32 {
         if self == Codec::G722 { 16_000 } else { 8000 }
     }
+
     /// A phone's description with it alone, and telephone-event; `fec`: whether it wants Opus' redundancy.
     pub(crate) fn described(self, phone: &Phone, version: u32, fec: bool) -> String {
         let map = match self {
@@ -51,9 +55,11 @@ impl Codec {
         let events = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
         phone.described(version, &format!("m=audio {port} RTP/AVP {number} 101\r\n{map}{events}"))
     }
+
     pub(crate) fn sdp(self, phone: &Phone) -> String {
         self.described(phone, 1, true)
     }
+
     /// The `n`th packet of 20 ms of a stream from 0 on.
     pub(crate) fn packet(self, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -82,6 +88,7 @@ impl Speaker {
         let opus = opus::Encoder::new(8000, Wanted { fec, ..Wanted::default() }).unwrap();
         Speaker { codec, g722: g722::Encoder::new(), opus }
     }
+
     /// 20 ms.
     pub(crate) fn say(&mut self, frame: &[i16]) -> Vec<u8> {
         match self.codec {
@@ -109,6 +116,7 @@ impl Hearer {
     pub(crate) fn new(codec: Codec) -> Hearer {
         Hearer { codec, g722: g722::Decoder::new(), opus: opus::Decoder::new(8000).unwrap() }
     }
+
     pub(crate) fn hear(&mut self, payload: &[u8]) -> Vec<i16> {
         match self.codec {
             Codec::Pcmu => payload.iter().map(|code| g711::decode_ulaw(*code)).collect(),
@@ -122,6 +130,7 @@ impl Hearer {
             }
         }
     }
+
     /// What stood in so many packets of Opus that were lost before this one.
     pub(crate) fn conceal(&mut self, next: &[u8], lost: usize) -> Vec<i16> {
         let mut samples = vec![0; 160 * lost];

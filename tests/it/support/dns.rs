@@ -55,15 +55,18 @@ impl NameServer {
         std::thread::spawn(move || serve(&socket, &state));
         server
     }
+
     /// For the environment of the edge.
     pub(crate) fn variable(&self) -> (&'static str, String) {
         ("TRUNKGATE_DNS", self.address.to_string())
     }
+
     pub(crate) fn set_mood(&self, mood: Mood) {
         let mut state = self.state.lock().unwrap();
         state.mood = mood;
         state.held.drain(..).for_each(|(answer, to)| send(&self.socket, &answer, to));
     }
+
     /// Replaces the addresses of a name.
     pub(crate) fn addresses(&self, name: &str, ttl: u32, addresses: &[&str]) {
         for kind in [RecordType::A, RecordType::AAAA] {
@@ -75,6 +78,7 @@ impl NameServer {
             self.replace(name, kind, of_kind);
         }
     }
+
     /// Replaces the SRV records of a name: priority, weight, port, target.
     pub(crate) fn srv(&self, name: &str, ttl: u32, records: &[(u16, u16, u16, &str)]) {
         let data = |(priority, weight, port, target): &(u16, u16, u16, &str)| {
@@ -82,6 +86,7 @@ impl NameServer {
         };
         self.replace(name, RecordType::SRV, records.iter().map(data).collect());
     }
+
     /// Replaces the NAPTR records of a name: order, preference, service, replacement.
     pub(crate) fn naptr(&self, name: &str, ttl: u32, records: &[(u16, u16, &str, &str)]) {
         let data = |(order, preference, service, replacement): &(u16, u16, &str, &str)| {
@@ -91,17 +96,21 @@ impl NameServer {
         };
         self.replace(name, RecordType::NAPTR, records.iter().map(data).collect());
     }
+
     fn replace(&self, name: &str, kind: RecordType, records: Vec<(u32, RData)>) {
         self.state.lock().unwrap().zone.insert((name.to_owned(), kind), records);
     }
+
     /// What it has been asked so far, as `SRV _sip._udp.pbx.test`, and forgets it.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
+
     /// Where its queries have come from.
     pub(crate) fn sources(&self) -> Vec<SocketAddr> {
         self.state.lock().unwrap().sources.clone()
     }
+
     /// How often something has been asked since it was forgotten.
     pub(crate) fn count(&self, question: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| *asked == question).count()

@@ -56,6 +56,7 @@ impl Listener {
     pub(crate) fn start() -> Listener {
         Listener::doing(|_, _| true)
     }
+
     /// One that does something after each message, its stream so far and the socket in hand; until that says no.
     pub(crate) fn doing(deed: impl Fn(&mut Socket, &Stream) -> bool + Send + Sync + 'static) -> Listener {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -75,13 +76,16 @@ impl Listener {
         });
         Listener { address, streams }
     }
+
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/media", self.address)
     }
+
     /// Those that have come, in order.
     pub(crate) fn streams(&self) -> Vec<Stream> {
         self.streams.lock().unwrap().clone()
     }
+
     /// The first one, once it is as wanted.
     pub(crate) fn first(&self, what: &str, wanted: impl Fn(&Stream) -> bool) -> Stream {
         until(what, || self.streams().into_iter().next().filter(&wanted))

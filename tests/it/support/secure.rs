@@ -66,6 +66,7 @@ impl<'a> Media<'a> {
         });
         Media { socket: &phone.rtp, edge, keys }
     }
+
     /// Names the key of `seed` in each packet that is sent, as [`with_lifetime_and_mki`] describes it.
     pub(crate) fn with_mki(mut self, seed: u8) -> Media<'a> {
         if let Some((protect, _)) = &mut self.keys {
@@ -73,6 +74,7 @@ impl<'a> Media<'a> {
         }
         self
     }
+
     /// Goes on towards another address of the edge's, which has another key there; our own key and counter go on.
     pub(crate) fn moves(&mut self, edge: SocketAddr, theirs: &str) {
         self.edge = edge;
@@ -80,9 +82,11 @@ impl<'a> Media<'a> {
             *inbound = Inbound::new(&offered(theirs).unwrap().1);
         }
     }
+
     pub(crate) fn is_secure(&self) -> bool {
         self.keys.is_some()
     }
+
     /// Sends a packet of plain RTP, encrypted where that was agreed.
     pub(crate) fn send(&mut self, packet: &[u8]) {
         let mut buffer = filled(packet);
@@ -91,6 +95,7 @@ impl<'a> Media<'a> {
         }
         self.socket.send_to(buffer.data(), self.edge).unwrap();
     }
+
     /// The next packet, decrypted; no keep-alive.
     pub(crate) fn receive(&mut self) -> Vec<u8> {
         loop {
@@ -102,6 +107,7 @@ impl<'a> Media<'a> {
             }
         }
     }
+
     /// Every packet that has come, decrypted.
     pub(crate) fn drain(&mut self) -> Vec<Vec<u8>> {
         self.socket.set_nonblocking(true).unwrap();

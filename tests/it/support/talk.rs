@@ -42,10 +42,12 @@ impl Rig {
     pub(crate) fn new(keys: &str) -> Rig {
         Rig::with(keys, r#""agent:bot""#)
     }
+
     /// With these targets, of `agent:bot` and `trunk:pbx`.
     pub(crate) fn with(keys: &str, connect: &'static str) -> Rig {
         Rig::of(Phone::new("127.0.0.1"), keys, connect)
     }
+
     /// The same with this caller.
     pub(crate) fn of(caller: Phone, keys: &str, connect: &'static str) -> Rig {
         let pbx = Phone::new("127.0.0.3");
@@ -53,10 +55,12 @@ impl Rig {
         let edge = Process::start(&configured([&caller, &pbx], &door, keys, connect));
         Rig { edge, caller, pbx, door, connect }
     }
+
     /// Its configuration with other keys of the agent's.
     pub(crate) fn configured(&self, keys: &str) -> String {
         configured([&self.caller, &self.pbx], &self.door, keys, self.connect)
     }
+
     /// A call that offers these formats, of PCMU (0), PCMA (8) and telephone-events (101).
     pub(crate) fn call(&self, id: &str, formats: &str) -> Talk {
         self.invite(id, formats);
@@ -64,6 +68,7 @@ impl Rig {
         let (near, tag) = self.answered(id);
         self.talk(agent, near, tag)
     }
+
     /// The caller's INVITE.
     pub(crate) fn invite(&self, id: &str, formats: &str) {
         let (edge, caller) = (self.edge.address("udp"), &self.caller);
@@ -72,6 +77,7 @@ impl Rig {
         let offer = caller.described(1, &media);
         caller.sip.send(edge, &caller.sip.request_with("INVITE", NUMBER, edge, id, (1, ""), &offer));
     }
+
     /// The agent takes the socket.
     pub(crate) fn connected(&self) -> WebSocket<TcpStream> {
         loop {
@@ -84,6 +90,7 @@ impl Rig {
             }
         }
     }
+
     /// The caller has its answer, and acknowledges it: where the edge takes its RTP, and the edge's tag.
     pub(crate) fn answered(&self, id: &str) -> (SocketAddr, String) {
         let (edge, caller) = (self.edge.address("udp"), &self.caller);
@@ -94,6 +101,7 @@ impl Rig {
         wait_until_bound(next_port(near));
         (near, tag)
     }
+
     /// The two of them, once the stream has begun.
     pub(crate) fn talk(&self, agent: WebSocket<TcpStream>, near: SocketAddr, tag: String) -> Talk {
         let rtp = self.caller.rtp.try_clone().unwrap();
@@ -101,6 +109,7 @@ impl Rig {
         talk.start = talk.next("start");
         talk
     }
+
     /// What is written down of the newest call.
     pub(crate) fn trace(&self) -> String {
         self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
@@ -121,6 +130,7 @@ impl Talk {
     pub(crate) fn next(&mut self, event: &str) -> Value {
         self.next_of(&[event])
     }
+
     /// The next message of one of these kinds.
     pub(crate) fn next_of(&mut self, events: &[&str]) -> Value {
         loop {
@@ -132,19 +142,24 @@ impl Talk {
             }
         }
     }
+
     pub(crate) fn send(&mut self, text: &str) {
         self.agent.send(Message::text(text)).unwrap();
     }
+
     pub(crate) fn say(&mut self, audio: &[u8]) {
         let message = serde_json::json!({"event": "media", "media": {"payload": STANDARD.encode(audio)}});
         self.agent.send(Message::text(message.to_string())).unwrap();
     }
+
     pub(crate) fn mark(&mut self, name: &str) {
         self.agent.send(Message::text(format!(r#"{{"event":"mark","mark":{{"name":"{name}"}}}}"#))).unwrap();
     }
+
     pub(crate) fn clear(&mut self) {
         self.agent.send(Message::text(r#"{"event":"clear"}"#)).unwrap();
     }
+
     /// Takes the packets that have come by now.
     pub(crate) fn take_in(&mut self) {
         self.rtp.set_nonblocking(true).unwrap();
@@ -156,6 +171,7 @@ impl Talk {
         }
         self.rtp.set_nonblocking(false).unwrap();
     }
+
     /// What the caller heard so far, one stream without a gap: from the first sample that is not silence to the last.
     pub(crate) fn audio(&self) -> Vec<u8> {
         for pair in self.heard.windows(2) {
@@ -172,6 +188,7 @@ impl Talk {
         let end = all.iter().rposition(is_heard).map_or(begin, |last| last + 1);
         all[begin..end].to_vec()
     }
+
     /// Listens until the caller hears silence after something, for so many packets.
     pub(crate) fn until_silence(&mut self) {
         until("silence comes", || {

@@ -42,6 +42,7 @@ impl Server {
         });
         Server { address, thread }
     }
+
     /// That answers the handshake with this and nothing else.
     pub(crate) fn answers(text: &'static str) -> Server {
         Server::raw(move |mut stream| {
@@ -54,6 +55,7 @@ impl Server {
             stream.write_all(text.as_bytes()).unwrap();
         })
     }
+
     /// On the WebSocket, with the request that opened it.
     pub(crate) fn open(deed: impl FnOnce(WebSocket<TcpStream>, Request) + Send + 'static) -> Server {
         Server::raw(move |stream| {
@@ -61,6 +63,7 @@ impl Server {
             deed(socket, request);
         })
     }
+
     /// The same over TLS with this certificate.
     pub(crate) fn secure(certificate: &Certificate, deed: impl FnOnce(Secure) + Send + 'static) -> Server {
         let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
@@ -79,9 +82,11 @@ impl Server {
             }
         })
     }
+
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/media", self.address)
     }
+
     pub(crate) fn join(self) {
         self.thread.join().unwrap();
     }
@@ -174,10 +179,12 @@ impl Rig {
         self.workers.send(id, Command::AddAgent { end: AGENT, spec });
         counters
     }
+
     pub(crate) fn wire_agent(&mut self, id: MediaId) {
         self.workers.send(id, Command::Wire { from: A, to: AGENT, wire: wire() });
         self.workers.send(id, Command::Wire { from: AGENT, to: A, wire: wire() });
     }
+
     /// The next event that is not a note.
     pub(crate) fn told(&mut self) -> Event {
         loop {

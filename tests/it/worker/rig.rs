@@ -97,13 +97,16 @@ impl Rig {
         let (workers, events) = Workers::start(threads, OwnSockets::none()).unwrap();
         Rig { workers, events }
     }
+
     pub(crate) fn event(&mut self) -> (MediaId, Event) {
         until("a worker has an event", || self.events.try_recv().ok())
     }
+
     /// Waits until the workers counted what they should.
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Workers) -> bool) {
         until(what, || holds(&self.workers).then_some(()));
     }
+
     /// Binds an end; another process may take a free port first, so it tries again.
     pub(crate) fn bind(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> (SocketAddr, Arc<EndCounters>) {
         for _ in 0..100 {
@@ -119,6 +122,7 @@ impl Rig {
         }
         panic!("no free ports");
     }
+
     /// Binds an end on ports that were closed just now.
     ///
     /// A process that another test starts has a copy of every socket until its exec, so a closed port may be in use for a moment.
@@ -129,6 +133,7 @@ impl Rig {
             (!matches!(event, (_, Event::BindFailed { .. }))).then(|| assert_eq!(event, (id, Event::Bound { end })))
         });
     }
+
     pub(crate) fn side(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> Side {
         let (edge, counters) = self.bind(id, end, ip);
         let side = Side { edge, rtp: phone(ip), rtcp: phone(ip), counters };
@@ -146,6 +151,7 @@ impl Rig {
         self.workers.send(id, Command::SetRemote { end, remote });
         side
     }
+
     /// A session with both ends wired.
     pub(crate) fn call(&mut self, id: MediaId, ip: IpAddr) -> (Side, Side) {
         self.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
@@ -157,6 +163,7 @@ impl Rig {
         self.settle(id);
         (a, b)
     }
+
     /// Waits until the worker has done all commands so far: it answers a refused one in its turn.
     pub(crate) fn settle(&mut self, id: MediaId) {
         loop {
@@ -169,6 +176,7 @@ impl Rig {
         }
         assert!(matches!(self.event(), (_, Event::BindFailed { end: A, .. })));
     }
+
     pub(crate) fn close(&mut self, id: MediaId, a: &Side, b: &Side) {
         self.workers.send(id, Command::Close);
         for (end, side) in [(A, a), (B, b)] {
@@ -176,6 +184,7 @@ impl Rig {
         }
         assert_eq!(self.event(), (id, Event::Closed));
     }
+
     pub(crate) fn gauge(&self, read: impl Fn(&WorkerCounters) -> u64) -> u64 {
         self.workers.counters().iter().map(|counters| read(counters)).sum()
     }

@@ -52,12 +52,14 @@ impl Moments {
     fn new(calls: usize, rounds: usize) -> Moments {
         Moments { rounds, of: (0..calls * rounds).map(|_| AtomicU64::new(0)).collect() }
     }
+
     fn note(&self, call: usize, round: usize) {
         let at = call.saturating_mul(self.rounds).saturating_add(round);
         if let (Some(moment), Ok(now)) = (self.of.get(at), clock_gettime(ClockId::CLOCK_MONOTONIC)) {
             moment.store(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
+
     /// A frame has come, μ-law at 8 kHz or linear at so many times that.
     fn come(&self, audio: &[u8], linear: Option<usize>) {
         if let Some(number) = number(audio, linear) {
@@ -75,6 +77,7 @@ impl Sent {
     pub(crate) fn new(calls: usize, rounds: usize) -> Sent {
         Sent(Moments::new(calls, rounds))
     }
+
     /// A packet is being sent: its payload.
     pub(crate) fn send(&self, call: usize, round: usize) -> Vec<u8> {
         self.0.note(call, round);
@@ -85,6 +88,7 @@ impl Sent {
         }
         payload
     }
+
     /// How long each packet that came took, in µs, in order.
     fn took_us(&self, came: &[u64]) -> Vec<f64> {
         let sent = self.0.of.iter().map(|ns| ns.load(Ordering::Relaxed));
@@ -130,12 +134,14 @@ impl Agent {
         }
         Agent::start_by(command)
     }
+
     /// Starts one that only listens, on the device's core.
     pub(crate) fn start_mute() -> anyhow::Result<Agent> {
         let mut command = process::on_device_core(std::env::current_exe()?);
         command.args(["echo-agent", "--calls", "0", "--rounds", "0", "--mute"]);
         Agent::start_by(command)
     }
+
     fn start_by(mut command: Command) -> anyhow::Result<Agent> {
         let mut device = Device::new(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
         let mut line = String::new();
@@ -143,6 +149,7 @@ impl Agent {
         let address = line.trim().parse().with_context(|| format!("the agent says {line:?}"))?;
         Ok(Agent { device, address })
     }
+
     /// Ends it; returns how long each packet took to it, in µs, in order.
     pub(crate) fn finish(mut self, sent: &Sent) -> anyhow::Result<Vec<f64>> {
         drop(self.device.child().stdin.take());

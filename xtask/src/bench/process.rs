@@ -25,10 +25,12 @@ impl Device {
     pub(crate) fn new(child: Child) -> Device {
         Device { child }
     }
+
     /// The child.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -45,6 +45,7 @@ impl Codec {
             Codec::Opus => "opus/48000/2",
         }
     }
+
     /// As the edge's file and rtpengine name it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -53,6 +54,7 @@ impl Codec {
             Codec::Opus => "opus",
         }
     }
+
     /// Its payload number in an offer.
     pub(crate) fn number_in(self, offer: &Text) -> anyhow::Result<u8> {
         let number = |line: &str| {
@@ -67,6 +69,7 @@ impl Codec {
         };
         fixed.or_else(|| offer.0.lines().find_map(number)).with_context(|| format!("no {} in the offer", self.rtpmap()))
     }
+
     /// RTP clock ticks of a packet.
     pub(crate) fn ticks(self) -> u32 {
         match self {

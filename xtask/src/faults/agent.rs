@@ -352,6 +352,7 @@ impl Write for Wire {
             Wire::Tls(tls) => tls.write(bytes),
         }
     }
+
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Wire::Plain(tcp) => tcp.flush(),

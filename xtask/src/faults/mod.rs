@@ -135,9 +135,11 @@ impl Cell {
         let lost: Vec<String> = lost.into_iter().filter_map(Result::err).collect();
         (Cell { job, waits, lost: lost.len() }, lost)
     }
+
     fn told(&self) -> String {
         format!("{} lost, p50 {}, p99 {}, max {}", self.lost, self.at(50), self.at(99), self.at(100))
     }
+
     fn row(&self) -> String {
         let (fault, moment) = (self.job.fault.name(), self.job.moment.name());
         let calls = self.waits.len() + self.lost;
@@ -149,6 +151,7 @@ impl Cell {
             self.at(100)
         )
     }
+
     fn at(&self, percent: usize) -> String {
         ms(at_percent(&self.waits, percent))
     }

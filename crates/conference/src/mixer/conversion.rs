@@ -22,6 +22,7 @@ impl Conversion {
             if two_steps { (between(from, Rate::Wide), between(Rate::Wide, to)) } else { (between(from, to), None) };
         Conversion { first, second }
     }
+
     /// Converts one frame.
     pub(super) fn run(&mut self, input: &[i16], out: &mut [i16]) {
         match (&mut self.first, &mut self.second) {
@@ -34,6 +35,7 @@ impl Conversion {
             (None, None) => out.iter_mut().zip(input).for_each(|(to, from)| *to = *from),
         }
     }
+
     /// Whether nothing but silence is left in it.
     pub(super) fn is_at_rest(&self) -> bool {
         [&self.first, &self.second].into_iter().flatten().all(Resampler::is_at_rest)

@@ -80,6 +80,7 @@ impl Changes {
         self.second += (second - self.second) * WEIGHT;
         self.fourth += (second * second - self.fourth) * WEIGHT;
     }
+
     fn are_many(&self) -> bool {
         self.second * self.second > LEAST_CHANGES * WEIGHT * self.fourth
     }
@@ -104,6 +105,7 @@ impl Echo {
             coupling_db: SILENT_DB,
         }
     }
+
     /// Notes the level that the party is sent in this tick.
     pub(super) fn sent(&mut self, level_db: f32) {
         let level_db = level_db.max(LEAST_DB);
@@ -114,6 +116,7 @@ impl Echo {
         self.next = (self.next + 1) % ECHO_TICKS;
         self.sent_variance += (change * change - self.sent_variance) * WEIGHT;
     }
+
     /// Takes the level of a frame that the party sends. Returns whether it is an echo.
     pub(super) fn take(&mut self, level_db: f32) -> bool {
         let level_db = level_db.max(LEAST_DB);
@@ -131,10 +134,12 @@ impl Echo {
         }
         level_db <= sent + self.coupling_db + MARGIN_DB
     }
+
     /// Returns the gain of a frame that is an echo.
     pub(super) const fn gain_db() -> f32 {
         SUPPRESSED_DB
     }
+
     /// Whether the party is known to have one.
     pub(super) fn is_found(&self) -> bool {
         self.found.is_some()

@@ -77,9 +77,11 @@ impl Intake {
             intaken: Intaken::default(),
         }
     }
+
     pub(super) fn intaken(&self) -> Intaken {
         self.intaken
     }
+
     /// Takes a frame; `None` for one that was lost.
     pub(super) fn push(&mut self, samples: Option<&[i16]>) {
         if samples.is_some_and(|samples| samples.len() != self.frame) {
@@ -104,6 +106,7 @@ impl Intake {
             None => self.intaken.lost += 1,
         }
     }
+
     /// Makes the frame of a tick.
     pub(super) fn pull(&mut self, out: &mut [i16]) -> Pulled {
         self.correct_drift();

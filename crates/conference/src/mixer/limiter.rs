@@ -29,10 +29,12 @@ impl Limiter {
     pub(super) fn new() -> Limiter {
         Limiter { gain: 1.0, resting: 0 }
     }
+
     /// Whether it would make the same of the same mix as another one.
     pub(super) fn agrees_with(&self, other: &Limiter) -> bool {
         (self.gain - other.gain).abs() < 0.005
     }
+
     /// Makes a frame of a window, which is longer by the look-ahead; `millisecond` samples each.
     pub(super) fn run(&mut self, window: &[i32], millisecond: usize, out: &mut [i16]) {
         let mut allowed = [1.0_f32; SPAN_MS];
@@ -56,6 +58,7 @@ impl Limiter {
             self.gain = end;
         }
     }
+
     /// Goes on by so many milliseconds in which there is nothing to be heard.
     pub(super) fn rest(&mut self, milliseconds: u32) {
         if self.gain < 1.0 {

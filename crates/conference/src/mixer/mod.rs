@@ -145,6 +145,7 @@ impl Mixer {
             events: VecDeque::with_capacity(EVENTS),
         }
     }
+
     /// Adds a party, as a [`Part::Speaker`]; `None` where there are as many as may be.
     pub fn join(&mut self, rate: Rate) -> Option<PartyId> {
         let free = self.parties.iter().position(Option::is_none);
@@ -162,6 +163,7 @@ impl Mixer {
         self.retune();
         Some(id)
     }
+
     /// Removes a party; its clips end, and those that coached it are heard by nobody.
     pub fn leave(&mut self, id: PartyId) {
         if self.party(id).is_none() {
@@ -183,36 +185,43 @@ impl Mixer {
         });
         self.retune();
     }
+
     /// Returns the number of parties.
     pub fn len(&self) -> usize {
         self.parties.iter().flatten().count()
     }
+
     /// Whether no party is there.
     pub fn is_empty(&self) -> bool {
         self.parties.is_empty()
     }
+
     /// Returns the rate that all is mixed at.
     pub fn mixed_at(&self) -> Rate {
         self.mixed_at
     }
+
     /// Gives a party another part.
     pub fn set_part(&mut self, id: PartyId, part: Part) {
         if let Some(party) = self.party_mut(id) {
             party.set_part(part);
         }
     }
+
     /// Takes the next frame of a party, 20 ms at its rate. One of another length is refused and counted.
     pub fn push(&mut self, id: PartyId, samples: &[i16]) {
         if let Some(party) = self.party_mut(id) {
             party.intake.push(Some(samples));
         }
     }
+
     /// Notes that the next frame of a party was lost.
     pub fn push_lost(&mut self, id: PartyId) {
         if let Some(party) = self.party_mut(id) {
             party.intake.push(None);
         }
     }
+
     /// Plays a clip; `None` where as many play as may, or its party is not there.
     pub fn play(&mut self, audience: Audience, clip: Clip, is_repeated: bool) -> Option<SourceId> {
         let is_there = match audience {
@@ -227,22 +236,26 @@ impl Mixer {
         self.sources.push(Source::new(id, audience, clip, is_repeated, self.mixed_at));
         Some(id)
     }
+
     /// Lets a clip fade out; [`Event::Ended`] follows.
     pub fn stop(&mut self, id: SourceId) {
         if let Some(source) = self.sources.iter_mut().find(|source| source.id == id) {
             source.stop();
         }
     }
+
     /// Sets whether the sum of all is wanted at 8 kHz, even where no party hears it so.
     pub fn record(&mut self, is_recorded: bool) {
         self.is_recorded = is_recorded;
     }
+
     /// Returns the sum of all at 8 kHz in this tick; `None`: it is silent, or not wanted by [`Mixer::record`].
     pub fn recorded(&self) -> Option<&[i16]> {
         let index = Rate::Narrow.index();
         let is_heard = self.is_recorded && self.shared.is_silent.get(index) == Some(&false);
         self.shared.frames.get(index).filter(|_| is_heard).map(|frame| &**frame)
     }
+
     /// Mixes the next 20 ms.
     pub fn tick(&mut self) {
         self.advance();
@@ -259,6 +272,7 @@ impl Mixer {
             note(&mut self.events, Event::ActiveSpeaker(self.speaker.active()));
         }
     }
+
     /// Returns what a party hears in this tick; `None` where that is nothing at all.
     pub fn heard(&self, id: PartyId) -> Option<Heard<'_>> {
         let party = self.party(id)?;
@@ -273,14 +287,17 @@ impl Mixer {
         let (samples, is_silent) = (self.shared.frames.get(index)?, *self.shared.is_silent.get(index)?);
         Some(Heard { mix: Mix::Shared(party.rate), samples, is_silent })
     }
+
     /// Returns the level of a party's speech in dB below full scale, as it comes; `None` before it has spoken.
     pub fn loudness_db(&self, id: PartyId) -> Option<f32> {
         self.party(id).map(|party| party.voice.loudness_db()).filter(|loudness| *loudness > SILENT_DB)
     }
+
     /// Returns what became of a party's frames.
     pub fn intaken(&self, id: PartyId) -> Option<Intaken> {
         self.party(id).map(|party| party.intake.intaken())
     }
+
     /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

@@ -21,6 +21,7 @@ impl PartyId {
     pub(super) fn new(index: usize, generation: u32) -> PartyId {
         PartyId { index: u16::try_from(index).unwrap_or(u16::MAX), generation }
     }
+
     pub(super) fn index(self) -> usize {
         usize::from(self.index)
     }
@@ -44,6 +45,7 @@ impl Part {
     pub(super) fn hears(self) -> bool {
         self != Part::Away
     }
+
     /// Whether it is heard by any.
     pub(super) fn is_heard(self) -> bool {
         matches!(self, Part::Speaker | Part::Coach(_))
@@ -99,12 +101,14 @@ impl Party {
             conversion: rate.to(mixed_at),
         }
     }
+
     /// Goes on at another rate of the mix.
     pub(super) fn retune(&mut self, mixed_at: Rate) {
         self.conversion = self.rate.to(mixed_at);
         self.strip.clear();
         self.outlet.conversion = mixed_at.to(self.rate);
     }
+
     /// Gives it another part; from all to one and back it fades out first.
     pub(super) fn set_part(&mut self, part: Part) {
         let is_coach = |part: Part| matches!(part, Part::Coach(_));
@@ -112,6 +116,7 @@ impl Party {
         self.wanted = part;
         self.part = if is_moved && self.strip.is_live() { Part::Listener } else { part };
     }
+
     /// Makes its frame of a tick; returns whether it began or stopped to speak.
     pub(super) fn advance(&mut self, mixed_at: Rate) -> Option<bool> {
         if !self.strip.is_live() {

@@ -28,10 +28,12 @@ impl Rate {
             Rate::Full => 48_000,
         }
     }
+
     /// Returns the samples of a frame of 20 ms.
     pub const fn frame(self) -> usize {
         self.millisecond() * 20
     }
+
     /// Returns the samples of a millisecond.
     pub(super) const fn millisecond(self) -> usize {
         match self {
@@ -40,6 +42,7 @@ impl Rate {
             Rate::Full => 48,
         }
     }
+
     /// Returns the place of the rate in [`Rate::ALL`].
     pub(super) const fn index(self) -> usize {
         match self {
@@ -48,6 +51,7 @@ impl Rate {
             Rate::Full => 2,
         }
     }
+
     /// Returns the conversion of frames from this rate to another one.
     pub(super) fn to(self, other: Rate) -> Conversion {
         Conversion::new(self, other)

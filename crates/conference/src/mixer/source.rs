@@ -53,14 +53,17 @@ impl Source {
             strip: Strip::new(),
         }
     }
+
     pub(super) fn retune(&mut self, mixed_at: Rate) {
         self.conversion = Rate::Narrow.to(mixed_at);
         self.strip.clear();
     }
+
     /// Lets the clip fade out in the next frame.
     pub(super) fn stop(&mut self) {
         self.is_stopped = true;
     }
+
     /// Makes the frame of a tick; returns whether anything is left to be heard.
     pub(super) fn advance(&mut self, mixed_at: Rate) -> bool {
         let mut frame = [0; Rate::Narrow.frame()];

@@ -20,6 +20,7 @@ impl Speaker {
     pub(super) fn active(&self) -> Option<PartyId> {
         self.active
     }
+
     /// Takes those who speak, each with its loudness. Returns whether the active speaker is another one.
     pub(super) fn choose(&mut self, speakers: impl Iterator<Item = (PartyId, f32)> + Clone) -> bool {
         let loudest = speakers.clone().max_by(|one, other| one.1.total_cmp(&other.1));

@@ -27,28 +27,34 @@ impl Strip {
     pub(super) fn new() -> Strip {
         Strip { samples: vec![0; WINDOW_MOST].into(), gain: 0.0, is_fed: false, has_tail: false }
     }
+
     /// Forgets all audio.
     pub(super) fn clear(&mut self) {
         self.samples.fill(0);
         (self.gain, self.is_fed, self.has_tail) = (0.0, false, false);
     }
+
     /// Sets the gain of the next frame; returns it behind the one before. `at_once` where nothing would be heard of a ramp.
     pub(super) fn ramp(&mut self, gain: f32, at_once: bool) -> (f32, f32) {
         let was = if at_once { gain } else { self.gain };
         self.gain = gain;
         (was, gain)
     }
+
     pub(super) fn gain(&self) -> f32 {
         self.gain
     }
+
     /// Whether it adds anything to the window of this tick.
     pub(super) fn is_live(&self) -> bool {
         self.is_fed || self.has_tail
     }
+
     /// Returns the window of this tick.
     pub(super) fn window(&self, rate: Rate) -> &[i16] {
         self.samples.get(..window(rate)).unwrap_or_default()
     }
+
     /// Takes the frame of this tick.
     pub(super) fn push(&mut self, frame: &[i16], rate: Rate) {
         if let Some(place) = self.next(rate) {
@@ -56,6 +62,7 @@ impl Strip {
         }
         self.is_fed = true;
     }
+
     /// Takes silence for this tick; costs nothing once there was silence before.
     pub(super) fn push_silence(&mut self, rate: Rate) {
         if self.is_live()

@@ -69,6 +69,7 @@ impl Voice {
             gain_db: 0.0,
         }
     }
+
     /// Takes the level of a tick; `is_echo`: it is not the party's own voice. Returns whether it began or stopped to speak.
     pub(super) fn take(&mut self, level_db: f32, is_echo: bool) -> Option<bool> {
         let gate = (self.floor_db.min(GATE_FLOOR_MOST_DB) + GATE_ABOVE_DB).max(GATE_LEAST_DB);
@@ -86,21 +87,26 @@ impl Voice {
         self.speaks = speaks;
         changed.then_some(speaks)
     }
+
     /// Forgets that it speaks, as it is not heard any more. Returns whether it did.
     pub(super) fn hush(&mut self) -> bool {
         (self.voiced, self.open) = (0, 0);
         std::mem::take(&mut self.speaks)
     }
+
     pub(super) fn speaks(&self) -> bool {
         self.speaks
     }
+
     /// Whether it is in the mix.
     pub(super) fn is_open(&self) -> bool {
         self.open > 0
     }
+
     pub(super) fn loudness_db(&self) -> f32 {
         self.loudness_db
     }
+
     pub(super) fn gain_db(&self) -> f32 {
         self.gain_db
     }

@@ -71,6 +71,7 @@ impl Occasion {
             Occasion::AnnouncementFail => "announcement-fail",
         }
     }
+
     /// Returns the word of `statusCallbackEvent` that asks for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -103,6 +104,7 @@ impl Callback {
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
+
     /// Returns the method of the request.
     pub fn method(&self) -> Method {
         self.callbacks.method
@@ -132,6 +134,7 @@ impl CallStatus {
         let all = [CallStatus::Busy, CallStatus::NoAnswer, CallStatus::Canceled];
         all.into_iter().find(|status| status.name() == name).unwrap_or(CallStatus::Failed)
     }
+
     /// Returns the value of the field.
     pub fn name(self) -> &'static str {
         match self {
@@ -208,6 +211,7 @@ impl EndReason {
             EndReason::ViaApi => "conference-ended-via-api",
         }
     }
+
     /// Returns the text of `Reason`.
     pub(super) fn text(self, call_sid: Option<&str>) -> String {
         let call_sid = call_sid.unwrap_or_default();

@@ -64,34 +64,42 @@ impl Member {
             music: None,
         }
     }
+
     /// Returns its id.
     pub fn id(&self) -> MemberId {
         self.id
     }
+
     /// Returns the SID of its call.
     pub fn call_sid(&self) -> &str {
         &self.call_sid
     }
+
     /// Returns its label.
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
+
     /// Whether it is muted.
     pub fn is_muted(&self) -> bool {
         self.is_muted
     }
+
     /// Whether it is on hold.
     pub fn is_held(&self) -> bool {
         self.hold.is_some()
     }
+
     /// Returns the SID of the call that it coaches.
     pub fn coached(&self) -> Option<&str> {
         self.coached.as_deref()
     }
+
     /// Whether the conference may start with it.
     pub fn starts(&self) -> bool {
         self.starts
     }
+
     /// Whether the conference ends when it leaves.
     pub fn ends(&self) -> bool {
         self.ends

@@ -186,49 +186,60 @@ impl Room {
             actions: VecDeque::new(),
         }
     }
+
     /// Returns its SID.
     pub fn sid(&self) -> &str {
         &self.sid
     }
+
     /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
+
     /// Returns its state.
     pub fn status(&self) -> Status {
         self.status
     }
+
     /// Returns its parties in the order in which they came.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
+
     /// Returns a party.
     pub fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id)
     }
+
     /// Returns the party of a call SID or label.
     pub fn find(&self, call_sid_or_label: &str) -> Option<&Member> {
         let by_sid = self.members.iter().find(|member| member.call_sid == call_sid_or_label);
         by_sid.or_else(|| self.members.iter().find(|member| member.label.as_deref() == Some(call_sid_or_label)))
     }
+
     /// Returns the cause of its end, and the call whose leaving ended it.
     pub fn ended(&self) -> Option<(EndReason, Option<&str>)> {
         self.ended.as_ref().map(|(reason, call_sid)| (*reason, call_sid.as_deref()))
     }
+
     /// Takes the next action.
     pub fn poll_output(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
+
     /// Returns when [`Room::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.members.iter().filter_map(|member| member.leaves_at).min()
     }
+
     /// Lets parties leave whose time is over.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(member) = self.members.iter().find(|member| member.leaves_at.is_some_and(|at| at <= now)) {
             self.release(now, member.id, LeaveReason::HungUp);
         }
     }
+
     /// Takes a party in.
     pub fn join(&mut self, now: Instant, joining: Joining) -> Result<MemberId, Refusal> {
         self.may_join(&joining)?;
@@ -259,6 +270,7 @@ impl Room {
         self.settle();
         Ok(id)
     }
+
     /// Lets a party leave.
     pub fn leave(&mut self, now: Instant, id: MemberId, departure: Departure) {
         let (reason, status, is_kicked) = match departure {
@@ -271,6 +283,7 @@ impl Room {
         }
         self.remove(now, id, reason, status, is_kicked);
     }
+
     /// Notes that a call which was made for the conference has failed; only its callback comes of it.
     pub fn add_failed(&mut self, call_sid: &str, label: Option<&str>, status: CallStatus) {
         if self.status == Status::Completed || self.members.iter().any(|member| member.call_sid == call_sid) {
@@ -281,6 +294,7 @@ impl Room {
         fields.extend(left(LeaveReason::AddFailed, status));
         self.report(Occasion::ParticipantLeave, fields);
     }
+
     /// Changes settings of a party; `Err` where the call that it is to coach is not there, in which case nothing changes.
     pub fn change(&mut self, id: MemberId, changes: &[Change]) -> Result<(), Refusal> {
         let is_own = |sid: &String| self.member(id).is_some_and(|member| member.call_sid == *sid);
@@ -306,6 +320,7 @@ impl Room {
         self.settle();
         Ok(())
     }
+
     /// Notes an announcement to a party or to all, which the caller plays; [`Room::announced`] is to follow. `None` where the party is
     /// not there, or too many wait.
     pub fn announce(&mut self, member: Option<MemberId>, url: &str) -> Option<AnnouncementId> {
@@ -318,6 +333,7 @@ impl Room {
         self.announcements.push(Announcement { id, member, url: url.to_owned() });
         Some(id)
     }
+
     /// Notes that an announcement has ended; with the cause where it failed.
     pub fn announced(&mut self, id: AnnouncementId, failed: Option<&str>) {
         let Some(place) = self.announcements.iter().position(|announcement| announcement.id == id) else { return };
@@ -328,16 +344,19 @@ impl Room {
         let occasion = if failed.is_some() { Occasion::AnnouncementFail } else { Occasion::AnnouncementEnd };
         self.report(occasion, fields);
     }
+
     /// Notes that a party began or stopped to speak.
     pub fn spoke(&mut self, id: MemberId, speaks: bool) {
         self.report_of(if speaks { Occasion::SpeechStart } else { Occasion::SpeechStop }, id, Vec::new());
     }
+
     /// Takes a key that a party pressed.
     pub fn key(&mut self, now: Instant, id: MemberId, digit: char) {
         if digit == '*' && self.member(id).is_some_and(|member| member.leaves_on_star) {
             self.release(now, id, LeaveReason::HungUp);
         }
     }
+
     /// Ends the conference by a request.
     pub fn end(&mut self) {
         self.close(EndReason::ViaApi, None);

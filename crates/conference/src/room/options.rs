@@ -31,14 +31,17 @@ impl Beep {
             _ => return None,
         })
     }
+
     /// Whether it beeps when it enters.
     pub(crate) fn on_enter(self) -> bool {
         matches!(self, Beep::Both | Beep::OnEnter)
     }
+
     /// Whether it beeps when it leaves.
     pub(crate) fn on_exit(self) -> bool {
         matches!(self, Beep::Both | Beep::OnExit)
     }
+
     /// Returns it with another end.
     pub(super) fn with_exit(self, on_exit: bool) -> Beep {
         match (self.on_enter(), on_exit) {
@@ -92,6 +95,7 @@ impl EventSet {
             Ok(EventSet(set.0 | 1 << place))
         })
     }
+
     /// Whether a callback is wanted on an occasion.
     pub fn contains(self, occasion: Occasion) -> bool {
         let place = WORDS.iter().position(|known| *known == occasion.word());

@@ -33,31 +33,38 @@ impl Rooms {
     pub fn new() -> Rooms {
         Rooms::default()
     }
+
     /// Returns the number of conferences.
     pub fn len(&self) -> usize {
         self.rooms.len()
     }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
+
     /// Returns the number of parties of all conferences.
     pub fn parties(&self) -> usize {
         self.rooms.values().map(|room| room.members().len()).sum()
     }
+
     /// Returns the conferences, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (RoomId, &Room)> {
         self.rooms.iter().map(|(id, room)| (*id, room))
     }
+
     /// Returns a conference.
     pub fn get(&self, id: RoomId) -> Option<&Room> {
         self.rooms.get(&id)
     }
+
     /// Returns the conference of a name.
     pub fn find(&self, name: &str) -> Option<RoomId> {
         let name = name.trim();
         self.iter().find(|(_, room)| room.name() == name).map(|(id, _)| id)
     }
+
     /// Judges whether a party may join the conference of this name, which goes on or begins with it.
     pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         let name = name.trim();
@@ -67,6 +74,7 @@ impl Rooms {
             None => Room::new(String::new(), name.to_owned()).may_join(joining),
         }
     }
+
     /// Judges what the conference of the party does not: its name, the parties of the edge, whether the call is in another one.
     fn may_come(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
@@ -82,6 +90,7 @@ impl Rooms {
         }
         Ok(())
     }
+
     /// Takes a party into the conference of this name, which begins with its first; `sid` makes the SID of a new one.
     pub fn join(
         &mut self,
@@ -104,20 +113,24 @@ impl Rooms {
         self.collect(id);
         Ok((id, member))
     }
+
     /// Does something with a conference, and takes over the actions that come of it; `None` where it is over.
     pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
         let done = act(self.rooms.get_mut(&id)?);
         self.collect(id);
         Some(done)
     }
+
     /// Takes the next action.
     pub fn poll_output(&mut self) -> Option<(RoomId, Action)> {
         self.actions.pop_front()
     }
+
     /// Returns when [`Rooms::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.values().filter_map(Room::poll_timeout).min()
     }
+
     /// Lets parties leave whose time is over.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |room: &Room| room.poll_timeout().is_some_and(|at| at <= now);

@@ -25,6 +25,7 @@ impl Pair {
         let on_the_way = delays.iter().map(|delay| [silent(delay), silent(delay)]).collect();
         Pair { mixers, people, lines, on_the_way }
     }
+
     /// One tick; what the person of each conference says, and what it hears.
     fn tick(&mut self, said: [&[i16]; 2]) -> [Vec<i16>; 2] {
         for (side, said) in said.iter().enumerate() {

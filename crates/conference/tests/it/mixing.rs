@@ -29,9 +29,11 @@ impl Table {
         let parties = parties.collect();
         Table { mixer, parties, at: 0 }
     }
+
     fn id(&self, at: usize) -> PartyId {
         self.parties[at].id
     }
+
     /// So many ticks; what each party heard in the last ten.
     fn run(&mut self, ticks: u64) -> Vec<Vec<i16>> {
         let mut all = vec![Vec::new(); self.parties.len()];
@@ -48,6 +50,7 @@ impl Table {
         }
         all
     }
+
     /// Asserts which tones each party hears, all others being absent.
     fn assert_hears(&mut self, expected: &[&[f64]]) {
         let all = self.run(40);

@@ -33,18 +33,22 @@ impl Bench {
     fn new() -> Bench {
         Bench { room: Room::new("CF1".to_owned(), "weekly".to_owned()), now: Instant::now() }
     }
+
     fn join(&mut self, joining: Joining) -> MemberId {
         self.now += Duration::from_secs(1);
         self.room.join(self.now, joining).unwrap()
     }
+
     fn leave(&mut self, id: MemberId, departure: Departure) {
         self.now += Duration::from_secs(1);
         self.room.leave(self.now, id, departure);
     }
+
     /// What has come since the last time.
     fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.room.poll_output()).collect()
     }
+
     /// Names of the callbacks that have come, each with its call and number.
     fn reported(&mut self) -> Vec<String> {
         named(&self.actions())
@@ -634,6 +638,7 @@ impl Judge {
             Action::Beep | Action::Release { .. } => {}
         }
     }
+
     fn compare(&self, rooms: &Rooms) {
         for (id, room) in rooms.iter() {
             assert!(!room.members().is_empty() && room.status() != Status::Completed, "no empty conference");

@@ -20,6 +20,7 @@ impl Talker {
     pub(crate) fn new(seed: u64, hz: f64, peak: f64) -> Talker {
         Talker { random: ChaCha8Rng::seed_from_u64(seed), hz, peak, left: 0, is_syllable: false, at: 0 }
     }
+
     /// The next 20 ms.
     pub(crate) fn frame(&mut self, rate: Rate) -> Vec<i16> {
         if self.left == 0 {

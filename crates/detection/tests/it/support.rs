@@ -21,6 +21,7 @@ impl Party {
         self.samples.extend(std::iter::repeat_n(0.0, ms * MS));
         self
     }
+
     /// Speaks: syllables of a voice whose pitch glides, four a second.
     pub(crate) fn speech(mut self, ms: usize) -> Party {
         let mut phase = 0.0;
@@ -39,12 +40,14 @@ impl Party {
         }));
         self
     }
+
     /// Sounds a tone of one frequency or several.
     pub(crate) fn tone(mut self, hz: &[f32], ms: usize) -> Party {
         let at = |n: usize| hz.iter().map(|hz| 6000.0 * (TAU * hz * n as f32 / 8000.0).sin()).sum::<f32>();
         self.samples.extend((0..ms * MS).map(|n| at(n) / hz.len() as f32));
         self
     }
+
     /// Has noise of a level over all.
     pub(crate) fn noise(mut self, level: f32) -> Party {
         let mut state = 7_u32;
@@ -54,11 +57,13 @@ impl Party {
         }
         self
     }
+
     /// Repeats all so often.
     pub(crate) fn times(mut self, count: usize) -> Party {
         self.samples = self.samples.repeat(count);
         self
     }
+
     /// Returns the verdict on it, with silence behind it.
     pub(crate) fn judged(&self, settings: Settings) -> Verdict {
         let limit = settings.timeout + FRAME;
@@ -80,6 +85,7 @@ impl Party {
         }
         panic!("no verdict")
     }
+
     /// Returns the verdict with the default thresholds, and whether it came close to a time.
     pub(crate) fn heard(&self, mode: Mode) -> (AnsweredBy, u64) {
         let verdict = self.judged(Settings::new(mode, [None; 4]));

@@ -66,6 +66,7 @@ impl Row {
     pub(super) fn new(colour: bool, tone: Tone) -> Row {
         Row { marks: Vec::new(), colour, tone }
     }
+
     pub(super) fn set(&mut self, at: usize, mark: char) {
         if self.marks.len() <= at {
             self.marks.resize(at + 1, (' ', Tone::Plain));
@@ -74,11 +75,13 @@ impl Row {
             *place = (mark, self.tone);
         }
     }
+
     pub(super) fn put(&mut self, at: usize, text: &str) {
         for (n, mark) in text.chars().enumerate() {
             self.set(at + n, mark);
         }
     }
+
     pub(super) fn line(self) -> String {
         let length = self.marks.iter().rposition(|(mark, _)| *mark != ' ').map_or(0, |last| last + 1);
         let marks = self.marks.get(..length).unwrap_or_default();

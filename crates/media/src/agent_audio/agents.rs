@@ -27,6 +27,7 @@ impl Agents {
         self.all.reserve_exact(1);
         self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
     }
+
     /// Removes an agent; the rest of its conversation is handed over by [`Self::poll_departed`].
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
         if let Some(at) = self.all.iter().position(|agent| agent.id() == id) {
@@ -34,22 +35,27 @@ impl Agents {
             self.departed.push_back((id, Box::new(stream)));
         }
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(AgentEnd::id)
     }
+
     /// Returns an agent that has a conversation.
     pub(crate) fn get(&self, id: EndId) -> Option<&AgentEnd> {
         self.all.iter().find(|agent| agent.id() == id)
     }
+
     /// Returns the same, to be changed.
     pub(crate) fn get_mut(&mut self, id: EndId) -> Option<&mut AgentEnd> {
         self.all.iter_mut().find(|agent| agent.id() == id)
     }
+
     /// Returns the agent that feeds the end `to`.
     pub(crate) fn feeder_of(&mut self, to: EndId) -> Option<&mut AgentEnd> {
         self.all.iter_mut().find(|agent| agent.feed().is_some_and(|feed| feed.to == to))
     }
+
     /// Returns whether audio is decoded for one of them.
     pub(crate) fn decode(&self) -> bool {
         self.all.iter().any(AgentEnd::decodes)
@@ -61,28 +67,34 @@ impl Agents {
             agent.handle(now, input, events);
         }
     }
+
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for agent in &mut self.all {
             agent.handle_timeout(now, events);
         }
     }
+
     /// Lists their next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.all.iter().filter_map(AgentEnd::poll_timeout)
     }
+
     /// Returns what to write to an agent's socket next.
     pub(crate) fn poll_transmit(&mut self, id: EndId) -> Option<Transmit> {
         self.get_mut(id)?.poll_transmit()
     }
+
     /// Returns whether an agent's socket may be read further.
     pub(crate) fn wants_more(&mut self, id: EndId, events: &mut VecDeque<Event>) -> bool {
         self.get_mut(id).is_some_and(|agent| agent.wants_more(events))
     }
+
     /// Returns whether an agent's socket may be dropped.
     pub(crate) fn is_closed(&self, id: EndId) -> bool {
         self.get(id).is_none_or(AgentEnd::is_closed)
     }
+
     /// Returns an agent that was removed, and the rest of its conversation.
     pub(crate) fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.departed.pop_front()
@@ -95,6 +107,7 @@ impl Agents {
         agent.tune(TrackName::Outbound, &audio.outbound, None);
         true
     }
+
     /// Lets those that listen hear a packet.
     pub(crate) fn hear_all(
         &mut self,
@@ -115,6 +128,7 @@ impl Agents {
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
         self.get_mut(id).map(|agent| agent.connect(feed)).is_some()
     }
+
     /// Takes away the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for agent in &mut self.all {
@@ -123,6 +137,7 @@ impl Agents {
             }
         }
     }
+
     /// Returns the next frame of the agent that feeds the end `to`, where `cut(agent)` holds: it is cut off.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
         let agent = self.feeder_of(to).filter(|agent| cut(agent.id()))?;

@@ -32,6 +32,7 @@ impl Clears {
             self.waiting.marks += marks;
         }
     }
+
     /// Returns the line that is due now, if any.
     pub(super) fn due(&mut self, now: Instant) -> Option<String> {
         let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < APART);
@@ -42,6 +43,7 @@ impl Clears {
         self.last = Some(now);
         Some(std::mem::take(&mut self.waiting).text(""))
     }
+
     /// Returns a line about the rest, once no more come.
     pub(super) fn sum_up(&mut self) -> Option<String> {
         let waiting = std::mem::take(&mut self.waiting);

@@ -66,6 +66,7 @@ impl Downlink {
             lateness: Lateness::new(format.bytes_per_ms()),
         }
     }
+
     /// From now on it is said at 16 kHz where it has that, or at 8 kHz.
     pub(super) fn say_wide(&mut self, wide: bool) {
         if wide != self.wide {
@@ -73,32 +74,39 @@ impl Downlink {
             (self.wide, self.down) = (wide, Resampler::new(self.format.sample_rate(), rate_hz));
         }
     }
+
     /// Returns the audio that waits, with its marks.
     pub(super) fn playout(&self) -> &Playout {
         &self.playout
     }
+
     /// Adds audio in the agent's format, any length.
     pub(super) fn push(&mut self, audio: &[u8]) {
         self.lateness.came(audio.len());
         self.playout.push(audio);
     }
+
     /// Returns whether any 20 ms of audio in the agent's format have this level.
     pub(super) fn is_loud(&self, audio: &[u8], least: u16) -> bool {
         let mut frames = audio.chunks(self.format.frame_bytes());
         frames.any(|frame| level(samples(frame, self.format).filled()) >= least)
     }
+
     /// Adds a mark behind all audio so far.
     pub(super) fn mark(&mut self, name: String) {
         self.playout.mark(name);
     }
+
     /// The next mark that is due.
     pub(super) fn poll_mark(&mut self) -> Option<Mark> {
         self.playout.poll_mark()
     }
+
     /// Whether audio left at the last tick, or waits.
     pub(super) fn is_heard(&self) -> bool {
         self.speaks || self.playout.held_bytes() > 0
     }
+
     /// Throws away what waits. What was being said ends at once, or fades out in the next frame, which counts as heard.
     pub(super) fn clear(&mut self) -> Cleared {
         self.fading.clear();
@@ -118,6 +126,7 @@ impl Downlink {
         self.lateness.reset();
         self.playout.clear()
     }
+
     /// The 20 ms of this tick; `None` where the agent says nothing.
     pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
         let taken = self.take();
@@ -133,6 +142,7 @@ impl Downlink {
         let (bytes, is_shortened) = (taken.bytes, taken.removed.is_some());
         Some(DownlinkFrame { said: said?, bytes, level, late, is_shortened })
     }
+
     /// Takes the next frame out of the queue, or the one behind it where that one is quiet and delay is to be removed.
     fn take(&mut self) -> Taken {
         let mut taken = Taken { audio: [0; 2 * SAMPLES], len: 0, bytes: 0, removed: None };
@@ -148,6 +158,7 @@ impl Downlink {
         }
         taken
     }
+
     /// Returns what is heard of a frame, as it leaves; `None` for nothing.
     fn say(&mut self, taken: &Taken) -> Option<Frame> {
         let rings = self.down.as_ref().is_some_and(|down| !down.is_at_rest());

@@ -109,18 +109,22 @@ impl AgentEnd {
             rest: None,
         }
     }
+
     /// Returns its name.
     pub(crate) fn id(&self) -> EndId {
         self.id
     }
+
     /// Returns its counters.
     pub(crate) fn counters(&self) -> &Arc<EndCounters> {
         &self.counters
     }
+
     /// Returns the wire to the end that it feeds.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.wire
     }
+
     /// Connects it to the end that it feeds.
     pub(super) fn connect(&mut self, feed: Feed) {
         if let Some(downlink) = &mut self.downlink {
@@ -128,10 +132,12 @@ impl AgentEnd {
         }
         self.wire = Some(feed);
     }
+
     /// Disconnects it from the end that it feeds.
     pub(super) fn disconnect(&mut self) {
         self.wire = None;
     }
+
     /// Takes an input of its socket.
     pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
         let input = match input {
@@ -151,17 +157,20 @@ impl AgentEnd {
         }
         self.settle(now, events);
     }
+
     /// Reports a digit of its caller to it.
     pub(crate) fn tell_digit(&mut self, now: Instant, digit: char, events: &mut VecDeque<Event>) {
         self.stream.handle_input(now, Input::Dtmf(digit));
         self.settle(now, events);
     }
+
     /// Reports digits of its caller to it, received beside its media.
     pub(crate) fn tell_digits(&mut self, now: Instant, digits: &str, events: &mut VecDeque<Event>) {
         for digit in digits.chars().filter(|digit| Digit::from_char(*digit).is_some()) {
             self.tell_digit(now, digit, events);
         }
     }
+
     /// Reports to it that its caller stays: the transfer was not answered.
     pub(crate) fn transfer_failed(&mut self, now: Instant, failure: TransferFailure<'_>, events: &mut VecDeque<Event>) {
         if self.wire.is_none() {
@@ -172,6 +181,7 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
         self.settle(now, events);
     }
+
     /// Reports to it that a party has taken its caller, which it coaches from now on.
     pub(crate) fn transfer_accepted(&mut self, now: Instant, target: &str, events: &mut VecDeque<Event>) {
         if self.wire.is_none() {
@@ -181,28 +191,34 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::TransferAccepted { target });
         self.settle(now, events);
     }
+
     /// Returns whether it speaks audio of more than 4 kHz.
     pub(crate) fn is_wide(&self) -> bool {
         self.settings.format.sample_rate() > CLOCK_HZ
     }
+
     /// Sets the audio of a track that it hears, by payload number, and the number of telephone-events.
     pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
         self.hearing.tune(track, audio, keys);
     }
+
     /// Returns whether audio is decoded for it: audio that is not G.711.
     pub(crate) fn decodes(&self) -> bool {
         self.hearing.decodes()
     }
+
     /// Returns whether a payload number of its caller is decoded for it.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
         self.hearing.decodes_number(number)
     }
+
     /// Takes the wire that leads to it: the audio of its caller, and the form of the caller's digits.
     pub(crate) fn take_wire(&mut self, now: Instant, spec: &WireSpec) {
         let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
         self.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
         self.hearing.watch_tones(now, spec.listens_for_tones());
     }
+
     /// Takes a packet that it hears; nothing before the socket is open and after its end. `coding`: that of its audio,
     /// `None` where it has none.
     ///
@@ -219,6 +235,7 @@ impl AgentEnd {
         self.send_frames(now, events);
         taken
     }
+
     /// Returns its next 20 ms, `None` where it is silent; [`Self::frame_left`] follows once they have left.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Frame> {
         let worker = self.shared.worker.as_deref();
@@ -239,15 +256,18 @@ impl AgentEnd {
         }
         Some(frame.said)
     }
+
     /// Returns the next frame of an agent that is cut off: not counted, and without its marks.
     pub(crate) fn last_frame(&mut self) -> Frame {
         let next = self.downlink.as_deref_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
         next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Frame::Ulaw(SILENT))
     }
+
     /// Tells the agent of the marks that are due now.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         self.settle(now, events);
     }
+
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         if self.unread {
@@ -259,11 +279,13 @@ impl AgentEnd {
         self.hearing.handle_timeout(now);
         self.send_frames(now, events);
     }
+
     /// Returns the next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let stream = self.stream.poll_timeout().map(|(at, _)| at);
         stream.into_iter().chain(self.hearing.poll_timeout()).min()
     }
+
     /// Returns what to write to its socket next.
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         let next = self.stream.poll_transmit();
@@ -272,6 +294,7 @@ impl AgentEnd {
         }
         next
     }
+
     /// Returns whether the socket may be read further; that it may not because too much of its own waits is noted once.
     pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
@@ -292,10 +315,12 @@ impl AgentEnd {
         }
         more
     }
+
     /// Returns whether the conversation is over, and the socket of no use any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
+
     /// Ends the conversation and returns the rest of it, which goes on by itself until the socket may be dropped.
     pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<Event>) -> Stream {
         self.sum_up(events);

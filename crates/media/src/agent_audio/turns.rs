@@ -60,6 +60,7 @@ impl Turns {
     pub(super) fn new() -> Turns {
         Turns { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, came: None, agent: None, echo: 0 }
     }
+
     /// Takes 20 ms of the caller.
     pub(super) fn caller(&mut self, now: Instant, level: u16) {
         let loud = u32::from(level) > self.line * ABOVE_LINE && level > FAINT;
@@ -82,18 +83,22 @@ impl Turns {
             (self.said, self.came) = (Some(now), None);
         }
     }
+
     /// Returns whether the caller has spoken, and no audible audio of the agent has come since.
     pub(super) fn awaits_answer(&self) -> bool {
         self.said.is_some() && self.came.is_none()
     }
+
     /// Notes that audible audio of the agent has come; it leaves later.
     pub(super) fn came(&mut self, now: Instant) {
         self.came.get_or_insert(now);
     }
+
     /// Notes that what has come of the agent and has not left is thrown away.
     pub(super) fn cleared(&mut self) {
         self.came = None;
     }
+
     /// Takes 20 ms of the agent that leave now; returns the answer, where it is one.
     pub(super) fn agent(&mut self, now: Instant, level: u16) -> Option<Answer> {
         if level < AUDIBLE {

@@ -28,10 +28,12 @@ impl Coding {
             Coding::Opus(_) => opus::CLOCK_HZ,
         }
     }
+
     /// Whether it is G.711, which agents hear and speak without more ado.
     pub fn is_g711(self) -> bool {
         matches!(self, Coding::Pcmu | Coding::Pcma)
     }
+
     /// Returns its own samples per second; `None` where it takes those of the other side.
     pub(crate) fn rate_hz(self) -> Option<u32> {
         match self {

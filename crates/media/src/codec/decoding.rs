@@ -45,6 +45,7 @@ impl Decoding {
         let resampler = if own == rate_hz { None } else { Some(Box::new(Resampler::new(own, rate_hz)?)) };
         Some(Decoding { kind, resampler, rate_hz })
     }
+
     /// Forgets what came before.
     pub(crate) fn begin_again(&mut self) {
         match &mut self.kind {
@@ -60,6 +61,7 @@ impl Decoding {
             resampler.silence();
         }
     }
+
     /// A payload's samples: how many there are; what lies beyond [`AUDIO_PACKET_MOST_MS`] is left out.
     pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut [i16; DECODED_MOST]) -> usize {
         let mut own = [0; DECODED_MOST];
@@ -84,6 +86,7 @@ impl Decoding {
         });
         made
     }
+
     /// Makes what was lost before `next`, as the codec itself conceals it; returns how much of it. `frame`: samples of
     /// a packet.
     pub(crate) fn conceal(&mut self, next: &[u8], frame: usize, samples: &mut [i16]) -> usize {

@@ -25,6 +25,7 @@ impl Encoding {
             Coding::Linear(_) => Encoding::Linear,
         })
     }
+
     /// One that goes on from where this stands, where a decoder has to follow each step: from elsewhere it would be off for
     /// 100 ms.
     pub(crate) fn twin(&self) -> Option<Encoding> {
@@ -33,6 +34,7 @@ impl Encoding {
             Encoding::Ulaw | Encoding::Alaw | Encoding::Opus(_) | Encoding::Linear => None,
         }
     }
+
     /// Whether what follows is a key's tone.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         match self {
@@ -40,6 +42,7 @@ impl Encoding {
             Encoding::Ulaw | Encoding::Alaw | Encoding::G722(_) | Encoding::Linear => {}
         }
     }
+
     /// A frame's payload: how many bytes; 0 where nothing need be sent.
     pub(crate) fn encode(&mut self, samples: &[i16], payload: &mut [u8]) -> usize {
         match self {

@@ -69,6 +69,7 @@ impl Band {
     const fn new(scale: i32) -> Band {
         Band { s: 0, sz: 0, r: [0; 2], p: [0; 2], a: [0; 2], b: [0; 6], d: [0; 6], scale, log: 0 }
     }
+
     /// LOGSCL and SCALEL (`most` 18432, `shift` 8), LOGSCH and SCALEH (22528, 10).
     fn adapt_scale(&mut self, step: i32, most: i32, shift: i32) {
         self.log = (((self.log * 127) >> 7) + step).clamp(0, most);
@@ -76,6 +77,7 @@ impl Band {
         let down = shift - (self.log >> 11);
         self.scale = (if down < 0 { mantissa << -down } else { mantissa >> down }) << 2;
     }
+
     /// Block 4: takes a quantised difference and predicts the next sample.
     fn predict(&mut self, d: i32) {
         // RECONS, PARREC.
@@ -110,12 +112,14 @@ impl Band {
         self.sz = saturated(self.b.iter().zip(self.d).map(|(b, d)| product(*b, d)).sum());
         self.s = saturated(poles + self.sz);
     }
+
     /// Takes the lower band's code, its two lowest bits left out.
     fn take_low(&mut self, code: usize) {
         let d = (self.scale * LOW_4[code & 15]) >> 15;
         self.adapt_scale(LOW_STEPS[usize::from(LOW_STEP_OF[code & 15])], 18_432, 8);
         self.predict(d);
     }
+
     /// Takes the higher band's code.
     fn take_high(&mut self, code: usize, d: i32) {
         self.adapt_scale(HIGH_STEP_OF[code & 3], 22_528, 10);
@@ -137,6 +141,7 @@ impl Encoder {
     pub fn new() -> Encoder {
         Encoder { low: Band::new(32), high: Band::new(8), samples: [0; 24] }
     }
+
     /// Two samples.
     pub fn encode(&mut self, first: i16, second: i16) -> u8 {
         self.samples.rotate_left(2);
@@ -191,6 +196,7 @@ impl Decoder {
     pub fn new() -> Decoder {
         Decoder { low: Band::new(32), high: Band::new(8), samples: [0; 24] }
     }
+
     /// Two samples.
     pub fn decode(&mut self, code: u8) -> [i16; 2] {
         let (low, high) = (usize::from(code & 0x3f), usize::from(code >> 6));

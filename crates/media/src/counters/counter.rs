@@ -12,19 +12,23 @@ impl Counter {
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
+
     /// Adds, where no other thread writes it: unlike [`Self::add`] it does not wait for what the processor reads
     /// meanwhile, which is what a packet's way is made of.
     pub fn add_alone(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
+
     /// Sets, for a gauge.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }
+
     /// Subtracts, for a gauge.
     pub fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
+
     /// Reads.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -47,21 +51,25 @@ impl<const BOUNDS: usize> Times<BOUNDS> {
         bucket.add_alone(1);
         self.ns.add_alone(ns);
     }
+
     /// Counts one, as [`Self::take`] does, where other threads count too.
     pub fn take_shared(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add(1);
         self.ns.add(ns);
     }
+
     /// Lists how many there are in each bucket, those longer than all bounds last.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
         self.buckets.iter().chain([&self.more]).map(Counter::get)
     }
+
     fn bucket(&self, bounds_us: &[u64; BOUNDS], time: Duration) -> (&Counter, u64) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let at = bounds_us.iter().position(|us| ns <= us * 1000);
         (at.and_then(|at| self.buckets.get(at)).unwrap_or(&self.more), ns)
     }
+
     /// All together, in seconds.
     pub fn seconds(&self) -> f64 {
         self.ns.get() as f64 / 1e9

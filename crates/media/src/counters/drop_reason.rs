@@ -106,6 +106,7 @@ impl DropReason {
             DropReason::Withheld => "withheld",
         }
     }
+
     /// Counts one, in counters ordered as `ALL` that no other thread writes.
     pub fn count_in(self, counters: &[Counter; DropReason::COUNT]) {
         if let Some(counter) = counters.get(self as usize) {
@@ -125,6 +126,7 @@ impl Drops {
             counter.store(counter.load(Ordering::Relaxed).saturating_add(packets), Ordering::Relaxed);
         }
     }
+
     /// Reads one number.
     pub fn of(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |counter| u64::from(counter.load(Ordering::Relaxed)))

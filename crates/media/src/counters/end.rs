@@ -49,6 +49,7 @@ impl EndCounters {
     pub(crate) fn received(&self, bytes: usize) {
         one(&self.rx_packets, &self.rx_bytes, bytes);
     }
+
     /// Counts a packet to the far side; called by the end's worker alone.
     pub(crate) fn sent(&self, bytes: usize) {
         one(&self.tx_packets, &self.tx_bytes, bytes);

@@ -19,6 +19,7 @@ impl LossCounters {
             counter.store(*run, Ordering::Relaxed);
         }
     }
+
     /// As it stands.
     pub fn get(&self) -> LossRuns {
         self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))

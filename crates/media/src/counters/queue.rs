@@ -38,14 +38,17 @@ impl Waiting {
             self.most.set(n);
         }
     }
+
     /// Returns how much waits.
     pub fn now(&self) -> u64 {
         self.now.get()
     }
+
     /// The most since [`Self::forget`].
     pub fn most(&self) -> u64 {
         self.most.get().max(self.now.get())
     }
+
     /// Sets the most to what waits now; called by the reader alone. What comes in this very moment and is gone before
     /// it looks again may be missed: neither side waits for the other.
     pub fn forget(&self) {

@@ -24,6 +24,7 @@ impl Shared {
             one(&worker.rx_packets, &worker.rx_bytes, bytes);
         }
     }
+
     /// Counts a packet to an RTP end's far side.
     pub(crate) fn count_sent(&self, end: &EndCounters, bytes: usize) {
         end.sent(bytes);
@@ -31,6 +32,7 @@ impl Shared {
             one(&worker.tx_packets, &worker.tx_bytes, bytes);
         }
     }
+
     /// Counts a packet that was dropped at an RTP end.
     pub(crate) fn count_dropped(&self, end: &EndCounters, reason: DropReason) {
         end.dropped.add(reason, 1);

@@ -74,15 +74,18 @@ impl Symptoms {
     pub fn undelivered(&self) -> Option<Undelivered> {
         Undelivered::numbered(self.undelivered.get())
     }
+
     /// Counts an ICMP error for RTP that was sent to the far side.
     pub(crate) fn note_undelivered(&self, how: Undelivered) {
         self.unreachable.add_alone(1);
         self.undelivered.set(how as u64 + 1);
     }
+
     /// Returns why the last of the [`refused`](Self::refused) packets was; `None`: none was.
     pub fn unsent(&self) -> Option<Unsent> {
         Unsent::numbered(self.unsent.get())
     }
+
     /// Counts an RTP packet that the system refused.
     pub fn note_unsent(&self, why: Unsent) {
         self.refused.add_alone(1);

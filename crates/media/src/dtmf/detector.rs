@@ -32,6 +32,7 @@ impl Detector {
         let detector = Goertzel::new(rate_hz);
         Detector { detector, rate_hz, last: None, seen: now, current: None, begun: None, over: None }
     }
+
     /// Takes a packet's audio, no longer than a tone and the pause behind it, and its clock in Hz; returns whether the
     /// packet is part of a tone.
     pub(crate) fn hear(&mut self, now: Instant, rtp: &Rtp, clock_hz: u32, samples: &[i16]) -> bool {
@@ -55,18 +56,22 @@ impl Detector {
         });
         was_tone || self.detector.is_tone()
     }
+
     /// Takes the digit whose tone has begun.
     pub(crate) fn take_begun(&mut self) -> Option<char> {
         self.begun.take()
     }
+
     /// Takes the digit whose tone is over, and how long it lasted, in milliseconds.
     pub(crate) fn take_over(&mut self) -> Option<Completed> {
         self.over.take()
     }
+
     /// Returns when a tone counts as over, unless more audio comes.
     pub(crate) fn lost_at(&self) -> Option<Instant> {
         self.current.map(|_| self.seen + KEY_LOST_AFTER)
     }
+
     /// Ends a tone whose audio has ended.
     pub(crate) fn release_lost(&mut self, now: Instant) {
         if self.lost_at().is_some_and(|at| at <= now) {

@@ -9,14 +9,17 @@ impl Digit {
     pub(crate) fn from_char(digit: char) -> Option<Digit> {
         (0..=15).map(Digit).find(|each| each.as_char() == digit.to_ascii_uppercase())
     }
+
     /// Reads the number of a telephone-event; `None` for an event that is no digit.
     pub(crate) fn from_event(event: u8) -> Option<Digit> {
         (event <= 15).then_some(Digit(event))
     }
+
     /// Returns the number of its telephone-event.
     pub(crate) fn event(self) -> u8 {
         self.0
     }
+
     /// Returns `0` to `9`, `*`, `#` or `A` to `D`.
     pub(crate) fn as_char(self) -> char {
         match self.0 {

@@ -78,14 +78,17 @@ impl Goertzel {
             lasted: 0,
         }
     }
+
     /// Notes a loss: the next samples do not follow the last ones.
     pub(crate) fn skip(&mut self) {
         (self.filled, self.is_behind_loss) = (0, true);
     }
+
     /// Returns whether the last window, or the tone that is under way, is a digit's: no other side is to hear it.
     pub(crate) fn is_tone(&self) -> bool {
         self.candidate.is_some() || self.pressed.is_some()
     }
+
     /// Takes samples; says what was heard in them.
     pub(crate) fn take(&mut self, samples: &[i16], mut heard: impl FnMut(Heard)) {
         for chunk in samples.chunks(self.every) {
@@ -101,6 +104,7 @@ impl Goertzel {
             }
         }
     }
+
     /// Nothing more comes of the press that is under way.
     pub(crate) fn end(&mut self, heard: impl FnOnce(Heard)) {
         (self.candidate, self.hits, self.filled) = (None, 0, 0);

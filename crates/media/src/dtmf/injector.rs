@@ -76,30 +76,37 @@ impl Injector {
             timestamp,
         }
     }
+
     /// Returns its name among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
+
     /// Returns its clock, in Hz.
     pub(crate) fn clock_hz(&self) -> u32 {
         self.clock_hz
     }
+
     /// Adds digits behind those that wait; returns how many are left out.
     pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         self.sender.add(press, digits, ms)
     }
+
     /// Returns when its next packet is due.
     pub(crate) fn due(&self) -> Instant {
         self.ticks.next_due()
     }
+
     /// Returns whether all digits have been sent.
     pub(crate) fn is_over(&self) -> bool {
         self.sender.is_over()
     }
+
     /// Passes the next tick over, if it is due: the digits wait.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.ticks.take(now).map(|_| ())
     }
+
     /// Takes the next tick, if it is due.
     pub(crate) fn take(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Injected> {
         let tick = self.ticks.take(now)?;
@@ -108,6 +115,7 @@ impl Injector {
         let signal = self.sender.next(at);
         Some(signal.and_then(|signal| self.write(signal, at, packet)).unwrap_or(Injected::Pause))
     }
+
     /// Returns the codec of its tones, and an encoder that goes on from where they stand, if the codec has one.
     pub(crate) fn into_twin(self) -> Option<(Coding, Encoding)> {
         let tones = self.tones?;

@@ -113,6 +113,7 @@ impl EventPosition {
         let &TelephoneEvent { ssrc, timestamp, sequence, duration, event, is_end, .. } = packet;
         EventPosition { ssrc, timestamp, sequence, duration, event, has_ended: is_end, is_plain: false, spacing: 1 }
     }
+
     /// Takes over a further packet of the press; in one segment the duration never shrinks.
     fn advance(&mut self, packet: &TelephoneEvent, is_new_segment: bool) {
         let ahead = packet.sequence.wrapping_sub(self.sequence);
@@ -122,6 +123,7 @@ impl EventPosition {
         self.duration = if is_new_segment { packet.duration } else { self.duration.max(packet.duration) };
         (self.timestamp, self.sequence) = (packet.timestamp, packet.sequence);
     }
+
     /// Returns by how many sequence numbers a packet of the same source is ahead; `None`: it is repeated or late.
     fn distance_to(&self, packet: &TelephoneEvent) -> Option<i16> {
         let ahead = packet.sequence.wrapping_sub(self.sequence).cast_signed();
@@ -132,21 +134,25 @@ impl EventPosition {
             ahead => Some(ahead),
         }
     }
+
     /// Returns whether the duration is at its end, so that a smaller one has wrapped.
     fn is_nearly_full(&self) -> bool {
         self.duration >= NEARLY_FULL
     }
+
     /// Returns whether a packet opens the next segment of a long press (RFC 4733 §2.5.1.3).
     fn is_next_segment(&self, packet: &TelephoneEvent) -> bool {
         let step = packet.timestamp.wrapping_sub(self.timestamp);
         packet.event == self.event && step == SEGMENT_TICKS && !packet.marker
     }
+
     /// Returns whether a packet that is `ahead` sequence numbers ahead is near enough to repeat the end of the press.
     fn is_end_repeated_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
         let is_same = packet.timestamp == self.timestamp && packet.duration == self.duration;
         let most = if has_moving_clock && is_same { MOST_MISORDER } else { END_PACKETS * i16::from(self.spacing) };
         packet.is_end && ahead <= most
     }
+
     /// Returns whether a packet that is `ahead` sequence numbers ahead belongs to the same press.
     fn is_continued_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
         if packet.event != self.event {
@@ -244,13 +250,16 @@ impl HeldDigit {
         }
         (self.ticks, self.seen) = (self.ticks.max(duration), now);
     }
+
     /// Returns when it counts as no longer pressed, unless another packet of it comes.
     fn lost_at(&self) -> Instant {
         self.seen + KEY_LOST_AFTER
     }
+
     fn completed(self) -> Completed {
         Completed { digit: self.digit, ms: self.ms() }
     }
+
     /// Returns how long it was pressed, in milliseconds.
     fn ms(&self) -> u32 {
         let ticks = u64::from(self.before) + u64::from(self.ticks);
@@ -281,10 +290,12 @@ impl EventReceiver {
         self.receiver.told = self.receiver.told.saturating_add(1);
         self.receiver.told <= KEYS_TOLD
     }
+
     /// Takes a packet; returns the digit at the first packet of its press that came.
     pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
         self.receiver.take(rtp, payload)
     }
+
     /// Takes a packet whose clock has `clock_hz`; returns the presses that are over by it: one that another replaced,
     /// and the one that it ends.
     pub(crate) fn take_timed(
@@ -312,10 +323,12 @@ impl EventReceiver {
         let ended = self.held.take_if(|_| packet.is_end);
         [replaced, ended].map(|held| held.map(HeldDigit::completed))
     }
+
     /// Ends a press whose last packets were lost.
     pub(crate) fn release_lost(&mut self, now: Instant) -> Option<Completed> {
         self.held.take_if(|held| held.lost_at() <= now).map(HeldDigit::completed)
     }
+
     /// Returns when the press that is under way counts as over, unless another packet of it comes.
     pub(crate) fn lost_at(&self) -> Option<Instant> {
         self.held.as_ref().map(HeldDigit::lost_at)

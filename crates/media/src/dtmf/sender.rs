@@ -78,6 +78,7 @@ impl TonePart {
             }
         }
     }
+
     /// Whether it begins.
     pub(crate) fn is_first(self) -> bool {
         self.tick == 0
@@ -114,10 +115,12 @@ impl Sender {
         self.waiting.extend(wanted);
         digits().count().saturating_sub(room)
     }
+
     /// Whether nothing is left to be said of any.
     pub fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
     }
+
     /// Moves on by 20 ms, at this timestamp of the stream; what is due instead of audio, if anything is.
     pub fn next(&mut self, timestamp: u32) -> Option<Signal> {
         let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);

@@ -31,6 +31,7 @@ impl Synth {
         let (row, column) = (ROWS_HZ.get(at / 4).copied(), COLUMNS_HZ.get(at % 4).copied());
         Synth { row_hz: row.unwrap_or_default(), column_hz: column.unwrap_or_default(), rate_hz }
     }
+
     /// Fills a frame that begins `from` samples after the tone's beginning and `left` samples before its end.
     pub(super) fn fill(self, from: usize, left: usize, frame: &mut [i16]) {
         let ramp = (self.rate_hz as usize / 1000 * RAMP_MS).max(1);

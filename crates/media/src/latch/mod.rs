@@ -85,22 +85,27 @@ impl Latch {
         let pins = remote.is_some_and(pins);
         Latch { rtp, rtcp, pinned_until: now.checked_add(LATCH_GRACE).filter(|_| pins), pins }
     }
+
     /// The RTP source that won.
     pub fn rtp(&self) -> Option<SocketAddr> {
         self.rtp.source()
     }
+
     /// The RTCP source that won.
     pub fn rtcp(&self) -> Option<SocketAddr> {
         self.rtcp.source()
     }
+
     /// Knowledge of RTP's and of RTCP's winner that outlives a restart.
     pub fn known(&self) -> [Known; 2] {
         [self.rtp.known(), self.rtcp.known()]
     }
+
     /// Whether the latch has no winner yet and waits for the exact source, though `source` is expected too.
     pub(crate) fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp().is_none() && remote.latch != LatchMode::Off && is_expected(source, remote)
     }
+
     /// Opens the latch; returns whether it is open. Where the remote party announces another address than before, packets still
     /// under way from its former source count for a while and do not win. Where it announces the same address, which can be the
     /// real one and holds the latch, nothing changes: a party that is on hold or muted does not lose its audio by that.
@@ -128,16 +133,19 @@ impl Latch {
         self.pinned_until = if pinned { now.checked_add(LATCH_GRACE) } else { None };
         true
     }
+
     /// Takes a description that does not open the latch.
     pub fn describe(&mut self, now: Instant, after: &RemoteSpec) {
         self.pins = pins(after);
         self.rtp.describe(now);
         self.rtcp.describe(now);
     }
+
     /// Whether RTP from this source is looked at: it counts, or is counted towards a takeover by [`Self::take_rtp`].
     pub(crate) fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp.claim(source, &self.rtp_terms(now, remote)) != Claim::Refused
     }
+
     /// Whether RTCP on the port of RTP counts from this source, which it never makes the winner.
     pub(crate) fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         match self.rtp.claim(source, &self.rtp_terms(now, remote)) {
@@ -146,10 +154,12 @@ impl Latch {
             Claim::Contends | Claim::Refused => false,
         }
     }
+
     /// Whether RTCP from this source is looked at.
     pub(crate) fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != Claim::Refused
     }
+
     /// Takes a good RTP packet, authenticated where the stream is encrypted.
     pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
         let terms = self.rtp_terms(now, remote);
@@ -160,11 +170,13 @@ impl Latch {
         }
         taken
     }
+
     /// Takes a good RTCP packet.
     pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
         let terms = self.rtcp_terms(now, remote);
         self.rtcp.take(source, &terms)
     }
+
     /// Looks at the silence of winners that may be replaced; true where the end's sockets have to hear other sources
     /// again. Asked each [`SWEEP_INTERVAL`](crate::limits::SWEEP_INTERVAL), so early enough.
     pub fn rest(&mut self, now: Instant, remote: &RemoteSpec) -> bool {
@@ -172,14 +184,17 @@ impl Latch {
         let rtp_rests = self.rtp.rest(&rtp);
         self.rtcp.rest(&rtcp) || rtp_rests
     }
+
     /// Where RTP goes, and whether that is locked: no other source can count for now ([`Self::rest`]).
     pub(crate) fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtp.destination(remote.rtp?, remote.latch, self.pins))
     }
+
     /// Whether RTP is withheld from where it would go ([`RemoteSpec::withholds`]).
     pub fn withholds(&self, remote: &RemoteSpec) -> bool {
         remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| remote.withholds(to.ip()))
     }
+
     /// Where RTCP goes, and whether that is locked.
     pub(crate) fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))

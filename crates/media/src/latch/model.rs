@@ -37,11 +37,13 @@ impl Model {
         }
         None
     }
+
     /// When a reign was established, under whatever description.
     fn established(&self, reign: &[u64]) -> Option<u64> {
         let bounds: Vec<u64> = [0].iter().chain(&self.described).chain(&[u64::MAX]).copied().collect();
         bounds.windows(2).find_map(|of| Model::settled(reign, of[0], of[1]))
     }
+
     /// The reigns so far: who, and when its packets came.
     fn reigns(&self) -> Vec<(usize, Vec<u64>)> {
         let mut reigns: Vec<(usize, Vec<u64>)> = Vec::new();
@@ -53,11 +55,13 @@ impl Model {
         }
         reigns
     }
+
     fn packet(&mut self, now: u64, source: usize) -> bool {
         let counts = self.counts(now, source);
         self.packets.push((now, source, counts));
         counts
     }
+
     fn counts(&self, now: u64, source: usize) -> bool {
         let (exact, stranger) = (source == 0, source == 3);
         let reigns = self.reigns();

@@ -45,12 +45,15 @@ impl Bench {
         latch.open(start, None, &remote);
         Bench { start, remote, latch }
     }
+
     fn new(mode: LatchMode) -> Bench {
         Bench::of(RemoteSpec { latch: mode, ..remote(EXACT) })
     }
+
     pub(super) fn at(&self, ms: u64) -> Instant {
         self.start + Duration::from_millis(ms)
     }
+
     /// Whether an RTP packet counts.
     pub(super) fn rtp(&mut self, ms: u64, source: &str) -> bool {
         let now = self.at(ms);
@@ -59,6 +62,7 @@ impl Bench {
         assert!(looked_at || taken == Taken::Refused);
         taken != Taken::Refused
     }
+
     fn rtcp(&mut self, ms: u64, source: &str) -> bool {
         let now = self.at(ms);
         let looked_at = self.latch.accepts_rtcp(now, addr(source), &self.remote);
@@ -66,14 +70,17 @@ impl Bench {
         assert!(looked_at || taken == Taken::Refused);
         taken != Taken::Refused
     }
+
     /// One packet each 20 ms in `[from, to)`; how many count.
     fn stream(&mut self, from: u64, to: u64, source: &str) -> usize {
         (from..to).step_by(20).filter(|ms| self.rtp(*ms, source)).count()
     }
+
     pub(super) fn locked(&self) -> [bool; 2] {
         let latch = &self.latch;
         [latch.rtp_destination(&self.remote), latch.rtcp_destination(&self.remote)].map(|way| way.unwrap().1)
     }
+
     pub(super) fn rest(&mut self, ms: u64) -> bool {
         let now = self.at(ms);
         self.latch.rest(now, &self.remote)

@@ -56,23 +56,28 @@ impl Copies {
         self.bytes.reserve(2 * PACKET * self.ends.len());
         self.waiting.reserve(2 * self.ends.len());
     }
+
     /// Takes a listener away.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.ends.retain(|end| end.id != id);
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.ends.iter().map(|end| end.id)
     }
+
     /// Returns whether an end is one of them.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.names().any(|name| name == id)
     }
+
     /// Sets where a listener's copies go; returns whether there is such a listener.
     pub(crate) fn found(&mut self, id: EndId, to: SocketAddr) -> bool {
         let end = self.ends.iter_mut().find(|end| end.id == id);
         end.map(|end| end.to = Some(to)).is_some()
     }
+
     /// Makes the copies of a packet for those that listen.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         if self.ends.is_empty() {
@@ -97,6 +102,7 @@ impl Copies {
             end.counters.sent(packet.bytes.len());
         }
     }
+
     /// Hands the copies over, in order.
     pub(crate) fn drain(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
         let mut from = 0;

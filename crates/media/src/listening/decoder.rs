@@ -65,22 +65,27 @@ impl TrackDecoder {
         let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None, digits: [None; 4] };
         Some(Box::new(TrackDecoder { buffer: JitterBuffer::new(), decoder }))
     }
+
     /// As it was asked for.
     pub(super) fn spec(&self) -> &TranscodeSpec {
         self.decoder.transcoder.spec()
     }
+
     /// Whether it hears a payload number.
     pub(super) fn takes(&self, number: u8) -> bool {
         self.decoder.transcoder.takes(number)
     }
+
     /// Has tones of keys taken out of what is heard, or heard again.
     pub(super) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         self.decoder.transcoder.watch_tones(now, wanted);
     }
+
     /// Takes the next digit whose tone has begun.
     pub(super) fn digit_begun(&mut self) -> Option<char> {
         self.decoder.digits.iter_mut().find_map(Option::take)
     }
+
     /// Takes a packet; `heard` gets what can be heard now: its header, its bytes, and what its audio is, if it has any.
     ///
     /// # Errors
@@ -96,14 +101,17 @@ impl TrackDecoder {
         self.buffer.take(now, rtp, payload, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard))?;
         self.decoder.spoilt.take().map_or(Ok(()), Err)
     }
+
     /// Goes on without packets that have been waited for.
     pub(super) fn handle_timeout(&mut self, now: Instant, mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>)) {
         self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard));
     }
+
     /// Returns when it does.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.buffer.poll_timeout()
     }
+
     /// Whether packets wait for an earlier one.
     pub(super) fn waits(&self) -> bool {
         self.buffer.waits()

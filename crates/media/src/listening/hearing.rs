@@ -36,10 +36,12 @@ impl Decoders {
         }
         is_other
     }
+
     /// Returns whether audio is decoded: audio that is not G.711.
     pub(super) fn decode(&self) -> bool {
         self.0.iter().any(Option::is_some)
     }
+
     /// Takes a packet on its way to a framing; `coding`: that of its audio, `None` where it has none.
     ///
     /// # Errors
@@ -65,6 +67,7 @@ impl Decoders {
             }
         }
     }
+
     /// Goes on without packets that have been waited for.
     pub(super) fn handle_timeout(&mut self, now: Instant, framing: &mut impl Framing) {
         for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.0) {
@@ -74,6 +77,7 @@ impl Decoders {
             }
         }
     }
+
     /// Lists when they do.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.0.iter().flatten().filter_map(|decoder| decoder.poll_timeout())
@@ -102,19 +106,23 @@ impl Hearing {
     pub(crate) fn new(format: Format) -> Hearing {
         Hearing { format, uplink: None, decoders: Decoders::default() }
     }
+
     /// Begins to hear, unless it has begun.
     pub(crate) fn begin(&mut self, now: Instant, tracks: TrackSet) {
         let format = self.format;
         self.uplink.get_or_insert_with(|| Uplink::new(now, tracks, format));
     }
+
     /// Begins to hear, or begins again, with frames that stay close to the edge's clock, as a recording needs them.
     pub(crate) fn begin_recorded(&mut self, now: Instant, tracks: TrackSet) {
         self.uplink = Some(Uplink::recorded(now, tracks));
     }
+
     /// Ends it.
     pub(crate) fn end(&mut self) {
         self.uplink = None;
     }
+
     /// Sets the audio of a track, by payload number, and the number of telephone-events.
     pub(crate) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
         let is_other = self.decoders.tune(track, audio, keys, self.format);
@@ -122,25 +130,30 @@ impl Hearing {
             uplink.hold(track, false);
         }
     }
+
     /// Sets whether DTMF tones in the caller's audio are digits, where that audio is decoded.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         if let Some(decoder) = self.decoders.of(TrackName::Inbound) {
             decoder.watch_tones(now, wanted);
         }
     }
+
     /// Takes the next digit whose tone has begun.
     pub(crate) fn digit_begun(&mut self) -> Option<char> {
         self.decoders.of(TrackName::Inbound).as_mut()?.digit_begun()
     }
+
     /// Returns whether audio is decoded: audio that is not G.711.
     pub(crate) fn decodes(&self) -> bool {
         self.decoders.decode()
     }
+
     /// Returns whether a payload number of the caller is decoded.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
         let Decoders([inbound, _]) = &self.decoders;
         inbound.as_ref().is_some_and(|decoder| decoder.takes(number))
     }
+
     /// Takes a packet; `coding`: that of its audio, `None` where it has none.
     ///
     /// # Errors
@@ -154,16 +167,19 @@ impl Hearing {
         let Some(uplink) = &mut self.uplink else { return Ok(()) };
         self.decoders.take(now, packet, coding, uplink)
     }
+
     /// Goes on without packets that have been waited for.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(uplink) = &mut self.uplink {
             self.decoders.handle_timeout(now, uplink);
         }
     }
+
     /// Returns the next frame that is complete or whose time is over; its level, if wanted.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.uplink.as_mut()?.poll(now, measured)
     }
+
     /// Returns when there is something to do at the latest.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let uplink = self.uplink.as_ref()?;

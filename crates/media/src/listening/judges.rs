@@ -42,25 +42,30 @@ impl Judges {
         let detector = Detector::new(now, spec.settings);
         self.list.get_or_insert_default().all.push(Judge { id, track: spec.track, hearing, detector });
     }
+
     /// Removes a judge.
     pub(crate) fn remove(&mut self, id: EndId) {
         if let Some(list) = &mut self.list {
             list.all.retain(|judge| judge.id != id);
         }
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.iter().map(|judge| judge.id)
     }
+
     /// Returns whether audio is decoded for one of them.
     pub(crate) fn decode(&self) -> bool {
         self.iter().any(|judge| judge.hearing.decodes())
     }
+
     /// Sets the audio that a judge hears; returns whether there is such a judge.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         let judge = self.list.iter_mut().flat_map(|list| &mut list.all).find(|judge| judge.id == id);
         judge.map(|judge| judge.tune(audio)).is_some()
     }
+
     /// Lets those that listen hear a packet.
     pub(crate) fn hear_all(
         &mut self,
@@ -75,6 +80,7 @@ impl Judges {
             }
         }
     }
+
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for judge in self.list.iter_mut().flat_map(|list| &mut list.all) {
@@ -82,6 +88,7 @@ impl Judges {
             judge.judge(now, events);
         }
     }
+
     /// Lists their next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.iter().filter_map(|judge| {

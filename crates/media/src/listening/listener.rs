@@ -32,14 +32,17 @@ impl Listener {
     pub(crate) fn new(id: EndId, audio: TapSpec) -> Listener {
         Listener { id, audio }
     }
+
     /// Returns the end that hears.
     pub(crate) fn id(&self) -> EndId {
         self.id
     }
+
     /// Returns whether `id` is the listener.
     pub(crate) fn is(&self, id: EndId) -> bool {
         self.id == id
     }
+
     /// Returns the codec of a packet; `None` where it is not heard.
     pub(crate) fn coding(&self, packet: &TrackPacket<'_>) -> Option<Coding> {
         let numbers = match packet.track {

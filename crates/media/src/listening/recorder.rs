@@ -72,22 +72,27 @@ impl Recorder {
             is_over: false,
         }
     }
+
     /// Returns its name.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
+
     /// Returns the recording that it makes.
     pub(super) fn recording(&self) -> RecordingId {
         self.recording
     }
+
     /// Returns the frames of the file.
     pub(super) fn frames(&self) -> u64 {
         self.file.frames
     }
+
     /// Returns the first and the last frame with a sound of the caller.
     pub(super) fn sound(&self) -> Option<(u64, u64)> {
         self.file.silence.sound
     }
+
     /// Sets the audio that it hears.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         for (track, audio) in [(TrackName::Inbound, &audio.inbound), (TrackName::Outbound, &audio.outbound)] {
@@ -96,31 +101,37 @@ impl Recorder {
             }
         }
     }
+
     /// Returns whether audio is decoded for it: audio that is not G.711.
     pub(super) fn decodes(&self) -> bool {
         self.decoders.decode()
     }
+
     /// Pauses it, or lets it go on: what was heard before is recorded as before.
     pub(super) fn set_pause(&mut self, now: Instant, pause: Option<RecordingPause>) {
         self.catch_up(now);
         self.file.silence.frames = 0;
         self.file.pause = pause;
     }
+
     /// Takes a packet that it hears; `coding`: that of its audio, `None` where it has none.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
         // A packet of no use leaves silence.
         let _ = self.decoders.take(now, packet, coding, &mut self.stereo);
         self.record(now);
     }
+
     /// Goes on without packets that have been waited for.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);
     }
+
     /// Returns when it does.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.decoders.deadlines().chain(self.stereo.poll_timeout()).min()
     }
+
     /// Returns whether a silence of the caller is to be reported now, once until a sound comes: whether it was heard before.
     pub(super) fn silence_over(&mut self) -> Option<bool> {
         let silence = &mut self.file.silence;
@@ -130,15 +141,18 @@ impl Recorder {
             silence.sound.is_some()
         })
     }
+
     /// Ends it: what was heard until `now` is in its file.
     pub(super) fn end(&mut self, now: Instant) {
         self.catch_up(now);
         self.is_over = true;
     }
+
     /// Returns whether it has ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
+
     /// Hands over whole blocks; with `rest` also one that is not full.
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let (recording, first) = (self.recording, self.file.first);

@@ -28,6 +28,7 @@ impl Recorders {
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &RecorderSpec) {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
+
     /// Ends a recorder.
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
         if let Some(recorder) = self.get_mut(id) {
@@ -36,24 +37,29 @@ impl Recorders {
             events.push_back(Event::RecorderEnded { end: id, frames, sound });
         }
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.live().map(Recorder::id)
     }
+
     /// Returns whether audio is decoded for one of them.
     pub(crate) fn decode(&self) -> bool {
         self.live().any(Recorder::decodes)
     }
+
     /// Sets the audio that a recorder hears; returns whether there is such a recorder.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|recorder| recorder.tune(audio)).is_some()
     }
+
     /// Pauses a recorder, or lets it go on.
     pub(crate) fn set_pause(&mut self, now: Instant, id: EndId, pause: Option<RecordingPause>) {
         if let Some(recorder) = self.get_mut(id) {
             recorder.set_pause(now, pause);
         }
     }
+
     /// Lets those that listen hear a packet.
     pub(crate) fn hear_all(
         &mut self,
@@ -69,6 +75,7 @@ impl Recorders {
             }
         }
     }
+
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         let all = self.list.iter_mut().flat_map(|list| &mut list.all);
@@ -77,10 +84,12 @@ impl Recorders {
             report_silence(recorder, events);
         }
     }
+
     /// Lists their next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.live().filter_map(Recorder::poll_timeout)
     }
+
     /// Hands over what is recorded: whole blocks, and all of those that have ended. Allocates nothing.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let Some(list) = &mut self.list else { return };

@@ -60,36 +60,44 @@ impl Seat {
             clock: None,
         })
     }
+
     /// Returns its name.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
+
     /// Returns the wire to the end that it feeds.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.feed
     }
+
     /// Returns the first tick of its mixer.
     pub(super) fn ticks_at(&self) -> Instant {
         self.ticks_at
     }
+
     /// Whether it is fed more than 4 kHz.
     pub(super) fn is_wide(&self) -> bool {
         self.from_mixer.rate() != Rate::Narrow
     }
+
     /// Feeds an end; returns when its stream is to begin: soon after a tick of the mixer, so that no frame waits for long.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) -> Instant {
         self.feed = Some(feed);
         self.next_tick(now)
     }
+
     /// Begins the clock by which an agent is a party.
     pub(super) fn begin_clock(&mut self, now: Instant) {
         let due = self.next_tick(now);
         self.clock.get_or_insert(Clock { due, sequence: 0, timestamp: 0 });
     }
+
     /// Returns when its clock is due.
     pub(super) fn clock_due(&self) -> Option<Instant> {
         self.clock.map(|clock| clock.due)
     }
+
     /// Takes a tick of its clock that is due: the packet header of what its party hears in it.
     pub(super) fn take_tick(&mut self, now: Instant) -> Option<Rtp> {
         let clock = self.clock.as_mut().filter(|clock| clock.due <= now)?;
@@ -102,6 +110,7 @@ impl Seat {
         };
         Some(Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: 0..FRAME_SAMPLES })
     }
+
     /// Takes the next 20 ms of a party that is an agent.
     pub(super) fn say(&mut self, frame: &Frame) {
         if self.from_mixer.rate() == Rate::Narrow {
@@ -116,10 +125,12 @@ impl Seat {
         let next = FRAME.checked_mul(ticks).unwrap_or(Duration::ZERO);
         self.ticks_at.checked_add(next + SEAT_LEAD).unwrap_or(now)
     }
+
     /// Feeds no end any more.
     pub(super) fn disconnect(&mut self) {
         self.feed = None;
     }
+
     /// Sets the audio of the party, by payload number.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         if self.decoder.as_ref().is_some_and(|decoder| decoder.spec().from == audio.inbound) {
@@ -131,10 +142,12 @@ impl Seat {
         let spec = TranscodeSpec { from, to, packet_ms: FRAME_MS, events: Vec::new(), noise: None };
         self.decoder = Transcoder::new(spec, 0, (0, 0, 0)).map(Box::new);
     }
+
     /// Returns whether audio is decoded for it that is not G.711.
     pub(super) fn decodes(&self) -> bool {
         self.decoder.as_ref().is_some_and(|decoder| decoder.spec().from.iter().any(|(_, coding)| !coding.is_g711()))
     }
+
     /// Takes a packet of the party; `coding`: that of its audio, `None` where it has none.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
         let Some(decoder) = self.decoder.as_mut().filter(|_| coding.is_some() && packet.track == TrackName::Inbound)
@@ -154,6 +167,7 @@ impl Seat {
             self.to_mixer.push(samples.get(..count));
         }
     }
+
     /// Returns the next frame that the party hears; `None` where none has come, which is heard as silence.
     pub(super) fn next_frame(&mut self) -> Option<Frame> {
         let mut samples = [0; WIDE_SAMPLES];

@@ -31,34 +31,42 @@ impl Seats {
     pub(crate) fn add(&mut self, id: EndId, spec: &SeatSpec) {
         self.all.extend(Seat::new(id, spec));
     }
+
     /// Removes a seat; the mixer sees that its rings are closed.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.all.retain(|seat| seat.id() != id);
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(Seat::id)
     }
+
     /// Whether an end is one of them.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.names().any(|name| name == id)
     }
+
     /// Returns the first tick of a seat's mixer; `None` where there is no such seat.
     pub(crate) fn ticks_at(&self, id: EndId) -> Option<Instant> {
         self.all.iter().find(|seat| seat.id() == id).map(Seat::ticks_at)
     }
+
     /// Whether a seat has audio of more than 4 kHz.
     pub(crate) fn is_wide(&self, id: EndId) -> bool {
         self.all.iter().any(|seat| seat.id() == id && seat.is_wide())
     }
+
     /// Returns whether audio is decoded for one of them.
     pub(crate) fn decode(&self) -> bool {
         self.all.iter().any(Seat::decodes)
     }
+
     /// Sets the audio that a seat hears; returns whether there is such a seat.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|seat| seat.tune(audio)).is_some()
     }
+
     /// Lets those that listen hear a packet.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         for listener in listeners {
@@ -67,14 +75,17 @@ impl Seats {
             }
         }
     }
+
     /// Wires a seat to an end, whose stream is to begin at the time that is returned; `None` where there is no such seat.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         Some(self.get_mut(id)?.connect(now, feed))
     }
+
     /// Begins the clock of a seat whose party is an agent; returns whether there is such a seat.
     pub(crate) fn begin_clock(&mut self, now: Instant, id: EndId) -> bool {
         self.get_mut(id).map(|seat| seat.begin_clock(now)).is_some()
     }
+
     /// Takes a tick of a seat whose party is an agent, if one is due.
     pub(crate) fn take_tick(&mut self, now: Instant) -> Option<SeatTick> {
         let tick = |seat: &mut Seat| {
@@ -83,20 +94,24 @@ impl Seats {
         };
         self.all.iter_mut().find_map(tick)
     }
+
     /// Takes the next 20 ms of a party that is an agent.
     pub(crate) fn say(&mut self, id: EndId, frame: &Frame) {
         if let Some(seat) = self.get_mut(id) {
             seat.say(frame);
         }
     }
+
     /// Returns the next 20 ms that a party hears; `None` where none have come, which is heard as silence.
     pub(crate) fn frame_of(&mut self, id: EndId) -> Option<Frame> {
         self.get_mut(id)?.next_frame()
     }
+
     /// Lists when they do next.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.all.iter().filter_map(Seat::clock_due)
     }
+
     /// Takes away the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for seat in &mut self.all {
@@ -105,6 +120,7 @@ impl Seats {
             }
         }
     }
+
     /// Returns the seat that feeds the end `to`, and its next frame; `None` where none feeds it.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
         let seat = self.all.iter_mut().find(|seat| seat.feed().is_some_and(|feed| feed.to == to))?;

@@ -89,6 +89,7 @@ impl Stereo {
     pub(super) fn new(now: Instant) -> Stereo {
         Stereo::Pcmu(Pairs::new(Tracks::recorded(now, TrackSet::Both)))
     }
+
     /// Takes the next frame of either direction; `enter` is asked for each pair, by the levels of its frames, how it comes into the
     /// file. Returns whether there was a frame.
     pub(super) fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> Entry) -> bool {
@@ -98,6 +99,7 @@ impl Stereo {
             Stereo::Linear(pairs) => pairs.take_half(now, enter),
         }
     }
+
     /// Hands over a whole block; with `rest` also one that is not full. Returns whether it did.
     pub(super) fn drain(&mut self, rest: bool, take: impl FnOnce(RecordedSamples<'_>)) -> bool {
         match self {
@@ -106,6 +108,7 @@ impl Stereo {
             Stereo::Linear(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Linear(block))),
         }
     }
+
     /// Returns when a frame leaves at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
@@ -157,6 +160,7 @@ impl Framing for Stereo {
             }
         }
     }
+
     fn hold(&mut self, track: TrackName, held: bool) {
         match self {
             Stereo::Pcmu(pairs) => pairs.tracks.hold(track, held),

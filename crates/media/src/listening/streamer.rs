@@ -31,14 +31,17 @@ impl Streamer {
         let waiting = VecDeque::with_capacity(STREAMED_FRAMES);
         Streamer { id, track, hearing: Hearing::new(Format::L16Rate8000), feed: None, waiting }
     }
+
     /// Returns its name.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
+
     /// Returns the wire to the end that it feeds.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.feed
     }
+
     /// Feeds an end, with what is said from now on.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) {
         if self.feed.replace(feed).is_none() {
@@ -47,21 +50,25 @@ impl Streamer {
             self.hearing.begin_recorded(now, track);
         }
     }
+
     /// Feeds no end any more.
     pub(super) fn disconnect(&mut self) {
         self.feed = None;
         self.hearing.end();
         self.waiting.clear();
     }
+
     /// Sets the audio that it hears.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         let heard = if self.track == TrackName::Inbound { &audio.inbound } else { &audio.outbound };
         self.hearing.tune(self.track, heard, None);
     }
+
     /// Returns whether audio is decoded for it: audio that is not G.711.
     pub(super) fn decodes(&self) -> bool {
         self.hearing.decodes()
     }
+
     /// Takes a packet of the end that it hears; `coding`: that of its audio, `None` where it has none.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
         if packet.track == self.track {
@@ -70,15 +77,18 @@ impl Streamer {
             self.gather(now);
         }
     }
+
     /// Goes on without packets that have been waited for.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.hearing.handle_timeout(now);
         self.gather(now);
     }
+
     /// Returns when it does.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.hearing.poll_timeout()
     }
+
     /// Returns the next frame; `None` where nothing has come in time, which is heard as silence.
     pub(super) fn next_frame(&mut self) -> Option<Linear> {
         self.waiting.pop_front()

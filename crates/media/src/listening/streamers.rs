@@ -27,24 +27,29 @@ impl Streamers {
     pub(crate) fn add(&mut self, id: EndId, track: TrackName) {
         self.list.get_or_insert_default().all.push(Streamer::new(id, track));
     }
+
     /// Removes a streamer.
     pub(crate) fn remove(&mut self, id: EndId) {
         if let Some(list) = &mut self.list {
             list.all.retain(|streamer| streamer.id() != id);
         }
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.iter().map(Streamer::id)
     }
+
     /// Returns whether audio is decoded for one of them.
     pub(crate) fn decode(&self) -> bool {
         self.iter().any(Streamer::decodes)
     }
+
     /// Sets the audio that a streamer hears; returns whether there is such a streamer.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|streamer| streamer.tune(audio)).is_some()
     }
+
     /// Lets those that listen hear a packet.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         for listener in listeners {
@@ -53,10 +58,12 @@ impl Streamers {
             }
         }
     }
+
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.iter_mut().for_each(|streamer| streamer.handle_timeout(now));
     }
+
     /// Lists their next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.iter().filter_map(Streamer::poll_timeout)
@@ -68,6 +75,7 @@ impl Streamers {
         self.get_mut(id)?.connect(now, feed);
         Some(now + SILENCE_AFTER + 2 * FRAME)
     }
+
     /// Takes away the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for streamer in self.iter_mut() {
@@ -76,6 +84,7 @@ impl Streamers {
             }
         }
     }
+
     /// Returns the streamer that feeds the end `to`, and its next frame; `None` where none feeds it.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
         let streamer = self.iter_mut().find(|streamer| streamer.feed().is_some_and(|feed| feed.to == to))?;

@@ -49,6 +49,7 @@ impl Up {
     fn new(from_hz: u32, to_hz: u32) -> Option<Up> {
         Resampler::new(from_hz, to_hz).map(|up| Up(Box::new([up.clone(), up])))
     }
+
     fn of(&mut self, track: TrackName) -> &mut Resampler {
         let [inbound, outbound] = &mut *self.0;
         match track {
@@ -80,6 +81,7 @@ impl Uplink {
         };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
+
     /// Frames tracks for a recording, from `now` on: linear at 8 kHz, and closer to the edge's clock than for an agent, which is
     /// spared a click.
     pub(super) fn recorded(now: Instant, tracks: TrackSet) -> Uplink {
@@ -87,6 +89,7 @@ impl Uplink {
         let tracks = Samples::Linear { tracks: Tracks::recorded(now, tracks), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
+
     /// The next frame that is complete or whose time is over; its level, if wanted.
     pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.audio.clear();
@@ -111,6 +114,7 @@ impl Uplink {
         };
         Some(Heard { track, audio: &self.audio, level })
     }
+
     /// Returns when [`Self::poll`] has something at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.tracks {
@@ -168,6 +172,7 @@ impl Framing for Uplink {
             }
         }
     }
+
     fn hold(&mut self, track: TrackName, held: bool) {
         match &mut self.tracks {
             Samples::Ulaw(tracks) => tracks.hold(track, held),

@@ -32,24 +32,29 @@ impl FrameEncoder {
         };
         Some(FrameEncoder { coding, encoding: Encoding::new(coding, rate_hz)?, up: Resampler::new(CLOCK_HZ, rate_hz) })
     }
+
     /// Whether it is of use for this audio as well.
     pub(crate) fn suits(&self, coding: Coding, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }
+
     /// Returns an encoder that goes on from here; see [`Encoding::twin`].
     pub(crate) fn twin(&self) -> Option<Encoding> {
         self.encoding.twin()
     }
+
     /// Codes on from where another one of the same codec stood.
     pub(crate) fn go_on_from(&mut self, twin: Encoding) {
         if self.coding == Coding::G722 {
             self.encoding = twin;
         }
     }
+
     /// Whether the next frame is a key's tone.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         self.encoding.set_tone(tone);
     }
+
     /// A frame's payload; how many bytes, 0 where nothing need be sent.
     pub(crate) fn encode(&mut self, said: &Frame, payload: &mut [u8]) -> usize {
         match (said, self.up.is_some()) {
@@ -61,6 +66,7 @@ impl FrameEncoder {
             (_, false) => self.encoding.encode(&said.linear(), payload),
         }
     }
+
     /// The next frame of what is said at 8 kHz, at 16 kHz.
     pub(crate) fn widen(&mut self, narrow: &Linear) -> Wide {
         let mut wide = [0; WIDE_SAMPLES];

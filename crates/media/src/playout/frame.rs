@@ -42,6 +42,7 @@ impl Frame {
             Frame::Wide(samples) => level(samples),
         }
     }
+
     /// As linear samples at 8 kHz; of more, only what a codec that changes meanwhile leaves to be heard.
     pub(crate) fn linear(&self) -> Linear {
         match self {
@@ -54,6 +55,7 @@ impl Frame {
             }
         }
     }
+
     /// Faded out.
     pub(crate) fn faded_out(self) -> Frame {
         match self {
@@ -68,6 +70,7 @@ impl Frame {
             }
         }
     }
+
     /// Whether nothing is heard of it.
     pub(crate) fn is_silent(&self) -> bool {
         match self {

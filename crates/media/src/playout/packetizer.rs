@@ -70,28 +70,34 @@ impl Packetizer {
             hurried: None,
         }
     }
+
     /// Begins at `now`, where it would begin later.
     pub(crate) fn begin_by(&mut self, now: Instant) {
         self.ticks.begin_by(now);
     }
+
     /// Goes on with ticks at `phase`, from the next one on.
     pub(crate) fn align(&mut self, phase: Instant) {
         self.ticks.align(phase);
     }
+
     /// Returns its name among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
+
     /// Keeps the frame that would have been heard next of a feeder that is cut off.
     pub(crate) fn cut_off(&mut self, next: Frame) {
         self.tail = (!next.is_silent()).then(|| Box::new(next));
     }
+
     /// Sends what is still to be faded out at once: a remote party takes the stream over.
     pub(crate) fn hurry(&mut self, now: Instant) {
         if self.tail.is_some() {
             self.hurried = Some(now);
         }
     }
+
     /// Adds the fading frame of a feeder that was cut off.
     pub(crate) fn end_softly(&mut self, said: Frame) -> Frame {
         let Some(tail) = self.tail.take() else { return said };
@@ -110,6 +116,7 @@ impl Packetizer {
         add_fading(&mut both, &widened(&tail));
         Frame::Wide(both)
     }
+
     /// Sets another feeder, on the same clock, or another codec.
     pub(crate) fn set_feed(&mut self, feed: Feed) {
         let before = self.timestamp_at(self.index);
@@ -121,24 +128,29 @@ impl Packetizer {
         let after = self.timestamp_at(self.index);
         self.timestamp = self.timestamp.wrapping_add(before.wrapping_sub(after));
     }
+
     /// Returns an encoder that goes on from here, for a remote party that takes the stream over.
     pub(crate) fn twin(&self) -> Option<Encoding> {
         self.encoder.as_ref()?.twin()
     }
+
     /// Goes on from an encoder of a remote party whose audio was coded for the end.
     pub(crate) fn go_on_from(&mut self, twin: Encoding) {
         if let Some(encoder) = &mut self.encoder {
             encoder.go_on_from(twin);
         }
     }
+
     /// Returns its RTP clock, in Hz.
     pub(crate) fn clock_hz(&self) -> u32 {
         self.feed.coding.clock_hz()
     }
+
     /// Returns when its next tick is due.
     pub(crate) fn due(&self) -> Instant {
         self.hurried.unwrap_or_else(|| self.ticks.next_due())
     }
+
     /// Takes the next tick, if it is due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
         let tick = match self.hurried.take() {
@@ -149,6 +161,7 @@ impl Packetizer {
         self.signal = self.digits.next(self.timestamp_at(tick.index));
         Some(tick)
     }
+
     /// Passes the next tick over, if it is due: its media time goes by unsent, and no digit begins.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.hurried = None;
@@ -156,14 +169,17 @@ impl Packetizer {
         self.paused = true;
         Some(())
     }
+
     /// Sends digits from the next tick on, or behind those that wait; returns how many are left out.
     pub(crate) fn send_digits(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         self.digits.add(press, digits, ms)
     }
+
     /// Returns whether the tick that was taken is a digit's: no audio is used for it.
     pub(crate) fn sends_digit(&self) -> bool {
         self.signal.is_some()
     }
+
     /// Puts a frame of `feeder` into the packet and returns its header; `None` where nothing need be sent. Only what is
     /// written has a sequence number: media time that was not sent is a jump of the timestamp.
     pub(crate) fn write(

@@ -89,15 +89,18 @@ impl Player {
         let rises = matches!(source, Source::First(..) | Source::Again(_));
         Player { id, wire: None, source, at: 0, rises }
     }
+
     /// Plays another sound from its beginning.
     pub(super) fn play_instead(&mut self, sound: Sound) {
         let Player { source, at, rises, .. } = Player::new(self.id, sound);
         (self.source, self.at, self.rises) = (source, at, rises);
     }
+
     /// Returns whether it has nothing to play.
     pub(super) const fn is_silent(&self) -> bool {
         matches!(self.source, Source::Silence)
     }
+
     /// The next 20 ms into a frame of silence; whether they are the last.
     pub(super) fn next_frame(&mut self, frame: &mut Ulaw) -> bool {
         let ended = self.play(frame);

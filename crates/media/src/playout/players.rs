@@ -28,37 +28,45 @@ impl Players {
     pub(crate) fn add(&mut self, id: EndId, sound: Sound) {
         self.all.push(Player::new(id, sound));
     }
+
     /// Removes a player.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.all.retain(|player| player.id != id);
     }
+
     /// Lets a player play another sound from its beginning.
     pub(crate) fn play(&mut self, id: EndId, sound: Sound) {
         if let Some(player) = self.all.iter_mut().find(|player| player.id == id) {
             player.play_instead(sound);
         }
     }
+
     /// Returns whether a player has nothing to play.
     pub(crate) fn is_silent(&self, id: EndId) -> bool {
         self.all.iter().any(|player| player.id == id && player.is_silent())
     }
+
     /// Returns whether there is a player of that name.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.all.iter().any(|player| player.id == id)
     }
+
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(|player| player.id)
     }
+
     /// Returns whether a player feeds an end.
     pub(crate) fn feeds(&self, id: EndId, to: EndId) -> bool {
         self.all.iter().any(|player| player.id == id && player.wire.is_some_and(|feed| feed.to == to))
     }
+
     /// Wires a player to an end; returns whether there is such a player.
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
         let player = self.all.iter_mut().find(|player| player.id == id);
         player.map(|player| player.wire = Some(feed)).is_some()
     }
+
     /// Takes away the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for player in &mut self.all {
@@ -67,6 +75,7 @@ impl Players {
             }
         }
     }
+
     /// Returns the next frame of the player that feeds the end `to`.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<Played> {
         let player = self.all.iter_mut().find(|player| player.wire.is_some_and(|feed| feed.to == to))?;
@@ -74,6 +83,7 @@ impl Players {
         let is_last = player.next_frame(&mut frame);
         Some(Played { by: player.id, frame: Frame::Ulaw(frame), is_last })
     }
+
     /// Returns the next frame of the player that feeds the end `to`, where `cut(player)` holds: it is cut off.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
         let is_cut = |player: &Player| player.wire.is_some_and(|feed| feed.to == to) && cut(player.id);

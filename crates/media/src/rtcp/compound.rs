@@ -132,9 +132,11 @@ impl Writer<'_> {
         self.len += bytes.len();
         Some(())
     }
+
     fn word(&mut self, word: u32) -> Option<()> {
         self.put(&word.to_be_bytes())
     }
+
     /// A packet of so many words in all.
     fn header(&mut self, count: u8, kind: u8, words: u16) -> Option<()> {
         let [high, low] = words.checked_sub(1)?.to_be_bytes();

@@ -19,6 +19,7 @@ impl Epoch {
         let seconds = since_1970.as_secs().wrapping_add(SECONDS_TO_1970);
         Epoch { at, ntp: (seconds << 32).wrapping_add(fixed(Duration::from_nanos(since_1970.subsec_nanos().into()))) }
     }
+
     /// The date of a moment at or after it: seconds since 1900 and their fraction, 32 bits each (RFC 3550 §4).
     pub fn ntp(&self, now: Instant) -> u64 {
         self.ntp.wrapping_add(fixed(now.saturating_duration_since(self.at)))
@@ -55,22 +56,27 @@ impl Origin {
     pub fn new(epoch: Epoch, key: [u8; 16]) -> Origin {
         Origin { epoch: Some(epoch), key }
     }
+
     /// Sets the date.
     pub(crate) fn date_by(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
     }
+
     /// Sets what names and numbers are drawn from.
     pub(crate) fn name_by(&mut self, key: [u8; 16]) {
         self.key = key;
     }
+
     /// Returns the date of a moment, 0 where there is none.
     pub(crate) fn ntp(&self, now: Instant) -> u64 {
         self.epoch.map_or(0, |epoch| epoch.ntp(now))
     }
+
     /// A number that is drawn once for `what` and stays.
     pub(crate) fn draw(&self, what: u64) -> u64 {
         self.pseudonym(&what.to_be_bytes())
     }
+
     /// Returns another name for a name in RTCP: the same in the session, and not to be found without the key.
     pub(crate) fn pseudonym(&self, name: &[u8]) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -25,10 +25,12 @@ impl Gaps {
     pub(crate) fn with(runs: LossRuns) -> Gaps {
         Gaps { runs, ..Gaps::default() }
     }
+
     /// A source begins: what came before is out of reach.
     pub(crate) fn begin(&mut self) {
         self.seen = u128::MAX;
     }
+
     /// A packet so far ahead of the highest, from 1 on.
     #[inline]
     pub(crate) fn ahead(&mut self, by: u16) {
@@ -37,6 +39,7 @@ impl Gaps {
             self.count(u32::from(by) - 1, true);
         }
     }
+
     /// A packet so far behind the highest.
     pub(crate) fn behind(&mut self, by: u16) {
         let Some(bit) = 1u128.checked_shl(u32::from(by)).filter(|bit| self.seen & bit == 0) else { return };
@@ -48,6 +51,7 @@ impl Gaps {
         self.count(older, true);
         self.count(newer, true);
     }
+
     /// Counts a run of so many in, or out.
     fn count(&mut self, length: u32, more: bool) {
         let Some(at) = length.checked_sub(1) else { return };
@@ -57,10 +61,12 @@ impl Gaps {
             self.changed = true;
         }
     }
+
     /// Returns how often so many were lost in a row.
     pub(crate) fn runs(&self) -> LossRuns {
         self.runs
     }
+
     /// Returns these runs, where they have changed since they were asked for.
     #[inline]
     pub(crate) fn changed(&mut self) -> Option<&LossRuns> {

@@ -50,6 +50,7 @@ impl JitterBuffer {
             reordering: Reordering::default(),
         }
     }
+
     /// Takes a packet; `leave` gets all packets that wait no longer, with their payloads and in their order.
     ///
     /// # Errors
@@ -100,16 +101,19 @@ impl JitterBuffer {
         self.handle_timeout(now, leave);
         Ok(())
     }
+
     /// Gives up gaps whose time is over.
     pub fn handle_timeout(&mut self, now: Instant, mut leave: impl FnMut(&Rtp, &[u8])) {
         while self.poll_timeout().is_some_and(|over| over <= now) {
             self.give_up(&mut leave);
         }
     }
+
     /// Returns when the gap that is waited for is given up; `None` where nothing waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
         Some(self.waiting.iter().map(|each| each.came).min()? + self.reordering.wait())
     }
+
     /// Whether packets wait for an earlier one.
     pub fn waits(&self) -> bool {
         !self.waiting.is_empty()

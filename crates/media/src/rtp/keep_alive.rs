@@ -39,32 +39,39 @@ impl KeepAlive {
     pub(crate) fn new(now: Instant) -> KeepAlive {
         KeepAlive { since: now, probes: 0, sequence: 0, wanted: false }
     }
+
     /// Begins again: the remote party was described again. Numbers go on: SRTP sends none twice.
     pub(crate) fn again(&mut self, now: Instant) {
         *self = KeepAlive { sequence: self.sequence, ..KeepAlive::new(now) };
     }
+
     /// After a restart: the number that is next.
     pub(crate) fn resumed(now: Instant, sequence: u16) -> KeepAlive {
         KeepAlive { sequence, ..KeepAlive::new(now) }
     }
+
     /// Returns whether a packet is to be made now.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
     }
+
     /// Makes none for now.
     pub(crate) fn pass_over(&mut self) {
         self.wanted = false;
     }
+
     /// Returns the number that its next packet has.
     pub(crate) fn sequence(&self) -> u16 {
         self.sequence
     }
+
     /// Sees whether one is due: `sent_at` is when something else left last, `heard` whether the far side has spoken.
     pub(crate) fn look(&mut self, now: Instant, sent_at: Option<Instant>, heard: bool) {
         let wait = if heard || self.probes >= PROBES { KEEP_ALIVE_INTERVAL } else { PROBE_INTERVAL };
         let last = sent_at.map_or(self.since, |sent_at| sent_at.max(self.since));
         self.wanted = now.saturating_duration_since(last) >= wait;
     }
+
     /// Puts the packet into `packet`; `taken`: the payload numbers that mean something to the far side.
     pub(crate) fn write(
         &mut self,

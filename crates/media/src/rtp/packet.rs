@@ -26,6 +26,7 @@ impl PacketBuf {
         let bytes = vec![0; HEADROOM + PACKET + TAILROOM].into_boxed_slice();
         PacketBuf { bytes, start: HEADROOM, end: HEADROOM, waited: Duration::ZERO }
     }
+
     /// Returns the room that a packet of up to [`PACKET`] bytes is received into; [`Self::set_len`] follows.
     pub fn receive_area(&mut self) -> &mut [u8] {
         self.start = HEADROOM;
@@ -33,32 +34,39 @@ impl PacketBuf {
         self.waited = Duration::ZERO;
         self.bytes.get_mut(HEADROOM..HEADROOM + PACKET).unwrap_or_default()
     }
+
     /// Says how long the received packet is.
     pub fn set_len(&mut self, len: usize) {
         self.end = self.start + len.min(PACKET);
     }
+
     /// Says how long before it was received the packet came.
     pub fn set_waited(&mut self, waited: Duration) {
         self.waited = waited;
     }
+
     /// Returns how long before it was received the packet came; zero where nothing else was said.
     pub fn waited(&self) -> Duration {
         self.waited
     }
+
     /// The packet.
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
+
     /// The packet, to be changed in place.
     pub fn data_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
+
     /// Returns the packet with `bytes` more, of any value, behind it; `None` and unchanged where there is no room.
     pub fn grow(&mut self, bytes: usize) -> Option<&mut [u8]> {
         let end = self.end.checked_add(bytes).filter(|end| *end <= self.bytes.len())?;
         self.end = end;
         self.bytes.get_mut(self.start..end)
     }
+
     /// Leaves the packet's first `len` bytes.
     pub fn cut(&mut self, len: usize) {
         self.end = self.end.min(self.start.saturating_add(len));
@@ -84,6 +92,7 @@ impl PacketPool {
     pub fn new(limit: usize) -> PacketPool {
         PacketPool { free: Vec::new(), out: 0, limit }
     }
+
     /// A buffer, unless all are out.
     pub fn take(&mut self) -> Option<PacketBuf> {
         if self.out >= self.limit {
@@ -92,11 +101,13 @@ impl PacketPool {
         self.out += 1;
         Some(self.free.pop().unwrap_or_default())
     }
+
     /// Gives one back.
     pub fn put(&mut self, buffer: PacketBuf) {
         self.out = self.out.saturating_sub(1);
         self.free.push(buffer);
     }
+
     /// Buffers out.
     pub fn in_use(&self) -> usize {
         self.out

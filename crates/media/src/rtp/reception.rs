@@ -28,9 +28,11 @@ impl Sequence {
         let first = u64::from(rtp.sequence);
         Sequence { ssrc: rtp.ssrc, base: first, highest: first, received: 1, restart: None }
     }
+
     fn expected(&self) -> u64 {
         self.highest - self.base + 1
     }
+
     /// RFC 3550 A.3; duplicates may make it negative, which is none lost.
     fn lost(&self) -> u64 {
         self.expected().saturating_sub(self.received)
@@ -78,26 +80,31 @@ impl Reception {
     pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> Reception {
         Reception { lost_before: lost, gaps: Gaps::with(runs), ..Reception::default() }
     }
+
     /// Takes a packet that arrived `now`; `clock_hz` is its payload's clock.
     pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
         if self.count(rtp) {
             self.measure(now, clock_hz, rtp);
         }
     }
+
     /// Takes a packet whose time says nothing of its way: those of a key all have the time of its beginning (RFC 4733
     /// §2.3.5).
     pub fn take_untimed(&mut self, rtp: &Rtp) {
         self.count(rtp);
     }
+
     /// Packets missing, all sources added up.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.sequence.map_or(0, |sequence| sequence.lost())
     }
+
     /// Returns how often so many packets in a row are missing, all sources added up. A packet that came twice hides
     /// none here.
     pub fn lost_in_a_row(&self) -> LossRuns {
         self.gaps.runs()
     }
+
     /// Tells an end's counters what is missing.
     pub(crate) fn tell_lost(&mut self, counters: &EndCounters) {
         counters.lost.set(self.lost());
@@ -105,10 +112,12 @@ impl Reception {
             counters.lost_in_a_row.set(runs);
         }
     }
+
     /// Packets that should have come, all sources added up.
     pub fn expected(&self) -> u64 {
         self.expected_before + self.sequence.map_or(0, |sequence| sequence.expected())
     }
+
     /// The present source, as a report says it.
     pub fn source(&self) -> Option<Source> {
         let sequence = self.sequence?;
@@ -121,10 +130,12 @@ impl Reception {
             jitter: u32::try_from(self.jitter.map_or(0, |jitter| jitter.scaled >> 4)).unwrap_or(u32::MAX),
         })
     }
+
     /// Interarrival jitter of the present source, in microseconds.
     pub fn jitter_us(&self) -> u64 {
         self.jitter.map_or(0, |jitter| (jitter.scaled >> 4) * 1_000_000 / u64::from(jitter.clock_hz))
     }
+
     /// RFC 3550 A.1 without probation: whether the packet belongs to the stream.
     fn count(&mut self, rtp: &Rtp) -> bool {
         let known = self.sequence.as_mut().filter(|sequence| sequence.ssrc == rtp.ssrc);
@@ -152,6 +163,7 @@ impl Reception {
         sequence.received += 1;
         true
     }
+
     fn begin(&mut self, rtp: &Rtp) {
         self.lost_before = self.lost();
         self.expected_before = self.expected();
@@ -159,6 +171,7 @@ impl Reception {
         self.jitter = None;
         self.gaps.begin();
     }
+
     /// RFC 3550 A.8.
     fn measure(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
         let clock_hz = clock_hz.max(1);

@@ -61,10 +61,12 @@ impl Outgoing {
     pub fn is_rewritten(&self) -> bool {
         self.state.rewrite.is_some()
     }
+
     /// Source and clock (Hz) of what left last.
     pub fn source(&self) -> Option<(u32, u32)> {
         self.state.sent.map(|sent| (sent.ssrc, self.state.clock_hz))
     }
+
     /// The stream's clock now: as much later than the last packet as time went by.
     pub fn timestamp(&self, now: Instant) -> Option<u32> {
         let since = now.saturating_duration_since(self.sent_at?);
@@ -72,18 +74,22 @@ impl Outgoing {
         // Truncation is meant: timestamps are modulo 2^32.
         Some(self.state.sent?.timestamp.wrapping_add(ticks as u32))
     }
+
     /// Returns when a packet left last.
     pub(crate) fn sent_at(&self) -> Option<Instant> {
         self.sent_at
     }
+
     /// In plain data.
     pub fn snapshot(&self) -> OutgoingSnapshot {
         self.state
     }
+
     /// From plain data: what left last counts as sent now.
     pub fn restore(now: Instant, state: OutgoingSnapshot) -> Outgoing {
         Outgoing { state, sent_at: state.sent.map(|_| now) }
     }
+
     /// Rewrites the header of a packet of `feeder` where needed; `clock_hz` is its payload's clock. Where a packet
     /// cannot leave under its source and sequence number (`takes`; SRTP never sends a number twice), it begins a new
     /// stream.
@@ -119,6 +125,7 @@ impl Outgoing {
             self.sent_at = Some(now);
         }
     }
+
     /// A packet of the feeder is taken out of the stream: what follows closes up, where it is the one that was due.
     pub fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
         let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
@@ -128,12 +135,14 @@ impl Outgoing {
             self.state.rewrite = Some(Rewrite { seq_add: add.seq_add.wrapping_sub(1), ..add });
         }
     }
+
     /// Notes that the last packet was so much later than its timestamp says.
     pub(crate) fn is_later_by(&mut self, ticks: u32) {
         if let Some(sent) = &mut self.state.sent {
             sent.timestamp = sent.timestamp.wrapping_add(ticks);
         }
     }
+
     /// Offsets by which this packet is the next after the last one, as much later as the clock says: in whole frames of
     /// 20 ms, at least one, since two packets never begin closer than that, whenever they arrive.
     fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {

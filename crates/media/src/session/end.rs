@@ -162,6 +162,7 @@ impl End {
             keep_alive: KeepAlive::new(now),
         }
     }
+
     /// Returns its state in plain data.
     pub(super) fn snapshot(&self) -> EndSnapshot {
         let counters = &self.counters;
@@ -182,6 +183,7 @@ impl End {
             lost_in_a_row: self.reception.lost_in_a_row(),
         }
     }
+
     /// Restores an end from plain data, with counters of its own; its silence begins now.
     pub(super) fn restore(now: Instant, state: EndSnapshot) -> End {
         let counters = Arc::new(EndCounters::default());
@@ -211,22 +213,27 @@ impl End {
             ..End::new(now, state.end, state.serial, state.bind, counters)
         }
     }
+
     /// Renames the end for another session, where nothing listens to it yet.
     pub(super) fn moved(self, id: EndId, serial: u32) -> End {
         End { id, serial, listeners: Vec::new(), ..self }
     }
+
     /// Returns its name.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
+
     /// Returns its number among the feeders of the session.
     pub(super) fn serial(&self) -> u32 {
         self.serial
     }
+
     /// Returns the address of its sockets.
     pub(super) fn bind(&self) -> SocketAddr {
         self.bind
     }
+
     /// Returns its counters.
     pub(super) fn counters(&self) -> &Arc<EndCounters> {
         &self.counters
@@ -254,14 +261,17 @@ impl End {
         self.withheld = self.latch.withholds(&remote);
         self.remote = Some(remote);
     }
+
     /// Returns whether its remote party is known.
     pub(super) fn has_remote(&self) -> bool {
         self.remote.is_some()
     }
+
     /// Returns whether no RTP is sent to it yet.
     pub(super) fn is_withheld(&self) -> bool {
         self.withheld
     }
+
     /// Tells what a datagram is that came to its RTP socket.
     pub(super) fn kind(&self, packet: &[u8]) -> Arrival {
         let muxed = || self.remote.as_ref().is_some_and(|remote| remote.rtcp_mux);
@@ -312,6 +322,7 @@ impl End {
         }
         Ok(Received::Rtp { rtp, clock_hz })
     }
+
     /// Takes a datagram that passes as it is.
     ///
     /// # Errors
@@ -335,6 +346,7 @@ impl End {
         cx.shared.count_received(&self.counters, bytes);
         self.may_send()
     }
+
     /// Takes a compound of RTCP: decrypts it in place, covers its texts, and reads it. Metrics about the stream that
     /// the remote party hears are returned: they are for the feeder of that stream.
     ///
@@ -373,10 +385,12 @@ impl End {
         self.counters.rtcp_packets.add(1);
         Ok(self.reports.hear(now, packet.data(), self.outgoing.source(), &self.counters))
     }
+
     /// Returns the source that its stream has before it is rewritten.
     pub(super) fn fed_source(&self) -> Option<u32> {
         self.outgoing.snapshot().sent.map(|sent| sent.ssrc_in)
     }
+
     /// Keeps metrics about its remote party's stream for the next report.
     pub(super) fn keep_metrics(&mut self, ssrc: u32, metrics: VoipMetrics) {
         self.reports.keep(ssrc, metrics);
@@ -443,12 +457,14 @@ impl End {
         self.stranger = Some(source);
         DropReason::UnexpectedSource
     }
+
     /// Notes a payload number that was not agreed on.
     pub(super) fn note_odd(&self, packet: &[u8]) {
         if let Some(second) = packet.get(1) {
             self.counters.symptoms.odd_payload.set(u64::from(second & 0x7f) + 1);
         }
     }
+
     /// Counts an ICMP error about a packet that was sent `to`; not one about another address than its RTP goes to.
     pub(super) fn count_unreachable(&self, to: SocketAddr, how: Undelivered) {
         let goes = self.remote.as_ref().and_then(|remote| self.latch.rtp_destination(remote));
@@ -461,47 +477,58 @@ impl End {
     pub(super) fn wire(&self) -> Option<&Wire> {
         self.wire.as_ref()
     }
+
     /// Returns the same, to be changed.
     pub(super) fn wire_mut(&mut self) -> Option<&mut Wire> {
         self.wire.as_mut()
     }
+
     /// Returns whether it feeds `to`.
     pub(super) fn feeds(&self, to: EndId) -> bool {
         self.wire.as_ref().is_some_and(|wire| wire.to() == to)
     }
+
     /// Returns whether its audio is converted.
     pub(super) fn is_converting(&self) -> bool {
         self.wire.as_ref().is_some_and(Wire::is_converting)
     }
+
     /// Connects it.
     pub(super) fn connect(&mut self, wire: Wire) {
         self.wire = Some(wire);
     }
+
     /// Disconnects it where `cut(to)` holds; returns the wire.
     pub(super) fn disconnect(&mut self, cut: impl Fn(EndId) -> bool) -> Option<Wire> {
         self.wire.take_if(|wire| cut(wire.to()))
     }
+
     /// Returns its wire in plain data: its own name, the sink's, and the description.
     pub(super) fn wired(&self) -> Option<(EndId, EndId, WireSpec)> {
         self.wire.as_ref().map(|wire| (self.id, wire.to(), wire.spec().clone()))
     }
+
     /// Whether no other source can take its latch over for now.
     pub(super) fn is_locked(&self) -> bool {
         let goes = self.remote.as_ref().and_then(|remote| self.latch.rtp_destination(remote));
         goes.is_some_and(|(_, locked)| locked)
     }
+
     /// Returns its listeners.
     pub(super) fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
+
     /// Adds a listener.
     pub(super) fn add_listener(&mut self, listener: Listener) {
         self.listeners.push(listener);
     }
+
     /// Removes a listener.
     pub(super) fn remove_listener(&mut self, id: EndId) {
         self.listeners.retain(|listener| !listener.is(id));
     }
+
     /// Passes a packet of its remote party to the agent that it feeds: audio, a digit once, or the place of a packet
     /// that is neither.
     ///
@@ -553,6 +580,7 @@ impl End {
         self.playout = None;
         self.pass_on(cx, feeder, rtp, way, packet)
     }
+
     /// Sends a frame of its own stream; nothing of silence that need not be sent.
     ///
     /// # Errors
@@ -569,6 +597,7 @@ impl End {
         let feeder = Feeder { serial: playout.serial(), clock_hz: playout.clock_hz() };
         self.pass_on(cx, feeder, rtp, way, packet).map(Some)
     }
+
     /// Sends a datagram as it is.
     ///
     /// # Errors
@@ -580,6 +609,7 @@ impl End {
         shared.count_sent(&self.counters, packet.data().len());
         Ok(way)
     }
+
     /// Sends a compound of RTCP of the end that it feeds and is fed by.
     ///
     /// # Errors
@@ -592,10 +622,12 @@ impl End {
         }
         Ok(way)
     }
+
     /// Notes a packet of a feeder that goes no further: that is no loss.
     pub(super) fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
         self.outgoing.leave_out(feeder, rtp);
     }
+
     /// Returns whether its stream is that of its one feeder, unchanged.
     pub(super) fn is_unchanged(&self) -> bool {
         !self.outgoing.is_rewritten() && self.playout.is_none() && !self.is_converting()
@@ -657,10 +689,12 @@ impl End {
         playout.set_feed(feed);
         self.injector = None;
     }
+
     /// Returns the stream that the edge makes for it.
     pub(super) fn playout(&self) -> Option<&Packetizer> {
         self.playout.as_deref()
     }
+
     /// Returns the same, to be changed.
     pub(super) fn playout_mut(&mut self) -> Option<&mut Packetizer> {
         self.playout.as_deref_mut()
@@ -680,18 +714,22 @@ impl End {
             None => 0,
         }
     }
+
     /// Returns what injects digits into its stream.
     pub(super) fn injector_mut(&mut self) -> Option<&mut Injector> {
         self.injector.as_deref_mut()
     }
+
     /// Takes the injector away, once all of its digits have been sent.
     pub(super) fn end_injection(&mut self) -> Option<Box<Injector>> {
         self.injector.take_if(|injector| injector.is_over())
     }
+
     /// Notes that a packet of a digit left so many ticks of its clock later than its timestamp says.
     pub(super) fn is_later_by(&mut self, ticks: u32) {
         self.outgoing.is_later_by(ticks);
     }
+
     /// Takes a packet of a telephone-event, on a wire whose two sides have different forms of DTMF; returns the digits
     /// that are over by it.
     ///
@@ -709,11 +747,13 @@ impl End {
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         Ok(self.events.take_timed(now, clock_hz, rtp, payload))
     }
+
     /// Takes a packet of a telephone-event that passes as it is; returns the digit that begins with it, up to a number of them.
     pub(super) fn take_passed(&mut self, rtp: &Rtp, packet: &[u8]) -> Option<char> {
         let digit = self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default());
         digit.filter(|_| self.events.may_tell())
     }
+
     /// Takes a packet of a source of which only digits are wanted; returns the digit that begins with it, as a
     /// telephone-event or as a tone.
     ///
@@ -735,6 +775,7 @@ impl End {
         }
         Ok(self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default()))
     }
+
     /// Ends digits whose last packets were lost; returns an event's, and a tone's. One that was reported at its beginning is
     /// not returned.
     pub(super) fn release_lost_digits(&mut self, now: Instant) -> [Option<Completed>; 2] {
@@ -747,6 +788,7 @@ impl End {
         });
         [event, tone]
     }
+
     /// Lists when a digit of its remote party, or of the edge towards it, is due next.
     pub(super) fn digits_due(&self) -> impl Iterator<Item = Instant> {
         let injector = self.injector.as_ref().map(|injector| injector.due());
@@ -784,10 +826,12 @@ impl End {
         let is_lossy = self.quality.count_lost(&self.reception, cx.shared.worker.as_deref());
         Swept { is_resting, is_lossy }
     }
+
     /// Returns whether its remote party sends audio at present.
     pub(super) fn is_sending(&self, now: Instant) -> bool {
         self.silence.is_heard_within(now, SENDING_WITHIN)
     }
+
     /// Reports that its continuous stream has stopped, where it should send.
     pub(super) fn report_stop(&mut self, cx: &mut Cx<'_>) {
         let is_watched = self.remote.as_ref().is_some_and(|remote| remote.watch_idle) && self.continuity.is_steady();
@@ -796,6 +840,7 @@ impl End {
             cx.events.push_back(Event::Stopped { end: self.id, silent });
         }
     }
+
     /// Counts all packets that are lost, once no more come.
     pub(super) fn count_rest(&self, shared: &Shared) {
         self.quality.count_rest(&self.reception, shared.worker.as_deref());
@@ -814,6 +859,7 @@ impl End {
     pub(super) fn say_goodbye(&mut self) {
         self.reports.say_goodbye();
     }
+
     /// Makes the report that is due.
     pub(super) fn make_report(&mut self, cx: &Cx<'_>, packet: &mut PacketBuf) -> Option<Transmit> {
         if !std::mem::take(&mut self.reports.wanted) {
@@ -836,10 +882,12 @@ impl End {
         }
         Some(way)
     }
+
     /// Returns whether a keep-alive packet is due.
     pub(super) fn wants_keep_alive(&self) -> bool {
         self.keep_alive.is_wanted()
     }
+
     /// Makes the keep-alive packet that is due, with a payload number that is not `taken`; none where nothing is known
     /// of the remote party's numbers.
     pub(super) fn make_keep_alive(

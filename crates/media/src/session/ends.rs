@@ -41,6 +41,7 @@ impl Ends {
         let (all, gauge) = (Vec::with_capacity(2), TranscodingGauge::default());
         Ends { session, all, next_serial: 0, converting: None, gauge }
     }
+
     /// Writes ends and wires into a snapshot.
     pub(super) fn snapshot(&self, idle_timeout_ms: u64) -> SessionSnapshot {
         SessionSnapshot {
@@ -51,6 +52,7 @@ impl Ends {
             wires: self.all.iter().filter_map(End::wired).collect(),
         }
     }
+
     /// Restores ends from plain data, without their wires.
     pub(super) fn restore(now: Instant, session: MediaId, next_serial: u32, ends: Vec<EndSnapshot>) -> Ends {
         let all = ends.into_iter().map(|end| End::restore(now, end)).collect();
@@ -61,54 +63,67 @@ impl Ends {
     pub(super) fn converting(&self) -> Option<Slot> {
         self.converting
     }
+
     /// Sets the same.
     pub(super) fn set_converting(&mut self, at: Option<Slot>) {
         self.converting = at;
     }
+
     /// Returns how many there are.
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
+
     /// Returns the place of an end.
     pub(super) fn slot(&self, id: EndId) -> Option<Slot> {
         self.all.iter().position(|end| end.id() == id).map(Slot)
     }
+
     /// Lists the places of all ends.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         (0..self.all.len()).map(Slot)
     }
+
     /// Returns the end at a place.
     pub(super) fn get(&self, at: Slot) -> Option<&End> {
         self.all.get(at.0)
     }
+
     /// Returns the same, to be changed.
     pub(super) fn get_mut(&mut self, at: Slot) -> Option<&mut End> {
         self.all.get_mut(at.0)
     }
+
     /// Returns the end of a name.
     pub(super) fn named(&self, id: EndId) -> Option<&End> {
         self.all.iter().find(|end| end.id() == id)
     }
+
     /// Returns the same, to be changed.
     pub(super) fn named_mut(&mut self, id: EndId) -> Option<&mut End> {
         self.all.iter_mut().find(|end| end.id() == id)
     }
+
     /// Lists all ends.
     pub(super) fn iter(&self) -> impl Iterator<Item = &End> {
         self.all.iter()
     }
+
     /// Lists the same, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut End> {
         self.all.iter_mut()
     }
+
     /// Lists names and addresses.
     pub(super) fn binds(&self) -> impl Iterator<Item = (EndId, SocketAddr)> {
         self.all.iter().map(|end| (end.id(), end.bind()))
     }
+
     /// Returns the counters of an end.
     pub(super) fn counters(&self, id: EndId) -> Option<&Arc<EndCounters>> {
         self.named(id).map(End::counters)
     }
+
     /// Counts a packet that was dropped at an end.
     pub(super) fn count_dropped(&self, shared: &Shared, at: Slot, reason: DropReason) {
         if let Some(end) = self.get(at) {
@@ -121,6 +136,7 @@ impl Ends {
         let serial = self.new_serial();
         self.all.push(End::new(now, id, serial, spec.bind, spec.counters));
     }
+
     /// Removes an end and what it counts; returns its RTP port.
     pub(super) fn remove(&mut self, shared: &Shared, id: EndId) -> Option<u16> {
         let at = self.slot(id)?;
@@ -128,18 +144,21 @@ impl Ends {
         end.count_rest(shared);
         Some(end.bind().port())
     }
+
     /// Takes an end out, and returns it with the number of the next feeder.
     pub(super) fn release(&mut self, id: EndId) -> Option<(End, u32)> {
         let at = self.slot(id)?;
         self.converting = None;
         Some((self.all.remove(at.0), self.next_serial))
     }
+
     /// Takes in an end of another session, whose feeders had numbers below `next_serial`.
     pub(super) fn adopt(&mut self, id: EndId, end: End, next_serial: u32) {
         self.next_serial = self.next_serial.max(next_serial);
         let serial = self.new_serial();
         self.all.push(end.moved(id, serial));
     }
+
     /// Returns the numbers of a new feeder of an end. They differ from those of other streams, and are not secret.
     pub(super) fn new_start(&mut self, to: EndId) -> StreamStart {
         let serial = self.new_serial();
@@ -167,6 +186,7 @@ impl Ends {
             end.add_listener(listener);
         }
     }
+
     /// Takes a listener away from all ends.
     pub(super) fn stop_listening(&mut self, id: EndId) {
         self.iter_mut().for_each(|end| end.remove_listener(id));
@@ -187,6 +207,7 @@ impl Ends {
             playout.hurry(now);
         }
     }
+
     /// Takes away the wires for which `cut(from, to)` holds.
     pub(super) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in &mut self.all {
@@ -194,12 +215,14 @@ impl Ends {
             end.disconnect(|to| cut(from, to));
         }
     }
+
     /// Feeds an end by an agent or a player.
     pub(super) fn feed(&mut self, begins: Instant, start: StreamStart, feed: Feed) {
         if let Some(end) = self.named_mut(feed.to) {
             end.feed(begins, start, feed);
         }
     }
+
     /// Lets an end's own stream go on from the encoder of a remote party that fed it before.
     pub(super) fn go_on_from(&mut self, twin: Option<Encoding>, to: EndId) {
         let playout = self.named_mut(to).and_then(End::playout_mut);
@@ -207,6 +230,7 @@ impl Ends {
             playout.go_on_from(twin);
         }
     }
+
     /// Returns the end that this one's RTCP is passed to: where the two feed each other and neither stream was changed.
     pub(super) fn passes_rtcp_to(&self, at: Slot) -> Option<Slot> {
         let end = self.get(at)?;
@@ -225,15 +249,18 @@ impl Ends {
     pub(super) fn transcoder_towards(&mut self, to: EndId) -> Option<&mut Transcoder> {
         self.all.iter_mut().find(|end| end.feeds(to))?.wire_mut()?.transcoder_mut()
     }
+
     /// Returns an encoder that goes on from the audio of a remote party that is converted for an end.
     pub(super) fn twin_towards(&mut self, to: EndId) -> Option<Encoding> {
         self.transcoder_towards(to)?.encoding().twin()
     }
+
     /// Returns the encoder of the audio that leads to an end, where it is one of `coding`.
     pub(super) fn encoding_towards(&mut self, to: EndId, coding: Coding) -> Option<&mut Encoding> {
         let transcoder = self.transcoder_towards(to)?;
         (transcoder.spec().to.1 == coding).then(|| transcoder.encoding())
     }
+
     /// Returns the transcoder of a new wire from the end at `at`: the one that does so already, where nothing of it
     /// changes; else one that goes on where the last one before the same sink ended. Where audio passes as it is there
     /// is none yet: many say of a second codec that they may send it, and hardly any does.
@@ -251,6 +278,7 @@ impl Ends {
             }
         }
     }
+
     /// Makes the transcoder of a wire that has passed all audio as it was, where it may take a payload number:
     /// allocates, once.
     pub(super) fn begin_converting(&mut self, cx: &Cx<'_>, at: Slot, number: u8) -> bool {
@@ -264,6 +292,7 @@ impl Ends {
         self.count_transcoding(cx);
         begins
     }
+
     /// Counts the session in its worker while it converts audio, between two sides or for an agent.
     pub(super) fn count_transcoding(&mut self, cx: &Cx<'_>) {
         let decodes = cx.agents.decode()

@@ -119,31 +119,38 @@ impl Session {
             origin: Origin::default(),
         }
     }
+
     /// Counts packets in its worker's counters as well; before its first end.
     pub fn count_in(&mut self, worker: Arc<WorkerCounters>) {
         self.shared.worker = Some(worker);
     }
+
     /// Shares the limit of audio held for callers ([`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD)) with the
     /// other sessions of the edge; before its first end.
     pub fn hold_in(&mut self, held: Arc<Counter>) {
         self.shared.held = held;
     }
+
     /// Sets the date, for RTCP of the edge's own making.
     pub fn date_by(&mut self, epoch: Epoch) {
         self.origin.date_by(epoch);
     }
+
     /// Returns its id.
     pub fn id(&self) -> MediaId {
         self.id
     }
+
     /// Lists its RTP ends and the addresses of their sockets.
     pub fn ends(&self) -> impl Iterator<Item = (EndId, SocketAddr)> {
         self.ends.binds()
     }
+
     /// Returns the counters of an RTP end or an agent: those of its spec, or new ones after [`Self::restore`].
     pub fn counters(&self, end: EndId) -> Option<&Arc<EndCounters>> {
         self.agents.get(end).map(|agent| agent.counters()).or_else(|| self.ends.counters(end))
     }
+
     /// Returns why an end of this name cannot be added, if so: asked before its sockets are bound.
     pub fn refuses(&self, end: EndId) -> Option<&'static str> {
         if self.names().any(|name| name == end) {
@@ -151,10 +158,12 @@ impl Session {
         }
         (self.names().count() >= SESSION_ENDS).then_some("the session has too many ends")
     }
+
     /// Returns its state in plain data.
     pub fn snapshot(&self) -> SessionSnapshot {
         self.ends.snapshot(self.sweep.idle_timeout_ms())
     }
+
     /// Restores a session from plain data. Its ends get new counters ([`Self::counters`]) that go on from the old
     /// figures.
     pub fn restore(now: Instant, mut snapshot: SessionSnapshot) -> Session {
@@ -251,6 +260,7 @@ impl Session {
         let Parts { ends, cx, .. } = self.parts(now);
         ends.count_transcoding(&cx);
     }
+
     /// Takes an end out, which [`Self::adopt_end`] gives to another session of the same worker. What it was wired to and what listened to
     /// it stay. `None` where there is no such end.
     pub fn release_end(&mut self, now: Instant, id: EndId) -> Option<Box<MovedEnd>> {
@@ -263,6 +273,7 @@ impl Session {
         ends.count_transcoding(&cx);
         Some(Box::new(MovedEnd { end, next_serial, origin: self.origin }))
     }
+
     /// Takes in an end of another session, under a name that no end of this one has. Numbers and names in RTCP stay those that its remote
     /// party knows, and are those of this session from now on: its other ends come from the same session, or have sent nothing yet.
     pub fn adopt_end(&mut self, now: Instant, id: EndId, moved: MovedEnd) {
@@ -271,6 +282,7 @@ impl Session {
         self.events.reserve(2 * self.ends.len());
         self.sweep.plan(now, &self.ends);
     }
+
     /// Takes a packet that came to `end`'s RTP socket (or RTCP socket, `rtcp`) from `source`; changes it in place and
     /// returns how it leaves, or `None`. Allocates nothing.
     pub fn handle_packet(
@@ -285,12 +297,14 @@ impl Session {
         let at = ends.slot(end)?;
         ends.take_packet(&mut cx, at, rtcp, canonical(source), packet)
     }
+
     /// Returns the next packet that the last one made after the first, in `packet`: asked until `None` after each
     /// [`Self::handle_packet`] that gave one. Allocates nothing.
     pub fn poll_converted(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Transmit> {
         let Parts { ends, mut cx, .. } = self.parts(now);
         ends.poll_converted(&mut cx, packet)
     }
+
     /// Acts on what is due: agents' own deadlines, the sweep once a second, and the clocks of ends that are fed by an
     /// agent or a player. The packets that the edge makes follow by [`Self::poll_packet`].
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -304,6 +318,7 @@ impl Session {
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
     }
+
     /// Returns the next packet that the edge makes itself, in `packet`: asked until `None` after each
     /// [`Self::handle_timeout`]. Allocates nothing but the messages of agents that listen.
     pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<Transmit> {
@@ -315,6 +330,7 @@ impl Session {
         }
         made
     }
+
     /// Returns the first tick of the mixer that an RTP end's audio is for, where it is for nothing that would have it sooner: what comes
     /// between two ticks, which are 20 ms apart, may be handed over together before the second. Not before its latch is locked, since
     /// until then its socket takes what anybody sends, and has room for a part of a flood alone.
@@ -327,10 +343,12 @@ impl Session {
         // One that is no seat hears it sooner.
         end.listeners().iter().map(|listener| self.seats.ticks_at(listener.id())).reduce(Option::and).flatten()
     }
+
     /// Returns the next event for signalling.
     pub fn poll_output(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
+
     /// Returns when something is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let playouts = self.ends.iter().filter_map(End::playout).map(Packetizer::due);
@@ -364,29 +382,35 @@ impl Session {
             | AgentInput::Closed(_) => {}
         }
     }
+
     /// Returns what to write to an agent's socket next: asked when the socket takes it. What it does not take is
     /// bounded, so a slow agent only hurts itself.
     pub fn poll_agent(&mut self, end: EndId) -> Option<AgentTransmit> {
         self.agents.poll_transmit(end)
     }
+
     /// Returns whether an agent's socket may be read further: asked again after each packet that the session made.
     pub fn agent_wants_more(&mut self, end: EndId) -> bool {
         self.agents.wants_more(end, &mut self.events)
     }
+
     /// Returns whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
     pub fn agent_is_closed(&self, end: EndId) -> bool {
         !self.copies.has(end) && self.agents.is_closed(end)
     }
+
     /// Hands over the copies for listeners that get plain RTP: asked after each packet that came or was made. Allocates
     /// nothing.
     pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
         self.copies.drain(send);
     }
+
     /// Hands over what its recorders have recorded: asked after each packet that came or was made, each command and each
     /// deadline. Allocates nothing.
     pub fn drain_recordings(&mut self, take: impl FnMut(RecordingId, Recorded<'_>)) {
         self.recorders.drain(take);
     }
+
     /// Returns an agent that was removed, and the rest of its conversation: that goes on for
     /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most, and is closed already where it never was
     /// open.
@@ -402,22 +426,26 @@ impl Session {
         }
         self.ticked_at = Some(now);
     }
+
     /// Returns the next end whose sockets, where they are tied to their remote party, are to hear others again; after
     /// [`Self::handle_timeout`].
     pub fn poll_resting(&mut self) -> Option<EndId> {
         self.sweep.poll_resting()
     }
+
     /// Returns the next end of which packets are missing since the last time: the system may have dropped them here;
     /// after [`Self::handle_timeout`].
     pub fn poll_lossy(&mut self) -> Option<EndId> {
         self.sweep.poll_lossy()
     }
+
     /// Counts a packet of an end that the shell had to drop: unread, or refused by the system on its way out.
     pub fn count_drop(&self, end: EndId, reason: DropReason) {
         if let Some(end) = self.ends.named(end) {
             self.shared.count_dropped(end.counters(), reason);
         }
     }
+
     /// Counts an ICMP error (RFC 792, RFC 4443) that came back for a packet that an end has sent `to`: one about
     /// another address than its RTP goes to is old, or forged.
     pub fn count_unreachable(&self, end: EndId, to: SocketAddr, how: Undelivered) {
@@ -425,6 +453,7 @@ impl Session {
             end.count_unreachable(to, how);
         }
     }
+
     /// Counts an RTP packet of an end that the system refused.
     pub fn count_unsent(&self, end: EndId, why: Unsent) {
         self.count_drop(end, DropReason::SendFailed);
@@ -432,6 +461,7 @@ impl Session {
             end.counters().symptoms.note_unsent(why);
         }
     }
+
     /// Sets how many datagrams the system has dropped at an end's RTP socket since that was bound.
     pub fn set_unread(&self, end: EndId, datagrams: u64) {
         if let Some(end) = self.ends.named(end) {

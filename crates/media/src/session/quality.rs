@@ -24,6 +24,7 @@ impl Quality {
     pub(super) fn new(now: Instant) -> Quality {
         Quality { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
     }
+
     /// Estimates the quality of what was received since the last time.
     pub(super) fn estimate(
         &mut self,
@@ -44,6 +45,7 @@ impl Quality {
             counters.scores.take(mos::mos(codec, lost as f64 / expected as f64, delay));
         }
     }
+
     /// Counts the packets that stay lost since the sweep before; returns whether more are missing than then.
     pub(super) fn count_lost(&mut self, reception: &Reception, worker: Option<&WorkerCounters>) -> bool {
         let is_lossy = reception.lost() > self.lost_before;
@@ -55,6 +57,7 @@ impl Quality {
         }
         is_lossy
     }
+
     /// Counts all packets that are lost, once no more come.
     pub(super) fn count_rest(&self, reception: &Reception, worker: Option<&WorkerCounters>) {
         if let Some(worker) = worker {

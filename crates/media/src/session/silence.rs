@@ -25,28 +25,34 @@ impl Silence {
     pub(super) fn new(now: Instant) -> Silence {
         Silence { since: now, alive: now, reported: false, heard: false, missed: false, aside: false, stopped: false }
     }
+
     /// Returns whether audio has come since the remote party was described.
     pub(super) fn is_broken(&self) -> bool {
         self.heard
     }
+
     /// Counts the same silence from now on only.
     pub(super) fn again(&mut self, now: Instant) {
         *self = Silence { heard: self.heard, ..Silence::new(now) };
     }
+
     /// Leaves a time in which this process did not run out of the silence.
     pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);
     }
+
     /// Ends the silence: a packet has come; `aside`: one that may announce silence suppression.
     #[inline]
     pub(super) fn broken(&mut self, now: Instant, aside: bool) {
         *self = Silence { heard: true, aside, ..Silence::new(now) };
     }
+
     /// Returns whether audio has come within this time.
     pub(super) fn is_heard_within(&self, now: Instant, time: Duration) -> bool {
         self.heard && now.saturating_duration_since(self.since) < time
     }
+
     /// Returns how long nothing has come since the last packet of audio, once that is `wait`; `None` once it was
     /// reported, and where silence suppression or a keep-alive packet says that the remote party is silent on purpose.
     pub(super) fn stopped_for(&self, now: Instant, wait: Duration) -> Option<Duration> {
@@ -54,20 +60,24 @@ impl Silence {
         let is_meant = self.aside || self.alive > self.since;
         (self.heard && !self.stopped && !is_meant && time >= wait).then_some(time)
     }
+
     /// Notes that the end of the stream was reported.
     pub(super) fn note_stopped(&mut self) {
         self.stopped = true;
     }
+
     /// Notes a keep-alive packet: the remote party is there, and silent.
     pub(super) fn kept_alive(&mut self, now: Instant) {
         (self.alive, self.reported) = (now, false);
     }
+
     /// Returns, once, whether no audio has come for so long.
     pub(super) fn miss(&mut self, now: Instant, wait: Duration) -> bool {
         let due = !self.heard && !self.missed && now.saturating_duration_since(self.since) >= wait;
         self.missed |= due;
         due
     }
+
     /// Returns, once, whether nothing at all has come for `timeout`.
     pub(super) fn is_idle(&mut self, now: Instant, timeout: Duration) -> bool {
         let due = !self.reported && now.saturating_duration_since(self.alive) >= timeout;
@@ -95,6 +105,7 @@ impl Continuity {
     pub(super) fn new(received: u64) -> Continuity {
         Continuity { received: received as u16, run: 0, is_steady: false, is_paused: false, has_resumed: false }
     }
+
     /// Notes the number of packets received by this sweep.
     pub(super) fn sweep(&mut self, received: u64) {
         // Truncation is meant: the difference counts.
@@ -111,6 +122,7 @@ impl Continuity {
         self.run = if came >= STREAM_PACKETS { self.run.saturating_add(1) } else { 0 };
         self.is_steady |= self.run >= if self.has_resumed { STEADY_SWEEPS_AFTER_PAUSE } else { STEADY_SWEEPS };
     }
+
     /// Returns whether the stream was continuous as long as it came.
     pub(super) fn is_steady(&self) -> bool {
         self.is_steady

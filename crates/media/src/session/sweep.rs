@@ -29,14 +29,17 @@ impl Sweep {
         let idle_timeout = Duration::from_millis(idle_timeout_ms);
         Sweep { idle_timeout, next: None, resting: Vec::new(), lossy: Vec::new() }
     }
+
     /// Sets how long an end may be silent.
     pub(super) fn set_idle_timeout(&mut self, idle_timeout_ms: u64) {
         self.idle_timeout = Duration::from_millis(idle_timeout_ms);
     }
+
     /// Returns how long an end may be silent, in milliseconds.
     pub(super) fn idle_timeout_ms(&self) -> u64 {
         u64::try_from(self.idle_timeout.as_millis()).unwrap_or(u64::MAX)
     }
+
     /// Plans the next sweep, unless no remote party is known.
     pub(super) fn plan(&mut self, now: Instant, ends: &Ends) {
         if !ends.iter().any(End::has_remote) {
@@ -45,14 +48,17 @@ impl Sweep {
             self.next = now.checked_add(SWEEP_INTERVAL);
         }
     }
+
     /// Plans none any more.
     pub(super) fn stop(&mut self) {
         self.next = None;
     }
+
     /// Returns when the next one is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.next
     }
+
     /// Sweeps the ends, if that is due, and plans the next sweep.
     pub(super) fn handle_timeout(&mut self, cx: &mut Cx<'_>, ends: &mut Ends) {
         let Some(due) = self.next.filter(|due| *due <= cx.now) else { return };
@@ -82,10 +88,12 @@ impl Sweep {
         self.next = None;
         self.plan(cx.now, ends);
     }
+
     /// Returns the next end whose remote party may be replaced and has fallen silent.
     pub(super) fn poll_resting(&mut self) -> Option<EndId> {
         self.resting.pop()
     }
+
     /// Returns the next end of which packets are missing.
     pub(super) fn poll_lossy(&mut self) -> Option<EndId> {
         self.lossy.pop()

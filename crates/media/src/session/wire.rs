@@ -39,6 +39,7 @@ impl Payloads {
         few.iter_mut().zip(pairs()).for_each(|(place, pair)| *place = pair);
         Payloads::Few(few)
     }
+
     fn get(&self, from: u8) -> Option<u8> {
         let to = match self {
             Payloads::Few(pairs) => pairs.iter().find(|pair| pair.0 == from)?.1,
@@ -86,10 +87,12 @@ impl Wire {
         let clocks = clocks_of(&spec.clocks);
         Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
     }
+
     /// Adds a transcoder.
     pub(super) fn converting(self, transcoder: Option<Box<Transcoder>>) -> Wire {
         Wire { transcoder, ..self }
     }
+
     /// Adds a detector where tones in its audio are digits.
     pub(super) fn watching(mut self, now: Instant) -> Wire {
         if self.spec.listens_for_tones() {
@@ -106,36 +109,44 @@ impl Wire {
         }
         self
     }
+
     /// Returns the sink.
     pub(super) fn to(&self) -> EndId {
         self.to
     }
+
     /// Returns whether it converts audio.
     pub(super) fn is_converting(&self) -> bool {
         self.transcoder.is_some()
     }
+
     /// Returns whether it converts a payload number.
     pub(super) fn converts(&self, number: u8) -> bool {
         self.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(number))
     }
+
     /// Returns whether it converts a payload number that is one of telephone-events.
     pub(super) fn converts_event(&self, number: u8) -> bool {
         let spec = self.transcoder.as_ref().map(|transcoder| transcoder.spec());
         spec.is_some_and(|spec| spec.events.iter().any(|events| events.from.0 == number))
     }
+
     /// Returns its transcoder.
     pub(super) fn transcoder_mut(&mut self) -> Option<&mut Transcoder> {
         self.transcoder.as_deref_mut()
     }
+
     /// Sets a transcoder on a wire that has passed all audio as it was; returns whether there is one now.
     pub(super) fn begin_converting(&mut self, transcoder: Option<Box<Transcoder>>) -> bool {
         self.transcoder = transcoder;
         self.transcoder.is_some()
     }
+
     /// Returns the transcoder of a wire that is no longer.
     pub(super) fn into_transcoder(self) -> Option<Box<Transcoder>> {
         self.transcoder
     }
+
     /// Takes DTMF tones out of audio of G.711, before any listener hears it.
     pub(super) fn mute_tones(&mut self, now: Instant, rtp: &Rtp, packet: &mut PacketBuf) {
         if self.detector.is_none() {
@@ -154,15 +165,18 @@ impl Wire {
             payload.fill(silence);
         }
     }
+
     /// Returns the payload number that the sink expects of telephone-events that pass while signalling is told of them.
     pub(super) fn passed(&self, number: u8) -> Option<u8> {
         let pair = |number: u8| self.spec.payloads.iter().find(|(from, _)| *from == number);
         self.spec.keys.filter(|keys| *keys == number).and_then(pair).map(|(_, to)| *to)
     }
+
     /// Returns number and codec of the audio of a source of which only digits are wanted.
     pub(super) fn digits_only(&self) -> Option<(u8, Coding)> {
         self.spec.parted.as_ref().and_then(|parted| parted.digits_only)
     }
+
     /// Returns the codec of a payload number; `None` for one that is no audio.
     fn coding(&self, number: u8) -> Option<Coding> {
         if let Some((audio, coding)) = self.digits_only() {
@@ -171,34 +185,41 @@ impl Wire {
         let converted = self.spec.transcode.iter().flat_map(|spec| &spec.from).find(|(from, _)| *from == number);
         converted.map(|(_, coding)| *coding).or_else(|| self.payload(number).map(|_| self.spec.coding))
     }
+
     /// Returns what finds DTMF tones in its audio.
     pub(super) fn watch_mut(&mut self) -> Option<&mut Detector> {
         let converting = self.transcoder.as_mut().and_then(|transcoder| transcoder.watch_mut());
         converting.or(self.detector.as_deref_mut())
     }
+
     /// Notes a packet of the source that is taken out of its stream: that is no loss.
     pub(super) fn pass_over(&mut self, rtp: &Rtp) {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.pass_over(rtp);
         }
     }
+
     /// Returns when a tone counts as over.
     pub(super) fn tone_lost_at(&self) -> Option<Instant> {
         let converting = self.transcoder.as_ref().and_then(|transcoder| transcoder.watch());
         converting.or(self.detector.as_deref())?.lost_at()
     }
+
     /// Returns its description.
     pub(super) fn spec(&self) -> &WireSpec {
         &self.spec
     }
+
     /// Returns whether a payload number means something here.
     pub(super) fn knows(&self, number: u8) -> bool {
         self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
     }
+
     /// Returns the payload number that the sink expects.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {
         self.payloads.get(from)
     }
+
     /// Returns the clock of a payload, in Hz.
     pub(super) fn clock_hz(&self, from: u8) -> u32 {
         let named = self.clocks.as_ref().and_then(|clocks| clocks.get(usize::from(from)).copied());

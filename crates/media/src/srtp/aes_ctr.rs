@@ -25,6 +25,7 @@ impl Aes {
             }
         }
     }
+
     /// Encrypts, or decrypts, which is the same. The lowest 16 bits of `iv` are zero, so that the counter of 16 bits (RFC
     /// 3711 §4.1.1) never carries: no packet has 2^16 blocks.
     pub(super) fn apply(&self, iv: &[u8; 16], bytes: &mut [u8]) {

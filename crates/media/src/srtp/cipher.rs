@@ -33,17 +33,21 @@ impl Cipher {
     pub(super) fn rtp(key: &SrtpKey) -> Cipher {
         Cipher::new(key, &SessionKeys::rtp(key), key.suite().rtp_tag_len())
     }
+
     /// For RTCP.
     pub(super) fn rtcp(key: &SrtpKey) -> Cipher {
         Cipher::new(key, &SessionKeys::rtcp(key), key.suite().rtcp_tag_len())
     }
+
     fn new(key: &SrtpKey, keys: &SessionKeys, tag: usize) -> Cipher {
         let mode = if key.suite().is_aead() { Mode::Gcm(Gcm::new(keys)) } else { Mode::Cm(Cm::new(keys)) };
         Cipher { mode, tag, mki: key.mki().map(Box::from) }
     }
+
     fn mki(&self) -> &[u8] {
         self.mki.as_deref().unwrap_or_default()
     }
+
     /// What it adds to an RTP packet, in bytes.
     pub(super) fn rtp_overhead(&self) -> usize {
         self.tag + self.mki().len()

@@ -22,6 +22,7 @@ impl Cm {
             mac: Hmac::new_from_slice(keys.auth.as_slice()).unwrap_or_else(|_| Hmac::new(&Default::default())),
         }
     }
+
     /// Encrypts or decrypts what lies behind the header of packet `index` of `ssrc`.
     pub(super) fn apply(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
         // salt · 2^16 ⊕ SSRC · 2^64 ⊕ index · 2^16
@@ -34,6 +35,7 @@ impl Cm {
         }
         self.aes.apply(&iv, bytes);
     }
+
     /// Writes the tag of `packet` and `behind` (the roll-over counter, of RTP) into all of `tag`.
     pub(super) fn sign(&self, packet: &[u8], behind: &[u8], tag: &mut [u8]) {
         let mut mac = self.mac.clone();
@@ -42,6 +44,7 @@ impl Cm {
         let bytes = mac.finalize().into_bytes();
         tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     }
+
     /// Whether `tag` is theirs; in constant time.
     pub(super) fn verify(&self, packet: &[u8], behind: &[u8], tag: &[u8]) -> bool {
         let mut mac = self.mac.clone();

@@ -21,14 +21,17 @@ impl SessionKeys {
     pub(super) fn rtp(master: &SrtpKey) -> SessionKeys {
         SessionKeys::derive(master, [0, 1, 2])
     }
+
     /// Those of RTCP.
     pub(super) fn rtcp(master: &SrtpKey) -> SessionKeys {
         SessionKeys::derive(master, [3, 4, 5])
     }
+
     /// For encryption.
     pub(super) fn key(&self) -> &[u8] {
         self.key.get(..self.key_len).unwrap_or_default()
     }
+
     #[cfg(test)]
     pub(super) fn new(key: &[u8], auth: &[u8; 20], salt: &[u8]) -> SessionKeys {
         let mut keys = SessionKeys {
@@ -40,6 +43,7 @@ impl SessionKeys {
         keys.key.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
         keys
     }
+
     fn derive(master: &SrtpKey, [encryption, authentication, salting]: [u8; 3]) -> SessionKeys {
         let (key, salt) = master.parts();
         // A salt of 96 bits is filled up with zeros (RFC 7714 §11).

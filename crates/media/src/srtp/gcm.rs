@@ -21,6 +21,7 @@ impl Gcm {
         let [salt @ .., _, _] = keys.salt;
         Gcm { key: UnboundKey::new(algorithm, keys.key()).ok().map(LessSafeKey::new), salt }
     }
+
     /// The nonce of packet `index` of `ssrc`: roll-over counter and sequence number of RTP are the index (RFC 7714 §8.1),
     /// and RTCP's is as wide (RFC 7714 §9.1).
     fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
@@ -30,6 +31,7 @@ impl Gcm {
         nonce.iter_mut().zip(self.salt).for_each(|(to, salt)| *to ^= salt);
         Nonce::assume_unique_for_key(nonce)
     }
+
     /// Encrypts `bytes` and writes the tag of them and of `header` into all of `tag`.
     pub(super) fn seal(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], tag: &mut [u8]) -> bool {
         let Some(key) = &self.key else { return false };
@@ -41,6 +43,7 @@ impl Gcm {
             _ => false,
         }
     }
+
     /// Decrypts `bytes`, the tag at their end, if that is theirs and `header`'s; in constant time. What does not open is
     /// left as it was where `again` says that it may be tried once more, else destroyed.
     pub(super) fn open(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], again: bool) -> bool {

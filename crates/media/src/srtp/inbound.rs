@@ -28,22 +28,27 @@ impl Inbound {
         let (rtp, rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
         Inbound { rtp, rtcp, streams: Streams::new(), rolled: 0, key: key.clone() }
     }
+
     /// Says how often a stream may have rolled over before its first packet comes.
     pub(super) fn expect_rolled(&mut self, times: u32) {
         self.rolled = times.min(SRTP_ROLLED);
     }
+
     /// Goes on after a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Inbound {
         Inbound { streams: Streams::restore(streams), ..Inbound::new(key) }
     }
+
     /// Its streams, for a snapshot.
     pub fn snapshot(&self) -> Vec<Stream> {
         self.streams.snapshot()
     }
+
     /// Its key.
     pub(super) fn key(&self) -> &SrtpKey {
         &self.key
     }
+
     /// What follows it under another key. Its streams may go on with their roll-over counters (RFC 3711 §3.3.1) or from
     /// zero (RFC 4568 §7.1.4): phones do either, so the first packet of each tells.
     pub(super) fn successor(&self, key: &SrtpKey) -> Inbound {
@@ -54,6 +59,7 @@ impl Inbound {
         }
         next
     }
+
     /// What follows `last` where this one's key comes back: what was seen under it is not taken again, and counters go on.
     pub(super) fn comes_back(self, last: &Inbound) -> Inbound {
         let mut next = last.successor(&self.key);
@@ -63,6 +69,7 @@ impl Inbound {
         }
         next
     }
+
     /// Decrypts an RTP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
     /// `again` under another key.
     ///
@@ -99,6 +106,7 @@ impl Inbound {
         }
         Err(DropReason::SrtpAuth)
     }
+
     /// Decrypts an RTCP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
     /// `again` under another key.
     ///

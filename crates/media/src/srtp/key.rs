@@ -50,18 +50,22 @@ impl SrtpKey {
         }
         Ok(SrtpKey { suite, material: Zeroizing::new(material.to_vec()), mki: mki.map(Box::from) })
     }
+
     /// Its suite.
     pub fn suite(&self) -> Suite {
         self.suite
     }
+
     /// Master key and salt, one behind the other.
     pub fn material(&self) -> &[u8] {
         &self.material
     }
+
     /// The name that packets carry.
     pub fn mki(&self) -> Option<&[u8]> {
         self.mki.as_deref()
     }
+
     /// The two apart.
     pub(super) fn parts(&self) -> (&[u8], &[u8]) {
         self.material.split_at_checked(self.suite.key_len()).unwrap_or_default()

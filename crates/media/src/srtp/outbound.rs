@@ -33,14 +33,17 @@ impl Outbound {
             former: Vec::new(),
         }
     }
+
     /// Goes on after a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Outbound {
         Outbound { streams: Streams::restore(streams), ..Outbound::new(key) }
     }
+
     /// Its streams, for a snapshot.
     pub fn snapshot(&self) -> Vec<Stream> {
         self.streams.snapshot()
     }
+
     /// Goes on with a key: nothing happens where it is the same. Roll-over counters go on under another key too (RFC 3711
     /// §3.3.1), unless they are to begin at zero (RFC 4568 §7.1.4); under one that comes back they never begin anew. RTCP's
     /// index always goes on (RFC 3711 §3.4).
@@ -63,6 +66,7 @@ impl Outbound {
             };
         }
     }
+
     /// Whether a packet of this number can be sent, or was sent: not too far behind its stream's highest, and room for
     /// its stream. Where not, its stream has to go on under numbers that can.
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
@@ -70,6 +74,7 @@ impl Outbound {
         let highest = stream.rtp.highest();
         highest.is_none_or(|highest| index_near(highest, sequence).is_some_and(|index| stream.rtp.reaches(index)))
     }
+
     /// Encrypts an RTP packet in place; it grows.
     ///
     /// # Errors
@@ -95,6 +100,7 @@ impl Outbound {
         stream.rtp.see(index);
         Ok(())
     }
+
     /// Encrypts an RTCP packet in place; it grows.
     ///
     /// # Errors

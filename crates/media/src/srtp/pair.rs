@@ -68,6 +68,7 @@ impl Pair {
         pair.active = true;
         Some(pair)
     }
+
     fn new(spec: &SrtpSpec) -> Pair {
         Pair {
             outbound: Outbound::new(&spec.send),
@@ -78,14 +79,17 @@ impl Pair {
             active: true,
         }
     }
+
     /// Whether it is in force.
     pub fn is_active(&self) -> bool {
         self.active
     }
+
     /// In plain data.
     pub fn snapshot(&self) -> SrtpSnapshot {
         SrtpSnapshot { outbound: self.outbound.snapshot(), inbound: self.inbound.snapshot() }
     }
+
     /// Restores both directions from plain data, under the keys of `spec`; `far`: the announced address.
     pub fn restore(far: Option<SocketAddr>, spec: &SrtpSpec, snapshot: &SrtpSnapshot) -> Box<Pair> {
         Box::new(Pair {
@@ -95,6 +99,7 @@ impl Pair {
             ..Pair::new(spec)
         })
     }
+
     /// Decrypts what the far side sent, in place; plain where that was agreed.
     ///
     /// # Errors
@@ -113,6 +118,7 @@ impl Pair {
             None => opened,
         }
     }
+
     /// Encrypts what is sent, in place; plain where that was agreed.
     ///
     /// # Errors
@@ -124,6 +130,7 @@ impl Pair {
             (true, true) => self.outbound.protect_rtcp(packet),
         }
     }
+
     /// Whether a packet of this number can be sent; see [`Outbound::takes`].
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         !self.active || self.outbound.takes(ssrc, sequence)

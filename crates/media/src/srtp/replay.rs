@@ -32,6 +32,7 @@ impl Window {
     pub(super) fn highest(&self) -> Option<u64> {
         self.highest
     }
+
     /// Whether an index was not seen before and is not too old to tell.
     pub(super) fn is_new(&self, index: u64) -> bool {
         match self.highest {
@@ -43,10 +44,12 @@ impl Window {
             }
         }
     }
+
     /// Whether an index lies within the window or ahead of it.
     pub(super) fn reaches(&self, index: u64) -> bool {
         self.highest.is_none_or(|highest| highest.saturating_sub(index) < u64::from(SRTP_REPLAY_PACKETS))
     }
+
     /// The same indices, as seen by one who has come as far as `highest` meanwhile.
     pub(super) fn advanced(mut self, highest: Option<u64>) -> Window {
         if let Some((to, from)) = highest.zip(self.highest).filter(|(to, from)| to > from) {
@@ -55,6 +58,7 @@ impl Window {
         }
         self
     }
+
     /// Remembers an index that [`Self::is_new`].
     pub(super) fn see(&mut self, index: u64) {
         match self.highest {

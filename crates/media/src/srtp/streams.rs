@@ -24,6 +24,7 @@ impl Stream {
     fn new(ssrc: u32) -> Stream {
         Stream { ssrc, ..Stream::default() }
     }
+
     pub(super) fn ssrc(&self) -> u32 {
         self.ssrc
     }
@@ -57,16 +58,19 @@ impl Streams {
     pub(super) fn new() -> Streams {
         Streams { streams: Vec::with_capacity(EXPECTED_STREAMS), last: 0 }
     }
+
     /// Out of a snapshot.
     pub(super) fn restore(streams: &[Stream]) -> Streams {
         let mut restored = Streams::new();
         restored.streams.extend(streams.iter().take(SRTP_STREAMS));
         restored
     }
+
     /// For a snapshot.
     pub(super) fn snapshot(&self) -> Vec<Stream> {
         self.streams.clone()
     }
+
     /// The stream of an SSRC, if it is known.
     pub(super) fn find(&mut self, ssrc: u32) -> Option<&mut Stream> {
         if self.streams.get(self.last).is_none_or(|stream| stream.ssrc != ssrc) {
@@ -74,10 +78,12 @@ impl Streams {
         }
         self.streams.get_mut(self.last)
     }
+
     /// The same, without a change.
     pub(super) fn get(&self, ssrc: u32) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
     }
+
     /// The stream of an SSRC, new if need be; `None` where the table is full. Room is made among the streams of an
     /// earlier key that were not heard of again: nothing under the key in force is forgotten.
     pub(super) fn find_or_add(&mut self, ssrc: u32) -> Option<&mut Stream> {
@@ -93,10 +99,12 @@ impl Streams {
         }
         self.streams.get_mut(self.last)
     }
+
     /// Whether there is room for one more.
     pub(super) fn has_room(&self) -> bool {
         self.streams.len() < SRTP_STREAMS
     }
+
     /// Each of them.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.streams.iter_mut()

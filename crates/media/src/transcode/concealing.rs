@@ -30,6 +30,7 @@ impl Concealer {
     pub(super) fn new(rate_hz: u32) -> Concealer {
         Concealer { per_ms: (rate_hz as usize / 1000).min(PER_MS), kept: [0; KEPT_MS * PER_MS] }
     }
+
     /// Takes what was heard.
     pub(super) fn hear(&mut self, samples: &[i16]) {
         let newest = samples.get(samples.len().saturating_sub(self.kept.len())..).unwrap_or_default();
@@ -39,6 +40,7 @@ impl Concealer {
             room.copy_from_slice(newest);
         }
     }
+
     /// Fills `lost` with what goes on as before and fades, and joins it to `next`, which follows.
     pub(super) fn conceal(&self, lost: &mut [i16], next: &mut [i16]) {
         let period = self.period();
@@ -58,6 +60,7 @@ impl Concealer {
             *to = ((i32::from(sample) * (after - at) + i32::from(*to) * at) / after) as i16;
         }
     }
+
     /// The period at which the last audio is most like itself, in samples.
     fn period(&self) -> usize {
         let (longest, compared) = (LONGEST_MS * self.per_ms, COMPARED_MS * self.per_ms);

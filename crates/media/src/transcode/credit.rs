@@ -17,6 +17,7 @@ impl Credit {
     pub(super) fn allows(self, now: Instant) -> bool {
         self.until.is_none_or(|until| until.saturating_duration_since(now) < AUDIO_BURST / AUDIO_PACE)
     }
+
     /// A packet that came now has made so much audio.
     pub(super) fn spend(&mut self, now: Instant, audio: Duration) {
         let since = self.until.map_or(now, |until| until.max(now));

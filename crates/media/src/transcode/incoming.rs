@@ -58,6 +58,7 @@ impl Incoming {
     pub(super) fn new(clock_hz: u32) -> Incoming {
         Incoming { last: None, clock_hz, next: 0, at: 0, samples: 0, lasted: 0, came: None }
     }
+
     /// Returns how a packet follows, `clock_hz` where it is audio; `None` for one that is late, or came before.
     pub(super) fn step(&mut self, now: Instant, rtp: &Rtp, clock_hz: Option<u32>) -> Option<Step> {
         let Some((ssrc, sequence)) = self.last else {
@@ -85,6 +86,7 @@ impl Incoming {
             (_, ahead) => Step::Lost { time, packets: ahead - 1 },
         })
     }
+
     /// A packet was taken. One of a press has the timestamp of its beginning: time goes on from before it.
     pub(super) fn taken(&mut self, now: Instant, rtp: &Rtp, is_event: bool) {
         self.last = Some((rtp.ssrc, rtp.sequence));
@@ -92,6 +94,7 @@ impl Incoming {
             self.came = Some(now);
         }
     }
+
     /// Notes that the next packet does not come here: it is not lost.
     pub(super) fn pass_over(&mut self, rtp: &Rtp) {
         if let Some((ssrc, sequence)) = &mut self.last
@@ -101,6 +104,7 @@ impl Incoming {
             *sequence = rtp.sequence;
         }
     }
+
     /// Audio was heard: so many samples, as long as this.
     pub(super) fn heard(&mut self, rtp: &Rtp, samples: usize, time: u64) {
         (self.samples, self.lasted) = (samples, time);
@@ -108,6 +112,7 @@ impl Incoming {
         // Truncation is meant: timestamps are modulo 2^32.
         self.next = rtp.timestamp.wrapping_add((time / u64::from(TIME_HZ / self.clock_hz)) as u32);
     }
+
     /// The time of a timestamp in what leaves; never before the beginning.
     pub(super) fn time_of(&self, timestamp: u32) -> u64 {
         let ticks = i64::from(timestamp.wrapping_sub(self.next).cast_signed());

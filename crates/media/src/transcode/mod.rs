@@ -109,6 +109,7 @@ impl Transcoder {
         let (ssrc, sequence, timestamp) = numbers;
         Transcoder::after(None, spec, StreamStart { serial, ssrc, sequence, timestamp })
     }
+
     /// Creates a transcoder in the place of another one before the same sink. Where that keeps its codec its decoder
     /// goes on, and so does our encoder, and what was heard: no step from the one to the other.
     pub fn after(before: Option<Transcoder>, spec: TranscodeSpec, start: StreamStart) -> Option<Self> {
@@ -166,14 +167,17 @@ impl Transcoder {
         }
         Some(transcoder)
     }
+
     /// Returns its description.
     pub fn spec(&self) -> &TranscodeSpec {
         &self.spec
     }
+
     /// Whether it takes a payload number.
     pub fn takes(&self, number: u8) -> bool {
         self.class(number).is_some()
     }
+
     /// Has tones of keys taken out of the audio, or left in it.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         match wanted {
@@ -181,34 +185,42 @@ impl Transcoder {
             false => self.watch = None,
         }
     }
+
     /// Returns what finds DTMF in the audio, where that is looked for.
     pub(crate) fn watch(&self) -> Option<&Detector> {
         self.watch.as_deref()
     }
+
     /// Returns the same, to take from it what was found.
     pub(crate) fn watch_mut(&mut self) -> Option<&mut Detector> {
         self.watch.as_deref_mut()
     }
+
     /// Whether this is the first that it is to take, and nothing was coded for its sink by the one before it.
     pub(crate) fn begins(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
     }
+
     /// Returns its encoder, for another part of the same stream.
     pub(crate) fn encoding(&mut self) -> &mut Encoding {
         &mut self.encoding
     }
+
     /// Notes that a packet of the stream does not come here: it is not lost.
     pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
         self.incoming.pass_over(rtp);
     }
+
     /// Returns its name among the feeders of its sink.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
+
     /// The clock of what leaves, in Hz.
     pub fn clock_hz(&self) -> u32 {
         self.spec.to.1.clock_hz()
     }
+
     /// Takes a packet; what it makes is asked for by [`Self::poll`]. Allocates nothing but what Opus does.
     ///
     /// # Errors
@@ -247,6 +259,7 @@ impl Transcoder {
         self.incoming.taken(now, rtp, matches!(class, Class::Event(_)));
         Ok(())
     }
+
     /// The next packet that leaves, if one is full, into `packet`.
     pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<Rtp> {
         loop {

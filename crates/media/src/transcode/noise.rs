@@ -13,6 +13,7 @@ impl Noise {
     pub(super) fn new(seed: u32) -> Noise {
         Noise { state: seed | 1 }
     }
+
     /// Fills with noise as loud as a payload says: its first byte, in dB below full scale.
     pub(super) fn fill(&mut self, payload: &[u8], samples: &mut [i16]) {
         let below = f32::from(payload.first().copied().unwrap_or(127) & 0x7f);

@@ -51,10 +51,12 @@ impl Presser {
     fn new(clock_hz: u32) -> Presser {
         Presser { clock_hz, ..Presser::speaking(PCMU) }
     }
+
     fn speaking(audio: (u8, Coding)) -> Presser {
         let opus = opus::Encoder::new(16_000, WANTED).unwrap();
         Presser { sequence: 0, timestamp: 0, clock_hz: audio.1.clock_hz(), audio, g722: g722::Encoder::new(), opus }
     }
+
     /// A packet of 20 ms whose samples are said by their time in seconds.
     fn say(&mut self, from_s: f64, sample: impl Fn(f64) -> f64) -> Vec<u8> {
         let rate = if self.audio.1 == Coding::Pcmu { 8000_u32 } else { 16_000 };
@@ -73,10 +75,12 @@ impl Presser {
         self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 50);
         self.packet(self.audio.0, false, self.timestamp, &payload)
     }
+
     /// For so long it sends nothing.
     fn pause(&mut self, ms: u32) {
         self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 1000 * ms);
     }
+
     fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: 7, payload: 0..0 };
@@ -84,10 +88,12 @@ impl Presser {
         self.sequence += 1;
         bytes
     }
+
     fn audio(&mut self) -> Vec<u8> {
         self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 50);
         self.packet(0, false, self.timestamp, &[0x55; 160])
     }
+
     /// The packets of a key's tone, so many of 20 ms.
     fn tone(&mut self, key: char, packets: u32) -> Vec<Vec<u8>> {
         let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
@@ -96,11 +102,13 @@ impl Presser {
         let sample = |at: f64| 7000.0 * (value(row, at) + value(column, at));
         (0..packets).map(|n| self.say(f64::from(n) * 0.02, sample)).collect()
     }
+
     /// Softly spoken.
     fn noise(&mut self) -> Vec<u8> {
         let seed = f64::from(self.sequence);
         self.say(seed * 0.02, |at| (at * 16_000.0 * 7919.0).round() % 301.0 - 150.0)
     }
+
     /// The packets of a press: so many of 20 ms, and the last one thrice; a longer one in segments (RFC 4733 §2.5.1.3).
     fn press(&mut self, event: u8, packets: u32) -> Vec<Vec<u8>> {
         let tick = self.clock_hz / 50;
@@ -325,12 +333,14 @@ impl Reader {
         bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
         Reader { bench, line, keys: String::new(), audio: Vec::new() }
     }
+
     fn read(&mut self, bytes: &[u8]) {
         if !self.line.loses() {
             let left = self.bench.feed(A, false, A_RTP, bytes);
             self.audio.extend(left.map(|(_, bytes)| bytes));
         }
     }
+
     fn pass(&mut self) {
         self.bench.run(20);
         self.keys.extend(told(&mut self.bench).iter().map(|(key, _)| key));

@@ -41,6 +41,7 @@ impl Wire {
     fn new() -> Wire {
         Wire { start: Instant::now(), buffer: JitterBuffer::new(), left: Vec::new() }
     }
+
     fn until(&mut self, at: Duration) {
         while let Some(over) = self.buffer.poll_timeout().filter(|over| *over < self.start + at) {
             let before = self.left.len();
@@ -48,11 +49,13 @@ impl Wire {
             assert!(self.left.len() > before, "a deadline lets something leave");
         }
     }
+
     fn take(&mut self, at: Duration, ssrc: u32, sequence: u16, payload: &[u8]) -> Result<(), DropReason> {
         self.until(at);
         let rtp = Rtp { ssrc, sequence, timestamp: 0, ..header(0) };
         self.buffer.take(self.start + at, &rtp, payload, |rtp, payload| self.left.push(left(at, rtp, payload)))
     }
+
     fn numbers(&self) -> Vec<u16> {
         self.left.iter().map(|left| left.sequence).collect()
     }
@@ -226,6 +229,7 @@ impl Chance {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+
     fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit.max(1)
     }

@@ -79,6 +79,7 @@ impl Conference {
         }
         Conference { bench, mixer, parties }
     }
+
     /// What a party says in its next packet, unless that is lost.
     fn say(&mut self, at: usize, hz: f64, is_lost: bool) {
         let party = &mut self.parties[at];
@@ -103,6 +104,7 @@ impl Conference {
             assert!(self.bench.feed(end, false, source, &bytes).is_none(), "it goes to the mixer alone");
         }
     }
+
     /// A tick of the mixer, and 20 ms of the session; the times of the packets that left.
     fn tick(&mut self) -> Vec<Instant> {
         for party in &mut self.parties {
@@ -134,6 +136,7 @@ impl Conference {
         }
         made.iter().map(|one| one.at).collect()
     }
+
     /// The level of a tone in the last 200 ms that a party has heard, in dB below full scale.
     fn level(&self, at: usize, hz: f64) -> f64 {
         let party = &self.parties[at];

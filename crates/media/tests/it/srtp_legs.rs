@@ -36,6 +36,7 @@ impl Far {
     fn of(spec: &SrtpSpec) -> Far {
         Far { says: Outbound::new(&spec.receive), hears: Inbound::new(&spec.send) }
     }
+
     fn say(&mut self, rtcp: bool, bytes: &[u8]) -> Vec<u8> {
         let mut packet = PacketBuf::new();
         packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
@@ -43,6 +44,7 @@ impl Far {
         if rtcp { self.says.protect_rtcp(&mut packet) } else { self.says.protect_rtp(&mut packet) }.unwrap();
         packet.data().to_vec()
     }
+
     fn hear(&mut self, rtcp: bool, bytes: &[u8]) -> Result<Vec<u8>, DropReason> {
         let mut packet = PacketBuf::new();
         packet.receive_area()[..bytes.len()].copy_from_slice(bytes);

@@ -100,6 +100,7 @@ impl Bench {
         };
         Bench { transcoder, now: Instant::now(), ticks, next }
     }
+
     /// Another source's codec from now on: another transcoder before the same sink.
     fn change(&mut self, spec: TranscodeSpec, ms: u32) {
         self.ticks = spec.from[0].1.clock_hz() / 1000 * ms;
@@ -109,11 +110,13 @@ impl Bench {
         let start = StreamStart { serial: 3, ssrc, sequence, timestamp };
         self.transcoder = Transcoder::after(Some(before), spec, start).unwrap();
     }
+
     fn skip(&mut self) {
         self.now += Duration::from_millis(20);
         self.next.sequence = self.next.sequence.wrapping_add(1);
         self.next.timestamp = self.next.timestamp.wrapping_add(self.ticks);
     }
+
     fn feed(&mut self, rtp: &Rtp, payload: &[u8]) -> Result<Vec<(Rtp, Vec<u8>)>, DropReason> {
         self.transcoder.push(self.now, rtp, payload)?;
         let mut out = Vec::new();
@@ -125,6 +128,7 @@ impl Bench {
         }
         Ok(out)
     }
+
     fn say(&mut self, payload: &[u8]) -> Vec<(Rtp, Vec<u8>)> {
         let rtp = self.next.clone();
         let out = self.feed(&rtp, payload).unwrap();

@@ -29,10 +29,12 @@ impl Spoken {
             _ => Codec::of_name(name).map(Spoken::G711),
         }
     }
+
     /// By static payload number (RFC 3551 §6).
     pub(crate) fn of_payload(number: u8) -> Option<Spoken> {
         if number == G722_NUMBER { Some(Spoken::G722) } else { Codec::of_payload(number).map(Spoken::G711) }
     }
+
     /// Its rtpmap name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Spoken {
             Spoken::Opus => "opus",
         }
     }
+
     /// Its RTP clock, in Hz; that of G.722 is 8000, though it has twice as many samples (RFC 3551 §4.5.2).
     pub(crate) const fn clock_hz(self) -> u32 {
         match self {
@@ -48,6 +51,7 @@ impl Spoken {
             Spoken::Opus => CLOCK_HZ,
         }
     }
+
     /// What its voice is made of.
     pub(crate) fn voice(self) -> Codec {
         match self {
@@ -85,10 +89,12 @@ impl Coded {
             },
         })
     }
+
     /// Whether it is the coder of what is spoken.
     pub(crate) fn is_of(&self, spoken: Spoken) -> bool {
         matches!((self, spoken), (Coded::Opus { .. }, Spoken::Opus) | (Coded::G722 { .. }, Spoken::G722))
     }
+
     /// A packet of a voice as it leaves.
     pub(crate) fn code(&mut self, voice: Codec, packet: &[u8]) -> Option<Vec<u8>> {
         let rtp = Rtp::parse(packet).ok()?;
@@ -111,6 +117,7 @@ impl Coded {
         Rtp { timestamp, ..rtp }.build(payload.get(..length)?, &mut bytes);
         Some(bytes)
     }
+
     /// The samples of a packet that was heard; none where it is damaged.
     pub(super) fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
         match self {

@@ -57,6 +57,7 @@ impl Reporting {
         let (keys, pressed) = (Receiver::default(), String::new());
         Reporting { origin, reports, reception, received: 0, keys, pressed, counters }
     }
+
     /// Takes a packet that was heard; of what is spoken its number, and its clock in Hz.
     pub(crate) fn take(&mut self, now: Instant, packet: &[u8], (payload, clock_hz): (u8, u32)) {
         match Rtp::parse(packet) {
@@ -78,12 +79,14 @@ impl Reporting {
             _ => {}
         }
     }
+
     /// Takes what the far side reports; `source` is what it hears us as, and our clock in Hz.
     pub(crate) fn hear(&mut self, now: Instant, source: (u32, u32), packet: &[u8]) {
         if is_well_formed(packet) {
             self.reports.hear(now, packet, Some(source), &self.counters);
         }
     }
+
     /// Notes when a report may be due, or that the call is over.
     pub(crate) fn look(&mut self, now: Instant, sent: u32, is_last: bool) {
         self.counters.tx_packets.set(sent.into());
@@ -108,6 +111,7 @@ impl Reporting {
     pub(crate) fn pressed(&self) -> &str {
         &self.pressed
     }
+
     /// All that is known so far, of a codec.
     pub(crate) fn quality(&self, codec: Option<Codec>) -> Quality {
         let rtt_us = self.counters.rtt_us.get();

@@ -29,28 +29,34 @@ impl Secure {
     pub(crate) fn await_keys(&mut self) {
         self.awaits_keys = true;
     }
+
     /// The offer was refused: what was agreed before goes on.
     pub(crate) fn keep_keys(&mut self) {
         self.awaits_keys = false;
     }
+
     /// What was agreed; `far`: where the far side is.
     pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, keys: Option<Keys>) {
         self.awaits_keys = false;
         self.suite = keys.as_ref().map(|keys| keys.suite.as_str());
         self.pair = Pair::agree(now, self.pair.take(), far, keys.and_then(spec).as_ref());
     }
+
     /// Whether its audio is encrypted.
     pub(crate) fn is_on(&self) -> bool {
         self.pair.as_ref().is_some_and(|pair| pair.is_active())
     }
+
     /// The suite in force, by its name in a description.
     pub(crate) fn suite(&self) -> Option<&'static str> {
         self.suite.filter(|_| self.is_on())
     }
+
     /// Returns the number of packets that did not authenticate.
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
+
     /// A packet as it leaves; `None` where it cannot.
     pub(crate) fn seal(&mut self, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
@@ -59,6 +65,7 @@ impl Secure {
         }
         Some(self.buffer.data())
     }
+
     /// A packet as it is heard; `None` where it is not.
     pub(crate) fn open(&mut self, now: Instant, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
@@ -76,6 +83,7 @@ impl Secure {
         }
         None
     }
+
     fn fill(&mut self, packet: &[u8]) -> Option<()> {
         self.buffer.receive_area().get_mut(..packet.len())?.copy_from_slice(packet);
         self.buffer.set_len(packet.len());

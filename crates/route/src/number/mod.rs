@@ -93,6 +93,7 @@ impl Numbers {
         let emergency = emergency::of_country(&country);
         Some(Numbers { country, region, emergency })
     }
+
     /// Loads what the first number of the country would otherwise load: the numbering plans and their expressions, some 60 million
     /// instructions. What is loaded is shared by all.
     pub fn warm_up(&self) {
@@ -101,23 +102,28 @@ impl Numbers {
             let _ = (self.dialled(&text), self.is_premium(&text), Numbers::country_of(&text));
         }
     }
+
     /// The same with these emergency numbers.
     pub fn with_emergency(self, numbers: Vec<String>) -> Numbers {
         Numbers { emergency: numbers.into(), ..self }
     }
+
     /// The emergency numbers.
     pub fn emergency(&self) -> &[String] {
         &self.emergency
     }
+
     /// Whether a number is an emergency number, digit by digit, as it was received and as it goes on.
     pub fn is_emergency(&self, number: &Number) -> bool {
         !number.is_e164 && self.is_emergency_text(&number.received)
     }
+
     /// Returns whether a number is written as an emergency number: separators, parameters (RFC 3966 §3) and what stands
     /// behind an end of dialling are left out.
     pub fn is_written_as_emergency(&self, number: &Number) -> bool {
         self.is_emergency(number) || self.is_emergency_text(&readings::dialled_digits(&number.received))
     }
+
     /// Returns whether a far end may dial an emergency number where it is sent a number: also behind `+`, the country
     /// code, an outside-line code and other prefixes. A number in use is dialled as that one. Extensions of a PBX that
     /// read so (`9911`, `1911`) are not known here, and count. More numbers than [`Numbers::is_emergency`], which grants
@@ -127,14 +133,17 @@ impl Numbers {
             || emergency_spellings::reach_emergency(self, &number.received)
             || (number.text != number.received && emergency_spellings::reach_emergency(self, &number.text))
     }
+
     /// Returns whether a user part (escapes undone) is an emergency number, digit by digit.
     pub fn is_emergency_text(&self, user: &str) -> bool {
         self.emergency.iter().any(|known| known == user)
     }
+
     /// The country, in upper case.
     pub fn country(&self) -> &str {
         &self.country
     }
+
     /// Reads a user part (escapes undone), with the `phone-context` that stood with it.
     ///
     /// # Errors
@@ -154,6 +163,7 @@ impl Numbers {
         }
         Ok(self.normalise_caller(user, phone_context))
     }
+
     /// The same for a calling party, which is never refused for its form.
     pub fn normalise_caller(&self, user: &str, phone_context: Option<&str>) -> Number {
         let digits = compact(user);
@@ -176,6 +186,7 @@ impl Numbers {
             }
         }
     }
+
     /// A number in the form that a trunk wants.
     pub fn format(&self, number: &Number, form: SendNumbers) -> String {
         if !number.is_e164 {
@@ -221,6 +232,7 @@ impl Numbers {
             }
         }
     }
+
     /// E.164 numbers that digits with or without `+` begin with, `least` digits long or longer: the longest that is possible, a
     /// number of premium rate that it begins with where digits are left over, and the longest short number of premium rate.
     pub(crate) fn longest(&self, digits: &str, least: usize) -> impl Iterator<Item = String> {
@@ -245,11 +257,13 @@ impl Numbers {
         }
         whole.map(|(_, text)| text).into_iter().chain(premium).chain(short)
     }
+
     /// E.164 of all these digits, also of a short number of premium rate.
     pub(crate) fn whole(&self, digits: &str) -> Option<String> {
         let fits = digits.len() <= MAX_DIALLED_DIGITS + 1;
         fits.then(|| self.judged(digits)).flatten().map(|(Judged::Number(text) | Judged::Short(text))| text)
     }
+
     /// Whether digits are a number in use, written as it is dialled inside the country.
     pub(crate) fn is_dialled_at_home(&self, digits: &str) -> bool {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok();
@@ -262,6 +276,7 @@ impl Numbers {
             forms.iter().any(|form| form.chars().filter(char::is_ascii_digit).eq(digits.chars()))
         })
     }
+
     /// Whether an E.164 number is in a range that is in use, as libphonenumber knows the plans.
     pub(crate) fn is_in_use(e164: &str) -> bool {
         let number = PHONE_NUMBER_UTIL.parse(e164, None).ok();
@@ -286,6 +301,7 @@ impl Numbers {
             Judged::Short(_) => None,
         }
     }
+
     /// The number that digits with or without `+` are; a short one only of premium rate, since extensions would pass for others.
     fn judged(&self, digits: &str) -> Option<Judged> {
         let is_code = self.is_emergency_text(digits);
@@ -295,11 +311,13 @@ impl Numbers {
             Judged::Short(text) => self.is_premium(text),
         })
     }
+
     /// Reads digits with or without `+`, with `00` for any international prefix.
     fn dialled(&self, digits: &str) -> Option<Judged> {
         let global = digits.strip_prefix("00").and_then(|international| self.possible(&format!("+{international}")));
         global.or_else(|| self.possible(digits))
     }
+
     /// E.164 of digits with or without `+`, where their length is possible.
     fn possible(&self, digits: &str) -> Option<Judged> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
@@ -314,6 +332,7 @@ impl Numbers {
         let fits = text.len() <= MAX_E164_DIGITS + 1;
         fits.then_some(if is_short { Judged::Short(text) } else { Judged::Number(text) })
     }
+
     /// Returns the country of an E.164 number (ISO 3166 alpha-2), as the plans have it: of those that share a calling
     /// code, the one that has the range. A range that no country is known to have belongs to the first of them, since
     /// new ones appear daily; in North America to the country of its area code. `001`: no country's. `None` for a text
@@ -327,11 +346,13 @@ impl Numbers {
         let region = known.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code))?;
         Some(region.as_region_str().as_str().to_owned())
     }
+
     /// Returns the state or province (two letters) of an E.164 number of the United States or Canada, by its area code;
     /// `None` for a code of several provinces or of no place, and for any other number.
     pub fn state_of(e164: &str) -> Option<&'static str> {
         area_codes::place_of(e164)?.state
     }
+
     /// Whether an E.164 number is in a range of premium rate, as libphonenumber knows the plans.
     pub fn is_premium(&self, e164: &str) -> bool {
         let number = Some(e164).filter(|text| text.starts_with('+'));
@@ -342,6 +363,7 @@ impl Numbers {
                 || kind == PhoneNumberType::Unknown && is_short_finnish_premium(&number)
         })
     }
+
     /// As dialled inside the country.
     fn national(&self, e164: &str) -> Option<String> {
         let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;

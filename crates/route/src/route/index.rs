@@ -130,24 +130,28 @@ impl Index {
         let fields: Vec<Field> = [Field::To, Field::Caller].into_iter().chain(headers).chain([Field::From]).collect();
         Index::of(&*routes, routes.len(), &fields)
     }
+
     /// Of anything with conditions.
     pub(crate) fn of(all: &(impl Conditions + ?Sized), count: usize, fields: &[Field]) -> Index {
         let count = u32::try_from(count).unwrap_or(NODE).min(NODE);
         let keys_of = |at: u32, field: &Field, keys: &mut Vec<Key>| all.keys(at, field, keys);
         Index { top: Node::new((0..count).collect(), fields, usize::MAX, &keys_of) }
     }
+
     /// The lowest position below `end` that `matches`, among those that may take the call; it is asked of as few as can be.
     pub fn first(&self, call: &CallInfo<'_>, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
         let mut best = end;
         self.top.search(call, &mut best, matches);
         (best < end).then_some(best)
     }
+
     /// The same of those that may take every call that a route would take.
     pub fn first_like(&self, route: &Route, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
         let (called, caller) = (sample(&route.to), sample(&route.caller));
         let from = route.from.first().map(String::as_str).unwrap_or_default();
         self.first(&CallInfo { from, called: &called, caller: &caller, ..CallInfo::default() }, end, matches)
     }
+
     /// Every position that may take the call, ascending.
     pub(crate) fn candidates(&self, call: &CallInfo<'_>) -> Vec<u32> {
         let mut all = Vec::new();

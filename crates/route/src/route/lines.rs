@@ -107,21 +107,25 @@ impl RouteLines {
         self.ends.push(count(self.targets.len()));
         count(self.ends.len())
     }
+
     /// Says of the targets that were kept there which go by their ratio, as [`Route::by_ratio`].
     pub fn by_ratio(&mut self, connect: u32, groups: Vec<Range<u32>>) {
         if !groups.is_empty() {
             self.by_ratio.insert(connect, groups);
         }
     }
+
     /// The targets that were kept there.
     pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
         self.targets(connect).iter().map(Compact::spec).collect()
     }
+
     /// Keeps what else lines have in common, and says where.
     pub fn rest(&mut self, rest: LineRest) -> u32 {
         self.rests.push(rest);
         count(self.rests.len())
     }
+
     /// The next line; `connect` and `rest` are what [`RouteLines::connect`] and [`RouteLines::rest`] have given, or 0.
     pub fn push(&mut self, line: u32, (to, caller): (Option<Pattern>, Option<Pattern>), connect: u32, rest: u32) {
         let before = self.line.len();
@@ -139,6 +143,7 @@ impl RouteLines {
         self.connect.push(connect);
         self.line.push(line);
     }
+
     /// Makes what a call is looked up in.
     pub fn compile(mut self, file: &str) -> RouteFile {
         self.to.shrink_to_fit();
@@ -282,22 +287,27 @@ impl RouteFile {
     pub fn file(&self) -> &str {
         &self.file
     }
+
     /// Lines that are routes.
     pub fn len(&self) -> usize {
         self.lines.line.len()
     }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.lines.line.is_empty()
     }
+
     /// Whether chance decides on any of them.
     pub fn has_shares(&self) -> bool {
         self.lines.rests.iter().any(|rest| rest.share.is_some_and(|share| share < 100))
     }
+
     /// Every list of targets that its lines have.
     pub fn targets(&self) -> impl Iterator<Item = Vec<TargetSpec>> + '_ {
         (1..=count(self.lines.ends.len())).map(|at| self.lines.targets_of(at))
     }
+
     /// Each line that one before it hides, behind the number of that one; `takes_all_of` says whether the first of two
     /// routes takes every call that the other would.
     pub fn hidden(&self, takes_all_of: impl Fn(&Route, &Route) -> bool) -> impl Iterator<Item = (u32, u32)> {
@@ -312,10 +322,12 @@ impl RouteFile {
             Some((number(before), number(at)))
         })
     }
+
     /// Whether a line takes a call; `position` is that of the route that names the file.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
         self.first(call, position).is_some()
     }
+
     /// The same in words.
     pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
         let (mut perhaps, mut leaves) = (None, None);
@@ -338,6 +350,7 @@ impl RouteFile {
             }
         }
     }
+
     /// The route that a call goes by: its line's, and what that leaves to the route that names the file.
     pub(crate) fn route(&self, named: &Route, call: &CallInfo<'_>, position: usize) -> Option<Route> {
         let at = self.first(call, position)?;

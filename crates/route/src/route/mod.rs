@@ -119,6 +119,7 @@ impl CallInfo<'_> {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         u8::try_from((mixed ^ (mixed >> 31)) % 100).ok()
     }
+
     /// Whether it is one of so many in a hundred; none is where chance stays open.
     pub(crate) fn chooses(&self, share: u8, position: usize) -> bool {
         share >= 100 || self.percent(position).is_some_and(|percent| percent < share)
@@ -209,6 +210,7 @@ impl Route {
             sms: None,
         }
     }
+
     /// Its targets in parts, one behind the other, each with the order of its trunks.
     pub(crate) fn parts(&self) -> Vec<(&[TargetSpec], Order)> {
         let groups = if self.order == Order::Listed { &self.by_ratio[..] } else { &[] };
@@ -223,16 +225,19 @@ impl Route {
         parts.extend(self.connect.get(from..).map(|part| (part, self.order)));
         parts
     }
+
     /// Whether chance decides on it, or on a line of its file.
     pub(crate) fn has_shares(&self) -> bool {
         self.share < 100 || self.file.as_ref().is_some_and(|file| file.has_shares())
     }
+
     /// Whether it takes the call, at its position and were no route before it.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
         self.failed(call).is_none()
             && call.chooses(self.share, position)
             && self.file.as_ref().is_none_or(|file| file.takes(call, position))
     }
+
     /// The route that a call which it takes goes by: itself, or what the call's line of its file makes of it.
     pub(crate) fn of_call(self: &Arc<Route>, call: &CallInfo<'_>, position: usize) -> Option<Arc<Route>> {
         match &self.file {
@@ -240,6 +245,7 @@ impl Route {
             None => Some(self.clone()),
         }
     }
+
     /// The same in words.
     pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
         if let Some(failed) = self.failed(call) {

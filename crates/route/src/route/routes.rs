@@ -40,6 +40,7 @@ impl Routes {
         let mut takes = |position| at(position).is_some_and(|(at, route)| route.takes(call, at));
         at(self.0.index.first(call, u32::MAX, &mut takes)?)
     }
+
     /// Whether chance decides on any of them.
     pub fn has_shares(&self) -> bool {
         self.0.has_shares

@@ -23,6 +23,7 @@ impl Zone {
         self.0.insert(question, (records, Some(ttl)));
         self
     }
+
     fn naptr(self, name: &str, records: &[(u16, u16, &str, &str)]) -> Zone {
         let naptr = |(order, preference, service, replacement): &(u16, u16, &str, &str)| Naptr {
             order: *order,
@@ -33,6 +34,7 @@ impl Zone {
         };
         self.with(Question::Naptr(name.into()), Records::Naptr(records.iter().map(naptr).collect()), 600)
     }
+
     fn srv(self, name: &str, records: &[(u16, u16, u16, &str)]) -> Zone {
         let srv = |(priority, weight, port, target): &(u16, u16, u16, &str)| Srv {
             priority: *priority,
@@ -42,10 +44,12 @@ impl Zone {
         };
         self.with(Question::Srv(name.into()), Records::Srv(records.iter().map(srv).collect()), 300)
     }
+
     fn a(self, name: &str, addresses: &[&str]) -> Zone {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         self.with(Question::Addresses(name.into()), Records::Addresses(addresses), 60)
     }
+
     fn fails(self, question: Question) -> Zone {
         self.with(question, Records::Failed(NameFault::Unanswered), 1)
     }

@@ -73,10 +73,12 @@ impl Attribute {
     pub fn flag(name: &str) -> Attribute {
         Attribute { name: name.to_owned(), value: None }
     }
+
     /// `a=name:value`
     pub fn new(name: &str, value: impl Into<String>) -> Attribute {
         Attribute { name: name.to_owned(), value: Some(value.into()) }
     }
+
     /// Whether it has this name. Names differ by case (RFC 8866 §5.13), yet nobody means two things by it.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -117,6 +119,7 @@ impl Media {
     pub(crate) fn is_udptl(&self) -> bool {
         self.proto.eq_ignore_ascii_case("udptl")
     }
+
     /// A section without formats, attributes or lines of other types.
     pub fn new(kind: &str, port: u16, proto: &str) -> Media {
         Media {

@@ -37,6 +37,7 @@ impl Policy {
     pub(crate) fn lets_from(&self, map: &Rtpmap) -> bool {
         !is_g711(map) || self.from.is_empty() || self.from.iter().any(|codec| map.is(codec))
     }
+
     /// That of an offer from a side with another policy, or of our answer to it.
     pub fn towards(self, from: Policy) -> Policy {
         Policy { from: from.codecs, dtmf_of_other: Some(from.dtmf), ..self }
@@ -159,11 +160,13 @@ impl Audio {
     pub(crate) fn new(number: u8, map: &Rtpmap, fmtp: Option<&str>) -> Audio {
         Audio { number, codec: map.encoding.clone(), opus: OpusParameters::parse(fmtp) }
     }
+
     /// A section's codec that the edge speaks, the first of `codec`'s name.
     pub fn of(section: &Media, codec: &str) -> Option<Audio> {
         let all = section.payloads().into_iter().filter_map(|number| Audio::numbered(section, number));
         all.into_iter().find(|audio| audio.codec.eq_ignore_ascii_case(codec))
     }
+
     /// A section's payload number, where it is a codec that the edge speaks.
     pub fn numbered(section: &Media, number: u8) -> Option<Audio> {
         let map = section.rtpmap(number).filter(is_edge_codec)?;

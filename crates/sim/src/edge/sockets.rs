@@ -41,19 +41,23 @@ impl Sockets {
         self.live.insert((id, end), true);
         self.asked.push_back((id, end));
     }
+
     /// The edge wants the socket of a recogniser opened.
     pub(crate) fn ask_recogniser(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
         self.asked_recognisers.push_back((id, end));
     }
+
     /// Nothing is left of a session, or of all.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.live.retain(|socket, _| id.is_some_and(|id| socket.0 != id));
     }
+
     /// Sockets that are not dropped yet.
     pub(crate) fn live(&self) -> usize {
         self.live.len()
     }
+
     /// What happens on a socket, told to its session; one that is gone is past it.
     pub(crate) fn act(&mut self, now: Instant, (id, end): Socket, act: AgentAct, session: &mut Session) {
         let Some(hears) = self.live.get_mut(&(id, end)) else { return };
@@ -69,6 +73,7 @@ impl Sockets {
         };
         session.handle_agent(now, end, input);
     }
+
     /// Takes what a session wants to write, answers its pings, and drops sockets that are done with.
     pub(crate) fn serve(&mut self, now: Instant, session: &mut Session) {
         let id = session.id();

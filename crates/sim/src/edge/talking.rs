@@ -16,14 +16,17 @@ impl Talking {
         let name = url.rsplit('/').next().unwrap_or_default();
         self.ends.insert((id, end), name.to_owned());
     }
+
     /// It wants it no longer.
     pub(crate) fn ends(&mut self, id: MediaId, end: EndId) {
         self.ends.remove(&(id, end));
     }
+
     /// It wants none of a session's, or of all.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.ends.retain(|(of, _), _| id.is_some_and(|id| *of != id));
     }
+
     /// Returns those who talk with an agent.
     pub(crate) fn with(&self, agent: &str) -> BTreeSet<(MediaId, EndId)> {
         self.ends.iter().filter(|(_, name)| **name == *agent).map(|(at, _)| *at).collect()

@@ -36,15 +36,18 @@ impl Few {
             goes: rng.random_bool(0.2),
         }
     }
+
     /// Whether most calls are for that agent.
     pub(crate) fn is_wanted(&self) -> bool {
         self.sessions != [0, 0] && self.queue.iter().any(Option::is_some)
     }
+
     /// Those of a version.
     pub(crate) fn of(&self, version: u32) -> (u32, Option<Queue>) {
         let at = usize::from(!version.is_multiple_of(2));
         (self.sessions.get(at).copied().unwrap_or_default(), self.queue.get(at).copied().flatten())
     }
+
     /// Sessions that may begin: one that pauses before its next stream keeps its session over a reload.
     pub(crate) fn most(&self, version: u32) -> u32 {
         match self.sessions {
@@ -53,6 +56,7 @@ impl Few {
             [first, _] => first,
         }
     }
+
     /// Whether there is the agent.
     pub(crate) fn is_there(&self, version: u32) -> bool {
         !self.goes || version.is_multiple_of(2)

@@ -44,6 +44,7 @@ impl Kept {
         }
         kept
     }
+
     /// Whether a phone says that it refreshes, and never does.
     pub(crate) fn is_forgotten(&self) -> bool {
         self.by_phones.iter().flatten().any(|sessions| sessions.forgets)

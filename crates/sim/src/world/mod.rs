@@ -305,6 +305,7 @@ impl World {
     pub fn edge(&self) -> &Edge {
         &self.edge
     }
+
     /// The phones: carrier, first trunk, second trunk.
     pub fn seats(&self) -> &[Seat] {
         &self.seats
@@ -607,6 +608,7 @@ impl World {
         }
         self.provisionals.insert(name);
     }
+
     /// Looks at what the edge sends: whose credentials go where, and what there is to count.
     pub(crate) fn note_sent(&mut self, flow: Flow, bytes: &[u8]) {
         if let Some(leak) = credentials::leak(flow.remote, bytes) {
@@ -674,9 +676,11 @@ impl World {
         self.queued += 1;
         self.queue.insert((at, self.queued), happening);
     }
+
     pub(crate) fn fail(&mut self, what: String) {
         self.failure.get_or_insert(what);
     }
+
     fn is_known(&self, address: SocketAddr) -> bool {
         address.ip() == VAULT.ip()
             || address != STRANGER && self.seats.iter().any(|seat| seat.address.ip() == address.ip())

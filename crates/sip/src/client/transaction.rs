@@ -117,18 +117,21 @@ impl ClientMachine {
             (ClientMachine::Other(machine), step)
         }
     }
+
     pub(super) fn step(&mut self, event: ClientEvent) -> Step {
         match self {
             ClientMachine::Invite(machine) => machine.step(event),
             ClientMachine::Other(machine) => machine.step(event),
         }
     }
+
     pub(super) fn is_over(&self) -> bool {
         match self {
             ClientMachine::Invite(machine) => machine.state() == ClientInviteState::Terminated,
             ClientMachine::Other(machine) => machine.state() == ClientState::Terminated,
         }
     }
+
     /// Whether nothing has been heard of it.
     pub(super) fn is_unheard(&self) -> bool {
         match self {
@@ -136,6 +139,7 @@ impl ClientMachine {
             ClientMachine::Other(machine) => machine.state() == ClientState::Trying,
         }
     }
+
     /// Where an INVITE stands; `None` for others.
     pub(super) fn invite_state(&self) -> Option<ClientInviteState> {
         match self {

@@ -16,11 +16,13 @@ impl<'a> Parameters<'a> {
     fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
     }
+
     /// One that is text and holds nothing that could not be written again.
     fn text(&self, name: &str) -> Option<&'a str> {
         let text = std::str::from_utf8(self.get(name)?).ok()?;
         (!text.chars().any(char::is_control)).then_some(text)
     }
+
     /// Whether one stands there twice: then nobody knows which is meant.
     fn has_doubles(&self) -> bool {
         let same = |(n, (name, _)): (usize, &(&[u8], &[u8]))| {

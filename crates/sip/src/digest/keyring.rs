@@ -30,6 +30,7 @@ impl Asker {
             Asker::Proxy => HeaderName::ProxyAuthenticate,
         }
     }
+
     const fn answer(self) -> HeaderName {
         match self {
             Asker::Server => HeaderName::Authorization,

@@ -71,6 +71,7 @@ impl Qop {
             _ => None,
         }
     }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Qop::Auth => "auth",

@@ -60,18 +60,21 @@ impl ServerMachine {
             ServerMachine::Other(ServerOther::start(reliable))
         }
     }
+
     pub(super) fn step(&mut self, event: ServerEvent) -> Step {
         match self {
             ServerMachine::Invite(machine) => machine.step(event),
             ServerMachine::Other(machine) => machine.step(event),
         }
     }
+
     pub(super) fn is_over(&self) -> bool {
         match self {
             ServerMachine::Invite(machine) => machine.state() == ServerInviteState::Terminated,
             ServerMachine::Other(machine) => machine.state() == ServerState::Terminated,
         }
     }
+
     /// Whether it has no final answer yet.
     pub(super) fn is_open(&self) -> bool {
         match self {

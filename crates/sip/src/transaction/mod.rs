@@ -116,12 +116,15 @@ impl Step {
     const fn send(self, send: Send) -> Step {
         Step { send, ..self }
     }
+
     const fn tell(self, tell: Tell) -> Step {
         Step { tell, ..self }
     }
+
     const fn retransmit(self, retransmit: Slot) -> Step {
         Step { retransmit, ..self }
     }
+
     const fn timeout(self, reason: Reason, after: Duration) -> Step {
         Step { timeout: Slot::Arm(reason, after), ..self }
     }
@@ -140,6 +143,7 @@ impl Slots {
         set(&mut self.retransmit, step.retransmit, timers, now, owner);
         set(&mut self.timeout, step.timeout, timers, now, owner);
     }
+
     /// Takes both back.
     pub(crate) fn clear<K: Copy>(&mut self, timers: &mut TimerQueue<K>) {
         self.stop_retransmission(timers);
@@ -147,6 +151,7 @@ impl Slots {
             timers.cancel(token);
         }
     }
+
     /// Takes timer A, E or G back.
     pub(crate) fn stop_retransmission<K: Copy>(&mut self, timers: &mut TimerQueue<K>) {
         if let Some(token) = self.retransmit.take() {

@@ -211,6 +211,7 @@ impl Stop {
     fn new() -> std::io::Result<Stop> {
         Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
+
     async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -179,12 +179,15 @@ impl Outcome {
     pub(super) fn ringing_after(&mut self, seconds: f64) {
         self.ringing_seconds.get_or_insert(seconds);
     }
+
     pub(super) fn answered_after(&mut self, seconds: f64) {
         self.answered_seconds = Some(seconds);
     }
+
     pub(super) fn ended(&mut self, ending: Ending, seconds: f64) {
         self.ended = Some((ending, seconds));
     }
+
     pub(super) fn answered_with(&mut self, answered: Answered) {
         self.answered = Some(answered);
     }

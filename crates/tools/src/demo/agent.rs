@@ -56,6 +56,7 @@ impl Shared {
     fn live(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
     fn heard(&self) -> std::sync::MutexGuard<'_, Vec<Conversation>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,12 +86,14 @@ impl Agents {
         std::thread::Builder::new().name("demo-agents".into()).spawn(accept)?;
         Ok(Agents { address, shared })
     }
+
     /// Drops every connection without a word, as the end of a process does.
     pub(super) fn kill(&self) {
         for stream in self.shared.live().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+
     /// What was heard on the connections that have ended since it was asked last.
     pub(super) fn take(&self) -> Vec<Conversation> {
         std::mem::take(&mut *self.shared.heard())

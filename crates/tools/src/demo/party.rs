@@ -105,16 +105,19 @@ impl Party {
     pub(super) async fn expect(&self, answer: Answer) {
         let _ = self.orders.send(Order::Expect(answer)).await;
     }
+
     /// Places a call; `None` where the phone cannot.
     pub(super) async fn dial(&self, dial: Dial) -> Option<CallNumber> {
         let (reply, wait) = oneshot::channel();
         self.orders.send(Order::Dial(Box::new(dial), reply)).await.ok()?;
         wait.await.ok().flatten()
     }
+
     /// Ends a call.
     pub(super) async fn hang_up(&self, call: CallNumber) {
         let _ = self.orders.send(Order::HangUp(call)).await;
     }
+
     /// What a call came to; empty where the phone knows nothing of it.
     pub(super) async fn report(&self, call: CallNumber) -> Side {
         let (reply, wait) = oneshot::channel();

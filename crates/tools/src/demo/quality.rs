@@ -19,6 +19,7 @@ impl Journal {
     pub(super) fn sent(&self, frame: Heard, at: Instant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((frame.ssrc, frame.index), at);
     }
+
     /// A frame is heard: how long it took.
     pub(super) fn heard(&self, frame: Heard, at: Instant) -> Option<Duration> {
         let sent = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(frame.ssrc, frame.index))?;

@@ -41,6 +41,7 @@ impl Arrivals {
     pub(super) fn of(step: u32) -> Arrivals {
         Arrivals { step, ..Arrivals::default() }
     }
+
     /// Takes one packet.
     pub(super) fn take(&mut self, at: Instant, packet: &[u8]) {
         let Some((&[_, _, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3], _)) = packet.split_first_chunk::<12>() else {
@@ -61,6 +62,7 @@ impl Arrivals {
         self.packets += 1;
         self.last = Some((at, ssrc, sequence, timestamp));
     }
+
     /// What came so far.
     pub(super) fn continuity(&self) -> Continuity {
         Continuity {

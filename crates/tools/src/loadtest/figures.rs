@@ -24,14 +24,17 @@ impl Figures {
         // What is named by constants can be made.
         Histogram::new_with_bounds(1, MOST, DIGITS).map(|all| Figures { all }).map_err(|error| error.to_string())
     }
+
     /// One more, in milliseconds or as a score.
     pub(super) fn add(&mut self, value: f64) {
         self.all.saturating_record((value * UNITS).round().max(0.0) as u64);
     }
+
     /// How many there are.
     pub(super) fn count(&self) -> u64 {
         self.all.len()
     }
+
     /// One of them; `None` where there are none.
     pub(super) fn get(&self, stat: Stat) -> Option<f64> {
         let found = match stat {
@@ -42,12 +45,14 @@ impl Figures {
         };
         (self.count() > 0).then_some(found / UNITS)
     }
+
     /// The usual ones, by name; `null` where there are none.
     pub(super) fn as_json(&self) -> Value {
         let [p5, p50, p95, p99] = [5.0, 50.0, 95.0, 99.0].map(|p| self.get(Stat::Percentile(p)));
         let [min, max, mean] = [Stat::Min, Stat::Max, Stat::Mean].map(|stat| self.get(stat));
         json!({"count": self.count(), "min": min, "p5": p5, "p50": p50, "p95": p95, "p99": p99, "max": max, "mean": mean})
     }
+
     /// Those of a row of the table.
     pub(super) fn row(&self, kind: Kind, stats: &[Stat]) -> Vec<String> {
         stats.iter().map(|stat| self.get(*stat).map_or_else(|| "–".to_owned(), |value| kind.show(value))).collect()

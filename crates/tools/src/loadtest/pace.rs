@@ -23,6 +23,7 @@ impl Pace {
     pub(super) fn new(now: Instant, interval: Duration, most: usize) -> Pace {
         Pace { interval, most, next: now, waits: false, latest: Duration::ZERO }
     }
+
     /// Whether a call is to be placed now, where so many are held; asked until it is not.
     pub(super) fn is_due(&mut self, now: Instant, held: usize) -> bool {
         if now < self.next {
@@ -40,6 +41,7 @@ impl Pace {
         self.next += self.interval;
         true
     }
+
     /// When to ask again; `None` while a call has to end first.
     pub(super) fn next(&self) -> Option<Instant> {
         (!self.waits).then_some(self.next)

@@ -121,6 +121,7 @@ impl Plan {
     pub(super) fn sockets(&self) -> usize {
         self.calls + self.calls / 4 + SPARE
     }
+
     /// The user part of a side's addresses.
     pub(super) fn user(&self, side: Side) -> String {
         match side {
@@ -129,6 +130,7 @@ impl Plan {
             Side::Callee => "callee".to_owned(),
         }
     }
+
     /// How the edge is shown an address that a socket is bound to.
     pub(super) fn shown(&self, bound: SocketAddr) -> SocketAddr {
         shown(bound, self.towards)

@@ -45,16 +45,19 @@ impl Judged {
             holds: value.is_some_and(|value| assertion.holds(value)),
         }
     }
+
     /// Why it does not hold.
     pub(super) fn failure(&self) -> Option<String> {
         let value = self.value.as_deref().unwrap_or("no measurements");
         (!self.holds).then(|| format!("{} does not hold: {value}", self.text))
     }
+
     /// Returns the assertion's line of the report.
     pub(super) fn line(&self) -> String {
         let verdict = if self.holds { "ok  " } else { "FAIL" };
         format!("  {verdict}  {:28}  {}\n", self.text, self.value.as_deref().unwrap_or("not measured"))
     }
+
     /// Returns the assertion for a program.
     pub(super) fn as_json(&self) -> Value {
         json!({"assertion": self.text, "holds": self.holds, "value": self.value})

@@ -102,10 +102,12 @@ impl Results {
         let is_known = self.failures.len() < REASONS || self.failures.contains_key(&reason);
         *self.failures.entry(if is_known { reason } else { OTHERS.to_owned() }).or_default() += 1;
     }
+
     /// How many were not.
     pub(super) fn failed(&self) -> u64 {
         self.failures.values().sum()
     }
+
     /// What was said by this side is over.
     pub(super) fn judge(&mut self, side: Side, carried: &Carried) {
         if let Some(packets) = self.packets.get_mut(side as usize) {
@@ -118,10 +120,12 @@ impl Results {
             self.mos.add(mos);
         }
     }
+
     /// What was said by one side.
     pub(super) fn said_by(&self, side: Side) -> Packets {
         self.packets.get(side as usize).copied().unwrap_or_default()
     }
+
     /// Both directions together.
     pub(super) fn packets(&self) -> Packets {
         let [a, b] = self.packets;
@@ -134,6 +138,7 @@ impl Results {
             harmed: a.harmed + b.harmed,
         }
     }
+
     /// Calls placed a second.
     pub(super) fn rate(&self) -> f64 {
         self.attempted as f64 / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE)
@@ -237,6 +242,7 @@ impl Packets {
         self.reordered += carried.reordered;
         self.harmed += carried.harmed;
     }
+
     fn as_json(&self) -> Value {
         let Packets { sent, lost, late, duplicates, reordered, harmed } = self;
         json!({"sent": sent, "lost": lost, "late": late, "duplicates": duplicates, "reordered": reordered, "harmed": harmed})

@@ -149,20 +149,24 @@ impl Sockets {
     pub(super) fn sip(&self, side: Side) -> Option<SocketAddr> {
         self.address(side as usize)
     }
+
     /// The address of a socket.
     pub(super) fn address(&self, socket: usize) -> Option<SocketAddr> {
         self.entries.get(socket).map(|entry| entry.address)
     }
+
     /// A socket for a call's audio; `None`: all are taken.
     pub(super) fn take(&mut self, side: Side) -> Option<usize> {
         self.free.get_mut(side as usize)?.pop_front()
     }
+
     /// Gives one back. The one that has rested longest is used next: what still comes for the call before is over then.
     pub(super) fn give_back(&mut self, side: Side, socket: usize) {
         if let Some(free) = self.free.get_mut(side as usize) {
             free.push_back(socket);
         }
     }
+
     /// Packets that the system dropped because we were too slow to read them.
     pub(super) fn unread(&self) -> u64 {
         self.entries.iter().map(|entry| u64::from(entry.unread)).sum()

@@ -46,6 +46,7 @@ impl Chance {
     pub(super) fn new(seed: u64) -> Chance {
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
+
     /// 0 to 1.
     pub(super) fn next(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
@@ -53,9 +54,11 @@ impl Chance {
         self.0 ^= self.0 << 17;
         (self.0 >> 40) as f32 / (1_u64 << 24) as f32
     }
+
     pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.next()
     }
+
     pub(super) fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[((self.next() * of.len() as f32) as usize).min(of.len() - 1)]
     }

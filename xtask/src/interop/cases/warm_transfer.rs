@@ -66,6 +66,7 @@ impl Branch {
             Branch::NoAnswer => Some("ring_timeout"),
         }
     }
+
     /// Length of the caller's call.
     const fn length(self) -> Duration {
         match self {
@@ -74,6 +75,7 @@ impl Branch {
             Branch::CallerHangsUp => Duration::from_secs(4),
         }
     }
+
     /// What the phone says at a time after its answer, in seconds: a word, or a long announcement; then its tone.
     fn says(self, t: f64) -> f64 {
         let words = if self == Branch::Machine { TONE_FROM } else { 0.6 };
@@ -83,6 +85,7 @@ impl Branch {
             t => sound::tone(PHONE, t - TONE_FROM),
         }
     }
+
     /// Tones that each party is to hear alone, in order: caller, agent, phone.
     fn heard(self) -> [&'static [u32]; 3] {
         match self {

@@ -115,6 +115,7 @@ impl Encoder {
         let settings = Settings::new(rate_hz, wanted);
         Some(Encoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
     }
+
     /// Whether what follows is a key's tone. That has no redundancy: it would be 0.7 dB too soft for want of the bits.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         if self.fec && self.tone != tone {
@@ -122,6 +123,7 @@ impl Encoder {
         }
         self.tone = tone;
     }
+
     /// A frame of 10, 20, 40 or 60 ms; how many bytes it has, 0 where nothing need be sent.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> usize {
         let bytes = self.inner.encode(samples, packet).unwrap_or(0);
@@ -140,12 +142,14 @@ impl Decoder {
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         Some(Decoder { inner: library::Decoder::new(rate_hz)? })
     }
+
     /// A packet; how many samples it has, `None` where it is damaged.
     pub fn decode(&mut self, packet: &[u8], samples: &mut [i16]) -> Option<usize> {
         // The library would take an empty one for one that was lost.
         let packet = Some(packet).filter(|packet| !packet.is_empty())?;
         self.inner.decode(packet, samples, false)
     }
+
     /// What was lost before `next`, its last frame out of that packet where it holds it; how many of the samples were made.
     /// `frame`: the samples of a packet, as it seems.
     pub fn conceal(&mut self, next: &[u8], frame: usize, samples: &mut [i16]) -> usize {

@@ -34,10 +34,12 @@ impl Encoder {
             .build();
         encoder.ok().map(Encoder)
     }
+
     /// Whether each packet brings the one before in short; where the library does not take it, all stays as it was.
     pub(crate) fn set_fec(&mut self, fec: bool) {
         _ = self.0.set_inband_fec(if fec { InbandFec::Enabled } else { InbandFec::Disabled });
     }
+
     /// A frame; how many bytes it has, `None` where it has no length of Opus'.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
         self.0.encode(samples, packet).ok()
@@ -58,6 +60,7 @@ impl Decoder {
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         ::ropus::Decoder::new(rate_hz, Channels::Mono).ok().map(Decoder)
     }
+
     /// A packet's samples, those of a lost one where it is empty; `before`: those of the packet before it, as long as there
     /// is room. How many; `None` where it is damaged.
     pub fn decode(&mut self, packet: &[u8], samples: &mut [i16], before: bool) -> Option<usize> {

@@ -112,6 +112,7 @@ impl Bench {
         }
         bench
     }
+
     /// A and B wired both ways.
     pub(crate) fn connected() -> Bench {
         let mut bench = Bench::unconnected();
@@ -121,18 +122,23 @@ impl Bench {
         bench.wire(B, A);
         bench
     }
+
     pub(crate) fn command(&mut self, command: Command) {
         self.session.handle_input(self.now, command);
     }
+
     pub(crate) fn set_remote(&mut self, end: EndId, remote: RemoteSpec) {
         self.command(Command::SetRemote { end, remote });
     }
+
     pub(crate) fn wire(&mut self, from: EndId, to: EndId) {
         self.command(Command::Wire { from, to, wire: wire() });
     }
+
     pub(crate) fn wait(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
     }
+
     /// One datagram in; where and how it leaves.
     pub(crate) fn feed(
         &mut self,
@@ -148,18 +154,22 @@ impl Bench {
         let transmit = self.session.handle_packet(self.now, end, is_rtcp, addr(source), &mut packet)?;
         Some((transmit, packet.data().to_vec()))
     }
+
     /// One RTP packet in; where it leaves.
     pub(crate) fn rtp(&mut self, end: EndId, source: &str, sequence: u16) -> Option<SocketAddr> {
         self.feed(end, false, source, &rtp(sequence)).map(|(transmit, _)| transmit.to)
     }
+
     /// One RTCP packet in; where it leaves.
     pub(crate) fn rtcp(&mut self, end: EndId, source: &str) -> Option<SocketAddr> {
         self.feed(end, true, source, &rtcp()).map(|(transmit, _)| transmit.to)
     }
+
     /// Adds an agent whose socket is not open yet.
     pub(crate) fn add_agent(&mut self, end: EndId, settings: Settings) -> Arc<EndCounters> {
         self.add_fading_agent(end, settings, Duration::ZERO)
     }
+
     /// The same, its `clear` fades out for so long.
     pub(crate) fn add_fading_agent(
         &mut self,
@@ -184,16 +194,20 @@ impl Bench {
         self.command(Command::AddAgent { end, spec: Arc::new(spec) });
         counters
     }
+
     pub(crate) fn agent(&mut self, end: EndId, input: AgentInput<'_>) {
         self.session.handle_agent(self.now, end, input);
     }
+
     pub(crate) fn say(&mut self, end: EndId, text: &str) {
         self.agent(end, AgentInput::Text(text));
     }
+
     /// An agent's audio: a frame for each of `codes`.
     pub(crate) fn say_audio(&mut self, end: EndId, codes: &[u8]) {
         self.say(end, &media(codes));
     }
+
     /// What is to be written to an agent's socket.
     pub(crate) fn written(&mut self, end: EndId) -> Vec<serde_json::Value> {
         let texts = std::iter::from_fn(|| self.session.poll_agent(end));
@@ -203,10 +217,12 @@ impl Bench {
         };
         texts.filter_map(text).collect()
     }
+
     /// The clock runs on: the RTP packets that the session makes meanwhile, with the time of each.
     pub(crate) fn run(&mut self, ms: u64) -> Vec<Made> {
         self.run_until(self.now + Duration::from_millis(ms))
     }
+
     /// The same, until then.
     pub(crate) fn run_until(&mut self, until: Instant) -> Vec<Made> {
         let mut made = Vec::new();
@@ -222,6 +238,7 @@ impl Bench {
         self.now = until;
         made
     }
+
     /// Time goes by and nothing is done; then all that is due is.
     pub(crate) fn stand_still(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
@@ -229,9 +246,11 @@ impl Bench {
             self.session.handle_timeout(self.now);
         }
     }
+
     pub(crate) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_output()).collect()
     }
+
     pub(crate) fn dropped(&self, end: EndId, reason: DropReason) -> u64 {
         let at = self.counters[usize::from(end.0)].dropped.of(reason);
         assert!(self.worker.dropped[reason as usize].get() >= at);
@@ -251,6 +270,7 @@ impl Made {
     pub(crate) fn rtp(&self) -> Rtp {
         Rtp::parse(&self.bytes).unwrap()
     }
+
     pub(crate) fn payload(&self) -> &[u8] {
         &self.bytes[12..]
     }
