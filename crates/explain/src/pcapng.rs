@@ -266,30 +266,7 @@ mod tests {
     }
 
     fn capture(entries: Vec<TraceEntry>) -> Capture {
-        let call = CallView {
-            recordings: Vec::new(),
-            siprec: Vec::new(),
-            passed_over: Vec::new(),
-            requested: false,
-            parent: None,
-            app: None,
-            voicemail: None,
-            conference: None,
-            verstat: None,
-            sid: "CA0".into(),
-            state: "ended",
-            outcome: None,
-            reason: None,
-            sip_code: None,
-            flags: Vec::new(),
-            route: String::new(),
-            from: String::new(),
-            to: String::new(),
-            started_at: String::new(),
-            answered_at: None,
-            ended_at: None,
-            legs: vec![],
-        };
+        let call = CallView { sid: "CA0".into(), state: "ended", ..CallView::default() };
         let trace = TraceView { entries, ..TraceView::of("CA0".into(), "Fine.".into(), vec!["pbx".into()]) };
         Capture { call, trace, began: UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000) }
     }

@@ -1,7 +1,7 @@
 //! The record of a finished call.
 
-/// One call record: the Call's fields plus the contract's extra ones. Written once as one JSON line.
-#[derive(Debug, Clone, serde::Serialize)]
+/// One call record: the Call's fields plus the contract's extra ones. Written once as one JSON line. The default is empty, for tests.
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct CallRecord {
     /// The call as `/v1/calls/{sid}` shows it.
     #[serde(flatten)]

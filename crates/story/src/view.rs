@@ -14,8 +14,8 @@ use crate::reason::ReasonSlug;
 use crate::turns::LegTurnView;
 use crate::word::{self, Word};
 
-/// A call.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A call. The default is empty, for tests: the product names every field, in one place.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CallView {
     /// `CA` + 32 hex: the first leg's.
     pub sid: String,
@@ -161,8 +161,8 @@ pub fn status_of_unanswered(outcome: Option<&str>, reason: Option<&str>, code: O
     }
 }
 
-/// A leg.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A leg. The default is empty, for tests, as that of a call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LegView {
     /// `CA` + 32 hex.
     pub sid: String,

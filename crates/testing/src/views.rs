@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use trunkgate_call::view::{DialledView, RtpView};
+use trunkgate_call::view::RtpView;
 use trunkgate_call::{CallView, LegView};
 
 /// Returns the SID of the call with this number.
@@ -14,11 +14,6 @@ pub fn sid(n: u64) -> String {
 pub fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
-        to_requested: false,
-        has_own_call: false,
-        dialled: DialledView::default(),
-        sip_code: None,
-        sip_text: None,
         sid: sid(n),
         kind,
         trunk: if is_agent { String::new() } else { name.to_owned() },
@@ -28,43 +23,23 @@ pub fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
         remote: (!is_agent).then(|| SocketAddr::from(([192, 0, 2, (n % 256) as u8], 5060))),
         sip_call_id: if is_agent { String::new() } else { format!("call-{n}") },
         codec: "PCMU".into(),
-        converted_to: None,
-        srtp: None,
         state: "ended",
         reason: Some("caller_hung_up"),
         ended_by: Some("edge"),
-        ssrc: None,
-        media: None,
-        turn_ms: None,
-        silent: false,
         rtp: RtpView { rx_packets: 50, tx_packets: 60, mos: Some(4.4), ..RtpView::default() },
+        ..LegView::default()
     }
 }
 
 /// Returns a call that has begun, without legs.
 pub fn began(sid: &str) -> CallView {
     CallView {
-        recordings: Vec::new(),
-        siprec: Vec::new(),
-        passed_over: Vec::new(),
-        requested: false,
-        parent: None,
         sid: sid.into(),
         state: "trying",
-        outcome: None,
-        reason: None,
-        flags: vec![],
-        sip_code: None,
-        app: None,
-        voicemail: None,
-        conference: None,
-        verstat: None,
         route: "r".into(),
         from: "+1".into(),
         to: "+2".into(),
         started_at: "2026-01-01T00:00:00.000Z".into(),
-        answered_at: None,
-        ended_at: None,
-        legs: vec![],
+        ..CallView::default()
     }
 }

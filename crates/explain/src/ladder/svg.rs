@@ -212,28 +212,14 @@ mod tests {
 
     fn call() -> CallView {
         CallView {
-            recordings: Vec::new(),
-            siprec: Vec::new(),
-            passed_over: Vec::new(),
-            requested: false,
-            parent: None,
             sid: "CA0".into(),
             state: "ended",
             outcome: Some("failed"),
             reason: Some("no_route"),
-            sip_code: None,
-            flags: Vec::new(),
-            app: None,
-            voicemail: None,
-            conference: None,
-            verstat: None,
             route: "main".into(),
             from: "<b>&\"".into(),
             to: "+1415\u{1b}\u{202e}".into(),
-            started_at: String::new(),
-            answered_at: None,
-            ended_at: None,
-            legs: vec![],
+            ..CallView::default()
         }
     }
 

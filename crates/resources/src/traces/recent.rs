@@ -278,25 +278,8 @@ mod tests {
             sid: format!("CA{n}"),
             state: "ended",
             outcome: Some(outcome),
-            reason: None,
-            flags: vec![],
-            app: None,
-            voicemail: None,
-            conference: None,
-            requested: false,
-            parent: None,
-            verstat: None,
             sip_code: Some(code),
-            route: String::new(),
-            from: String::new(),
-            to: String::new(),
-            started_at: String::new(),
-            answered_at: None,
-            ended_at: None,
-            legs: vec![],
-            passed_over: vec![],
-            recordings: vec![],
-            siprec: vec![],
+            ..CallView::default()
         }
     }
 

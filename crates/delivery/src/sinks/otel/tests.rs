@@ -25,28 +25,17 @@ fn call() -> SampledCall {
     let mut busy = leg(2, "sip", "pbx");
     (busy.reason, busy.ended_by) = (Some("target_busy"), Some("far_end"));
     let view = CallView {
-        recordings: Vec::new(),
-        siprec: Vec::new(),
-        passed_over: Vec::new(),
-        requested: false,
-        parent: None,
         sid: sid(1),
         state: "ended",
         outcome: Some("answered"),
         reason: Some("caller_hung_up"),
         sip_code: Some(200),
         flags: vec!["failed_over", "agent"],
-        app: None,
-        voicemail: None,
-        conference: None,
-        verstat: None,
         route: "reception".into(),
         from: "+14155550100".into(),
         to: "+14155550199".into(),
-        started_at: String::new(),
-        answered_at: None,
-        ended_at: None,
         legs: vec![leg(1, "sip", "carrier"), busy, leg(3, "agent", "desk")],
+        ..CallView::default()
     };
     let record = CallRecord {
         call: view,
@@ -58,9 +47,7 @@ fn call() -> SampledCall {
         mos_avg: Some(4.25),
         turn_p50_ms: Some(810),
         turn_p95_ms: Some(1300),
-        proof: None,
-        fix: None,
-        is_turned_down: false,
+        ..CallRecord::default()
     };
     let message = |at_us, leg, received, text: &str| {
         let what = TraceItem::Message { leg, received, text: text.into(), note: String::new(), again: false };

@@ -31,8 +31,6 @@ pub(crate) mod tests {
 
     pub(crate) fn ended(sid: &str) -> CallRecord {
         let call = CallView {
-            requested: false,
-            parent: None,
             state: "ended",
             outcome: Some("answered"),
             reason: Some("caller_hung_up"),
@@ -41,20 +39,7 @@ pub(crate) mod tests {
             ended_at: Some("2026-01-01T00:01:01.250Z".into()),
             ..began(sid)
         };
-        CallRecord {
-            call,
-            sip_code: 200,
-            q850_cause: 16,
-            failovers: 0,
-            post_dial_ms: Some(40),
-            mos_min: None,
-            mos_avg: None,
-            turn_p50_ms: None,
-            turn_p95_ms: None,
-            proof: None,
-            fix: None,
-            is_turned_down: false,
-        }
+        CallRecord { call, sip_code: 200, q850_cause: 16, post_dial_ms: Some(40), ..CallRecord::default() }
     }
 
     pub(crate) fn record(sid: &str) -> Record {
