@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept, accept_hdr};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, Settings, TrackSet, sign};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Coding, Command, EndId, Event, MediaId, SocketSpec, Sound, TapSpec};
+use trunkgate_media::{AgentEvent, Coding, Command, EndId, Event, MediaId, SocketSpec, Sound, TapSpec};
 
 const ID: MediaId = MediaId(0);
 
@@ -33,7 +33,7 @@ fn with_agent(settings: Settings, socket: SocketSpec) -> (Rig, Side) {
 
 fn loss(settings: Settings, socket: SocketSpec) -> Loss {
     let (mut rig, _side) = with_agent(settings, socket);
-    let Event::AgentLost { end: AGENT, loss } = rig.told() else { panic!("not lost") };
+    let Event::Agent { end: AGENT, event: AgentEvent::Lost(loss) } = rig.told() else { panic!("not lost") };
     assert_eq!(rig.gauge(|counters| counters.agents.get()), 0);
     rig.workers.stop();
     loss
@@ -64,7 +64,7 @@ fn speak(side: &Side, frames: u16) -> Vec<(Rtp, Vec<u8>)> {
 
 fn echo_call(socket: SocketSpec) {
     let (mut rig, side) = with_agent(settings(), socket);
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
     rig.settle(ID);
     let heard = speak(&side, 100);
@@ -86,7 +86,7 @@ fn echo_call(socket: SocketSpec) {
     }
     assert!(same >= 80, "{same} of 100 frames came back in order");
     assert_eq!(rig.gauge(|counters| counters.agents.get()), 1);
-    assert_eq!(rig.told(), Event::AgentSpoke { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Spoke });
     rig.workers.send(ID, Command::Close);
     assert!(matches!(rig.told(), Event::EndClosed { end: A, .. }));
     assert_eq!(rig.told(), Event::Closed);
@@ -196,7 +196,7 @@ fn who_does_not_answer_in_time_is_lost() {
 fn an_agent_without_a_session_is_lost() {
     let mut rig = Rig::new(1);
     rig.add_agent(ID, settings(), socket_spec("ws://127.0.0.1:1/".into()));
-    assert_eq!(rig.told(), Event::AgentLost { end: AGENT, loss: Loss::Unreachable });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Unreachable) });
     rig.workers.stop();
 }
 
@@ -204,7 +204,7 @@ fn an_agent_without_a_session_is_lost() {
 fn end_of(deed: impl FnOnce(WebSocket<TcpStream>) + Send + 'static) -> Event {
     let server = Server::open(|socket, _| deed(socket));
     let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
     let event = rig.told();
     // The caller's stream is still there.
@@ -225,8 +225,8 @@ fn close(code: Option<u16>) -> impl FnOnce(WebSocket<TcpStream>) + Send {
 
 #[test]
 fn each_end_is_told_as_what_it_is() {
-    let lost = |loss| Event::AgentLost { end: AGENT, loss };
-    assert_eq!(end_of(close(Some(1000))), Event::AgentEnded { end: AGENT });
+    let lost = |loss| Event::Agent { end: AGENT, event: AgentEvent::Lost(loss) };
+    assert_eq!(end_of(close(Some(1000))), Event::Agent { end: AGENT, event: AgentEvent::Ended });
     assert_eq!(end_of(close(Some(1001))), lost(Loss::Closed(Some(1001))));
     assert_eq!(end_of(close(Some(4000))), lost(Loss::Closed(Some(4000))));
     assert_eq!(end_of(close(None)), lost(Loss::Closed(None)));
@@ -260,10 +260,10 @@ fn nonsense_is_noted_and_the_agent_stays() {
         let _ = wait.recv();
     });
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.event().1, Event::AgentOpen { end: AGENT });
-    assert!(matches!(rig.event().1, Event::AgentNote { .. }));
-    assert!(matches!(rig.event().1, Event::AgentNote { .. }));
-    assert!(matches!(rig.event().1, Event::AgentRequest { .. }));
+    assert_eq!(rig.event().1, Event::Agent { end: AGENT, event: AgentEvent::Open });
+    assert!(matches!(rig.event().1, Event::Agent { event: AgentEvent::Note { .. }, .. }));
+    assert!(matches!(rig.event().1, Event::Agent { event: AgentEvent::Note { .. }, .. }));
+    assert!(matches!(rig.event().1, Event::Agent { event: AgentEvent::Request(_), .. }));
     drop(done);
     rig.workers.stop();
     server.join();
@@ -275,7 +275,7 @@ fn a_removed_agent_gets_stop_and_a_close_with_1000() {
         let (texts, heard) = channel();
         let server = Server::open(move |mut socket, _| texts.send(read_all(&mut socket)).unwrap());
         let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-        assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+        assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
         let command = if whole_session { Command::Close } else { Command::RemoveEnd { end: AGENT } };
         rig.workers.send(ID, command);
         let (texts, code) = heard.recv_timeout(PATIENCE).unwrap();
@@ -302,7 +302,7 @@ fn an_agent_that_is_told_goodbye_and_stays_is_left() {
         left.send(Instant::now() < ended).unwrap();
     });
     let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
     assert!(heard.recv_timeout(2 * PATIENCE).unwrap(), "its socket stays open");
     drop(side);
@@ -315,7 +315,7 @@ fn workers_that_stop_say_goodbye() {
     let (texts, heard) = channel();
     let server = Server::open(move |mut socket, _| texts.send(read_all(&mut socket)).unwrap());
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     rig.workers.stop();
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap().1, Some(1000));
     server.join();
@@ -334,10 +334,9 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
         }
     });
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
-    let is_full =
-        |event: &Event| matches!(event, Event::AgentNote { text, .. } if text.starts_with("sends more than is heard"));
+    let is_full = |event: &Event| matches!(event, Event::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends more than is heard"));
     while !is_full(&rig.event().1) {}
     // The worker has turns enough to read all of it, if it did.
     rig.settle(ID);
@@ -364,8 +363,8 @@ fn an_agent_that_pings_and_does_not_read_is_read_no_further() {
         written.send(count).unwrap();
     });
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
-    assert!(matches!(rig.told(), Event::AgentLost { .. }));
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    assert!(matches!(rig.told(), Event::Agent { event: AgentEvent::Lost(_), .. }));
     rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
     let written = wait.recv_timeout(PATIENCE).unwrap();
     assert!((256..TOTAL / 2).contains(&written), "{written} pings taken");
@@ -387,7 +386,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
     let counters = rig.add_agent(ID, listener, socket_spec(server.url()));
     rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     let (mut sequence, mut pace) = (0, Pace::new());
     let deadline = Instant::now() + PATIENCE;
     while counters.frames_dropped.get() == 0 {
@@ -400,7 +399,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     assert_eq!(rig.gauge(|counters| counters.agent_frames_dropped.get()), counters.frames_dropped.get());
     // It is lost in the end, and the call is not.
     let lost = rig.told();
-    assert!(matches!(lost, Event::AgentLost { end: AGENT, .. }), "{lost:?}");
+    assert!(matches!(lost, Event::Agent { end: AGENT, event: AgentEvent::Lost(_) }), "{lost:?}");
     pass(&a, &b, sequence);
     drop(done);
     server.join();
@@ -423,7 +422,7 @@ fn a_listener_hears_both_directions_of_a_call() {
     let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
     rig.add_agent(ID, listener, socket_spec(server.url()));
     rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
-    assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     let mut pace = Pace::new();
     for sequence in 0..50 {
         pace.wait();

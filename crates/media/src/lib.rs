@@ -44,8 +44,8 @@ pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, MovedEnd, Session, SessionSnapshot, Transmit};
 pub use spec::{
-    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId, RawSpec,
-    RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId,
+    RawSpec, RecorderEvent, RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};

@@ -238,7 +238,7 @@ pub struct RecorderSpec {
     pub recording: RecordingId,
     /// Directions that are recorded; the other one is silence.
     pub tracks: TrackSet,
-    /// Silence of the caller that is reported by [`Event::RecorderSilent`].
+    /// Silence of the caller that is reported by [`RecorderEvent::Silent`].
     pub silence: Option<Duration>,
 }
 
@@ -316,7 +316,7 @@ pub enum Command {
         /// The description of the end.
         spec: EndSpec,
     },
-    /// Adds an end that is an agent, and opens its socket. [`Event::AgentOpen`] or [`Event::AgentLost`] follows.
+    /// Adds an end that is an agent, and opens its socket. [`AgentEvent::Open`] or [`AgentEvent::Lost`] follows.
     AddAgent {
         /// The name of the end.
         end: EndId,
@@ -511,31 +511,19 @@ pub enum Event {
         /// The RTP port.
         port: u16,
     },
-    /// The agent's socket is open: the conversation has begun.
-    AgentOpen {
+    /// An agent, or another end with a socket, has an event.
+    Agent {
         /// The end.
         end: EndId,
+        /// The event.
+        event: AgentEvent,
     },
-    /// The agent has sent audio for the first time.
-    AgentSpoke {
-        /// The end.
-        end: EndId,
-    },
-    /// The caller has been silent for as long as a recorder reports; reported once until a sound comes.
-    RecorderSilent {
+    /// A recorder has an event.
+    Recorder {
         /// The recorder.
         end: EndId,
-        /// Whether the recording has a sound.
-        was_heard: bool,
-    },
-    /// A recorder has ended: it was removed, or the session is over.
-    RecorderEnded {
-        /// The recorder.
-        end: EndId,
-        /// Frames of 20 ms in its file.
-        frames: u64,
-        /// The first and the last of them with a sound; `None`: all of it is silence.
-        sound: Option<(u64, u64)>,
+        /// The event.
+        event: RecorderEvent,
     },
     /// A judge knows who has answered, or its time is over; its end stays, deaf, until it is removed.
     Judged {
@@ -543,41 +531,6 @@ pub enum Event {
         end: EndId,
         /// The verdict.
         verdict: Verdict,
-    },
-    /// The agent could not be reached, or is lost; its end stays, silent, until it is removed.
-    AgentLost {
-        /// The end.
-        end: EndId,
-        /// The form.
-        loss: Loss,
-    },
-    /// The agent closed with 1000.
-    AgentEnded {
-        /// The end.
-        end: EndId,
-    },
-    /// A recogniser has understood something.
-    Recognised {
-        /// The end.
-        end: EndId,
-        /// The result.
-        transcript: Transcript,
-    },
-    /// The agent wants something of the call.
-    AgentRequest {
-        /// The end.
-        end: EndId,
-        /// The request.
-        request: AgentRequest,
-    },
-    /// For the call's trace: a message that was not acted upon, frames dropped, audio that was not played.
-    AgentNote {
-        /// The end.
-        end: EndId,
-        /// The sentence.
-        text: String,
-        /// Whether the log is to have it, too.
-        logged: bool,
     },
     /// A remote party has pressed a key, on a wire that passes keys to signalling.
     Key {
@@ -596,4 +549,45 @@ pub enum Event {
     /// The session is gone, all of its ends were reported closed before. Comes without [`Command::Close`] where the
     /// worker had to give the session up.
     Closed,
+}
+
+/// An event of an agent, or of another end with a socket: a recogniser, a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentEvent {
+    /// Its socket is open: the conversation has begun.
+    Open,
+    /// It has sent audio for the first time.
+    Spoke,
+    /// It could not be reached, or is lost; its end stays, silent, until it is removed.
+    Lost(Loss),
+    /// It closed with 1000.
+    Ended,
+    /// A recogniser has understood something.
+    Recognised(Transcript),
+    /// It has a request to the call.
+    Request(AgentRequest),
+    /// For the call's trace: a message that was not acted upon, frames dropped, audio that was not played.
+    Note {
+        /// The sentence.
+        text: String,
+        /// Whether the log is to have it, too.
+        logged: bool,
+    },
+}
+
+/// An event of a recorder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecorderEvent {
+    /// The caller has been silent for as long as the recorder reports; reported once until a sound comes.
+    Silent {
+        /// Whether the recording has a sound.
+        was_heard: bool,
+    },
+    /// The recorder has ended: it was removed, or the session is over.
+    Ended {
+        /// Frames of 20 ms in its file.
+        frames: u64,
+        /// The first and the last of them with a sound; `None`: all of it is silence.
+        sound: Option<(u64, u64)>,
+    },
 }

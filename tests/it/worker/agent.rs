@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::Settings;
 use trunkgate_media::{
-    AgentSpec, Coding, Command, EndCounters, EndId, Event, MediaId, SocketSpec, UrlOrigin, WireSpec,
+    AgentEvent, AgentSpec, Coding, Command, EndCounters, EndId, Event, MediaId, SocketSpec, UrlOrigin, WireSpec,
 };
 
 use super::rig::{A, PATIENCE, Rig};
@@ -189,7 +189,7 @@ impl Rig {
     pub(crate) fn told(&mut self) -> Event {
         loop {
             let (_, event) = self.event();
-            if !matches!(event, Event::AgentNote { .. } | Event::Latched { .. }) {
+            if !matches!(event, Event::Agent { event: AgentEvent::Note { .. }, .. } | Event::Latched { .. }) {
                 return event;
             }
         }

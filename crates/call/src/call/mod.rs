@@ -5,8 +5,8 @@
 //! it hears hold audio; or the agent has it still, and stays until the target answers (`consult`); or an application speaks to it. A call is
 //! *leaving* once no target is left, and the caller hears a goodbye.
 //!
-//! `parts/dispatch.rs` gives each event to the room that handles it, by the state of the call. The head of a room (`mod.rs`) has the table of
-//! its events. Rooms import downwards, in this order:
+//! Events stand in groups by the room that handles them (`legs/event.rs`), and `parts/dispatch.rs` gives each group to its room. The head of a
+//! room (`mod.rs`) has the table of its events by the state of the call. Rooms import downwards, in this order:
 //!
 //! | room | events |
 //! | --- | --- |

@@ -8,7 +8,7 @@ use trunkgate_resources::io::Output;
 use trunkgate_resources::recordings::RecordingRequest;
 use trunkgate_route::TargetSpec;
 
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::{CallEvent, ProgramEvent};
 use crate::call::legs::requested::Added;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::CallRequest;
@@ -28,7 +28,7 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
         match due {
             Due::Node(command) => edge.output(Output::Conference(Box::new(command))),
             Due::Callback(callback) => edge.call_back(callback),
-            Due::Call(key, news) => gateway.tell(now, key, CallEvent::Conference(news)),
+            Due::Call(key, news) => gateway.tell(now, key, CallEvent::Program(ProgramEvent::Conference(news))),
             Due::Ended(report) => edge.output(Output::ConferenceEnded(report)),
             Due::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
         }
@@ -40,7 +40,7 @@ pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     if let NodeEvent::ClipEnded(clip) = event {
         gateway.announcements.clip_ended(&mut gateway.edge, now, clip);
     } else if let Some(key) = Coaching::lost(event) {
-        gateway.tell(now, key, CallEvent::Conference(ConferenceNews::Lost));
+        gateway.tell(now, key, CallEvent::Program(ProgramEvent::Conference(ConferenceNews::Lost)));
     } else {
         gateway.edge.sessions_mut().queues.take(now, event);
         gateway.edge.sessions_mut().conferences.take(event);

@@ -27,7 +27,8 @@ use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
 
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::CallEvent::{self, Due, Negotiation, Search, Side, Transfer};
+use crate::call::legs::event::{NegotiationEvent as N, SearchEvent as S, SideEvent as D, TransferEvent as T};
 use crate::call::legs::headers::{self, Brought};
 use crate::call::legs::info::Info;
 use crate::call::legs::leg::Leg;
@@ -65,10 +66,10 @@ impl Gateway {
                 break;
             }
             for (key, client, reason) in unjoined {
-                self.tell(now, key, CallEvent::Unjoined { client, reason });
+                self.tell(now, key, Side(D::Unjoined { client, reason }));
             }
             for (key, timer) in woken {
-                self.tell(now, key, CallEvent::Due(timer));
+                self.tell(now, key, Due(timer));
             }
         }
         for client in std::mem::take(&mut self.edge.turn_mut().finished) {
@@ -144,36 +145,36 @@ impl Gateway {
                 if let Some(at) = at {
                     self.edge.trace_received(now, at);
                     if is_last {
-                        self.tell(now, at.key, CallEvent::EarlyBye { leg: at.leg });
+                        self.tell(now, at.key, Search(S::EarlyBye { leg: at.leg }));
                     }
                 }
             }
             Event::Ack { dialog, request } => {
                 if let Some(at) = self.dialog_traced(now, dialog, &request) {
-                    self.tell(now, at.key, CallEvent::Acked { leg: at.leg, sdp: request.sdp() });
+                    self.tell(now, at.key, Negotiation(N::Acked { leg: at.leg, sdp: request.sdp() }));
                 }
             }
             Event::Prack { id, dialog, request, .. } => {
                 if let Some(at) = self.dialog_traced(now, dialog, &request) {
                     self.learn(at, &request);
-                    self.tell(now, at.key, CallEvent::Pracked { leg: at.leg, server: id, sdp: request.sdp() });
+                    self.tell(now, at.key, Negotiation(N::Pracked { leg: at.leg, server: id, sdp: request.sdp() }));
                 }
             }
             Event::PrackMissing { id, .. } => {
                 if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "a provisional response was not acknowledged");
-                    self.tell(now, at.key, CallEvent::PrackMissing);
+                    self.tell(now, at.key, Side(D::PrackMissing));
                 }
             }
             Event::Canceled { id, elsewhere } => {
                 if let Some(at) = self.edge.index().servers.get(&id).copied() {
-                    self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere });
+                    self.tell(now, at.key, Side(D::Canceled { server: id, elsewhere }));
                 }
             }
             Event::Expired { id } => {
                 if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "the INVITE has expired (Expires)");
-                    self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere: false });
+                    self.tell(now, at.key, Side(D::Canceled { server: id, elsewhere: false }));
                 }
             }
             Event::Response { id, response, .. } if self.edge.registrations().owns(id) => {
@@ -186,7 +187,7 @@ impl Gateway {
                 if let Some(entry) = self.edge.index().clients.get(&id).copied() {
                     self.edge.trace_received(now, entry.at);
                     if entry.purpose == Purpose::Invite {
-                        self.tell(now, entry.at.key, CallEvent::Trying { leg: entry.at.leg });
+                        self.tell(now, entry.at.key, Search(S::Trying { leg: entry.at.leg }));
                     }
                 }
             }
@@ -198,10 +199,10 @@ impl Gateway {
                     self.edge.trace_received(now, entry.at);
                     if let Some(least) = response.min_se().filter(|_| code == 422) {
                         let leg = entry.at.leg;
-                        self.tell(now, entry.at.key, CallEvent::SessionTooShort { leg, least });
+                        self.tell(now, entry.at.key, Negotiation(N::SessionTooShort { leg, least }));
                     }
                     if entry.purpose == Purpose::Invite {
-                        self.tell(now, entry.at.key, CallEvent::Challenged { leg: entry.at.leg });
+                        self.tell(now, entry.at.key, Search(S::Challenged { leg: entry.at.leg }));
                     }
                 }
             }
@@ -220,7 +221,7 @@ impl Gateway {
             Event::AckMissing { dialog } => {
                 if let Some(at) = self.edge.index().dialogs.get(&dialog).copied() {
                     self.edge.decide(now, at.key, "2xx was not acknowledged");
-                    self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
+                    self.tell(now, at.key, Side(D::AckMissing { leg: at.leg }));
                 }
             }
             Event::Refused { party, method, code, defect } => {
@@ -324,26 +325,26 @@ impl Gateway {
         match (method, place, id) {
             (Method::Bye, Some(at), _) => {
                 let headers = self.brought(at, request);
-                self.tell(now, at.key, CallEvent::Bye { leg: at.leg, headers });
+                self.tell(now, at.key, Side(D::Bye { leg: at.leg, headers }));
             }
             (Method::Invite, Some(at), Some(server)) => {
                 let (sdp, session) = (request.sdp(), Asked::of(request));
-                let event = CallEvent::Reinvite { leg: at.leg, server, sdp, session };
+                let event = Negotiation(N::Reinvite { leg: at.leg, server, sdp, session });
                 self.tell(now, at.key, event);
             }
             (Method::Update, Some(at), Some(server)) => {
                 let (sdp, session) = (request.sdp(), Asked::of(request));
-                let event = CallEvent::Update { leg: at.leg, server, sdp, session };
+                let event = Negotiation(N::Update { leg: at.leg, server, sdp, session });
                 self.tell(now, at.key, event);
             }
             (Method::Info | Method::Message, Some(at), Some(server)) => {
                 let info = Box::new(self.info(at, request));
-                self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
+                self.tell(now, at.key, Negotiation(N::Info { leg: at.leg, server, info }));
             }
             (Method::Refer, Some(at), Some(server)) => match refer_of(request, self, at) {
                 Ok(refer) => {
                     if let Some(refer) = self.attended(now, at, server, refer) {
-                        self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) });
+                        self.tell(now, at.key, Transfer(T::Refer { leg: at.leg, server, refer: Box::new(refer) }));
                     }
                 }
                 Err(unreadable) => {
@@ -351,7 +352,7 @@ impl Gateway {
                 }
             },
             (Method::Notify, Some(at), Some(server)) => match ReferReport::read(request) {
-                Some(told) => self.tell(now, at.key, CallEvent::Told { leg: at.leg, server, told }),
+                Some(report) => self.tell(now, at.key, Transfer(T::Reported { leg: at.leg, server, report })),
                 // Nobody has subscribed to anything else (RFC 6665 §4.1.3).
                 None => refuse_request(now, &mut self.edge, server, 489),
             },
@@ -430,10 +431,10 @@ impl Gateway {
         let event = match (entry.purpose, code, dialog) {
             (Purpose::Invite, 0..=199, dialog) => {
                 let (is_reliable, headers) = (response.is_reliable(), self.brought_by_answer(entry.at, response));
-                CallEvent::Provisional { leg, code, dialog, sdp, is_reliable, headers }
+                Search(S::Provisional { leg, code, dialog, sdp, is_reliable, headers })
             }
             (Purpose::Invite, 200..=299, Some(dialog)) => {
-                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought_by_answer(entry.at, response), session }
+                Search(S::Accepted { leg, dialog, sdp, headers: self.brought_by_answer(entry.at, response), session })
             }
             (Purpose::Invite, 200..=299, None) | (_, 0..=199, _) => return,
             (Purpose::Invite, _, _) => {
@@ -445,24 +446,30 @@ impl Gateway {
                 };
                 let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
                 let (said, headers) = (said(code, had_credentials, response), self.brought(entry.at, response));
-                CallEvent::Rejected { leg, said, q850: q850(), detail, headers, contacts }
+                Search(S::Rejected { leg, said, q850: q850(), detail, headers, contacts })
             }
             (Purpose::Join, _, _) => {
                 self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
             }
-            (Purpose::Info | Purpose::Message, _, _) => CallEvent::InfoAnswered { client: id, code },
-            (Purpose::Refer | Purpose::News, _, _) => CallEvent::PassedAnswered { client: id, code },
-            (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
-            (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp, session },
-            (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp, session },
+            (Purpose::Info | Purpose::Message, _, _) => Negotiation(N::InfoAnswered { client: id, code }),
+            (Purpose::Refer | Purpose::News, _, _) => Transfer(T::PassedAnswered { client: id, code }),
+            (Purpose::Notify, _, _) => Transfer(T::Notified { client: id, taken: (200..300).contains(&code) }),
+            (Purpose::Update, _, _) => {
+                Negotiation(N::ReinviteAnswered { client: id, code, dialog: None, sdp, session })
+            }
+            (Purpose::Reinvite, _, dialog) => {
+                Negotiation(N::ReinviteAnswered { client: id, code, dialog, sdp, session })
+            }
             (Purpose::Refresh | Purpose::RefreshByUpdate, _, dialog) => {
                 let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
-                CallEvent::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session }
+                Negotiation(N::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session })
             }
             // Any other answer comes from a party that knows the dialog (RFC 3261 §12.2.1.2).
-            (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { client: id, alive: !matches!(code, 408 | 481) },
-            (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
+            (Purpose::HoldCheck, code, _) => {
+                Negotiation(N::HoldChecked { client: id, alive: !matches!(code, 408 | 481) })
+            }
+            (Purpose::Bye, _, _) => Side(D::ByeDone { leg }),
         };
         if final_answer && entry.purpose != Purpose::Invite {
             self.edge.turn_mut().finished.push(id);
@@ -545,20 +552,20 @@ impl Gateway {
         let name = self.calls.get(&entry.at.key).map(|call| call.shared.legs.name_of(leg)).unwrap_or_default();
         self.edge.decide(now, entry.at.key, format!("{} to {name}: {text}", entry.purpose.method()));
         let event = match entry.purpose {
-            Purpose::Invite => CallEvent::Unanswered { leg, sent },
+            Purpose::Invite => Search(S::Unanswered { leg, sent }),
             Purpose::Join => {
                 self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (408, None), (None, None));
             }
-            Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
+            Purpose::Reinvite | Purpose::Update => Negotiation(N::ReinviteUnanswered { client: id }),
             Purpose::Refresh | Purpose::RefreshByUpdate => {
-                CallEvent::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None }
+                Negotiation(N::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None })
             }
-            Purpose::HoldCheck => CallEvent::HoldChecked { client: id, alive: false },
-            Purpose::Info | Purpose::Message => CallEvent::InfoAnswered { client: id, code: 408 },
-            Purpose::Refer | Purpose::News => CallEvent::PassedAnswered { client: id, code: 408 },
-            Purpose::Notify => CallEvent::Notified { client: id, taken: false },
-            Purpose::Bye => CallEvent::ByeDone { leg },
+            Purpose::HoldCheck => Negotiation(N::HoldChecked { client: id, alive: false }),
+            Purpose::Info | Purpose::Message => Negotiation(N::InfoAnswered { client: id, code: 408 }),
+            Purpose::Refer | Purpose::News => Transfer(T::PassedAnswered { client: id, code: 408 }),
+            Purpose::Notify => Transfer(T::Notified { client: id, taken: false }),
+            Purpose::Bye => Side(D::ByeDone { leg }),
         };
         if entry.purpose != Purpose::Invite {
             self.edge.turn_mut().finished.push(id);
@@ -607,7 +614,7 @@ impl Gateway {
     pub(crate) fn end_all(&mut self, now: Instant) {
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
         for key in keys {
-            self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
+            self.tell(now, key, Side(D::Hangup(ReasonSlug::Operator)));
         }
     }
 

@@ -37,7 +37,7 @@ use trunkgate_story::series::Kept;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SourceView, StatusView, UnknownView};
 
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::{CallEvent, ProgramEvent, SearchEvent, SideEvent};
 use crate::call::legs::leg::LegState;
 use crate::call::parts::{Call, Parts};
 use crate::call::shared::Cx;
@@ -150,13 +150,13 @@ impl Gateway {
             Input::Media { id, event } => self.media_event(now, id, event),
             Input::Resolved { query, found } => {
                 if let Some(key) = self.edge.index().queries.get(&query).copied() {
-                    self.tell(now, key, CallEvent::Resolved { query, found });
+                    self.tell(now, key, CallEvent::Search(SearchEvent::Resolved { query, found }));
                 } else {
                     self.edge.registrar_resolved(now, query, found.as_deref().map_err(|fault| *fault));
                 }
             }
             Input::AppAnswered { query, answer } => match self.edge.index().queries.get(&query).copied() {
-                Some(key) => self.tell(now, key, CallEvent::AppAnswered { query, answer }),
+                Some(key) => self.tell(now, key, CallEvent::Program(ProgramEvent::Answered { query, answer })),
                 None => self.announcements.answered(&mut self.edge, now, query, *answer),
             },
             Input::CookiesSet { call, cookies } if self.live(&call).is_some() => {
@@ -212,7 +212,7 @@ impl Gateway {
     /// After a panic that the caller has caught: ends the call that was at work, as its state is in doubt.
     pub fn recover(&mut self, now: Instant) {
         if let Some(key) = self.at_work.take() {
-            self.tell(now, key, CallEvent::Hangup(ReasonSlug::Internal));
+            self.tell(now, key, CallEvent::Side(SideEvent::Hangup(ReasonSlug::Internal)));
         }
         self.settle(now);
     }
@@ -433,31 +433,9 @@ impl Gateway {
 
     fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
         let Some(key) = self.edge.settle_media(id, &event) else { return };
-        let event = match event {
-            Event::BindFailed { end, error } => CallEvent::BindFailed { end, error },
-            Event::Latched { end, source } => CallEvent::Latched { end, source },
-            Event::Idle { end } => CallEvent::Idle { end },
-            Event::Unheard { end, stranger } => CallEvent::Unheard { end, stranger },
-            Event::Stopped { end, silent } => CallEvent::Stopped { end, silent },
-            Event::Closed => CallEvent::MediaLost,
-            Event::AgentOpen { end } => CallEvent::AgentOpen { end },
-            Event::AgentSpoke { end } => CallEvent::AgentSpoke { end },
-            Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
-            Event::AgentEnded { end } => CallEvent::AgentEnded { end },
-            Event::Recognised { end, transcript } => CallEvent::Recognised { end, transcript },
-            Event::RecorderEnded { end, frames, sound } => CallEvent::RecorderEnded { end, frames, sound },
-            Event::RecorderSilent { end, .. } => CallEvent::RecorderSilent { end },
-            Event::Judged { end, verdict } => CallEvent::Judged { end, verdict },
-            Event::AgentRequest { end, request } => CallEvent::AgentRequest { end, request },
-            Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
-            Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },
-            Event::Played { end } => CallEvent::Played { end },
-            Event::Bound { end } => CallEvent::Bound { end },
-            Event::EndClosed { .. } => return,
-        };
         // A session outlives its call, and its id may be told of after that.
         if self.calls.get(&key).is_some_and(|call| call.shared.session == Some(id)) {
-            self.tell(now, key, event);
+            self.tell(now, key, CallEvent::Media(event));
         }
     }
 
@@ -471,7 +449,7 @@ impl Gateway {
             Control::Unregister => self.edge.unregister_all(now),
             Control::Hangup { sid } => {
                 if let Some(key) = self.edge.index().sids.get(&sid).copied() {
-                    self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
+                    self.tell(now, key, CallEvent::Side(SideEvent::Hangup(ReasonSlug::Operator)));
                 }
             }
         }

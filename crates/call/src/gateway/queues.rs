@@ -6,7 +6,7 @@ use trunkgate_resources::conferences::queues::{QueueDue, Queues};
 use trunkgate_resources::io::Output;
 use trunkgate_story::view::QueueTotals;
 
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::{CallEvent, ProgramEvent};
 use crate::gateway::Gateway;
 
 /// Carries out what follows from changes in queues. Returns whether there was something.
@@ -17,7 +17,7 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
         any = true;
         match due {
             QueueDue::Node(command) => gateway.edge.output(Output::Conference(Box::new(command))),
-            QueueDue::Call(key, news) => gateway.tell(now, key, CallEvent::Queue(news)),
+            QueueDue::Call(key, news) => gateway.tell(now, key, CallEvent::Program(ProgramEvent::Queue(news))),
         }
     }
     any

@@ -8,7 +8,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_call::{AgentProbe, Input};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, Command, EndId, Event, MediaId};
+use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event, MediaId};
 use trunkgate_route::{Agent, Table, TargetSpec};
 
 /// One more call; the agent's socket that is asked for, if one is.
@@ -27,11 +27,11 @@ fn news(bench: &mut Bench, (id, end): (MediaId, EndId), event: impl Fn(EndId) ->
 }
 
 fn lose(bench: &mut Bench, socket: (MediaId, EndId)) {
-    news(bench, socket, |end| Event::AgentLost { end, loss: Loss::Status(503) });
+    news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(503)) });
 }
 
 fn opens(bench: &mut Bench, socket: (MediaId, EndId)) {
-    news(bench, socket, |end| Event::AgentOpen { end });
+    news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Open });
 }
 
 /// Whether the last call went straight on to the PBX.
@@ -148,7 +148,7 @@ fn one_call_alone_does_not_have_an_agent_skipped_for_all() {
     while let Some(socket) = asked {
         streams += 1;
         bench.media.clear();
-        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
         bench.pass(Duration::from_secs(2));
         asked = bench.media.iter().find_map(|(id, command)| match command {
             Command::AddAgent { end, .. } => Some((*id, *end)),
@@ -165,7 +165,7 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     for _ in 0..20 {
         let (_, asked) = call(&mut bench);
-        news(&mut bench, asked.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
+        news(&mut bench, asked.unwrap(), |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(403)) });
         bench.sent.clear();
     }
     assert_eq!(state(&bench).0, "down");
@@ -174,7 +174,7 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
     bench.pass(Duration::from_secs(1));
     bench.sent.clear();
     let (_, trial) = call(&mut bench);
-    news(&mut bench, trial.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
+    news(&mut bench, trial.unwrap(), |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(403)) });
     bench.sent.clear();
     assert_eq!(state(&bench), ("down", None));
     assert!(bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"));
@@ -192,7 +192,7 @@ fn an_agent_that_has_moved_does_not_pay_for_its_old_place() {
         settings.table = agent_table(vec![moved], route(vec![to_agent("desk"), to_trunk("pbx")]))
     });
     for socket in old {
-        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
     }
     bench.sent.clear();
     assert_ne!(state(&bench).0, "skipped");
@@ -213,7 +213,7 @@ fn a_crowd_leaves_one_trial() {
         opens(&mut bench, *socket);
     }
     for socket in &crowd {
-        news(&mut bench, *socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+        news(&mut bench, *socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
     }
     assert_eq!(state(&bench), ("skipped", Some(1_000)));
     bench.pass(Duration::from_secs(1));
@@ -231,7 +231,7 @@ fn an_agent_that_never_speaks_is_skipped_until_it_does() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let falls_silent = |bench: &mut Bench, socket| {
         opens(bench, socket);
-        news(bench, socket, |end| Event::AgentLost { end, loss: Loss::Silent });
+        news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Silent) });
         bench.sent.clear();
     };
     let failed = |bench: &Bench| {
@@ -251,13 +251,13 @@ fn an_agent_that_never_speaks_is_skipped_until_it_does() {
         opens(&mut bench, socket);
         assert_eq!(state(&bench).0, "skipped", "an open WebSocket is no voice");
         assert!(skipped(&mut bench), "others do not wait for it");
-        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Silent });
+        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Silent) });
     }
     bench.pass(Duration::from_secs(4));
     bench.sent.clear();
     let socket = call(&mut bench).1.unwrap();
     opens(&mut bench, socket);
-    news(&mut bench, socket, |end| Event::AgentSpoke { end });
+    news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Spoke });
     assert_eq!(state(&bench), ("up", None));
     assert_eq!(failed(&bench), (7, 8, 0, "did not speak in time".to_owned()));
     assert!(
@@ -287,13 +287,13 @@ fn a_trial_that_a_silent_agent_refuses_leaves_the_next_call_to_try() {
     for _ in 0..5 {
         let socket = call(&mut bench).1.unwrap();
         opens(&mut bench, socket);
-        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Silent });
+        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Silent) });
     }
     bench.pass(Duration::from_secs(1));
     bench.sent.clear();
     let trial = call(&mut bench).1.unwrap();
     assert!(skipped(&mut bench), "another call is testing it");
-    news(&mut bench, trial, |end| Event::AgentLost { end, loss: Loss::Status(404) });
+    news(&mut bench, trial, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(404)) });
     bench.sent.clear();
     assert_eq!(state(&bench).0, "skipped", "it has answered, and has not spoken");
     assert!(!skipped(&mut bench), "the next call tries");
@@ -318,7 +318,7 @@ fn streams_that_go_well_take_failures_back() {
         lose(&mut bench, asked.unwrap());
         let (_, asked) = call(&mut bench);
         opens(&mut bench, asked.unwrap());
-        news(&mut bench, asked.unwrap(), |end| Event::AgentEnded { end });
+        news(&mut bench, asked.unwrap(), |end| Event::Agent { end, event: AgentEvent::Ended });
         bench.sent.clear();
         bench.pass(Duration::from_millis(100));
         bench.sent.clear();
@@ -395,11 +395,11 @@ fn an_agent_is_down_only_where_it_cannot_be_reached() {
     lose(&mut bench, second);
     let refused = "answered the handshake with 503".to_owned();
     assert_eq!(seen(&bench), ("up", 1, refused.clone()), "it talks with another caller");
-    news(&mut bench, first, |end| Event::AgentLost { end, loss: Loss::Reset });
+    news(&mut bench, first, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
     assert_eq!(seen(&bench), ("down", 0, "the connection was reset".into()), "the last one could not be opened");
     let third = call(&mut bench).1.unwrap();
     opens(&mut bench, third);
-    news(&mut bench, third, |end| Event::AgentLost { end, loss: Loss::Reset });
+    news(&mut bench, third, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
     assert_eq!(seen(&bench), ("up", 0, "the connection was reset".into()), "lost in mid-call: the next may well open");
     let fourth = call(&mut bench).1.unwrap();
     lose(&mut bench, fourth);
@@ -414,7 +414,7 @@ fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
         bench.pass(Duration::from_secs(1));
         let (_, asked) = call(&mut bench);
         opens(&mut bench, asked.unwrap());
-        news(&mut bench, asked.unwrap(), |end| Event::AgentLost { end, loss: Loss::Reset });
+        news(&mut bench, asked.unwrap(), |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
         bench.sent.clear();
     }
     assert_ne!(state(&bench).0, "skipped");
@@ -468,8 +468,8 @@ fn an_agent_that_ends_calls_at_once_without_audio_has_failed_in_them() {
         opens(bench, asked.unwrap());
         bench.pass(Duration::from_secs(seconds));
         news(bench, asked.unwrap(), |end| match hangs_up {
-            true => Event::AgentRequest { end, request: AgentRequest::Hangup },
-            false => Event::AgentEnded { end },
+            true => Event::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) },
+            false => Event::Agent { end, event: AgentEvent::Ended },
         });
         bench.pass(Duration::from_secs(90));
         bench.sent.clear();

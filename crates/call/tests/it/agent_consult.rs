@@ -9,7 +9,7 @@ use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, o
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
 use trunkgate_call::{Refused, TransferMode};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, Command, EndId, Event};
+use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event};
 use trunkgate_route::{Agent, Definition, Numbers, Pattern, Queue, Table};
 
 const TARGET: &str = "trunk:backup/+14155550199";
@@ -195,9 +195,9 @@ fn an_agent_that_goes_meanwhile_leaves_the_target_ringing_for_the_caller() {
         let (mut caller, own, desk, target) = consulting(&mut bench);
         bench.receive(BACKUP, if early { target.answer(183, &answer_of_target()) } else { target.answer(180, "") });
         bench.news(if lost {
-            Event::AgentLost { end: desk, loss: Loss::Reset }
+            Event::Agent { end: desk, event: AgentEvent::Lost(Loss::Reset) }
         } else {
-            Event::AgentEnded { end: desk }
+            Event::Agent { end: desk, event: AgentEvent::Ended }
         });
         bench.nothing();
         let told = bench.told();
@@ -343,20 +343,26 @@ fn a_session_of_another_agent_is_waited_for_in_conversation() {
         })
         .unwrap();
     let tell = |bench: &mut Bench, event| bench.input(trunkgate_call::Input::Media { id, event });
-    tell(&mut bench, Event::AgentOpen { end: desk });
+    tell(&mut bench, Event::Agent { end: desk, event: AgentEvent::Open });
     second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, second.request("ACK", "", ""));
     bench.told();
-    tell(&mut bench, Event::AgentRequest { end: desk, request: AgentRequest::Consult("agent:night".into()) });
+    tell(
+        &mut bench,
+        Event::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
+    );
     assert_eq!(bench.told(), [], "it waits, and hears its agent");
     bench.pass(Duration::from_secs(21));
     assert_eq!(bench.told(), [Told::TransferFailed(desk, "agent:night".into(), "queue_timeout", None)]);
     // The next time its turn comes.
-    tell(&mut bench, Event::AgentRequest { end: desk, request: AgentRequest::Consult("agent:night".into()) });
+    tell(
+        &mut bench,
+        Event::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
+    );
     hang_up(&mut bench, &mut first);
     bench.pass(Duration::from_secs(5));
     let (night, _) = bench.asked().pop().unwrap();
-    tell(&mut bench, Event::AgentOpen { end: night });
+    tell(&mut bench, Event::Agent { end: night, event: AgentEvent::Open });
     assert!(bench.told().contains(&Told::Remove(desk)));
     hang_up(&mut bench, &mut second);
     bench.finish();

@@ -6,7 +6,7 @@ use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
 use trunkgate_call::{ForkRequest, Listener};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentRequest, Coding, EndId, Event, TapSpec};
+use trunkgate_media::{AgentEvent, AgentRequest, Coding, EndId, Event, TapSpec};
 use trunkgate_route::{Agent, AnswerTime, Route, TargetSpec};
 
 fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
@@ -197,9 +197,9 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
 #[test]
 fn losing_it_harms_nobody() {
     for news in [
-        |end| Event::AgentLost { end, loss: Loss::Unreachable },
-        |end| Event::AgentLost { end, loss: Loss::PingUnanswered },
-        |end| Event::AgentEnded { end },
+        |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) },
+        |end| Event::Agent { end, event: AgentEvent::Lost(Loss::PingUnanswered) },
+        |end| Event::Agent { end, event: AgentEvent::Ended },
     ] {
         for when in ["before the answer", "after it"] {
             let mut bench = forked(vec![to_trunk("pbx")], &["scribe", "judge"]);

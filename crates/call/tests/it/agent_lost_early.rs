@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::agents::{Told, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, sdp, to_trunk};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, EndId, Event};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
 use trunkgate_route::TargetSpec;
 
 /// A caller without an offer has its 200, and its agent is lost at once; not acknowledged yet.
@@ -28,7 +28,7 @@ fn unacknowledged(connect: Vec<TargetSpec>, news: impl Fn(EndId) -> Event) -> (B
 }
 
 fn reset(end: EndId) -> Event {
-    Event::AgentLost { end, loss: Loss::Reset }
+    Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) }
 }
 
 fn where_it_is() -> String {
@@ -56,7 +56,7 @@ fn the_ack_is_waited_for_and_the_next_target_gets_the_call() {
 
 #[test]
 fn so_does_the_next_agent_and_the_target_of_a_transfer() {
-    let to_night = |end| Event::AgentRequest { end, request: AgentRequest::Transfer("agent:night".into()) };
+    let to_night = |end| Event::Agent { end, event: AgentEvent::Request(AgentRequest::Transfer("agent:night".into())) };
     for (connect, news) in [
         (vec![to_agent("desk"), to_agent("night")], &reset as &dyn Fn(EndId) -> Event),
         (vec![to_agent("desk")], &to_night),

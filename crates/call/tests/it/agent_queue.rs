@@ -9,7 +9,7 @@ use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_call::limits::SESSION_ENDS;
 use trunkgate_call::{Control, Input};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, Command, EndId, Event, MediaId, Sound};
+use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event, MediaId, Sound};
 use trunkgate_route::{Agent, AnswerTime, Hold, Queue, Table, TargetSpec};
 
 /// An agent's socket.
@@ -62,15 +62,15 @@ fn tell(bench: &mut Bench, (id, end): Socket, event: impl Fn(EndId) -> Event) {
 }
 
 fn open(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::AgentOpen { end });
+    tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Open });
 }
 
 fn lose(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+    tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
 }
 
 fn hangs_up(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::AgentRequest { end, request: AgentRequest::Hangup });
+    tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) });
 }
 
 /// Those that have the desk, and those that wait.
@@ -241,7 +241,7 @@ fn a_caller_that_is_transferred_waits_too_and_hears_whom_it_waits_for() {
     // The desk sends its own caller back to itself: behind the one that waits.
     bench.media.clear();
     let wish = AgentRequest::Transfer("agent:desk".into());
-    tell(&mut bench, first.unwrap(), |end| Event::AgentRequest { end, request: wish.clone() });
+    tell(&mut bench, first.unwrap(), |end| Event::Agent { end, event: AgentEvent::Request(wish.clone()) });
     let plays = bench.media.iter().any(|(id, command)| {
         matches!(command, Command::AddPlayer { sound: Sound::Hold(sound), .. } if *id == MediaId(0) && sound.music == music(0x31).unwrap().music)
     });

@@ -10,7 +10,7 @@ use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, sdp, to
 use trunkgate_call::{AppAnswer, AppPlace, AppWanted, CallAction, Input, Refused, TransferMode};
 use trunkgate_media::agent::{Loss, WarmTransfer, Whisper};
 use trunkgate_media::detection::{AnsweredBy, Verdict};
-use trunkgate_media::{AgentRequest, EndId, Event, Sound};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event, Sound};
 
 /// Time in which a digit that accepts is over.
 const DIGIT: Duration = Duration::from_millis(300);
@@ -408,8 +408,8 @@ fn an_agent_that_goes_meanwhile_leaves_the_party_asked() {
             let mut warm = begun(warm(), true).answered();
             let end = warm.desk;
             warm.bench.news(match event {
-                0 => Event::AgentLost { end, loss: Loss::Reset },
-                _ => Event::AgentEnded { end },
+                0 => Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) },
+                _ => Event::Agent { end, event: AgentEvent::Ended },
             });
             warm.bench.nothing();
             assert_eq!((warm.hears(warm.own), warm.bench.state()), (Feed::Music, "transferring"));

@@ -10,7 +10,7 @@ use crate::bench::*;
 use trunkgate_call::limits::QUALITY_INTERVAL_SECONDS;
 use trunkgate_call::{Change, Happening, Input};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, EndCounters, Event, Unsent};
+use trunkgate_media::{AgentEvent, Command, EndCounters, Event, Unsent};
 use trunkgate_route::Trunk;
 
 fn told(bench: &Bench, what: Happening) -> Vec<&Change> {
@@ -141,10 +141,10 @@ fn an_answered_call_that_its_agent_loses_names_the_agent() {
     let (id, end) = asked.unwrap();
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");
-    bench.input(Input::Media { id, event: Event::AgentOpen { end } });
+    bench.input(Input::Media { id, event: Event::Agent { end, event: AgentEvent::Open } });
     let caller = Dialing { to_tag: bench.expect(CARRIER, "SIP/2.0 200").tag("To"), ..caller };
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    bench.input(Input::Media { id, event: Event::AgentLost { end, loss: Loss::Reset } });
+    bench.input(Input::Media { id, event: Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) } });
     bench.expect(CARRIER, "BYE");
     bench.sent.clear();
     let ended = Change::ended(&bench.reports[0]);

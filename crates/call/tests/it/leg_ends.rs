@@ -7,7 +7,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::{Control, ForkRequest, LegView, Listener, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentRequest, Event};
+use trunkgate_media::{AgentEvent, AgentRequest, Event};
 use trunkgate_route::{Agent, TargetSpec};
 
 type End = (&'static str, &'static str);
@@ -127,7 +127,7 @@ fn an_agent_that_ends_its_part_or_has_had_its_time() {
         let (caller, _, desk) = bench.talking();
         match wish {
             Some(wish) => bench.wish(desk, wish),
-            None => bench.news(Event::AgentEnded { end: desk }),
+            None => bench.news(Event::Agent { end: desk, event: AgentEvent::Ended }),
         }
         let bye = bench.expect(CARRIER, "BYE");
         bench.receive(CARRIER, caller.respond(&bye, 200, ""));

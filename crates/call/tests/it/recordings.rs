@@ -12,7 +12,7 @@ use trunkgate_call::{
     RecordingDone, RecordingLinks, RecordingRequest, RecordingSource, RecordingStart, Refused, Settings,
 };
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, Command, EndId, Event, RecordingId, RecordingPause, Sound, TapSpec};
+use trunkgate_media::{Coding, Command, EndId, Event, RecorderEvent, RecordingId, RecordingPause, Sound, TapSpec};
 use trunkgate_route::{Route, Table, TargetSpec};
 
 const REQUEST: RecordingRequest = RecordingRequest::new(RecordingSource::Request, Channels::Dual);
@@ -198,7 +198,7 @@ fn a_request_begins_pauses_and_ends_one() {
     assert_eq!(change(&mut bench, Some("RE0"), RecordingChange::Stop), Err(Refused::UnknownRecording));
     assert_eq!(change(&mut bench, None, RecordingChange::Stop).unwrap().status, "stopped");
     assert_eq!(bench.told(), [Told::Remove(end)]);
-    bench.news(Event::RecorderEnded { end, frames: 110, sound: None });
+    bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 110, sound: None } });
     assert_eq!(bench.gateway.calls(bench.now)[0].recordings[0].seconds, Some(2.2));
     assert_eq!(change(&mut bench, Some(&view.sid), RecordingChange::Resume), Err(Refused::RecordingEnded));
     bench.nothing();

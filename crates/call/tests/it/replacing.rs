@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::Input;
-use trunkgate_media::{Command, Event};
+use trunkgate_media::{AgentEvent, Command, Event};
 use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, ReinviteMode, Route, Table, Trunk};
 
 fn with(change: impl Fn(&mut Trunk)) -> Bench {
@@ -489,7 +489,7 @@ fn an_agent_is_no_side_of_a_join() {
                 _ => None,
             })
             .unwrap();
-        bench.input(Input::Media { id, event: Event::AgentOpen { end } });
+        bench.input(Input::Media { id, event: Event::Agent { end, event: AgentEvent::Open } });
         second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
         bench.receive(CARRIER, second.request("ACK", "", ""));
         let dialog = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", second.call, second.to_tag);

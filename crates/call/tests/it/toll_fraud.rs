@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::{Input, Refused, TransferMode};
-use trunkgate_media::{AgentRequest, EndId, Event};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
 use trunkgate_route::{
     Agent, CallerIdRule, Definition, Destination, Numbers, Pattern, Quota, Table, TargetSpec, TransferRule, Transport,
     Trunk,
@@ -251,10 +251,10 @@ fn limits_and_caller_id_of_the_trunk_that_owns_the_address_hold() {
         let caller = bench.invite(CARRIER, "+14155550100", &offer());
         let (desk, _) = bench.asked().pop().unwrap();
         let id = bench.media.last().unwrap().0;
-        bench.input(Input::Media { id, event: Event::AgentOpen { end: desk } });
+        bench.input(Input::Media { id, event: Event::Agent { end: desk, event: AgentEvent::Open } });
         bench.receive(CARRIER, caller.request("ACK", "", ""));
         let wish = AgentRequest::Transfer("sip:+14155550177@another.test".into());
-        bench.input(Input::Media { id, event: Event::AgentRequest { end: desk, request: wish } });
+        bench.input(Input::Media { id, event: Event::Agent { end: desk, event: AgentEvent::Request(wish) } });
         let (query, _) = bench.resolves.pop().unwrap();
         bench.resolve(query, &[PBX]);
         bench

@@ -15,7 +15,7 @@ use crate::dtmf::Digit;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_REQUESTS_PER_SECOND, AGENT_SHARE_MS};
 use crate::listening::{Hearing, TrackPacket};
 use crate::playout::{Feed, Frame, SILENT};
-use crate::spec::{AgentInput, AgentSpec, EndId, Event, WireSpec};
+use crate::spec::{AgentEvent, AgentInput, AgentSpec, EndId, Event, WireSpec};
 
 use super::clears::Clears;
 use super::downlink::Downlink;
@@ -153,7 +153,7 @@ impl AgentEnd {
         self.stream.handle_input(now, input);
         if self.stream.is_open() && !self.open {
             self.begin(now);
-            events.push_back(Event::AgentOpen { end: self.id });
+            events.push_back(Event::Agent { end: self.id, event: AgentEvent::Open });
         }
         self.settle(now, events);
     }
@@ -383,7 +383,7 @@ impl AgentEnd {
                             }
                             downlink.push(audio);
                             if !std::mem::replace(&mut self.has_spoken, true) {
-                                events.push_back(Event::AgentSpoke { end });
+                                events.push_back(Event::Agent { end, event: AgentEvent::Spoke });
                             }
                         }
                     }
@@ -394,7 +394,9 @@ impl AgentEnd {
                     }
                     Output::Clear => self.clear(now),
                     Output::Request(request) => self.pass_on(now, request, events),
-                    Output::Recognised(transcript) => events.push_back(Event::Recognised { end, transcript }),
+                    Output::Recognised(transcript) => {
+                        events.push_back(Event::Agent { end, event: AgentEvent::Recognised(transcript) })
+                    }
                     Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),
                     Output::FallsBehind => {
                         self.note("slow", "reads too slowly: frames are dropped".to_owned(), events);
@@ -402,12 +404,12 @@ impl AgentEnd {
                     Output::Lost(loss) => {
                         self.sum_up(events);
                         self.fall_silent();
-                        events.push_back(Event::AgentLost { end, loss });
+                        events.push_back(Event::Agent { end, event: AgentEvent::Lost(loss) });
                     }
                     Output::Ended => {
                         self.sum_up(events);
                         self.fall_silent();
-                        events.push_back(Event::AgentEnded { end });
+                        events.push_back(Event::Agent { end, event: AgentEvent::Ended });
                     }
                     Output::Closed => self.closed = true,
                 }
@@ -417,7 +419,7 @@ impl AgentEnd {
             }
         }
         if let Some(text) = self.clears.due(now) {
-            events.push_back(Event::AgentNote { end: self.id, text, logged: false });
+            events.push_back(Event::Agent { end: self.id, event: AgentEvent::Note { text, logged: false } });
         }
         self.count();
     }
@@ -451,7 +453,7 @@ impl AgentEnd {
         }
         self.requests.count += 1;
         if self.requests.count <= AGENT_REQUESTS_PER_SECOND {
-            events.push_back(Event::AgentRequest { end: self.id, request });
+            events.push_back(Event::Agent { end: self.id, event: AgentEvent::Request(request) });
         } else if self.requests.count == AGENT_REQUESTS_PER_SECOND + 1 {
             let text = "wants too much of the call at once: the rest of this second is not done";
             self.note("greedy", text.to_owned(), events);
@@ -460,13 +462,21 @@ impl AgentEnd {
 
     /// Notes something for the call's trace, unless enough of its kind was noted.
     pub(crate) fn note(&mut self, kind: &'static str, text: String, events: &mut VecDeque<Event>) {
-        events.extend(self.notes.take(kind, text).map(|text| Event::AgentNote { end: self.id, text, logged: true }));
+        events.extend(
+            self.notes
+                .take(kind, text)
+                .map(|text| Event::Agent { end: self.id, event: AgentEvent::Note { text, logged: true } }),
+        );
     }
 
     fn sum_up(&mut self, events: &mut VecDeque<Event>) {
         let end = self.id;
-        events.extend(self.clears.sum_up().map(|text| Event::AgentNote { end, text, logged: false }));
-        events.extend(self.notes.sum_up().map(|text| Event::AgentNote { end, text, logged: true }));
+        events.extend(
+            self.clears.sum_up().map(|text| Event::Agent { end, event: AgentEvent::Note { text, logged: false } }),
+        );
+        events.extend(
+            self.notes.sum_up().map(|text| Event::Agent { end, event: AgentEvent::Note { text, logged: true } }),
+        );
     }
 
     fn count_turn(&self, answer: Answer) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
-use crate::spec::{EndId, Event, RecorderSpec, TapSpec};
+use crate::spec::{EndId, Event, RecorderEvent, RecorderSpec, TapSpec};
 
 use super::listener::{Listener, TrackPacket};
 use super::recorder::Recorder;
@@ -34,7 +34,7 @@ impl Recorders {
         if let Some(recorder) = self.get_mut(id) {
             recorder.end(now);
             let (frames, sound) = (recorder.frames(), recorder.sound());
-            events.push_back(Event::RecorderEnded { end: id, frames, sound });
+            events.push_back(Event::Recorder { end: id, event: RecorderEvent::Ended { frames, sound } });
         }
     }
 
@@ -114,6 +114,6 @@ impl Recorders {
 
 fn report_silence(recorder: &mut Recorder, events: &mut VecDeque<Event>) {
     if let Some(was_heard) = recorder.silence_over() {
-        events.push_back(Event::RecorderSilent { end: recorder.id(), was_heard });
+        events.push_back(Event::Recorder { end: recorder.id(), event: RecorderEvent::Silent { was_heard } });
     }
 }

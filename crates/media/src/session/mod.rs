@@ -51,7 +51,7 @@ use crate::playout::{Feed, Packetizer, Players};
 use crate::rtcp::{Epoch, Origin};
 use crate::rtp::PacketBuf;
 use crate::spec::{
-    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RemoteSpec, Sound, TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RemoteSpec, Sound, TapSpec, WireSpec,
 };
 
 use cx::Cx;
@@ -372,9 +372,9 @@ impl Session {
         match input {
             AgentInput::Found(to) => {
                 self.copies.found(end, to);
-                self.events.push_back(Event::AgentOpen { end });
+                self.events.push_back(Event::Agent { end, event: AgentEvent::Open });
             }
-            AgentInput::Lost(loss) => self.events.push_back(Event::AgentLost { end, loss }),
+            AgentInput::Lost(loss) => self.events.push_back(Event::Agent { end, event: AgentEvent::Lost(loss) }),
             AgentInput::Opened
             | AgentInput::Text(_)
             | AgentInput::Binary(_)
@@ -496,8 +496,9 @@ impl Session {
 
     fn add_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec) {
         if let Some(reason) = self.refuses(id) {
-            self.events.push_back(Event::AgentNote { end: id, text: reason.to_owned(), logged: true });
-            self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
+            self.events
+                .push_back(Event::Agent { end: id, event: AgentEvent::Note { text: reason.to_owned(), logged: true } });
+            self.events.push_back(Event::Agent { end: id, event: AgentEvent::Lost(Loss::Unreachable) });
             return;
         }
         match spec.raw {

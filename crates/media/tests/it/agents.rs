@@ -10,7 +10,7 @@ use trunkgate_media::codec::g711::{alaw_to_ulaw, ulaw_to_alaw};
 use trunkgate_media::limits::{AGENT_NOTES_OF_A_KIND, AGENT_REQUESTS_PER_SECOND, SESSION_ENDS};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    AgentInput, AgentRequest, Command, Counter, DropReason, EndId, Event, RemoteSpec, Sound, Transmit,
+    AgentEvent, AgentInput, AgentRequest, Command, Counter, DropReason, EndId, Event, RemoteSpec, Sound, Transmit,
 };
 
 const AGENT: EndId = EndId(7);
@@ -75,7 +75,10 @@ fn an_agent_is_heard_every_20_ms_and_silence_else() {
     assert_one_stream(&made.iter().map(|made| made.bytes.clone()).collect::<Vec<_>>());
     assert_eq!(bench.counters[0].tx_packets.get(), 50);
     assert_eq!(bench.session.counters(AGENT).unwrap().rx_packets.get(), 3);
-    assert_eq!(bench.events(), [Event::AgentOpen { end: AGENT }, Event::AgentSpoke { end: AGENT }]);
+    assert_eq!(
+        bench.events(),
+        [Event::Agent { end: AGENT, event: AgentEvent::Open }, Event::Agent { end: AGENT, event: AgentEvent::Spoke }]
+    );
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn agent_ringback_far_side_are_one_stream() {
     bench.say_audio(AGENT, &[1; 100]);
     let mut heard: Vec<Vec<u8>> = bench.run(507).into_iter().map(|made| made.bytes).collect();
     bench.agent(AGENT, AgentInput::Lost(Loss::Reset));
-    assert!(bench.events().contains(&Event::AgentLost { end: AGENT, loss: Loss::Reset }));
+    assert!(bench.events().contains(&Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Reset) }));
     // What waited is not heard any more, but for a packet that fades out.
     let silent = bench.run(41);
     assert!(silent.len() == 2 && silent[0].payload()[0] == 1 && silent[0].payload()[159] != 1);
@@ -273,7 +276,9 @@ fn clear_is_heard_at_the_next_tick_and_returns_marks() {
     let names: Vec<&Value> = of(&messages, "mark").iter().map(|mark| &mark["mark"]["name"]).collect();
     assert_eq!(names, ["a", "b"]);
     let events = bench.events();
-    let [.., Event::AgentNote { end: AGENT, text, logged: false }] = &events[..] else { panic!("{events:?}") };
+    let [.., Event::Agent { end: AGENT, event: AgentEvent::Note { text, logged: false } }] = &events[..] else {
+        panic!("{events:?}")
+    };
     assert_eq!(text, "clear: 19,880 ms not played, 2 marks returned");
     bench.say(AGENT, r#"{"event":"clear"}"#);
     assert_eq!(bench.events(), [], "nothing waited");
@@ -305,7 +310,7 @@ fn what_an_agent_wants_is_told() {
     bench.say(AGENT, r#"{"event":"transfer","target":"agent:night","consult":true}"#);
     bench.say(AGENT, r#"{"event":"dtmf","digits":"12#"}"#);
     bench.say(AGENT, r#"{"event":"hangup"}"#);
-    let wish = |wish| Event::AgentRequest { end: AGENT, request: wish };
+    let wish = |wish| Event::Agent { end: AGENT, event: AgentEvent::Request(wish) };
     assert_eq!(
         bench.events(),
         [
@@ -319,9 +324,10 @@ fn what_an_agent_wants_is_told() {
         bench.say(AGENT, r#"{"event":"hangup"}"#);
     }
     let events = bench.events();
-    let wishes = events.iter().filter(|event| matches!(event, Event::AgentRequest { .. })).count();
+    let wishes =
+        events.iter().filter(|event| matches!(event, Event::Agent { event: AgentEvent::Request(_), .. })).count();
     assert_eq!(wishes, AGENT_REQUESTS_PER_SECOND as usize - 4);
-    assert!(matches!(events.last(), Some(Event::AgentNote { .. })));
+    assert!(matches!(events.last(), Some(Event::Agent { event: AgentEvent::Note { .. }, .. })));
     bench.run(1000);
     bench.events();
     bench.say(AGENT, r#"{"event":"hangup"}"#);
@@ -334,10 +340,10 @@ fn mistakes_are_noted_and_bounded() {
     bench.events();
     for text in ["{", "[]", "{}", r#"{"event":"media","media":{"payload":"!"}}"#, r#"{"event":"mark"}"#] {
         bench.say(AGENT, text);
-        assert!(matches!(&bench.events()[..], [Event::AgentNote { end: AGENT, .. }]), "{text}");
+        assert!(matches!(&bench.events()[..], [Event::Agent { end: AGENT, event: AgentEvent::Note { .. } }]), "{text}");
     }
     bench.agent(AGENT, AgentInput::Binary(9));
-    assert!(matches!(&bench.events()[..], [Event::AgentNote { end: AGENT, .. }]));
+    assert!(matches!(&bench.events()[..], [Event::Agent { end: AGENT, event: AgentEvent::Note { .. } }]));
     assert_eq!((bench.queue.invalid.get(), bench.queue.foreign.get()), (5, 0), "all but the mark without a name");
     for n in 0..10_000 {
         bench.say(AGENT, "{");
@@ -353,9 +359,9 @@ fn mistakes_are_noted_and_bounded() {
 #[test]
 fn a_close_with_1000_is_an_end_and_any_other_a_loss() {
     for (code, event) in [
-        (Some(1000), Event::AgentEnded { end: AGENT }),
-        (Some(1001), Event::AgentLost { end: AGENT, loss: Loss::Closed(Some(1001)) }),
-        (None, Event::AgentLost { end: AGENT, loss: Loss::Closed(None) }),
+        (Some(1000), Event::Agent { end: AGENT, event: AgentEvent::Ended }),
+        (Some(1001), Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Closed(Some(1001))) }),
+        (None, Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Closed(None)) }),
     ] {
         let mut bench = with_agent(ULAW);
         bench.events();
@@ -377,7 +383,7 @@ fn an_agent_that_does_not_open_is_lost_in_time() {
     bench.run(9_999);
     assert_eq!(bench.events(), []);
     bench.run(1);
-    assert_eq!(bench.events(), [Event::AgentLost { end: AGENT, loss: Loss::ConnectTimeout }]);
+    assert_eq!(bench.events(), [Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::ConnectTimeout) }]);
     assert!(bench.session.agent_is_closed(AGENT));
 }
 
@@ -391,7 +397,7 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
         }
         bench.events().into_iter().filter(|event| !matches!(event, Event::Unheard { .. })).collect::<Vec<_>>()
     };
-    let lost = [Event::AgentLost { end: AGENT, loss: Loss::PingUnanswered }];
+    let lost = [Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::PingUnanswered) }];
     let mut bench = with_agent(ULAW);
     bench.events();
     assert_eq!(run(&mut bench, 6_999), []);
@@ -405,7 +411,7 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
     assert!(!bench.session.agent_wants_more(AGENT));
     let told = bench.events();
     assert!(
-        matches!(&told[..], [Event::AgentSpoke { .. }, Event::AgentNote { text, .. }] if text.contains("more than is heard")),
+        matches!(&told[..], [Event::Agent { event: AgentEvent::Spoke, .. }, Event::Agent { event: AgentEvent::Note { text, .. }, .. }] if text.contains("more than is heard")),
         "{told:?}"
     );
     assert_eq!(run(&mut bench, 30_000), [], "its answer lies in the socket");
@@ -466,7 +472,7 @@ fn an_agent_that_is_removed_leaves_its_last_words() {
 #[test]
 fn an_agent_that_cannot_be_had_is_lost() {
     let mut bench = Bench::unconnected();
-    let lost = |end| Event::AgentLost { end, loss: Loss::Unreachable };
+    let lost = |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) };
     for n in 3..SESSION_ENDS as u16 {
         bench.command(Command::AddPlayer { end: EndId(20 + n), sound: Sound::Ringback });
     }
@@ -496,7 +502,7 @@ fn an_agent_that_reads_slowly_hurts_itself_only() {
     assert_eq!((bench.queue.unsent.now(), bench.queue.unsent.most()), (100, 100));
     assert_eq!(bench.worker.agent_frames_dropped.get(), 400);
     let events = bench.events();
-    assert!(matches!(&events[..], [Event::AgentNote { .. }]), "{events:?}");
+    assert!(matches!(&events[..], [Event::Agent { event: AgentEvent::Note { .. }, .. }]), "{events:?}");
     let messages = bench.written(AGENT);
     let heard = of(&messages, "media");
     assert_eq!((heard.len(), audio(heard[0])[0]), (100, 400u16 as u8));

@@ -5,7 +5,9 @@
 use crate::support::*;
 use trunkgate_media::agent::{Settings, TrackSet};
 use trunkgate_media::limits::KEYS_WAITING;
-use trunkgate_media::{AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, RemoteSpec, Sound, TapSpec};
+use trunkgate_media::{
+    AgentEvent, AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, RemoteSpec, Sound, TapSpec,
+};
 
 const AGENT: EndId = EndId(7);
 const SCRIBE: EndId = EndId(8);
@@ -148,6 +150,8 @@ fn too_many_keys_are_left_out_and_noted_without_saying_which() {
     bench.events();
     press(&mut bench, "789");
     let notes = bench.events();
-    let [Event::AgentNote { end: AGENT, text, .. }] = notes.as_slice() else { panic!("{notes:?}") };
+    let [Event::Agent { end: AGENT, event: AgentEvent::Note { text, .. } }] = notes.as_slice() else {
+        panic!("{notes:?}")
+    };
     assert!(text.contains("3 are left out") && !text.contains('7'), "{text}");
 }

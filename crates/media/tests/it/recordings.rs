@@ -5,7 +5,8 @@ use trunkgate_media::agent::TrackSet;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    Coding, Command, EndId, Event, Recorded, RecordedSamples, RecorderSpec, RecordingId, RecordingPause, Sound, TapSpec,
+    Coding, Command, EndId, Event, Recorded, RecordedSamples, RecorderEvent, RecorderSpec, RecordingId, RecordingPause,
+    Sound, TapSpec,
 };
 
 const RECORDER: EndId = EndId(7);
@@ -99,7 +100,10 @@ fn both_directions_are_recorded_as_they_are_heard() {
     assert_eq!(File::codes(&file.left), said(0..55));
     assert_eq!(File::codes(&file.right), said(130..185));
     assert_eq!(file.end, Some((55, Some((0, 54)))));
-    assert!(bench.events().contains(&Event::RecorderEnded { end: RECORDER, frames: 55, sound: Some((0, 54)) }));
+    assert!(bench.events().contains(&Event::Recorder {
+        end: RECORDER,
+        event: RecorderEvent::Ended { frames: 55, sound: Some((0, 54)) }
+    }));
     assert_eq!(bench.counters[0].tx_packets.get(), plain.counters[0].tx_packets.get());
 }
 
@@ -337,7 +341,11 @@ fn silence_of_the_caller_is_reported_once_until_a_sound() {
     let mut file = record(&mut bench, RecorderSpec { silence: Some(limit), tracks: TrackSet::Inbound, ..SPEC });
     let silent = |events: Vec<Event>| {
         let of_recorder = |event| {
-            if let Event::RecorderSilent { was_heard, .. } = event { Some(was_heard) } else { None }
+            if let Event::Recorder { event: RecorderEvent::Silent { was_heard }, .. } = event {
+                Some(was_heard)
+            } else {
+                None
+            }
         };
         events.into_iter().filter_map(of_recorder).collect::<Vec<bool>>()
     };

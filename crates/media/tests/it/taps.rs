@@ -5,7 +5,7 @@ use serde_json::Value;
 use trunkgate_media::agent::{Format, Settings, TrackSet, Transmit};
 use trunkgate_media::codec::g711::{alaw_to_ulaw, decode_ulaw};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Coding, Command, EndId, Event, Sound, TapSpec, WireSpec};
+use trunkgate_media::{AgentEvent, AgentInput, Coding, Command, EndId, Event, Sound, TapSpec, WireSpec};
 
 const SCRIBE: EndId = EndId(7);
 const OTHER: EndId = EndId(8);
@@ -208,8 +208,7 @@ fn a_recogniser_hears_the_caller_from_before_its_socket_is_open() {
     assert_eq!(frames.collect::<Vec<_>>(), (0..20).map(spoken).collect::<Vec<_>>());
     bench.say(SCRIBE, r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"yes"}]}"#);
     let events = bench.events();
-    assert!(events.contains(&Event::AgentOpen { end: SCRIBE }), "{events:?}");
-    let recognised =
-        |event: &Event| matches!(event, Event::Recognised { end: SCRIBE, transcript } if transcript.text == "yes");
+    assert!(events.contains(&Event::Agent { end: SCRIBE, event: AgentEvent::Open }), "{events:?}");
+    let recognised = |event: &Event| matches!(event, Event::Agent { end: SCRIBE, event: AgentEvent::Recognised(transcript) } if transcript.text == "yes");
     assert!(events.iter().any(recognised), "{events:?}");
 }

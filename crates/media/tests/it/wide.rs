@@ -11,7 +11,7 @@ use serde_json::Value;
 use trunkgate_media::agent::{Format, Settings, TrackSet, Transmit as AgentTransmit};
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Coding, Command, Counter, EndId, Event, TapSpec};
+use trunkgate_media::{AgentEvent, AgentInput, Coding, Command, Counter, EndId, Event, TapSpec};
 
 const AGENT: EndId = EndId(7);
 const LINEAR: [Format; 3] = [Format::L16Rate8000, Format::L16Rate16000, Format::L16Rate24000];
@@ -152,7 +152,13 @@ fn pieces_of_any_length_are_one_stream() {
             bench.say(AGENT, &media_of(piece));
         }
         assert_eq!(heard(ULAW, &bench.run(1000)), whole, "{piece}");
-        assert_eq!(bench.events(), [Event::AgentOpen { end: AGENT }, Event::AgentSpoke { end: AGENT }]);
+        assert_eq!(
+            bench.events(),
+            [
+                Event::Agent { end: AGENT, event: AgentEvent::Open },
+                Event::Agent { end: AGENT, event: AgentEvent::Spoke }
+            ]
+        );
     }
 }
 

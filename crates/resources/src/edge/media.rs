@@ -78,41 +78,17 @@ impl Sessions {
         counters
     }
 
-    /// Frees the ports that a worker's event names. Returns the call of the session.
+    /// Frees the ports that a worker's event names. Returns the call that the event is for; that an end is closed, no call has to hear.
     pub(super) fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
         let session = self.live.get_mut(&id)?;
         let key = session.key;
-        let freed = match event {
+        if let Event::EndClosed { end, .. } | Event::BindFailed { end, .. } = event {
             // The worker keeps no end that it could not bind, but a RemoveEnd for it does no harm.
-            Event::EndClosed { end, .. } | Event::BindFailed { end, .. } => session.ports.remove(end),
-            Event::Closed => {
-                let ports = self.live.remove(&id).map(|s| s.ports).unwrap_or_default();
-                for port in ports.into_values() {
-                    self.ports.give(port);
-                }
-                None
-            }
-            Event::Bound { .. }
-            | Event::Latched { .. }
-            | Event::Idle { .. }
-            | Event::Unheard { .. }
-            | Event::Stopped { .. }
-            | Event::AgentOpen { .. }
-            | Event::AgentSpoke { .. }
-            | Event::AgentLost { .. }
-            | Event::AgentEnded { .. }
-            | Event::Recognised { .. }
-            | Event::AgentRequest { .. }
-            | Event::RecorderSilent { .. }
-            | Event::Judged { .. }
-            | Event::RecorderEnded { .. }
-            | Event::AgentNote { .. }
-            | Event::Key { .. }
-            | Event::Played { .. } => None,
-        };
-        if let Some(port) = freed {
-            self.ports.give(port);
+            session.ports.remove(end).into_iter().for_each(|port| self.ports.give(port));
+        } else if *event == Event::Closed {
+            let ports = self.live.remove(&id).map(|session| session.ports).unwrap_or_default();
+            ports.into_values().for_each(|port| self.ports.give(port));
         }
-        Some(key)
+        Some(key).filter(|_| !matches!(event, Event::EndClosed { .. }))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, NORMAL_CLOSE};
-use trunkgate_media::{AgentInput, AgentSpec, Command, EndId, Event, MediaId};
+use trunkgate_media::{AgentEvent, AgentInput, AgentSpec, Command, EndId, Event, MediaId};
 
 use super::NO_UPGRADE;
 use super::agent_connect::Fault;
@@ -58,7 +58,7 @@ impl Worker {
 
     /// Tells that an agent cannot be had.
     pub(super) fn refuse_agent(&self, id: MediaId, end: EndId) {
-        let _ = self.events.send((id, Event::AgentLost { end, loss: Loss::Unreachable }));
+        let _ = self.events.send((id, Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) }));
     }
 
     /// Takes what a way came to.
@@ -67,7 +67,8 @@ impl Worker {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(door) = live.doors.iter_mut().find(|door| door.name == name) else { return };
         if matches!(news, Ok(Reached::Unanswered)) {
-            let note = Event::AgentNote { end: name.end, text: NO_UPGRADE.to_owned(), logged: true };
+            let note =
+                Event::Agent { end: name.end, event: AgentEvent::Note { text: NO_UPGRADE.to_owned(), logged: true } };
             let _ = self.events.send((live.id, note));
             return;
         }
@@ -93,7 +94,9 @@ impl Worker {
     fn lose(&mut self, now: Instant, at: usize, end: EndId, fault: Fault) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         if !fault.detail.is_empty() {
-            let _ = self.events.send((live.id, Event::AgentNote { end, text: fault.detail, logged: true }));
+            let _ = self
+                .events
+                .send((live.id, Event::Agent { end, event: AgentEvent::Note { text: fault.detail, logged: true } }));
         }
         live.session.handle_agent(now, end, AgentInput::Lost(fault.loss));
         self.settle(at);
@@ -163,7 +166,9 @@ impl Worker {
             Said::Closed(code, reason) => {
                 if !reason.is_empty() && *code != Some(NORMAL_CLOSE) {
                     let text = format!("closes with reason \"{reason}\"");
-                    let _ = self.events.send((live.id, Event::AgentNote { end, text, logged: true }));
+                    let _ = self
+                        .events
+                        .send((live.id, Event::Agent { end, event: AgentEvent::Note { text, logged: true } }));
                 }
                 Some(AgentInput::Closed(*code))
             }

@@ -10,6 +10,7 @@ use trunkgate_sdp::{Agreed, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Extra, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::legs::event::NegotiationEvent;
 use crate::call::legs::leg::{LegState, StreamEnd};
 use crate::call::media::wiring::{HoldChange, turned};
 use crate::call::negotiation::Bridge;
@@ -22,6 +23,51 @@ use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request
 use crate::call::words::state::State;
 
 impl Bridge {
+    /// Takes an event of the negotiation.
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, ringing: &Ringing, event: NegotiationEvent) -> Next {
+        use NegotiationEvent as E;
+        use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        match (cx.call.state, event) {
+            (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => return self.acked(cx, leg, sdp),
+            (_, E::Pracked { leg, server: Some(server), sdp }) => {
+                return self.offered_in_prack(cx, ringing, leg, server, sdp);
+            }
+            (Searching | Answered | Rerouting | Leaving, E::Pracked { leg, server: None, sdp }) => {
+                return self.acknowledged_early(cx, leg, sdp);
+            }
+            (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
+            (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {
+                return self.reinvited(cx, ringing, leg, server, (sdp, session), Purpose::Reinvite);
+            }
+            (Searching | Answered | Rerouting | Leaving, E::Update { leg, server, sdp, session }) => {
+                return self.updated(cx, ringing, leg, server, (sdp, session));
+            }
+            (Ended, E::Reinvite { server, .. } | E::Update { server, .. }) => {
+                refuse_request(cx.now, cx.edge, server, 481);
+            }
+            (_, E::Info { leg, server, info }) => self.informed(cx, leg, server, *info),
+            (_, E::InfoAnswered { client, code }) => return self.negotiation.info_answered(cx, client, code),
+            (Searching | Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
+                return self.reinvite_answered(cx, ringing, client, code, (dialog, sdp), session);
+            }
+            (Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
+                if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
+                    cx.edge.ack(cx.now, dialog);
+                }
+            }
+            (Searching | Answered, E::ReinviteUnanswered { client }) => return self.reinvite_unanswered(cx, client),
+            (_, E::Refreshed { leg, client, code, dialog, sdp, session }) => {
+                return self.refresh_answered(cx, (leg, client), code, (dialog, sdp), session);
+            }
+            (_, E::SessionTooShort { leg, least }) => cx.call.legs[leg].timer.lengthen(least),
+            (_, E::HoldChecked { client, alive }) => return self.negotiation.hold_checked(cx, client, alive),
+            (Searching | Ended, E::Acked { .. })
+            | (Ended, E::Pracked { server: None, .. })
+            | (Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
+        }
+        Next::Stay
+    }
+
     /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
     /// caller that made none. Ours to the caller comes back.
     pub(crate) fn agree(&mut self, cx: &mut Cx<'_>, callee: LegId, sdp: Option<&[u8]>) -> Result<Description, Failure> {

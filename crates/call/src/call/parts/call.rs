@@ -9,7 +9,7 @@ use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::CallView;
 
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::{CallEvent, NegotiationEvent};
 use crate::call::parts::{Call, Parts};
 use crate::call::shared::Cx;
 use crate::call::story::noted::micros;
@@ -25,9 +25,8 @@ impl Call {
     pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
         let (parts, cx) = &mut self.act(now, edge);
         event.note_proof(cx);
-        if parts.recorders.concern(cx, &event) {
-            let has_program = parts.program.is_running();
-            parts.recorders.handle(cx, &mut parts.bridge.media, event, has_program).act(parts, cx);
+        if parts.recorders.siprec.concern(cx, &event) {
+            parts.recorders.siprec.take(cx, &mut parts.bridge.media, event).act(parts, cx);
         } else {
             parts.handle(cx, event);
         }
@@ -84,13 +83,15 @@ impl Call {
 impl CallEvent {
     /// Notes what the event proves of a leg's addresses, before it is dealt with: also of those that it brings itself.
     fn note_proof(&self, cx: &mut Cx<'_>) {
-        if let CallEvent::Acked { leg, .. } = self {
+        use NegotiationEvent as E;
+        let CallEvent::Negotiation(event) = self else { return };
+        if let E::Acked { leg, .. } = event {
             cx.prove(*leg, "its ACK has come");
-        } else if let CallEvent::Pracked { leg, .. } = self {
+        } else if let E::Pracked { leg, .. } = event {
             cx.prove(*leg, "its PRACK has come");
-        } else if let CallEvent::Update { leg, .. } = self {
+        } else if let E::Update { leg, .. } = event {
             cx.prove(*leg, "its UPDATE has come");
-        } else if let CallEvent::Reinvite { leg, sdp: Some(_), .. } = self {
+        } else if let E::Reinvite { leg, sdp: Some(_), .. } = event {
             cx.ask_for_proof(*leg);
         }
     }

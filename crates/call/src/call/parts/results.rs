@@ -19,6 +19,7 @@ use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, dns};
 
+use crate::call::legs::event::SearchEvent;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
@@ -40,6 +41,38 @@ use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
 impl Parts {
+    /// Takes an event of a target that is tried.
+    pub(super) fn handle_target(&mut self, cx: &mut Cx<'_>, event: SearchEvent) {
+        use SearchEvent as E;
+        use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        match (cx.call.state, event) {
+            (Searching | Rerouting, E::Resolved { query, found }) => self.resolved(cx, query, &found),
+            (Searching | Rerouting, E::Trying { leg }) => self.search.heard(cx, leg),
+            (Searching | Rerouting, E::Challenged { leg }) => self.search.challenged(cx, leg),
+            (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, is_reliable, headers }) => {
+                let said = (code, dialog, sdp, is_reliable);
+                if self.search.provisional(cx, &mut self.bridge, leg, said, &headers) {
+                    self.transfers.tell_news(cx, code);
+                }
+            }
+            (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
+                self.accepted(cx, leg, (dialog, sdp), &headers);
+                cx.session_taken(leg, session);
+            }
+            (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => cx.accepted_too_late(leg, dialog),
+            (Searching | Rerouting, E::Rejected { leg, said, q850, detail, headers, contacts }) => {
+                self.rejected(cx, leg, (said, q850, detail), &headers, &contacts);
+            }
+            (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(cx, leg, sent),
+            (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {
+                cx.call.legs.withdrawn(cx.edge, leg);
+            }
+            (Searching | Rerouting, E::EarlyBye { leg }) => self.left_while_ringing(cx, leg),
+            (Answered | Leaving | Ended, E::Resolved { .. } | E::Trying { .. } | E::Challenged { .. })
+            | (Answered | Leaving | Ended, E::Provisional { .. } | E::EarlyBye { .. }) => {}
+        }
+    }
+
     /// The wait before a further stream to an agent is over.
     pub(crate) fn retry_due(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Retry);
@@ -204,7 +237,7 @@ impl Parts {
     }
 
     /// 2xx: the first one gets the call.
-    pub(crate) fn accepted(
+    fn accepted(
         &mut self,
         cx: &mut Cx<'_>,
         leg: LegId,
@@ -263,7 +296,7 @@ impl Parts {
     }
 
     /// A final answer that is no 2xx.
-    pub(crate) fn rejected(
+    fn rejected(
         &mut self,
         cx: &mut Cx<'_>,
         leg: LegId,
@@ -318,7 +351,7 @@ impl Parts {
     }
 
     /// No final answer, or the INVITE could not be sent.
-    pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, leg: LegId, sent: bool) {
+    fn unanswered(&mut self, cx: &mut Cx<'_>, leg: LegId, sent: bool) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         cx.call.legs[leg].enter(LegState::Ended);
         if self.asked_again_by_udp(cx, branch, leg) {
@@ -353,7 +386,7 @@ impl Parts {
     }
 
     /// A target sends BYE while it rings, which no called party may (RFC 3261 §15). What it means is plain: it is not to be had.
-    pub(crate) fn left_while_ringing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    fn left_while_ringing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return };
         cx.withdraw(leg);
         let detail = Some("sent BYE before it answered".to_owned());
@@ -384,7 +417,7 @@ impl Parts {
     }
 
     /// A host has been looked up.
-    pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, found: &Result<Vec<Server>, NameFault>) {
+    fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, found: &Result<Vec<Server>, NameFault>) {
         cx.edge.index_mut().queries.remove(&query);
         let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
         let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, EndId};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId};
 use trunkgate_resources::limits::REFERRER_SECONDS;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Place;
@@ -19,6 +19,7 @@ use trunkgate_sip::header::SessionExpires;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
+use crate::call::legs::event::SideEvent;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -33,6 +34,7 @@ use crate::call::program::effects::LowerParts;
 use crate::call::program::side::hang_up;
 use crate::call::search::controller::{Controller, TargetResult};
 use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::story::silent_agent;
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::onward;
 use crate::call::transfer::warm::TransferMode;
@@ -40,8 +42,52 @@ use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 use crate::call::words::state::State;
 
 impl Parts {
+    /// Takes an event by which a side leaves, or the call ends.
+    pub(super) fn handle_side(&mut self, cx: &mut Cx<'_>, event: SideEvent) {
+        use SideEvent as E;
+        use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        match (cx.call.state, event) {
+            (Searching, E::Canceled { elsewhere, .. }) => {
+                cx.call.facts.answered_elsewhere = elsewhere;
+                self.caller_left(cx, ReasonSlug::CallerCanceled);
+            }
+            (Answered, E::Canceled { server, .. }) => self.bridge.canceled_later(cx, server).act(self, cx),
+            (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(cx),
+            (Searching | Answered | Rerouting | Leaving, E::PrackMissing) => cx.not_acknowledged_early().act(self, cx),
+            (Answered | Rerouting | Leaving, E::AckMissing { leg }) => self.ack_missing(cx, leg),
+            (Searching | Ended, E::AckMissing { .. }) => {}
+            (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(cx),
+            (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(cx, leg, headers),
+            (Searching | Ended, E::Bye { leg, .. }) | (_, E::ByeDone { leg }) => cx.call.legs.leg_gone(cx.edge, leg),
+            (_, E::Unjoined { client, reason }) => self.unjoined(cx, client, reason),
+            (Searching, E::Hangup(reason)) => self.ended_by_operator(cx, reason),
+            (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
+            (Ended, E::Canceled { .. } | E::PrackMissing | E::Hangup(_)) => {}
+        }
+    }
+
+    /// Takes an event of an agent that has a leg.
+    pub(super) fn handle_agent(&mut self, cx: &mut Cx<'_>, end: EndId, event: AgentEvent) {
+        use AgentEvent as E;
+        use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        match (cx.call.state, event) {
+            (Searching | Answered | Rerouting | Leaving, E::Open) => self.agent_open(cx, end),
+            (Searching | Answered | Rerouting | Leaving, E::Lost(loss)) => self.agent_lost(cx, end, loss),
+            (Searching | Answered | Rerouting | Leaving, E::Ended) => self.agent_ended(cx, end),
+            (Searching | Answered | Rerouting | Leaving, E::Request(request)) => self.agent_requests(cx, end, request),
+            (Ended, E::Open | E::Lost(_) | E::Ended | E::Request(_)) => {}
+            (_, E::Spoke) => cx.call.legs.agent_spoke(cx.now, cx.edge, end),
+            (_, E::Note { text, logged }) => {
+                cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
+                silent_agent::look(cx);
+            }
+            // Of a recogniser that was let go.
+            (_, E::Recognised(_)) => {}
+        }
+    }
+
     /// An agent's socket is open.
-    pub(crate) fn agent_open(&mut self, cx: &mut Cx<'_>, end: EndId) {
+    fn agent_open(&mut self, cx: &mut Cx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
             return;
         };
@@ -98,7 +144,7 @@ impl Parts {
     }
 
     /// An agent could not be reached, or is lost.
-    pub(crate) fn agent_lost(&mut self, cx: &mut Cx<'_>, end: EndId, loss: Loss) {
+    fn agent_lost(&mut self, cx: &mut Cx<'_>, end: EndId, loss: Loss) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         let Some(side) = &cx.call.legs[leg].agent else { return };
         let listens = side.listens();
@@ -125,7 +171,7 @@ impl Parts {
     }
 
     /// An agent closed in good order.
-    pub(crate) fn agent_ended(&mut self, cx: &mut Cx<'_>, end: EndId) {
+    fn agent_ended(&mut self, cx: &mut Cx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         cx.call.legs.note(cx.now, cx.edge, leg, "closed with 1000");
         cx.agent_closed(leg, self.search.is_consulting());
@@ -152,7 +198,7 @@ impl Parts {
     }
 
     /// An agent wants something of the call. Only the one that talks with the caller may.
-    pub(crate) fn agent_requests(&mut self, cx: &mut Cx<'_>, end: EndId, request: AgentRequest) {
+    fn agent_requests(&mut self, cx: &mut Cx<'_>, end: EndId, request: AgentRequest) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         if self.bridge.media.is_coach(leg) && request == AgentRequest::Hangup {
             cx.call.legs.note(cx.now, cx.edge, leg, "leaves");
@@ -236,7 +282,7 @@ impl Parts {
     }
 
     /// The caller ended its early dialog by BYE (RFC 3261 §15.1.2): its INVITE is still open.
-    pub(crate) fn caller_left_by_bye(&mut self, cx: &mut Cx<'_>) {
+    fn caller_left_by_bye(&mut self, cx: &mut Cx<'_>) {
         let answer = FinalAnswer::new(487, ReasonSlug::CallerCanceled);
         self.refuse(cx, &answer);
     }
@@ -250,7 +296,7 @@ impl Parts {
     }
 
     /// A far end hung up an answered call.
-    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
+    fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
         cx.call.legs.leg_gone(cx.edge, leg);
         if self.bridge.negotiation.left_joining(cx, &mut self.bridge.media, leg) {
             return self.transfers.drop_news(cx);
@@ -276,7 +322,7 @@ impl Parts {
     }
 
     /// Our 2xx to a leg was never acknowledged.
-    pub(crate) fn ack_missing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    fn ack_missing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let text = unacknowledged(cx, leg);
         cx.call.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(cx, ReasonSlug::AckTimeout);
@@ -290,7 +336,7 @@ impl Parts {
     }
 
     /// An operator ends the call before its answer.
-    pub(crate) fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         // A requested call has no caller that would hear of a failure of the edge.
         let code = if cx.call.is_requested() { 487 } else { 503 };
         self.refuse(cx, &FinalAnswer::new(code, reason));
@@ -564,7 +610,7 @@ impl Parts {
     }
 
     /// The call of the far side that was to come here is over.
-    pub(crate) fn unjoined(&mut self, cx: &mut Cx<'_>, client: ClientId, reason: ReasonSlug) {
+    fn unjoined(&mut self, cx: &mut Cx<'_>, client: ClientId, reason: ReasonSlug) {
         if self.bridge.negotiation.joins_by(cx.call, client) {
             self.join_failed(cx, &FinalAnswer::new(487, reason));
         }

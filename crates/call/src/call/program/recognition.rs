@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::agent::{Loss, Recognition, Settings, TrackSet, Transcript};
-use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec};
+use trunkgate_media::{AgentEvent, AgentSpec, Command, EndId, SocketSpec};
 use trunkgate_resources::applications::question::AppAnswer;
 use trunkgate_resources::applications::recognition::{Recognised, RecogniserSpec};
 use trunkgate_resources::io::QueryId;
@@ -16,7 +16,6 @@ use trunkgate_story::sentence::without_numbers;
 use trunkgate_twiml::{Heard, Input, RecognitionStep, Request, Secret};
 
 use crate::call::legs::agents::shortened;
-use crate::call::legs::event::CallEvent;
 use crate::call::media::CallMedia;
 use crate::call::program::parameters;
 use crate::call::program::partials::Partials;
@@ -46,24 +45,21 @@ struct Recogniser {
 }
 
 impl CallerRecognition {
-    /// Returns whether an event is that of the recogniser.
-    pub(crate) fn takes(&self, event: &CallEvent) -> bool {
-        self.current.as_ref().is_some_and(|recogniser| recogniser_end(event) == Some(recogniser.end))
+    /// Returns whether an end is that of the recogniser.
+    pub(super) fn listens_by(&self, end: EndId) -> bool {
+        self.current.as_ref().is_some_and(|recogniser| recogniser.end == end)
     }
 
     /// Takes an event of the recogniser. Returns the input for its program.
-    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> Option<Input> {
-        use CallEvent as E;
-        if let E::AgentLost { loss, .. } = event {
-            return self.lost(cx, Some(loss));
-        } else if let E::AgentEnded { .. } = event {
-            return self.lost(cx, None);
-        } else if let E::Recognised { transcript, .. } = event {
-            return self.heard(transcript);
-        } else if let E::AgentOpen { .. } = event {
-            self.opened(cx);
-        } else if let E::AgentNote { text, .. } = event {
-            self.noted(cx, &text);
+    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: AgentEvent) -> Option<Input> {
+        match event {
+            AgentEvent::Lost(loss) => return self.lost(cx, Some(loss)),
+            AgentEvent::Ended => return self.lost(cx, None),
+            AgentEvent::Recognised(transcript) => return self.heard(transcript),
+            AgentEvent::Open => self.opened(cx),
+            AgentEvent::Note { text, .. } => self.noted(cx, &text),
+            // A recogniser does not talk.
+            AgentEvent::Spoke | AgentEvent::Request(_) => {}
         }
         None
     }
@@ -189,21 +185,6 @@ impl CallerRecognition {
         };
         recogniser.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), app, answer);
         true
-    }
-}
-
-/// Returns the end of which an event of a recogniser or an agent comes.
-pub(crate) const fn recogniser_end(event: &CallEvent) -> Option<EndId> {
-    use CallEvent as E;
-    if let E::AgentOpen { end }
-    | E::AgentLost { end, .. }
-    | E::AgentEnded { end }
-    | E::AgentNote { end, .. }
-    | E::Recognised { end, .. } = event
-    {
-        Some(*end)
-    } else {
-        None
     }
 }
 

@@ -4,11 +4,9 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{EndId, WireSpec};
+use trunkgate_media::{AgentEvent, EndId, WireSpec};
 use trunkgate_resources::applications::AppFault;
 use trunkgate_resources::applications::question::{AppAnswer, DocumentRequest};
-use trunkgate_resources::conferences::ConferenceNews;
-use trunkgate_resources::conferences::queues::QueueNews;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::deadlines::Timer;
@@ -19,9 +17,11 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialStatus, Input, Note, Program, Request, Secret, Settings, Step, Trace};
 
 use crate::call::legs::digits::{Told, told};
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::ProgramEvent;
 use crate::call::legs::info::Info;
+use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
+use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::{LowerParts, ProgramEffect};
@@ -142,9 +142,46 @@ impl CallProgram {
         runs_on || self.conference.is_joined() || self.queue.has_place()
     }
 
-    /// Takes an event of the recogniser of the caller's speech.
-    pub(crate) fn recognised(&mut self, cx: &mut Cx<'_>, event: CallEvent) -> ProgramEffect {
-        match self.opened.as_mut().and_then(|opened| opened.recognition.handle(cx, event)).zip(self.run.as_mut()) {
+    /// Takes an event of the application that has the call.
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: ProgramEvent) -> ProgramEffect {
+        match event {
+            ProgramEvent::Answered { query, answer } => self.app_answered(cx, media, query, *answer),
+            ProgramEvent::Conference(_) if media.is_coached() => {
+                Coaching::end(media, cx, (ReasonSlug::ConferenceRefused, EndedBy::Edge));
+                ProgramEffect::Stay
+            }
+            ProgramEvent::Conference(news) => match &mut self.run {
+                Some(run) => self.conference.take_news(cx, media, run, news),
+                None => ProgramEffect::Stay,
+            },
+            ProgramEvent::Queue(news) => match &mut self.run {
+                Some(run) => self.queue.take_news(cx, media, run, news),
+                None => ProgramEffect::Stay,
+            },
+        }
+    }
+
+    /// Returns whether an end is one of the sockets by which applications hear the call: the caller's recogniser, a live transcription.
+    pub(crate) fn listens_by(&self, end: EndId) -> bool {
+        self.opened
+            .as_ref()
+            .is_some_and(|opened| opened.transcripts.listens_by(end) || opened.recognition.listens_by(end))
+    }
+
+    /// Takes an event of one of them.
+    pub(crate) fn heard(
+        &mut self,
+        cx: &mut Cx<'_>,
+        media: &mut CallMedia,
+        end: EndId,
+        event: AgentEvent,
+    ) -> ProgramEffect {
+        let Some(opened) = &mut self.opened else { return ProgramEffect::Stay };
+        if opened.transcripts.listens_by(end) {
+            opened.transcripts.handle(cx, media, end, event);
+            return ProgramEffect::Stay;
+        }
+        match opened.recognition.handle(cx, event).zip(self.run.as_mut()) {
             Some((input, run)) => run.take_input(cx.now, input),
             None => ProgramEffect::Stay,
         }
@@ -157,28 +194,11 @@ impl CallProgram {
             || self.opened.as_mut().is_some_and(|opened| opened.recognition.partial_answered(cx, app, query, answer))
     }
 
-    /// Takes news of the queue that the caller is in or has dialled.
-    pub(crate) fn queue_news(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, news: QueueNews) -> ProgramEffect {
-        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        self.queue.take_news(cx, media, run, news)
-    }
-
     /// The caller has waited for the queue that it has dialled, or been connected by it, for as long as it may.
     pub(crate) fn queue_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::Queued);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         self.queue.due(cx, media, run)
-    }
-
-    /// Takes news of the conference that the caller is in.
-    pub(crate) fn conference_news(
-        &mut self,
-        cx: &mut Cx<'_>,
-        media: &mut CallMedia,
-        news: ConferenceNews,
-    ) -> ProgramEffect {
-        let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        self.conference.take_news(cx, media, run, news)
     }
 
     /// Returns the streams of applications, to which one may be added.
@@ -189,16 +209,6 @@ impl CallProgram {
     /// Returns the live transcriptions, to which one may be added.
     pub(crate) fn transcripts_mut(&mut self) -> &mut LiveTranscripts {
         &mut self.opened.get_or_insert_default().transcripts
-    }
-
-    /// Returns whether an event is that of the recogniser of what the caller says.
-    pub(crate) fn is_recognised(&self, event: &CallEvent) -> bool {
-        self.opened.as_ref().is_some_and(|opened| opened.recognition.takes(event))
-    }
-
-    /// Returns whether an event is that of a live transcription's recogniser.
-    pub(crate) fn is_transcribed(&self, event: &CallEvent) -> bool {
-        self.opened.as_ref().is_some_and(|opened| opened.transcripts.takes(event))
     }
 
     /// Returns the program that runs.
@@ -381,7 +391,7 @@ impl CallProgram {
     }
 
     /// The shell has answered a question of the program's.
-    pub(crate) fn app_answered(
+    fn app_answered(
         &mut self,
         cx: &mut Cx<'_>,
         media: &mut CallMedia,

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::EndId;
 use trunkgate_media::agent::{Loss, TrackSet, Transcript};
+use trunkgate_media::{AgentEvent, EndId};
 use trunkgate_resources::applications::question::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::applications::recognition::Recognised;
 use trunkgate_resources::io::QueryId;
@@ -15,10 +15,9 @@ use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Tracks, TranscriptStep};
 
-use crate::call::legs::event::CallEvent;
 use crate::call::media::CallMedia;
 use crate::call::program::partials::Partials;
-use crate::call::program::recognition::{self, recogniser_end};
+use crate::call::program::recognition;
 use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
 use crate::call::words::webhooks;
@@ -162,32 +161,33 @@ impl LiveTranscripts {
         std::mem::take(&mut self.list).into_iter().for_each(|live| live.end(cx, true));
     }
 
-    /// Returns whether an event is that of a live transcription's recogniser.
-    pub(crate) fn takes(&self, event: &CallEvent) -> bool {
-        recogniser_end(event).is_some_and(|end| self.place(end).is_some())
+    /// Returns whether an end is that of a live transcription's recogniser.
+    pub(super) fn listens_by(&self, end: EndId) -> bool {
+        self.place(end).is_some()
     }
 
     /// Takes an event of a recogniser.
-    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: CallEvent) {
-        use CallEvent as E;
-        let Some((at, ear)) = recogniser_end(&event).and_then(|end| self.place(end)) else { return };
+    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, end: EndId, event: AgentEvent) {
+        let Some((at, ear)) = self.place(end) else { return };
         let live = &mut self.list[at];
         let mut goes_on = true;
-        if let E::AgentOpen { .. } = event {
-            let took = cx.now.saturating_duration_since(live.ears[ear].began);
-            cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
-            live.started(cx);
-        } else if let E::AgentEnded { .. } | E::AgentLost { loss: Loss::Closed(None), .. } = event {
+        match event {
+            AgentEvent::Open => {
+                let took = cx.now.saturating_duration_since(live.ears[ear].began);
+                cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
+                live.started(cx);
+            }
             // Libraries that name no code have closed in good order too.
-            goes_on = live.connect_again(cx, ear);
-        } else if let E::AgentLost { loss, .. } = event {
-            goes_on = live.fail(cx, ear, Recognised::Lost(loss));
-        } else if let E::AgentNote { text, .. } = event {
-            let text = recognition::shown(&text);
-            live.ears[ear].fault = Some(text.as_str().into());
-            cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
-        } else if let E::Recognised { transcript, .. } = event {
-            live.heard(cx, ear, transcript);
+            AgentEvent::Ended | AgentEvent::Lost(Loss::Closed(None)) => goes_on = live.connect_again(cx, ear),
+            AgentEvent::Lost(loss) => goes_on = live.fail(cx, ear, Recognised::Lost(loss)),
+            AgentEvent::Note { text, .. } => {
+                let text = recognition::shown(&text);
+                live.ears[ear].fault = Some(text.as_str().into());
+                cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
+            }
+            AgentEvent::Recognised(transcript) => live.heard(cx, ear, transcript),
+            // A recogniser does not talk.
+            AgentEvent::Spoke | AgentEvent::Request(_) => {}
         }
         if !goes_on {
             self.list.remove(at).end(cx, false);

@@ -117,13 +117,13 @@ impl Detections {
     }
 
     /// Returns whether an end is one of its judges.
-    pub(super) fn has(&self, end: EndId) -> bool {
+    pub(crate) fn has(&self, end: EndId) -> bool {
         self.list.as_ref().is_some_and(|list| list.contains(end))
     }
 
     /// Takes the verdict of a judge, which is reported. Targets that have waited for it are tried; `has_program`: an application has the call
     /// meanwhile.
-    pub(super) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict, has_program: bool) -> Next {
+    pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict, has_program: bool) -> Next {
         let Some(detection) = self.take(cx, |judge| judge.end() == end) else { return Next::Stay };
         let is_awaited = detection.is_awaited;
         detection.settle(cx, verdict);

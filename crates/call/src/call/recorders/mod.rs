@@ -13,12 +13,12 @@ pub(crate) mod detection;
 pub(crate) mod recording;
 pub(crate) mod siprec;
 
+use trunkgate_media::{EndId, RecorderEvent};
 use trunkgate_route::{Plan, Route};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::CallView;
 use trunkgate_twiml::Input;
 
-use crate::call::legs::event::CallEvent;
 use crate::call::media::CallMedia;
 use crate::call::recorders::detection::Detections;
 use crate::call::recorders::recording::{RecordingAnnouncement, Recordings};
@@ -83,31 +83,11 @@ impl Recorders {
         announcement.map_or(RecorderEffect::Next(Next::Stay), RecorderEffect::Announce)
     }
 
-    /// Returns whether an event is of a recorder.
-    pub(crate) fn concern(&self, cx: &Cx<'_>, event: &CallEvent) -> bool {
-        if let CallEvent::Judged { end, .. } = event {
-            return self.detections.has(*end);
-        }
-        matches!(event, CallEvent::RecorderEnded { .. } | CallEvent::RecorderSilent { .. })
-            || self.siprec.concern(cx, event)
-    }
-
-    /// Takes an event that they [concern](Recorders::concern); `has_program`: an application has the call.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of recording servers")]
-    pub(crate) fn handle(
-        &mut self,
-        cx: &mut Cx<'_>,
-        media: &mut CallMedia,
-        event: CallEvent,
-        has_program: bool,
-    ) -> RecorderEffect {
+    /// Takes an event of a recorder.
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, end: EndId, event: RecorderEvent) -> RecorderEffect {
         let input = match event {
-            CallEvent::RecorderEnded { end, frames, sound } => self.recordings.ended(cx, end, (frames, sound)),
-            CallEvent::RecorderSilent { end } => self.recordings.silent(end),
-            CallEvent::Judged { end, verdict } => {
-                return RecorderEffect::Next(self.detections.judged(cx, end, verdict, has_program));
-            }
-            event => return RecorderEffect::Next(self.siprec.take(cx, media, event)),
+            RecorderEvent::Ended { frames, sound } => self.recordings.ended(cx, end, (frames, sound)),
+            RecorderEvent::Silent { .. } => self.recordings.silent(end),
         };
         input.map_or(RecorderEffect::Next(Next::Stay), RecorderEffect::Recorded)
     }

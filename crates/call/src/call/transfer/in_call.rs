@@ -23,6 +23,7 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::legs::event::TransferEvent;
 use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -110,8 +111,26 @@ impl Transfers {
         self.news.as_ref().is_some_and(|news| news.is_untold())
     }
 
+    /// Takes an event of a transfer.
+    pub(crate) fn handle(
+        &mut self,
+        cx: &mut Cx<'_>,
+        lower: &mut LowerParts<'_>,
+        event: TransferEvent,
+    ) -> TransferEffect {
+        use TransferEvent as E;
+        match event {
+            E::Refer { server, .. } if cx.call.state == State::Ended => refuse_request(cx.now, cx.edge, server, 481),
+            E::Refer { leg, server, refer } => return self.referred(cx, lower, leg, server, *refer),
+            E::Reported { leg, server, report } => self.told(cx, leg, server, &report),
+            E::PassedAnswered { client, code } => self.passed_answered(cx, client, code),
+            E::Notified { client, taken } => self.notified(cx, client, taken),
+        }
+        TransferEffect::Stay
+    }
+
     /// Takes a REFER: one party wants the other one to be connected with a third.
-    pub(crate) fn referred(
+    fn referred(
         &mut self,
         cx: &mut Cx<'_>,
         lower: &mut LowerParts<'_>,

@@ -85,7 +85,7 @@ impl Transfers {
     }
 
     /// A NOTIFY is answered, or never will be; `taken`: by a 2xx.
-    pub(crate) fn notified(&mut self, cx: &mut Cx<'_>, client: ClientId, taken: bool) {
+    pub(super) fn notified(&mut self, cx: &mut Cx<'_>, client: ClientId, taken: bool) {
         let Some(news) = self.news.as_mut().filter(|news| news.open == Some(client)) else { return };
         news.open = None;
         let next = news.next.take();

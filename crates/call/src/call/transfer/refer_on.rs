@@ -124,7 +124,7 @@ impl Transfers {
     }
 
     /// A far end tells what comes of a REFER.
-    pub(crate) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
+    pub(super) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
         let passed = self.passed.as_mut().filter(|_| cx.call.state == State::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
         let Some((of, passed)) = found else { return refuse_request(cx.now, cx.edge, server, 481) };
@@ -154,7 +154,7 @@ impl Transfers {
     }
 
     /// What went on has its answer; 408 where none came.
-    pub(crate) fn passed_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) {
+    pub(super) fn passed_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) {
         let Some(passed) = &mut self.passed else { return };
         let Some(server) = passed.open.remove(client) else { return };
         if code >= 300 {

@@ -3,7 +3,9 @@
 
 use trunkgate_media::agent::{Loss, Settings, TrackName};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentRequest, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec};
+use trunkgate_media::{
+    AgentEvent, AgentRequest, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec,
+};
 use trunkgate_route::Agent;
 
 use super::*;
@@ -110,13 +112,13 @@ impl Bench {
         self.input(Input::Media { id: MediaId(0), event });
     }
     pub fn open(&mut self, end: EndId) {
-        self.news(Event::AgentOpen { end });
+        self.news(Event::Agent { end, event: AgentEvent::Open });
     }
     pub fn lose(&mut self, end: EndId, loss: Loss) {
-        self.news(Event::AgentLost { end, loss });
+        self.news(Event::Agent { end, event: AgentEvent::Lost(loss) });
     }
     pub fn wish(&mut self, end: EndId, wish: AgentRequest) {
-        self.news(Event::AgentRequest { end, request: wish });
+        self.news(Event::Agent { end, event: AgentEvent::Request(wish) });
     }
 
     /// A call from the carrier that the first agent has answered: the caller, the caller's end, the agent's.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trunkgate_call::{CallAction, Refused};
-use trunkgate_media::AgentRequest;
 use trunkgate_media::agent::Loss;
+use trunkgate_media::{AgentEvent, AgentRequest};
 use trunkgate_route::{Agent, AnswerTime, Queue};
 
 use super::*;
@@ -162,7 +162,7 @@ fn a_client_that_is_an_agent_is_connected_and_gives_the_caller_back() {
         reports.iter().map(|report| (parameter(report, "CallStatus"), parameter(report, "To"))).collect();
     assert_eq!(shown, [(Some("initiated"), Some("client:bot")), (Some("in-progress"), Some("client:bot"))]);
     menu.bench.pass(Duration::from_secs(30));
-    menu.bench.news(Event::AgentEnded { end: desk });
+    menu.bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
     menu.bench.nothing();
     menu.is_told(&[("completed", "2")]);
     let request = menu.requested();
@@ -338,7 +338,7 @@ fn the_goodbye_of_an_agent_is_not_heard_once_its_dial_is_over() {
         let mut menu = menu_with(Agent { goodbye, ..agent("desk") }, dial);
         let desk = asked(&menu);
         menu.bench.open(desk);
-        menu.bench.news(Event::AgentEnded { end: desk });
+        menu.bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
         assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
         menu
     };
@@ -412,7 +412,7 @@ fn after_a_restart_the_agent_is_dialled_again() {
     menu.bench.nothing();
     assert_eq!(menu.bench.state(), "answered");
     menu.bench.pass(Duration::from_secs(30));
-    menu.bench.news(Event::AgentEnded { end: desk });
+    menu.bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use trunkgate_call::{
     AppPlace, Losses, MailboxMessages, MessageCount, RecordingDone, RecordingSource, VoicemailMessage,
 };
-use trunkgate_media::Sound;
 use trunkgate_media::agent::TrackSet;
+use trunkgate_media::{RecorderEvent, Sound};
 use trunkgate_route::{Mailbox, Route};
 
 use super::*;
@@ -97,9 +97,9 @@ fn a_caller_leaves_a_message_until_it_is_silent() {
     assert!(receiver.events.completed && !receiver.events.absent && !receiver.events.in_progress);
     let view = menu.bench.gateway.calls(menu.bench.now).remove(0);
     assert_eq!((view.voicemail.as_deref(), view.app), (Some("front"), None));
-    menu.bench.news(Event::RecorderSilent { end, was_heard: true });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Silent { was_heard: true } });
     assert!(menu.bench.told().contains(&Told::Remove(end)));
-    menu.bench.news(Event::RecorderEnded { end, frames: 620, sound: Some((10, 360)) });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 360)) } });
     hung_up_on(&mut menu);
     assert!(menu.bench.story().contains("target voicemail:front"), "{}", menu.bench.story());
     assert_eq!(menu.bench.reports[0].call.voicemail.as_deref(), Some("front"));
@@ -130,7 +130,7 @@ fn the_key_and_the_longest_time_end_a_message_and_another_key_does_not() {
     assert!(!menu.bench.told().contains(&Told::Remove(end)));
     menu.press("#");
     assert!(menu.bench.told().contains(&Told::Remove(end)));
-    menu.bench.news(Event::RecorderEnded { end, frames: 250, sound: None });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: None } });
     hung_up_on(&mut menu);
     let mut menu = answered(Mailbox { greeting: None, max_length: Duration::from_secs(20), ..front() });
     beeped(&mut menu);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_call::{AppAnswer, AppPlace, AppWanted};
-use trunkgate_media::{AgentRequest, Command, Event, Sound};
+use trunkgate_media::{AgentEvent, AgentRequest, Command, Event, Sound};
 use trunkgate_route::{Definition, Numbers, Table, TargetSpec, WebhookMethod};
 
 use super::*;
@@ -270,7 +270,7 @@ fn a_stream_has_the_caller_until_it_ends_and_the_next_verb_follows() {
     assert_eq!(settings.parameters, [("room".to_owned(), "{7}".to_owned())]);
     menu.bench.open(end);
     menu.bench.nothing();
-    menu.bench.news(Event::AgentEnded { end });
+    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
     assert_eq!(menu.spoken(3), "and now");
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
@@ -469,7 +469,7 @@ fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
         let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
         if is_open {
             menu.bench.open(end);
-            menu.bench.news(Event::AgentEnded { end });
+            menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
         } else {
             menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
         }
@@ -527,7 +527,7 @@ fn a_stream_that_outlives_its_application_is_reported_to_its_end() {
         assert!(events(&mut menu).is_empty(), "it goes on with the next target");
         match ends {
             StreamEnds::WithTheCall => {}
-            StreamEnds::ByItself => menu.bench.news(Event::AgentEnded { end }),
+            StreamEnds::ByItself => menu.bench.news(Event::Agent { end, event: AgentEvent::Ended }),
             StreamEnds::Lost => menu.bench.lose(end, trunkgate_media::agent::Loss::Reset),
         }
         let expected: &[&str] = match ends {
@@ -577,7 +577,7 @@ fn streams_are_reported_from_beginning_to_end() {
         (Some("stream-started"), Some("one"))
     );
     assert!(parameter(report, "StreamSid").unwrap().starts_with("MZ"));
-    menu.bench.news(Event::AgentEnded { end });
+    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
     assert_eq!(events(&mut menu), ["stream-stopped"]);
     assert_eq!(menu.spoken(3), "and now");
     hang_up(&mut menu.bench, &mut menu.caller);

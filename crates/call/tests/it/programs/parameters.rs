@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use trunkgate_call::AppQuestion;
+use trunkgate_media::RecorderEvent;
 use trunkgate_route::{App, StatusCallback, TargetSpec, WebhookMethod};
 use trunkgate_twiml::compat::{self, Subject};
 
@@ -120,7 +121,7 @@ fn failed(names: &mut Names) {
 fn recorded(names: &mut Names) {
     let (mut menu, end) = recorded::recording("<Record action='/done'/>");
     menu.press("#");
-    menu.bench.news(Event::RecorderEnded { end, frames: 620, sound: Some((0, 619)) });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((0, 619)) } });
     names.note(&[menu.requested()]);
     menu.document(
         "<Dial record='record-from-answer' action='/after' recordingStatusCallback='/recording' \

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkgate_call::{AppPlace, Channels, Losses, RecordingDone, RecordingRequest, RecordingSource};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{RecorderSpec, Sound};
+use trunkgate_media::{RecorderEvent, RecorderSpec, Sound};
 
 use super::requested::{Requested, at_url, request};
 use super::*;
@@ -65,10 +65,10 @@ fn a_caller_is_recorded_until_it_is_silent_and_the_action_has_the_recording() {
         (RecordingSource::RecordVerb, Channels::Mono, TrackSet::Inbound)
     );
     assert!(begun.trim && begun.receiver.is_none());
-    menu.bench.news(Event::RecorderSilent { end, was_heard: true });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Silent { was_heard: true } });
     is_removed(&mut menu, end);
     assert!(menu.bench.questions.is_empty(), "the length is not known yet");
-    menu.bench.news(Event::RecorderEnded { end, frames: 620, sound: Some((10, 500)) });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 500)) } });
     let request = menu.requested();
     names(&request, &menu);
     // Ten seconds from the first sound to the last one, and a margin.
@@ -87,12 +87,12 @@ fn a_key_ends_it_and_silence_alone_is_followed_by_the_next_verb() {
     assert!(!menu.bench.told().contains(&Told::Remove(end)));
     menu.press("#");
     is_removed(&mut menu, end);
-    menu.bench.news(Event::RecorderEnded { end, frames: 620, sound: Some((0, 619)) });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((0, 619)) } });
     let request = menu.requested();
     assert_eq!((parameter(&request, "RecordingDuration"), parameter(&request, "Digits")), (Some("12"), Some("#")));
     let (mut menu, end) = recording("<Record action='/done'/><Say>nothing</Say>");
-    menu.bench.news(Event::RecorderSilent { end, was_heard: false });
-    menu.bench.news(Event::RecorderEnded { end, frames: 250, sound: None });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Silent { was_heard: false } });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: None } });
     assert_eq!(menu.spoken(1), "nothing");
     let (mut menu, end) = recording("<Record action='/done' maxLength='30'/>");
     menu.bench.pass(Duration::from_secs(30));

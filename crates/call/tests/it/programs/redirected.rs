@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_call::{CallAction, Refused};
-use trunkgate_media::{AgentRequest, Event};
+use trunkgate_media::{AgentEvent, AgentRequest, Event, RecorderEvent};
 
 use super::recorded::recording;
 use super::*;
@@ -49,7 +49,7 @@ fn a_caller_who_hears_a_prompt_hears_the_other_document() {
 fn a_document_that_takes_the_place_of_a_record_is_asked_for_again_after_a_restart() {
     let (mut menu, end) = recording("<Record/>");
     menu.redirect(AppDocument::Url { url: OTHER.to_owned(), method: WebhookMethod::Get }).unwrap();
-    menu.bench.news(Event::RecorderEnded { end, frames: 250, sound: Some((0, 249)) });
+    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: Some((0, 249)) } });
     let before = menu.requested();
     menu.bench.questions.clear();
     menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
@@ -281,7 +281,7 @@ fn an_agent_of_an_application_transfers_its_caller_and_the_application_goes_on_a
         menu.bench.wish(agent, wish(ONWARD.into()));
         let party = menu.party();
         if leaves {
-            menu.bench.news(Event::AgentEnded { end: agent });
+            menu.bench.news(Event::Agent { end: agent, event: AgentEvent::Ended });
         }
         menu.bench.receive(PBX, party.answer(200, &answer()));
         menu.bench.expect(PBX, "ACK");
@@ -307,7 +307,7 @@ fn a_transfer_that_fails_returns_the_caller_to_the_agent_or_the_application() {
         menu.bench.expect(PBX, "ACK");
         if consults {
             assert_eq!(menu.bench.state(), "answered", "it has the caller still");
-            menu.bench.news(Event::AgentEnded { end: agent });
+            menu.bench.news(Event::Agent { end: agent, event: AgentEvent::Ended });
         }
         assert_eq!(menu.spoken(3), "and now");
         hang_up(&mut menu.bench, &mut menu.caller);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkgate_call::RecogniserSpec;
 use trunkgate_media::agent::{Format, Loss, TrackSet, Transcript};
-use trunkgate_media::{Coding, Command, TapSpec};
+use trunkgate_media::{AgentEvent, Coding, Command, TapSpec};
 
 use super::*;
 use crate::bench::agents::{Told, hang_up};
@@ -37,9 +37,9 @@ impl Menu {
     /// The recogniser has understood something.
     pub(super) fn hears(&mut self, end: EndId, text: &str, is_final: bool) {
         let confidence_ppm = is_final.then_some(875_000);
-        self.bench.news(Event::Recognised {
+        self.bench.news(Event::Agent {
             end,
-            transcript: Transcript { text: text.to_owned(), is_final, confidence_ppm },
+            event: AgentEvent::Recognised(Transcript { text: text.to_owned(), is_final, confidence_ppm }),
         });
     }
 
@@ -142,7 +142,8 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
     let document = "<Gather input='speech'/><Redirect>/next</Redirect>";
     let mut menu = listening(document);
     let end = menu.recogniser();
-    menu.bench.news(Event::AgentNote { end, text: "Connection refused".to_owned(), logged: true });
+    menu.bench
+        .news(Event::Agent { end, event: AgentEvent::Note { text: "Connection refused".to_owned(), logged: true } });
     menu.bench.lose(end, Loss::Unreachable);
     assert_eq!(menu.requested().purpose, "redirect");
     let view = menu.bench.gateway.status(menu.bench.now).recognition.unwrap();
@@ -152,14 +153,14 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
     menu.document(document);
     let end = menu.recogniser();
     menu.bench.open(end);
-    menu.bench.news(Event::AgentEnded { end });
+    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
     assert_eq!(menu.requested().purpose, "redirect");
     // And one that has: that is the result.
     menu.document(document);
     let end = menu.recogniser();
     menu.bench.open(end);
     menu.hears(end, "yes", true);
-    menu.bench.news(Event::AgentEnded { end });
+    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
     assert_eq!(parameter(&menu.requested(), "SpeechResult"), Some("yes"));
     let results = menu.bench.gateway.metrics().recognition.results.clone();
     assert_eq!(results.into_iter().collect::<Vec<_>>(), [("closed", 1), ("speech", 1), ("unreachable", 1)]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkgate_call::Happening;
 use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{Coding, TapSpec};
+use trunkgate_media::{AgentEvent, Coding, TapSpec};
 
 use super::speech::{limited, listening};
 use super::*;
@@ -161,7 +161,7 @@ fn a_recogniser_that_closes_after_an_utterance_is_connected_again() {
         menu.bench.open(end);
         menu.bench.pass(Duration::from_secs(2));
         menu.hears(end, text, true);
-        menu.bench.news(Event::AgentEnded { end });
+        menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
         let told = menu.bench.told();
         assert!(told.contains(&Told::Remove(end)), "{told:?}");
         let again = told.iter().find_map(|told| match told {
@@ -180,7 +180,7 @@ fn a_recogniser_that_closes_after_an_utterance_is_connected_again() {
     for _ in 0..6 {
         assert_eq!(sessions(&menu), 1);
         menu.bench.open(end);
-        menu.bench.news(Event::AgentEnded { end });
+        menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
         end = ends(&mut menu).pop().unwrap_or(end);
     }
     let reports = menu.reports();
@@ -198,7 +198,10 @@ fn a_recogniser_that_dies_ends_the_transcription_and_not_the_call() {
     let mut menu = listening(&format!("{START}<Gather timeout='5'/><Redirect>/next</Redirect>"));
     let heard = ends(&mut menu);
     menu.bench.open(heard[0]);
-    menu.bench.news(Event::AgentNote { end: heard[1], text: "Connection refused".to_owned(), logged: true });
+    menu.bench.news(Event::Agent {
+        end: heard[1],
+        event: AgentEvent::Note { text: "Connection refused".to_owned(), logged: true },
+    });
     menu.bench.lose(heard[1], Loss::Unreachable);
     let reports = menu.reports();
     let [_, failed] = &reports[..] else { panic!("{reports:?}") };

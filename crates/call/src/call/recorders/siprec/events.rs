@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use trunkgate_media::agent::{TrackName, TrackSet};
-use trunkgate_media::{Command, EndId};
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_media::{Command, EndId, Event};
 use trunkgate_resources::lookups::index::Purpose;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::{Description, Direction, Far, far};
@@ -17,7 +16,9 @@ use super::recorded::{RecordingSession, RecordingSessions, Server};
 use super::session::{News, Stage, Step};
 use super::{ask, parties};
 use crate::call::legs::codecs::name;
-use crate::call::legs::event::CallEvent;
+use crate::call::legs::event::{
+    CallEvent, NegotiationEvent as N, SearchEvent as S, SideEvent as D, TransferEvent as T,
+};
 use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::{EndedBy, Rejection};
@@ -48,44 +49,42 @@ impl RecordingSession {
 impl RecordingSessions {
     /// Returns whether an event is of a recording server.
     pub(crate) fn concern(&self, cx: &Cx<'_>, event: &CallEvent) -> bool {
-        use CallEvent as E;
+        use Event as M;
         if self.all().is_empty() {
             return false;
         }
-        if let E::ReinviteAnswered { client, .. } | E::ReinviteUnanswered { client } = event {
+        if let CallEvent::Negotiation(N::ReinviteAnswered { client, .. } | N::ReinviteUnanswered { client }) = event {
             return self.that_asked(*client).is_some();
         }
-        if let E::Bound { end }
-        | E::Latched { end, .. }
-        | E::Idle { end }
-        | E::Unheard { end, .. }
-        | E::Stopped { end, .. }
-        | E::BindFailed { end, .. } = event
+        if let CallEvent::Media(
+            M::Bound { end }
+            | M::Latched { end, .. }
+            | M::Idle { end }
+            | M::Unheard { end, .. }
+            | M::Stopped { end, .. }
+            | M::BindFailed { end, .. },
+        ) = event
         {
             return leg_of(cx, *end).is_some();
         }
-        let records = |leg: LegId| cx.call.legs.get(leg).is_some_and(|leg| leg.records());
-        matches!(event, E::Due(Timer::Siprec(_))) || leg_named(event).is_some_and(records)
+        leg_named(event).is_some_and(|leg| cx.call.legs.get(leg).is_some_and(|leg| leg.records()))
     }
 
     /// Takes an event that [concerns](RecordingSessions::concern) a recording server.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "there are dozens, and the others are of one leg or of no use here"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of one leg or of no use here")]
     pub(crate) fn take(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: CallEvent) -> Next {
-        use CallEvent as E;
         match event {
-            E::ReinviteAnswered { client, code, dialog, sdp, session } => match self.that_asked(client) {
-                Some(at) => self.reinvite_answered(cx, media, at, code, (dialog, sdp), session),
-                None => Next::Stay,
-            },
-            E::ReinviteUnanswered { client } => match self.that_asked(client) {
+            CallEvent::Negotiation(N::ReinviteAnswered { client, code, dialog, sdp, session }) => {
+                match self.that_asked(client) {
+                    Some(at) => self.reinvite_answered(cx, media, at, code, (dialog, sdp), session),
+                    None => Next::Stay,
+                }
+            }
+            CallEvent::Negotiation(N::ReinviteUnanswered { client }) => match self.that_asked(client) {
                 Some(at) => self.reinvite_answered(cx, media, at, 408, (None, None), None),
                 None => Next::Stay,
             },
-            E::Due(Timer::Siprec(at)) => self.due(cx, media, at.into()),
-            E::BindFailed { end, error } => match leg_of(cx, end) {
+            CallEvent::Media(Event::BindFailed { end, error }) => match leg_of(cx, end) {
                 Some(leg) => self.lose(cx, media, leg, format!("its media ports could not be bound: {error}")),
                 None => Next::Stay,
             },
@@ -107,18 +106,20 @@ impl RecordingSessions {
             return Next::Stay;
         };
         match event {
-            E::Trying { .. } | E::Provisional { .. } => {
+            E::Search(S::Trying { .. } | S::Provisional { .. }) => {
                 cx.heard(leg);
                 ask::wait_for_answer(cx, at);
                 Next::Stay
             }
-            E::Challenged { .. } => {
+            E::Search(S::Challenged { .. }) => {
                 cx.heard(leg);
                 Next::Stay
             }
-            E::Accepted { dialog, sdp, session, .. } => self.accepted(cx, media, at, dialog, (leg, sdp, session)),
-            E::Rejected { said, detail, .. } => self.rejected(cx, media, (at, leg), said, detail),
-            E::Unanswered { sent, .. } => {
+            E::Search(S::Accepted { dialog, sdp, session, .. }) => {
+                self.accepted(cx, media, at, dialog, (leg, sdp, session))
+            }
+            E::Search(S::Rejected { said, detail, .. }) => self.rejected(cx, media, (at, leg), said, detail),
+            E::Search(S::Unanswered { sent, .. }) => {
                 cx.call.legs[leg].enter(LegState::Ended);
                 if self.again_by_udp(cx, at, leg) {
                     return self.failed_with(cx, media, at, NO_TCP.to_owned(), News::Refused);
@@ -127,26 +128,34 @@ impl RecordingSessions {
                 let why = if sent { "no final answer" } else { "the INVITE could not be sent" };
                 self.failed_with(cx, media, at, why.to_owned(), News::Refused)
             }
-            E::EarlyBye { .. } => self.failed_with(cx, media, at, "BYE before its answer".to_owned(), News::Silent),
-            E::Bye { .. } => {
+            E::Search(S::EarlyBye { .. }) => {
+                self.failed_with(cx, media, at, "BYE before its answer".into(), News::Silent)
+            }
+            E::Side(D::Bye { .. }) => {
                 cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
                 cx.call.legs.leg_gone(cx.edge, leg);
                 self.failed_with(cx, media, at, "it has ended the recording (BYE)".to_owned(), News::HungUp)
             }
-            E::AckMissing { .. } => self.lose(cx, media, leg, "no ACK for our 200".to_owned()),
-            E::Acked { sdp, .. } => self.acked(cx, media, (at, leg), sdp),
-            E::Reinvite { server, sdp, session, .. } => self.changed(cx, media, (at, leg), server, (sdp, session)),
-            E::Update { server, sdp: None, session, .. } => {
+            E::Side(D::AckMissing { .. }) => self.lose(cx, media, leg, "no ACK for our 200".to_owned()),
+            E::Negotiation(N::Acked { sdp, .. }) => self.acked(cx, media, (at, leg), sdp),
+            E::Negotiation(N::Reinvite { server, sdp, session, .. }) => {
+                self.changed(cx, media, (at, leg), server, (sdp, session))
+            }
+            E::Negotiation(N::Update { server, sdp: None, session, .. }) => {
                 if !cx.refused_as_too_short(server, session) {
                     let headers = cx.session_agreed(leg, session);
                     cx.edge.respond(cx.now, server, Answer { code: 200, headers, ..Answer::default() });
                 }
                 Next::Stay
             }
-            E::Update { server, sdp, session, .. } => self.changed(cx, media, (at, leg), server, (sdp, session)),
-            E::Pracked { server: Some(server), .. } | E::Info { server, .. } => refuse(cx, server, NOT_ACCEPTABLE_HERE),
-            E::Refer { server, .. } => refuse(cx, server, 603),
-            E::Told { server, .. } => refuse(cx, server, 489),
+            E::Negotiation(N::Update { server, sdp, session, .. }) => {
+                self.changed(cx, media, (at, leg), server, (sdp, session))
+            }
+            E::Negotiation(N::Pracked { server: Some(server), .. } | N::Info { server, .. }) => {
+                refuse(cx, server, NOT_ACCEPTABLE_HERE)
+            }
+            E::Transfer(T::Refer { server, .. }) => refuse(cx, server, 603),
+            E::Transfer(T::Reported { server, .. }) => refuse(cx, server, 489),
             _ => Next::Stay,
         }
     }
@@ -584,7 +593,7 @@ impl RecordingSessions {
     }
 
     /// The time of a session has come: its server is silent, or a re-INVITE goes out again.
-    fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
+    pub(crate) fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
         cx.call.deadlines.remove(ask::timer(at));
         let Some(session) = self.get_mut(at) else { return Next::Stay };
         let Some(leg) = session.leg else { return Next::Stay };
@@ -641,25 +650,27 @@ impl RecordingSessions {
     }
 }
 
-/// The leg that an event of a dialog is about.
+/// Returns the leg that an event of a dialog is about.
 fn leg_named(event: &CallEvent) -> Option<LegId> {
     use CallEvent as E;
-    if let E::Acked { leg, .. }
-    | E::Pracked { leg, .. }
-    | E::AckMissing { leg }
-    | E::Bye { leg, .. }
-    | E::EarlyBye { leg }
-    | E::Reinvite { leg, .. }
-    | E::Update { leg, .. }
-    | E::Info { leg, .. }
-    | E::Refer { leg, .. }
-    | E::Told { leg, .. }
-    | E::Trying { leg }
-    | E::Challenged { leg }
-    | E::Provisional { leg, .. }
-    | E::Accepted { leg, .. }
-    | E::Rejected { leg, .. }
-    | E::Unanswered { leg, .. } = event
+    if let E::Search(
+        S::Trying { leg }
+        | S::Challenged { leg }
+        | S::Provisional { leg, .. }
+        | S::Accepted { leg, .. }
+        | S::Rejected { leg, .. }
+        | S::Unanswered { leg, .. }
+        | S::EarlyBye { leg },
+    )
+    | E::Negotiation(
+        N::Acked { leg, .. }
+        | N::Pracked { leg, .. }
+        | N::Reinvite { leg, .. }
+        | N::Update { leg, .. }
+        | N::Info { leg, .. },
+    )
+    | E::Transfer(T::Refer { leg, .. } | T::Reported { leg, .. })
+    | E::Side(D::AckMissing { leg } | D::Bye { leg, .. }) = event
     {
         Some(*leg)
     } else {
@@ -676,15 +687,14 @@ fn leg_of(cx: &Cx<'_>, end: EndId) -> Option<LegId> {
 fn over(cx: &mut Cx<'_>, leg: LegId, event: CallEvent) {
     use CallEvent as E;
     match event {
-        E::Accepted { dialog, .. } => cx.accepted_too_late(leg, dialog),
-        E::Rejected { .. } | E::Unanswered { .. } => cx.call.legs.withdrawn(cx.edge, leg),
-        E::Bye { .. } => cx.call.legs.leg_gone(cx.edge, leg),
-        E::Reinvite { server, .. }
-        | E::Update { server, .. }
-        | E::Info { server, .. }
-        | E::Refer { server, .. }
-        | E::Told { server, .. }
-        | E::Pracked { server: Some(server), .. } => refuse_request(cx.now, cx.edge, server, 481),
+        E::Search(S::Accepted { dialog, .. }) => cx.accepted_too_late(leg, dialog),
+        E::Search(S::Rejected { .. } | S::Unanswered { .. }) => cx.call.legs.withdrawn(cx.edge, leg),
+        E::Side(D::Bye { .. }) => cx.call.legs.leg_gone(cx.edge, leg),
+        E::Negotiation(N::Reinvite { server, .. } | N::Update { server, .. } | N::Info { server, .. })
+        | E::Negotiation(N::Pracked { server: Some(server), .. })
+        | E::Transfer(T::Refer { server, .. } | T::Reported { server, .. }) => {
+            refuse_request(cx.now, cx.edge, server, 481)
+        }
         _ => {}
     }
 }
