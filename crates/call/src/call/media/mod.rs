@@ -12,6 +12,7 @@ pub(crate) mod judge;
 pub(crate) mod local;
 pub(crate) mod mixer;
 pub(crate) mod player;
+pub(crate) mod recognisers;
 pub(crate) mod wiring;
 
 use std::sync::Arc;

@@ -5,18 +5,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::agent::{Loss, Recognition, Settings, TrackSet, Transcript};
-use trunkgate_media::{AgentEvent, AgentSpec, Command, EndId, SocketSpec};
+use trunkgate_media::agent::{Loss, Recognition, TrackSet, Transcript};
+use trunkgate_media::{AgentEvent, EndId};
 use trunkgate_resources::applications::question::AppAnswer;
 use trunkgate_resources::applications::recognition::{Recognised, RecogniserSpec};
 use trunkgate_resources::io::QueryId;
-use trunkgate_route::{App, UrlOrigin};
-use trunkgate_story::redact;
-use trunkgate_story::sentence::without_numbers;
+use trunkgate_route::App;
 use trunkgate_twiml::{Heard, Input, RecognitionStep, Request, Secret};
 
-use crate::call::legs::agents::shortened;
-use crate::call::media::CallMedia;
+use crate::call::media::{CallMedia, recognisers};
 use crate::call::program::parameters;
 use crate::call::program::partials::Partials;
 use crate::call::shared::Cx;
@@ -94,7 +91,7 @@ impl CallerRecognition {
             return Err(Recognised::Codec);
         }
         let id = step.id;
-        let end = hire(cx, spec, TrackSet::Inbound, step)?;
+        let end = recognisers::hire(cx, spec, TrackSet::Inbound, asked_for(step))?;
         let (began, partials) = (cx.now, Partials::default());
         self.current = Some(Box::new(Recogniser { id, end, began, has_heard: false, fault: None, partials }));
         media.tap_caller(cx);
@@ -118,7 +115,7 @@ impl CallerRecognition {
     fn drop_recogniser(&mut self, cx: &mut Cx<'_>, result: Recognised) -> Option<(u32, String)> {
         let recogniser = self.current.take()?;
         recogniser.partials.forget(cx.edge);
-        dismiss(cx, recogniser.end);
+        recognisers::dismiss(cx, recogniser.end);
         let fault = recogniser.fault.map(|fault| format!(": {fault}")).unwrap_or_default();
         let why = format!("recogniser: {result}{fault}");
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, &why);
@@ -135,7 +132,7 @@ impl CallerRecognition {
 
     /// Notes a problem that its worker has found.
     fn noted(&mut self, cx: &mut Cx<'_>, text: &str) {
-        let text = shown(text);
+        let text = recognisers::shown(text);
         if let Some(recogniser) = &mut self.current {
             recogniser.fault = Some(text.as_str().into());
         }
@@ -196,85 +193,8 @@ fn failure(cx: &mut Cx<'_>, id: u32, text: String) -> Input {
     Input::RecognitionFailed { id, text }
 }
 
-/// Adds a recogniser of a track to the media session, as one more of those that are there; returns its end.
-///
-/// # Errors
-/// There is no room for one.
-pub(crate) fn hire(
-    cx: &mut Cx<'_>,
-    spec: &RecogniserSpec,
-    tracks: TrackSet,
-    step: RecognitionStep,
-) -> Result<EndId, Recognised> {
-    if !cx.edge.apps_mut().recognition.begin() {
-        return Err(Recognised::Limit);
-    }
-    let Some(end) = connect(cx, spec, tracks, step) else {
-        cx.edge.apps_mut().recognition.end();
-        return Err(Recognised::Limit);
-    };
-    cx.edge.note_recognisers();
-    Ok(end)
-}
-
-/// Takes a recogniser out of the media session, as one fewer.
-pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
-    disconnect(cx, end);
-    cx.edge.apps_mut().recognition.end();
-    cx.edge.note_recognisers();
-}
-
-/// Takes the end of a recogniser out of the media session.
-pub(crate) fn disconnect(cx: &mut Cx<'_>, end: EndId) {
-    cx.call.listeners.remove(end);
-    if let Some(media) = cx.call.session {
-        cx.edge.remove_end(media, end);
-    }
-}
-
-/// Returns what a worker found of a recogniser, as it may be shown.
-pub(crate) fn shown(text: &str) -> String {
-    without_numbers(&redact::addresses(shortened(text)))
-}
-
-/// Adds a recogniser of a track to the media session; returns its end, where there is room for one.
-pub(crate) fn connect(
-    cx: &mut Cx<'_>,
-    spec: &RecogniserSpec,
-    tracks: TrackSet,
-    step: RecognitionStep,
-) -> Option<EndId> {
-    let media = cx.call.session?;
-    let end = cx.edge.new_end(media)?;
-    let settings = Settings {
-        account_sid: cx.edge.config().account_sid.clone(),
-        call_sid: cx.call.legs.sid().to_owned(),
-        tracks,
-        talks: false,
-        format: spec.format,
-        connect_timeout: spec.connect_timeout,
-        recognition: Some(Box::new(asked_for(step))),
-        ..Settings::default()
-    };
-    let socket = SocketSpec {
-        url: spec.url.clone(),
-        origin: UrlOrigin::Configuration,
-        auth_token: None,
-        ca: spec.ca.clone(),
-        plain_networks: cx.edge.addressing().local_networks.clone(),
-        traceparent: None,
-        bearer: spec.token.clone(),
-        sends_query: true,
-    };
-    let (counters, queue) = Default::default();
-    let agent = AgentSpec { settings, socket, counters, queue, turns: None, clear_fade: Default::default(), raw: None };
-    cx.edge.media(media, Command::AddAgent { end, spec: agent.into() });
-    cx.call.listeners.add(end, tracks);
-    Some(end)
-}
-
-/// What a step asks a recogniser for.
-fn asked_for(step: RecognitionStep) -> Recognition {
+/// Returns what a step asks a recogniser for.
+pub(super) fn asked_for(step: RecognitionStep) -> Recognition {
     let RecognitionStep { id: _, language, hints, model, enhanced, profanity_filter } = step;
     Recognition { language, hints, model, enhanced, profanity_filter }
 }

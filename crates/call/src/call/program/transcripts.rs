@@ -15,9 +15,9 @@ use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Tracks, TranscriptStep};
 
-use crate::call::media::CallMedia;
+use crate::call::media::{CallMedia, recognisers};
 use crate::call::program::partials::Partials;
-use crate::call::program::recognition;
+use crate::call::program::recognition::asked_for;
 use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
 use crate::call::words::webhooks;
@@ -181,7 +181,7 @@ impl LiveTranscripts {
             AgentEvent::Ended | AgentEvent::Lost(Loss::Closed(None)) => goes_on = live.connect_again(cx, ear),
             AgentEvent::Lost(loss) => goes_on = live.fail(cx, ear, Recognised::Lost(loss)),
             AgentEvent::Note { text, .. } => {
-                let text = recognition::shown(&text);
+                let text = recognisers::shown(&text);
                 live.ears[ear].fault = Some(text.as_str().into());
                 cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
             }
@@ -246,7 +246,7 @@ impl Live {
             Tracks::Both => &[TrackSet::Inbound, TrackSet::Outbound],
         };
         for tracks in tracks {
-            let end = recognition::hire(cx, &spec, *tracks, self.step.speech.clone())?;
+            let end = recognisers::hire(cx, &spec, *tracks, asked_for(self.step.speech.clone()))?;
             self.ears.push(Ear {
                 tracks: *tracks,
                 end,
@@ -274,8 +274,8 @@ impl Live {
             return self.fail(cx, at, Recognised::NotConfigured);
         };
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, "");
-        recognition::disconnect(cx, end);
-        let Some(end) = recognition::connect(cx, &spec, tracks, self.step.speech.clone()) else {
+        let recognition = asked_for(self.step.speech.clone());
+        let Some(end) = recognisers::reconnect(cx, end, &spec, tracks, recognition) else {
             return self.fail(cx, at, Recognised::Limit);
         };
         let ear = &mut self.ears[at];
@@ -398,6 +398,6 @@ impl Ear {
     /// Takes the recogniser out of the media session. A report under way goes on.
     fn drop_from(self, cx: &mut Cx<'_>) {
         self.partials.forget(cx.edge);
-        recognition::dismiss(cx, self.end);
+        recognisers::dismiss(cx, self.end);
     }
 }

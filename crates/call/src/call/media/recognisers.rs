@@ -1,0 +1,93 @@
+//! Recognisers: sockets that hear a track of the caller's side, belong to no leg and say nothing. A part that hires one takes its events.
+
+use trunkgate_media::agent::{Recognition, Settings, TrackSet};
+use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec};
+use trunkgate_resources::applications::recognition::{Recognised, RecogniserSpec};
+use trunkgate_route::UrlOrigin;
+use trunkgate_story::redact;
+use trunkgate_story::sentence::without_numbers;
+
+use crate::call::legs::agents::shortened;
+use crate::call::shared::Cx;
+
+/// Connects a recogniser of a track, as one more of those that are there. Returns its end.
+///
+/// # Errors
+/// There is no room for one.
+pub(crate) fn hire(
+    cx: &mut Cx<'_>,
+    spec: &RecogniserSpec,
+    tracks: TrackSet,
+    recognition: Recognition,
+) -> Result<EndId, Recognised> {
+    if !cx.edge.apps_mut().recognition.begin() {
+        return Err(Recognised::Limit);
+    }
+    let Some(end) = connect(cx, spec, tracks, recognition) else {
+        cx.edge.apps_mut().recognition.end();
+        return Err(Recognised::Limit);
+    };
+    cx.edge.note_recognisers();
+    Ok(end)
+}
+
+/// Disconnects a recogniser, as one fewer.
+pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
+    disconnect(cx, end);
+    cx.edge.apps_mut().recognition.end();
+    cx.edge.note_recognisers();
+}
+
+/// Connects the recogniser of a track again. Returns its new end, where there is room for one.
+pub(crate) fn reconnect(
+    cx: &mut Cx<'_>,
+    end: EndId,
+    spec: &RecogniserSpec,
+    tracks: TrackSet,
+    recognition: Recognition,
+) -> Option<EndId> {
+    disconnect(cx, end);
+    connect(cx, spec, tracks, recognition)
+}
+
+/// Returns what a worker found of a recogniser, as it may be shown.
+pub(crate) fn shown(text: &str) -> String {
+    without_numbers(&redact::addresses(shortened(text)))
+}
+
+fn disconnect(cx: &mut Cx<'_>, end: EndId) {
+    cx.call.listeners.remove(end);
+    if let Some(media) = cx.call.session {
+        cx.edge.remove_end(media, end);
+    }
+}
+
+fn connect(cx: &mut Cx<'_>, spec: &RecogniserSpec, tracks: TrackSet, recognition: Recognition) -> Option<EndId> {
+    let media = cx.call.session?;
+    let end = cx.edge.new_end(media)?;
+    let settings = Settings {
+        account_sid: cx.edge.config().account_sid.clone(),
+        call_sid: cx.call.legs.sid().to_owned(),
+        tracks,
+        talks: false,
+        format: spec.format,
+        connect_timeout: spec.connect_timeout,
+        recognition: Some(Box::new(recognition)),
+        ..Settings::default()
+    };
+    let socket = SocketSpec {
+        url: spec.url.clone(),
+        origin: UrlOrigin::Configuration,
+        auth_token: None,
+        ca: spec.ca.clone(),
+        plain_networks: cx.edge.addressing().local_networks.clone(),
+        traceparent: None,
+        bearer: spec.token.clone(),
+        sends_query: true,
+    };
+    let (counters, queue) = Default::default();
+    let agent = AgentSpec { settings, socket, counters, queue, turns: None, clear_fade: Default::default(), raw: None };
+    cx.edge.media(media, Command::AddAgent { end, spec: agent.into() });
+    cx.call.listeners.add(end, tracks);
+    Some(end)
+}
