@@ -97,13 +97,18 @@ impl Driver {
                     self.now = self.now.max(due);
                     self.program.handle_timeout(self.now);
                 }
-                (None, None) => self.program.handle_input(self.now, Input::HungUp),
+                // A step that waits and is not among those that are reported.
+                (None, None) => bail!("the program waits, and nothing follows"),
             }
         }
         bail!("no end after {BOUND} events")
     }
 
-    /// What follows a step.
+    /// Returns what follows a step.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others are not reported; a program that waits for one of them is an error"
+    )]
     fn events(&mut self, step: Step) -> anyhow::Result<Vec<Input>> {
         let present = self.manner == Manner::Present;
         Ok(match step {
@@ -149,29 +154,8 @@ impl Driver {
                 self.run.note(trace);
                 Vec::new()
             }
-            Step::Notify(_)
-            | Step::NotifyRecorded { .. }
-            | Step::StopRecord { .. }
-            | Step::StartRecording(_)
-            | Step::StartRecognition(_)
-            | Step::StopRecognition { .. }
-            | Step::ReportPartial(_)
-            | Step::Answer
-            | Step::StopPlaying { .. }
-            | Step::PlayMusic { .. }
-            | Step::LeaveQueue { .. }
-            | Step::ConnectQueued { .. }
-            | Step::EndDial { .. }
-            | Step::EndStream { .. }
-            | Step::StartStream(_)
-            | Step::StopStream { .. }
-            | Step::StartSiprec(_)
-            | Step::StopSiprec { .. }
-            | Step::StartTranscript(_)
-            | Step::StopTranscript { .. }
-            | Step::Reject(_)
-            | Step::Hangup
-            | Step::Join => Vec::new(),
+            step if step.is_reported() => bail!("a run has no event for {step:?}"),
+            _ => Vec::new(),
         })
     }
 

@@ -180,47 +180,23 @@ pub enum Step {
 }
 
 impl Step {
-    /// Returns whether a report ends the step, which is carried out again after a restart until then.
+    /// Returns whether a report ends the step, which is carried out again after a restart until then. Most steps have none.
     pub fn is_reported(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Step::Fetch { .. }
-            | Step::Say { .. }
-            | Step::Play { .. }
-            | Step::PlayDigits { .. }
-            | Step::Beep { .. }
-            | Step::Record(_)
-            | Step::Dial(_)
-            | Step::Conference(_)
-            | Step::Enqueue(_)
-            | Step::DialQueue(_)
-            | Step::ConnectStream(_)
-            | Step::Refer { .. } => true,
-            Step::Notify(_)
-            | Step::NotifyRecorded { .. }
-            | Step::StopRecord { .. }
-            | Step::StartRecording(_)
-            | Step::StartRecognition(_)
-            | Step::StopRecognition { .. }
-            | Step::ReportPartial(_)
-            | Step::Answer
-            | Step::StopPlaying { .. }
-            | Step::PlayMusic { .. }
-            | Step::LeaveQueue { .. }
-            | Step::ConnectQueued { .. }
-            | Step::EndDial { .. }
-            | Step::EndStream { .. }
-            | Step::StartStream(_)
-            | Step::StopStream { .. }
-            | Step::StartSiprec(_)
-            | Step::StartTranscript(_)
-            | Step::StopTranscript { .. }
-            | Step::StopSiprec { .. }
-            | Step::Reject(_)
-            | Step::Hangup
-            | Step::Join
-            | Step::Failed { .. }
-            | Step::Trace(_) => false,
-        }
+                | Step::Say { .. }
+                | Step::Play { .. }
+                | Step::PlayDigits { .. }
+                | Step::Beep { .. }
+                | Step::Record(_)
+                | Step::Dial(_)
+                | Step::Conference(_)
+                | Step::Enqueue(_)
+                | Step::DialQueue(_)
+                | Step::ConnectStream(_)
+                | Step::Refer { .. }
+        )
     }
 }
 
