@@ -112,7 +112,7 @@ fn call_records_that_cannot_be_written_stop_the_start_where_data_is_required() {
 fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
     let trunk = "[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n";
     let records = format!("[cdr]\nfile = \"cdr.jsonl\"\n{trunk}");
-    let url = "[cdr]\nurl = \"https://127.0.0.1:9/\"\nspool = \"spool\"\n";
+    let url = "[cdr]\nurl = \"https://127.0.0.1:9/\"\n";
     let secret = trunk.replacen('\n', "\nauth = { username = \"a\", password = { file = \"secret\" } }\n", 1);
     let ca = trunk.replacen('\n', "\ntls = { ca = \"ca.pem\" }\n", 1).replace(":9", ":9;transport=tls");
     let routes = trunk.replace("connect = [\"trunk:a\"]", "routes_file = \"routes.csv\"");
@@ -120,7 +120,6 @@ fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
         ("trunkgate.toml", trunk.to_owned()),
         ("cdr.jsonl", records.clone()),
         ("cdr.jsonl.live", records),
-        ("spool/lock", format!("{url}{trunk}")),
         ("trunkgate.db", format!("{url}{trunk}")),
         ("secret", secret),
         ("ca.pem", ca),

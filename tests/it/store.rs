@@ -214,21 +214,3 @@ fn a_store_that_is_damaged_is_told_and_calls_texts_and_records_go_on() {
     caller.send(callee.address, "STOP");
     refuser.join().unwrap();
 }
-
-#[test]
-fn what_an_earlier_version_has_left_is_sent() {
-    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
-    let (twilio, endpoint) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
-    let text = configuration(&caller, &callee, &twilio, endpoint.address);
-    let edge = Process::start(&text.replace(&format!("url = \"http://{}/\"\n", endpoint.address), ""));
-    let folder = std::sync::Arc::clone(&edge.directory);
-    // As it would have left them.
-    std::fs::create_dir(folder.path().join("cdr.spool")).unwrap();
-    std::fs::write(folder.path().join("cdr.spool/0000000001.records"), " {\"sid\":\"CA-before\"}\n").unwrap();
-    std::fs::write(&edge.file, text).unwrap();
-    let edge = edge.kill_and_start_again();
-    let post = until("it is posted", || endpoint.posts().pop());
-    assert_eq!((post.headers["webhook-id"].as_str(), post.body.as_str()), ("CA-before", "{\"sid\":\"CA-before\"}"));
-    until("nothing waits", || (edge.metric("trunkgate_cdr_waiting{sink=\"url\"}") == 0.0).then_some(()));
-    assert!(!folder.path().join("cdr.spool").exists());
-}

@@ -331,10 +331,6 @@ mod tests {
         (found.iter().map(|one| one.code).filter(|code| !["TG0123", "TG0202"].contains(code)).collect(), config)
     }
 
-    fn previous(config: &Config) -> &crate::Previous {
-        &config.data.previous
-    }
-
     #[test]
     fn what_is_written_is_what_is_done() {
         let all = format!(
@@ -349,11 +345,10 @@ mod tests {
         assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
         assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
         assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (Keep::Files(30), 2, 1 << 30));
-        assert_eq!(previous(&config).records, Path::new("x/a/cdr.spool"));
         assert_eq!(url.timeout, Duration::from_secs(3));
         assert!(!format!("{url:?}").contains("whsec_"));
         let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap();
-        assert_eq!((&alone.cdr.file, previous(&alone).records.as_path()), (&None, Path::new("x/cdr.spool")));
+        assert_eq!(alone.cdr.file, None);
         let kept = read("file = 'c'\nrotate = '1d'\nkeep = '90d'").1.unwrap().cdr.file.unwrap().keep;
         assert_eq!(kept, Keep::For(Duration::from_secs(90 * 86_400)));
     }

@@ -1,6 +1,6 @@
 //! What other programs call our keys, so that who writes from memory is told the word that is right here.
 
-use super::keys::{AGENT, API, APP, HOLD, Key, NUMBERS, RATES, ROUTE, SPEECH, TRUNK};
+use super::keys::{AGENT, API, APP, CDR, HOLD, Key, NUMBERS, RATES, ROUTE, SMS, SPEECH, TRUNK};
 
 /// Names that other programs have for keys of ours; of several the one that the table in question has.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
@@ -95,7 +95,15 @@ pub(super) const OF_TABLES: &[(&[Key], Words)] = &[
     (NUMBERS, OF_NUMBERS),
     (API, OF_API),
     (RATES, OF_RATES),
+    (CDR, OF_CDR),
+    (SMS, OF_SMS),
 ];
+
+const IN_STORE: &str = "remove it: `data_directory` of [edge] has the store with all that waits";
+
+const OF_CDR: Words = &[(&["spool"], IN_STORE)];
+
+const OF_SMS: Words = &[(&["store"], IN_STORE)];
 
 const OF_RATES: Words = &[(&["inbound", "outbound"], "the keys here are `in`, `out`")];
 

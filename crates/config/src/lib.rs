@@ -81,7 +81,7 @@ pub use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use changes::{Difference, differences};
 pub use csv_text::reading;
-pub use data::{DataDirectory, Previous};
+pub use data::DataDirectory;
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use diagnostic::{in_line, in_lines};
 pub use hep::Hep;

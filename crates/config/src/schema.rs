@@ -13,11 +13,9 @@ use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
 
 use super::acme::{Acme, PlacedAcme};
-use super::cdr::Cdr;
 use super::clients::{self, PlacedClient};
 use super::code;
 use super::cover::told;
-use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
 use super::draft::{
     Draft, HttpPlaces, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk,
@@ -93,7 +91,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let texts_to = sms::allowed(texts.as_ref(), findings);
     let Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes } =
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
-    let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
+    let cdr = cdr.map(|section| cdr::read(&section, around, findings)).unwrap_or_default();
+    let data = data::read(written.as_ref(), around.folder, findings);
     let texts = read_texts([twilio, texts, messages, mail], texts_to, around, findings);
     let acme = own.and_then(|section| acme::read(&section, &data.directory, around, findings));
     let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), &trunks, findings);
@@ -190,14 +189,6 @@ fn read_calls<'a>(
     let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
     routes.extend(own.unwrap_or_default());
     Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes }
-}
-
-/// `[cdr]`, and where what has to survive the process is kept, which stands in `[edge]` and stood in `[cdr]` and `[sms]`.
-fn read_kept(sections: [Option<&Section<'_>>; 3], around: Around<'_>, findings: &mut Findings) -> (Cdr, DataDirectory) {
-    let [_, cdr, _] = sections;
-    let cdr = cdr.map(|section| cdr::read(section, around, findings)).unwrap_or_default();
-    let data = data::read(sections, &cdr, around.folder, findings);
-    (cdr, data)
 }
 
 /// Whether a trunk is reached by TLS.

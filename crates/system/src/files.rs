@@ -40,14 +40,6 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
 }
 
-/// Opens an existing regular file for reading and writing.
-///
-/// # Errors
-/// The same.
-pub fn open_to_change(path: &Path) -> io::Result<File> {
-    regular(OpenOptions::new().read(true).write(true).custom_flags(flags()).open(path)?)
-}
-
 /// Opens a regular file for reading and for appending; creates it with these rights.
 ///
 /// # Errors
@@ -242,11 +234,10 @@ mod tests {
     use super::*;
 
     type Way = fn(&Path) -> io::Result<()>;
-    const WAYS: [Way; 6] = [
+    const WAYS: [Way; 5] = [
         |path| open(path).map(drop),
         |path| read_to_string(path, 1 << 20).map(drop),
         |path| append(path, CALL_DATA).map(drop),
-        |path| open_to_change(path).map(drop),
         |path| write(path, b"x", CALL_DATA),
         |path| write(path, b"x", REPORT),
     ];

@@ -37,7 +37,6 @@ keyed! {
         => read!(in agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
     "timeout": Kind::Duration
         => read!(otel::timeout, |to, time| to.url.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
-    "spool": FOLDER, told("`cdr.spool` beside `file`, else beside this file"), "directory of an earlier version's queue; moved to `[edge] data_directory` at the start";
     "spool_size": Kind::Size
         => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
 }
@@ -157,7 +156,6 @@ keyed! {
 keyed! {
     /// `[sms]`
     SMS, PUT_SMS: Sms;
-    "store": OUTPUT, told("`sms.db` in `$STATE_DIRECTORY`, else beside this file"), "database of an earlier version; moved to `[edge] data_directory` at the start";
     "expires": Kind::Duration
         => Put::Duration(|sms, time| sms.expires = time), is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
     "per_recipient_per_day": COUNT

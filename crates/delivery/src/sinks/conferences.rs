@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn conferences_are_read_as_they_were_written_and_the_oldest_are_removed() {
         let store = Connection::open_in_memory().unwrap();
-        store.execute_batch(include_str!("store/conferences.sql")).unwrap();
+        store.execute_batch(crate::sinks::store::SCHEMA).unwrap();
         let one = report(1, EndReason::ModeratorLeft, Some("CA1"));
         let two = report(2, EndReason::ViaApi, None);
         write(&store, &[two.clone(), one.clone()]).unwrap();

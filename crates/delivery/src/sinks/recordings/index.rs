@@ -334,15 +334,7 @@ mod tests {
 
     fn store() -> Connection {
         let store = Connection::open_in_memory().unwrap();
-        for step in [
-            include_str!("../store/recordings.sql"),
-            include_str!("../store/recording_callbacks.sql"),
-            include_str!("../store/voicemail.sql"),
-            include_str!("../store/transcription.sql"),
-            include_str!("../store/heard.sql"),
-        ] {
-            store.execute_batch(step).unwrap();
-        }
+        store.execute_batch(crate::sinks::store::SCHEMA).unwrap();
         store
     }
 

@@ -17,11 +17,13 @@ use super::Figures;
 use super::post::{Connection, Refusal, Target};
 use super::queue::{self, Queue, Stored, Ticket};
 use crate::sinks::store::disk::{Lines, named};
-use crate::sinks::store::{Commit, REFUSED, Record, Store};
+use crate::sinks::store::{Commit, Record, Store};
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{CDR_AT_ONCE, CDR_PAUSE_SECONDS, CDR_REFUSALS};
 use trunkgate_system::problem::Failure;
 
+/// File of records that the URL does not take, in the directory of the store.
+const REFUSED: &str = "refused.jsonl";
 /// Pauses while the endpoint takes nothing, and of a record that it refuses.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
 

@@ -22,7 +22,7 @@ use super::queue::{self, Stored};
 use super::{Figures, ReportOrder};
 use crate::sinks::calls::CallList;
 use crate::sinks::store::journal::{Journal, Left};
-use crate::sinks::store::{Commit, JOURNAL, Record, Store, may_recover};
+use crate::sinks::store::{Commit, Record, Store, may_recover};
 use trunkgate_config::{Cdr, CdrUrl};
 use trunkgate_system::clock;
 use trunkgate_system::limits::{
@@ -34,6 +34,8 @@ use trunkgate_system::text::number;
 
 /// Lost records whose calls are logged.
 const LOST_TOLD: usize = 10;
+/// Journal of live calls where records go to a URL alone, in the directory of the store.
+const JOURNAL: &str = "calls.live";
 
 /// How long the file is left alone after it took no record.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);

@@ -84,7 +84,7 @@ mod tests {
 
     fn store() -> Connection {
         let store = Connection::open_in_memory().unwrap();
-        store.execute_batch(include_str!("conversations.sql")).unwrap();
+        store.execute_batch(crate::sinks::store::SCHEMA).unwrap();
         store
     }
 

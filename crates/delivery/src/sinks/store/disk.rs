@@ -165,21 +165,6 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to).map_err(|error| named(from, &error))
 }
 
-/// Gives a file another name, also on another file system.
-pub(crate) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
-    match rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
-        done => return done,
-    }
-    let mut new = to.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    std::fs::copy(from, &new).map_err(|error| named(&new, &error))?;
-    File::open(&new)?.sync_all()?;
-    rename(&new, to)?;
-    remove(from)
-}
-
 /// Takes a file away; one that is not there is no error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove)?;
@@ -193,6 +178,16 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
+
+/// Checks that files of a directory may be opened for changes.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "in tests the disk may be read-only")]
+pub(super) fn writable(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) use tests::writable;
 
 /// What is about to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +215,7 @@ pub(super) use tests::step;
 pub(crate) mod tests {
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -234,8 +230,25 @@ pub(crate) mod tests {
         static REFUSES: Cell<bool> = const { Cell::new(false) };
     }
 
+    /// Directories on a disk that is read-only.
+    static READ_ONLY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
     /// The process was killed.
     struct Crash;
+
+    /// Makes the disk of a directory read-only, or writable again, for all threads.
+    pub(crate) fn set_read_only(directory: &Path, is_read_only: bool) {
+        let mut all = READ_ONLY.lock().unwrap();
+        all.retain(|other| other != directory);
+        all.extend(is_read_only.then(|| directory.to_owned()));
+    }
+
+    pub(crate) fn writable(directory: &Path) -> io::Result<()> {
+        match READ_ONLY.lock().unwrap().iter().any(|other| other == directory) {
+            true => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            false => Ok(()),
+        }
+    }
 
     /// Lets the process die at the step of this number, `quarters` of the bytes written; whether it came so far.
     pub(crate) fn crash_at(number: u32, quarters: usize, work: impl FnOnce()) -> bool {

@@ -7,11 +7,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 
 use super::disk::{self, named};
-use super::previous;
 use trunkgate_config::DataDirectory;
 use trunkgate_system::files;
 
@@ -19,23 +19,10 @@ use trunkgate_system::files;
 pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
-/// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 14] = [
-    include_str!("schema.sql"),
-    include_str!("api.sql"),
-    include_str!("calls.sql"),
-    include_str!("removed.sql"),
-    include_str!("recordings.sql"),
-    include_str!("recording_callbacks.sql"),
-    include_str!("voicemail.sql"),
-    include_str!("transcription.sql"),
-    include_str!("mail.sql"),
-    include_str!("heard.sql"),
-    include_str!("conferences.sql"),
-    include_str!("retention.sql"),
-    include_str!("validity.sql"),
-    include_str!("conversations.sql"),
-];
+/// Tables of version 1.
+pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+/// Steps that each make one later version of the one before: the first makes version 2.
+const MIGRATIONS: [&str; 0] = [];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
 const TABLES: [(&str, &str); 19] = [
     ("sms", "rowid"),
@@ -59,15 +46,15 @@ const TABLES: [(&str, &str); 19] = [
     ("conversation_jar", "rowid"),
 ];
 
-/// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left
-/// is taken over; what can be read of a damaged file is saved, and the second value tells of it. `is_suspect`: it has been found damaged
-/// while it was used, whatever a look at it says.
+/// Opens the file, or makes it where there is none, and keeps it: no other process has it meanwhile. Entries of a damaged file that can be
+/// read are saved, and the second value describes the damage. `is_suspect`: the file was found damaged while it was used.
 pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connection, Option<String>)> {
     // No more than the directory itself is made: where something is misspelt, that is told and nothing is left behind.
     match std::fs::DirBuilder::new().mode(0o700).create(&data.directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&data.directory, &error)),
         Ok(()) | Err(_) => {}
     }
+    disk::writable(&data.directory)?;
     let path = data.directory.join(NAME);
     let new = with_ending(&path, ".new");
     // Saving was cut short: before the damaged file was put aside, or after that.
@@ -82,7 +69,7 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
         true => Err(io::Error::from(io::ErrorKind::InvalidData)),
         false => open_sound(&path, &MIGRATIONS),
     };
-    let (mut file, damage) = match sound {
+    match sound {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             let saved = save(&path, &new).map_err(|error| named(&path, &error))?;
             let told = format!(
@@ -90,12 +77,10 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
                 path.display()
             );
             tracing::error!("{told}");
-            (open_sound(&path, &MIGRATIONS)?, Some(told))
+            Ok((open_sound(&path, &MIGRATIONS)?, Some(told)))
         }
-        opened => (opened?, None),
-    };
-    previous::take_over(&mut file, data)?;
-    Ok((file, damage))
+        opened => Ok((opened?, None)),
+    }
 }
 
 /// Whether something is there that [`open`] reads, or may be: the directory, or the one above it, cannot be looked at.
@@ -104,10 +89,7 @@ pub(super) fn has_any(data: &DataDirectory) -> bool {
         return true;
     }
     let path = data.directory.join(NAME);
-    let previous = &data.previous;
-    let new = with_ending(&path, ".new");
-    let mut all = [&path, &new, &previous.records].into_iter().chain(&previous.texts).chain(&previous.day_counts);
-    all.any(|path| std::fs::symlink_metadata(path).is_ok())
+    [&path, &with_ending(&path, ".new")].iter().any(|path| std::fs::symlink_metadata(path).is_ok())
 }
 
 /// Whether a directory is there, or may be made as a new one.
@@ -136,9 +118,7 @@ pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
         )?;
         file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         let found: String = file.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        let version: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let application: i64 = file.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-        let is_ours = found == "ok" && application == APPLICATION && version as usize == MIGRATIONS.len();
+        let is_ours = found == "ok" && Tables::read(&file)? == Tables::Version(newest(&MIGRATIONS));
         Ok(if is_ours { Ok(file) } else { Err("it is damaged, or of another version") })
     };
     opened()
@@ -159,27 +139,35 @@ fn in_address(path: &Path) -> String {
     })
 }
 
-/// Opens a file that is whole.
+/// Opens a file that is whole. One of another version, or with other data, is refused and stays as it is.
 fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
     // It has numbers and texts; SQLite gives its other files the same rights.
     files::append(path, files::SECRET).map_err(|error| named(path, &error))?;
-    let opened = || -> rusqlite::Result<Result<Connection, io::Error>> {
+    let opened = || -> rusqlite::Result<io::Result<Connection>> {
         let mut file = alone(path)?;
+        // The log of a file that is refused stays beside it.
+        file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let tables = Tables::read(&file)?;
+        if let Err(error) = tables.check(newest(migrations)) {
+            return Ok(Err(error));
+        }
         let found: String = file.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
             return Ok(Err(io::Error::new(io::ErrorKind::InvalidData, found)));
         }
+        file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         file.pragma_update(None, "journal_mode", "WAL")?;
         file.pragma_update(None, "synchronous", "FULL")?;
-        // What is over is to be read by nobody: neither in free pages nor, see `Commit::Wiped`, in the log.
+        // Neither free pages nor, see `Commit::Wiped`, the log keep data that were removed.
         file.pragma_update(None, "secure_delete", true)?;
-        Ok(migrate(&mut file, migrations)?.map(|()| file).map_err(foreign))
+        migrate(&mut file, tables, migrations)?;
+        Ok(Ok(file))
     };
     opened().map_err(|error| words(&error)).flatten().map_err(|error| named(path, &error))
 }
 
 /// Opens a database that no other process gets meanwhile.
-pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
+fn alone(path: &Path) -> rusqlite::Result<Connection> {
     let file = Connection::open(path)?;
     file.busy_timeout(Duration::ZERO)?;
     // Before the journal's mode: without memory that processes share.
@@ -187,33 +175,62 @@ pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
     Ok(file)
 }
 
-/// Brings the tables to the newest version, or tells why this program may not.
-fn migrate(file: &mut Connection, migrations: &[&str]) -> rusqlite::Result<Result<(), &'static str>> {
-    let to = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: u32 = to.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i64 = to.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    let tables: i64 = to.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION && tables > 0 {
-        return Ok(Err("it contains other data than a store"));
-    }
-    let newest = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
-    if version > newest {
-        return Ok(Err("it was written by a later version"));
-    }
-    if version < newest {
-        for step in migrations.iter().skip(version as usize) {
-            to.execute_batch(step)?;
-        }
-        to.pragma_update(None, "application_id", APPLICATION)?;
-        to.pragma_update(None, "user_version", newest)?;
-    }
-    to.commit()?;
-    Ok(Ok(()))
+/// Tables of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    /// The file has none.
+    Absent,
+    /// Those of a store, of this version.
+    Version(i64),
+    /// Those of another program.
+    Foreign,
 }
 
-/// The error of a file that this program may not use.
-pub(super) fn foreign(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, what)
+impl Tables {
+    fn read(file: &Connection) -> rusqlite::Result<Tables> {
+        let count: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let application: i64 = file.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        Ok(match (count, application) {
+            (_, APPLICATION) => Tables::Version(file.query_row("PRAGMA user_version", [], |row| row.get(0))?),
+            (0, _) => Tables::Absent,
+            _ => Tables::Foreign,
+        })
+    }
+
+    /// Checks that they can be brought to version `newest`.
+    fn check(self, newest: i64) -> io::Result<()> {
+        let what = match self {
+            Tables::Absent => return Ok(()),
+            Tables::Version(version) if (1..=newest).contains(&version) => return Ok(()),
+            Tables::Version(version) => format!(
+                "it is a store of version {version}, and this trunkgate reads version {newest}; move the file away, or start the \
+                 trunkgate that made it"
+            ),
+            Tables::Foreign => "it contains other data than a store".to_owned(),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+    }
+}
+
+/// Returns the version that migrations lead to.
+fn newest(migrations: &[&str]) -> i64 {
+    i64::try_from(migrations.len()).map_or(i64::MAX, |steps| steps.saturating_add(1))
+}
+
+/// Brings tables to the newest version, in one transaction.
+fn migrate(file: &mut Connection, tables: Tables, migrations: &[&str]) -> rusqlite::Result<()> {
+    let has_steps = match tables {
+        Tables::Version(version) if version == newest(migrations) => return Ok(()),
+        Tables::Version(version) => usize::try_from(version).unwrap_or(0),
+        Tables::Absent | Tables::Foreign => 0,
+    };
+    let to = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for step in [SCHEMA].iter().chain(migrations).skip(has_steps) {
+        to.execute_batch(step)?;
+    }
+    to.pragma_update(None, "application_id", APPLICATION)?;
+    to.pragma_update(None, "user_version", newest(migrations))?;
+    to.commit()
 }
 
 /// Puts what can be read of a damaged file into a new one, which takes its place; how many rows that were.
@@ -257,15 +274,15 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
 }
 
 /// What came of a table that was copied.
-pub(super) struct Copied {
+struct Copied {
     /// Rows that are new in the other.
-    pub(super) rows: usize,
+    rows: usize,
     /// Why not all could be read.
-    pub(super) stopped_by: Option<rusqlite::Error>,
+    stopped_by: Option<rusqlite::Error>,
 }
 
 /// Copies the rows of a table that can be read, from both ends. A table that is not there has none.
-pub(super) fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<Copied> {
+fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<Copied> {
     let mut copied = Copied { rows: 0, stopped_by: None };
     for direction in ["ASC", "DESC"] {
         if let Err(error) = copy_rows(from, to, (table, order, direction), &mut copied.rows)? {
@@ -314,14 +331,14 @@ fn copy_rows(
 }
 
 /// The same path with more behind it.
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
 /// Removes a database with its log.
-pub(super) fn remove_all(path: &Path) -> io::Result<()> {
+fn remove_all(path: &Path) -> io::Result<()> {
     ["-wal", "-shm", ""].iter().try_for_each(|ending| disk::remove(&with_ending(path, ending)))
 }
 
@@ -354,5 +371,38 @@ pub(super) fn words(error: &rusqlite::Error) -> io::Error {
         Some(ErrorCode::ReadOnly) => io::Error::new(io::ErrorKind::ReadOnlyFilesystem, error.to_string()),
         Some(ErrorCode::DiskFull) => io::Error::new(io::ErrorKind::StorageFull, error.to_string()),
         _ => io::Error::other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_an_earlier_version_is_brought_to_the_newest_one_with_its_entries() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        let first = open_sound(&path, &[]).unwrap();
+        first.execute("INSERT INTO opted_out VALUES ('+1', 0)", []).unwrap();
+        drop(first);
+        let steps = [
+            "ALTER TABLE opted_out ADD COLUMN word TEXT NOT NULL DEFAULT 'STOP'",
+            "CREATE INDEX opted_out_by_word ON opted_out (word)",
+        ];
+        for migrations in [&steps[..1], &steps[..], &steps[..]] {
+            let file = open_sound(&path, migrations).unwrap();
+            assert_eq!(Tables::read(&file).unwrap(), Tables::Version(newest(migrations)));
+            let word: String = file.query_row("SELECT word FROM opted_out", [], |row| row.get(0)).unwrap();
+            assert_eq!(word, "STOP");
+        }
+        assert!(
+            open_sound(&path, &steps[..1])
+                .unwrap_err()
+                .to_string()
+                .contains("of version 3, and this trunkgate reads version 2")
+        );
+        // A new store is made by the same steps.
+        let new = open_sound(&directory.path().join("new.db"), &steps).unwrap();
+        assert_eq!(Tables::read(&new).unwrap(), Tables::Version(3));
     }
 }

@@ -25,12 +25,12 @@ mod file;
 mod health;
 pub(crate) mod journal;
 mod live;
-mod previous;
 pub mod record;
 pub(crate) mod retention;
 
+#[cfg(test)]
+pub(crate) use file::SCHEMA;
 pub(crate) use health::Health;
-pub(crate) use previous::{JOURNAL, REFUSED};
 pub(crate) use record::Record;
 
 /// How long a change that is not urgent waits for others, so that one write to the disk serves them all.
@@ -127,7 +127,7 @@ impl Store {
         &self.inner.data.directory
     }
 
-    /// Whether there is anything in it, or from earlier versions, or its directory cannot be looked at: without opening it.
+    /// Whether there is anything in it, or its directory cannot be looked at: without opening it.
     pub fn has_any(&self) -> bool {
         file::has_any(&self.inner.data)
     }

@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn the_store_keeps_the_clock() {
         let store = Connection::open_in_memory().unwrap();
-        store.execute_batch(include_str!("retention.sql")).unwrap();
+        store.execute_batch(crate::sinks::store::SCHEMA).unwrap();
         let read = |uptime: i64, wall: i64| {
             let reading = ClockReading { boot: "a".into(), uptime, wall };
             date(&store, reading).unwrap().map(Timestamp::as_millisecond)

@@ -1,4 +1,4 @@
-//! The store as a whole: what is made together, who may have the file, and what becomes of one that is damaged or of an earlier version.
+//! The store as a whole: changes that are made together, owners of the file, and files that are damaged or of another version.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
@@ -72,7 +72,7 @@ fn what_nobody_waits_for_is_made_before_the_last_clone_has_gone() {
 }
 
 #[test]
-fn a_file_is_its_owner_s_alone_belongs_to_one_process_and_is_not_of_a_later_version() {
+fn a_file_is_its_owner_s_alone_belongs_to_one_process_and_has_no_other_data() {
     let directory = tempfile::tempdir().unwrap();
     let first = start(directory.path());
     add(&first, 0..1).unwrap();
@@ -85,9 +85,7 @@ fn a_file_is_its_owner_s_alone_belongs_to_one_process_and_is_not_of_a_later_vers
         assert!(error.contains(NAME) && error.ends_with(words), "{error}");
     };
     refused("another process uses it");
-    first.run_now(|file| file.pragma_update(None, "user_version", 99)).unwrap();
     drop(first);
-    refused("it was written by a later version");
     let other = tempfile::tempdir().unwrap();
     let others = Connection::open(other.path().join(NAME)).unwrap();
     others.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
@@ -210,136 +208,27 @@ fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
     assert_eq!((sids(&store).len(), store.health().damage()), (50, None));
 }
 
-const OLD_TEXTS: &str = "
-    CREATE TABLE sms (call TEXT PRIMARY KEY, recipient TEXT NOT NULL, sender TEXT NOT NULL, body TEXT NOT NULL,
-        state INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, due INTEGER NOT NULL,
-        asked INTEGER, doubted INTEGER, sid TEXT, result TEXT) STRICT;
-    CREATE TABLE opted_out (recipient TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    INSERT INTO sms (call, recipient, sender, body, state, created, due) VALUES ('CA1', '+1', '+2', 'Missed.', 1, 5, 5);
-    INSERT INTO opted_out VALUES ('+3', 7);
-    PRAGMA user_version = 1;
-";
-
-/// What versions before the store have left in a folder.
-fn previous(folder: &Path) {
-    let texts = Connection::open(folder.join("sms.db")).unwrap();
-    texts.pragma_update(None, "journal_mode", "WAL").unwrap();
-    texts.execute_batch(OLD_TEXTS).unwrap();
-    let spool = folder.join("cdr.spool");
-    std::fs::create_dir(&spool).unwrap();
-    let write = |name: &str, text: &str| std::fs::write(spool.join(name), text).unwrap();
-    write("0000000002.records", " {\"sid\":\"CA3\"}\n {\"sid\":\"CA-to");
-    write("0000000001.records", "-{\"sid\":\"CA1\"}\n {\"sid\":\"CA2\"}\n");
-    write("lock", "");
-    write("live", "{\"closing\":{\"sid\":\"CA9\"}}\n");
-    write("refused.jsonl", "{\"sid\":\"CA0\"}\n");
-    let count =
-        |count: u32| format!("{{\"trunk\":\"t\",\"limit\":\"all calls\",\"day\":\"2026-11-23\",\"count\":{count}}}\n");
-    std::fs::write(folder.join("calls_per_day.jsonl"), count(1) + &count(2) + "{\"trunk\":\"t").unwrap();
-}
-
-/// Texts, who opted out, and day counts.
-fn all(store: &Store) -> (String, String, u32) {
-    let all = |file: &Connection| {
-        let text = file.query_row("SELECT body FROM sms WHERE call = 'CA1'", [], |row| row.get(0))?;
-        let out = file.query_row("SELECT recipient FROM opted_out", [], |row| row.get(0))?;
-        Ok((text, out, file.query_row("SELECT count FROM day_count", [], |row| row.get(0))?))
-    };
-    store.run_now(all).unwrap()
-}
-
+/// Both as the file is left by a process that has ended, and with a log, as it is left by one that was killed.
 #[test]
-fn what_earlier_versions_kept_is_taken_over_once() {
-    let directory = tempfile::tempdir().unwrap();
-    previous(directory.path());
-    let store = start(directory.path());
-    assert!(store.has_any());
-    let expected = ("Missed.".to_owned(), "+3".to_owned(), 2);
-    assert_eq!((all(&store), sids(&store)), (expected.clone(), vec!["CA2".to_owned(), "CA3".to_owned()]));
-    let mut left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, [JOURNAL, REFUSED, NAME, "trunkgate.db-wal"]);
-    store.run_now(|file| file.execute("DELETE FROM call_record", []).map(drop)).unwrap();
-    drop(store);
-    let store = start(directory.path());
-    assert_eq!((all(&store), sids(&store).len()), (expected, 0));
-}
-
-#[test]
-fn what_is_on_another_file_system_is_taken_over_as_well() {
-    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
-    previous(other.path());
-    let mut data = DataDirectory::of(directory.path());
-    data.previous = DataDirectory::of(other.path()).previous;
-    let store = Store::start(data).unwrap();
-    assert_eq!(sids(&store), ["CA2", "CA3"]);
-    assert_eq!(std::fs::read_to_string(directory.path().join(REFUSED)).unwrap(), "{\"sid\":\"CA0\"}\n");
-    assert!(directory.path().join(JOURNAL).exists());
-    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_damaged_database_of_texts_is_read_as_far_as_it_can_be_and_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let texts = Connection::open(directory.path().join("sms.db")).unwrap();
-    texts.execute_batch(OLD_TEXTS).unwrap();
-    for n in 0..500 {
-        texts.execute("INSERT INTO opted_out VALUES (?1, 0)", [format!("+1415555{n:04}")]).unwrap();
+fn a_store_of_an_older_or_a_newer_version_is_refused_and_stays_as_it_is() {
+    for (version, has_log) in [(0, false), (0, true), (2, false), (2, true), (-1, false), (99, true)] {
+        let (directory, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = start(directory.path());
+        add(&store, 0..3).unwrap();
+        store.run_now(move |file| file.pragma_update(None, "user_version", version)).unwrap();
+        let names: &[&str] = if has_log { &[NAME, "trunkgate.db-wal"] } else { &[NAME] };
+        let store = Some(store).filter(|_| has_log);
+        let copied = |name: &&str| std::fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
+        assert!(names.iter().all(|name| copied(name) > 0));
+        drop(store);
+        let read = || names.iter().map(|name| std::fs::read(copy.path().join(name)).unwrap()).collect::<Vec<_>>();
+        let before = read();
+        let error = start(copy.path()).open_now().unwrap_err();
+        let told = format!("{NAME}: it is a store of version {version}, and this trunkgate reads version 1; ");
+        assert!(error.to_string().contains(&told) && error.to_string().contains("move the file away"), "{error}");
+        assert!(!may_recover(&error), "the edge does not start");
+        assert!(read() == before, "{version}");
     }
-    drop(texts);
-    let file = std::fs::File::options().write(true).open(directory.path().join("sms.db")).unwrap();
-    file.write_all_at(&[0x55; 4096], file.metadata().unwrap().len() - 4096).unwrap();
-    let store = start(directory.path());
-    let count = |file: &Connection| file.query_row("SELECT count(*) FROM opted_out", [], |row| row.get::<_, u32>(0));
-    let count = store.run_now(count).unwrap();
-    assert!((100..501).contains(&count), "{count}");
-    assert!(directory.path().join("sms.db.damaged").exists() && !directory.path().join("sms.db").exists());
-}
-
-/// The crash comes when all is in the store and nothing is removed: what was sent since does not come back.
-#[test]
-fn what_was_taken_over_before_a_crash_is_not_taken_over_again() {
-    let directory = tempfile::tempdir().unwrap();
-    previous(directory.path());
-    let store = start(directory.path());
-    store.open_now().unwrap();
-    let names = ["sms.db", "cdr.spool", "calls_per_day.jsonl"].map(|name| directory.path().join(name));
-    for path in names.clone() {
-        let path = path.to_string_lossy().into_owned();
-        store.run_now(move |file| file.execute("INSERT INTO taken_over VALUES (?1)", [path]).map(drop)).unwrap();
-    }
-    store
-        .run_now(|file| file.execute_batch("DELETE FROM call_record; DELETE FROM sms; DELETE FROM day_count"))
-        .unwrap();
-    drop(store);
-    for name in [JOURNAL, REFUSED] {
-        std::fs::remove_file(directory.path().join(name)).unwrap();
-    }
-    previous(directory.path());
-    let store = start(directory.path());
-    assert!(sids(&store).is_empty());
-    let texts = |file: &Connection| file.query_row("SELECT count(*) FROM sms", [], |row| row.get::<_, u32>(0));
-    assert_eq!((store.run_now(texts).unwrap(), names.iter().any(|path| path.exists())), (0, false));
-    let marks = |file: &Connection| file.query_row("SELECT count(*) FROM taken_over", [], |row| row.get::<_, u32>(0));
-    assert_eq!(store.run_now(marks).unwrap(), 0, "a later one is taken over");
-}
-
-#[test]
-fn what_an_edge_of_an_earlier_version_still_uses_is_left_to_it() {
-    let directory = tempfile::tempdir().unwrap();
-    previous(directory.path());
-    let texts = Connection::open(directory.path().join("sms.db")).unwrap();
-    texts.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
-    texts.execute("UPDATE sms SET tries = 1", []).unwrap();
-    let error = start(directory.path()).open_now().unwrap_err().to_string();
-    assert!(error.contains("sms.db: another process uses it"), "{error}");
-    drop(texts);
-    let lock = std::fs::File::open(directory.path().join("cdr.spool/lock")).unwrap();
-    lock.lock().unwrap();
-    let error = start(directory.path()).open_now().unwrap_err().to_string();
-    assert!(error.contains("cdr.spool/lock"), "{error}");
-    drop(lock);
-    assert_eq!(sids(&start(directory.path())).len(), 2);
 }
 
 /// As a store is left by a process that has ended without closing it, on a disk that takes no changes then.
@@ -354,9 +243,7 @@ fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_ca
         std::fs::copy(from.join(name), at.join(name)).unwrap();
     }
     drop(first);
-    // The folder of an earlier version has a file that leads nowhere: the store is not opened before it is gone.
-    std::fs::create_dir(at.join("cdr.spool")).unwrap();
-    std::os::unix::fs::symlink("/nonexistent/lock", at.join("cdr.spool/lock")).unwrap();
+    disk::tests::set_read_only(&at, true);
     let count = |file: &Connection| file.query_row("SELECT count(*) FROM call_record", [], |row| row.get::<_, u32>(0));
     let file = file::open_read_only(&DataDirectory::of(&at)).unwrap();
     assert_eq!(count(&file).unwrap(), 3, "all that was committed");
@@ -367,7 +254,7 @@ fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_ca
     assert!(store.health().is_failing() && add(&store, 3..4).is_err());
     assert_eq!(store.read_now(count).unwrap(), 3);
     assert!(store.read_now(|file| file.execute("DELETE FROM call_record", [])).is_err(), "no change is made so");
-    std::fs::remove_file(at.join("cdr.spool/lock")).unwrap();
+    disk::tests::set_read_only(&at, false);
     wait(store.health().writable());
     add(&store, 3..4).unwrap();
     assert_eq!((sids(&store).len(), store.read_now(count).unwrap(), store.health().is_failing()), (4, 4, false));
