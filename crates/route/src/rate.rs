@@ -13,6 +13,12 @@ pub struct TokenBucket {
     filled: Option<Instant>,
 }
 
+impl Default for TokenBucket {
+    fn default() -> TokenBucket {
+        TokenBucket::new(0)
+    }
+}
+
 impl TokenBucket {
     /// A full bucket; `per_second` 0 means no limit.
     pub fn new(per_second: u32) -> TokenBucket {

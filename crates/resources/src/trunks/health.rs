@@ -52,7 +52,7 @@ pub enum Unfit {
 }
 
 /// What is known of one address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Health {
     /// The peer as written.
     pub peer: String,
@@ -123,7 +123,8 @@ impl Healths {
         }
         given_up.iter().for_each(|client| drop(self.asked.remove(client)));
         for (spot, (peer, trunk)) in wanted.into_iter().take(HEALTH_SPOTS) {
-            let health = self.by_spot.entry(spot.clone()).or_insert_with(|| Health::new(peer.clone()));
+            let health =
+                self.by_spot.entry(spot.clone()).or_insert_with(|| Health { peer: peer.clone(), ..Health::default() });
             health.peer = peer;
             let waits = Duration::from_secs(HEALTH_WAIT_SECONDS);
             health.wait =
@@ -348,23 +349,6 @@ impl Health {
             rests_seconds: self.rests_until.map(|until| left(until).as_secs()).filter(|seconds| *seconds > 0),
             next_check_seconds: self.due.map(|due| left(due).as_secs_f64().ceil() as u64),
             last_problem: self.last_problem.clone(),
-        }
-    }
-
-    fn new(peer: String) -> Health {
-        Health {
-            peer,
-            interval: Duration::ZERO,
-            wait: Duration::ZERO,
-            failures: 0,
-            is_up: None,
-            down_since: None,
-            rests_until: None,
-            asked: None,
-            due: None,
-            last_options: None,
-            rtt: None,
-            last_problem: None,
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) const NOT_REGISTERED: &str = "not registered: ";
 pub type Waiting = (CallKey, Branch);
 
 /// One trunk's state.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct TrunkState {
     calls: u64,
     max_calls: u32,
@@ -145,35 +145,6 @@ struct Heard {
 }
 
 impl TrunkState {
-    fn new() -> TrunkState {
-        TrunkState {
-            calls: 0,
-            max_calls: 0,
-            buckets: [0; 3].map(TokenBucket::new),
-            waiting: VecDeque::new(),
-            peer_rate: 0,
-            addresses: BTreeMap::new(),
-            tried: 0,
-            tried_lately: LastHour::default(),
-            answered: Answered::default(),
-            failed: 0,
-            unreached: Unreached::default(),
-            pace: Pace::default(),
-            congestion: Congestion::default(),
-            standing: Standing::default(),
-            failures: Vec::new(),
-            probed: None,
-            last_problem: None,
-            hearing: LastHour::default(),
-            unheard: Vec::new(),
-            heard: Heard::default(),
-            sound: Sound::default(),
-            faults: Faults::default(),
-            rejections: Rejections::default(),
-            recorders: Recorders::default(),
-            oversize_told: None,
-        }
-    }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
@@ -248,7 +219,7 @@ impl Trunks {
     /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
     pub fn configure(&mut self, table: &Table) {
         for trunk in table.trunks() {
-            let state = self.by_name.entry(trunk.name.clone()).or_insert_with(TrunkState::new);
+            let state = self.by_name.entry(trunk.name.clone()).or_default();
             state.max_calls = trunk.max_calls;
             let rates = [trunk.calls_per_second, trunk.calls_per_second_in, trunk.calls_per_second_out];
             for (bucket, rate) in state.buckets.iter_mut().zip(rates) {
@@ -582,7 +553,7 @@ impl Trunks {
 
     /// A trunk's state; one that is not known yet has no limits.
     fn state(&mut self, name: &Arc<str>) -> &mut TrunkState {
-        self.by_name.entry(name.clone()).or_insert_with(TrunkState::new)
+        self.by_name.entry(name.clone()).or_default()
     }
 
     /// Live calls by trunk.
@@ -680,7 +651,7 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn sides_that_were_not_heard_are_counted_by_cause() {
         let start = Instant::now();
-        let mut state = TrunkState::new();
+        let mut state = TrunkState::default();
         let found = |cause| Diagnosis { cause, text: "words".into(), fix: "others".into() };
         let ours = Cause::OurAddress([203, 0, 113, 9].into());
         let elsewhere = Cause::OurAddress([203, 0, 113, 10].into());
