@@ -27,7 +27,7 @@ impl TrackName {
 }
 
 /// Which directions a stream carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum TrackSet {
     /// What the caller says: the only choice of an agent that talks.
     #[default]

@@ -78,8 +78,8 @@ impl fmt::Debug for StatusCallback {
     }
 }
 
-/// An application.
-#[derive(Clone)]
+/// An application. In plain data it has no lists of the configuration: only one that a request has made is written down.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct App {
     /// Name in the configuration; of a sound its path, of a mailbox its target.
     pub name: Arc<str>,
@@ -100,8 +100,10 @@ pub struct App {
     /// Targets of numbers that it dials, in order; empty: the routes decide, as for a call of the caller's trunk.
     pub connect: Vec<TargetSpec>,
     /// SIP addresses that it may dial and refer to, beside those of trunks.
+    #[serde(skip)]
     pub sip_to: Vec<TransferRule>,
     /// Numbers that its Dial may show in addition to those of the edge and of the call.
+    #[serde(skip)]
     pub callers: Vec<Pattern>,
     /// Whether a request over HTTP made it for one call: the configuration does not have it.
     pub is_made: bool,

@@ -8,7 +8,7 @@ use trunkgate_sip::{Message, Uri};
 use crate::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
 
 /// The calling party.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Caller {
     /// Its number; of an anonymous one the text is empty.
     pub number: Number,

@@ -22,9 +22,9 @@ macro_rules! reasons {
         outcome: $outcome:literal,
     })*) => {
         /// A reason, as in the contract's logs and call records.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         pub enum ReasonSlug {
-            $(#[doc = $sentence] $name,)*
+            $(#[doc = $sentence] #[serde(rename = $slug)] $name,)*
         }
 
         impl ReasonSlug {

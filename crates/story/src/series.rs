@@ -12,7 +12,7 @@ use crate::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
 use crate::quality::score;
 pub use crate::samples::Way;
 use crate::samples::{Sample, Samples};
-use crate::view::{QualityView, SampleView, SeriesView};
+use crate::view::{QualityView, RtpView, SampleView, SeriesView};
 use crate::wall::{Step, rfc3339};
 
 /// A timer that is due already is set no nearer than this.
@@ -34,6 +34,15 @@ pub struct Totals {
     pub far_lost: u64,
     /// Reports of the remote party.
     pub far_reports: u64,
+}
+
+impl Totals {
+    /// Returns the totals of ends that are gone, or of a process before this one, of which these figures are left.
+    pub fn of_earlier(figures: &RtpView) -> Totals {
+        let far_lost = figures.far.as_ref().map_or(0, |far| far.lost);
+        let (received, lost, sent) = (figures.rx_packets, figures.lost, figures.tx_packets);
+        Totals { received, lost, sent, far_lost, far_reports: 0 }
+    }
 }
 
 /// A leg as its counters read now.

@@ -404,15 +404,15 @@ impl Gateway {
         for call in snapshot.calls {
             let key = CallKey(self.next_call);
             self.next_call += 1;
-            let agents = call.agents.clone();
+            let agents = (call.targets.clone(), call.listeners.clone());
             self.calls.insert(key, Box::new(Call::restore(now, &mut self.edge, key, call)));
             resumed.push((key, agents));
         }
         snapshot.ports.into_iter().for_each(|port| self.edge.sessions_mut().ports.rest(port));
-        for (key, agents) in resumed {
+        for (key, (targets, listeners)) in resumed {
             self.act_on(now, key, |parts, cx| {
-                let listeners = agents.listeners.iter().map(|listener| (&listener.who, listener.part()));
-                parts.resume(cx, listeners, &agents.targets);
+                let listeners = listeners.iter().map(|request| (&request.listener, request.role()));
+                parts.resume(cx, listeners, &targets);
             });
         }
         self.settle(now);

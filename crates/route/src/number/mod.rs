@@ -30,7 +30,7 @@ use crate::limits::{
 const MAX_E164_DIGITS: usize = 15;
 
 /// A called or calling party after normalisation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Number {
     /// `+14155551234`, or the text as received where it is not a possible number.
     pub text: String,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentQueue, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
 use trunkgate_resources::edge::Edge;
@@ -15,6 +16,7 @@ use trunkgate_route::Agent;
 use trunkgate_story::agent_fix::{self};
 use trunkgate_story::redact;
 use trunkgate_story::turns::LegTurnView;
+use trunkgate_story::wall::millis;
 
 use crate::call::legs::agents::shortened;
 
@@ -197,11 +199,24 @@ pub(crate) struct Holder {
     pub(crate) since: Instant,
 }
 
+/// A holder in plain data, by its name. It does not carry the agent's stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HolderSnapshot {
+    agent: String,
+    held_ms: u64,
+}
+
 impl Holder {
-    /// An agent of a call that comes back from a snapshot, which had it for so long then.
-    pub(crate) fn restore(now: Instant, edge: &Edge, written: Option<(String, u64)>) -> Option<Box<Holder>> {
-        let (name, held_ms) = written?;
+    /// Writes the holder down.
+    pub(crate) fn snapshot(&self, now: Instant) -> HolderSnapshot {
+        let Holder { agent, since } = self;
+        HolderSnapshot { agent: agent.name.to_string(), held_ms: millis(now.saturating_duration_since(*since)) }
+    }
+
+    /// Makes the holder again; `None` where the configuration has the agent no longer.
+    pub(crate) fn restore(now: Instant, edge: &Edge, snapshot: HolderSnapshot) -> Option<Box<Holder>> {
+        let HolderSnapshot { agent, held_ms } = snapshot;
         let since = now.checked_sub(Duration::from_millis(held_ms))?;
-        Some(Box::new(Holder { agent: edge.table().agent(&name)?.clone(), since }))
+        Some(Box::new(Holder { agent: edge.table().agent(&agent)?.clone(), since }))
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn nonce_of(word: u64) -> u32 {
 }
 
 /// The words that edges before this one have added; no memory where none has.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Hops {
     pub(crate) words: Vec<u64>,
 }

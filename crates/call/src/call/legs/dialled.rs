@@ -20,10 +20,8 @@ pub(crate) struct Dialled {
     answered_ms: Option<u64>,
     ended_ms: Option<u64>,
     /// Who has answered, where that was asked for and is known.
-    #[serde(default)]
     verdict: Option<Verdict>,
     /// Whether the party has left for a call of its own, with the SID of this one.
-    #[serde(default)]
     has_own_call: bool,
 }
 

@@ -62,7 +62,6 @@ pub(crate) struct CallerIdentity {
     /// Identity: signed statements of the number (RFC 8224).
     passports: Vec<String>,
     /// What the trunk found as it checked them: `TN-Validation-Passed-A` and the like (3GPP TS 24.229 §7.2A.20).
-    #[serde(default)]
     verstat: Option<Box<str>>,
 }
 

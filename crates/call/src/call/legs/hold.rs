@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, HoldSound, Sound, melody};
 
 /// Origin of a hold that ends here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum HoldKind {
     /// The leg wants it.
     Party,

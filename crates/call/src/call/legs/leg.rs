@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::{Format, TrackName};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
@@ -134,7 +135,7 @@ pub(crate) struct LegSip {
 }
 
 /// The descriptions of a leg: ours and those of its remote party.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LegSdp {
     /// The address it is shown in SDP.
     pub(crate) media_ip: IpAddr,

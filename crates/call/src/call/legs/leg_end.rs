@@ -5,7 +5,7 @@ use trunkgate_story::Said;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Who ended a leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndedBy {
     /// Its far end: it hung up, closed, refused, sent its caller on, or its connection broke.
     FarEnd,
@@ -55,7 +55,7 @@ pub(crate) struct Rejection {
 }
 
 /// How a leg ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LegEnd {
     /// Why.
     pub(crate) reason: ReasonSlug,
@@ -65,30 +65,10 @@ pub(crate) struct LegEnd {
     pub(crate) failed: bool,
 }
 
-/// The same in plain data.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct WrittenLegEnd {
-    reason: String,
-    by_far_end: bool,
-    failed: bool,
-}
-
-impl From<LegEnd> for WrittenLegEnd {
-    fn from(end: LegEnd) -> WrittenLegEnd {
-        let LegEnd { reason, by, failed } = end;
-        WrittenLegEnd { reason: reason.as_str().to_owned(), by_far_end: by == EndedBy::FarEnd, failed }
-    }
-}
-
 impl LegEnd {
-    /// From plain data; a leg that was live then is one that the restart ended.
-    pub(crate) fn restore(written: Option<WrittenLegEnd>) -> LegEnd {
-        let restart = LegEnd { reason: ReasonSlug::EdgeRestarted, by: EndedBy::Edge, failed: false };
-        let Some(WrittenLegEnd { reason, by_far_end, failed }) = written else { return restart };
-        let reason = ReasonSlug::ALL.into_iter().find(|known| known.as_str() == reason);
-        let by = if by_far_end { EndedBy::FarEnd } else { EndedBy::Edge };
-        reason.map_or(restart, |reason| LegEnd { reason, by, failed })
-    }
+    /// The end of a leg that was live when the edge was restarted.
+    pub(crate) const BY_RESTART: LegEnd =
+        LegEnd { reason: ReasonSlug::EdgeRestarted, by: EndedBy::Edge, failed: false };
 }
 
 #[cfg(test)]
@@ -99,12 +79,8 @@ mod tests {
     fn the_end_of_a_leg_outlives_a_restart() {
         for reason in ReasonSlug::ALL {
             let end = LegEnd { reason, by: EndedBy::of_failure(reason), failed: true };
-            assert_eq!(LegEnd::restore(Some(end.into())), end);
-        }
-        let unknown = WrittenLegEnd { reason: "of_a_later_version".into(), by_far_end: true, failed: false };
-        for written in [None, Some(unknown)] {
-            let end = LegEnd::restore(written);
-            assert_eq!((end.reason, end.by), (ReasonSlug::EdgeRestarted, EndedBy::Edge));
+            let written = serde_json::to_value(end).unwrap();
+            assert_eq!(serde_json::from_value::<LegEnd>(written).unwrap(), end);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::slice::{Iter, IterMut};
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::EndId;
+use serde::{Deserialize, Serialize};
+use trunkgate_media::{EndId, MediaId};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::index::Place;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
@@ -14,9 +15,10 @@ use trunkgate_story::few::Few;
 use trunkgate_story::quality::Scored;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::hold::Hold;
+use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::snapshot::{FormerAgentSnapshot, LegSnapshot};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 
 /// The legs of a call: the caller's first, then one for each attempt. The list is never shortened, so that an id stays good.
@@ -35,6 +37,29 @@ pub(crate) struct Legs {
     pub(crate) holds: Few<LegId, Hold>,
 }
 
+/// The sides of an answered call in plain data. It does not carry legs that are no side of the call, and sounds and players of holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LegsSnapshot {
+    /// The caller's leg, then the callee's where that is a remote party.
+    kept: Vec<LegSnapshot>,
+    /// Holds that end here, by the places of their legs in `kept`.
+    holds: Vec<(usize, HoldKind)>,
+    /// The agent that had the caller.
+    former: Option<FormerAgentSnapshot>,
+}
+
+impl LegsSnapshot {
+    /// Whether the caller talks with a remote party.
+    pub(crate) fn has_callee(&self) -> bool {
+        self.kept.len() > 1
+    }
+
+    /// Whether a leg that is kept has this end.
+    pub(crate) fn has_end(&self, end: EndId) -> bool {
+        self.kept.iter().flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
+    }
+}
+
 impl Legs {
     /// Returns the legs of a new call: its caller's, with room for a callee's.
     pub(crate) fn of_caller(key: CallKey, leg: Leg) -> Legs {
@@ -43,8 +68,40 @@ impl Legs {
         Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None, holds: Few::default() }
     }
 
-    /// Returns the legs of a call that is restored.
-    pub(crate) fn restored(key: CallKey, list: Vec<Leg>, callee: Option<LegId>, holds: Few<LegId, Hold>) -> Legs {
+    /// Writes the sides of an answered call down; `None` where one has no confirmed dialog. `under_way`: ends that are not agreed upon yet.
+    pub(crate) fn snapshot(&self, now: Instant, edge: &Edge, under_way: &[EndId]) -> Option<LegsSnapshot> {
+        let Legs { list: _, near, callee, answered_by, holds, key: _ } = self;
+        let callee_kept = callee.filter(|leg| self[*leg].agent.is_none());
+        let kept = [Some(*near), callee_kept].into_iter().flatten();
+        let mut kept: Vec<LegSnapshot> =
+            kept.map(|leg| self[leg].snapshot(now, edge, under_way)).collect::<Option<_>>()?;
+        // The call's own: of one that its caller has transferred, the caller's leg is not kept.
+        self.sid().clone_into(&mut kept.first_mut()?.sid);
+        Some(LegsSnapshot {
+            kept,
+            holds: holds.iter().map(|(leg, hold)| (usize::from(leg != *near), hold.kind)).collect(),
+            former: callee.or(*answered_by).and_then(|leg| self[leg].former_snapshot()),
+        })
+    }
+
+    /// Makes the legs again, and their dialogs; what plays to a held side is made later.
+    pub(crate) fn restore(
+        now: Instant,
+        edge: &mut Edge,
+        key: CallKey,
+        session: MediaId,
+        snapshot: LegsSnapshot,
+    ) -> Legs {
+        let LegsSnapshot { kept, holds: held, former } = snapshot;
+        let callee = (kept.len() > 1).then_some(LegId::nth(1));
+        let mut holds = Few::default();
+        for (leg, kind) in held.into_iter().filter(|(leg, _)| *leg < kept.len()) {
+            holds.insert(LegId::nth(leg), Hold::of(kind));
+        }
+        let place = |at| Place { key, leg: LegId::nth(at) };
+        let kept = kept.into_iter().enumerate();
+        let mut list: Vec<Leg> = kept.map(|(at, leg)| Leg::restore(now, edge, place(at), session, leg)).collect();
+        list.extend(former.map(|former| Leg::restore_former(now, edge, former)));
         let answered_by = (list.len() > 1).then(|| LegId::nth(1));
         Legs { key, list, near: LegId::CALLER, callee, answered_by, holds }
     }

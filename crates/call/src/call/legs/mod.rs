@@ -18,6 +18,7 @@ pub(crate) mod list;
 pub(crate) mod location;
 pub(crate) mod requested;
 pub(crate) mod session_timer;
+pub(crate) mod snapshot;
 pub(crate) mod spoken;
 pub(crate) mod srtp;
 pub(crate) mod written;

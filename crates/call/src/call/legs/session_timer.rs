@@ -70,7 +70,7 @@ pub(crate) enum SessionDue {
     Over(Agreed),
 }
 
-/// The same in plain data.
+/// A session that is agreed on, in plain data. It does not carry a refresh that is under way: it is made again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WrittenTimer {
     least: u32,

@@ -24,6 +24,7 @@ use crate::call::legs::agents::tell_back;
 use crate::call::legs::codecs::{coding, name};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::list::Legs;
 use crate::call::legs::spoken::{ANY_PORT, Spoken, keys, seated, talks};
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
@@ -76,8 +77,7 @@ impl CallMedia {
         if !agent.is_raw() && self.speaks_other_audio(cx.call) {
             return Err(Refused::OtherAudio);
         }
-        let (tracks, parameters) = (request.tracks, request.parameters.clone());
-        let leg = cx.add_agent(&agent, Role::Listen { tracks, parameters }).ok_or(Refused::Internal)?;
+        let leg = cx.add_agent(&agent, request.role()).ok_or(Refused::Internal)?;
         self.tap_caller(cx);
         let (sid, line) =
             (cx.call.legs.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
@@ -489,8 +489,8 @@ impl Listener {
     }
 }
 
-/// A fork as it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A fork as it is asked for; a restored call asks for its listeners again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForkRequest {
     /// Who is to listen.
     pub listener: Listener,
@@ -498,4 +498,22 @@ pub struct ForkRequest {
     pub tracks: TrackSet,
     /// `customParameters`, besides those that its configuration names; of one name, these are told.
     pub parameters: Vec<(String, String)>,
+}
+
+impl ForkRequest {
+    /// Returns its part in the call.
+    pub(crate) fn role(&self) -> Role {
+        Role::Listen { tracks: self.tracks, parameters: self.parameters.clone() }
+    }
+}
+
+/// Returns the listeners of a call that have not ended, as they are asked for.
+pub(crate) fn listeners(legs: &Legs) -> Vec<ForkRequest> {
+    let live = legs.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
+    live.filter_map(|side| {
+        let Role::Listen { tracks, parameters } = &side.part else { return None };
+        let (listener, tracks, parameters) = (Listener::of(&side.agent), *tracks, parameters.clone());
+        Some(ForkRequest { listener, tracks, parameters })
+    })
+    .collect()
 }

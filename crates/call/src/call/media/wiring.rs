@@ -3,20 +3,29 @@
 //! With `hold = "local"` the edge answers the side that holds, and the other side hears music and is not asked anything: it need not know
 //! what a re-INVITE is.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::Format;
-use trunkgate_media::{Command, EndId, WireSpec};
+use trunkgate_media::{Command, EndId, MediaId, WireSpec};
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{BIND_TRIES, TRACE_TEXT_CHARS};
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::trunks::rejection::words;
 use trunkgate_sdp::{AgreedStream, Description, Direction, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
+use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::legs::agent_leg::{Holder, HolderSnapshot};
 use crate::call::legs::codecs::{agent_coding, name};
 use crate::call::legs::hold::{Hold, HoldKind};
 use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::list::LegsSnapshot;
+use crate::call::legs::spoken::Spoken;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::{Coaching, mix};
 use crate::call::shared::{Cx, Next, Shared};
@@ -25,7 +34,67 @@ use crate::call::words::answer::FinalAnswer;
 /// The first payload number that has no meaning of its own (RFC 3551 §6).
 const FIRST_DYNAMIC: u8 = 96;
 
+/// Media of an answered call in plain data. It does not carry players, the seat before a mixer, and an agent that coaches: what plays is begun
+/// again by the part that wants it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CallMediaSnapshot {
+    /// Connections between ends of the two sides.
+    wires: Vec<(EndId, EndId, WireSpec)>,
+    spoken: Option<Spoken>,
+    /// The agent whose goodbye the caller would hear.
+    goodbye: Option<Arc<str>>,
+    /// The agent whose hold audio it would hear.
+    hold: Option<Arc<str>>,
+    holder: Option<HolderSnapshot>,
+}
+
 impl CallMedia {
+    /// Writes the media down. `parted`: how a called party that hears a document is connected after a restart.
+    pub(crate) fn snapshot<'p>(
+        &self,
+        now: Instant,
+        legs: &LegsSnapshot,
+        parted: impl Iterator<Item = &'p (EndId, (EndId, WireSpec))>,
+    ) -> CallMediaSnapshot {
+        let CallMedia {
+            wires,
+            spoken,
+            goodbye,
+            hold,
+            holder,
+            bind_failures: _,
+            player: _,
+            called_player: _,
+            tells_digits: _,
+            seat: _,
+            talks_to_caller: _,
+            coaching: _,
+        } = self;
+        let wires = wires.iter().filter(|(from, (to, _))| legs.has_end(*from) && legs.has_end(*to));
+        let wires = wires.chain(parted.map(|(from, to)| (*from, to)));
+        CallMediaSnapshot {
+            wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
+            spoken: *spoken,
+            goodbye: goodbye.as_ref().map(|agent| agent.name.clone()),
+            hold: hold.as_ref().map(|agent| agent.name.clone()),
+            holder: holder.as_ref().map(|holder| holder.snapshot(now)),
+        }
+    }
+
+    /// Makes the media again: the worker gets the connections once more.
+    pub(crate) fn restore(now: Instant, edge: &mut Edge, session: MediaId, snapshot: CallMediaSnapshot) -> CallMedia {
+        let CallMediaSnapshot { wires: written, spoken, goodbye, hold, holder } = snapshot;
+        let mut wires = Few::default();
+        for (from, to, wire) in written {
+            edge.media(session, Command::Wire { from, to, wire: wire.clone() });
+            wires.insert(from, (to, wire));
+        }
+        let agent = |name: Arc<str>| edge.table().agent(&name).cloned();
+        let (goodbye, hold) = (goodbye.and_then(agent), hold.and_then(agent));
+        let holder = holder.and_then(|holder| Holder::restore(now, edge, holder));
+        CallMedia { wires, spoken, goodbye, hold, holder, ..CallMedia::default() }
+    }
+
     /// Closes the media session and keeps what its ends counted.
     pub(crate) fn close_media(&mut self, cx: &mut Cx<'_>) {
         if let Some(media) = cx.call.session.take() {

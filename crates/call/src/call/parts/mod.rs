@@ -47,6 +47,7 @@ pub(crate) mod requested;
 pub(crate) mod results;
 pub(crate) mod setup;
 pub(crate) mod sides;
+pub(crate) mod snapshot;
 pub(crate) mod takeover;
 
 /// One call: what its parts share, and the parts.

@@ -19,6 +19,7 @@ use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::redact;
+use trunkgate_story::wall::millis;
 use trunkgate_twiml::Secret;
 
 use crate::call::legs::caller_id::Hops;
@@ -94,14 +95,13 @@ pub(crate) struct Requested {
     detection: Option<Box<DetectionRequest>>,
 }
 
-/// An answered requested call in plain data.
+/// The rest of an answered call's request in plain data. It does not carry what the answer has begun: the party's targets, digits and detection;
+/// and the conference that the party has joined.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RequestedSnapshot {
     limit_ms: u64,
     talked_ms: u64,
-    #[serde(default)]
     recording: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<Box<str>>,
 }
 
@@ -214,38 +214,33 @@ impl Requested {
         if waits { Next::Stay } else { Next::Search }
     }
 
+    /// Writes the rest of an answered call's request down, with its origin.
+    pub(crate) fn snapshot(&self, now: Instant, origin: &RequestOrigin) -> RequestedSnapshot {
+        let Requested { time_limit, since, recording, onward: _, digits: _, record: _, detection: _ } = self;
+        let talked = since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        RequestedSnapshot {
+            limit_ms: millis(*time_limit),
+            talked_ms: millis(talked),
+            recording: recording.clone(),
+            parent: origin.parent().map(Into::into),
+        }
+    }
+
+    /// Makes the origin and the rest of the request again; the party is the first leg of a restored call.
+    pub(crate) fn restore(now: Instant, snapshot: RequestedSnapshot) -> (Box<RequestOrigin>, Box<Requested>) {
+        let RequestedSnapshot { limit_ms, talked_ms, recording, parent } = snapshot;
+        let since = now.checked_sub(Duration::from_millis(talked_ms));
+        let time_limit = Duration::from_millis(limit_ms);
+        let requested = Requested { time_limit, recording, since, ..Requested::default() };
+        (Box::new(RequestOrigin::answered(LegId::CALLER, parent)), Box::new(requested))
+    }
+
     /// Has the call end when its time is over.
     pub(crate) fn arm_time_limit(&self, cx: &mut Cx<'_>) {
         let talked = self.since.map(|since| cx.now.saturating_duration_since(since)).unwrap_or_default();
         if !self.time_limit.is_zero() {
             cx.arm_left(Timer::TimeLimit, self.time_limit.saturating_sub(talked));
         }
-    }
-}
-
-impl RequestedSnapshot {
-    /// Returns that of a call; `None`: no request has begun it.
-    pub(crate) fn of(now: Instant, call: &Call) -> Option<RequestedSnapshot> {
-        let (requested, origin) = (call.parts.requested.as_ref()?, call.shared.origin.as_ref()?);
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let talked = requested.since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        Some(RequestedSnapshot {
-            limit_ms: millis(requested.time_limit),
-            talked_ms: millis(talked),
-            recording: requested.recording.clone(),
-            parent: origin.parent().map(Into::into),
-        })
-    }
-
-    /// Returns the two again; the party is the first leg of a restored call.
-    pub(crate) fn restore(self, now: Instant) -> (Box<RequestOrigin>, Box<Requested>) {
-        let requested = Requested {
-            time_limit: Duration::from_millis(self.limit_ms),
-            recording: self.recording,
-            since: now.checked_sub(Duration::from_millis(self.talked_ms)),
-            ..Requested::default()
-        };
-        (Box::new(RequestOrigin::answered(LegId::CALLER, self.parent)), Box::new(requested))
     }
 }
 

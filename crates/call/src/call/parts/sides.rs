@@ -18,6 +18,7 @@ use trunkgate_sip::ClientId;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
+use trunkgate_story::wall::millis;
 
 use crate::call::legs::event::SideEvent;
 use crate::call::legs::headers::Brought;
@@ -418,7 +419,7 @@ impl Parts {
             sip_code: code,
             q850_cause: q850,
             failovers: cx.call.story.failovers,
-            post_dial_ms: cx.call.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            post_dial_ms: cx.call.times.first_ring.map(millis),
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
             turn_p50_ms,

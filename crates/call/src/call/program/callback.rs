@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::edge::Edge;
 use trunkgate_route::App;
 use trunkgate_story::wall::rfc2822;
 
-use crate::call::program::{parameters, progress};
+use crate::call::program::{Run, parameters, progress};
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::seen_code;
 
@@ -37,6 +39,13 @@ struct ReportReceiver {
     stage: CallStage,
 }
 
+/// Reports of an answered call in plain data. It does not carry the stage that is reported: the answer is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ReportsSnapshot {
+    app: String,
+    reports: u32,
+}
+
 impl CallReports {
     /// Makes those to an application, which has had so many; none where it wants no reports.
     pub(crate) fn to(app: &Arc<App>, reports: u32, stage: CallStage) -> CallReports {
@@ -44,9 +53,19 @@ impl CallReports {
         CallReports { receiver: app.status_callback.as_ref().map(|_| receiver()) }
     }
 
-    /// Returns the name of the application and the number of reports that it has had.
-    pub(crate) fn snapshot(&self) -> Option<(String, u32)> {
-        self.receiver.as_ref().map(|known| (known.app.name.to_string(), known.reports))
+    /// Writes the receiver down; `None` where there is none.
+    pub(crate) fn snapshot(&self) -> Option<ReportsSnapshot> {
+        let CallReports { receiver } = self;
+        let ReportReceiver { app, reports, stage: _ } = receiver.as_deref()?;
+        Some(ReportsSnapshot { app: app.name.to_string(), reports: *reports })
+    }
+
+    /// Makes the reports of an answered call again; `run`: its program, which may have an application that the configuration has not.
+    pub(crate) fn restore(edge: &Edge, run: Option<&Run>, snapshot: Option<ReportsSnapshot>) -> CallReports {
+        let Some(ReportsSnapshot { app: name, reports }) = snapshot else { return CallReports::default() };
+        let made = run.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
+        let app = made.or(edge.table().app(&name));
+        app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default()
     }
 
     /// Has an application notified of the call from now on, unless another one is.

@@ -8,7 +8,7 @@ use trunkgate_resources::applications::question::{AppCallback, AppPlace, Documen
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::App;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::wall::rfc2822;
+use trunkgate_story::wall::{millis, rfc2822};
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
 use crate::call::legs::dialled::Dialled;
@@ -54,14 +54,13 @@ pub(crate) struct PartyCall {
     extensions: Brought,
 }
 
-/// The same of an answered call in plain data.
+/// The call of a party that has answered in plain data. It does not carry its leg.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PartyCallSnapshot {
     to: String,
     receiver: Option<StatusCallback>,
     reports: u32,
     answered_ms: u64,
-    #[serde(default)]
     extensions: Brought,
 }
 
@@ -79,10 +78,10 @@ impl PartyCall {
 
     /// Writes an answered call down; `None` for any other.
     pub(crate) fn snapshot(&self, now: Instant) -> Option<PartyCallSnapshot> {
-        let answered = self.answered.filter(|_| self.stage == Stage::Answered)?;
-        let answered_ms = u64::try_from(now.saturating_duration_since(answered).as_millis()).unwrap_or(u64::MAX);
-        let (to, receiver, extensions) = (self.to.clone(), self.receiver.clone(), self.extensions.clone());
-        Some(PartyCallSnapshot { to, receiver, reports: self.reports, answered_ms, extensions })
+        let PartyCall { to, receiver, stage, leg: _, reports, answered, extensions } = self.clone();
+        let answered = answered.filter(|_| stage == Stage::Answered)?;
+        let answered_ms = millis(now.saturating_duration_since(answered));
+        Some(PartyCallSnapshot { to, receiver, reports, answered_ms, extensions })
     }
 
     /// Returns the leg of the last INVITE.
@@ -215,9 +214,9 @@ impl PartyCall {
 impl PartyCallSnapshot {
     /// Returns the call again, without its leg.
     pub(crate) fn restore(self, now: Instant) -> PartyCall {
-        let answered = now.checked_sub(Duration::from_millis(self.answered_ms)).unwrap_or(now);
+        let PartyCallSnapshot { to, receiver, reports, answered_ms, extensions } = self;
+        let answered = now.checked_sub(Duration::from_millis(answered_ms)).unwrap_or(now);
         let (stage, answered) = (Stage::Answered, Some(answered));
-        let PartyCallSnapshot { to, receiver, reports, extensions, .. } = self;
         PartyCall { to, receiver, stage, leg: None, reports, answered, extensions }
     }
 }

@@ -59,14 +59,12 @@ struct Connected {
     was_in: Option<(String, Duration)>,
 }
 
-/// What a restart keeps of a place.
+/// A place in a queue in plain data: the restored call takes it again. It does not carry how long two calls have been connected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct QueueReturn {
     step: Step,
-    #[serde(default)]
     waited: Duration,
     /// SID of the call that it was connected with.
-    #[serde(default)]
     with: Option<String>,
 }
 

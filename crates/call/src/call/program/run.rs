@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use trunkgate_media::{AgentEvent, EndId, WireSpec};
 use trunkgate_resources::applications::AppFault;
 use trunkgate_resources::applications::question::{AppAnswer, DocumentRequest};
-use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
@@ -23,7 +22,6 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
-use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::progress::PartyCall;
 use crate::call::program::runner::{RequestOrigin, TakenAnswer, Waits};
@@ -271,16 +269,6 @@ impl CallProgram {
         if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
             party.call.take_headers(headers);
         }
-    }
-
-    /// Returns it with the reports that a restart has kept: the name of their application, and the number of those that it has had.
-    pub(crate) fn with_reports(mut self, edge: &Edge, known: Option<(String, u32)>) -> CallProgram {
-        if let Some((name, reports)) = known {
-            let made = self.run.as_ref().map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
-            let app = made.or(edge.table().app(&name));
-            self.reports = app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default();
-        }
-        self
     }
 
     /// Returns whether a party that the program has called hears a document.

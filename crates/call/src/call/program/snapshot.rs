@@ -5,44 +5,51 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_resources::conferences::queues::Queues;
+use trunkgate_cookies::CookieJar;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::CallKey;
-use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
+use trunkgate_route::{App, TargetSpec};
+use trunkgate_story::wall::millis;
 use trunkgate_twiml::{ConferenceStep, Program, Step};
 
+use crate::call::program::callback::{CallReports, ReportsSnapshot};
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::{CallProgram, Dialled, Run, Side};
 
-/// A program of an answered call.
+/// Programs of an answered call in plain data. It does not carry streams, recognisers and live transcriptions, which the steps begin again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct RunSnapshot {
+pub(crate) struct ProgramSnapshot {
+    run: Option<RunSnapshot>,
+    /// The conference that the caller is in: it joins again.
+    conference: Option<ConferenceStep>,
+    /// The place in a queue that the caller has: it enters or dials it again.
+    queue: Option<QueueReturn>,
+    /// Reports of the call to an application.
+    reports: Option<ReportsSnapshot>,
+    /// Cookies that the application has set.
+    cookies: CookieJar,
+}
+
+/// The caller's program in plain data. It does not carry the document of a called party, and a transfer by REFER that is under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RunSnapshot {
     target: TargetSpec,
     /// The application, where the configuration does not have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    made: Option<Box<MadeApp>>,
+    made: Option<Arc<App>>,
     program: Program,
     ran_ms: u64,
     under_way: Option<Box<Step>>,
     side: Option<SideSnapshot>,
-    /// The conference that its caller is in: it joins again.
-    #[serde(default)]
-    conference: Option<Box<ConferenceStep>>,
-    /// The place in a queue that its caller has: it enters or dials it again.
-    #[serde(default)]
-    queue: Option<Box<QueueReturn>>,
     ring_timeout_ms: Option<u64>,
-    #[serde(default)]
     is_redirected: bool,
 }
 
-/// A party that is connected.
+/// A party that is connected, in plain data. It does not carry the recording of the Dial, and parties that were not connected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct SideSnapshot {
     id: u32,
     /// Whether a stream was to have the caller, who has gone on with another target.
-    #[serde(default)]
     is_stream: bool,
     talked_ms: u64,
     limit_ms: u64,
@@ -50,125 +57,118 @@ struct SideSnapshot {
     call: Option<PartyCallSnapshot>,
 }
 
-/// An application that was made for the call.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct MadeApp {
-    name: String,
-    document: AppDocument,
-    fallback_url: Option<String>,
-    fallback_method: WebhookMethod,
-    status_callback: Option<StatusCallback>,
-    allow_private: bool,
-    auth_token: Option<String>,
-    connect: Vec<TargetSpec>,
-}
-
-impl MadeApp {
-    /// Writes an application down; `None` for one of the configuration.
-    fn of(app: &App) -> Option<MadeApp> {
-        app.is_made.then(|| MadeApp {
-            name: app.name.to_string(),
-            document: app.document.clone(),
-            fallback_url: app.fallback_url.clone(),
-            fallback_method: app.fallback_method,
-            status_callback: app.status_callback.clone(),
-            allow_private: app.allow_private,
-            auth_token: app.auth_token.clone(),
-            connect: app.connect.clone(),
-        })
+impl ProgramSnapshot {
+    /// Writes the programs of a call down. `has_callee`: its caller talks with a remote party, also where a stream was to have it; a stream
+    /// or an agent is connected again by the step that is under way.
+    pub(crate) fn of(
+        (now, key): (Instant, CallKey),
+        edge: &Edge,
+        program: &CallProgram,
+        sid: &str,
+        has_callee: bool,
+    ) -> ProgramSnapshot {
+        let CallProgram { run, conference, queue, reports, opened: _ } = program;
+        ProgramSnapshot {
+            run: run.as_ref().map(|run| RunSnapshot::of(now, run.of_caller(), has_callee)),
+            conference: conference.step().cloned(),
+            queue: queue.snapshot(now, key, &edge.sessions().queues),
+            reports: reports.snapshot(),
+            cookies: CookieJar::clone(&edge.apps().cookies.of_call(sid)),
+        }
     }
 
-    /// Returns it again.
-    fn restore(self) -> App {
-        App {
-            fallback_url: self.fallback_url,
-            fallback_method: self.fallback_method,
-            status_callback: self.status_callback,
-            allow_private: self.allow_private,
-            auth_token: self.auth_token,
-            connect: self.connect,
-            is_made: true,
-            ..App::new(&self.name, self.document)
-        }
+    /// Makes the programs of the call with this SID again.
+    pub(crate) fn restore(self, now: Instant, edge: &mut Edge, sid: &str) -> CallProgram {
+        let ProgramSnapshot { run, conference, queue, reports, cookies } = self;
+        edge.apps_mut().cookies.restore(sid, cookies);
+        let run = run.and_then(|run| run.restore(now, edge)).map(|run| {
+            let conference = conference.map(|step| Box::new(Step::Conference(step)));
+            Box::new(Run { under_way: conference.or(run.under_way), back_in_queue: queue.map(Box::new), ..run })
+        });
+        let reports = CallReports::restore(edge, run.as_deref(), reports);
+        CallProgram { run, reports, ..CallProgram::default() }
     }
 }
 
 impl RunSnapshot {
-    /// Writes a program down. `has_far_end`: its caller talks with a far end, also where a stream was to have it; a stream or an agent is
-    /// connected again by the step that is under way.
-    pub(crate) fn of(
-        program: &CallProgram,
-        (now, key): (Instant, CallKey),
-        queues: &Queues,
-        has_far_end: bool,
-    ) -> Option<RunSnapshot> {
-        let run = program.run.as_deref()?.of_caller();
-        let connected = run.side.as_ref().filter(|_| has_far_end);
-        let side = connected.and_then(|side| {
-            let talked = now.saturating_duration_since(side.since?);
-            let (talked_ms, limit_ms) = (millis(talked), millis(side.limit));
-            let call = side.parties.iter().find_map(|party| party.call.snapshot(now));
-            let (id, is_stream, sid) = (side.id, side.is_stream, side.sid.clone());
-            Some(SideSnapshot { id, is_stream, talked_ms, limit_ms, sid, call })
-        });
-        Some(RunSnapshot {
-            target: run.app.spec(),
-            made: MadeApp::of(&run.app).map(Box::new),
-            program: run.runner.program.clone(),
-            ran_ms: millis(run.runner.time(now)),
-            under_way: run.under_way.clone().filter(|_| side.is_none()),
+    fn of(now: Instant, run: &Run, has_callee: bool) -> RunSnapshot {
+        let Run {
+            app,
+            runner,
+            under_way,
             side,
-            conference: program.conference.step().cloned().map(Box::new),
-            queue: program.queue.snapshot(now, key, queues).map(Box::new),
-            ring_timeout_ms: run.ring_timeout.map(millis),
-            is_redirected: run.is_redirected,
-        })
+            ring_timeout,
+            is_redirected,
+            behind: _,
+            back_in_queue: _,
+            called: _,
+            referral: _,
+            shown_as: _,
+            is_turned_away: _,
+        } = run;
+        let side = side.as_ref().filter(|_| has_callee).and_then(|side| SideSnapshot::of(now, side));
+        RunSnapshot {
+            target: app.spec(),
+            made: app.is_made.then(|| app.clone()),
+            program: runner.program.clone(),
+            ran_ms: millis(runner.time(now)),
+            under_way: under_way.clone().filter(|_| side.is_none()),
+            side,
+            ring_timeout_ms: ring_timeout.map(millis),
+            is_redirected: *is_redirected,
+        }
     }
 
     /// Returns the program again; `None` where the configuration has its application no longer.
-    pub(crate) fn restore(self, now: Instant, edge: &Edge) -> Option<CallProgram> {
-        let app = match &self.target {
-            _ if self.made.is_some() => self.made.map(|made| Arc::new(made.restore())),
-            TargetSpec::App(name) => edge.table().app(name).cloned(),
-            TargetSpec::Play(file) => Some(Arc::new(App::playing(file))),
-            TargetSpec::Conference(name) => Some(Arc::new(App::conference(name))),
-            TargetSpec::Voicemail(name) => edge.table().mailbox(name).cloned(),
+    fn restore(self, now: Instant, edge: &Edge) -> Option<Run> {
+        let RunSnapshot { target, made, program, ran_ms, under_way, side, ring_timeout_ms, is_redirected } = self;
+        let app = match target {
+            _ if made.is_some() => made,
+            TargetSpec::App(name) => edge.table().app(&name).cloned(),
+            TargetSpec::Play(file) => Some(Arc::new(App::playing(&file))),
+            TargetSpec::Conference(name) => Some(Arc::new(App::conference(&name))),
+            TargetSpec::Voicemail(name) => edge.table().mailbox(&name).cloned(),
             TargetSpec::Trunk { .. }
             | TargetSpec::Uri { .. }
             | TargetSpec::Agent(_)
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => None,
         };
-        let app = app?;
-        let ago = |ms| now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
-        let party = |call: PartyCallSnapshot| Dialled {
-            targets: Vec::new(),
-            whisper: None,
-            detection: None,
-            call: call.restore(now),
-        };
-        let side = self.side.map(|side| Side {
-            since: Some(ago(side.talked_ms)),
-            limit: Duration::from_millis(side.limit_ms),
-            sid: side.sid,
-            is_bridged: true,
-            parties: side.call.into_iter().map(party).collect(),
-            ..Side::new(side.id, side.is_stream)
-        });
-        let conference = self.conference.map(|step| Box::new(Step::Conference(*step)));
-        let run = Run {
-            under_way: conference.or(self.under_way),
-            side,
-            back_in_queue: self.queue,
-            ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
-            is_redirected: self.is_redirected,
-            ..Run::new(app, self.program, ago(self.ran_ms))
-        };
-        Some(CallProgram { run: Some(Box::new(run)), ..CallProgram::default() })
+        Some(Run {
+            under_way,
+            side: side.map(|side| side.restore(now)),
+            ring_timeout: ring_timeout_ms.map(Duration::from_millis),
+            is_redirected,
+            ..Run::new(app?, program, ago(now, ran_ms))
+        })
     }
 }
 
-/// A duration as it is written down.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+impl SideSnapshot {
+    fn of(now: Instant, side: &Side) -> Option<SideSnapshot> {
+        let Side { id, is_stream, since, limit, sid, parties, is_bridged: _, record: _, further: _ } = side;
+        let talked_ms = millis(now.saturating_duration_since((*since)?));
+        let call = parties.iter().find_map(|party| party.call.snapshot(now));
+        let (sid, limit_ms) = (sid.clone(), millis(*limit));
+        Some(SideSnapshot { id: *id, is_stream: *is_stream, talked_ms, limit_ms, sid, call })
+    }
+
+    fn restore(self, now: Instant) -> Side {
+        let SideSnapshot { id, is_stream, talked_ms, limit_ms, sid, call } = self;
+        let calls = call.into_iter().map(|call| call.restore(now));
+        let party = |call| Dialled { targets: Vec::new(), whisper: None, detection: None, call };
+        Side {
+            since: Some(ago(now, talked_ms)),
+            limit: Duration::from_millis(limit_ms),
+            sid,
+            is_bridged: true,
+            parties: calls.map(party).collect(),
+            ..Side::new(id, is_stream)
+        }
+    }
+}
+
+/// Returns the time so many milliseconds ago.
+fn ago(now: Instant, ms: u64) -> Instant {
+    now.checked_sub(Duration::from_millis(ms)).unwrap_or(now)
 }

@@ -13,6 +13,10 @@ pub(crate) mod detection;
 pub(crate) mod recording;
 pub(crate) mod siprec;
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, RecorderEvent};
 use trunkgate_route::{Plan, Route};
 use trunkgate_story::reason::ReasonSlug;
@@ -21,7 +25,7 @@ use trunkgate_twiml::Input;
 
 use crate::call::media::CallMedia;
 use crate::call::recorders::detection::Detections;
-use crate::call::recorders::recording::{RecordingAnnouncement, Recordings};
+use crate::call::recorders::recording::{RecordingAnnouncement, Recordings, RecordingsSnapshot};
 use crate::call::recorders::siprec::RecordingSessions;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::FinalAnswer;
@@ -35,6 +39,14 @@ pub(crate) struct Recorders {
     pub(crate) siprec: RecordingSessions,
     /// Detections of answering machines that are under way.
     pub(crate) detections: Detections,
+}
+
+/// Recorders of an answered call in plain data. It does not carry sessions with recording servers, which begin again as others, and detections.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RecordersSnapshot {
+    recordings: Option<RecordingsSnapshot>,
+    /// Groups of recording servers that record the call.
+    siprec: Vec<Arc<str>>,
 }
 
 /// A consequence that a recorder returns: it is carried out once its own work is done.
@@ -53,6 +65,22 @@ impl Recorders {
     /// Returns their call as it is shown.
     pub(crate) fn view(&self, call: &Shared) -> CallView {
         CallView { siprec: self.siprec.views(call), ..call.view(self.recordings.views()) }
+    }
+
+    /// Writes the recorders down.
+    pub(crate) fn snapshot(&self, date: SystemTime) -> RecordersSnapshot {
+        let Recorders { recordings, siprec, detections: _ } = self;
+        RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.groups().cloned().collect() }
+    }
+
+    /// Makes the recorders again.
+    pub(crate) fn restore(snapshot: RecordersSnapshot) -> Recorders {
+        let RecordersSnapshot { recordings, siprec } = snapshot;
+        Recorders {
+            recordings: recordings.map(Recordings::restore).unwrap_or_default(),
+            siprec: RecordingSessions::restored(siprec),
+            detections: Detections::default(),
+        }
     }
 
     /// Plans what the route of a call asks for, once the call is answered.

@@ -80,26 +80,13 @@ pub(crate) struct RecordingAnnouncement {
     pub(crate) sound: Arc<[u8]>,
 }
 
-/// Recordings of a call that goes on over a restart, as they are shown after it.
+/// Recordings of an answered call in plain data, as they are shown after a restart. It does not carry the files that are being written, all of
+/// which end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordingsSnapshot {
-    views: Vec<RecordingView>,
-    /// Whether the route's recording is to go on, as another one.
-    goes_on: bool,
-    taken_ms: u64,
-}
-
-impl RecordingsSnapshot {
-    /// Returns whether the call is to be recorded again.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.goes_on
-    }
-
-    /// Makes the recordings of the restored call.
-    pub(crate) fn restore(self) -> Recordings {
-        let cut = self.goes_on.then(|| of_unix_ms(self.taken_ms));
-        Recordings { kept: Some(Box::new(RecordingList { earlier: self.views, cut, list: Vec::new() })) }
-    }
+    earlier: Vec<RecordingView>,
+    /// When the route's recording was cut, where it is to go on, as another one.
+    cut_ms: Option<u64>,
 }
 
 /// One recording.
@@ -184,10 +171,21 @@ impl Recordings {
             recording.source == RecordingSource::Route && !recording.is_over && recording.pause.is_none()
         };
         Some(RecordingsSnapshot {
-            views: kept.views().map(|view| RecordingView { status: STOPPED, ..view }).collect(),
-            goes_on: kept.cut.is_some() || kept.list.iter().any(is_cut),
-            taken_ms: unix_ms(kept.cut.unwrap_or(now)),
+            earlier: kept.views().map(|view| RecordingView { status: STOPPED, ..view }).collect(),
+            cut_ms: kept.cut.or(kept.list.iter().any(is_cut).then_some(now)).map(unix_ms),
         })
+    }
+
+    /// Returns whether a restart has cut the route's recording, which has not gone on yet.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.cut.is_some())
+    }
+
+    /// Makes the recordings of the restored call.
+    pub(crate) fn restore(snapshot: RecordingsSnapshot) -> Recordings {
+        let RecordingsSnapshot { earlier, cut_ms } = snapshot;
+        let cut = cut_ms.map(of_unix_ms);
+        Recordings { kept: Some(Box::new(RecordingList { earlier, cut, list: Vec::new() })) }
     }
 
     /// Notes what a recording lacks until now.

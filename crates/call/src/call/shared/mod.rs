@@ -11,7 +11,8 @@ pub(crate) mod story;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::MediaId;
+use serde::{Deserialize, Serialize};
+use trunkgate_media::{EndId, MediaId};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::REQUESTED_PACE_SECONDS;
 use trunkgate_resources::lookups::deadlines::Timer;
@@ -24,7 +25,7 @@ use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{CallView, LegView, RecordingView, status_of_unanswered};
-use trunkgate_story::wall::Step;
+use trunkgate_story::wall::{Step, millis, of_unix_ms, unix_ms};
 
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
@@ -135,6 +136,62 @@ pub(crate) struct Times {
     pub(crate) ended: Option<SystemTime>,
 }
 
+/// Times of an answered call in plain data. It does not carry the monotonic time of the INVITE: delays count from the restart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TimesSnapshot {
+    started_ms: u64,
+    answered_ms: u64,
+    first_ring_ms: Option<u64>,
+}
+
+/// Media session of an answered call in plain data: its name, and those of its ends. It does not carry players, mixers, listeners and
+/// recorders, which their parts add again, and what the worker knows, which writes a snapshot of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MediaSessionSnapshot {
+    id: MediaId,
+    next_end: u16,
+    /// RTP ends of legs that are forgotten.
+    ends_left: Vec<EndId>,
+}
+
+impl Times {
+    /// Writes the times of an answered call down; `None` for any other.
+    pub(crate) fn snapshot(&self) -> Option<TimesSnapshot> {
+        let Times { started, first_ring, answered, began: _, ended: _ } = *self;
+        let (started_ms, answered_ms) = (unix_ms(started), unix_ms(answered?));
+        Some(TimesSnapshot { started_ms, answered_ms, first_ring_ms: first_ring.map(millis) })
+    }
+
+    /// Makes the times again.
+    pub(crate) fn restore(now: Instant, snapshot: TimesSnapshot) -> Times {
+        let TimesSnapshot { started_ms, answered_ms, first_ring_ms } = snapshot;
+        Times {
+            began: now,
+            started: of_unix_ms(started_ms),
+            first_ring: first_ring_ms.map(Duration::from_millis),
+            answered: Some(of_unix_ms(answered_ms)),
+            ended: None,
+        }
+    }
+}
+
+impl MediaSessionSnapshot {
+    /// Writes a session down; `is_kept`: whether a leg that is written down has this end.
+    pub(crate) fn of(edge: &Edge, id: MediaId, is_kept: impl Fn(EndId) -> bool) -> Option<MediaSessionSnapshot> {
+        let (mut ends_left, next_end) = edge.sessions().ends(id)?;
+        ends_left.retain(|end| !is_kept(*end));
+        Some(MediaSessionSnapshot { id, next_end, ends_left })
+    }
+
+    /// Opens the session again, without the ends of legs that are forgotten.
+    pub(crate) fn restore(self, edge: &mut Edge, key: CallKey) -> MediaId {
+        let MediaSessionSnapshot { id, next_end, ends_left } = self;
+        edge.resume_session(id, key, next_end);
+        ends_left.into_iter().for_each(|end| edge.remove_end(id, end));
+        id
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ending {
@@ -154,7 +211,7 @@ impl Ending {
 }
 
 /// Caller ID that parties see in place of the caller's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ShownCallerId {
     pub(crate) number: Arc<Number>,
     /// Whether no carrier may see it.
@@ -175,16 +232,19 @@ impl ShownCallerId {
     }
 }
 
-/// What the INVITE of a call and its route say.
-#[derive(Debug)]
+/// Facts that the INVITE of a call and its route state. In plain data they lack the fields that are skipped: only the search for the first
+/// target reads those, or they are of a transfer that is under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// The calling party.
     pub(crate) caller: Caller,
     /// The called number.
     pub(crate) called: Number,
     /// Whether that is no number or name that could be called (484).
+    #[serde(skip)]
     pub(crate) is_incomplete: bool,
     /// Parameters of that number that its trunk is trusted with: `;npdi;rn=+14155550199`.
+    #[serde(skip)]
     pub(crate) number_parameters: Box<str>,
     /// Headers of its INVITE that may go on, or that agents are told.
     pub(crate) headers: Brought,
@@ -195,6 +255,7 @@ pub(crate) struct Facts {
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
     /// Edges that it has been through.
+    #[serde(skip)]
     pub(crate) hops: Hops,
     /// The name of its route; empty before it is known.
     pub(crate) route: Arc<str>,
@@ -203,12 +264,16 @@ pub(crate) struct Facts {
     /// Caller ID of the route or of a document in place of the caller's; boxed, since few calls have one.
     pub(crate) shown_as: Option<Box<ShownCallerId>>,
     /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
+    #[serde(skip)]
     pub(crate) answered_elsewhere: bool,
     /// The transfer that is under way: the party that is called, and the leg that asked for it.
+    #[serde(skip)]
     pub(crate) referral: Option<Box<Referral>>,
     /// Whether the route asks for a recording that has not begun.
+    #[serde(skip)]
     pub(crate) record: bool,
     /// Parties that the announcement of that recording is still to be played to.
+    #[serde(skip)]
     pub(crate) unannounced: Unannounced,
 }
 

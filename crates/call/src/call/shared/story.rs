@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::SmsRule;
@@ -46,7 +47,39 @@ pub(crate) struct Story {
     pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
 }
 
+/// Notes of an answered call in plain data. It does not carry findings, flaws, the quality over time, and what applications did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StorySnapshot {
+    failovers: u32,
+}
+
 impl Story {
+    /// Writes the notes down.
+    pub(crate) fn snapshot(&self) -> StorySnapshot {
+        let Story {
+            failovers,
+            proof: _,
+            app: _,
+            is_turned_down: _,
+            passed_over: _,
+            without_phone: _,
+            fault: _,
+            counted: _,
+            series: _,
+            farewell: _,
+            both_silent: _,
+            sms: _,
+            failed_over: _,
+        } = self;
+        StorySnapshot { failovers: *failovers }
+    }
+
+    /// Makes the notes again.
+    pub(crate) fn restore(snapshot: StorySnapshot) -> Story {
+        let StorySnapshot { failovers } = snapshot;
+        Story { failovers, ..Story::default() }
+    }
+
     /// Returns the targets that were passed over, each once, with the last reason.
     pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
         let mut all: Vec<PassedOverView> = Vec::new();

@@ -511,16 +511,8 @@ pub(crate) fn queue(leg: &Leg) -> Option<&AgentQueue> {
     leg.agent.as_ref()?.queue.as_deref()
 }
 
-/// Returns the totals of ends that are gone, or of a process before this one.
-pub(crate) fn earlier_totals(earlier: Option<&RtpView>) -> Totals {
-    let Some(earlier) = earlier else { return Totals::default() };
-    let far_lost = earlier.far.as_ref().map_or(0, |far| far.lost);
-    let (received, lost, sent) = (earlier.rx_packets, earlier.lost, earlier.tx_packets);
-    Totals { received, lost, sent, far_lost, far_reports: 0 }
-}
-
 pub(crate) fn totals(leg: &Leg) -> Totals {
-    let mut all = earlier_totals(leg.quality.earlier.as_deref());
+    let mut all = leg.quality.earlier.as_deref().map(Totals::of_earlier).unwrap_or_default();
     for counters in counters(leg) {
         all.received += counters.rx_packets.get();
         all.lost += counters.lost.get();

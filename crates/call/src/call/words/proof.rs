@@ -14,18 +14,14 @@ use serde::{Deserialize, Serialize};
 use trunkgate_resources::limits::PROVEN_ADDRESSES;
 use trunkgate_route::{Peer, Trunk};
 
-/// What has proven the addresses in a leg's descriptions. The default, also of a snapshot from before this was known:
-/// they are proven.
+/// What has proven the addresses in a leg's descriptions. By default they are proven.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proof {
     /// Whether the far side's INVITE was authenticated: nothing more is asked of it.
-    #[serde(default)]
     authenticated: bool,
     /// Whether the far side's last INVITE has not been acknowledged.
-    #[serde(default)]
     pub(crate) awaited: bool,
     /// Addresses that were proven before that INVITE.
-    #[serde(default)]
     known: Vec<IpAddr>,
 }
 

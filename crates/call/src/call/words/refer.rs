@@ -39,7 +39,7 @@ impl Refer {
 }
 
 /// A transfer that is under way, as targets are called for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Referral {
     /// The leg that asked for it.
     pub(crate) by: LegId,

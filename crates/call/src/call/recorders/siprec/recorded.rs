@@ -112,9 +112,9 @@ pub(crate) struct RecordingSession {
 
 impl RecordingSessions {
     /// Returns those of a call that is restored, which groups are to record again.
-    pub(crate) fn restored(groups: &[String]) -> RecordingSessions {
+    pub(crate) fn restored(groups: Vec<Arc<str>>) -> RecordingSessions {
         let mut sessions = RecordingSessions::default();
-        groups.iter().for_each(|group| sessions.wait_for(Waiting { group: Arc::from(group.as_str()), asked: None }));
+        groups.into_iter().for_each(|group| sessions.wait_for(Waiting { group, asked: None }));
         sessions
     }
 

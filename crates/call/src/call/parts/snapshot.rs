@@ -1,0 +1,127 @@
+//! An answered call in plain data, and back, without a clock or index inside. Each part writes its own state down and makes it again.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::EndId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::lookups::key::CallKey;
+use trunkgate_route::TargetSpec;
+use trunkgate_story::few::Few;
+
+use crate::call::legs::leg::Leg;
+use crate::call::legs::list::{Legs, LegsSnapshot};
+use crate::call::media::CallMedia;
+use crate::call::media::local::{ForkRequest, listeners};
+use crate::call::media::wiring::CallMediaSnapshot;
+use crate::call::negotiation::Bridge;
+use crate::call::parts::requested::{Requested, RequestedSnapshot};
+use crate::call::parts::{Call, Parts};
+use crate::call::program::snapshot::ProgramSnapshot;
+use crate::call::recorders::{Recorders, RecordersSnapshot};
+use crate::call::shared::listeners::CallerListeners;
+use crate::call::shared::story::{Story, StorySnapshot};
+use crate::call::shared::{Facts, MediaSessionSnapshot, Shared, Times, TimesSnapshot};
+use crate::call::words::state::State;
+
+/// An answered call in plain data. It does not carry timers, which its parts arm again, requests that are under way between its legs,
+/// transfers, and an agent's connection: the agent is connected again, by another stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallSnapshot {
+    /// The call's SID.
+    pub sid: String,
+    facts: Facts,
+    times: TimesSnapshot,
+    story: StorySnapshot,
+    session: MediaSessionSnapshot,
+    legs: LegsSnapshot,
+    media: CallMediaSnapshot,
+    recorders: RecordersSnapshot,
+    program: ProgramSnapshot,
+    /// The rest of the request that has begun the call, where one has.
+    requested: Option<RequestedSnapshot>,
+    /// The targets of a caller that has no remote party: its agent or what was being tried, then the targets left.
+    pub(crate) targets: Vec<TargetSpec>,
+    pub(crate) listeners: Vec<ForkRequest>,
+}
+
+impl Call {
+    /// Writes the call down; `None` while it is being set up or ended.
+    pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
+        let Call { shared, parts } = self;
+        let (key, legs) = (shared.key, &shared.legs);
+        let Parts { bridge, search, recorders, program, requested, transfers: _ } = parts;
+        if matches!(shared.state, State::Searching | State::Ended) {
+            return None;
+        }
+        let under_way: &[EndId] = bridge.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
+        let written = legs.snapshot(now, edge, under_way)?;
+        let has_callee = written.has_callee();
+        let targets = match program.run() {
+            Some(run) => run.of_caller().targets_behind().collect(),
+            None if has_callee => Vec::new(),
+            None => search.targets_left(shared),
+        };
+        let request = requested.as_deref().zip(shared.origin.as_deref());
+        Some(CallSnapshot {
+            sid: legs.sid().to_owned(),
+            facts: shared.facts.clone(),
+            times: shared.times.snapshot()?,
+            story: shared.story.snapshot(),
+            session: MediaSessionSnapshot::of(edge, shared.session?, |end| written.has_end(end))?,
+            media: bridge.media.snapshot(now, &written, program.parted_wires()),
+            recorders: recorders.snapshot(edge.date(now)),
+            program: ProgramSnapshot::of((now, key), edge, program, legs.sid(), has_callee),
+            requested: request.map(|(rest, origin)| rest.snapshot(now, origin)),
+            targets,
+            listeners: listeners(legs),
+            legs: written,
+        })
+    }
+
+    /// Makes the call again: dialogs, ports and look-ups are entered, and the media worker gets its commands again.
+    pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
+        let CallSnapshot {
+            sid,
+            facts,
+            times,
+            story,
+            session,
+            legs,
+            media,
+            recorders,
+            program,
+            requested,
+            // Connected once all calls are restored.
+            targets: _,
+            listeners: _,
+        } = snapshot;
+        let session = session.restore(edge, key);
+        let legs = Legs::restore(now, edge, key, session, legs);
+        let media = CallMedia::restore(now, edge, session, media);
+        let program = program.restore(now, edge, &sid);
+        let recorders = Recorders::restore(recorders);
+        edge.begin_trace(now, key, &sid);
+        edge.index_mut().sids.insert(sid, key);
+        edge.decide(now, key, "the edge was restarted");
+        edge.admission_mut().begin(now, legs.iter().next().map_or("", Leg::trunk_name));
+        let (origin, requested) = requested.map(|requested| Requested::restore(now, requested)).unzip();
+        let shared = Shared {
+            key,
+            state: if legs.callee.is_some() { State::Answered } else { State::Rerouting },
+            facts: Facts { record: recorders.recordings.is_cut(), ..facts },
+            times: Times::restore(now, times),
+            deadlines: Few::default(),
+            ending: None,
+            is_programmed: program.is_running(),
+            awaits_verdict: false,
+            origin,
+            legs,
+            session: Some(session),
+            listeners: CallerListeners::default(),
+            story: Story::restore(story),
+        };
+        let bridge = Bridge { media, ..Bridge::default() };
+        Call { shared, parts: Parts { bridge, recorders, program, requested, ..Parts::default() } }
+    }
+}
