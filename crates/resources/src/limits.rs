@@ -288,8 +288,8 @@ pub const PARAMETER_HEADER_CHARS: usize = 256;
 pub const CAUSE_CHARS: usize = 400;
 /// Characters of an agent's text that a trace shows.
 pub const AGENT_TEXT_CHARS: usize = 320;
-/// Wishes of one agent that stand in the trace; further ones would push all else out of it.
-pub const AGENT_WISHES_NOTED: u32 = 32;
+/// Requests of one agent that stand in the trace; further ones would push all else out of it.
+pub const AGENT_REQUESTS_NOTED: u32 = 32;
 /// Bytes of a target that an agent names.
 pub const AGENT_TARGET_BYTES: usize = 256;
 /// Longest time that a party of a warm transfer hears its whisper, in seconds: a text of two minutes.

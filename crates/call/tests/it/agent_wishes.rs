@@ -3,7 +3,7 @@
 
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, sdp, to_trunk};
-use trunkgate_call::limits::{AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL};
+use trunkgate_call::limits::{AGENT_REQUESTS_NOTED, ATTEMPTS_PER_CALL};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
 use trunkgate_route::{Agent, OnClose};
@@ -223,13 +223,13 @@ fn an_agents_caller_is_told_who_may_transfer_it() {
 fn wishes_do_not_fill_the_trace() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, desk) = bench.talking();
-    for _ in 0..10 * AGENT_WISHES_NOTED {
+    for _ in 0..10 * AGENT_REQUESTS_NOTED {
         bench.wish(desk, AgentRequest::Dtmf("1".into()));
         bench.wish(desk, AgentRequest::Transfer("agent:nobody".into()));
     }
     let story = bench.story();
     let noted = ["sends 1 DTMF digits", "unknown target"].map(|text| story.matches(text).count());
-    assert_eq!(noted, [AGENT_WISHES_NOTED as usize / 2; 2]);
+    assert_eq!(noted, [AGENT_REQUESTS_NOTED as usize / 2; 2]);
     assert!(story.contains("target desk"), "{story}");
     hang_up(&mut bench, &mut caller);
     bench.finish();

@@ -55,8 +55,8 @@ pub(crate) struct AgentSide {
     pub(crate) fault: Option<(Instant, Box<str>)>,
     /// How many streams to the same agent have failed in a row before this one.
     pub(crate) retried: u32,
-    /// How many wishes it had, but for what ends its part.
-    pub(crate) wishes: u32,
+    /// Number of its requests, but for those that end its part.
+    pub(crate) requests: u32,
     /// What of the caller a listener hears, and by which of its ends.
     pub(crate) hears: Option<(EndId, TapSpec)>,
     /// The sources of its copies, where it gets plain RTP.
@@ -89,7 +89,7 @@ impl AgentSide {
             is_gone: false,
             fault: None,
             retried: 0,
-            wishes: 0,
+            requests: 0,
             hears: None,
             raw: None,
         }

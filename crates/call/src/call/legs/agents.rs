@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::{AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, FORKS_PER_CALL, LISTENERS_PER_CALL};
+use trunkgate_resources::limits::{AGENT_REQUESTS_NOTED, AGENT_TEXT_CHARS, FORKS_PER_CALL, LISTENERS_PER_CALL};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::numbers::steers;
 use trunkgate_story::redact;
@@ -21,11 +21,11 @@ impl Legs {
         self.iter().skip(1).filter(|leg| !leg.is_beside()).count()
     }
 
-    /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.
-    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
+    /// Notes a request that does not end the agent's part, unless there were many. Returns whether it is noted.
+    pub(crate) fn note_request(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
         let Some(side) = &mut self[leg].agent else { return false };
-        side.wishes = side.wishes.saturating_add(1);
-        let is_noted = side.wishes <= AGENT_WISHES_NOTED;
+        side.requests = side.requests.saturating_add(1);
+        let is_noted = side.requests <= AGENT_REQUESTS_NOTED;
         if is_noted {
             self.note(now, edge, leg, text);
         }

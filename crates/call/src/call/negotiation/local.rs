@@ -193,10 +193,11 @@ impl Bridge {
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
     pub(crate) fn press(&mut self, cx: &mut Cx<'_>, leg: LegId, digits: &str) {
         if !self.press_for_caller(cx, digits) {
-            cx.call.legs.note_wish(cx.now, cx.edge, leg, "sends DTMF, but the caller does not support telephone-event");
+            let text = "sends DTMF, but the caller does not support telephone-event";
+            cx.call.legs.note_request(cx.now, cx.edge, leg, text);
             return;
         }
-        cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
+        cx.call.legs.note_request(cx.now, cx.edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
     }
 
     /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many

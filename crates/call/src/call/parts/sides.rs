@@ -198,7 +198,7 @@ impl Parts {
         }
     }
 
-    /// An agent wants something of the call. Only the one that talks with the caller may.
+    /// Carries out a request of an agent. Only the one that talks with the caller may have any.
     fn agent_requests(&mut self, cx: &mut Cx<'_>, end: EndId, request: AgentRequest) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         if self.bridge.media.is_coach(leg) && request == AgentRequest::Hangup {
@@ -208,7 +208,7 @@ impl Parts {
         let is_party = cx.call.legs.near == leg;
         if cx.call.legs.callee != Some(leg) && !(is_party && request == AgentRequest::Hangup) {
             let what = if is_party { "that has no caller" } else { "that it is not in" };
-            cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("requests an action for a call {what}"));
+            cx.call.legs.note_request(cx.now, cx.edge, leg, &format!("requests an action for a call {what}"));
             return;
         }
         match request {
@@ -227,7 +227,7 @@ impl Parts {
 
     fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, to: &str, mode: TransferMode) {
         let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
-        onward::wished(cx, lower, leg, to, mode).act(self, cx);
+        onward::requested_by_agent(cx, lower, leg, to, mode).act(self, cx);
     }
 
     /// The agent has had the caller for as long as it may, or is being connected again for it.

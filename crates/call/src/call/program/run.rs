@@ -166,7 +166,7 @@ impl CallProgram {
             .is_some_and(|opened| opened.transcripts.listens_by(end) || opened.recognition.listens_by(end))
     }
 
-    /// Takes an event of one of them.
+    /// Takes an event of a socket by which applications hear the call.
     pub(crate) fn heard(
         &mut self,
         cx: &mut Cx<'_>,

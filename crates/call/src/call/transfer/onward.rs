@@ -16,7 +16,7 @@ use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
 /// Takes the request of the agent that has the caller to send it elsewhere.
-pub(crate) fn wished(
+pub(crate) fn requested_by_agent(
     cx: &mut Cx<'_>,
     lower: &mut LowerParts<'_>,
     leg: LegId,
@@ -54,7 +54,7 @@ fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays
     } else {
         format!("transfer to {text}: unknown target")
     };
-    let is_noted = cx.call.legs.note_wish(cx.now, cx.edge, leg, &why);
+    let is_noted = cx.call.legs.note_request(cx.now, cx.edge, leg, &why);
     if is_barred && is_noted {
         let sid = cx.call.legs.sid().to_owned();
         let line = format!(
