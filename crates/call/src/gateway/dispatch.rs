@@ -426,7 +426,7 @@ impl Gateway {
                 entry.sent = None;
             }
         }
-        let (leg, sdp, session) = (entry.at.leg, response.sdp(), response.session_expires());
+        let (client, leg, sdp, session) = (id, entry.at.leg, response.sdp(), response.session_expires());
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
             (Purpose::Invite, 0..=199, dialog) => {
@@ -452,23 +452,17 @@ impl Gateway {
                 self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
             }
-            (Purpose::Info | Purpose::Message, _, _) => Negotiation(N::InfoAnswered { client: id, code }),
-            (Purpose::Refer | Purpose::News, _, _) => Transfer(T::PassedAnswered { client: id, code }),
-            (Purpose::Notify, _, _) => Transfer(T::Notified { client: id, taken: (200..300).contains(&code) }),
-            (Purpose::Update, _, _) => {
-                Negotiation(N::ReinviteAnswered { client: id, code, dialog: None, sdp, session })
-            }
-            (Purpose::Reinvite, _, dialog) => {
-                Negotiation(N::ReinviteAnswered { client: id, code, dialog, sdp, session })
-            }
+            (Purpose::Info | Purpose::Message, _, _) => Negotiation(N::InfoAnswered { client, code }),
+            (Purpose::Refer | Purpose::News, _, _) => Transfer(T::PassedAnswered { client, code }),
+            (Purpose::Notify, _, _) => Transfer(T::Notified { client, taken: (200..300).contains(&code) }),
+            (Purpose::Update, _, _) => Negotiation(N::ReinviteAnswered { client, code, dialog: None, sdp, session }),
+            (Purpose::Reinvite, _, dialog) => Negotiation(N::ReinviteAnswered { client, code, dialog, sdp, session }),
             (Purpose::Refresh | Purpose::RefreshByUpdate, _, dialog) => {
                 let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
-                Negotiation(N::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session })
+                Negotiation(N::Refreshed { leg, client, code: Some(code), dialog, sdp, session })
             }
             // Any other answer comes from a party that knows the dialog (RFC 3261 §12.2.1.2).
-            (Purpose::HoldCheck, code, _) => {
-                Negotiation(N::HoldChecked { client: id, alive: !matches!(code, 408 | 481) })
-            }
+            (Purpose::HoldCheck, code, _) => Negotiation(N::HoldChecked { client, alive: !matches!(code, 408 | 481) }),
             (Purpose::Bye, _, _) => Side(D::ByeDone { leg }),
         };
         if final_answer && entry.purpose != Purpose::Invite {
