@@ -265,7 +265,10 @@ fn the_wall_clock_is_read_in_one_place() {
 fn files_are_short() {
     let lines = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count();
     let long = rust().into_iter().map(|s| (lines(&s.text), s.path)).filter(|(lines, _)| *lines > FILE_LINES);
-    report("a file has at most 900 lines that are not empty, tests included", long.map(|(n, path)| format!("{path}: {n}")).collect());
+    report(
+        "a file has at most 900 lines that are not empty, tests included",
+        long.map(|(n, path)| format!("{path}: {n}")).collect(),
+    );
 }
 
 #[test]
