@@ -1,6 +1,7 @@
 //! Recording sessions (SIPREC, RFC 7866): the edge as their client, against servers that are scripted line by line.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::agents::Told;
@@ -9,7 +10,7 @@ use trunkgate_call::view::SiprecView;
 use trunkgate_call::{Input, Refused, SiprecChange, SiprecControl};
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::{Coding, Command, EndId, RemoteSpec, TapSpec};
-use trunkgate_route::{Pattern, Route, Siprec, Srtp, Trunk};
+use trunkgate_route::{Pattern, Route, Siprec, Srtp, Table, Trunk};
 
 /// The recording servers.
 const SRS: &str = "10.0.0.40:5060";
@@ -27,10 +28,15 @@ fn vault(change: impl FnOnce(&mut Trunk)) -> Trunk {
 }
 
 fn bench(change: impl FnOnce(&mut Trunk)) -> Bench {
+    Bench::with(recorded_table(change))
+}
+
+/// A table whose calls are recorded by a group of servers, with this change of the group.
+fn recorded_table(change: impl FnOnce(&mut Trunk)) -> Arc<Table> {
     let mut trunks = usual_trunks();
     trunks.push(vault(change));
     let route = Route { siprec: vec!["siprec:vault".into()], ..route(vec![to_trunk("pbx")]) };
-    Bench::with(table(trunks, vec![route]))
+    table(trunks, vec![route])
 }
 
 /// A call from the carrier that the PBX has answered, and the INVITE that a server got.
@@ -450,6 +456,24 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     assert_eq!(bench.state(), "answered");
     bench.bye(&mut caller, &callee);
     bench.finish();
+}
+
+/// Its server would hear what the session was paused for.
+#[test]
+fn a_restart_begins_a_session_again_unless_it_is_paused() {
+    for is_paused in [false, true] {
+        let mut bench = bench(|_| {});
+        let (_, _, server) = recorded(&mut bench);
+        if is_paused {
+            change(&mut bench, SiprecChange::Pause).unwrap();
+            let paused = bench.expect(SRS, "INVITE");
+            bench.receive(SRS, server.respond(&paused, 200, &taken("0", "inactive", 2)));
+        }
+        bench.restart(recorded_table(|_| {}));
+        let asks =
+            bench.sent.iter().any(|sent| sent.to == SRS.parse().unwrap() && sent.first_line().starts_with("INVITE"));
+        assert_eq!(asks, !is_paused);
+    }
 }
 
 #[test]

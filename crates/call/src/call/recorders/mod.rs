@@ -70,7 +70,7 @@ impl Recorders {
     /// Writes the recorders down.
     pub(crate) fn snapshot(&self, date: SystemTime) -> RecordersSnapshot {
         let Recorders { recordings, siprec, detections: _ } = self;
-        RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.groups().cloned().collect() }
+        RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.resumed_groups() }
     }
 
     /// Makes the recorders again.

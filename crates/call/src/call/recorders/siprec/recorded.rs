@@ -129,6 +129,15 @@ impl RecordingSessions {
         self.waiting().iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
     }
 
+    /// Returns the names of the groups that record a restored call: a session that is paused stays away, as a recording does, since its server
+    /// would hear what it was paused for.
+    pub(crate) fn resumed_groups(&self) -> Vec<Arc<str>> {
+        let is_paused = |group: &Arc<str>| {
+            self.all().iter().any(|session| session.paused.is_some() && session.trunk.name == *group)
+        };
+        self.groups().filter(|group| !is_paused(group)).cloned().collect()
+    }
+
     /// Returns the requests of ours that are not answered yet.
     pub(crate) fn pending(&self) -> impl Iterator<Item = ClientId> {
         self.all().iter().filter_map(|session| session.pending)
