@@ -1,5 +1,5 @@
-//! Every message that the endpoint makes, line by line: nothing of a received message goes out again but what an
-//! answer must repeat (RFC 3261 §8.2.6, §12.1.1).
+//! Composes messages header by header. Nothing of a received message is sent again, except the parts that a response
+//! must repeat (RFC 3261 §8.2.6, §12.1.1).
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::method::Method;
 use crate::uri::Scheme;
 use crate::write::Writer;
 
-/// The lines that every request has (RFC 3261 §8.1.1).
+/// Headers that every request carries (RFC 3261 §8.1.1).
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) method: Method,
@@ -20,19 +20,19 @@ pub(crate) struct Head<'a> {
     pub(crate) branch: &'a str,
     pub(crate) max_forwards: u8,
     pub(crate) routes: &'a [String],
-    /// With its tag.
+    /// From header with tag.
     pub(crate) from: &'a str,
-    /// With its tag, where there is one.
+    /// To header, with tag if the dialog has one.
     pub(crate) to: &'a str,
     pub(crate) call_id: &'a str,
     pub(crate) cseq: u32,
     pub(crate) product: &'a str,
-    /// Whether the far end may use the connection for requests of its own (RFC 5923 §4).
+    /// Whether the remote party may send its own requests over this connection (RFC 5923 §4).
     pub(crate) alias: bool,
 }
 
 impl Head<'_> {
-    /// Begins the request.
+    /// Begins the request and writes these headers.
     pub(crate) fn begin(&self) -> Writer {
         let mut writer = Writer::request(self.method, self.uri);
         let mut line = String::with_capacity(128);
@@ -63,8 +63,9 @@ impl Head<'_> {
     }
 }
 
-/// Returns our address with a user part, as in Contact. `host`: a name in the place of the address of `local`. `secure`: the dialog began with a SIPS URI,
-/// and so must this be one (RFC 3261 §8.1.1.8, §12.1.1); that form has no transport (RFC 5630 §3.1.3).
+/// Returns our Contact URI in angle brackets. `host` replaces the address of `local`. `secure` selects a SIPS URI,
+/// required in a dialog that began with one (RFC 3261 §8.1.1.8, §12.1.1); a SIPS URI has no transport parameter (RFC
+/// 5630 §3.1.3).
 pub(crate) fn contact(user: &str, host: Option<&str>, local: Local, transport: Transport, secure: bool) -> String {
     let mut text = String::with_capacity(64);
     text.push_str(if secure { "<sips:" } else { "<sip:" });
@@ -87,13 +88,13 @@ pub(crate) fn contact(user: &str, host: Option<&str>, local: Local, transport: T
     text
 }
 
-/// Whether a URI asks for TLS on the whole way (RFC 3261 §26.2.2).
+/// Returns whether a URI requires TLS on every hop (RFC 3261 §26.2.2).
 pub(crate) fn is_sips(uri: &str) -> bool {
     uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
 }
 
-/// Whether a request that would begin a dialog makes it a secure one: a SIPS URI in its Request-URI, or in its first
-/// Record-Route, else in its Contact (RFC 3261 §12.1.1).
+/// Returns whether a request creates a secure dialog: a SIPS URI in the Request-URI, or in the first Record-Route, or,
+/// without Record-Route, in the Contact (RFC 3261 §12.1.1).
 pub(crate) fn begins_secure(request: &Message) -> bool {
     let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
     let asked = request.uri().is_some_and(|uri| uri.scheme == Scheme::Sips);
@@ -105,25 +106,25 @@ fn address(line: &mut String, local: Local) {
     let _ = write!(line, "{}", std::net::SocketAddr::new(local.ip, local.port));
 }
 
-/// An address in the form that takes parameters behind it: a bare URI gets its brackets.
+/// Returns an address to which header parameters can be appended: a bare URI is put in angle brackets.
 pub(crate) fn name_addr(address: &str) -> String {
     if address.contains('<') { address.to_owned() } else { format!("<{address}>") }
 }
 
-/// From or To: the address, then the tag, where there is one.
+/// Returns a From or To value: the address and, unless empty, the tag.
 pub(crate) fn tagged(address: &str, tag: &str) -> String {
     if tag.is_empty() { address.to_owned() } else { format!("{address};tag={tag}") }
 }
 
-/// Writes further headers, in order.
+/// Writes additional headers, in order.
 pub(crate) fn write_extras(writer: &mut Writer, headers: &[Extra]) {
     for extra in headers {
         writer.header(&extra.name, &extra.value);
     }
 }
 
-/// Begins an answer: Via with `received` and `rport`, From, To, Call-ID, CSeq (RFC 3261 §8.2.6.2). `tag` goes into a
-/// To without one, unless it is empty; `record_routes` is for answers that make a dialog (§12.1.1).
+/// Begins a response with Via (`received`, `rport`), From, To, Call-ID and CSeq (RFC 3261 §8.2.6.2). A non-empty `tag`
+/// is added to a To without one; `record_routes` is set for responses that create a dialog (§12.1.1).
 pub(crate) fn answer(
     request: &Message,
     source: Flow,
@@ -164,14 +165,14 @@ pub(crate) fn answer(
     if let Some(cseq) = request.header(HeaderName::CSeq) {
         writer.header_bytes("CSeq", cseq);
     }
-    // RFC 3261 §8.2.6.1: a 100 repeats the clock of the request.
+    // RFC 3261 §8.2.6.1: a 100 repeats the Timestamp of the request.
     if let (100, Some(timestamp)) = (code, request.header(HeaderName::Timestamp)) {
         writer.header_bytes("Timestamp", timestamp);
     }
     writer
 }
 
-/// The first Via field with `received` and `rport` of our making in its topmost entry (RFC 3261 §18.2.1, RFC 3581 §4).
+/// Returns the first Via field with our `received` and `rport` in its topmost entry (RFC 3261 §18.2.1, RFC 3581 §4).
 fn marked_via(request: &Message, field: &[u8], source: Flow) -> Vec<u8> {
     let Some(via) = request.via() else { return field.to_vec() };
     let Some(rest) = field.strip_prefix(via.raw) else { return field.to_vec() };
@@ -196,7 +197,7 @@ fn marked_via(request: &Message, field: &[u8], source: Flow) -> Vec<u8> {
     line
 }
 
-/// Parts between semicolons that stand outside of quotes.
+/// Splits at semicolons outside quoted strings.
 fn unquoted_split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     value.split(move |&byte| {

@@ -1,17 +1,16 @@
-//! The context of one change to an endpoint: the present, what all parts share, and the dialogs that both sides of a
-//! transaction look at.
+//! Context of one operation on an endpoint: the current time, the shared state, and the dialogs, which both
+//! transaction sides use.
 
 use std::time::Instant;
 
 use crate::dialog::Dialogs;
 use crate::shared::Shared;
 
-/// Borrowed from the endpoint for the length of one change.
+/// Endpoint state borrowed for one operation.
 pub(crate) struct Cx<'a> {
-    /// The present.
+    /// Current time.
     pub(crate) now: Instant,
-    /// What all parts share.
+    /// State shared by all parts of the endpoint.
     pub(crate) shared: &'a mut Shared,
-    /// The dialogs.
     pub(crate) dialogs: &'a mut Dialogs,
 }

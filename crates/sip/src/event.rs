@@ -1,4 +1,4 @@
-//! What goes into an [`Endpoint`](crate::Endpoint) and what comes out: the vocabulary of the crate's face.
+//! Inputs and outputs of an [`Endpoint`](crate::Endpoint): the public types of this crate's interface.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ pub use trunkgate_terms::{OwnHosts, Transport};
 
 pub use crate::flow::{ConnectionId, Flow, ListenerId, Local, Party};
 
-/// A server transaction (a request to us that wants an answer).
+/// Identifier of a server transaction (a received request).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(pub u64);
 
-/// A client transaction (a request of ours). For an INVITE it also covers the 2xx answers that follow it.
+/// Identifier of a client transaction (an outgoing request); for an INVITE it also covers later 2xx responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 
-/// One dialog, early or confirmed.
+/// Identifier of an early or confirmed dialog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct DialogId(pub u64);
 
-/// A body and its type. `Debug` shows no octets: they may hold keys.
+/// Message body with its type. `Debug` prints no content, because bodies may contain keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body {
     /// The Content-Type value, e.g. `application/sdp`.
     pub content_type: String,
-    /// The octets.
+    /// Content of the body.
     pub bytes: Bytes,
 }
 
@@ -43,360 +43,366 @@ impl fmt::Debug for Body {
 }
 
 impl Body {
-    /// A session description.
+    /// Creates a session description body.
     pub fn sdp(text: impl Into<String>) -> Body {
         Body { content_type: "application/sdp".into(), bytes: Bytes::from(text.into()) }
     }
 }
 
-/// A further header of an outgoing message: a name and a value without CR, LF or NUL (the writer strips them).
+/// Additional header of an outgoing message. The writer removes CR, LF and NUL from name and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extra {
-    /// The header's name as it is to stand on the wire.
+    /// Header name as written on the wire.
     pub name: String,
-    /// Its value.
+    /// Header value.
     pub value: String,
 }
 
-/// A change from outside.
+/// External input to an endpoint.
 #[derive(Debug)]
 pub enum Input {
-    /// A message from a party that is allowed to speak to us. The layer above has found the party before parsing.
+    /// Message from an accepted party, which the layer above has identified before parsing.
     Received {
-        /// The way it came.
+        /// Flow on which the message arrived.
         flow: Flow,
-        /// How we name ourselves towards its source.
+        /// Local address to use towards the source.
         local: Local,
-        /// Whose it is.
+        /// Party that sent the message.
         party: Party,
         /// The message.
         message: Message,
     },
-    /// What was last sent to `flow` could not be sent, or its connection was refused or lost.
-    /// Client transactions waiting there end with [`Event::TransportFailed`] (RFC 3261 §17.1.4).
+    /// The last message to `flow` could not be sent, or its connection was refused or lost. Client transactions that
+    /// wait on the flow end with [`Event::TransportFailed`] (RFC 3261 §17.1.4).
     TransportFailed {
-        /// The way that failed.
+        /// Flow that failed.
         flow: Flow,
-        /// Whose way it was, where others have ways of their own to the same address; `None`: everybody's.
+        /// Party of the failed connection, if parties have separate connections to this address; `None` affects all
+        /// parties.
         party: Option<Party>,
-        /// A connection that had been up: a request that went by it last and was not answered may never have arrived, so it
-        /// is sent once more, by a new one.
+        /// Whether an established connection was lost. The last unanswered request on it may not have arrived and is
+        /// resent over a new connection.
         was_up: bool,
     },
-    /// An ICMP error about a datagram to `flow`. Anybody can send one: it ends the client transaction there whose request
-    /// it quotes through the branch, which nobody else knows.
+    /// ICMP error for a datagram to `flow`. Anyone can forge one, so it ends a client transaction only if it quotes
+    /// the request including the branch, which no third party knows.
     Unreachable {
-        /// The way that failed.
+        /// Flow that failed.
         flow: Flow,
-        /// What it quotes: the beginning of the datagram.
+        /// Beginning of the datagram, as quoted by the ICMP error.
         quoted: Bytes,
     },
 }
 
-/// An INVITE of ours that begins a dialog.
+/// Outgoing INVITE that begins a dialog.
 #[derive(Debug, Clone)]
 pub struct Invite {
-    /// Where it goes.
+    /// Flow to send the INVITE on.
     pub flow: Flow,
-    /// Via and Contact.
+    /// Local address for Via and Contact.
     pub local: Local,
-    /// The way to go instead where it is longer than so many bytes (RFC 3261 §18.1.1).
+    /// Alternative flow for an INVITE longer than this many bytes (RFC 3261 §18.1.1).
     pub oversize: Option<(usize, Flow, Local)>,
-    /// Whose dialog it will be.
+    /// Party the dialog belongs to.
     pub party: Party,
     /// Request-URI.
     pub uri: String,
-    /// From: URI with optional display name, without tag; the endpoint adds the tag.
+    /// From URI with optional display name; the endpoint adds the tag.
     pub from: String,
-    /// To, in the same form.
+    /// To URI with optional display name.
     pub to: String,
     /// User part of our Contact; empty for none.
     pub contact_user: String,
     /// Max-Forwards.
     pub max_forwards: u8,
-    /// Further headers, in order.
+    /// Additional headers, in order.
     pub headers: Vec<Extra>,
-    /// The offer, if any.
+    /// Offer, if any.
     pub body: Option<Body>,
 }
 
-/// A REGISTER of ours.
+/// Outgoing REGISTER.
 #[derive(Debug, Clone)]
 pub struct Register {
-    /// Where it goes.
+    /// Flow to the registrar.
     pub flow: Flow,
-    /// Via and Contact.
+    /// Local address for Via and Contact.
     pub local: Local,
-    /// Whose answer it waits for.
+    /// Party that may respond.
     pub party: Party,
-    /// Request-URI: the registrar's domain.
+    /// Request-URI: the domain of the registrar.
     pub uri: String,
-    /// The address of record: To and From.
+    /// Address-of-record, used in To and From.
     pub address: String,
     /// User part of the Contact.
     pub contact_user: String,
-    /// Host name in the Contact; `None`: the address of `local`. A binding is taken back with the name that it was made with.
+    /// Host name in the Contact; `None` uses the address of `local`. A binding must be removed with the name it was
+    /// created with.
     pub contact_host: Option<Arc<str>>,
-    /// For how long, in seconds; 0 takes the binding back.
+    /// Requested lifetime of the binding, in seconds; 0 removes the binding.
     pub expires: u32,
-    /// That of the registration so far; `None` for the first.
+    /// Call-ID of the earlier registrations; `None` for the first.
     pub call_id: Option<String>,
-    /// Higher than that of the request before.
+    /// CSeq number, higher than that of the previous REGISTER.
     pub cseq: u32,
 }
 
-/// A NOTIFY of ours outside of any dialog, which no SUBSCRIBE has asked for.
+/// Outgoing unsolicited NOTIFY, outside any dialog.
 #[derive(Debug, Clone)]
 pub struct Notify {
-    /// Where it goes.
+    /// Flow to send the NOTIFY on.
     pub flow: Flow,
-    /// Via and Contact.
+    /// Local address for Via and Contact.
     pub local: Local,
-    /// Whose answer it waits for.
+    /// Party that may respond.
     pub party: Party,
     /// Request-URI.
     pub uri: String,
-    /// From, without tag.
+    /// From URI, without tag.
     pub from: String,
-    /// To.
+    /// To URI.
     pub to: String,
-    /// Further headers, in order.
+    /// Additional headers, in order.
     pub headers: Vec<Extra>,
-    /// The body.
+    /// Message body.
     pub body: Body,
 }
 
-/// An answer of ours to a request.
+/// Response to a received request.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
-    /// Status code, 101 to 699 (100 is the endpoint's own).
+    /// Status code, 101 to 699 (the endpoint itself sends 100).
     pub code: u16,
-    /// Reason phrase; empty: the standard one.
+    /// Reason phrase; empty selects the standard one.
     pub reason: String,
-    /// Further headers, in order.
+    /// Additional headers, in order.
     pub headers: Vec<Extra>,
     /// Body, if any.
     pub body: Option<Body>,
-    /// User part of our Contact in the dialog that a 1xx above 100 or a 2xx to an INVITE, or a 2xx to a SUBSCRIBE, begins; empty for
-    /// none. A dialog that stands keeps its own.
+    /// User part of our Contact in a dialog that this response creates (a 1xx above 100 or 2xx to an INVITE, or a 2xx
+    /// to a SUBSCRIBE); empty for none. An existing dialog keeps its own.
     pub contact_user: String,
-    /// Of a provisional answer to an INVITE: whether it goes out reliably where the far end can acknowledge it. Where that
-    /// insists, all do (RFC 3262 §3).
+    /// Whether a provisional response to an INVITE is sent reliably if the caller supports that. If the caller
+    /// requires it, all provisional responses are reliable (RFC 3262 §3).
     pub reliable: bool,
 }
 
-/// Why a message was dropped without an answer. Each is a label of `sip_dropped_total`.
+/// Reason for dropping a message without a response; each is a label of `sip_dropped_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
-    /// A response that belongs to no transaction of ours (RFC 3261 §18.1.2).
+    /// Response that matches no client transaction (RFC 3261 §18.1.2).
     StrayResponse,
-    /// An ACK that belongs to no dialog or transaction.
+    /// ACK that matches no dialog or transaction.
     StrayAck,
-    /// A response with a wrong part: never answered.
+    /// Malformed response.
     DamagedResponse,
-    /// A request so damaged that no answer can be built.
+    /// Request so malformed that no response can be built.
     Unanswerable,
-    /// The table of transactions or dialogs is full (`limits`). A 2xx that finds no place is acknowledged and hung up on.
+    /// Transaction or dialog table full ([`limits`]). A 2xx without a free slot is acknowledged and followed by BYE.
     Full,
 }
 
-/// What the endpoint tells the layer above.
+/// Event reported to the layer above.
 #[derive(Debug)]
 pub enum Event {
-    /// A new INVITE outside of any dialog; 100 Trying has been sent. Answer with [`Endpoint::respond`](crate::Endpoint::respond).
+    /// New INVITE outside any dialog; 100 Trying has been sent. Respond with
+    /// [`Endpoint::respond`](crate::Endpoint::respond).
     Invite {
-        /// The transaction to answer.
+        /// Server transaction to respond to.
         id: ServerId,
-        /// The way it came.
+        /// Flow on which the INVITE arrived.
         flow: Flow,
-        /// Whose it is.
+        /// Party that sent the INVITE.
         party: Party,
         /// The request.
         request: Message,
     },
-    /// Any other request that wants an answer: outside a dialog (`dialog` is `None`: OPTIONS, SUBSCRIBE), or inside one
-    /// (BYE, re-INVITE). A BYE has been answered 200 and its dialog is gone: only the news is left, and an INVITE of
-    /// theirs that was open in that dialog has been answered 487. One of ours is withdrawn; its end is still to come.
+    /// Any other request: outside a dialog (`dialog` is `None`: OPTIONS, SUBSCRIBE) or inside one (BYE, re-INVITE). A
+    /// BYE has already been answered with 200 and its dialog removed; an open received INVITE of that dialog has been
+    /// answered with 487, and an outgoing one is cancelled and ends with its own event later.
     Request {
-        /// The transaction to answer; `None` for a BYE, which is answered already.
+        /// Server transaction to respond to; `None` for a BYE, which has been answered.
         id: Option<ServerId>,
-        /// The dialog, if inside one.
+        /// Dialog of the request, if any.
         dialog: Option<DialogId>,
-        /// The way it came.
+        /// Flow on which the request arrived.
         flow: Flow,
-        /// Whose it is.
+        /// Party that sent the request.
         party: Party,
-        /// Its method.
+        /// Method of the request.
         method: Method,
         /// The request.
         request: Message,
     },
-    /// The ACK to our 2xx (RFC 3261 §13.3.1.4): told once per INVITE, repetitions are absorbed.
+    /// ACK to our 2xx (RFC 3261 §13.3.1.4), reported once per INVITE; retransmissions are absorbed.
     Ack {
-        /// The dialog it confirms.
+        /// Dialog that the ACK confirms.
         dialog: DialogId,
-        /// The ACK, with a body where the offer was in the 2xx.
+        /// The ACK, with the answer in its body if the 2xx carried the offer.
         request: Message,
     },
-    /// The PRACK to a reliable provisional answer of ours (RFC 3262 §3): told once.
+    /// PRACK for a reliable provisional response (RFC 3262 §3), reported once.
     Prack {
-        /// The transaction to answer, where it brings an offer; `None`: it is answered.
+        /// Server transaction to respond to if the PRACK carries an offer; `None` if it has been answered.
         id: Option<ServerId>,
-        /// The INVITE's dialog.
+        /// Dialog of the INVITE.
         dialog: DialogId,
-        /// The way it came.
+        /// Flow on which the PRACK arrived.
         flow: Flow,
-        /// Whose it is.
+        /// Party that sent the PRACK.
         party: Party,
-        /// The request, with a body where the offer was in that answer.
+        /// The PRACK, with the answer in its body if the provisional response carried the offer.
         request: Message,
     },
-    /// A reliable provisional answer was never acknowledged: 64·T1 have passed, and its INVITE is answered 504 (RFC 3262 §3).
+    /// No PRACK for a reliable provisional response within 64·T1; its INVITE has been answered with 504 (RFC 3262 §3).
     PrackMissing {
-        /// The INVITE's transaction, now closed.
+        /// Server transaction of the INVITE, now closed.
         id: ServerId,
-        /// The dialog that it had made, gone.
+        /// Removed dialog of the INVITE, if any.
         dialog: Option<DialogId>,
     },
-    /// The caller withdrew its INVITE. The CANCEL is answered 200, the INVITE 487: nothing is left to answer.
+    /// Caller cancelled its INVITE; the CANCEL has been answered with 200 and the INVITE with 487.
     Canceled {
-        /// The INVITE's transaction, now closed.
+        /// Server transaction of the INVITE, now closed.
         id: ServerId,
-        /// Whether its CANCEL says that the call was answered elsewhere (RFC 3326 §3.1).
+        /// Whether the CANCEL gives the Reason that the call was answered elsewhere (RFC 3326 §3.1).
         elsewhere: bool,
     },
-    /// An INVITE had no final answer from us within its Expires (RFC 3261 §13.3.1) or [`limits::INVITE_SECONDS`]:
-    /// it is answered 487, nothing is left to answer.
+    /// No final response to an INVITE within its Expires (RFC 3261 §13.3.1) or [`limits::INVITE_SECONDS`]; it has been
+    /// answered with 487.
     Expired {
-        /// The INVITE's transaction, now closed.
+        /// Server transaction of the INVITE, now closed.
         id: ServerId,
     },
-    /// A far end of an INVITE of ours has hung up in its early dialog, which it may not (RFC 3261 §15). Its BYE is answered, and that dialog
-    /// is over.
+    /// Callee sent BYE in an early dialog, against RFC 3261 §15. The BYE has been answered and the early dialog
+    /// removed.
     EarlyBye {
-        /// The INVITE.
+        /// Client transaction of the INVITE.
         invite: ClientId,
-        /// Whether no other far end of it is known, in an early dialog or a confirmed one.
+        /// Whether the INVITE has no other early or confirmed dialog.
         is_last: bool,
     },
-    /// An answer to a request of ours. Each request that is not abandoned ends once: with a final answer,
-    /// [`Event::TimedOut`] or [`Event::TransportFailed`]; only an INVITE may have further 2xx, by forks. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered
-    /// with [`Endpoint::ack`](crate::Endpoint::ack); its repetitions are absorbed and answered with the same ACK. Non-2xx finals are
-    /// acknowledged by the endpoint (RFC 3261 §17.1.1.3).
+    /// Response to an outgoing request.
+    ///
+    /// Each request that is not abandoned ends exactly once: with a final response, [`Event::TimedOut`] or
+    /// [`Event::TransportFailed`]; a forked INVITE may get further 2xx. For an INVITE, provisional responses above 100
+    /// and final ones are reported. A 2xx must be acknowledged with [`Endpoint::ack`](crate::Endpoint::ack), which
+    /// also covers its retransmissions; the endpoint itself acknowledges other final responses (RFC 3261 §17.1.1.3).
     Response {
-        /// The request's transaction.
+        /// Client transaction of the request.
         id: ClientId,
-        /// The dialog it made or belongs to: 1xx with To-tag, 2xx. Forked answers have dialogs of their own. `None`
-        /// with the 2xx to a re-INVITE whose dialog has ended meanwhile: it is acknowledged already; and with a 1xx
-        /// past the limit of dialogs.
+        /// Dialog created by the response or the one its request belongs to (1xx with To tag, 2xx); forks have
+        /// separate dialogs. `None` for the 2xx to a re-INVITE whose dialog has ended, which is already acknowledged,
+        /// and for a 1xx beyond the dialog limit.
         dialog: Option<DialogId>,
         /// Status code.
         code: u16,
         /// The response.
         response: Message,
-        /// Whether it refuses an INVITE that had credentials.
+        /// Whether the response rejects an INVITE that carried credentials.
         had_credentials: bool,
     },
-    /// A 401 or 407 came for a request of ours, and credentials for it are at hand: the same request goes out again with
-    /// them, to the address that asked. Or a 422 did: it goes out again, once, with the interval that is asked for. Its end
-    /// is still to come.
+    /// Request repeated automatically: after a 401 or 407, with credentials and to the address that sent the
+    /// challenge; or after a 422, once, with the requested session interval. Its end is reported later.
     Challenged {
-        /// The request's transaction; it keeps its name.
+        /// Client transaction of the request, unchanged.
         id: ClientId,
-        /// 401, 407 or 422.
+        /// Status code: 401, 407 or 422.
         code: u16,
-        /// The challenge, or the refusal.
+        /// Response with the challenge or the minimum interval.
         response: Message,
     },
-    /// A request that was to show credentials has shown wrong ones; its 401 is sent.
+    /// Request with wrong credentials, answered with 401.
     WrongCredentials {
-        /// Whose request.
+        /// Party that sent the request.
         party: Party,
-        /// The way it came.
+        /// Flow on which the request arrived.
         flow: Flow,
-        /// Whether a nonce that we gave to this address came back: then the address is no forged one.
+        /// Whether the request returned a nonce issued to this address, which proves that the source address is not
+        /// forged.
         proven: bool,
-        /// The user that it has shown, as it came. Never said on the wire: nothing tells there which part is wrong.
+        /// User name in the credentials, as received. Never sent to the remote party, which must not learn which part
+        /// is wrong.
         user: String,
-        /// Whether that is the right user: then the password is wrong.
+        /// Whether the user name is correct, so that the password is wrong.
         is_user_known: bool,
     },
-    /// 100 Trying came for an INVITE of ours: the far end is alive.
+    /// 100 Trying received for an outgoing INVITE, so that the remote party is known to be alive.
     Trying {
-        /// The INVITE's transaction.
+        /// Client transaction of the INVITE.
         id: ClientId,
     },
-    /// No final answer in time: Timer B or F (RFC 3261 §17.1), or the wait after a CANCEL.
+    /// No final response in time: Timer B or F (RFC 3261 §17.1), or the wait after a CANCEL.
     TimedOut {
-        /// The request's transaction.
+        /// Client transaction of the request.
         id: ClientId,
     },
-    /// The request could not be sent (RFC 3261 §17.1.4).
+    /// Request that could not be sent (RFC 3261 §17.1.4).
     TransportFailed {
-        /// The request's transaction.
+        /// Client transaction of the request.
         id: ClientId,
     },
-    /// Our 2xx was never acknowledged: 64·T1 have passed (RFC 3261 §13.3.1.4). The layer above should send BYE.
+    /// 2xx not acknowledged within 64·T1 (RFC 3261 §13.3.1.4). The layer above should send BYE.
     AckMissing {
-        /// The dialog left half-made.
+        /// Dialog whose 2xx is unacknowledged.
         dialog: DialogId,
     },
-    /// A request was refused by the endpoint itself (sanity, limits); told for counting and tracing.
+    /// Request rejected by the endpoint itself (validation, limits); reported for metrics and tracing.
     Refused {
-        /// Whose it was.
+        /// Party that sent the request.
         party: Party,
-        /// Its method.
+        /// Method of the request.
         method: Method,
-        /// The status code sent.
+        /// Status code sent.
         code: u16,
-        /// What was wrong, where a part was.
+        /// Malformed part of the request, if that is the reason.
         defect: Option<Defect>,
     },
-    /// A message was dropped without an answer.
+    /// Message dropped without a response.
     Dropped(DropReason),
 }
 
-/// What to send.
+/// Message to send.
 #[derive(Debug, Clone)]
 pub struct Transmit {
-    /// Where.
+    /// Flow to send the message on.
     pub flow: Flow,
-    /// What.
+    /// Serialized message.
     pub bytes: Bytes,
-    /// What it is, for counting and tracing, without parsing it again.
+    /// Description for metrics and tracing, which saves parsing the message again.
     pub what: Sent,
 }
 
-/// What a [`Transmit`] carries.
+/// Description of a message in a [`Transmit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// Method of the request, or of the request that this answers.
+    /// Method of the request, or of the request that a response answers.
     pub method: Method,
     /// Status code of a response; `None` for a request.
     pub code: Option<u16>,
-    /// Whose dialog or transaction.
+    /// Party of the dialog or transaction.
     pub party: Party,
-    /// Whether it was sent before.
+    /// Whether the message is a retransmission.
     pub again: bool,
-    /// The transaction it belongs to, for the call's trace.
+    /// Client transaction that sends the message, for the call trace.
     pub client: Option<ClientId>,
-    /// The transaction it answers, for the call's trace.
+    /// Server transaction that the message responds to, for the call trace.
     pub server: Option<ServerId>,
-    /// The dialog, where there is one, for the call's trace.
+    /// Dialog of the message, if any, for the call trace.
     pub dialog: Option<DialogId>,
 }
 
-/// What comes out.
+/// Output of an endpoint.
 #[derive(Debug)]
 pub enum Output {
-    /// Bytes to send.
+    /// Message to send.
     Transmit(Transmit),
-    /// News for the layer above.
+    /// Event for the layer above.
     Event(Event),
 }
 
-/// Why the endpoint wants to be woken: the timers of RFC 3261 table 4, RFC 6026 and our own.
+/// Timer of an endpoint: those of RFC 3261 table 4 and RFC 6026, and our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// INVITE request retransmission, UDP only (§17.1.1.2).
@@ -423,24 +429,24 @@ pub enum Reason {
     TimerL,
     /// Client INVITE in Accepted (RFC 6026 §8.4).
     TimerM,
-    /// 2xx retransmission until ACK (§13.3.1.4).
+    /// 2xx retransmission until the ACK (§13.3.1.4).
     Retransmit2xx,
-    /// The 2xx was not acknowledged in 64·T1 (§13.3.1.4).
+    /// Wait of 64·T1 for the ACK to a 2xx (§13.3.1.4).
     AckWait,
-    /// The last provisional answer to an INVITE once more, against proxies that give up (§13.3.1.1).
+    /// Repetition of the last provisional response to an INVITE, to keep proxies from timing out (§13.3.1.1).
     Repeat1xx,
-    /// An INVITE to us has had no final answer for as long as it may last (§13.3.1).
+    /// Maximum time for a final response to a received INVITE (§13.3.1).
     InviteExpires,
-    /// A reliable provisional answer once more, until its PRACK (RFC 3262 §3).
+    /// Retransmission of a reliable provisional response until its PRACK (RFC 3262 §3).
     Retransmit1xx,
-    /// It was not acknowledged in 64·T1 (RFC 3262 §3).
+    /// Wait of 64·T1 for the PRACK of a reliable provisional response (RFC 3262 §3).
     PrackWait,
-    /// After CANCEL: the INVITE has 64·T1 to get its final (§9.1).
+    /// Wait of 64·T1 for the final response to an INVITE after CANCEL (§9.1).
     CancelWait,
 }
 
 impl Reason {
-    /// Returns its name.
+    /// Returns the name of the timer, for metrics and traces.
     pub const fn as_str(self) -> &'static str {
         match self {
             Reason::TimerA => "timer_a",
@@ -466,5 +472,5 @@ impl Reason {
     }
 }
 
-/// A deadline and its reason.
+/// Deadline of a timer, with its reason.
 pub type Deadline = (Instant, Reason);

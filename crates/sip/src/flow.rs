@@ -1,40 +1,40 @@
-//! The way of a message: transport, listener, connection and far end; and the parties that speak.
+//! Network flows (transport, listener, connection, remote address), and the parties behind them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use trunkgate_terms::Transport;
 
-/// One of our listeners, by its position in the configuration.
+/// Listener of this process, by its position in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ListenerId(pub u16);
 
-/// One stream connection, numbered by the shell; never reused in a process's life.
+/// Stream connection, numbered by the I/O layer; numbers are never reused within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ConnectionId(pub u64);
 
-/// Who a message comes from, as the layer above names its parties (a trunk). Opaque here: a dialog belongs to one
-/// party, and nobody else may speak in it.
+/// Remote party of messages, such as a trunk, assigned by the layer above and opaque here. A dialog belongs to one
+/// party, and messages of other parties are not accepted in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Party(pub u32);
 
-/// The way a message came in or goes out.
+/// Path of a received or outgoing message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Flow {
-    /// How it travels.
+    /// Transport protocol.
     pub transport: Transport,
-    /// The listener it came by or leaves by.
+    /// Listener on which the message arrived, or by which it is sent.
     pub listener: ListenerId,
-    /// The far end.
+    /// Remote address.
     pub remote: SocketAddr,
-    /// The connection, for streams. `None` outward: the shell reuses one to `remote` or opens it.
+    /// Stream connection. `None` for an outgoing message: the I/O layer reuses a connection to `remote` or opens one.
     pub connection: Option<ConnectionId>,
 }
 
-/// How we name ourselves towards one far end: what goes into Via and Contact.
+/// Local address shown to a remote party in Via and Contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Local {
-    /// The address that far end can reach.
+    /// Address that the remote party can reach.
     pub ip: IpAddr,
-    /// The port of our listener.
+    /// Port of the listener.
     pub port: u16,
 }

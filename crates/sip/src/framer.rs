@@ -1,4 +1,5 @@
-//! A stream cut into messages by Content-Length (RFC 3261 §18.3); CRLF keep-alives (RFC 5626 §3.5.1) are told apart.
+//! Splits a stream into messages by Content-Length (RFC 3261 §18.3), and recognises CRLF keep-alives (RFC 5626
+//! §3.5.1).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -7,44 +8,44 @@ use crate::limits;
 use crate::message::head::{HeadEnd, Lines, head_end, split_line};
 use crate::scan::{number, part};
 
-/// What a stream yields.
+/// Item read from a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Framed {
-    /// One whole message's bytes.
+    /// Bytes of one complete message.
     Message(Bytes),
-    /// A double CRLF between messages: answer with one CRLF.
+    /// Double CRLF between messages; respond with one CRLF.
     Ping,
-    /// The stream cannot be followed any further (no Content-Length, nonsense, too long): what can be read of the
-    /// message, for an error answer; then close.
+    /// Loss of framing (missing or malformed Content-Length, message too long), with the readable part of the message
+    /// for an error response. Close the connection afterwards.
     Broken {
-        /// Headers as far as they came.
+        /// Headers as far as received.
         bytes: Bytes,
-        /// What is wrong.
+        /// Description of the problem.
         what: &'static str,
     },
 }
 
-/// Collects a stream's bytes; bounded by the largest message allowed.
+/// Buffers stream data, bounded by the maximum message size.
 #[derive(Debug)]
 pub struct Framer {
     buffer: BytesMut,
     max_bytes: usize,
-    /// How far the end of the head has been looked for.
+    /// Position up to which the end of the head has been searched.
     searched: usize,
-    /// Length of the message that the buffer begins with, once its head is whole.
+    /// Length of the first message in the buffer, once its head is complete.
     length: Option<usize>,
     broken: bool,
     overflow: bool,
 }
 
 impl Framer {
-    /// A framer that takes messages of up to `max_bytes`.
+    /// Creates a framer for messages of up to `max_bytes`.
     pub fn new(max_bytes: usize) -> Framer {
         Framer { buffer: BytesMut::new(), max_bytes, searched: 0, length: None, broken: false, overflow: false }
     }
 
-    /// Adds bytes of the stream. Drain [`Self::pop`] after each push: more than [`limits::STREAM_BUFFER_BYTES`] unread
-    /// breaks the stream.
+    /// Appends stream data. Drain [`Self::pop`] after each call: more than [`limits::STREAM_BUFFER_BYTES`] of unread
+    /// data breaks the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.broken || self.overflow {
             return;
@@ -56,7 +57,7 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next thing the stream holds, if whole. Nothing comes after [`Framed::Broken`].
+    /// Returns the next complete item of the stream. Returns `None` for ever after [`Framed::Broken`].
     pub fn pop(&mut self) -> Option<Framed> {
         if self.broken {
             return None;
@@ -68,8 +69,8 @@ impl Framer {
         if popped.is_none() && self.overflow { Some(self.break_off(0, "too much at once")) } else { popped }
     }
 
-    /// Takes the end of the stream, or that nothing more has come in time: what has come of a message is broken. `None`
-    /// where none has begun.
+    /// Ends the stream, after a close or a timeout. Returns an incomplete message as broken, or `None` if none has
+    /// begun.
     pub fn end(&mut self) -> Option<Framed> {
         if self.broken || self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return None;
@@ -78,17 +79,18 @@ impl Framer {
         Some(self.break_off(self.buffer.len(), what))
     }
 
-    /// Reports whether the bytes end after a whole line of a head: the empty line, or another header, is still to come.
+    /// Reports whether the buffer ends after a complete header line, so that the empty line or another header is
+    /// missing.
     pub fn awaits_line(&self) -> bool {
         !self.broken && self.length.is_none() && self.buffer.len() > 2 && self.buffer.ends_with(b"\r\n")
     }
 
-    /// Whether a message has begun and is not whole.
+    /// Returns whether a message has begun but is incomplete.
     pub fn is_within_message(&self) -> bool {
         !self.broken && !self.buffer.is_empty()
     }
 
-    /// Looks for the next message's end.
+    /// Searches for the end of the next message.
     fn look(&mut self) -> Option<Framed> {
         if self.searched == 0 && self.skip_empty_lines() {
             return Some(Framed::Ping);
@@ -118,7 +120,7 @@ impl Framer {
         }
     }
 
-    /// Drops empty lines before a start line (RFC 3261 §7.5); `true` where two of them are a ping.
+    /// Drops empty lines before a start line (RFC 3261 §7.5). Returns `true` if two of them form a ping.
     fn skip_empty_lines(&mut self) -> bool {
         while let Some(first) = self.buffer.first() {
             match (first, self.buffer.get(1), self.buffer.get(2), self.buffer.get(3)) {
@@ -126,7 +128,7 @@ impl Framer {
                     self.buffer.advance(4);
                     return true;
                 }
-                // a second empty line may still be coming
+                // A second empty line may follow.
                 (b'\r', Some(b'\n'), None, _) | (b'\r', Some(b'\n'), Some(b'\r'), None) => return false,
                 (b'\r', Some(b'\n'), ..) => self.buffer.advance(2),
                 (b'\n', ..) => self.buffer.advance(1),
@@ -136,7 +138,8 @@ impl Framer {
         false
     }
 
-    /// The message, if it is whole. Copied out, so that one that is kept for long does not keep the stream's buffer.
+    /// Returns the message if it is complete, as a copy, so that a message kept for long does not pin the stream
+    /// buffer.
     fn take(&mut self, length: usize) -> Option<Framed> {
         let message = Bytes::copy_from_slice(self.buffer.get(..length)?);
         self.buffer.advance(length);
@@ -153,7 +156,8 @@ impl Framer {
     }
 }
 
-/// Content-Length of a whole head: required on a stream (RFC 3261 §18.3), one value only.
+/// Returns the Content-Length of a complete head, which is mandatory on a stream (RFC 3261 §18.3) and must be
+/// unambiguous.
 fn content_length(head: &[u8]) -> Result<usize, &'static str> {
     let mut lines = Lines::new(head, 0);
     lines.start();
@@ -262,7 +266,7 @@ mod tests {
     fn the_longest_message_is_the_bound() {
         assert_eq!(feed(OPTIONS.len(), OPTIONS).len(), 1);
         assert_eq!(broken(OPTIONS.len() - 1, OPTIONS).1, "message too long");
-        // whether its end is in sight or not
+        // The limit applies whether or not the end of the head has been found.
         assert_eq!(broken(50, &b"X".repeat(51)), (50, "headers too long"));
         let head = [b"OPTIONS sip:a@h SIP/2.0\r\nX: ".as_slice(), &b"y".repeat(50), b"\r\n\r\n"].concat();
         assert_eq!(broken(50, &head), (50, "headers too long"));
@@ -288,7 +292,7 @@ mod tests {
             framer.push(&[*byte]);
             let whole = framer.pop().is_some();
             assert_eq!(whole, position + 1 == head.len());
-            // the search goes on where it stopped, three octets back at most
+            // The search resumes at most three octets before its previous end.
             assert!(whole || framer.searched + 3 > position);
         }
     }

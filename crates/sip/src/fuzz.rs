@@ -1,5 +1,5 @@
-//! What a fuzzer does with bytes: the bodies of the targets in `crates/fuzz`, kept here so that a change of the faces
-//! cannot break them unseen. Each panics where something that must hold does not.
+//! Fuzz target bodies for `crates/fuzz`, kept in this crate so that API changes cannot break them unnoticed. Each
+//! panics on a violated invariant.
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::message::unfolded;
 use crate::uri::{Uri, unescape};
 use crate::{Framed, Framer, Message, Method, limits, write::Writer};
 
-/// One datagram: reads it, makes every view of it, judges it, and writes its headers anew.
+/// Fuzzes a datagram: parses it, calls every accessor, validates it and rewrites its headers.
 pub fn message(data: &[u8]) {
     let Ok(message) = Message::parse(Bytes::copy_from_slice(data)) else { return };
     views(&message);
@@ -28,7 +28,7 @@ pub fn message(data: &[u8]) {
     rewrite(&message);
 }
 
-/// Every accessor, so that none can panic or leave its message's bytes.
+/// Calls every accessor, and checks that none panics or returns bytes outside the message.
 fn views(message: &Message) {
     let range = message.as_bytes().as_ptr_range();
     let inside = |part: &[u8]| assert!(part.is_empty() || range.contains(&part.as_ptr()), "a view outside its message");
@@ -84,7 +84,7 @@ fn read_uri(uri: Uri<'_>) {
     }
 }
 
-/// What the writer is given comes back as so many headers, whatever the values hold.
+/// Checks that each header written parses as exactly one header, for any value.
 fn rewrite(message: &Message) {
     let mut writer = Writer::request(Method::Options, "sip:a@b");
     let values: Vec<&[u8]> = message.fields().map(|(_, value)| value).take(limits::HEADERS - 1).collect();
@@ -98,8 +98,8 @@ fn rewrite(message: &Message) {
     }
 }
 
-/// The value of a WWW-Authenticate or Authorization: what is answered to it is one header that can be read again and
-/// proves what was asked.
+/// Fuzzes the value of WWW-Authenticate or Authorization: the credentials for a challenge must be one parseable header
+/// that verifies.
 pub fn digest(data: &[u8]) {
     let authorizations = fields::authorizations(std::iter::once(data));
     for shown in &authorizations {
@@ -127,7 +127,8 @@ pub fn digest(data: &[u8]) {
     }
 }
 
-/// A stream: cut in pieces whose length the first octet says, it yields the same as in one.
+/// Fuzzes a stream: split into pieces, with a length given by the first octet, it must yield the same items as in one
+/// piece.
 pub fn stream(data: &[u8]) {
     let Some((&piece, data)) = data.split_first() else { return };
     let whole = frames(data, data.len().max(1));

@@ -1,8 +1,9 @@
-//! Our requests: the client transactions (RFC 3261 §8.1, §17.1), the forks of our INVITEs, and credentials for whom asks.
+//! Client side of the endpoint: client transactions (RFC 3261 §8.1, §17.1), forks of outgoing INVITEs, and digest
+//! credentials.
 //!
-//! This room holds their table (here), one transaction (`transaction`), what is sent (`requests`), and what comes back, with
-//! the dialogs that it makes (`responses`). Dialogs are in `dialog`; one that has to be hung up on is returned to `endpoint`,
-//! which ends it with all that is open in it.
+//! This room holds the transaction table (here), one transaction (`transaction`), the composition of outgoing requests
+//! (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs live in `dialog`; a
+//! dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
 
 mod requests;
 mod responses;
@@ -32,25 +33,26 @@ pub(crate) use requests::Within;
 pub(crate) use responses::HangUp;
 pub use transaction::COMPLETED_ELSEWHERE;
 
-/// All client transactions of an endpoint, and the credentials that its requests show.
+/// All client transactions of an endpoint, and the credentials its requests carry.
 #[derive(Debug)]
 pub(crate) struct Clients {
     clients: FxHashMap<ClientId, Box<Client>>,
     keys: HashMap<Key, ClientId>,
-    /// Requests that a failing transport ends, by the way that they went.
+    /// Requests that end when their transport fails, ordered by remote address and transport.
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
-    /// INVITEs that have their final answer, in the order of that; some may be gone.
+    /// INVITEs that have a final response, in order of arrival; some may have been removed since.
     settled: VecDeque<(Instant, ClientId)>,
-    /// Our credentials, for challenges of others.
+    /// Credentials used to answer challenges.
     keyring: Keyring,
-    /// Transactions at most. A CANCEL and a BYE of ours go out all the same: each ends something else.
+    /// Maximum number of transactions. CANCEL and BYE are sent even when the table is full, because each ends
+    /// something.
     most: usize,
-    /// Dialogs that one INVITE may make by forked answers.
+    /// Maximum number of dialogs that forked responses to one INVITE may create.
     most_forks: usize,
 }
 
 impl Clients {
-    /// Makes an empty table with room for so many, each of which may make so many dialogs.
+    /// Creates an empty table for at most `most` transactions, with at most `most_forks` dialogs per INVITE.
     pub(crate) fn new(most: usize, most_forks: usize) -> Clients {
         Clients {
             clients: FxHashMap::default(),
@@ -63,7 +65,7 @@ impl Clients {
         }
     }
 
-    /// Takes our credentials towards a party.
+    /// Sets or clears the credentials used towards a party.
     pub(crate) fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
         self.keyring.set(party, credentials);
     }
@@ -73,22 +75,22 @@ impl Clients {
         self.clients.len()
     }
 
-    /// Returns the number of places among the dialogs that they have reserved.
+    /// Returns the number of dialog slots that open INVITEs have reserved.
     pub(crate) fn reserved(&self) -> usize {
         self.clients.values().filter(|client| client.reserved).count()
     }
 
-    /// Reports whether a transaction lives.
+    /// Reports whether a transaction exists.
     pub(crate) fn contains(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id)
     }
 
-    /// Returns the way that a request went, while its transaction lives.
+    /// Returns the flow of a request while its transaction exists.
     pub(crate) fn flow(&self, id: ClientId) -> Option<Flow> {
         self.clients.get(&id).map(|client| client.flow)
     }
 
-    /// Returns the Call-ID of a request, while its transaction lives.
+    /// Returns the Call-ID of a request while its transaction exists.
     pub(crate) fn call_id(&self, id: ClientId) -> Option<&str> {
         self.clients.get(&id).map(|client| client.call_id.as_str())
     }
@@ -98,12 +100,12 @@ impl Clients {
         self.clients.get(&id).is_some_and(|client| client.dialog == Some(dialog))
     }
 
-    /// Reports whether an INVITE lives that began outside of any dialog.
+    /// Reports whether an INVITE transaction exists that was sent outside any dialog.
     pub(crate) fn is_initial(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_some_and(|client| client.dialog.is_none())
     }
 
-    /// Reports whether a request waits for an answer by this way.
+    /// Reports whether a request awaits a response on this flow.
     pub(crate) fn is_asked(&self, flow: &Flow) -> bool {
         self.waiting_at(flow).next().is_some()
     }
@@ -113,7 +115,7 @@ impl Clients {
         self.waiting.range(at(0)..=at(u64::MAX)).map(|&(_, _, id)| id)
     }
 
-    /// Returns the transaction whose key stands in the scratch buffer.
+    /// Returns the transaction whose key is in the scratch buffer.
     fn at_key(&self, shared: &Shared) -> Option<ClientId> {
         self.keys.get(shared.scratch.as_slice()).copied()
     }
@@ -126,7 +128,7 @@ impl Clients {
         self.clients.get_mut(&id)?.invite.as_deref_mut()
     }
 
-    /// Takes a request into the table and sends it.
+    /// Adds a request to the table and sends the request.
     fn start(&mut self, cx: &mut Cx<'_>, id: ClientId, mut client: Client, step: Step) {
         client.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(id), step);
         self.waiting.insert((client.flow.remote, client.flow.transport, id));
@@ -137,7 +139,7 @@ impl Clients {
         cx.shared.transmit(flow, bytes, what);
     }
 
-    /// Takes a request out, with the early dialogs that its INVITE leaves behind.
+    /// Removes a request, together with the early dialogs its INVITE created.
     fn remove(&mut self, shared: &mut Shared, dialogs: &mut Dialogs, id: ClientId) {
         let Some(mut client) = self.clients.remove(&id) else { return };
         client.slots.clear(&mut shared.timers);
@@ -158,14 +160,15 @@ impl Clients {
         }
     }
 
-    /// Forgets a request that is no INVITE and in no dialog: it is repeated no more, and its answer is a stray one.
+    /// Drops a non-INVITE request outside any dialog: retransmission stops, and a later response counts as stray.
     pub(crate) fn forget(&mut self, shared: &mut Shared, dialogs: &mut Dialogs, id: ClientId) {
         if self.clients.get(&id).is_some_and(|client| client.invite.is_none() && client.dialog.is_none()) {
             self.remove(shared, dialogs, id);
         }
     }
 
-    /// Notes that an INVITE has its final answer: what is kept of it only acknowledges repetitions.
+    /// Records the final response to an INVITE; its transaction now exists only to acknowledge retransmitted
+    /// responses.
     fn note_settled(&mut self, now: Instant, id: ClientId) {
         while self.settled.front().is_some_and(|(_, first)| !self.clients.contains_key(first)) {
             self.settled.pop_front();
@@ -173,8 +176,8 @@ impl Clients {
         self.settled.push_back((now, id));
     }
 
-    /// Reports whether there is no room for one more request, though the oldest INVITEs have given theirs up that were
-    /// answered and acknowledged, once no message of theirs is under way any more (T4).
+    /// Reports whether the table is full, after evicting the oldest completed and acknowledged INVITEs once T4 has
+    /// passed and no message of theirs can still be in the network.
     pub(crate) fn is_full(&mut self, cx: &mut Cx<'_>) -> bool {
         while self.clients.len() >= self.most
             && let Some((at, id)) = self.settled.front().copied()
@@ -195,8 +198,8 @@ impl Clients {
         self.clients.len() >= self.most
     }
 
-    /// Reports whether an answer to an INVITE may have us send one more request: else one far end, by answers that no sound
-    /// one sends, would fill the table that all calls share.
+    /// Reports whether a response to an INVITE may cause one more request. Without this limit, one misbehaving remote
+    /// party could fill the table shared by all calls.
     fn may_cause_request(&mut self, invite: ClientId) -> bool {
         let Some(caused) = self.inviting_mut(invite).map(|inviting| std::mem::take(&mut inviting.caused)) else {
             return false;
@@ -209,14 +212,14 @@ impl Clients {
         has_room
     }
 
-    /// Notes a request that an answer has caused.
+    /// Records a request that a response to `invite` caused.
     pub(crate) fn note_caused(&mut self, invite: ClientId, caused: ClientId) {
         if let Some(inviting) = self.inviting_mut(invite) {
             inviting.caused.push(caused);
         }
     }
 
-    /// Withdraws an INVITE (RFC 3261 §9.1), as [`Endpoint::cancel`](crate::Endpoint::cancel) says.
+    /// Withdraws an INVITE (RFC 3261 §9.1); see [`Endpoint::cancel`](crate::Endpoint::cancel).
     pub(crate) fn cancel(&mut self, cx: &mut Cx<'_>, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let state = client.machine.invite_state();
@@ -228,15 +231,15 @@ impl Clients {
         }
     }
 
-    /// Notes that the call of an INVITE was answered elsewhere, which its CANCEL says.
+    /// Records that the call was answered elsewhere; the CANCEL of the INVITE then carries that Reason.
     pub(crate) fn answered_elsewhere(&mut self, id: ClientId) {
         if let Some(inviting) = self.inviting_mut(id) {
             inviting.elsewhere = true;
         }
     }
 
-    /// Abandons an INVITE, as [`Endpoint::abandon`](crate::Endpoint::abandon) says. Returns the dialogs to hang up on: those
-    /// with a 2xx that the layer above has not acknowledged.
+    /// Abandons an INVITE; see [`Endpoint::abandon`](crate::Endpoint::abandon). Returns the confirmed dialogs to hang
+    /// up on, for which the layer above has not sent an ACK.
     pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, id: ClientId) -> Vec<DialogId> {
         let Some(client) = self.clients.get_mut(&id).filter(|client| client.invite.is_some()) else {
             return Vec::new();
@@ -248,7 +251,7 @@ impl Clients {
         open.map(|fork| fork.dialog).collect()
     }
 
-    /// Ends the retransmission of an INVITE; it is withdrawn where an answer comes all the same.
+    /// Stops the retransmission of an INVITE, and cancels the INVITE if a response still arrives.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, id: ClientId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.slots.stop_retransmission(&mut cx.shared.timers);
@@ -256,7 +259,7 @@ impl Clients {
         }
     }
 
-    /// Ends the request that an ICMP error quotes, where it still waits (RFC 3261 §18.4).
+    /// Ends the waiting request that an ICMP error quotes (RFC 3261 §18.4).
     pub(crate) fn on_unreachable(&mut self, cx: &mut Cx<'_>, failed: Flow, quoted: &[u8]) {
         let is_it = |client: &Client| {
             client.flow.listener == failed.listener
@@ -271,8 +274,8 @@ impl Clients {
         }
     }
 
-    /// Ends the requests that wait on a way that failed (RFC 3261 §17.1.4), or sends them once more where it was a connection
-    /// that had been up.
+    /// Ends the requests that wait on a failed flow (RFC 3261 §17.1.4), or resends them if an established connection
+    /// was lost.
     pub(crate) fn on_transport_failed(&mut self, cx: &mut Cx<'_>, failed: Flow, party: Option<Party>, was_up: bool) {
         let waiting: Vec<ClientId> = self.waiting_at(&failed).collect();
         for id in waiting {
@@ -291,13 +294,13 @@ impl Clients {
         self.end(cx, id, tell);
     }
 
-    /// Gives back the room of tables that are nearly empty after a flood.
+    /// Shrinks the tables when they are nearly empty after a flood.
     pub(crate) fn shrink(&mut self) {
         shrink(&mut self.clients);
         shrink(&mut self.keys);
     }
 
-    /// Checks that every transaction has its key, and that none is waited for that is gone.
+    /// Checks that every transaction has a key and that the index of waiting requests is empty if the table is.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.keys.len() != self.clients.len() {
             return Err(format!("clients: {} keys for {} entries", self.keys.len(), self.clients.len()));

@@ -1,5 +1,6 @@
-//! What is sent: INVITE and what belongs to it (ACK, CANCEL, PRACK), requests inside dialogs, OPTIONS, REGISTER; and a
-//! refused request once more: with credentials (RFC 3261 §22.2, §22.3) or with a longer session (RFC 4028 §7.3).
+//! Composes outgoing requests: INVITE with its ACK, CANCEL and PRACK, in-dialog requests, OPTIONS, NOTIFY and
+//! REGISTER. Also repeats a rejected request with credentials (RFC 3261 §22.2, §22.3) or a longer session interval
+//! (RFC 4028 §7.3).
 
 use std::net::SocketAddr;
 
@@ -23,11 +24,12 @@ use crate::timer::{T1_64, T4, TIMER_D};
 use crate::transaction::{Slot, Step, key};
 use crate::write::Writer;
 
-/// Not taken over from the request before: the credentials are new ones, and the body brings its own two.
+/// Headers not copied when a request is repeated: the credentials are computed again, and the writer adds both body
+/// headers.
 const WRITTEN_ANEW: [HeaderName; 4] =
     [HeaderName::Authorization, HeaderName::ProxyAuthorization, HeaderName::ContentType, HeaderName::ContentLength];
 
-/// A request inside a dialog, to be composed.
+/// In-dialog request to compose.
 #[derive(Debug)]
 pub(crate) struct Within<'a> {
     /// The dialog.
@@ -38,17 +40,17 @@ pub(crate) struct Within<'a> {
     pub(crate) headers: &'a [Extra],
     /// The body, if any.
     pub(crate) body: Option<&'a Body>,
-    /// Whether the layer above is told nothing of it.
+    /// Whether the layer above receives no event about this request.
     pub(crate) silent: bool,
 }
 
-/// A request outside of any dialog that begins none, to be composed.
+/// Request outside any dialog that creates none, to compose.
 #[derive(Debug)]
 struct Outside<'a> {
     method: Method,
     way: (Flow, Local, Party),
     uri: &'a str,
-    /// Without tag.
+    /// Address without tag.
     from: &'a str,
     to: &'a str,
     contact: &'a str,
@@ -57,7 +59,7 @@ struct Outside<'a> {
 }
 
 impl Clients {
-    /// Sends an INVITE that begins a dialog, as [`Endpoint::invite`](crate::Endpoint::invite) says.
+    /// Sends an INVITE that begins a dialog; see [`Endpoint::invite`](crate::Endpoint::invite).
     pub(crate) fn invite(&mut self, cx: &mut Cx<'_>, invite: Invite) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) || cx.dialogs.is_full() {
@@ -129,7 +131,7 @@ impl Clients {
         id
     }
 
-    /// Sends OPTIONS outside of any dialog. Where the table is full it ends at once.
+    /// Sends OPTIONS outside any dialog. Fails at once when the table is full.
     pub(crate) fn options(&mut self, cx: &mut Cx<'_>, way: (Flow, Local, Party), uri: &str) -> ClientId {
         let (flow, local, party) = way;
         let from = cx.shared.peers.from(party, local, flow.transport, is_sips(uri));
@@ -140,7 +142,7 @@ impl Clients {
         self.outside(cx, &Outside { method, way, uri, from, to, contact, headers: &accept, body: None })
     }
 
-    /// Sends a NOTIFY that no SUBSCRIBE has asked for. Where the table is full it ends at once.
+    /// Sends an unsolicited NOTIFY (without subscription). Fails at once when the table is full.
     pub(crate) fn notify(&mut self, cx: &mut Cx<'_>, notify: &Notify) -> ClientId {
         let Notify { flow, local, party, uri, headers, .. } = notify;
         let contact = &cx.shared.peers.own_address(*party, "", *local, flow.transport, is_sips(uri));
@@ -149,7 +151,7 @@ impl Clients {
         self.outside(cx, &Outside { method: Method::Notify, way, uri, from, to, contact, headers, body })
     }
 
-    /// Sends a request outside of any dialog that begins none. Where the table is full it ends at once.
+    /// Sends a request outside any dialog that creates none. Fails at once when the table is full.
     fn outside(&mut self, cx: &mut Cx<'_>, request: &Outside<'_>) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) {
@@ -190,7 +192,7 @@ impl Clients {
         id
     }
 
-    /// Sends a REGISTER. Where the table is full it ends at once.
+    /// Sends a REGISTER. Fails at once when the table is full.
     pub(crate) fn register(&mut self, cx: &mut Cx<'_>, register: Register) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) {
@@ -232,7 +234,7 @@ impl Clients {
         id
     }
 
-    /// Sends a request inside a dialog. Where the table is full there is none.
+    /// Sends an in-dialog request. Returns `None` if the table is full, a BYE is pending, or another change is open.
     pub(crate) fn request(&mut self, cx: &mut Cx<'_>, within: &Within<'_>) -> Option<ClientId> {
         let live = cx.dialogs.get(within.dialog).filter(|live| !live.has_deferred_bye())?;
         let (method, offers) = (within.method, within.body.is_some());
@@ -254,14 +256,15 @@ impl Clients {
         Some(id)
     }
 
-    /// Sends a request inside a dialog, whatever is open there.
+    /// Sends an in-dialog request without checking for open changes.
     pub(crate) fn send_within(&mut self, cx: &mut Cx<'_>, id: ClientId, within: &Within<'_>) {
         let Within { method, headers, body, silent, .. } = *within;
         let Some(dialog) = cx.dialogs.get_mut(within.dialog) else { return };
         let (cseq, branch) = (dialog.next_cseq(), cx.shared.tokens.branch());
         let flow = dialog.request_flow(cx.shared.peers.reach(dialog.party()));
         let Begun { mut writer, uri, routes, to } = Begun::within(cx.shared, dialog, flow, method, cseq, &branch);
-        // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
+        // Target refreshes and requests that create their own dialogs (RFC 3261 §12.2, RFC 6665, RFC 3515) need a
+        // Contact.
         let plain = dialog.plain();
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
             let (peers, user) = (&cx.shared.peers, &plain.contact_user);
@@ -308,14 +311,14 @@ impl Clients {
         self.start(cx, id, client, new.1);
     }
 
-    /// Sends the ACK to a 2xx, where one is due: a request of its own, outside of any transaction (RFC 3261 §13.2.2.4).
+    /// Sends the ACK to a 2xx if one is due, as a request outside any transaction (RFC 3261 §13.2.2.4).
     pub(crate) fn send_ack(&mut self, cx: &mut Cx<'_>, dialog_id: DialogId, body: Option<&Body>) {
         let Some(dialog) = cx.dialogs.get_mut(dialog_id) else { return };
         let Some((cseq, client)) = dialog.take_ack_due() else { return };
         let flow = dialog.request_flow(cx.shared.peers.reach(dialog.party()));
         let branch = cx.shared.tokens.branch();
         let Begun { mut writer, .. } = Begun::within(cx.shared, dialog, flow, Method::Ack, cseq, &branch);
-        // RFC 3261 §22.1: as its INVITE had them.
+        // RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
         let inviting = client.and_then(|id| self.inviting(id));
         write_extras(&mut writer, inviting.map_or(&[], |inviting| &inviting.credentials));
         let bytes = writer.finish(body);
@@ -336,9 +339,10 @@ impl Clients {
         cx.shared.transmit(flow, bytes, what);
     }
 
-    /// Sends PRACK for a reliable provisional answer, with `body` where that made the offer. Reports whether it was sent.
+    /// Sends PRACK for a reliable provisional response, with `body` as the answer if that response made an offer.
+    /// Returns whether the PRACK was sent.
     pub(crate) fn prack(&mut self, cx: &mut Cx<'_>, dialog: DialogId, due: PrackDue, body: Option<&Body>) -> bool {
-        // Without room for it the next repetition is acknowledged.
+        // If there is no room, the next retransmission is acknowledged instead.
         if !self.may_cause_request(due.invite) {
             cx.shared.drop_message(DropReason::Full);
             return false;
@@ -353,9 +357,9 @@ impl Clients {
         true
     }
 
-    /// Sends a request of which nothing has been heard once more, by a new connection: the one that it went by had been up
-    /// and is lost. To a far end that has got it already it is a retransmission (RFC 3261 §17.2.3). Reports whether it was
-    /// sent.
+    /// Resends a request without any response over a new connection, after its established connection was lost. A
+    /// remote party that already received the request treats the copy as a retransmission (RFC 3261 §17.2.3). Returns
+    /// whether the request was sent.
     pub(super) fn send_once_more(&mut self, cx: &mut Cx<'_>, id: ClientId) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         if client.sent_once_more || !client.machine.is_unheard() {
@@ -365,7 +369,7 @@ impl Clients {
             Some(dialog) => dialog.request_flow(cx.shared.peers.reach(dialog.party())),
             None => Flow { connection: None, ..client.flow },
         };
-        // Its Via names the transport.
+        // The Via of the request names the transport, so the transport must not change.
         if flow.transport != client.flow.transport {
             return false;
         }
@@ -378,7 +382,7 @@ impl Clients {
         true
     }
 
-    /// Sends CANCEL, once (RFC 3261 §9.1); from then on the INVITE has 64·T1 to end.
+    /// Sends CANCEL, once (RFC 3261 §9.1). The INVITE then has 64·T1 to end.
     pub(super) fn send_cancel(&mut self, cx: &mut Cx<'_>, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(inviting) = client.invite.as_deref_mut() else { return };
@@ -402,8 +406,8 @@ impl Clients {
         self.start(cx, id, cancel, new.1);
     }
 
-    /// A 401 or 407 to a request of ours: sends it again with credentials, where there are some for who asks. To the layer
-    /// above it stays the same request.
+    /// Handles a 401 or 407: repeats the request with credentials, if any fit the challenge. The layer above sees one
+    /// request. Returns whether the request was repeated.
     pub(super) fn answer_challenge(
         &mut self,
         cx: &mut Cx<'_>,
@@ -419,8 +423,8 @@ impl Clients {
         self.keyring.learn(party, remote, &mut client.answered, refusal) && self.repeat(cx, id, arrival, refusal, &[])
     }
 
-    /// A 422 to a request of ours: sends it again, once, with the least interval that is asked for. To the layer above it
-    /// stays the same request.
+    /// Handles a 422: repeats the request once, with the requested minimum session interval. The layer above sees one
+    /// request. Returns whether the request was repeated.
     pub(super) fn lengthen(&mut self, cx: &mut Cx<'_>, id: ClientId, arrival: Arrival, refusal: &Message) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         let withdrawn = client.is_withdrawn();
@@ -437,8 +441,7 @@ impl Clients {
         self.repeat(cx, id, arrival, refusal, &changed)
     }
 
-    /// Sends a request that was refused once more, with another branch and number and with these headers in the place of
-    /// those of their names.
+    /// Repeats a rejected request with a new branch and CSeq; `changed` replaces headers of the same name.
     fn repeat(
         &mut self,
         cx: &mut Cx<'_>,
@@ -474,7 +477,7 @@ impl Clients {
         true
     }
 
-    /// Takes the refused transaction out, and leaves of it what absorbs repetitions of the refusal.
+    /// Replaces the rejected transaction by a remainder that only absorbs retransmissions of the response.
     fn set_aside(&mut self, cx: &mut Cx<'_>, id: ClientId) -> Option<Client> {
         let mut old = *self.clients.remove(&id)?;
         old.slots.clear(&mut cx.shared.timers);
@@ -503,7 +506,8 @@ impl Clients {
         Some(old)
     }
 
-    /// A request once more, with another number and branch, what has changed, and what answers the challenges.
+    /// Composes a request again with a new CSeq, branch, the changed headers and the credentials that answer the
+    /// challenges.
     fn with_credentials(
         &mut self,
         shared: &mut Shared,
@@ -531,7 +535,7 @@ impl Clients {
             }
         }
         write_extras(&mut writer, changed);
-        // With its parameters: of a multipart body one is the boundary.
+        // The Content-Type keeps its parameters: a multipart body needs its boundary.
         let body = before
             .header_text(HeaderName::ContentType)
             .map(|content_type| Body { content_type, bytes: Bytes::copy_from_slice(before.body()) });
@@ -540,7 +544,7 @@ impl Clients {
         (writer.finish(body.as_ref()), credentials)
     }
 
-    /// Returns the credentials that a request to a far end takes along that has challenged before.
+    /// Returns the credentials for a request to a remote address that has challenged an earlier one.
     fn credentials(
         &mut self,
         shared: &mut Shared,
@@ -556,7 +560,7 @@ impl Clients {
     }
 }
 
-/// A request inside a dialog, begun: the lines that every request has are written (RFC 3261 §12.2.1.1).
+/// In-dialog request with the mandatory headers already written (RFC 3261 §12.2.1.1).
 struct Begun {
     writer: Writer,
     uri: String,

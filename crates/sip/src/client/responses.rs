@@ -1,5 +1,4 @@
-//! What comes back: answers to our requests (RFC 3261 §8.1.3, §13.2.2) with the dialogs that they make, and requests that
-//! get none.
+//! Handles responses (RFC 3261 §8.1.3, §13.2.2), the dialogs they create, and requests that get no response.
 
 use std::net::IpAddr;
 
@@ -22,19 +21,19 @@ use crate::transaction::{Class, ClientEvent, Send, Slot, Tell, key};
 /// 199 Early Dialog Terminated.
 const EARLY_DIALOG_TERMINATED: u16 = 199;
 
-/// A dialog that an answer has made and that is to be hung up on.
+/// Dialog created by a response that must be acknowledged and ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HangUp {
     /// The INVITE.
     pub(crate) invite: ClientId,
     /// The dialog.
     pub(crate) dialog: DialogId,
-    /// Whether its BYE counts among those that answers to the INVITE may cause.
+    /// Whether the BYE counts towards the limit of requests that responses to the INVITE may cause.
     pub(crate) is_caused: bool,
 }
 
 impl Clients {
-    /// Takes a response. Returns a dialog that is to be hung up on.
+    /// Handles a response. Returns a dialog that must be hung up on.
     pub(crate) fn on_response(&mut self, cx: &mut Cx<'_>, arrival: Arrival, response: Message) -> Option<HangUp> {
         if response.defect().is_some() {
             cx.shared.drop_message(DropReason::DamagedResponse);
@@ -77,7 +76,7 @@ impl Clients {
             && !repeated
             && let Some(client) = self.clients.get_mut(&id)
         {
-            // It is not sent again.
+            // The request is not sent again.
             client.request = Bytes::new();
         }
         cx.shared.put_event_first(first);
@@ -85,13 +84,14 @@ impl Clients {
         hang_up
     }
 
-    /// Takes a deadline.
+    /// Handles an expired timer.
     pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, id: ClientId, reason: Reason) {
         let tell = self.step(cx, id, ClientEvent::Timer(reason));
         self.end(cx, id, tell);
     }
 
-    /// Returns the transaction that a response belongs to (RFC 3261 §17.1.3): only its party may answer it.
+    /// Returns the transaction of a response (RFC 3261 §17.1.3), provided the response comes from the party of its
+    /// request.
     fn owner(&self, shared: &mut Shared, arrival: &Arrival, response: &Message) -> Option<(ClientId, u16)> {
         let code = response.code()?;
         let id = self.answered_by(shared, response)?;
@@ -99,7 +99,7 @@ impl Clients {
         (client.party == arrival.party).then_some((id, code))
     }
 
-    /// Returns the transaction that a response has the branch, the method and the Call-ID of, from any party.
+    /// Returns the transaction that matches the branch, method and Call-ID of a response, without checking the party.
     fn answered_by(&self, shared: &mut Shared, response: &Message) -> Option<ClientId> {
         let branch = response.via()?.branch?;
         key::client(&mut shared.scratch, branch, response.method());
@@ -108,15 +108,15 @@ impl Clients {
         (response.call_id() == Some(client.call_id.as_bytes())).then_some(id)
     }
 
-    /// Returns the party whose request a response from an address answers: one that the address is known to be of, or that was asked
-    /// there.
+    /// Returns the party of the request that a response answers, if `source` is in the party's networks or is the
+    /// address the request was sent to.
     pub(crate) fn asked(&self, shared: &mut Shared, response: &Message, source: IpAddr) -> Option<Party> {
         let client = self.clients.get(&self.answered_by(shared, response)?)?;
         let is_its = shared.peers.reach(client.party).iter().any(|network| network.contains(&source));
         (is_its || client.flow.remote.ip() == source).then_some(client.party)
     }
 
-    /// Steps a machine and sends what it says.
+    /// Advances a state machine and sends the message that the step requires.
     pub(super) fn step(&mut self, cx: &mut Cx<'_>, id: ClientId, event: ClientEvent) -> Tell {
         let Some(client) = self.clients.get_mut(&id) else { return Tell::Nothing };
         let step = client.machine.step(event);
@@ -148,9 +148,9 @@ impl Clients {
         }
     }
 
-    /// Acknowledges a provisional answer of the far end that is reliable. Reports whether it is news: repetitions are not, nor
-    /// is one whose predecessor is missing (RFC 3262 §4). One that makes the offer waits for
-    /// [`Endpoint::answer_early`](crate::Endpoint::answer_early).
+    /// Acknowledges a reliable provisional response. Returns whether the response is to be reported: retransmissions
+    /// and responses with a missing predecessor are not (RFC 3262 §4). A response that makes an offer is acknowledged
+    /// by [`Endpoint::answer_early`](crate::Endpoint::answer_early).
     fn acknowledge_provisional(
         &mut self,
         cx: &mut Cx<'_>,
@@ -176,7 +176,7 @@ impl Clients {
         self.prack(cx, dialog, due, None)
     }
 
-    /// The ACK to a non-2xx final, made of the first one that comes (RFC 3261 §17.1.1.3).
+    /// Builds the ACK to a non-2xx final response from the first such response (RFC 3261 §17.1.1.3).
     fn prepare_ack(&mut self, shared: &Shared, id: ClientId, response: &Message) {
         let Some(client) = self.clients.get(&id) else { return };
         if client.invite.as_deref().is_none_or(|inviting| inviting.ack.is_some()) {
@@ -189,7 +189,8 @@ impl Clients {
         }
     }
 
-    /// A transport that fails from cx.now on ends nothing of this one: nothing more is being sent.
+    /// Removes a transaction from the index of waiting requests: it sends nothing more, so a transport failure must
+    /// not end it.
     fn stop_waiting(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get(&id) {
             self.waiting.remove(&(client.flow.remote, client.flow.transport, id));
@@ -229,14 +230,14 @@ impl Clients {
         }
     }
 
-    /// 199 (RFC 6228 §4): the far end's early dialog is over, and makes room; which one it was. One that we never had is not
-    /// made for that.
+    /// Handles 199 (RFC 6228 §4): ends the early dialog and frees its slot. Returns that dialog, or `None` if no such
+    /// early dialog exists.
     fn end_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, response: &Message) -> Option<DialogId> {
         let tag = key::to_tag(response);
         let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
         let at = inviting.forks.iter().position(|fork| *fork.tag == *tag && !fork.confirmed)?;
         let dialog = inviting.forks.get(at)?.dialog;
-        // A reliable one is acknowledged in that dialog, which then goes with the others.
+        // A reliable 199 is acknowledged inside this dialog, which is removed later with the others.
         if response.count(HeaderName::RSeq) == 0 {
             inviting.forks.remove(at);
             cx.dialogs.remove(cx.shared, dialog);
@@ -244,7 +245,7 @@ impl Clients {
         Some(dialog)
     }
 
-    /// An early dialog of an INVITE is over. Whether no other dialog of it is left.
+    /// Removes an early dialog of an INVITE. Returns whether the INVITE has no other dialog left.
     pub(crate) fn forget_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, dialog: DialogId) -> bool {
         let inviting = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut());
         let is_last = inviting.is_none_or(|inviting| {
@@ -269,7 +270,7 @@ impl Clients {
         let tag = key::to_tag(&response);
         let known = inviting.forks.iter().find(|fork| fork.confirmed && (client.dialog.is_some() || *fork.tag == *tag));
         if let Some(fork) = known {
-            // A repetition, from before our ACK arrived there.
+            // Retransmitted 2xx, sent before our ACK arrived.
             let again = fork.ack.clone().map(|(flow, bytes)| {
                 (flow, bytes, Sent { dialog: Some(fork.dialog), ..client.sent(id, Method::Ack, true) })
             });
@@ -349,8 +350,8 @@ impl Clients {
         cx.shared.tell(Event::Response { id, dialog, code, response, had_credentials: false });
     }
 
-    /// The dialog of an answer to our INVITE: the one its To tag names, or a new one (RFC 3261 §12.1.2). `None` past
-    /// the limits: one INVITE makes one dialog by right, more only while there is room.
+    /// Returns the dialog of a response to an INVITE: the one named by the To tag, or a new one (RFC 3261 §12.1.2).
+    /// Returns `None` past the limits: every INVITE may create one dialog, further ones only while there is room.
     fn fork_dialog(
         &mut self,
         cx: &mut Cx<'_>,
@@ -385,7 +386,7 @@ impl Clients {
         match known.and_then(|at| inviting.forks.get_mut(at)) {
             Some(fork) => fork.dialog = dialog,
             None => {
-                // Further ones are rare.
+                // Further forks are rare.
                 inviting.forks.reserve_exact(1);
                 inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None });
             }
@@ -393,7 +394,8 @@ impl Clients {
         Some(dialog)
     }
 
-    /// Whether an answer from one more far end may make a dialog. An early one gives way to one that has answered.
+    /// Returns whether a response from another fork may create a dialog. An early dialog is evicted for a confirmed
+    /// one.
     fn has_room_for_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, confirmed: bool) -> bool {
         let room = !cx.dialogs.is_full();
         let Some(client) = self.clients.get_mut(&id) else { return false };
@@ -407,8 +409,8 @@ impl Clients {
         true
     }
 
-    /// A 2xx that no dialog can be kept of: acknowledged and hung up on, so that the far end is not left talking to
-    /// nobody (RFC 3261 §13.2.2.4). Its repetition is treated in the same way.
+    /// Acknowledges a 2xx for which there is no room for a dialog, and hangs up, so that the callee is not left in a
+    /// half-open call (RFC 3261 §13.2.2.4). A retransmitted 2xx is handled in the same way.
     fn hang_up_on_fork(
         &mut self,
         cx: &mut Cx<'_>,
@@ -428,7 +430,7 @@ impl Clients {
         Some(HangUp { invite: id, dialog, is_caused: true })
     }
 
-    /// A dialog of an answer to our INVITE, taken into the table.
+    /// Adds the dialog that a response to an INVITE creates to the table.
     fn insert_fork(
         &mut self,
         cx: &mut Cx<'_>,
@@ -459,7 +461,7 @@ impl Clients {
         Some(cx.dialogs.insert(cx.shared, Dialog::of_client(plain, confirmed, id)))
     }
 
-    /// The ACK to a re-INVITE's 2xx whose dialog has ended meanwhile; the far end must not go on repeating.
+    /// Acknowledges the 2xx to a re-INVITE after its dialog has ended, to stop the retransmissions.
     fn ack_without_dialog(&mut self, cx: &mut Cx<'_>, id: ClientId, response: &Message) {
         let Some(client) = self.clients.get(&id) else { return };
         let Some(inviting) = client.invite.as_deref() else { return };
@@ -504,7 +506,7 @@ impl Clients {
     }
 }
 
-/// A caller's route set is the Record-Route list from the end (RFC 3261 §12.1.2).
+/// Returns the route set of a caller: the Record-Route list in reverse order (RFC 3261 §12.1.2).
 fn reversed(mut routes: Vec<String>) -> Vec<String> {
     routes.reverse();
     routes

@@ -1,4 +1,4 @@
-//! One request of ours.
+//! One client transaction.
 
 use bytes::Bytes;
 
@@ -11,12 +11,12 @@ use crate::transaction::client_invite::{ClientInvite, State as ClientInviteState
 use crate::transaction::key::Key;
 use crate::transaction::{ClientEvent, Slots, Step};
 
-/// Max-Forwards of requests that no call brings along (RFC 3261 §8.1.1.6).
+/// Max-Forwards of requests that do not forward a received one (RFC 3261 §8.1.1.6).
 pub(super) const MAX_FORWARDS: u8 = 70;
-/// The Reason of a CANCEL, or of a BYE, where the call has been answered elsewhere (RFC 3326 §3.1).
+/// Reason header value of a CANCEL or BYE sent because another target answered the call (RFC 3326 §3.1).
 pub const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
-/// A request of ours.
+/// Client transaction with its request.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) key: Key,
@@ -29,78 +29,78 @@ pub(super) struct Client {
     /// The request as sent.
     pub(super) request: Bytes,
     pub(super) call_id: String,
-    /// The dialog it was sent in.
+    /// Dialog in which the request was sent.
     pub(super) dialog: Option<DialogId>,
-    /// Whether the layer above is told nothing of it.
+    /// Whether the layer above receives no event about this request.
     pub(super) silent: bool,
-    /// Whether it was sent once more, since its connection was lost.
+    /// Whether the request was resent after its connection was lost.
     pub(super) sent_once_more: bool,
-    /// Whether a place in the table of dialogs is kept for it.
+    /// Whether a slot in the dialog table is reserved for this request.
     pub(super) reserved: bool,
-    /// Challenges that have been answered for it.
+    /// Challenges already answered for this request.
     pub(super) answered: Answered,
-    /// Whether it was sent again for a longer session.
+    /// Whether the request was repeated with a longer session interval.
     pub(super) lengthened: bool,
-    /// What an INVITE needs besides.
+    /// Additional state of an INVITE.
     pub(super) invite: Option<Box<Inviting>>,
 }
 
-/// A request of ours and the first step of its machine.
+/// New client transaction and the first step of its state machine.
 pub(super) type NewClient = (Client, Step);
 
-/// What an INVITE of ours needs for its ACK, CANCEL and dialogs.
+/// State that an outgoing INVITE keeps for its ACK, CANCEL and dialogs.
 #[derive(Debug, Clone)]
 pub(super) struct Inviting {
     pub(super) branch: String,
     pub(super) uri: String,
     pub(super) routes: Vec<String>,
-    /// From without tag.
+    /// From URI without tag.
     pub(super) local_uri: String,
     pub(super) local_tag: String,
-    /// To as sent.
+    /// To header as sent.
     pub(super) to: String,
-    /// To without tag.
+    /// To URI without tag.
     pub(super) remote_uri: String,
     pub(super) cseq: u32,
-    /// Whether it has a body: an offer of ours.
+    /// Whether the INVITE carries an offer.
     pub(super) offers: bool,
     pub(super) contact_user: String,
-    /// The credentials that it takes along; its ACK repeats them (RFC 3261 §22.1).
+    /// Credentials in the INVITE, repeated by its ACK (RFC 3261 §22.1).
     pub(super) credentials: Vec<Extra>,
     pub(super) cancel: Cancel,
-    /// The call has been answered elsewhere, which its CANCEL says (RFC 3326 §3.1).
+    /// Whether the call was answered elsewhere, for the Reason of the CANCEL (RFC 3326 §3.1).
     pub(super) elsewhere: bool,
-    /// The ACK to a non-2xx final.
+    /// ACK to the non-2xx final response.
     pub(super) ack: Option<Bytes>,
-    /// The dialogs it has made, or for a re-INVITE the one it is in once a 2xx has come.
+    /// Dialogs created by the INVITE; for a re-INVITE its own dialog, once a 2xx has arrived.
     pub(super) forks: Vec<Fork>,
-    /// Requests that answers to it have caused.
+    /// Requests caused by responses to the INVITE.
     pub(super) caused: Vec<ClientId>,
 }
 
-/// How far withdrawing an INVITE has come (RFC 3261 §9.1).
+/// Progress of cancelling an INVITE (RFC 3261 §9.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cancel {
-    /// Not asked for.
+    /// No cancellation requested.
     No,
-    /// Asked for, but no provisional has come.
+    /// Cancellation requested; CANCEL waits for a provisional response.
     Wanted,
-    /// Sent.
+    /// CANCEL sent.
     Sent,
 }
 
-/// One far end that an INVITE of ours has reached.
+/// One branch of a forked INVITE, identified by its remote tag.
 #[derive(Debug, Clone)]
 pub(super) struct Fork {
     pub(super) tag: Key,
     pub(super) dialog: DialogId,
-    /// Whether its 2xx has come.
+    /// Whether a 2xx has arrived.
     pub(super) confirmed: bool,
-    /// The ACK to that, repeated for each repetition of the 2xx.
+    /// ACK to the 2xx, resent for each retransmitted 2xx.
     pub(super) ack: Option<(Flow, Bytes)>,
 }
 
-/// One of the two client machines.
+/// State machine of a client transaction, for INVITE or for other methods.
 #[derive(Debug)]
 pub(super) enum ClientMachine {
     Invite(ClientInvite),
@@ -132,7 +132,7 @@ impl ClientMachine {
         }
     }
 
-    /// Whether nothing has been heard of it.
+    /// Returns whether no response has arrived yet.
     pub(super) fn is_unheard(&self) -> bool {
         match self {
             ClientMachine::Invite(machine) => machine.state() == ClientInviteState::Calling,
@@ -140,7 +140,7 @@ impl ClientMachine {
         }
     }
 
-    /// Where an INVITE stands; `None` for others.
+    /// Returns the state of an INVITE transaction, or `None` for other methods.
     pub(super) fn invite_state(&self) -> Option<ClientInviteState> {
         match self {
             ClientMachine::Invite(machine) => Some(machine.state()),
@@ -150,7 +150,7 @@ impl ClientMachine {
 }
 
 impl Client {
-    /// A request outside of any dialog that is no INVITE; callers change what is different.
+    /// Creates a non-INVITE transaction outside any dialog; callers change the fields that differ.
     pub(super) fn new(method: Method, key: Key, way: (Flow, Local, Party), request: Bytes, call_id: &str) -> NewClient {
         let (flow, local, party) = way;
         let (machine, step) = ClientMachine::start(method, flow.transport.is_reliable());
@@ -175,13 +175,13 @@ impl Client {
         (client, step)
     }
 
-    /// What a message of this transaction is.
+    /// Returns the description of an outgoing message of this transaction.
     pub(super) fn sent(&self, id: ClientId, method: Method, again: bool) -> Sent {
         Sent { method, code: None, party: self.party, again, client: Some(id), server: None, dialog: self.dialog }
     }
 
-    /// The CANCEL of an INVITE, or the ACK to its non-2xx final with that answer's To: the same Via, Request-URI,
-    /// Route, From and CSeq number (RFC 3261 §9.1, §17.1.1.3).
+    /// Builds the CANCEL of an INVITE, or the ACK to its non-2xx final response with the To of that response. Both
+    /// repeat the Via, Request-URI, Route, From and CSeq number of the INVITE (RFC 3261 §9.1, §17.1.1.3).
     pub(super) fn tied(&self, method: Method, to: Option<&str>, product: &str, alias: bool) -> Option<Bytes> {
         let inviting = self.invite.as_deref()?;
         let head = Head {
@@ -206,7 +206,7 @@ impl Client {
         Some(writer.finish(None))
     }
 
-    /// Reports whether an INVITE is withdrawn, or will be.
+    /// Reports whether an INVITE is cancelled or is to be cancelled.
     pub(super) fn is_withdrawn(&self) -> bool {
         self.invite.as_deref().is_some_and(|inviting| inviting.cancel != Cancel::No)
     }

@@ -1,7 +1,7 @@
-//! Dialogs (RFC 3261 §12): tags, sequence numbers, route set, remote target, and what is open in each.
+//! Dialogs (RFC 3261 §12): tags, sequence numbers, route set, remote target, and the transactions open in each.
 //!
-//! This room holds one dialog (here), the table of all (`table`) and the way of a request inside a dialog (`target`). The
-//! messages of a dialog are composed in `client` and `server`.
+//! This room holds one dialog (here), the table of all dialogs (`table`) and the choice of the flow for an in-dialog
+//! request (`target`). `client` and `server` compose the messages of a dialog.
 
 mod table;
 mod target;
@@ -22,52 +22,52 @@ use ipnet::IpNet;
 pub use table::Replaced;
 pub(crate) use table::{Dialogs, Success};
 
-/// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
+/// Highest CSeq number, below 2³¹ (RFC 3261 §8.1.1.5).
 pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
 
-/// A confirmed dialog in plain data, for a snapshot: no clock, no index of ours.
+/// Serializable state of a confirmed dialog, without timers or table indexes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DialogSnapshot {
     /// Call-ID.
     pub call_id: String,
-    /// Our tag.
+    /// Local tag.
     pub local_tag: String,
-    /// The far end's tag.
+    /// Remote tag.
     pub remote_tag: String,
-    /// Our URI as in From of our requests, without tag.
+    /// Local URI, as in the From of our requests, without tag.
     pub local_uri: String,
-    /// The far end's URI, without tag.
+    /// Remote URI, without tag.
     pub remote_uri: String,
-    /// Where our requests go: its Contact.
+    /// Remote target: the Contact URI to which requests are sent.
     pub remote_target: String,
-    /// Route set in the order in which we write it.
+    /// Route set, in the order in which requests list it.
     pub route_set: Vec<String>,
-    /// Last CSeq of ours.
+    /// CSeq of our last request.
     pub local_cseq: u32,
-    /// Last CSeq of theirs; `None` where it has sent no request.
+    /// CSeq of the last received request; `None` if none has arrived.
     pub remote_cseq: Option<u32>,
-    /// Contact user of ours.
+    /// User part of our Contact.
     pub contact_user: String,
-    /// Whether it began with a SIPS URI: our Contact is one too.
+    /// Whether the dialog began with a SIPS URI, which makes our Contact a SIPS URI.
     #[serde(default)]
     pub secure: bool,
-    /// The way to it.
+    /// Flow to the remote party.
     pub flow: Flow,
-    /// Via and Contact towards it.
+    /// Local address for Via and Contact.
     pub local: Local,
-    /// Whose dialog.
+    /// Party that owns the dialog.
     pub party: Party,
 }
 
 impl DialogSnapshot {
-    /// The number of our next request (RFC 3261 §12.2.1.1).
+    /// Advances and returns the CSeq of our next request (RFC 3261 §12.2.1.1).
     pub(crate) fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.saturating_add(1).min(LAST_CSEQ);
         self.local_cseq
     }
 }
 
-/// A 2xx of ours that waits for its ACK (RFC 3261 §13.3.1.4).
+/// 2xx sent to an INVITE that awaits its ACK (RFC 3261 §13.3.1.4).
 #[derive(Debug)]
 struct Unacked {
     cseq: u32,
@@ -75,13 +75,13 @@ struct Unacked {
     code: u16,
     flow: Flow,
     bytes: Bytes,
-    /// The wait before the next repetition: T1 doubling to T2.
+    /// Interval before the next retransmission: T1, doubling up to T2.
     interval: Duration,
     retransmit: Token,
     wait: Token,
 }
 
-/// A BYE that must wait until our 2xx is acknowledged or given up (RFC 3261 §15).
+/// BYE held back until our 2xx is acknowledged or given up (RFC 3261 §15).
 #[derive(Debug)]
 pub(crate) struct DeferredBye {
     pub(crate) id: ClientId,
@@ -89,90 +89,90 @@ pub(crate) struct DeferredBye {
     pub(crate) body: Option<Body>,
 }
 
-/// UPDATEs without final answer (RFC 3311).
+/// UPDATE transactions without final response (RFC 3311).
 #[derive(Debug, Clone, Copy, Default)]
 struct Updates {
-    /// One of ours, with an offer.
+    /// Outgoing UPDATE with an offer.
     ours: Option<ClientId>,
-    /// One of theirs.
+    /// Received UPDATE.
     theirs: Option<ServerId>,
 }
 
-/// The side whose change of a session is open.
+/// Side that has an open session change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpenChange {
     Ours,
     Theirs,
 }
 
-/// A reliable provisional answer that makes an offer and waits for our answer.
+/// Reliable provisional response with an offer that awaits our answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PrackDue {
-    /// The INVITE that it answers.
+    /// INVITE to which the provisional response belongs.
     pub(crate) invite: ClientId,
     /// CSeq of that INVITE.
     pub(crate) cseq: u32,
-    /// Its RSeq.
+    /// RSeq of the provisional response.
     pub(crate) rseq: u32,
 }
 
-/// What an ACK is to a dialog.
+/// Classification of an ACK received in a dialog.
 #[derive(Debug)]
 pub(crate) enum Acked {
-    /// The one that a 2xx of ours waited for, and the BYE that waited for it.
+    /// First ACK to a 2xx, with the timers to stop and the BYE that waited for the ACK.
     First { timers: [Token; 2], server: ServerId, bye: Option<Box<DeferredBye>> },
-    /// A repetition.
+    /// Retransmitted ACK.
     Again,
-    /// One that nothing waits for.
+    /// ACK without a matching 2xx.
     Stray,
 }
 
-/// What was open in a dialog that ends.
+/// Transactions left open by a dialog that ends.
 #[derive(Debug)]
 pub(crate) struct Leftover {
-    /// Requests of theirs that we have not finally answered.
+    /// Received requests without final response.
     pub(crate) theirs: Vec<ServerId>,
-    /// An INVITE of ours.
+    /// Outgoing INVITE.
     pub(crate) invite: Option<ClientId>,
-    /// A BYE of ours that waited for an ACK.
+    /// BYE that waited for an ACK.
     pub(crate) bye: Option<Box<DeferredBye>>,
 }
 
-/// A live dialog.
+/// Early or confirmed dialog with its open transactions.
 #[derive(Debug)]
 pub(crate) struct Dialog {
-    /// What a snapshot takes with it; the flow is where the far end was heard last.
+    /// State kept in a snapshot; its flow is the one of the last request or response that refreshed it.
     plain: DialogSnapshot,
-    /// Whether a 2xx has made it a confirmed one.
+    /// Whether a 2xx has confirmed the dialog.
     confirmed: bool,
-    /// Whether the far end's first route entry (`route_set`) is a strict router (RFC 3261 §12.2.1.1).
+    /// Whether the first entry of `route_set` is a strict router (RFC 3261 §12.2.1.1).
     strict: bool,
-    /// Whether the connection of `plain.flow` is gone: the far end's own address is better than that flow.
+    /// Whether the connection of `plain.flow` is lost; the remote target's address is then preferred to that flow.
     flow_lost: bool,
-    /// An INVITE of ours without a final answer, or whose 2xx is not acknowledged yet.
+    /// Outgoing INVITE without final response, or with a 2xx that has not been acknowledged yet.
     invite_out: Option<ClientId>,
-    /// CSeq of an INVITE of ours whose 2xx waits for [`Endpoint::ack`](crate::Endpoint::ack).
+    /// CSeq of the outgoing INVITE with a 2xx that waits for [`Endpoint::ack`](crate::Endpoint::ack).
     ack_due: Option<u32>,
-    /// An INVITE of theirs that we have not finally answered.
+    /// Received INVITE without final response.
     invite_in: Option<ServerId>,
-    /// A 2xx of ours that waits for its ACK.
+    /// 2xx to a received INVITE that awaits its ACK.
     unacked: Option<Box<Unacked>>,
-    /// CSeq of the INVITE that was acknowledged last: its ACK's repetitions are no strays.
+    /// CSeq of the last acknowledged INVITE, which identifies retransmissions of its ACK.
     acked_cseq: Option<u32>,
-    /// Whether the 2xx that confirmed it has been acknowledged, by whichever side: what is open since is a change.
+    /// Whether the confirming 2xx was acknowledged, by either side; a later INVITE is a session change.
     acknowledged: bool,
-    /// The last reliable provisional answer that we have acknowledged: CSeq of its INVITE, and RSeq.
+    /// CSeq of the INVITE and RSeq of the last reliable provisional response we acknowledged.
     provisional: (u32, u32),
-    /// One that makes an offer and waits for our answer, behind its INVITE.
+    /// Reliable provisional response with an offer that awaits our answer.
     prack_due: Option<Box<PrackDue>>,
-    /// UPDATEs that are open.
+    /// Open UPDATE transactions.
     updates: Option<Box<Updates>>,
-    /// A BYE of ours that waits for that ACK.
+    /// BYE that waits for the ACK to our 2xx.
     deferred: Option<Box<DeferredBye>>,
 }
 
 impl Dialog {
-    /// A dialog made of `plain`.
+    /// Creates a dialog from its serializable state.
     pub(crate) fn new(plain: DialogSnapshot, confirmed: bool) -> Dialog {
         let mut dialog = Dialog {
             plain,
@@ -194,28 +194,28 @@ impl Dialog {
         dialog
     }
 
-    /// Makes a dialog that an INVITE of ours begins.
+    /// Creates the dialog of an outgoing INVITE.
     pub(crate) fn of_client(plain: DialogSnapshot, confirmed: bool, invite: ClientId) -> Dialog {
         Dialog { invite_out: Some(invite), ..Dialog::new(plain, confirmed) }
     }
 
-    /// Makes a dialog that an INVITE of theirs begins.
+    /// Creates the dialog of a received INVITE.
     pub(crate) fn of_server(plain: DialogSnapshot, confirmed: bool, invite: ServerId) -> Dialog {
         Dialog { invite_in: Some(invite), ..Dialog::new(plain, confirmed) }
     }
 
-    /// Makes a dialog that a SUBSCRIBE of theirs begins: nothing is left to acknowledge.
+    /// Creates the dialog of a received SUBSCRIBE, which needs no ACK.
     pub(crate) fn of_subscription(plain: DialogSnapshot) -> Dialog {
         Dialog { acknowledged: true, ..Dialog::new(plain, true) }
     }
 
-    /// Takes a dialog back from a snapshot.
+    /// Restores a dialog from a snapshot.
     pub(crate) fn restored(plain: DialogSnapshot) -> Dialog {
         let flow_lost = plain.flow.connection.is_none();
         Dialog { acknowledged: true, flow_lost, ..Dialog::new(plain, true) }
     }
 
-    /// Returns the dialog in plain data, where it is confirmed and acknowledged and nothing of it waits.
+    /// Returns the serializable state of a confirmed and acknowledged dialog, unless an ACK or BYE is pending.
     pub(crate) fn snapshot(&self) -> Option<DialogSnapshot> {
         let begun = self.confirmed && self.acknowledged;
         let settled = begun && self.ack_due.is_none() && self.deferred.is_none();
@@ -226,96 +226,96 @@ impl Dialog {
         })
     }
 
-    /// Returns what a snapshot takes with it.
+    /// Returns the serializable state.
     pub(crate) fn plain(&self) -> &DialogSnapshot {
         &self.plain
     }
 
-    /// Returns the party that may speak in it.
+    /// Returns the party that owns the dialog.
     pub(crate) fn party(&self) -> Party {
         self.plain.party
     }
 
-    /// Reports whether a 2xx has confirmed it.
+    /// Reports whether a 2xx has confirmed the dialog.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed
     }
 
-    /// Confirms it.
+    /// Marks the dialog as confirmed.
     pub(crate) fn confirm(&mut self) {
         self.confirmed = true;
     }
 
-    /// Returns the number of our next request (RFC 3261 §12.2.1.1).
+    /// Advances and returns the CSeq of our next request (RFC 3261 §12.2.1.1).
     pub(crate) fn next_cseq(&mut self) -> u32 {
         self.plain.next_cseq()
     }
 
-    /// Returns the way of a request of ours; `reach`: the networks of its party.
+    /// Returns the flow for an outgoing request; `reach` lists the networks of the dialog's party.
     pub(crate) fn request_flow(&self, reach: &[IpNet]) -> Flow {
         target::request_flow(self, reach)
     }
 
-    /// Returns the INVITE of ours that is open in it, or that it is open by.
+    /// Returns the outgoing INVITE that is open in the dialog or created it.
     pub(crate) fn invite_out(&self) -> Option<ClientId> {
         self.invite_out
     }
 
-    /// Notes an INVITE of ours in it.
+    /// Records an outgoing INVITE.
     pub(crate) fn begin_invite_out(&mut self, invite: ClientId) {
         self.invite_out = Some(invite);
     }
 
-    /// Notes that an INVITE of ours was refused.
+    /// Records that an outgoing INVITE was rejected.
     pub(crate) fn invite_out_refused(&mut self, invite: ClientId) {
         self.invite_out.take_if(|open| *open == invite);
     }
 
-    /// Notes that the transaction of an INVITE of ours is gone; one whose 2xx is not acknowledged yet stays.
+    /// Records that the transaction of an outgoing INVITE is gone, unless its 2xx is still unacknowledged.
     pub(crate) fn invite_out_gone(&mut self, invite: ClientId) {
         if self.ack_due.is_none() {
             self.invite_out_refused(invite);
         }
     }
 
-    /// Notes a 2xx to an INVITE of ours with this CSeq, which has to be acknowledged.
+    /// Records a 2xx to the outgoing INVITE with this CSeq, which needs an ACK.
     pub(crate) fn owe_ack(&mut self, cseq: u32) {
         self.ack_due = Some(cseq);
     }
 
-    /// Takes the ACK that we owe: the CSeq of its INVITE, and the transaction of that.
+    /// Takes the pending ACK: the CSeq and the transaction of its INVITE.
     pub(crate) fn take_ack_due(&mut self) -> Option<(u32, Option<ClientId>)> {
         let cseq = self.ack_due.take()?;
         self.acknowledged = true;
         Some((cseq, self.invite_out.take()))
     }
 
-    /// Notes an INVITE of theirs in it.
+    /// Records a received INVITE.
     pub(crate) fn begin_invite_in(&mut self, invite: ServerId) {
         self.invite_in = Some(invite);
     }
 
-    /// Notes the final answer to an INVITE of theirs.
+    /// Records the final response to a received INVITE.
     pub(crate) fn invite_in_answered(&mut self) {
         self.invite_in = None;
     }
 
-    /// Reports whether an INVITE of theirs waits for our final answer.
+    /// Reports whether a received INVITE awaits our final response.
     pub(crate) fn has_invite_in(&self) -> bool {
         self.invite_in.is_some()
     }
 
-    /// Returns the INVITE of theirs that is open, or whose 2xx waits for its ACK.
+    /// Returns the received INVITE that is open, or that has a 2xx awaiting its ACK.
     pub(crate) fn answered_invite(&self) -> Option<ServerId> {
         self.invite_in.or(self.unacked.as_ref().map(|unacked| unacked.server))
     }
 
-    /// Reports whether the 2xx of a transaction waits for its ACK.
+    /// Reports whether the 2xx of a transaction awaits its ACK.
     pub(crate) fn awaits_ack_of(&self, server: ServerId) -> bool {
         self.unacked.as_ref().is_some_and(|unacked| unacked.server == server)
     }
 
-    /// Takes an ACK with this CSeq.
+    /// Matches a received ACK with this CSeq to our 2xx.
     pub(crate) fn take_ack(&mut self, number: Option<u32>) -> Acked {
         match self.unacked.take_if(|unacked| Some(unacked.cseq) == number) {
             Some(unacked) => {
@@ -329,17 +329,17 @@ impl Dialog {
         }
     }
 
-    /// Stops waiting for the ACK to a 2xx of ours: the timer of its repetition, and the BYE that waited for the ACK.
+    /// Gives up waiting for the ACK to our 2xx. Returns the retransmission timer and the deferred BYE.
     pub(crate) fn give_up_ack(&mut self) -> (Option<Token>, Option<Box<DeferredBye>>) {
         (self.unacked.take().map(|unacked| unacked.retransmit), self.deferred.take())
     }
 
-    /// Reports whether a BYE of ours waits for an ACK.
+    /// Reports whether a BYE waits for an ACK.
     pub(crate) fn has_deferred_bye(&self) -> bool {
         self.deferred.is_some()
     }
 
-    /// Keeps a BYE until our 2xx is acknowledged or given up; gives it back where none waits.
+    /// Defers a BYE until our 2xx is acknowledged or given up. Returns the BYE if no 2xx awaits an ACK.
     pub(crate) fn defer_bye(&mut self, bye: DeferredBye) -> Option<DeferredBye> {
         if self.unacked.is_none() {
             return Some(bye);
@@ -348,21 +348,21 @@ impl Dialog {
         None
     }
 
-    /// Takes out what is open in it.
+    /// Takes the transactions that are open in the dialog.
     pub(crate) fn take_leftover(&mut self) -> Leftover {
         let update = self.updates.take().and_then(|updates| updates.theirs);
         let theirs = self.invite_in.take().into_iter().chain(update).collect();
         Leftover { theirs, invite: self.invite_out, bye: self.deferred.take() }
     }
 
-    /// Reports whether a request of theirs is out of order (RFC 3261 §12.2.2); so is an INVITE that repeats a number under
-    /// another branch.
+    /// Reports whether a received request is out of order (RFC 3261 §12.2.2). An INVITE that reuses a CSeq under
+    /// another branch is too.
     pub(crate) fn is_out_of_order(&self, method: Method, number: u32) -> bool {
         let last = self.plain.remote_cseq;
         last.is_some_and(|last| number < last || (method == Method::Invite && number == last))
     }
 
-    /// Takes what a request of theirs says of the dialog. Reports whether its way is the dialog's from now on.
+    /// Updates the dialog from a received request. Returns whether the dialog adopts the flow of the request.
     pub(crate) fn take_request(&mut self, method: Method, number: u32, request: &Message) -> bool {
         self.plain.remote_cseq = Some(number);
         let refreshes = matches!(method, Method::Invite | Method::Update | Method::Subscribe);
@@ -372,37 +372,37 @@ impl Dialog {
         refreshes || self.flow_lost
     }
 
-    /// Returns the last reliable provisional answer that we have acknowledged: CSeq of its INVITE, and RSeq.
+    /// Returns CSeq and RSeq of the last reliable provisional response we acknowledged.
     pub(crate) fn last_prack(&self) -> (u32, u32) {
         self.provisional
     }
 
-    /// Notes a PRACK of ours.
+    /// Records a PRACK sent for the INVITE with this CSeq.
     pub(crate) fn note_prack(&mut self, cseq: u32, rseq: u32) {
         self.provisional = (cseq, rseq);
     }
 
-    /// Keeps a reliable provisional answer with an offer until ours to that is there.
+    /// Stores a reliable provisional response with an offer until our answer is available.
     pub(crate) fn owe_prack(&mut self, due: PrackDue) {
         self.prack_due = Some(Box::new(due));
     }
 
-    /// Takes the reliable provisional answer that waits for our answer to its offer.
+    /// Takes the reliable provisional response that awaits our answer to its offer.
     pub(crate) fn take_prack_due(&mut self) -> Option<PrackDue> {
         self.prack_due.take().map(|due| *due)
     }
 
-    /// Returns the open change because of which one of theirs cannot be looked at now (RFC 3261 §14, RFC 3311 §5, RFC 6337
-    /// §3); `offers`: it has a session description. Whether the first offer of an early dialog has its answer is known to
-    /// the layer above, which reads bodies.
+    /// Returns the open change that prevents a received INVITE or UPDATE from being processed now (RFC 3261 §14, RFC
+    /// 3311 §5, RFC 6337 §3). `offers` is set if the request has a session description. The layer above, which parses
+    /// bodies, checks whether the first offer of an early dialog has been answered.
     pub(crate) fn obstacle(&self, method: Method, offers: bool) -> Option<OpenChange> {
         let updates = self.updates.as_deref().copied().unwrap_or_default();
         let (ours, theirs) = if method == Method::Invite {
-            // While our 2xx waits for its ACK the last exchange is not over either (RFC 5407 §3.1.4).
+            // While our 2xx awaits its ACK, the previous offer/answer exchange is still open (RFC 5407 §3.1.4).
             let ours = self.invite_out.is_some() || self.unacked.is_some() || updates.ours.is_some();
             (ours, self.invite_in.is_some() || updates.theirs.is_some())
         } else if method == Method::Update {
-            // One without offer only refreshes the far end's target.
+            // An UPDATE without offer only refreshes the remote target.
             let inviting = offers && self.confirmed;
             let ours = (offers && updates.ours.is_some()) || (inviting && self.invite_out.is_some());
             (ours, updates.theirs.is_some() || (inviting && self.invite_in.is_some()))
@@ -415,7 +415,8 @@ impl Dialog {
         ours.then_some(OpenChange::Ours)
     }
 
-    /// Reports whether a change of ours may go out; `offers`: it has a session description. An UPDATE without one always may.
+    /// Reports whether an outgoing change may be sent; `offers` is set if it has a session description. An UPDATE
+    /// without one always may.
     pub(crate) fn may_change(&self, method: Method, offers: bool) -> bool {
         let updating = self.updates.is_some();
         let inviting = self.invite_out.is_some() || self.invite_in.is_some();
@@ -426,22 +427,22 @@ impl Dialog {
         }
     }
 
-    /// Notes an UPDATE of theirs that waits for our answer.
+    /// Records a received UPDATE that awaits our response.
     pub(crate) fn begin_update_in(&mut self, server: ServerId) {
         self.updates.get_or_insert_default().theirs = Some(server);
     }
 
-    /// Notes an UPDATE of ours with an offer.
+    /// Records an outgoing UPDATE with an offer.
     pub(crate) fn begin_update_out(&mut self, client: ClientId) {
         self.updates.get_or_insert_default().ours = Some(client);
     }
 
-    /// Notes the final answer to an UPDATE of theirs.
+    /// Records the final response to a received UPDATE.
     pub(crate) fn end_update_in(&mut self, server: ServerId) {
         self.end_update(|updates| updates.theirs.take_if(|theirs| *theirs == server).is_some());
     }
 
-    /// Notes the end of an UPDATE of ours.
+    /// Records the end of an outgoing UPDATE.
     pub(crate) fn end_update_out(&mut self, client: ClientId) {
         self.end_update(|updates| updates.ours.take_if(|ours| *ours == client).is_some());
     }
@@ -453,31 +454,31 @@ impl Dialog {
         }
     }
 
-    /// Takes a new route set, as the 2xx to our first INVITE asks (RFC 3261 §13.2.2.4).
+    /// Replaces the route set, as required by the 2xx to the initial INVITE (RFC 3261 §13.2.2.4).
     pub(crate) fn set_routes(&mut self, routes: Vec<String>) {
         self.plain.route_set = routes;
         self.strict = self.first_route().is_some_and(|uri| uri.param("lr").is_none());
     }
 
-    /// Takes a new remote target from a message's Contact (RFC 3261 §12.2.1.2, §12.2.2), where there is a usable one.
+    /// Updates the remote target from the Contact of a message, if usable (RFC 3261 §12.2.1.2, §12.2.2).
     pub(crate) fn refresh_target(&mut self, message: &Message) {
         if let Some(target) = contact_uri(message) {
             self.plain.remote_target = target;
         }
     }
 
-    /// The first entry of the route set, read.
+    /// Parses the first entry of the route set.
     fn first_route(&self) -> Option<Uri<'_>> {
         NameAddr::parse(self.plain.route_set.first()?.as_bytes())?.parsed_uri()
     }
 
-    /// Request-URI and Route entries of a request of ours (RFC 3261 §12.2.1.1).
+    /// Returns Request-URI and Route entries for an outgoing request (RFC 3261 §12.2.1.1).
     pub(crate) fn request_line(&self) -> (String, Vec<String>) {
         let target = self.plain.remote_target.clone();
         let first = self.plain.route_set.first();
         match first.and_then(|first| NameAddr::parse(first.as_bytes())) {
             Some(first) if self.strict => {
-                // A strict router finds itself in the Request-URI, and the target at the end of the list.
+                // A strict router goes into the Request-URI, and the remote target to the end of the Route list.
                 let mut routes: Vec<String> = self.plain.route_set.iter().skip(1).cloned().collect();
                 routes.push(format!("<{target}>"));
                 (as_request_uri(first.uri), routes)
@@ -487,7 +488,7 @@ impl Dialog {
     }
 }
 
-/// A URI of a Contact or Route as a Request-URI, without what may not stand there (RFC 3261 §19.1.1: `method` and headers).
+/// Returns a Contact or Route URI as Request-URI, without `method` parameter and headers (RFC 3261 §19.1.1).
 fn as_request_uri(uri: &[u8]) -> String {
     let text = String::from_utf8_lossy(uri);
     let bare = text.split('?').next().unwrap_or_default();
@@ -500,15 +501,15 @@ fn as_request_uri(uri: &[u8]) -> String {
     kept
 }
 
-/// The URI of a message's Contact, where it is one that a request can be sent to.
+/// Returns the Contact URI of a message if a request can be sent to it.
 pub(crate) fn contact_uri(message: &Message) -> Option<String> {
     let contact = message.contact()?;
     contact.parsed_uri()?;
     Some(as_request_uri(contact.uri))
 }
 
-/// A message's Record-Route entries in order, at most [`limits::ROUTE_SET`]: a longer list counts as none at all, since a
-/// part of it would lead nowhere.
+/// Returns the Record-Route entries of a message in order. A list longer than [`limits::ROUTE_SET`] counts as empty,
+/// because a truncated route set would not reach the remote party.
 pub(crate) fn record_routes(message: &Message) -> Vec<String> {
     let entries = message.addresses(HeaderName::RecordRoute);
     if entries.len() > limits::ROUTE_SET {
@@ -517,7 +518,8 @@ pub(crate) fn record_routes(message: &Message) -> Vec<String> {
     entries.iter().map(|entry| String::from_utf8_lossy(entry.raw).trim().to_owned()).collect()
 }
 
-/// An address header's URI in angle brackets: From and To of later requests, without display name or parameters.
+/// Returns the URI of an address header in angle brackets, without display name or parameters, for From and To of
+/// later requests.
 pub(crate) fn bare_address(address: Option<NameAddr<'_>>) -> String {
     address.map(|a| format!("<{}>", String::from_utf8_lossy(a.uri))).unwrap_or_default()
 }

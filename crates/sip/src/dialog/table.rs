@@ -1,4 +1,4 @@
-//! The table of dialogs, and which of them a message names.
+//! Dialog table, and the lookup of the dialog a message belongs to.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -17,34 +17,34 @@ use crate::shared::{Shared, Timer};
 use crate::timer::{T1, T1_64, T2};
 use crate::transaction::key::{self, Key};
 
-/// The dialog that a Replaces header names (RFC 3891 §3).
+/// Dialog named by a Replaces header (RFC 3891 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {
     /// A confirmed dialog.
     Confirmed(DialogId),
-    /// An early one.
+    /// An early dialog.
     Early(DialogId),
-    /// One that was confirmed, and has ended.
+    /// A dialog that was confirmed and has ended.
     Ended,
 }
 
-/// All dialogs of an endpoint, and the places that open INVITEs and SUBSCRIBEs have reserved.
+/// All dialogs of an endpoint, and the slots reserved by open INVITEs and SUBSCRIBEs.
 #[derive(Debug)]
 pub(crate) struct Dialogs {
     dialogs: FxHashMap<DialogId, Box<Dialog>>,
     keys: HashMap<Key, DialogId>,
-    /// Confirmed dialogs that have ended, the last ones, by a number each; with our BYE, where it was that.
+    /// Keyed hashes of recently ended confirmed dialogs, with our BYE if it ended the dialog.
     ended: VecDeque<(u64, Option<ClientId>)>,
-    /// Dialogs that live on a stream.
+    /// Dialogs by the stream connection they use.
     streams: BTreeSet<(ConnectionId, DialogId)>,
-    /// INVITEs and SUBSCRIBEs that have not made a dialog yet but may.
+    /// Open INVITEs and SUBSCRIBEs that may still create a dialog.
     reserved: usize,
-    /// Dialogs at most, reserved places included.
+    /// Maximum number of dialogs, including reserved slots.
     most: usize,
 }
 
 impl Dialogs {
-    /// Makes an empty table with room for so many.
+    /// Creates an empty table for at most `most` dialogs.
     pub(crate) fn new(most: usize) -> Dialogs {
         Dialogs {
             dialogs: FxHashMap::default(),
@@ -61,17 +61,17 @@ impl Dialogs {
         self.dialogs.len()
     }
 
-    /// Reports whether no dialog may be added, reserved places counted.
+    /// Reports whether the table is full, reserved slots included.
     pub(crate) fn is_full(&self) -> bool {
         self.dialogs.len() + self.reserved >= self.most
     }
 
-    /// Reserves a place, where `is_wanted`.
+    /// Reserves a slot if `is_wanted`.
     pub(crate) fn reserve(&mut self, is_wanted: bool) {
         self.reserved += usize::from(is_wanted);
     }
 
-    /// Gives a place back, where one `was_reserved`.
+    /// Releases a slot if `was_reserved`.
     pub(crate) fn release(&mut self, was_reserved: bool) {
         self.reserved -= usize::from(was_reserved);
     }
@@ -81,23 +81,23 @@ impl Dialogs {
         self.dialogs.get(&id).map(Box::as_ref)
     }
 
-    /// Returns a dialog to change.
+    /// Returns a dialog mutably.
     pub(crate) fn get_mut(&mut self, id: DialogId) -> Option<&mut Dialog> {
         self.dialogs.get_mut(&id).map(Box::as_mut)
     }
 
-    /// Reports whether a dialog lives.
+    /// Reports whether a dialog exists.
     pub(crate) fn contains(&self, id: DialogId) -> bool {
         self.dialogs.contains_key(&id)
     }
 
-    /// Takes a dialog into the table.
+    /// Adds a dialog to the table and returns its new id.
     pub(crate) fn insert(&mut self, shared: &mut Shared, dialog: Dialog) -> DialogId {
         let id = DialogId(shared.fresh_id());
         let plain = &dialog.plain;
         key_of(&mut shared.scratch, plain);
         if let Some(old) = self.keys.insert(shared.scratch.as_slice().into(), id) {
-            // Only a snapshot taken back twice can do this: the names are ours and random.
+            // Only a snapshot that is restored twice can cause this: the local tag is random.
             self.dialogs.remove(&old);
         }
         if let Some(connection) = plain.flow.connection {
@@ -107,14 +107,15 @@ impl Dialogs {
         id
     }
 
-    /// Takes a dialog out; its transactions go on by themselves.
+    /// Removes a dialog; its transactions continue on their own.
     pub(crate) fn remove(&mut self, shared: &mut Shared, id: DialogId) {
         if let Some(party) = self.forget(shared, id) {
             self.remember_ended(shared.name_of_dialog(party));
         }
     }
 
-    /// Takes a dialog out and remembers nothing of it. Returns the party of a confirmed one, whose key stands in the scratch buffer.
+    /// Removes a dialog without remembering that it ended. Returns the party of a confirmed dialog, and leaves its key
+    /// in the scratch buffer.
     pub(crate) fn forget(&mut self, shared: &mut Shared, id: DialogId) -> Option<Party> {
         let dialog = self.dialogs.remove(&id)?;
         key_of(&mut shared.scratch, &dialog.plain);
@@ -129,7 +130,7 @@ impl Dialogs {
         dialog.confirmed.then_some(dialog.plain.party)
     }
 
-    /// Returns the dialog that a request names; only its own party may speak in it. The key stays in the scratch buffer.
+    /// Returns the dialog of a request, if it belongs to `party`. The key stays in the scratch buffer.
     pub(crate) fn find(&self, shared: &mut Shared, party: Party, request: &Message) -> Option<DialogId> {
         let call_id = request.call_id()?;
         key::dialog(&mut shared.scratch, call_id, key::to_tag(request), key::from_tag(request));
@@ -137,7 +138,7 @@ impl Dialogs {
         (self.get(id)?.plain.party == party).then_some(id)
     }
 
-    /// Notes the flow by which a dialog's far end was heard last.
+    /// Sets the flow of a dialog.
     pub(crate) fn set_flow(&mut self, id: DialogId, flow: Flow) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let old = std::mem::replace(&mut dialog.plain.flow, flow);
@@ -152,7 +153,7 @@ impl Dialogs {
         }
     }
 
-    /// Takes a lost connection from the dialogs that live on it.
+    /// Removes a lost connection from the dialogs that use it.
     pub(crate) fn lose(&mut self, connection: ConnectionId) {
         let dialogs: Vec<DialogId> = self.on(connection).collect();
         for id in dialogs {
@@ -164,7 +165,7 @@ impl Dialogs {
         }
     }
 
-    /// Reports whether a dialog lives on a connection.
+    /// Reports whether a dialog uses a connection.
     pub(crate) fn use_connection(&self, connection: ConnectionId) -> bool {
         self.on(connection).next().is_some()
     }
@@ -174,7 +175,7 @@ impl Dialogs {
         self.streams.range(dialogs).map(|&(_, id)| id)
     }
 
-    /// Waits for the ACK to a 2xx of ours, which is repeated until it comes (RFC 3261 §13.3.1.4).
+    /// Starts the timers of a 2xx that is retransmitted until its ACK arrives (RFC 3261 §13.3.1.4).
     pub(crate) fn await_ack(&mut self, shared: &mut Shared, now: Instant, id: DialogId, success: Success) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let Success { cseq, server, code, flow, bytes } = success;
@@ -184,7 +185,7 @@ impl Dialogs {
         dialog.unacked = Some(Box::new(unacked));
     }
 
-    /// Sends the 2xx once more: T1 doubling to T2, over streams too (RFC 3261 §13.3.1.4).
+    /// Retransmits the 2xx, with an interval that doubles from T1 to T2, over streams too (RFC 3261 §13.3.1.4).
     pub(crate) fn repeat_success(&mut self, shared: &mut Shared, now: Instant, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let party = dialog.plain.party;
@@ -203,9 +204,9 @@ impl Dialogs {
         shared.transmit(unacked.flow, unacked.bytes.clone(), what);
     }
 
-    /// Returns the dialog that a Replaces header of a party names: one of its own, no other is found.
+    /// Returns the dialog named by a Replaces header, if it belongs to `party`.
     pub(crate) fn replaced(&self, shared: &mut Shared, party: Party, replaces: &Replaces) -> Option<Replaced> {
-        // RFC 3891 §3: 0 stands for the tag that a far end of RFC 2543 does not have.
+        // RFC 3891 §3: `0` stands for the missing tag of an RFC 2543 implementation.
         let without = (replaces.from_tag == "0").then_some("");
         [Some(replaces.from_tag.as_str()), without].into_iter().flatten().find_map(|remote_tag| {
             let names = (replaces.call_id.as_bytes(), replaces.to_tag.as_bytes(), remote_tag.as_bytes());
@@ -224,7 +225,8 @@ impl Dialogs {
         })
     }
 
-    /// Remembers a confirmed dialog that is over: a request to replace it gets the right refusal.
+    /// Remembers a confirmed dialog that has ended, so that a request to replace it is rejected with the correct
+    /// status.
     fn remember_ended(&mut self, name: u64) {
         if self.ended.len() >= limits::ENDED_DIALOGS {
             self.ended.pop_front();
@@ -232,26 +234,26 @@ impl Dialogs {
         self.ended.push_back((name, None));
     }
 
-    /// Notes the BYE that has ended the last dialog.
+    /// Records the BYE that ended the most recent dialog.
     pub(crate) fn note_bye(&mut self, bye: ClientId) {
         if let Some((_, of)) = self.ended.back_mut() {
             *of = Some(bye);
         }
     }
 
-    /// Returns the BYE by which we have ended a party's dialog; the dialog's key stands in the scratch buffer.
+    /// Returns the BYE with which we ended a dialog of this party; the dialog's key is in the scratch buffer.
     pub(crate) fn bye_of_ended(&self, shared: &Shared, party: Party) -> Option<ClientId> {
         let name = shared.name_of_dialog(party);
         self.ended.iter().rev().find(|(ended, _)| *ended == name).and_then(|(_, bye)| *bye)
     }
 
-    /// Gives back the room of a table that is nearly empty after a flood.
+    /// Shrinks the tables when they are nearly empty after a flood.
     pub(crate) fn shrink(&mut self) {
         shrink(&mut self.dialogs);
         shrink(&mut self.keys);
     }
 
-    /// Checks that every dialog has its key, and that `reserved` places are reserved.
+    /// Checks that every dialog has a key and that exactly `reserved` slots are reserved.
     pub(crate) fn check(&self, reserved: usize) -> Result<(), String> {
         if self.keys.len() != self.dialogs.len() {
             return Err(format!("dialogs: {} keys for {} entries", self.keys.len(), self.dialogs.len()));
@@ -266,18 +268,18 @@ impl Dialogs {
     }
 }
 
-/// A 2xx of ours to an INVITE.
+/// 2xx response to an INVITE.
 #[derive(Debug)]
 pub(crate) struct Success {
     /// CSeq of the INVITE.
     pub(crate) cseq: u32,
-    /// Its transaction.
+    /// Transaction of the INVITE.
     pub(crate) server: ServerId,
-    /// The status code.
+    /// Status code.
     pub(crate) code: u16,
-    /// The way of the response.
+    /// Flow of the response.
     pub(crate) flow: Flow,
-    /// The response.
+    /// Serialized response.
     pub(crate) bytes: Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! The way of a request inside a dialog: by its route set or its remote target.
+//! Selects the flow of an in-dialog request from the route set or the remote target.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,10 +9,11 @@ use crate::event::{Flow, Transport};
 use crate::reply::default_port;
 use crate::uri::{Scheme, Uri};
 
-/// The way of a request inside a dialog: a literal address in the first route (or the remote target) is gone to; a
-/// name is not looked up here, the dialog's present way is taken instead. `reach` are the far end's own networks: an
-/// address outside of them is not gone to either. Else one far end could have us speak to another in our name, or open
-/// connections inside our network; and from there it could not answer, as none but the dialog's own trunk is heard in it.
+/// Returns the flow of an in-dialog request. A literal address in the first route (or else in the remote target) is
+/// used; a host name is not resolved here, and the dialog's current flow is kept instead. Addresses outside `reach`,
+/// the remote party's networks, are not used: otherwise one party could make us send to another one or open
+/// connections inside our network, and responses from there would be dropped, because only the dialog's own party is
+/// accepted in it.
 pub(super) fn request_flow(dialog: &Dialog, reach: &[IpNet]) -> Flow {
     let present = dialog.plain.flow;
     let routed = !dialog.plain.route_set.is_empty();
@@ -37,10 +38,10 @@ fn literal_flow(uri: &Uri<'_>, dialog: &Dialog, routed: bool, reach: &[IpNet]) -
         Some("tls") => Some(Transport::Tls),
         Some(_) => return None,
     };
-    // Many write no transport and mean the one they speak.
+    // Many implementations omit the transport and mean the one in use.
     let secure = uri.scheme == Scheme::Sips;
     let transport = asked.unwrap_or(if secure { Transport::Tls } else { present.transport });
-    // A dialog that began under TLS never goes on in the clear.
+    // A dialog that began over TLS never continues in the clear.
     if present.transport == Transport::Tls && transport != Transport::Tls {
         return None;
     }
@@ -51,17 +52,18 @@ fn literal_flow(uri: &Uri<'_>, dialog: &Dialog, routed: bool, reach: &[IpNet]) -
     Some(Flow { transport, remote: SocketAddr::new(ip, port), connection: None, ..present })
 }
 
-/// RFC 3581's case: the far end names an address of its private network, and was heard from outside of it.
+/// Returns whether a private address was named by a remote party heard from a public one (NAT, RFC 3581).
 fn behind_nat(named: IpAddr, source: IpAddr) -> bool {
     named != source && is_private(named) && !is_private(source)
 }
 
-/// No far end may make us talk to ourselves or to many.
+/// Returns whether an address is a permitted destination: unspecified, multicast and foreign loopback addresses are
+/// not.
 fn may_go_to(ip: IpAddr, source: IpAddr) -> bool {
     !(ip.is_unspecified() || ip.is_multicast() || (ip.is_loopback() && !source.is_loopback()))
 }
 
-/// RFC 1918, RFC 6598 (carrier NAT), RFC 4193, and link-local addresses.
+/// Returns whether an address is private: RFC 1918, RFC 6598 (carrier-grade NAT), RFC 4193 or link-local.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

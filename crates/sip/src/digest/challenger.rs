@@ -1,6 +1,7 @@
-//! Challenges of ours, and the judgement of what comes back (RFC 3261 §22.1, RFC 7616 §3.3). A nonce is signed and holds
-//! the time and the address that it was given to: nothing is kept of those that are never used. Of those in use the
-//! highest count is kept, so that no answer counts twice.
+//! Server side of digest authentication: issues challenges and verifies credentials (RFC 3261 §22.1, RFC 7616 §3.3).
+//!
+//! A nonce is signed and contains its creation time; the signature covers the address it was issued to. Unused nonces
+//! therefore need no state. For nonces in use the highest nonce count is kept, so that credentials cannot be replayed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,73 +22,74 @@ use crate::message::Message;
 use crate::method::Method;
 use crate::uri::{Uri, unescape};
 
-/// The realm where none is configured.
+/// Realm used if none is configured.
 const REALM: &str = "trunkgate";
-/// Offered in this order where nothing else is said: the stronger first (RFC 8760 §2.4).
+/// Default algorithms in order of preference, the stronger first (RFC 8760 §2.4).
 const OFFERED: [DigestHash; 2] = [DigestHash::Sha256, DigestHash::Md5];
-/// Octets of a nonce's signature.
+/// Length of a nonce signature, in octets.
 const SIGNATURE_BYTES: usize = 16;
-/// Octets of a nonce: its number, the second it was made in, its signature.
+/// Length of a nonce, in octets: its number, the second of its creation, and its signature.
 const NONCE_BYTES: usize = 12 + SIGNATURE_BYTES;
 
-/// What a request comes to.
+/// Result of verifying the credentials of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may pass.
+    /// The request is authenticated or needs no authentication.
     Passed,
-    /// The credentials are right, for another Request-URI: it was changed on the way, or they are of another request.
+    /// The credentials are valid but were computed for another Request-URI: a proxy rewrote the URI, or the
+    /// credentials belong to another request.
     OtherUri,
-    /// It is to be challenged.
+    /// The request must be challenged.
     Challenge {
-        /// Whether only the nonce was wrong.
+        /// Whether the nonce is the only problem.
         stale: bool,
-        /// Whether credentials were shown, and wrong.
+        /// Whether the request carried wrong credentials.
         failed: bool,
-        /// Whether a nonce of ours, given to this address, came back.
+        /// Whether the request returned a nonce that was issued to its source address.
         proven: bool,
     },
 }
 
-/// Whom we expect.
+/// Credentials expected from a party.
 #[derive(Debug)]
 struct Expected {
     username: String,
     realm: String,
-    /// One for each that may be offered.
+    /// Hashed secret for each supported algorithm.
     secrets: [(DigestHash, String); 3],
-    /// What is offered, in order.
+    /// Algorithms offered, in order of preference.
     offered: Vec<DigestHash>,
-    /// Whether their `uri` must be the Request-URI.
+    /// Whether the `uri` of the credentials must match the Request-URI.
     is_uri_compared: bool,
 }
 
-/// How far a nonce has been used.
+/// Usage of one nonce.
 #[derive(Debug, Clone, Copy)]
 struct Used {
     highest: u32,
     made: u32,
 }
 
-/// A nonce of ours, read.
+/// Decoded nonce.
 #[derive(Debug, Clone, Copy)]
 struct Nonce {
     number: u64,
     made: u32,
 }
 
-/// The parties that are challenged, and the nonces in use.
+/// Expected credentials of each challenged party, and the nonces in use.
 pub(crate) struct Challenger {
-    /// Signs nonces.
+    /// Key that signs nonces.
     signer: Hmac<Sha256>,
-    /// Nonces in use at most.
+    /// Maximum number of nonces in use.
     room: usize,
-    /// The start of our time; nonces hold seconds from here.
+    /// Time origin; nonces contain the seconds since then.
     start: Option<Instant>,
     expected: FxHashMap<Party, Expected>,
     numbered: u64,
-    /// By number, so by age.
+    /// Usage by nonce number, which is also the order of age.
     used: BTreeMap<u64, Used>,
-    /// Nonces up to this one that are not in the table are spent: the table had no room for them.
+    /// Highest nonce number evicted from `used`; nonces up to this number that are not in `used` are rejected.
     floor: u64,
 }
 
@@ -98,9 +100,9 @@ impl std::fmt::Debug for Challenger {
 }
 
 impl Challenger {
-    /// One whose nonces are signed with `key`.
+    /// Creates a challenger that signs its nonces with `key`.
     pub(crate) fn new(key: [u8; 32]) -> Challenger {
-        // RFC 2104 §2: a key is filled up with zeros.
+        // RFC 2104 §2: the key is padded with zeros.
         let mut block = [0; 64];
         block.iter_mut().zip(key).for_each(|(octet, of_key)| *octet = of_key);
         let (expected, used) = (FxHashMap::default(), BTreeMap::new());
@@ -108,49 +110,52 @@ impl Challenger {
         Challenger { signer, room: NONCES_IN_USE, start: None, expected, numbered: 0, used, floor: 0 }
     }
 
-    /// Says whether a party is challenged, and for which credentials.
+    /// Sets the credentials required from a party; `None` stops challenging it.
     pub(crate) fn set(&mut self, party: Party, credentials: Option<Credentials>) {
         let Some(Credentials { username, password, realm }) = credentials else {
             self.expected.remove(&party);
             return;
         };
         let realm = realm.unwrap_or_else(|| REALM.to_owned());
-        // What is hashed is what stands between the quotes.
+        // The digest is computed over the text between the quotes.
         let written = quoted(&realm).into_owned();
         let known = |hash| (hash, secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
         let (secrets, offered) = (DigestHash::ALL.map(known), OFFERED.to_vec());
         self.expected.insert(party, Expected { realm: written, secrets, offered, username, is_uri_compared: true });
     }
 
-    /// Says which algorithms a party that is challenged is offered, in order. One without any could never pass.
+    /// Sets the algorithms offered to a challenged party, in order. An empty list is ignored, because the party could
+    /// never authenticate.
     pub(crate) fn offer(&mut self, party: Party, hashes: &[DigestHash]) {
         if let Some(expected) = self.expected.get_mut(&party).filter(|_| !hashes.is_empty()) {
             expected.offered = hashes.to_vec();
         }
     }
 
-    /// Says whether the `uri` of a party's credentials must be the Request-URI; it must where nothing is said.
+    /// Sets whether the `uri` of a party's credentials must match the Request-URI; the default is yes.
     pub(crate) fn compare_uri(&mut self, party: Party, is_compared: bool) {
         if let Some(expected) = self.expected.get_mut(&party) {
             expected.is_uri_compared = is_compared;
         }
     }
 
-    /// Whether a party is challenged at all.
+    /// Returns whether a party is challenged.
     pub(crate) fn asks(&self, party: Party) -> bool {
         self.expected.contains_key(&party)
     }
 
-    /// Judges a request's Authorization. An unknown user costs the same as a wrong password, and reads the same.
+    /// Verifies the Authorization headers of a request. An unknown user takes as long to reject as a wrong password
+    /// and gets the same response.
     pub(crate) fn judge(&mut self, now: Instant, party: Party, source: IpAddr, request: &Message) -> Verdict {
         let seconds = self.seconds(now);
         let Some(expected) = self.expected.get(&party) else { return Verdict::Passed };
         let (mut is_foreign, mut failed) = (false, false);
         let mine = authorizations(request.headers(HeaderName::Authorization)).into_iter();
         let mine = mine.filter(|shown| shown.realm == expected.realm.as_bytes());
-        // One for each algorithm: with any number of them, one request would be as many guesses.
+        // One attempt per offered algorithm: otherwise a single request could carry any number of password guesses.
         for shown in mine.take(expected.offered.len()) {
-            // Whatever the response is: `stale` for right ones alone would tell a guesser, who need not even be challenged.
+            // The nonce is checked before the response: `stale` only for correct responses would confirm a guessed
+            // password, even to an attacker without a challenge of its own.
             let Some(nonce) = self.read(shown.nonce, source) else {
                 is_foreign = true;
                 continue;
@@ -169,12 +174,12 @@ impl Challenger {
             self.use_up(nonce, count, seconds);
             return if is_other { Verdict::OtherUri } else { Verdict::Passed };
         }
-        // What has failed was shown with a nonce of ours.
+        // A failed attempt used a nonce that we issued.
         Verdict::Challenge { stale: is_foreign && !failed, failed, proven: failed }
     }
 
-    /// Returns the user whose credentials a request shows, as a party is asked for them, and whether it is the one expected: for
-    /// who runs this end, once the answer is on its way.
+    /// Returns the user name in the credentials of a request for a party's realm, and whether it is the expected one.
+    /// Intended for the operator; never sent to the remote party.
     pub(crate) fn user_shown(&self, party: Party, request: &Message) -> (String, bool) {
         let Some(expected) = self.expected.get(&party) else { return (String::new(), false) };
         let shown = authorizations(request.headers(HeaderName::Authorization));
@@ -184,7 +189,7 @@ impl Challenger {
         (String::from_utf8_lossy(&user).into_owned(), is_expected)
     }
 
-    /// The values of WWW-Authenticate for a party, one for each algorithm.
+    /// Returns the WWW-Authenticate values for a party, one per algorithm.
     pub(crate) fn challenge(&mut self, now: Instant, party: Party, source: IpAddr, stale: bool) -> Vec<String> {
         let made = self.seconds(now);
         let Some(expected) = self.expected.get(&party) else { return Vec::new() };
@@ -199,13 +204,13 @@ impl Challenger {
         expected.offered.iter().map(value).collect()
     }
 
-    /// Whether user and response are what we expect. Both are always looked at.
+    /// Returns whether user name and response are correct. Both are always compared, for constant time.
     fn is_right(&self, expected: &Expected, shown: &Authorization<'_>, request: &Message) -> bool {
         let known = expected.secrets.iter().find(|(hash, _)| *hash == shown.algorithm.hash);
         let offered = known.filter(|(hash, _)| expected.offered.contains(hash));
         let (hash, secret) = match offered {
             Some((hash, secret)) if !shown.algorithm.session => (*hash, secret.as_str()),
-            // What we have not offered is wrong, after the same work.
+            // An algorithm that was not offered is rejected after the same amount of work.
             _ => (DigestHash::Sha256, ""),
         };
         let algorithm = Algorithm { hash, session: false };
@@ -218,7 +223,7 @@ impl Challenger {
         same_response & same_user & !secret.is_empty()
     }
 
-    /// Compares without saying by its time how much is the same.
+    /// Compares two values in constant time.
     fn are_same(&self, one: &[u8], other: &[u8]) -> bool {
         let tag = self.sign(&[other]).finalize().into_bytes();
         self.sign(&[one]).verify(&tag).is_ok()
@@ -246,7 +251,7 @@ impl Challenger {
         BASE64.encode(&bytes)
     }
 
-    /// A nonce that we gave to `source`.
+    /// Decodes and verifies a nonce that was issued to `source`.
     fn read(&self, text: &[u8], source: IpAddr) -> Option<Nonce> {
         let mut bytes = [0; NONCE_BYTES];
         if BASE64.decode_slice(text, &mut bytes) != Ok(NONCE_BYTES) {
@@ -273,9 +278,9 @@ impl Challenger {
     }
 }
 
-/// Whether credentials are for the number or user that a request is for (RFC 7616 §3.4.6). Hosts, ports and parameters are
-/// rewritten by proxies and are not compared; a REGISTER or OPTIONS is for a host alone. Credentials whose `uri` has no user are
-/// for every user of that host: SIPp and some phones always sign them so.
+/// Returns whether credentials apply to the number or user that a request addresses (RFC 7616 §3.4.6). Hosts, ports
+/// and parameters are not compared, because proxies rewrite them; REGISTER and OPTIONS address only a host.
+/// Credentials with a `uri` without user apply to every user of the host: SIPp and some phones always sign such a URI.
 fn is_for(shown: &Authorization<'_>, request: &Message) -> bool {
     if matches!(request.method(), Method::Register | Method::Options) {
         return true;
@@ -328,7 +333,7 @@ mod tests {
         Message::parse(Bytes::from(text)).unwrap()
     }
 
-    /// The Authorization line of a client with these credentials that has got `challenges`.
+    /// Returns the Authorization header of a client with these credentials after it received `challenges`.
     fn answer(keyring: &mut Keyring, challenges: &[String]) -> String {
         let lines: String = challenges.iter().map(|value| format!("WWW-Authenticate: {value}\r\n")).collect();
         let text = format!("SIP/2.0 401 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{lines}\r\n");
@@ -338,12 +343,12 @@ mod tests {
         again(keyring)
     }
 
-    /// The next one with the same nonce.
+    /// Returns the next Authorization header with the same nonce.
     fn again(keyring: &mut Keyring) -> String {
         signed(keyring, b"sip:b@h")
     }
 
-    /// The same with this `uri`.
+    /// Returns the next Authorization header for this `uri`.
     fn signed(keyring: &mut Keyring, uri: &[u8]) -> String {
         let subject = Subject { method: b"INVITE", uri, body: b"" };
         let header = keyring.write(Party(1), (ip(9), 5060).into(), subject, &mut || "cn".into()).remove(0);
@@ -404,7 +409,7 @@ mod tests {
             assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &line)), expected, "{uri}");
             let again = challenger.judge(now, THEM, ip(1), &invite("sip:b@h", &line));
             assert_eq!(again, STALE, "{uri}: the nonce has been used");
-            // Who does not know the password is not told what the matter is.
+            // A client without the password does not learn the reason.
             let challenges = challenger.challenge(now, THEM, ip(1), false);
             let wrong = answer(&mut client("them", "wrong"), &challenges);
             assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &wrong)), WRONG, "{uri}");
@@ -457,7 +462,7 @@ mod tests {
         assert_eq!(challenger.judge(now, THEM, ip(1), &request(other)), none, "for somebody else");
     }
 
-    /// What was not offered has no secret of ours: anybody could compute a response to that.
+    /// An algorithm that was not offered has no stored secret; anyone could compute a response to an empty secret.
     #[test]
     fn what_was_not_offered_is_wrong_however_it_is_computed() {
         let now = start();
@@ -528,13 +533,13 @@ mod tests {
         let answers = ["right", "wrong"].map(|password| answer(&mut client("them", password), &foreign));
         let verdicts = answers.clone().map(|line| challenger.judge(now, THEM, ip(1), &request(&line)));
         assert_eq!(verdicts, [Verdict::Challenge { stale: true, failed: false, proven: false }; 2]);
-        // What stands behind or before a guess does not hide it.
+        // A wrong response is rejected even next to valid-looking credentials for other challenges.
         let ours = challenger.challenge(now, THEM, ip(1), false);
         let guess = answer(&mut client("them", "wrong"), &ours);
         for lines in [format!("{guess}{}", answers[1]), format!("{}{guess}", answers[1])] {
             assert_eq!(challenger.judge(now, THEM, ip(1), &request(&lines)), WRONG);
         }
-        // No more credentials are looked at than algorithms are offered.
+        // No more credentials are verified than algorithms are offered.
         let right = answer(&mut client("them", "right"), &ours);
         let many = guess.repeat(OFFERED.len()) + &right;
         assert_eq!(challenger.judge(now, THEM, ip(1), &request(&many)), WRONG);

@@ -1,5 +1,5 @@
-//! The headers of digest authentication: challenges (WWW-Authenticate, Proxy-Authenticate) and answers (Authorization,
-//! Proxy-Authorization), read and written (RFC 7616 §3.3, §3.4; RFC 3261 §20.7, §20.27, §20.28, §20.44).
+//! Parses and writes the headers of digest authentication: WWW-Authenticate, Proxy-Authenticate, Authorization and
+//! Proxy-Authorization (RFC 7616 §3.3, §3.4; RFC 3261 §20.7, §20.27, §20.28, §20.44).
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use super::{Algorithm, Qop};
 use crate::limits::{AUTH_PARAMETERS, AUTHORIZATION_BYTES, CHALLENGE_BYTES, CHALLENGES};
 use crate::scan::{Scan, split};
 
-/// Parameters of one scheme, in order. What stands in quotes stays as written between them: it is hashed, and sent
-/// back, exactly so.
+/// Parameters of one scheme, in order. Quoted values keep their escapes, because they are hashed and sent back in
+/// exactly this form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Parameters<'a>(Vec<(&'a [u8], &'a [u8])>);
 
@@ -17,13 +17,13 @@ impl<'a> Parameters<'a> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
     }
 
-    /// One that is text and holds nothing that could not be written again.
+    /// Returns a parameter as text, unless it contains control characters or invalid UTF-8.
     fn text(&self, name: &str) -> Option<&'a str> {
         let text = std::str::from_utf8(self.get(name)?).ok()?;
         (!text.chars().any(char::is_control)).then_some(text)
     }
 
-    /// Whether one stands there twice: then nobody knows which is meant.
+    /// Returns whether a parameter occurs twice, which makes the header ambiguous.
     fn has_doubles(&self) -> bool {
         let same = |(n, (name, _)): (usize, &(&[u8], &[u8]))| {
             self.0.iter().take(n).any(|(other, _)| other.eq_ignore_ascii_case(name))
@@ -32,8 +32,8 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// Every scheme in a header's values with its parameters, at most [`CHALLENGES`]; one header may hold several
-/// (RFC 9110 §11.6.1). What cannot be read ends the header.
+/// Returns the schemes in the values of a header with their parameters, at most [`CHALLENGES`]. One header may contain
+/// several (RFC 9110 §11.6.1); parsing of a header stops at the first malformed part.
 fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&'a [u8], Parameters<'a>)> {
     let mut schemes: Vec<(&[u8], Parameters<'_>)> = Vec::new();
     for value in values.filter(|value| value.len() <= longest) {
@@ -69,7 +69,7 @@ fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&
                     Some(quoted) => quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default(),
                     None => break,
                 },
-                // A URI, or what some write without the quotes it should have.
+                // A URI, or a value written without the required quotes.
                 _ => scan.take_while(|byte| !crate::scan::is_lws(byte) && byte != b'"'),
             };
             scan.skip_lws();
@@ -82,26 +82,26 @@ fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&
     schemes
 }
 
-/// What a far end asks of us.
+/// Digest challenge received from a remote party.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Challenge {
-    /// As written between its quotes.
+    /// Realm, with escapes as received.
     pub(crate) realm: String,
-    /// As written between its quotes.
+    /// Nonce, with escapes as received.
     pub(crate) nonce: String,
-    /// As written between its quotes.
+    /// Opaque value, with escapes as received.
     pub(crate) opaque: Option<String>,
     pub(crate) algorithm: Algorithm,
-    /// Whether it names its algorithm: then so does the answer.
+    /// Whether the challenge names its algorithm, in which case the credentials do too.
     pub(crate) names_algorithm: bool,
-    /// `None`: as before RFC 2617.
+    /// Quality of protection; `None` selects the computation of RFC 2069.
     pub(crate) qop: Option<Qop>,
-    /// Whether only the nonce was wrong.
+    /// Whether the nonce was the only problem.
     pub(crate) stale: bool,
 }
 
-/// The challenges of a header that we can answer, in their order: the first of a realm is the one its server prefers
-/// (RFC 8760 §2.4).
+/// Returns the challenges of a header that are supported, in order. The server lists its preferred challenge of a
+/// realm first (RFC 8760 §2.4).
 pub(crate) fn challenges<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let schemes = schemes(values, CHALLENGE_BYTES).into_iter();
     schemes.filter_map(|(scheme, parameters)| challenge(scheme, &parameters)).collect()
@@ -133,7 +133,7 @@ fn challenge(scheme: &[u8], parameters: &Parameters<'_>) -> Option<Challenge> {
     })
 }
 
-/// A far end's answer to a challenge of ours.
+/// Digest credentials received in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authorization<'a> {
     pub(crate) username: &'a [u8],
@@ -144,12 +144,12 @@ pub(crate) struct Authorization<'a> {
     pub(crate) algorithm: Algorithm,
     pub(crate) qop: Option<Qop>,
     pub(crate) cnonce: &'a [u8],
-    /// As written; empty where it is not.
+    /// Nonce count as received; empty if absent.
     pub(crate) count: &'a [u8],
 }
 
 impl Authorization<'_> {
-    /// The nonce count; 1 without `qop`, which lets a nonce be used once.
+    /// Returns the nonce count; 1 without `qop`, so that such a nonce can be used once.
     pub(crate) fn nonce_count(&self) -> Option<u32> {
         match self.qop {
             Some(_) => {
@@ -161,7 +161,7 @@ impl Authorization<'_> {
     }
 }
 
-/// All answers in a header, of whichever realm.
+/// Returns the digest credentials in the values of a header, for any realm.
 pub(crate) fn authorizations<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Authorization<'a>> {
     let schemes = schemes(values, AUTHORIZATION_BYTES).into_iter();
     schemes.filter_map(|(scheme, parameters)| authorization(scheme, &parameters)).collect()
@@ -189,12 +189,12 @@ fn authorization<'a>(scheme: &[u8], parameters: &Parameters<'a>) -> Option<Autho
     })
 }
 
-/// Text as it may stand between quotes (RFC 3261 §25.1, quoted-string).
+/// Escapes text for a quoted string (RFC 3261 §25.1).
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     if text.contains(['"', '\\']) { text.replace('\\', "\\\\").replace('"', "\\\"").into() } else { text.into() }
 }
 
-/// What text between quotes means.
+/// Returns the content of a quoted string with its escapes removed.
 pub(crate) fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.contains(&b'\\') {
         return raw.into();

@@ -1,6 +1,8 @@
-//! Our credentials, by party, and the nonces that are in use with each (RFC 3261 §22.2, §22.3). An answer goes to the
-//! address that challenged, and only for the party that the credentials are for: to anybody else it would be a proof to
-//! guess the password by.
+//! Client side of digest authentication: credentials per party, and the nonces in use with each (RFC 3261 §22.2,
+//! §22.3).
+//!
+//! A response is sent only to the address that issued the challenge, and only for the party that owns the credentials.
+//! Anyone else could use it for an offline guess of the password.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use crate::header::HeaderName;
 use crate::limits::{DIGEST_REALMS, DIGEST_ROUNDS, DIGEST_SESSIONS};
 use crate::message::Message;
 
-/// Who challenges: the far end itself, or a proxy on the way (RFC 3261 §22.2, §22.3).
+/// Origin of a challenge: the remote party itself, or a proxy on the path (RFC 3261 §22.2, §22.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
     Server,
@@ -39,23 +41,23 @@ impl Asker {
     }
 }
 
-/// A challenge that is being answered, request by request.
+/// Challenge that is answered in each further request to its origin.
 #[derive(Debug)]
 struct Session {
     asker: Asker,
     challenge: Challenge,
-    /// Requests that have named its nonce.
+    /// Number of requests that have used the nonce.
     count: u32,
 }
 
-/// What has been answered for one request already, so that it is repeated a few times at most.
+/// Challenges already answered for one request, to limit how often it is repeated.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
     rounds: u8,
     realms: Vec<(Asker, String)>,
 }
 
-/// Our credentials and what they are used for.
+/// Our credentials, and the digest sessions that use them.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
     credentials: FxHashMap<Party, Credentials>,
@@ -63,7 +65,7 @@ pub(crate) struct Keyring {
 }
 
 impl Keyring {
-    /// Takes a party's credentials; with others than before, its nonces are forgotten.
+    /// Sets or clears the credentials of a party; a change discards its nonces.
     pub(crate) fn set(&mut self, party: Party, credentials: Option<Credentials>) {
         if self.credentials.get(&party) == credentials.as_ref() {
             return;
@@ -75,8 +77,8 @@ impl Keyring {
         };
     }
 
-    /// The headers that a request to `remote` takes along, for challenges that came from there before. `cnonce` is
-    /// asked for each.
+    /// Returns the authorization headers for a request to `remote`, for challenges received from there. Calls `cnonce`
+    /// for each.
     pub(crate) fn write(
         &mut self,
         party: Party,
@@ -89,8 +91,8 @@ impl Keyring {
         sessions.iter_mut().map(|session| session.write(credentials, subject, &cnonce())).collect()
     }
 
-    /// Takes the challenges of a 401 or 407 from `remote`. Whether the request is to be repeated: there are credentials
-    /// for one of them, and these have not just been refused.
+    /// Stores the challenges of a 401 or 407 from `remote`. Returns whether to repeat the request: there are
+    /// credentials for a challenge, and they have not just been rejected.
     pub(crate) fn learn(
         &mut self,
         party: Party,
@@ -100,7 +102,7 @@ impl Keyring {
     ) -> bool {
         let Some(credentials) = self.credentials.get(&party) else { return false };
         if self.sessions.len() >= DIGEST_SESSIONS && !self.sessions.contains_key(&(party, remote)) {
-            // They cost a round trip each to have again.
+            // Each discarded session costs one round trip to establish again.
             self.sessions.clear();
         }
         let sessions = self.sessions.entry((party, remote)).or_default();
@@ -250,7 +252,7 @@ mod tests {
         assert!(keyring.learn(OURS, remote(1), &mut answered, &stale));
         assert!(!keyring.learn(OURS, remote(1), &mut answered, &fresh), "refused");
         assert_eq!(write(&mut keyring, OURS, 1), [""; 0]);
-        // A nonce that a request took along from before, without having been asked, may be replaced once in any case.
+        // A nonce sent without a challenge in the same transaction may always be replaced once.
         assert!(keyring.learn(OURS, remote(1), &mut Answered::default(), &fresh));
         let mut always_stale = Answered::default();
         let rounds = (0..50).filter(|_| keyring.learn(OURS, remote(1), &mut always_stale, &stale)).count();

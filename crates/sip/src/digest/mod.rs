@@ -1,5 +1,5 @@
-//! Digest authentication (RFC 7616, RFC 8760, RFC 3261 §22): what is hashed, and with what. The headers stand in `fields`,
-//! our side as a client in [`keyring`], as a server in [`challenger`].
+//! Digest authentication (RFC 7616, RFC 8760, RFC 3261 §22): hash computations. `fields` parses and writes the
+//! headers, [`keyring`] is the client side and [`challenger`] the server side.
 
 pub(crate) mod challenger;
 pub(crate) mod fields;
@@ -14,23 +14,23 @@ use crate::header::HeaderName;
 use crate::message::Message;
 use fields::{challenges, unquoted};
 
-/// The realms of a 401's or 407's challenges, of those that can be answered here.
+/// Returns the realms of the supported challenges in a 401 or 407.
 pub fn asked_realms(refusal: &Message) -> Vec<String> {
     let of = |name| challenges(refusal.headers(name));
     let all = [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate].into_iter().flat_map(of);
     all.map(|challenge| String::from_utf8_lossy(&unquoted(challenge.realm.as_bytes())).into_owned()).collect()
 }
 
-/// An algorithm as a header names it.
+/// Digest algorithm as named in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Algorithm {
     pub(crate) hash: DigestHash,
-    /// Whether the secret is mixed with both sides' nonces once more (`-sess`).
+    /// Whether the secret is hashed again with both nonces (`-sess` variants).
     pub(crate) session: bool,
 }
 
 impl Algorithm {
-    /// What is meant where nothing is written (RFC 7616 §3.3).
+    /// Algorithm assumed if a header names none (RFC 7616 §3.3).
     pub(crate) const DEFAULT: Algorithm = Algorithm { hash: DigestHash::Md5, session: false };
 
     const ALL: [(&'static str, DigestHash, bool); 6] = [
@@ -54,12 +54,12 @@ impl Algorithm {
     }
 }
 
-/// How much of a message is protected (RFC 7616 §3.4).
+/// Quality of protection: the parts of a message that are authenticated (RFC 7616 §3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Qop {
-    /// Its method and URI.
+    /// Method and URI.
     Auth,
-    /// Its body too.
+    /// Method, URI and body.
     AuthInt,
 }
 
@@ -80,7 +80,7 @@ impl Qop {
     }
 }
 
-/// The message that is spoken for.
+/// Parts of the request that the digest covers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) method: &'a [u8],
@@ -88,21 +88,21 @@ pub(crate) struct Subject<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// What both sides' nonces are in one exchange.
+/// Nonces of server and client in one exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Nonces<'a> {
     pub(crate) nonce: &'a [u8],
     pub(crate) cnonce: &'a [u8],
-    /// Nonce count as written, eight hexadecimal digits.
+    /// Nonce count as written: eight hexadecimal digits.
     pub(crate) count: &'a [u8],
 }
 
-/// `H(user:realm:password)`, in hexadecimal: all that a server needs to keep of a password.
+/// Returns `H(user:realm:password)` in hexadecimal, the only form of a password that a server has to store.
 pub(crate) fn secret(hash: DigestHash, username: &[u8], realm: &[u8], password: &[u8]) -> String {
     digest(hash, &[username, realm, password])
 }
 
-/// The response (RFC 7616 §3.4.1; without `qop` as RFC 2069 had it). `secret` as [`secret`] makes it.
+/// Computes the response (RFC 7616 §3.4.1, or RFC 2069 without `qop`). `secret` is the result of [`secret`].
 pub(crate) fn response(
     algorithm: Algorithm,
     secret: &str,
@@ -127,7 +127,7 @@ pub(crate) fn response(
     }
 }
 
-/// The hash of some parts with colons between them, in hexadecimal.
+/// Hashes parts joined by colons. Returns hexadecimal digits.
 fn digest(hash: DigestHash, parts: &[&[u8]]) -> String {
     match hash {
         DigestHash::Md5 => hash_of::<Md5>(parts),
@@ -147,7 +147,7 @@ fn hash_of<D: Digest>(parts: &[&[u8]]) -> String {
     hex(&hasher.finalize())
 }
 
-/// Lower-case hexadecimal digits.
+/// Encodes bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |n: u8| DIGITS.get(usize::from(n)).copied().map_or('0', char::from);
@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    /// With the response of erratum 4897: the one in the text was made with another function.
+    /// RFC 7616 §3.9.2 with the response of erratum 4897, since the published one was computed with another function.
     #[test]
     fn rfc_7616_3_9_2_sha_512_256() {
         let secret = secret(DigestHash::Sha512_256, "Jäsøn Doe".as_bytes(), b"api@example.org", b"Secret, or not?");
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(response, "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
     }
 
-    /// RFC 2069 §2.4 with its erratum: the response without `qop`.
+    /// RFC 2069 §2.4 with its erratum: response without `qop`.
     #[test]
     fn rfc_2069_2_4_without_qop() {
         let secret = secret(DigestHash::Md5, b"Mufasa", b"testrealm@host.com", b"CircleOfLife");

@@ -1,10 +1,10 @@
-//! The endpoint: a thin dispatcher. A message in, its transaction and dialog found, an [`Event`](crate::Event) out; our
-//! requests and answers the other way.
+//! SIP endpoint: dispatches each received message to its transaction and dialog and emits an [`Event`](crate::Event),
+//! and sends the requests and responses of the layer above.
 //!
-//! This room decides which part a message, a deadline or a verb belongs to (here), which requests to us are served (`request`),
-//! and what becomes of a dialog's requests and of its end, which concern transactions of both sides (`within`). The parts
-//! have their own state: `client` (our requests), `server` (requests to us), `dialog`, `digest` (credentials), `shared`
-//! (names, deadlines, outputs).
+//! This room selects the part that handles a message, timer or call (here), decides which requests are served
+//! (`request`), and handles in-dialog requests and the end of dialogs, which involve transactions of both sides
+//! (`within`). The parts own their state: `client` (outgoing requests), `server` (received requests), `dialog`,
+//! `digest` (credentials), `shared` (identifiers, timers, outputs).
 
 mod request;
 mod within;
@@ -37,35 +37,36 @@ use crate::server::Servers;
 use crate::shared::{Arrival, Shared, Timer};
 use trunkgate_terms::{Credentials, DigestHash};
 
-/// The settings of an endpoint.
+/// Settings of an endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
-    /// The identity that our names are made of.
+    /// Identity encoded in generated Call-IDs, tags and branches.
     pub identity: Identity,
-    /// Server and User-Agent.
+    /// Value of the Server and User-Agent headers.
     pub product: String,
-    /// Methods we serve: others known get 405 with Allow, unknown ones 501.
+    /// Methods served. Other known methods get 405 with Allow, unknown ones 501.
     pub methods: Vec<Method>,
-    /// Option tags we know: others in Require get 420 with Unsupported. `100rel` makes provisional answers reliable.
+    /// Supported option tags; others in Require get 420 with Unsupported. `100rel` enables reliable provisional
+    /// responses.
     pub extensions: Vec<String>,
-    /// Longest message, in bytes.
+    /// Maximum message size, in bytes.
     pub message_bytes: usize,
-    /// Limits of what is alive at once.
+    /// Limits on transactions and dialogs.
     pub limits: Limits,
 }
 
-/// The most of each kind that may be alive at once; the default is [`limits`].
+/// Maximum number of each kind of state; defaults are in [`limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Server transactions.
     pub servers: usize,
-    /// Bytes that the server transactions may hold.
+    /// Bytes held by all server transactions together.
     pub server_bytes: usize,
-    /// Client transactions. A CANCEL and a BYE of ours go out all the same: each ends something else.
+    /// Client transactions. CANCEL and BYE are sent even at the limit, because each ends something.
     pub clients: usize,
-    /// Dialogs, those that an open INVITE or SUBSCRIBE may still make included.
+    /// Dialogs, including those that open INVITEs and SUBSCRIBEs may still create.
     pub dialogs: usize,
-    /// Dialogs that one INVITE of ours may make by forked answers.
+    /// Dialogs that forked responses to one INVITE may create.
     pub forks: usize,
 }
 
@@ -81,26 +82,27 @@ impl Default for Limits {
     }
 }
 
-/// Counts, for metrics and for tests that nothing is left.
+/// Numbers of live transactions and dialogs, for metrics and leak tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Server transactions alive.
+    /// Live server transactions.
     pub servers: usize,
-    /// Client transactions alive.
+    /// Live client transactions.
     pub clients: usize,
-    /// Dialogs alive, early ones too.
+    /// Live dialogs, early ones included.
     pub dialogs: usize,
 }
 
-/// All transactions and dialogs of one signalling loop. `Debug` counts them: messages that wait to be repeated hold keys.
+/// All transactions and dialogs of one signalling loop. `Debug` prints only counts, because pending messages may
+/// contain keys.
 pub struct Endpoint {
     shared: Shared,
     dialogs: Dialogs,
     clients: Clients,
     servers: Servers,
-    /// The parties that have to show credentials.
+    /// Parties that must authenticate.
     challenger: Challenger,
-    /// Longest message, in bytes.
+    /// Maximum message size, in bytes.
     message_bytes: usize,
 }
 
@@ -110,7 +112,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The parts of an endpoint that a change may touch: the context, our requests, and requests to us.
+/// Parts of an endpoint borrowed for one operation: the context, the client side and the server side.
 struct Parts<'a> {
     cx: Cx<'a>,
     clients: &'a mut Clients,
@@ -118,7 +120,7 @@ struct Parts<'a> {
 }
 
 impl Endpoint {
-    /// Makes an endpoint whose names come from `seed`.
+    /// Creates an endpoint that derives its identifiers from `seed`.
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Endpoint {
         let EndpointConfig { identity, product, methods, extensions, message_bytes, limits } = config;
         let mut shared = Shared::new(identity, Rules::new(methods, extensions), product, seed);
@@ -137,7 +139,7 @@ impl Endpoint {
         Parts { cx, clients: &mut self.clients, servers: &mut self.servers }
     }
 
-    /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
+    /// Handles an external input; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { flow, local, party, message } => {
@@ -149,7 +151,7 @@ impl Endpoint {
                 }
             }
             Input::TransportFailed { flow, party, was_up } => {
-                // Dialogs on a lost connection look for another.
+                // Dialogs on a lost connection must find another flow.
                 if let Some(connection) = flow.connection {
                     self.dialogs.lose(connection);
                 }
@@ -163,7 +165,7 @@ impl Endpoint {
         }
     }
 
-    /// Fires what is due; drain afterwards.
+    /// Fires all expired timers; drain [`Self::poll_output`] afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.dialogs.shrink();
         self.clients.shrink();
@@ -189,8 +191,8 @@ impl Endpoint {
         self.shared.timers.next()
     }
 
-    /// Answers a request with a wrong part that never came to [`Input::Received`] (a stream that lost its framing), where
-    /// its Via can be read; nothing is kept of it.
+    /// Rejects a malformed request that was not passed to [`Input::Received`] (a stream that lost its framing),
+    /// without keeping state. Requires a readable Via.
     pub fn refuse(&mut self, flow: Flow, party: Party, request: &Message, defect: Defect) {
         if request.method() == Method::Ack || !request.is_request() {
             self.shared.drop_message(DropReason::Unanswerable);
@@ -199,115 +201,118 @@ impl Endpoint {
         }
     }
 
-    /// Refuses a new request with 503 and these headers. Nothing is kept of it (RFC 3261 §8.2.7), so the caller sees to it
-    /// that its repetitions come here too.
+    /// Rejects a new request with 503 and the given headers, without keeping state (RFC 3261 §8.2.7). The caller must
+    /// send retransmissions of the request here too.
     pub fn turn_away(&mut self, flow: Flow, party: Party, request: &Message, headers: Vec<(&'static str, String)>) {
         self.shared.refuse_for(flow, party, request, Refusal { headers, ..Refusal::plain(503) }, None);
     }
 
-    /// Sets the addresses that are a party's own. Its Contacts and Record-Routes lead there, or to the address it was heard
-    /// from; elsewhere nothing is sent for them.
+    /// Sets the networks of a party. Its Contacts and Record-Routes are followed only into these networks or to the
+    /// address the party was heard from.
     pub fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
         self.shared.peers.set_reach(party, networks);
     }
 
-    /// Says whether a party may send requests of its own on the TLS connections that we open to it: our certificate has shown
-    /// it whose they are (RFC 5923 §4).
+    /// Sets whether a party may send its own requests over TLS connections that we open to it, which our certificate
+    /// has authenticated (RFC 5923 §4).
     pub fn offer_reuse(&mut self, party: Party, offered: bool) {
         self.shared.peers.offer_reuse(party, offered);
     }
 
-    /// Says whether a party may replace dialogs of its own: only then our messages say that we know how (RFC 3891 §6.2).
+    /// Sets whether a party may replace its own dialogs; only then do messages to it advertise `replaces` (RFC 3891
+    /// §6.2).
     pub fn allow_replaces(&mut self, party: Party, allowed: bool) {
         self.shared.peers.allow_replaces(party, allowed);
     }
 
-    /// Says whether a party's REFER is followed: only then our Allow towards it has REFER. By default it has.
+    /// Sets whether REFER from a party is accepted and listed in Allow; the default is yes.
     pub fn allow_refer(&mut self, party: Party, allowed: bool) {
         self.shared.peers.allow_refer(party, allowed);
     }
 
-    /// Says whether a party is a recording server: our Contact towards it has the feature tag `+sip.src` (RFC 7866 §6.1.1).
+    /// Sets whether a party is a recording server; our Contact then carries the feature tag `+sip.src` (RFC 7866
+    /// §6.1.1).
     pub fn record_by(&mut self, party: Party, is_recorder: bool) {
         self.shared.peers.record_by(party, is_recorder);
     }
 
-    /// Sets the names of ours that a party is shown in the place of an address.
+    /// Sets the host names shown to a party instead of our address.
     pub fn show_hosts(&mut self, party: Party, hosts: OwnHosts) {
         self.shared.peers.show_hosts(party, hosts);
     }
 
-    /// Returns a URI that leads to us, in brackets, as a party is shown our address.
+    /// Returns a URI of this endpoint in angle brackets, as shown to a party.
     pub fn own_address(&self, party: Party, user: &str, local: Local, transport: Transport) -> String {
         self.shared.peers.own_address(party, user, local, transport, false)
     }
 
-    /// Sets our credentials towards a party: its challenges are answered with them, and those of no other.
+    /// Sets the credentials that answer challenges from a party.
     pub fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
         self.clients.set_credentials(party, credentials);
     }
 
-    /// Sets the credentials that a party has to show before its requests are served; `None`: it need not.
+    /// Sets the credentials required from a party before its requests are served; `None` requires none.
     pub fn require_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
         self.challenger.set(party, credentials);
     }
 
-    /// Sets the algorithms that a party is challenged with, in order, once [`Endpoint::require_credentials`] has said that it
-    /// is. The default is SHA-256 and MD5.
+    /// Sets the algorithms offered in challenges to a party, in order; the default is SHA-256, then MD5. Call
+    /// [`Endpoint::require_credentials`] first.
     pub fn challenge_with(&mut self, party: Party, hashes: &[DigestHash]) {
         self.challenger.offer(party, hashes);
     }
 
-    /// Says whether the `uri` of a party's credentials must be the Request-URI (RFC 7616 §3.4.6), once
-    /// [`Endpoint::require_credentials`] has said that it is challenged. By default it must.
+    /// Sets whether the `uri` of a party's credentials must match the Request-URI (RFC 7616 §3.4.6); the default is
+    /// yes. Call [`Endpoint::require_credentials`] first.
     pub fn compare_digest_uri(&mut self, party: Party, is_compared: bool) {
         self.challenger.compare_uri(party, is_compared);
     }
 
-    /// Sends an INVITE that begins a dialog. With full tables it ends at once with
-    /// [`Event::TransportFailed`](crate::Event::TransportFailed).
+    /// Sends an INVITE that begins a dialog. If a table is full,
+    /// [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> ClientId {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.invite(&mut cx, invite)
     }
 
-    /// Sends OPTIONS outside of any dialog. With a full table it ends at once with
-    /// [`Event::TransportFailed`](crate::Event::TransportFailed).
+    /// Sends OPTIONS outside any dialog. If the table is full,
+    /// [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
     pub fn options(&mut self, now: Instant, flow: Flow, local: Local, party: Party, uri: &str) -> ClientId {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.options(&mut cx, (flow, local, party), uri)
     }
 
-    /// Sends a NOTIFY that no SUBSCRIBE has asked for. With a full table it ends at once with
-    /// [`Event::TransportFailed`](crate::Event::TransportFailed).
+    /// Sends an unsolicited NOTIFY. If the table is full, [`Event::TransportFailed`](crate::Event::TransportFailed)
+    /// follows at once.
     pub fn notify(&mut self, now: Instant, notify: Notify) -> ClientId {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.notify(&mut cx, &notify)
     }
 
-    /// Sends a REGISTER: a binding of an address of record to our Contact, refreshed or taken back (RFC 3261 §10.2). With a
-    /// full table it ends at once with [`Event::TransportFailed`](crate::Event::TransportFailed).
+    /// Sends a REGISTER that adds, refreshes or removes the binding of an address-of-record to our Contact (RFC 3261
+    /// §10.2). If the table is full, [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
     pub fn register(&mut self, now: Instant, register: Register) -> ClientId {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.register(&mut cx, register)
     }
 
-    /// Withdraws an INVITE (RFC 3261 §9.1): CANCEL goes out once a provisional has come. A 2xx that crosses it still comes
-    /// as [`Event::Response`](crate::Event::Response) (answer it with ack and BYE).
+    /// Cancels an INVITE (RFC 3261 §9.1): CANCEL is sent once a provisional response has arrived. A 2xx that crosses
+    /// the CANCEL is still reported as [`Event::Response`](crate::Event::Response) and must be followed by ACK and
+    /// BYE.
     pub fn cancel(&mut self, now: Instant, id: ClientId) {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.cancel(&mut cx, id);
     }
 
-    /// Notes that an INVITE of ours is withdrawn, or will be, because the call was answered elsewhere: a phone that reads this
-    /// in the CANCEL lists no missed call (RFC 3326 §3.1).
+    /// Records that the call of a cancelled INVITE was answered elsewhere. The CANCEL then carries this Reason, and
+    /// phones that support it list no missed call (RFC 3326 §3.1).
     pub fn answered_elsewhere(&mut self, id: ClientId) {
         self.clients.answered_elsewhere(id);
     }
 
-    /// Stops retransmitting an INVITE that has had no answer, without forgetting it: until Timer B a late provisional
-    /// is answered by CANCEL and a late 2xx by ACK and BYE, all by the endpoint itself; the layer above hears no more of it.
-    /// After a provisional it is [`Self::cancel`] with the same silence.
+    /// Stops retransmitting an unanswered INVITE but keeps its transaction: until Timer B the endpoint itself answers
+    /// a late provisional response with CANCEL and a late 2xx with ACK and BYE, and reports no further events. After a
+    /// provisional response this is [`Self::cancel`] without further events.
     pub fn abandon(&mut self, now: Instant, id: ClientId) {
         let Parts { mut cx, clients, .. } = self.parts(now);
         for dialog in clients.abandon(&mut cx, id) {
@@ -315,87 +320,90 @@ impl Endpoint {
         }
     }
 
-    /// Acknowledges a 2xx (RFC 3261 §13.2.2.4); the endpoint keeps the ACK and repeats it for repeated 2xx.
+    /// Acknowledges a 2xx (RFC 3261 §13.2.2.4). The endpoint stores the ACK and resends it for each retransmitted 2xx.
     pub fn ack(&mut self, now: Instant, dialog: DialogId, body: Option<Body>) {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, body.as_ref());
     }
 
-    /// Acknowledges the provisional answer that brought the offer which an INVITE of ours without one has asked for, with our
-    /// answer to it (RFC 3262 §5). Reports whether there was one.
+    /// Acknowledges the reliable provisional response that carried the offer to an INVITE without one, and sends our
+    /// answer in the PRACK (RFC 3262 §5). Returns whether such a response was pending.
     pub fn answer_early(&mut self, now: Instant, dialog: DialogId, body: Body) -> bool {
         let due = self.dialogs.get_mut(dialog).and_then(Dialog::take_prack_due);
         let Parts { mut cx, clients, .. } = self.parts(now);
         due.is_some_and(|due| clients.prack(&mut cx, dialog, due, Some(&body)))
     }
 
-    /// Forgets a request that is no INVITE and in no dialog: it is repeated no more, and its answer is a stray one.
+    /// Drops a non-INVITE request outside any dialog: retransmission stops, and a later response counts as stray.
     pub fn forget(&mut self, id: ClientId) {
         self.clients.forget(&mut self.shared, &mut self.dialogs, id);
     }
 
-    /// Answers a request. A 2xx to a SUBSCRIBE outside of any dialog makes a confirmed one, which lives until [`Self::forget_dialog`] or a
-    /// BYE. For an INVITE: provisionals above 100 carry our tag and make an early dialog, a 2xx a
-    /// confirmed one (retransmitted until its ACK); the dialog is returned. `None` too where the transaction is gone.
-    /// A reliable provisional answer, and a 2xx behind one with a session description, may have to wait for a PRACK: they are
-    /// kept, and go out by themselves (RFC 3262 §3).
+    /// Responds to a request. Returns the dialog, or `None` if the transaction is gone.
+    ///
+    /// A provisional response above 100 to an INVITE carries our tag and creates an early dialog; a 2xx creates a
+    /// confirmed one and is retransmitted until its ACK. A 2xx to a SUBSCRIBE outside any dialog creates a confirmed
+    /// dialog that lasts until [`Self::forget_dialog`] or a BYE.
+    ///
+    /// A reliable provisional response, and a 2xx after one with a session description, may have to wait for a PRACK.
+    /// The endpoint then stores the response and sends it later (RFC 3262 §3).
     pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
         let Parts { mut cx, servers, .. } = self.parts(now);
         servers.respond(&mut cx, id, answer)
     }
 
-    /// Reports whether provisional answers to an INVITE may be reliable: its sender can acknowledge them.
+    /// Reports whether provisional responses to an INVITE may be reliable: its sender supports `100rel`.
     pub fn may_be_reliable(&self, id: ServerId) -> bool {
         self.servers.may_be_reliable(&self.shared, id)
     }
 
-    /// Reports whether the 2xx to an INVITE waits for a PRACK (RFC 3262 §3): given to [`Self::respond`], and not sent yet.
+    /// Reports whether a 2xx passed to [`Self::respond`] is held back until a PRACK arrives (RFC 3262 §3).
     pub fn holds_back(&self, id: ServerId) -> bool {
         self.servers.holds_back(id)
     }
 
-    /// Reports whether a provisional answer to an INVITE waits for its PRACK.
+    /// Reports whether a provisional response to an INVITE awaits its PRACK.
     pub fn awaits_prack(&self, id: ServerId) -> bool {
         self.servers.awaits_prack(id)
     }
 
-    /// Forgets the dialog of a subscription that is over (RFC 6665 §4.1.3): what comes in it from now on gets 481.
+    /// Removes the dialog of a terminated subscription (RFC 6665 §4.1.3); later requests in it get 481.
     pub fn forget_dialog(&mut self, dialog: DialogId) {
         self.dialogs.forget(&mut self.shared, dialog);
     }
 
-    /// Returns the dialog of a request of the far end, while its transaction lives.
+    /// Returns the dialog of a received request while its transaction exists.
     pub fn dialog_of(&self, id: ServerId) -> Option<DialogId> {
         self.servers.dialog_of(id)
     }
 
-    /// Reports whether a request of a party has its transaction here: then it has come before.
+    /// Reports whether a request already has a server transaction, i.e. is a retransmission.
     pub fn has_begun(&mut self, party: Party, request: &Message) -> bool {
         self.servers.find(&mut self.shared, party, request.method(), request).is_some()
     }
 
-    /// Returns the party whose request of ours a response from an address answers. Several parties may share an address, and the
-    /// branch says which one was asked.
+    /// Returns the party that a response from `source` belongs to. Several parties may share an address; the branch
+    /// identifies the one the request was sent to.
     pub fn asked(&mut self, response: &Message, source: IpAddr) -> Option<Party> {
         self.clients.asked(&mut self.shared, response, source)
     }
 
-    /// Returns the way that a request of ours went, while its transaction lives.
+    /// Returns the flow of an outgoing request while its transaction exists.
     pub fn client_flow(&self, id: ClientId) -> Option<Flow> {
         self.clients.flow(id)
     }
 
-    /// Returns the Call-ID of a request of ours, while its transaction lives.
+    /// Returns the Call-ID of an outgoing request while its transaction exists.
     pub fn call_id(&self, id: ClientId) -> Option<&str> {
         self.clients.call_id(id)
     }
 
-    /// Returns the way to a dialog's far end.
+    /// Returns the flow to the remote party of a dialog.
     pub fn dialog_flow(&self, dialog: DialogId) -> Option<Flow> {
         self.dialogs.get(dialog).map(|dialog| dialog.plain().flow)
     }
 
-    /// Returns the INVITE of ours that a dialog is open by: an early one, or one with a re-INVITE.
+    /// Returns the outgoing INVITE open in a dialog: the initial one in an early dialog, or a re-INVITE.
     pub fn invite_of(&self, dialog: DialogId) -> Option<ClientId> {
         self.dialogs.get(dialog)?.invite_out()
     }
@@ -405,37 +413,37 @@ impl Endpoint {
         self.dialogs.get(dialog).map(|dialog| dialog.plain().local_cseq)
     }
 
-    /// Returns a dialog as a Replaces header to its far end names it.
+    /// Returns the identifiers of a dialog as a Replaces header to its remote party names them.
     pub fn dialog_names(&self, dialog: DialogId) -> Option<Replaces> {
         let plain = self.dialogs.get(dialog)?.plain();
         let [call_id, to_tag, from_tag] = [&plain.call_id, &plain.remote_tag, &plain.local_tag].map(String::clone);
         Some(Replaces { call_id, to_tag, from_tag, early_only: false })
     }
 
-    /// Returns the dialog that a Replaces header of a party names: one of its own, no other is found.
+    /// Returns the dialog named by a Replaces header, if it belongs to `party`.
     pub fn replaced_dialog(&mut self, party: Party, replaces: &Replaces) -> Option<Replaced> {
         self.dialogs.replaced(&mut self.shared, party, replaces)
     }
 
-    /// Returns a confirmed and acknowledged dialog in plain data. A change that is under way in it is left out: its requests
-    /// and answers are stray ones afterwards, and a repetition is refused for its number. So is its connection: no other
-    /// process has that.
+    /// Returns the serializable state of a confirmed and acknowledged dialog. Open session changes are not included:
+    /// after a restore their responses count as stray and retransmissions are rejected for their CSeq. The connection
+    /// is not included either, because no other process can use it.
     pub fn snapshot_dialog(&self, dialog: DialogId) -> Option<DialogSnapshot> {
         self.dialogs.get(dialog)?.snapshot()
     }
 
-    /// Takes a dialog back from a snapshot.
+    /// Restores a dialog from a snapshot and returns its new id.
     pub fn restore_dialog(&mut self, snapshot: DialogSnapshot) -> DialogId {
         self.dialogs.insert(&mut self.shared, Dialog::restored(snapshot))
     }
 
-    /// Returns the numbers of what is alive.
+    /// Returns the numbers of live transactions and dialogs.
     pub fn counts(&self) -> Counts {
         Counts { servers: self.servers.len(), clients: self.clients.len(), dialogs: self.dialogs.len() }
     }
 
-    /// Reports whether the stream of each flow is needed: by a dialog, or by a request, of either side, that has no final
-    /// answer yet.
+    /// Returns for each flow whether its stream is in use by a dialog or by a request of either side without final
+    /// response.
     pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
         let open = self.servers.open_connections();
         let is_in_use = |flow: &Flow| {
@@ -445,10 +453,10 @@ impl Endpoint {
         flows.iter().map(is_in_use).collect()
     }
 
-    /// Checks, in debug builds and tests, that no index points nowhere and no deadline is left of what has ended.
+    /// Checks, in debug builds and tests, that all indexes agree and that no timer outlives its owner.
     ///
     /// # Errors
-    /// The first invariant that does not hold, in words.
+    /// Describes the first violated invariant.
     pub fn check_invariants(&self) -> Result<(), String> {
         self.servers.check()?;
         self.clients.check()?;

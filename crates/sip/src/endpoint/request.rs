@@ -1,5 +1,5 @@
-//! Requests to us: retransmissions found, what is wrong refused, credentials asked for, new ones reported (RFC 3261 §8.2,
-//! §9.2, §17.2.3, §22.1).
+//! Handles received requests: absorbs retransmissions, rejects invalid requests, requires credentials, and reports new
+//! requests (RFC 3261 §8.2, §9.2, §17.2.3, §22.1).
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::sanity::Refusal;
 use crate::shared::Arrival;
 use crate::transaction::key::{self, Key};
 
-/// Reported of credentials that are right, but for another Request-URI.
+/// Defect reported for valid credentials that were computed for another Request-URI.
 pub const DIGEST_URI_DIFFERS: &str = "the digest uri is not the Request-URI";
 
 impl Endpoint {
@@ -62,7 +62,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes a request outside of any dialog.
+    /// Handles a request outside any dialog.
     fn on_new_request(&mut self, now: Instant, arrival: Arrival, key: Key, request: Message) {
         let method = request.method();
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
@@ -84,8 +84,8 @@ impl Endpoint {
         }
     }
 
-    /// Asks for credentials where they are required. Reports whether the request may pass. A request in a dialog of its own
-    /// party is known by the dialog's tags, and not asked again.
+    /// Requires credentials from the party if configured. Returns whether the request may pass. A request inside one
+    /// of the party's dialogs is authenticated by the dialog's tags and not challenged again.
     fn may_pass(&mut self, now: Instant, arrival: &Arrival, request: &Message) -> bool {
         let party = arrival.party;
         if !self.challenger.asks(party) {
@@ -118,8 +118,9 @@ impl Endpoint {
         }
     }
 
-    /// Returns the challenges that a datagram of an address that is not the party's gets: no more than make the answer as
-    /// long as the request, and one in any case. Its source may be forged, and the answer goes to that address.
+    /// Limits the challenges in the response to a datagram from outside the party's networks: at least one, but no
+    /// more than keep the response as short as the request. The source may be forged, and the response must not
+    /// amplify traffic towards it.
     fn fitting(&self, arrival: &Arrival, request: &Message, values: Vec<String>) -> Vec<String> {
         let source = arrival.flow.remote.ip();
         let reach = self.shared.peers.known_reach(arrival.party).filter(|_| !arrival.flow.transport.is_reliable());
@@ -132,7 +133,7 @@ impl Endpoint {
         if bare.finish(None).len() + fields <= request.as_bytes().len() {
             return values;
         }
-        // The last is the weakest, and the one that everybody knows.
+        // The last challenge is the weakest, and the most widely supported.
         values.into_iter().next_back().into_iter().collect()
     }
 }

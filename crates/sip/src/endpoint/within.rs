@@ -1,5 +1,5 @@
-//! Requests inside dialogs (RFC 3261 §12.2.2, §14.2, §15.1.2), and the end of a dialog: changes that concern transactions
-//! of both sides.
+//! In-dialog requests (RFC 3261 §12.2.2, §14.2, §15.1.2) and the end of a dialog, which involve transactions of both
+//! sides.
 
 use std::time::Instant;
 
@@ -13,16 +13,17 @@ use crate::sanity::Refusal;
 use crate::shared::Arrival;
 use crate::transaction::key::{self, Key};
 
-/// The longest Retry-After of a 500 to a change, in seconds (RFC 3261 §14.2, RFC 3311 §5.2).
+/// Upper bound of the Retry-After in a 500 to a session change, in seconds (RFC 3261 §14.2, RFC 3311 §5.2).
 const RETRY_SECONDS: u32 = 10;
 
 impl Endpoint {
-    /// Sends a request inside a dialog: BYE (which ends the dialog), re-INVITE, UPDATE (RFC 3311: in an early one too; with
-    /// an offer in `body` it changes the session, without one it refreshes the dialog). `None` where the dialog
-    /// is gone, or a change of ours or of theirs is still open (RFC 3261 §14.1), or where only the far end may send a BYE.
+    /// Sends an in-dialog request: a BYE (which ends the dialog), a re-INVITE, an UPDATE (RFC 3311; allowed in an
+    /// early dialog; an offer in `body` changes the session, without one the dialog is refreshed) or another method.
+    /// Returns `None` if the dialog is gone, a session change by either side is still open (RFC 3261 §14.1), or only
+    /// the remote party may send a BYE.
     ///
-    /// A BYE acknowledges a 2xx that waits for [`Self::ack`], and itself waits until a 2xx of ours is acknowledged or
-    /// given up (§15). A re-INVITE of theirs that was open gets 487; one of ours is withdrawn, and its end is reported.
+    /// A BYE first acknowledges a 2xx that waits for [`Self::ack`], and is held back until our own 2xx is acknowledged
+    /// or given up (§15). An open received re-INVITE gets 487; our own is cancelled, and its end is reported.
     pub fn request(
         &mut self,
         now: Instant,
@@ -58,7 +59,7 @@ impl Endpoint {
         }
     }
 
-    /// Sends BYE, now or once the far end has acknowledged our 2xx.
+    /// Sends BYE, deferred until the remote party has acknowledged our 2xx.
     fn bye(&mut self, now: Instant, dialog: DialogId, headers: Vec<Extra>, body: Option<Body>) -> ClientId {
         let id = ClientId(self.shared.fresh_id());
         let Parts { mut cx, clients, .. } = self.parts(now);
@@ -74,20 +75,20 @@ impl Endpoint {
         id
     }
 
-    /// Sends BYE and takes the dialog out with what is open in it.
+    /// Sends BYE and removes the dialog with its open transactions.
     fn send_bye(&mut self, now: Instant, dialog: DialogId, bye: &DeferredBye, silent: bool) {
         let Parts { mut cx, clients, .. } = self.parts(now);
         let within = Within { dialog, method: Method::Bye, headers: &bye.headers, body: bye.body.as_ref(), silent };
         clients.send_within(&mut cx, bye.id, &within);
         let is_confirmed = cx.dialogs.get(dialog).is_some_and(Dialog::is_confirmed);
         self.end_dialog(now, dialog);
-        // It is the last one that ended.
+        // This dialog is the most recently ended one.
         if is_confirmed {
             self.dialogs.note_bye(bye.id);
         }
     }
 
-    /// Acknowledges and ends a dialog that nobody wants any more. Returns the BYE.
+    /// Acknowledges and ends a dialog that the layer above does not use. Returns the BYE.
     pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) -> Option<ClientId> {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, None);
@@ -99,7 +100,7 @@ impl Endpoint {
         Some(id)
     }
 
-    /// Takes a response, and hangs up on a dialog that nobody wants.
+    /// Handles a response, and hangs up on a dialog created by an unwanted 2xx.
     pub(super) fn on_response(&mut self, now: Instant, arrival: Arrival, response: Message) {
         let Parts { mut cx, clients, .. } = self.parts(now);
         let Some(HangUp { invite, dialog, is_caused }) = clients.on_response(&mut cx, arrival, response) else {
@@ -110,11 +111,11 @@ impl Endpoint {
         }
     }
 
-    /// Takes a request with a To tag: into its dialog, or 481.
+    /// Handles a request with a To tag: finds its dialog, or responds with 481.
     pub(super) fn on_request_within(&mut self, now: Instant, arrival: Arrival, key: Key, request: Message) {
         let method = request.method();
         let Some(id) = self.dialogs.find(&mut self.shared, arrival.party, &request) else {
-            // One that crosses ours (RFC 3261 §15.1.2) has what it wants.
+            // A BYE that crosses ours (RFC 3261 §15.1.2) gets 200: the dialog has ended as requested.
             let bye = || self.dialogs.bye_of_ended(&self.shared, arrival.party);
             let crosses = method == Method::Bye && bye().is_some_and(|bye| self.clients.contains(bye));
             let refusal = Refusal::plain(if crosses { 200 } else { 481 });
@@ -186,7 +187,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes an ACK that no transaction wanted: to a 2xx of ours, or to a refusal that nothing was kept of.
+    /// Handles an ACK that matches no transaction: for our 2xx, or for a stateless rejection.
     pub(super) fn on_ack_within(&mut self, now: Instant, arrival: Arrival, ack: Message) {
         let number = ack.cseq().map(|cseq| cseq.number);
         let Some(id) = self.dialogs.find(&mut self.shared, arrival.party, &ack) else {
@@ -210,7 +211,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes the deadline of a 2xx of ours that was never acknowledged (RFC 3261 §13.3.1.4).
+    /// Handles a 2xx that was not acknowledged within 64·T1 (RFC 3261 §13.3.1.4).
     pub(super) fn on_ack_missing(&mut self, now: Instant, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         let (retransmit, bye) = dialog.give_up_ack();
@@ -223,20 +224,20 @@ impl Endpoint {
         }
     }
 
-    /// Ends a dialog by a BYE of either side: nothing that was open in it may outlive it.
+    /// Ends a dialog after a BYE by either side, together with all transactions open in it.
     fn end_dialog(&mut self, now: Instant, id: DialogId) {
         let Parts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, id, None);
         let Some(leftover) = cx.dialogs.get_mut(id).map(Dialog::take_leftover) else { return };
         if let Some(bye) = leftover.bye {
-            // The layer above waits for an answer to this one; the far end's crossed it.
+            // The layer above awaits a response to its deferred BYE, which crossed the remote party's.
             self.send_bye(now, id, &bye, false);
         }
         let Parts { mut cx, clients, servers } = self.parts(now);
         for server in leftover.theirs {
             servers.terminate(&mut cx, server);
         }
-        // An initial INVITE of ours is not the dialog's alone: other forks may answer it.
+        // The initial INVITE is not ended with this dialog: other forks may still respond.
         if let Some(invite) = leftover.invite.filter(|invite| clients.is_within(*invite, id)) {
             clients.give_up(&mut cx, invite);
         }
