@@ -1,12 +1,10 @@
 //! SIP without I/O: messages, transactions and dialogs (RFC 3261).
 //!
-//! Bytes and `now` go in; bytes, events and the next deadline come out. The
-//! contract every core of this workspace shares: change once
-//! ([`Endpoint::handle_input`], [`Endpoint::handle_timeout`] or one of the
-//! request verbs), then drain [`Endpoint::poll_output`] to `None` before the
-//! next change, then ask [`Endpoint::poll_timeout`].
+//! Bytes and the current time go in; bytes, events and the next deadline come out. Callers of every core in this
+//! workspace follow the same cycle: make one change ([`Endpoint::handle_input`], [`Endpoint::handle_timeout`] or a
+//! method that sends a message), drain [`Endpoint::poll_output`] to `None`, then read [`Endpoint::poll_timeout`].
 //!
-//! Bodies are bytes here; what they say is `sdp`'s business.
+//! Message bodies are opaque bytes here; the `sdp` crate parses session descriptions.
 #![deny(clippy::indexing_slicing)]
 
 mod client;

@@ -1,55 +1,56 @@
 //! Hard limits of the SIP core, each with its unit in its name.
 
-/// A message longer than this is answered 413 or dropped, in bytes; `[limits] sip_message_bytes` may lower it.
+/// Maximum message size, in bytes; longer messages get 413 or are dropped. `[limits] sip_message_bytes` may lower it.
 pub const MESSAGE_BYTES: usize = 65_535;
-/// Header fields in one message.
+/// Maximum number of header fields in a message.
 pub const HEADERS: usize = 256;
-/// What a stream may hold unread, in bytes; more without a pop and it is broken.
+/// Maximum unread data of a stream, in bytes; more breaks the stream.
 pub const STREAM_BUFFER_BYTES: usize = 1 << 20;
-/// Parts looked at in a multipart body.
+/// Maximum number of parts examined in a multipart body.
 pub(crate) const BODY_PARTS: usize = 16;
-/// Multipart bodies inside one another.
+/// Maximum nesting of multipart bodies.
 pub(crate) const BODY_DEPTH: usize = 3;
-/// Server transactions at once.
+/// Maximum number of server transactions.
 pub(crate) const SERVER_TRANSACTIONS: usize = 65_536;
-/// What the server transactions at once may hold of requests and answers, in bytes: else few large ones, repeated
-/// under new branches, would hold gigabytes.
+/// Maximum memory of all server transactions for requests and responses, in bytes. Without it, large requests repeated
+/// under new branches could occupy gigabytes.
 pub(crate) const SERVER_TRANSACTION_BYTES: usize = 64 << 20;
-/// Client transactions at once.
+/// Maximum number of client transactions.
 pub(crate) const CLIENT_TRANSACTIONS: usize = 65_536;
-/// An INVITE to us without final answer lasts no longer than this, whatever its Expires, in seconds: past any search
-/// that the layer above makes, so that no transaction is kept for ever.
+/// Maximum time without final response to a received INVITE, regardless of its Expires, in seconds. Longer than any
+/// call attempt of the layer above; it prevents transactions that never end.
 pub const INVITE_SECONDS: u32 = 3_600;
-/// A far end that asks for sessions longer than this is not asked again (RFC 4028 §7.3), in seconds.
+/// Longest session interval accepted from a 422 (RFC 4028 §7.3), in seconds; beyond it the request is not repeated.
 pub const SESSION_SECONDS: u32 = 86_400;
-/// Dialogs at once.
+/// Maximum number of dialogs.
 pub(crate) const DIALOGS: usize = 65_536;
-/// Dialogs that one INVITE of ours may make by forked answers.
+/// Maximum number of dialogs that forked responses to one INVITE may create.
 pub const FORKED_DIALOGS: usize = 12;
-/// Confirmed dialogs that are remembered after their end, for who wants to take the place of one (RFC 3891 §3).
+/// Number of ended confirmed dialogs remembered for later Replaces headers (RFC 3891 §3).
 pub const ENDED_DIALOGS: usize = 1_024;
-/// Requests of ours at once that answers to one INVITE may cause: PRACKs, and BYEs to forks past [`FORKED_DIALOGS`]. What
-/// would cause a further one is dropped; its repetition may be served.
+/// Maximum number of concurrent requests caused by responses to one INVITE: PRACKs, and BYEs to forks beyond
+/// [`FORKED_DIALOGS`]. A response that would cause another one is dropped; its retransmission may succeed.
 pub const CAUSED_REQUESTS: usize = 16;
-/// Provisional answers of ours that wait for the PRACK to the one before them; further ones are not sent.
+/// Maximum number of provisional responses that wait for the PRACK of the previous one; further ones are not sent.
 pub const PROVISIONALS_WAITING: usize = 4;
-/// Entries of a route set (RFC 3261 §12.1.1).
+/// Maximum length of a route set (RFC 3261 §12.1.1).
 pub const ROUTE_SET: usize = 16;
-/// A challenge's header longer than this is passed over, in bytes: our answer repeats much of it.
+/// Maximum length of a challenge header, in bytes; a longer one is ignored, because our credentials repeat much of it.
 pub(crate) const CHALLENGE_BYTES: usize = 2_048;
-/// An answer's header longer than this is passed over, in bytes.
+/// Maximum length of an authorization header, in bytes; a longer one is ignored.
 pub(crate) const AUTHORIZATION_BYTES: usize = 4_096;
-/// Challenges, or answers to them, that are read of one message.
+/// Maximum number of challenges, or credentials, read from one message.
 pub const CHALLENGES: usize = 8;
-/// Parameters of one challenge or answer.
+/// Maximum number of parameters in one challenge or authorization.
 pub(crate) const AUTH_PARAMETERS: usize = 24;
-/// Far ends whose challenges are kept for further requests; with one more all are forgotten.
+/// Maximum number of remote addresses with stored challenges; one more discards all of them.
 pub(crate) const DIGEST_SESSIONS: usize = 1_024;
-/// Realms that are answered at one far end.
+/// Maximum number of realms answered per remote address.
 pub(crate) const DIGEST_REALMS: usize = 4;
-/// How often one request is repeated for a challenge: a proxy's, the far end's, and a stale nonce of one of them.
+/// Maximum number of times a request is repeated after challenges: one by a proxy, one by the remote party, one stale
+/// nonce.
 pub(crate) const DIGEST_ROUNDS: u8 = 3;
-/// How long a nonce of ours is good, in seconds.
+/// Lifetime of a nonce we issue, in seconds.
 pub(crate) const NONCE_SECONDS: u32 = 300;
-/// Nonces of ours whose count is kept; past this, the oldest is spent.
+/// Maximum number of issued nonces with a stored count; beyond it the oldest is invalidated.
 pub(crate) const NONCES_IN_USE: usize = 16_384;

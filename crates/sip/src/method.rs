@@ -1,44 +1,44 @@
-//! Request methods (RFC 3261 §7.1). Case-sensitive, unknown ones are kept by position in the message.
+//! Request methods (RFC 3261 §7.1), which are case-sensitive. The token of an unknown method stays in the message.
 
 use std::fmt;
 
-/// A request method. `Other` is any token we do not know: answered 501.
+/// Request method. `Other` is any unknown token, answered with 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Method {
-    /// RFC 3261 §13.
+    /// Session setup or change (RFC 3261 §13).
     Invite,
-    /// RFC 3261 §13.2.2.4, §17.1.1.3.
+    /// Acknowledgement of a final response to INVITE (RFC 3261 §13.2.2.4, §17.1.1.3).
     Ack,
-    /// RFC 3261 §15.
+    /// End of a session (RFC 3261 §15).
     Bye,
-    /// RFC 3261 §9.
+    /// Cancellation of a pending request (RFC 3261 §9).
     Cancel,
-    /// RFC 3261 §11.
+    /// Capability query and keep-alive (RFC 3261 §11).
     Options,
-    /// RFC 3261 §10.
+    /// Registration of a binding (RFC 3261 §10).
     Register,
-    /// RFC 3262.
+    /// Acknowledgement of a reliable provisional response (RFC 3262).
     Prack,
-    /// RFC 3311.
+    /// Session change, also in an early dialog (RFC 3311).
     Update,
-    /// RFC 6086.
+    /// Application data in a dialog (RFC 6086).
     Info,
-    /// RFC 3515.
+    /// Transfer (RFC 3515).
     Refer,
-    /// RFC 6665.
+    /// Subscription to events (RFC 6665).
     Subscribe,
-    /// RFC 6665.
+    /// Event notification (RFC 6665).
     Notify,
-    /// RFC 3428.
+    /// Instant message (RFC 3428).
     Message,
-    /// RFC 3903.
+    /// Publication of event state (RFC 3903).
     Publish,
-    /// Not a method of this list.
+    /// Any other method.
     Other,
 }
 
 impl Method {
-    /// Every known method, for look-ups and tests.
+    /// All known methods.
     pub const ALL: [Method; 14] = [
         Method::Invite,
         Method::Ack,
@@ -56,17 +56,17 @@ impl Method {
         Method::Publish,
     ];
 
-    /// Whether a 2xx to it, sent outside of any dialog, begins one (RFC 3261 §12.1, RFC 6665 §4.2.1).
+    /// Returns whether a 2xx to this method outside any dialog creates a dialog (RFC 3261 §12.1, RFC 6665 §4.2.1).
     pub(crate) const fn begins_dialog(self) -> bool {
         matches!(self, Method::Invite | Method::Subscribe)
     }
 
-    /// The method a token names; `Other` where we know none (RFC 3261 §7.1: case-sensitive).
+    /// Returns the method of a case-sensitive token, or `Other` (RFC 3261 §7.1).
     pub(crate) fn from_token(token: &[u8]) -> Method {
         Self::ALL.into_iter().find(|m| m.as_str().as_bytes() == token).unwrap_or(Method::Other)
     }
 
-    /// The token on the wire; `OTHER` for [`Method::Other`], which we never send.
+    /// Returns the token on the wire; `OTHER` for [`Method::Other`], which is never sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Method::Invite => "INVITE",

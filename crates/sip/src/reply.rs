@@ -1,11 +1,11 @@
-//! The way of a response: back to where its request came from (RFC 3261 §18.2.2, RFC 3581).
+//! Flow of a response, back to the source of its request (RFC 3261 §18.2.2, RFC 3581).
 
 use std::net::SocketAddr;
 
 use crate::event::{Flow, Transport};
 use crate::message::Message;
 
-/// Returns the port where none is written (RFC 3261 §19.1.2).
+/// Returns the default port of a transport (RFC 3261 §19.1.2).
 pub(crate) const fn default_port(transport: Transport) -> u16 {
     match transport {
         Transport::Udp | Transport::Tcp => 5060,
@@ -13,8 +13,8 @@ pub(crate) const fn default_port(transport: Transport) -> u16 {
     }
 }
 
-/// Returns the way back of a response: over a stream the same connection; over UDP the address the request came from, at its
-/// port where `rport` asks for that, else at sent-by's.
+/// Returns the flow of a response: the same connection for a stream; for UDP the source address of the request, at its
+/// source port if `rport` was requested, otherwise at the port in sent-by.
 pub(crate) fn reply_flow(request: &Message, source: Flow) -> Flow {
     if source.transport.is_reliable() {
         return source;

@@ -1,13 +1,13 @@
-//! Room in tables: one that is nearly empty after a flood gives its memory back.
+//! Releases the memory of hash tables that are nearly empty after a flood.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
-/// A table keeps room for so many.
+/// Capacity that a table always keeps, in entries.
 const ROOM_KEPT: usize = 1_024;
 
-/// Shrinks a table that has room for eight times as many entries as it holds. The endpoint calls it whenever a deadline has
-/// passed; it shrinks so seldom that it costs nothing.
+/// Shrinks a table to twice its entries if its capacity is more than eight times as large. Called after each timeout;
+/// shrinking itself is rare, so the cost is negligible.
 pub(crate) fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     let wanted = (2 * table.len()).max(ROOM_KEPT);
     if table.capacity() > 4 * wanted {

@@ -1,5 +1,5 @@
-//! What RFC 3261 §8.2 asks of a request before anything is made of it, and the answer where it fails. Judged on the
-//! message alone; what needs a table (merged requests, dialogs) is the endpoint's.
+//! Validates a request against RFC 3261 §8.2 before it is processed, and selects the response on failure. Only the
+//! message itself is examined; checks against tables (merged requests, dialogs) belong to the endpoint.
 
 use crate::header::HeaderName;
 use crate::identity::TokenSource;
@@ -8,24 +8,24 @@ use crate::method::Method;
 use crate::transaction::key;
 use crate::write::Writer;
 
-/// An answer that refuses.
+/// Response that rejects a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// Status code.
     pub(crate) code: u16,
-    /// The part that is wrong, told in the reason phrase; empty: the standard phrase alone.
+    /// Malformed part, named in the reason phrase; empty for the standard phrase.
     pub(crate) what: &'static str,
-    /// The headers that say what would do.
+    /// Headers that list acceptable values.
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
-    /// With the standard phrase.
+    /// Creates a rejection with the standard phrase.
     pub(crate) const fn plain(code: u16) -> Refusal {
         Refusal { code, what: "", headers: Vec::new() }
     }
 
-    /// With a header that says what would do.
+    /// Creates a rejection with a header that lists acceptable values.
     pub(crate) fn with(code: u16, name: &'static str, value: impl Into<String>) -> Refusal {
         Refusal { code, what: "", headers: vec![(name, value.into())] }
     }
@@ -37,43 +37,43 @@ impl From<Defect> for Refusal {
     }
 }
 
-/// The option tag of RFC 3891 §6.2.
+/// Option tag of RFC 3891 §6.2.
 const REPLACES: &str = "replaces";
 
-/// The option tag of RFC 3262.
+/// Option tag of RFC 3262.
 pub(crate) const RELIABLE: &str = "100rel";
 
-/// Reports whether a message names reliable provisional responses in Supported or Require.
+/// Reports whether a header of a message (Supported or Require) lists `100rel`.
 pub(crate) fn names_reliable(message: &Message, header: HeaderName) -> bool {
     message.tokens(header).iter().any(|tag| tag.eq_ignore_ascii_case(RELIABLE.as_bytes()))
 }
 
-/// What a party may ask of us that others may not.
+/// Optional features granted to a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Abilities {
-    /// Dialogs may be replaced (RFC 3891).
+    /// Whether the party may replace its dialogs (RFC 3891).
     pub(crate) replaces: bool,
-    /// REFER is followed.
+    /// Whether REFER of the party is accepted.
     pub(crate) refers: bool,
 }
 
-/// What requests are judged by.
+/// Rules for the validation of requests.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) methods: Vec<Method>,
     pub(crate) extensions: Vec<String>,
-    /// The value of Allow.
+    /// Value of Allow.
     pub(crate) allow: String,
-    /// The value of Allow for parties whose REFER is refused.
+    /// Value of Allow for parties that may not send REFER.
     pub(crate) allow_without_refer: String,
-    /// The value of Supported; the second is for those who may replace dialogs.
+    /// Value of Supported, without and with `replaces`.
     pub(crate) supported: [String; 2],
 }
 
 impl Rules {
-    /// Rules for these methods and option tags.
+    /// Creates rules for these methods and option tags.
     pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
-        // These are taken from some parties only: they are not advertised.
+        // Accepted from some parties only, therefore not advertised.
         let is_for_all = |method: &&Method| !matches!(method, Method::Register | Method::Subscribe);
         let listed = |methods: &[&Method]| methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
         let mut served: Vec<&Method> = methods.iter().filter(is_for_all).collect();
@@ -86,7 +86,7 @@ impl Rules {
         Rules { allow, allow_without_refer, supported, methods, extensions }
     }
 
-    /// Writes Allow and Supported: what the far end may ask of us (RFC 3261 §13.2.1).
+    /// Writes Allow and Supported, the features available to the remote party (RFC 3261 §13.2.1).
     pub(crate) fn write_abilities(&self, writer: &mut Writer, abilities: Abilities) {
         writer.header("Allow", if abilities.refers { &self.allow } else { &self.allow_without_refer });
         let [without, with] = &self.supported;
@@ -96,7 +96,7 @@ impl Rules {
         }
     }
 
-    /// The first reason to refuse a request that is neither ACK nor CANCEL (those must not be: RFC 3261 §8.2.2.3).
+    /// Returns the first reason to reject a request other than ACK and CANCEL, which RFC 3261 §8.2.2.3 exempts.
     pub(crate) fn judge(&self, tokens: &TokenSource, request: &Message, replaces: bool) -> Option<Refusal> {
         let method = request.method();
         if method == Method::Invite && is_loop(tokens, request) {
@@ -132,7 +132,8 @@ impl Rules {
     }
 }
 
-/// A new INVITE that has been ours before: one of its Vias or its From tag is of our making (RFC 3261 §16.3).
+/// Returns whether a new INVITE has passed through this edge before: a Via branch or the From tag was created here
+/// (RFC 3261 §16.3).
 fn is_loop(tokens: &TokenSource, request: &Message) -> bool {
     if !key::to_tag(request).is_empty() {
         return false;
@@ -140,7 +141,7 @@ fn is_loop(tokens: &TokenSource, request: &Message) -> bool {
     tokens.is_ours(key::from_tag(request)) || request.headers(HeaderName::Via).any(|field| tokens.is_in(field))
 }
 
-/// RFC 3261 §8.2.3: a session description, or parts that may hold one. What is marked optional may be ignored
+/// Rejects an INVITE body that cannot contain a session description (RFC 3261 §8.2.3), unless it is marked optional
 /// (§20.11).
 fn invite_body(request: &Message) -> Option<Refusal> {
     if request.body().is_empty() {
@@ -162,7 +163,8 @@ fn content_encoding(request: &Message) -> Option<Refusal> {
     if coded { Some(Refusal::with(415, "Accept-Encoding", "identity")) } else { None }
 }
 
-/// RFC 3261 §20.1: an Accept without session descriptions leaves us nothing to answer an INVITE with.
+/// Rejects an INVITE whose Accept excludes session descriptions, because no answer would be acceptable (RFC 3261
+/// §20.1).
 fn accepted_answer(request: &Message) -> Option<Refusal> {
     request.header(HeaderName::Accept)?;
     let takes_sdp = request.headers(HeaderName::Accept).flat_map(|field| field.split(|&b| b == b',')).any(|range| {

@@ -1,6 +1,6 @@
-//! The only byte cursor: whatever reads a line or a header value does it through here, so every length check is here.
+//! Byte cursor used by all parsers of lines and header values, so that every bounds check is here.
 
-/// A position in received bytes. Nothing it does can leave them.
+/// Position in received bytes, which no operation can move out of bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scan<'a> {
     bytes: &'a [u8],
@@ -24,17 +24,17 @@ impl<'a> Scan<'a> {
         self.at >= self.bytes.len()
     }
 
-    /// What is left.
+    /// Returns the remaining bytes.
     pub(crate) fn rest(&self) -> &'a [u8] {
         tail(self.bytes, self.at)
     }
 
-    /// What lies between an earlier position and this one.
+    /// Returns the bytes between an earlier position and this one.
     pub(crate) fn since(&self, from: usize) -> &'a [u8] {
         part(self.bytes, from, self.at)
     }
 
-    /// Takes `byte` if it is the next one.
+    /// Consumes `byte` if it is next. Returns whether it was.
     pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let hit = self.peek() == Some(byte);
         self.at += usize::from(hit);
@@ -46,7 +46,7 @@ impl<'a> Scan<'a> {
         self.take_while(is_lws);
     }
 
-    /// Takes so many bytes, or what is left.
+    /// Consumes up to `length` bytes.
     pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
         let rest = self.rest();
         let length = length.min(rest.len());
@@ -54,18 +54,18 @@ impl<'a> Scan<'a> {
         part(rest, 0, length)
     }
 
-    /// Takes bytes as long as they are of a class; none is fine.
+    /// Consumes the longest run of bytes of a class, possibly empty.
     pub(crate) fn take_while(&mut self, class: impl Fn(u8) -> bool) -> &'a [u8] {
         self.take(self.rest().iter().position(|&byte| !class(byte)).unwrap_or(usize::MAX))
     }
 
-    /// Takes a token (RFC 3261 §25.1); `None` where none stands here.
+    /// Consumes a token (RFC 3261 §25.1), or returns `None` if there is none.
     pub(crate) fn token(&mut self) -> Option<&'a [u8]> {
         let token = self.take_while(is_token);
         (!token.is_empty()).then_some(token)
     }
 
-    /// Takes a quoted string, quotes included; `None` where none begins here or it does not end.
+    /// Consumes a quoted string including its quotes, or returns `None` if there is none or it is not closed.
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
         let from = self.at;
         if !self.eat(b'"') {
@@ -84,38 +84,38 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// `bytes[from..to]`, empty where that does not exist.
+/// Returns `bytes[from..to]`, or an empty slice if out of bounds.
 pub(crate) fn part(bytes: &[u8], from: usize, to: usize) -> &[u8] {
     bytes.get(from..to).unwrap_or_default()
 }
 
-/// `bytes[from..]`, empty where that does not exist.
+/// Returns `bytes[from..]`, or an empty slice if out of bounds.
 pub(crate) fn tail(bytes: &[u8], from: usize) -> &[u8] {
     bytes.get(from..).unwrap_or_default()
 }
 
-/// White space inside a header value: folds are white space too (RFC 3261 §7.3.1).
+/// Returns whether a byte is white space inside a header value, line folds included (RFC 3261 §7.3.1).
 pub(crate) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// A class of bytes as a table: one look-up for each byte of every message, where comparisons are a dozen.
+/// Byte class as a table, with one lookup per byte instead of a dozen comparisons.
 #[derive(Debug)]
 pub(crate) struct Class([bool; 256]);
 
 impl Class {
-    /// Letters and digits of ASCII, and these.
+    /// Creates a class of ASCII letters, digits and `others`.
     pub(crate) const fn alphanumeric_and(others: &[u8]) -> Class {
         Class([false; 256]).with_all(true).with(others, true)
     }
 
-    /// All but controls, beyond ASCII too, and these.
+    /// Creates a class of all bytes except controls and `others`, non-ASCII included.
     pub(crate) const fn all_but_controls_and(others: &[u8]) -> Class {
         Class([false; 256]).with_all(false).with(others, false)
     }
 
-    /// Letters and digits, or all that is no control.
-    #[allow(clippy::indexing_slicing)] // a byte is in any table of 256
+    /// Adds ASCII letters and digits, or else all non-control bytes.
+    #[allow(clippy::indexing_slicing)] // a byte always indexes a table of 256
     const fn with_all(mut self, alphanumeric: bool) -> Class {
         let mut byte = 0_u8;
         loop {
@@ -127,7 +127,7 @@ impl Class {
         }
     }
 
-    #[allow(clippy::indexing_slicing)] // the same
+    #[allow(clippy::indexing_slicing)] // a byte always indexes a table of 256
     const fn with(mut self, others: &[u8], are_in: bool) -> Class {
         let mut rest = others;
         while let [byte, behind @ ..] = rest {
@@ -137,24 +137,24 @@ impl Class {
         self
     }
 
-    /// Whether a byte is of it.
+    /// Returns whether a byte belongs to the class.
     pub(crate) fn has(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte)).is_some_and(|has| *has)
     }
 }
 
-/// A character of a token (RFC 3261 §25.1).
+/// Returns whether a byte may occur in a token (RFC 3261 §25.1).
 pub(crate) fn is_token(byte: u8) -> bool {
     static TOKEN: Class = Class::alphanumeric_and(b"-.!%*_+`'~");
     TOKEN.has(byte)
 }
 
-/// Whether all of `bytes` is one token.
+/// Returns whether `bytes` is exactly one token.
 pub(crate) fn is_whole_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token(byte))
 }
 
-/// Cuts white space and folds from both ends.
+/// Removes white space and folds at both ends.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     while let [first, inner @ ..] = rest
@@ -170,13 +170,13 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// Splits at the first `byte`: what is before it and what is behind it.
+/// Splits at the first `byte`, which belongs to neither part.
 pub(crate) fn split_once(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(byte, bytes)?;
     Some((part(bytes, 0, at), tail(bytes, at + 1)))
 }
 
-/// A whole number in decimal digits and nothing else; leading zeros are fine. `None` above [`u64::MAX`] too.
+/// Parses a decimal number; leading zeros are allowed. Returns `None` for any other byte or above [`u64::MAX`].
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;
@@ -187,13 +187,13 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-/// Splits a value at `separator`, not inside quotes or angle brackets; entries are trimmed and may be empty.
-/// Where a quote or bracket does not end, the rest is one entry.
+/// Splits a value at `separator` outside quotes and angle brackets. Entries are trimmed and may be empty; after an
+/// unclosed quote or bracket the rest is one entry.
 pub(crate) fn split(value: &[u8], separator: u8) -> Split<'_> {
     Split { rest: Some(value), separator }
 }
 
-/// The iterator of [`split`].
+/// Iterator returned by [`split`].
 #[derive(Debug, Clone)]
 pub(crate) struct Split<'a> {
     rest: Option<&'a [u8]>,

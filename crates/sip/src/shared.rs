@@ -1,4 +1,4 @@
-//! What the parts of an endpoint share: names of our own, deadlines, what is known of each party, and what goes out.
+//! State shared by all parts of an endpoint: identifiers, timers, settings of each party, and queued outputs.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,18 +20,18 @@ use crate::timer::TimerQueue;
 use crate::transaction::key;
 use crate::write::{Writer, reason_phrase};
 
-/// The owner of a deadline.
+/// Owner of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// A client transaction.
+    /// Client transaction.
     Client(ClientId),
-    /// A server transaction.
+    /// Server transaction.
     Server(ServerId),
-    /// A dialog.
+    /// Dialog.
     Dialog(DialogId),
 }
 
-/// How a message came: its way, our name towards its source, and its party.
+/// Origin of a received message: flow, local address towards the source, and party.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) flow: Flow,
@@ -39,40 +39,40 @@ pub(crate) struct Arrival {
     pub(crate) party: Party,
 }
 
-/// What is known of each party.
+/// Settings of each party.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    /// Networks of each party, besides the address that it speaks from.
+    /// Networks of each party, in addition to the address it is heard from.
     reach: FxHashMap<Party, Vec<IpNet>>,
-    /// Parties that may use our connections for requests of their own.
+    /// Parties that may send their requests over our connections.
     reusing: FxHashSet<Party>,
-    /// Parties that may replace dialogs of their own (RFC 3891).
+    /// Parties that may replace their dialogs (RFC 3891).
     replacing: FxHashSet<Party>,
-    /// Parties whose REFER is refused: our Allow towards them has none.
+    /// Parties that may not send REFER, which Allow then omits.
     not_referring: FxHashSet<Party>,
-    /// Recording servers: our Contact towards them says that we are the source of recording sessions (RFC 7866 §6.1.1).
+    /// Recording servers; our Contact marks us as the source of recording sessions (RFC 7866 §6.1.1).
     recording: FxHashSet<Party>,
-    /// Names of ours that parties are shown in the place of an address.
+    /// Host names shown to parties instead of our address.
     hosts: FxHashMap<Party, OwnHosts>,
 }
 
 impl Peers {
-    /// Takes the networks of a party.
+    /// Sets the networks of a party.
     pub(crate) fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
         self.reach.insert(party, networks);
     }
 
-    /// Returns the networks that a party may send us to; none where nothing is known of it.
+    /// Returns the networks of a party; empty if unknown.
     pub(crate) fn reach(&self, party: Party) -> &[IpNet] {
         self.known_reach(party).unwrap_or_default()
     }
 
-    /// Returns the networks of a party, where they are known.
+    /// Returns the networks of a party, or `None` if unknown.
     pub(crate) fn known_reach(&self, party: Party) -> Option<&[IpNet]> {
         self.reach.get(&party).map(Vec::as_slice)
     }
 
-    /// Says whether a party may use our connections.
+    /// Sets whether a party may use our connections.
     pub(crate) fn offer_reuse(&mut self, party: Party, offered: bool) {
         set(&mut self.reusing, party, offered);
     }
@@ -82,32 +82,32 @@ impl Peers {
         self.reusing.contains(&party)
     }
 
-    /// Says whether a party may replace dialogs of its own.
+    /// Sets whether a party may replace its dialogs.
     pub(crate) fn allow_replaces(&mut self, party: Party, allowed: bool) {
         set(&mut self.replacing, party, allowed);
     }
 
-    /// Reports whether a party may replace dialogs of its own.
+    /// Reports whether a party may replace its dialogs.
     pub(crate) fn may_replace(&self, party: Party) -> bool {
         self.replacing.contains(&party)
     }
 
-    /// Says whether a party's REFER is followed.
+    /// Sets whether REFER from a party is accepted.
     pub(crate) fn allow_refer(&mut self, party: Party, allowed: bool) {
         set(&mut self.not_referring, party, !allowed);
     }
 
-    /// Returns what a party may ask of us.
+    /// Returns the optional features granted to a party.
     pub(crate) fn abilities(&self, party: Party) -> Abilities {
         Abilities { replaces: self.may_replace(party), refers: !self.not_referring.contains(&party) }
     }
 
-    /// Says whether a party is a recording server.
+    /// Sets whether a party is a recording server.
     pub(crate) fn record_by(&mut self, party: Party, is_recorder: bool) {
         set(&mut self.recording, party, is_recorder);
     }
 
-    /// Sets the names of ours that a party is shown.
+    /// Sets the host names shown to a party.
     pub(crate) fn show_hosts(&mut self, party: Party, hosts: OwnHosts) {
         if hosts == OwnHosts::default() {
             self.hosts.remove(&party);
@@ -116,7 +116,7 @@ impl Peers {
         }
     }
 
-    /// Returns our address as a party is shown it, with a user part where `user` is not empty.
+    /// Returns our URI as shown to a party, with a user part unless `user` is empty.
     pub(crate) fn own_address(
         &self,
         party: Party,
@@ -129,13 +129,13 @@ impl Peers {
         compose::contact(user, host, local, transport, secure)
     }
 
-    /// Returns our Contact, with the parameters that it has towards a party.
+    /// Returns our Contact towards a party, with its header parameters.
     pub(crate) fn contact(&self, party: Party, user: &str, local: Local, transport: Transport, secure: bool) -> String {
         let contact = self.own_address(party, user, local, transport, secure);
         if self.recording.contains(&party) { contact + ";+sip.src" } else { contact }
     }
 
-    /// Returns From of a request without a caller, such as OPTIONS: our address as a party is shown it.
+    /// Returns the From of a request without caller, such as OPTIONS: our URI as shown to the party.
     pub(crate) fn from(&self, party: Party, local: Local, transport: Transport, secure: bool) -> String {
         let host = self.hosts.get(&party).and_then(|hosts| hosts.from_host());
         compose::contact("", host, local, transport, secure)
@@ -150,27 +150,27 @@ fn set(parties: &mut FxHashSet<Party>, party: Party, is_in: bool) {
     }
 }
 
-/// Everything that the tables of an endpoint have in common.
+/// State common to all tables of an endpoint.
 pub(crate) struct Shared {
-    /// The rules by which requests are judged.
+    /// Rules for the validation of requests.
     pub(crate) rules: Rules,
-    /// The source of Call-IDs, tags and branches.
+    /// Generator of Call-IDs, tags and branches.
     pub(crate) tokens: TokenSource,
-    /// The deadlines of all transactions and dialogs.
+    /// Timers of all transactions and dialogs.
     pub(crate) timers: TimerQueue<Timer>,
-    /// Parties.
+    /// Settings of each party.
     pub(crate) peers: Peers,
-    /// The buffer in which keys are written for a look-up.
+    /// Buffer in which keys are composed for a lookup.
     pub(crate) scratch: Vec<u8>,
     product: String,
-    /// Mixed into the tags of stateless responses and into the names of ended dialogs.
+    /// Secret mixed into the tags of stateless responses and the hashes of ended dialogs.
     secret: u64,
     last_id: u64,
     out: VecDeque<Output>,
 }
 
 impl Shared {
-    /// Makes the shared part of an endpoint whose names come from `seed`.
+    /// Creates the shared state of an endpoint that derives its identifiers from `seed`.
     pub(crate) fn new(identity: Identity, rules: Rules, product: String, seed: [u8; 32]) -> Shared {
         let mut hasher = DefaultHasher::new();
         seed.hash(&mut hasher);
@@ -187,18 +187,18 @@ impl Shared {
         }
     }
 
-    /// Returns the next id; none comes twice.
+    /// Returns a unique id.
     pub(crate) fn fresh_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }
 
-    /// Returns our name for Server and User-Agent.
+    /// Returns the product name for Server and User-Agent.
     pub(crate) fn product(&self) -> &str {
         &self.product
     }
 
-    /// Writes Server, as configured.
+    /// Writes the Server header, if configured.
     pub(crate) fn write_product(&self, writer: &mut Writer) {
         if !self.product.is_empty() {
             writer.header("Server", &self.product);
@@ -210,34 +210,34 @@ impl Shared {
         self.out.push_back(Output::Event(event));
     }
 
-    /// Counts a message that is dropped.
+    /// Reports a dropped message.
     pub(crate) fn drop_message(&mut self, reason: DropReason) {
         self.tell(Event::Dropped(reason));
     }
 
-    /// Queues bytes to send.
+    /// Queues a message to send.
     pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes, what: Sent) {
         self.out.push_back(Output::Transmit(Transmit { flow, bytes, what }));
     }
 
-    /// Takes the next output.
+    /// Removes and returns the next output.
     pub(crate) fn pop_output(&mut self) -> Option<Output> {
         self.out.pop_front()
     }
 
-    /// Returns the number of outputs that wait.
+    /// Returns the number of queued outputs.
     pub(crate) fn outputs(&self) -> usize {
         self.out.len()
     }
 
-    /// Puts the event of a response before the ACK that it got at `first`, so that a trace reads in the order of the wire.
+    /// Moves the event of a response before the ACK queued at `first`, so that a trace shows the order on the wire.
     pub(crate) fn put_event_first(&mut self, first: usize) {
         if let (Some(Output::Transmit(_)), Some(Output::Event(_))) = (self.out.get(first), self.out.get(first + 1)) {
             self.out.swap(first, first + 1);
         }
     }
 
-    /// Returns the To tag of a stateless response: the same for the same request (RFC 3261 §8.2.7).
+    /// Returns the To tag of a stateless response, equal for retransmissions of the same request (RFC 3261 §8.2.7).
     pub(crate) fn stateless_tag(&self, request: &Message) -> String {
         let mut hasher = DefaultHasher::new();
         self.secret.hash(&mut hasher);
@@ -248,25 +248,25 @@ impl Shared {
         format!("{:016x}", hasher.finish())
     }
 
-    /// Returns the short name of a party's dialog whose key stands in the scratch buffer.
+    /// Returns a keyed hash of a party's dialog; the dialog's key is in the scratch buffer.
     pub(crate) fn name_of_dialog(&self, party: Party) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.secret, party.0, self.scratch.as_slice()).hash(&mut hasher);
         hasher.finish()
     }
 
-    /// Answers without a transaction: a repeated request gets the same response again, with the same To tag.
+    /// Responds without a transaction. A retransmitted request gets the same response with the same To tag.
     pub(crate) fn refuse(&mut self, arrival: &Arrival, request: &Message, refusal: Refusal) {
         self.refuse_for(arrival.flow, arrival.party, request, refusal, None);
     }
 
-    /// Refuses a request because a table is full: 503 with Retry-After (RFC 3261 §21.5.4).
+    /// Rejects a request because a table is full: 503 with Retry-After (RFC 3261 §21.5.4).
     pub(crate) fn refuse_full(&mut self, arrival: &Arrival, request: &Message) {
         let seconds = 1 + self.tokens.below(10);
         self.refuse(arrival, request, Refusal::with(503, "Retry-After", seconds.to_string()));
     }
 
-    /// Answers without a transaction, and reports the defect that is the reason, where there is one.
+    /// Responds without a transaction, and reports the defect that caused the rejection, if any.
     pub(crate) fn refuse_for(
         &mut self,
         source: Flow,
@@ -288,14 +288,14 @@ impl Shared {
         for (name, value) in &headers {
             writer.header(name, value);
         }
-        // A challenge is no longer than it must be: it may go to an address that has asked for nothing.
+        // A challenge is kept short: a request with a forged source may direct it to an uninvolved host.
         if code != 401 {
             self.write_product(&mut writer);
         }
         let method = request.method();
         let sent = Sent { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
         self.transmit(reply_flow(request, source), writer.finish(None), sent);
-        // A challenge is no refusal: the request that follows it decides.
+        // A challenge is not a rejection; the repeated request decides.
         if code >= 300 && code != 401 {
             self.tell(Event::Refused { party, method, code, defect });
         }

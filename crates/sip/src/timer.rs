@@ -1,32 +1,32 @@
-//! The queue of all deadlines: earliest first, each cancelled in O(log n) by the token it was armed with. It holds no
-//! clock; what a deadline means is its owner's business.
+//! Timer queue, earliest first. A token cancels a timer in O(log n). The queue reads no clock and leaves the meaning
+//! of a timer to its owner.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::event::{Deadline, Reason};
 
-/// RFC 3261 §17.1.1.1: the round-trip estimate.
+/// RFC 3261 §17.1.1.1: round-trip time estimate.
 pub(crate) const T1: Duration = Duration::from_millis(500);
-/// RFC 3261 §17.1.2.2: longest interval between retransmissions.
+/// RFC 3261 §17.1.2.2: maximum retransmission interval.
 pub(crate) const T2: Duration = Duration::from_secs(4);
-/// RFC 3261 §17.1.2.2: how long a message may stay in the network.
+/// RFC 3261 §17.1.2.2: maximum time a message remains in the network.
 pub(crate) const T4: Duration = Duration::from_secs(5);
-/// 64·T1: timers B, F, H, J, L, M, the wait for an ACK and the wait after a CANCEL.
+/// 64·T1: timers B, F, H, J, L, M, and the waits for an ACK and after a CANCEL.
 pub(crate) const T1_64: Duration = Duration::from_secs(32);
-/// RFC 3261 §13.3.1.1: how often a provisional answer is repeated.
+/// RFC 3261 §13.3.1.1: interval at which a provisional response is repeated.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-/// RFC 3261 §17.1.1.2: at least 32 s for unreliable transports.
+/// RFC 3261 §17.1.1.2: Timer D, at least 32 s for unreliable transports.
 pub(crate) const TIMER_D: Duration = Duration::from_secs(32);
 
-/// One armed deadline. The generation makes it unique, so that cancelling one that has fired does nothing.
+/// Handle of a timer. The generation makes it unique, so that cancelling an expired timer has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Token {
     at: Instant,
     generation: u64,
 }
 
-/// Deadlines of many owners, named by `K`.
+/// Timers of many owners, identified by `K`.
 #[derive(Debug)]
 pub(crate) struct TimerQueue<K> {
     entries: BTreeMap<Token, (K, Reason)>,
@@ -34,12 +34,12 @@ pub(crate) struct TimerQueue<K> {
 }
 
 impl<K: Copy> TimerQueue<K> {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub(crate) fn new() -> TimerQueue<K> {
         TimerQueue { entries: BTreeMap::new(), generation: 0 }
     }
 
-    /// Arms a deadline; those of the same instant fire in the order of arming.
+    /// Starts a timer; timers for the same instant fire in the order in which they were started.
     pub(crate) fn arm(&mut self, at: Instant, reason: Reason, owner: K) -> Token {
         self.generation += 1;
         let token = Token { at, generation: self.generation };
@@ -47,23 +47,23 @@ impl<K: Copy> TimerQueue<K> {
         token
     }
 
-    /// Takes a deadline back; nothing happens where it has fired already.
+    /// Cancels a timer; no effect if it has fired.
     pub(crate) fn cancel(&mut self, token: Token) {
         self.entries.remove(&token);
     }
 
-    /// The next one that is due at `now`.
+    /// Removes and returns the next timer that has expired at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(K, Reason)> {
         let first = self.entries.first_entry()?;
         if first.key().at > now { None } else { Some(first.remove()) }
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Deadline> {
         self.entries.first_key_value().map(|(token, (_, reason))| (token.at, *reason))
     }
 
-    /// Deadlines armed.
+    /// Returns the number of running timers.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

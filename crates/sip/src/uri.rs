@@ -1,10 +1,10 @@
-//! URIs (RFC 3261 §19.1, RFC 3966): a view over bytes.
+//! SIP and tel URIs (RFC 3261 §19.1, RFC 3966), parsed as views of received bytes.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::scan::{Class, Scan, number, split_once};
 
-/// A URI's scheme.
+/// Scheme of a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// `sip:`
@@ -13,45 +13,45 @@ pub enum Scheme {
     Sips,
     /// `tel:` (RFC 3966)
     Tel,
-    /// Any other: answered 416 in a Request-URI.
+    /// Any other scheme, answered with 416 in a Request-URI.
     Other,
 }
 
-/// Host and optional port, as in a URI or Via.
+/// Host with optional port, as in a URI or Via.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostPort<'a> {
-    /// The host; an IPv6 reference without its brackets.
+    /// Host; an IPv6 address without its brackets.
     pub host: &'a str,
-    /// The port, where written.
+    /// Port, if present.
     pub port: Option<u16>,
 }
 
 impl HostPort<'_> {
-    /// The host as an address, where it is one.
+    /// Returns the host as an IP address, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 }
 
-/// A URI, read over its bytes.
+/// Parsed URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uri<'a> {
-    /// Scheme.
+    /// URI scheme.
     pub scheme: Scheme,
-    /// User part as received, still escaped, without password; for `tel:` the number. Empty where absent.
+    /// User part as received, still escaped and without password; the number of a `tel:` URI. Empty if absent.
     pub user: &'a str,
-    /// Whether a user part with `@` stands there (an empty one is an error of its own: 484).
+    /// Whether the URI has a user part with `@`; an empty user part gets 484.
     pub has_user: bool,
     /// Host and port; the host is empty for `tel:`.
     pub host: HostPort<'a>,
-    /// `;name=value…` as received, without headers.
+    /// Parameters `;name=value…` as received, without headers.
     pub params: &'a str,
-    /// What stands behind `?`.
+    /// Headers after `?`, as received.
     pub headers: &'a str,
 }
 
 impl<'a> Uri<'a> {
-    /// Reads a URI; `None` where malformed (unbalanced brackets, spaces, bad port, bad escape).
+    /// Parses a URI. Returns `None` if it is malformed (unbalanced brackets, spaces, bad port, bad escape).
     pub fn parse(bytes: &'a [u8]) -> Option<Uri<'a>> {
         let (scheme, rest) = split_once(bytes, b':')?;
         if !is_scheme(scheme) || rest.is_empty() {
@@ -69,7 +69,7 @@ impl<'a> Uri<'a> {
         }
     }
 
-    /// What stands behind `sip:`.
+    /// Parses the rest of a URI after `sip:` or `sips:`.
     fn parse_sip(scheme: Scheme, rest: &'a [u8]) -> Option<Uri<'a>> {
         let (userinfo, rest) = match split_once(rest, b'@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
@@ -101,7 +101,7 @@ impl<'a> Uri<'a> {
         })
     }
 
-    /// What stands behind `tel:`: digits and visual separators, then parameters (RFC 3966 §3).
+    /// Parses the rest of a `tel:` URI: digits and visual separators, then parameters (RFC 3966 §3).
     fn parse_tel(rest: &'a [u8]) -> Option<Uri<'a>> {
         let mut scan = Scan::new(rest);
         let global = scan.eat(b'+');
@@ -119,18 +119,19 @@ impl<'a> Uri<'a> {
         Some(Uri { scheme: Scheme::Tel, user: text(user)?, params: text(params)?, ..EMPTY })
     }
 
-    /// A parameter by name, without regard to case; present without value is `Some("")`.
+    /// Returns a parameter by case-insensitive name; a parameter without value is `Some("")`.
     pub fn param(&self, name: &str) -> Option<&'a str> {
         find(self.params, name)
     }
 
-    /// The user part with its escapes undone (`%61` → `a`), user parameters (`;phone-context=…`) cut off.
-    /// Bytes that are not UTF-8 are replaced.
+    /// Returns the user part without escapes (`%61` → `a`) and without user parameters (`;phone-context=…`). Invalid
+    /// UTF-8 is replaced.
     pub fn user_unescaped(&self) -> String {
         unescape(self.user.split(';').next().unwrap_or_default())
     }
 
-    /// A parameter inside the user part, as `phone-context` in `sip:863;phone-context=+1-914@h` or of a `tel:` URI.
+    /// Returns a parameter of the user part, such as `phone-context` in `sip:863;phone-context=+1-914@h`, or of a
+    /// `tel:` URI.
     pub fn user_param(&self, name: &str) -> Option<&'a str> {
         match self.scheme {
             Scheme::Tel => find(self.params, name),
@@ -148,12 +149,13 @@ const EMPTY: Uri<'static> = Uri {
     headers: "",
 };
 
-/// Whether a text has a control character, as it is or behind `%` escapes: a line break that a peer may undo and take for the next header.
+/// Returns whether a text contains a control character, literally or `%`-escaped. A peer could unescape a line break
+/// and read the rest as another header.
 pub fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control) || (text.contains('%') && unescape(text).chars().any(char::is_control))
 }
 
-/// Undoes `%` escapes (RFC 3261 §19.1.2); an escape that is none stays as it is, bytes that are not UTF-8 are replaced.
+/// Decodes `%` escapes (RFC 3261 §19.1.2). Invalid escapes are kept, and invalid UTF-8 is replaced.
 pub fn unescape(escaped: &str) -> String {
     let mut plain = Vec::with_capacity(escaped.len());
     let mut rest = escaped.as_bytes();
@@ -204,13 +206,13 @@ fn take_host_port<'a>(scan: &mut Scan<'a>) -> Option<HostPort<'a>> {
     matches!(scan.peek(), None | Some(b';' | b'?')).then_some(HostPort { host, port })
 }
 
-/// A host name or IPv4 address; `_` is no letter of host names, yet it is met.
+/// Returns whether bytes are a host name or IPv4 address. `_` is accepted because it occurs in practice.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
     static HOST: Class = Class::alphanumeric_and(b"-._");
     !bytes.is_empty() && bytes.iter().all(|byte| HOST.has(*byte))
 }
 
-/// What may stand between the brackets of an IPv6 reference.
+/// Returns whether the text between brackets is an IPv6 address.
 pub(crate) fn is_ipv6(host: &str) -> bool {
     host.parse::<Ipv6Addr>().is_ok()
 }
@@ -229,7 +231,7 @@ const fn hex(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether every byte is of `class` or part of a whole escape.
+/// Returns whether all bytes belong to `class` or to complete escapes.
 fn is_all(bytes: &[u8], class: &Class) -> bool {
     let mut rest = bytes;
     while let [first, behind @ ..] = rest {
@@ -243,15 +245,15 @@ fn is_all(bytes: &[u8], class: &Class) -> bool {
     true
 }
 
-// Each begins with what is unreserved: letters, digits and `-_.!~*'()`.
-/// `#` should be escaped, yet dialled codes come with it as it is.
+// Each class begins with the unreserved characters: letters, digits and `-_.!~*'()`.
+/// Characters of a user part. `#` should be escaped, but dialled codes contain it unescaped.
 static USER: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,;?/#");
 static PASSWORD: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,");
-/// `=` inside a value is base64 padding in the opaque parameters that proxies put into Record-Route.
+/// Characters of a parameter. `=` in a value is base64 padding of opaque Record-Route parameters.
 static PARAM: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$=");
 static HEADER: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$=?");
 
-/// Nothing, or `;name[=value]` again and again.
+/// Returns whether bytes are a possibly empty sequence of `;name[=value]`.
 fn are_params(bytes: &[u8]) -> bool {
     let Some(inner) = bytes.strip_prefix(b";") else { return bytes.is_empty() };
     inner

@@ -1,4 +1,4 @@
-//! Serialisation: every outgoing message is built here, header by header, from what we allow; nothing is copied whole.
+//! Serializes outgoing messages header by header; no part of a received message is copied wholesale.
 
 use std::io::Write as _;
 
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::method::Method;
 use crate::scan::{Scan, is_lws};
 
-/// Octets that an ordinary message stays below. An allocator has the like at hand; twice as much it has to look for.
+/// Initial buffer size, larger than an ordinary message. Allocators serve this size quickly, twice the size not.
 const USUAL_BYTES: usize = 1024;
 
-/// Writes one message. Values are cleaned of CR, LF and NUL, so that no header can be smuggled in.
+/// Writer of one message. CR, LF and NUL are removed from values, so that no header can be injected.
 #[derive(Debug)]
 pub struct Writer {
     buffer: Vec<u8>,
@@ -22,7 +22,7 @@ impl Writer {
         Self::begin(&[method.as_str(), " ", uri, " SIP/2.0"])
     }
 
-    /// Begins a response; an empty `reason` takes the standard phrase.
+    /// Begins a response; an empty `reason` selects the standard phrase.
     pub fn response(code: u16, reason: &str) -> Writer {
         let reason = if reason.is_empty() { reason_phrase(code) } else { reason };
         Self::begin(&["SIP/2.0 ", &code.to_string(), " ", reason])
@@ -42,7 +42,7 @@ impl Writer {
         self.header_bytes(name, value.as_bytes())
     }
 
-    /// Adds a header whose value is bytes as received (Via, Record-Route of the request we answer).
+    /// Adds a header with a value in bytes as received (Via, Record-Route of the request being answered).
     pub fn header_bytes(&mut self, name: &str, value: &[u8]) -> &mut Writer {
         push_clean(&mut self.buffer, name.as_bytes());
         self.buffer.extend_from_slice(b": ");
@@ -57,16 +57,16 @@ impl Writer {
             self.header("Content-Type", &body.content_type);
         }
         let octets = body.map_or(b"".as_slice(), |body| &body.bytes);
-        // writing into a Vec cannot fail
+        // Writing into a Vec cannot fail.
         let _ = write!(self.buffer, "Content-Length: {}\r\n\r\n", octets.len());
         self.buffer.extend_from_slice(octets);
-        // It may be kept for half a minute, to be sent again: no larger than it is. The buffer goes to the next one whole.
+        // The message may be kept for retransmission for half a minute, so the copy has exactly its size.
         Bytes::copy_from_slice(&self.buffer)
     }
 }
 
-/// Adds `value` with each run of CR, LF and NUL, and the white space behind it, as one space: a fold becomes what it
-/// means, and a backslash before it still escapes something.
+/// Appends `value`, with each run of CR, LF and NUL and following white space replaced by one space. A fold thus
+/// becomes one space, and a backslash before it still escapes a character.
 fn push_clean(buffer: &mut Vec<u8>, value: &[u8]) {
     let mut scan = Scan::new(value);
     while let Some(length) = memchr::memchr3(b'\r', b'\n', 0, scan.rest()) {
@@ -79,7 +79,7 @@ fn push_clean(buffer: &mut Vec<u8>, value: &[u8]) {
     buffer.extend_from_slice(scan.rest());
 }
 
-/// The standard reason phrase of a status code (RFC 3261 §21); `Unknown` for one we do not know.
+/// Returns the standard reason phrase of a status code (RFC 3261 §21), or `Unknown`.
 pub fn reason_phrase(code: u16) -> &'static str {
     match code {
         100 => "Trying",

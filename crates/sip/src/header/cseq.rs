@@ -1,25 +1,25 @@
-//! CSeq (RFC 3261 §20.16).
+//! CSeq header (RFC 3261 §20.16).
 
 use crate::method::Method;
 use crate::scan::{Scan, number};
 
-/// CSeq (RFC 3261 §20.16).
+/// Value of a CSeq header (RFC 3261 §20.16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CSeq {
     /// Sequence number, below 2³¹.
     pub number: u32,
-    /// The method.
+    /// Method, [`Method::Other`] if unknown.
     pub method: Method,
 }
 
 impl CSeq {
-    /// Reads a value; `None` where it is malformed or its number is 2³¹ or more (RFC 3261 §8.1.1.5).
+    /// Parses a value. Returns `None` if it is malformed or its number is 2³¹ or more (RFC 3261 §8.1.1.5).
     pub fn parse(value: &[u8]) -> Option<CSeq> {
         let (number, token) = CSeq::split(value)?;
         Some(CSeq { number, method: Method::from_token(token) })
     }
 
-    /// Number and the method's token as received: two unknown methods are told apart only so.
+    /// Returns the number and the method token as received, which distinguishes unknown methods.
     pub(crate) fn split(value: &[u8]) -> Option<(u32, &[u8])> {
         let mut scan = Scan::new(value);
         let number = number(scan.take_while(|byte| byte.is_ascii_digit()))?;

@@ -1,4 +1,4 @@
-//! Header names and the typed views of their values, made on demand from a message's bytes.
+//! Header names, and typed views of header values that are parsed on demand from the bytes of a message.
 
 mod cseq;
 mod name;

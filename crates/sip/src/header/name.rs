@@ -1,6 +1,6 @@
-//! Header names: those the edge itself reads or writes, their compact forms, and the look-up by bytes.
+//! Header names that the edge reads or writes, their compact forms, and the lookup by bytes.
 
-/// Names that the edge itself reads or writes, with their compact forms; all others are `Other` and keep their bytes.
+/// Header name that the edge reads or writes. Any other header is `Other`, and its name stays in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // each variant is the header of that name
 pub enum HeaderName {
@@ -60,7 +60,7 @@ pub enum HeaderName {
 }
 
 impl HeaderName {
-    /// Every name of this list, [`HeaderName::Other`] left out.
+    /// All names except [`HeaderName::Other`].
     pub const ALL: [HeaderName; 52] = [
         HeaderName::Via,
         HeaderName::From,
@@ -116,7 +116,7 @@ impl HeaderName {
         HeaderName::Subject,
     ];
 
-    /// The name as it is written; empty for [`HeaderName::Other`], whose bytes stand in the message.
+    /// Returns the name as written on the wire; empty for [`HeaderName::Other`].
     pub const fn as_str(self) -> &'static str {
         match self {
             HeaderName::Via => "Via",
@@ -175,10 +175,10 @@ impl HeaderName {
         }
     }
 
-    /// The header a name on the wire means: without regard to case, compact forms too (RFC 3261 §7.3.3).
+    /// Returns the header that a received name denotes, case-insensitively and in compact form too (RFC 3261 §7.3.3).
     pub fn from_bytes(name: &[u8]) -> HeaderName {
         let Some(first) = name.first() else { return HeaderName::Other };
-        // length and first letter leave two candidates at most
+        // Length and first letter leave at most two candidates.
         match (name.len(), first.to_ascii_lowercase()) {
             (1, b'v') => HeaderName::Via,
             (1, b'f') => HeaderName::From,
@@ -247,7 +247,7 @@ impl HeaderName {
     }
 }
 
-/// The candidate that `name` spells.
+/// Returns the candidate spelled by `name`, or `Other`.
 #[inline]
 fn pick<const N: usize>(name: &[u8], candidates: [HeaderName; N]) -> HeaderName {
     candidates

@@ -1,24 +1,24 @@
-//! Addresses: From, To, Contact, Route, P-Asserted-Identity (RFC 3261 §20.10).
+//! Address headers: From, To, Contact, Route, P-Asserted-Identity (RFC 3261 §20.10).
 
 use crate::header::params;
 use crate::scan::{Scan, is_lws, part, split, tail, trim};
 use crate::uri::Uri;
 
-/// An address with optional display name and parameters: From, To, Contact, Route (RFC 3261 §20.10).
+/// Address with optional display name and parameters: From, To, Contact, Route (RFC 3261 §20.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameAddr<'a> {
-    /// Display name as received, with its quotes; empty where absent.
+    /// Display name as received, including quotes; empty if absent.
     pub display: &'a [u8],
-    /// The URI as received.
+    /// URI as received.
     pub uri: &'a [u8],
-    /// What stands behind the address: `;tag=…;expires=…`.
+    /// Header parameters after the address: `;tag=…;expires=…`.
     pub params: &'a [u8],
-    /// The entry as received.
+    /// Complete entry as received.
     pub raw: &'a [u8],
 }
 
 impl<'a> NameAddr<'a> {
-    /// Reads one address; `None` where it is malformed.
+    /// Parses one address. Returns `None` if it is malformed.
     pub fn parse(value: &'a [u8]) -> Option<NameAddr<'a>> {
         let raw = trim(value);
         let mut scan = Scan::new(raw);
@@ -27,13 +27,13 @@ impl<'a> NameAddr<'a> {
             scan.skip_lws();
             quoted
         } else {
-            // without `<` there is no display name: an addr-spec alone
+            // Without `<` there is no display name, only an addr-spec.
             match memchr::memchr3(b'<', b'"', b';', raw) {
                 Some(at) if raw.get(at) == Some(&b'<') => trim(scan.take(at)),
                 _ => return Self::parse_spec(raw),
             }
         };
-        // RFC 3261 §25.1 allows tokens only; a separator here means that quotes were forgotten (RFC 4475 §3.1.2.15)
+        // RFC 3261 §25.1 allows only tokens; a separator here means missing quotes (RFC 4475 §3.1.2.15).
         if !display.starts_with(b"\"") && display.iter().any(|&byte| matches!(byte, b',' | b'>') || is_control(byte)) {
             return None;
         }
@@ -48,7 +48,8 @@ impl<'a> NameAddr<'a> {
         params::are_sound(params).then_some(NameAddr { display, uri, params, raw })
     }
 
-    /// `addr-spec *(;param)`: parameters are the header's, and a URI with `,` or `?` needs brackets (RFC 3261 §20).
+    /// Parses `addr-spec *(;param)`. The parameters belong to the header, and a URI with `,` or `?` needs brackets
+    /// (RFC 3261 §20).
     fn parse_spec(raw: &'a [u8]) -> Option<NameAddr<'a>> {
         let end = raw.iter().position(|&byte| byte == b';' || is_lws(byte)).unwrap_or(raw.len());
         let (uri, params) = (part(raw, 0, end), trim(tail(raw, end)));
@@ -58,22 +59,23 @@ impl<'a> NameAddr<'a> {
         params::are_sound(params).then_some(NameAddr { display: b"", uri, params, raw })
     }
 
-    /// The URI, read.
+    /// Parses the URI.
     pub fn parsed_uri(&self) -> Option<Uri<'a>> {
         Uri::parse(self.uri)
     }
 
-    /// A parameter behind the address; present without value is `Some(b"")`.
+    /// Returns a header parameter; a parameter without value is `Some(b"")`.
     pub fn param(&self, name: &str) -> Option<&'a [u8]> {
         params::find(self.params, name)
     }
 
-    /// `tag`.
+    /// Returns the `tag` parameter.
     pub fn tag(&self) -> Option<&'a [u8]> {
         self.param("tag")
     }
 
-    /// The display name as text: quotes and their escapes undone, folds as one space, bad UTF-8 replaced.
+    /// Returns the display name as text, without quotes and escapes, with folds as one space and invalid UTF-8
+    /// replaced.
     pub fn display_text(&self) -> String {
         let quoted = self.display.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\""));
         let mut text = Vec::with_capacity(self.display.len());
@@ -88,7 +90,7 @@ impl<'a> NameAddr<'a> {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// Every entry of a list value, the malformed ones left out.
+    /// Iterates over the entries of a list value, skipping malformed ones.
     pub fn list(value: &'a [u8]) -> impl Iterator<Item = NameAddr<'a>> {
         split(value, b',').filter_map(NameAddr::parse)
     }

@@ -1,8 +1,8 @@
-//! Parameters behind a header's value: `;name=value;flag` (RFC 3261 §7.3.1, generic-param).
+//! Parameters after a header value: `;name=value;flag` (RFC 3261 §7.3.1, generic-param).
 
 use crate::scan::{Class, Scan, split, split_once, trim};
 
-/// A parameter by name, without regard to case; present without value is `Some(b"")`. Quotes stay on the value.
+/// Returns a parameter by case-insensitive name, including quotes; a parameter without value is `Some(b"")`.
 pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
     split(params, b';').find_map(|entry| {
         let (key, value) = split_once(entry, b'=').unwrap_or((entry, b""));
@@ -10,14 +10,14 @@ pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// Whether `params` is nothing, or `;name[=value]` again and again: no empty parameter, no open quote.
+/// Returns whether `params` is a possibly empty sequence of well-formed `;name[=value]`.
 pub(crate) fn are_sound(params: &[u8]) -> bool {
     let mut rest = Params::new(params);
     while rest.next().is_some() {}
     rest.are_sound()
 }
 
-/// Reads `;name[=value]` one by one, as far as they are sound.
+/// Iterator over `;name[=value]` that stops at the first malformed parameter.
 pub(crate) struct Params<'a> {
     scan: Scan<'a>,
 }
@@ -29,7 +29,7 @@ impl<'a> Params<'a> {
         Params { scan }
     }
 
-    /// Whether all that was read was sound, and nothing else follows.
+    /// Returns whether the input was well-formed and has been read completely.
     pub(crate) fn are_sound(&self) -> bool {
         self.scan.is_done()
     }
@@ -38,7 +38,7 @@ impl<'a> Params<'a> {
 impl<'a> Iterator for Params<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
-    /// The next parameter's name and value, quotes included; a value that is not there is empty.
+    /// Returns name and value of the next parameter; the value keeps its quotes and is empty if absent.
     fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let mut scan = self.scan;
         if !scan.eat(b';') {
@@ -50,7 +50,7 @@ impl<'a> Iterator for Params<'a> {
         let mut value = b"".as_slice();
         if scan.eat(b'=') {
             scan.skip_lws();
-            // quoted string, token or host; opaque ones of the wild (`=` padding) pass too
+            // Quoted string, token or host; opaque values seen in practice (`=` padding) are accepted too.
             value = match scan.peek() {
                 Some(b'"') => scan.quoted()?,
                 _ => scan.take_while(is_value),

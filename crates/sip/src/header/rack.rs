@@ -1,25 +1,25 @@
-//! RSeq and RAck (RFC 3262 §7.1, §7.2).
+//! RSeq and RAck headers (RFC 3262 §7.1, §7.2).
 
 use crate::header::CSeq;
 use crate::method::Method;
 use crate::scan::{Scan, number};
 
-/// The number of a reliable provisional answer: 1 to 2³²−1.
+/// Parses the RSeq of a reliable provisional response, 1 to 2³²−1.
 pub(crate) fn rseq(value: &[u8]) -> Option<u32> {
     number(value).and_then(|number| u32::try_from(number).ok()).filter(|&number| number != 0)
 }
 
-/// Which provisional answer a PRACK acknowledges (RFC 3262 §7.2).
+/// Value of a RAck header: the provisional response that a PRACK acknowledges (RFC 3262 §7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RAck {
-    /// Its RSeq.
+    /// RSeq of the response.
     pub rseq: u32,
-    /// The request that it answered.
+    /// CSeq of the request it responds to.
     pub cseq: CSeq,
 }
 
 impl RAck {
-    /// Reads a value; `None` where it is malformed.
+    /// Parses a value. Returns `None` if it is malformed.
     pub fn parse(value: &[u8]) -> Option<RAck> {
         let mut scan = Scan::new(value);
         let rseq = rseq(scan.take_while(|byte| byte.is_ascii_digit()))?;
@@ -29,7 +29,7 @@ impl RAck {
         CSeq::parse(rest).map(|cseq| RAck { rseq, cseq })
     }
 
-    /// The value that acknowledges an answer to an INVITE.
+    /// Returns the RAck value for a provisional response to an INVITE.
     pub(crate) fn of_invite(rseq: u32, cseq: u32) -> String {
         format!("{rseq} {cseq} {}", Method::Invite)
     }

@@ -1,4 +1,4 @@
-//! Replaces (RFC 3891 §6.1): the dialog whose place an INVITE wants to take.
+//! Replaces header (RFC 3891 §6.1), which names the dialog that an INVITE is to replace.
 
 use std::fmt;
 
@@ -6,24 +6,25 @@ use super::params;
 use crate::scan::{Scan, is_whole_token, split, trim};
 use crate::uri::unescape;
 
-/// Longest value that is read: it goes on in a URI of a REFER, and such a message has to find its way by UDP.
+/// Maximum length of a value. It is copied into a URI of a REFER, which has to fit into a UDP datagram.
 const MAX_BYTES: usize = 512;
 
-/// A dialog by the names that whoever gets the request knows it by (RFC 3891 §3).
+/// Identifiers of a dialog from the view of the request's recipient (RFC 3891 §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaces {
-    /// Its Call-ID.
+    /// Call-ID of the dialog.
     pub call_id: String,
-    /// The tag of whoever gets the request.
+    /// Tag of the recipient.
     pub to_tag: String,
-    /// The tag of its far end.
+    /// Tag of the recipient's peer.
     pub from_tag: String,
-    /// Whether it may only be replaced while it rings.
+    /// Whether the dialog may be replaced only while it is early.
     pub early_only: bool,
 }
 
 impl Replaces {
-    /// Reads a value; `None` where it is not exactly one Call-ID with exactly one tag of each side, or longer than 512 bytes.
+    /// Parses a value. Returns `None` if it does not have exactly one Call-ID and one tag of each side, or exceeds 512
+    /// bytes.
     pub fn parse(value: &[u8]) -> Option<Replaces> {
         let value = trim(value);
         if value.len() > MAX_BYTES {
@@ -50,8 +51,8 @@ impl Replaces {
         })
     }
 
-    /// Reads the one among the headers of a URI, with its escapes undone (RFC 3261 §19.1.1, RFC 3515 §2.1); `None` where
-    /// there is none, `Some(None)` where it cannot be read or stands there twice.
+    /// Parses the Replaces header inside a URI, after unescaping (RFC 3261 §19.1.1, RFC 3515 §2.1). Returns `None` if
+    /// there is none, `Some(None)` if it is malformed or occurs twice.
     pub fn in_uri(headers: &str) -> Option<Option<Replaces>> {
         let pairs = headers.split('&').map(|header| header.split_once('=').unwrap_or((header, "")));
         let mut values = pairs.filter(|(name, _)| unescape(name).eq_ignore_ascii_case("Replaces")).map(|pair| pair.1);
@@ -59,12 +60,12 @@ impl Replaces {
         Some(Replaces::parse(unescape(first).as_bytes()).filter(|_| values.next().is_none()))
     }
 
-    /// The same dialog as its far end names it.
+    /// Returns the identifiers of the dialog from the view of the remote party.
     pub fn seen_from_afar(&self) -> Replaces {
         Replaces { to_tag: self.from_tag.clone(), from_tag: self.to_tag.clone(), ..self.clone() }
     }
 
-    /// As the headers of a URI, escaped.
+    /// Returns the escaped header part of a URI.
     pub fn to_uri_headers(&self) -> String {
         use fmt::Write as _;
         let mut text = String::from("Replaces=");
@@ -86,8 +87,8 @@ impl fmt::Display for Replaces {
     }
 }
 
-/// Whether a byte may stand in a Call-ID here: of what RFC 3261 §25.1 allows in one (`word`), all but what would be read
-/// as something else.
+/// Returns whether a byte is accepted in a Call-ID: a superset of `word` (RFC 3261 §25.1) without the separators of
+/// this header.
 fn is_of_call_id(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b';' | b',')
 }
@@ -166,7 +167,7 @@ mod tests {
         for (headers, expected) in [("", None), ("Require=replaces", None), ("Replaces", Some(None))] {
             assert_eq!(Replaces::in_uri(headers), expected, "{headers}");
         }
-        // Twice, and with a line of its own.
+        // A header that occurs twice, and one that contains a line break.
         for headers in [
             "Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3&Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3",
             "Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3%0D%0AX%3A%20y",

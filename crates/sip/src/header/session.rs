@@ -1,30 +1,30 @@
-//! Session-Expires and Min-SE (RFC 4028 §4, §5).
+//! Session-Expires and Min-SE headers (RFC 4028 §4, §5).
 
 use std::fmt;
 
 use super::params;
 use crate::scan::{Scan, number, trim};
 
-/// Which side of the request that says so refreshes the session.
+/// Side that refreshes the session, relative to the request with the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresher {
-    /// The one that has sent it.
+    /// Sender of the request.
     Uac,
-    /// The one that answers it.
+    /// Recipient of the request.
     Uas,
 }
 
-/// Session-Expires (RFC 4028 §4).
+/// Value of a Session-Expires header (RFC 4028 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionExpires {
-    /// How long a session lasts without a refresh, in seconds; what is more than 32 bits hold is as much as they do.
+    /// Session interval in seconds, saturated at 32 bits.
     pub seconds: u32,
-    /// Who refreshes; `None`: whoever answers chooses. A word that is none of the two counts as none.
+    /// Refresher; `None` lets the responding side choose. An unknown value counts as `None`.
     pub refresher: Option<Refresher>,
 }
 
 impl SessionExpires {
-    /// Reads a value; `None` where it does not begin with a number, or its parameters are malformed.
+    /// Parses a value. Returns `None` if it does not begin with a number or its parameters are malformed.
     pub fn parse(value: &[u8]) -> Option<SessionExpires> {
         let (seconds, params) = delta(value)?;
         let refresher = params::find(params, "refresher").and_then(|word| {
@@ -46,12 +46,12 @@ impl fmt::Display for SessionExpires {
     }
 }
 
-/// Reads the value of Min-SE, in seconds (RFC 4028 §5).
+/// Parses a Min-SE value, in seconds (RFC 4028 §5).
 pub(crate) fn min_se(value: &[u8]) -> Option<u32> {
     Some(delta(value)?.0)
 }
 
-/// A number of seconds with the parameters behind it.
+/// Parses a number of seconds and returns it with the parameters that follow.
 fn delta(value: &[u8]) -> Option<(u32, &[u8])> {
     let mut scan = Scan::new(trim(value));
     let digits = scan.take_while(|byte| byte.is_ascii_digit());

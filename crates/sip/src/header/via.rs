@@ -1,31 +1,33 @@
-//! Via (RFC 3261 §20.42, RFC 3581): one entry, read leniently, since an answer needs it even where it is damaged.
+//! Via header (RFC 3261 §20.42, RFC 3581), parsed leniently, because even an error response to a malformed one needs
+//! it.
 
 use crate::Transport;
 use crate::header::params::{self, Params};
 use crate::scan::{Scan, number, split, trim};
 use crate::uri::{HostPort, is_host, is_ipv6};
 
-/// Via's topmost entry (RFC 3261 §20.42, RFC 3581).
+/// Topmost Via entry (RFC 3261 §20.42, RFC 3581).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Via<'a> {
-    /// The transport, where it is one of ours.
+    /// Transport, if supported.
     pub transport: Option<Transport>,
-    /// sent-by.
+    /// Host and port of sent-by.
     pub sent_by: HostPort<'a>,
-    /// `branch`.
+    /// Value of `branch`.
     pub branch: Option<&'a [u8]>,
-    /// `rport`: present without value is `Some(None)`.
+    /// Value of `rport`; `Some(None)` if present without value.
     pub rport: Option<Option<u16>>,
-    /// `received`.
+    /// Value of `received`.
     pub received: Option<&'a [u8]>,
-    /// The whole entry as received, without the entries after it.
+    /// Complete entry as received, without the entries after it.
     pub raw: &'a [u8],
-    /// Whether every part is well-formed and the protocol is `SIP/2.0`; what is not has been read as far as it goes.
+    /// Whether every part is well-formed and the protocol is `SIP/2.0`. A malformed entry is parsed as far as
+    /// possible.
     pub sound: bool,
 }
 
 impl<'a> Via<'a> {
-    /// Reads the first entry of a field's value; `None` where no sent-by host can be read.
+    /// Parses the first entry of a field value. Returns `None` if sent-by has no readable host.
     pub fn parse(value: &'a [u8]) -> Option<Via<'a>> {
         let raw = split(value, b',').next()?;
         let mut scan = Scan::new(raw);
@@ -45,7 +47,7 @@ impl<'a> Via<'a> {
         Some(via)
     }
 
-    /// Takes the parameters of `behind` though not all of them are sound.
+    /// Reads the parameters of a malformed entry one by one.
     fn take_unsound(&mut self, behind: &'a [u8]) {
         for entry in split(behind, b';') {
             let mut entry = Scan::new(entry);
@@ -56,7 +58,7 @@ impl<'a> Via<'a> {
         }
     }
 
-    /// Takes a parameter, unless it has been taken.
+    /// Stores a parameter, unless it is already set.
     fn take(&mut self, name: &[u8], value: &'a [u8]) {
         if name.eq_ignore_ascii_case(b"branch") {
             self.branch.get_or_insert(value);
@@ -69,13 +71,13 @@ impl<'a> Via<'a> {
         }
     }
 
-    /// A parameter by name, without regard to case; present without value is `Some(b"")`.
+    /// Returns a parameter by case-insensitive name; a parameter without value is `Some(b"")`.
     pub fn param(&self, name: &str) -> Option<&'a [u8]> {
         params::find(self.raw, name)
     }
 }
 
-/// `SIP/2.0/UDP`, with white space wherever it may be: whether it is SIP/2.0, and the transport.
+/// Parses `SIP/2.0/UDP` with optional white space. Returns whether the protocol is SIP/2.0, and the transport.
 fn sent_protocol(scan: &mut Scan<'_>) -> Option<(bool, Option<Transport>)> {
     let mut words = [b"".as_slice(); 3];
     for (position, word) in words.iter_mut().enumerate() {
@@ -95,7 +97,7 @@ fn sent_protocol(scan: &mut Scan<'_>) -> Option<(bool, Option<Transport>)> {
     Some((protocol.eq_ignore_ascii_case(b"SIP") && version == b"2.0", transport))
 }
 
-/// `host [: port]`, with white space wherever it may be.
+/// Parses `host [: port]` with optional white space.
 fn sent_by<'a>(scan: &mut Scan<'a>, sound: &mut bool) -> Option<HostPort<'a>> {
     scan.skip_lws();
     let host = if scan.eat(b'[') {

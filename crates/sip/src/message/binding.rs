@@ -1,4 +1,4 @@
-//! What a registrar's response says of a binding (RFC 3261 §10.2.4), and whole numbers of seconds in headers.
+//! Registration lifetimes in a registrar's response (RFC 3261 §10.2.4), and header values in seconds.
 
 use super::Message;
 use crate::flow::Local;
@@ -6,9 +6,9 @@ use crate::header::{HeaderName, NameAddr};
 use crate::scan::{number, split};
 
 impl Message {
-    /// How long a registrar keeps the binding to our Contact, in seconds: as it lists that, or one of our user (some
-    /// write the address that they saw); else what its Expires says (RFC 3261 §10.2.4, §10.3 step 8). `name`: the host name of our Contact,
-    /// where it has one in the place of the address.
+    /// Returns the lifetime of our binding granted by a registrar, in seconds: from the Contact that matches ours, or
+    /// else one with our user (some registrars list the address they saw), or else from Expires (RFC 3261 §10.2.4,
+    /// §10.3 step 8). `name` is the host name in our Contact if that replaces the address.
     pub fn granted_seconds(&self, user: &str, name: Option<&str>, local: Local) -> Option<u32> {
         let seconds = |value: &[u8]| number(value).and_then(|n| u32::try_from(n).ok());
         let contacts = self.addresses(HeaderName::Contact);
@@ -25,7 +25,7 @@ impl Message {
         found.and_then(|contact| seconds(contact.param("expires")?)).or_else(of_answer)
     }
 
-    /// A whole number of seconds in a header: Min-Expires, Retry-After, whose comment and parameters are left aside.
+    /// Returns a header value in whole seconds, such as Min-Expires or Retry-After, ignoring comments and parameters.
     pub fn seconds(&self, name: &str) -> Option<u32> {
         let value = self.header_named(name)?;
         let first = split(value, b';').next()?;
@@ -60,7 +60,7 @@ mod tests {
         ] {
             assert_eq!(answer(lines).granted_seconds("acme", None, local), granted, "{lines}");
         }
-        // A binding by address from before the name was configured, and another edge's, are not ours.
+        // A binding by address from before the name was configured, and one of another edge, are not ours.
         let by_name = "Contact: <sip:acme@192.0.2.1:5080>;expires=9, <sip:acme@b.example:5080>;expires=8, \
                        <sip:acme@SBC.example.com:5080>;expires=60\r\n";
         assert_eq!(answer(by_name).granted_seconds("acme", Some("sbc.example.com"), local), Some(60));

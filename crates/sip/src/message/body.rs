@@ -1,12 +1,12 @@
-//! Bodies as far as SIP itself must look: the parts of a multipart body, and which is the session description (RFC 5621,
-//! RFC 2046).
+//! Message bodies as far as SIP has to examine them: multipart parts, and the selection of the session description
+//! (RFC 5621, RFC 2046).
 
 use super::head::{Lines, split_line};
 use crate::header::{HeaderName, params};
 use crate::limits;
 use crate::scan::{part, split_once, tail, trim};
 
-/// One part of a body; the whole of it where it is not `multipart/*`.
+/// Part of a multipart body, or the whole of any other body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part<'a> {
     /// Content-Type with its parameters.
@@ -15,18 +15,18 @@ pub struct Part<'a> {
     pub content_id: Option<&'a [u8]>,
     /// Content-Disposition with its parameters.
     pub disposition: Option<&'a [u8]>,
-    /// What is in it.
+    /// Content of the part.
     pub bytes: &'a [u8],
 }
 
 impl Part<'_> {
-    /// Whether it is of a type, such as `application/sdp`.
+    /// Returns whether the part has a media type such as `application/sdp`.
     pub fn is(&self, media_type: &str) -> bool {
         media(self.content_type).eq_ignore_ascii_case(media_type.as_bytes())
     }
 }
 
-/// The session description in a body of the given Content-Type.
+/// Returns the session description in a body of the given Content-Type.
 pub(crate) fn find_sdp<'a>(content_type: &'a [u8], body: &'a [u8]) -> Option<&'a [u8]> {
     let mut found = None;
     each_part(content_type, body, &mut |part: Part<'a>| {
@@ -37,13 +37,13 @@ pub(crate) fn find_sdp<'a>(content_type: &'a [u8], body: &'a [u8]) -> Option<&'a
     found
 }
 
-/// Shows the parts of a body in order, those inside of others too, until one is taken.
+/// Passes the parts of a body, nested ones included, to `take` in order, until `take` returns `true`.
 pub(crate) fn each_part<'a>(content_type: &'a [u8], body: &'a [u8], take: &mut dyn FnMut(Part<'a>) -> bool) {
     let whole = Part { content_type, content_id: None, disposition: None, bytes: body };
     walk(whole, limits::BODY_DEPTH, take);
 }
 
-/// Whether a part was taken.
+/// Passes the parts of `whole` to `take`. Returns whether `take` accepted one.
 fn walk<'a>(whole: Part<'a>, depth: usize, take: &mut dyn FnMut(Part<'a>) -> bool) -> bool {
     let (main, _) = split_once(media(whole.content_type), b'/').unwrap_or_default();
     if !trim(main).eq_ignore_ascii_case(b"multipart") {
@@ -58,12 +58,12 @@ fn walk<'a>(whole: Part<'a>, depth: usize, take: &mut dyn FnMut(Part<'a>) -> boo
     inside.any(|part| walk(part, depth - 1, take))
 }
 
-/// A Content-Type without its parameters.
+/// Returns a Content-Type without its parameters.
 fn media(content_type: &[u8]) -> &[u8] {
     trim(split_once(content_type, b';').map_or(content_type, |(media, _)| media))
 }
 
-/// A part's headers and what is in it; `None` where it names no type (RFC 2046 §5.1: plain text).
+/// Parses the headers and content of a part. Returns `None` if it has no Content-Type (RFC 2046 §5.1: plain text).
 fn read_part(bytes: &[u8]) -> Option<Part<'_>> {
     let mut lines = Lines::new(bytes, 0);
     let (mut kind, mut content_id, mut disposition) = (None, None, None);
@@ -83,7 +83,8 @@ fn read_part(bytes: &[u8]) -> Option<Part<'_>> {
     Some(Part { content_type: kind?, content_id, disposition, bytes: tail(bytes, lines.at()) })
 }
 
-/// What stands between the delimiter lines; the line end before a delimiter belongs to it (RFC 2046 §5.1.1).
+/// Iterates over the content between delimiter lines; the line end before a delimiter belongs to the delimiter (RFC
+/// 2046 §5.1.1).
 fn parts<'a, 'b>(body: &'a [u8], boundary: &'b [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'b> {
     let mut delimiters = delimiters(body, boundary);
     let mut open = delimiters.next();
@@ -97,7 +98,8 @@ fn parts<'a, 'b>(body: &'a [u8], boundary: &'b [u8]) -> impl Iterator<Item = &'a
     })
 }
 
-/// Every delimiter line: where what is before it ends, where what is behind it begins, whether it is the closing one.
+/// Iterates over the delimiter lines: end of the content before it, start of the content after it, and whether it is
+/// the closing one.
 fn delimiters(body: &[u8], boundary: &[u8]) -> impl Iterator<Item = (usize, usize, bool)> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The judgement over a message that can be read: the first reason to refuse it (RFC 3261 §8.2, RFC 4475 §3.1.2, §3.3).
+//! Validation of a parsed message: the first reason to reject it (RFC 3261 §8.2, RFC 4475 §3.1.2, §3.3).
 
 use super::head::Flaws;
 use super::{Message, StartLine};
@@ -8,12 +8,12 @@ use crate::method::Method;
 use crate::scan::{number, split};
 use crate::uri::{Scheme, Uri};
 
-/// What makes a message refusable though it can be read (RFC 4475 §3.1.2): the code to answer and the part to name.
+/// Reason to reject a message that can be parsed (RFC 4475 §3.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Defect {
-    /// Status code: 400, 505, 416, 413.
+    /// Status code of the response: 400, 413, 416 or 505.
     pub code: u16,
-    /// Which part: goes into the reason phrase, as in `Bad Request: CSeq`.
+    /// Malformed part, named in the reason phrase, as in `Bad Request: CSeq`.
     pub what: &'static str,
 }
 
@@ -24,11 +24,11 @@ impl Defect {
 }
 
 impl Message {
-    /// The first reason to refuse this message, judged over what RFC 3261 §8.2 and RFC 4475 ask of every element:
-    /// version, start line, mandatory headers once each and well-formed, CSeq's method equal to the request's, numbers
-    /// in range, Content-Length not larger than what came, Request-URI's scheme.
+    /// Returns the first reason to reject this message by the rules of RFC 3261 §8.2 and RFC 4475 for every recipient:
+    /// version, start line, mandatory headers present once and well-formed, CSeq method equal to the request method,
+    /// numbers in range, Content-Length not larger than the received body, Request-URI scheme.
     ///
-    /// RFC 2543 requests (no branch, no From tag, no Max-Forwards) have none.
+    /// RFC 2543 requests (without branch, From tag or Max-Forwards) are valid.
     pub fn defect(&self) -> Option<Defect> {
         version(self)
             .or_else(|| head_form(self))
@@ -39,7 +39,7 @@ impl Message {
             .or_else(|| content_length(self))
             .or_else(|| addresses(self))
             .or_else(|| scheme(self))
-            // last, so that a part with a name is named
+            // Last, so that a more specific defect is reported first.
             .or_else(|| end_of_headers(self))
     }
 }
@@ -64,14 +64,15 @@ fn start_line(message: &Message) -> Option<Defect> {
     match message.start_line() {
         StartLine::Response { code, .. } => (code == 0).then_some(Defect::bad("Status-Code")),
         StartLine::Request { uri, .. } => {
-            // RFC 3261 §19.1.1: a headers part is not allowed in a Request-URI
+            // RFC 3261 §19.1.1: a Request-URI must not have headers.
             let sound = Uri::parse(uri).is_some_and(|uri| uri.headers.is_empty());
             (!sound).then_some(Defect::bad("Request-URI"))
         }
     }
 }
 
-/// Every Via entry is there and sound; a response has ours alone (RFC 3261 §8.1.3.3, RFC 4475 §3.3.9).
+/// Checks that all Via entries are present and well-formed, and that a response has exactly one (RFC 3261 §8.1.3.3,
+/// RFC 4475 §3.3.9).
 fn vias(message: &Message) -> Option<Defect> {
     let mut entries = 0_usize;
     for entry in message.vias() {
@@ -84,7 +85,7 @@ fn vias(message: &Message) -> Option<Defect> {
     (entries == 0 || one_only && entries > 1).then_some(Defect::bad("Via"))
 }
 
-/// Headers that may stand once: the mandatory ones must (RFC 3261 §8.1.1, RFC 4475 §3.3.8).
+/// Checks headers that may occur only once; the mandatory ones must be present (RFC 3261 §8.1.1, RFC 4475 §3.3.8).
 fn once(message: &Message) -> Option<Defect> {
     use HeaderName as H;
     [H::To, H::From, H::CallId, H::CSeq]
@@ -107,7 +108,7 @@ fn dialog_headers(message: &Message) -> Option<Defect> {
     let Some((_, token)) = message.header(HeaderName::CSeq).and_then(CSeq::split) else {
         return Some(Defect::bad("CSeq"));
     };
-    // RFC 4475 §3.1.2.18: an unknown method is rather refused as such
+    // RFC 4475 §3.1.2.18: an unknown method is better rejected with 501.
     if let StartLine::Request { method, token: own, .. } = message.start_line()
         && method != Method::Other
         && own != token
@@ -118,7 +119,8 @@ fn dialog_headers(message: &Message) -> Option<Defect> {
     hops.and_then(|hops| (number(hops).is_none_or(|hops| hops > 255)).then_some(Defect::bad("Max-Forwards")))
 }
 
-/// Content-Length: a number, the same where repeated, not more than what came (RFC 3261 §18.3, RFC 4475 §3.1.2.2).
+/// Checks that Content-Length is a number, consistent if repeated, and not larger than the received body (RFC 3261
+/// §18.3, RFC 4475 §3.1.2.2).
 fn content_length(message: &Message) -> Option<Defect> {
     let bad = Some(Defect::bad("Content-Length"));
     let mut agreed = None;
@@ -139,8 +141,8 @@ fn content_length(message: &Message) -> Option<Defect> {
     }
 }
 
-/// Judges Contact and the headers that a dialog's route set is made of. A Contact of a redirection or a failure makes no dialog:
-/// a malformed one is ignored, so that the caller does not wait for a final response that has come.
+/// Checks Contact and the headers of the route set. A malformed Contact in a response of 300 or above is ignored,
+/// because it creates no dialog and the transaction would otherwise miss its final response.
 fn addresses(message: &Message) -> Option<Defect> {
     let contacts = message.headers(HeaderName::Contact).flat_map(|value| split(value, b','));
     let is_failure = matches!(message.start_line(), StartLine::Response { code, .. } if code >= 300);
@@ -151,7 +153,7 @@ fn addresses(message: &Message) -> Option<Defect> {
             return Some(Defect::bad("Contact"));
         }
     }
-    // RFC 3261 §8.1.1.8: a request that makes a dialog has exactly one; RFC 2543 had none
+    // RFC 3261 §8.1.1.8 requires exactly one Contact in a request that creates a dialog; RFC 2543 allowed none.
     if message.is_request() && message.method() == Method::Invite && number_of_contacts > 1 {
         return Some(Defect::bad("Contact"));
     }
@@ -165,9 +167,9 @@ fn is_address(value: &[u8]) -> bool {
     NameAddr::parse(value).is_some_and(|address| address.parsed_uri().is_some())
 }
 
-/// Judges a head without its empty line. One that ends inside a line may have lost a part of a value. One that ends behind a
-/// whole line is taken, as other implementations take it, unless a body should follow: without it the message means something
-/// else, an INVITE for example asks for an offer.
+/// Rejects a head that ends inside a line, since part of a value may be lost. A head without its final empty line is
+/// accepted, as by other implementations, unless a body is expected: without its body the message would mean something
+/// else (an INVITE without offer, for example).
 fn end_of_headers(message: &Message) -> Option<Defect> {
     let has = |name| message.header(name).is_some();
     let lost = has(HeaderName::ContentType) && !has(HeaderName::ContentLength);
@@ -175,7 +177,7 @@ fn end_of_headers(message: &Message) -> Option<Defect> {
     refused.then_some(Defect::bad("end of headers"))
 }
 
-/// RFC 3261 §8.2.2.1
+/// Checks the Request-URI scheme (RFC 3261 §8.2.2.1).
 fn scheme(message: &Message) -> Option<Defect> {
     let unknown = message.uri().is_some_and(|uri| uri.scheme == Scheme::Other);
     unknown.then_some(Defect { code: 416, what: "Request-URI scheme" })

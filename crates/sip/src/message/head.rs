@@ -1,29 +1,29 @@
-//! A message's head cut into lines: where lines and the head end, folds, and what is wrong with them. The framer and
-//! the message use the same rules, so that a stream is never cut elsewhere than where the message is read.
+//! Splits the head of a message into lines, with folding and form errors. Framer and message use the same rules, so
+//! that both agree on the end of a message.
 
 use std::ops::BitOr;
 
 use crate::header::HeaderName;
 use crate::scan::{is_lws, is_whole_token, part, tail, trim};
 
-/// What is wrong with the form of a head, as a set.
+/// Set of form errors in a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flaws(u8);
 
 impl Flaws {
-    /// NUL outside of a quoted pair.
+    /// NUL outside a quoted pair.
     pub(crate) const NUL: Flaws = Flaws(1);
-    /// CR or LF alone.
+    /// Lone CR or LF as line end.
     pub(crate) const LINE_END: Flaws = Flaws(1 << 1);
     /// A line that is not `name: value`.
     pub(crate) const LINE: Flaws = Flaws(1 << 2);
-    /// The bytes end inside a line of the head.
+    /// Data ends inside a line of the head.
     pub(crate) const CUT: Flaws = Flaws(1 << 3);
     /// More header fields than [`crate::limits::HEADERS`].
     pub(crate) const TOO_MANY: Flaws = Flaws(1 << 4);
-    /// White space in the start line beyond single spaces.
+    /// Extra white space in the start line.
     pub(crate) const START_SPACE: Flaws = Flaws(1 << 5);
-    /// The bytes end behind a whole line, where the empty line belongs.
+    /// Data ends after a complete line, without the final empty line.
     pub(crate) const NO_EMPTY_LINE: Flaws = Flaws(1 << 6);
 
     pub(crate) const fn has(self, flaw: Flaws) -> bool {
@@ -42,7 +42,7 @@ impl BitOr for Flaws {
     }
 }
 
-/// The head's lines, one after the other; [`Self::at`] is the body's start once the empty line has come.
+/// Iterator over the lines of a head. After the empty line, [`Self::at`] is the start of the body.
 #[derive(Debug)]
 pub(crate) struct Lines<'a> {
     bytes: &'a [u8],
@@ -50,26 +50,26 @@ pub(crate) struct Lines<'a> {
     flaws: Flaws,
 }
 
-/// One line, with its folds and without its end.
+/// Line with its folds, without its line end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
-    /// Where it begins, in bytes from the message's start.
+    /// Offset of the line from the start of the message, in bytes.
     pub(crate) at: usize,
     pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Lines<'a> {
-    /// Lines of a head that begins at `at`.
+    /// Creates an iterator over a head that begins at `at`.
     pub(crate) const fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
         Lines { bytes, at, flaws: Flaws(0) }
     }
 
-    /// The start line, which cannot be folded.
+    /// Returns the start line, which cannot be folded.
     pub(crate) fn start(&mut self) -> Option<Line<'a>> {
         self.next_line(false)
     }
 
-    /// The next header line; `None` behind the empty line.
+    /// Returns the next header line, or `None` at the empty line.
     pub(crate) fn header(&mut self) -> Option<Line<'a>> {
         self.next_line(true)
     }
@@ -106,7 +106,7 @@ impl<'a> Lines<'a> {
                     continue;
                 }
                 _ => {
-                    // RFC 3261 §25.1: a quoted pair may hold any octet but CR and LF
+                    // RFC 3261 §25.1: a quoted pair may contain any octet except CR and LF.
                     if hit == from || self.bytes.get(hit - 1) != Some(&b'\\') {
                         self.flaws.add(Flaws::NUL);
                     }
@@ -125,7 +125,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Ends the head where the bytes end: behind a whole line, or inside one, of which the bytes that came are the last line.
+    /// Ends the head at the end of the data, either after a complete line or with an incomplete last line.
     fn cut(&mut self, from: usize) -> Option<Line<'a>> {
         self.at = self.bytes.len();
         if from < self.at {
@@ -139,7 +139,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// A header line taken apart, as ranges from the line's start.
+/// Header line split into name and value, with offsets from the start of the line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Split {
     pub(crate) name: HeaderName,
@@ -150,8 +150,8 @@ pub(crate) struct Split {
     pub(crate) sound: bool,
 }
 
-/// Takes a header line apart; white space before the colon is no part of the name (RFC 3261 §7.3.1: HCOLON).
-/// `None` where there is no colon, no name, or the line begins with white space.
+/// Splits a header line; white space before the colon is not part of the name (RFC 3261 §7.3.1: HCOLON). Returns
+/// `None` if there is no colon or name, or if the line begins with white space.
 pub(crate) fn split_line(line: &[u8]) -> Option<Split> {
     let colon = memchr::memchr(b':', line)?;
     let mut name = part(line, 0, colon);
@@ -174,16 +174,16 @@ pub(crate) fn split_line(line: &[u8]) -> Option<Split> {
     })
 }
 
-/// Where a head ends, looked for from `from` on.
+/// Result of the search for the end of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadEnd {
-    /// The body begins here.
+    /// Offset of the body.
     At(usize),
-    /// Not come yet: go on from here when there is more.
+    /// End not found; resume the search at this offset when more data arrives.
     Beyond(usize),
 }
 
-/// Looks for the empty line, by the rules of [`Lines`].
+/// Searches for the empty line from `from` on, by the rules of [`Lines`].
 pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
     let mut at = from;
     while let Some(offset) = memchr::memchr(b'\n', tail(bytes, at)) {

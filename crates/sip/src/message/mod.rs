@@ -1,9 +1,9 @@
-//! A received message: its bytes and an index of its headers. Parsing copies nothing and judges nothing; a damaged message
-//! still yields what an error response needs.
+//! Received message: its bytes and an index of its headers. Parsing neither copies nor validates, so that a malformed
+//! message still provides the parts that an error response needs.
 //!
-//! This room holds what reads one message: the lines of its head (`head`), the parts of its body (`body`), the reasons
-//! to refuse it (`defect`) and what a registrar says in it (`binding`). Header values are in `header`, composing is in `compose` and `write`, and cutting a stream into
-//! messages is in `framer`.
+//! This room parses one message: the lines of its head (`head`), the parts of its body (`body`), reasons to reject it
+//! (`defect`) and granted registration lifetimes (`binding`). `header` parses header values, `compose` and `write`
+//! create messages, and `framer` splits streams into messages.
 
 mod binding;
 mod body;
@@ -25,37 +25,37 @@ use crate::scan::{Scan, is_lws, is_whole_token, number, part, split, split_once,
 use crate::uri::Uri;
 use head::{Flaws, Lines, split_line};
 
-/// Why bytes are not a SIP message at all: no start line of SIP, or longer than any message may be.
+/// Reason why data is not a SIP message: no SIP start line, or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseError {
-    /// What is wrong.
+    /// Description of the problem.
     pub what: &'static str,
-    /// Where, in bytes from the start.
+    /// Offset of the problem, in bytes.
     pub at: usize,
 }
 
-/// The first line.
+/// Start line of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartLine<'a> {
-    /// `METHOD uri SIP/2.0`
+    /// Request line, `METHOD uri SIP/2.0`.
     Request {
-        /// The method.
+        /// Request method.
         method: Method,
-        /// Its token as received.
+        /// Method token as received.
         token: &'a [u8],
         /// Request-URI as received.
         uri: &'a [u8],
     },
-    /// `SIP/2.0 code reason`
+    /// Status line, `SIP/2.0 code reason`.
     Response {
-        /// Status code; 0 where it is not three digits from 100 to 699, which [`Message::defect`] tells.
+        /// Status code; 0 if it is not a number from 100 to 699, which [`Message::defect`] reports.
         code: u16,
         /// Reason phrase as received.
         reason: &'a [u8],
     },
 }
 
-/// A range of the message's bytes. Two octets are enough: [`limits::MESSAGE_BYTES`] is the longest.
+/// Range of bytes in a message. 16-bit offsets suffice for [`limits::MESSAGE_BYTES`].
 #[derive(Debug, Clone, Copy, Default)]
 struct Span {
     from: u16,
@@ -63,7 +63,7 @@ struct Span {
 }
 
 impl Span {
-    /// `None` past the longest message.
+    /// Creates a range, or returns `None` beyond the maximum message size.
     fn new(from: usize, to: usize) -> Option<Span> {
         Some(Span { from: u16::try_from(from).ok()?, to: u16::try_from(to).ok()? })
     }
@@ -73,7 +73,7 @@ impl Span {
     }
 }
 
-/// One header field's place in the message's bytes.
+/// Position of one header field in the message.
 #[derive(Debug, Clone, Copy)]
 struct Field {
     name: HeaderName,
@@ -81,17 +81,17 @@ struct Field {
     value_at: Span,
 }
 
-/// Where the parts of the first line stand.
+/// Positions of the parts of the start line.
 #[derive(Debug, Clone, Copy)]
 enum Start {
     Request { method: Method, token: Span, uri: Span, version: Span },
     Response { code: u16, version: Span, reason: Span },
 }
 
-/// Fields that most messages stay below: the index is gathered on the stack up to here.
+/// Number of header fields that most messages stay below, indexed on the stack.
 const USUAL_FIELDS: usize = 32;
 
-/// A message as received. A clone shares bytes and index.
+/// Received message. A clone shares the bytes and the index.
 #[derive(Debug, Clone)]
 pub struct Message {
     bytes: Bytes,
@@ -102,13 +102,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// Indexes `bytes` as one whole message: a datagram, or what [`Framer`](crate::Framer) cut from a stream.
-    /// Bytes past Content-Length are cut from the body (RFC 3261 §18.3); a missing Content-Length means to the end.
-    /// Empty lines before the start line are skipped (RFC 3261 §7.5). Where the headers do not end, those that came
-    /// are indexed and [`Self::defect`] tells.
+    /// Parses and indexes one complete message: a datagram, or an item of [`Framer`](crate::Framer). The body ends at
+    /// Content-Length (RFC 3261 §18.3), or with the data if that header is missing. Empty lines before the start line
+    /// are skipped (RFC 3261 §7.5). An incomplete head is indexed as far as it goes, and [`Self::defect`] reports it.
     ///
     /// # Errors
-    /// [`ParseError`] where there is no start line of SIP, or the message is longer than [`limits::MESSAGE_BYTES`].
+    /// Fails with [`ParseError`] if there is no SIP start line, or the message exceeds [`limits::MESSAGE_BYTES`].
     pub fn parse(bytes: Bytes) -> Result<Message, ParseError> {
         if bytes.len() > limits::MESSAGE_BYTES {
             return Err(ParseError { what: "longer than a message may be", at: limits::MESSAGE_BYTES });
@@ -148,7 +147,7 @@ impl Message {
         Ok(Message { fields, start, flaws, body_at, bytes })
     }
 
-    /// The first line.
+    /// Returns the start line.
     pub fn start_line(&self) -> StartLine<'_> {
         match self.start {
             Start::Request { method, token, uri, .. } => {
@@ -158,7 +157,7 @@ impl Message {
         }
     }
 
-    /// The method: a request's own, a response's from its CSeq; `Other` where there is none.
+    /// Returns the method of a request, or of a response from its CSeq; `Other` if unknown.
     pub fn method(&self) -> Method {
         match self.start {
             Start::Request { method, .. } => method,
@@ -166,7 +165,7 @@ impl Message {
         }
     }
 
-    /// The method's token as received: a request's own, a response's from its CSeq; empty where there is none.
+    /// Returns the method token of a request, or of a response from its CSeq; empty if there is none.
     pub(crate) fn method_token(&self) -> &[u8] {
         match self.start {
             Start::Request { token, .. } => token.of(&self.bytes),
@@ -176,12 +175,12 @@ impl Message {
         }
     }
 
-    /// Whether it is a request.
+    /// Returns whether the message is a request.
     pub fn is_request(&self) -> bool {
         matches!(self.start, Start::Request { .. })
     }
 
-    /// A response's status code.
+    /// Returns the status code of a response.
     pub fn code(&self) -> Option<u16> {
         match self.start {
             Start::Request { .. } => None,
@@ -189,7 +188,7 @@ impl Message {
         }
     }
 
-    /// The version as received: `SIP/2.0`.
+    /// Returns the version as received, normally `SIP/2.0`.
     pub(crate) fn version(&self) -> &[u8] {
         match self.start {
             Start::Request { version, .. } | Start::Response { version, .. } => version.of(&self.bytes),
@@ -200,23 +199,23 @@ impl Message {
         self.flaws
     }
 
-    /// Reports whether the message ends after its last header line: the empty line of RFC 3261 §7 is missing. Never true of
-    /// a message of a stream, where that line is what ends the head.
+    /// Reports whether the message ends after its last header line, without the empty line of RFC 3261 §7. Impossible
+    /// for a message from a stream, where the empty line ends the head.
     pub const fn lacks_empty_line(&self) -> bool {
         self.flaws.has(Flaws::NO_EMPTY_LINE)
     }
 
-    /// Octets behind the head, Content-Length left aside.
+    /// Returns the number of octets after the head, regardless of Content-Length.
     pub(crate) fn octets_behind_head(&self) -> usize {
         self.bytes.len() - usize::from(self.body_at.from)
     }
 
-    /// Length of the head, in bytes.
+    /// Returns the length of the head, in bytes.
     pub(crate) fn head_bytes(&self) -> usize {
         usize::from(self.body_at.from)
     }
 
-    /// Request-URI, read.
+    /// Parses the Request-URI.
     pub fn uri(&self) -> Option<Uri<'_>> {
         match self.start {
             Start::Request { uri, .. } => Uri::parse(uri.of(&self.bytes)),
@@ -224,40 +223,41 @@ impl Message {
         }
     }
 
-    /// First value of a header, unfolded edges trimmed (inner folds kept), as bytes.
+    /// Returns the first value of a header as bytes, trimmed at both ends; folds inside are kept.
     pub fn header(&self, name: HeaderName) -> Option<&[u8]> {
         self.headers(name).next()
     }
 
-    /// First value of a header as text, where it is UTF-8 and has no folds inside.
+    /// Returns the first value of a header as text, if it is UTF-8 without folds.
     pub fn header_str(&self, name: HeaderName) -> Option<&str> {
         let value = self.header(name)?;
         let folded = memchr::memchr2(b'\r', b'\n', value).is_some();
         if folded { None } else { std::str::from_utf8(value).ok() }
     }
 
-    /// First value of a header as text to be shown or passed on: folds as one space, bad UTF-8 replaced.
+    /// Returns the first value of a header as text for display or forwarding, with folds as one space and invalid
+    /// UTF-8 replaced.
     pub fn header_text(&self, name: HeaderName) -> Option<String> {
         self.header(name).map(|value| String::from_utf8_lossy(&unfolded(value)).into_owned())
     }
 
-    /// All fields of a name, in order; a comma-separated list in one field stays one value here.
+    /// Iterates over all fields of a name, in order; a comma-separated list is one value.
     pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
         self.fields.iter().filter(move |field| field.name == name).map(|field| field.value_at.of(&self.bytes))
     }
 
-    /// How many fields of a name there are.
+    /// Returns the number of fields of a name.
     pub fn count(&self, name: HeaderName) -> usize {
         self.fields.iter().filter(|field| field.name == name).count()
     }
 
-    /// First value of a header we have no constant for, by name without regard to case.
+    /// Returns the first value of a header by case-insensitive name, for headers without a [`HeaderName`].
     pub fn header_named(&self, name: &str) -> Option<&[u8]> {
         self.headers_named(name).next()
     }
 
-    /// All fields of a name, in order, by the name as a configuration has it, without regard to case; a name we have a
-    /// constant for is found in its compact form too.
+    /// Iterates over all fields of a case-insensitive name, in order, for names from a configuration. A name with a
+    /// [`HeaderName`] matches its compact form too.
     pub fn headers_named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let known = HeaderName::from_bytes(name.as_bytes());
         self.fields
@@ -270,133 +270,133 @@ impl Message {
             .map(|field| field.value_at.of(&self.bytes))
     }
 
-    /// Every field in order: name as received and value.
+    /// Iterates over all fields in order, as name and value.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (field.name_at.of(&self.bytes), field.value_at.of(&self.bytes)))
     }
 
-    /// The topmost Via.
+    /// Parses the topmost Via.
     pub fn via(&self) -> Option<Via<'_>> {
         Via::parse(self.header(HeaderName::Via)?)
     }
 
-    /// Every Via entry as received, topmost first, across fields and commas.
+    /// Iterates over all Via entries, topmost first, across fields and commas.
     pub fn vias(&self) -> impl Iterator<Item = &[u8]> {
         self.headers(HeaderName::Via).flat_map(|value| split(value, b','))
     }
 
-    /// From.
+    /// Parses the From header.
     pub fn from(&self) -> Option<NameAddr<'_>> {
         NameAddr::parse(self.header(HeaderName::From)?)
     }
 
-    /// To.
+    /// Parses the To header.
     pub fn to(&self) -> Option<NameAddr<'_>> {
         NameAddr::parse(self.header(HeaderName::To)?)
     }
 
-    /// From's tag; `None` where absent or From is malformed.
+    /// Returns the From tag, or `None` if it is absent or From is malformed.
     pub fn from_tag(&self) -> Option<&[u8]> {
         self.from()?.tag()
     }
 
-    /// To's tag; `None` where absent or To is malformed.
+    /// Returns the To tag, or `None` if it is absent or To is malformed.
     pub fn to_tag(&self) -> Option<&[u8]> {
         self.to()?.tag()
     }
 
-    /// The first Contact; `None` for `*` too.
+    /// Parses the first Contact. Returns `None` for `*` too.
     pub fn contact(&self) -> Option<NameAddr<'_>> {
         let first = split(self.header(HeaderName::Contact)?, b',').next()?;
         if first == b"*" { None } else { NameAddr::parse(first) }
     }
 
-    /// Call-ID.
+    /// Returns the Call-ID.
     pub fn call_id(&self) -> Option<&[u8]> {
         self.header(HeaderName::CallId)
     }
 
-    /// CSeq.
+    /// Parses the CSeq header.
     pub fn cseq(&self) -> Option<CSeq> {
         CSeq::parse(self.header(HeaderName::CSeq)?)
     }
 
-    /// Max-Forwards; `None` where absent.
+    /// Returns Max-Forwards, or `None` if it is absent or above 255.
     pub fn max_forwards(&self) -> Option<u8> {
         u8::try_from(number(self.header(HeaderName::MaxForwards)?)?).ok()
     }
 
-    /// Content-Length as written; `None` where absent or not a number.
+    /// Returns Content-Length as written, or `None` if it is absent or not a number.
     pub fn content_length(&self) -> Option<u64> {
         number(self.header(HeaderName::ContentLength)?)
     }
 
-    /// Content-Type without its parameters, as `application/sdp`; compare without regard to case.
+    /// Returns the Content-Type without parameters, such as `application/sdp`; compare it case-insensitively.
     pub fn content_type(&self) -> Option<&[u8]> {
         let value = self.header(HeaderName::ContentType)?;
         Some(trim(split_once(value, b';').map_or(value, |(media, _)| media)))
     }
 
-    /// Every entry of a list header of addresses (Route, Record-Route, Contact), across fields and commas.
-    /// Malformed entries are left out: [`Self::defect`] tells of them.
+    /// Returns all entries of an address list header (Route, Record-Route, Contact), across fields and commas.
+    /// Malformed entries are skipped; [`Self::defect`] reports them.
     pub fn addresses(&self, name: HeaderName) -> Vec<NameAddr<'_>> {
         self.headers(name).flat_map(NameAddr::list).collect()
     }
 
-    /// Every option tag of Require, Supported and the like, across fields and commas.
+    /// Returns all option tags of a header such as Require or Supported, across fields and commas.
     pub fn tokens(&self, name: HeaderName) -> Vec<&[u8]> {
         self.headers(name).flat_map(|value| split(value, b',')).filter(|token| !token.is_empty()).collect()
     }
 
-    /// Whether the sender knows an extension: its option tag stands in Supported or Require.
+    /// Returns whether the sender lists an option tag in Supported or Require.
     pub fn supports(&self, tag: &str) -> bool {
         let in_list = |name| self.tokens(name).into_iter().any(|known| known.eq_ignore_ascii_case(tag.as_bytes()));
         in_list(HeaderName::Supported) || in_list(HeaderName::Require)
     }
 
-    /// Whether it is an answer that asks for a PRACK (RFC 3262 §4).
+    /// Returns whether a provisional response requires a PRACK (RFC 3262 §4).
     pub fn is_reliable(&self) -> bool {
         let required = self.tokens(HeaderName::Require);
         self.header(HeaderName::RSeq).is_some() && required.iter().any(|tag| tag.eq_ignore_ascii_case(b"100rel"))
     }
 
-    /// Session-Expires (RFC 4028 §4); `None` where there is none that can be read.
+    /// Parses Session-Expires (RFC 4028 §4). Returns `None` if it is absent or malformed.
     pub fn session_expires(&self) -> Option<SessionExpires> {
         SessionExpires::parse(self.header(HeaderName::SessionExpires)?)
     }
 
-    /// Min-SE (RFC 4028 §5), in seconds.
+    /// Returns Min-SE in seconds (RFC 4028 §5).
     pub fn min_se(&self) -> Option<u32> {
         min_se(self.header(HeaderName::MinSe)?)
     }
 
-    /// The body, by Content-Length.
+    /// Returns the body, cut at Content-Length.
     pub fn body(&self) -> &[u8] {
         self.body_at.of(&self.bytes)
     }
 
-    /// The session description: the body itself where its type is `application/sdp`, or the first such part of a
-    /// `multipart/*` body (RFC 5621). `None` where there is none.
+    /// Returns the session description: the body if its type is `application/sdp`, or the first such part of a
+    /// `multipart/*` body (RFC 5621).
     pub fn sdp(&self) -> Option<Bytes> {
         let found = body::find_sdp(self.header(HeaderName::ContentType)?, self.body())?;
         Some(self.bytes.slice_ref(found))
     }
 
-    /// Shows the parts of the body in order, those inside of others too, within limits, until one is taken; a body that is
-    /// not `multipart/*` is its only part (RFC 5621).
+    /// Passes the parts of the body, nested ones included and within limits, to `take` in order, until `take` returns
+    /// `true`. A body that is not `multipart/*` is passed as its only part (RFC 5621).
     pub fn each_part<'a>(&'a self, mut take: impl FnMut(Part<'a>) -> bool) {
         if let Some(content_type) = self.header(HeaderName::ContentType) {
             body::each_part(content_type, self.body(), &mut take);
         }
     }
 
-    /// The bytes as received.
+    /// Returns the message as received.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
 }
 
-/// A value with its folds as one space (RFC 3261 §7.3.1).
+/// Returns a value with each fold replaced by one space (RFC 3261 §7.3.1).
 pub fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return Cow::Borrowed(value);
@@ -415,7 +415,7 @@ pub fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(flat)
 }
 
-/// The index while it grows: on the stack as long as the message is a usual one.
+/// Header index under construction, on the stack for messages of usual size.
 struct Index {
     usual: [Field; USUAL_FIELDS],
     length: usize,
@@ -428,7 +428,7 @@ impl Index {
         Index { usual: [none; USUAL_FIELDS], length: 0, further: Vec::new() }
     }
 
-    /// `false` where the limit is reached.
+    /// Adds a field. Returns `false` at the limit.
     fn push(&mut self, field: Field) -> bool {
         if let Some(place) = self.usual.get_mut(self.length) {
             *place = field;
@@ -455,7 +455,7 @@ impl Index {
     }
 }
 
-/// Reads the first line; `None` where it is neither of a request nor of a response.
+/// Parses the start line. Returns `None` if it is neither a request line nor a status line.
 fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
     let (first, behind) = split_once(line, b' ')?;
     if is_version(first) {
@@ -490,7 +490,7 @@ fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
     })
 }
 
-/// `SIP/` and a version of any number (RFC 3261 §7.1: without regard to case).
+/// Returns whether a word is `SIP/` with any version (case-insensitive, RFC 3261 §7.1).
 fn is_version(word: &[u8]) -> bool {
     let Some((protocol, version)) = split_once(word, b'/') else { return false };
     protocol.eq_ignore_ascii_case(b"SIP")

@@ -1,4 +1,4 @@
-//! Our responses (RFC 3261 §8.2.6, §13.3.1), and what CANCEL, ACK and the timers make of a request to us.
+//! Responses to received requests (RFC 3261 §8.2.6, §13.3.1), and the handling of CANCEL, ACK and timers for them.
 
 use super::Servers;
 use super::reliable::Turn;
@@ -16,7 +16,7 @@ use crate::shared::{Arrival, Timer};
 use crate::transaction::{Class, Send, ServerEvent, Tell, key};
 
 impl Servers {
-    /// Answers a request, as [`Endpoint::respond`](crate::Endpoint::respond) says.
+    /// Responds to a request; see [`Endpoint::respond`](crate::Endpoint::respond).
     pub(crate) fn respond(&mut self, cx: &mut Cx<'_>, id: ServerId, answer: Answer) -> Option<DialogId> {
         let server = self.servers.get(&id)?;
         if !server.machine.is_open() || !(101..=699).contains(&answer.code) {
@@ -77,7 +77,7 @@ impl Servers {
         dialog
     }
 
-    /// Sends 100 Trying, at once: the layer above may take longer than 200 ms (RFC 3261 §17.2.1).
+    /// Sends 100 Trying immediately, because the layer above may take longer than 200 ms (RFC 3261 §17.2.1).
     pub(crate) fn send_trying(&mut self, cx: &mut Cx<'_>, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let Some(request) = &server.request else { return };
@@ -88,7 +88,7 @@ impl Servers {
         cx.shared.transmit(reply, bytes, what);
     }
 
-    /// Forgets a 2xx that is acknowledged: it is not sent again (RFC 6026 §7.1), and its transaction goes on without it.
+    /// Releases an acknowledged 2xx, which is never sent again (RFC 6026 §7.1); the transaction continues without it.
     pub(crate) fn forget_success(&mut self, id: ServerId) {
         if let Some(server) = self.servers.get_mut(&id) {
             server.last = None;
@@ -96,13 +96,13 @@ impl Servers {
         }
     }
 
-    /// Answers 487 to a request that was cancelled, has expired, or whose dialog has ended.
+    /// Responds with 487 to a request that was cancelled, has expired, or has lost its dialog.
     pub(crate) fn terminate(&mut self, cx: &mut Cx<'_>, id: ServerId) {
         self.respond(cx, id, Answer { code: 487, ..Answer::default() });
     }
 
-    /// Takes a repetition of a request. Its answer leaves by the stream that it came by (RFC 3261 §18.2.2), which may be another
-    /// one than that of the request.
+    /// Handles a retransmitted request. Its response is sent on the stream on which the retransmission arrived (RFC
+    /// 3261 §18.2.2), which may differ from the stream of the original.
     pub(crate) fn on_repetition(&mut self, cx: &mut Cx<'_>, id: ServerId, arrival: &Arrival) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let usual = server.reply;
@@ -115,8 +115,8 @@ impl Servers {
         }
     }
 
-    /// Takes a CANCEL (RFC 3261 §9.2). Nothing is kept of it: while its INVITE is known, its repetition gets the same
-    /// response.
+    /// Handles a CANCEL (RFC 3261 §9.2) without keeping state: while the INVITE exists, a retransmitted CANCEL gets
+    /// the same response.
     pub(crate) fn on_cancel(&mut self, cx: &mut Cx<'_>, arrival: Arrival, cancel: &Message) {
         let found = self.find(cx.shared, arrival.party, Method::Invite, cancel);
         let Some((id, server)) = found.and_then(|id| Some((id, self.servers.get(&id)?))) else {
@@ -134,16 +134,16 @@ impl Servers {
         }
     }
 
-    /// Takes an ACK to a non-2xx final. Reports whether it was one.
+    /// Handles an ACK to a non-2xx final response. Returns whether it was one.
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, arrival: &Arrival, ack: &Message) -> bool {
         let Some(id) = self.find(cx.shared, arrival.party, Method::Invite, ack) else { return false };
-        // RFC 3261 §17.2.3: of an RFC 2543 client the To tag must be that of our answer.
+        // RFC 3261 §17.2.3: from an RFC 2543 client, the To tag must equal the one in our response.
         let legacy = !ack.via().and_then(|via| via.branch).is_some_and(key::is_unique);
         let ours = self.servers.get(&id).is_some_and(|server| server.tag.as_bytes() == key::to_tag(ack));
         (!legacy || ours) && self.step(cx, id, ServerEvent::Ack) != Tell::Message
     }
 
-    /// Takes a deadline.
+    /// Handles an expired timer.
     pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, id: ServerId, reason: Reason) {
         if reason == Reason::InviteExpires {
             self.terminate(cx, id);
@@ -155,11 +155,11 @@ impl Servers {
         if reason == Reason::PrackWait {
             return self.on_prack_missing(cx, id);
         }
-        // A non-2xx final without ACK (timer H) harms nobody: the layer above has ended that call already.
+        // A non-2xx final response without ACK (Timer H) needs no event: the layer above has already ended that call.
         self.step(cx, id, ServerEvent::Timer(reason));
     }
 
-    /// Steps a machine and sends what it says; a transaction that is over is taken out.
+    /// Advances a state machine, sends the message that the step requires, and removes a terminated transaction.
     fn step(&mut self, cx: &mut Cx<'_>, id: ServerId, event: ServerEvent) -> Tell {
         let Some(server) = self.servers.get_mut(&id) else { return Tell::Nothing };
         let step = server.machine.step(event);
@@ -188,11 +188,11 @@ impl Servers {
         let makes_dialog = subscribes || (method == Method::Invite && class != Class::Failure);
         let (source, tag) = (server.source, server.tag.as_str());
         let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
-        // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these answers say where we are to be found.
+        // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these responses carry a Contact.
         if makes_dialog || (matches!(method, Method::Update | Method::Refer) && class == Class::Success) {
             let dialog = server.dialog.and_then(|dialog| cx.dialogs.get(dialog)).map(Dialog::plain);
             let secure = dialog.map_or_else(|| begins_secure(request), |plain| plain.secure);
-            // A dialog that stands has the one that it began with.
+            // An existing dialog keeps its Contact user.
             let user = dialog.map_or(&answer.contact_user, |plain| &plain.contact_user);
             let (peers, local) = (&cx.shared.peers, server.local);
             writer.header("Contact", &peers.contact(server.party, user, local, source.transport, secure));
@@ -211,8 +211,8 @@ impl Servers {
         Some(writer.finish(answer.body.as_ref()))
     }
 
-    /// Makes the dialog of an INVITE with the first response (RFC 3261 §12.1.1), or confirms it with the 2xx; makes that of a SUBSCRIBE,
-    /// which is confirmed at once (RFC 6665 §4.2.1).
+    /// Creates the dialog of an INVITE with the first response (RFC 3261 §12.1.1) or confirms it with the 2xx; creates
+    /// the dialog of a SUBSCRIBE, confirmed at once (RFC 6665 §4.2.1).
     fn answered_dialog(&mut self, cx: &mut Cx<'_>, id: ServerId, confirmed: bool, contact_user: &str) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         if let Some(dialog) = server.dialog {
@@ -250,7 +250,7 @@ impl Servers {
     }
 }
 
-/// Reports whether one of a Reason's values is `SIP;cause=200` (RFC 3326 §3.1): the call was answered elsewhere.
+/// Reports whether a value of Reason is `SIP;cause=200` (RFC 3326 §3.1), i.e. the call was answered elsewhere.
 fn says_elsewhere(value: &[u8]) -> bool {
     split(value, b',').any(|entry| {
         let protocol = split(entry, b';').next().map(trim).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Requests to us: the server transactions (RFC 3261 §8.2, §17.2) and our responses.
+//! Server side of the endpoint: server transactions (RFC 3261 §8.2, §17.2) and responses.
 //!
-//! This room holds their table (here), one transaction (`transaction`), the responses (`answers`) and those provisional ones
-//! that are acknowledged (`reliable`). Dialogs are in `dialog`; which request is served at all is decided in `endpoint`.
+//! This room holds the transaction table (here), one transaction (`transaction`), responses (`answers`) and reliable
+//! provisional responses (`reliable`). Dialogs live in `dialog`; `endpoint` decides which requests are served.
 
 mod answers;
 mod reliable;
@@ -25,7 +25,7 @@ use crate::transaction::{Slot, Slots, Step};
 use rustc_hash::FxHashMap;
 use transaction::{Server, ServerMachine};
 
-/// The share of one party in the server transactions.
+/// Server transactions and memory used by one party.
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
     servers: usize,
@@ -37,22 +37,22 @@ struct Share {
 pub(crate) struct Servers {
     servers: FxHashMap<ServerId, Box<Server>>,
     keys: HashMap<Key, ServerId>,
-    /// Open requests without To tag, by RFC 3261 §8.2.2.2.
+    /// Open requests without To tag, to detect merged requests (RFC 3261 §8.2.2.2).
     merged: HashMap<Key, ServerId>,
-    /// What they hold, in bytes.
+    /// Memory held by all transactions, in bytes.
     bytes: usize,
-    /// The share of each party.
+    /// Usage by each party.
     shares: FxHashMap<Party, Share>,
-    /// Those that have their final answer, in the order of that; some may be gone.
+    /// Transactions with a final response, in order of that response; some may have been removed since.
     answered: VecDeque<(Instant, ServerId)>,
-    /// Transactions at most.
+    /// Maximum number of transactions.
     most: usize,
-    /// What they may hold at most, in bytes.
+    /// Maximum memory held by all transactions, in bytes.
     most_bytes: usize,
 }
 
 impl Servers {
-    /// Makes an empty table with room for so many, which may hold so many bytes.
+    /// Creates an empty table for at most `most` transactions that hold at most `most_bytes`.
     pub(crate) fn new(most: usize, most_bytes: usize) -> Servers {
         Servers {
             servers: FxHashMap::default(),
@@ -71,29 +71,29 @@ impl Servers {
         self.servers.len()
     }
 
-    /// Returns the number of places among the dialogs that they have reserved.
+    /// Returns the number of dialog slots that open requests have reserved.
     pub(crate) fn reserved(&self) -> usize {
         self.servers.values().filter(|server| server.reserved).count()
     }
 
-    /// Returns the connections by which requests came that have no final answer yet.
+    /// Returns the connections of requests without final response.
     pub(crate) fn open_connections(&self) -> HashSet<ConnectionId> {
         let open = self.servers.values().filter(|server| server.machine.is_open());
         open.filter_map(|server| server.source.connection).collect()
     }
 
-    /// Returns the dialog of a request, while its transaction lives.
+    /// Returns the dialog of a request while its transaction exists.
     pub(crate) fn dialog_of(&self, id: ServerId) -> Option<DialogId> {
         self.servers.get(&id)?.dialog
     }
 
-    /// Returns the transaction whose key stands in the scratch buffer.
+    /// Returns the transaction whose key is in the scratch buffer.
     pub(crate) fn at_key(&self, shared: &Shared) -> Option<ServerId> {
         self.keys.get(shared.scratch.as_slice()).copied()
     }
 
-    /// Returns the transaction that a request of a party belongs to; an ACK or CANCEL is looked up as `method` INVITE. The
-    /// key stays in the scratch buffer.
+    /// Returns the transaction of a party's request; look up an ACK or CANCEL with `method` INVITE. The key stays in
+    /// the scratch buffer.
     pub(crate) fn find(
         &self,
         shared: &mut Shared,
@@ -105,13 +105,13 @@ impl Servers {
         self.at_key(shared)
     }
 
-    /// Reports whether the same request is open that came by another way (RFC 3261 §8.2.2.2).
+    /// Reports whether the same request is open after arriving on another path (RFC 3261 §8.2.2.2).
     pub(crate) fn is_merged(&self, shared: &mut Shared, request: &Message) -> bool {
         key::merged(&mut shared.scratch, request).is_some() && self.merged.contains_key(shared.scratch.as_slice())
     }
 
-    /// Reports whether there is no room for one more transaction of a party. A party may have as much as is left free beside
-    /// what all have: alone the half, of two that fill what they may a third each, and a newcomer always finds a place.
+    /// Reports whether a party may start no more transactions. A party may use as much as is still free: a single
+    /// party up to half of the table, two parties up to a third each, and a new party always finds room.
     pub(crate) fn is_full(&self, party: Party) -> bool {
         let own = self.shares.get(&party).copied().unwrap_or_default();
         let free = self.most.saturating_sub(self.servers.len());
@@ -119,9 +119,9 @@ impl Servers {
         own.servers >= free || own.bytes >= free_bytes
     }
 
-    /// Makes room for a party that has none left: the transactions that were answered longest ago give theirs up, once no
-    /// message of theirs is under way any more (T4), since new calls matter more than the rest of 64·T1. A 2xx that waits for
-    /// its ACK stays.
+    /// Makes room for a party at its limit by removing the transactions that were answered longest ago, once T4 has
+    /// passed and no message of theirs can still be in the network; new calls matter more than the remainder of 64·T1.
+    /// A 2xx that awaits its ACK is kept.
     pub(crate) fn make_room(&mut self, cx: &mut Cx<'_>, party: Party) {
         while self.is_full(party)
             && let Some((at, id)) = self.answered.front().copied()
@@ -138,7 +138,7 @@ impl Servers {
         }
     }
 
-    /// Takes a request into the table.
+    /// Adds a request to the table.
     pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
@@ -192,7 +192,7 @@ impl Servers {
         id
     }
 
-    /// Notes that a request has its final answer: what is kept of it only absorbs repetitions.
+    /// Records that a request has its final response; its transaction then only absorbs retransmissions.
     fn note_answered(&mut self, now: Instant, id: ServerId) {
         while self.answered.front().is_some_and(|(_, first)| !self.servers.contains_key(first)) {
             self.answered.pop_front();
@@ -200,7 +200,7 @@ impl Servers {
         self.answered.push_back((now, id));
     }
 
-    /// Takes a request out.
+    /// Removes a transaction with its timers and index entries.
     fn remove(&mut self, cx: &mut Cx<'_>, id: ServerId) {
         let Some(mut server) = self.servers.remove(&id) else { return };
         server.slots.clear(&mut cx.shared.timers);
@@ -222,7 +222,7 @@ impl Servers {
         }
     }
 
-    /// Counts what a transaction holds now.
+    /// Updates the memory accounting of a transaction.
     fn weigh(&mut self, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let weight = server.held_bytes();
@@ -233,14 +233,14 @@ impl Servers {
         server.weight = weight;
     }
 
-    /// Gives back the room of tables that are nearly empty after a flood.
+    /// Shrinks the tables when they are nearly empty after a flood.
     pub(crate) fn shrink(&mut self) {
         shrink(&mut self.servers);
         shrink(&mut self.keys);
         shrink(&mut self.merged);
     }
 
-    /// Checks that indexes and counts fit the table.
+    /// Checks that indexes and counters agree with the table.
     pub(crate) fn check(&self) -> Result<(), String> {
         let same = |what: &str, index: usize, table: usize| {
             if index == table { Ok(()) } else { Err(format!("{what}: {index} keys for {table} entries")) }
@@ -258,7 +258,7 @@ impl Servers {
     }
 }
 
-/// Returns how long an INVITE may stay without final answer: its Expires (RFC 3261 §20.19), within the limit.
+/// Returns the maximum time without final response to an INVITE: its Expires (RFC 3261 §20.19), capped by the limit.
 fn lifetime(request: &Message) -> Duration {
     let expires = request.header(HeaderName::Expires).and_then(|value| std::str::from_utf8(value).ok());
     let seconds = expires.and_then(|value| value.trim().parse().ok()).unwrap_or(limits::INVITE_SECONDS);

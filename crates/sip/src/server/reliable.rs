@@ -1,5 +1,5 @@
-//! Reliable provisional responses of ours (RFC 3262): they are numbered, go out one after the other, are repeated until
-//! their PRACK has come, and hold a 2xx back.
+//! Reliable provisional responses (RFC 3262). They are numbered, sent one at a time, retransmitted until their PRACK
+//! arrives, and delay a 2xx.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,60 +20,60 @@ use crate::timer::{T1, T1_64, TimerQueue, Token};
 use crate::transaction::Class;
 use crate::transaction::key::Key;
 
-/// RSeq of a first response is below 2³¹ (RFC 3262 §3), so that no INVITE has so many that it begins anew.
+/// Upper bound of the first RSeq, below 2³¹ (RFC 3262 §3), so that the numbers of one INVITE never wrap around.
 const FIRST_RSEQ_BELOW: u32 = 1 << 30;
 
-/// The reliable provisional responses to one INVITE.
+/// Reliable provisional responses to one INVITE.
 #[derive(Debug)]
 pub(super) struct Reliable {
-    /// RSeq of the last one.
+    /// RSeq of the last response.
     rseq: u32,
-    /// The one that waits for its PRACK.
+    /// Response that awaits its PRACK.
     unacked: Option<Unpracked>,
-    /// Responses that wait behind it: provisional ones, or the 2xx alone.
+    /// Responses queued behind it: provisional ones, or only the 2xx.
     waiting: VecDeque<Answer>,
-    /// Whether one of them had a session description.
+    /// Whether a response had a session description.
     described: bool,
 }
 
-/// A provisional response that waits for its PRACK.
+/// Provisional response that awaits its PRACK.
 #[derive(Debug)]
 struct Unpracked {
     bytes: Bytes,
     code: u16,
     described: bool,
-    /// The wait before the next repetition: T1 doubling, for as long as it takes (RFC 3262 §3).
+    /// Interval before the next retransmission: T1, doubling without upper bound (RFC 3262 §3).
     interval: Duration,
     retransmit: Token,
     wait: Token,
 }
 
-/// The moment at which a response to an INVITE goes out.
+/// Time at which a response to an INVITE is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Now, as ever.
+    /// Immediately and unreliably.
     Now,
-    /// Now, under this RSeq.
+    /// Immediately, with this RSeq.
     Reliably(u32),
-    /// After the PRACK to the one before it.
+    /// After the PRACK for the previous response.
     Later,
-    /// Never.
+    /// Not at all.
     Never,
 }
 
 impl Reliable {
-    /// Makes an empty list whose first RSeq is behind this.
+    /// Creates an empty queue; the first response gets the RSeq after `rseq`.
     fn new(rseq: u32) -> Reliable {
         Reliable { rseq, unacked: None, waiting: VecDeque::new(), described: false }
     }
 
-    /// Returns what it holds of messages, in bytes.
+    /// Returns the memory held for messages, in bytes.
     pub(super) fn weight(&self) -> usize {
         let waiting = self.waiting.iter().filter_map(|answer| answer.body.as_ref()).map(|body| body.bytes.len());
         self.unacked.as_ref().map_or(0, |unacked| unacked.bytes.len()) + waiting.sum::<usize>()
     }
 
-    /// Ends repetition, and drops what waits.
+    /// Stops retransmission and discards queued responses.
     pub(super) fn stop<K: Copy>(&mut self, timers: &mut TimerQueue<K>) {
         self.waiting.clear();
         if let Some(unacked) = &self.unacked {
@@ -86,9 +86,9 @@ impl Reliable {
         self.waiting.iter().any(|answer| Class::of(answer.code) == Class::Success)
     }
 
-    /// Decides when a 2xx goes out; one that must wait is kept.
+    /// Decides when a 2xx is sent, and queues it if it must wait.
     fn turn_of_success(&mut self, answer: &Answer) -> Turn {
-        // Whatever else waits is no news any more.
+        // A 2xx supersedes queued provisional responses.
         self.waiting.clear();
         if !self.unacked.as_ref().is_some_and(|unacked| unacked.described) {
             return Turn::Now;
@@ -97,9 +97,10 @@ impl Reliable {
         Turn::Later
     }
 
-    /// Decides when a reliable provisional response goes out; one that must wait is kept. `offered`: the INVITE has an offer.
+    /// Decides when a reliable provisional response is sent, and queues it if it must wait. `offered` is set if the
+    /// INVITE has an offer.
     fn turn_of_provisional(&mut self, answer: &Answer, offered: bool) -> Turn {
-        // The first one has an offer where the INVITE had none (RFC 3262 §5).
+        // The first reliable response must carry an offer if the INVITE has none (RFC 3262 §5).
         let too_early = !offered && !self.described && answer.body.is_none();
         if too_early || self.holds_success() {
             return Turn::Never;
@@ -115,7 +116,7 @@ impl Reliable {
         Turn::Later
     }
 
-    /// Waits for the PRACK to a response that is out.
+    /// Starts the timers of a response that awaits its PRACK.
     fn await_prack(&mut self, cx: &mut Cx<'_>, id: ServerId, (bytes, code): (Bytes, u16), described: bool) {
         self.described |= described;
         let timers = &mut cx.shared.timers;
@@ -124,7 +125,7 @@ impl Reliable {
         self.unacked = Some(Unpracked { bytes, code, described, interval: T1, retransmit, wait });
     }
 
-    /// Arms the next repetition; the response to send once more.
+    /// Schedules the next retransmission. Returns the response to send.
     fn repeat(&mut self, shared: &mut Shared, now: Instant, id: ServerId) -> Option<(Bytes, u16)> {
         let unacked = self.unacked.as_mut()?;
         unacked.interval = unacked.interval.saturating_mul(2);
@@ -132,7 +133,7 @@ impl Reliable {
         Some((unacked.bytes.clone(), unacked.code))
     }
 
-    /// Takes the response that a PRACK names off the list; whether it had a session description.
+    /// Removes the response that a PRACK acknowledges. Returns whether that response had a session description.
     fn acknowledged(&mut self, shared: &mut Shared, cseq: u32, rack: RAck) -> Option<bool> {
         let named = rack.rseq == self.rseq && rack.cseq.number == cseq && rack.cseq.method == Method::Invite;
         let unacked = self.unacked.take_if(|_| named)?;
@@ -151,7 +152,7 @@ impl Servers {
         self.servers.get(&id)?.reliable.as_deref()
     }
 
-    /// Reports whether provisional responses to an INVITE may be reliable: its sender can acknowledge them.
+    /// Reports whether provisional responses to an INVITE may be reliable, i.e. both sides support `100rel`.
     pub(crate) fn may_be_reliable(&self, shared: &Shared, id: ServerId) -> bool {
         let request = self.servers.get(&id).and_then(|server| server.request.as_ref());
         let known = shared.rules.extensions.iter().any(|known| known == RELIABLE);
@@ -161,17 +162,17 @@ impl Servers {
         known && request.is_some_and(is_able)
     }
 
-    /// Reports whether the 2xx to an INVITE waits for a PRACK (RFC 3262 §3).
+    /// Reports whether the 2xx to an INVITE is held back until a PRACK arrives (RFC 3262 §3).
     pub(crate) fn holds_back(&self, id: ServerId) -> bool {
         self.reliable(id).is_some_and(Reliable::holds_success)
     }
 
-    /// Reports whether a provisional response to an INVITE waits for its PRACK.
+    /// Reports whether a provisional response to an INVITE awaits its PRACK.
     pub(crate) fn awaits_prack(&self, id: ServerId) -> bool {
         self.reliable(id).is_some_and(|reliable| reliable.unacked.is_some())
     }
 
-    /// Decides when a response to an INVITE goes out; one that must wait is kept.
+    /// Decides when a response to an INVITE is sent, and queues it if it must wait.
     pub(super) fn turn_of(&mut self, shared: &mut Shared, id: ServerId, answer: &Answer) -> Turn {
         let supported = self.may_be_reliable(shared, id);
         let Some(server) = self.servers.get_mut(&id) else { return Turn::Never };
@@ -192,7 +193,7 @@ impl Servers {
         reliable.turn_of_provisional(answer, offered)
     }
 
-    /// Repeats a reliable response that is out until its PRACK comes.
+    /// Starts the retransmission of the last response, which is reliable, until its PRACK arrives.
     pub(super) fn await_prack(&mut self, cx: &mut Cx<'_>, id: ServerId, described: bool) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let (Some(reliable), Some(last)) = (server.reliable.as_deref_mut(), server.last.clone()) else { return };
@@ -200,15 +201,15 @@ impl Servers {
         self.weigh(id);
     }
 
-    /// Ends the repetition of provisional responses: a final one is out. A PRACK for one that was not acknowledged still
-    /// finds it (RFC 3262 §3).
+    /// Stops retransmitting provisional responses after a final response. A late PRACK still finds the unacknowledged
+    /// one (RFC 3262 §3).
     pub(super) fn stop_provisionals(&mut self, shared: &mut Shared, id: ServerId) {
         if let Some(reliable) = self.reliable_mut(id) {
             reliable.stop(&mut shared.timers);
         }
     }
 
-    /// Sends the response once more.
+    /// Retransmits the reliable provisional response that awaits its PRACK.
     pub(super) fn repeat_provisional(&mut self, cx: &mut Cx<'_>, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let repeated = server.reliable.as_deref_mut().and_then(|reliable| reliable.repeat(cx.shared, cx.now, id));
@@ -216,14 +217,15 @@ impl Servers {
         cx.shared.transmit(server.reply, bytes, server.sent(id, code, true));
     }
 
-    /// Refuses an INVITE whose sender never acknowledges (RFC 3262 §3).
+    /// Rejects an INVITE after no PRACK has arrived (RFC 3262 §3).
     pub(super) fn on_prack_missing(&mut self, cx: &mut Cx<'_>, id: ServerId) {
         let dialog = self.dialog_of(id);
         self.respond(cx, id, Answer { code: 504, ..Answer::default() });
         cx.shared.tell(Event::PrackMissing { id, dialog });
     }
 
-    /// Takes a PRACK in its dialog: 200 and on with what waits for it, 400 or 481.
+    /// Handles a PRACK in its dialog: responds with 200 and sends the next queued response, or responds with 400 or
+    /// 481.
     pub(crate) fn on_prack(&mut self, cx: &mut Cx<'_>, arrival: Arrival, key: Key, dialog: DialogId, request: Message) {
         let Some(rack) = request.header(HeaderName::RAck).and_then(RAck::parse) else {
             return cx.shared.refuse(&arrival, &request, Refusal { what: "RAck", ..Refusal::plain(400) });
@@ -237,7 +239,7 @@ impl Servers {
         let offered = offered.is_none_or(|request| request.sdp().is_some());
         let (flow, party) = (arrival.flow, arrival.party);
         let server = self.begin(cx, arrival, key, request.clone(), Some(dialog));
-        // Its body is the answer to our offer, or an offer that the layer above must answer (RFC 3262 §5).
+        // The body is the answer to our offer, or an offer that the layer above must answer (RFC 3262 §5).
         let is_offer = request.sdp().is_some() && (offered || !described);
         cx.shared.tell(Event::Prack { id: is_offer.then_some(server), dialog, flow, party, request });
         if !is_offer {

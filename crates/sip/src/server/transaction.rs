@@ -1,4 +1,4 @@
-//! One request to us.
+//! One server transaction.
 
 use bytes::Bytes;
 
@@ -11,41 +11,41 @@ use crate::transaction::server::{Server as ServerOther, State as ServerState};
 use crate::transaction::server_invite::{ServerInvite, State as ServerInviteState};
 use crate::transaction::{ServerEvent, Slots, Step};
 
-/// A request to us, from its arrival until nothing of it can come again.
+/// Received request, until no message of its transaction can arrive any more.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) key: Key,
-    /// Its key among requests without To tag.
+    /// Key for the detection of merged requests (without To tag).
     pub(super) merged: Option<Key>,
     pub(super) method: Method,
     pub(super) machine: ServerMachine,
     pub(super) slots: Slots,
-    /// The way it came.
+    /// Flow on which the request arrived.
     pub(super) source: Flow,
-    /// The way its answers go.
+    /// Flow of the responses.
     pub(super) reply: Flow,
     pub(super) local: Local,
     pub(super) party: Party,
-    /// The request, until its final answer.
+    /// The request, until the final response.
     pub(super) request: Option<Message>,
-    /// To tag of its answers.
+    /// To tag of the responses.
     pub(super) tag: String,
     pub(super) cseq: u32,
-    /// The last answer.
+    /// Last response, with its status code.
     pub(super) last: Option<(Bytes, u16)>,
-    /// The dialog it is in or has made.
+    /// Dialog that the request belongs to or has created.
     pub(super) dialog: Option<DialogId>,
-    /// Whether it began outside of any dialog.
+    /// Whether the request arrived outside any dialog.
     pub(super) initial: bool,
-    /// Whether a place in the table of dialogs is kept for it.
+    /// Whether a slot in the dialog table is reserved for this request.
     pub(super) reserved: bool,
-    /// The reliable provisional answers to it.
+    /// Reliable provisional responses to the request.
     pub(super) reliable: Option<Box<Reliable>>,
-    /// What it holds of messages, in bytes, as counted in the endpoint.
+    /// Memory held for messages, in bytes, as included in the total.
     pub(super) weight: usize,
 }
 
-/// One of the two server machines.
+/// State machine of a server transaction, for INVITE or for other methods.
 #[derive(Debug)]
 pub(super) enum ServerMachine {
     Invite(ServerInvite),
@@ -75,7 +75,7 @@ impl ServerMachine {
         }
     }
 
-    /// Whether it has no final answer yet.
+    /// Returns whether there is no final response yet.
     pub(super) fn is_open(&self) -> bool {
         match self {
             ServerMachine::Invite(machine) => machine.state() == ServerInviteState::Proceeding,
@@ -85,7 +85,7 @@ impl ServerMachine {
 }
 
 impl Server {
-    /// Describes a response of this transaction.
+    /// Returns the description of a response of this transaction.
     pub(super) fn sent(&self, id: ServerId, code: u16, again: bool) -> Sent {
         Sent {
             method: self.method,
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Returns what it holds of messages, in bytes. The keys hold the names of the request once more.
+    /// Returns the memory held for messages and keys, in bytes; keys repeat identifiers of the request.
     pub(super) fn held_bytes(&self) -> usize {
         let request = self.request.as_ref().map_or(0, |request| request.as_bytes().len());
         let keys = self.key.len() + self.merged.as_ref().map_or(0, |key| key.len());

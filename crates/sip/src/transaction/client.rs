@@ -1,4 +1,4 @@
-//! The non-INVITE client transaction: RFC 3261 §17.1.2 (Figure 6).
+//! Non-INVITE client transaction: RFC 3261 §17.1.2 (Figure 6).
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::event::Reason;
 use crate::timer::{T1, T1_64, T2, T4};
 use crate::transaction::{Class, ClientEvent, Send, Slot, Step, Tell};
 
-/// Where a request of ours stands.
+/// State of a non-INVITE client transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Sent, nothing heard.
+    /// Request sent, no response yet.
     Trying,
-    /// A provisional has come.
+    /// Provisional response received.
     Proceeding,
-    /// A final has come; its repetitions are absorbed.
+    /// Final response received; retransmissions are absorbed.
     Completed,
-    /// Over.
+    /// Transaction ended.
     Terminated,
 }
 
-/// The machine.
+/// State machine of a non-INVITE client transaction.
 #[derive(Debug)]
 pub(crate) struct Client {
     state: State,
@@ -28,19 +28,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The request goes out.
+    /// Starts the transaction by sending the request.
     pub(crate) fn start(reliable: bool) -> (Client, Step) {
         let step = Step::IDLE.send(Send::Message).timeout(Reason::TimerF, T1_64);
         let step = if reliable { step } else { step.retransmit(Slot::Arm(Reason::TimerE, T1)) };
         (Client { state: State::Trying, reliable, interval: T1 }, step)
     }
 
-    /// Where it stands.
+    /// Returns the current state.
     pub(crate) fn state(&self) -> State {
         self.state
     }
 
-    /// One event.
+    /// Handles one event.
     pub(crate) fn step(&mut self, event: ClientEvent) -> Step {
         use ClientEvent::{Response, Timer, TransportFailed};
         match (self.state, event) {

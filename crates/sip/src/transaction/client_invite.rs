@@ -1,4 +1,4 @@
-//! The INVITE client transaction: RFC 3261 §17.1.1 (Figure 5) with the Accepted state of RFC 6026 §7.2.
+//! INVITE client transaction: RFC 3261 §17.1.1 (Figure 5) with the Accepted state of RFC 6026 §7.2.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::event::Reason;
 use crate::timer::{T1, T1_64, TIMER_D};
 use crate::transaction::{Class, ClientEvent, Send, Slot, Step, Tell};
 
-/// Where an INVITE of ours stands.
+/// State of an INVITE client transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Sent, nothing heard.
+    /// INVITE sent, no response yet.
     Calling,
-    /// A provisional has come.
+    /// Provisional response received.
     Proceeding,
-    /// A non-2xx final has come and is acknowledged.
+    /// Non-2xx final response received and acknowledged.
     Completed,
-    /// A 2xx has come; more may come by forks (RFC 6026 §7.2).
+    /// 2xx received; forks may send more (RFC 6026 §7.2).
     Accepted,
-    /// Over.
+    /// Transaction ended.
     Terminated,
 }
 
-/// The machine.
+/// State machine of an INVITE client transaction.
 #[derive(Debug)]
 pub(crate) struct ClientInvite {
     state: State,
@@ -30,7 +30,7 @@ pub(crate) struct ClientInvite {
 }
 
 impl ClientInvite {
-    /// The INVITE goes out.
+    /// Starts the transaction by sending the INVITE.
     pub(crate) fn start(reliable: bool) -> (ClientInvite, Step) {
         let machine = ClientInvite { state: State::Calling, reliable, interval: T1 };
         let step = Step::IDLE.send(Send::Message).timeout(Reason::TimerB, T1_64);
@@ -38,12 +38,12 @@ impl ClientInvite {
         (machine, step)
     }
 
-    /// Where it stands.
+    /// Returns the current state.
     pub(crate) fn state(&self) -> State {
         self.state
     }
 
-    /// One event.
+    /// Handles one event.
     pub(crate) fn step(&mut self, event: ClientEvent) -> Step {
         use ClientEvent::{Response, Timer, TransportFailed};
         match (self.state, event) {
@@ -53,8 +53,8 @@ impl ClientInvite {
             }
             (State::Calling, Timer(Reason::TimerB)) => self.end(Tell::TimedOut),
             (State::Calling, TransportFailed) => self.end(Tell::TransportFailed),
-            // Figure 5 has no transport error here, since nothing is being sent; but of a stream that is gone no
-            // final answer will come either.
+            // Figure 5 has no transport error here, since nothing is being sent; but after the loss of a stream no
+            // final response can arrive.
             (State::Proceeding, TransportFailed) if self.reliable => self.end(Tell::TransportFailed),
             (State::Calling | State::Proceeding, Response(Class::Provisional)) => {
                 let first = self.state == State::Calling;

@@ -1,5 +1,5 @@
-//! The keys by which messages find their transaction (RFC 3261 §17.1.3, §17.2.3) and dialog (§12.2). Each is a run of
-//! length-prefixed parts, written into a scratch buffer so that a look-up allocates nothing.
+//! Keys that match messages to transactions (RFC 3261 §17.1.3, §17.2.3) and dialogs (§12.2). A key is a sequence of
+//! length-prefixed parts, composed in a scratch buffer so that lookups do not allocate.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::identity::MAGIC_COOKIE;
 use crate::message::{Message, StartLine};
 use crate::method::Method;
 
-/// A table's own copy of a key; what stands in the table under it shares it.
+/// Stored key, shared between an index and the indexed entry.
 pub(crate) type Key = Arc<[u8]>;
 
-/// Key of a server transaction. The party is part of it, so that nobody else can cancel or acknowledge. An ACK or
-/// CANCEL is looked up as `method` INVITE. `None` where there is no Via.
+/// Composes the key of a server transaction. It contains the party, so that no other party can cancel or acknowledge
+/// the request. Look up an ACK or CANCEL with `method` INVITE. Returns `None` without a Via.
 pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &Message) -> Option<()> {
     key.clear();
     key.extend_from_slice(&party.0.to_le_bytes());
@@ -28,7 +28,8 @@ pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &
             }
             key.extend_from_slice(&via.sent_by.port.unwrap_or(0).to_le_bytes());
         }
-        // RFC 3261 §17.2.3, of an RFC 2543 client, and of a branch that is only the cookie. The To tag is left out: an ACK has one where its INVITE had none.
+        // RFC 3261 §17.2.3: request of an RFC 2543 client, or a branch that is only the cookie. The To tag is
+        // excluded, because an ACK has one even if its INVITE had none.
         _ => {
             let StartLine::Request { uri, .. } = message.start_line() else { return None };
             part(key, b"");
@@ -42,7 +43,7 @@ pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &
     Some(())
 }
 
-/// Where the branch of a request of ours ends, whose Via is its first header.
+/// Returns the offset after the branch of an outgoing request, where Via is the first header.
 pub(crate) fn branch_end(request: &[u8]) -> Option<usize> {
     const BEFORE: &[u8] = b";branch=";
     let via = request.iter().position(|byte| *byte == b'\n')?;
@@ -52,21 +53,22 @@ pub(crate) fn branch_end(request: &[u8]) -> Option<usize> {
     Some(branch + len)
 }
 
-/// Reports whether a branch is from an RFC 3261 client and so unique by itself (§8.1.1.7). The cookie alone is not: it names
-/// no transaction (RFC 4475 §3.2.1).
+/// Reports whether a branch comes from an RFC 3261 client and is therefore unique (§8.1.1.7). The cookie alone
+/// identifies no transaction (RFC 4475 §3.2.1).
 pub(crate) fn is_unique(branch: &[u8]) -> bool {
     let is_cookie = |start: &[u8]| start.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes());
     branch.split_at_checked(MAGIC_COOKIE.len()).is_some_and(|(start, rest)| is_cookie(start) && !rest.is_empty())
 }
 
-/// Key of a client transaction: a CANCEL shares its branch with the INVITE, so the method tells them apart.
+/// Composes the key of a client transaction. The method distinguishes a CANCEL from its INVITE, which has the same
+/// branch.
 pub(crate) fn client(key: &mut Vec<u8>, branch: &[u8], method: Method) {
     key.clear();
     part(key, method.as_str().as_bytes());
     part(key, branch);
 }
 
-/// Key by which a merged request is found (RFC 3261 §8.2.2.2): the same request by another way.
+/// Composes the key that detects a merged request (RFC 3261 §8.2.2.2): the same request on another path.
 pub(crate) fn merged(key: &mut Vec<u8>, message: &Message) -> Option<()> {
     key.clear();
     part(key, message.method().as_str().as_bytes());
@@ -76,7 +78,7 @@ pub(crate) fn merged(key: &mut Vec<u8>, message: &Message) -> Option<()> {
     Some(())
 }
 
-/// Key of a dialog. A missing tag is an empty one (RFC 3261 §12.1.1, for RFC 2543 peers).
+/// Composes the key of a dialog. A missing tag counts as empty (RFC 3261 §12.1.1, for RFC 2543 peers).
 pub(crate) fn dialog(key: &mut Vec<u8>, call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) {
     key.clear();
     part(key, call_id);
@@ -84,18 +86,18 @@ pub(crate) fn dialog(key: &mut Vec<u8>, call_id: &[u8], local_tag: &[u8], remote
     part(key, remote_tag);
 }
 
-/// From's tag; empty where there is none.
+/// Returns the From tag, or an empty slice.
 pub(crate) fn from_tag(message: &Message) -> &[u8] {
     message.from().and_then(|from| from.tag()).unwrap_or_default()
 }
 
-/// To's tag; empty where there is none.
+/// Returns the To tag, or an empty slice.
 pub(crate) fn to_tag(message: &Message) -> &[u8] {
     message.to().and_then(|to| to.tag()).unwrap_or_default()
 }
 
 fn part(key: &mut Vec<u8>, bytes: &[u8]) {
-    // A message is at most 64 KiB, so a part's length fits.
+    // Messages are at most 64 KiB, so the length fits.
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     key.extend_from_slice(&length.to_le_bytes());
     key.extend_from_slice(bytes);

@@ -1,5 +1,5 @@
-//! The four transaction machines of RFC 3261 §17 with RFC 6026: each a pure function of state and event that returns a
-//! [`Step`]. What a step says is carried out by [`Endpoint`](crate::Endpoint); no machine knows a message, a clock or a table.
+//! The four transaction state machines of RFC 3261 §17 with RFC 6026. Each is a pure function of state and event that
+//! returns a [`Step`], which [`Endpoint`](crate::Endpoint) executes; the machines know no messages, clocks or tables.
 
 pub(crate) mod client;
 pub(crate) mod client_invite;
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use crate::event::Reason;
 use crate::timer::{TimerQueue, Token};
 
-/// What a status code means to a machine.
+/// Class of a status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// 1xx
+    /// Status 1xx.
     Provisional,
-    /// 2xx
+    /// Status 2xx.
     Success,
-    /// 300 to 699
+    /// Status 300 to 699.
     Failure,
 }
 
 impl Class {
-    /// The class of a status code.
+    /// Returns the class of a status code.
     pub(crate) const fn of(code: u16) -> Class {
         match code {
             0..=199 => Class::Provisional,
@@ -34,82 +34,82 @@ impl Class {
     }
 }
 
-/// What happens to a client transaction.
+/// Event of a client transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientEvent {
-    /// A response came.
+    /// Response received.
     Response(Class),
-    /// A timer fired.
+    /// Timer expired.
     Timer(Reason),
-    /// The request could not be sent (RFC 3261 §17.1.4).
+    /// Request could not be sent (RFC 3261 §17.1.4).
     TransportFailed,
 }
 
-/// What happens to a server transaction. A transport error is no event here: RFC 6026 §7.1 leaves an INVITE's state
-/// as it is, and of other requests the last timer ends the transaction all the same.
+/// Event of a server transaction. Transport errors are not events: RFC 6026 §7.1 leaves the state of an INVITE
+/// unchanged, and the last timer ends other transactions anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerEvent {
-    /// The request came again.
+    /// Retransmitted request received.
     Request,
-    /// An ACK came.
+    /// ACK received.
     Ack,
-    /// The layer above answers.
+    /// Response sent by the layer above.
     Send(Class),
-    /// A timer fired.
+    /// Timer expired.
     Timer(Reason),
 }
 
-/// What is to be sent.
+/// Message that a step sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Send {
-    /// Nothing.
+    /// No message.
     Nothing,
-    /// A client's request; a server's last response.
+    /// Request of a client transaction; last response of a server transaction.
     Message,
-    /// The ACK to a non-2xx final (RFC 3261 §17.1.1.3).
+    /// ACK to a non-2xx final response (RFC 3261 §17.1.1.3).
     Ack,
 }
 
-/// What the transaction's user is told.
+/// Event that a step reports to the transaction user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tell {
-    /// Nothing.
+    /// No event.
     Nothing,
-    /// What has come: a client's response, a server's ACK.
+    /// Received message: the response of a client transaction, the ACK of a server transaction.
     Message,
-    /// Timer B, F, H, or the wait after a CANCEL.
+    /// Expiry of Timer B, F or H, or of the wait after a CANCEL.
     TimedOut,
-    /// The request could not be sent.
+    /// Request could not be sent.
     TransportFailed,
 }
 
-/// What becomes of one of a transaction's two timers.
+/// Change of one of the two timers of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// It stays as it is.
+    /// Leave the timer unchanged.
     Keep,
-    /// It is taken back.
+    /// Cancel the timer.
     Clear,
-    /// It is set, in place of what was there.
+    /// Restart the timer with this reason and duration.
     Arm(Reason, Duration),
 }
 
-/// The outcome of one event.
+/// Actions that result from one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) send: Send,
     pub(crate) tell: Tell,
-    /// Timers A, E, G, and the repetition of a provisional answer.
+    /// Change of Timer A, E or G, or of the repetition of a provisional response.
     pub(crate) retransmit: Slot,
-    /// All others: a transaction never waits for two of them at once.
+    /// Change of any other timer; a transaction never runs two of them at once.
     pub(crate) timeout: Slot,
 }
 
 impl Step {
-    /// Nothing to do: the event is absorbed.
+    /// No action: the event is absorbed.
     pub(crate) const IDLE: Step =
         Step { send: Send::Nothing, tell: Tell::Nothing, retransmit: Slot::Keep, timeout: Slot::Keep };
-    /// The transaction is over: no timer is left.
+    /// End of the transaction: both timers are cancelled.
     pub(crate) const END: Step =
         Step { send: Send::Nothing, tell: Tell::Nothing, retransmit: Slot::Clear, timeout: Slot::Clear };
 
@@ -130,7 +130,7 @@ impl Step {
     }
 }
 
-/// The two timers of a transaction, armed or not.
+/// The two timers of a transaction, running or not.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     retransmit: Option<Token>,
@@ -138,13 +138,13 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// Does what a step says about timers.
+    /// Applies the timer changes of a step.
     pub(crate) fn apply<K: Copy>(&mut self, timers: &mut TimerQueue<K>, now: Instant, owner: K, step: Step) {
         set(&mut self.retransmit, step.retransmit, timers, now, owner);
         set(&mut self.timeout, step.timeout, timers, now, owner);
     }
 
-    /// Takes both back.
+    /// Cancels both timers.
     pub(crate) fn clear<K: Copy>(&mut self, timers: &mut TimerQueue<K>) {
         self.stop_retransmission(timers);
         if let Some(token) = self.timeout.take() {
@@ -152,7 +152,7 @@ impl Slots {
         }
     }
 
-    /// Takes timer A, E or G back.
+    /// Cancels Timer A, E or G.
     pub(crate) fn stop_retransmission<K: Copy>(&mut self, timers: &mut TimerQueue<K>) {
         if let Some(token) = self.retransmit.take() {
             timers.cancel(token);

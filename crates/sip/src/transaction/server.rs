@@ -1,23 +1,23 @@
-//! The non-INVITE server transaction: RFC 3261 §17.2.2 (Figure 8).
+//! Non-INVITE server transaction: RFC 3261 §17.2.2 (Figure 8).
 
 use crate::event::Reason;
 use crate::timer::T1_64;
 use crate::transaction::{Class, Send, ServerEvent, Step};
 
-/// Where a request to us stands.
+/// State of a non-INVITE server transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing answered.
+    /// No response sent.
     Trying,
-    /// A provisional is sent.
+    /// Provisional response sent.
     Proceeding,
-    /// A final is sent and repeated when the request is.
+    /// Final response sent; it is repeated for each retransmitted request.
     Completed,
-    /// Over.
+    /// Transaction ended.
     Terminated,
 }
 
-/// The machine.
+/// State machine of a non-INVITE server transaction.
 #[derive(Debug)]
 pub(crate) struct Server {
     state: State,
@@ -25,17 +25,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A request came.
+    /// Starts the transaction after its request has arrived.
     pub(crate) fn start(reliable: bool) -> Server {
         Server { state: State::Trying, reliable }
     }
 
-    /// Where it stands.
+    /// Returns the current state.
     pub(crate) fn state(&self) -> State {
         self.state
     }
 
-    /// One event.
+    /// Handles one event.
     pub(crate) fn step(&mut self, event: ServerEvent) -> Step {
         use ServerEvent::{Request, Send as Answer, Timer};
         match (self.state, event) {

@@ -1,4 +1,4 @@
-//! The INVITE server transaction: RFC 3261 §17.2.1 (Figure 7) with the Accepted state of RFC 6026 §7.1.
+//! INVITE server transaction: RFC 3261 §17.2.1 (Figure 7) with the Accepted state of RFC 6026 §7.1.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::event::Reason;
 use crate::timer::{MINUTE, T1, T1_64, T2, T4};
 use crate::transaction::{Class, Send, ServerEvent, Slot, Step, Tell};
 
-/// Where an INVITE to us stands.
+/// State of an INVITE server transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// No final answer yet.
+    /// No final response sent.
     Proceeding,
-    /// A non-2xx final is sent and waits for its ACK.
+    /// Non-2xx final response sent; awaits the ACK.
     Completed,
-    /// The ACK has come; its repetitions are absorbed.
+    /// ACK received; retransmissions of it are absorbed.
     Confirmed,
-    /// A 2xx is sent; repeated INVITEs are absorbed (RFC 6026 §7.1).
+    /// 2xx sent; retransmitted INVITEs are absorbed (RFC 6026 §7.1).
     Accepted,
-    /// Over.
+    /// Transaction ended.
     Terminated,
 }
 
-/// The machine.
+/// State machine of an INVITE server transaction.
 #[derive(Debug)]
 pub(crate) struct ServerInvite {
     state: State,
@@ -30,17 +30,17 @@ pub(crate) struct ServerInvite {
 }
 
 impl ServerInvite {
-    /// An INVITE came.
+    /// Starts the transaction after its INVITE has arrived.
     pub(crate) fn start(reliable: bool) -> ServerInvite {
         ServerInvite { state: State::Proceeding, reliable, interval: T1 }
     }
 
-    /// Where it stands.
+    /// Returns the current state.
     pub(crate) fn state(&self) -> State {
         self.state
     }
 
-    /// One event.
+    /// Handles one event.
     pub(crate) fn step(&mut self, event: ServerEvent) -> Step {
         use ServerEvent::{Ack, Request, Send as Answer, Timer};
         match (self.state, event) {
