@@ -1,5 +1,5 @@
-//! One `a=crypto` line (RFC 4568 §4, §6): a suite, master keys with their salts, session parameters. What two sides make
-//! of such lines is in [`crate::keying`]. Keys are never shown by `Debug`.
+//! One `a=crypto` line (RFC 4568 §4, §6): suite, master keys with salts, and session parameters. [`crate::keying`]
+//! negotiates with these lines. `Debug` never prints keys.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use trunkgate_terms::Suite;
 
 use crate::limits;
 
-/// Written with padding, read with or without: some leave it out.
+/// Base64 engine that writes padding and accepts input without it, as some implementations send.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Longest life of a master key, in packets (RFC 3711 §9.2).
+/// Maximum lifetime of a master key, in packets (RFC 3711 §9.2).
 const LIFETIME_PACKETS: u64 = 1 << 48;
 
-/// The number that tells a sender's master keys apart, carried in its packets (RFC 3711 §3.1).
+/// Master key identifier, carried in packets to distinguish a sender's master keys (RFC 3711 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mki {
-    /// Its value.
+    /// Value of the identifier.
     pub value: u64,
-    /// How many bytes of a packet hold it, 1 to 128.
+    /// Length of the identifier in a packet, 1 to 128 bytes.
     pub len: u8,
 }
 
@@ -36,7 +36,7 @@ impl Mki {
         (fits && (1..=limits::MKI_BYTES).contains(&len)).then_some(Mki { value, len })
     }
 
-    /// As it stands in packets: big-endian.
+    /// Returns the identifier as encoded in packets, big-endian.
     pub fn to_bytes(self) -> Vec<u8> {
         let len = usize::from(self.len);
         let value = self.value.to_be_bytes();
@@ -46,24 +46,24 @@ impl Mki {
     }
 }
 
-/// One master key with its salt.
+/// Master key with its salt.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InlineKey {
-    /// The key, then the salt, as long as the suite wants them.
+    /// Key followed by salt, with the lengths required by the suite.
     pub key_salt: Vec<u8>,
-    /// For how many packets its owner will use it; nothing is done about it here.
+    /// Lifetime announced by the key's owner, in packets; not enforced here.
     pub lifetime: Option<u64>,
-    /// What its owner's packets carry.
+    /// Master key identifier in the packets of the key's owner.
     pub mki: Option<Mki>,
 }
 
 impl InlineKey {
-    /// A key of ours: no lifetime, no MKI.
+    /// Creates a local key without lifetime and MKI.
     pub fn new(key_salt: Vec<u8>) -> InlineKey {
         InlineKey { key_salt, lifetime: None, mki: None }
     }
 
-    /// `inline:BASE64[|lifetime][|MKI:length]`
+    /// Parses `inline:BASE64[|lifetime][|MKI:length]`.
     fn parse(text: &str, suite: Suite) -> Option<InlineKey> {
         let (method, info) = text.split_once(':')?;
         let mut parts = info.split('|');
@@ -96,28 +96,28 @@ impl fmt::Display for InlineKey {
     }
 }
 
-/// An `a=crypto` line of a suite that is known here.
+/// Parsed `a=crypto` line of a supported suite.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Crypto {
-    /// Tells the lines of a section apart; an answer has the tag of the line that it takes.
+    /// Tag that identifies the line within its section; the answer repeats the tag of the selected line.
     pub tag: u32,
-    /// Suite.
+    /// Crypto suite.
     pub suite: Suite,
-    /// The suite's name as written: an answer repeats it.
+    /// Suite name as written, repeated in an answer.
     pub name: String,
-    /// Keys, at least one. Several are told apart by their MKI.
+    /// Master keys, at least one; several are distinguished by MKI.
     pub keys: Vec<InlineKey>,
-    /// Session parameters as written.
+    /// Session parameters, as written.
     pub parameters: Vec<String>,
 }
 
 impl Crypto {
-    /// A line of ours.
+    /// Creates a local line with one key.
     pub fn new(tag: u32, suite: Suite, key: InlineKey) -> Crypto {
         Crypto { tag, suite, name: suite.as_str().to_owned(), keys: vec![key], parameters: Vec::new() }
     }
 
-    /// Reads the attribute's value; `None` for a suite or a key that nobody here could use.
+    /// Parses the attribute value. Returns `None` for an unsupported suite or an unusable key.
     pub fn parse(value: &str) -> Option<Crypto> {
         if value.len() > limits::CRYPTO_BYTES {
             return None;
@@ -139,8 +139,8 @@ impl Crypto {
         Some(Crypto { tag, suite, name: name.to_owned(), keys, parameters })
     }
 
-    /// Whether its session parameters leave it usable (RFC 4568 §6.3): those that ask for less protection or another key
-    /// derivation do not, nor does what is unknown and mandatory.
+    /// Returns whether the session parameters are acceptable (RFC 4568 §6.3). Parameters that reduce protection or
+    /// change key derivation are not, nor are unknown mandatory ones.
     pub fn is_usable(&self) -> bool {
         self.parameters.iter().all(|parameter| {
             let name = parameter.split('=').next().unwrap_or_default().to_ascii_uppercase();
@@ -151,7 +151,7 @@ impl Crypto {
 
 impl fmt::Debug for Crypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A parameter may hold a key (FEC_KEY).
+        // Session parameters may contain a key (FEC_KEY) and are not printed.
         write!(f, "Crypto({} {} {} keys)", self.tag, self.suite.as_str(), self.keys.len())
     }
 }
@@ -166,7 +166,7 @@ impl fmt::Display for Crypto {
     }
 }
 
-/// Several keys need MKIs of one length and different values (RFC 4568 §6.1).
+/// Returns whether keys are distinguishable: several need MKIs of equal length and different values (RFC 4568 §6.1).
 fn can_be_told_apart(keys: &[InlineKey]) -> bool {
     let different = |(at, key): (usize, &InlineKey)| {
         let before = keys.get(..at).unwrap_or_default();
@@ -177,7 +177,7 @@ fn can_be_told_apart(keys: &[InlineKey]) -> bool {
     keys.len() == 1 || keys.iter().enumerate().all(different)
 }
 
-/// `2^20` or packets as digits.
+/// Parses a lifetime, `2^20` or a number of packets.
 fn lifetime(text: &str) -> Option<u64> {
     let packets = match text.strip_prefix("2^") {
         Some(power) => 1_u64.checked_shl(u32::try_from(number(power)?).ok()?)?,
@@ -195,7 +195,7 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// 30, 46, 28 and 44 bytes.
+    /// Keys of 30, 46, 28 and 44 bytes.
     const KEY_30: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
     const KEY_46: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLQ==";
     const KEY_28: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==";

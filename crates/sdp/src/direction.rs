@@ -1,22 +1,22 @@
-//! Which way media flows (RFC 3264 §5.1, §6.1).
+//! Media direction (RFC 3264 §5.1, §6.1).
 
-/// A stream's direction, as the side that writes it sees it.
+/// Direction of a stream, from the view of the description's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Both ways.
+    /// Send and receive.
     #[default]
     SendRecv,
-    /// Only from the writer.
+    /// Send only.
     SendOnly,
-    /// Only to the writer.
+    /// Receive only.
     RecvOnly,
-    /// Neither; RTCP goes on.
+    /// Neither send nor receive media; RTCP continues.
     Inactive,
 }
 
 impl Direction {
-    /// From what the writer sends and receives.
+    /// Creates a direction from two flags.
     pub const fn new(sends: bool, receives: bool) -> Direction {
         match (sends, receives) {
             (true, true) => Direction::SendRecv,
@@ -26,22 +26,22 @@ impl Direction {
         }
     }
 
-    /// Whether the writer sends.
+    /// Returns whether the author sends.
     pub const fn sends(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::SendOnly)
     }
 
-    /// Whether the writer receives.
+    /// Returns whether the author receives.
     pub const fn receives(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::RecvOnly)
     }
 
-    /// The same stream as the other side sees it.
+    /// Returns the direction from the view of the other side.
     pub const fn reversed(self) -> Direction {
         Direction::new(self.receives(), self.sends())
     }
 
-    /// The attribute's name.
+    /// Returns the attribute name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Direction::SendRecv => "sendrecv",

@@ -1,22 +1,22 @@
-//! What a payload number means: encoding, clock, channels (RFC 3551 §6), and when two sides mean the same.
+//! Meaning of payload types: encoding, clock rate and channels (RFC 3551 §6), and format compatibility.
 
 use std::fmt;
 
 use crate::refusal::plain;
 
-/// An encoding as `a=rtpmap` names it (RFC 8866 §6.6).
+/// Encoding as in `a=rtpmap` (RFC 8866 §6.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rtpmap {
-    /// Encoding name, e.g. `PCMU`; compared without case.
+    /// Encoding name, e.g. `PCMU`, compared case-insensitively.
     pub encoding: String,
     /// Clock rate, in Hz.
     pub clock: u32,
-    /// Channels; 1 where none are written.
+    /// Number of channels; 1 if not written.
     pub channels: u8,
 }
 
 impl Rtpmap {
-    /// Reads `encoding/clock[/channels]`.
+    /// Parses `encoding/clock[/channels]`.
     pub fn parse(text: &str) -> Option<Rtpmap> {
         let mut parts = text.trim().split('/');
         let encoding = parts.next().filter(|e| is_token(e))?.to_owned();
@@ -25,22 +25,22 @@ impl Rtpmap {
         Some(Rtpmap { encoding, clock, channels })
     }
 
-    /// Whether the encoding has this name.
+    /// Returns whether the encoding has this name.
     pub fn is(&self, encoding: &str) -> bool {
         self.encoding.eq_ignore_ascii_case(encoding)
     }
 
-    /// Same encoding, clock and channels.
+    /// Returns whether encoding, clock rate and channels are equal.
     pub fn same(&self, other: &Rtpmap) -> bool {
         self.is(&other.encoding) && self.clock == other.clock && self.channels == other.channels
     }
 
-    /// Whether it carries speech, video or text by itself: not telephone-event, not comfort noise.
+    /// Returns whether the encoding carries media content, unlike telephone-event and comfort noise.
     pub(crate) fn is_content(&self) -> bool {
         !self.is("telephone-event") && !self.is("CN")
     }
 
-    /// Whether its packets or parameters name other payload numbers inside, which a relay that maps numbers would
+    /// Returns whether packets or parameters refer to other payload types, which a relay that maps payload types would
     /// break (RFC 2198 §3, RFC 4588 §8.1, RFC 5109 §14).
     pub(crate) fn names_other_payloads(&self) -> bool {
         ["red", "rtx", "ulpfec", "flexfec", "parityfec"].iter().any(|name| self.is(name))
@@ -54,7 +54,7 @@ impl fmt::Display for Rtpmap {
     }
 }
 
-/// Static payload numbers (RFC 3551 §6, tables 4 and 5): number, encoding, clock, channels.
+/// Static payload types (RFC 3551 §6, tables 4 and 5): number, encoding, clock rate, channels.
 const STATIC: [(u8, &str, u32, u8); 24] = [
     (0, "PCMU", 8000, 1),
     (3, "GSM", 8000, 1),
@@ -82,24 +82,24 @@ const STATIC: [(u8, &str, u32, u8); 24] = [
     (34, "H263", 90000, 1),
 ];
 
-/// The meaning of a static payload number.
+/// Returns the encoding of a static payload type.
 pub(crate) fn static_payload(number: u8) -> Option<Rtpmap> {
     let (_, encoding, clock, channels) = STATIC.into_iter().find(|(n, ..)| *n == number)?;
     Some(Rtpmap { encoding: encoding.to_owned(), clock, channels })
 }
 
-/// The static payload number of a name, the first where a name has several.
+/// Returns the first static payload type of an encoding name.
 pub(crate) fn static_number(encoding: &str) -> Option<u8> {
     STATIC.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(encoding)).map(|(number, ..)| *number)
 }
 
-/// Reports whether two sides with the same encoding also mean the same payload format. Only parameters that change the bytes
-/// on the wire count; preferences (annexb of G.729, mode-set, stereo, bit rates) do not.
+/// Reports whether two sides with equal encoding use the same payload format. Only parameters that change the bytes on
+/// the wire are compared; preferences (annexb of G.729, mode-set, stereo, bit rates) are not.
 pub(crate) fn fmtp_fits(encoding: &str, one: Option<&str>, other: Option<&str>) -> bool {
     differing(encoding, one, other).next().is_none()
 }
 
-/// Returns the parameters in which two sides with the same encoding mean different payload formats.
+/// Returns the parameters in which two sides with equal encoding use different payload formats.
 pub(crate) fn differing<'a>(
     encoding: &str,
     one: Option<&'a str>,
@@ -108,11 +108,11 @@ pub(crate) fn differing<'a>(
     identifying(encoding).iter().copied().filter(move |parameter| parameter.meaning(one) != parameter.meaning(other))
 }
 
-/// A parameter of `a=fmtp` that changes the bytes on the wire.
+/// Parameter of `a=fmtp` that changes the bytes on the wire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parameter {
     name: &'static str,
-    /// The value where it is not written; `None`: only its presence counts.
+    /// Value if absent; `None` if only the presence of the parameter matters.
     default: Option<&'static str>,
 }
 
@@ -120,7 +120,7 @@ const fn of(name: &'static str, default: &'static str) -> Parameter {
     Parameter { name, default: Some(default) }
 }
 
-/// RFC 4867 §8.1: these must be the same in offer and answer.
+/// RFC 4867 §8.1: parameters that must be equal in offer and answer.
 const AMR: &[Parameter] = &[
     of("octet-align", "0"),
     of("robust-sorting", "0"),
@@ -129,13 +129,13 @@ const AMR: &[Parameter] = &[
 ];
 /// RFC 6184 §8.2.2: packetization mode and profile identify the format.
 const H264: &[Parameter] = &[of("packetization-mode", "0"), of(PROFILE, "42")];
-/// Bits of G.726 and bit rate of G.719 are in the encoding's name.
+/// The bits of G.726 and the bit rate of G.719 are part of the encoding name.
 const G7221: &[Parameter] = &[of("bitrate", "")];
 
-/// The parameter whose first octet alone counts, profile_idc: the level may differ.
+/// Parameter of which only the first octet (profile_idc) is compared; the level may differ.
 const PROFILE: &str = "profile-level-id";
 
-/// Returns the parameters that are part of an encoding's meaning.
+/// Returns the parameters that identify the payload format of an encoding.
 fn identifying(encoding: &str) -> &'static [Parameter] {
     match encoding.to_ascii_uppercase().as_str() {
         "AMR" | "AMR-WB" => AMR,
@@ -146,7 +146,7 @@ fn identifying(encoding: &str) -> &'static [Parameter] {
 }
 
 impl Parameter {
-    /// Returns what of a side's value counts.
+    /// Returns the part of a side's value that is compared.
     fn meaning(self, fmtp: Option<&str>) -> String {
         let value = parameter(fmtp, self.name);
         match self.default {
@@ -158,7 +158,7 @@ impl Parameter {
         }
     }
 
-    /// Names a side's value for people.
+    /// Formats a side's value for a message.
     pub(crate) fn shown(self, fmtp: Option<&str>) -> String {
         let value = parameter(fmtp, self.name).or(self.default).filter(|value| !value.is_empty());
         value.map_or_else(|| format!("no {}", self.name), |value| format!("{}={}", self.name, plain(value)))

@@ -1,4 +1,4 @@
-//! Bodies of the fuzz targets, here so that an ordinary test can replay them.
+//! Fuzz target bodies, also replayed by ordinary tests.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,7 @@ use crate::limits;
 use crate::negotiate::{Identity, Policy, accept, anchored_streams, may_relay, relay_offer};
 
 const PORTS: [u16; 4] = [16384, 16386, 16388, 16390];
-/// An offer with something of everything.
+/// Offer that covers every kind of section.
 const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 4000 RTP/AVP 0 8 18 96 97 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 AMR/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\nm=video 4002 RTP/AVPF 98\r\na=rtpmap:98 H264/90000\r\na=rtcp-fb:98 nack\r\n\
@@ -25,10 +25,11 @@ fn identity() -> Identity {
     Identity { session_id: 1, version: 1, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
 }
 
-/// Any bytes: read, turned into our offer, written, read again.
+/// Fuzzes an offer: parses it, creates our offer from it, writes and parses that.
 ///
 /// # Panics
-/// Where a description of ours does not read back as it was, or can be made although it is said that it cannot.
+/// Panics if one of our descriptions does not survive writing and parsing, or if `may_relay` disagrees with
+/// `relay_offer`.
 pub fn offer(data: &[u8]) {
     let Ok(offer) = Description::parse(data) else { return };
     let ports = vec![9; anchored_streams(&offer).len()];
@@ -38,10 +39,11 @@ pub fn offer(data: &[u8]) {
     reads_back(&ours);
 }
 
-/// Any bytes as the answer to a fixed offer: what is agreed holds together, and our answer reads back.
+/// Fuzzes the answer to a fixed offer: the agreed session must be consistent, and our answer must survive writing and
+/// parsing.
 ///
 /// # Panics
-/// Where a description of ours does not read back as it was, or a stream has payloads that were not offered.
+/// Panics if this does not hold, or if a stream has payload types that were not offered.
 pub fn answer(data: &[u8]) {
     let (Ok(answer), Ok(offer)) = (Description::parse(data), Description::parse(OFFER)) else { return };
     let named = |codecs: &[&str]| Policy {
@@ -71,11 +73,11 @@ pub fn answer(data: &[u8]) {
     }
 }
 
-/// Any bytes as an offer with keys: what is taken of it is answered with keys that both sides read alike, where SRTP is
-/// required each stream has some, and a description of ours with keys reads back.
+/// Fuzzes an offer with keys: both sides must derive the same keys from our answer, every stream must have keys if
+/// SRTP is required, and our description with keys must survive writing and parsing.
 ///
 /// # Panics
-/// Where one of these does not hold.
+/// Panics if one of these does not hold.
 pub fn keys(data: &[u8]) {
     let Ok(offer) = Description::parse(data) else { return };
     for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {

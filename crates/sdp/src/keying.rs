@@ -1,5 +1,5 @@
-//! SRTP by SDES between two sides (RFC 4568 §5.1, §7.1): what of an offer a side may take, our own `a=crypto` lines, and
-//! the keys that a pair of descriptions agrees on. Each leg has its own; nothing of one passes to another.
+//! SDES negotiation (RFC 4568 §5.1, §7.1): selection of the acceptable sections of an offer, our own `a=crypto` lines,
+//! and the keys agreed by a pair of descriptions. Each leg has its own keys; none are forwarded.
 
 use std::fmt;
 
@@ -10,51 +10,53 @@ use crate::description::{Attribute, Description, Media};
 use crate::limits;
 use crate::refusal::{Refusal, list, plain};
 
-/// The suites of our offers where a trunk names no others, the one liked best first: GCM is the cheapest, the second the one that everybody has.
+/// Default suites of our offers, in order of preference. GCM is the fastest; the second suite is the one every
+/// implementation supports.
 pub const OFFERED: [Suite; 4] =
     [Suite::AeadAes128Gcm, Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm, Suite::AesCm256HmacSha1_80];
 
 const CRYPTO: &str = "crypto";
 
-/// How a section of ours is offered.
+/// SRTP form of a section in our offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// `RTP/AVP`
+    /// Plain RTP, `RTP/AVP`.
     Plain,
-    /// `RTP/AVP` with keys: who does not know them leaves them out. For where an offer cannot be made twice.
+    /// Opportunistic SRTP: `RTP/AVP` with keys, which a peer without SRTP ignores. Used if the offer cannot be
+    /// repeated.
     Either,
-    /// `RTP/SAVP`
+    /// SRTP only, `RTP/SAVP`.
     Secure,
 }
 
-/// Why SRTP stands in the way of a session.
+/// Reason why SRTP settings prevent a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clash {
-    /// It is required, and was not offered.
+    /// SRTP is required but was not offered.
     Required,
-    /// It was offered alone, and is off.
+    /// Only SRTP was offered, but it is disabled.
     Off,
-    /// It was offered, or answered, without a suite and key that could be used.
+    /// No usable suite and key in the offer or answer.
     NoSuite,
 }
 
-/// A description that SRTP makes unusable.
+/// Description rejected because of the SRTP settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
-    /// Why.
+    /// Reason of the rejection.
     pub why: Clash,
-    /// 488's Warning: 399 with both lists.
+    /// Warning for the 488 response: code 399 with offered and allowed transports.
     pub refusal: Refusal,
 }
 
-/// What two sides have agreed on for one stream.
+/// SRTP keys agreed for one stream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// Suite.
+    /// Crypto suite.
     pub suite: Suite,
-    /// What we send with.
+    /// Local key, used for sending.
     pub ours: InlineKey,
-    /// What they send with. Of several, the first.
+    /// Remote key, used for receiving; the first if the line has several.
     pub theirs: InlineKey,
 }
 
@@ -64,14 +66,14 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The descriptions of a leg that are in force: ours, theirs.
+/// Descriptions in force on a leg: local, remote.
 pub type Session<'a> = Option<(&'a Description, &'a Description)>;
 
-/// Refuses (port 0) the sections of an offer that a side does not take: plain ones where SRTP is required, secure ones
-/// where it is off, or where they have no line that could be used. Lines of other suites than `suites` are left out.
+/// Rejects (port 0) the sections of an offer that the settings do not allow: plain RTP if SRTP is required, SRTP if it
+/// is disabled, or SRTP without a usable line. Lines with suites outside `suites` are removed.
 ///
 /// # Errors
-/// [`Unfit`] where that leaves no stream.
+/// Fails with [`Unfit`] if no stream is left.
 pub fn admit(mut offer: Description, srtp: Srtp, suites: &[Suite]) -> Result<Description, Unfit> {
     let (mut clash, mut kept) = (None, false);
     let text = format!("offered {}; allowed {}", names(&offer), allowed(srtp, suites));
@@ -96,14 +98,14 @@ pub fn admit(mut offer: Description, srtp: Srtp, suites: &[Suite]) -> Result<Des
     }
 }
 
-/// Whether a live section may be taken, and is RTP.
+/// Returns whether an active section is acceptable RTP or UDPTL; other transports yield `false`.
 fn judge(media: &Media, srtp: Srtp) -> Result<bool, Clash> {
     if media.is_udptl() {
         return if srtp == Srtp::Required { Err(Clash::Required) } else { Ok(true) };
     }
     let refused = if srtp == Srtp::Off { Clash::Off } else { Clash::NoSuite };
     match (Profile::of(&media.proto), srtp) {
-        // DTLS-SRTP (RFC 5764) is not spoken.
+        // DTLS-SRTP (RFC 5764) is not supported.
         (None, _) if media.proto.to_ascii_uppercase().contains("RTP/SAVP") => Err(refused),
         (None, _) => Ok(false),
         (Some(profile), Srtp::Off) if profile.secure => Err(Clash::Off),
@@ -114,10 +116,10 @@ fn judge(media: &Media, srtp: Srtp) -> Result<bool, Clash> {
     }
 }
 
-/// Refuses (port 0) what of an offer of ours cannot be protected, where SRTP is required: fax by UDPTL.
+/// Rejects (port 0) the sections of our offer that cannot be encrypted (UDPTL fax) if SRTP is required.
 ///
 /// # Errors
-/// [`Unfit`] where that leaves no stream.
+/// Fails with [`Unfit`] if no stream is left.
 pub fn keep_protected(offer: &mut Description, srtp: Srtp) -> Result<(), Unfit> {
     if srtp != Srtp::Required || !offer.media.iter().any(Media::is_udptl) {
         return Ok(());
@@ -130,8 +132,8 @@ pub fn keep_protected(offer: &mut Description, srtp: Srtp) -> Result<(), Unfit> 
     Err(Unfit { why: Clash::Required, refusal: Refusal { warn_code: 399, text } })
 }
 
-/// Writes our keys for these suites into an offer of ours, as `form` says of each m-line. What `before` has in force goes on
-/// with the same keys; others are drawn.
+/// Adds our keys for these suites to our offer, in the form that `form` returns for each m-line. Keys in force in
+/// `before` are kept; others are generated with `draw`.
 pub fn protect_offer(
     offer: &mut Description,
     form: impl Fn(usize) -> Form,
@@ -158,9 +160,9 @@ pub fn protect_offer(
     }
 }
 
-/// Writes our key into an answer of ours to `offer`, where that has a line that can be used and SRTP is not off: the
-/// tag is the line's. Our key stays while they send with the same key from the same place; else it is drawn anew: who
-/// hears us now could not know how often our packets' numbers have gone round (RFC 3711 §3.3.1).
+/// Adds our key to our answer if `offer` has a usable line and SRTP is not disabled, with the tag of that line. Our
+/// key is kept while the remote key and address stay the same, and otherwise replaced: a new receiver could not know
+/// our rollover counter (RFC 3711 §3.3.1).
 pub fn protect_answer(
     answer: &mut Description,
     offer: &Description,
@@ -189,10 +191,10 @@ pub fn protect_answer(
     }
 }
 
-/// Whether an answer to an offer of ours is as protected as it has to be, in each of `streams`.
+/// Checks that the answer to our offer protects each of `streams` as required.
 ///
 /// # Errors
-/// [`Unfit`] where one is not.
+/// Fails with [`Unfit`] if a stream is not protected.
 pub fn check_answer(
     sent: &Description,
     answer: &Description,
@@ -207,7 +209,7 @@ pub fn check_answer(
         let offered = ours.attribute(CRYPTO).is_some();
         let answered = theirs.attribute(CRYPTO).is_some() || Profile::of(&theirs.proto).is_none_or(|p| p.secure);
         let why = match srtp {
-            // Some answer a secure offer by a plain section: that is the other of the two forms.
+            // Some peers answer an SRTP offer with a plain section, which is allowed if SRTP is optional.
             Srtp::Off | Srtp::Optional if !offered || !answered => continue,
             Srtp::Required if !answered => Clash::Required,
             Srtp::Off | Srtp::Optional | Srtp::Required => Clash::NoSuite,
@@ -218,7 +220,8 @@ pub fn check_answer(
     Ok(())
 }
 
-/// The keys of a stream, from both sides' sections: the lines of one tag and suite. `None`: plain RTP.
+/// Returns the keys of a stream from the sections of both sides: the lines with equal tag and suite. `None` means
+/// plain RTP.
 pub fn agreed(ours: &Media, theirs: &Media) -> Option<Keys> {
     let own: Vec<Crypto> = lines(ours).collect();
     lines(theirs).find_map(|line| {
@@ -228,7 +231,7 @@ pub fn agreed(ours: &Media, theirs: &Media) -> Option<Keys> {
     })
 }
 
-/// How a stream in force would be offered again: as it is.
+/// Returns the form in which an active stream is offered again, unchanged.
 pub fn form_in_force(ours: &Media, theirs: &Media) -> Form {
     match agreed(ours, theirs) {
         None => Form::Plain,
@@ -237,7 +240,7 @@ pub fn form_in_force(ours: &Media, theirs: &Media) -> Form {
     }
 }
 
-/// Whether two descriptions of one side differ in their keys and in nothing else but the version.
+/// Returns whether two descriptions of one side differ only in their keys and version.
 pub fn only_keys_differ(before: &Description, now: &Description) -> bool {
     let without = |description: &Description| {
         let mut bare = description.clone();
@@ -254,7 +257,7 @@ pub fn only_keys_differ(before: &Description, now: &Description) -> bool {
     keys(before) != keys(now) && without(before) == without(now)
 }
 
-/// The same description as if it had never heard of SRTP.
+/// Returns the description without SRTP: no crypto lines, plain transports.
 pub fn unprotected(description: &Description) -> Description {
     let mut bare = description.clone();
     for media in &mut bare.media {
@@ -264,19 +267,19 @@ pub fn unprotected(description: &Description) -> Description {
     bare
 }
 
-/// The usable lines of a section, in order.
+/// Iterates over the usable crypto lines of a section, in order.
 fn lines(media: &Media) -> impl Iterator<Item = Crypto> {
     let values = media.attributes.iter().filter(|attribute| attribute.is(CRYPTO)).filter_map(|a| a.value.as_deref());
     values.filter_map(Crypto::parse).filter(Crypto::is_usable)
 }
 
-/// The line of an offer that is answered: the first that can be used, rather with one key than with several, of which
-/// only the first would be understood.
+/// Returns the line of an offer to answer: the first usable one with a single key, or else the first usable one, since
+/// only the first of several keys is used.
 fn chosen(media: &Media) -> Option<Crypto> {
     lines(media).min_by_key(|line| line.keys.len() > 1)
 }
 
-/// The first key of a section for a suite.
+/// Returns the first key of a section for a suite.
 fn key_of(media: &Media, suite: Suite) -> Option<InlineKey> {
     lines(media).find(|line| line.suite == suite).and_then(|line| line.keys.into_iter().next())
 }
@@ -287,12 +290,12 @@ fn drawn(suite: Suite, draw: &mut dyn FnMut(&mut [u8])) -> InlineKey {
     InlineKey::new(key_salt)
 }
 
-/// One of the four profiles of RTP (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
+/// One of the four RTP profiles (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Profile {
-    /// SRTP.
+    /// Whether the profile uses SRTP.
     pub(crate) secure: bool,
-    /// With feedback.
+    /// Whether the profile has extended RTCP feedback.
     feedback: bool,
 }
 
@@ -304,7 +307,7 @@ impl Profile {
         Profile { secure: true, feedback: true },
     ];
 
-    /// The profile of a section's transport.
+    /// Returns the profile of a transport protocol.
     pub(crate) fn of(proto: &str) -> Option<Profile> {
         Profile::ALL.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(proto))
     }
@@ -319,7 +322,7 @@ impl Profile {
     }
 }
 
-/// A transport without its protection; as written where it has none.
+/// Returns a transport protocol without SRTP.
 pub(crate) fn plain_proto(proto: &str) -> &str {
     match Profile::of(proto) {
         Some(profile) if profile.secure => Profile { secure: false, ..profile }.name(),
@@ -327,12 +330,12 @@ pub(crate) fn plain_proto(proto: &str) -> &str {
     }
 }
 
-/// The live sections of a description with the names of their suites, for people.
+/// Formats the active sections of a description and their suites for a message.
 fn names(description: &Description) -> String {
     let live = description.media.iter().filter(|media| media.port != 0).take(limits::ANCHORED_STREAMS);
     list(live.map(|media| {
         let values = media.attributes.iter().filter(|a| a.is(CRYPTO)).filter_map(|a| a.value.as_deref());
-        // In a damaged line a key may stand there; no key has an underscore, and every suite.
+        // A malformed line may have a key in place of the suite. Every suite name contains an underscore; no key does.
         let is_suite = |name: &&str| name.contains('_') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let suites = values.filter_map(|value| value.split_ascii_whitespace().nth(1).filter(is_suite));
         let suites = suites.take(Suite::ALL.len());

@@ -1,8 +1,8 @@
-//! Session descriptions (RFC 8866) and what two sides make of them (RFC 3264). Pure: text in, values out.
+//! Session descriptions (RFC 8866) and offer/answer negotiation (RFC 3264), without I/O and independent of SIP.
 //!
-//! [`Description`] reads and writes; [`negotiate`] turns one side's offer into ours to the other side, and the other
-//! side's answer into ours back; [`keying`] makes SRTP of either; [`own`] is for an end that has no other side. It knows
-//! no SIP.
+//! [`Description`] parses and serializes; [`negotiate`] turns the offer of one leg into our offer to the other leg,
+//! and the answer of that leg into our answer; [`keying`] adds SRTP; [`own`] creates offers and answers for endpoints
+//! inside the edge.
 #![deny(clippy::indexing_slicing)]
 
 pub mod crypto;

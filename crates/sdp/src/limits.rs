@@ -1,33 +1,33 @@
 //! Hard limits of session descriptions.
 
-/// Longest description read, in bytes.
+/// Maximum length of a description, in bytes.
 pub const BYTES: usize = 65_535;
-/// Longest line, in bytes.
+/// Maximum length of a line, in bytes.
 pub const LINE_BYTES: usize = 4_096;
-/// What all lines of one description may hold that go on to the other side, in bytes: attributes that pass, formats with their
-/// parameters, bandwidths.
+/// Maximum total length of the lines of a description that are forwarded to the other leg, in bytes: forwarded
+/// attributes, formats with their parameters, bandwidths.
 pub(crate) const PASSED_BYTES: usize = 16_384;
-/// Longest word of an m-line, in bytes.
+/// Maximum length of a word in an m-line, in bytes.
 pub const WORD_BYTES: usize = 64;
-/// m-lines in one description.
+/// Maximum number of m-lines in a description.
 pub const MEDIA: usize = 32;
-/// Formats in one m-line.
+/// Maximum number of formats in an m-line.
 pub const FORMATS: usize = 64;
-/// Attributes at one level.
+/// Maximum number of attributes per level.
 pub const ATTRIBUTES: usize = 256;
-/// Lines of other types (`b=`, `i=`, `t=` …) at one level.
+/// Maximum number of other lines (`b=`, `i=`, `t=` …) per level.
 pub(crate) const OTHER_LINES: usize = 64;
-/// m-lines of one call that the edge anchors; further ones are refused with port 0.
+/// Maximum number of m-lines per call that the edge anchors; further ones are rejected with port 0.
 pub const ANCHORED_STREAMS: usize = 4;
-/// Names of one list in a refusal's text.
+/// Maximum number of names listed in the text of a rejection.
 pub const NAMES_IN_TEXT: usize = 16;
-/// Characters of one name in a refusal's text.
+/// Maximum length of a name in the text of a rejection, in characters.
 pub const NAME_CHARS_IN_TEXT: usize = 32;
-/// Longest value of an `a=crypto` line that is looked at, in bytes.
+/// Maximum length of an `a=crypto` value, in bytes; longer ones are ignored.
 pub(crate) const CRYPTO_BYTES: usize = 2_048;
-/// Digits of its tag (RFC 4568 §9.1).
+/// Maximum number of digits in a crypto tag (RFC 4568 §9.1).
 pub const TAG_DIGITS: usize = 9;
-/// Master keys in one line.
+/// Maximum number of master keys in a crypto line.
 pub(crate) const KEYS_PER_LINE: usize = 16;
-/// Longest MKI in packets, in bytes (RFC 4568 §9.2).
+/// Maximum length of an MKI in packets, in bytes (RFC 4568 §9.2).
 pub(crate) const MKI_BYTES: u8 = 128;

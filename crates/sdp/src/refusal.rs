@@ -1,17 +1,18 @@
-//! A refused offer or answer, and names from the wire in the form in which its text may hold them.
+//! Rejection of an offer or answer, with remote names sanitized for its text.
 
 use crate::limits;
 
-/// An offer or answer that cannot be used: becomes 488 with a Warning (RFC 3261 §20.43).
+/// Offer or answer that cannot be used; answered with 488 and a Warning (RFC 3261 §20.43).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Warn code: 301 address family, 304 media type, 305 format, 399 other (SRTP, an answer that does not fit its offer).
+    /// Warn code: 301 address family, 304 media type, 305 format, 399 other (SRTP, answer that does not match its
+    /// offer).
     pub warn_code: u16,
-    /// Text that names both lists, e.g. `offered G729; allowed PCMU, PCMA`. Fit for a quoted string.
+    /// Text with both lists, e.g. `offered G729; allowed PCMU, PCMA`, suitable for a quoted string.
     pub text: String,
 }
 
-/// Lists names for people, each once.
+/// Joins names for a message, without duplicates.
 pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     let mut unique: Vec<String> = Vec::new();
     for name in names.take(limits::FORMATS) {
@@ -22,7 +23,7 @@ pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     if unique.is_empty() { "nothing".to_owned() } else { unique.join(", ") }
 }
 
-/// A name from the wire, fit for a quoted string of any protocol.
+/// Sanitizes a received name for use in a quoted string of any protocol.
 pub(crate) fn plain(name: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-._+/".contains(c) { c } else { '?' };
     name.chars().take(limits::NAME_CHARS_IN_TEXT).map(safe).collect()

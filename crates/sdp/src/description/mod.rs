@@ -1,7 +1,7 @@
-//! One session description as a value: known lines typed, all others kept in their place.
+//! Session description as a value: known lines are typed, all others are kept in place.
 //!
-//! This room holds what concerns one description alone: reading it (`parse`), writing it (`write`), and which of its
-//! attributes another side may see (`passing`). What two descriptions agree on is in `negotiate`.
+//! This room covers a single description: parsing (`parse`), serialization (`write`), and the attributes that may be
+//! forwarded to the other leg (`passing`). `negotiate` relates two descriptions to each other.
 
 mod parse;
 pub(crate) mod passing;
@@ -13,12 +13,12 @@ use std::net::IpAddr;
 use crate::direction::Direction;
 use crate::format::{Rtpmap, static_payload};
 
-/// Why text is not a session description.
+/// Reason why a text is not a session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseError {
-    /// What is wrong, e.g. `m= port`.
+    /// Description of the problem, e.g. `m= port`.
     pub what: &'static str,
-    /// The line, counted from 1.
+    /// Line number, from 1.
     pub line: usize,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// `o=` (RFC 8866 §5.2).
+/// Value of the `o=` line (RFC 8866 §5.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// User name, `-` for none.
@@ -43,7 +43,7 @@ pub struct Origin {
     pub address: String,
 }
 
-/// `c=` (RFC 8866 §5.7). A host name is kept as text and yields no address.
+/// Value of a `c=` line (RFC 8866 §5.7). A host name is kept as text and yields no IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The address as written, without multicast TTL.
@@ -51,7 +51,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The unicast address, where it is one; an IPv4 address mapped into IPv6 comes out as IPv4.
+    /// Returns the unicast IP address, if any; an IPv4-mapped IPv6 address is returned as IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
         let ip: IpAddr = self.address.parse().ok()?;
         let ip = ip.to_canonical();
@@ -59,27 +59,28 @@ impl Connection {
     }
 }
 
-/// `a=name` or `a=name:value`. Keys are not shown by `Debug`.
+/// Attribute `a=name` or `a=name:value`. `Debug` does not print keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
-    /// Name.
+    /// Attribute name.
     pub name: String,
-    /// Value, where there is a colon.
+    /// Value, if there is a colon.
     pub value: Option<String>,
 }
 
 impl Attribute {
-    /// `a=name`
+    /// Creates an attribute `a=name`.
     pub fn flag(name: &str) -> Attribute {
         Attribute { name: name.to_owned(), value: None }
     }
 
-    /// `a=name:value`
+    /// Creates an attribute `a=name:value`.
     pub fn new(name: &str, value: impl Into<String>) -> Attribute {
         Attribute { name: name.to_owned(), value: Some(value.into()) }
     }
 
-    /// Whether it has this name. Names differ by case (RFC 8866 §5.13), yet nobody means two things by it.
+    /// Returns whether the attribute has this name, ignoring case: names are case-sensitive by RFC 8866 §5.13, but no
+    /// two differ only by case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -93,34 +94,34 @@ impl fmt::Debug for Attribute {
     }
 }
 
-/// One `m=` section.
+/// Section of a description: an `m=` line with the lines that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Media {
-    /// `audio`, `video`, …
+    /// Media type: `audio`, `video`, …
     pub kind: String,
-    /// Port; 0: refused or unused.
+    /// Port; 0 if the section is rejected or unused.
     pub port: u16,
-    /// The number behind the port's slash (RFC 8866 §5.14), where written.
+    /// Number of ports after the slash, if present (RFC 8866 §5.14).
     pub port_count: Option<u16>,
-    /// Transport, e.g. `RTP/AVP`.
+    /// Transport protocol, e.g. `RTP/AVP`.
     pub proto: String,
-    /// Formats as written: payload numbers for RTP.
+    /// Formats as written; payload types for RTP.
     pub formats: Vec<String>,
-    /// `c=` of this section.
+    /// Connection of this section, if present.
     pub connection: Option<Connection>,
-    /// Attributes in order.
+    /// Attributes, in order.
     pub attributes: Vec<Attribute>,
     /// Other lines of the section (`i=`, `b=`, `k=`) as written, without line ends.
     pub other: Vec<String>,
 }
 
 impl Media {
-    /// Whether the section is carried by UDPTL (T.38).
+    /// Returns whether the section uses UDPTL (T.38).
     pub(crate) fn is_udptl(&self) -> bool {
         self.proto.eq_ignore_ascii_case("udptl")
     }
 
-    /// A section without formats, attributes or lines of other types.
+    /// Creates a section without formats, attributes and other lines.
     pub fn new(kind: &str, port: u16, proto: &str) -> Media {
         Media {
             kind: kind.to_owned(),
@@ -134,7 +135,7 @@ impl Media {
         }
     }
 
-    /// The same section refused: port 0, formats kept because the grammar asks for one (RFC 3264 §6).
+    /// Returns the section as rejected: port 0, with its formats because the grammar requires one (RFC 3264 §6).
     pub fn refused(&self) -> Media {
         let mut refused = Media::new(&self.kind, 0, &self.proto);
         refused.formats = self.formats.clone();
@@ -144,22 +145,22 @@ impl Media {
         refused
     }
 
-    /// The first attribute of this name.
+    /// Returns the first attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|a| a.is(name))
     }
 
-    /// What a payload number means: the static table (RFC 3551 §6), then `a=rtpmap`.
+    /// Returns the encoding of a payload type: from the static table (RFC 3551 §6), or else from `a=rtpmap`.
     pub fn rtpmap(&self, payload: u8) -> Option<Rtpmap> {
         static_payload(payload).or_else(|| Rtpmap::parse(self.of_payload("rtpmap", payload)?))
     }
 
-    /// The parameters of a payload number (`a=fmtp`); empty where the line has none.
+    /// Returns the format parameters of a payload type (`a=fmtp`).
     pub fn fmtp(&self, payload: u8) -> Option<&str> {
         self.of_payload("fmtp", payload)
     }
 
-    /// Payload numbers of the m-line in order, each once; what is no number from 0 to 127 is left out.
+    /// Returns the payload types of the m-line in order, without duplicates and values that are not 0 to 127.
     pub fn payloads(&self) -> Vec<u8> {
         let mut numbers: Vec<u8> = Vec::with_capacity(self.formats.len());
         for number in self.formats.iter().filter_map(|f| payload_number(f)) {
@@ -170,34 +171,34 @@ impl Media {
         numbers
     }
 
-    /// The direction written in this section, where there is one.
+    /// Returns the direction written in this section, if any.
     pub fn direction(&self) -> Option<Direction> {
         direction_in(&self.attributes)
     }
 
-    /// Writes a direction into this section.
+    /// Replaces the direction of this section.
     pub fn turn(&mut self, direction: Direction) {
         let is_direction = |a: &Attribute| direction_in(std::slice::from_ref(a)).is_some();
         self.attributes.retain(|attribute| !is_direction(attribute));
         self.attributes.push(Attribute::flag(direction.as_str()));
     }
 
-    /// `a=rtcp` (RFC 3605): the port, and the address where one is written.
+    /// Returns port and optional address of `a=rtcp` (RFC 3605).
     pub fn rtcp(&self) -> Option<(u16, Option<Connection>)> {
         let value = self.attribute("rtcp")?.value.as_deref()?;
         let mut words = value.split_ascii_whitespace();
         let port = words.next()?.parse().ok()?;
-        // "IN IP4 address"
+        // The remaining words are "IN IP4 address".
         let address = words.nth(2).map(|a| Connection { address: a.to_owned() });
         Some((port, address))
     }
 
-    /// Whether RTP and RTCP may share a port (RFC 5761 §5.1.1).
+    /// Returns whether RTP and RTCP may share a port (RFC 5761 §5.1.1).
     pub fn rtcp_mux(&self) -> bool {
         self.attribute("rtcp-mux").is_some()
     }
 
-    /// Milliseconds of media in a packet (`a=ptime`), where written.
+    /// Returns the packet duration in milliseconds (`a=ptime`), if present.
     pub fn ptime_ms(&self) -> Option<u32> {
         self.attribute("ptime")?.value.as_deref()?.trim().parse().ok()
     }
@@ -211,47 +212,47 @@ impl Media {
     }
 }
 
-/// A session description.
+/// Session description (RFC 8866).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// `o=`
+    /// Origin, `o=`.
     pub origin: Origin,
-    /// `s=`
+    /// Session name, `s=`.
     pub name: String,
-    /// `c=` of the session.
+    /// Session-level connection, if present.
     pub connection: Option<Connection>,
-    /// Session-level attributes in order.
+    /// Session-level attributes, in order.
     pub attributes: Vec<Attribute>,
-    /// Other session-level lines as written (`i=`, `u=`, `e=`, `p=`, `b=`, `t=`, `r=`, `z=`, `k=`), in order.
+    /// Other session-level lines (`i=`, `u=`, `e=`, `p=`, `b=`, `t=`, `r=`, `z=`, `k=`) as written, in order.
     pub other: Vec<String>,
-    /// Sections in order: the order is the meaning (RFC 3264 §6).
+    /// Sections, in order, which is significant (RFC 3264 §6).
     pub media: Vec<Media>,
 }
 
 impl Description {
-    /// Reads a description; bare LF line ends are taken too, and a missing `t=`.
+    /// Parses a description. Bare LF line ends and a missing `t=` are accepted.
     ///
     /// # Errors
-    /// [`ParseError`] names the line.
+    /// Fails with [`ParseError`], which names the line.
     pub fn parse(bytes: &[u8]) -> Result<Description, ParseError> {
         parse::description(bytes, false)
     }
 
-    /// Reads the text of a description that was one before. What is written anew may be a little longer than what was read, so
-    /// the limits for lines, and for what goes on to the other side, are not asked for again.
+    /// Parses a description that this program wrote. It may be slightly longer than the description it was derived
+    /// from, so the limits on line length and forwarded content are not applied.
     ///
     /// # Errors
-    /// [`ParseError`] names the line.
+    /// Fails with [`ParseError`], which names the line.
     pub fn parse_own(bytes: &[u8]) -> Result<Description, ParseError> {
         parse::description(bytes, true)
     }
 
-    /// The connection of a section: its own, else the session's.
+    /// Returns the connection of a section, or else the session-level one.
     pub fn connection_of<'a>(&'a self, media: &'a Media) -> Option<&'a Connection> {
         media.connection.as_ref().or(self.connection.as_ref())
     }
 
-    /// Makes of a side that holds one that talks: every section that runs flows both ways, and 0.0.0.0 becomes `ip`.
+    /// Takes a description off hold: every active section becomes `sendrecv`, and the address 0.0.0.0 becomes `ip`.
     pub fn hear_again(&mut self, ip: IpAddr) {
         let connections = self.media.iter_mut().map(|media| &mut media.connection);
         for connection in connections.chain([&mut self.connection]).flatten() {
@@ -264,8 +265,8 @@ impl Description {
         }
     }
 
-    /// The direction of a section: its own, else the session's, else both ways (RFC 8866 §6.7). An address of
-    /// 0.0.0.0 is the old way to say "do not send to me" (RFC 3264 §8.4).
+    /// Returns the direction of a section: its own, or else the session-level one, or else `sendrecv` (RFC 8866 §6.7).
+    /// The address 0.0.0.0 disables receiving, as in old-style hold (RFC 3264 §8.4).
     pub fn direction_of(&self, media: &Media) -> Direction {
         let written = media.direction().or_else(|| direction_in(&self.attributes)).unwrap_or_default();
         let deaf = self.connection_of(media).and_then(Connection::ip).is_some_and(|ip| ip.is_unspecified());
@@ -273,7 +274,7 @@ impl Description {
     }
 }
 
-/// A format as a payload number: digits, 0 to 127.
+/// Parses a payload type from 0 to 127.
 pub(crate) fn payload_number(text: &str) -> Option<u8> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;

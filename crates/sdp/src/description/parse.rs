@@ -1,13 +1,14 @@
-//! Text to [`Description`], line by line (RFC 8866 §5, §9).
+//! Parses text into a [`Description`], line by line (RFC 8866 §5, §9).
 //!
-//! Strict where two readers could differ (line ends, numbers, the first three lines), lenient where phones are sloppy:
-//! `t=` may be missing, blank lines are skipped, lines may come in any order within their level.
+//! Parsing is strict where implementations could disagree (line ends, numbers, the first three lines) and lenient
+//! towards common deviations: `t=` may be missing, blank lines are skipped, and lines may come in any order within
+//! their level.
 
 use super::passing::passed_bytes;
 use super::{Attribute, Connection, Description, Media, Origin, ParseError};
 use crate::limits;
 
-/// Reads a whole description. One of our own making is bounded by those that it was made of.
+/// Parses a complete description. If `is_own`, the limits on lines and forwarded content do not apply.
 pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, ParseError> {
     if bytes.len() > limits::BYTES {
         return Err(ParseError { what: "description too long", line: 0 });
@@ -38,7 +39,7 @@ pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, Par
     Ok(description)
 }
 
-/// Takes a line; adds to `passed` what of it may go on to the other side, in bytes.
+/// Adds a line to the description, and the bytes that may be forwarded to the other leg to `passed`.
 fn read_line(description: &mut Description, kind: u8, value: String, passed: &mut usize) -> Result<(), &'static str> {
     if matches!(kind, b'm' | b'b') {
         *passed += value.len();
@@ -47,7 +48,7 @@ fn read_line(description: &mut Description, kind: u8, value: String, passed: &mu
         if description.media.len() >= limits::MEDIA {
             return Err("too many m= lines");
         }
-        // One is usual, and descriptions are kept.
+        // Most descriptions have one section, and they are kept for the duration of a call.
         description.media.reserve_exact(1);
         description.media.push(media(&value)?);
         return Ok(());
@@ -60,7 +61,7 @@ fn read_line(description: &mut Description, kind: u8, value: String, passed: &mu
         b'v' => Err("second v="),
         b'o' => Err("second o="),
         b's' => Err("second s="),
-        // Several c= lines are multicast layers (RFC 8866 §5.7): the first counts, the others are kept.
+        // Several c= lines denote multicast layers (RFC 8866 §5.7): the first is used, the others are kept as text.
         b'c' if at.is_none() => {
             *at = Some(connection(&value).ok_or("c=")?);
             Ok(())
@@ -80,11 +81,11 @@ fn read_line(description: &mut Description, kind: u8, value: String, passed: &mu
     }
 }
 
-/// The one cursor over the bytes: every line end is found here.
+/// Line iterator over the input; the only place that finds line ends.
 struct Lines<'a> {
     rest: &'a [u8],
     number: usize,
-    /// Longest line, in bytes.
+    /// Maximum line length, in bytes.
     longest: usize,
 }
 
@@ -97,7 +98,7 @@ impl Lines<'_> {
             let (line, behind) = self.rest.split_at(end.unwrap_or(self.rest.len()));
             self.rest = behind.get(1..).unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            // A lone CR is a line end to some readers: it must not hide a second line from us.
+            // Some implementations treat a lone CR as a line end, so it must not hide a second line.
             if memchr::memchr2(0, b'\r', line).is_some() {
                 return Err(self.wrong("NUL or CR inside a line"));
             }
@@ -127,7 +128,7 @@ impl Lines<'_> {
     }
 }
 
-/// `username id version IN IP4 address`; read from the end, because some put spaces into the user name.
+/// Parses `username id version IN IP4 address` from the end, because some user names contain spaces.
 fn origin(value: &str) -> Option<Origin> {
     let mut words = value.trim_end().rsplitn(6, ' ');
     let address = words.next().filter(|a| !a.is_empty())?.to_owned();
@@ -142,7 +143,7 @@ fn origin(value: &str) -> Option<Origin> {
     Some(Origin { username: username.to_owned(), session_id, version, address })
 }
 
-/// `IN IP4 address[/ttl[/count]]`
+/// Parses `IN IP4 address[/ttl[/count]]`.
 fn connection(value: &str) -> Option<Connection> {
     let mut words = value.split_ascii_whitespace();
     words.next().filter(|network| network.eq_ignore_ascii_case("IN"))?;
@@ -151,7 +152,7 @@ fn connection(value: &str) -> Option<Connection> {
     Some(Connection { address: address.to_owned() })
 }
 
-/// `kind port[/count] proto format …` (RFC 8866 §5.14).
+/// Parses `kind port[/count] proto format …` (RFC 8866 §5.14).
 fn media(value: &str) -> Result<Media, &'static str> {
     if value.split_ascii_whitespace().any(|word| word.len() > limits::WORD_BYTES) {
         return Err("m= word too long");
@@ -171,7 +172,7 @@ fn media(value: &str) -> Result<Media, &'static str> {
         }
         media.formats.push(format.to_owned());
     }
-    // Some refuse a stream without naming a format.
+    // Some implementations reject a stream without naming a format.
     if media.formats.is_empty() && media.port != 0 {
         return Err("m= formats");
     }
@@ -186,7 +187,7 @@ fn attribute(value: &str) -> Option<Attribute> {
     (!name.is_empty()).then(|| Attribute { name: name.to_owned(), value })
 }
 
-/// Digits only (no sign), within the type.
+/// Parses an unsigned decimal number without sign.
 fn digits<N: std::str::FromStr>(text: &str) -> Option<N> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -229,7 +230,7 @@ mod tests {
             assert!(with(&many(&line, 16)).is_ok(), "{line}");
             assert_eq!(error(&many(&line, 17)), over, "{line}");
         }
-        // What stays with its leg counts with the whole alone.
+        // Attributes that are not forwarded count only towards the total length.
         assert!(with(&many(&format!("a=candidate:{}\r\n", long(1_000)), 40)).is_ok());
         assert_eq!(error(&format!("m=audio 0 RTP/AVP {}\r\n", long(limits::WORD_BYTES + 1))), "m= word too long");
         assert_eq!(error(&format!("m={} 0 RTP/AVP 0\r\n", long(limits::WORD_BYTES + 1))), "m= word too long");
@@ -251,7 +252,7 @@ mod tests {
         }
         assert_eq!(what(&format!("{HEAD}m=audio 4294967296 RTP/AVP 0\r\n")), "m= port");
         assert_eq!(what("v=0\r\no=- 18446744073709551616 1 IN IP4 h\r\ns=-\r\n"), "o=");
-        // A format that is no payload number is text, and no payload.
+        // A format that is not a payload type is kept as text.
         let odd = Description::parse(format!("{HEAD}m=audio 4000 RTP/AVP 4294967296 128 0\r\n").as_bytes()).unwrap();
         assert_eq!(odd.media[0].payloads(), [0]);
     }

@@ -1,13 +1,13 @@
-//! Which attributes of one side the other may see. What it names of transport, keys, addresses or the far software
-//! stays with the leg it came from; everything else passes, known or not.
+//! Selects the attributes that are forwarded to the other leg. Attributes about transport, keys, addresses or software
+//! stay on their leg; all others are forwarded, known or not.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Attribute, payload_number};
 
-/// Attributes that belong to one leg alone, lower case. Those that start with a prefix of [`PREFIXES`] too.
+/// Names of attributes that are not forwarded, in lower case; see also [`PREFIXES`].
 const STAYS: [&str; 40] = [
-    // direction, format and RTCP lines are written anew
+    // Direction, format and RTCP attributes are generated for each leg.
     "sendrecv",
     "sendonly",
     "recvonly",
@@ -30,13 +30,13 @@ const STAYS: [&str; 40] = [
     "key-mgmt",
     "zrtp-hash",
     "identity",
-    // addresses (RFC 4570, RFC 6947, RFC 4145 and its forerunners)
+    // Addresses (RFC 4570, RFC 6947, RFC 4145 and its drafts).
     "source-filter",
     "altc",
     "alt",
     "direction",
     "nortpproxy",
-    // grouping: its partners stay behind (RFC 5888, RFC 9143, RFC 8830, RFC 5576)
+    // Grouping refers to attributes that are not forwarded (RFC 5888, RFC 9143, RFC 8830, RFC 5576).
     "group",
     "mid",
     "bundle-only",
@@ -44,27 +44,27 @@ const STAYS: [&str; 40] = [
     "msid-semantic",
     "ssrc",
     "ssrc-group",
-    // capability negotiation could agree on what the edge never saw (RFC 5939)
+    // Capability negotiation could agree on features unknown to the edge (RFC 5939).
     "csup",
     "creq",
     "acap",
     "tcap",
     "pcfg",
     "acfg",
-    // names the software
+    // Software name.
     "tool",
 ];
 
-/// Names that begin so stay as well.
+/// Prefixes of attribute names that are not forwarded.
 const PREFIXES: [&str; 3] = ["ice-", "x-ice", "x-nat"];
 
-/// Attributes whose value begins with a payload number or `*` (RFC 4585 §4.2, RFC 6236 §3.1.1, RFC 6064 §6.2).
+/// Attributes with a value that begins with a payload type or `*` (RFC 4585 §4.2, RFC 6236 §3.1.1, RFC 6064 §6.2).
 const PER_FORMAT: [&str; 3] = ["rtcp-fb", "imageattr", "framesize"];
 
-/// Attributes of [`STAYS`] that are written anew with the words of the far end.
+/// Attributes of [`STAYS`] that are generated from the remote party's values.
 const REWRITTEN: [&str; 2] = ["rtpmap", "fmtp"];
 
-/// What of an attribute may go on to the other side, in bytes.
+/// Returns the number of bytes of an attribute that may be forwarded.
 pub(crate) fn passed_bytes(attribute: &Attribute) -> usize {
     let name = attribute.name.to_ascii_lowercase();
     let is_rewritten = REWRITTEN.contains(&name.as_str());
@@ -76,8 +76,8 @@ fn stays(name: &str) -> bool {
     STAYS.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The attribute as the other side may see it; `number` turns a payload number of its writer into the reader's, or
-/// drops it.
+/// Returns an attribute as forwarded to the other leg, or `None`. `number` maps a payload type to that of the other
+/// leg, or to `None` to drop it.
 pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> Option<Attribute> {
     let name = attribute.name.to_ascii_lowercase();
     if stays(&name) {
@@ -101,10 +101,10 @@ pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> 
     Some(Attribute::new(&attribute.name, format!("{number} {rest}")))
 }
 
-/// Whether an IP address stands in an unknown attribute, whatever stands around it: it would show one side to the other.
+/// Returns whether a value contains an IP address, which would reveal one side to the other.
 fn names_an_address(value: &str) -> bool {
     let address = |word: &str| word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok();
-    // IPv4 first: there a colon ends the address; in IPv6 it is part of it.
+    // IPv4 first: a colon ends an IPv4 address but is part of an IPv6 address.
     let v4 = value.split(|c: char| !c.is_ascii_digit() && c != '.');
     let v6 = value.split(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':');
     v4.map(|word| word.trim_matches('.')).filter(|word| word.contains('.')).any(address)

@@ -1,15 +1,16 @@
-//! Keys between two sides that press them in different ways: telephone-events (RFC 4733) are then agreed on with each side
-//! by itself, and never pass from one to the other.
+//! DTMF between two sides with different methods: telephone-events (RFC 4733) are negotiated with each side separately
+//! and never relayed.
 
 use super::payload::{EVENTS, Payload, TELEPHONE_EVENT, free, telephone_event};
 use super::terms::Events;
 use crate::description::{Attribute, Description};
 use crate::format::Rtpmap;
 
-/// Payload numbers without a meaning of their own (RFC 3551 §6).
+/// Dynamic payload types (RFC 3551 §6).
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
-/// What is offered of keys to a side of its own: on the clock of each codec that it is offered.
+/// Returns the telephone-event payloads offered to a side that negotiates them separately: one per clock rate of its
+/// offered codecs.
 pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {
     let mut events: Vec<Payload> = Vec::new();
     for clock in passed.iter().filter(|payload| payload.map.is_content()).map(|payload| payload.map.clock) {
@@ -21,7 +22,8 @@ pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {
     events
 }
 
-/// Adds telephone-events to audio of an offer that has none, for a side whose keys the edge itself takes. Returns whether it did.
+/// Adds telephone-event to active audio sections of an offer that lack it, for an edge that handles the digits itself.
+/// Returns whether any was added.
 pub fn offer_events(offer: &mut Description) -> bool {
     let mut added = false;
     for media in offer.media.iter_mut().filter(|media| media.port != 0 && media.kind.eq_ignore_ascii_case("audio")) {
@@ -38,23 +40,23 @@ pub fn offer_events(offer: &mut Description) -> bool {
     added
 }
 
-/// Takes telephone-events out of what was offered.
+/// Removes telephone-events from the offered payloads.
 pub(crate) fn without_events(mut offered: Vec<Payload>) -> Vec<Payload> {
     offered.retain(|payload| !is_events(&payload.map));
     offered
 }
 
-/// The offerer's telephone-events for audio on this clock, as our answer has them.
+/// Returns the offerer's telephone-event payload for audio at this clock rate, as written in our answer.
 pub(crate) fn of_offerer(offered: &[Payload], clock: u32) -> Option<Payload> {
     on_clock(offered.iter().filter(|payload| is_events(&payload.map)), clock, |payload| payload.map.clock).cloned()
 }
 
-/// The answerer's, as our offer and its answer number them.
+/// Returns the answerer's telephone-events, from the pairs of payloads in our offer and its answer.
 pub(crate) fn of_answerer(pairs: &[(Payload, Payload)], clock: u32) -> Option<Events> {
     let events = pairs.iter().filter(|(ours, _)| is_events(&ours.map));
     let (ours, theirs) = on_clock(events, clock, |(ours, _)| ours.map.clock)?;
     let mut sends = vec![theirs.number];
-    // RFC 3264 §6.1: an answerer should send under the offer's numbers.
+    // RFC 3264 §6.1: an answerer should send with the payload types of the offer.
     if !pairs.iter().any(|(_, other)| other.number == ours.number) {
         sends.push(ours.number);
     }
@@ -65,7 +67,7 @@ fn is_events(map: &Rtpmap) -> bool {
     map.is("telephone-event")
 }
 
-/// The one on this clock, or else the first.
+/// Returns the item with this clock rate, or else the first.
 fn on_clock<T>(mut each: impl Iterator<Item = T> + Clone, clock: u32, clock_of: impl Fn(&T) -> u32) -> Option<T> {
     each.clone().find(|one| clock_of(one) == clock).or_else(|| each.next())
 }

@@ -1,9 +1,9 @@
-//! The negotiation of a session: the offer and answer of two legs (`relay`), or of an end of our own (`own`).
+//! Offer/answer negotiation between two legs (`relay`) or for an endpoint inside the edge (`own`).
 //!
-//! This room holds what reads two descriptions together: payloads and their meaning (`payload`), codecs that the edge
-//! converts between (`convert`), DTMF that each side sends in its own way (`dtmf`), fax (`udptl`), the parts that every
-//! description of ours has (`section`) and the values that a negotiation takes and gives (`terms`). Reading and writing one
-//! description is in `description`, SRTP keys are in `keying`.
+//! This room relates two descriptions: payload types and their meaning (`payload`), transcoding (`convert`), separate
+//! DTMF methods per side (`dtmf`), fax (`udptl`), parts common to all our descriptions (`section`), and the inputs and
+//! results of a negotiation (`terms`). `description` parses and writes single descriptions; `keying` handles SRTP
+//! keys.
 
 mod convert;
 mod dtmf;

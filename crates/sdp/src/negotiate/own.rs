@@ -1,4 +1,4 @@
-//! Offers and answers of our own, for an end that lives in the edge or in a phone.
+//! Offers and answers of an endpoint inside the edge or the test phone.
 
 use super::payload::{EVENTS, OPUS_WIDE, describe, own_format, telephone_event};
 use super::section::{anchored_streams, far, format_names, format_refusal, may_mux, multiplex, narrowed, ours};
@@ -10,11 +10,11 @@ use crate::refusal::Refusal;
 
 pub use super::payload::TELEPHONE_EVENT;
 
-/// Milliseconds of audio in a packet.
+/// Packet duration, in milliseconds.
 const PTIME_MS: u32 = 20;
 
-/// An offer of our own: one audio section with the policy's codecs and, where its keys are such, telephone-event 101. Of a codec name that has
-/// no payload number of its own (anything but the static ones and opus) nothing is offered.
+/// Creates an offer with one audio section: the codecs of the policy and, if its DTMF method is telephone-event,
+/// payload type 101. Codec names other than static ones and opus are skipped.
 pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Direction) -> Description {
     let mut audio = Media::new("audio", port, "RTP/AVP");
     for (number, map) in policy.codecs.iter().filter_map(|codec| own_format(codec)) {
@@ -27,12 +27,12 @@ pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Dir
     ours(identity, Vec::new(), vec![audio])
 }
 
-/// An answer of our own to `offer`, for an end that lives in the edge or a phone: the first format of the policy
-/// that the offer has, with telephone-event if offered and its keys are such; `direction` is what we want, narrowed by the offer
-/// (RFC 3264 §6.1). Returns the answer, the far end, and the codec as that wants it.
+/// Creates an answer to `offer` for a local endpoint: the first codec of the policy that the offer contains, with
+/// telephone-event if offered and used by the policy. `direction` is the wanted direction, narrowed by the offer (RFC
+/// 3264 §6.1). Returns the answer, the remote media endpoint, and the codec in the remote party's numbering.
 ///
 /// # Errors
-/// [`Refusal`] where nothing fits.
+/// Fails with [`Refusal`] if no format matches.
 pub fn answer_offer(
     offer: &Description,
     policy: &Policy,
@@ -54,7 +54,7 @@ pub fn answer_offer(
     let direction = narrowed(direction, offer.direction_of(media));
     let mut section = Media::new(&media.kind, port, &media.proto);
     describe(&mut section, number, &map, own_fmtp(&map));
-    // On the clock of the audio, or on another one (Opus beside events at 8 kHz is common).
+    // Telephone-event at the clock rate of the audio, or at another one (Opus with events at 8 kHz is common).
     let events = || {
         let known = media.payloads().into_iter().filter_map(|number| Some((number, media.rtpmap(number)?)));
         known.filter(|(_, event)| event.is("telephone-event") && policy.dtmf == Dtmf::Events)
@@ -72,7 +72,7 @@ pub fn answer_offer(
     Ok((ours(identity, Vec::new(), sections), far, Audio::new(number, &map, media.fmtp(number))))
 }
 
-/// The first codec of the policy that a section has, with the offer's number.
+/// Returns the first codec of the policy that a section contains, with the offer's payload type.
 fn first_of(policy: &Policy, media: &Media) -> Option<(u8, Rtpmap)> {
     let known = policy.codecs.iter().filter_map(|codec| own_format(codec));
     known.into_iter().find_map(|(_, wanted)| {
@@ -81,7 +81,7 @@ fn first_of(policy: &Policy, media: &Media) -> Option<(u8, Rtpmap)> {
     })
 }
 
-/// What our descriptions say of a codec: of Opus, that the edge makes and hears no more than 8 kHz of it.
+/// Returns our parameters of a codec; those of Opus limit audio to a bandwidth of 8 kHz.
 fn own_fmtp(map: &Rtpmap) -> Option<&'static str> {
     map.is("opus").then_some(OPUS_WIDE)
 }

@@ -1,26 +1,26 @@
-//! Payload numbers and their meaning: those of a section, those that match in an offer and its answer, and our own.
+//! Payload types and their meaning: those of a section, matching ones in offer and answer, and our own.
 
 use std::fmt::{Display, Write as _};
 
 use crate::description::{Attribute, Media};
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
 
-/// Dynamic payload numbers (RFC 3551 §6); those that look like RTCP are lower (RFC 5761 §4).
+/// Dynamic payload types (RFC 3551 §6); the range that can be mistaken for RTCP lies below (RFC 5761 §4).
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
-/// The codecs that the edge itself handles: a trunk's policy rules them. All others pass untouched.
+/// Codecs that the edge itself encodes and decodes, subject to a trunk's policy. All others are relayed unchanged.
 pub const EDGE_CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
 
-/// Payload number of telephone-event in our offers.
+/// Payload type of telephone-event in our offers.
 pub const TELEPHONE_EVENT: u8 = 101;
 
-/// Digits, `*`, `#`, A to D (RFC 4733 §2.5.1.1).
+/// Event codes of the digits 0 to 9, `*`, `#` and A to D (RFC 4733 §2.5.1.1).
 pub(crate) const EVENTS: &str = "0-15";
 
-/// Our parameters of Opus where the other side's audio has 8 kHz.
+/// Opus parameters in our descriptions if the other side's audio is wideband (8 kHz bandwidth).
 pub(crate) const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
 
-/// A payload number with its meaning.
+/// Payload type with its encoding and parameters.
 #[derive(Debug, Clone)]
 pub(crate) struct Payload {
     pub(crate) number: u8,
@@ -28,7 +28,7 @@ pub(crate) struct Payload {
     pub(crate) fmtp: Option<String>,
 }
 
-/// The payloads of a section that mean something to a relay, in order.
+/// Returns the payloads of a section that a relay can handle, in order.
 pub(crate) fn payloads(media: &Media) -> Vec<Payload> {
     let known = media.payloads().into_iter().filter_map(|number| {
         let map = media.rtpmap(number)?;
@@ -37,8 +37,8 @@ pub(crate) fn payloads(media: &Media) -> Vec<Payload> {
     known.collect()
 }
 
-/// For each payload of an answer, in its order, the one of the offer that means the same: by the same number where
-/// possible. No number is used twice.
+/// Returns for each payload of an answer, in order, the matching payload of the offer, preferably with the same
+/// number. No payload is matched twice.
 pub(crate) fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Payload, Payload)> {
     let mut pairs: Vec<(Payload, Payload)> = Vec::with_capacity(answered.len());
     for theirs in answered {
@@ -55,13 +55,13 @@ pub(crate) fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Pay
     pairs
 }
 
-/// The number, or another that nobody uses.
+/// Returns `wanted`, or else the first unused dynamic payload type.
 pub(crate) fn free(wanted: u8, offered: &[Payload], added: &[Payload]) -> Option<u8> {
     let used = |number: u8| offered.iter().chain(added).any(|payload| payload.number == number);
     std::iter::once(wanted).chain(DYNAMIC).find(|number| !used(*number))
 }
 
-/// Adds a format with its rtpmap, also where it is static: nobody has to know the table.
+/// Adds a format with its rtpmap, even if static, so that the peer need not know the static table.
 pub(crate) fn describe(section: &mut Media, number: u8, map: &Rtpmap, fmtp: Option<&str>) {
     section.formats.push(number.to_string());
     section.attributes.push(Attribute::new("rtpmap", numbered(number, map)));
@@ -70,7 +70,7 @@ pub(crate) fn describe(section: &mut Media, number: u8, map: &Rtpmap, fmtp: Opti
     }
 }
 
-/// A payload number and what is said of it, with room for `101 telephone-event/8000` from the beginning.
+/// Formats a payload type with its description; the initial capacity fits `101 telephone-event/8000`.
 fn numbered(number: u8, what: &impl Display) -> String {
     let mut text = String::with_capacity(24);
     // Writing into a String cannot fail.
@@ -79,17 +79,17 @@ fn numbered(number: u8, what: &impl Display) -> String {
 }
 
 pub(crate) fn is_edge_codec(map: &Rtpmap) -> bool {
-    // RFC 7587 §4.1: Opus is written with two channels, whatever it has.
+    // RFC 7587 §4.1: the rtpmap of Opus always has two channels.
     let form = if map.is("opus") { (48_000, 2) } else { (8000, 1) };
     (map.clock, map.channels) == form && EDGE_CODECS.iter().any(|name| map.is(name))
 }
 
-/// The codecs that a policy always rules.
+/// Returns whether the codec is G.711, which a policy always governs.
 pub(crate) fn is_g711(map: &Rtpmap) -> bool {
     is_edge_codec(map) && (map.is("PCMU") || map.is("PCMA"))
 }
 
-/// The meaning of a codec name in an offer of ours: number and rtpmap. Dynamic ones start at 96.
+/// Returns payload type and encoding of a codec name in our offers; dynamic ones start at 96.
 pub(crate) fn own_format(codec: &str) -> Option<(u8, Rtpmap)> {
     match crate::format::static_number(codec) {
         Some(number) => Some((number, static_payload(number)?)),

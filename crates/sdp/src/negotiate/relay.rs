@@ -1,7 +1,8 @@
-//! Offer and answer between two legs (RFC 3264). A description is never passed on whole: ours is built from what may pass.
+//! Offer/answer between two legs (RFC 3264). Descriptions are never forwarded as a whole: ours are built from the
+//! permitted parts.
 //!
-//! The offer goes on with the offerer's own payload numbers; the answerer may use others, so the two are matched by
-//! meaning (encoding, clock, channels, and the parameters that change the bytes).
+//! Our offer keeps the offerer's payload types. The answerer may use others, so payloads are matched by encoding,
+//! clock rate, channels and the parameters that change the bytes on the wire.
 
 use std::net::IpAddr;
 
@@ -23,17 +24,19 @@ use crate::limits;
 use crate::refusal::{Refusal, list, plain};
 use trunkgate_terms::Suite;
 
-/// A port for offers that are not sent.
+/// Placeholder port for offers that are not sent.
 const ANY_PORT: u16 = 9;
 
-/// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
-/// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order, those that were offered
-/// before those that the edge would make of them, then what else was offered; further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
-/// candidates, addresses), direction kept; other sections with port 0. It is plain RTP, whatever was offered, until
-/// [`protect_offer`](crate::keying::protect_offer) makes SRTP of it.
+/// Creates our offer to one leg from the offer of the other leg.
+///
+/// The m-line order is kept. Anchored sections get our address and `ports[i]`, in the order of [`anchored_streams`];
+/// other sections get port 0. Formats are the edge codecs that `policy` allows, in its order (those in the offer
+/// before those added by transcoding), then all other offered formats. Permitted attributes are kept (ptime, maxptime,
+/// fmtp, rtcp-fb, label …, but not ICE, crypto, candidates and addresses), as is the direction. The result is plain
+/// RTP until [`protect_offer`](crate::keying::protect_offer) adds SRTP.
 ///
 /// # Errors
-/// [`Refusal`] where no section has a usable format.
+/// Fails with [`Refusal`] if no section has a usable format.
 pub fn relay_offer(
     offer: &Description,
     policy: &Policy,
@@ -56,10 +59,10 @@ pub fn relay_offer(
     Ok(ours(identity, session_attributes(offer), sections))
 }
 
-/// Says whether [`relay_offer`] could make an offer of this one.
+/// Checks whether [`relay_offer`] would succeed for an offer.
 ///
 /// # Errors
-/// The [`Refusal`] that it would return.
+/// Fails with the [`Refusal`] that [`relay_offer`] would return.
 pub fn may_relay(offer: &Description, policy: &Policy) -> Result<(), Refusal> {
     let streams = anchored_streams(offer);
     let is_usual = |payload: &Payload| {
@@ -74,11 +77,11 @@ pub fn may_relay(offer: &Description, policy: &Policy) -> Result<(), Refusal> {
     relay_offer(offer, policy, &vec![ANY_PORT; streams.len()], &nowhere).map(drop)
 }
 
-/// Turns the answer to our offer (`sent`, made by [`relay_offer`] from `offer`) into our answer to the offerer, and
-/// says what was agreed. `policy` is the offerer's, `ports` are ours towards it.
+/// Creates our answer to the offerer from the answer to our offer (`sent`, created by [`relay_offer`] from `offer`),
+/// and returns it with the agreed streams. `policy` and `ports` are those towards the offerer.
 ///
 /// # Errors
-/// [`Refusal`] where the answer leaves nothing usable, or does not fit the offer (RFC 3264 §6).
+/// Fails with [`Refusal`] if nothing usable is left, or if the answer does not match the offer (RFC 3264 §6).
 pub fn accept(
     offer: &Description,
     sent: &Description,
@@ -111,8 +114,8 @@ pub fn accept(
     Ok(Agreed { answer: ours(identity, session_attributes(answer), sections), streams: agreed })
 }
 
-/// Returns an answer with the m-lines of the offer that it answers, where it has fewer or more of them (against RFC 3264 §6): one
-/// that is missing counts as rejected, one that was not offered is left out. `None`: their number is right.
+/// Repairs an answer with a wrong number of m-lines (RFC 3264 §6): a missing one counts as rejected, one that was not
+/// offered is removed. Returns `None` if the number is right.
 pub fn fitted(sent: &Description, answer: &Description) -> Option<Description> {
     if sent.media.len() == answer.media.len() {
         return None;
@@ -128,13 +131,13 @@ pub fn fitted(sent: &Description, answer: &Description) -> Option<Description> {
     Some(Description { media: media.collect(), ..answer.clone() })
 }
 
-/// Which of our ports a section gets.
+/// Returns our port for a section.
 fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
     let at = streams.iter().position(|stream| *stream == index)?;
     ports.get(at).copied().filter(|port| *port != 0)
 }
 
-/// One anchored section of an offer as the other side sees it; `None` where nothing usable is left of it.
+/// Returns an anchored section of an offer as sent to the other leg, or `None` if no usable format is left.
 fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u16) -> Option<Media> {
     if media.is_udptl() {
         return udptl::offered_section(offer, media, port);
@@ -169,7 +172,7 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
     Some(section)
 }
 
-/// One answered section as the offerer sees it, with the stream that was agreed; `None` where it is refused.
+/// Returns an answered section as sent to the offerer, with the agreed stream, or `None` if the section is rejected.
 fn answered_section(
     (offer, offered): (&Description, &Media),
     sent: &Media,
@@ -213,7 +216,7 @@ fn answered_section(
     Some((section, stream))
 }
 
-/// Telephone-events of each side by itself; the offerer's are added to what it is told was `accepted`.
+/// Negotiates telephone-events with each side separately, and adds the offerer's to `accepted`.
 fn agree_events(
     accepted: &mut Vec<Payload>,
     offered: &[Payload],
@@ -230,7 +233,8 @@ fn agree_events(
     OwnEvents { offerer, answerer, audio: Vec::new() }
 }
 
-/// Builds a section: names of `shape`, attributes of `source` as far as they may pass. `None` without content.
+/// Builds a section with the media type of `shape` and the permitted attributes of `source`. Returns `None` without a
+/// content format.
 fn section(
     shape: &Media,
     source: &Media,
@@ -247,14 +251,14 @@ fn section(
         describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
     }
     section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
-    // The direction and rtcp-mux are still to come, and keys may.
+    // Leave room for direction, rtcp-mux and crypto lines.
     section.attributes.truncate(limits::ATTRIBUTES - 2 - Suite::ALL.len() - 1);
     section.attributes.push(Attribute::flag(direction.as_str()));
     section.other.extend(bandwidths(&source.other));
     Some(section)
 }
 
-/// Whether the answer has the offer's sections (RFC 3264 §6).
+/// Checks that the answer has the sections of the offer (RFC 3264 §6).
 fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
     let (offered, answered) = (sent.media.len(), answer.media.len());
     if offered != answered {
@@ -263,7 +267,7 @@ fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
     }
     for (offered, answered) in sent.media.iter().zip(&answer.media) {
         let running = offered.port != 0 && answered.port != 0;
-        // With feedback or without, protected or not: much is taken for the same; keys are judged by themselves.
+        // Variants with or without feedback and SRTP are accepted as equal; SRTP is checked separately.
         let secure = |media: &Media| Profile::of(&media.proto).map(|profile| profile.secure);
         let same_transport = offered.proto.eq_ignore_ascii_case(&answered.proto)
             || secure(answered).is_some_and(|answered| !answered || secure(offered) == Some(true));
@@ -286,19 +290,19 @@ fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
     Refusal { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
 }
 
-/// Reports whether an answer names an address of the other family than our offer did: our socket cannot send there. The
-/// answerer must stay in the family of the offer (RFC 6157 §4).
+/// Reports whether an answer has an address of another family than our offer, which our socket cannot send to. An
+/// answerer must use the family of the offer (RFC 6157 §4).
 fn is_foreign(sent: Option<&Connection>, answered: Option<&Connection>) -> bool {
     let ip = |connection: Option<&Connection>| connection.and_then(Connection::ip);
     let pair = ip(sent).zip(ip(answered).filter(|ip| !ip.is_unspecified()));
     pair.is_some_and(|(sent, answered)| sent.is_ipv4() != answered.is_ipv4())
 }
 
-/// Refuses (port 0) the sections of an offer whose media is at an address of another family than ours: our socket cannot send
-/// there (RFC 6157 §4).
+/// Rejects (port 0) the sections of an offer with a media address of another family than ours, which our socket cannot
+/// send to (RFC 6157 §4).
 ///
 /// # Errors
-/// [`Refusal`] where that leaves no stream.
+/// Fails with [`Refusal`] if no stream is left.
 pub fn keep_family(offer: &mut Description, ours: IpAddr) -> Result<(), Refusal> {
     let is_foreign = |media: &Media| {
         let ip = offer.connection_of(media).and_then(Connection::ip).filter(|ip| !ip.is_unspecified());
@@ -332,8 +336,8 @@ fn nothing_answered(sent: &Description, answer: &Description) -> Refusal {
     Refusal { warn_code: 305, text: format!("offered {}; answered {}", names(&ours, &theirs), names(&theirs, &ours)) }
 }
 
-/// Names the formats of a section for people; of an encoding that the other side has too, with what differs: the clock, or
-/// parameters that change the bytes on the wire.
+/// Formats the formats of a section for a message, with differing clock rates or payload format parameters if the
+/// other side has the same encoding.
 fn compared_names(media: &Media, others: &[Media]) -> Vec<String> {
     let others: Vec<Payload> = others.iter().flat_map(payloads).collect();
     let mut names = format_names(media);

@@ -1,5 +1,5 @@
-//! Parts that every description of ours is built with: which m-lines are anchored, RTCP on the ports of RTP, the far end
-//! that a section names, the session level, and the text of refusals.
+//! Parts common to all our descriptions: anchored m-lines, RTCP multiplexing, the remote media endpoint of a section,
+//! session-level lines, and the text of rejections.
 
 use std::net::SocketAddr;
 
@@ -11,27 +11,28 @@ use crate::keying::Profile;
 use crate::limits;
 use crate::refusal::{Refusal, list, plain};
 
-/// The m-lines of an offer that the edge anchors: sections of RTP, SRTP or UDPTL with a port, at most
-/// [`ANCHORED_STREAMS`](crate::limits::ANCHORED_STREAMS). One local port pair is needed for each, on each side.
+/// Returns the indexes of the m-lines that the edge anchors: active RTP, SRTP or UDPTL sections, at most
+/// [`ANCHORED_STREAMS`](crate::limits::ANCHORED_STREAMS). Each needs a local port pair on each side.
 pub fn anchored_streams(offer: &Description) -> Vec<usize> {
     let anchored = |media: &Media| media.port != 0 && (Profile::of(&media.proto).is_some() || media.is_udptl());
     let streams = offer.media.iter().enumerate().filter(|(_, media)| anchored(media));
     streams.map(|(index, _)| index).take(limits::ANCHORED_STREAMS).collect()
 }
 
-/// Whether RTCP may share the ports of RTP: where that is offered, and no payload number looks like RTCP (RFC 5761 §4).
+/// Returns whether RTCP may share the RTP port: it is offered, and no payload type can be mistaken for RTCP (RFC 5761
+/// §4).
 pub(crate) fn may_mux(media: &Media) -> bool {
     media.rtcp_mux() && !media.payloads().iter().any(|number| (64..=95).contains(number))
 }
 
-/// Says in a section of ours that they do.
+/// Adds `rtcp-mux` to a section of ours if agreed.
 pub(crate) fn multiplex(section: &mut Media, agreed: bool) {
     if agreed {
         section.attributes.push(Attribute::flag("rtcp-mux"));
     }
 }
 
-/// A description of ours around `media`.
+/// Creates a description of ours with these sections.
 pub(crate) fn ours(identity: &Identity, attributes: Vec<Attribute>, media: Vec<Media>) -> Description {
     let address = identity.ip.to_string();
     Description {
@@ -49,7 +50,7 @@ pub(crate) fn ours(identity: &Identity, attributes: Vec<Attribute>, media: Vec<M
     }
 }
 
-/// Session-level attributes that the other side may see; a direction is written into each section instead.
+/// Returns the session-level attributes that are forwarded; directions are written into each section instead.
 pub(crate) fn session_attributes(from: &Description) -> Vec<Attribute> {
     from.attributes.iter().filter_map(|attribute| pass(attribute, |_| None)).collect()
 }
@@ -58,7 +59,7 @@ pub(crate) fn bandwidths(lines: &[String]) -> impl Iterator<Item = String> {
     lines.iter().filter(|line| line.starts_with("b=")).cloned()
 }
 
-/// A far end from its description.
+/// Returns the remote media endpoint of a section.
 pub fn far(description: &Description, media: &Media, direction: Direction) -> Far {
     let ip = description.connection_of(media).and_then(Connection::ip).filter(|ip| !ip.is_unspecified());
     let rtp = ip.filter(|_| media.port != 0).map(|ip| SocketAddr::new(ip, media.port));
@@ -74,20 +75,20 @@ pub fn far(description: &Description, media: &Media, direction: Direction) -> Fa
     Far { rtp, rtcp, rtcp_mux: false, udptl: false, direction }
 }
 
-/// What of `wanted` an offer leaves to its answerer (RFC 3264 §6.1).
+/// Returns the part of the wanted direction that an offer permits (RFC 3264 §6.1).
 pub(crate) fn narrowed(wanted: Direction, offered: Direction) -> Direction {
     Direction::new(wanted.sends() && offered.receives(), wanted.receives() && offered.sends())
 }
 
-/// The refusal that names what was offered and what the policy allows.
+/// Creates a rejection that lists the offered and the allowed formats.
 pub(crate) fn format_refusal(offered: impl Iterator<Item = String>, policy: &Policy) -> Refusal {
-    // What is converted need only suit its own side.
+    // With transcoding, the codecs need to match only their own side's policy.
     let codecs = if policy.from.is_empty() { &policy.codecs } else { &policy.from };
     let allowed = list(codecs.iter().map(|codec| plain(codec)));
     Refusal { warn_code: 305, text: format!("offered {}; allowed {allowed}", list(offered)) }
 }
 
-/// Encoding names of a section for people; the number where it has none.
+/// Returns the encoding names of a section for a message, or the payload type if it has no name.
 pub(crate) fn format_names(media: &Media) -> Vec<String> {
     let name = |format: &String| {
         let map = payload_number(format).and_then(|number| media.rtpmap(number));
@@ -96,8 +97,7 @@ pub(crate) fn format_names(media: &Media) -> Vec<String> {
     media.formats.iter().map(name).collect()
 }
 
-/// Encoding names of what a section has for audio, without keys and comfort noise, for people: both lists where no codec
-/// suits two sides, and what a target was offered.
+/// Lists the audio codecs of a section for messages and reports, without telephone-event and comfort noise.
 pub fn codec_names(media: &Media) -> String {
     let is_content = |name: &String| !["telephone-event", "CN"].iter().any(|other| name.eq_ignore_ascii_case(other));
     list(format_names(media).into_iter().filter(is_content))

@@ -1,5 +1,5 @@
-//! Fax by T.38 (`m=image … udptl t38`, ITU-T T.38 annex D): a section whose datagrams the edge passes as they are. Only
-//! the address in it is ours; the parameters are settled by the two fax machines.
+//! T.38 fax sections (`m=image … udptl t38`, ITU-T T.38 annex D). The edge relays the datagrams unchanged and replaces
+//! only the address; the fax terminals negotiate the parameters.
 
 use super::section::{bandwidths, far, narrowed};
 use super::terms::{AgreedStream, Far};
@@ -8,12 +8,12 @@ use crate::description::{Attribute, Description, Media};
 use crate::direction::Direction;
 use crate::limits;
 
-/// An offered section as the other side sees it.
+/// Returns an offered section as sent to the other leg.
 pub(crate) fn offered_section(offer: &Description, media: &Media, port: u16) -> Option<Media> {
     section(media, media, port, media.formats.clone(), offer.direction_of(media))
 }
 
-/// An answered section as the offerer sees it, with the stream that was agreed; `None` where it is refused.
+/// Returns an answered section as sent to the offerer, with the agreed stream, or `None` if the section is rejected.
 pub(crate) fn answered_section(
     (offer, offered): (&Description, &Media),
     sent: &Media,
@@ -50,7 +50,7 @@ fn section(shape: &Media, source: &Media, port: u16, formats: Vec<String>, direc
     section.formats = formats;
     section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, |_| None)));
     section.attributes.truncate(limits::ATTRIBUTES - 1);
-    // Fax machines write no direction, and some take none.
+    // Fax terminals write no direction, and some reject one.
     if direction != Direction::SendRecv {
         section.attributes.push(Attribute::flag(direction.as_str()));
     }

@@ -1,4 +1,4 @@
-//! What two sides that share no codec are told, and what of it the edge converts.
+//! Offers and answers between two sides without a common codec, and the resulting transcoding.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ fn identity() -> Identity {
     Identity { session_id: 11, version: 3, ip: [192, 0, 2, 1].into() }
 }
 
-/// The meaning of every number that the tests use.
+/// Creates a description with the encodings of all payload types used in the tests.
 fn description(formats: &str, more: &str) -> Description {
     let maps = [
         (96, "opus/48000/2"),
@@ -58,16 +58,16 @@ fn rfc3264_5_what_both_may_use_comes_first_then_what_is_converted_then_the_rest(
         ("0 101", "PCMU", "PCMA", Some("8 101")),
         ("0 18 101", "PCMU", "G722 opus PCMA", Some("9 107 8 18 101")),
         ("0 101", "PCMU", "opus PCMU", Some("0 107 101")),
-        // Both may use Opus.
+        // Both sides may use Opus.
         ("0 107 101", "PCMU opus", "opus", Some("107 101")),
-        // Nothing that the offerer may not use.
+        // No codec that the offerer may not use.
         ("0 8 101", "PCMA", "PCMU opus", Some("0 107 101")),
-        // Opus has keys on a clock that G.711 has not.
+        // The telephone-event of Opus has a clock rate that G.711 does not use.
         ("96 97", "opus", "PCMU", Some("0 96 97 101")),
-        // What the offerer may not use is not converted either.
+        // A codec that the offerer may not use is not transcoded either.
         ("0", "PCMA", "PCMA", None),
         ("18", "PCMU", "PCMU", Some("18")),
-        // G.722 and Opus that nobody names pass as others do.
+        // G.722 and Opus pass like other codecs if no policy names them.
         ("0 9 96", "PCMU", "PCMU", Some("0 9 96")),
     ] {
         let ours = offered(formats, from, to);
@@ -86,13 +86,13 @@ fn opus_of_ours_says_what_the_other_side_has() {
 
 #[test]
 fn a_codec_that_both_share_comes_before_the_first_choice_of_either() {
-    // G.722 passes unnamed; Opus is made of PCMU.
+    // G.722 passes unnamed; Opus is transcoded from PCMU.
     let agreed = agreed(&description("0 9 101", ""), &description("107 9 101", ""), "PCMU", "opus").unwrap();
     assert_eq!(agreed.answer.media[0].formats, ["9", "101"]);
     let stream = stream(&agreed);
     assert_eq!((stream.codec.as_str(), stream.codec_of_answerer()), ("G722", "G722"));
     assert_eq!(stream.to_answerer(), [(9, 9), (101, 101)]);
-    // It has said that it may send Opus, so that is converted when it comes.
+    // The answerer may send Opus, which is then transcoded.
     let converted = stream.converted.as_ref().unwrap();
     assert!(converted.to_answerer.is_none());
     let back = converted.to_offerer.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! Two sides that press keys in different ways: telephone-events are agreed on with each side by itself.
+//! Two sides with different DTMF methods: telephone-events are negotiated with each side separately.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,8 @@ fn events(number: u8, clock: u32) -> String {
     format!("a=rtpmap:{number} telephone-event/{clock}\r\na=fmtp:{number} 0-15\r\n")
 }
 
-/// Both policies, the offer, our offer, the answer to it, and what comes of it.
+/// Runs a negotiation with two policies, an offer and a function that answers our offer. Returns our offer and the
+/// result.
 fn agreed(
     (offerer, answerer): (&Policy, &Policy),
     offer: &Description,
@@ -42,7 +43,7 @@ fn agreed(
 fn a_side_with_events_has_them_and_the_other_side_hears_nothing_of_it() {
     let (pcmu, info) = (policy("PCMU", Dtmf::Events), policy("PCMU", Dtmf::Info));
     let own = |takes: u8, sends: &[u8]| Some(Events { takes, sends: sends.to_vec(), clock: 8000 });
-    // The offerer has events.
+    // Only the offerer uses events.
     let offer = said("0 96", &events(96, 8000));
     let (sent, met) = agreed((&pcmu, &info), &offer, |_| said("0", ""));
     assert_eq!(sent.media[0].formats, ["0"]);
@@ -53,7 +54,7 @@ fn a_side_with_events_has_them_and_the_other_side_hears_nothing_of_it() {
     assert_eq!((&met.offerer, &met.answerer), (&own(96, &[96]), &None));
     let audio: Vec<_> = met.audio.iter().map(|(ours, theirs)| (ours.number, theirs.number, &*ours.codec)).collect();
     assert_eq!(audio, [(0, 0, "PCMU")]);
-    // The answerer has, under a number of its own; what the offerer offers of them is not taken.
+    // Only the answerer uses events, with its own payload type; the offerer's events are not accepted.
     let (sent, met) = agreed((&info, &pcmu), &offer, |_| said("0 100", &events(100, 8000)));
     assert_eq!(sent.media[0].formats, ["0", "101"]);
     assert!(sent.to_string().contains("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"), "{sent}");
@@ -61,11 +62,11 @@ fn a_side_with_events_has_them_and_the_other_side_hears_nothing_of_it() {
     let stream = &met.streams[0];
     let met = stream.own_events.as_deref().unwrap();
     assert_eq!((&met.offerer, &met.answerer), (&None, &own(100, &[100, 101])));
-    // It takes none: that is known.
+    // The answerer rejects events, and the result shows it.
     let (_, met) = agreed((&info, &pcmu), &offer, |_| said("0", ""));
     let met = met.streams[0].own_events.as_deref().unwrap();
     assert_eq!((&met.offerer, &met.answerer), (&None, &None));
-    // Neither has.
+    // Neither side uses events.
     let tones = policy("PCMU", Dtmf::Tones);
     let (sent, met) = agreed((&info, &tones), &offer, |_| said("0", ""));
     assert_eq!((sent.media[0].formats.len(), met.answer.media[0].formats.len()), (1, 1));
@@ -95,7 +96,7 @@ fn events_have_the_clock_of_the_audio_also_where_that_is_converted() {
     let own = Events { takes: 98, sends: vec![98], clock: 48_000 };
     let none = OwnEvents { offerer: Some(own), ..OwnEvents::default() };
     assert_eq!(stream.own_events.as_deref(), Some(&none));
-    // Our offer of both codecs has events for both.
+    // Our offer of both codecs has events at both clock rates.
     let both = policy("PCMU opus", Dtmf::Events);
     let offer = said("0 96", "a=rtpmap:96 opus/48000/2\r\n");
     let info = policy("PCMU opus", Dtmf::Info);

@@ -1,4 +1,4 @@
-//! Offer/answer through the edge (RFC 3264): what the far side is offered, what the offerer is answered, what runs.
+//! Offer/answer through the edge (RFC 3264): our offer, our answer and the agreed streams.
 
 #![allow(clippy::unwrap_used)]
 
@@ -105,7 +105,7 @@ fn rfc3264_5_1_old_and_new_holds_go_on_as_directions() {
         assert_eq!(ours.media[0].direction().unwrap().as_str(), direction, "{lines}");
         assert_eq!(ours.connection.unwrap().address, "192.0.2.2");
     }
-    // A session-level direction counts where the section has none.
+    // The session-level direction applies if the section has none.
     let session = "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 10.1.1.1\r\na=sendonly\r\n\
                    m=audio 4000 RTP/AVP 0\r\nm=audio 4002 RTP/AVP 0\r\na=inactive\r\n";
     let ours = offered(&Description::parse(session.as_bytes()).unwrap(), "PCMU").unwrap();
@@ -191,7 +191,7 @@ fn rfc3264_6_the_answer_goes_back_with_the_offerers_numbers() {
     assert_eq!(stream.payloads, [(96, 97), (0, 0), (101, 96)]);
     assert_eq!(stream.codec, "opus");
     assert_eq!(stream.to_answerer(), [(96, 97), (0, 0), (101, 96)]);
-    // 96 is the answerer's telephone-event: the offerer's own 96 cannot be told from it. 101 can.
+    // 96 is the answerer's telephone-event, so the offerer's own 96 is ambiguous; 101 is not.
     assert_eq!(stream.to_offerer(), [(97, 96), (0, 0), (96, 101), (101, 101)]);
     assert_eq!(stream.clocks_from_offerer(), [(96, 48000), (0, 8000), (101, 8000)]);
     assert_eq!(stream.clocks_from_answerer(), [(97, 48000), (0, 8000), (96, 8000), (101, 8000)]);
@@ -210,7 +210,7 @@ fn rfc3264_6_1_directions_are_narrowed_by_the_offer() {
             let receives = |text: &str| matches!(text, "sendrecv" | "recvonly");
             assert_eq!(ours.sends(), sends(answered) && receives(offered), "{offered} {answered}");
             assert_eq!(ours.receives(), receives(answered) && sends(offered), "{offered} {answered}");
-            // Both far ends are told the same: who need not send is not waited for.
+            // Both endpoints get the same direction, so that no media is expected from a side that need not send.
             assert_eq!(agreed.streams[0].answerer.direction, ours);
             assert_eq!(agreed.streams[0].offerer.direction, ours.reversed());
         }
@@ -226,7 +226,7 @@ fn rfc3264_8_4_nothing_is_sent_to_address_zero() {
     assert_eq!(held.answer.media[0].direction().unwrap().as_str(), "recvonly");
     let deaf = agreed(&a("m=audio 4000 RTP/AVP 0\r\n"), &b("m=audio 5000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n")).unwrap();
     assert_eq!(deaf.answer.media[0].direction().unwrap().as_str(), "sendonly");
-    // A host name is not looked up.
+    // A host name is not resolved.
     let named =
         agreed(&a("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 phone.example.com\r\n"), &b("m=audio 5000 RTP/AVP 0\r\n"));
     assert_eq!(named.unwrap().streams[0].offerer.rtp, None);
@@ -278,7 +278,7 @@ fn rfc3264_6_an_answer_must_fit_its_offer() {
 
 #[test]
 fn rfc3264_6_formats_that_were_not_offered_are_not_agreed() {
-    // §6.1 lets an answer name more than was offered; it is not ours to pass on.
+    // §6.1 allows an answer to name formats that were not offered; they are not forwarded.
     let agreed = agreed(&a("m=audio 4000 RTP/AVP 0\r\n"), &b("m=audio 5000 RTP/AVP 18 0 8\r\n")).unwrap();
     assert_eq!(agreed.answer.media[0].formats, ["0"]);
     assert_eq!(agreed.streams[0].payloads, [(0, 0)]);
@@ -327,7 +327,7 @@ fn rfc3261_20_43_a_refusal_for_parameters_names_them() {
         let refusal = agreed(&a(&section(offer)), &b(&section(answer))).unwrap_err();
         assert_eq!((refusal.warn_code, refusal.text.as_str()), (305, text));
     }
-    // A clock is named where it is what differs.
+    // The clock rate is named if it is the difference.
     let offer = a(&format!("m=audio 4000 RTP/AVP 96 18\r\n{wide}"));
     let answer = b(&format!("m=audio 5000 RTP/AVP 96\r\n{}", both(96, "AMR-WB/8000")));
     let refusal = agreed(&offer, &answer).unwrap_err();
@@ -345,10 +345,10 @@ fn rfc6157_4_an_answer_of_the_other_address_family_is_refused() {
     };
     let refusal = answered("IP6 2001:db8::2", "IP6 2001:db8::2").unwrap_err();
     assert_eq!((refusal.warn_code, refusal.text.as_str()), (301, "offered IP4; answered IP6"));
-    // One stream alone is refused in its place.
+    // A single stream is rejected in place.
     let one = answered("IP6 2001:db8::2", "IP4 10.2.2.2").unwrap();
     assert_eq!((one.streams.len(), one.streams[0].index, one.answer.media[0].port), (1, 1, 0));
-    // An address that is mapped, or none, is no other family.
+    // A mapped or unspecified address does not count as another family.
     for first in ["IP6 ::ffff:10.2.2.2", "IP6 ::", "IP4 phone.example"] {
         assert_eq!(answered(first, "IP4 10.2.2.2").unwrap().streams.len(), 2, "{first}");
     }
@@ -395,6 +395,6 @@ fn rfc3264_6_an_answer_with_another_number_of_m_lines_is_made_to_fit() {
         let fit = fitted(&a(&sent), &b(&answer)).unwrap();
         assert_eq!(ports(&fit), of(expected), "{sent}{answer}");
     }
-    // Their order is never changed where the number is right.
+    // The order is unchanged if the number is right.
     assert_eq!(fitted(&a(&both(audio, video)), &b(&both(video, audio))), None);
 }

@@ -1,5 +1,5 @@
-//! The offer/answer examples of RFC 4317, passed through the edge: each side must see what the other meant, with our
-//! addresses and ports only.
+//! Offer/answer examples of RFC 4317, passed through the edge: each side must see the meaning of the other's
+//! description, with our addresses and ports only.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ fn through(offer: &Description, answer: &Description) -> (Description, Agreed) {
     (sent, agreed)
 }
 
-/// Sections in short: `audio 20000 0 97 sendrecv`.
+/// Formats sections briefly: `audio 20000 0 97 sendrecv`.
 fn short(description: &Description) -> Vec<String> {
     let media = description.media.iter();
     media

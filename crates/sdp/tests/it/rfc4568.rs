@@ -1,4 +1,4 @@
-//! SDES between two sides (RFC 4568).
+//! SDES negotiation between two sides (RFC 4568).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // only tests stand here
 
@@ -27,7 +27,7 @@ fn cm80(tag: u32) -> String {
     format!("{tag} AES_CM_128_HMAC_SHA1_80 inline:{KEY}")
 }
 
-/// Keys that can be told apart: the first is all 1, the next all 2.
+/// Generates distinguishable keys: the first is all 1, the next all 2.
 fn counter() -> impl FnMut(&mut [u8]) {
     let mut drawn = 0;
     move |bytes: &mut [u8]| {
@@ -117,7 +117,7 @@ fn rfc3261_20_43_refusals_of_srtp_name_both_lists() {
             Srtp::Optional,
             "offered audio RTP/SAVP with F8_128_HMAC_SHA1_80; allowed RTP/AVP, RTP/SAVP with AES_CM_128_HMAC_SHA1_80, ",
         ),
-        // Where the suite should stand a key may.
+        // A key may occur in place of the suite.
         (
             audio("RTP/SAVP", &["1 inline:c2VjcmV0", "2 c2VjcmV0", "3 \"AES_x", "4"]),
             Srtp::Required,
@@ -211,7 +211,7 @@ fn rfc4568_7_1_4_keys_stay_while_the_far_end_stays() {
         assert_eq!(keys.ours == key(1, keys.suite), stays, "{lines}");
         assert_eq!(keys.ours == key(99, keys.suite), !stays, "{lines}");
     }
-    // Offered again, the suite in force comes first, with its key.
+    // In a new offer the suite in force comes first, with its key.
     let mut again = description("m=audio 5000 RTP/AVP 0\r\n");
     protect_offer(&mut again, |_| Form::Secure, &OFFERED, Some((&ours, &offer)), &mut |bytes| bytes.fill(99));
     let first = &lines(&again.media[0])[0];

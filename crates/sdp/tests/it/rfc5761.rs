@@ -1,4 +1,4 @@
-//! RTP and RTCP on one port (RFC 5761 §5.1): each side of the edge settles it for itself.
+//! RTP and RTCP on one port (RFC 5761 §5.1), negotiated with each side separately.
 
 #![allow(clippy::unwrap_used)]
 

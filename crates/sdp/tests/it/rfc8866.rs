@@ -1,4 +1,5 @@
-//! Reading and writing (RFC 8866, RFC 4566): the examples of the text, what phones write, and any bytes at all.
+//! Parsing and writing (RFC 8866, RFC 4566): the examples of the RFC, descriptions of real phones, and arbitrary
+//! bytes.
 
 use proptest::prelude::*;
 use trunkgate_sdp::{Attribute, Connection, Description, Direction, Media, Origin, fuzz};

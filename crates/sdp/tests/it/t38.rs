@@ -1,4 +1,4 @@
-//! Fax over UDPTL between two legs (ITU-T T.38 annex D): the section passes, only its address is ours.
+//! Fax over UDPTL between two legs (ITU-T T.38 annex D): the section is forwarded with our address.
 
 #![allow(clippy::unwrap_used)]
 
