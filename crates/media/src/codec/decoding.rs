@@ -1,4 +1,4 @@
-//! Payloads to samples at the rate that a transcoder works at.
+//! Decodes payloads into samples at the working rate of a transcoder.
 
 use trunkgate_resample::Resampler;
 
@@ -8,17 +8,17 @@ use super::coding::Coding;
 use super::g711::{decode_alaw, decode_ulaw};
 use super::{g722, opus};
 
-/// Samples per millisecond at the highest rate that a decoder gives.
+/// Samples per millisecond at the highest decoder rate.
 const MOST_PER_MS: usize = 16;
 
 /// Samples of the longest packet, at the highest rate.
 pub(crate) const DECODED_MOST: usize = AUDIO_PACKET_MOST_MS * MOST_PER_MS;
 
-/// One source's decoder.
+/// Decoder of one source.
 #[derive(Debug)]
 pub(crate) struct Decoding {
     kind: Kind,
-    /// From the codec's own rate, where that is another one.
+    /// Converts from the codec's own rate, unless the two are equal.
     resampler: Option<Box<Resampler>>,
     rate_hz: u32,
 }
@@ -32,7 +32,7 @@ enum Kind {
 }
 
 impl Decoding {
-    /// To samples at `rate_hz`; `None` where the codec cannot be had at it.
+    /// Creates a decoder into samples at `rate_hz`; `None` if the codec does not support that rate.
     pub(crate) fn new(coding: Coding, rate_hz: u32) -> Option<Decoding> {
         let kind = match coding {
             Coding::Pcmu => Kind::Ulaw,
@@ -46,7 +46,7 @@ impl Decoding {
         Some(Decoding { kind, resampler, rate_hz })
     }
 
-    /// Forgets what came before.
+    /// Resets the decoder state.
     pub(crate) fn begin_again(&mut self) {
         match &mut self.kind {
             Kind::Ulaw | Kind::Alaw => {}
@@ -62,7 +62,7 @@ impl Decoding {
         }
     }
 
-    /// A payload's samples: how many there are; what lies beyond [`AUDIO_PACKET_MOST_MS`] is left out.
+    /// Decodes a payload and returns the number of samples; audio beyond [`AUDIO_PACKET_MOST_MS`] is cut off.
     pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut [i16; DECODED_MOST]) -> usize {
         let mut own = [0; DECODED_MOST];
         let to = if self.resampler.is_some() { &mut own } else { &mut *samples };
@@ -87,8 +87,8 @@ impl Decoding {
         made
     }
 
-    /// Makes what was lost before `next`, as the codec itself conceals it; returns how much of it. `frame`: samples of
-    /// a packet.
+    /// Conceals samples lost before the packet `next` with the codec's own concealment and returns the number of
+    /// samples made. `frame` is the number of samples per packet.
     pub(crate) fn conceal(&mut self, next: &[u8], frame: usize, samples: &mut [i16]) -> usize {
         match &mut self.kind {
             Kind::Opus(decoder) => decoder.conceal(next, frame, samples),

@@ -1,10 +1,10 @@
-//! Samples at the rate that a transcoder works at to payloads.
+//! Encodes samples at the working rate of a transcoder into payloads.
 
 use super::coding::Coding;
 use super::g711::{encode_alaw, encode_ulaw};
 use super::{g722, opus};
 
-/// The sink's encoder.
+/// Encoder of the sink.
 #[derive(Debug)]
 pub(crate) enum Encoding {
     Ulaw,
@@ -15,7 +15,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// Of samples at `rate_hz`; `None` where the codec cannot be had of them.
+    /// Creates an encoder of samples at `rate_hz`; `None` if the codec does not support that rate.
     pub(crate) fn new(coding: Coding, rate_hz: u32) -> Option<Encoding> {
         Some(match coding {
             Coding::Pcmu => Encoding::Ulaw,
@@ -26,8 +26,8 @@ impl Encoding {
         })
     }
 
-    /// One that goes on from where this stands, where a decoder has to follow each step: from elsewhere it would be off for
-    /// 100 ms.
+    /// Returns a copy that continues from the current state, for codecs with adaptive state (G.722): a decoder that
+    /// sees a state change would be distorted for 100 ms.
     pub(crate) fn twin(&self) -> Option<Encoding> {
         match self {
             Encoding::G722(encoder) => Some(Encoding::G722(encoder.clone())),
@@ -35,7 +35,7 @@ impl Encoding {
         }
     }
 
-    /// Whether what follows is a key's tone.
+    /// Sets whether the next samples are a DTMF tone.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         match self {
             Encoding::Opus(encoder) => encoder.set_tone(tone),
@@ -43,7 +43,7 @@ impl Encoding {
         }
     }
 
-    /// A frame's payload: how many bytes; 0 where nothing need be sent.
+    /// Encodes a frame and returns the number of payload bytes; 0 if the frame need not be sent (DTX).
     pub(crate) fn encode(&mut self, samples: &[i16], payload: &mut [u8]) -> usize {
         match self {
             Encoding::Ulaw => each(samples, payload, encode_ulaw),

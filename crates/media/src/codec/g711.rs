@@ -1,14 +1,14 @@
 //! G.711: μ-law (PCMU) and A-law (PCMA) to and from 16-bit linear samples, by tables made at compile time from the
 //! rules of ITU-T G.191's reference (`ulaw_compress`, `alaw_compress` and their inverses). Bit-exact with it.
 
-/// The RTP clock of G.711 and its samples per second, in Hz.
+/// RTP clock rate and sampling rate of G.711, in Hz.
 pub const CLOCK_HZ: u32 = 8000;
 /// μ-law silence.
 pub(crate) const ULAW_SILENCE: u8 = 0xff;
 /// A-law silence.
 pub(crate) const ALAW_SILENCE: u8 = 0xd5;
 
-/// μ-law looks at the upper 14 bits of a sample, A-law at the upper 12.
+/// μ-law uses the upper 14 bits of a sample, A-law the upper 12.
 const ULAW_SHIFT: u32 = 2;
 const ALAW_SHIFT: u32 = 4;
 
@@ -19,42 +19,42 @@ static ALAW_DECODED: [i16; 256] = alaw_decoded();
 static ALAW_TO_ULAW: [u8; 256] = alaw_to_ulaw_codes();
 static ULAW_TO_ALAW: [u8; 256] = ulaw_to_alaw_codes();
 
-/// A sample in μ-law.
+/// Encodes a sample as μ-law.
 pub fn encode_ulaw(sample: i16) -> u8 {
     ULAW_ENCODED.get(usize::from(sample as u16 >> ULAW_SHIFT)).copied().unwrap_or(ULAW_SILENCE)
 }
 
-/// A sample from μ-law.
+/// Decodes a μ-law code.
 pub fn decode_ulaw(code: u8) -> i16 {
     ULAW_DECODED.get(usize::from(code)).copied().unwrap_or(0)
 }
 
-/// A sample in A-law.
+/// Encodes a sample as A-law.
 pub fn encode_alaw(sample: i16) -> u8 {
     ALAW_ENCODED.get(usize::from(sample as u16 >> ALAW_SHIFT)).copied().unwrap_or(ALAW_SILENCE)
 }
 
-/// A sample from A-law.
+/// Decodes an A-law code.
 pub fn decode_alaw(code: u8) -> i16 {
     ALAW_DECODED.get(usize::from(code)).copied().unwrap_or(0)
 }
 
-/// A μ-law code from an A-law code, by way of its sample.
+/// Converts an A-law code to μ-law through its linear sample.
 pub fn alaw_to_ulaw(code: u8) -> u8 {
     ALAW_TO_ULAW.get(usize::from(code)).copied().unwrap_or(ULAW_SILENCE)
 }
 
-/// An A-law code from a μ-law code, by way of its sample.
+/// Converts a μ-law code to A-law through its linear sample.
 pub fn ulaw_to_alaw(code: u8) -> u8 {
     ULAW_TO_ALAW.get(usize::from(code)).copied().unwrap_or(ALAW_SILENCE)
 }
 
-/// One's complement magnitude: G.191 mirrors negative samples so that -1 is 0.
+/// Returns the one's complement magnitude of a sample: G.191 mirrors negative samples so that -1 is 0.
 const fn magnitude(sample: i16) -> i32 {
     (if sample < 0 { !sample } else { sample }) as i32
 }
 
-/// What [`encode_ulaw`] looks up.
+/// Computes the table entry for [`encode_ulaw`].
 pub(crate) const fn ulaw_rule(sample: i16) -> u8 {
     let mut biased = (magnitude(sample) >> ULAW_SHIFT) + 33;
     if biased > 0x1fff {
@@ -162,7 +162,8 @@ const fn ulaw_to_alaw_codes() -> [u8; 256] {
 mod tests {
     use super::*;
 
-    /// G.711 tables 2a and 2b: decision values x₁…x₁₂₈ by segments whose steps double, in 14-bit units, biased by 33.
+    /// Encodes by the decision values x₁…x₁₂₈ of G.711 tables 2a and 2b: segments with doubling steps, in 14-bit units,
+    /// biased by 33.
     fn ulaw_by_decision_values(sample: i16) -> u8 {
         let x = i32::from(if sample < 0 { !sample } else { sample }) >> 2;
         let mut code = 0;
@@ -181,7 +182,8 @@ mod tests {
         if sample < 0 { code } else { code | 0x80 }
     }
 
-    /// G.711 tables 1a and 1b: the first two segments have steps of 2 in 13-bit units, each further one doubles.
+    /// Encodes by the decision values of G.711 tables 1a and 1b: the first two segments have steps of 2 in 13-bit
+    /// units, each further one doubles.
     fn alaw_by_decision_values(sample: i16) -> u8 {
         let x = i32::from(if sample < 0 { !sample } else { sample }) >> 3;
         let mut upper = 0;

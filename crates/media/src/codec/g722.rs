@@ -1,9 +1,9 @@
-//! G.722 at 64 kbit/s (mode 1 of ITU-T G.722): 16-bit linear samples at 16 kHz to and from one byte for two samples. Two
-//! bands, each an adaptive differential code; the arithmetic is the Recommendation's, block by block, bit-exact.
-//!
-//! Its RTP clock is 8 kHz all the same (RFC 3551 §4.5.2).
+//! G.722 at 64 kbit/s (mode 1 of ITU-T G.722): 16-bit linear samples at 16 kHz to and from one byte for two samples.
+//! The signal is split into two bands, each coded by an adaptive differential code; the arithmetic follows the
+//! Recommendation block by block and is bit-exact.
+//! The RTP clock is 8 kHz all the same (RFC 3551 §4.5.2).
 
-/// Samples per second.
+/// Sampling rate, in Hz.
 pub const RATE_HZ: u32 = 16_000;
 
 /// Decision levels of the lower band's 60-level quantiser (QUANTL).
@@ -29,11 +29,11 @@ const LOW_6: [i32; 64] = [
     4944, 4464, 4008, 3576, 3168, 2776, 2400, 2032, 1688, 1360, 1040, 728, 432, 136, -432, -136,
 ];
 const HIGH_2: [i32; 4] = [-7408, -1616, 7408, 1616];
-/// What a code adds to the logarithmic scale factor (LOGSCL, LOGSCH).
+/// Increments of the logarithmic scale factor by code (LOGSCL, LOGSCH).
 const LOW_STEPS: [i32; 8] = [-60, -30, 58, 172, 334, 538, 1198, 3042];
 const LOW_STEP_OF: [u8; 16] = [0, 7, 6, 5, 4, 3, 2, 1, 7, 6, 5, 4, 3, 2, 1, 0];
 const HIGH_STEP_OF: [i32; 4] = [798, -214, 798, -214];
-/// The scale factor's logarithm as a number (SCALEL, SCALEH).
+/// Linear scale factors by their logarithm (SCALEL, SCALEH).
 const SCALES: [i32; 32] = [
     2048, 2093, 2139, 2186, 2233, 2282, 2332, 2383, 2435, 2489, 2543, 2599, 2656, 2714, 2774, 2834, 2896, 2960, 3025,
     3091, 3158, 3228, 3298, 3371, 3444, 3520, 3597, 3676, 3756, 3838, 3922, 4008,
@@ -41,18 +41,18 @@ const SCALES: [i32; 32] = [
 /// Half of the quadrature mirror filter; the other half is its mirror.
 const MIRROR: [i32; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
 
-/// 16 bits, as the Recommendation's arithmetic has it.
+/// Clamps to 16 bits, as in the arithmetic of the Recommendation.
 fn saturated(value: i32) -> i32 {
     value.clamp(-32_768, 32_767)
 }
 
-/// One band's predictor and scale factor: the same in both directions, so that both sides go the same way.
+/// Predictor and scale factor of one band, identical in encoder and decoder so that both adapt alike.
 #[derive(Debug, Clone, Copy)]
 struct Band {
-    /// The prediction, and its part by the zeroes.
+    /// Prediction, and its part from the zeroes.
     s: i32,
     sz: i32,
-    /// Reconstructed signals, and those without the poles' part; the newest first.
+    /// Reconstructed signals, and the signals without the poles' part; the newest first.
     r: [i32; 2],
     p: [i32; 2],
     /// Coefficients of the poles and of the zeroes.
@@ -60,7 +60,7 @@ struct Band {
     b: [i32; 6],
     /// Quantised differences, the newest first.
     d: [i32; 6],
-    /// The scale factor, and its logarithm.
+    /// Scale factor and its logarithm.
     scale: i32,
     log: i32,
 }
@@ -70,7 +70,7 @@ impl Band {
         Band { s: 0, sz: 0, r: [0; 2], p: [0; 2], a: [0; 2], b: [0; 6], d: [0; 6], scale, log: 0 }
     }
 
-    /// LOGSCL and SCALEL (`most` 18432, `shift` 8), LOGSCH and SCALEH (22528, 10).
+    /// Adapts the scale factor: LOGSCL and SCALEL (`most` 18432, `shift` 8), LOGSCH and SCALEH (22528, 10).
     fn adapt_scale(&mut self, step: i32, most: i32, shift: i32) {
         self.log = (((self.log * 127) >> 7) + step).clamp(0, most);
         let mantissa = SCALES[(self.log >> 6) as usize & 31];
@@ -78,7 +78,7 @@ impl Band {
         self.scale = (if down < 0 { mantissa << -down } else { mantissa >> down }) << 2;
     }
 
-    /// Block 4: takes a quantised difference and predicts the next sample.
+    /// Feeds a quantised difference into block 4 and predicts the next sample.
     fn predict(&mut self, d: i32) {
         // RECONS, PARREC.
         let r = saturated(self.s + d);
@@ -113,36 +113,36 @@ impl Band {
         self.s = saturated(poles + self.sz);
     }
 
-    /// Takes the lower band's code, its two lowest bits left out.
+    /// Feeds the code of the lower band without its two lowest bits.
     fn take_low(&mut self, code: usize) {
         let d = (self.scale * LOW_4[code & 15]) >> 15;
         self.adapt_scale(LOW_STEPS[usize::from(LOW_STEP_OF[code & 15])], 18_432, 8);
         self.predict(d);
     }
 
-    /// Takes the higher band's code.
+    /// Feeds the code of the higher band.
     fn take_high(&mut self, code: usize, d: i32) {
         self.adapt_scale(HIGH_STEP_OF[code & 3], 22_528, 10);
         self.predict(d);
     }
 }
 
-/// Samples to bytes.
+/// Encoder from samples to bytes.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     low: Band,
     high: Band,
-    /// The last samples, the newest last.
+    /// Last samples, the newest last.
     samples: [i32; 24],
 }
 
 impl Encoder {
-    /// Before anything was said.
+    /// Creates an encoder in its initial state.
     pub fn new() -> Encoder {
         Encoder { low: Band::new(32), high: Band::new(8), samples: [0; 24] }
     }
 
-    /// Two samples.
+    /// Encodes two samples.
     pub fn encode(&mut self, first: i16, second: i16) -> u8 {
         self.samples.rotate_left(2);
         self.samples[22] = i32::from(first);
@@ -182,7 +182,7 @@ impl Default for Encoder {
     }
 }
 
-/// Bytes to samples.
+/// Decoder from bytes to samples.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     low: Band,
@@ -192,12 +192,12 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Before anything was heard.
+    /// Creates a decoder in its initial state.
     pub fn new() -> Decoder {
         Decoder { low: Band::new(32), high: Band::new(8), samples: [0; 24] }
     }
 
-    /// Two samples.
+    /// Decodes a byte into two samples.
     pub fn decode(&mut self, code: u8) -> [i16; 2] {
         let (low, high) = (usize::from(code & 0x3f), usize::from(code >> 6));
         // INVQBL, RECONS, LIMIT.
@@ -215,7 +215,7 @@ impl Decoder {
             second += pair[0] * MIRROR[at];
             first += pair[1] * MIRROR[11 - at];
         }
-        // Truncation is not met: both are in 16 bits.
+        // No truncation: both values fit into 16 bits.
         [saturated(first >> 11) as i16, saturated(second >> 11) as i16]
     }
 }
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Noise, louder and softer every 1000 samples.
+    /// Returns noise whose volume changes every 1000 samples.
     fn noise() -> Vec<i16> {
         let mut state = 1_u32;
         let sample = |n: u32| {
@@ -259,7 +259,7 @@ mod tests {
         codes.iter().flat_map(|code| decoder.decode(*code)).collect()
     }
 
-    /// What FFmpeg 5.1.9 makes of the same samples, and of those bytes.
+    /// Compares with the output of FFmpeg 5.1.9 for the same samples and bytes.
     #[test]
     fn the_same_bytes_and_samples_as_another_implementation() {
         let codes = encoded(&noise());

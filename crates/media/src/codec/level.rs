@@ -1,19 +1,19 @@
-//! Level of audio: the mean of its samples without their sign, of 32,768.
+//! Level of audio: mean absolute sample value, out of 32,768.
 
 use super::g711::decode_ulaw;
 
-/// Of any samples that have a linear value.
+/// Returns the level of linear sample values.
 pub(crate) fn level_of(samples: impl ExactSizeIterator<Item = i16>) -> u16 {
     let count = samples.len();
     mean(samples.map(i16::unsigned_abs), count)
 }
 
-/// Of linear samples.
+/// Returns the level of linear samples.
 pub(crate) fn level(samples: &[i16]) -> u16 {
     mean(samples.iter().map(|sample| sample.unsigned_abs()), samples.len())
 }
 
-/// Of μ-law.
+/// Returns the level of μ-law codes.
 pub(crate) fn ulaw_level(codes: &[u8]) -> u16 {
     mean(codes.iter().map(|code| decode_ulaw(*code).unsigned_abs()), codes.len())
 }

@@ -1,7 +1,6 @@
-//! Codecs that the edge itself speaks: one encoder and one decoder for all of them, and the loudness of audio.
-//!
-//! Here belongs what turns samples into payloads and back. Packets, numbers and time are not known here: a stream of
-//! another codec is made in [`transcode`](crate::transcode), another rate in [`resample`](crate::resample).
+//! Codecs of the edge: one encoder and one decoder for all of them, and the loudness of audio.
+//! This room converts samples to payloads and back. Packets, sequence numbers and time do not belong here:
+//! [`transcode`](crate::transcode) makes a stream of another codec, [`resample`](crate::resample) another rate.
 
 mod coding;
 mod decoding;

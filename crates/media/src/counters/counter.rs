@@ -1,65 +1,65 @@
-//! Counters that one worker writes and any thread reads: relaxed atomics, never a lock.
+//! Counters with one writing worker and any number of reading threads: relaxed atomics, no locks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A counter.
+/// Monotonic counter or gauge, readable by any thread.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds.
+    /// Adds `n`; any thread may write.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Adds, where no other thread writes it: unlike [`Self::add`] it does not wait for what the processor reads
-    /// meanwhile, which is what a packet's way is made of.
+    /// Adds `n` without an atomic read-modify-write, for a counter with a single writing thread. Unlike [`Self::add`],
+    /// it does not stall on the processor's outstanding loads, which dominate the packet path.
     pub fn add_alone(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Sets, for a gauge.
+    /// Sets the value of a gauge.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }
 
-    /// Subtracts, for a gauge.
+    /// Subtracts `n` from a gauge.
     pub fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
 
-    /// Reads.
+    /// Returns the value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Times, counted by how long they were; one thread writes, or all do by [`Self::take_shared`].
+/// Histogram of durations; one thread writes, or all write by [`Self::take_shared`].
 #[derive(Debug)]
 pub struct Times<const BOUNDS: usize> {
     buckets: [Counter; BOUNDS],
-    /// Longer than all bounds.
+    /// Count above all bounds.
     more: Counter,
     ns: Counter,
 }
 
 impl<const BOUNDS: usize> Times<BOUNDS> {
-    /// Counts one into the first of `bounds_us` that holds it: the same bounds each time.
+    /// Counts a duration in the first bucket that holds it; `bounds_us` must be the same in each call.
     pub fn take(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add_alone(1);
         self.ns.add_alone(ns);
     }
 
-    /// Counts one, as [`Self::take`] does, where other threads count too.
+    /// Counts a duration as [`Self::take`] does, with several writing threads.
     pub fn take_shared(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add(1);
         self.ns.add(ns);
     }
 
-    /// Lists how many there are in each bucket, those longer than all bounds last.
+    /// Lists the counts of the buckets; the last one is above all bounds.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
         self.buckets.iter().chain([&self.more]).map(Counter::get)
     }
@@ -70,7 +70,7 @@ impl<const BOUNDS: usize> Times<BOUNDS> {
         (at.and_then(|at| self.buckets.get(at)).unwrap_or(&self.more), ns)
     }
 
-    /// All together, in seconds.
+    /// Returns the sum of all durations, in seconds.
     pub fn seconds(&self) -> f64 {
         self.ns.get() as f64 / 1e9
     }
@@ -82,7 +82,7 @@ impl<const BOUNDS: usize> Default for Times<BOUNDS> {
     }
 }
 
-/// Counts one packet of so many bytes, where no other thread counts.
+/// Counts one packet of `len` bytes, with a single writing thread.
 pub(crate) fn one(packets: &Counter, bytes: &Counter, len: usize) {
     packets.add_alone(1);
     bytes.add_alone(len as u64);

@@ -4,47 +4,47 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::counter::Counter;
 
-/// Reason why a packet was dropped: labels of `rtp_dropped_total`.
+/// Reason why a packet was dropped; label of `rtp_dropped_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// From a source that is not expected.
+    /// The source is not the expected one.
     UnexpectedSource,
     /// Neither RTP nor RTCP.
     NotRtp,
-    /// Nothing is connected to the end.
+    /// No wire leads from the end to another.
     NoWire,
-    /// A payload number that was not agreed.
+    /// The payload number was not negotiated.
     UnknownPayload,
-    /// The far side has no address yet, or may not receive (hold).
+    /// The remote party has no address yet, or may not receive (hold).
     NoDestination,
-    /// The direction agreed says that this side does not send.
+    /// The negotiated direction does not allow this side to send.
     NotSending,
-    /// The system refused the send.
+    /// The system rejected the send.
     SendFailed,
     /// No free packet buffer.
     NoBuffer,
-    /// From a far side that agreed to SRTP: does not authenticate.
+    /// SRTP authentication failed.
     SrtpAuth,
-    /// From such a far side: came before, or too late to tell.
+    /// SRTP replay: already received, or too old for the replay window.
     SrtpReplay,
-    /// From such a far side: too short for a tag, or RTCP that is whole without one.
+    /// Plain packet from a remote party with SRTP: too short for a tag, or complete RTCP without one.
     SrtpPlain,
-    /// Of one stream (SSRC) too many under one key.
+    /// More streams (SSRCs) under one key than allowed.
     SrtpStreams,
-    /// To be encrypted: its number was sent before, or is too old to tell.
+    /// Outgoing SRTP: the index was sent before or is too old for the replay window.
     SrtpRepeated,
-    /// To be encrypted: the key's last number was used (RFC 3711 §9.2).
+    /// Outgoing SRTP: the key is used up (RFC 3711 §9.2).
     SrtpSpent,
-    /// To be converted: what comes after it has been converted already, it came twice, or its number is a jump that no
-    /// second packet has confirmed.
+    /// Transcoding: a later packet was converted already, the packet is a duplicate, or its sequence number is a jump
+    /// that no second packet has confirmed.
     Late,
-    /// To be converted: cannot be decoded.
+    /// Transcoding: the payload cannot be decoded.
     Damaged,
-    /// A key was pressed in its place.
+    /// A DTMF digit was sent in its place.
     KeyPressed,
-    /// To be converted: more audio came, or was said to be missing, than time goes by.
+    /// Transcoding: more audio came, or was reported missing, than real time allows.
     TooFast,
-    /// The address of the far side is not proven yet (`RemoteSpec::withheld`).
+    /// The address of the remote party is not proven yet (`RemoteSpec::withheld`).
     Withheld,
 }
 
@@ -73,7 +73,7 @@ impl DropReason {
         DropReason::TooFast,
         DropReason::Withheld,
     ];
-    /// Those of SRTP: labels of `srtp_errors_total`, with what they are called there.
+    /// SRTP reasons with their labels in `srtp_errors_total`.
     pub const SRTP: [(DropReason, &str); 6] = [
         (DropReason::SrtpAuth, "auth"),
         (DropReason::SrtpReplay, "replay"),
@@ -82,7 +82,7 @@ impl DropReason {
         (DropReason::SrtpRepeated, "repeated"),
         (DropReason::SrtpSpent, "spent"),
     ];
-    /// The label.
+    /// Returns the metrics label.
     pub const fn as_str(self) -> &'static str {
         match self {
             DropReason::UnexpectedSource => "unexpected_source",
@@ -107,7 +107,7 @@ impl DropReason {
         }
     }
 
-    /// Counts one, in counters ordered as `ALL` that no other thread writes.
+    /// Counts one drop in counters ordered as `ALL`, with a single writing thread.
     pub fn count_in(self, counters: &[Counter; DropReason::COUNT]) {
         if let Some(counter) = counters.get(self as usize) {
             counter.add_alone(1);
@@ -115,19 +115,20 @@ impl DropReason {
     }
 }
 
-/// Dropped packets of one end by reason. Each number stays at its top, 2^32 - 1: an end has these for a call, and most are 0.
+/// Dropped packets of one end by reason. Each number saturates at 2^32 - 1; 32 bits save memory, since an end keeps
+/// these for a call and most are 0.
 #[derive(Debug, Default)]
 pub struct Drops([AtomicU32; DropReason::COUNT]);
 
 impl Drops {
-    /// Counts some; called by the end's worker alone.
+    /// Counts dropped packets; called by the end's worker only.
     pub fn add(&self, reason: DropReason, packets: u32) {
         if let Some(counter) = self.0.get(reason as usize) {
             counter.store(counter.load(Ordering::Relaxed).saturating_add(packets), Ordering::Relaxed);
         }
     }
 
-    /// Reads one number.
+    /// Returns the number for one reason.
     pub fn of(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |counter| u64::from(counter.load(Ordering::Relaxed)))
     }

@@ -8,31 +8,31 @@ use super::symptoms::Symptoms;
 /// Counters of one end.
 #[derive(Debug, Default)]
 pub struct EndCounters {
-    /// RTP packets accepted from the far side.
+    /// RTP packets accepted from the remote party.
     pub rx_packets: Counter,
-    /// Their bytes, RTP header included.
+    /// RTP bytes accepted from the remote party, headers included.
     pub rx_bytes: Counter,
-    /// RTP packets for the far side, also those that the system [refused](Symptoms::refused).
+    /// RTP packets sent to the remote party, including packets that the system [refused](Symptoms::refused).
     pub tx_packets: Counter,
-    /// Their bytes.
+    /// RTP bytes sent to the remote party, headers included.
     pub tx_bytes: Counter,
-    /// Packets missing in the received sequence (RFC 3550 A.3), all sources of the end added up.
+    /// Packets missing in the received sequence (RFC 3550 A.3), summed over all sources of the end.
     pub lost: Counter,
-    /// Runs of so many of them in a row.
+    /// Runs of consecutive lost packets, by length.
     pub lost_in_a_row: LossCounters,
     /// Interarrival jitter (RFC 3550 A.8), in microseconds.
     pub jitter_us: Counter,
-    /// Round trip to the far side and back by RTCP (RFC 3550 §6.4.1), in microseconds; 0: not known.
+    /// Round-trip time to the remote party by RTCP (RFC 3550 §6.4.1), in microseconds; 0 if unknown.
     pub rtt_us: Counter,
-    /// Report blocks of the far side about what it hears from us.
+    /// Report blocks of the remote party about the stream that the edge sends.
     pub far_reports: Counter,
-    /// Packets missing by the last of them …
+    /// Packets missing according to the last report block.
     pub far_lost: Counter,
-    /// … and interarrival jitter, in microseconds.
+    /// Interarrival jitter according to the last report block, in microseconds.
     pub far_jitter_us: Counter,
-    /// Scores of what was received, one for each interval.
+    /// Quality scores of the received stream, one for each interval.
     pub scores: Scores,
-    /// Dropped packets.
+    /// Dropped packets by reason.
     pub dropped: Drops,
     /// 1 once the latch is locked.
     pub latched: Counter,
@@ -45,12 +45,12 @@ pub struct EndCounters {
 }
 
 impl EndCounters {
-    /// Counts a packet from the far side; called by the end's worker alone.
+    /// Counts a packet from the remote party; called by the end's worker only.
     pub(crate) fn received(&self, bytes: usize) {
         one(&self.rx_packets, &self.rx_bytes, bytes);
     }
 
-    /// Counts a packet to the far side; called by the end's worker alone.
+    /// Counts a packet to the remote party; called by the end's worker only.
     pub(crate) fn sent(&self, bytes: usize) {
         one(&self.tx_packets, &self.tx_bytes, bytes);
     }
@@ -59,18 +59,18 @@ impl EndCounters {
 /// Mean opinion scores, in thousandths.
 #[derive(Debug, Default)]
 pub struct Scores {
-    /// The number of scores.
+    /// Number of scores.
     pub count: Counter,
-    /// Their sum.
+    /// Sum of the scores, in thousandths.
     pub sum: Counter,
-    /// The lowest; 0: there is none.
+    /// Lowest score, in thousandths; 0 if there is none.
     pub lowest: Counter,
 }
 
 impl Scores {
-    /// Takes a score of 1 to 5.
+    /// Adds a score of 1 to 5.
     pub fn take(&self, score: f64) {
-        // Truncation is meant: a score has few digits that mean anything.
+        // Truncation is intended: only a few digits of a score are significant.
         let milli = (score.clamp(1.0, 5.0) * 1000.0).round() as u64;
         let lowest = self.lowest.get();
         if lowest == 0 || milli < lowest {

@@ -1,11 +1,11 @@
-//! Losses by how many packets in a row were missing.
+//! Histogram of losses by the number of consecutive missing packets.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Number of lengths that are distinguished: 1 to 9 in a row, and ten or more.
+/// Number of distinct run lengths: 1 to 9, and ten or more.
 pub const LOSS_RUNS: usize = 10;
 
-/// Runs of so many lost packets in a row: at 0 one alone, at 8 nine, at 9 ten or more.
+/// Runs of lost packets by length: index 0 counts single losses, 8 nine in a row, 9 ten or more.
 pub type LossRuns = [u32; LOSS_RUNS];
 
 /// Runs of lost packets, readable by other threads.
@@ -13,14 +13,14 @@ pub type LossRuns = [u32; LOSS_RUNS];
 pub struct LossCounters([AtomicU32; LOSS_RUNS]);
 
 impl LossCounters {
-    /// Takes over; called by the worker alone.
+    /// Stores the runs; called by the worker only.
     pub fn set(&self, runs: &LossRuns) {
         for (counter, run) in self.0.iter().zip(runs) {
             counter.store(*run, Ordering::Relaxed);
         }
     }
 
-    /// As it stands.
+    /// Returns the current runs.
     pub fn get(&self) -> LossRuns {
         self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
     }

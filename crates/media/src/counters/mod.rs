@@ -1,7 +1,6 @@
-//! Counters of a packet's way: figures that a worker writes and any thread reads, and the reasons to drop a packet.
-//!
-//! Here belongs what is counted and under which label. Deciding when to count belongs to the room that sees the packet; a
-//! score is estimated in [`mos`](crate::mos), and a loss is found in [`rtp`](crate::rtp).
+//! Counters of the packet path, written by a worker and readable by any thread, and the reasons to drop a packet.
+//! This room defines the counters and their labels. The room that sees a packet decides when to count;
+//! [`mos`](crate::mos) estimates scores, and [`rtp`](crate::rtp) detects losses.
 
 mod counter;
 mod drop_reason;

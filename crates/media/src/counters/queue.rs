@@ -1,29 +1,29 @@
-//! Gauges of an agent's audio that waits.
+//! Gauges of an agent's queued audio.
 
 use super::counter::Counter;
 
-/// Audio of an agent that waits, both ways, and messages that brought none.
+/// Queued audio of an agent in both directions, and its messages without audio.
 #[derive(Debug, Default)]
 pub struct AgentQueue {
-    /// Audio of the agent that its caller has not heard, in milliseconds.
+    /// Audio from the agent not yet played to the caller, in milliseconds.
     pub unheard: Waiting,
-    /// Audio for the agent that its socket has not taken, in frames of 20 ms.
+    /// Audio not yet written to the agent's socket, in frames of 20 ms.
     pub unsent: Waiting,
-    /// Messages of the agent for a stream that is not its own: they are not acted upon.
+    /// Messages of the agent for a stream other than its own; they are ignored.
     pub foreign: Counter,
-    /// Messages of the agent in a form that its protocol does not have.
+    /// Messages of the agent that violate the protocol.
     pub invalid: Counter,
 }
 
 impl AgentQueue {
-    /// Forgets the most of both: [`Waiting::forget`].
+    /// Resets the maximum of both gauges: [`Waiting::forget`].
     pub fn forget(&self) {
         self.unheard.forget();
         self.unsent.forget();
     }
 }
 
-/// Gauge of something that waits: the worker sets it, one reader looks at it from time to time.
+/// Gauge of a queue with its maximum: the worker sets it, one reader polls it.
 #[derive(Debug, Default)]
 pub struct Waiting {
     now: Counter,
@@ -31,7 +31,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// So much waits now; called by the worker alone.
+    /// Sets the current queue length; called by the worker only.
     pub fn set(&self, n: u64) {
         self.now.set(n);
         if n > self.most.get() {
@@ -39,18 +39,18 @@ impl Waiting {
         }
     }
 
-    /// Returns how much waits.
+    /// Returns the current queue length.
     pub fn now(&self) -> u64 {
         self.now.get()
     }
 
-    /// The most since [`Self::forget`].
+    /// Returns the maximum since [`Self::forget`].
     pub fn most(&self) -> u64 {
         self.most.get().max(self.now.get())
     }
 
-    /// Sets the most to what waits now; called by the reader alone. What comes in this very moment and is gone before
-    /// it looks again may be missed: neither side waits for the other.
+    /// Resets the maximum to the current length; called by the reader only. A short peak at this very moment may be
+    /// missed, because neither thread waits for the other.
     pub fn forget(&self) {
         self.most.set(self.now.get());
     }

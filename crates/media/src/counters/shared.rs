@@ -17,7 +17,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Counts a packet of an RTP end's far side.
+    /// Counts a packet received from the remote party of an RTP end.
     pub(crate) fn count_received(&self, end: &EndCounters, bytes: usize) {
         end.received(bytes);
         if let Some(worker) = &self.worker {
@@ -25,7 +25,7 @@ impl Shared {
         }
     }
 
-    /// Counts a packet to an RTP end's far side.
+    /// Counts a packet sent to the remote party of an RTP end.
     pub(crate) fn count_sent(&self, end: &EndCounters, bytes: usize) {
         end.sent(bytes);
         if let Some(worker) = &self.worker {
@@ -33,7 +33,7 @@ impl Shared {
         }
     }
 
-    /// Counts a packet that was dropped at an RTP end.
+    /// Counts a packet dropped at an RTP end.
     pub(crate) fn count_dropped(&self, end: &EndCounters, reason: DropReason) {
         end.dropped.add(reason, 1);
         if let Some(worker) = &self.worker {

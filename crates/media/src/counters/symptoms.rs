@@ -1,34 +1,34 @@
-//! Symptoms of a remote party of which nothing, or nothing of use, is heard: noted where a packet is dropped, or only
-//! until the first sound, so that a packet of a healthy stream costs nothing more.
+//! Symptoms of a remote party that sends no audio, or no usable audio. They are noted when a packet is dropped, or only
+//! until the first sound, so that packets of a healthy stream cost nothing more.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use super::counter::Counter;
 
-/// Reason why the system of this machine did not send a packet.
+/// Reason why the local system did not send a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsent {
-    /// A rule of its own forbids it: EPERM, EACCES.
+    /// A local firewall rule forbids the packet: EPERM, EACCES.
     Forbidden,
-    /// No route leads there, or its interface is down: ENETUNREACH, ENETDOWN, EHOSTUNREACH.
+    /// No route to the destination, or its interface is down: ENETUNREACH, ENETDOWN, EHOSTUNREACH.
     NoRoute,
-    /// Not from the address that it is sent from: EINVAL, EADDRNOTAVAIL.
+    /// The local address cannot be used as source: EINVAL, EADDRNOTAVAIL.
     NotFromThere,
-    /// Anything else.
+    /// Any other error.
     Other,
 }
 
 /// ICMP error about a datagram that was not delivered (RFC 792, RFC 4443 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undelivered {
-    /// The port is not open, or a firewall says so.
+    /// Port unreachable: the port is closed, or a firewall rejects the packet.
     Port,
-    /// That host does not answer its own network.
+    /// Host unreachable: the host does not answer in its own network.
     Host,
-    /// No route leads to it.
+    /// Network unreachable.
     Network,
-    /// A firewall on the way forbids it.
+    /// Administratively prohibited by a firewall on the path.
     Forbidden,
 }
 
@@ -46,42 +46,42 @@ impl Undelivered {
     }
 }
 
-/// Symptoms of an end, in counters that its worker writes and any thread reads.
+/// Symptoms of an end, in counters written by its worker and readable by any thread.
 #[derive(Debug, Default)]
 pub struct Symptoms {
-    /// Packets of G.711 that were nothing but digital silence, before the first that was not.
+    /// G.711 packets of pure digital silence before the first packet with sound.
     pub silent: Counter,
-    /// 1 once a packet was not, or was of a codec of which that is not known.
+    /// 1 once a packet had sound, or had a codec that is not checked for silence.
     pub sounded: Counter,
-    /// The last payload number that came and was not agreed on, and 1 more; 0: none.
+    /// Last received payload number that was not negotiated, plus 1; 0 if none.
     pub odd_payload: Counter,
-    /// ICMP errors that came back for RTP that was sent to the far side.
+    /// ICMP errors received for RTP sent to the remote party.
     pub unreachable: Counter,
     undelivered: Counter,
     unsent: Counter,
-    /// RTP packets for the far side that the system refused, keep-alive packets among them.
+    /// RTP packets for the remote party that the system refused, including keep-alive packets.
     pub refused: Counter,
-    /// Datagrams for its RTP port that the system dropped because the socket was full.
+    /// Datagrams for the RTP port that the system dropped because the socket buffer was full.
     pub unread: Counter,
-    /// Keep-alive packets of this edge that the far side sent back.
+    /// Keep-alive packets of this edge echoed by the remote party.
     pub echoed: Counter,
-    /// The first who sent there without being expected.
+    /// First unknown source that sent to the port.
     pub stranger: OnceLock<SocketAddr>,
 }
 
 impl Symptoms {
-    /// Returns the last ICMP error; `None`: there was none.
+    /// Returns the last ICMP error, if any.
     pub fn undelivered(&self) -> Option<Undelivered> {
         Undelivered::numbered(self.undelivered.get())
     }
 
-    /// Counts an ICMP error for RTP that was sent to the far side.
+    /// Counts an ICMP error for RTP sent to the remote party.
     pub(crate) fn note_undelivered(&self, how: Undelivered) {
         self.unreachable.add_alone(1);
         self.undelivered.set(how as u64 + 1);
     }
 
-    /// Returns why the last of the [`refused`](Self::refused) packets was; `None`: none was.
+    /// Returns the reason for the last of the [`refused`](Self::refused) packets, if any.
     pub fn unsent(&self) -> Option<Unsent> {
         Unsent::numbered(self.unsent.get())
     }

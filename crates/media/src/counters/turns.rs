@@ -1,5 +1,5 @@
-//! Times of agents' turns, from the end of the caller's speech to the agent's first audio: of one agent's leg, each with its
-//! hops, and of all calls of an agent.
+//! Response times of agents, from the end of the caller's speech to the agent's first audio: per leg with the time of
+//! each hop, and over all calls of an agent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -8,48 +8,48 @@ use std::time::Duration;
 use super::counter::Times;
 use crate::limits::TURN_LIMIT;
 
-/// Turns of one leg that are kept, each with its hops.
+/// Maximum number of turns kept for one leg.
 pub const TURNS_KEPT: usize = 32;
 
-/// Upper bounds of [`AgentTurns`], in milliseconds: 50 apart up to 1 s, 100 up to 2 s, 250 up to 3 s, further above.
+/// Upper bounds of [`AgentTurns`], in milliseconds: 50 apart up to 1 s, 100 up to 2 s, 250 up to 3 s, wider above.
 const BOUNDS_MS: [u64; 46] = [
     50, 100, 150, 200, 250, 300, 350, 400, 450, 500, 550, 600, 650, 700, 750, 800, 850, 900, 950, 1_000, 1_100, 1_200,
     1_300, 1_400, 1_500, 1_600, 1_700, 1_800, 1_900, 2_000, 2_250, 2_500, 2_750, 3_000, 3_500, 4_000, 4_500, 5_000,
     6_000, 7_000, 8_000, 10_000, 12_500, 15_000, 20_000, 30_000,
 ];
 
-/// Those of them that metrics have, in milliseconds.
+/// Subset of the bounds that metrics expose, in milliseconds.
 const SHOWN_MS: [u64; 23] = [
     100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_200, 1_400, 1_600, 1_800, 2_000, 2_500, 3_000, 4_000, 5_000,
     7_000, 10_000, 15_000, 30_000,
 ];
 
-/// The unit of the kept times, but for round trips: half a millisecond.
+/// Unit of the stored times except round trips: half a millisecond.
 const UNIT_US: u64 = 500;
-/// The unit of the kept round trips: a tenth of a millisecond.
+/// Unit of the stored round trips: a tenth of a millisecond.
 const FINE_UNIT_US: u64 = 100;
-/// A time that is not known.
+/// Marks an unknown time.
 const UNKNOWN: u16 = u16::MAX;
 
-/// One turn and what its parts took.
+/// One turn with the durations of its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
-    /// The time from the end of the caller's speech to the agent's first audio.
+    /// Time from the end of the caller's speech to the agent's first audio.
     pub whole: Duration,
-    /// The part of it in which the first audio was at the edge and waited to leave; `None` where that is not known.
+    /// Part in which the first audio waited in the edge before it was sent; `None` if unknown.
     pub edge: Option<Duration>,
-    /// The round trip to the agent before it, by ping; `None` before the first.
+    /// Round-trip time to the agent by the last ping before the turn; `None` before the first ping.
     pub network: Option<Duration>,
 }
 
 impl Turn {
-    /// Returns the rest, which the agent took; `None` where one of the other two is not known.
+    /// Returns the remaining time, spent by the agent; `None` if one of the other parts is unknown.
     pub fn agent(&self) -> Option<Duration> {
         Some(self.whole.saturating_sub(self.edge?).saturating_sub(self.network?))
     }
 }
 
-/// A turn as it is kept.
+/// Stored form of a turn.
 #[derive(Debug)]
 struct Kept {
     whole: AtomicU16,
@@ -90,9 +90,9 @@ fn units(time: Duration, unit_us: u64) -> u16 {
 }
 
 /// Turns of one agent's leg: one worker writes, any thread reads.
-///
-/// All are kept up to [`TURNS_KEPT`]. From then on every second one is, then every fourth, and so on: an even selection of the
-/// whole call, of at least half as many. A reader in the moment of thinning may see a turn twice.
+/// All turns are kept up to [`TURNS_KEPT`]. From then on every second one is kept, then every fourth, and so on: an
+/// even selection of the whole call with at least half as many entries. A reader may see a turn twice while the
+/// selection is thinned.
 #[derive(Debug, Default)]
 pub struct LegTurns {
     all: Arc<AgentTurns>,
@@ -101,12 +101,12 @@ pub struct LegTurns {
 }
 
 impl LegTurns {
-    /// Creates an empty one; its turns count for the agent as well.
+    /// Creates an empty list; its turns also count in the totals of the agent.
     pub fn new(all: Arc<AgentTurns>) -> LegTurns {
         LegTurns { all, ..LegTurns::default() }
     }
 
-    /// Counts a turn; called by the worker alone.
+    /// Adds a turn; called by the worker only.
     pub fn take(&self, turn: Turn) {
         self.all.take(turn.whole);
         let at = self.count.load(Ordering::Relaxed);
@@ -127,24 +127,24 @@ impl LegTurns {
         self.count.store(count, Ordering::Release);
     }
 
-    /// Returns how many there were.
+    /// Returns the number of turns, including those no longer kept.
     pub fn count(&self) -> u32 {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Lists those that are kept, in their order.
+    /// Lists the kept turns in order.
     pub fn kept(&self) -> impl Iterator<Item = Turn> {
         let count = self.count();
         self.kept.iter().take(count.div_ceil(step(count)) as usize).filter_map(Kept::get)
     }
 }
 
-/// Returns of how many turns one is kept, where there were so many.
+/// Returns the step n of the selection (every n-th turn is kept) for `count` turns.
 fn step(count: u32) -> u32 {
     count.div_ceil(TURNS_KEPT as u32).next_power_of_two()
 }
 
-/// Turns of all calls of an agent, live ones included; several workers write.
+/// Turns of all calls of an agent, including active calls; several workers write.
 #[derive(Debug, Default)]
 pub struct AgentTurns(Times<{ BOUNDS_MS.len() }>);
 
@@ -153,13 +153,13 @@ impl AgentTurns {
         self.0.take_shared(&BOUNDS_MS.map(|ms| ms * 1000), turn);
     }
 
-    /// Returns how many there were.
+    /// Returns the number of turns.
     pub fn count(&self) -> u64 {
         self.0.counts().sum()
     }
 
-    /// Returns the time that `share` of them took at most, such as 0.95; `None` where there were none. Within a bucket they are
-    /// taken as evenly spread.
+    /// Returns the quantile `share` (such as 0.95) of the response times; `None` without turns. Times are assumed to be
+    /// spread evenly within a bucket.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let counts: Vec<u64> = self.0.counts().collect();
         let all: u64 = counts.iter().sum();
@@ -177,7 +177,7 @@ impl AgentTurns {
         Some(TURN_LIMIT)
     }
 
-    /// Lists upper bounds in seconds, and how many turns each bucket has, those longer than all bounds last.
+    /// Lists the upper bounds in seconds and the count of each bucket; the last count is above all bounds.
     pub fn buckets(&self) -> (Vec<f64>, Vec<u64>) {
         let mut counts = vec![0; SHOWN_MS.len() + 1];
         let bounds_ms = BOUNDS_MS.into_iter().chain([u64::MAX]);
@@ -190,7 +190,7 @@ impl AgentTurns {
         (SHOWN_MS.map(|ms| ms as f64 / 1000.0).to_vec(), counts)
     }
 
-    /// All together, in seconds.
+    /// Returns the sum of all response times, in seconds.
     pub fn seconds(&self) -> f64 {
         self.0.seconds()
     }
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(turn(812).agent(), Some(Duration::from_micros(796_600)));
         assert_eq!(unknown.agent(), None);
         assert_eq!((turns.count(), turns.all.count()), (2, 2));
-        // Hops that were measured at other times may be longer than the turn.
+        // Parts were measured at other times and may be longer than the turn.
         assert_eq!(Turn { network: Some(ms(900)), ..turn(100) }.agent(), Some(ms(0)));
     }
 
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((turns.count(), turns.all.count()), (5_000, 5_000));
     }
 
-    /// A quantile is that of the times themselves, to the width of a bucket.
+    /// Checks that a quantile matches the exact times within the width of a bucket.
     #[test]
     fn quantiles_are_true_to_a_bucket() {
         let turns = AgentTurns::default();

@@ -14,49 +14,49 @@ pub const CLEAR_BOUNDS_US: [u64; 6] = [2_000, 5_000, 10_000, 20_000, 40_000, 100
 /// Counters of one worker.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
-    /// Sessions alive.
+    /// Active sessions.
     pub sessions: Counter,
-    /// Those of them that convert audio.
+    /// Active sessions that transcode.
     pub transcoding: Counter,
-    /// Ends alive: two ports each.
+    /// Active ends, with two ports each.
     pub ends: Counter,
-    /// RTP packets in.
+    /// RTP packets received.
     pub rx_packets: Counter,
-    /// RTP bytes in.
+    /// RTP bytes received.
     pub rx_bytes: Counter,
-    /// RTP packets out; those that the system refused are dropped as `send_failed` as well.
+    /// RTP packets sent; packets that the system refused also count as dropped (`send_failed`).
     pub tx_packets: Counter,
-    /// RTP bytes out.
+    /// RTP bytes sent.
     pub tx_bytes: Counter,
-    /// RTP packets missing in what was received, as of the last sweeps.
+    /// RTP packets missing in the received streams, as of the last sweeps.
     pub lost: Counter,
     /// Keep-alive packets sent.
     pub keep_alives: Counter,
-    /// Keep-alive packets that came; [`WorkerCounters::rx_packets`] leaves them out.
+    /// Keep-alive packets received; [`WorkerCounters::rx_packets`] does not include them.
     pub keep_alives_received: Counter,
-    /// RTCP compounds of the edge's own making sent.
+    /// RTCP compounds generated and sent by the edge.
     pub reports: Counter,
-    /// Dropped, by [`DropReason`] position in `ALL`.
+    /// Dropped packets, by the position of the [`DropReason`] in `ALL`.
     pub dropped: [Counter; DropReason::COUNT],
-    /// Packet buffers out of the pool.
+    /// Packet buffers taken from the pool.
     pub buffers_in_use: Counter,
-    /// Panics caught: each ended one session.
+    /// Panics caught; each ended one session.
     pub panics: Counter,
-    /// Wake-ups of the loop: `/healthz` sees whether it turns.
+    /// Iterations of the event loop; `/healthz` checks that the number grows.
     pub turns: Counter,
-    /// Time in the edge, 1 in 64 packets sampled.
+    /// Time of packets in the edge, 1 in 64 packets sampled.
     pub relay: Times<{ RELAY_BOUNDS_US.len() }>,
-    /// Agents' sockets that are open.
+    /// Open agent sockets.
     pub agents: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub agent_frames_dropped: Counter,
-    /// Frames of silence that callers heard because an agent's audio came late.
+    /// Frames of silence played to callers because an agent's audio was late.
     pub agent_late_frames: Counter,
-    /// Quiet frames of agents that were removed, to make up for those.
+    /// Quiet frames of agents that were removed to make up for late frames.
     pub agent_frames_removed: Counter,
-    /// From the end of what a caller said to the agent's first audio.
+    /// Time from the end of the caller's speech to the agent's first audio.
     pub agent_turns: Times<{ TURN_BOUNDS_US.len() }>,
-    /// From an agent's `clear` to the first packet without the audio that it cleared.
+    /// Time from an agent's `clear` to the first packet without the cleared audio.
     pub agent_clears: Times<{ CLEAR_BOUNDS_US.len() }>,
 }
 

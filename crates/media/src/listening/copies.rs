@@ -1,5 +1,5 @@
-//! Copies of an end's packets as plain RTP, for a listener that takes packets instead of a conversation: one source for
-//! each direction, sequence numbers and timestamps continuous over every change of its feeder.
+//! Copies of an end's packets as plain RTP, for listeners of raw forks: one source for each direction, with sequence
+//! numbers and timestamps continuous over every change of the feeder.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::spec::{EndId, RawSpec};
 
 use super::listener::{Listener, TrackPacket};
 
-/// One direction's stream.
+/// Outgoing stream of one direction.
 #[derive(Debug)]
 struct Stream {
     ssrc: u32,
@@ -26,59 +26,59 @@ impl Stream {
     }
 }
 
-/// One listener.
+/// Listener of raw copies.
 #[derive(Debug)]
 struct CopyListener {
     id: EndId,
     tracks: TrackSet,
     counters: Arc<EndCounters>,
-    /// The destination of its copies, once that is known.
+    /// Destination of the copies, once known.
     to: Option<SocketAddr>,
     inbound: Stream,
     outbound: Stream,
 }
 
-/// The listeners of a session that get plain RTP, and the copies that wait for the shell to send them.
+/// Raw listeners of a session, and the copies queued for the I/O layer to send.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
     ends: Vec<CopyListener>,
-    /// The packets of `waiting`, one behind the other.
+    /// Bytes of the packets in `waiting`, concatenated.
     bytes: Vec<u8>,
     waiting: Vec<(SocketAddr, usize)>,
 }
 
 impl Copies {
-    /// Adds a listener whose address is still to be found.
+    /// Adds a listener; its address is set by [`Self::found`].
     pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, tracks: TrackSet, counters: Arc<EndCounters>) {
         let (inbound, outbound) = (Stream::new(spec.inbound), Stream::new(spec.outbound));
         self.ends.push(CopyListener { id, tracks, counters, to: None, inbound, outbound });
-        // A packet is heard on its way in and on its way out: so that none of its copies allocates.
+        // Reserved up front so that no copy allocates: a packet is copied once on its way in and once on its way out.
         self.bytes.reserve(2 * PACKET * self.ends.len());
         self.waiting.reserve(2 * self.ends.len());
     }
 
-    /// Takes a listener away.
+    /// Removes a listener.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.ends.retain(|end| end.id != id);
     }
 
-    /// Lists their names.
+    /// Lists the ids of the listeners.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.ends.iter().map(|end| end.id)
     }
 
-    /// Returns whether an end is one of them.
+    /// Returns whether an end is a raw listener.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.names().any(|name| name == id)
     }
 
-    /// Sets where a listener's copies go; returns whether there is such a listener.
+    /// Sets the destination of a listener's copies; returns whether the listener exists.
     pub(crate) fn found(&mut self, id: EndId, to: SocketAddr) -> bool {
         let end = self.ends.iter_mut().find(|end| end.id == id);
         end.map(|end| end.to = Some(to)).is_some()
     }
 
-    /// Makes the copies of a packet for those that listen.
+    /// Queues copies of a packet for the given listeners.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         if self.ends.is_empty() {
             return;
@@ -92,7 +92,7 @@ impl Copies {
                 TrackName::Outbound => &mut end.outbound,
             };
             let mut copy = packet.rtp.clone();
-            // Each source that is heard counts as another feeder: the copies go on under their own.
+            // Each source counts as another feeder; the copies keep their own SSRC.
             stream.outgoing.pass(now, packet.rtp.ssrc, packet.clock_hz, &mut copy, |_, _| true);
             copy.ssrc = stream.ssrc;
             let from = self.bytes.len();
@@ -103,7 +103,7 @@ impl Copies {
         }
     }
 
-    /// Hands the copies over, in order.
+    /// Hands the queued copies to `send`, in order.
     pub(crate) fn drain(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
         let mut from = 0;
         for (to, len) in self.waiting.drain(..) {
@@ -163,7 +163,7 @@ mod tests {
         let to: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let counters = Arc::new(EndCounters::default());
         raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 }, TrackSet::Both, counters.clone());
-        // Nothing before its address is known.
+        // Nothing is sent before the address is known.
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 9, 9, b"early"));
         assert!(drained(&mut raws).is_empty());
         assert!(raws.found(EndId(5), to) && !raws.found(EndId(6), to));

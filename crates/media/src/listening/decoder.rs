@@ -1,5 +1,5 @@
-//! Decoder of audio that is not G.711, for an agent: packets in their order, decoded into packets of 20 ms on a clock
-//! of 8 kHz.
+//! Decoder of audio other than G.711 for an agent: restores the packet order and decodes into packets of 20 ms on an 8
+//! kHz clock.
 
 use std::time::Instant;
 
@@ -11,14 +11,14 @@ use crate::counters::DropReason;
 use crate::rtp::{JitterBuffer, PacketBuf, Rtp};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Payload numbers of decoded audio, and of packets without audio.
+/// Payload numbers of decoded audio and of packets without audio.
 const AUDIO: u8 = 0;
 const NO_AUDIO: u8 = 1;
 const PACKET_MS: u8 = 20;
 /// Comfort noise (RFC 3551 §6).
 const COMFORT_NOISE: u8 = 13;
 
-/// One track's decoder, and what waits for an earlier packet before it.
+/// Decoder of one track, with its jitter buffer.
 #[derive(Debug)]
 pub(super) struct TrackDecoder {
     buffer: JitterBuffer,
@@ -29,15 +29,16 @@ pub(super) struct TrackDecoder {
 struct Decoder {
     transcoder: Transcoder,
     packet: PacketBuf,
-    /// The next number of what it makes: none of it is missing, also after a loss.
+    /// Sequence number of the next decoded packet; continuous, also after a loss.
     sequence: u16,
-    /// The reason why a packet was of no use.
+    /// Reason why a packet was not usable.
     spoilt: Option<DropReason>,
-    /// Digits whose tones have begun: as many as fit into what waits at once.
+    /// Digits whose tones have begun; as many as the jitter buffer can release at once.
     digits: [Option<char>; 4],
 }
 
-/// Returns how these payload numbers become what an agent hears, `keys` among them; `None` where all is G.711.
+/// Returns the transcoding of these payload numbers (`keys`: telephone-event) to an agent's format; `None` if all of
+/// them are G.711.
 pub(super) fn decoded(audio: &[(u8, Coding)], keys: Option<u8>, format: Format) -> Option<TranscodeSpec> {
     if audio.iter().all(|(_, coding)| coding.is_g711()) {
         return None;
@@ -47,7 +48,7 @@ pub(super) fn decoded(audio: &[(u8, Coding)], keys: Option<u8>, format: Format) 
         Format::L16Rate8000 => Coding::Linear(CLOCK_HZ),
         Format::L16Rate16000 | Format::L16Rate24000 => Coding::Linear(crate::codec::g722::RATE_HZ),
     };
-    // Their place counts, not how long they last.
+    // Only the position of events matters, not their duration.
     let events = keys.map(|number| EventsSpec { from: (number, CLOCK_HZ), to: (NO_AUDIO, CLOCK_HZ) });
     Some(TranscodeSpec {
         from: audio.to_vec(),
@@ -59,24 +60,24 @@ pub(super) fn decoded(audio: &[(u8, Coding)], keys: Option<u8>, format: Format) 
 }
 
 impl TrackDecoder {
-    /// As `spec` says; `None` where it names nothing that can be decoded.
+    /// Creates a decoder; `None` if `spec` names no codec that can be decoded.
     pub(super) fn new(spec: TranscodeSpec) -> Option<Box<TrackDecoder>> {
         let transcoder = Transcoder::new(spec, 0, (0, 0, 0))?;
         let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None, digits: [None; 4] };
         Some(Box::new(TrackDecoder { buffer: JitterBuffer::new(), decoder }))
     }
 
-    /// As it was asked for.
+    /// Returns the specification that the decoder was created with.
     pub(super) fn spec(&self) -> &TranscodeSpec {
         self.decoder.transcoder.spec()
     }
 
-    /// Whether it hears a payload number.
+    /// Returns whether the decoder handles a payload number.
     pub(super) fn takes(&self, number: u8) -> bool {
         self.decoder.transcoder.takes(number)
     }
 
-    /// Has tones of keys taken out of what is heard, or heard again.
+    /// Turns in-band DTMF detection, which removes tones from the audio, on or off.
     pub(super) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         self.decoder.transcoder.watch_tones(now, wanted);
     }
@@ -86,10 +87,9 @@ impl TrackDecoder {
         self.decoder.digits.iter_mut().find_map(Option::take)
     }
 
-    /// Takes a packet; `heard` gets what can be heard now: its header, its bytes, and what its audio is, if it has any.
-    ///
+    /// Queues a packet; `heard` gets every packet that is now due: header, bytes and the codec of its audio, if any.
     /// # Errors
-    /// Where it is of no use, or one that waited was of none.
+    /// Returns an error if this packet, or one that waited, is not usable.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -102,17 +102,17 @@ impl TrackDecoder {
         self.decoder.spoilt.take().map_or(Ok(()), Err)
     }
 
-    /// Goes on without packets that have been waited for.
+    /// Releases packets whose wait for an earlier one has timed out.
     pub(super) fn handle_timeout(&mut self, now: Instant, mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>)) {
         self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard));
     }
 
-    /// Returns when it does.
+    /// Returns the next timeout.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.buffer.poll_timeout()
     }
 
-    /// Whether packets wait for an earlier one.
+    /// Returns whether packets wait for an earlier one.
     pub(super) fn waits(&self) -> bool {
         self.buffer.waits()
     }
@@ -120,7 +120,7 @@ impl TrackDecoder {
 
 impl Decoder {
     fn decode(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], heard: &mut impl FnMut(&Rtp, &[u8], Option<Coding>)) {
-        // What is neither audio nor a key only has its place in the order.
+        // A packet that is neither audio nor DTMF only keeps its place in the order.
         if !self.transcoder.takes(rtp.payload_type) {
             return;
         }

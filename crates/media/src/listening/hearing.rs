@@ -1,4 +1,5 @@
-//! Audio of both directions of an end, off the wire, as exact frames: decoders where it is not G.711, and the framing behind them.
+//! Exact frames from the audio of both directions of an end: decoders for codecs other than G.711, followed by the
+//! framing.
 
 use std::time::Instant;
 
@@ -12,21 +13,21 @@ use super::decoder::{TrackDecoder, decoded};
 use super::listener::TrackPacket;
 use super::uplink::{Heard, Uplink};
 
-/// Framing of both directions, which takes what decoders hand on.
+/// Framing of both directions, fed by the decoders.
 pub(super) trait Framing {
-    /// Takes a packet of a direction; `coding`: that of its audio, `None` where it has none.
+    /// Adds a packet of a direction; `coding` is the codec of its audio, `None` for a packet without audio.
     fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>);
-    /// Says whether packets of a direction wait to be decoded: until they are nothing is filled by the clock.
+    /// Sets whether packets of a direction wait to be decoded; meanwhile the clock inserts no silence.
     fn hold(&mut self, track: TrackName, held: bool);
 }
 
-/// Decoders of the inbound and the outbound track, where they are not G.711.
+/// Decoders of the inbound and the outbound track; `None` for G.711.
 #[derive(Debug, Default)]
 pub(super) struct Decoders([Option<Box<TrackDecoder>>; 2]);
 
 impl Decoders {
-    /// Sets the audio of a track, by payload number, and the number of telephone-events, for frames of a format; returns whether that
-    /// makes another decoder, for which nothing waits.
+    /// Sets the audio of a track, by payload number, and the number of telephone-events, for frames of a format;
+    /// returns whether that creates a new decoder, with an empty jitter buffer.
     pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>, format: Format) -> bool {
         let wanted = decoded(audio, keys, format);
         let decoder = self.of(track);
@@ -37,15 +38,15 @@ impl Decoders {
         is_other
     }
 
-    /// Returns whether audio is decoded: audio that is not G.711.
+    /// Returns whether a codec other than G.711 is decoded.
     pub(super) fn decode(&self) -> bool {
         self.0.iter().any(Option::is_some)
     }
 
-    /// Takes a packet on its way to a framing; `coding`: that of its audio, `None` where it has none.
-    ///
+    /// Passes a packet to a framing, through the decoder if there is one; `coding` is the codec of its audio, `None`
+    /// for a packet without audio.
     /// # Errors
-    /// Where it is of no use.
+    /// Returns an error if the packet is not usable.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -68,7 +69,7 @@ impl Decoders {
         }
     }
 
-    /// Goes on without packets that have been waited for.
+    /// Releases packets whose wait for an earlier one has timed out.
     pub(super) fn handle_timeout(&mut self, now: Instant, framing: &mut impl Framing) {
         for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.0) {
             if let Some(decoder) = decoder {
@@ -78,7 +79,7 @@ impl Decoders {
         }
     }
 
-    /// Lists when they do.
+    /// Lists the next timeouts.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.0.iter().flatten().filter_map(|decoder| decoder.poll_timeout())
     }
@@ -92,38 +93,38 @@ impl Decoders {
     }
 }
 
-/// What one listener hears.
+/// Audio input of one listener.
 #[derive(Debug)]
 pub(crate) struct Hearing {
     format: Format,
-    /// The framing; `None` while nothing is heard.
+    /// Framing; `None` before [`Hearing::begin`].
     uplink: Option<Uplink>,
     decoders: Decoders,
 }
 
 impl Hearing {
-    /// Creates the hearing of a listener that takes frames of a format; nothing is heard before [`Self::begin`].
+    /// Creates the audio input of a listener with frames of a format; it is inactive before [`Self::begin`].
     pub(crate) fn new(format: Format) -> Hearing {
         Hearing { format, uplink: None, decoders: Decoders::default() }
     }
 
-    /// Begins to hear, unless it has begun.
+    /// Activates the input; has no effect on an active one.
     pub(crate) fn begin(&mut self, now: Instant, tracks: TrackSet) {
         let format = self.format;
         self.uplink.get_or_insert_with(|| Uplink::new(now, tracks, format));
     }
 
-    /// Begins to hear, or begins again, with frames that stay close to the edge's clock, as a recording needs them.
+    /// Activates or restarts the input with frames that stay close to the edge's clock, as a recording needs.
     pub(crate) fn begin_recorded(&mut self, now: Instant, tracks: TrackSet) {
         self.uplink = Some(Uplink::recorded(now, tracks));
     }
 
-    /// Ends it.
+    /// Deactivates the input.
     pub(crate) fn end(&mut self) {
         self.uplink = None;
     }
 
-    /// Sets the audio of a track, by payload number, and the number of telephone-events.
+    /// Sets the audio of a track by payload number, and the number of telephone-events.
     pub(crate) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
         let is_other = self.decoders.tune(track, audio, keys, self.format);
         if let Some(uplink) = self.uplink.as_mut().filter(|_| is_other) {
@@ -131,7 +132,7 @@ impl Hearing {
         }
     }
 
-    /// Sets whether DTMF tones in the caller's audio are digits, where that audio is decoded.
+    /// Turns in-band DTMF detection in the caller's decoded audio on or off.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         if let Some(decoder) = self.decoders.of(TrackName::Inbound) {
             decoder.watch_tones(now, wanted);
@@ -143,7 +144,7 @@ impl Hearing {
         self.decoders.of(TrackName::Inbound).as_mut()?.digit_begun()
     }
 
-    /// Returns whether audio is decoded: audio that is not G.711.
+    /// Returns whether a codec other than G.711 is decoded.
     pub(crate) fn decodes(&self) -> bool {
         self.decoders.decode()
     }
@@ -154,10 +155,9 @@ impl Hearing {
         inbound.as_ref().is_some_and(|decoder| decoder.takes(number))
     }
 
-    /// Takes a packet; `coding`: that of its audio, `None` where it has none.
-    ///
+    /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
     /// # Errors
-    /// Where it is of no use.
+    /// Returns an error if the packet is not usable.
     pub(crate) fn take(
         &mut self,
         now: Instant,
@@ -168,19 +168,19 @@ impl Hearing {
         self.decoders.take(now, packet, coding, uplink)
     }
 
-    /// Goes on without packets that have been waited for.
+    /// Releases packets whose wait for an earlier one has timed out.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(uplink) = &mut self.uplink {
             self.decoders.handle_timeout(now, uplink);
         }
     }
 
-    /// Returns the next frame that is complete or whose time is over; its level, if wanted.
+    /// Returns the next frame that is complete or overdue, with its level if `measured`.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.uplink.as_mut()?.poll(now, measured)
     }
 
-    /// Returns when there is something to do at the latest.
+    /// Returns the next timeout.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let uplink = self.uplink.as_ref()?;
         self.decoders.deadlines().chain(uplink.poll_timeout()).min()

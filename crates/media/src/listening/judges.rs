@@ -1,4 +1,5 @@
-//! The judges of a session: each hears one direction of an end, and says once who has answered the call there.
+//! Answering machine detection of a session: each detector listens to one direction of an end and reports one verdict
+//! (person, machine, …).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::spec::{EndId, Event, JudgeSpec, TapSpec};
 use super::hearing::Hearing;
 use super::listener::{Listener, TrackPacket};
 
-/// All judges of a session. Few sessions have one: the list is made with the first.
+/// Detectors of a session. The list is allocated with the first one, because few sessions have any.
 #[derive(Debug, Default)]
 pub(crate) struct Judges {
     list: Option<Box<List>>,
@@ -24,7 +25,7 @@ struct List {
     all: Vec<Judge>,
 }
 
-/// One judge.
+/// Detector of one direction of an end.
 #[derive(Debug)]
 struct Judge {
     id: EndId,
@@ -34,7 +35,7 @@ struct Judge {
 }
 
 impl Judges {
-    /// Adds a judge, whose time begins now.
+    /// Adds a detector; its time begins now.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: JudgeSpec) {
         let track = if spec.track == TrackName::Inbound { TrackSet::Inbound } else { TrackSet::Outbound };
         let mut hearing = Hearing::new(Format::L16Rate8000);
@@ -43,30 +44,30 @@ impl Judges {
         self.list.get_or_insert_default().all.push(Judge { id, track: spec.track, hearing, detector });
     }
 
-    /// Removes a judge.
+    /// Removes a detector.
     pub(crate) fn remove(&mut self, id: EndId) {
         if let Some(list) = &mut self.list {
             list.all.retain(|judge| judge.id != id);
         }
     }
 
-    /// Lists their names.
+    /// Lists the ids of the detectors.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.iter().map(|judge| judge.id)
     }
 
-    /// Returns whether audio is decoded for one of them.
+    /// Returns whether a codec other than G.711 is decoded for a detector.
     pub(crate) fn decode(&self) -> bool {
         self.iter().any(|judge| judge.hearing.decodes())
     }
 
-    /// Sets the audio that a judge hears; returns whether there is such a judge.
+    /// Sets the audio of a detector; returns whether the detector exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         let judge = self.list.iter_mut().flat_map(|list| &mut list.all).find(|judge| judge.id == id);
         judge.map(|judge| judge.tune(audio)).is_some()
     }
 
-    /// Lets those that listen hear a packet.
+    /// Passes a packet to the detectors among `listeners`.
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
@@ -81,7 +82,7 @@ impl Judges {
         }
     }
 
-    /// Acts on deadlines that have passed.
+    /// Processes expired deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for judge in self.list.iter_mut().flat_map(|list| &mut list.all) {
             judge.hearing.handle_timeout(now);
@@ -110,13 +111,13 @@ impl Judge {
 
     fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>, events: &mut VecDeque<Event>) {
         if packet.track == self.track && !self.detector.is_over() {
-            // A packet of no use leaves silence.
+            // An unusable packet leaves silence.
             let _ = self.hearing.take(now, packet, coding);
             self.judge(now, events);
         }
     }
 
-    /// Hears what is complete, and reports the verdict.
+    /// Feeds complete frames to the detector and reports the verdict.
     fn judge(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         while let Some(heard) = self.hearing.poll(now, false) {
             let mut samples = [0; FRAME_SAMPLES];

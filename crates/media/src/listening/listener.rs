@@ -1,4 +1,4 @@
-//! Listeners of an end. A listener reads a packet in its buffer and never changes it.
+//! Listeners of an end. A listener reads a packet in its buffer and never modifies it.
 
 use trunkgate_agent::TrackName;
 
@@ -9,41 +9,41 @@ use crate::spec::{EndId, TapSpec};
 /// One listener of an end.
 #[derive(Debug, Clone)]
 pub(crate) struct Listener {
-    /// The one that hears.
+    /// The listening end.
     id: EndId,
     audio: TapSpec,
 }
 
-/// A packet of an end, as its listeners get it.
+/// Packet of an end as passed to its listeners.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TrackPacket<'a> {
     /// The direction: from the remote party, or to it.
     pub(crate) track: TrackName,
-    /// The header.
+    /// RTP header.
     pub(crate) rtp: &'a Rtp,
     /// The whole packet.
     pub(crate) bytes: &'a [u8],
-    /// The clock of its payload, in Hz.
+    /// Clock rate of the payload, in Hz.
     pub(crate) clock_hz: u32,
 }
 
 impl Listener {
-    /// Creates a listener: the end that hears, and its audio.
+    /// Creates a listener from the listening end and its audio.
     pub(crate) fn new(id: EndId, audio: TapSpec) -> Listener {
         Listener { id, audio }
     }
 
-    /// Returns the end that hears.
+    /// Returns the listening end.
     pub(crate) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns whether `id` is the listener.
+    /// Returns whether `id` is the listening end.
     pub(crate) fn is(&self, id: EndId) -> bool {
         self.id == id
     }
 
-    /// Returns the codec of a packet; `None` where it is not heard.
+    /// Returns the codec of a packet; `None` if the listener ignores it.
     pub(crate) fn coding(&self, packet: &TrackPacket<'_>) -> Option<Coding> {
         let numbers = match packet.track {
             TrackName::Inbound => &self.audio.inbound,

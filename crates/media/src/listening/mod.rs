@@ -1,8 +1,7 @@
-//! Listeners of a call: audio of one end, both directions, as agents, raw forks, recorders, recording servers, mixers
-//! and the detection of answering machines get it.
-//!
-//! Here belongs what is done to a packet for those that hear it without being its destination. The conversation with an agent that hears
-//! is [`agent_audio`](crate::agent_audio)'s; what hears a packet is decided by the session.
+//! Listeners of a call: audio of one end in both directions, for agents, raw forks, recorders, recording servers,
+//! mixers and answering machine detection.
+//! This room processes packets for listeners, which are not their destination. The conversation with an agent belongs
+//! to [`agent_audio`](crate::agent_audio); the session selects the listeners of a packet.
 
 mod copies;
 mod decoder;

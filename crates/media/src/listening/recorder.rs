@@ -1,4 +1,5 @@
-//! One recorder: both directions of an end as frames of 20 ms on the edge's clock, caller left, what the caller hears right.
+//! Recorder: both directions of an end as frames of 20 ms on the edge's clock, the caller on the left channel, the
+//! audio sent to the caller on the right.
 
 use std::time::{Duration, Instant};
 
@@ -25,30 +26,30 @@ pub(super) struct Recorder {
     is_over: bool,
 }
 
-/// What a file has of the frames that were heard.
+/// State of the recorded file.
 #[derive(Debug)]
 struct File {
     begun: Instant,
     tracks: TrackSet,
     pause: Option<RecordingPause>,
-    /// Frames heard since it began, whether written or cut out.
+    /// Frames received since the start, written or cut out.
     heard: u64,
-    /// Number of the first frame that is not handed over yet.
+    /// Number of the first frame not handed over yet.
     first: u64,
     /// Frames in the file.
     frames: u64,
     silence: Silence,
 }
 
-/// Silence of the caller.
+/// Silence detection on the caller's audio.
 #[derive(Debug)]
 struct Silence {
-    /// The silence that is reported.
+    /// Duration of silence to report.
     limit: Option<Duration>,
     /// Frames since the last sound.
     frames: u32,
     is_reported: bool,
-    /// The first and the last frame of the file with a sound.
+    /// First and last frame of the file with a sound.
     sound: Option<(u64, u64)>,
 }
 
@@ -73,17 +74,17 @@ impl Recorder {
         }
     }
 
-    /// Returns its name.
+    /// Returns the recorder's id.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns the recording that it makes.
+    /// Returns the recording.
     pub(super) fn recording(&self) -> RecordingId {
         self.recording
     }
 
-    /// Returns the frames of the file.
+    /// Returns the number of frames in the file.
     pub(super) fn frames(&self) -> u64 {
         self.file.frames
     }
@@ -93,7 +94,7 @@ impl Recorder {
         self.file.silence.sound
     }
 
-    /// Sets the audio that it hears.
+    /// Sets the audio of the recorder.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         for (track, audio) in [(TrackName::Inbound, &audio.inbound), (TrackName::Outbound, &audio.outbound)] {
             if self.decoders.tune(track, audio, None, Format::L16Rate8000) {
@@ -102,37 +103,38 @@ impl Recorder {
         }
     }
 
-    /// Returns whether audio is decoded for it: audio that is not G.711.
+    /// Returns whether a codec other than G.711 is decoded.
     pub(super) fn decodes(&self) -> bool {
         self.decoders.decode()
     }
 
-    /// Pauses it, or lets it go on: what was heard before is recorded as before.
+    /// Pauses or resumes the recording; audio up to now is recorded under the previous setting.
     pub(super) fn set_pause(&mut self, now: Instant, pause: Option<RecordingPause>) {
         self.catch_up(now);
         self.file.silence.frames = 0;
         self.file.pause = pause;
     }
 
-    /// Takes a packet that it hears; `coding`: that of its audio, `None` where it has none.
+    /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
-        // A packet of no use leaves silence.
+        // An unusable packet leaves silence.
         let _ = self.decoders.take(now, packet, coding, &mut self.stereo);
         self.record(now);
     }
 
-    /// Goes on without packets that have been waited for.
+    /// Releases packets whose wait for an earlier one has timed out.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);
     }
 
-    /// Returns when it does.
+    /// Returns the next timeout.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.decoders.deadlines().chain(self.stereo.poll_timeout()).min()
     }
 
-    /// Returns whether a silence of the caller is to be reported now, once until a sound comes: whether it was heard before.
+    /// Returns whether a silence of the caller is to be reported now, once until the next sound. The value is `true` if
+    /// the caller had made a sound before.
     pub(super) fn silence_over(&mut self) -> Option<bool> {
         let silence = &mut self.file.silence;
         let limit = silence.limit.filter(|_| self.file.pause.is_none() && !silence.is_reported)?;
@@ -142,18 +144,18 @@ impl Recorder {
         })
     }
 
-    /// Ends it: what was heard until `now` is in its file.
+    /// Ends the recording; audio up to `now` is in the file.
     pub(super) fn end(&mut self, now: Instant) {
         self.catch_up(now);
         self.is_over = true;
     }
 
-    /// Returns whether it has ended.
+    /// Returns whether the recording has ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Hands over whole blocks; with `rest` also one that is not full.
+    /// Hands over full blocks; with `rest` also a partial one.
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let (recording, first) = (self.recording, self.file.first);
         if self.stereo.drain(rest, |samples| take(recording, Recorded::Audio { first, samples })) {
@@ -161,7 +163,7 @@ impl Recorder {
         }
     }
 
-    /// Records all frames whose time was over before `now`: what is missing of them then does not come any more.
+    /// Records all frames due before `now`; audio still missing from them is given up.
     fn catch_up(&mut self, now: Instant) {
         self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);
@@ -174,7 +176,8 @@ impl Recorder {
         while self.take_half(now) {}
     }
 
-    /// Takes the next frame of either direction, and records it where its other half is there; returns whether there was one.
+    /// Takes the next frame of either direction and records it if its other half is present; returns whether there was
+    /// one.
     fn take_half(&mut self, now: Instant) -> bool {
         let file = &mut self.file;
         self.stereo.take_half(now, |levels| file.enter(levels))
@@ -182,7 +185,7 @@ impl Recorder {
 }
 
 impl File {
-    /// Counts a pair of frames of these levels, and says how it comes into the file.
+    /// Counts a pair of frames with these levels and returns its treatment in the file.
     fn enter(&mut self, levels: [u16; 2]) -> Entry {
         self.heard += 1;
         let entry = match self.pause {
@@ -199,7 +202,8 @@ impl File {
 }
 
 impl Silence {
-    /// Notes the levels of the caller and of what the caller hears in a frame of the file, and which of them are recorded.
+    /// Notes the levels of the caller and of the audio sent to the caller in a frame of the file, and the recorded
+    /// directions.
     fn note(&mut self, levels: [u16; 2], recorded: TrackSet, frame: u64) {
         let [caller, heard] = levels.map(|level| level >= RECORDED_SOUND);
         if caller {

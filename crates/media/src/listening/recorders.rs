@@ -1,4 +1,4 @@
-//! The recorders of a session, and what they hand over to the writer of their files.
+//! Recorders of a session, and the audio handed over to the writer of their files.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use super::recorder::Recorder;
 /// All recorders of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Recorders {
-    /// Those that record, and those that have ended and whose rest is not handed over yet. Made with the first: each session has room
-    /// for it.
+    /// Active recorders, and ended ones with audio still to hand over. Allocated with the first one, to keep each
+    /// session small.
     list: Option<Box<List>>,
 }
 
@@ -24,7 +24,7 @@ struct List {
 }
 
 impl Recorders {
-    /// Adds a recorder, which records from now on.
+    /// Adds a recorder that records from now on.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &RecorderSpec) {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
@@ -38,29 +38,29 @@ impl Recorders {
         }
     }
 
-    /// Lists their names.
+    /// Lists the ids of the recorders.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.live().map(Recorder::id)
     }
 
-    /// Returns whether audio is decoded for one of them.
+    /// Returns whether a codec other than G.711 is decoded for a recorder.
     pub(crate) fn decode(&self) -> bool {
         self.live().any(Recorder::decodes)
     }
 
-    /// Sets the audio that a recorder hears; returns whether there is such a recorder.
+    /// Sets the audio of a recorder; returns whether the recorder exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|recorder| recorder.tune(audio)).is_some()
     }
 
-    /// Pauses a recorder, or lets it go on.
+    /// Pauses or resumes a recorder.
     pub(crate) fn set_pause(&mut self, now: Instant, id: EndId, pause: Option<RecordingPause>) {
         if let Some(recorder) = self.get_mut(id) {
             recorder.set_pause(now, pause);
         }
     }
 
-    /// Lets those that listen hear a packet.
+    /// Passes a packet to the recorders among `listeners`.
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
@@ -76,7 +76,7 @@ impl Recorders {
         }
     }
 
-    /// Acts on deadlines that have passed.
+    /// Processes expired deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         let all = self.list.iter_mut().flat_map(|list| &mut list.all);
         for recorder in all.filter(|recorder| !recorder.is_over()) {
@@ -90,7 +90,7 @@ impl Recorders {
         self.live().filter_map(Recorder::poll_timeout)
     }
 
-    /// Hands over what is recorded: whole blocks, and all of those that have ended. Allocates nothing.
+    /// Hands over recorded audio: full blocks, and everything of ended recorders. Does not allocate.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let Some(list) = &mut self.list else { return };
         list.all.retain_mut(|recorder| {

@@ -1,5 +1,5 @@
-//! One seat: a remote party as a party of a conference. What it says goes to the mixer, frame by frame, and what it hears
-//! comes from there; both through rings, since the mixer runs on another thread.
+//! Conference seat: connects a remote party with the mixer. Audio of the party goes to the mixer and the mixed audio
+//! returns, frame by frame, through rings, because the mixer runs on another thread.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::transcode::{TranscodeSpec, Transcoder};
 
 use super::listener::TrackPacket;
 
-/// Milliseconds of a frame.
+/// Duration of a frame, in milliseconds.
 const FRAME_MS: u8 = 20;
 
 /// A seat.
@@ -26,17 +26,17 @@ pub(super) struct Seat {
     to_mixer: FrameSender,
     from_mixer: FrameReceiver,
     ticks_at: Instant,
-    /// Decodes what the party says; `None` before its audio is known.
+    /// Decoder of the party's audio; `None` before its codecs are known.
     decoder: Option<Box<Transcoder>>,
-    /// A frame that the decoder has made.
+    /// Decoded frame.
     packet: Box<PacketBuf>,
-    /// The wire to the end that it feeds.
+    /// Wire to the end that the seat feeds.
     feed: Option<Feed>,
-    /// Its own clock, where its party is an agent.
+    /// Own clock, for a party that is an agent.
     clock: Option<Clock>,
 }
 
-/// Ticks of a seat whose party is an agent, and the place of what that hears in its time.
+/// Clock of a seat for an agent, with the RTP position of the audio sent to the agent.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     due: Instant,
@@ -45,7 +45,7 @@ struct Clock {
 }
 
 impl Seat {
-    /// Creates a seat; `None` where another one has the rings already.
+    /// Creates a seat; `None` if the rings are already in use by another seat.
     pub(super) fn new(id: EndId, spec: &SeatSpec) -> Option<Seat> {
         let (to_mixer, from_mixer) = spec.take()?;
         let packet = Box::new(PacketBuf::new());
@@ -61,49 +61,50 @@ impl Seat {
         })
     }
 
-    /// Returns its name.
+    /// Returns the seat's id.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns the wire to the end that it feeds.
+    /// Returns the wire to the end that the seat feeds.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.feed
     }
 
-    /// Returns the first tick of its mixer.
+    /// Returns the first tick of the mixer.
     pub(super) fn ticks_at(&self) -> Instant {
         self.ticks_at
     }
 
-    /// Whether it is fed more than 4 kHz.
+    /// Returns whether the mixer provides audio above 4 kHz.
     pub(super) fn is_wide(&self) -> bool {
         self.from_mixer.rate() != Rate::Narrow
     }
 
-    /// Feeds an end; returns when its stream is to begin: soon after a tick of the mixer, so that no frame waits for long.
+    /// Wires the seat to an end and returns the start time of its stream: soon after a tick of the mixer, to keep the
+    /// delay low.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) -> Instant {
         self.feed = Some(feed);
         self.next_tick(now)
     }
 
-    /// Begins the clock by which an agent is a party.
+    /// Starts the clock for a party that is an agent.
     pub(super) fn begin_clock(&mut self, now: Instant) {
         let due = self.next_tick(now);
         self.clock.get_or_insert(Clock { due, sequence: 0, timestamp: 0 });
     }
 
-    /// Returns when its clock is due.
+    /// Returns the next tick of the clock.
     pub(super) fn clock_due(&self) -> Option<Instant> {
         self.clock.map(|clock| clock.due)
     }
 
-    /// Takes a tick of its clock that is due: the packet header of what its party hears in it.
+    /// Takes a due tick of the clock and returns the packet header for the audio sent to the agent.
     pub(super) fn take_tick(&mut self, now: Instant) -> Option<Rtp> {
         let clock = self.clock.as_mut().filter(|clock| clock.due <= now)?;
         let Clock { due, sequence, timestamp } = *clock;
         *clock = Clock {
-            // What a pause of the machine's has left out is not made up for.
+            // Ticks missed while the machine paused are not made up.
             due: (due + FRAME).max(now.checked_sub(FRAME).unwrap_or(now)),
             sequence: sequence.wrapping_add(1),
             timestamp: timestamp.wrapping_add(FRAME_SAMPLES as u32),
@@ -111,7 +112,7 @@ impl Seat {
         Some(Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: 0..FRAME_SAMPLES })
     }
 
-    /// Takes the next 20 ms of a party that is an agent.
+    /// Sends the next 20 ms of an agent to the mixer.
     pub(super) fn say(&mut self, frame: &Frame) {
         if self.from_mixer.rate() == Rate::Narrow {
             self.to_mixer.push(Some(&frame.linear()));
@@ -126,12 +127,12 @@ impl Seat {
         self.ticks_at.checked_add(next + SEAT_LEAD).unwrap_or(now)
     }
 
-    /// Feeds no end any more.
+    /// Removes the wire.
     pub(super) fn disconnect(&mut self) {
         self.feed = None;
     }
 
-    /// Sets the audio of the party, by payload number.
+    /// Sets the party's audio by payload number.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         if self.decoder.as_ref().is_some_and(|decoder| decoder.spec().from == audio.inbound) {
             return;
@@ -143,12 +144,12 @@ impl Seat {
         self.decoder = Transcoder::new(spec, 0, (0, 0, 0)).map(Box::new);
     }
 
-    /// Returns whether audio is decoded for it that is not G.711.
+    /// Returns whether a codec other than G.711 is decoded.
     pub(super) fn decodes(&self) -> bool {
         self.decoder.as_ref().is_some_and(|decoder| decoder.spec().from.iter().any(|(_, coding)| !coding.is_g711()))
     }
 
-    /// Takes a packet of the party; `coding`: that of its audio, `None` where it has none.
+    /// Processes a packet of the party; `coding` is the codec of its audio, `None` for a packet without audio.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
         let Some(decoder) = self.decoder.as_mut().filter(|_| coding.is_some() && packet.track == TrackName::Inbound)
         else {
@@ -156,7 +157,7 @@ impl Seat {
         };
         let payload = packet.bytes.get(packet.rtp.payload.clone()).unwrap_or_default();
         if decoder.push(now, packet.rtp, payload).is_err() {
-            // The mixer conceals a frame that does not come.
+            // The mixer conceals a missing frame.
             return;
         }
         while let Some(made) = decoder.poll(&mut self.packet) {
@@ -168,11 +169,11 @@ impl Seat {
         }
     }
 
-    /// Returns the next frame that the party hears; `None` where none has come, which is heard as silence.
+    /// Returns the next mixed frame; `None` if it is missing, in which case silence is sent.
     pub(super) fn next_frame(&mut self) -> Option<Frame> {
         let mut samples = [0; WIDE_SAMPLES];
         let mut ringed = self.from_mixer.pop(&mut samples);
-        // Of more than usually wait, the oldest are left out: they would be late for ever.
+        // If more frames wait than usual, the oldest are dropped; otherwise the delay would stay.
         while self.from_mixer.waiting() > SEAT_FRAMES {
             ringed = self.from_mixer.pop(&mut samples);
         }

@@ -15,14 +15,14 @@ pub(crate) struct Seats {
     all: Vec<Seat>,
 }
 
-/// A tick of a seat whose party is an agent.
+/// Clock tick of a seat for an agent.
 #[derive(Debug)]
 pub(crate) struct SeatTick {
     /// The seat.
     pub(crate) seat: EndId,
-    /// The packet header of what the agent hears in it.
+    /// Packet header of the audio sent to the agent.
     pub(crate) rtp: Rtp,
-    /// The agent that hears it.
+    /// Agent that receives the audio.
     pub(crate) feeds: Option<EndId>,
 }
 
@@ -32,42 +32,42 @@ impl Seats {
         self.all.extend(Seat::new(id, spec));
     }
 
-    /// Removes a seat; the mixer sees that its rings are closed.
+    /// Removes a seat; the mixer notices that its rings are closed.
     pub(crate) fn remove(&mut self, id: EndId) {
         self.all.retain(|seat| seat.id() != id);
     }
 
-    /// Lists their names.
+    /// Lists the ids of the seats.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(Seat::id)
     }
 
-    /// Whether an end is one of them.
+    /// Returns whether an end is a seat.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.names().any(|name| name == id)
     }
 
-    /// Returns the first tick of a seat's mixer; `None` where there is no such seat.
+    /// Returns the first tick of a seat's mixer; `None` if there is no such seat.
     pub(crate) fn ticks_at(&self, id: EndId) -> Option<Instant> {
         self.all.iter().find(|seat| seat.id() == id).map(Seat::ticks_at)
     }
 
-    /// Whether a seat has audio of more than 4 kHz.
+    /// Returns whether a seat has audio above 4 kHz.
     pub(crate) fn is_wide(&self, id: EndId) -> bool {
         self.all.iter().any(|seat| seat.id() == id && seat.is_wide())
     }
 
-    /// Returns whether audio is decoded for one of them.
+    /// Returns whether a codec other than G.711 is decoded for a seat.
     pub(crate) fn decode(&self) -> bool {
         self.all.iter().any(Seat::decodes)
     }
 
-    /// Sets the audio that a seat hears; returns whether there is such a seat.
+    /// Sets the audio of a seat; returns whether the seat exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|seat| seat.tune(audio)).is_some()
     }
 
-    /// Lets those that listen hear a packet.
+    /// Passes a packet to the seats among `listeners`.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         for listener in listeners {
             if let Some(seat) = self.get_mut(listener.id()) {
@@ -76,17 +76,17 @@ impl Seats {
         }
     }
 
-    /// Wires a seat to an end, whose stream is to begin at the time that is returned; `None` where there is no such seat.
+    /// Wires a seat to an end and returns the start time of the stream; `None` if there is no such seat.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         Some(self.get_mut(id)?.connect(now, feed))
     }
 
-    /// Begins the clock of a seat whose party is an agent; returns whether there is such a seat.
+    /// Starts the clock of a seat for an agent; returns whether the seat exists.
     pub(crate) fn begin_clock(&mut self, now: Instant, id: EndId) -> bool {
         self.get_mut(id).map(|seat| seat.begin_clock(now)).is_some()
     }
 
-    /// Takes a tick of a seat whose party is an agent, if one is due.
+    /// Takes a due tick of a seat for an agent, if any.
     pub(crate) fn take_tick(&mut self, now: Instant) -> Option<SeatTick> {
         let tick = |seat: &mut Seat| {
             let rtp = seat.take_tick(now)?;
@@ -95,24 +95,24 @@ impl Seats {
         self.all.iter_mut().find_map(tick)
     }
 
-    /// Takes the next 20 ms of a party that is an agent.
+    /// Sends the next 20 ms of an agent to the mixer.
     pub(crate) fn say(&mut self, id: EndId, frame: &Frame) {
         if let Some(seat) = self.get_mut(id) {
             seat.say(frame);
         }
     }
 
-    /// Returns the next 20 ms that a party hears; `None` where none have come, which is heard as silence.
+    /// Returns the next 20 ms for a party; `None` if they are missing, in which case silence is sent.
     pub(crate) fn frame_of(&mut self, id: EndId) -> Option<Frame> {
         self.get_mut(id)?.next_frame()
     }
 
-    /// Lists when they do next.
+    /// Lists the next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.all.iter().filter_map(Seat::clock_due)
     }
 
-    /// Takes away the wires for which `cut(from, to)` holds.
+    /// Removes the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for seat in &mut self.all {
             if seat.feed().is_some_and(|feed| cut(seat.id(), feed.to)) {
@@ -121,7 +121,7 @@ impl Seats {
         }
     }
 
-    /// Returns the seat that feeds the end `to`, and its next frame; `None` where none feeds it.
+    /// Returns the seat that feeds the end `to`, and its next frame; `None` without such a seat.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
         let seat = self.all.iter_mut().find(|seat| seat.feed().is_some_and(|feed| feed.to == to))?;
         Some((seat.id(), seat.next_frame()))

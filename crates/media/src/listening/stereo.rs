@@ -1,8 +1,7 @@
-//! Both directions of an end in pairs of frames, as a recording has them: the codes that came where both are the same kind of G.711,
-//! linear where they are not.
-//!
-//! What a recorder costs is the memory that each call has to itself, line by line of the cache. Codes are half as many bytes on their
-//! way to the writer of the file as their samples, which are decoded there.
+//! Both directions of an end in pairs of frames, as recorded: G.711 codes as received if both directions use the same
+//! law, otherwise linear samples.
+//! The cost of a recorder is the cache traffic of each call's own memory. G.711 codes halve the bytes on the way to the
+//! file writer, which decodes them.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -24,9 +23,9 @@ const SAMPLES: usize = 160;
 /// Samples of a direction in a block.
 const BLOCK: usize = SAMPLES * RECORDED_FRAMES_PER_BLOCK;
 
-/// A sample that has a linear value.
+/// Sample with a linear value.
 pub(super) trait Sound: Sample {
-    /// Returns it.
+    /// Returns the linear value.
     fn linear(self) -> i16;
 }
 
@@ -48,25 +47,25 @@ impl Sound for i16 {
     }
 }
 
-/// How a pair of frames comes into the file.
+/// Treatment of a pair of frames in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// With the audio of these directions, and silence of the others.
+    /// Audio of these directions, silence for the others.
     Audio(TrackSet),
-    /// As silence.
+    /// Silence.
     Silence,
-    /// Not at all.
+    /// Omitted.
     Cut,
 }
 
-/// Frames of both directions, from their packets to a block of the file.
+/// Recorded frames of both directions, from their packets to a block of the file, by kind of sample.
 #[derive(Debug)]
 pub(super) enum Stereo {
-    /// In μ-law.
+    /// μ-law codes.
     Pcmu(Pairs<u8>),
-    /// In A-law.
+    /// A-law codes.
     Pcma(Pairs<Alaw>),
-    /// Linear.
+    /// Linear samples.
     Linear(Pairs<i16>),
 }
 
@@ -74,23 +73,23 @@ pub(super) enum Stereo {
 #[derive(Debug)]
 pub(super) struct Pairs<S> {
     tracks: Tracks<S>,
-    /// Frames whose other half is not there yet: all of one track.
+    /// Frames still waiting for their other half, all of one track.
     halves: VecDeque<[S; SAMPLES]>,
-    /// The track that they are of.
+    /// Track of the waiting frames.
     ahead: TrackName,
-    /// The audio of the file that is not handed over yet.
+    /// Audio of the file not handed over yet.
     block: Vec<[S; 2]>,
-    /// Whether audio has come.
+    /// Whether audio has arrived.
     is_heard: bool,
 }
 
 impl Stereo {
-    /// Creates the frames from `now` on.
+    /// Creates an empty buffer; the first frame begins at `now`.
     pub(super) fn new(now: Instant) -> Stereo {
         Stereo::Pcmu(Pairs::new(Tracks::recorded(now, TrackSet::Both)))
     }
 
-    /// Takes the next frame of either direction; `enter` is asked for each pair, by the levels of its frames, how it comes into the
+    /// Takes the next frame of either direction; `enter` maps the levels of each complete pair to its treatment in the
     /// file. Returns whether there was a frame.
     pub(super) fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> Entry) -> bool {
         match self {
@@ -100,7 +99,7 @@ impl Stereo {
         }
     }
 
-    /// Hands over a whole block; with `rest` also one that is not full. Returns whether it did.
+    /// Hands over a full block; with `rest` also a partial one. Returns whether there was a block.
     pub(super) fn drain(&mut self, rest: bool, take: impl FnOnce(RecordedSamples<'_>)) -> bool {
         match self {
             Stereo::Pcmu(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcmu(block))),
@@ -109,7 +108,7 @@ impl Stereo {
         }
     }
 
-    /// Returns when a frame leaves at the latest.
+    /// Returns the time at which a frame is due at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Stereo::Pcmu(pairs) => pairs.tracks.poll_timeout(),
@@ -118,7 +117,7 @@ impl Stereo {
         }
     }
 
-    /// Gets ready for audio: before the first of it as its codes, and linear as soon as it is of another kind.
+    /// Selects the kind of samples: the law of the first audio, and linear as soon as another kind arrives.
     fn suit(&mut self, now: Instant, coding: Coding) {
         let is_suited = match self {
             Stereo::Pcmu(_) => coding == Coding::Pcmu,
@@ -185,7 +184,7 @@ impl<S: Sound> Pairs<S> {
     fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> Entry) -> bool {
         let Some(Frame { track, audio }) = self.tracks.poll(now) else { return false };
         if self.halves.is_empty() {
-            // The same place for each frame, so that each call has fewer lines of the cache.
+            // Reuses the same memory for each frame, so that each call occupies fewer cache lines.
             self.halves.clear();
             self.ahead = track;
         }

@@ -1,4 +1,4 @@
-//! One streamer: one direction of an end as the stream of another end, which leads to a recording server.
+//! Streamer: one direction of an end as the stream of another end, which leads to a recording server (SIPREC).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -19,30 +19,30 @@ pub(super) struct Streamer {
     id: EndId,
     track: TrackName,
     hearing: Hearing,
-    /// The wire to the end that it feeds.
+    /// Wire to the end that the streamer feeds.
     feed: Option<Feed>,
-    /// Frames that wait for their tick.
+    /// Frames waiting for their tick.
     waiting: VecDeque<Linear>,
 }
 
 impl Streamer {
-    /// Creates a streamer of a direction; it hears nothing before it feeds an end.
+    /// Creates a streamer of a direction; it is inactive before [`Self::connect`].
     pub(super) fn new(id: EndId, track: TrackName) -> Streamer {
         let waiting = VecDeque::with_capacity(STREAMED_FRAMES);
         Streamer { id, track, hearing: Hearing::new(Format::L16Rate8000), feed: None, waiting }
     }
 
-    /// Returns its name.
+    /// Returns the streamer's id.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns the wire to the end that it feeds.
+    /// Returns the wire to the end that the streamer feeds.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.feed
     }
 
-    /// Feeds an end, with what is said from now on.
+    /// Wires the streamer to an end, with audio from now on.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) {
         if self.feed.replace(feed).is_none() {
             self.waiting.clear();
@@ -51,45 +51,45 @@ impl Streamer {
         }
     }
 
-    /// Feeds no end any more.
+    /// Removes the wire.
     pub(super) fn disconnect(&mut self) {
         self.feed = None;
         self.hearing.end();
         self.waiting.clear();
     }
 
-    /// Sets the audio that it hears.
+    /// Sets the audio of the streamer.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         let heard = if self.track == TrackName::Inbound { &audio.inbound } else { &audio.outbound };
         self.hearing.tune(self.track, heard, None);
     }
 
-    /// Returns whether audio is decoded for it: audio that is not G.711.
+    /// Returns whether a codec other than G.711 is decoded.
     pub(super) fn decodes(&self) -> bool {
         self.hearing.decodes()
     }
 
-    /// Takes a packet of the end that it hears; `coding`: that of its audio, `None` where it has none.
+    /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
         if packet.track == self.track {
-            // A packet of no use leaves silence.
+            // An unusable packet leaves silence.
             let _ = self.hearing.take(now, packet, coding);
             self.gather(now);
         }
     }
 
-    /// Goes on without packets that have been waited for.
+    /// Releases packets whose wait for an earlier one has timed out.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.hearing.handle_timeout(now);
         self.gather(now);
     }
 
-    /// Returns when it does.
+    /// Returns the next timeout.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.hearing.poll_timeout()
     }
 
-    /// Returns the next frame; `None` where nothing has come in time, which is heard as silence.
+    /// Returns the next frame; `None` if it is late, in which case silence is sent.
     pub(super) fn next_frame(&mut self) -> Option<Linear> {
         self.waiting.pop_front()
     }

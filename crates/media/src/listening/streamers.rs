@@ -11,7 +11,7 @@ use crate::spec::{EndId, TapSpec};
 use super::listener::{Listener, TrackPacket};
 use super::streamer::Streamer;
 
-/// All streamers of a session. Few sessions have one: the list is made with the first.
+/// Streamers of a session. The list is allocated with the first one, because few sessions have any.
 #[derive(Debug, Default)]
 pub(crate) struct Streamers {
     list: Option<Box<List>>,
@@ -35,22 +35,22 @@ impl Streamers {
         }
     }
 
-    /// Lists their names.
+    /// Lists the ids of the streamers.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.iter().map(Streamer::id)
     }
 
-    /// Returns whether audio is decoded for one of them.
+    /// Returns whether a codec other than G.711 is decoded for a streamer.
     pub(crate) fn decode(&self) -> bool {
         self.iter().any(Streamer::decodes)
     }
 
-    /// Sets the audio that a streamer hears; returns whether there is such a streamer.
+    /// Sets the audio of a streamer; returns whether the streamer exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|streamer| streamer.tune(audio)).is_some()
     }
 
-    /// Lets those that listen hear a packet.
+    /// Passes a packet to the streamers among `listeners`.
     pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         for listener in listeners {
             if let Some(streamer) = self.get_mut(listener.id()) {
@@ -59,7 +59,7 @@ impl Streamers {
         }
     }
 
-    /// Acts on deadlines that have passed.
+    /// Processes expired deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.iter_mut().for_each(|streamer| streamer.handle_timeout(now));
     }
@@ -69,14 +69,14 @@ impl Streamers {
         self.iter().filter_map(Streamer::poll_timeout)
     }
 
-    /// Wires a streamer to an end, whose stream is to begin at the time that is returned: the wait for late packets lets no tick go
-    /// empty then. `None` where there is no such streamer.
+    /// Wires a streamer to an end and returns the start time of the stream, late enough that waiting for reordered
+    /// packets leaves no tick empty; `None` if there is no such streamer.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         self.get_mut(id)?.connect(now, feed);
         Some(now + SILENCE_AFTER + 2 * FRAME)
     }
 
-    /// Takes away the wires for which `cut(from, to)` holds.
+    /// Removes the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for streamer in self.iter_mut() {
             if streamer.feed().is_some_and(|feed| cut(streamer.id(), feed.to)) {
@@ -85,7 +85,7 @@ impl Streamers {
         }
     }
 
-    /// Returns the streamer that feeds the end `to`, and its next frame; `None` where none feeds it.
+    /// Returns the streamer that feeds the end `to`, and its next frame; `None` without such a streamer.
     pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
         let streamer = self.iter_mut().find(|streamer| streamer.feed().is_some_and(|feed| feed.to == to))?;
         Some((streamer.id(), streamer.next_frame().map(Frame::Linear)))

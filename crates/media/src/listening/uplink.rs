@@ -1,5 +1,5 @@
-//! Uplink framing: G.711 off the wire, or audio decoded of another codec, as exact frames in an agent's format. μ-law
-//! for an agent that speaks μ-law passes as it came.
+//! Uplink framing: turns received G.711, or decoded audio of another codec, into exact frames in an agent's format.
+//! μ-law passes unchanged to an agent that uses μ-law.
 
 use std::time::Instant;
 
@@ -13,12 +13,12 @@ use crate::rtp::{PACKET, Rtp};
 
 use super::hearing::Framing;
 
-/// Frames the audio that one agent hears.
+/// Framing of the audio for one agent.
 #[derive(Debug)]
 pub(super) struct Uplink {
     tracks: Samples,
     format: Format,
-    /// The frame that was asked for last.
+    /// Last frame returned.
     audio: Vec<u8>,
 }
 
@@ -27,25 +27,25 @@ enum Samples {
     Ulaw(Tracks<u8>),
     Linear {
         tracks: Tracks<i16>,
-        /// To what the agent has.
+        /// Converts to the agent's rate.
         up: Option<Up>,
     },
-    /// 16 kHz, since some came.
+    /// 16 kHz, once such audio has arrived.
     Wide {
         tracks: Tracks<[i16; 2]>,
-        /// Of what comes at 8 kHz again.
+        /// Converts 8 kHz audio to 16 kHz.
         narrow: Up,
-        /// To what the agent has.
+        /// Converts to the agent's rate.
         up: Option<Up>,
     },
 }
 
-/// From one rate to another: the inbound and the outbound track.
+/// Resamplers of the inbound and the outbound track.
 #[derive(Debug)]
 struct Up(Box<[Resampler; 2]>);
 
 impl Up {
-    /// `None` where both rates are the same.
+    /// Creates the resamplers; `None` if both rates are equal.
     fn new(from_hz: u32, to_hz: u32) -> Option<Up> {
         Resampler::new(from_hz, to_hz).map(|up| Up(Box::new([up.clone(), up])))
     }
@@ -62,16 +62,16 @@ impl Up {
 /// 20 ms of a track.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heard<'a> {
-    /// The track.
+    /// Track of the frame.
     pub(crate) track: TrackName,
-    /// In the agent's format.
+    /// Audio in the agent's format.
     pub(crate) audio: &'a [u8],
-    /// The level; 0 where that is not asked for.
+    /// Level; 0 if not measured.
     pub(crate) level: u16,
 }
 
 impl Uplink {
-    /// From `now` on.
+    /// Creates the framing; frames begin at `now`.
     pub(super) fn new(now: Instant, tracks: TrackSet, format: Format) -> Uplink {
         let tracks = match format {
             Format::Mulaw8000 => Samples::Ulaw(Tracks::new(now, tracks)),
@@ -82,15 +82,15 @@ impl Uplink {
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
 
-    /// Frames tracks for a recording, from `now` on: linear at 8 kHz, and closer to the edge's clock than for an agent, which is
-    /// spared a click.
+    /// Creates the framing for a recording, from `now` on: linear at 8 kHz and closer to the edge's clock than for an
+    /// agent, whose framing avoids clicks instead.
     pub(super) fn recorded(now: Instant, tracks: TrackSet) -> Uplink {
         let format = Format::L16Rate8000;
         let tracks = Samples::Linear { tracks: Tracks::recorded(now, tracks), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
 
-    /// The next frame that is complete or whose time is over; its level, if wanted.
+    /// Returns the next frame that is complete or overdue, with its level if `measured`.
     pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.audio.clear();
         let audio = &mut self.audio;
@@ -115,7 +115,7 @@ impl Uplink {
         Some(Heard { track, audio: &self.audio, level })
     }
 
-    /// Returns when [`Self::poll`] has something at the latest.
+    /// Returns the time at which [`Self::poll`] has a frame at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.tracks {
             Samples::Ulaw(tracks) => tracks.poll_timeout(),
@@ -124,7 +124,7 @@ impl Uplink {
         }
     }
 
-    /// From the next frame on it is heard at 16 kHz.
+    /// Switches to 16 kHz from the next frame on.
     fn widen(&mut self) {
         if let Samples::Linear { tracks, .. } = &self.tracks
             && let Some(narrow) = Up::new(CLOCK_HZ, g722::RATE_HZ)
@@ -182,7 +182,7 @@ impl Framing for Uplink {
     }
 }
 
-/// The samples of a payload, by way of `scratch`.
+/// Decodes a payload into samples, through `scratch` if needed.
 pub(super) fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
     let places = scratch.iter_mut();
     let count = match coding {
@@ -197,7 +197,7 @@ pub(super) fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16;
     scratch.get(..count).unwrap_or_default()
 }
 
-/// A frame as the agent has it.
+/// Writes a frame in the agent's format.
 fn write(samples: &[i16], track: TrackName, up: &mut Option<Up>, audio: &mut Vec<u8>) {
     let mut put = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
     match up {
@@ -206,7 +206,7 @@ fn write(samples: &[i16], track: TrackName, up: &mut Option<Up>, audio: &mut Vec
     }
 }
 
-/// Returns a payload in μ-law: as it is, or by way of `scratch`.
+/// Returns a payload as μ-law, converted in `scratch` if needed.
 fn as_ulaw<'a>(payload: &'a [u8], coding: Coding, scratch: &'a mut [u8; PACKET]) -> &'a [u8] {
     if coding != Coding::Pcma {
         return payload;

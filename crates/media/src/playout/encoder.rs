@@ -1,5 +1,5 @@
-//! Encoder of the edge's own stream to a remote party that has neither PCMU nor PCMA; it goes on over every change
-//! of its feeder.
+//! Encoder of the edge's own stream to a remote party without PCMU and PCMA; its state continues over every change of
+//! the feeder.
 
 use trunkgate_resample::Resampler;
 
@@ -8,21 +8,21 @@ use crate::codec::{Coding, Encoding, g722};
 
 use super::frame::{Frame, Linear, WIDE_SAMPLES, Wide};
 
-/// Samples per second of wide-band audio.
+/// Sampling rate of wide-band audio, in Hz.
 const WIDE_HZ: u32 = g722::RATE_HZ;
 
-/// One stream's encoder.
+/// Encoder of one stream.
 #[derive(Debug)]
 pub(crate) struct FrameEncoder {
     coding: Coding,
     encoding: Encoding,
-    /// From 8 kHz; none where the encoder itself takes that.
+    /// Resampler from 8 kHz; `None` if the encoder takes 8 kHz.
     up: Option<Resampler>,
 }
 
 impl FrameEncoder {
-    /// Creates an encoder for `coding`, `wide` where the feeder has more than 4 kHz; `None` for G.711, which needs
-    /// none.
+    /// Creates an encoder for `coding`; `wide` if the feeder has audio above 4 kHz. Returns `None` for G.711, which
+    /// needs no encoder.
     pub(crate) fn new(coding: Coding, wide: bool) -> Option<FrameEncoder> {
         let rate_hz = match coding {
             Coding::Pcmu | Coding::Pcma | Coding::Linear(_) => return None,
@@ -33,29 +33,29 @@ impl FrameEncoder {
         Some(FrameEncoder { coding, encoding: Encoding::new(coding, rate_hz)?, up: Resampler::new(CLOCK_HZ, rate_hz) })
     }
 
-    /// Whether it is of use for this audio as well.
+    /// Returns whether the encoder can be kept for this audio.
     pub(crate) fn suits(&self, coding: Coding, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }
 
-    /// Returns an encoder that goes on from here; see [`Encoding::twin`].
+    /// Returns an encoder that continues from the current state; see [`Encoding::twin`].
     pub(crate) fn twin(&self) -> Option<Encoding> {
         self.encoding.twin()
     }
 
-    /// Codes on from where another one of the same codec stood.
+    /// Continues from the state of another encoder of the same codec.
     pub(crate) fn go_on_from(&mut self, twin: Encoding) {
         if self.coding == Coding::G722 {
             self.encoding = twin;
         }
     }
 
-    /// Whether the next frame is a key's tone.
+    /// Sets whether the next frame is a DTMF tone.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         self.encoding.set_tone(tone);
     }
 
-    /// A frame's payload; how many bytes, 0 where nothing need be sent.
+    /// Encodes a frame and returns the number of payload bytes; 0 if the frame need not be sent.
     pub(crate) fn encode(&mut self, said: &Frame, payload: &mut [u8]) -> usize {
         match (said, self.up.is_some()) {
             (Frame::Wide(samples), true) => self.encoding.encode(samples, payload),
@@ -67,7 +67,7 @@ impl FrameEncoder {
         }
     }
 
-    /// The next frame of what is said at 8 kHz, at 16 kHz.
+    /// Converts the next frame from 8 kHz to 16 kHz.
     pub(crate) fn widen(&mut self, narrow: &Linear) -> Wide {
         let mut wide = [0; WIDE_SAMPLES];
         let mut places = wide.iter_mut();

@@ -1,9 +1,9 @@
-//! Fades that keep a change of feeder from clicking: the feeder that stops is faded out over one frame, in the sum with
-//! the one that begins; hold audio is faded in. What an agent says is never faded in.
+//! Fades that prevent clicks at a change of feeder: the old feeder is faded out over one frame, mixed with the new one;
+//! hold audio is faded in. Agent audio is never faded in.
 
 use std::f32::consts::PI;
 
-/// From 0 to 1 in half a period of a cosine, over a frame of so many samples.
+/// Returns the gain at sample `at` of a frame: rises from 0 to 1 along half a cosine period.
 fn rising(at: usize, samples: usize) -> f32 {
     0.5 - 0.5 * (PI * (at as f32 + 0.5) / samples as f32).cos()
 }
@@ -24,7 +24,7 @@ pub(crate) fn fade_out(frame: &mut [i16]) {
     }
 }
 
-/// Adds what is heard of `tail` while it is faded out.
+/// Adds `tail` to a frame while it fades out.
 pub(crate) fn add_fading(frame: &mut [i16], tail: &[i16]) {
     let samples = frame.len();
     for (at, (sample, tail)) in frame.iter_mut().zip(tail).enumerate() {

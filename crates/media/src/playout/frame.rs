@@ -7,34 +7,34 @@ use super::fade::fade_out;
 
 /// Samples of a frame of 20 ms.
 pub(crate) const FRAME_SAMPLES: usize = 160;
-/// Samples of one at 16 kHz.
+/// Samples of a frame of 20 ms at 16 kHz.
 pub(crate) const WIDE_SAMPLES: usize = 2 * FRAME_SAMPLES;
 
-/// One frame, μ-law.
+/// Frame in μ-law at 8 kHz.
 pub(crate) type Ulaw = [u8; FRAME_SAMPLES];
 
-/// One frame of who feeds the stream, before it is coded as the far side has it.
+/// Frame of a feeder, before it is encoded for the remote party.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation every 20 ms")]
 pub(crate) enum Frame {
-    /// μ-law.
+    /// μ-law at 8 kHz.
     Ulaw(Ulaw),
-    /// Linear.
+    /// Linear at 8 kHz.
     Linear(Linear),
-    /// Linear, at 16 kHz.
+    /// Linear at 16 kHz.
     Wide(Wide),
 }
 
-/// One frame, linear.
+/// Linear frame at 8 kHz.
 pub(crate) type Linear = [i16; FRAME_SAMPLES];
-/// One frame at 16 kHz, linear.
+/// Linear frame at 16 kHz.
 pub(crate) type Wide = [i16; WIDE_SAMPLES];
 
 /// A frame of silence.
 pub(crate) const SILENT: Ulaw = [ULAW_SILENCE; FRAME_SAMPLES];
 
 impl Frame {
-    /// Returns its level.
+    /// Returns the frame's level.
     pub(crate) fn level(&self) -> u16 {
         match self {
             Frame::Ulaw(codes) => ulaw_level(codes),
@@ -43,7 +43,8 @@ impl Frame {
         }
     }
 
-    /// As linear samples at 8 kHz; of more, only what a codec that changes meanwhile leaves to be heard.
+    /// Converts to linear samples at 8 kHz. Wide-band frames are only decimated; they occur here only during a codec
+    /// change.
     pub(crate) fn linear(&self) -> Linear {
         match self {
             Frame::Ulaw(codes) => codes.map(decode_ulaw),
@@ -56,7 +57,7 @@ impl Frame {
         }
     }
 
-    /// Faded out.
+    /// Returns the frame, faded out.
     pub(crate) fn faded_out(self) -> Frame {
         match self {
             Frame::Ulaw(_) | Frame::Linear(_) => {
@@ -71,7 +72,7 @@ impl Frame {
         }
     }
 
-    /// Whether nothing is heard of it.
+    /// Returns whether all samples are zero.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
             Frame::Ulaw(codes) => codes.iter().all(|code| decode_ulaw(*code) == 0),

@@ -1,11 +1,11 @@
-//! Hold music where none is configured: a quiet melody of our own, computed once.
+//! Default hold music: a quiet melody made for this project, computed once.
 
 use std::f64::consts::TAU;
 use std::sync::{Arc, OnceLock};
 
 use crate::codec::g711::encode_ulaw;
 
-/// Samples in a second.
+/// Sampling rate, in Hz.
 const RATE: usize = 8_000;
 /// Samples of one note.
 const NOTE_SAMPLES: usize = 4_000;
@@ -14,20 +14,20 @@ const NOTES_HZ: [f64; 16] = [
     261.63, 329.63, 392.00, 329.63, 220.00, 261.63, 329.63, 261.63, 174.61, 220.00, 261.63, 220.00, 196.00, 246.94,
     293.66, 246.94,
 ];
-/// Peak of a note: about −15 dBm0, as speech is.
+/// Peak of a note: about −15 dBm0, the level of speech.
 const PEAK: f64 = 4_000.0;
-/// Samples in which a note rises, so that it does not click.
+/// Attack of a note in samples, which avoids a click.
 const RISE_SAMPLES: f64 = 80.0;
-/// Samples in which it falls to a third.
+/// Samples after which a note has decayed to a third.
 const FALL_SAMPLES: f64 = 2_400.0;
 
-/// The melody, μ-law at 8 kHz, to be heard again and again; shared by everybody who hears it.
+/// Returns the melody in μ-law at 8 kHz, to be played in a loop; all listeners share it.
 pub fn melody() -> Arc<[u8]> {
     static MELODY: OnceLock<Arc<[u8]>> = OnceLock::new();
     MELODY.get_or_init(|| NOTES_HZ.iter().flat_map(|hz| note(*hz)).collect()).clone()
 }
 
-/// One note with its octave, rising and falling within its time.
+/// Returns one note with its octave, with attack and decay.
 fn note(hz: f64) -> impl Iterator<Item = u8> {
     (0..NOTE_SAMPLES).map(move |at| {
         let (sample, left) = (at as f64, (NOTE_SAMPLES - at) as f64);

@@ -1,7 +1,6 @@
-//! Downlink playout: the stream that the edge itself makes for an end, and the sounds that it plays.
-//!
-//! Here belongs what turns 20 ms of an agent or a player into a packet, and the players. An agent's audio before that is in
-//! [`agent_audio`](crate::agent_audio), its encoders are in [`codec`](crate::codec); sending the packet is the session's.
+//! Downlink playout: the stream that the edge generates for an end, and the sounds that it plays.
+//! This room packetizes 20 ms of an agent or a player, and holds the players. An agent's audio before that is in
+//! [`agent_audio`](crate::agent_audio), encoders are in [`codec`](crate::codec); the session sends the packets.
 
 mod encoder;
 mod fade;

@@ -1,7 +1,7 @@
-//! The stream that the edge itself makes for an end: one clock that sends 20 ms of its feeder, or silence.
+//! Stream that the edge generates for an end: one clock that sends 20 ms of its feeder, or silence.
 //!
 //! The stream begins with the first agent or player that is wired to the end and outlives every change between them;
-//! after them it goes on with silence until a remote party's first packet is relayed. So the end hears one stream
+//! after them it goes on with silence until a remote party's first packet is relayed. The end receives one stream
 //! without a gap.
 
 use std::time::Instant;
@@ -22,35 +22,35 @@ use super::frame::{FRAME_SAMPLES, Frame, Ulaw};
 /// Frames in a second.
 const FRAMES_PER_SECOND: u32 = 50;
 
-/// Clock, numbers and encoder of the stream.
+/// Clock, numbering and encoder of the stream.
 #[derive(Debug)]
 pub(crate) struct Packetizer {
-    /// The stream's name among the feeders of its end.
+    /// Serial number of the stream among the feeders of its end.
     serial: u32,
     ticks: Ticks,
     feed: Feed,
-    /// The encoder, unless it is G.711.
+    /// Encoder; `None` for G.711.
     encoder: Option<Box<FrameEncoder>>,
-    /// The last feeder.
+    /// Last feeder.
     feeder: Option<EndId>,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// The last tick's.
+    /// Index of the last tick.
     index: u64,
-    /// Silence was not sent.
+    /// Silence was suppressed.
     paused: bool,
     digits: Sender,
-    /// A part of a digit, due instead of audio.
+    /// Part of a digit that is due instead of audio.
     signal: Option<Signal>,
-    /// The next frame of a feeder that was cut off: faded out in the next tick.
+    /// Next frame of a feeder that was cut off, faded out in the next tick.
     tail: Option<Box<Frame>>,
-    /// Since when the next tick is due before its time.
+    /// Time at which the next tick was requested early.
     hurried: Option<Instant>,
 }
 
 impl Packetizer {
-    /// Creates a stream that begins then.
+    /// Creates a stream that begins at the given time.
     pub(crate) fn new(begins: Instant, start: StreamStart, feed: Feed) -> Packetizer {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         Packetizer {
@@ -71,27 +71,27 @@ impl Packetizer {
         }
     }
 
-    /// Begins at `now`, where it would begin later.
+    /// Begins at `now` unless the stream begins earlier.
     pub(crate) fn begin_by(&mut self, now: Instant) {
         self.ticks.begin_by(now);
     }
 
-    /// Goes on with ticks at `phase`, from the next one on.
+    /// Aligns the ticks to `phase`, from the next one on.
     pub(crate) fn align(&mut self, phase: Instant) {
         self.ticks.align(phase);
     }
 
-    /// Returns its name among the feeders of its end.
+    /// Returns the serial number of the stream among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// Keeps the frame that would have been heard next of a feeder that is cut off.
+    /// Keeps the next frame of a feeder that is cut off, to fade it out.
     pub(crate) fn cut_off(&mut self, next: Frame) {
         self.tail = (!next.is_silent()).then(|| Box::new(next));
     }
 
-    /// Sends what is still to be faded out at once: a remote party takes the stream over.
+    /// Requests the fading frame at once, because a remote party takes the stream over.
     pub(crate) fn hurry(&mut self, now: Instant) {
         if self.tail.is_some() {
             self.hurried = Some(now);
@@ -107,7 +107,7 @@ impl Packetizer {
             add_fading(&mut both, &tail.linear());
             return Frame::Linear(both);
         };
-        // Only what is said at 8 kHz goes through its filter, which knows what was said before.
+        // Only 8 kHz audio passes the up-sampling filter, which keeps state.
         let mut widened = |said: &Frame| match said {
             Frame::Wide(samples) => *samples,
             Frame::Ulaw(_) | Frame::Linear(_) => encoder.widen(&said.linear()),
@@ -117,36 +117,36 @@ impl Packetizer {
         Frame::Wide(both)
     }
 
-    /// Sets another feeder, on the same clock, or another codec.
+    /// Sets another feeder on the same clock, or another codec.
     pub(crate) fn set_feed(&mut self, feed: Feed) {
         let before = self.timestamp_at(self.index);
         if !self.encoder.as_ref().is_some_and(|encoder| encoder.suits(feed.coding, feed.wide)) {
             self.encoder = FrameEncoder::new(feed.coding, feed.wide).map(Box::new);
         }
         self.feed = feed;
-        // Where that has another clock, it goes on from there.
+        // A codec with another clock continues from the current timestamp.
         let after = self.timestamp_at(self.index);
         self.timestamp = self.timestamp.wrapping_add(before.wrapping_sub(after));
     }
 
-    /// Returns an encoder that goes on from here, for a remote party that takes the stream over.
+    /// Returns an encoder that continues from the current state, for a remote party that takes the stream over.
     pub(crate) fn twin(&self) -> Option<Encoding> {
         self.encoder.as_ref()?.twin()
     }
 
-    /// Goes on from an encoder of a remote party whose audio was coded for the end.
+    /// Continues from the encoder of a remote party that fed the end before.
     pub(crate) fn go_on_from(&mut self, twin: Encoding) {
         if let Some(encoder) = &mut self.encoder {
             encoder.go_on_from(twin);
         }
     }
 
-    /// Returns its RTP clock, in Hz.
+    /// Returns the RTP clock rate, in Hz.
     pub(crate) fn clock_hz(&self) -> u32 {
         self.feed.coding.clock_hz()
     }
 
-    /// Returns when its next tick is due.
+    /// Returns the time of the next tick.
     pub(crate) fn due(&self) -> Instant {
         self.hurried.unwrap_or_else(|| self.ticks.next_due())
     }
@@ -162,7 +162,7 @@ impl Packetizer {
         Some(tick)
     }
 
-    /// Passes the next tick over, if it is due: its media time goes by unsent, and no digit begins.
+    /// Skips the next tick, if due: media time advances without a packet, and no digit begins.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.hurried = None;
         self.index = self.ticks.take(now)?.index;
@@ -170,18 +170,18 @@ impl Packetizer {
         Some(())
     }
 
-    /// Sends digits from the next tick on, or behind those that wait; returns how many are left out.
+    /// Queues digits to be sent from the next tick on; returns the number of digits rejected.
     pub(crate) fn send_digits(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         self.digits.add(press, digits, ms)
     }
 
-    /// Returns whether the tick that was taken is a digit's: no audio is used for it.
+    /// Returns whether the current tick belongs to a digit and uses no audio.
     pub(crate) fn sends_digit(&self) -> bool {
         self.signal.is_some()
     }
 
-    /// Puts a frame of `feeder` into the packet and returns its header; `None` where nothing need be sent. Only what is
-    /// written has a sequence number: media time that was not sent is a jump of the timestamp.
+    /// Writes a frame of `feeder` into the packet and returns its header; `None` if it need not be sent. Only written
+    /// packets use a sequence number; suppressed media time is a jump of the timestamp.
     pub(crate) fn write(
         &mut self,
         tick: Tick,
@@ -229,7 +229,7 @@ impl Packetizer {
         self.finish(event.marker, event.payload_type, event.timestamp, event.payload.len(), packet)
     }
 
-    /// Numbers a packet whose payload of so many bytes is written.
+    /// Numbers a packet with a payload of the given length.
     fn finish(
         &mut self,
         marker: bool,
@@ -246,14 +246,14 @@ impl Packetizer {
         Some(rtp)
     }
 
-    /// The timestamp of the tick of this index.
+    /// Returns the timestamp of a tick by its index.
     fn timestamp_at(&self, index: u64) -> u32 {
-        // Truncation is meant: timestamps are modulo 2^32.
+        // Truncation is intended: timestamps are modulo 2^32.
         self.timestamp.wrapping_add((index as u32).wrapping_mul(self.clock_hz() / FRAMES_PER_SECOND))
     }
 }
 
-/// A frame in G.711; how many bytes.
+/// Writes a frame in G.711 and returns the number of bytes.
 fn write_g711(said: &Frame, coding: Coding, payload: &mut Ulaw) -> usize {
     match (said, coding == Coding::Pcma) {
         (Frame::Ulaw(codes), false) => payload.copy_from_slice(codes),

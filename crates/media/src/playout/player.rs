@@ -1,4 +1,4 @@
-//! An end that plays: the ringback tone, given samples once, or hold audio without an end.
+//! Player end: ringback tone, samples played once, or hold audio in a loop.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use super::fade::fade_in;
 use super::feed::Feed;
 use super::frame::{FRAME_SAMPLES, Frame, Ulaw};
 
-/// 440 Hz and 480 Hz repeat together after 25 ms.
+/// Samples after which 440 Hz and 480 Hz repeat together: 25 ms.
 const PERIOD: usize = 200;
-/// 2 s of tone …
+/// Duration of a tone burst: 2 s.
 const TONE_SAMPLES: usize = 16_000;
-/// … in 6 s.
+/// Duration of the cadence: 6 s.
 const CADENCE_SAMPLES: usize = 48_000;
-/// Peak of each of the two: −20 dBm0, where 0 dBm0 has a peak of 22,660 (G.711 §4: 3.17 dBm0 is full scale, 32,636).
+/// Peak of each frequency: −20 dBm0; 0 dBm0 has a peak of 22,660 (G.711 §4: 3.17 dBm0 is full scale, 32,636).
 const PEAK: f64 = 2266.0;
 
 static TONE: [u8; PERIOD] = tone();
 
-/// The next sample of a sine is 2 cos(step) times this one less the last one.
+/// Computes one period of the ringback tone by the recurrence s(n+1) = 2 cos(step) · s(n) − s(n−1).
 const fn tone() -> [u8; PERIOD] {
     // Sine and cosine of 2π·440/8000 and 2π·480/8000.
     let (low, high) = (0.940_880_768_954_225_5, 0.929_776_485_888_251_5);
@@ -43,22 +43,22 @@ const fn tone() -> [u8; PERIOD] {
     codes
 }
 
-/// Returns the code of μ-law of the ringback tone at this sample of a burst.
+/// Returns the μ-law code of the ringback tone at this sample of a burst.
 pub fn ringback(sample: usize) -> u8 {
     TONE.get(sample % PERIOD).copied().unwrap_or(ULAW_SILENCE)
 }
 
-/// An end that plays, from when it is wired.
+/// Player; it plays from the moment it is wired.
 #[derive(Debug)]
 pub(super) struct Player {
-    /// The player's name.
+    /// The player's id.
     pub(super) id: EndId,
-    /// The end that it feeds.
+    /// Wire to the end that the player feeds.
     pub(super) wire: Option<Feed>,
     source: Source,
-    /// Samples played; of the ringback, within its cadence; of hold audio, within the part that is heard.
+    /// Samples played: of ringback within the cadence, of hold audio within the loop.
     at: usize,
-    /// Whether nothing of it has been heard, and it is to be faded in.
+    /// Whether playing has not begun and is to be faded in.
     rises: bool,
 }
 
@@ -71,13 +71,13 @@ enum Source {
     Silence,
 }
 
-/// Returns the music that is repeated, or the ringback tone.
+/// Returns the music in a loop, or the ringback tone without music.
 fn again(music: Option<Arc<[u8]>>) -> Source {
     music.filter(|samples| !samples.is_empty()).map_or(Source::Ringback, Source::Again)
 }
 
 impl Player {
-    /// At its beginning.
+    /// Creates a player at the beginning of its sound.
     pub(super) fn new(id: EndId, sound: Sound) -> Player {
         let source = match sound {
             Sound::Ringback => Source::Ringback,
@@ -96,12 +96,12 @@ impl Player {
         (self.source, self.at, self.rises) = (source, at, rises);
     }
 
-    /// Returns whether it has nothing to play.
+    /// Returns whether the player has nothing to play.
     pub(super) const fn is_silent(&self) -> bool {
         matches!(self.source, Source::Silence)
     }
 
-    /// The next 20 ms into a frame of silence; whether they are the last.
+    /// Writes the next 20 ms into a silent frame; returns whether they are the last.
     pub(super) fn next_frame(&mut self, frame: &mut Ulaw) -> bool {
         let ended = self.play(frame);
         if std::mem::take(&mut self.rises) {
@@ -158,7 +158,7 @@ mod tests {
     use crate::codec::g711::decode_ulaw;
     use crate::playout::frame::SILENT;
 
-    /// Level of one frequency in dBm0.
+    /// Returns the level of one frequency, in dBm0.
     fn level(codes: &[u8], hz: f64) -> f64 {
         let (mut re, mut im) = (0.0, 0.0);
         for (n, code) in codes.iter().enumerate() {

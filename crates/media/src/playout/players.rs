@@ -6,25 +6,25 @@ use super::feed::Feed;
 use super::frame::{Frame, SILENT};
 use super::player::Player;
 
-/// The ends of a session that play.
+/// Players of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Players {
     all: Vec<Player>,
 }
 
-/// One frame of a player.
+/// Frame of a player.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Played {
     /// The player.
     pub(crate) by: EndId,
-    /// The frame.
+    /// Audio of the frame.
     pub(crate) frame: Frame,
-    /// Whether it is the last one.
+    /// Whether the frame is the last one.
     pub(crate) is_last: bool,
 }
 
 impl Players {
-    /// Adds a player, at the beginning of its sound.
+    /// Adds a player at the beginning of its sound.
     pub(crate) fn add(&mut self, id: EndId, sound: Sound) {
         self.all.push(Player::new(id, sound));
     }
@@ -34,7 +34,7 @@ impl Players {
         self.all.retain(|player| player.id != id);
     }
 
-    /// Lets a player play another sound from its beginning.
+    /// Plays another sound from its beginning.
     pub(crate) fn play(&mut self, id: EndId, sound: Sound) {
         if let Some(player) = self.all.iter_mut().find(|player| player.id == id) {
             player.play_instead(sound);
@@ -46,12 +46,12 @@ impl Players {
         self.all.iter().any(|player| player.id == id && player.is_silent())
     }
 
-    /// Returns whether there is a player of that name.
+    /// Returns whether a player with this id exists.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.all.iter().any(|player| player.id == id)
     }
 
-    /// Lists their names.
+    /// Lists the ids of the players.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(|player| player.id)
     }
@@ -61,13 +61,13 @@ impl Players {
         self.all.iter().any(|player| player.id == id && player.wire.is_some_and(|feed| feed.to == to))
     }
 
-    /// Wires a player to an end; returns whether there is such a player.
+    /// Wires a player to an end; returns whether the player exists.
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
         let player = self.all.iter_mut().find(|player| player.id == id);
         player.map(|player| player.wire = Some(feed)).is_some()
     }
 
-    /// Takes away the wires for which `cut(from, to)` holds.
+    /// Removes the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for player in &mut self.all {
             if player.wire.is_some_and(|feed| cut(player.id, feed.to)) {
@@ -84,7 +84,7 @@ impl Players {
         Some(Played { by: player.id, frame: Frame::Ulaw(frame), is_last })
     }
 
-    /// Returns the next frame of the player that feeds the end `to`, where `cut(player)` holds: it is cut off.
+    /// Returns the next frame of the player that feeds the end `to` if `cut(player)` holds, to fade it out.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
         let is_cut = |player: &Player| player.wire.is_some_and(|feed| feed.to == to) && cut(player.id);
         let player = self.all.iter_mut().find(|player| is_cut(player))?;

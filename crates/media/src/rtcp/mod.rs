@@ -1,7 +1,6 @@
-//! RTCP: reading a remote party's packets, covering their texts, and the edge's own reports.
-//!
-//! Here belongs what is said about a stream, in packets of RTCP. The stream itself is in [`rtp`](crate::rtp), the choice
-//! between passing RTCP on and reporting is the session's, encryption is in [`srtp`](crate::srtp).
+//! RTCP: parses a remote party's packets, replaces their texts, and generates the edge's own reports.
+//! This room handles RTCP packets about a stream. The stream itself is in [`rtp`](crate::rtp), encryption in
+//! [`srtp`](crate::srtp); the session decides between forwarding RTCP and generating reports.
 
 mod compound;
 mod origin;

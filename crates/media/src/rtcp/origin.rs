@@ -1,4 +1,4 @@
-//! Date and chance, which a session cannot know by itself.
+//! Wall-clock time and randomness, which a session receives from outside.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Seconds from 1900 to 1970 (RFC 3550 §4 counts from 1900).
 const SECONDS_TO_1970: u64 = 2_208_988_800;
 
-/// A moment in both clocks.
+/// One instant on both clocks, monotonic and wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch {
     at: Instant,
@@ -14,70 +14,71 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// `at` is so long after the beginning of 1970, UTC.
+    /// Creates an epoch: `at` is `since_1970` after the beginning of 1970, UTC.
     pub fn new(at: Instant, since_1970: Duration) -> Epoch {
         let seconds = since_1970.as_secs().wrapping_add(SECONDS_TO_1970);
         Epoch { at, ntp: (seconds << 32).wrapping_add(fixed(Duration::from_nanos(since_1970.subsec_nanos().into()))) }
     }
 
-    /// The date of a moment at or after it: seconds since 1900 and their fraction, 32 bits each (RFC 3550 §4).
+    /// Returns the NTP timestamp of `now`: seconds since 1900 and their fraction, 32 bits each (RFC 3550 §4).
     pub fn ntp(&self, now: Instant) -> u64 {
         self.ntp.wrapping_add(fixed(now.saturating_duration_since(self.at)))
     }
 }
 
-/// Seconds modulo 2³² and their fraction, 32 bits each.
+/// Returns a duration as seconds modulo 2³² and their fraction, 32 bits each.
 fn fixed(duration: Duration) -> u64 {
     let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
     (duration.as_secs() << 32) | fraction
 }
 
-/// A time in units of 2⁻¹⁶ s, as reports have it; at most what 32 bits hold (18 hours).
+/// Converts a duration to units of 2⁻¹⁶ s, as used in reports; saturates at 32 bits (18 hours).
 pub(crate) fn short(duration: Duration) -> u32 {
     u32::try_from((duration.as_nanos() << 16) / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
-/// The other way.
+/// Converts units of 2⁻¹⁶ s to a duration.
 pub(crate) fn long(short: u32) -> Duration {
     Duration::from_nanos((u64::from(short) * 1_000_000_000) >> 16)
 }
 
-/// Date and chance of a session.
+/// Wall-clock time and randomness of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The date. Without one our sender reports have none (RFC 3550 §6.4.1), and no round trip is known by them.
+    /// Wall-clock epoch. Without one, sender reports carry no NTP timestamp (RFC 3550 §6.4.1) and yield no round-trip
+    /// time.
     epoch: Option<Epoch>,
-    /// The key that names and sources in RTCP, and the times of our own, are drawn from.
+    /// Key from which names, sources and report times in RTCP are derived.
     key: [u8; 16],
 }
 
 impl Origin {
-    /// Dated by `epoch`; the rest follows from `key`.
+    /// Creates an origin from an epoch and a key.
     pub fn new(epoch: Epoch, key: [u8; 16]) -> Origin {
         Origin { epoch: Some(epoch), key }
     }
 
-    /// Sets the date.
+    /// Sets the wall-clock epoch.
     pub(crate) fn date_by(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
     }
 
-    /// Sets what names and numbers are drawn from.
+    /// Sets the key from which names and numbers are derived.
     pub(crate) fn name_by(&mut self, key: [u8; 16]) {
         self.key = key;
     }
 
-    /// Returns the date of a moment, 0 where there is none.
+    /// Returns the NTP timestamp of `now`; 0 without an epoch.
     pub(crate) fn ntp(&self, now: Instant) -> u64 {
         self.epoch.map_or(0, |epoch| epoch.ntp(now))
     }
 
-    /// A number that is drawn once for `what` and stays.
+    /// Returns a pseudo-random number that is constant for the same `what`.
     pub(crate) fn draw(&self, what: u64) -> u64 {
         self.pseudonym(&what.to_be_bytes())
     }
 
-    /// Returns another name for a name in RTCP: the same in the session, and not to be found without the key.
+    /// Returns a pseudonym for a name in RTCP: constant in the session and not reversible without the key.
     pub(crate) fn pseudonym(&self, name: &[u8]) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write(&self.key);
@@ -101,7 +102,7 @@ mod tests {
         let epoch = Epoch::new(now, Duration::from_millis(1_795_172_400_250));
         assert_eq!(epoch.ntp(now), (4_004_161_200 << 32) | 0x4000_0000);
         assert_eq!(epoch.ntp(now + Duration::from_millis(750)), 4_004_161_201 << 32);
-        // 32 bits of seconds end in 2036.
+        // 32 bits of seconds wrap in 2036.
         let late = Epoch::new(now, Duration::from_secs((1 << 32) - SECONDS_TO_1970));
         assert_eq!(late.ntp(now), 0);
         assert_eq!(Origin::default().ntp(now), 0);

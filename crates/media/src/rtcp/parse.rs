@@ -1,6 +1,5 @@
-//! RTCP packets, as far as a relay needs them: distinguished from RTP (RFC 5761 §4), and their frame checked (RFC 3550
-//! §6.1). Their contents are passed as they are, but for the texts in which phones write their addresses, names and
-//! software.
+//! Minimal RTCP parsing for a relay: distinguishes RTCP from RTP (RFC 5761 §4) and checks the framing (RFC 3550 §6.1).
+//! Contents are forwarded unchanged, except texts in which phones put their addresses, names and software.
 
 /// Kind of a datagram on a media port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +8,11 @@ pub enum Kind {
     Rtp,
     /// RTCP, by its first two bytes.
     Rtcp,
-    /// Something else: STUN, DTLS, T.38, garbage.
+    /// Anything else: STUN, DTLS, T.38, garbage.
     Other,
 }
 
-/// Tells RTP from RTCP by the packet type: 192–223 is RTCP, which rules payload numbers 64–95 out (RFC 5761 §4).
+/// Classifies a datagram by its packet type: 192–223 is RTCP, which excludes payload numbers 64–95 (RFC 5761 §4).
 pub fn classify(packet: &[u8]) -> Kind {
     match packet {
         [first, ..] if first >> 6 != 2 => Kind::Other,
@@ -23,8 +22,8 @@ pub fn classify(packet: &[u8]) -> Kind {
     }
 }
 
-/// Whether a datagram is one or more RTCP packets whose lengths add up to it. Reduced-size packets (RFC 5506) pass:
-/// what comes first is not looked at; only the last may have padding.
+/// Returns whether a datagram consists of RTCP packets whose lengths add up to its size. Reduced-size packets (RFC
+/// 5506) pass, because the type of the first packet is not checked; only the last packet may have padding.
 pub fn is_well_formed(packet: &[u8]) -> bool {
     let mut rest = packet;
     loop {
@@ -46,7 +45,7 @@ pub fn is_well_formed(packet: &[u8]) -> bool {
     }
 }
 
-/// The packets of a well-formed compound.
+/// Lists the packets of a well-formed compound.
 pub(crate) fn packets(compound: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = compound;
     std::iter::from_fn(move || {
@@ -61,13 +60,13 @@ const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 const CNAME: u8 = 1;
 const PRIVATE: u8 = 8;
-/// Replacement of a covered text.
+/// Replacement character for texts.
 const COVER: u8 = b'-';
 
-/// Covers the texts of a well-formed packet, in place and without a change of length: a canonical name becomes what
-/// `pseudonym` makes of it (the same for the same name, so that streams still belong together, RFC 3550 §6.5.1), every
-/// other text dashes. It would show one side the other's addresses (`alice@10.0.0.5`), people and software. False where
-/// the texts do not fit their packet.
+/// Replaces the texts of a well-formed packet in place, without a change of length: a canonical name by its `pseudonym`
+/// (the same for the same name, so that streams stay associated, RFC 3550 §6.5.1), every other text by dashes. The
+/// texts would expose addresses (`alice@10.0.0.5`), people and software to the other side. Returns false if the texts
+/// exceed their packet.
 #[must_use]
 pub fn cover_texts(packet: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) -> bool {
     let mut rest = packet;
@@ -89,7 +88,8 @@ pub fn cover_texts(packet: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) -> bool 
     true
 }
 
-/// Chunks of an SSRC and its items each, which end with a zero and are filled up to four bytes (RFC 3550 §6.5).
+/// Covers the chunks of a source description: an SSRC with its items, terminated by a zero and padded to four bytes
+/// (RFC 3550 §6.5).
 fn cover_chunks(contents: &mut [u8], count: usize, pseudonym: &impl Fn(&[u8]) -> u64) -> bool {
     let mut at = 0;
     for _ in 0..count {
@@ -103,7 +103,7 @@ fn cover_chunks(contents: &mut [u8], count: usize, pseudonym: &impl Fn(&[u8]) ->
             let Some(text) = contents.get_mut(at + 2..at + 2 + len) else { return false };
             match (kind, text) {
                 (CNAME, text) => rename(text, pseudonym),
-                // Its first byte is the length of a prefix.
+                // The first byte is the length of a prefix.
                 (PRIVATE, [prefix, value @ ..]) => {
                     *prefix = 0;
                     value.fill(COVER);
@@ -125,7 +125,7 @@ fn rename(text: &mut [u8], pseudonym: &impl Fn(&[u8]) -> u64) {
     }
 }
 
-/// The reason behind the SSRCs (RFC 3550 §6.6).
+/// Covers the reason behind the SSRCs of a BYE (RFC 3550 §6.6).
 fn cover_reason(contents: &mut [u8], count: usize) -> bool {
     let at = count * 4;
     let Some(&len) = contents.get(at) else { return contents.len() >= at };
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// A receiver report and a source description, as phones send them.
+    /// Returns a receiver report and a source description, as phones send them.
     fn compound() -> Vec<u8> {
         let name = SdesChunk::builder(7).add_item(SdesItem::builder(SdesItem::CNAME, "x"));
         let packet =
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(classify(&bytes), Kind::Rtcp);
         assert!(is_well_formed(&bytes));
         for len in 0..bytes.len() {
-            // The first packet alone is whole too.
+            // The first packet alone is complete too.
             assert_eq!(is_well_formed(&bytes[..len]), len == 8, "{len}");
         }
         let mut longer = bytes.clone();
@@ -210,7 +210,7 @@ mod tests {
             assert!(!shown.contains(leak), "{leak}: {shown}");
         }
         assert_eq!(shown.matches("10123456789abc").count(), 2, "one name is one name: {shown}");
-        // Kinds and lengths stay: covered once more, it is the same.
+        // Types and lengths stay; covering again changes nothing.
         let mut again = after.clone();
         assert!(cover_texts(&mut again, |name| 0x0123_4567_89ab_cdef ^ name.len() as u64));
         assert_eq!(again, after);

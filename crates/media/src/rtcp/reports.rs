@@ -1,8 +1,7 @@
-//! Reports between an end and its remote party: reports of ours and when they are due, what its reports say, and
-//! the round trip between the two (RFC 3550 §6.2–6.4).
-//!
-//! Between two ends that feed each other unchanged, reports are passed and only read. Where the edge made or changed
-//! what an end hears, what the other side would report is not true of it, and the edge reports itself.
+//! Reports between an end and its remote party: the edge's own reports and their timing, received reports, and the
+//! round-trip time (RFC 3550 §6.2–6.4).
+//! Between two ends that feed each other unchanged, reports are forwarded and only read. If the edge generates or
+//! modifies the stream of an end, reports of the other side do not apply to it, and the edge reports itself.
 
 use std::time::{Duration, Instant};
 
@@ -16,50 +15,51 @@ use super::compound::{Block, Compound, Sending, VoipMetrics};
 use super::origin::{Origin, long, short};
 use super::parse::packets;
 
-/// Timer reconsideration makes intervals shorter than they were drawn, by this factor (RFC 3550 §6.3.1).
+/// Compensation factor for timer reconsideration, which shortens the drawn intervals (RFC 3550 §6.3.1).
 const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 
-/// The state of one end's RTCP.
+/// RTCP state of one end.
 #[derive(Debug, Clone, Default)]
 pub struct Reports {
-    /// Sender reports that reached the far side, ours or passed: middle bits of their date, and when; the newest first.
+    /// Sender reports sent to the remote party, generated or forwarded: middle bits of the NTP timestamp and the send
+    /// time, the newest first.
     shown: [Option<(u32, Instant)>; REPORTS_REMEMBERED],
-    /// The far side's last sender report: its source, middle bits of its date, and when it came.
+    /// Last sender report of the remote party: source, middle bits of the NTP timestamp, and arrival time.
     heard: Option<(u32, u32, Instant)>,
-    /// Packets expected and received, and their source, as the last report of ours said.
+    /// Source with the packets expected and received, as of the edge's last report.
     said: Option<Source>,
-    /// Metrics to be passed to the far side with our next report.
+    /// Metrics to forward to the remote party with the next report.
     metrics: Option<Box<(u32, VoipMetrics)>>,
-    /// Since when the edge reports itself, and when it last did.
+    /// Time since which the edge reports itself, and time of its last report.
     since: Option<Instant>,
     last: Option<Instant>,
     due: Option<Instant>,
-    /// Packets sent when the last two reports were made, the newest first.
+    /// Packets sent at the time of the last two reports, the newest first.
     sent_before: [u64; 2],
     drawn: u32,
-    /// Whether a report is to be made now, and whether it is the last one.
+    /// Whether a report is to be generated now, and whether it is the last one.
     pub wanted: bool,
     bye: bool,
 }
 
-/// The stream that an end sends to its remote party.
+/// Stream that an end sends to its remote party.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
-    /// The source; ours where nothing was ever sent.
+    /// SSRC; the edge's own if nothing was ever sent.
     pub ssrc: u32,
-    /// The clock now.
+    /// RTP timestamp now.
     pub timestamp: u32,
     /// Packets of the source.
     pub packets: u32,
-    /// Bytes of their payloads.
+    /// Payload bytes of the source.
     pub octets: u32,
-    /// Packets that were ever sent to the remote party, of any source.
+    /// Packets ever sent to the remote party, of any source.
     pub all: u64,
 }
 
 impl Reports {
-    /// Reads a compound of the far side; `sent`: source and clock (Hz) of what it hears. VoIP metrics about that source
-    /// are returned: they are for who feeds it.
+    /// Processes a compound of the remote party; `sent` is the source and clock rate (Hz) of the stream sent to it.
+    /// Returns VoIP metrics about that source, to be forwarded to its feeder.
     pub fn hear(
         &mut self,
         now: Instant,
@@ -81,7 +81,7 @@ impl Reports {
         metrics
     }
 
-    /// Takes a report block about the stream that the remote party hears.
+    /// Processes a report block about the stream sent to the remote party.
     fn reported(&mut self, now: Instant, block: &ReportBlock<'_>, sent: Option<(u32, u32)>, counters: &EndCounters) {
         let Some((_, clock_hz)) = sent.filter(|(ssrc, _)| *ssrc == block.ssrc()) else { return };
         let lost = (block.cumulative_lost() << 8).cast_signed() >> 8;
@@ -92,13 +92,14 @@ impl Reports {
         let named = block.last_sender_report_timestamp();
         let shown = self.shown.iter().flatten().find(|(middle, _)| *middle == named && named != 0);
         let Some((_, at)) = shown else { return };
-        // A far side whose clock runs fast may claim to have waited longer than it took: then the trip took no time.
+        // A remote party with a fast clock may report a longer delay than elapsed; the round trip is then zero.
         let waited = long(block.delay_since_last_sender_report_timestamp());
         let trip = now.saturating_duration_since(*at).saturating_sub(waited);
         counters.rtt_us.set(u64::try_from(trip.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
-    /// A compound of another end is passed to the far side: its sender report will be answered.
+    /// Notes that a compound of another end is forwarded to the remote party, whose reports will refer to its sender
+    /// report.
     pub(crate) fn pass(&mut self, now: Instant, compound: &[u8]) {
         for packet in packets(compound) {
             if let Ok(report) = SenderReport::parse(packet) {
@@ -116,18 +117,18 @@ impl Reports {
         }
     }
 
-    /// Keeps metrics for the next report; `about` is the source that they speak of as the far side knows it.
+    /// Keeps metrics for the next report; `about` is the SSRC of their stream as the remote party knows it.
     pub(crate) fn keep(&mut self, about: u32, metrics: VoipMetrics) {
         self.metrics = Some(Box::new((about, metrics)));
     }
 
-    /// Others report to the far side from now on.
+    /// Stops the edge's own reports; another end's reports are forwarded from now on.
     pub(crate) fn rest(&mut self) {
         (self.since, self.due, self.wanted) = (None, None, false);
     }
 
-    /// Sees whether a report of ours is due (RFC 3550 §6.3.1, §6.3.6): the time is drawn again when it has come, and if
-    /// that is later, it is waited for.
+    /// Checks whether a report is due (RFC 3550 §6.3.1, §6.3.6): when the timer expires, the interval is drawn again,
+    /// and a later result extends the wait.
     pub fn look(&mut self, now: Instant, origin: &Origin, serial: u32) {
         let since = *self.since.get_or_insert(now);
         let begin = self.last.map_or(since, |last| last.max(since));
@@ -144,13 +145,13 @@ impl Reports {
         self.due = (!self.wanted).then_some(again);
     }
 
-    /// Has a last report made, with a goodbye, where there was a first (RFC 3550 §6.3.7).
+    /// Requests a last report with a BYE, if there was a first report (RFC 3550 §6.3.7).
     pub fn say_goodbye(&mut self) {
         self.bye = self.since.is_some() && self.last.is_some();
         self.wanted = self.bye;
     }
 
-    /// The report that is wanted.
+    /// Builds the requested report.
     pub fn make(
         &mut self,
         now: Instant,
@@ -160,7 +161,7 @@ impl Reports {
         source: Option<Source>,
     ) -> Compound {
         let ntp = origin.ntp(now);
-        // A sender is who sent since the last report but one (RFC 3550 §6.3.8).
+        // A participant counts as sender if it sent since the report before the last (RFC 3550 §6.3.8).
         let [last, last_but_one] = self.sent_before;
         let sends = stream.all > last_but_one;
         self.sent_before = [stream.all, last];
@@ -184,7 +185,7 @@ impl Reports {
         }
     }
 
-    /// RFC 3550 §6.4.1 and A.3; nothing of a source that has been silent since the last report.
+    /// Builds a report block (RFC 3550 §6.4.1 and A.3); `None` for a source silent since the last report.
     fn block(&mut self, now: Instant, source: Source) -> Option<Block> {
         let before = self.said.filter(|said| said.ssrc == source.ssrc);
         let (expected, received) = before.map_or((0, 0), |before| (before.expected, before.received));
@@ -199,7 +200,7 @@ impl Reports {
         let heard = self.heard.filter(|(ssrc, _, _)| *ssrc == source.ssrc);
         Some(Block {
             ssrc: source.ssrc,
-            // Below 1, as something was received.
+            // Below 1, because at least one packet was received.
             fraction: u8::try_from((lost << 8) / expected.max(1)).unwrap_or(u8::MAX),
             lost: i32::try_from(in_all.clamp(-0x80_0000, 0x7f_ffff)).unwrap_or_default(),
             highest: source.highest,
@@ -210,24 +211,24 @@ impl Reports {
     }
 }
 
-/// The bits of a date that a report block repeats.
+/// Returns the middle 32 bits of an NTP timestamp, as repeated in report blocks.
 fn middle(ntp: u64) -> u32 {
-    // Truncation is meant.
+    // Truncation is intended.
     (ntp >> 16) as u32
 }
 
-/// The time to the next report: [`REPORT_INTERVAL`], half of it before the first report, by chance between half and one
-/// and a half of that (RFC 3550 §6.3.1). What RTCP may cost, 5 % of the stream's bandwidth (§6.2), asks for less where
-/// two talk: a compound is about 140 bytes with its headers, so two members of a stream of 24 kbit/s may each send one
+/// Returns the time to the next report: [`REPORT_INTERVAL`], half of it before the first report, times a random factor
+/// between 0.5 and 1.5 (RFC 3550 §6.3.1). The RTCP share of 5 % of the bandwidth (§6.2) would allow more with two
+/// members: a compound is about 140 bytes with its headers, so two members of a stream of 24 kbit/s may each send one
 /// every 1.9 s.
 fn interval(first: bool, random: u64) -> Duration {
     let least = if first { REPORT_INTERVAL / 2 } else { REPORT_INTERVAL };
-    // 53 bits: what a float holds.
+    // 53 bits: the precision of a double.
     let share = (random >> 11) as f64 / (1u64 << 53) as f64;
     least.mul_f64((0.5 + share) / COMPENSATION)
 }
 
-/// The VoIP metrics about `ssrc` in an extended report (RFC 3611 §3, §4.7).
+/// Finds the VoIP metrics about `ssrc` in an extended report (RFC 3611 §3, §4.7).
 fn voip_metrics(packet: &[u8], ssrc: u32) -> Option<VoipMetrics> {
     let mut rest = match packet {
         [_, 207, ..] => packet.get(8..)?,

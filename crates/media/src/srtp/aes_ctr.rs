@@ -1,17 +1,18 @@
-//! AES in counter mode (RFC 3711 §4.1.1), its key schedule made once.
+//! AES in counter mode (RFC 3711 §4.1.1) with a precomputed key schedule.
 
 use aes::cipher::{InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCipherCoreWrapper};
 use aes::{Aes128Enc, Aes256Enc};
 use ctr::{CtrCore, flavors::Ctr32BE};
 
-/// A key schedule.
+/// Key schedule.
 pub(super) enum Aes {
     Of128(Aes128Enc),
     Of256(Aes256Enc),
 }
 
 impl Aes {
-    /// For a key of 32 bytes AES-256, else AES-128: [`SrtpKey`](super::SrtpKey) has checked the length.
+    /// Creates the key schedule: AES-256 for a key of 32 bytes, else AES-128. [`SrtpKey`](super::SrtpKey) has checked
+    /// the length.
     pub(super) fn new(key: &[u8]) -> Aes {
         match key.try_into() {
             Ok(key) => {
@@ -26,8 +27,8 @@ impl Aes {
         }
     }
 
-    /// Encrypts, or decrypts, which is the same. The lowest 16 bits of `iv` are zero, so that the counter of 16 bits (RFC
-    /// 3711 §4.1.1) never carries: no packet has 2^16 blocks.
+    /// Encrypts or decrypts (the same operation). The lowest 16 bits of `iv` are zero, so the 16-bit counter (RFC 3711
+    /// §4.1.1) never overflows: no packet has 2^16 blocks.
     pub(super) fn apply(&self, iv: &[u8; 16], bytes: &mut [u8]) {
         let iv = &(*iv).into();
         match self {

@@ -29,12 +29,12 @@ enum Mode {
 }
 
 impl Cipher {
-    /// For RTP.
+    /// Creates the session keys for RTP.
     pub(super) fn rtp(key: &SrtpKey) -> Cipher {
         Cipher::new(key, &SessionKeys::rtp(key), key.suite().rtp_tag_len())
     }
 
-    /// For RTCP.
+    /// Creates the session keys for RTCP.
     pub(super) fn rtcp(key: &SrtpKey) -> Cipher {
         Cipher::new(key, &SessionKeys::rtcp(key), key.suite().rtcp_tag_len())
     }
@@ -48,12 +48,12 @@ impl Cipher {
         self.mki.as_deref().unwrap_or_default()
     }
 
-    /// What it adds to an RTP packet, in bytes.
+    /// Returns the bytes added to an RTP packet.
     pub(super) fn rtp_overhead(&self) -> usize {
         self.tag + self.mki().len()
     }
 
-    /// Encrypts an RTP packet; false where it has no room.
+    /// Encrypts an RTP packet; returns false if the buffer has no room.
     pub(super) fn seal_rtp(&self, packet: &mut PacketBuf, head: &Head, index: u64) -> bool {
         let len = packet.data().len();
         let Some((plain, trailer)) = packet.grow(self.rtp_overhead()).and_then(|all| all.split_at_mut_checked(len))
@@ -79,8 +79,8 @@ impl Cipher {
         }
     }
 
-    /// Decrypts an RTP packet, if it is `index` of its stream; else false, and the packet is as it was where it may be
-    /// tried `again`.
+    /// Decrypts an RTP packet with the given `index`; returns false if authentication fails. The packet is then
+    /// unchanged if it may be tried `again`.
     pub(super) fn open_rtp(&self, packet: &mut PacketBuf, head: &Head, index: u64, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
@@ -109,7 +109,7 @@ impl Cipher {
         opened
     }
 
-    /// Encrypts an RTCP packet of `ssrc`; false where it has no room.
+    /// Encrypts an RTCP packet of `ssrc`; returns false if the buffer has no room.
     pub(super) fn seal_rtcp(&self, packet: &mut PacketBuf, ssrc: u32, index: u64) -> bool {
         let len = packet.data().len();
         let (mki, word) = (self.mki(), rtcp::word(index));
@@ -139,7 +139,7 @@ impl Cipher {
         }
     }
 
-    /// Reads what an RTCP packet says of its index; `None` where it is too short.
+    /// Reads the index of an RTCP packet; `None` if the packet is too short.
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Option<u64> {
         let (least, tag) = match self.mode {
             Mode::Cm(_) => (HEAD, self.tag),
@@ -150,8 +150,8 @@ impl Cipher {
         (body.len() >= least).then(|| rtcp::read(*word).1)
     }
 
-    /// Decrypts an RTCP packet of `ssrc` with the index that it names; else false, and the packet is as it was where it
-    /// may be tried `again`. One that is only authenticated (RFC 3711 §3.4) is taken too.
+    /// Decrypts an RTCP packet of `ssrc` with its index; returns false if authentication fails. The packet is then
+    /// unchanged if it may be tried `again`. Packets that are only authenticated (RFC 3711 §3.4) are accepted too.
     pub(super) fn open_rtcp(&self, packet: &mut PacketBuf, ssrc: u32, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
@@ -193,19 +193,19 @@ impl Cipher {
     }
 }
 
-/// Whether a packet names the key. Nothing is not compared: the processor takes 75 ns for the dangling pointer of an
-/// empty slice (AVX-512's masked loads, AMD EPYC).
+/// Returns whether a packet carries the MKI of the key. An empty MKI skips the comparison: the processor takes 75 ns
+/// for the dangling pointer of an empty slice (AVX-512's masked loads, AMD EPYC).
 fn same(name: &[u8], mki: &[u8]) -> bool {
     mki.is_empty() || name == mki
 }
 
-/// The roll-over counter of an index.
+/// Returns the roll-over counter of an index.
 fn counter(index: u64) -> [u8; 4] {
     // Truncation cannot happen: an index has 48 bits.
     ((index >> 16) as u32).to_be_bytes()
 }
 
-/// What is authenticated of an encrypted RTCP packet besides its payload: its header and the word (RFC 7714 §9.2).
+/// Returns the associated data of an encrypted RTCP packet: its header and the index word (RFC 7714 §9.2).
 fn aad(header: &[u8], word: [u8; WORD]) -> Option<[u8; HEAD + WORD]> {
     let mut aad = [0; HEAD + WORD];
     let (first, last) = aad.split_at_mut_checked(HEAD)?;
@@ -214,7 +214,8 @@ fn aad(header: &[u8], word: [u8; WORD]) -> Option<[u8; HEAD + WORD]> {
     Some(aad)
 }
 
-/// An RTCP packet that is authenticated, not encrypted: all of it and the word count as header (RFC 7714 §9.3).
+/// Opens an RTCP packet that is authenticated but not encrypted: all of it and the index word are associated data (RFC
+/// 7714 §9.3).
 fn open_bare(gcm: &Gcm, ssrc: u32, index: u64, bare: &mut [u8], word: [u8; WORD]) -> bool {
     let mut all = [0; PACKET + WORD];
     let Some((plain, tag)) = bare.split_last_chunk_mut::<TAG>() else { return false };
@@ -243,7 +244,7 @@ mod tests {
         packet
     }
 
-    /// RFC 7714 §16 and §17 give session keys: 00 01 02 …, and this salt.
+    /// Builds a cipher with the session keys of RFC 7714 §16 and §17: 00 01 02 …, and this salt.
     fn gcm(key_len: usize) -> Cipher {
         let key: Vec<u8> = (0..key_len as u8).collect();
         let keys = SessionKeys::new(&key, &[0; 20], &bytes("517569642070726f2071756f0000"));
@@ -265,7 +266,7 @@ mod tests {
             let head = Head::parse(packet.data()).unwrap();
             assert!(cipher.seal_rtp(&mut packet, &head, 0xf17b));
             assert_eq!(packet.data(), bytes(sealed));
-            // Tried in vain and left as it was, then opened.
+            // Fails with the wrong index and leaves the packet unchanged, then succeeds.
             for (index, again, opens) in [(0x1_f17b, true, false), (0xf17b, true, true)] {
                 assert_eq!(cipher.open_rtp(&mut packet, &head, index, again), opens);
             }

@@ -1,4 +1,4 @@
-//! Counter mode with HMAC-SHA1 (RFC 3711 §4): encrypted, then authenticated together with the packet's index.
+//! Counter mode with HMAC-SHA1 (RFC 3711 §4): encrypts, then authenticates together with the packet's index.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
@@ -10,7 +10,7 @@ use super::derive::SessionKeys;
 pub(super) struct Cm {
     aes: Aes,
     salt: [u8; 14],
-    /// Key already hashed in: a packet clones it.
+    /// HMAC state with the key hashed in; cloned for each packet.
     mac: Hmac<Sha1>,
 }
 
@@ -23,7 +23,7 @@ impl Cm {
         }
     }
 
-    /// Encrypts or decrypts what lies behind the header of packet `index` of `ssrc`.
+    /// Encrypts or decrypts the bytes behind the header of packet `index` of `ssrc`.
     pub(super) fn apply(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
         // salt · 2^16 ⊕ SSRC · 2^64 ⊕ index · 2^16
         let mut iv = [0; 16];
@@ -36,7 +36,7 @@ impl Cm {
         self.aes.apply(&iv, bytes);
     }
 
-    /// Writes the tag of `packet` and `behind` (the roll-over counter, of RTP) into all of `tag`.
+    /// Writes the tag of `packet` and `behind` (for RTP, the roll-over counter) into all of `tag`.
     pub(super) fn sign(&self, packet: &[u8], behind: &[u8], tag: &mut [u8]) {
         let mut mac = self.mac.clone();
         mac.update(packet);
@@ -45,7 +45,7 @@ impl Cm {
         tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     }
 
-    /// Whether `tag` is theirs; in constant time.
+    /// Verifies `tag` in constant time.
     pub(super) fn verify(&self, packet: &[u8], behind: &[u8], tag: &[u8]) -> bool {
         let mut mac = self.mac.clone();
         mac.update(packet);

@@ -1,33 +1,33 @@
-//! Session keys out of a master key (RFC 3711 §4.3, RFC 6188 §3, RFC 7714 §11). The key derivation rate is zero: derived
-//! once.
+//! Derives session keys from a master key (RFC 3711 §4.3, RFC 6188 §3, RFC 7714 §11). The key derivation rate is zero:
+//! keys are derived once.
 
 use zeroize::Zeroizing;
 
 use super::aes_ctr::Aes;
 use super::key::SrtpKey;
 
-/// What RFC 3711 §4.3.2 derives under three labels, each as long as the longest suite needs.
+/// Session keys derived under three labels (RFC 3711 §4.3.2), each as long as the longest suite needs.
 pub(super) struct SessionKeys {
     key: Zeroizing<[u8; 32]>,
     key_len: usize,
-    /// For HMAC-SHA1.
+    /// Authentication key for HMAC-SHA1.
     pub(super) auth: Zeroizing<[u8; 20]>,
-    /// Fourteen bytes in counter mode, of which Galois/counter mode takes twelve.
+    /// Salt: fourteen bytes in counter mode; Galois/counter mode uses twelve.
     pub(super) salt: [u8; 14],
 }
 
 impl SessionKeys {
-    /// Those of RTP.
+    /// Derives the keys for RTP.
     pub(super) fn rtp(master: &SrtpKey) -> SessionKeys {
         SessionKeys::derive(master, [0, 1, 2])
     }
 
-    /// Those of RTCP.
+    /// Derives the keys for RTCP.
     pub(super) fn rtcp(master: &SrtpKey) -> SessionKeys {
         SessionKeys::derive(master, [3, 4, 5])
     }
 
-    /// For encryption.
+    /// Returns the encryption key.
     pub(super) fn key(&self) -> &[u8] {
         self.key.get(..self.key_len).unwrap_or_default()
     }
@@ -46,7 +46,7 @@ impl SessionKeys {
 
     fn derive(master: &SrtpKey, [encryption, authentication, salting]: [u8; 3]) -> SessionKeys {
         let (key, salt) = master.parts();
-        // A salt of 96 bits is filled up with zeros (RFC 7714 §11).
+        // A salt of 96 bits is padded with zeros (RFC 7714 §11).
         let mut iv = [0; 16];
         iv.iter_mut().zip(salt).for_each(|(to, from)| *to = *from);
         let prf = Aes::new(key);

@@ -1,16 +1,16 @@
-//! Galois/counter mode (RFC 7714): encryption and tag in one, the header authenticated along.
+//! Galois/counter mode (RFC 7714): encryption and tag in one operation, with the header as associated data.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::derive::SessionKeys;
 use crate::rtp::PACKET;
 
-/// Bytes of the tag.
+/// Bytes of the authentication tag.
 pub(super) const TAG: usize = 16;
 
 /// Session keys of one direction, for RTP or for RTCP.
 pub(super) struct Gcm {
-    /// `None` only where the library refuses a key of the right length: nothing then passes.
+    /// Key; `None` only if the library rejects a key of the right length, in which case no packet passes.
     key: Option<LessSafeKey>,
     salt: [u8; NONCE_LEN],
 }
@@ -22,8 +22,8 @@ impl Gcm {
         Gcm { key: UnboundKey::new(algorithm, keys.key()).ok().map(LessSafeKey::new), salt }
     }
 
-    /// The nonce of packet `index` of `ssrc`: roll-over counter and sequence number of RTP are the index (RFC 7714 §8.1),
-    /// and RTCP's is as wide (RFC 7714 §9.1).
+    /// Returns the nonce of packet `index` of `ssrc`. The RTP index consists of roll-over counter and sequence number
+    /// (RFC 7714 §8.1); the RTCP index has the same width (RFC 7714 §9.1).
     fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
         let [.., i0, i1, i2, i3, i4, i5] = index.to_be_bytes();
         let [s0, s1, s2, s3] = ssrc.to_be_bytes();
@@ -32,7 +32,7 @@ impl Gcm {
         Nonce::assume_unique_for_key(nonce)
     }
 
-    /// Encrypts `bytes` and writes the tag of them and of `header` into all of `tag`.
+    /// Encrypts `bytes` and writes the tag over `header` and `bytes` into all of `tag`.
     pub(super) fn seal(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], tag: &mut [u8]) -> bool {
         let Some(key) = &self.key else { return false };
         match key.seal_in_place_separate_tag(self.nonce(ssrc, index), Aad::from(header), bytes) {
@@ -44,8 +44,8 @@ impl Gcm {
         }
     }
 
-    /// Decrypts `bytes`, the tag at their end, if that is theirs and `header`'s; in constant time. What does not open is
-    /// left as it was where `again` says that it may be tried once more, else destroyed.
+    /// Decrypts `bytes`, which end with the tag over `header` and `bytes`; in constant time. On failure the bytes are
+    /// unchanged if they may be tried `again`, else destroyed.
     pub(super) fn open(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], again: bool) -> bool {
         let Some(key) = &self.key else { return false };
         let (nonce, header) = (self.nonce(ssrc, index), Aad::from(header));

@@ -1,4 +1,4 @@
-//! What the far side of an end sends, decrypted.
+//! Decryption of packets from an end's remote party.
 
 use std::fmt;
 
@@ -12,45 +12,45 @@ use crate::limits::SRTP_ROLLED;
 use crate::rtcp::is_well_formed;
 use crate::rtp::{Head, PacketBuf};
 
-/// The receiving direction of an end. Nothing of it changes for a packet that does not authenticate.
+/// Receiving direction of an end. A packet that fails authentication never changes its state.
 pub struct Inbound {
     key: SrtpKey,
     rtp: Cipher,
     rtcp: Cipher,
     streams: Streams,
-    /// How often a stream may have rolled over before anything of it came.
+    /// Maximum roll-over count of a stream before its first packet.
     rolled: u32,
 }
 
 impl Inbound {
-    /// Nothing received yet.
+    /// Creates the direction with no packet received.
     pub fn new(key: &SrtpKey) -> Inbound {
         let (rtp, rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
         Inbound { rtp, rtcp, streams: Streams::new(), rolled: 0, key: key.clone() }
     }
 
-    /// Says how often a stream may have rolled over before its first packet comes.
+    /// Sets the maximum roll-over count of a stream before its first packet.
     pub(super) fn expect_rolled(&mut self, times: u32) {
         self.rolled = times.min(SRTP_ROLLED);
     }
 
-    /// Goes on after a snapshot.
+    /// Restores the direction from a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Inbound {
         Inbound { streams: Streams::restore(streams), ..Inbound::new(key) }
     }
 
-    /// Its streams, for a snapshot.
+    /// Returns the streams for a snapshot.
     pub fn snapshot(&self) -> Vec<Stream> {
         self.streams.snapshot()
     }
 
-    /// Its key.
+    /// Returns the key.
     pub(super) fn key(&self) -> &SrtpKey {
         &self.key
     }
 
-    /// What follows it under another key. Its streams may go on with their roll-over counters (RFC 3711 §3.3.1) or from
-    /// zero (RFC 4568 §7.1.4): phones do either, so the first packet of each tells.
+    /// Returns the successor under another key. Streams may continue their roll-over counters (RFC 3711 §3.3.1) or
+    /// restart at zero (RFC 4568 §7.1.4); phones do either, so the first packet of each stream decides.
     pub(super) fn successor(&self, key: &SrtpKey) -> Inbound {
         let mut next = Inbound::restore(key, &self.snapshot());
         for stream in next.streams.iter_mut() {
@@ -60,7 +60,8 @@ impl Inbound {
         next
     }
 
-    /// What follows `last` where this one's key comes back: what was seen under it is not taken again, and counters go on.
+    /// Returns the successor of `last` after a change back to this direction's key: packets already seen under it stay
+    /// rejected, and counters continue.
     pub(super) fn comes_back(self, last: &Inbound) -> Inbound {
         let mut next = last.successor(&self.key);
         for stream in next.streams.iter_mut() {
@@ -70,11 +71,10 @@ impl Inbound {
         next
     }
 
-    /// Decrypts an RTP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
+    /// Decrypts an RTP packet in place; it shrinks. A packet that fails authentication is unchanged if it may be tried
     /// `again` under another key.
-    ///
     /// # Errors
-    /// Where it is no RTP, does not authenticate, came before, or is of one stream too many.
+    /// Returns an error if the packet is not RTP, fails authentication, is a replay, or belongs to one stream too many.
     pub fn unprotect_rtp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
         let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         if packet.data().len() < head.len + self.rtp.rtp_overhead() {
@@ -82,7 +82,7 @@ impl Inbound {
         }
         let known = self.streams.get(head.ssrc);
         if let Some(highest) = known.and_then(|stream| stream.rtp.highest()) {
-            // Before the first packet of all there is nothing, and behind the last a key must not be used.
+            // No index exists before the first packet of all, and a key must not be used behind its last index.
             let index = index_near(highest, head.sequence).ok_or(DropReason::SrtpReplay)?;
             if known.is_some_and(|stream| !stream.rtp.is_new(index)) {
                 return Err(DropReason::SrtpReplay);
@@ -107,11 +107,11 @@ impl Inbound {
         Err(DropReason::SrtpAuth)
     }
 
-    /// Decrypts an RTCP packet in place; it shrinks. One that does not authenticate is as it was where it may be tried
+    /// Decrypts an RTCP packet in place; it shrinks. A packet that fails authentication is unchanged if it may be tried
     /// `again` under another key.
-    ///
     /// # Errors
-    /// Where it is no RTCP, does not authenticate, came before, or is of one stream too many.
+    /// Returns an error if the packet is not RTCP, fails authentication, is a replay, or belongs to one stream too
+    /// many.
     pub fn unprotect_rtcp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
         let is_plain = is_well_formed(packet.data());
         let told = |reason| if is_plain { DropReason::SrtpPlain } else { reason };
@@ -128,9 +128,9 @@ impl Inbound {
     }
 }
 
-/// Which index the first packet of a stream under a key may have, likeliest first: that of a counter that goes on; where
-/// the stream came by another end before, those of as many roll-overs as fit; zero; and one where the stream rolled over
-/// before anything of it came (a sender that begins close below 2^16, against RFC 3711 §3.3.1).
+/// Lists candidate indices for the first packet of a stream under a key, most likely first: the counter continues; if
+/// the stream used another end before, the roll-over counts that fit; zero; and one roll-over before the first packet
+/// seen (a sender that begins close below 2^16, against RFC 3711 §3.3.1).
 fn first_indices(sequence: u16, before: Option<u64>, rolled: u32) -> impl Iterator<Item = u64> {
     let goes_on = before.and_then(|highest| index_near(highest, sequence));
     let most = rolled.max(u32::from(sequence < 0x8000));

@@ -1,4 +1,4 @@
-//! One direction's master key, as it is agreed; never shown.
+//! Negotiated master key of one direction; never printed.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use super::suite::Suite;
 use crate::limits::SRTP_MKI_BYTES;
 
-/// One direction's master key and salt, with the name that its packets carry, if any (MKI). Wiped when dropped.
+/// Master key and salt of one direction, with the optional master key identifier (MKI) of its packets. Wiped when
+/// dropped.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Plain", into = "Plain")]
 pub struct SrtpKey {
@@ -16,10 +17,10 @@ pub struct SrtpKey {
     mki: Option<Box<[u8]>>,
 }
 
-/// Why a key cannot be used.
+/// Reason why a key is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
-    /// Key and salt together are not as long as the suite says.
+    /// The length of key and salt does not match the suite.
     Material,
     /// The MKI is empty or longer than [`SRTP_MKI_BYTES`].
     Mki,
@@ -37,10 +38,9 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 impl SrtpKey {
-    /// A master key and its salt behind it, as `inline:` carries them (RFC 4568 §6.1).
-    ///
+    /// Creates a key from a master key followed by its salt, as in `inline:` (RFC 4568 §6.1).
     /// # Errors
-    /// Where a length is wrong.
+    /// Returns an error if a length is wrong.
     pub fn new(suite: Suite, material: &[u8], mki: Option<&[u8]>) -> Result<SrtpKey, KeyError> {
         if material.len() != suite.key_len() + suite.salt_len() {
             return Err(KeyError::Material);
@@ -51,22 +51,22 @@ impl SrtpKey {
         Ok(SrtpKey { suite, material: Zeroizing::new(material.to_vec()), mki: mki.map(Box::from) })
     }
 
-    /// Its suite.
+    /// Returns the crypto suite.
     pub fn suite(&self) -> Suite {
         self.suite
     }
 
-    /// Master key and salt, one behind the other.
+    /// Returns the master key followed by the salt.
     pub fn material(&self) -> &[u8] {
         &self.material
     }
 
-    /// The name that packets carry.
+    /// Returns the MKI that packets carry.
     pub fn mki(&self) -> Option<&[u8]> {
         self.mki.as_deref()
     }
 
-    /// The two apart.
+    /// Returns master key and salt separately.
     pub(super) fn parts(&self) -> (&[u8], &[u8]) {
         self.material.split_at_checked(self.suite.key_len()).unwrap_or_default()
     }
@@ -78,7 +78,7 @@ impl fmt::Debug for SrtpKey {
     }
 }
 
-/// As it stands in a snapshot.
+/// Serialized form in a snapshot.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Plain {
     suite: Suite,

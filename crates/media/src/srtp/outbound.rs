@@ -1,4 +1,4 @@
-//! What an end sends, encrypted.
+//! Encryption of packets to an end's remote party.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use crate::counters::DropReason;
 use crate::limits::SRTP_FORMER_KEYS;
 use crate::rtp::{Head, PacketBuf};
 
-/// The sending direction of an end. No index leaves twice under one key: the key stream would be given away, and with
-/// it, in Galois/counter mode, the power to forge.
+/// Sending direction of an end. No index is sent twice under one key: reuse would expose the key stream and, in
+/// Galois/counter mode, allow forgery.
 pub struct Outbound {
     key: SrtpKey,
     rtp: Cipher,
     rtcp: Cipher,
     streams: Streams,
-    /// Keys that were in force before, the last one first, and how far each had come: one may come back.
+    /// Former keys, the last one first, with the indices used under each: a key may return.
     former: Vec<(SrtpKey, Streams)>,
 }
 
 impl Outbound {
-    /// Nothing sent yet.
+    /// Creates the direction with no packet sent.
     pub fn new(key: &SrtpKey) -> Outbound {
         Outbound {
             rtp: Cipher::rtp(key),
@@ -34,19 +34,19 @@ impl Outbound {
         }
     }
 
-    /// Goes on after a snapshot.
+    /// Restores the direction from a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Outbound {
         Outbound { streams: Streams::restore(streams), ..Outbound::new(key) }
     }
 
-    /// Its streams, for a snapshot.
+    /// Returns the streams for a snapshot.
     pub fn snapshot(&self) -> Vec<Stream> {
         self.streams.snapshot()
     }
 
-    /// Goes on with a key: nothing happens where it is the same. Roll-over counters go on under another key too (RFC 3711
-    /// §3.3.1), unless they are to begin at zero (RFC 4568 §7.1.4); under one that comes back they never begin anew. RTCP's
-    /// index always goes on (RFC 3711 §3.4).
+    /// Sets the key; has no effect for the current key. Roll-over counters continue under another key (RFC 3711
+    /// §3.3.1), unless they are to restart at zero (RFC 4568 §7.1.4); under a returning key they never restart. The
+    /// RTCP index always continues (RFC 3711 §3.4).
     pub fn set_key(&mut self, key: &SrtpKey, from_zero: bool) {
         if *key == self.key {
             return;
@@ -67,8 +67,8 @@ impl Outbound {
         }
     }
 
-    /// Whether a packet of this number can be sent, or was sent: not too far behind its stream's highest, and room for
-    /// its stream. Where not, its stream has to go on under numbers that can.
+    /// Returns whether a packet with this number can be sent or was sent: it is not too far behind the highest of its
+    /// stream, and there is room for its stream. Otherwise its stream has to continue under other numbers.
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         let Some(stream) = self.streams.get(ssrc) else { return self.streams.has_room() };
         let highest = stream.rtp.highest();
@@ -76,15 +76,14 @@ impl Outbound {
     }
 
     /// Encrypts an RTP packet in place; it grows.
-    ///
     /// # Errors
-    /// Where it is no RTP, was sent before, or the key is used up.
+    /// Returns an error if the packet is not RTP, was sent before, or the key is used up.
     pub fn protect_rtp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
         let index = match stream.rtp.highest() {
             None => u64::from(head.sequence),
-            // Before the first there is nothing, behind the last a new key is due.
+            // No index exists before the first packet; behind the last index a new key is due.
             Some(highest) => index_near(highest, head.sequence).ok_or(if highest < 0x8000 {
                 DropReason::SrtpRepeated
             } else {
@@ -102,9 +101,8 @@ impl Outbound {
     }
 
     /// Encrypts an RTCP packet in place; it grows.
-    ///
     /// # Errors
-    /// Where it is no RTCP, its stream finds no room, or the key is used up.
+    /// Returns an error if the packet is not RTCP, there is no room for its stream, or the key is used up.
     pub fn protect_rtcp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let ssrc = rtcp::sender(packet.data()).ok_or(DropReason::NotRtp)?;
         let stream = self.streams.find_or_add(ssrc).ok_or(DropReason::SrtpStreams)?;

@@ -1,4 +1,4 @@
-//! Both directions of an end, through all that is negotiated of them.
+//! SRTP of both directions of an end, across all negotiations.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,32 +11,33 @@ use crate::counters::DropReason;
 use crate::limits::{SRTP_FORMER_KEYS, STRAGGLER_WINDOW};
 use crate::rtp::PacketBuf;
 
-/// An end's SRTP. It outlives a negotiation of plain RTP, so that no number is used twice should the old key come back.
+/// SRTP of an end. The state survives a negotiation of plain RTP, so that no index is used twice if the old key
+/// returns.
 #[derive(Debug)]
 pub struct Pair {
     outbound: Outbound,
     inbound: Inbound,
-    /// The far side's keys before a change, the last one first: one may come back.
+    /// Former keys of the remote party, the last one first: a key may return.
     former: Vec<Inbound>,
-    /// Until when packets under the last one are still on their way.
+    /// Time until which packets under the previous key may still arrive.
     retired: Option<Instant>,
-    /// Where the far side was when `send` was agreed.
+    /// Address of the remote party when `send` was negotiated.
     far: Option<SocketAddr>,
-    /// Whether it is in force.
+    /// Whether SRTP is in force.
     active: bool,
 }
 
-/// An end's SRTP in plain data; its keys stand in the description of the remote party.
+/// Serialized SRTP state of an end; the keys are part of the remote party's description.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSnapshot {
-    /// What is sent.
+    /// Streams sent.
     pub outbound: Vec<Stream>,
-    /// What is received.
+    /// Streams received.
     pub inbound: Vec<Stream>,
 }
 
 impl Pair {
-    /// What follows from a negotiation; `far`: where it says that the far side is.
+    /// Applies the result of a negotiation; `far` is the announced address of the remote party.
     pub fn agree(
         now: Instant,
         before: Option<Box<Pair>>,
@@ -50,7 +51,7 @@ impl Pair {
             });
         };
         let mut pair = before.unwrap_or_else(|| Box::new(Pair::new(spec)));
-        // Behind another address may be one who knows nothing of roll-over counters (RFC 4568 §7.1.4).
+        // Another address may belong to another device without knowledge of the roll-over counters (RFC 4568 §7.1.4).
         let moved = far.is_some() && pair.far.is_some() && pair.far != far;
         pair.outbound.set_key(&spec.send, moved);
         if *pair.inbound.key() != spec.receive {
@@ -80,17 +81,17 @@ impl Pair {
         }
     }
 
-    /// Whether it is in force.
+    /// Returns whether SRTP is in force.
     pub fn is_active(&self) -> bool {
         self.active
     }
 
-    /// In plain data.
+    /// Returns the serialized state.
     pub fn snapshot(&self) -> SrtpSnapshot {
         SrtpSnapshot { outbound: self.outbound.snapshot(), inbound: self.inbound.snapshot() }
     }
 
-    /// Restores both directions from plain data, under the keys of `spec`; `far`: the announced address.
+    /// Restores both directions from a snapshot under the keys of `spec`; `far` is the announced address.
     pub fn restore(far: Option<SocketAddr>, spec: &SrtpSpec, snapshot: &SrtpSnapshot) -> Box<Pair> {
         Box::new(Pair {
             outbound: Outbound::restore(&spec.send, &snapshot.outbound),
@@ -100,10 +101,9 @@ impl Pair {
         })
     }
 
-    /// Decrypts what the far side sent, in place; plain where that was agreed.
-    ///
+    /// Decrypts a packet of the remote party in place; plain RTP passes if negotiated.
     /// # Errors
-    /// As [`Inbound::unprotect_rtp`] says.
+    /// Returns the errors of [`Inbound::unprotect_rtp`].
     pub fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         if !self.active {
             return Ok(());
@@ -119,10 +119,9 @@ impl Pair {
         }
     }
 
-    /// Encrypts what is sent, in place; plain where that was agreed.
-    ///
+    /// Encrypts a packet in place, or leaves it plain if so negotiated.
     /// # Errors
-    /// As [`Outbound::protect_rtp`] says.
+    /// Returns the errors of [`Outbound::protect_rtp`].
     pub fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         match (self.active, rtcp) {
             (false, _) => Ok(()),
@@ -131,7 +130,7 @@ impl Pair {
         }
     }
 
-    /// Whether a packet of this number can be sent; see [`Outbound::takes`].
+    /// Returns whether a packet with this number can be sent; see [`Outbound::takes`].
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         !self.active || self.outbound.takes(ssrc, sequence)
     }

@@ -1,17 +1,17 @@
-//! Which packet indices were seen: the highest, and a window behind it (RFC 3711 §3.3.2).
+//! Replay window: the highest packet index seen, and a bit mask of the indices behind it (RFC 3711 §3.3.2).
 
 use crate::limits::SRTP_REPLAY_PACKETS;
 
-/// Indices of one stream.
+/// Replay window of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "Plain", into = "Plain")]
 pub(super) struct Window {
     highest: Option<u64>,
-    /// Bit n: `highest - n` was seen.
+    /// Bit n: index `highest - n` was seen.
     seen: u128,
 }
 
-/// As it stands in a snapshot: the highest, and what was seen, upper half first.
+/// Serialized form in a snapshot: the highest index and the mask, upper half first.
 type Plain = (Option<u64>, [u64; 2]);
 
 impl From<Plain> for Window {
@@ -22,18 +22,18 @@ impl From<Plain> for Window {
 
 impl From<Window> for Plain {
     fn from(window: Window) -> Plain {
-        // Truncation is meant.
+        // Truncation is intended.
         (window.highest, [(window.seen >> 64) as u64, window.seen as u64])
     }
 }
 
 impl Window {
-    /// The highest index seen.
+    /// Returns the highest index seen.
     pub(super) fn highest(&self) -> Option<u64> {
         self.highest
     }
 
-    /// Whether an index was not seen before and is not too old to tell.
+    /// Returns whether an index was not seen before and lies within the window or ahead of it.
     pub(super) fn is_new(&self, index: u64) -> bool {
         match self.highest {
             None => true,
@@ -45,12 +45,12 @@ impl Window {
         }
     }
 
-    /// Whether an index lies within the window or ahead of it.
+    /// Returns whether an index lies within the window or ahead of it.
     pub(super) fn reaches(&self, index: u64) -> bool {
         self.highest.is_none_or(|highest| highest.saturating_sub(index) < u64::from(SRTP_REPLAY_PACKETS))
     }
 
-    /// The same indices, as seen by one who has come as far as `highest` meanwhile.
+    /// Returns the window advanced to `highest`.
     pub(super) fn advanced(mut self, highest: Option<u64>) -> Window {
         if let Some((to, from)) = highest.zip(self.highest).filter(|(to, from)| to > from) {
             let moved = u32::try_from(to - from).ok().and_then(|ahead| self.seen.checked_shl(ahead));
@@ -59,7 +59,7 @@ impl Window {
         self
     }
 
-    /// Remembers an index that [`Self::is_new`].
+    /// Marks an index as seen; [`Self::is_new`] must hold for it.
     pub(super) fn see(&mut self, index: u64) {
         match self.highest {
             Some(highest) if index <= highest => self.seen |= 1u128.checked_shl((highest - index) as u32).unwrap_or(0),

@@ -1,18 +1,19 @@
-//! Keys of an end, in plain data.
+//! SRTP keys of an end, as configuration.
 
 use super::key::SrtpKey;
 
-/// The keys of an end, one for each direction. The same keys again keep roll-over counters and replay windows. Under a
-/// changed key the counters go on as well (RFC 3711 §3.3.1); those of what we send begin at zero where the far side's
-/// address changed along with it (RFC 4568 §7.1.4), those of what it sends may. No two ends may have the same `send`.
+/// SRTP keys of an end, one for each direction. Setting the same keys keeps roll-over counters and replay windows.
+/// Under a changed key the counters continue as well (RFC 3711 §3.3.1), except that the counters of sent streams
+/// restart at zero if the remote party's address changed along with it (RFC 4568 §7.1.4); counters of received streams
+/// may do either. No two ends may share a `send` key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSpec {
-    /// The key that we send with.
+    /// Key that the edge sends with.
     pub send: SrtpKey,
-    /// The key that the remote party sends with.
+    /// Key that the remote party sends with.
     pub receive: SrtpKey,
-    /// Roll-overs that the remote party's numbers may have had before anything comes by this end, where it sent by
-    /// another one before, which knew its counter: [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED) at most.
+    /// Maximum roll-overs of the remote party's sequence numbers before the first packet at this end, for a stream that
+    /// another end received before: at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
     #[serde(default)]
     pub rolled: u32,
 }

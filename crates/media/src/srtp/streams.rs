@@ -1,22 +1,22 @@
-//! The streams (SSRCs) of one direction: their roll-over counters and replay windows. A bounded table.
+//! Streams (SSRCs) of one direction with their roll-over counters and replay windows, in a bounded table.
 
 use super::replay::Window;
 use crate::limits::SRTP_STREAMS;
 
-/// Streams for which there is room from the start; a call has one, and one more after each change of its source.
+/// Initial capacity; a call has one stream, and one more after each change of its source.
 const EXPECTED_STREAMS: usize = 8;
-/// Indices of RTP are 48 bits: 32 of the roll-over counter, 16 of the sequence number.
+/// Number of RTP indices: 48 bits, 32 of the roll-over counter and 16 of the sequence number.
 const RTP_INDICES: u64 = 1 << 48;
 
-/// One stream.
+/// Indices of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stream {
     ssrc: u32,
-    /// RTP under the key in force.
+    /// RTP indices under the current key.
     pub(super) rtp: Window,
-    /// RTCP under the key in force.
+    /// RTCP indices under the current key.
     pub(super) rtcp: Window,
-    /// The highest index of RTP under the key before: its roll-over counter may go on.
+    /// Highest RTP index under the previous key; its roll-over counter may continue.
     pub(super) before: Option<u64>,
 }
 
@@ -30,8 +30,8 @@ impl Stream {
     }
 }
 
-/// The index of a packet by its 16 bits, near the highest one (RFC 3711 §3.3.1, appendix A). `None` where it would lie
-/// before the first or behind the last.
+/// Returns the index with these 16 low bits that is closest to `highest` (RFC 3711 §3.3.1, appendix A); `None` if that
+/// lies before the first or behind the last index.
 pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
     let (counter, sequence) = (highest >> 16, i64::from(sequence));
     let ahead = sequence - (highest & 0xffff) as i64;
@@ -45,33 +45,33 @@ pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
     (index < RTP_INDICES).then_some(index)
 }
 
-/// The table.
+/// Bounded table of streams.
 #[derive(Debug)]
 pub(super) struct Streams {
     streams: Vec<Stream>,
-    /// Where the last one was found.
+    /// Position of the last stream found.
     last: usize,
 }
 
 impl Streams {
-    /// None yet.
+    /// Creates an empty table.
     pub(super) fn new() -> Streams {
         Streams { streams: Vec::with_capacity(EXPECTED_STREAMS), last: 0 }
     }
 
-    /// Out of a snapshot.
+    /// Restores the table from a snapshot.
     pub(super) fn restore(streams: &[Stream]) -> Streams {
         let mut restored = Streams::new();
         restored.streams.extend(streams.iter().take(SRTP_STREAMS));
         restored
     }
 
-    /// For a snapshot.
+    /// Returns the streams for a snapshot.
     pub(super) fn snapshot(&self) -> Vec<Stream> {
         self.streams.clone()
     }
 
-    /// The stream of an SSRC, if it is known.
+    /// Finds the stream of an SSRC; remembers its position.
     pub(super) fn find(&mut self, ssrc: u32) -> Option<&mut Stream> {
         if self.streams.get(self.last).is_none_or(|stream| stream.ssrc != ssrc) {
             self.last = self.streams.iter().position(|stream| stream.ssrc == ssrc)?;
@@ -79,13 +79,13 @@ impl Streams {
         self.streams.get_mut(self.last)
     }
 
-    /// The same, without a change.
+    /// Returns the stream of an SSRC.
     pub(super) fn get(&self, ssrc: u32) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
     }
 
-    /// The stream of an SSRC, new if need be; `None` where the table is full. Room is made among the streams of an
-    /// earlier key that were not heard of again: nothing under the key in force is forgotten.
+    /// Returns the stream of an SSRC, created if needed; `None` if the table is full. Only streams of an earlier key
+    /// without packets under the current key make room for new ones.
     pub(super) fn find_or_add(&mut self, ssrc: u32) -> Option<&mut Stream> {
         if self.find(ssrc).is_none() {
             if self.streams.len() < SRTP_STREAMS {
@@ -100,12 +100,12 @@ impl Streams {
         self.streams.get_mut(self.last)
     }
 
-    /// Whether there is room for one more.
+    /// Returns whether there is room for one more stream.
     pub(super) fn has_room(&self) -> bool {
         self.streams.len() < SRTP_STREAMS
     }
 
-    /// Each of them.
+    /// Iterates over the streams.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.streams.iter_mut()
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     proptest! {
-        /// A sender's packets with gaps and reordering of less than 2^15: the index is always found.
+        /// Checks that the index of a sender's packets is found through gaps and reordering of less than 2^15.
         #[test]
         fn indices_are_followed_through_loss_and_reordering(
             start in 0u64..0x2_0000,

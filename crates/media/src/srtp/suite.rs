@@ -1,3 +1,3 @@
-//! The crypto suites that are spoken.
+//! Supported SRTP crypto suites.
 
 pub use trunkgate_terms::Suite;

@@ -1,12 +1,12 @@
-//! Opus by libopus, in C.
+//! Opus through libopus, in C.
 
 use opusic_c::{Application, Bandwidth, Bitrate, Channels, InbandFec, SampleRate, Signal};
 
 use super::{Band, Settings};
 
-/// The longest packet, in milliseconds (RFC 6716 §2.1.4).
+/// Longest packet, in milliseconds (RFC 6716 §2.1.4).
 const LONGEST_MS: usize = 120;
-/// Samples of the longest packet, at the highest rate.
+/// Samples of the longest packet at the highest rate.
 const LONGEST: usize = LONGEST_MS * 48;
 
 fn sample_rate(rate_hz: u32) -> Option<SampleRate> {
@@ -20,7 +20,7 @@ fn sample_rate(rate_hz: u32) -> Option<SampleRate> {
     })
 }
 
-/// Samples to packets.
+/// Encoder from samples to packets.
 pub struct Encoder(opusic_c::Encoder);
 
 impl std::fmt::Debug for Encoder {
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    /// `None` where it cannot be had so.
+    /// Creates an encoder; `None` if the library rejects the settings.
     pub fn new(settings: Settings) -> Option<Encoder> {
         let bandwidth = match settings.band {
             Band::Narrow => Bandwidth::Narrow,
@@ -52,14 +52,14 @@ impl Encoder {
         Some(Encoder(encoder))
     }
 
-    /// Whether each packet brings the one before in short; where the library does not take it, all stays as it was.
+    /// Sets in-band FEC; has no effect if the library rejects the setting.
     pub(crate) fn set_fec(&mut self, fec: bool) {
         _ = self.0.set_inband_fec(if fec { InbandFec::Mode1 } else { InbandFec::Off });
     }
 
-    /// A frame; how many bytes it has, `None` where it has no length of Opus'.
+    /// Encodes a frame and returns the number of bytes; `None` if the frame length is not one of Opus.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
-        // The wrapper takes 16 bits for numbers without sign; the library reads them as what they are.
+        // The wrapper passes 16-bit values as unsigned; the library reads them as signed.
         let mut unsigned = [0; LONGEST / 2];
         let unsigned = unsigned.get_mut(..samples.len())?;
         unsigned.iter_mut().zip(samples).for_each(|(to, sample)| *to = sample.cast_unsigned());
@@ -67,7 +67,7 @@ impl Encoder {
     }
 }
 
-/// Packets to samples.
+/// Decoder from packets to samples.
 pub struct Decoder(opusic_c::Decoder);
 
 impl std::fmt::Debug for Decoder {
@@ -77,13 +77,13 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// To samples at a rate of Opus'; `None` for another one.
+    /// Creates a decoder to a sampling rate of Opus; `None` for another rate.
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         opusic_c::Decoder::new(Channels::Mono, sample_rate(rate_hz)?).ok().map(Decoder)
     }
 
-    /// A packet's samples, those of a lost one where it is empty; `before`: those of the packet before it, as long as there
-    /// is room. How many; `None` where it is damaged.
+    /// Decodes a packet and returns the number of samples; `None` if the packet is damaged. An empty packet conceals a
+    /// lost one; `before` decodes the FEC copy of the preceding packet, up to the length of `samples`.
     pub fn decode(&mut self, packet: &[u8], samples: &mut [i16], before: bool) -> Option<usize> {
         let mut unsigned = [0; LONGEST];
         let room = unsigned.get_mut(..samples.len().min(LONGEST))?;

@@ -1,5 +1,5 @@
-//! Opus (RFC 6716) as RTP carries it (RFC 7587), one channel: what a far side's parameters say of it, and the library
-//! behind it: [`ropus`], or libopus where the feature of this name is on.
+//! Opus (RFC 6716) over RTP (RFC 7587), mono: the format parameters of a remote party and the library, [`ropus`], or
+//! libopus with the feature of that name.
 
 #[cfg(feature = "libopus")]
 pub mod libopus;
@@ -10,28 +10,28 @@ use libopus as library;
 #[cfg(not(feature = "libopus"))]
 use ropus as library;
 
-/// Its RTP clock, in Hz, whatever it is decoded at.
+/// RTP clock rate of Opus, in Hz, for every sampling rate.
 pub const CLOCK_HZ: u32 = 48_000;
-/// Bits per second where the far side sets no lower limit: clear speech, of 4 kHz and of more.
+/// Bit rates for clear speech of 4 kHz and of more, unless the remote party sets a lower limit, in bits per second.
 const NARROW_BIT_RATE: u32 = 24_000;
 const WIDE_BIT_RATE: u32 = 32_000;
-/// What redundancy takes besides.
+/// Additional bit rate for FEC.
 const FEC_BIT_RATE: u32 = 8000;
-/// The lowest that the far side may set (RFC 7587 §6.1), and speech is still heard.
+/// Lowest bit rate that a remote party may set (RFC 7587 §6.1) with intelligible speech.
 const LOWEST_BIT_RATE: u32 = 6000;
-/// Of 0 to 10: half of the CPU time of 10 for a difference that narrow-band speech hardly shows.
+/// Complexity, 0 to 10: takes half the CPU time of 10, with hardly any difference for narrow-band speech.
 const COMPLEXITY: u8 = 5;
-/// The loss, in per cent, that redundancy is made for where it is wanted.
+/// Packet loss for which FEC is tuned, in per cent.
 const LOSS_PERCENT: u8 = 10;
-/// A packet of up to so many bytes says that nothing is heard (RFC 7587 §3.1.3).
+/// Largest size of a packet that signals silence, in bytes (RFC 7587 §3.1.3).
 const SILENT_BYTES: usize = 2;
 
-/// What a far side's description says of the Opus that it wants to receive (RFC 7587 §6.1).
+/// Preferences of an Opus receiver from its format parameters (RFC 7587 §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Wanted {
     /// `maxplaybackrate`, in Hz.
     pub max_rate_hz: u32,
-    /// `maxaveragebitrate`, in bits per second; 0: none is set.
+    /// `maxaveragebitrate`, in bits per second; 0 if absent.
     pub max_bit_rate: u32,
     /// `useinbandfec`.
     pub fec: bool,
@@ -45,40 +45,40 @@ impl Default for Wanted {
     }
 }
 
-/// The audio that an encoder keeps.
+/// Audio bandwidth of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Band {
-    /// Up to 4 kHz.
+    /// 4 kHz.
     Narrow,
-    /// Up to 6 kHz.
+    /// 6 kHz.
     Medium,
-    /// Up to 8 kHz.
+    /// 8 kHz.
     Wide,
-    /// Up to 12 kHz.
+    /// 12 kHz.
     SuperWide,
-    /// All.
+    /// Full band, 20 kHz.
     Full,
 }
 
-/// What a library's encoder is told; that it is speech, on one channel, at a variable bit rate, is told it besides.
+/// Settings of the library's encoder. Speech mode, one channel and a variable bit rate are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Samples per second: 8000, 16,000 or 48,000.
+    /// Sampling rate: 8000, 16,000 or 48,000 Hz.
     pub rate_hz: u32,
-    /// Bits per second.
+    /// Bit rate, in bits per second.
     pub bit_rate: u32,
-    /// 0 to 10.
+    /// Complexity, 0 to 10.
     pub complexity: u8,
-    /// At most so much.
+    /// Maximum audio bandwidth.
     pub band: Band,
-    /// Each packet brings the one before in short, for so much loss in per cent; 0: it does not.
+    /// Expected packet loss for FEC, in per cent; 0 turns FEC off.
     pub fec_percent: u8,
-    /// Silence need not be sent.
+    /// DTX: silence need not be sent.
     pub dtx: bool,
 }
 
 impl Settings {
-    /// For a far side that wants such packets, of samples at `rate_hz`.
+    /// Creates settings for samples at `rate_hz` and a receiver with these preferences.
     pub fn new(rate_hz: u32, wanted: Wanted) -> Settings {
         let band = match wanted.max_rate_hz {
             ..=8000 => Band::Narrow,
@@ -101,7 +101,7 @@ impl Settings {
     }
 }
 
-/// Samples to packets.
+/// Encoder from samples to packets.
 #[derive(Debug)]
 pub struct Encoder {
     inner: library::Encoder,
@@ -110,13 +110,14 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Of samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
+    /// Creates an encoder of samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
     pub fn new(rate_hz: u32, wanted: Wanted) -> Option<Encoder> {
         let settings = Settings::new(rate_hz, wanted);
         Some(Encoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
     }
 
-    /// Whether what follows is a key's tone. That has no redundancy: it would be 0.7 dB too soft for want of the bits.
+    /// Sets whether the next samples are a DTMF tone. A tone is sent without FEC, which would take bits from it and
+    /// lower its level by 0.7 dB.
     pub(crate) fn set_tone(&mut self, tone: bool) {
         if self.fec && self.tone != tone {
             self.inner.set_fec(!tone);
@@ -124,34 +125,34 @@ impl Encoder {
         self.tone = tone;
     }
 
-    /// A frame of 10, 20, 40 or 60 ms; how many bytes it has, 0 where nothing need be sent.
+    /// Encodes a frame of 10, 20, 40 or 60 ms and returns the number of bytes; 0 if the frame need not be sent (DTX).
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> usize {
         let bytes = self.inner.encode(samples, packet).unwrap_or(0);
         if bytes <= SILENT_BYTES { 0 } else { bytes }
     }
 }
 
-/// Packets to samples.
+/// Decoder from packets to samples.
 #[derive(Debug)]
 pub struct Decoder {
     inner: library::Decoder,
 }
 
 impl Decoder {
-    /// To samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
+    /// Creates a decoder to samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         Some(Decoder { inner: library::Decoder::new(rate_hz)? })
     }
 
-    /// A packet; how many samples it has, `None` where it is damaged.
+    /// Decodes a packet and returns the number of samples; `None` if the packet is damaged.
     pub fn decode(&mut self, packet: &[u8], samples: &mut [i16]) -> Option<usize> {
-        // The library would take an empty one for one that was lost.
+        // The library would treat an empty packet as a lost one.
         let packet = Some(packet).filter(|packet| !packet.is_empty())?;
         self.inner.decode(packet, samples, false)
     }
 
-    /// What was lost before `next`, its last frame out of that packet where it holds it; how many of the samples were made.
-    /// `frame`: the samples of a packet, as it seems.
+    /// Conceals samples lost before the packet `next` and returns the number of samples made; the last lost frame comes
+    /// from the FEC data of `next` if present. `frame` is the assumed number of samples per packet.
     pub fn conceal(&mut self, next: &[u8], frame: usize, samples: &mut [i16]) -> usize {
         let (mut made, lost) = (0, samples.len());
         while frame > 0 && made + frame <= lost {

@@ -1,10 +1,10 @@
-//! Opus by ropus, in Rust alone.
+//! Opus through ropus, in pure Rust.
 
 use ::ropus::{Application, Bandwidth, Bitrate, Channels, DecodeMode, InbandFec, Signal};
 
 use super::{Band, Settings};
 
-/// Samples to packets.
+/// Encoder from samples to packets.
 pub struct Encoder(::ropus::Encoder);
 
 impl std::fmt::Debug for Encoder {
@@ -14,7 +14,7 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    /// `None` where it cannot be had so.
+    /// Creates an encoder; `None` if the library rejects the settings.
     pub fn new(settings: Settings) -> Option<Encoder> {
         let bandwidth = match settings.band {
             Band::Narrow => Bandwidth::Narrowband,
@@ -35,18 +35,18 @@ impl Encoder {
         encoder.ok().map(Encoder)
     }
 
-    /// Whether each packet brings the one before in short; where the library does not take it, all stays as it was.
+    /// Sets in-band FEC; has no effect if the library rejects the setting.
     pub(crate) fn set_fec(&mut self, fec: bool) {
         _ = self.0.set_inband_fec(if fec { InbandFec::Enabled } else { InbandFec::Disabled });
     }
 
-    /// A frame; how many bytes it has, `None` where it has no length of Opus'.
+    /// Encodes a frame and returns the number of bytes; `None` if the frame length is not one of Opus.
     pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> Option<usize> {
         self.0.encode(samples, packet).ok()
     }
 }
 
-/// Packets to samples.
+/// Decoder from packets to samples.
 pub struct Decoder(::ropus::Decoder);
 
 impl std::fmt::Debug for Decoder {
@@ -56,13 +56,13 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// To samples at a rate of Opus'; `None` for another one.
+    /// Creates a decoder to a sampling rate of Opus; `None` for another rate.
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         ::ropus::Decoder::new(rate_hz, Channels::Mono).ok().map(Decoder)
     }
 
-    /// A packet's samples, those of a lost one where it is empty; `before`: those of the packet before it, as long as there
-    /// is room. How many; `None` where it is damaged.
+    /// Decodes a packet and returns the number of samples; `None` if the packet is damaged. An empty packet conceals a
+    /// lost one; `before` decodes the FEC copy of the preceding packet, up to the length of `samples`.
     pub fn decode(&mut self, packet: &[u8], samples: &mut [i16], before: bool) -> Option<usize> {
         let mode = if before { DecodeMode::Fec } else { DecodeMode::Normal };
         self.0.decode(packet, samples, mode).ok()
