@@ -35,18 +35,18 @@ impl std::error::Error for ParseError {}
 pub struct Origin {
     /// User name, `-` for none.
     pub username: String,
-    /// Session id, digits.
+    /// Session id.
     pub session_id: u64,
-    /// Version, digits; rises with each change.
+    /// Session version, increased with each change.
     pub version: u64,
-    /// Address, as text: a name is allowed here.
+    /// Address as text; host names are allowed.
     pub address: String,
 }
 
 /// Value of a `c=` line (RFC 8866 §5.7). A host name is kept as text and yields no IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// The address as written, without multicast TTL.
+    /// Address as written, without multicast TTL.
     pub address: String,
 }
 

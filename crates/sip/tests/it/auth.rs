@@ -1,4 +1,4 @@
-//! Digest authentication in requests and answers: RFC 3261 §22, RFC 7616, RFC 8760.
+//! Digest authentication in requests and responses: RFC 3261 §22, RFC 7616, RFC 8760.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, T1, config, first_line, request, response, to_tag, value};
@@ -40,7 +40,7 @@ fn rfc3261_22_2_a_challenged_invite_is_repeated_with_credentials() {
         assert!(shown.starts_with("Digest username=\"acme\", realm=\"r\", nonce=\"n1\", uri=\"sip:bob@198.51.100.7\""));
         assert!(shown.ends_with("qop=auth, nc=00000001"));
         assert_eq!(edge.sent[1].flow.connection, edge.flow.connection, "to where it was asked");
-        // The refusal once more: acknowledged, and nothing else.
+        // A retransmitted rejection is acknowledged and has no other effect.
         if transport == Transport::Udp {
             edge.receive(&response(&first, 401, "b1", CHALLENGE));
             assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7"]);
@@ -114,7 +114,7 @@ fn a_challenge_without_end_is_answered_a_few_times() {
 
 #[test]
 fn nobody_but_the_party_is_answered() {
-    // What FreeSWITCH gave away in CVE-2021-41158: a challenge from elsewhere gets no proof of our password.
+    // FreeSWITCH CVE-2021-41158: a challenge by another party must not obtain a response computed with our password.
     let mut edge = Edge::new();
     edge.endpoint.set_credentials(Party(2), Some(credentials("secret")));
     let (id, first) = edge.invite();
@@ -129,7 +129,7 @@ fn nobody_but_the_party_is_answered() {
     edge.party = Party(1);
     edge.receive(&response(&first, 407, "b1", PROXY));
     assert!(value(&edge.last(), HeaderName::ProxyAuthorization).contains("realm=\"p\""));
-    // Another address of the party has not asked.
+    // Another address of the party has sent no challenge.
     edge.flow = crate::peer::flow(Transport::Udp, "198.51.100.8:5060");
     let (_, elsewhere) = edge.invite();
     assert_eq!(elsewhere.header(HeaderName::ProxyAuthorization), None);
@@ -233,12 +233,12 @@ fn options_are_repeated_and_a_full_table_ends_them() {
 fn server() -> Edge {
     let mut edge = Edge::new();
     edge.endpoint.require_credentials(Party(1), Some(credentials("right")));
-    // The phone's INVITE is for another user.
+    // The phone signs the INVITE for another user.
     edge.endpoint.compare_digest_uri(Party(1), false);
     edge
 }
 
-/// What a phone with these credentials adds to a request that was refused so.
+/// Returns the credentials that a phone adds to a request after this rejection.
 fn shown_by(password: &str, refusal: &Message, first: &str) -> String {
     let mut phone = Edge::new();
     phone.endpoint.set_credentials(Party(1), Some(credentials(password)));
@@ -276,10 +276,10 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
     let tag = to_tag(&edge.last());
     edge.receive(&request("ACK", 3, "z9hG4bKd", &tag, ""));
     assert!(matches!(edge.events[..], [Event::Ack { .. }]), "an ACK is never challenged");
-    // Inside the dialog its tags say who it is.
+    // Inside the dialog, its tags authenticate the party.
     edge.receive(&request("OPTIONS", 4, "z9hG4bKe", &tag, ""));
     assert!(matches!(edge.events[..], [Event::Request { dialog: Some(same), .. }] if same == dialog));
-    // The same Authorization again, as one who has listened would send it.
+    // A replay of the same Authorization, as by an eavesdropper.
     edge.receive(&request("INVITE", 5, "z9hG4bKf", "", &right));
     assert!(value(&edge.one(), HeaderName::WwwAuthenticate).ends_with("stale=true"));
     edge.receive(&request("BYE", 6, "z9hG4bKg", &tag, ""));
@@ -312,7 +312,7 @@ fn rfc3261_22_1_a_cancel_is_never_challenged() {
     let right = shown_by("right", &edge.one(), &first);
     edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &right));
     let id = edge.invited();
-    // A repetition is its transaction's, though its nonce count is used up.
+    // A retransmission is absorbed by its transaction, although its nonce count is used up.
     edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &right));
     assert!(edge.events.is_empty());
     edge.receive(&request("CANCEL", 2, "z9hG4bKb", "", ""));
@@ -332,7 +332,7 @@ fn every_method_outside_of_a_dialog_is_challenged_and_others_parties_are_not() {
         edge.receive(&request(method, 1, "z9hG4bKb", "", ""));
         assert!(edge.sent.is_empty() || edge.one().code() != Some(401), "{method}");
     }
-    // A tag of no dialog is no proof.
+    // A To tag that belongs to no dialog proves nothing.
     let mut edge = server();
     edge.receive(&request("INVITE", 1, "z9hG4bKa", "guessed", ""));
     assert_eq!(edge.one().code(), Some(401));

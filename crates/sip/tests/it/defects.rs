@@ -1,4 +1,4 @@
-//! What makes a message refusable, one wrong part at a time: a sound INVITE with one line changed.
+//! Reasons to reject a message, one malformed part at a time: a valid INVITE with one line changed.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ fn judge(text: &str) -> Option<(u16, &'static str)> {
     parse(text).defect().map(|Defect { code, what }| (code, what))
 }
 
-/// The INVITE with the line that begins with `start` replaced.
+/// Returns the INVITE with the line that begins with `start` replaced.
 fn with(start: &str, line: &str) -> String {
     let from = INVITE.find(start).unwrap_or_else(|| panic!("{start}"));
     let to = from + INVITE[from..].find("\r\n").unwrap();
@@ -96,7 +96,7 @@ fn what_is_odd_but_allowed_is_taken() {
         ("INVITE", "INVITE tel:+14155551234 SIP/2.0"),
         ("INVITE", "INVITE sips:a@[2001:db8::1]:5061;lr SIP/2.0"),
         ("INVITE", "INVITE sip:@h SIP/2.0"),
-        // RFC 2543: no branch, no tag, no Max-Forwards
+        // RFC 2543: no branch, no tag, no Max-Forwards.
         ("Via", "Via: SIP/2.0/UDP 192.0.2.1"),
         ("Via", "v : SIP / 2.0 / UDP 192.0.2.1 : 5060 ;\r\n branch = z9hG4bK1"),
         ("From", "f: sip:a@h"),
@@ -121,7 +121,7 @@ fn a_head_without_its_empty_line_is_accepted_where_no_body_is_announced() {
         assert_eq!(judge(&format!("{cut}{lines}")), None, "{lines:?}");
     }
     assert!(!parse(INVITE).lacks_empty_line());
-    // a body is missing, and with it the meaning of the message
+    // The body is missing, and the message would mean something else without it.
     for (lines, what) in [
         ("Content-Type: application/sdp\r\nContent-Length: 5\r\n", "Content-Length"),
         ("Content-Type: application/sdp\r\n", "end of headers"),
@@ -129,7 +129,7 @@ fn a_head_without_its_empty_line_is_accepted_where_no_body_is_announced() {
     ] {
         assert_eq!(judge(&format!("{cut}{lines}")), Some((400, what)), "{lines:?}");
     }
-    // lines that end with LF alone are no better for it
+    // Lines that end with a lone LF are rejected all the same.
     assert_eq!(judge(&format!("{cut}X: y\n")), Some((400, "line end")));
 }
 
@@ -148,10 +148,10 @@ fn a_name_keeps_no_white_space_to_hide_behind() {
     let message = parse(&with("Contact", "X-Internal\t : evil"));
     assert_eq!(message.header_named("x-internal"), Some(b"evil".as_slice()));
     assert!(message.fields().all(|(name, _)| !name.ends_with(b" ") && !name.ends_with(b"\t")));
-    // a fold belongs to the value before it, never a header of its own
+    // A folded line belongs to the value before it and is never a separate header.
     let message = parse(&with("Contact", "X: a\r\n X-Internal: evil"));
     assert_eq!(message.header_named("X-Internal"), None);
-    // no fold can follow the start line
+    // The start line cannot be folded.
     let message = parse(&with("Via", " X-Internal: evil"));
     assert_eq!((message.header_named("X-Internal"), message.defect().is_some()), (None, true));
 }
@@ -171,7 +171,7 @@ fn responses_are_judged_too() {
     ] {
         assert_eq!(judge(&response.replace(from, to)), Some((400, what)), "{to}");
     }
-    // a phrase may be missing with its space
+    // The reason phrase may be missing with its space.
     assert_eq!(parse(&response.replace("180 Ringing", "180")).code(), Some(180));
     assert_eq!(judge(&response.replace("180 Ringing", "180")), None);
 }

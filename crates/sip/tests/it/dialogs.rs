@@ -1,11 +1,11 @@
-//! Dialogs: route sets, strict and loose routing, targets, and their way through a snapshot (RFC 3261 §12, §16.12).
+//! Dialogs: route sets, strict and loose routing, targets, and restoring from a snapshot (RFC 3261 §12, §16.12).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, address, config, flow, request, response, to_tag, value};
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{DialogId, Event, HeaderName, Method, Party, Replaced, Transport};
 
-/// First line, Route values and where it goes, of a BYE of ours.
+/// Sends a BYE. Returns its start line, Route values and destination.
 fn bye(edge: &mut Edge, dialog: DialogId) -> (String, Vec<String>, String) {
     edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
     edge.drain();

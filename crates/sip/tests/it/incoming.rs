@@ -1,4 +1,5 @@
-//! Calls to us: 100 at once, provisionals, 2xx until its ACK, CANCEL, BYE (RFC 3261 §13.3, §9.2, §15; RFC 3581).
+//! Received calls: immediate 100, provisional responses, 2xx until its ACK, CANCEL, BYE (RFC 3261 §13.3, §9.2, §15;
+//! RFC 3581).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -79,7 +80,7 @@ fn rfc4475_3_2_1_requests_whose_branch_is_only_the_cookie_are_told_apart() {
         edge.respond(id, 200);
         assert_eq!(edge.one().cseq().map(|cseq| cseq.number), Some(cseq));
     }
-    // A repetition is found by what RFC 2543 compares.
+    // A retransmission is matched by the rules for RFC 2543 clients.
     edge.receive(&request("OPTIONS", 3, "z9hG4bK", "", ""));
     assert!(edge.events.is_empty() && edge.sent[0].what.again);
 }

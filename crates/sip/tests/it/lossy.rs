@@ -1,5 +1,5 @@
-//! Two endpoints over a network that loses, repeats and reorders, on virtual time: whatever two layers above do in
-//! whatever order, nothing panics, every request ends, and nothing is left.
+//! Two endpoints on virtual time, over a network that loses, duplicates and reorders packets. Under random actions by
+//! both upper layers nothing panics, every request ends, and no state is left.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,19 +15,19 @@ use trunkgate_sip::{
 
 const ADDRESSES: [&str; 2] = ["192.0.2.1:5060", "192.0.2.2:5060"];
 
-/// One endpoint and the layer above it.
+/// One endpoint with its upper layer.
 struct Side {
     endpoint: Endpoint,
-    /// INVITEs to us without final answer, new ones and those inside dialogs.
+    /// Received INVITEs without final response, initial and in-dialog ones.
     ringing: Vec<ServerId>,
-    /// Requests of ours that have not ended.
+    /// Outgoing requests that have not ended.
     open: BTreeSet<ClientId>,
-    /// INVITEs of ours, ended or not.
+    /// Outgoing INVITEs, ended or not.
     invites: Vec<ClientId>,
     dialogs: BTreeSet<DialogId>,
 }
 
-/// With reliable provisional answers.
+/// Returns a configuration with reliable provisional responses.
 fn config(edge: u32) -> EndpointConfig {
     let config = crate::peer::config(edge);
     let methods = [config.methods.as_slice(), &[Method::Prack]].concat();
@@ -39,7 +39,7 @@ struct World {
     rng: ChaCha12Rng,
     transport: Transport,
     sides: [Side; 2],
-    /// By arrival; the number keeps those of one instant apart.
+    /// Packets by arrival time; a number keeps those of the same instant distinct.
     network: BTreeMap<(Instant, u64), (usize, Bytes)>,
     sent: u64,
     ending: bool,
@@ -133,7 +133,7 @@ impl World {
             Event::TimedOut { id } | Event::TransportFailed { id } => self.close(side, id),
             Event::AckMissing { dialog } => self.hang_up(side, dialog),
             Event::Ack { .. } | Event::Trying { .. } | Event::Challenged { .. } | Event::WrongCredentials { .. } => {}
-            // Both sides ring before they answer, and none hangs up then.
+            // Both sides answer before they hang up.
             Event::EarlyBye { .. } => panic!("nobody hangs up early"),
             Event::Refused { .. } | Event::Dropped(_) => {}
         }
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// A request of ours ends once and is never heard of again, but for the further 2xx of an INVITE.
+    /// Checks that an outgoing request ends only once, except for further 2xx to an INVITE.
     fn close(&mut self, side: usize, id: ClientId) {
         let invite = self.sides[side].invites.contains(&id);
         assert!(self.sides[side].open.remove(&id) || invite, "{id:?} ended twice");
@@ -168,7 +168,7 @@ impl World {
             Some(id) => {
                 self.sides[side].open.insert(id);
             }
-            // Its 2xx waits for a PRACK.
+            // The 2xx waits for a PRACK.
             None if self.sides[side].endpoint.dialog_flow(dialog).is_some() => {
                 self.sides[side].dialogs.insert(dialog);
             }
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// One thing that a layer above may do, at random.
+    /// Performs a random action of one upper layer.
     fn act(&mut self) {
         let side = self.rng.random_range(0..2);
         match self.rng.random_range(0..100) {
@@ -266,7 +266,7 @@ impl World {
         if count == 0 { None } else { self.sides[side].dialogs.iter().nth(self.rng.random_range(0..count)).copied() }
     }
 
-    /// Runs until `end`: packets arrive and timers fire in their order.
+    /// Runs until `end`, delivering packets and firing timers in order.
     fn run(&mut self, end: Instant) {
         loop {
             let packet = self.network.first_key_value().map(|((at, _), _)| *at);
@@ -293,7 +293,7 @@ impl World {
         self.now = end;
     }
 
-    /// Both layers end all they know.
+    /// Ends all calls and requests of both sides.
     fn end(&mut self) {
         self.ending = true;
         for side in [0, 1] {
@@ -318,7 +318,7 @@ fn play(seed: u64) -> (u32, u32) {
         let pause = if world.rng.random_bool(0.1) { 8_000 } else { world.rng.random_range(0..400) };
         world.run(world.now + Duration::from_millis(pause));
     }
-    // What rings late, or is answered late, is ended in the next round.
+    // Calls that ring or are answered late end in the next round.
     for _ in 0..4 {
         world.end();
         world.run(world.now + Duration::from_secs(70));

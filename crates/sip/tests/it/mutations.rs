@@ -1,5 +1,5 @@
-//! Damaged messages: the torture suite and an ordinary INVITE with bytes flipped, lost, doubled and mixed, always the
-//! same ones. Nothing may panic, and what must hold of any message holds of these.
+//! Mutated messages: the torture suite and an ordinary INVITE with bytes flipped, removed, duplicated and mixed, from
+//! a fixed seed. Nothing may panic, and the invariants of all messages must hold.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_sip::fuzz;
 
-/// Mutations tried, all messages together.
+/// Total number of mutations.
 const MUTATIONS: usize = 20_000;
 
-/// Octets that mean something in SIP: damage with them goes deeper than with random ones.
+/// Octets with a meaning in SIP, which cause deeper damage than random ones.
 const TELLING: &[u8] = b"\r\n\t \0:;,<>@\"\\=%?[]/0";
 
 fn corpus() -> Vec<Vec<u8>> {

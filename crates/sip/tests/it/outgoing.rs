@@ -1,4 +1,5 @@
-//! Calls of ours: retransmission, provisionals and forks, ACK, CANCEL, abandoned attempts (RFC 3261 §13.2, §9.1).
+//! Outgoing calls: retransmission, provisional responses and forks, ACK, CANCEL, abandoned attempts (RFC 3261 §13.2,
+//! §9.1).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, LOCAL, SECOND, T1, config, flow, parse, request, response, to_tag, value};
@@ -421,7 +422,7 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
     assert!(edge.events.is_empty(), "nothing is being sent while it rings");
 }
 
-/// Anybody can send an ICMP error about a datagram to a well-known port.
+/// Anyone can forge an ICMP error for a datagram to a well-known port.
 #[test]
 fn rfc3261_18_4_an_icmp_error_is_believed_that_quotes_the_branch() {
     let mut edge = Edge::new();
@@ -484,7 +485,7 @@ fn what_went_by_a_connection_that_was_lost_unheard_is_sent_once_more_by_another(
     let sent: Vec<_> = edge.sent.drain(..).map(|sent| (sent.flow.remote, sent.flow.connection, sent.bytes)).collect();
     let target = crate::peer::address("198.51.100.7:5070");
     assert_eq!(sent, [(edge.flow.remote, None, invite.as_bytes().clone()), (target, None, info)]);
-    // Once.
+    // The request is resent only once.
     let lost = Input::TransportFailed {
         flow: trunkgate_sip::Flow { connection: Some(trunkgate_sip::ConnectionId(99)), ..edge.flow },
         party: None,

@@ -1,4 +1,4 @@
-//! Host names of the edge in the place of its address: every Contact towards a party, and From of OPTIONS.
+//! Host names of the edge instead of its address: in every Contact towards a party, and in From of OPTIONS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, LOCAL, request, response, to_tag, value};
@@ -6,7 +6,7 @@ use trunkgate_sip::{Body, Event, HeaderName, Method, OwnHosts, Party};
 
 const CONTACT: &str = "<sip:edge@sbc.example.com:5060>";
 
-/// An edge that shows party 1 a name.
+/// Creates an edge that shows a host name to party 1.
 fn named() -> Edge {
     let mut edge = Edge::new();
     let hosts = OwnHosts { contact: Some("sbc.example.com".into()), from: None };
@@ -19,7 +19,7 @@ fn requests_of_ours_have_the_name_in_contact() {
     let mut edge = named();
     let (dialog, invite) = edge.placed_call("");
     assert_eq!(value(&invite, HeaderName::Contact), CONTACT);
-    // The caller's own address is written by the layer above.
+    // The layer above writes the caller's own address.
     assert!(value(&invite, HeaderName::From).starts_with("\"Alice\" <sip:alice@192.0.2.1>;tag="));
     for method in [Method::Invite, Method::Refer, Method::Notify] {
         let body = (method == Method::Invite).then(|| Body::sdp("v=0\r\n"));
@@ -66,7 +66,7 @@ fn options_have_the_name_in_contact_and_from() {
     let (contact, from) = options(&mut edge, Party(1));
     assert_eq!(contact, "<sip:sbc.example.com:5060>");
     assert!(from.starts_with("<sip:example.com:5060>;tag="), "{from}");
-    // No other party is shown it, nor this one without the setting.
+    // Neither other parties nor this one without the setting see the name.
     assert_eq!(options(&mut edge, Party(2)).0, "<sip:192.0.2.1:5060>");
     edge.endpoint.show_hosts(Party(1), OwnHosts::default());
     assert_eq!(options(&mut edge, Party(1)).0, "<sip:192.0.2.1:5060>");

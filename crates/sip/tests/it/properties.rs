@@ -1,4 +1,5 @@
-//! What holds for any bytes: nothing panics, what is written is read back, and a stream means the same however it is cut.
+//! Properties for arbitrary bytes: nothing panics, written messages parse back, and a stream yields the same however
+//! it is split.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use trunkgate_sip::uri::Uri;
 use trunkgate_sip::write::Writer;
 use trunkgate_sip::{Framed, Framer, Message, Method, fuzz};
 
-/// Bytes that are often a piece of SIP.
+/// Generates bytes that often contain fragments of SIP.
 fn sip_like() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         Just("INVITE sip:a@h SIP/2.0\r\n".to_owned()),
@@ -31,7 +32,7 @@ fn sip_like() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Bytes that are often a challenge, or an answer to one.
+/// Generates bytes that often contain a challenge or credentials.
 fn digest_like() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         Just("Digest realm=\"r\", nonce=\"n\"".to_owned()),
@@ -49,7 +50,7 @@ fn digest_like() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A text that may stand in a header: visible characters with single spaces between.
+/// Generates a header value: visible characters with single spaces between words.
 fn value() -> impl Strategy<Value = String> {
     "[!-~]{1,12}( [!-~]{1,12}){0,3}"
 }

@@ -1,10 +1,11 @@
-//! What the endpoint refuses by itself (RFC 3261 §8.2, §12.2.2, §14.2; the contract's table of SIP answers).
+//! Requests that the endpoint itself rejects (RFC 3261 §8.2, §12.2.2, §14.2; the table of SIP responses in the
+//! contract).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, config, flow, request, response, to_tag, value};
 use trunkgate_sip::{Counts, DropReason, EndpointConfig, Event, HeaderName, Limits, Method, Party, Transport};
 
-/// One line of the table: what comes, the answer's first line, and a header it must have.
+/// Checks one row of the table: a request, the status line of the response, and a required header.
 fn refused(edge: &mut Edge, text: &str, line: &str, header: Option<(HeaderName, &str)>) {
     edge.receive(text);
     assert_eq!(edge.lines(), [line], "{text}");
@@ -224,7 +225,7 @@ fn what_has_been_answered_makes_room_for_what_is_new() {
     small.limits.servers = 6;
     let mut edge = Edge::with(small, Transport::Udp);
     let options = |n: u32| request("OPTIONS", n, &format!("z9hG4bKo{n}"), "", "");
-    // A 2xx without its ACK, and two requests that have had their answers.
+    // One 2xx without ACK, and two requests with final responses.
     edge.receive(&request("INVITE", 1, "z9hG4bK1", "", "").replace("call-1", "call-9"));
     let unacked = edge.invited();
     edge.respond(unacked, 200);
@@ -309,7 +310,7 @@ fn server_transactions_hold_no_more_bytes_than_they_may() {
     let first = edge.endpoint.counts();
     edge.pass(200 * SECOND);
     assert_eq!(edge.endpoint.counts(), first, "nobody has answered them");
-    // What is finally answered no longer holds its request.
+    // A request with a final response is no longer held in memory.
     let mut edge = Edge::with(
         EndpointConfig { limits: Limits { server_bytes: 10_000, ..Limits::default() }, ..config(1) },
         Transport::Udp,

@@ -1,4 +1,4 @@
-//! Reliable provisional answers (RFC 3262): ours until their PRACK, those of the far end in order.
+//! Reliable provisional responses (RFC 3262): ours until their PRACK, those of the remote party in order.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, T1, config, request, response, to_tag, value};
@@ -15,13 +15,13 @@ fn edge() -> Edge {
     Edge::with(EndpointConfig { methods, extensions: vec!["100rel".into()], ..config }, Transport::Udp)
 }
 
-/// The same message with a session description.
+/// Returns the message with a session description.
 fn with_sdp(text: &str) -> String {
     assert!(text.contains("Content-Length: 0\r\n\r\n"));
     text.replace("Content-Length: 0\r\n\r\n", "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n")
 }
 
-/// An INVITE with an offer, whose sender knows what its lines say.
+/// Receives an INVITE with an offer, from a caller whose headers in `lines` list its extensions.
 fn invited(lines: &str) -> (Edge, ServerId) {
     let mut edge = edge();
     edge.receive(&with_sdp(&request("INVITE", 1, "z9hG4bKi", "", lines)));
@@ -64,7 +64,7 @@ fn rfc3262_3_an_answer_is_reliable_where_the_caller_can_and_we_want() {
         assert_eq!(sent.header(HeaderName::Require).is_some(), reliable);
         assert!(!reliable || (1..1 << 31).contains(&rseq(&sent)));
     }
-    // 100 never is.
+    // 100 is never reliable.
     let (edge, _) = invited(REQUIRED);
     assert_eq!(edge.lines(), ["100 Trying"]);
     assert!(edge.one().header(HeaderName::RSeq).is_none());
@@ -215,7 +215,7 @@ fn a_cancel_while_the_2xx_waits_ends_the_invite() {
 
 #[test]
 fn rfc3262_5_an_offer_of_ours_is_answered_by_the_prack_and_one_of_theirs_by_us() {
-    // The INVITE has none: without one of ours nothing goes out that must be acknowledged.
+    // The INVITE has no offer, so the first reliable response must carry one.
     let mut edge = edge();
     edge.receive(&request("INVITE", 1, "z9hG4bKi", "", REQUIRED));
     let id = edge.invited();
@@ -229,7 +229,7 @@ fn rfc3262_5_an_offer_of_ours_is_answered_by_the_prack_and_one_of_theirs_by_us()
     answer(&mut edge, id, 180, false);
     assert_eq!(rseq(&edge.one()), rseq(&offer) + 1, "now it may ring");
 
-    // The INVITE had one: what a PRACK brings is another.
+    // The INVITE has an offer, so one in a PRACK is a new offer.
     let (mut edge, id) = invited(SUPPORTED);
     answer(&mut edge, id, 183, true);
     let answered = edge.one();
@@ -240,7 +240,7 @@ fn rfc3262_5_an_offer_of_ours_is_answered_by_the_prack_and_one_of_theirs_by_us()
     assert_eq!(edge.lines(), ["200 OK"]);
 }
 
-/// A reliable provisional answer of the far end.
+/// Composes a reliable provisional response of the remote party.
 fn progress(invite: &Message, tag: &str, rseq: u32) -> String {
     response(invite, 183, tag, &format!("Require: 100rel\r\nRSeq: {rseq}\r\n"))
 }
@@ -264,7 +264,7 @@ fn rfc3262_4_each_is_acknowledged_once_and_in_order() {
     }
     edge.receive(&progress(&invite, "b1", 7_001));
     assert_eq!(value(&edge.one(), HeaderName::RAck), "7001 1 INVITE");
-    // Another far end counts for itself.
+    // Each fork has its own sequence.
     edge.receive(&progress(&invite, "b2", 5));
     assert_eq!(value(&edge.one(), HeaderName::RAck), "5 1 INVITE");
     assert_eq!(to_tag(&edge.one()), "b2");
@@ -300,7 +300,7 @@ fn rfc3262_5_an_offer_of_the_far_end_is_answered_with_the_prack() {
     edge.receive(&with_sdp(&progress(&invite, "b1", 1)));
     assert!(edge.sent.is_empty() && edge.events.is_empty(), "a repetition");
     assert!(!edge.endpoint.answer_early(edge.now, dialog, Body::sdp("v=0\r\n")), "once");
-    // What comes after it, and what brings no offer, is acknowledged at once.
+    // Later responses, and those without an offer, are acknowledged at once.
     edge.receive(&progress(&invite, "b1", 2));
     assert_eq!(value(&edge.one(), HeaderName::RAck), "2 1 INVITE");
 }
@@ -315,7 +315,7 @@ fn a_prack_of_ours_is_repeated_and_its_answer_told() {
     edge.receive(&response(&prack, 200, "", ""));
     assert!(matches!(edge.events[..], [Event::Response { code: 200, .. }]));
     assert_eq!(edge.times_of_sending(10 * SECOND), [0; 0]);
-    // After the 2xx the numbers of our requests go on.
+    // The CSeq numbers continue after the 2xx.
     edge.receive(&response(&invite, 200, "b1", ""));
     let dialog = edge.response().unwrap().1.unwrap();
     edge.endpoint.ack(edge.now, dialog, None);

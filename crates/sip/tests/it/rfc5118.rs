@@ -1,10 +1,10 @@
-//! IPv6 in SIP: our own messages for the cases of RFC 5118 §4.
+//! IPv6 in SIP: messages of our own for the cases of RFC 5118 §4.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;
 use trunkgate_sip::{HeaderName, Message};
 
-/// A REGISTER-like request with this Request-URI, Via and Contact.
+/// Composes a request with this Request-URI, Via and Contact.
 fn request(uri: &str, via: &str, contact: &str) -> Message {
     let text = format!(
         "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bKas3\r\nMax-Forwards: 70\r\n\
@@ -30,7 +30,7 @@ fn rfc5118_4_1_and_4_2_an_address_stands_in_brackets() {
 
 #[test]
 fn rfc5118_4_3_and_4_4_the_port_stands_behind_the_brackets() {
-    // Inside of them 5070 is a group of the address, not a port.
+    // Inside the brackets 5070 is part of the address, not a port.
     let ambiguous = good("sip:[2001:db8::10:5070]", "[2001:db8::9:1]");
     let host = ambiguous.uri().unwrap().host;
     assert_eq!((ambiguous.defect(), host.host, host.port), (None, "2001:db8::10:5070", None));

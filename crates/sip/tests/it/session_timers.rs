@@ -1,5 +1,4 @@
-//! Session timers (RFC 4028) as far as the endpoint goes: what it says that it knows, and a request that is refused for
-//! its interval.
+//! Session timers (RFC 4028) in the endpoint: advertised support, and a request rejected for its interval.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, T1, config, request, response, to_tag, value};
@@ -36,7 +35,7 @@ fn rfc4028_7_3_a_request_that_is_too_short_is_repeated_once_with_the_least_inter
         }
         assert_eq!((again.count(HeaderName::SessionExpires), again.count(HeaderName::MinSe)), (1, 1));
         assert_eq!(again.body(), first.body());
-        // Asked for still more: that is the answer.
+        // A second 422 with a longer interval is reported.
         edge.receive(&response(&again, 422, "b2", "Min-SE: 7200\r\n"));
         assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7"]);
         assert_eq!(edge.response(), Some((422, None)));

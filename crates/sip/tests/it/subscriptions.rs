@@ -1,4 +1,4 @@
-//! Dialogs of SUBSCRIBEs to us, and NOTIFYs of ours (RFC 6665).
+//! Dialogs of received SUBSCRIBEs, and outgoing NOTIFYs (RFC 6665).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn rfc6665_4_2_1_a_2xx_to_a_subscribe_makes_a_dialog_that_carries_notifys_until_
     assert!(text.starts_with("NOTIFY sip:phone@198.51.100.7:5070 SIP/2.0\r\n"), "{text}");
     assert!(text.contains("Route: <sip:198.51.100.7;lr>\r\n") && text.contains(&format!(";tag={tag}\r\n")), "{text}");
     edge.receive(&response(&notify, 200, "a1", ""));
-    // A refresh: the same dialog, another target.
+    // A refresh keeps the dialog and changes the target.
     let lines = "Event: message-summary\r\nContact: <sip:phone@198.51.100.7:5080>\r\n";
     let refresh = request("SUBSCRIBE", 2, "z9hG4bKr", &tag, lines);
     edge.receive(&refresh);

@@ -1,5 +1,5 @@
-//! The torture messages of RFC 4475: each is read and judged as `rfc4475/expected.txt` says, and a damaged one still
-//! yields what an error answer needs.
+//! Torture messages of RFC 4475: each is parsed and validated as listed in `rfc4475/expected.txt`, and a malformed one
+//! still provides the parts needed for an error response.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ fn load(name: &str) -> Message {
     Message::parse(Bytes::from(bytes)).unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }
 
-/// One line of `expected.txt`.
+/// Line of `expected.txt`.
 struct Expected {
     treatment: String,
     judgement: String,
@@ -57,7 +57,7 @@ fn each_is_judged_as_expected() {
         let message = load(&file);
         let judged = message.defect().map_or("ok".to_owned(), |defect| format!("{} {}", defect.code, defect.what));
         assert_eq!(judged, expected.judgement, "{file}");
-        // the treatment follows from the judgement wherever there is a defect
+        // The treatment follows from the defect, if there is one.
         let words: Vec<&str> = expected.treatment.split(' ').collect();
         match (&words[..], message.is_request(), message.defect()) {
             (["answer", code], true, Some(defect)) => assert_eq!(*code, defect.code.to_string(), "{file}"),
@@ -158,7 +158,7 @@ fn responses_are_read() {
     assert_eq!(load("bigcode.dat").code(), Some(0));
 }
 
-/// What an endpoint that serves calls and OPTIONS makes of one message: the codes it sends and whether it tells the layer above.
+/// Passes a message to an endpoint that serves calls and OPTIONS. Returns the status codes it sends and its events.
 #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
 fn treat(message: Message) -> (Vec<u16>, Vec<Event>) {
     let methods = vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
@@ -191,7 +191,7 @@ fn the_endpoint_treats_each_as_expected() {
     for (file, expected) in expected() {
         let (codes, events) = treat(load(&file));
         match &expected.treatment.split(' ').collect::<Vec<_>>()[..] {
-            // the layer above answers OPTIONS
+            // The layer above responds to OPTIONS.
             ["answer", "200"] => {
                 assert!(matches!(events[..], [Event::Request { id: Some(_), .. }]), "{file}: {events:?}")
             }

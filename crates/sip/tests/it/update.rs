@@ -1,4 +1,4 @@
-//! UPDATE (RFC 3311): taken in early and confirmed dialogs, refused while another change is open, and sent by us.
+//! UPDATE (RFC 3311): accepted in early and confirmed dialogs, rejected while another change is open, and sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, request, response, to_tag, value};
@@ -6,13 +6,13 @@ use trunkgate_sip::{Answer, Body, ClientId, DialogId, Event, HeaderName, Method,
 
 const SDP: &str = "Content-Type: application/sdp\r\n";
 
-/// The same message with a session description.
+/// Returns the message with a session description.
 fn with_sdp(text: &str) -> String {
     assert!(text.contains("Content-Length: 0\r\n\r\n"));
     text.replace("Content-Length: 0\r\n\r\n", &format!("{SDP}Content-Length: 5\r\n\r\nv=0\r\n"))
 }
 
-/// The UPDATE that has just been told.
+/// Returns the UPDATE just reported.
 fn updated(edge: &Edge) -> ServerId {
     let told = edge
         .events
@@ -50,7 +50,7 @@ fn rfc3311_5_2_a_target_refresh_moves_requests_of_ours() {
     assert_eq!(edge.lines(), ["UPDATE sip:alice@198.51.100.10"]);
 }
 
-/// What is open × what comes: the answer.
+/// Response to each request for each open change.
 #[test]
 fn rfc3311_5_2_and_rfc6337_3_who_gives_way_to_whom() {
     let (update, offer, invite) = (("UPDATE", false), ("UPDATE", true), ("INVITE", true));
@@ -95,7 +95,7 @@ fn rfc3311_5_2_and_rfc6337_3_who_gives_way_to_whom() {
     }
 }
 
-/// The same for what we would send: `None` where it must wait.
+/// Requests that may be sent during each open change; `None` if they must wait.
 #[test]
 fn rfc3311_5_1_one_offer_at_a_time_goes_out() {
     for (open, update, offer, invite) in [
@@ -136,7 +136,7 @@ fn a_change_that_is_over_lets_the_next_one_go() {
         assert_eq!(edge.one().code(), Some(code));
         assert!(send(&mut edge, dialog, Method::Invite, true).is_some(), "after {code}");
     }
-    // Nor does silence hold it up for ever.
+    // A missing response does not block changes for ever either.
     let mut edge = Edge::new();
     let (dialog, _) = edge.answered_call();
     send(&mut edge, dialog, Method::Update, true).unwrap();
@@ -147,7 +147,7 @@ fn a_change_that_is_over_lets_the_next_one_go() {
 
 #[test]
 fn both_sides_of_an_early_dialog_may_send_one() {
-    // Theirs: the caller's, after a 183 of ours.
+    // UPDATE by the caller, after our 183.
     let mut edge = Edge::new();
     edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
     let invite = edge.invited();
@@ -159,7 +159,7 @@ fn both_sides_of_an_early_dialog_may_send_one() {
     assert!(send(&mut edge, dialog, Method::Update, true).is_some(), "and ours to it");
     assert!(send(&mut edge, dialog, Method::Invite, true).is_none());
 
-    // The callee's, after a 183 of its own.
+    // UPDATE by the callee, after its own 183.
     let mut edge = Edge::new();
     let (_, invite) = edge.invite();
     edge.receive(&response(&invite, 183, "b1", ""));

@@ -1,4 +1,4 @@
-//! An endpoint under test and the far end written by hand: messages as text in, messages as text out.
+//! Endpoint under test with a scripted remote party, which sends and receives messages as text.
 
 #![allow(dead_code)] // each test file uses its own part
 
@@ -38,11 +38,11 @@ pub(crate) fn flow(transport: Transport, remote: &str) -> Flow {
     Flow { transport, listener: ListenerId(0), remote: remote.parse().unwrap(), connection }
 }
 
-/// The endpoint, its clock and what came out of it.
+/// Endpoint with its clock and its latest outputs.
 pub(crate) struct Edge {
     pub(crate) endpoint: Endpoint,
     pub(crate) now: Instant,
-    /// How the far end speaks to it.
+    /// Flow from the remote party.
     pub(crate) flow: Flow,
     pub(crate) party: Party,
     pub(crate) sent: Vec<Transmit>,
@@ -67,7 +67,7 @@ impl Edge {
         }
     }
 
-    /// Takes what came out; what came out before is forgotten.
+    /// Collects the new outputs and discards earlier ones.
     pub(crate) fn drain(&mut self) {
         self.sent.clear();
         self.events.clear();
@@ -84,7 +84,7 @@ impl Edge {
         self.endpoint.check_invariants().unwrap();
     }
 
-    /// The far end sends a message.
+    /// Receives a message from the remote party.
     pub(crate) fn receive(&mut self, text: &str) {
         let message = Message::parse(Bytes::from(text.to_owned())).unwrap();
         let (flow, party) = (self.flow, self.party);
@@ -92,7 +92,7 @@ impl Edge {
         self.drain();
     }
 
-    /// Time passes; timers fire at their own moments.
+    /// Advances the clock, firing each timer at its own time.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         self.sent.clear();
@@ -105,7 +105,7 @@ impl Edge {
         self.now = end;
     }
 
-    /// Milliseconds from now until each message of the next `time` goes out.
+    /// Returns the send times of all messages within `time`, in milliseconds from now.
     pub(crate) fn times_of_sending(&mut self, time: Duration) -> Vec<u128> {
         let (begin, end) = (self.now, self.now + time);
         let mut times = Vec::new();
@@ -123,18 +123,18 @@ impl Edge {
         self.endpoint.poll_timeout().map(|(_, reason)| reason)
     }
 
-    /// First lines of what was sent, without version.
+    /// Returns the start lines of the sent messages, without version.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.sent.iter().map(|t| first_line(&t.bytes)).collect()
     }
 
-    /// The only message sent.
+    /// Returns the only message sent.
     pub(crate) fn one(&self) -> Message {
         assert_eq!(self.sent.len(), 1, "{:?}", self.lines());
         parse(&self.sent[0].bytes)
     }
 
-    /// The last message sent.
+    /// Returns the last message sent.
     pub(crate) fn last(&self) -> Message {
         parse(&self.sent.last().expect("nothing was sent").bytes)
     }
@@ -145,30 +145,30 @@ impl Edge {
         reasons.collect()
     }
 
-    /// The INVITE that has just come.
+    /// Returns the INVITE just received.
     pub(crate) fn invited(&self) -> ServerId {
         let id = self.events.iter().find_map(|e| if let Event::Invite { id, .. } = e { Some(*id) } else { None });
         id.expect("no INVITE was told")
     }
 
-    /// Code and dialog of the response that has just come.
+    /// Returns code and dialog of the response just received.
     pub(crate) fn response(&self) -> Option<(u16, Option<DialogId>)> {
         self.events.iter().find_map(|event| {
             if let Event::Response { code, dialog, .. } = event { Some((*code, *dialog)) } else { None }
         })
     }
 
-    /// Our INVITE goes out; its transaction and what was sent.
+    /// Sends an INVITE. Returns its transaction and the message.
     pub(crate) fn invite(&mut self) -> (ClientId, Message) {
         self.invite_with(vec![])
     }
 
-    /// The same with further headers.
+    /// Sends an INVITE with additional headers.
     pub(crate) fn invite_with(&mut self, headers: Vec<Extra>) -> (ClientId, Message) {
         self.invite_offering(headers, Some(Body::sdp("v=0\r\n")))
     }
 
-    /// The same with this offer, or none.
+    /// Sends an INVITE with this offer, or without one.
     pub(crate) fn invite_offering(&mut self, headers: Vec<Extra>, body: Option<Body>) -> (ClientId, Message) {
         let mut way = self.flow;
         way.connection = None;
@@ -198,7 +198,7 @@ impl Edge {
         dialog
     }
 
-    /// An INVITE comes in and is answered 200, its ACK comes: a confirmed dialog and our To tag.
+    /// Receives an INVITE, answers 200 and receives the ACK. Returns the confirmed dialog and our To tag.
     pub(crate) fn answered_call(&mut self) -> (DialogId, String) {
         self.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
         let id = self.invited();
@@ -209,7 +209,7 @@ impl Edge {
         (dialog, tag)
     }
 
-    /// Our INVITE is answered 200 and acknowledged: its dialog and the INVITE as sent.
+    /// Sends an INVITE that is answered with 200, and acknowledges it. Returns its dialog and the INVITE.
     pub(crate) fn placed_call(&mut self, lines: &str) -> (DialogId, Message) {
         let (_, invite) = self.invite();
         self.receive(&response(&invite, 200, "b1", lines));
@@ -219,7 +219,7 @@ impl Edge {
         (dialog.unwrap(), invite)
     }
 
-    /// Everything is forgotten in the end.
+    /// Checks that no state is left after `time`.
     pub(crate) fn assert_empty_after(&mut self, time: Duration) {
         self.pass(time);
         assert_eq!(self.endpoint.counts(), trunkgate_sip::Counts::default());
@@ -243,12 +243,12 @@ pub(crate) fn to_tag(message: &Message) -> String {
     String::from_utf8(message.to_tag().expect("a To tag").to_vec()).unwrap()
 }
 
-/// A header of a message, as text.
+/// Returns a header of a message as text.
 pub(crate) fn value(message: &Message, name: HeaderName) -> String {
     String::from_utf8(message.header(name).unwrap_or_else(|| panic!("no {name:?}")).to_vec()).unwrap()
 }
 
-/// A request of the far end; with `to_tag` it is inside a dialog. `lines` end in CRLF.
+/// Composes a request of the remote party, inside a dialog if `to_tag` is not empty. `lines` end in CRLF.
 pub(crate) fn request(method: &str, cseq: u32, branch: &str, to_tag: &str, lines: &str) -> String {
     let to_tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
     let contact = if lines.contains("Contact:") { "" } else { "Contact: <sip:alice@198.51.100.7:5060>\r\n" };
@@ -259,7 +259,7 @@ pub(crate) fn request(method: &str, cseq: u32, branch: &str, to_tag: &str, lines
     )
 }
 
-/// The far end's answer to a request of ours, with its To tag unless empty.
+/// Composes the response of the remote party to our request, with a To tag unless empty.
 pub(crate) fn response(request: &Message, code: u16, tag: &str, lines: &str) -> String {
     let mut to = value(request, HeaderName::To);
     if !tag.is_empty() && request.to_tag().is_none() {
