@@ -1,5 +1,5 @@
-//! Whose a source address is, before a message is read: exact peer address and port, else the longest network, among
-//! equals the first in the file. Addresses are made canonical first (IPv4-mapped IPv6 is IPv4).
+//! Maps a source address to its trunk before a message is parsed: an exact peer address and port first, then the
+//! longest matching network, then file order. Addresses are compared in canonical form (IPv4-mapped IPv6 as IPv4).
 
 use rustc_hash::FxHashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,10 +10,11 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::locate::Server;
 use crate::trunk::Trunk;
 
-/// Networks of one length, by their first address.
+/// Networks of one prefix length, by their first address, with the trunk's position.
 type Networks = FxHashMap<IpAddr, usize>;
 
-/// Whose an address is: of IPv6, who has one has its whole network of 64 bits (RFC 4291 §2.5.1).
+/// Returns the network to which limits on a source apply: the /64 of an IPv6 address, since a host usually owns all of
+/// it (RFC 4291 §2.5.1), or the IPv4 address itself.
 pub fn household(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
@@ -21,32 +22,32 @@ pub fn household(source: IpAddr) -> IpAddr {
     }
 }
 
-/// By what a source address is known to be a trunk's.
+/// Entry by which a source address was assigned to a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownBy {
-    /// A peer's exact address and port.
+    /// Exact address and port of a peer.
     Peer,
-    /// The longest network that it lies in; that of a single address where the trunk has no `accept_from`.
+    /// Longest matching network; a single address if the trunk has no `accept_from`.
     Network(IpNet),
 }
 
-/// The look-up from source to trunk. Built once per configuration; a look-up allocates nothing.
+/// Lookup table from source address to trunk, built once per configuration. Lookups do not allocate.
 #[derive(Debug, Clone, Default)]
 pub struct Acl {
     exact: FxHashMap<(IpAddr, u16), usize>,
-    /// Longest first, so that the first hit is the best fit.
+    /// Networks by prefix length, longest first, so that the first hit is the best match.
     v4: Vec<(u8, Networks)>,
     v6: Vec<(u8, Networks)>,
 }
 
 impl Acl {
-    /// Builds the look-up; a trunk without `accept_from` is known by its peers' addresses.
+    /// Builds the table for received messages. A trunk without `accept_from` is identified by its peers' addresses.
     pub fn new(trunks: &[Arc<Trunk>]) -> Acl {
         Acl::build(trunks, false)
     }
 
-    /// Builds the look-up of whom a request to an address reaches: a trunk owns its peers' addresses, by whatever port, and its
-    /// registrar's besides what it sends from.
+    /// Builds the table for destinations: a trunk owns the addresses of its peers, with any port, and of its
+    /// registrar, in addition to the networks it sends from.
     pub fn dialled(trunks: &[Arc<Trunk>]) -> Acl {
         Acl::build(trunks, true)
     }
@@ -79,24 +80,25 @@ impl Acl {
         acl
     }
 
-    /// Whether an address and port are exactly a peer's.
+    /// Returns whether an address and port belong exactly to a peer.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         usable(socket.ip()).is_some_and(|address| self.exact.contains_key(&(address, socket.port())))
     }
 
-    /// Position of the trunk that a request to `remote` reaches; one that is [translated] leads to the IPv4 address within.
+    /// Returns the position of the trunk that a request to `remote` reaches. A [translated] IPv6 address counts as the
+    /// IPv4 address it contains.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<usize> {
         let direct = self.trunk_of(remote);
         let of_hidden = |ip: Ipv4Addr| self.trunk_of(SocketAddr::new(ip.into(), remote.port()));
         direct.or_else(|| translated(remote.ip()).find_map(of_hidden))
     }
 
-    /// Position of the trunk that `source` belongs to.
+    /// Returns the position of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
         self.known(source).map(|(position, _)| position)
     }
 
-    /// The same, and by what.
+    /// Returns the position of the trunk that `source` belongs to, and the entry that matched.
     pub fn known(&self, source: SocketAddr) -> Option<(usize, KnownBy)> {
         let address = usable(source.ip())?;
         if let Some(position) = self.exact.get(&(address, source.port())) {
@@ -123,26 +125,26 @@ impl Acl {
     }
 }
 
-/// The one form of an address that is compared. `None` for the unspecified ones, which no host sends from: matching
-/// them would let a forged source pass for somebody.
+/// Returns the canonical form of an address. Unspecified addresses yield `None`: no host sends from them, and a match
+/// would let a forged source pass.
 fn usable(address: IpAddr) -> Option<IpAddr> {
     let canonical = address.to_canonical();
     (!canonical.is_unspecified()).then_some(canonical)
 }
 
-/// Returns the IPv4 addresses that an IPv6 address may lead to: of NAT64 in the well-known prefix `64:ff9b::/96` (RFC 6052 §2.1) and in
-/// the local one `64:ff9b:1::/48` (RFC 8215) at each position that RFC 6052 §2.2 has, of 6to4 (`2002::/16`, RFC 3056 §2), and of
-/// SIIT (`::ffff:0:0:0/96`, RFC 2765 §2.1).
+/// Returns the IPv4 addresses that an IPv6 address may be translated to: NAT64 with the well-known prefix
+/// `64:ff9b::/96` (RFC 6052 §2.1) or the local prefix `64:ff9b:1::/48` (RFC 8215) at every position of RFC 6052 §2.2,
+/// 6to4 (`2002::/16`, RFC 3056 §2), and SIIT (`::ffff:0:0:0/96`, RFC 2765 §2.1).
 pub fn translated(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return [None; 4].into_iter().flatten() };
     let [_, _, s2, s3, s4, s5, s6, s7, _, s9, s10, s11, s12, s13, s14, s15] = v6.octets();
     let last = [s12, s13, s14, s15];
     let places = match v6.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => [Some(last), None, None, None],
-        // A translator has a prefix of its own within, of 48, 56, 64 or 96 bits.
+        // A translator chooses its prefix within this range, with 48, 56, 64 or 96 bits.
         [0x64, 0xff9b, 1, ..] => {
             let places = [[s6, s7, s9, s10], [s7, s9, s10, s11], [s9, s10, s11, s12], last];
-            // One that begins with zero comes of the zeros about the address, and is none of a host.
+            // A first octet of zero comes from the padding around the address and is not a host address.
             places.map(|place| Some(place).filter(|[first, ..]| *first != 0))
         }
         [0x2002, ..] => [Some([s2, s3, s4, s5]), None, None, None],
@@ -151,7 +153,7 @@ pub fn translated(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
     places.map(|place| place.map(Ipv4Addr::from)).into_iter().flatten()
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+/// Converts a network of IPv4-mapped addresses: `::ffff:10.0.0.0/104` becomes `10.0.0.0/8`.
 fn canonical_network(network: IpNet) -> IpNet {
     if let (IpNet::V6(v6), IpAddr::V4(address)) = (network, network.addr().to_canonical())
         && let Some(length) = v6.prefix_len().checked_sub(96)
@@ -162,7 +164,7 @@ fn canonical_network(network: IpNet) -> IpNet {
     network
 }
 
-/// The first `length` bits.
+/// Returns an address with all but its first `length` bits cleared.
 fn masked(address: IpAddr, length: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
@@ -284,7 +286,7 @@ mod tests {
         assert!(!acl.is_peer("198.51.100.7:22".parse().unwrap()));
     }
 
-    /// The address of the examples of RFC 6052 §2.4 at each place in the local prefix.
+    /// RFC 6052 §2.4: the example address at each position in the local prefix.
     #[test]
     fn rfc6052_2_2_an_ipv4_address_is_found_wherever_a_translator_has_it() {
         for (address, expected) in [

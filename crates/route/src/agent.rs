@@ -1,4 +1,4 @@
-//! An agent: a voice-agent backend that takes part in a call, or listens, over a media stream.
+//! Agents: voice-agent backends that take part in a call, or listen to it, over a media stream.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,75 +10,75 @@ use trunkgate_terms::UrlOrigin;
 use crate::number::Number;
 use crate::transfer_to::{TransferRule, Wanted};
 
-/// What follows when the agent closes its stream in good order.
+/// Action after an agent closes its stream normally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnClose {
-    /// The call is over.
+    /// End the call.
     #[default]
     Hangup,
-    /// The caller goes on to the next target.
+    /// Try the next target.
     Next,
 }
 
-/// When the caller gets its answer.
+/// Time at which the caller is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnswerTime {
-    /// Once the agent's stream is up; until then its phone rings.
+    /// When the agent's stream is connected; until then the caller hears ringing.
     #[default]
     OnConnect,
-    /// The same, but until then it hears hold audio.
+    /// When the agent's stream is connected; until then the caller hears hold audio as early media.
     Early,
-    /// Before the agent is asked for.
+    /// Before a stream to the agent is requested.
     AtOnce,
 }
 
-/// Callers that wait for an agent whose sessions are all in use.
+/// Queue for callers while all sessions of an agent are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queue {
-    /// How many.
+    /// Maximum number of waiting callers.
     pub size: u32,
-    /// How long each, before the next target is tried.
+    /// Maximum waiting time of a caller before the next target is tried.
     pub wait: Duration,
 }
 
 impl Default for Queue {
-    /// 20 callers, two minutes.
+    /// Returns a queue of 20 callers who wait for up to two minutes.
     fn default() -> Queue {
         Queue { size: 20, wait: Duration::from_secs(120) }
     }
 }
 
-/// What a caller hears while nobody has it, μ-law at 8 kHz. Where there is neither, our own ringback tone.
+/// Audio for a caller who waits, in μ-law at 8 kHz. Without any, the edge plays ringback tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hold {
-    /// Heard once.
+    /// Announcement played once.
     pub first: Option<Arc<[u8]>>,
-    /// Heard again and again after that.
+    /// Music repeated after the announcement.
     pub music: Option<Arc<[u8]>>,
 }
 
-/// A piece of a parameter's value.
+/// Part of a parameter template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// As written.
+    /// Literal text.
     Text(String),
-    /// `{caller}`: the calling number.
+    /// Placeholder `{caller}`: calling number.
     Caller,
-    /// `{called}`: the called number.
+    /// Placeholder `{called}`: called number.
     Called,
-    /// `{route}`: the name of the route.
+    /// Placeholder `{route}`: name of the route.
     Route,
-    /// `{trunk}`: the name of the caller's trunk.
+    /// Placeholder `{trunk}`: name of the caller's trunk.
     Trunk,
-    /// `{header:NAME}`: that header of the caller's INVITE.
+    /// Placeholder `{header:NAME}`: header of the caller's INVITE.
     Header(String),
-    /// `{outcome}`: how the call ended.
+    /// Placeholder `{outcome}`: outcome of the ended call.
     Outcome,
-    /// `{reason}`: why.
+    /// Placeholder `{reason}`: reason for the outcome.
     Reason,
 }
 
-/// What the pieces of a parameter stand for in one call.
+/// Values of the placeholders in one call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
     /// Calling number.
@@ -89,18 +89,19 @@ pub struct Facts<'a> {
     pub route: &'a str,
     /// Name of the caller's trunk.
     pub trunk: &'a str,
-    /// Headers of the caller's INVITE, name and value; one that is not there stands for nothing.
+    /// Headers of the caller's INVITE, as name and value; a missing header yields an empty text.
     pub headers: &'a [(String, String)],
-    /// How the call ended, of one that has.
+    /// Outcome of the call, if it has ended.
     pub outcome: &'a str,
-    /// Why, of one that has ended.
+    /// Reason for the outcome, if the call has ended.
     pub reason: &'a str,
 }
 
-/// What a far end proves itself with: told to nobody.
+/// Headers with credentials, which placeholders must not reveal.
 const SECRET_HEADERS: [&str; 2] = ["Authorization", "Proxy-Authorization"];
 
-/// A header's name that a value may ask for: a token (RFC 3261 §25.1).
+/// Returns whether a placeholder may refer to a header: its name is a token (RFC 3261 §25.1) and it has no
+/// credentials.
 fn is_header(name: &str) -> bool {
     let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
     !name.is_empty()
@@ -112,31 +113,31 @@ fn header(name: &str) -> Piece {
     Piece::Header(name.to_owned())
 }
 
-/// A parameter's value with its placeholders.
+/// Parameter value with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
 }
 
 impl Template {
-    /// Reads a value. A `{` that begins no placeholder stands for itself only where no `}` follows it.
+    /// Parses a value. A `{` without a matching `}` is literal text.
     ///
     /// # Errors
-    /// The first word in braces that is none of the placeholders.
+    /// Returns the first unknown placeholder.
     pub fn parse(text: &str) -> Result<Template, String> {
         Template::read(text, |name| name.strip_prefix("header:").filter(|header| is_header(header)).map(header))
     }
 
-    /// Makes a template of a text that stands for itself.
+    /// Creates a template that is only literal text.
     pub fn literal(text: &str) -> Template {
         Template { pieces: vec![Piece::Text(text.to_owned())] }
     }
 
-    /// The same for what is said of a call that has ended: it may hold `{outcome}` and `{reason}`, and no headers, which whoever
-    /// calls writes as it likes.
+    /// Parses a value for a call that has ended. It may contain `{outcome}` and `{reason}`, but no headers, which the
+    /// caller controls.
     ///
     /// # Errors
-    /// The first word in braces that is none of the placeholders.
+    /// Returns the first unknown placeholder.
     pub fn parse_ended(text: &str) -> Result<Template, String> {
         Template::read(text, |name| match name {
             "outcome" => Some(Piece::Outcome),
@@ -145,7 +146,7 @@ impl Template {
         })
     }
 
-    /// Reads a value; `more` knows the placeholders that not every template has.
+    /// Parses a value; `more` resolves placeholders that are not common to all templates.
     fn read(text: &str, more: impl Fn(&str) -> Option<Piece>) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -170,7 +171,7 @@ impl Template {
         Ok(Template { pieces })
     }
 
-    /// The value in one call.
+    /// Returns the value for one call.
     pub fn fill(&self, facts: &Facts<'_>) -> String {
         let text = |piece: &Piece| -> String {
             match piece {
@@ -190,12 +191,12 @@ impl Template {
         self.pieces.iter().map(text).collect()
     }
 
-    /// Whether a value or a route may go by a header of this name.
+    /// Returns whether a template or a route condition may refer to a header of this name.
     pub fn may_ask_for(name: &str) -> bool {
         is_header(name)
     }
 
-    /// The headers that it asks for.
+    /// Iterates over the headers that the template refers to.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Header(name) => Some(name.as_str()),
@@ -204,70 +205,70 @@ impl Template {
         })
     }
 
-    /// Whether it is that one placeholder and nothing else.
+    /// Returns whether the template consists of exactly this placeholder.
     pub fn is_only(&self, piece: &Piece) -> bool {
         matches!(&self.pieces[..], [only] if only == piece)
     }
 }
 
-/// An agent as configured.
+/// Configured agent.
 #[derive(Clone)]
 pub struct Agent {
-    /// Its name: log field, column of the ladder.
+    /// Name, used in logs and the call ladder.
     pub name: Arc<str>,
-    /// `ws://`, `wss://` or, for a listener that takes plain RTP, `rtp://`.
+    /// URL: `ws://`, `wss://` or, for a listener that receives plain RTP, `rtp://`.
     pub url: String,
-    /// Origin of the URL.
+    /// Origin of the URL, which decides the addresses it may lead to.
     pub origin: UrlOrigin,
-    /// PEM certificates trusted instead of the system's.
+    /// CA certificates (PEM) trusted instead of the system's.
     pub ca: Option<Arc<[u8]>>,
-    /// Signs the handshake.
+    /// Token that signs the handshake.
     pub auth_token: Option<String>,
-    /// `customParameters` in the order of the file.
+    /// Custom parameters (`customParameters`), in file order.
     pub parameters: Vec<(String, Template)>,
-    /// The form of the audio both ways, by its name in the configuration: `mulaw/8000`, `l16/16000` and the like.
+    /// Audio format in both directions, as in the configuration: `mulaw/8000`, `l16/16000`, …
     pub format: &'static str,
-    /// Whether our own fields and events are sent besides Twilio's.
+    /// Whether fields and events beyond Twilio's protocol are sent.
     pub extras: bool,
-    /// How long what it was saying fades out after its `clear`; zero: not at all.
+    /// Fade-out of the agent's audio after a `clear`; zero stops it immediately.
     pub clear_fade: Duration,
-    /// Until the socket is open; zero: no limit.
+    /// Maximum time to open the socket; zero for no limit.
     pub connect_timeout: Duration,
-    /// From then until it first speaks; zero: no limit.
+    /// Maximum time from then to the agent's first audio; zero for no limit.
     pub first_audio_timeout: Duration,
-    /// New streams to it, one after the other, before the next target is tried.
+    /// Number of further streams to try before the next target.
     pub retry: u32,
-    /// What follows its close with 1000.
+    /// Action after the agent closes the stream with code 1000.
     pub on_close: OnClose,
-    /// Between two pings; zero: none.
+    /// Interval between pings; zero sends none.
     pub ping: Duration,
-    /// Between two probes, each a handshake and a close; zero: none.
+    /// Interval between health probes (a handshake and a close); zero sends none.
     pub probe: Duration,
-    /// μ-law at 8 kHz: heard by a caller for whom no target is left.
+    /// Announcement in μ-law at 8 kHz for a caller without a remaining target.
     pub goodbye: Option<Arc<[u8]>>,
-    /// When the caller is answered.
+    /// Time at which the caller is answered.
     pub answer: AnswerTime,
-    /// What the caller hears meanwhile, and when the agent is lost.
+    /// Audio for the caller before the agent is connected, and after it is lost.
     pub hold: Option<Hold>,
-    /// How long it may have a caller; zero: no limit.
+    /// Maximum duration of a caller's session; zero for no limit.
     pub max_call: Duration,
-    /// Callers that it has at once, from when a stream is asked for until it has ended; 0: no limit.
+    /// Maximum number of concurrent sessions, each counted from the request of its stream to its end; 0 for no limit.
     pub max_sessions: u32,
-    /// Who waits while they are all in use; `None`: nobody.
+    /// Queue while all sessions are in use; `None` for no queue.
     pub queue: Option<Queue>,
-    /// Who may call it, as E.164; empty: everybody.
+    /// Callers that may reach the agent, in E.164; empty for all.
     pub allow_callers: BTreeSet<String>,
-    /// Where it may transfer its caller; `None`: to every trunk and agent by its name.
+    /// Targets the agent may transfer its caller to; `None` allows all trunks and agents by name.
     pub transfer_to: Option<Vec<TransferRule>>,
 }
 
-/// A URL as messages show it: some have a key in their query.
+/// Returns a URL for messages, without its query, which may contain a key.
 pub fn url_place(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
 impl Agent {
-    /// An agent at a URL, with every default of the configuration.
+    /// Creates an agent with a URL and the configuration's defaults.
     pub fn at(name: &str, url: &str) -> Agent {
         Agent {
             name: Arc::from(name),
@@ -296,17 +297,17 @@ impl Agent {
         }
     }
 
-    /// Its name; of one that has none, because it was named by its URL in mid-call, that without what follows a `?`.
+    /// Returns the agent's name, or the URL without its query for an agent that a call named by URL.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { url_place(&self.url) } else { &self.name }
     }
 
-    /// Whether it takes calls of this caller. Who hides its number, or has none that is E.164, is on nobody's list.
+    /// Returns whether the agent accepts this caller. A caller without an E.164 number is on no list.
     pub fn allows(&self, caller: &Number) -> bool {
         self.allow_callers.is_empty() || (caller.is_e164 && self.allow_callers.contains(&caller.text))
     }
 
-    /// Whether it may transfer its caller to a target.
+    /// Returns whether the agent may transfer its caller to a target.
     pub fn may_transfer_to(&self, wanted: Wanted<'_>) -> bool {
         match &self.transfer_to {
             Some(rules) => rules.iter().any(|rule| rule.allows(wanted)),
@@ -314,13 +315,13 @@ impl Agent {
         }
     }
 
-    /// Whether it takes copies as plain RTP (`rtp://`): it can listen, and nothing else.
+    /// Returns whether the agent receives plain RTP (`rtp://`), so that it can only listen.
     pub fn is_raw(&self) -> bool {
         self.url.starts_with("rtp:")
     }
 }
 
-/// Without the secret, and without what may be secret in the URL and in parameters.
+/// Omits the token, the URL and the parameters, which may contain secrets.
 impl fmt::Debug for Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Agent").field("name", &self.name).field("on_close", &self.on_close).finish_non_exhaustive()

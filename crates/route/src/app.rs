@@ -1,4 +1,4 @@
-//! An application: documents (TwiML) that decide what happens to a call.
+//! Applications: documents (TwiML) that control a call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use crate::pattern::Pattern;
 use crate::target::TargetSpec;
 use crate::transfer_to::{TransferRule, Wanted};
 
-/// HTTP method of a webhook.
+/// HTTP method of a webhook request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum WebhookMethod {
-    /// Parameters in the body.
+    /// POST, with the parameters in the body.
     #[default]
     Post,
-    /// Parameters in the query.
+    /// GET, with the parameters in the query.
     Get,
 }
 
 impl WebhookMethod {
-    /// `POST`, `GET`.
+    /// Returns `POST` or `GET`.
     pub const fn as_str(self) -> &'static str {
         match self {
             WebhookMethod::Post => "POST",
@@ -30,30 +30,29 @@ impl WebhookMethod {
     }
 }
 
-/// Where an application's first document is.
+/// First document of an application.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum AppDocument {
-    /// A web application.
+    /// Document fetched from a web application.
     Url {
-        /// `http` or `https`, as configured.
+        /// URL as configured, `http` or `https`.
         url: String,
         /// Method of the request.
         method: WebhookMethod,
     },
-    /// A file below the folder of the configuration, by its relative path.
+    /// Document file, relative to the configuration directory.
     File(String),
-    /// The document itself, as a request over HTTP has it.
+    /// Inline document from an API request.
     Text(Arc<str>),
-    /// One sound that is played: a file below the folder of the configuration, by its relative path. The next target of the
-    /// route follows.
+    /// Sound file to play, relative to the configuration directory; the next target of the route follows.
     Sound(String),
-    /// A mailbox: a greeting, a tone, and the caller's message, which is recorded.
+    /// Mailbox: plays a greeting and a tone, and records the caller's message.
     Mailbox(Mailbox),
-    /// None: the caller joins the conference of this name.
+    /// Conference of this name, which the caller joins; there is no document.
     Conference(Arc<str>),
 }
 
-/// Receiver of reports about the calls that an application has.
+/// Receiver of status callbacks for an application's calls.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StatusCallback {
     /// The URL, as configured.
@@ -61,56 +60,57 @@ pub struct StatusCallback {
     /// Method of the requests.
     #[serde(default)]
     pub method: WebhookMethod,
-    /// Whether it is notified that the call has begun.
+    /// Whether the start of the call is reported.
     pub initiated: bool,
-    /// Whether it is notified that the caller hears ringing.
+    /// Whether ringing is reported.
     pub ringing: bool,
-    /// Whether it is notified of the answer.
+    /// Whether the answer is reported.
     pub answered: bool,
-    /// Whether it is notified of the end.
+    /// Whether the end of the call is reported.
     pub completed: bool,
 }
 
-/// Without the URL, whose query may hold secrets.
+/// Omits the URL, whose query may contain secrets.
 impl fmt::Debug for StatusCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StatusCallback").finish_non_exhaustive()
     }
 }
 
-/// An application. In plain data it has no lists of the configuration: only one that a request has made is written down.
+/// Application that controls calls. Serialization omits the lists from the configuration, because only applications
+/// created by an API request are serialized.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct App {
-    /// Name in the configuration; of a sound its path, of a mailbox its target.
+    /// Name in the configuration; for a sound its path, for a mailbox its target.
     pub name: Arc<str>,
-    /// Its first document.
+    /// First document.
     pub document: AppDocument,
-    /// URL that is asked where a document cannot be had or run.
+    /// URL fetched if a document cannot be obtained or executed.
     pub fallback_url: Option<String>,
-    /// Method of that request.
+    /// Method of the fallback request.
     pub fallback_method: WebhookMethod,
-    /// Receiver of reports about its calls.
+    /// Receiver of status callbacks.
     pub status_callback: Option<StatusCallback>,
-    /// Whether its URLs may lead to private and loopback addresses.
+    /// Whether URLs may lead to private and loopback addresses.
     pub allow_private: bool,
-    /// Whether a redirect of its own host from https to plain http is followed.
+    /// Whether a redirect from https to plain http on the same host is followed.
     pub insecure_redirects: bool,
-    /// Signs the handshakes of its media streams.
+    /// Token that signs the handshakes of media streams.
     pub auth_token: Option<String>,
-    /// Targets of numbers that it dials, in order; empty: the routes decide, as for a call of the caller's trunk.
+    /// Targets for dialled numbers, in order; if empty, the routes decide as for a call from the caller's trunk.
     pub connect: Vec<TargetSpec>,
-    /// SIP addresses that it may dial and refer to, beside those of trunks.
+    /// SIP addresses the application may dial and refer to, in addition to those of trunks.
     #[serde(skip)]
     pub sip_to: Vec<TransferRule>,
-    /// Numbers that its Dial may show in addition to those of the edge and of the call.
+    /// Caller IDs that `<Dial>` may use, in addition to the numbers of the edge and the call.
     #[serde(skip)]
     pub callers: Vec<Pattern>,
-    /// Whether a request over HTTP made it for one call: the configuration does not have it.
+    /// Whether an API request created the application for one call, so that the configuration does not contain it.
     pub is_made: bool,
 }
 
 impl App {
-    /// Makes an application with nothing but its first document.
+    /// Creates an application with defaults and this first document.
     pub fn new(name: &str, document: AppDocument) -> App {
         App {
             name: name.into(),
@@ -128,33 +128,33 @@ impl App {
         }
     }
 
-    /// Makes one that plays a sound.
+    /// Creates an application that plays a sound.
     pub fn playing(file: &str) -> App {
         App::new(file, AppDocument::Sound(file.to_owned()))
     }
 
-    /// Makes one that is a mailbox. Its name is that of the target, which no application of the configuration has.
+    /// Creates an application for a mailbox, named like its target, which no configured application can be.
     pub fn mailbox(mailbox: Mailbox) -> App {
         App::new(&mailbox.target(), AppDocument::Mailbox(mailbox))
     }
 
-    /// Makes one whose caller joins a conference. Its name is that of the target, which no application of the configuration has.
+    /// Creates an application that joins a conference, named like its target, which no configured application can be.
     pub fn conference(name: &str) -> App {
         App::new(&format!("conference:{name}"), AppDocument::Conference(name.into()))
     }
 
-    /// Whether its `callers` let it show a caller ID: a beginning or an expression lets numbers pass, and no text that begins so.
+    /// Returns whether `callers` permits a caller ID. Prefixes and expressions match numbers only, not names.
     pub fn may_show(&self, number: &Number) -> bool {
         let may_pass = |pattern: &Pattern| number.is_e164 || matches!(pattern, Pattern::Exact(_));
         self.callers.iter().any(|pattern| may_pass(pattern) && pattern.matches(&number.text))
     }
 
-    /// Whether it is a conference that its caller joins, and nothing else.
+    /// Returns whether the application only joins a conference.
     pub fn is_conference(&self) -> bool {
         self.as_conference().is_some()
     }
 
-    /// Returns the name of the conference that its caller joins, where that is all that it does.
+    /// Returns the name of the conference, if the application only joins one.
     pub fn as_conference(&self) -> Option<&str> {
         match &self.document {
             AppDocument::Conference(name) => Some(name),
@@ -163,7 +163,7 @@ impl App {
         }
     }
 
-    /// Returns the file of the sound that it plays, where that is all that it does.
+    /// Returns the sound file, if the application only plays one.
     pub fn as_sound(&self) -> Option<&str> {
         match &self.document {
             AppDocument::Sound(file) => Some(file),
@@ -172,7 +172,7 @@ impl App {
         }
     }
 
-    /// Returns the mailbox that it is, where it is one.
+    /// Returns the mailbox, if the application is one.
     pub fn as_mailbox(&self) -> Option<&Mailbox> {
         match &self.document {
             AppDocument::Mailbox(mailbox) => Some(mailbox),
@@ -181,7 +181,7 @@ impl App {
         }
     }
 
-    /// Returns its target, as written in `connect`.
+    /// Returns the application as a target of `connect`.
     pub fn spec(&self) -> TargetSpec {
         match &self.document {
             AppDocument::Sound(file) => TargetSpec::Play(file.clone()),
@@ -193,7 +193,7 @@ impl App {
         }
     }
 
-    /// Returns the same as text: `app:NAME`, `play:FILE`, `voicemail:NAME`, `conference:NAME`.
+    /// Returns the target as text: `app:NAME`, `play:FILE`, `voicemail:NAME`, `conference:NAME`.
     pub fn target(&self) -> String {
         let kind = match &self.document {
             AppDocument::Mailbox(mailbox) => return mailbox.target(),
@@ -204,7 +204,8 @@ impl App {
         format!("{kind}:{}", self.name)
     }
 
-    /// Returns the place of its first document as messages show it: without user information and query, which may hold secrets.
+    /// Returns the location of the first document for messages, without user information and query, which may contain
+    /// secrets.
     pub fn place(&self) -> String {
         match &self.document {
             AppDocument::Url { url, .. } => {
@@ -221,13 +222,13 @@ impl App {
         }
     }
 
-    /// Returns whether it may send its caller to a target that it names by a SIP address.
+    /// Returns whether the application may send its caller to a target named by a SIP address.
     pub fn may_dial(&self, wanted: Wanted<'_>) -> bool {
         matches!(wanted, Wanted::Trunk(..)) || self.sip_to.iter().any(|rule| rule.allows(wanted))
     }
 }
 
-/// Without URLs, whose queries may hold secrets.
+/// Omits URLs, whose queries may contain secrets.
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").field("name", &self.name).finish_non_exhaustive()

@@ -1,30 +1,30 @@
-//! Which numbers are shown as the caller's: the ones that a trunk may have, and the one in the place of any other.
+//! Caller ID policy of a trunk: the permitted numbers, and the replacement for any other.
 
 use crate::number::Number;
 use crate::pattern::Pattern;
 
-/// What may be shown as the caller's number on one side of a trunk.
+/// Caller IDs permitted in one direction of a trunk.
 #[derive(Debug, Clone, Default)]
 pub struct CallerIdRule {
-    /// Numbers that are shown as they are; none: only the default.
+    /// Numbers that are kept; if empty, only the default is permitted.
     pub allow: Vec<Pattern>,
-    /// Shown in the place of any other; `None`: a call with another is refused.
+    /// Replacement for any other number; `None` rejects the call.
     pub default: Option<Number>,
 }
 
-/// What a rule makes of a caller's number.
+/// Result of a caller ID policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown<'a> {
-    /// It is shown as it is.
+    /// Keep the number.
     AsIs,
-    /// Another is shown in its place.
+    /// Replace the number.
     Instead(&'a Number),
-    /// It may not be shown, and nothing is there in its place.
+    /// Reject the call.
     Refused,
 }
 
 impl CallerIdRule {
-    /// What is shown for a number.
+    /// Applies the policy to a caller's number.
     pub fn judge(&self, number: &Number) -> Shown<'_> {
         match &self.default {
             _ if self.allows(&number.text) => Shown::AsIs,
@@ -33,7 +33,7 @@ impl CallerIdRule {
         }
     }
 
-    /// Whether a number, normalised, is shown as it is.
+    /// Returns whether a normalised number is kept.
     pub fn allows(&self, number: &str) -> bool {
         self.allow.iter().any(|pattern| pattern.matches(number))
             || self.default.as_ref().is_some_and(|default| default.text == number)

@@ -1,5 +1,5 @@
-//! What a route's targets take over from the call: `{called}`, `{caller}`, and the pieces that regular expressions of its
-//! `to` and `caller` name, as in `trunk:pbx/0{rest}`.
+//! Values of a call that a route's targets can use: `{called}`, `{caller}`, and named groups of the regular
+//! expressions in `to` and `caller`, as in `trunk:pbx/0{rest}`.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use crate::pattern::Pattern;
 use crate::route::{CallInfo, Route};
 use crate::target::TargetSpec;
 
-/// Names that every route has.
+/// Names available in every route.
 pub const ALWAYS: [&str; 2] = ["called", "caller"];
 
-/// The names that stand in braces in a text; `None` where a brace is not closed.
+/// Returns the names in braces in a text, or `None` if a brace is not closed.
 pub fn names(text: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -22,7 +22,7 @@ pub fn names(text: &str) -> Option<Vec<&str>> {
     Some(found)
 }
 
-/// A text with each name in braces replaced; what `value` does not know becomes nothing.
+/// Replaces each name in braces with its value.
 pub fn filled(text: &str, value: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -37,13 +37,13 @@ pub fn filled(text: &str, value: impl Fn(&str) -> String) -> String {
 }
 
 impl Pattern {
-    /// The pieces of a number that it names.
+    /// Iterates over the named groups of a regular expression.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let Pattern::Regex(regex) = self else { return None.into_iter().flatten() };
         Some(regex.names()).into_iter().flatten()
     }
 
-    /// A piece of a number that matches.
+    /// Returns the text of a named group in a matching number.
     fn piece<'a>(&self, number: &'a str, name: &str) -> Option<&'a str> {
         let Pattern::Regex(regex) = self else { return None };
         regex.piece(number, name)
@@ -51,7 +51,7 @@ impl Pattern {
 }
 
 impl Route {
-    /// A target of this route for one call.
+    /// Returns a target of this route with its placeholders replaced for one call.
     pub(crate) fn target_for<'t>(&self, target: &'t TargetSpec, call: &CallInfo<'_>) -> Cow<'t, TargetSpec> {
         match target {
             TargetSpec::Trunk { name, number: Some(number), weight } if number.contains('{') => {
@@ -89,7 +89,7 @@ impl Route {
     }
 }
 
-/// For the user part of a URI: whatever a called party may hold, it ends neither that part nor the URI (RFC 3261 §25.1).
+/// Escapes text for the user part of a URI, so that no called party can end that part or the URI (RFC 3261 §25.1).
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -132,7 +132,7 @@ mod tests {
         };
         assert_eq!(of("+442079460018", trunk("0{rest}")), trunk("02079460018"));
         assert_eq!(of("+442079460018", trunk("{area}-{caller}-{called}")), trunk("415-+14155550100-+442079460018"));
-        // A pattern without that name took the call.
+        // A pattern without that name matched the call.
         assert_eq!(of("+4930123", trunk("0{rest}")), trunk("0"));
         assert_eq!(of("+442079460018", trunk("100")), trunk("100"));
         assert_eq!(of("+442079460018", uri("sip:{rest}@h")), uri("sip:2079460018@h"));

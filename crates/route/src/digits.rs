@@ -1,20 +1,21 @@
-//! Numbers and their beginnings in eight bytes each, and a map of a million of them that costs sixteen bytes each.
+//! Numbers and prefixes packed into eight bytes, and a map for millions of them with twelve to sixteen bytes per
+//! entry.
 
 use crate::pattern::Pattern;
 
-/// Most digits of a number that is kept so; E.164 has 15 (ITU-T E.164 §6.1).
+/// Maximum number of digits that can be packed; E.164 has 15 (ITU-T E.164 §6.1).
 const MOST_DIGITS: usize = 17;
-/// A `+` stands before the digits.
+/// Flag of a number with a leading `+`.
 const PLUS: u64 = 1 << 63;
-/// Not a whole number: what numbers begin with.
+/// Flag of a prefix, as opposed to a whole number.
 const BEGINNING: u64 = 1 << 62;
 
-/// Digits with or without `+`, whole or a beginning: a 1, so that zeros in front count, and then the digits.
+/// Packed number or prefix, with or without `+`: the digit 1, which preserves leading zeros, followed by the digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Digits(u64);
 
 impl Digits {
-    /// A whole number; `None` where it is no number or too long.
+    /// Packs a whole number; returns `None` if it contains other characters or is too long.
     pub(crate) fn whole(text: &str) -> Option<Digits> {
         let (plus, digits) = text.strip_prefix('+').map_or((0, text), |digits| (PLUS, digits));
         let fits = digits.len() <= MOST_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -22,12 +23,12 @@ impl Digits {
         fits.then(|| Digits(plus | digits.bytes().fold(1, value)))
     }
 
-    /// What numbers begin with.
+    /// Packs a prefix.
     pub(crate) fn beginning(text: &str) -> Option<Digits> {
         Digits::whole(text).map(|Digits(value)| Digits(value | BEGINNING))
     }
 
-    /// As a pattern is written, where it is one of digits.
+    /// Packs a pattern, if it consists of digits.
     pub(crate) fn of(pattern: &Pattern) -> Option<Digits> {
         match pattern {
             Pattern::Exact(text) => Digits::whole(text),
@@ -36,7 +37,7 @@ impl Digits {
         }
     }
 
-    /// The pattern that it was made of.
+    /// Returns the pattern that was packed.
     pub(crate) fn pattern(self) -> Pattern {
         let digits = (self.0 & !(PLUS | BEGINNING)).to_string();
         let plus = if self.0 & PLUS == 0 { "" } else { "+" };
@@ -44,13 +45,13 @@ impl Digits {
         if self.0 & BEGINNING == 0 { Pattern::Exact(text) } else { Pattern::Prefix(text) }
     }
 
-    /// Of a beginning, its length in bytes.
+    /// Returns the length of a prefix in bytes, or `None` for a whole number.
     pub(crate) fn beginning_len(self) -> Option<u32> {
         let digits = (self.0 & !(PLUS | BEGINNING)).checked_ilog10().unwrap_or(0);
         (self.0 & BEGINNING != 0).then(|| digits + u32::from(self.0 & PLUS != 0))
     }
 
-    /// Whether a number is it, or begins with it.
+    /// Returns whether a number equals the number or begins with the prefix.
     pub(crate) fn matches(self, number: &str) -> bool {
         match self.beginning_len() {
             None => Digits::whole(number) == Some(self),
@@ -61,18 +62,18 @@ impl Digits {
         }
     }
 
-    /// As a number of 62 bits and two flags; never with bit 61.
+    /// Returns the packed form, in which bit 61 is always clear.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
 
-    /// What [`Digits::bits`] has given.
+    /// Restores a value from [`Digits::bits`].
     pub(crate) fn from_bits(bits: u64) -> Digits {
         Digits(bits)
     }
 }
 
-/// Every beginning of a text that is one of digits and as long, in bytes, as a bit of `lengths` says.
+/// Iterates over the numeric prefixes of a text with the lengths, in bytes, selected by the bits of `lengths`.
 pub(crate) fn beginnings(text: &str, lengths: u32) -> impl Iterator<Item = Digits> + '_ {
     let mut value = 1_u64;
     let mut plus = 0;
@@ -98,19 +99,19 @@ pub(crate) fn beginnings(text: &str, lengths: u32) -> impl Iterator<Item = Digit
     })
 }
 
-/// What belongs to each of many numbers: a hash table that never changes, its buckets one behind the other.
+/// Immutable hash map from packed numbers to values, with contiguous buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct DigitMap {
-    /// How far a hash is shifted to be the number of a bucket.
+    /// Shift that reduces a hash to a bucket number.
     shift: u32,
-    /// Where each bucket begins, and where the last one ends.
+    /// Start of each bucket, and the end of the last one.
     starts: Box<[u32]>,
     keys: Box<[u64]>,
     values: Box<[u32]>,
 }
 
 impl DigitMap {
-    /// Of keys that are there once each.
+    /// Creates a map from entries with distinct keys.
     pub(crate) fn new(entries: &[(Digits, u32)]) -> DigitMap {
         let buckets = entries.len().next_power_of_two().max(2);
         let shift = 64 - buckets.ilog2();
@@ -126,7 +127,7 @@ impl DigitMap {
             total += *start;
             *start = total;
         }
-        // Each entry takes the next place of its bucket; the places are put back to the beginnings afterwards.
+        // Each entry takes the next slot of its bucket, counted down from the end of the bucket to its start.
         let (mut keys, mut values) = (vec![0; entries.len()], vec![0; entries.len()]);
         for (key, value) in entries.iter().rev() {
             if let Some(end) = starts.get_mut(map.bucket(*key) + 1) {
@@ -143,7 +144,7 @@ impl DigitMap {
         map
     }
 
-    /// What belongs to a number.
+    /// Returns the value of a number.
     pub(crate) fn get(&self, key: Digits) -> Option<u32> {
         let bucket = self.bucket(key);
         let place = |at: usize| self.starts.get(at).and_then(|at| usize::try_from(*at).ok());

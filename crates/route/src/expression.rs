@@ -1,6 +1,6 @@
-//! A regular expression as patterns have them: for numbers, names and values of a few dozen characters, of which a file may
-//! have tens of thousands. So it is built small and soon: no table for long texts, and `\d` is 0 to 9, not the 700 digits of
-//! all scripts.
+//! Regular expressions for patterns: they match numbers, names and values of a few dozen characters, and a file may
+//! contain tens of thousands. They are therefore compiled small and fast, without tables for long texts, and `\d`
+//! matches 0 to 9 instead of the 700 digits of all scripts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::translate::Translator;
 use regex_syntax::hir::{Hir, Look};
 
-/// As much as one expression may take when it is built, in bytes.
+/// Maximum size of a compiled expression, in bytes.
 const SIZE_LIMIT: usize = 10 << 20;
 
-/// One that can be used; its clones are the same one.
+/// Compiled expression; clones share it.
 #[derive(Clone)]
 pub struct Expression(Arc<Built>);
 
@@ -28,44 +28,44 @@ struct Built {
 }
 
 impl Expression {
-    /// Builds it; searched, not anchored.
+    /// Compiles an expression, which is searched for, not anchored.
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// Returns a one-line description of the problem.
     pub(crate) fn new(text: &str) -> Result<Expression, String> {
         let mut ast = parse::Parser::new().parse(text).map_err(|error| last_line(&error.to_string()))?;
         ascii_digits(&mut ast);
         let hir = Translator::new().translate(text, &ast).map_err(|error| last_line(&error.to_string()))?;
-        // The lazy DFA and the one-pass DFA pay for themselves on long texts alone.
+        // The lazy DFA and the one-pass DFA pay off only on long texts.
         let config = Config::new().hybrid(false).dfa(false).onepass(false).nfa_size_limit(Some(SIZE_LIMIT));
         let regex = Regex::builder().configure(config).build_from_hir(&hir).map_err(|error| build_error(&error))?;
         let beginnings = beginnings(&hir).map(Vec::into_boxed_slice);
         Ok(Expression(Arc::new(Built { text: text.into(), regex, beginnings })))
     }
 
-    /// As written, without the slashes.
+    /// Returns the expression as written, without slashes.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// Whether it is found in a text.
+    /// Returns whether the expression occurs in a text.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.0.regex.is_match(text)
     }
 
-    /// The names of its groups.
+    /// Iterates over the names of its groups.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.regex.group_info().pattern_names(PatternID::ZERO).flatten()
     }
 
-    /// What a named group holds, where it is found first.
+    /// Returns the text of a named group in the first match.
     pub(crate) fn piece<'a>(&self, text: &'a str, name: &str) -> Option<&'a str> {
         let mut captures = self.0.regex.create_captures();
         self.0.regex.captures(text, &mut captures);
         text.get(captures.get_group_by_name(name)?.range())
     }
 
-    /// What each text that it matches begins with, one of these; `None` where that is not fixed.
+    /// Returns the literals with which every matching text begins, or `None` if they are not fixed.
     pub(crate) fn beginnings(&self) -> Option<&[String]> {
         self.0.beginnings.as_deref()
     }
@@ -83,7 +83,8 @@ impl fmt::Display for Expression {
     }
 }
 
-/// The last line says what is wrong; those before it draw a caret under the expression.
+/// Returns the last line of an error, which contains the reason; the lines before it draw a caret under the
+/// expression.
 fn last_line(text: &str) -> String {
     let reason = text.lines().last().unwrap_or_default().trim();
     reason.strip_prefix("error: ").unwrap_or(reason).to_owned()
@@ -101,14 +102,14 @@ fn beginnings(hir: &Hir) -> Option<Vec<String>> {
         return None;
     }
     let mut extractor = Extractor::new();
-    // `[12]` is two beginnings; ten, for each `\d`, would find nobody sooner.
+    // `[12]` yields two prefixes; the ten prefixes of each `\d` would not speed up the lookup.
     extractor.limit_class(4);
     let found = extractor.extract(hir);
     let texts = found.literals()?.iter().map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok());
     texts.collect::<Option<Vec<String>>>().filter(|all| !all.is_empty() && all.iter().all(|text| !text.is_empty()))
 }
 
-/// Makes `\d` and `\D` those of ASCII. How deep this goes, the parser bounds.
+/// Restricts `\d` and `\D` to ASCII. The parser bounds the depth of recursion.
 fn ascii_digits(ast: &mut Ast) {
     match ast {
         Ast::ClassPerl(class) => {

@@ -1,12 +1,12 @@
-//! Which headers of a call go on from one trunk to another, and which are added.
+//! Rules for the headers that are forwarded between trunks or added.
 
 use std::sync::LazyLock;
 
-/// Headers that go on where neither side says anything.
+/// Headers forwarded if neither trunk has a rule.
 pub const DEFAULT_PASS: [&str; 5] =
     ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"];
 
-/// Headers that the edge writes itself, or that belong to one leg: no rule can add them or let them pass.
+/// Headers that the edge writes itself or that belong to one leg; rules can neither add nor forward them.
 const OWNED: [&str; 60] = [
     "Accept",
     "Accept-Encoding",
@@ -70,52 +70,52 @@ const OWNED: [&str; 60] = [
     "Warning",
 ];
 
-/// Headers that `identity` rules over.
+/// Headers controlled by the `identity` setting.
 const IDENTITY: [&str; 4] = ["P-Asserted-Identity", "P-Preferred-Identity", "Privacy", "Identity"];
 
-/// Why a header cannot be ruled over.
+/// Reason why a header cannot have a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unruled {
-    /// The edge writes it itself, or it belongs to one leg.
+    /// Header that the edge writes itself or that belongs to one leg.
     Owned,
-    /// It is `identity`'s.
+    /// Header controlled by `identity`.
     Identity,
-    /// It is not a header name.
+    /// Invalid header name.
     NoName,
 }
 
-/// Whether rules may be made for a header of this name.
+/// Checks whether a header may have a rule.
 ///
 /// # Errors
-/// Why not.
+/// Returns the reason if it may not.
 pub fn may_rule(name: &str) -> Result<(), Unruled> {
     let token = |c: char| c.is_ascii_alphanumeric() || "-.!%_+`'~".contains(c);
     if name.is_empty() || !name.chars().all(token) {
         return Err(Unruled::NoName);
     }
     let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
-    // A name of one letter is the short form of one of these (RFC 3261 §7.3.3).
+    // A name of one letter is a compact form (RFC 3261 §7.3.3), and all of those are owned by the edge.
     if is_one_of(&OWNED) || name.len() == 1 {
         return Err(Unruled::Owned);
     }
     if is_one_of(&IDENTITY) { Err(Unruled::Identity) } else { Ok(()) }
 }
 
-/// One name, or the beginning of many: `X-*`.
+/// Header name, or a prefix of names such as `X-*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderPattern {
-    /// This name.
+    /// Exact name.
     Name(String),
-    /// All that begin so.
+    /// Prefix of names.
     Beginning(String),
 }
 
 impl HeaderPattern {
-    /// Reads a pattern. Only names that begin with `X-` may be meant by their beginning: all others are known by name, and
-    /// some of those are the edge's.
+    /// Parses a pattern. A prefix must begin with `X-`: all other names are standardised, and the edge owns some of
+    /// them.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// Returns the reason if the pattern cannot be used.
     pub fn parse(text: &str) -> Result<HeaderPattern, Unruled> {
         match text.strip_suffix('*') {
             Some(beginning) if beginning.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) => {
@@ -126,7 +126,7 @@ impl HeaderPattern {
         }
     }
 
-    /// Whether a header is meant.
+    /// Returns whether the pattern matches a header name.
     pub fn matches(&self, name: &str) -> bool {
         match self {
             HeaderPattern::Name(known) => known.eq_ignore_ascii_case(name),
@@ -137,21 +137,22 @@ impl HeaderPattern {
     }
 }
 
-/// What a trunk's `headers` say.
+/// Header rules of a trunk (`headers`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HeaderRules {
-    /// Put into each INVITE that begins a call to it, in order.
+    /// Headers added to each INVITE to the trunk that begins a call, in order.
     pub add: Vec<(String, String)>,
-    /// What goes on, from it and to it. `None`: what the other side says.
+    /// Headers forwarded from and to the trunk; `None` applies the other trunk's list.
     pub pass: Option<Vec<HeaderPattern>>,
-    /// What does not, whatever `pass` says.
+    /// Headers never forwarded, even if `pass` lists them.
     pub remove: Vec<HeaderPattern>,
-    /// Headers that only others may bring: from this trunk they are not believed.
+    /// Headers ignored if they come from this trunk.
     pub foreign: Vec<String>,
 }
 
 impl HeaderRules {
-    /// Towards a far end that is no trunk: what was meant for it by its caller, and nothing that tells of others.
+    /// Returns the rules towards a URI that belongs to no trunk: only `User-to-User`, which its caller addressed to
+    /// it, is forwarded.
     pub fn of_stranger() -> &'static HeaderRules {
         static RULES: LazyLock<HeaderRules> = LazyLock::new(|| {
             let pass = vec![HeaderPattern::Name("User-to-User".to_owned())];
@@ -160,13 +161,13 @@ impl HeaderRules {
         &RULES
     }
 
-    /// Whether a header that this trunk brings is heard at all.
+    /// Returns whether a header from this trunk is accepted.
     pub fn brings(&self, name: &str) -> bool {
         !self.foreign.iter().any(|foreign| foreign.eq_ignore_ascii_case(name))
             && !self.remove.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Whether its own list, or the default, has a header.
+    /// Returns whether the trunk's own list, or else the default, contains a header.
     pub fn lists(&self, name: &str) -> bool {
         match &self.pass {
             Some(list) => list.iter().any(|pattern| pattern.matches(name)),
@@ -174,8 +175,8 @@ impl HeaderRules {
         }
     }
 
-    /// Whether a header that this trunk brings goes on to another. A trunk that says nothing goes by the other's list;
-    /// where both have one, both must have it.
+    /// Returns whether a header from this trunk is forwarded to another. If only one trunk has a list, that list
+    /// applies; if both do, both must contain the header.
     pub fn passes_to(&self, other: &HeaderRules, name: &str) -> bool {
         let listed = match (&self.pass, &other.pass) {
             (None, Some(_)) => other.lists(name),
@@ -186,13 +187,13 @@ impl HeaderRules {
     }
 }
 
-/// What a trunk is told of who calls, and believed of it: P-Asserted-Identity, Privacy, Identity.
+/// Trust in caller identity headers (P-Asserted-Identity, Privacy, Identity) from and to a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Identities {
-    /// It is trusted with them (RFC 3325 §2.3).
+    /// Trusted: identity headers are forwarded (RFC 3325 §2.3).
     #[default]
     Pass,
-    /// It is not.
+    /// Not trusted: identity headers are removed.
     Strip,
 }
 

@@ -1,8 +1,8 @@
-//! Hosts as they are written in URIs and URLs.
+//! Hosts in URIs and URLs.
 
 use std::net::IpAddr;
 
-/// Returns the host of `sip:user@host:port;parameters` and of `wss://user@host:port/path?query`; brackets of IPv6 stay.
+/// Returns the host of `sip:user@host:port;parameters` or `wss://user@host:port/path?query`, including IPv6 brackets.
 pub fn host_of(uri: &str) -> &str {
     let place = match uri.split_once("://") {
         Some((_, place)) => place.split(['/', '?', '#']).next().unwrap_or_default(),
@@ -12,7 +12,7 @@ pub fn host_of(uri: &str) -> &str {
     host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(host, _)| host)
 }
 
-/// Whether a host, with or without brackets, names the machine itself: `localhost`, or a loopback address.
+/// Returns whether a host, with or without brackets, is `localhost` or a loopback address.
 pub fn is_loopback_host(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())

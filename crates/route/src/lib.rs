@@ -1,5 +1,5 @@
-//! Which way a call goes: trunks and how they are recognised, numbers, routes, targets in order, limits. Pure: a
-//! function of a configuration snapshot and facts about the call.
+//! Call routing: trunks and their identification by source, numbers, routes, ordered targets, and limits. Routing is a
+//! pure function of a configuration snapshot and the facts of a call.
 
 pub mod acl;
 pub mod agent;

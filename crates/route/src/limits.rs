@@ -1,23 +1,25 @@
-//! Limits of what is read of a number.
+//! Limits on the parsing of numbers.
 
-/// Digits of a called party without `+`, above which nothing can be dialled: three of an outside line, seven of a carrier access
-/// code, five of an international prefix, fifteen of E.164. Longer ones are answered 484.
+/// Maximum digits of a called party without `+`: three for an outside line, seven for a carrier access code, five for
+/// an international prefix, fifteen for E.164. Longer ones are answered with 484.
 pub(crate) const MAX_DIALLED_DIGITS: usize = 30;
-/// Digits of which a name with separators may consist (`100-1`); more of them are a number, whose separators mean nothing.
+/// Maximum digits of a name with separators (`100-1`); with more digits it is a number, and its separators are
+/// insignificant.
 pub(crate) const LONGEST_NAME_DIGITS: usize = 7;
-/// Digits of a run in which a number is looked for, with `+`.
+/// Maximum digits, including `+`, of a run that is searched for a number.
 pub(crate) const LONGEST_READ: usize = 20;
-/// Digits that a number has at least, country code included, where it is looked for behind prefixes.
+/// Minimum digits of a number behind prefixes, including its country code.
 pub const SHORTEST_BEHIND_PREFIX: usize = 7;
-/// Beginnings of a number that are looked at in one run of digits.
+/// Maximum number of start positions examined in a run of digits.
 pub const STARTS: usize = 48;
-/// Runs of digits of a received number that are looked at one by one; all digits together are looked at besides.
+/// Maximum number of runs of digits examined in a received number, in addition to all its digits together.
 pub(crate) const RUNS: usize = 64;
-/// Characters of a called party that is no number (a name, or digits with letters). Longer ones are answered 484.
+/// Maximum characters of a called party that is not a number (a name, or digits with letters). Longer ones are
+/// answered with 484.
 pub(crate) const MAX_NAME_CHARS: usize = 128;
-/// Runs of at least [`SHORTEST_BEHIND_PREFIX`] digits in a called party, since each is searched for numbers behind prefixes. A
-/// called party with more of them is answered 484.
+/// Maximum number of runs with at least [`SHORTEST_BEHIND_PREFIX`] digits in a called party, each of which is searched
+/// for numbers behind prefixes. A called party with more is answered with 484.
 pub(crate) const MAX_LONG_RUNS: usize = 4;
-/// Characters of a called party in which an emergency number is looked for behind prefixes: two service codes, an outside-line
-/// code, an international prefix, a country code, a carrier access code, and six digits.
+/// Maximum characters of a called party that is searched for an emergency number behind prefixes: two service codes,
+/// an outside-line code, an international prefix, a country code, a carrier access code, and six digits.
 pub(crate) const LONGEST_EMERGENCY_SPELLING: usize = 32;

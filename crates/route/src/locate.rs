@@ -1,41 +1,41 @@
-//! Locating SIP servers (RFC 3263): which question to DNS comes next, what its records come to, and in which order the
-//! servers found are tried. Sockets, time-outs and the clock are the asker's.
+//! Locates SIP servers (RFC 3263): selects the next DNS queries, evaluates their records, and orders the servers
+//! found. The caller provides sockets, timeouts and the clock.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::share;
 use trunkgate_terms::Transport;
 
-/// NAPTR records of one name that are looked at.
+/// Maximum number of NAPTR records evaluated per name.
 pub const NAPTR_RECORDS: usize = 8;
-/// Servers of one destination that are kept.
+/// Maximum number of servers kept per destination.
 pub const SERVERS: usize = 16;
-/// Addresses of one server that are kept.
+/// Maximum number of addresses kept per server.
 pub const SERVER_ADDRESSES: usize = 8;
 
-/// Where a SIP URI leads.
+/// Destination of a SIP URI.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
-    /// Host name or address (IPv6 without brackets).
+    /// Host name or IP address (IPv6 without brackets).
     pub host: String,
-    /// Port, where written: DNS is then asked for addresses only (RFC 3263 §4.2).
+    /// Port, if written; DNS is then queried only for addresses (RFC 3263 §4.2).
     pub port: Option<u16>,
-    /// Transport; UDP where none is written, TLS under `sips`.
+    /// Transport; the default is UDP, or TLS for `sips`.
     pub transport: Transport,
-    /// Whether the transport is written: DNS does not choose it then (RFC 3263 §4.1).
+    /// Whether the transport is written, so that DNS does not select it (RFC 3263 §4.1).
     #[serde(default)]
     pub is_fixed: bool,
 }
 
 impl Destination {
-    /// The server that an address names by itself.
+    /// Returns the server of a literal IP address.
     pub fn literal(&self) -> Option<Server> {
         let address: IpAddr = self.host.parse().ok()?;
         Some(Server { addresses: vec![address], ..self.server(self.transport) })
     }
 
-    /// Whether the host is a number in a form that some resolvers take for an IPv4 address (`0x7f.1`, `2130706433`,
-    /// `127.0.0.01`, `127.0.0.1.`): no name ends in one (RFC 3696 §2), and it is asked of no name service.
+    /// Returns whether the host is a number that some resolvers read as an IPv4 address (`0x7f.1`, `2130706433`,
+    /// `127.0.0.01`, `127.0.0.1.`). No host name ends in one (RFC 3696 §2), so it is never resolved.
     pub fn is_odd_address(&self) -> bool {
         let last = bare_host(&self.host).rsplit('.').next().unwrap_or_default();
         let is_hex = last.get(..2).is_some_and(|begins| begins.eq_ignore_ascii_case("0x"));
@@ -43,44 +43,44 @@ impl Destination {
         is_number && self.host.parse::<IpAddr>().is_err()
     }
 
-    /// The port that requests go to where no name service says otherwise.
+    /// Returns the port to use unless DNS names another.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(self.transport.default_port())
     }
 
-    /// The host itself over a transport, still without addresses.
+    /// Returns the host itself as a server for a transport, without addresses.
     fn server(&self, transport: Transport) -> Server {
         let port = self.port.unwrap_or(transport.default_port());
         Server { transport, port, tier: 0, priority: 0, weight: 0, addresses: Vec::new() }
     }
 }
 
-/// One server of a destination: the target of an SRV record, or the host itself.
+/// Server of a destination: the target of an SRV record, or the host itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// How it is spoken to.
+    /// Transport to the server.
     pub transport: Transport,
-    /// Its port.
+    /// Port of the server.
     pub port: u16,
-    /// Lower first: NAPTR's order and preference, counted.
+    /// Rank by NAPTR order and preference, lower first.
     pub tier: u8,
-    /// Lower first (RFC 2782).
+    /// SRV priority, lower first (RFC 2782).
     pub priority: u16,
-    /// Share among equals (RFC 2782).
+    /// SRV weight among servers of equal priority (RFC 2782).
     pub weight: u16,
-    /// Its addresses, IPv4 first.
+    /// Addresses, IPv4 first.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Server {
-    /// Each of its addresses with the port.
+    /// Iterates over the socket addresses of the server.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.addresses.iter().map(|address| SocketAddr::new(*address, self.port))
     }
 }
 
-/// Servers in the order to try them; `pick(total)` returns a random number below `total`. Several addresses of one server
-/// are equals: each begins as often as the others, IPv4 before IPv6.
+/// Returns the servers in the order to try them. `pick(total)` returns a random number below `total`. The addresses of
+/// one server are equals: each is as likely to come first, IPv4 before IPv6.
 pub fn in_order(servers: &[Server], pick: &mut dyn FnMut(u32) -> u32) -> Vec<Server> {
     let rank = |server: &Server| (server.tier, server.priority);
     let mut servers = share::ordered(servers.to_vec(), rank, |server| server.weight, pick);
@@ -95,57 +95,57 @@ pub fn in_order(servers: &[Server], pick: &mut dyn FnMut(u32) -> u32) -> Vec<Ser
     servers
 }
 
-/// What we can send by: the transports and address families of our listeners.
+/// Transports and address families that our listeners can send with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Means {
-    /// Transports.
+    /// Available transports.
     pub transports: Vec<Transport>,
-    /// Whether IPv4 addresses are of use.
+    /// Whether IPv4 is available.
     pub v4: bool,
-    /// Whether IPv6 addresses are.
+    /// Whether IPv6 is available.
     pub v6: bool,
 }
 
-/// A question to DNS.
+/// DNS query.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
-    /// NAPTR of a name.
+    /// NAPTR records of a name.
     Naptr(String),
-    /// SRV of a name.
+    /// SRV records of a name.
     Srv(String),
-    /// A and AAAA of a name, as far as they are of use.
+    /// A and AAAA records of a name, as far as the address families are available.
     Addresses(String),
 }
 
-/// A NAPTR record (RFC 3403 §4.1).
+/// NAPTR record (RFC 3403 §4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naptr {
-    /// Lower first.
+    /// Order, lower first.
     pub order: u16,
-    /// Lower first within an order.
+    /// Preference within an order, lower first.
     pub preference: u16,
-    /// `s`: the replacement is a name for SRV.
+    /// Flags; `s` means that the replacement is a name for SRV.
     pub flags: String,
-    /// `SIP+D2U`, `SIP+D2T`, `SIPS+D2T`.
+    /// Service: `SIP+D2U`, `SIP+D2T`, `SIPS+D2T`.
     pub service: String,
-    /// Where it leads.
+    /// Domain name to query next.
     pub replacement: String,
 }
 
-/// An SRV record (RFC 2782).
+/// SRV record (RFC 2782).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Srv {
-    /// Lower first.
+    /// Priority, lower first.
     pub priority: u16,
-    /// Share among equals.
+    /// Weight among records of equal priority.
     pub weight: u16,
-    /// Port.
+    /// Port of the server.
     pub port: u16,
-    /// The server's name; the root: the service is not offered.
+    /// Host name of the server; the root means that the service is not available.
     pub target: String,
 }
 
-/// What DNS said.
+/// Result of a DNS query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Records {
     /// NAPTR records.
@@ -154,81 +154,81 @@ pub enum Records {
     Srv(Vec<Srv>),
     /// Addresses, IPv4 first.
     Addresses(Vec<IpAddr>),
-    /// There are none of that kind.
+    /// No records of this type.
     Nothing,
-    /// No answer, or one that says nothing: what was known before may still hold.
+    /// No usable response; earlier results may still be valid.
     Failed(NameFault),
 }
 
-/// Cause of a look-up without a result.
+/// Reason why a lookup has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NameFault {
-    /// DNS says that the name has no address.
+    /// DNS reports that the name has no address.
     NotFound,
-    /// No DNS server answered in time.
+    /// No response from a DNS server in time.
     Unanswered,
-    /// The DNS server answered SERVFAIL, or another error of its own.
+    /// Response SERVFAIL or another server error.
     ServerFailure,
-    /// The DNS server answered REFUSED: it does not serve this machine.
+    /// Response REFUSED: the DNS server does not serve this machine.
     Refused,
 }
 
-/// An answer and how long it holds.
+/// DNS records with their lifetime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What it says.
+    /// Records, or the reason why there are none.
     pub records: Records,
-    /// In seconds; `None`: it does not say.
+    /// Lifetime in seconds; `None` if unknown.
     pub ttl_seconds: Option<u32>,
 }
 
-/// What comes next.
+/// Next step of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// These questions, all at once.
+    /// Send these queries, in parallel.
     Ask(Vec<Question>),
-    /// It is done.
+    /// The search is complete.
     Found(Located),
 }
 
-/// What a destination was found to be.
+/// Result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Located {
-    /// Its servers, still without an order among those of one tier and priority.
+    /// Servers, unordered within a tier and priority.
     pub servers: Vec<Server>,
-    /// How long that holds, in seconds: the shortest life of any record that it rests on.
+    /// Lifetime of the result in seconds: the shortest lifetime of any record used.
     pub ttl_seconds: Option<u32>,
-    /// Why a question was not answered; `None`: each was. Where one was not, an older result may be the better one.
+    /// Reason why a query failed; `None` if all succeeded. After a failure, an older result may be better.
     pub unanswered: Option<NameFault>,
 }
 
 impl Located {
-    /// Whether every question was answered.
+    /// Returns whether all queries succeeded.
     pub const fn is_complete(&self) -> bool {
         self.unanswered.is_none()
     }
 
-    /// Returns why nothing was found; `None`: something was.
+    /// Returns the reason if no server was found.
     pub fn fault(&self) -> Option<NameFault> {
         self.servers.is_empty().then(|| self.unanswered.unwrap_or(NameFault::NotFound))
     }
 }
 
-/// A name for SRV and the transport that it stands for.
+/// Name for an SRV query with its transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Offered {
     name: String,
     transport: Transport,
 }
 
-/// An SRV record that was taken, still without addresses.
+/// SRV record selected by the search, without addresses so far.
 #[derive(Debug)]
 struct Candidate {
     target: String,
     server: Server,
 }
 
-/// The search for the servers of one destination.
+/// Search for the servers of one destination.
 #[derive(Debug)]
 pub struct Locating {
     destination: Destination,
@@ -240,13 +240,13 @@ pub struct Locating {
 }
 
 impl Locating {
-    /// Of a destination, with what we can send by.
+    /// Creates a search for a destination with the available transports and address families.
     pub fn new(destination: Destination, means: Means) -> Locating {
         let (offered, candidates) = (Vec::new(), Vec::new());
         Locating { destination, means, offered, candidates, ttl_seconds: None, unanswered: None }
     }
 
-    /// What to ask first.
+    /// Returns the first step.
     pub fn begin(&mut self) -> Next {
         if self.destination.is_odd_address() {
             return self.found(Vec::new());
@@ -263,11 +263,11 @@ impl Locating {
         Next::Ask(vec![Question::Naptr(self.destination.host.clone())])
     }
 
-    /// What to ask next, now that the last questions are answered; one that is not in `answers` has failed.
+    /// Returns the next step, given the results of the last queries; a query without result counts as failed.
     pub fn answered(&mut self, answers: &[(Question, Answer)]) -> Next {
         for (_, answer) in answers {
             if let Records::Failed(fault) = answer.records {
-                // A server that answers with an error says more than one that is silent.
+                // An error response is more specific than no response.
                 let is_known = self.unanswered.is_some_and(|known| known != NameFault::Unanswered);
                 self.unanswered = self.unanswered.filter(|_| is_known).or(Some(fault));
             }
@@ -287,7 +287,8 @@ impl Locating {
         }
     }
 
-    /// RFC 3263 §4.1: the services that both sides have, in the domain's order; without any, SRV of each transport.
+    /// RFC 3263 §4.1: selects the services supported by both sides, in the domain's order; without NAPTR, queries SRV
+    /// for each transport.
     fn naptr(&mut self, records: &Records) -> Next {
         let mut usable: Vec<(u16, u16, Offered)> = Vec::new();
         if let Records::Naptr(records) = records {
@@ -307,7 +308,7 @@ impl Locating {
         usable.sort_by_key(|(order, preference, _)| (*order, *preference));
         if usable.is_empty() {
             let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
-            // Without NAPTR a `sip` URI does not ask for TLS.
+            // Without NAPTR, a `sip` URI does not use TLS.
             let plain = all.into_iter().filter(|transport| self.is_secure() == (*transport == Transport::Tls));
             return self.ask_services(plain.filter(|transport| self.may_use(*transport)).collect());
         }
@@ -315,7 +316,7 @@ impl Locating {
         self.ask_srv()
     }
 
-    /// RFC 3263 §4.2: each SRV record is a server; where there are none, the host itself is.
+    /// RFC 3263 §4.2: each SRV record is a server; without records, the host itself is.
     fn srv(&mut self, answers: &[(Question, Answer)]) -> Next {
         let mut is_declined = false;
         for (tier, service) in (0..).zip(&self.offered) {
@@ -363,7 +364,7 @@ impl Locating {
                 }
             }
             if !addresses.is_empty() {
-                // The order of answers changes from one to the next; that alone is no change.
+                // DNS rotates the order of addresses; the new order alone must not count as a change.
                 addresses.sort_unstable();
                 servers.push(Server { addresses, ..candidate.server });
             }
@@ -406,7 +407,7 @@ impl Locating {
         Next::Found(Located { servers, ttl_seconds: self.ttl_seconds, unanswered: self.unanswered })
     }
 
-    /// Whether the URI is a `sips` one, for which only TLS will do (RFC 3261 §26.2.2).
+    /// Returns whether the URI is a `sips` URI, which requires TLS (RFC 3261 §26.2.2).
     fn is_secure(&self) -> bool {
         self.destination.transport == Transport::Tls
     }
@@ -417,12 +418,12 @@ impl Locating {
     }
 }
 
-/// A host without the dot of the root.
+/// Returns a host without the trailing dot of the root.
 pub fn bare_host(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// Whether two hosts are the same: names without regard to case and the dot of the root, addresses by value.
+/// Returns whether two hosts are equal: names case-insensitively and without a trailing dot, addresses by value.
 pub fn same_host(one: &str, other: &str) -> bool {
     let address = |host: &str| host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
     match (address(one), address(other)) {
@@ -432,7 +433,7 @@ pub fn same_host(one: &str, other: &str) -> bool {
     }
 }
 
-/// Nobody is reached at these.
+/// Returns whether an address can belong to a host: unspecified and multicast addresses cannot.
 fn is_host(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast())
 }

@@ -1,4 +1,4 @@
-//! A mailbox: takes messages of callers.
+//! Mailboxes, which record messages of callers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A mailbox of the configuration: `[voicemail.NAME]`.
+/// Configured mailbox: `[voicemail.NAME]`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mailbox {
-    /// Its name.
+    /// Name of the mailbox.
     pub name: Arc<str>,
-    /// Sound that callers hear before the tone: a file below the folder of the configuration, by its relative path.
+    /// Greeting played before the tone: a file relative to the configuration directory.
     pub greeting: Option<String>,
-    /// Longest message.
+    /// Maximum duration of a message.
     pub max_length: Duration,
-    /// Silence that ends a message.
+    /// Duration of silence that ends a message.
     pub silence: Duration,
-    /// Most messages that it keeps; a full mailbox takes none.
+    /// Maximum number of stored messages; a full mailbox accepts none.
     #[serde(default = "most_messages")]
     pub max_messages: u64,
-    /// Bytes of messages from which on it is full.
+    /// Size of all messages in bytes at which the mailbox is full.
     #[serde(default = "most_bytes")]
     pub max_bytes: u64,
-    /// URL of the receiver that is notified of each message: of a web application, or `mailto:` and an address.
+    /// Receiver of message notifications: the URL of a web application, or `mailto:` with an address.
     pub notify: Option<String>,
-    /// Whether its messages are transcribed.
+    /// Whether messages are transcribed.
     #[serde(default)]
     pub transcribe: bool,
-    /// Phones and extensions that show its new messages.
+    /// Phones and extensions with a message waiting indicator.
     #[serde(default)]
     pub mwi: Vec<MwiParty>,
 }
@@ -41,28 +41,28 @@ fn most_bytes() -> u64 {
     Mailbox::MAX_BYTES
 }
 
-/// A phone or an extension that shows new messages of a mailbox (RFC 3842).
+/// Phone or extension with a message waiting indicator (RFC 3842).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MwiParty {
-    /// Its trunk, which may subscribe.
+    /// Trunk of the phone or extension, which may subscribe.
     pub trunk: Arc<str>,
-    /// The user that is notified without a subscription; `None`: only subscribers are notified.
+    /// User notified without a subscription; `None` notifies only subscribers.
     pub user: Option<String>,
 }
 
 impl Mailbox {
-    /// Longest message where nothing else is configured.
+    /// Default maximum duration of a message.
     pub(crate) const MAX_LENGTH: Duration = Duration::from_secs(180);
-    /// Most messages where nothing else is configured.
+    /// Default maximum number of messages.
     pub(crate) const MAX_MESSAGES: u64 = 1000;
-    /// Bytes of messages where nothing else is configured.
+    /// Default maximum size of all messages, in bytes.
     pub const MAX_BYTES: u64 = 1 << 30;
-    /// Scheme of the URLs that lead to an address of e-mail.
+    /// Scheme of notification URLs for e-mail.
     pub const MAILTO: &str = "mailto:";
-    /// Silence that ends a message where nothing else is configured.
+    /// Default duration of silence that ends a message.
     pub const SILENCE: Duration = Duration::from_secs(5);
 
-    /// Makes a mailbox with a tone alone, of which no receiver is notified.
+    /// Creates a mailbox with a tone only and without notifications.
     pub fn new(name: &str) -> Mailbox {
         let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
         Mailbox {
@@ -78,23 +78,23 @@ impl Mailbox {
         }
     }
 
-    /// Returns whether it takes no more with so many messages, which have so many bytes together.
+    /// Returns whether the mailbox is full with this number and total size of messages.
     pub fn is_full(&self, messages: u64, bytes: u64) -> bool {
         messages >= self.max_messages || bytes >= self.max_bytes
     }
 
-    /// Returns whether its messages are sent by e-mail.
+    /// Returns whether messages are sent by e-mail.
     pub fn is_mailed(&self) -> bool {
         self.notify.as_deref().is_some_and(|url| url.starts_with(Mailbox::MAILTO))
     }
 
-    /// Returns it as a target: `voicemail:NAME`.
+    /// Returns the mailbox as a target: `voicemail:NAME`.
     pub fn target(&self) -> String {
         format!("voicemail:{}", self.name)
     }
 }
 
-/// Without the receiver, whose query may hold secrets.
+/// Omits the receiver, whose query may contain secrets.
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("name", &self.name).finish_non_exhaustive()

@@ -1,9 +1,9 @@
-//! What was meant by a word that is none: the nearest of those that are.
+//! Suggestions for misspelled words.
 
-/// Most slips of a word that is still taken for the other.
+/// Maximum edit distance of a suggestion.
 const MOST_SLIPS: usize = 4;
 
-/// The known word nearest to `word`, if near enough to be meant; else one that it is short for.
+/// Returns the known word most similar to `word`, or else one that begins with it.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let length = word.chars().count();
     let allowed = (length / 3).clamp(1, MOST_SLIPS);
@@ -17,8 +17,8 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
         .or_else(|| longer.next())
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other, where they are no more than
-/// allowed.
+/// Returns the edit distance (insertions, deletions, replacements, swaps of neighbours) of two words, if at most
+/// `allowed`.
 fn distance(from: &str, to: &str, allowed: usize) -> Option<usize> {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let (mut before, mut last, mut row): (Vec<usize>, Vec<usize>, _) =
@@ -34,7 +34,7 @@ fn distance(from: &str, to: &str, allowed: usize) -> Option<usize> {
             }
             row.push(least);
         }
-        // From here it can only grow, but for a swap that reaches back by one row.
+        // From here the distance only grows, except by a swap that reaches back by one row.
         if [&last, &row].iter().all(|row| row.iter().all(|slips| *slips > allowed)) {
             return None;
         }

@@ -1,16 +1,16 @@
 //! Area codes of the United States and Canada (+1) with their states and provinces.
 //!
-//! The facts are those of the public list of the North American Numbering Plan Administrator (nationalnanpa.com, "NPA
-//! Database") of 26 November 2025: every geographic code of a state, of the District of Columbia, and of a Canadian
-//! province or territory, in service or assigned. A new overlay is one more entry. Puerto Rico, Guam, American Samoa,
-//! the Northern Marianas and the U.S. Virgin Islands are countries of ISO 3166: the numbering plans name them. Codes of
-//! no place (toll-free, premium rate, personal, data) have no entry.
+//! The data come from the public list of the North American Numbering Plan Administrator (nationalnanpa.com, "NPA
+//! Database") of 26 November 2025: all geographic codes of a state, the District of Columbia, or a Canadian province
+//! or territory, in service or assigned. A new overlay is one more entry. Puerto Rico, Guam, American Samoa, the
+//! Northern Marianas and the U.S. Virgin Islands are countries of ISO 3166, which the numbering plans identify.
+//! Non-geographic codes (toll-free, premium rate, personal, data) have no entry.
 
-/// Digits of a number behind `+1`.
+/// Number of digits after `+1`.
 const NATIONAL_DIGITS: usize = 10;
-/// Mark in the place of a state: several provinces share the code.
+/// Placeholder for the state of a code shared by several provinces.
 const SHARED: &str = "--";
-/// Marks of codes that are Canadian.
+/// State fields of Canadian codes.
 const CANADIAN: [&str; 9] = ["AB", "BC", "MB", "NB", "NL", "ON", "QC", "SK", SHARED];
 
 /// Area codes in ascending order, each with the two letters of its state or province.
@@ -71,7 +71,7 @@ pub(super) struct Place {
     pub(super) state: Option<&'static str>,
 }
 
-/// Returns the place of a number in E.164; `None` for one without an area code of the table.
+/// Returns the place of an E.164 number, or `None` if its area code is not in the table.
 pub(super) fn place_of(e164: &str) -> Option<Place> {
     let digits = e164.strip_prefix("+1")?.as_bytes();
     if digits.len() != NATIONAL_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// The states and the District of Columbia.
+    /// All states and the District of Columbia.
     const STATES: &str = "AK AL AR AZ CA CO CT DC DE FL GA HI IA ID IL IN KS KY LA MA MD ME MI MN MO MS MT NC ND NE NH \
                           NJ NM NV NY OH OK OR PA RI SC SD TN TX UT VA VT WA WI WV WY";
 

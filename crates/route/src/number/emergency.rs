@@ -1,10 +1,10 @@
-//! Emergency numbers of each country. A call to one is refused by no limit, so the list holds short numbers only, and
-//! nothing counts as one but its very digits.
+//! Emergency numbers by country. Emergency calls are exempt from limits, so the list contains only short numbers, and
+//! a called party must match one digit by digit.
 
 use std::sync::Arc;
 
-/// Countries (ISO 3166 alpha-2) and their emergency numbers: those of ShortNumberMetadata of libphonenumber, as of release
-/// 9.0.43 (`emergency` of each region); of Gabon without its many local numbers of police posts.
+/// Emergency numbers by country (ISO 3166 alpha-2): those of libphonenumber's ShortNumberMetadata, release 9.0.43
+/// (`emergency` of each region), without the many local police numbers of Gabon.
 const BY_COUNTRY: &[(&str, &str)] = &[
     ("AI AS BM GD GU KY MH MP PA PR PW TV VI", "911"),
     ("FK IM MO NU QA SB SC SD SS SZ UG", "999"),
@@ -165,10 +165,10 @@ const BY_COUNTRY: &[(&str, &str)] = &[
     ("ZW", "112 993 994 995 999"),
 ];
 
-/// Fewest and most digits of an emergency number.
+/// Length of an emergency number, in digits.
 pub const DIGITS: std::ops::RangeInclusive<usize> = 2..=6;
 
-/// The emergency numbers of a country, where any are known.
+/// Returns the emergency numbers of a country; empty if unknown.
 pub(crate) fn of_country(country: &str) -> Arc<[String]> {
     let is_one = |countries: &&str| countries.split(' ').any(|known| known == country);
     let found = BY_COUNTRY.iter().find(|(countries, _)| is_one(countries));
@@ -225,7 +225,7 @@ mod tests {
             let number = numbers.normalise_caller(user, context);
             assert_eq!(numbers.is_emergency(&number), expected, "{user} {context:?}");
         }
-        // A bound holds for all that a far end may read as one.
+        // The bound applies to every text that a remote party may read as an emergency number.
         for (user, expected) in [
             ("911", true),
             ("911;phone-context=+1", true),

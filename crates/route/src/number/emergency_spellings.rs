@@ -1,7 +1,7 @@
-//! Spellings of emergency numbers, for the bound on calls that requests begin. Carriers remove `+` and the country code,
-//! PBXs an outside-line code, networks of North America `*67`: a called party counts as an emergency number where
-//! nothing but such prefixes stands before one, and where it is no number in use. The emergency calls of callers are
-//! not judged here ([`Numbers::is_emergency`]).
+//! Spellings of emergency numbers, for the limit on calls started by API requests. Carriers strip `+` and the country
+//! code, PBXs strip outside-line codes, and North American networks strip `*67`: a called party therefore counts as an
+//! emergency number if only such prefixes precede one, unless it is a number in use. Calls by callers are checked by
+//! [`Numbers::is_emergency`] instead.
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
@@ -9,39 +9,39 @@ use super::readings::{access_codes, ascii_digits, contexts, is_in_use};
 use super::{Numbers, is_separator};
 use crate::limits::LONGEST_EMERGENCY_SPELLING;
 
-/// International prefixes; more zeros than two are one as well.
+/// International prefixes; a run of more than two zeros counts too.
 const INTERNATIONAL: [&str; 7] = ["00", "001", "0011", "009", "010", "011", "810"];
-/// Digits that PBXs take for an outside line, and countries for a trunk prefix.
+/// Digits used by PBXs for an outside line, and by countries as a trunk prefix.
 const OUTSIDE: [char; 3] = ['0', '8', '9'];
-/// Schemes that a user part may have once its escapes are undone.
+/// Schemes that an unescaped user part may begin with.
 const SCHEMES: [&str; 3] = ["tel:", "sips:", "sip:"];
-/// Characters behind which other things than the number stand: parameters, pauses, a host.
+/// Characters that end the number: parameters, pauses, a host follow.
 const ENDS: &str = ";,?@:=&";
 
-/// Digits or a sign before a number that a network removes.
+/// Kind of prefix that a network strips from a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prefix {
-    /// The sign of a global number.
+    /// Sign of a global number.
     Plus,
-    /// A service code: `*67`, `#31#`.
+    /// Service code: `*67`, `#31#`.
     Service,
-    /// One digit of an outside-line code or a trunk prefix.
+    /// One digit of an outside-line code or trunk prefix.
     Outside,
-    /// An international prefix.
+    /// International prefix.
     International,
-    /// The country code of the edge; behind `+` or an international prefix that of any country.
+    /// Country code: the edge's own, or any after `+` or an international prefix.
     Country,
-    /// A trunk prefix of two digits.
+    /// Trunk prefix of two digits.
     Trunk,
-    /// A code that chooses a carrier, or whether the caller's number is shown.
+    /// Code that selects a carrier, or shows or hides the caller's number.
     Carrier,
 }
 
-/// Returns whether a far end may dial an emergency number where it is sent a user part (escapes undone).
+/// Returns whether a remote party may dial an emergency number when it receives this unescaped user part.
 pub(super) fn reach_emergency(numbers: &Numbers, received: &str) -> bool {
     let text = ascii_digits(received).to_ascii_lowercase();
     let text = text.trim();
-    // RFC 5031: `urn:service:sos`, `urn:service:sos.police`.
+    // RFC 5031: `urn:service:sos` and subservices such as `urn:service:sos.police`.
     if let Some(urn) = text.strip_prefix("urn:") {
         return urn.contains("service:sos");
     }
@@ -52,8 +52,8 @@ pub(super) fn reach_emergency(numbers: &Numbers, received: &str) -> bool {
     })
 }
 
-/// Returns digits, `+`, `*` and `#` of a text as far ends may read them: up to its first other character or without
-/// those, up to an end of dialling, and without all that is no digit. A text that begins with a letter is a name.
+/// Returns the digits, `+`, `*` and `#` of a text in each way a remote party may read them: up to the first other
+/// character or without such characters, and up to the end of dialling. A text that begins with a letter is a name.
 fn dial_strings(text: &str) -> Vec<String> {
     let is_dialled = |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#');
     let begin = text.find(|c: char| is_dialled(c) || c.is_alphabetic());
@@ -73,8 +73,8 @@ fn dial_strings(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns whether an emergency number stands behind nothing but prefixes. A number in use, with or without prefixes
-/// before it, is dialled as that one.
+/// Returns whether only prefixes precede an emergency number. A number in use, with or without prefixes, is dialled as
+/// such.
 fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) -> bool {
     if numbers.is_emergency_text(rest) {
         return true;
@@ -88,7 +88,7 @@ fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) 
             let is_found = is_behind_prefixes(numbers, behind, removed);
             removed.pop();
             if is_found {
-                // Behind `+` the digits are judged with it, by the caller of this.
+                // The caller of this function evaluates the digits after `+`.
                 return removed.last() == Some(&Prefix::Plus) || !is_number(numbers, rest);
             }
         }
@@ -96,7 +96,7 @@ fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) 
     false
 }
 
-/// Returns whether all of a text is one number in use, in global form or as it is dialled inside the country.
+/// Returns whether a text is exactly one number in use, in global or domestic form.
 fn is_number(numbers: &Numbers, text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -114,7 +114,7 @@ impl Prefix {
         Prefix::Carrier,
     ];
 
-    /// Returns how many of its kind may stand before a number.
+    /// Returns how many prefixes of this kind may precede a number.
     fn most(self) -> usize {
         match self {
             Prefix::Plus | Prefix::Service | Prefix::Outside => 2,
@@ -122,13 +122,13 @@ impl Prefix {
         }
     }
 
-    /// Returns what stands behind each prefix of this kind that a text begins with; `removed` stood before it.
+    /// Returns the rest of a text after each prefix of this kind; `removed` lists the prefixes stripped before.
     fn remove<'d>(self, numbers: &Numbers, text: &'d str, removed: &[Prefix]) -> Vec<&'d str> {
         match self {
             Prefix::Plus => text.strip_prefix('+').into_iter().collect(),
             Prefix::Service => behind_service_codes(text),
             Prefix::Outside => {
-                // Extensions begin with 8 and 9, not with 0.
+                // Extensions begin with 8 or 9, not with 0.
                 let behind = text.strip_prefix(OUTSIDE);
                 behind.filter(|behind| text.starts_with('0') || !is_short(behind)).into_iter().collect()
             }
@@ -140,20 +140,21 @@ impl Prefix {
                 let is_global = removed.iter().any(|one| matches!(one, Prefix::Plus | Prefix::International));
                 behind_country_codes(numbers, text, is_global)
             }
-            // Other trunk prefixes are a digit of an outside line.
+            // Other trunk prefixes are covered by the outside-line digits.
             Prefix::Trunk => text.strip_prefix("06").filter(|_| numbers.country == "HU").into_iter().collect(),
-            // `3651` is one in France alone: elsewhere local numbers begin with it.
+            // `3651` is a carrier code only in France; elsewhere local numbers begin with it.
             Prefix::Carrier => access_codes(text).filter(|_| text.starts_with(['0', '1'])).collect(),
         }
     }
 }
 
-/// Returns whether digits are an emergency number of two digits at most: with one digit before them they may be an extension.
+/// Returns whether digits have the length of a short emergency number: with one digit before them they may be an
+/// extension.
 fn is_short(digits: &str) -> bool {
     digits.len() <= 2
 }
 
-/// Returns what stands behind service codes of two and three digits that a text begins with.
+/// Returns the rest of a text after service codes of two and three digits.
 fn behind_service_codes(text: &str) -> Vec<&str> {
     let code = text.trim_start_matches(['*', '#']);
     let lengths = if code.len() < text.len() { 2..4 } else { 0..0 };
@@ -165,7 +166,7 @@ fn behind_service_codes(text: &str) -> Vec<&str> {
     behind.collect()
 }
 
-/// Returns what stands behind the edge's country code, or behind that of any country, where a text begins with one.
+/// Returns the rest of a text after the edge's country code or, if `is_global`, after that of any country.
 fn behind_country_codes<'d>(numbers: &Numbers, text: &'d str, is_global: bool) -> Vec<&'d str> {
     let own = PHONE_NUMBER_UTIL.get_country_code_for_region(numbers.region);
     let behind = (1..4).filter_map(|length| {

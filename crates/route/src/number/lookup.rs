@@ -1,4 +1,4 @@
-//! Lookup of a number in the numbering plans: whether it is valid, its country and its forms.
+//! Lookup of a number in the numbering plans: validity, country and formats.
 
 use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, ValidationError,
@@ -7,41 +7,41 @@ use rlibphonenumber::{
 use super::{Numbers, area_codes, compact};
 use crate::limits::MAX_DIALLED_DIGITS;
 
-/// Number in a range that its plan has.
+/// Number in a range assigned by its numbering plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidNumber {
-    /// E.164: `+14155551234`.
+    /// Number in E.164: `+14155551234`.
     pub e164: String,
     /// Country calling code: `1`.
     pub calling_code: String,
-    /// Country (ISO 3166 alpha-2); `None` for a number of no country, as those behind `+800`.
+    /// Country (ISO 3166 alpha-2); `None` for a non-geographic number such as those after `+800`.
     pub country: Option<String>,
-    /// National format: `(415) 555-1234`.
+    /// Number in national format: `(415) 555-1234`.
     pub national: String,
 }
 
-/// Reason why a text is no valid number.
+/// Reason why a text is not a valid number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidNumber {
-    /// It has fewer digits than any number of its plan, or lacks its area code.
+    /// Fewer digits than any number of the plan, or no area code.
     TooShort,
-    /// It has more digits than any number of its plan.
+    /// More digits than any number of the plan.
     TooLong,
-    /// Its length is right, but no plan has its range.
+    /// Possible length, but no assigned range.
     InvalidButPossible,
-    /// Its country calling code is not assigned.
+    /// Unassigned country calling code.
     InvalidCountryCode,
-    /// No number of its plan is as long, though shorter and longer ones exist.
+    /// Length between the possible lengths of the plan.
     InvalidLength,
-    /// The text has other characters than digits and separators, or hardly any digits.
+    /// Characters other than digits and separators, or hardly any digits.
     NotANumber,
 }
 
 impl Numbers {
-    /// Looks a number up in the numbering plans; one without `+` is read as dialled inside the country.
+    /// Looks up a number in the numbering plans. A number without `+` is read as dialled inside the country.
     ///
     /// # Errors
-    /// The text is no number, or no plan has its range.
+    /// Returns the reason if the text is not a valid number.
     pub fn look_up(&self, text: &str) -> Result<ValidNumber, InvalidNumber> {
         let digits = compact(text).ok_or(InvalidNumber::NotANumber)?;
         if digits.len() > MAX_DIALLED_DIGITS + 1 {
@@ -66,8 +66,8 @@ impl Numbers {
     }
 }
 
-/// Returns whether a number has an area code of the United States or Canada and, as its plan demands, an exchange from
-/// 200 on: libphonenumber learns new area codes late.
+/// Returns whether a number has an assigned area code of the United States or Canada and an exchange code from 200 on,
+/// as its plan requires. libphonenumber learns of new area codes late.
 fn has_assigned_area_code(e164: &str) -> bool {
     let exchange = e164.as_bytes().get("+1415".len());
     area_codes::place_of(e164).is_some() && exchange.is_some_and(|first| (b'2'..=b'9').contains(first))
@@ -97,7 +97,7 @@ mod tests {
             ("GB", "020 7946 0123", "+442079460123", "44", Some("GB"), "020 7946 0123"),
             ("US", "+441534456789", "+441534456789", "44", Some("JE"), "01534 456789"),
             ("US", "+80012345678", "+80012345678", "800", None, "1234 5678"),
-            // Area codes that libphonenumber does not have yet.
+            // Area codes that libphonenumber does not know yet.
             ("US", "+14575551234", "+14575551234", "1", Some("US"), "(457) 555-1234"),
             ("US", "+12732345678", "+12732345678", "1", Some("CA"), "(273) 234-5678"),
         ] {

@@ -90,7 +90,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The next line that is not blank: its type and value.
+    /// Returns type and value of the next line that is not blank.
     fn next(&mut self) -> Result<Option<(u8, String)>, ParseError> {
         while !self.rest.is_empty() {
             self.number += 1;
