@@ -1,4 +1,4 @@
-//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+//! Bodies of the fuzz targets, kept here so that they are compiled with the code that they drive.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, Sound, WireSpec}
 use crate::srtp::{Inbound, Outbound, SrtpKey, Suite};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Any datagram on both sockets of an end that is wired to another, and on the views below.
+/// Feeds any datagram to both sockets of a wired end, and to the parsers below.
 pub fn rtp_packet(data: &[u8]) {
     let _ = (Rtp::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
@@ -56,11 +56,10 @@ pub fn rtp_packet(data: &[u8]) {
     }
 }
 
-/// Any stream into a transcoder from any codec to any other: what leaves has numbers that only grow, and never more
-/// packets than a bounded time has.
-///
+/// Feeds any stream to a transcoder between any two codecs. The output has increasing numbers and a bounded number of
+/// packets.
 /// # Panics
-/// Where one of these does not hold.
+/// Panics if one of these properties fails.
 pub fn transcode(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let mut now = Instant::now();
@@ -96,14 +95,14 @@ pub fn transcode(data: &[u8]) {
             assert!((1..0x8000).contains(&rtp.sequence.wrapping_sub(last)), "numbers grow");
             last = rtp.sequence;
         }
-        // At most what was begun, a concealed loss and the longest packet, in packets of 10 ms; and what passes with
-        // them.
+        // At most the partial packet, a concealed loss and the longest packet, in packets of 10 ms; and the payloads
+        // that pass with them.
         assert!(made <= 31, "{made}");
     }
 }
 
-/// Any RTCP from a far side that hears a tone of the edge's own: it is read, goes nowhere, and what the edge reports
-/// afterwards is well formed and of a bounded length.
+/// Feeds any RTCP to an end that plays a tone. It is not forwarded, and the edge's reports stay well-formed and
+/// bounded.
 pub fn rtcp_packet(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let now = Instant::now();
@@ -140,10 +139,9 @@ pub fn rtcp_packet(data: &[u8]) {
     assert!(reports >= 2, "{reports}");
 }
 
-/// Any stream into a jitter buffer: what is taken leaves once, and in time.
-///
+/// Feeds any stream to a jitter buffer. Each accepted packet leaves once, and in time.
 /// # Panics
-/// Where it does not.
+/// Panics if one of these properties fails.
 pub fn jitter(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let mut now = Instant::now();
@@ -166,7 +164,7 @@ pub fn jitter(data: &[u8]) {
         };
         let payload = vec![0; usize::from(len) * usize::from(kind >> 4)];
         let ssrc = u32::from(kind >> 3 & 1);
-        // Timestamps are nothing to it.
+        // The jitter buffer ignores timestamps.
         let rtp = Rtp { marker: false, payload_type: 0, sequence, timestamp: index, ssrc, payload: 0..0 };
         if buffer.take(now, &rtp, &payload, |rtp, _| left.push(rtp.timestamp)).is_ok() {
             inside.insert(index, now);
@@ -176,15 +174,15 @@ pub fn jitter(data: &[u8]) {
     }
 }
 
-/// Checks that what left was inside, and for no longer than it may be.
+/// Checks that the released packets were queued, and for no longer than allowed.
 fn leave(now: Instant, inside: &mut HashMap<u32, Instant>, left: &mut Vec<u32>) {
     for index in left.drain(..) {
         assert!(inside.remove(&index).is_some_and(|came| now <= came + REORDER_MOST), "{index}");
     }
 }
 
-/// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything.
-/// What we encrypt of it comes back.
+/// Feeds any datagram to SRTP of each suite. It is never accepted and never changes the state; a packet encrypted by
+/// the edge decrypts to the original.
 pub fn srtp_packet(data: &[u8]) {
     for suite in Suite::ALL {
         let material = [7; 46];
@@ -212,7 +210,7 @@ pub fn srtp_packet(data: &[u8]) {
     }
 }
 
-/// Puts a datagram into the buffer, as much of it as is received; returns its length.
+/// Copies a datagram into the buffer, truncated as on reception; returns its length.
 fn fill(packet: &mut PacketBuf, data: &[u8]) -> usize {
     let len = data.len().min(packet.receive_area().len());
     if let (Some(area), Some(data)) = (packet.receive_area().get_mut(..len), data.get(..len)) {

@@ -1,14 +1,15 @@
-//! Conversational quality from loss and delay: the E-model (ITU-T G.107), every term that is not measured at its default.
+//! Conversational quality from loss and delay: the E-model (ITU-T G.107), every term that is not measured at its
+//! default.
 //!
-//! R = Ro − Is − Id − Ie,eff. Of a connection without loss and delay it is 93.2. Id is G.107 §7.4 whole: talker echo (at
-//! the default TELR of 65 dB), listener echo, and delay as such. Ie,eff is G.107 §7.5 for loss at random (BurstR 1), with
-//! the codecs' values of ITU-T G.113, Appendix I.
+//! R = Ro − Is − Id − Ie,eff. Without loss and delay it is 93.2. Id is G.107 §7.4 whole: talker echo (at the default
+//! TELR of 65 dB), listener echo, and delay as such. Ie,eff is G.107 §7.5 for loss at random (BurstR 1), with the
+//! codecs' values of ITU-T G.113, Appendix I.
 
-/// Ro of G.107 §7.2 with the defaults of its Table 3.
+/// Ro of G.107 §7.2 with the defaults of Table 3.
 const RO: f64 = 94.768_821;
-/// Is of G.107 §7.3 with the same.
+/// Is of G.107 §7.3 with the defaults of Table 3.
 const IS: f64 = 1.413_568;
-/// No of G.107 §7.2 with the same, in dBm0p.
+/// No of G.107 §7.2 with the defaults of Table 3, in dBm0p.
 const NO: f64 = -61.179_214;
 /// Receive loudness rating RLR (G.107 Table 3), in dB.
 const RLR: f64 = 2.0;
@@ -17,8 +18,8 @@ const TELR: f64 = 65.0;
 /// Weighted echo path loss WEPL (G.107 Table 3), in dB.
 const WEPL: f64 = 110.0;
 
-/// A codec of which G.113 gives the impairment. Others have no figure: the scale is that of narrow-band speech, and no
-/// value is published for them on it.
+/// Codec with an impairment value in G.113. The scale is that of narrow-band speech, and no value is published on it
+/// for other codecs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Codec {
     /// G.711 at 64 kbit/s, either law, with concealment of lost packets.
@@ -32,7 +33,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// By its name in a session description.
+    /// Returns the codec with this encoding name in SDP.
     pub fn named(name: &str) -> Option<Codec> {
         let known = [
             ("PCMU", Codec::G711),
@@ -44,7 +45,7 @@ impl Codec {
         known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, codec)| codec)
     }
 
-    /// Ie and Bpl (ITU-T G.113, Tables I.1 and I.3).
+    /// Returns Ie and Bpl (ITU-T G.113, Tables I.1 and I.3).
     fn impairment(self) -> (f64, f64) {
         match self {
             Codec::G711 => (0.0, 25.1),
@@ -55,7 +56,7 @@ impl Codec {
     }
 }
 
-/// R, 0 to 93.2, with `loss` (0 to 1) and a delay from mouth to ear in milliseconds.
+/// Returns the rating R, 0 to 93.2, for `loss` (0 to 1) and a mouth-to-ear delay in milliseconds.
 pub(crate) fn rating(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
     let (ie, bpl) = codec.impairment();
     let loss_percent = loss.clamp(0.0, 1.0) * 100.0;
@@ -63,24 +64,24 @@ pub(crate) fn rating(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
     (RO - IS - delay_impairment(delay_ms.max(0.0)) - equipment).max(0.0)
 }
 
-/// The mean opinion score, 1 to 4.41, with `loss` (0 to 1) and a delay from mouth to ear in milliseconds (ITU-T G.107,
-/// Annex B).
+/// Returns the mean opinion score, 1 to 4.41, for `loss` (0 to 1) and a mouth-to-ear delay in milliseconds (ITU-T
+/// G.107, Annex B).
 pub fn mos(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
     let r = rating(codec, loss, delay_ms);
     // Below R = 6.5 the polynomial dips under 1.
     (1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).max(1.0)
 }
 
-/// A packet of speech, in milliseconds.
+/// Duration of a packet of speech, in milliseconds.
 const PACKET_MS: f64 = 20.0;
 
-/// The delay from mouth to ear as far as one side of a call knows it, in milliseconds: a packet, a play-out buffer of
+/// Estimates the mouth-to-ear delay from the measurements of one side, in milliseconds: a packet, a playout buffer of
 /// twice the jitter, half the round trip.
 pub fn delay_ms(jitter_us: u64, rtt_us: u64) -> f64 {
     PACKET_MS + 2.0 * jitter_us as f64 / 1000.0 + rtt_us as f64 / 2000.0
 }
 
-/// Id: Ta = T, Tr = 2 T (G.107 §7.4).
+/// Returns Id with Ta = T and Tr = 2 T (G.107 §7.4).
 fn delay_impairment(ta: f64) -> f64 {
     let terv = TELR - 40.0 * ((1.0 + ta / 10.0) / (1.0 + ta / 150.0)).log10() + 6.0 * (-0.3 * ta * ta).exp();
     let (roe, re) = (-1.5 * (NO - RLR), 80.0 + 2.5 * (terv - 14.0));
@@ -98,7 +99,7 @@ fn delay_impairment(ta: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// G.107 §7.2 and §7.3 with the defaults of Table 3: Ro, Is and No.
+    /// Computes Ro, Is and No by G.107 §7.2 and §7.3 with the defaults of Table 3.
     fn g107_constants() -> (f64, f64, f64) {
         let (slr, stmr, ds, dr, qdu, nc, nfor, ps, pr) = (8.0, 15.0, 3.0, 3.0, 1.0f64, -70.0, -64.0, 35.0, 35.0);
         let power = |db: f64| 10f64.powf(db / 10.0);
@@ -128,7 +129,7 @@ mod tests {
         for (constant, computed) in [(RO, ro), (IS, is), (NO, no)] {
             assert!((constant - computed).abs() < 1e-4, "{constant} is {computed}");
         }
-        // What G.107 says of a connection at its defaults.
+        // Value of G.107 for a connection with default parameters.
         assert_eq!(format!("{:.1}", rating(Codec::G711, 0.0, 0.0)), "93.2");
     }
 

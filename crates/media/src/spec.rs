@@ -1,5 +1,5 @@
-//! The vocabulary between signalling and media: plain data, so that it crosses threads, fits a snapshot, and says all
-//! that a kernel table would need.
+//! Vocabulary between signalling and media: plain data that crosses threads, fits into a snapshot, and holds everything
+//! that a kernel forwarding table would need.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,15 +19,16 @@ use crate::mos::Codec;
 use crate::srtp::SrtpSpec;
 use crate::transcode::TranscodeSpec;
 
-/// One media session: a call's media. Numbered by the gateway; one worker has it for its whole life.
+/// Id of a media session, which is one call's media. Assigned by the gateway; one worker has the session for its whole
+/// life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct MediaId(pub u64);
 
-/// One end of a session: one stream of one leg. Chosen by the gateway, unique in its session.
+/// Id of an end: one stream of one leg. Assigned by the gateway, unique in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct EndId(pub u16);
 
-/// An end to be made: its sockets are bound at once, before its far side is known.
+/// Specification of an RTP end; its sockets are bound at once, before its remote party is known.
 #[derive(Debug, Clone)]
 pub struct EndSpec {
     /// Local address to bind (may be unspecified) with the RTP port, even; RTCP is the next port.
@@ -36,161 +37,162 @@ pub struct EndSpec {
     pub counters: Arc<EndCounters>,
 }
 
-/// Learning of a remote party's address from packets (`[media] latch`).
+/// Learning mode of a remote party's address (`[media] latch`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LatchMode {
-    /// One source of the expected addresses counts, the announced address and port before any other, until a
-    /// negotiation opens the latch: the rules are in [`latch`](crate::latch).
+    /// One of the expected sources counts, with preference for the announced address and port, until a negotiation
+    /// opens the latch; see [`latch`](crate::latch).
     #[default]
     Strict,
-    /// As strict, and another expected source may take over from any winner that has been silent
+    /// Like `Strict`, and another expected source may take over from any winner that has been silent
     /// ([`RELEARN_SILENCE`](crate::limits::RELEARN_SILENCE)).
     Relearn,
-    /// Nothing: only the described address and port count.
+    /// No learning: only the announced address and port count.
     Off,
 }
 
-/// Description of an end's remote party, as negotiated. Each new one unlocks the latch if `relatch` is set.
+/// Negotiated description of an end's remote party. A new one opens the latch if `relatch` is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RemoteSpec {
-    /// Destination of RTP until the latch has learned better; `None`: nothing is sent (hold by 0.0.0.0).
+    /// Destination of RTP until the latch has learned another one; `None` sends nothing (hold by 0.0.0.0).
     pub rtp: Option<SocketAddr>,
     /// Destination of RTCP.
     pub rtcp: Option<SocketAddr>,
-    /// The address of ours that was announced to it.
+    /// Local address that was announced to the remote party.
     #[serde(default)]
     pub shown: Option<IpAddr>,
-    /// Addresses (any port) that RTP and RTCP may come from: the SDP address; the signalling address where the SDP
-    /// address is private or differs from it. Canonical.
+    /// Addresses (any port) from which RTP and RTCP are expected: the SDP address, and the signalling address if the
+    /// SDP address is private or differs from it. Canonical.
     pub expected: Vec<IpAddr>,
-    /// Networks it may come from as well (`media_from`).
+    /// Additional networks from which packets are expected (`media_from`).
     pub expected_networks: Vec<IpNet>,
-    /// Learning of its address from its packets.
+    /// Learning mode of its address.
     #[serde(default)]
     pub latch: LatchMode,
-    /// Whether RTCP shares the ports of RTP (RFC 5761): it is sent from the RTP socket to where RTP goes.
+    /// Whether RTCP shares the RTP port (RFC 5761); it is then sent from the RTP socket to the RTP destination.
     #[serde(default)]
     pub rtcp_mux: bool,
-    /// Whether the far side may send: packets are dropped otherwise.
+    /// Whether the remote party may send; its packets are dropped otherwise.
     pub may_send: bool,
-    /// Whether we send to it.
+    /// Whether packets are sent to the remote party.
     pub may_receive: bool,
-    /// Whether nothing is sent to the announced addresses: nothing has proven yet that the far side is there. Other
-    /// expected sources are those of its signalling and of its trunk, and are sent to once RTP comes from there.
+    /// Whether nothing is sent to the announced addresses, because they are not proven yet. Other expected sources are
+    /// those of the signalling and of the trunk; RTP is sent to them once RTP comes from them.
     #[serde(default)]
     pub withheld: bool,
-    /// Whether the `o=` version changed: the latch is opened again.
+    /// Whether the `o=` version changed, so that the latch is opened again.
     pub relatch: bool,
-    /// Whether a silence of `idle_timeout_ms` is reported: set while the remote party should send.
+    /// Whether a silence of `idle_timeout_ms` is reported; set while the remote party should send.
     pub watch_idle: bool,
-    /// Keys of its packets; `None`: plain RTP. What does not authenticate, plain packets too, is dropped and
-    /// counted, never latched to, and never ends a call.
+    /// SRTP keys; `None` for plain RTP. With keys, packets that fail authentication and plain packets are dropped and
+    /// counted; they never change the latch and never end a call.
     #[serde(default)]
     pub srtp: Option<Box<SrtpSpec>>,
 }
 
 impl RemoteSpec {
-    /// Returns whether nothing is sent to an address: it is announced and not proven.
+    /// Returns whether nothing is sent to an address, because it is announced and not proven.
     pub fn withholds(&self, to: IpAddr) -> bool {
         self.withheld && [self.rtp, self.rtcp].into_iter().flatten().any(|announced| announced.ip() == to)
     }
 }
 
-/// A one-way connection from one end to another.
+/// One-way connection between two ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WireSpec {
-    /// Payload numbers: (as the source sends, as the sink expects). Others are dropped and counted.
+    /// Payload numbers of source and sink. Other packets are dropped and counted.
     pub payloads: Vec<(u8, u8)>,
-    /// RTP clocks: (payload number as the source sends, Hz). Not written: 8000 Hz. Jitter is measured by them.
+    /// RTP clock rates by the source's payload number, in Hz; default 8000. Used for jitter.
     pub clocks: Vec<(u8, u32)>,
-    /// The RTP end's audio, where the other end is an agent or plays. `payloads` then holds one pair, whose RTP side is
-    /// the audio's number.
+    /// Codec of the RTP end if the other end is an agent or a player. `payloads` then has one pair, with the audio
+    /// number on the RTP side.
     #[serde(default)]
     pub coding: Coding,
-    /// The source's telephone-event number (RFC 4733): towards an agent, which is sent the digits, or towards an RTP end, to which they
-    /// pass as they are, by the number in `payloads`. Signalling is told of each digit when it begins, with a length of 0 ms.
+    /// The source's telephone-event number (RFC 4733), for a wire to an agent, which receives the digits, or to an RTP
+    /// end, to which they are forwarded under the number in `payloads`. Each digit is reported to signalling when it
+    /// begins, with a duration of 0 ms.
     #[serde(default)]
     pub keys: Option<u8>,
-    /// Whether every datagram passes as it is: what is not RTP (T.38 over UDPTL). `payloads` is empty then.
+    /// Whether every datagram passes unchanged (T.38 over UDPTL). `payloads` is then empty.
     #[serde(default)]
     pub verbatim: bool,
-    /// Codec of the source's audio, where its quality can be estimated.
+    /// Codec of the source's audio, if its quality can be estimated.
     #[serde(default)]
     pub codec: Option<Codec>,
-    /// Audio that is converted, where the two sides speak different codecs.
+    /// Transcoding between the codecs of the two sides, if they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcode: Option<Box<TranscodeSpec>>,
-    /// Passing on of the source's digits, where the two sides have different forms of DTMF.
+    /// Conversion of the source's digits, if the two sides have different forms of DTMF.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parted: Option<Box<PartedSpec>>,
 }
 
 impl WireSpec {
-    /// Whether tones in its audio are keys.
+    /// Returns whether tones in the audio are digits.
     pub(crate) fn listens_for_tones(&self) -> bool {
         self.parted.as_ref().is_some_and(|parted| parted.tones)
     }
 }
 
-/// Audio that a listener hears of an RTP end: payload numbers, and the codec of each. Numbers may differ by direction,
-/// and a far side may change between those agreed at any packet. Of other payloads it hears silence.
+/// Audio of an RTP end for a listener: payload numbers and their codecs. Numbers may differ by direction, and a remote
+/// party may switch between negotiated codecs at any packet. Other payloads are silence to the listener.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TapSpec {
-    /// Of packets that come from the far side.
+    /// Payload numbers of packets from the remote party.
     pub inbound: Vec<(u8, Coding)>,
-    /// Of packets that are sent to it.
+    /// Payload numbers of packets to the remote party.
     pub outbound: Vec<(u8, Coding)>,
 }
 
 impl TapSpec {
-    /// One number, the same both ways.
+    /// Creates the audio with one number for both directions.
     pub fn both(number: u8, coding: Coding) -> TapSpec {
         TapSpec { inbound: vec![(number, coding)], outbound: vec![(number, coding)] }
     }
 }
 
-/// Sound of an end that plays, μ-law at 8 kHz; sent as the wire from it says.
+/// Sound of a player, μ-law at 8 kHz; encoded as its wire specifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sound {
-    /// The ringback tone of the edge's own: 440 Hz and 480 Hz, 2 s on, 4 s off, again and again.
+    /// Generated ringback tone: 440 Hz and 480 Hz, 2 s on, 4 s off, repeated.
     Ringback,
-    /// These samples once, then [`Event::Played`], then silence.
+    /// Samples played once, followed by [`Event::Played`] and silence.
     Once(Arc<[u8]>),
-    /// Silence, in a stream of its own.
+    /// Silence, as a stream of its own.
     Silence,
-    /// Hold audio of a caller that waits.
+    /// Hold audio for a waiting caller.
     Hold(HoldSound),
 }
 
-/// Hold audio: shared by everybody who hears it.
+/// Hold audio, shared by all ends that play it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HoldSound {
-    /// Heard once, at the beginning.
+    /// Audio played once at the beginning.
     pub first: Option<Arc<[u8]>>,
-    /// Heard again and again after that, its last sample followed by its first; `None`: the ringback tone.
+    /// Audio played in a loop afterwards; `None` for the ringback tone.
     pub music: Option<Arc<[u8]>>,
 }
 
-/// An agent's socket: what the shell needs to open it.
+/// Socket of an agent: the data that the shell needs to open it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SocketSpec {
-    /// `ws://` or `wss://`.
+    /// URL, `ws://` or `wss://`.
     pub url: String,
-    /// Its origin.
+    /// Origin of the URL.
     pub origin: UrlOrigin,
-    /// Signs the handshake (X-Twilio-Signature).
+    /// Token that signs the handshake (X-Twilio-Signature).
     pub auth_token: Option<String>,
-    /// PEM certificates trusted instead of the system's.
+    /// Trusted CA certificates in PEM, instead of the system's.
     pub ca: Option<Arc<[u8]>>,
-    /// Networks that a `ws://` URL may lead to, beyond loopback: its host name is only known when it is looked up.
-    /// Any other address is [`Loss::Unreachable`].
+    /// Networks to which a `ws://` URL may lead, in addition to loopback; checked after name resolution. Any other
+    /// address is [`Loss::Unreachable`].
     pub plain_networks: Vec<IpNet>,
-    /// `traceparent` of the handshake (W3C Trace Context §3.2), where the agent's spans may join a trace of ours.
+    /// `traceparent` of the handshake (W3C Trace Context §3.2), if the agent's spans may join the edge's trace.
     pub traceparent: Option<String>,
     /// Token of the handshake (`Authorization: Bearer`).
     pub bearer: Option<String>,
-    /// Whether the URL's query is sent, which Twilio leaves out.
+    /// Whether the URL's query is sent; Twilio omits it.
     pub sends_query: bool,
 }
 
@@ -202,66 +204,66 @@ impl std::fmt::Debug for SocketSpec {
     }
 }
 
-/// An end that is an agent: it talks and hears where a wire leads to it and from it; a listener hears by
-/// [`Command::Tap`] only.
+/// Specification of an agent end: wires carry its audio in both directions; a mere listener is only attached by
+/// [`Command::Tap`].
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
-    /// The conversation.
+    /// Settings of the conversation.
     pub settings: Settings,
-    /// The socket.
+    /// Socket of the agent.
     pub socket: SocketSpec,
-    /// Counters of packets made for the remote party, and of those that came for it.
+    /// Counters of packets generated for the remote party, and of packets received for the agent.
     pub counters: Arc<EndCounters>,
-    /// Gauges of waiting audio; not of a listener that gets plain RTP.
+    /// Gauges of queued audio; not used for a raw listener.
     pub queue: Arc<AgentQueue>,
-    /// Times of its turns; `None` of a listener.
+    /// Response times; `None` for a listener.
     pub turns: Option<Arc<LegTurns>>,
-    /// Time in which its audio fades out after a `clear`, 20 ms at most; zero: not at all.
+    /// Fade-out time of its audio after a `clear`, 20 ms at most; zero for none.
     pub clear_fade: Duration,
-    /// Gets copies as plain RTP at the address in its `rtp://` URL, and no conversation.
+    /// Sources of plain RTP copies to the address in the `rtp://` URL, instead of a conversation.
     pub raw: Option<RawSpec>,
 }
 
-/// The sources of a listener that gets plain RTP, one for each direction.
+/// SSRCs of a raw listener, one for each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawSpec {
-    /// SSRC of what the far side of the tapped end says.
+    /// SSRC of audio from the remote party of the tapped end.
     pub inbound: u32,
-    /// SSRC of what it hears.
+    /// SSRC of audio to that remote party.
     pub outbound: u32,
 }
 
-/// An end that records what it hears by [`Command::Tap`].
+/// Specification of a recorder, attached by [`Command::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecorderSpec {
-    /// The recording that it makes.
+    /// Id of the recording.
     pub recording: RecordingId,
-    /// Directions that are recorded; the other one is silence.
+    /// Recorded directions; the other one is silence.
     pub tracks: TrackSet,
-    /// Silence of the caller that is reported by [`RecorderEvent::Silent`].
+    /// Duration of the caller's silence that is reported by [`RecorderEvent::Silent`].
     pub silence: Option<Duration>,
 }
 
-/// An end that hears by [`Command::Tap`] who has answered a call.
+/// Specification of an answering machine detector, attached by [`Command::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgeSpec {
-    /// The direction that it hears: what comes from the remote party, or what leaves to it.
+    /// Direction to analyse: from the remote party, or to it.
     pub track: TrackName,
-    /// Thresholds.
+    /// Detection thresholds.
     pub settings: DetectionSettings,
 }
 
-/// An end that is a party's seat in a conference: rings to the mixer and from it.
+/// Specification of a party's seat in a conference, with rings to the mixer and from it.
 #[derive(Debug, Clone)]
 pub struct SeatSpec {
-    /// Taken by the session that the seat is added to.
+    /// Rings, taken by the session that the seat is added to.
     rings: Arc<Mutex<Option<(FrameSender, FrameReceiver)>>>,
     ticks_at: Instant,
 }
 
 impl SeatSpec {
-    /// Creates the description of a seat: what the party says, what it hears, and the time of a tick of the mixer. `None` where
-    /// the rings have different rates, or one that no stream has.
+    /// Creates the specification from the ring to the mixer, the ring from the mixer, and the time of a tick of the
+    /// mixer. Returns `None` if the rings have different rates, or a rate that no stream has.
     pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<SeatSpec> {
         let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != Rate::Full;
         fits.then(|| SeatSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
@@ -278,197 +280,199 @@ impl SeatSpec {
     }
 }
 
-/// Input of an agent's socket, which the shell hands to the session.
+/// Input of an agent's socket, passed by the shell to the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentInput<'a> {
-    /// The socket is open: the handshake was accepted.
+    /// The socket is open; the handshake was accepted.
     Opened,
-    /// There is no socket, but the address for its copies.
+    /// Address for plain RTP copies, which need no socket of their own.
     Found(SocketAddr),
     /// A text message.
     Text(&'a str),
-    /// A binary message of so many bytes.
+    /// A binary message of this size, in bytes.
     Binary(usize),
-    /// The answer to a ping.
+    /// A pong.
     Pong,
-    /// The agent closed, with this code if any.
+    /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
-    /// The socket could not be opened, or broke.
+    /// The socket could not be opened, or failed.
     Lost(Loss),
 }
 
-/// A command of signalling to a worker. Never waited for.
+/// Command of signalling to a worker. The sender never waits for it.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Begins a session.
     Open {
-        /// The idle timeout, in milliseconds; 0: none.
+        /// Idle timeout in milliseconds; 0 for none.
         idle_timeout_ms: u64,
-        /// Random key that names and numbers in RTCP are made with, so that no name can be found by trying.
+        /// Random key for names and numbers in RTCP, so that a name cannot be found by trial.
         names_key: [u8; 16],
-        /// Session whose worker it is to share, since an end of that one moves to it.
+        /// Session whose worker must be shared, because an end of it will move here.
         beside: Option<MediaId>,
     },
-    /// Adds an end and binds its two sockets.
+    /// Adds an RTP end and binds its two sockets.
     AddEnd {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
-        /// The description of the end.
+        /// Specification of the end.
         spec: EndSpec,
     },
-    /// Adds an end that is an agent, and opens its socket. [`AgentEvent::Open`] or [`AgentEvent::Lost`] follows.
+    /// Adds an agent and opens its socket. [`AgentEvent::Open`] or [`AgentEvent::Lost`] follows.
     AddAgent {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
-        /// The description of the end.
+        /// Specification of the end.
         spec: Arc<AgentSpec>,
     },
-    /// Adds an end that plays.
+    /// Adds a player.
     AddPlayer {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
-        /// The sound, played from when the end is wired.
+        /// Sound, played from the moment the end is wired.
         sound: Sound,
     },
-    /// Lets an end that plays play another sound from its beginning, instead of what is left of the last one. Its wires stay.
+    /// Makes a player play another sound from its beginning, instead of the rest of the last one. Its wires stay.
     Play {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
         /// The sound.
         sound: Sound,
     },
-    /// Lets the agent, recorder, streamer or seat `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
-    /// and what is sent to it, by any feeder (`outbound`).
+    /// Attaches a `listener` (agent, recorder, streamer or seat) to an RTP end, from now on: the track `inbound` is
+    /// audio from the remote party, `outbound` audio to it from any feeder.
     Tap {
-        /// The end that is heard: the caller's.
+        /// The tapped end: the caller's.
         of: EndId,
-        /// The end that hears.
+        /// The listening end.
         listener: EndId,
-        /// The audio, instead of what the agent heard of this end before.
+        /// Audio of the end; replaces the earlier setting for this listener.
         audio: TapSpec,
     },
-    /// Adds an end that records, from now on, what it hears by [`Command::Tap`].
+    /// Adds a recorder of the audio that it is attached to by [`Command::Tap`], from now on.
     AddRecorder {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
-        /// The description of the end.
+        /// Specification of the end.
         spec: RecorderSpec,
     },
-    /// Pauses a recorder, or lets it go on.
+    /// Pauses or resumes a recorder.
     PauseRecorder {
         /// The recorder.
         end: EndId,
-        /// What the recording has meanwhile; `None`: it goes on.
+        /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
     },
-    /// Adds an end that hears a direction of what it is tapped to by [`Command::Tap`], and feeds the end that it is wired to with it: the
-    /// stream of a recording server.
+    /// Adds a streamer, which sends one direction of the end that it taps ([`Command::Tap`]) to the end that it is
+    /// wired to: the stream of a recording server.
     AddStreamer {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
         /// The direction.
         track: TrackName,
     },
-    /// Adds an end that says by [`Event::Judged`] who has answered, from what it hears by [`Command::Tap`] from now on.
+    /// Adds an answering machine detector, which reports [`Event::Judged`] from the audio of its [`Command::Tap`] from
+    /// now on.
     AddJudge {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
-        /// The description of the end.
+        /// Specification of the end.
         spec: JudgeSpec,
     },
-    /// Adds an end that is a party's seat in a conference: it hears by [`Command::Tap`] what comes from the party, and feeds the end
-    /// that it is wired to with what the party hears of the conference.
+    /// Adds a party's seat in a conference. Audio from the party comes by [`Command::Tap`]; the mixed audio goes to the
+    /// end that the seat is wired to.
     AddSeat {
-        /// The name of the end.
+        /// Id of the end.
         end: EndId,
-        /// The description of the end.
+        /// Specification of the end.
         spec: SeatSpec,
     },
-    /// Sender keys towards an end's far side, in the place of audio.
+    /// Sends DTMF digits to an end's remote party, in place of audio.
     Press {
         /// The end.
         end: EndId,
-        /// The form.
+        /// Payload number and form of the digits.
         press: PressSpec,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
-        /// The time that each lasts, in milliseconds.
+        /// Duration of each digit, in milliseconds.
         ms: u16,
     },
-    /// Tells an agent of keys that its caller has pressed beside its media.
+    /// Reports digits to an agent that its caller has sent outside of the media.
     TellKeys {
         /// The agent.
         end: EndId,
-        /// As above.
+        /// `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
     },
-    /// Tells an agent that the transfer of its caller was not answered: the caller stays.
+    /// Reports to an agent that the transfer of its caller failed; the caller stays with the agent.
     TransferFailed {
         /// The agent's end.
         end: EndId,
-        /// The target, as it was asked for.
+        /// Target as requested.
         target: String,
-        /// A stable word for the reason.
+        /// Stable code of the reason.
         reason: &'static str,
-        /// The status code of the answer, where it was one.
+        /// Status code of the SIP response, if there was one.
         code: Option<u16>,
     },
-    /// Tells an agent that a party has taken its caller, and that it coaches that party.
+    /// Reports to an agent that a party has taken its caller, and that the agent now coaches that party.
     TransferAccepted {
         /// The agent's end.
         end: EndId,
-        /// The target, as it was asked for.
+        /// Target as requested.
         target: String,
     },
-    /// Says where an end's far side is.
+    /// Sets the description of an end's remote party.
     SetRemote {
         /// The end.
         end: EndId,
         /// The remote party.
         remote: RemoteSpec,
     },
-    /// Connects `from` to `to`, one way, instead of what `from` was connected to and of what fed `to` before.
+    /// Wires `from` to `to`, one way; replaces the former wire from `from` and the former feeder of `to`.
     Wire {
         /// Source.
         from: EndId,
         /// Sink.
         to: EndId,
-        /// The form.
+        /// Specification of the wire.
         wire: WireSpec,
     },
-    /// Disconnects `from`.
+    /// Removes the wire from `from`.
     Unwire {
         /// Source.
         from: EndId,
     },
-    /// Moves an end of a remote party, with its sockets, to a session that was opened beside this one. Wires and listeners of the end stay
-    /// behind; its streams, keys and counters go on. Carried out by the shell: [`Session::release_end`](crate::Session::release_end).
+    /// Moves a remote party's end with its sockets to another session, opened with `beside`. Its wires and listeners
+    /// stay behind; streams, keys and counters continue. Carried out by the shell:
+    /// [`Session::release_end`](crate::Session::release_end).
     MoveEnd {
         /// The end.
         end: EndId,
         /// The other session.
         to: MediaId,
-        /// The name of the end there.
+        /// Id of the end in the other session.
         named: EndId,
     },
-    /// Removes an end: sockets closed, port free (reported by [`Event::EndClosed`]).
+    /// Removes an end: sockets are closed and the port is free again (reported by [`Event::EndClosed`]).
     RemoveEnd {
         /// The end.
         end: EndId,
     },
-    /// Ends the session and all of its ends.
+    /// Ends the session with all of its ends.
     Close,
 }
 
-/// An event that a worker reports to signalling.
+/// Event of a worker for signalling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The end's sockets could not be bound; the port pair is in use elsewhere. The end does not exist: no
+    /// The end's sockets could not be bound; the port pair is in use. The end does not exist, and no
     /// [`Event::EndClosed`] follows.
     BindFailed {
         /// The end.
         end: EndId,
-        /// The system's text.
+        /// Error text of the system.
         error: String,
     },
     /// The end's sockets are bound.
@@ -476,28 +480,28 @@ pub enum Event {
         /// The end.
         end: EndId,
     },
-    /// The first packet from an expected source: from now on only this one counts.
+    /// The latch has a winner: from now on only packets from this source count.
     Latched {
         /// The end.
         end: EndId,
-        /// The source of its RTP.
+        /// Source of the RTP.
         source: SocketAddr,
     },
-    /// An end that should send has been silent for the session's idle timeout; reported once until it speaks again.
+    /// An end that should send has been silent for the idle timeout; reported once until its next packet.
     Idle {
         /// The end.
         end: EndId,
     },
-    /// An end that should send has sent nothing for [`UNHEARD_AFTER`](crate::limits::UNHEARD_AFTER) since it should;
-    /// reported once until its remote party is described again.
+    /// An end that should send has sent nothing for [`UNHEARD_AFTER`](crate::limits::UNHEARD_AFTER); reported once
+    /// until its remote party is described again.
     Unheard {
         /// The end.
         end: EndId,
-        /// The last source of packets that is not expected.
+        /// Last unexpected source of packets.
         stranger: Option<SocketAddr>,
     },
-    /// An end that should send has stopped its continuous stream for [`STOPPED_AFTER`](crate::limits::STOPPED_AFTER) while
-    /// something is sent to it; reported once until it sends again.
+    /// An end that should send has stopped its continuous stream for [`STOPPED_AFTER`](crate::limits::STOPPED_AFTER)
+    /// while audio is sent to it; reported once until it sends again.
     Stopped {
         /// The end.
         end: EndId,
@@ -511,83 +515,83 @@ pub enum Event {
         /// The RTP port.
         port: u16,
     },
-    /// An agent, or another end with a socket, has an event.
+    /// Event of an agent, or of another end with a socket.
     Agent {
         /// The end.
         end: EndId,
-        /// The event.
+        /// The agent's event.
         event: AgentEvent,
     },
-    /// A recorder has an event.
+    /// Event of a recorder.
     Recorder {
         /// The recorder.
         end: EndId,
-        /// The event.
+        /// The recorder's event.
         event: RecorderEvent,
     },
-    /// A judge knows who has answered, or its time is over; its end stays, deaf, until it is removed.
+    /// Verdict of an answering machine detector, or its timeout; the end stays, inactive, until it is removed.
     Judged {
-        /// The judge.
+        /// The detector's end.
         end: EndId,
         /// The verdict.
         verdict: Verdict,
     },
-    /// A remote party has pressed a key, on a wire that passes keys to signalling.
+    /// A remote party has sent a digit, on a wire that reports digits to signalling.
     Key {
         /// The end of the remote party.
         end: EndId,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
         key: char,
-        /// The time that it was pressed, in milliseconds, as far as is known.
+        /// Duration of the digit in milliseconds, as far as known.
         ms: u32,
     },
-    /// A [`Sound::Once`] has been heard to its end.
+    /// A [`Sound::Once`] was played to its end.
     Played {
         /// The end.
         end: EndId,
     },
-    /// The session is gone, all of its ends were reported closed before. Comes without [`Command::Close`] where the
-    /// worker had to give the session up.
+    /// The session has ended, after all of its ends were reported closed. Also reported without [`Command::Close`] if
+    /// the worker had to give up the session.
     Closed,
 }
 
-/// An event of an agent, or of another end with a socket: a recogniser, a listener.
+/// Event of an agent, or of another end with a socket: a recogniser, a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentEvent {
-    /// Its socket is open: the conversation has begun.
+    /// The socket is open, and the conversation has begun.
     Open,
-    /// It has sent audio for the first time.
+    /// The agent has sent its first audio.
     Spoke,
-    /// It could not be reached, or is lost; its end stays, silent, until it is removed.
+    /// The agent could not be reached, or its socket failed; the end stays, silent, until it is removed.
     Lost(Loss),
-    /// It closed with 1000.
+    /// The agent closed the socket with code 1000.
     Ended,
-    /// A recogniser has understood something.
+    /// A recogniser has a transcript.
     Recognised(Transcript),
-    /// It has a request to the call.
+    /// The agent requests an action of the call.
     Request(AgentRequest),
-    /// For the call's trace: a message that was not acted upon, frames dropped, audio that was not played.
+    /// Note for the call's trace: an ignored message, dropped frames, unplayed audio.
     Note {
-        /// The sentence.
+        /// Text of the note.
         text: String,
-        /// Whether the log is to have it, too.
+        /// Whether the note also goes to the log.
         logged: bool,
     },
 }
 
-/// An event of a recorder.
+/// Event of a recorder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecorderEvent {
-    /// The caller has been silent for as long as the recorder reports; reported once until a sound comes.
+    /// The caller has been silent for the configured time; reported once until the next sound.
     Silent {
-        /// Whether the recording has a sound.
+        /// Whether the caller had made a sound before.
         was_heard: bool,
     },
     /// The recorder has ended: it was removed, or the session is over.
     Ended {
-        /// Frames of 20 ms in its file.
+        /// Frames of 20 ms in the file.
         frames: u64,
-        /// The first and the last of them with a sound; `None`: all of it is silence.
+        /// First and last frame with a sound; `None` if all is silence.
         sound: Option<(u64, u64)>,
     },
 }

@@ -1,24 +1,28 @@
-//! Symmetric RTP: which source's packets count, and where ours are sent (`[media] latch`).
+//! Symmetric RTP: selection of the source whose packets count and of the destination of sent packets (`[media] latch`).
 //!
-//! RTP counts only from expected addresses, and of those only from one source at a time, the winner. The *exact* source,
-//! the address and port that the remote party announced, ranks above every other one: any other expected source may
-//! belong to an attacker on the same address, or behind the same NAT.
+//! RTP counts only from expected addresses, and of those only from one source at a time, the winner. The *exact*
+//! source, the address and port that the remote party announced, ranks above every other one: any other expected source
+//! could belong to an attacker on the same address, or behind the same NAT.
 //!
-//! - While no source has won, the first packet wins. Where the announced address can be the real one (`pins`), only the
+//! - While no source has won, the first packet wins. If the announced address can be the real one (`pins`), only the
 //!   exact source may win for the first [`LATCH_GRACE`].
-//! - The exact source takes over with one packet from a winner that is not settled yet ([`LATCH_SETTLED_PACKETS`](crate::limits::LATCH_SETTLED_PACKETS) over
-//!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER) and within [`LATCH_SETTLED_WITHIN`](crate::limits::LATCH_SETTLED_WITHIN), counted again from each new
-//!   description), from one that has been silent for [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner once it has
-//!   itself been heard under the same description. Where the announced address can be the real one, it takes over from any
+//! - The exact source takes over with one packet from a winner that is not settled yet
+//!   ([`LATCH_SETTLED_PACKETS`](crate::limits::LATCH_SETTLED_PACKETS) over
+//!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER) and within
+//!   [`LATCH_SETTLED_WITHIN`](crate::limits::LATCH_SETTLED_WITHIN), counted again from each new description), from one
+//!   that has been silent for [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner if it
+//!   has already won under the same description. If the announced address can be the real one, it takes over from any
 //!   winner with a run of packets ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over
 //!   [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)).
-//! - Any other expected source takes over from a silent winner with such a run that no packet of the winner interrupts; how
-//!   long the winner has to be silent is in `Terms::yields_after`. From a winner other than the exact source that is not
-//!   settled yet it takes over by settling first.
-//! - The first source other than the exact one that settled returns with one packet, unless the exact source holds the latch.
+//! - Any other expected source takes over from a silent winner with such a run that no packet of the winner interrupts;
+//!   how long the winner has to be silent is in `Terms::yields_after`. From a winner other than the exact source that
+//!   is not settled yet it takes over by settling first.
+//! - The first source other than the exact one that settled returns with one packet, unless the exact source holds the
+//!   latch.
 //!
-//! A winner that has settled and continues is therefore never displaced by a source other than the exact one and the first
-//! one. RTCP has a latch of its own with the same rules and longer times (`RTCP`); it opens when the RTP source changes.
+//! A winner that has settled and continues is therefore never displaced by a source other than the exact one and the
+//! first one. RTCP has a latch of its own with the same rules and longer times (`RTCP`); it opens when the RTP source
+//! changes.
 
 mod source;
 
@@ -31,8 +35,8 @@ use crate::spec::{LatchMode, RemoteSpec};
 use source::{Claim, RTCP, RTP, SourceLatch, Terms, is_expected};
 pub use source::{Known, Taken};
 
-/// An address in the one form that is compared: IPv4 never as mapped IPv6, no flow label. A link-local address keeps its
-/// interface (RFC 4007 §11): without it nothing can be sent there.
+/// Converts an address to its canonical form for comparison: IPv4 never as mapped IPv6, no flow label. A link-local
+/// address keeps its interface (RFC 4007 §11), which is needed to send.
 pub fn canonical(source: SocketAddr) -> SocketAddr {
     match source {
         SocketAddr::V4(_) => source,
@@ -43,7 +47,7 @@ pub fn canonical(source: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Sources that an end has learned of its remote party. All addresses are [`canonical`].
+/// Learned sources of an end's remote party. All addresses are [`canonical`].
 #[derive(Debug, Clone, Default)]
 pub struct Latch {
     rtp: SourceLatch,
@@ -53,8 +57,8 @@ pub struct Latch {
     pins: bool,
 }
 
-/// Whether the announced address can be the one that packets come from: it is public, or no other address is expected. A
-/// private address beside another expected one is that of a remote party behind NAT.
+/// Returns whether the announced address can be the source address of packets: it is public, or no other address is
+/// expected. A private address next to another expected one belongs to a remote party behind NAT.
 fn pins(remote: &RemoteSpec) -> bool {
     let can_be_real =
         |exact: SocketAddr| !is_private(exact.ip()) || remote.expected.iter().all(|expected| *expected == exact.ip());
@@ -62,7 +66,7 @@ fn pins(remote: &RemoteSpec) -> bool {
     exact.is_some_and(can_be_real)
 }
 
-/// Whether an address means nothing outside its own network (RFC 1918, RFC 6598, RFC 4193, link-local, loopback).
+/// Returns whether an address is only valid in its own network (RFC 1918, RFC 6598, RFC 4193, link-local, loopback).
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
@@ -74,7 +78,7 @@ fn is_private(ip: IpAddr) -> bool {
 }
 
 impl Latch {
-    /// Restores the winners that were known before a restart, as if they had been heard `now`.
+    /// Restores the winners from before a restart; their silence begins `now`.
     pub fn restored(
         now: Instant,
         [rtp, rtcp]: [Option<SocketAddr>; 2],
@@ -86,29 +90,29 @@ impl Latch {
         Latch { rtp, rtcp, pinned_until: now.checked_add(LATCH_GRACE).filter(|_| pins), pins }
     }
 
-    /// The RTP source that won.
+    /// Returns the RTP source that won.
     pub fn rtp(&self) -> Option<SocketAddr> {
         self.rtp.source()
     }
 
-    /// The RTCP source that won.
+    /// Returns the RTCP source that won.
     pub fn rtcp(&self) -> Option<SocketAddr> {
         self.rtcp.source()
     }
 
-    /// Knowledge of RTP's and of RTCP's winner that outlives a restart.
+    /// Returns the state of the RTP and the RTCP winner that survives a restart.
     pub fn known(&self) -> [Known; 2] {
         [self.rtp.known(), self.rtcp.known()]
     }
 
-    /// Whether the latch has no winner yet and waits for the exact source, though `source` is expected too.
+    /// Returns whether the latch has no winner and waits for the exact source, although `source` is expected too.
     pub(crate) fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp().is_none() && remote.latch != LatchMode::Off && is_expected(source, remote)
     }
 
-    /// Opens the latch; returns whether it is open. Where the remote party announces another address than before, packets still
-    /// under way from its former source count for a while and do not win. Where it announces the same address, which can be the
-    /// real one and holds the latch, nothing changes: a party that is on hold or muted does not lose its audio by that.
+    /// Opens the latch; returns whether it is open. If the remote party announces a new address, packets still arriving
+    /// from its former source count for a while but do not win. If it announces the same address, which can be the real
+    /// one and holds the latch, nothing changes, so that a party on hold or muted keeps its audio.
     pub fn open(&mut self, now: Instant, before: Option<&RemoteSpec>, after: &RemoteSpec) -> bool {
         let named_before = before.and_then(|remote| remote.rtp);
         let moves = named_before != after.rtp;
@@ -134,19 +138,20 @@ impl Latch {
         true
     }
 
-    /// Takes a description that does not open the latch.
+    /// Applies a description that does not open the latch.
     pub fn describe(&mut self, now: Instant, after: &RemoteSpec) {
         self.pins = pins(after);
         self.rtp.describe(now);
         self.rtcp.describe(now);
     }
 
-    /// Whether RTP from this source is looked at: it counts, or is counted towards a takeover by [`Self::take_rtp`].
+    /// Returns whether RTP from this source is processed: it counts, or is counted towards a takeover by
+    /// [`Self::take_rtp`].
     pub(crate) fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp.claim(source, &self.rtp_terms(now, remote)) != Claim::Refused
     }
 
-    /// Whether RTCP on the port of RTP counts from this source, which it never makes the winner.
+    /// Returns whether RTCP on the RTP port counts from this source; it never makes the source the winner.
     pub(crate) fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         match self.rtp.claim(source, &self.rtp_terms(now, remote)) {
             Claim::Holds | Claim::Straggles => true,
@@ -155,47 +160,48 @@ impl Latch {
         }
     }
 
-    /// Whether RTCP from this source is looked at.
+    /// Returns whether RTCP from this source is processed.
     pub(crate) fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != Claim::Refused
     }
 
-    /// Takes a good RTP packet, authenticated where the stream is encrypted.
+    /// Processes a valid RTP packet, authenticated if the stream is encrypted.
     pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
         let terms = self.rtp_terms(now, remote);
         let taken = self.rtp.take(source, &terms);
         if taken == Taken::Won && self.rtcp().is_some() {
-            // Another RTP source sends its RTCP from elsewhere too.
+            // Another RTP source sends its RTCP from another address too.
             self.rtcp = SourceLatch::default();
         }
         taken
     }
 
-    /// Takes a good RTCP packet.
+    /// Processes a valid RTCP packet.
     pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
         let terms = self.rtcp_terms(now, remote);
         self.rtcp.take(source, &terms)
     }
 
-    /// Looks at the silence of winners that may be replaced; true where the end's sockets have to hear other sources
-    /// again. Asked each [`SWEEP_INTERVAL`](crate::limits::SWEEP_INTERVAL), so early enough.
+    /// Checks the silence of winners that may be replaced; returns true if the end's sockets must accept other sources
+    /// again. A call every [`SWEEP_INTERVAL`](crate::limits::SWEEP_INTERVAL) is early enough.
     pub fn rest(&mut self, now: Instant, remote: &RemoteSpec) -> bool {
         let (rtp, rtcp) = (self.rtp_terms(now, remote), self.rtcp_terms(now, remote));
         let rtp_rests = self.rtp.rest(&rtp);
         self.rtcp.rest(&rtcp) || rtp_rests
     }
 
-    /// Where RTP goes, and whether that is locked: no other source can count for now ([`Self::rest`]).
+    /// Returns the destination of RTP, and whether it is locked: no other source can count before the next
+    /// [`Self::rest`].
     pub(crate) fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtp.destination(remote.rtp?, remote.latch, self.pins))
     }
 
-    /// Whether RTP is withheld from where it would go ([`RemoteSpec::withholds`]).
+    /// Returns whether RTP to its destination is withheld ([`RemoteSpec::withholds`]).
     pub fn withholds(&self, remote: &RemoteSpec) -> bool {
         remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| remote.withholds(to.ip()))
     }
 
-    /// Where RTCP goes, and whether that is locked.
+    /// Returns the destination of RTCP, and whether it is locked.
     pub(crate) fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))
     }

@@ -1,19 +1,19 @@
-//! The latch against a model of it, over random orders of packets.
+//! Property tests of the latch against a model, over random orders of packets.
 
 use proptest::prelude::*;
 
 use super::tests::{Bench, EXACT, OTHER_ADDRESS, OTHER_PORT, PRIVATE, STRANGER, addr, behind_nat, remote};
 use crate::spec::{LatchMode, RemoteSpec};
 
-/// The rules of RTP, written down once more without state of its own: everything is looked up in the list of packets.
+/// Model of the RTP rules without state of its own: everything is derived from the list of packets.
 struct Model {
     mode: LatchMode,
     must_send: bool,
     /// Whether the announced address can be the real one.
     pins: bool,
-    /// When, from which source, whether it counted.
+    /// Packets: time, source, and whether the packet counted.
     packets: Vec<(u64, usize, bool)>,
-    /// When the latch was described, without being opened, in order.
+    /// Times at which the latch was described without being opened, in order.
     described: Vec<u64>,
 }
 
@@ -22,7 +22,8 @@ fn sources(pins: bool) -> [&'static str; 4] {
 }
 
 impl Model {
-    /// When a reign settled under one description, if it did: so many packets over so long, and none of the count too old.
+    /// Returns the time at which a reign settled under one description, if it did: enough packets over the required
+    /// time, and none of the count too old.
     fn settled(reign: &[u64], since: u64, until: u64) -> Option<u64> {
         let mut begins = reign.first().copied().unwrap_or(0).max(since);
         let mut count = u32::from(begins != since || reign.first() == Some(&since));
@@ -38,13 +39,13 @@ impl Model {
         None
     }
 
-    /// When a reign was established, under whatever description.
+    /// Returns the time at which a reign was established under any description.
     fn established(&self, reign: &[u64]) -> Option<u64> {
         let bounds: Vec<u64> = [0].iter().chain(&self.described).chain(&[u64::MAX]).copied().collect();
         bounds.windows(2).find_map(|of| Model::settled(reign, of[0], of[1]))
     }
 
-    /// The reigns so far: who, and when its packets came.
+    /// Lists the reigns so far: source and times of its packets.
     fn reigns(&self) -> Vec<(usize, Vec<u64>)> {
         let mut reigns: Vec<(usize, Vec<u64>)> = Vec::new();
         for (at, source, _) in self.packets.iter().filter(|(_, _, counted)| *counted) {
@@ -82,7 +83,7 @@ impl Model {
             (_, true, false) if !self.must_send => None,
             (_, _, _) => Some(10_000),
         };
-        // The run of the one that contends: since the reign began, or was described.
+        // Run of the contender since the reign began or was described.
         let mut run: Option<(usize, u64, u64, u32)> = None;
         let since = described.max(reign[0]);
         let begin = self.packets.iter().rposition(|(at, _, counted)| *counted && *at == reign[0]).unwrap_or(0);
@@ -126,7 +127,7 @@ impl Model {
     }
 }
 
-/// A step of the world: how long nothing comes, then from where how many packets come, each 20 ms after the other.
+/// Test step: a pause, then a number of packets from one source, 20 ms apart.
 fn steps() -> impl Strategy<Value = Vec<(u64, usize, usize, bool)>> {
     let pause = prop_oneof![0u64..30, 0u64..700, 400u64..4000, 9000u64..12_000];
     let length = prop_oneof![1usize..3, 1usize..15, 40usize..80];
@@ -169,12 +170,12 @@ proptest! {
                 prop_assert!(bench.latch.rtp() != Some(addr(STRANGER)));
                 // A source that counts is the winner.
                 prop_assert!(!counts || bench.latch.rtp() == Some(addr(sources[source])));
-                // A winner that has settled and continues is displaced by the exact source and the first one alone.
+                // Only the exact source and the first established one displace a settled winner that continues.
                 let returns = known.first == Some(addr(sources[source]));
                 prop_assert!(!displaced || source == 0 || returns || !known.established || now - heard >= 500);
-                // The exact source is heard with its first packet in the grace period, and always once it has been.
+                // The exact source counts with its first packet in the grace period, and always once it has won.
                 prop_assert!(source != 0 || counts || now > 1000 + 250 * u64::from(pins) && !exact_won);
-                // A socket that is tied to the winner keeps out nothing that would have counted.
+                // A socket locked to the winner never excludes a packet that would have counted.
                 prop_assert!(!locked || !displaced);
                 exact_won |= counts && source == 0;
                 heard = if counts { now } else { heard };

@@ -1,4 +1,4 @@
-//! One stream's latch: which source holds it, and when another one takes over. The rules are in [the module](super).
+//! Latch of one stream: the source that holds it, and takeovers by other sources. The rules are in [the module](super).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::spec::{LatchMode, RemoteSpec};
 
-/// Numbers and times of one latch.
+/// Thresholds and times of a latch.
 #[derive(Debug)]
 pub(super) struct Rules {
     settled_packets: u32,
@@ -41,7 +41,7 @@ pub(super) static RTP: Rules = Rules {
     contender_gap: LATCH_CONTENDER_GAP,
 };
 
-/// Rules for RTCP, of which a source sends one packet in about five seconds.
+/// Rules for RTCP, with one packet in about five seconds from each source.
 pub(super) static RTCP: Rules = Rules {
     settled_packets: LATCH_RTCP_SETTLED_PACKETS,
     settled_after: LATCH_RTCP_SETTLED_AFTER,
@@ -55,22 +55,22 @@ pub(super) static RTCP: Rules = Rules {
     contender_gap: LATCH_RTCP_SILENCE,
 };
 
-/// Conditions under which a source is judged.
+/// Conditions for the evaluation of a source.
 pub(super) struct Terms<'a> {
     pub(super) now: Instant,
     pub(super) rules: &'static Rules,
     pub(super) remote: &'a RemoteSpec,
     /// The announced address and port of this stream.
     pub(super) exact: Option<SocketAddr>,
-    /// Until when only the exact source may win a latch without a winner.
+    /// Time until which only the exact source may win a latch without a winner.
     pub(super) pinned_until: Option<Instant>,
-    /// Whether the announced address can be the real one: a run of the exact source then displaces any other.
+    /// Whether the announced address can be the real one: a run of the exact source then displaces any other winner.
     pub(super) pins: bool,
-    /// An address that is expected because RTP comes from there.
+    /// Additional expected address, because RTP comes from it.
     pub(super) beside: Option<IpAddr>,
-    /// Whether the remote party is allowed to send, so that a silence can mean that the winner has gone.
+    /// Whether the remote party may send, so that silence can mean that the winner is gone.
     pub(super) may_send: bool,
-    /// Whether it has to send all the time.
+    /// Whether the remote party has to send continuously.
     pub(super) must_send: bool,
 }
 
@@ -87,7 +87,7 @@ impl Terms<'_> {
         self.now.saturating_duration_since(winner.run.heard)
     }
 
-    /// Silence after which a source other than the exact one may take over from `winner`; `None`: never.
+    /// Silence after which a source other than the exact one may take over from `winner`; `None` means never.
     ///
     /// A winner that was never established yields soon unless it is the exact source: it may have been one packet of an
     /// attacker. Under `strict` an established winner yields only while the remote party has to send (not on hold, in
@@ -112,9 +112,9 @@ impl Terms<'_> {
 #[derive(Debug, Clone)]
 struct Run {
     source: SocketAddr,
-    /// When it was last heard, or a description restarted its silence.
+    /// Time of the last packet, or of a description that restarted the silence.
     heard: Instant,
-    /// Since when its packets are counted, and how many came since then.
+    /// Start of the count, and the number of packets since then.
     since: Instant,
     packets: u32,
 }
@@ -124,7 +124,7 @@ impl Run {
         Run { source, heard: now, since: now, packets: 1 }
     }
 
-    /// Counts a packet. What came over a long time is not a stream: the count begins again.
+    /// Counts a packet; restarts the count if it covers too long a time for a stream.
     fn take(&mut self, now: Instant, rules: &Rules) {
         self.heard = now;
         if now.saturating_duration_since(self.since) > rules.settled_within {
@@ -137,7 +137,7 @@ impl Run {
         self.packets >= packets && self.heard.saturating_duration_since(self.since) >= over
     }
 
-    /// Whether it is a stream, not one packet now and then.
+    /// Returns whether the run is a stream and not just occasional packets.
     fn settles(&self, rules: &Rules) -> bool {
         self.has(rules.settled_packets, rules.settled_after)
     }
@@ -147,15 +147,16 @@ impl Run {
     }
 }
 
-/// The source that counts.
+/// Source whose packets count.
 #[derive(Debug, Clone)]
 struct Winner {
     run: Run,
-    /// Whether it has settled at any time: it is a stream, not one packet.
+    /// Whether the winner has ever settled, that is, proven to be a stream.
     established: bool,
-    /// Whether it has settled since the last description: no longer does one packet of the exact source displace it.
+    /// Whether the winner has settled since the last description, so that a single packet of the exact source does not
+    /// displace it.
     settled: bool,
-    /// Whether it has been heard lately: until [`Latch::rest`] says otherwise no other source can take over.
+    /// Whether the winner was active recently; until [`Latch::rest`] clears this flag no other source can take over.
     speaks: bool,
 }
 
@@ -179,15 +180,15 @@ impl Winner {
 /// Standing of a packet's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// It is the winner.
+    /// The source is the winner.
     Holds,
-    /// Its packets count, but it does not win: they are left over from before a re-negotiation.
+    /// The packets count, but the source does not win: they are stragglers from before a re-negotiation.
     Straggles,
-    /// It wins with this packet.
+    /// The source wins with this packet.
     Wins,
-    /// Its packets are only counted: enough of them win, if the winner stays silent.
+    /// The packets are only counted towards a takeover while the winner is silent.
     Contends,
-    /// Its packets do not count.
+    /// The packets do not count.
     Refused,
 }
 
@@ -202,12 +203,12 @@ pub enum Taken {
     Won,
 }
 
-/// A source beside the one that counts.
+/// Another source next to the winner.
 #[derive(Debug, Clone)]
 enum Beside {
-    /// Without a winner: the former one, and until when its packets are stragglers.
+    /// Former source of a latch without a winner, and the time until which its packets are stragglers.
     Former { source: SocketAddr, until: Instant },
-    /// An expected source that sends beside the winner, or while it is silent.
+    /// Expected source that sends next to a winner, or while the winner is silent.
     Contender(Run),
 }
 
@@ -216,14 +217,15 @@ enum Beside {
 pub(super) struct SourceLatch {
     winner: Option<Winner>,
     beside: Option<Beside>,
-    /// Whether the exact source has won since the latch was opened: no NAT hides it, so it may always return.
+    /// Whether the exact source has won since the latch was opened; then no NAT hides it, and it may always return.
     exact_won: bool,
-    /// The source other than the exact one that was established first since then: it may return from any but the exact one.
+    /// First source other than the exact one that was established since then; it may return from any winner except the
+    /// exact source.
     first: Option<SocketAddr>,
 }
 
 impl SourceLatch {
-    /// A latch without a winner; packets of `former` count until that time and do not win.
+    /// Creates a latch without a winner; packets of `former` count until the given time and do not win.
     pub(super) fn opened(former: Option<(SocketAddr, Instant)>) -> SourceLatch {
         let beside = former.map(|(source, until)| Beside::Former { source, until });
         SourceLatch { beside, ..SourceLatch::default() }
@@ -271,7 +273,7 @@ impl SourceLatch {
             return Claim::Wins;
         }
         let (rules, silence) = (terms.rules, terms.silence(winner));
-        // Neither has shown a stream yet: the first that does wins.
+        // Neither source has proven to be a stream yet; the first that does wins.
         let is_open = !winner.established && !is_exact;
         let Some(after) = terms.yields_after(winner).filter(|_| is_open || silence >= rules.unsettled_silence) else {
             return Claim::Refused;
@@ -291,9 +293,9 @@ impl SourceLatch {
         }
     }
 
-    /// Counts a packet of a contender. There is one place for it: each packet of another source takes one of its own away, so
-    /// that the source with the most packets has the place (majority vote of Boyer and Moore), and a few packets now and then
-    /// keep no stream out. The exact source takes the place at once.
+    /// Counts a packet of a contender. There is one contender slot: a packet of another source decrements its count, so
+    /// that the source with the most packets holds the slot (Boyer–Moore majority vote) and occasional packets keep no
+    /// stream out. The exact source takes the slot at once.
     fn contend(&mut self, source: SocketAddr, terms: &Terms<'_>) {
         if let Some(Beside::Contender(run)) = &mut self.beside
             && run.source != source
@@ -308,7 +310,7 @@ impl SourceLatch {
         self.beside = Some(Beside::Contender(self.run_with(source, terms)));
     }
 
-    /// Goes on under another description of the same address: who may return may still.
+    /// Creates a latch for a new description of the same address; sources that could return still can.
     pub(super) fn reopened(former: Option<(SocketAddr, Instant)>, before: &SourceLatch) -> SourceLatch {
         SourceLatch { exact_won: before.exact_won, first: before.first, ..SourceLatch::opened(former) }
     }
@@ -317,7 +319,7 @@ impl SourceLatch {
         matches!(self.beside, Some(Beside::Former { source, until }) if source == of && terms.now < until)
     }
 
-    /// Returns the run of a contender with a packet of this moment.
+    /// Returns the contender's run including a packet at this moment.
     fn run_with(&self, source: SocketAddr, terms: &Terms<'_>) -> Run {
         let Some(running) = self.contender().filter(|run| run.continues(terms) && run.source == source) else {
             return Run::new(terms.now, source);
@@ -336,7 +338,7 @@ impl SourceLatch {
                     if winner.established && !terms.is_exact(source) {
                         self.first.get_or_insert(source);
                     }
-                    // A run beside a source that is established counts only where it is the exact source's.
+                    // Next to an established winner, only a run of the exact source counts.
                     let is_exact = matches!(&self.beside, Some(Beside::Contender(run)) if terms.is_exact(run.source));
                     if winner.established && !is_exact {
                         self.beside = None;
@@ -359,8 +361,8 @@ impl SourceLatch {
         }
     }
 
-    /// A description that does not open the latch: the winner's silence begins again, and the exact source may take over
-    /// as from a new winner.
+    /// Applies a description that does not open the latch: the winner's silence restarts, and the exact source may take
+    /// over as from a new winner.
     pub(super) fn describe(&mut self, now: Instant) {
         if let Some(winner) = &mut self.winner {
             winner.run = Run { packets: 0, ..Run::new(now, winner.run.source) };
@@ -371,7 +373,7 @@ impl SourceLatch {
         }
     }
 
-    /// Whether no source but the winner can count for now.
+    /// Returns whether no source but the winner can count for now.
     fn is_locked(&self, exact: SocketAddr, mode: LatchMode, pins: bool) -> bool {
         self.winner.as_ref().is_some_and(|winner| {
             let source = winner.run.source;
@@ -390,8 +392,8 @@ impl SourceLatch {
         (learned.unwrap_or(exact), self.is_locked(exact, mode, pins))
     }
 
-    /// Ends the lock of a winner that has been silent for so long that another source may take over before the next
-    /// sweep; true where that is news.
+    /// Clears the lock of a winner that has been silent for so long that another source may take over before the next
+    /// sweep; returns true on a change.
     pub(super) fn rest(&mut self, terms: &Terms<'_>) -> bool {
         let is_locked = |exact: &SocketAddr| self.is_locked(*exact, terms.remote.latch, terms.pins);
         let Some(exact) = terms.exact.filter(is_locked) else { return false };
@@ -418,14 +420,14 @@ impl SourceLatch {
     }
 }
 
-/// Knowledge of a winner that outlives a restart.
+/// State of a winner that survives a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Known {
-    /// Whether the winner has settled at any time.
+    /// Whether the winner has ever settled.
     pub established: bool,
     /// Whether the exact source has won since the latch was opened.
     pub exact_won: bool,
-    /// The source other than the exact one that was established first since then.
+    /// First source other than the exact one that was established since then.
     #[serde(default)]
     pub first: Option<SocketAddr>,
 }

@@ -29,7 +29,7 @@ pub(super) fn remote(rtp: &str) -> RemoteSpec {
     }
 }
 
-/// A latch in virtual time, and what it is told of the remote party.
+/// Latch in virtual time, with the description of the remote party.
 pub(super) struct Bench {
     start: Instant,
     pub(super) remote: RemoteSpec,
@@ -37,7 +37,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Opened at 0 ms, with the grace period that belongs to `remote`.
+    /// Creates a latch opened at 0 ms, with the grace period for `remote`.
     pub(super) fn of(remote: RemoteSpec) -> Bench {
         #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
         let start = Instant::now();
@@ -54,7 +54,7 @@ impl Bench {
         self.start + Duration::from_millis(ms)
     }
 
-    /// Whether an RTP packet counts.
+    /// Returns whether an RTP packet counts.
     pub(super) fn rtp(&mut self, ms: u64, source: &str) -> bool {
         let now = self.at(ms);
         let looked_at = self.latch.accepts_rtp(now, addr(source), &self.remote);
@@ -71,7 +71,7 @@ impl Bench {
         taken != Taken::Refused
     }
 
-    /// One packet each 20 ms in `[from, to)`; how many count.
+    /// Sends one packet every 20 ms in `[from, to)`; returns the number that count.
     fn stream(&mut self, from: u64, to: u64, source: &str) -> usize {
         (from..to).step_by(20).filter(|ms| self.rtp(*ms, source)).count()
     }
@@ -87,13 +87,13 @@ impl Bench {
     }
 }
 
-/// Packets one after the other: when, from where, whether it counts, and where RTP goes then.
+/// Steps of each mode: time, source, whether the packet counts, and the destination of RTP afterwards.
 #[test]
 fn each_mode_by_its_table() {
     type Step = (u64, &'static str, bool, &'static str);
     let strict: &[Step] = &[
         (0, STRANGER, false, EXACT),
-        // Another port is not believed in the grace period, and displaced by the exact source after it.
+        // Another port is rejected in the grace period, and displaced by the exact source after it.
         (249, OTHER_PORT, false, EXACT),
         (250, OTHER_PORT, true, OTHER_PORT),
         (251, OTHER_ADDRESS, false, OTHER_PORT),
@@ -108,7 +108,7 @@ fn each_mode_by_its_table() {
         (250, OTHER_PORT, true, OTHER_PORT),
         (252, EXACT, true, EXACT),
         (3_251, OTHER_ADDRESS, false, EXACT),
-        // One packet steals nothing at a silence, from wherever it comes.
+        // A single packet never takes over a silent winner, from any address.
         (3_252, OTHER_ADDRESS, false, EXACT),
         (3_253, OTHER_PORT, false, EXACT),
         (3_254, STRANGER, false, EXACT),
@@ -145,7 +145,7 @@ fn any_port_of_an_expected_address_wins_after_the_grace_period() {
     assert!(!Bench::new(LatchMode::Strict).rtp(60_000, "192.0.2.2:4000"));
 }
 
-/// Announced address, the other expected one, whether another port wins at once.
+/// Cases: announced address, the other expected address, whether another port wins at once.
 #[test]
 fn a_private_address_beside_the_one_of_signalling_is_not_waited_for() {
     let table = [
@@ -153,7 +153,7 @@ fn a_private_address_beside_the_one_of_signalling_is_not_waited_for() {
         ("100.64.0.9:4000", Some("192.0.2.1"), true),
         ("[fd00::9]:4000", Some("2001:db8::1"), true),
         ("127.0.0.9:4000", Some("127.0.0.1"), true),
-        // In one network there is no NAT.
+        // No NAT within one network.
         ("10.0.0.9:4000", None, false),
         ("192.0.2.1:4000", Some("192.0.2.2"), false),
         ("[2001:db8::9]:4000", Some("2001:db8::1"), false),
@@ -170,7 +170,7 @@ fn a_private_address_beside_the_one_of_signalling_is_not_waited_for() {
 #[test]
 fn an_attacker_that_sends_first_is_displaced_by_the_first_packet_of_the_exact_source() {
     for mode in [LatchMode::Strict, LatchMode::Relearn] {
-        // A burst settles nothing, nor does one packet now and then.
+        // Neither a burst nor occasional packets settle.
         let mut bench = Bench::new(mode);
         for _ in 0..1000 {
             bench.rtp(300, OTHER_PORT);
@@ -184,7 +184,7 @@ fn an_attacker_that_sends_first_is_displaced_by_the_first_packet_of_the_exact_so
     }
 }
 
-/// A remote party behind NAT: its private address is announced, that of its signalling expected beside it.
+/// Remote party behind NAT: a private announced address, and the signalling address expected next to it.
 pub(super) const PRIVATE: &str = "10.0.0.9:4000";
 
 pub(super) fn behind_nat(mode: LatchMode) -> Bench {
@@ -202,7 +202,7 @@ fn a_settled_winner_that_continues_is_displaced_by_nothing_until_the_next_descri
         assert!(bench.rtp(ms, OTHER_PORT));
         assert!(!bench.rtp(ms + 1, PRIVATE) && !bench.rtp(ms + 2, OTHER_ADDRESS) && !bench.rtp(ms + 3, STRANGER));
     }
-    // The answer: the exact source has its chance again, the others have not.
+    // The answer gives a new chance to the exact source only.
     bench.latch.describe(bench.at(10_000), &bench.remote);
     assert!(!bench.locked()[0]);
     assert!(!bench.rtp(10_000, OTHER_ADDRESS));
@@ -215,7 +215,7 @@ fn where_no_nat_hides_it_a_run_of_the_exact_source_displaces_a_winner_that_conti
     let mut bench = Bench::new(LatchMode::Strict);
     assert_eq!(bench.stream(300, 9_000, OTHER_PORT), 435);
     assert!(!bench.locked()[0], "tied, the exact source could not be heard");
-    // One packet does not, nor one now and then.
+    // Neither a single packet nor occasional ones suffice.
     for ms in (9_000..12_000).step_by(500) {
         assert!(bench.rtp(ms, OTHER_PORT) && !bench.rtp(ms + 1, EXACT));
     }
@@ -236,7 +236,7 @@ fn packets_now_and_then_never_settle() {
         }
         assert!(bench.rtp(301 + 999 * gap, EXACT), "every {gap} ms");
     }
-    // Those of a phone that sends 60 or 100 ms in each do.
+    // A stream of packets of 60 or 100 ms suffices.
     for gap in [60, 100] {
         let mut bench = behind_nat(LatchMode::Strict);
         for n in 0..50 {
@@ -304,7 +304,7 @@ fn a_new_version_of_the_same_address_takes_nothing_from_a_silent_party() {
         assert_eq!(bench.stream(5000, 17_000, OTHER_PORT), 0, "{mode:?}");
         assert!(bench.rtp(17_000, EXACT));
     }
-    // Behind NAT another source may be the same party's; that which was there first returns.
+    // Behind NAT another source may be the same party; the first established one returns.
     let mut bench = behind_nat(LatchMode::Strict);
     bench.stream(0, 2000, OTHER_PORT);
     assert!(renegotiated(&mut bench, 2000, true));
@@ -316,12 +316,12 @@ fn a_new_version_of_the_same_address_takes_nothing_from_a_silent_party() {
 fn the_first_that_settled_returns_with_one_packet() {
     let mut bench = behind_nat(LatchMode::Relearn);
     assert_eq!(bench.stream(0, 2000, OTHER_PORT), 100);
-    // Muted for so long that another one on its address has taken over, and settled.
+    // The exact source is muted long enough for another source on its address to take over and settle.
     assert!(bench.stream(2000, 20_000, "192.0.2.1:666") > 700);
     assert!(!bench.locked()[0], "tied, the first one could not return");
     assert!(bench.rtp(20_001, OTHER_PORT) && !bench.rtp(20_002, "192.0.2.1:666"));
     assert!(bench.locked()[0] || bench.stream(20_020, 22_000, OTHER_PORT) == 99 && bench.locked()[0]);
-    // From the exact source it does not.
+    // A takeover from the exact source is not possible.
     bench.latch.describe(bench.at(22_000), &bench.remote);
     assert!(bench.rtp(22_001, PRIVATE) && !bench.rtp(22_002, OTHER_PORT));
 }
@@ -361,7 +361,7 @@ fn no_burst_at_a_silence_steals_and_the_exact_source_returns_with_one_packet() {
     assert!(bench.rtp(6100, EXACT));
     assert_eq!(bench.stream(6120, 9080, OTHER_PORT), 0);
     assert!(bench.rtp(9100, OTHER_PORT));
-    // It may have settled meanwhile.
+    // The contender may have settled meanwhile.
     assert_eq!(bench.stream(9120, 19_120, OTHER_PORT), 500);
     assert!(!bench.locked()[0], "tied, the exact source could not return");
     assert!(bench.rtp(19_121, EXACT) && !bench.rtp(19_122, OTHER_PORT));
@@ -381,7 +381,7 @@ fn a_muted_phone_keeps_its_latch() {
         bench.latch.describe(bench.at(2000), &bench.remote);
         assert_eq!(bench.stream(60_000, 90_000, OTHER_ADDRESS), 0);
         assert!(bench.rtp(90_000, OTHER_PORT));
-        // Back from it, the silence begins at that moment.
+        // The silence restarts when the remote party has to send again.
         bench.remote = remote(EXACT);
         bench.latch.describe(bench.at(100_000), &bench.remote);
         assert_eq!(bench.stream(100_000, 109_999, OTHER_ADDRESS), 0);
@@ -393,7 +393,7 @@ fn a_contender_that_pauses_makes_room() {
     let mut bench = Bench::new(LatchMode::Relearn);
     bench.stream(0, 2000, EXACT);
     assert!(!bench.rtp(6000, OTHER_PORT) && !bench.rtp(6020, OTHER_PORT));
-    // It takes one packet of the other one's away.
+    // The packet decrements the count of the other source.
     assert!(!bench.rtp(6100, OTHER_ADDRESS));
     assert_eq!(bench.stream(6520, 6700, OTHER_ADDRESS), 0);
     assert!(bench.rtp(6700, OTHER_ADDRESS));
@@ -403,7 +403,7 @@ fn a_contender_that_pauses_makes_room() {
 fn rtcp_has_a_latch_of_its_own() {
     let mut bench = Bench::new(LatchMode::Strict);
     assert!(!bench.rtcp(0, STRANGER) && !bench.rtcp(0, "192.0.2.1:10"));
-    // A remote party outside of the expected addresses cannot be; RTCP beside RTP is expected.
+    // A remote party outside of the expected addresses is rejected; RTCP from the RTP source is expected.
     bench.rtp(300, OTHER_ADDRESS);
     assert!(bench.rtcp(300, "198.51.100.77:10"));
     assert_eq!(bench.latch.rtcp_destination(&bench.remote), Some((addr("198.51.100.77:10"), false)));
@@ -420,7 +420,7 @@ fn an_rtcp_winner_settles_and_yields_slowly() {
     for n in 0..5 {
         assert!(bench.rtcp(300 + n * 5000, other));
     }
-    // Where no NAT hides it, the second packet of the exact source takes over.
+    // Without NAT, the second packet of the exact source takes over.
     assert!(!bench.locked()[1] && !bench.rtcp(20_400, EXACT_RTCP) && bench.rtcp(25_400, EXACT_RTCP));
     let (other, exact) = ("192.0.2.1:10", "10.0.0.9:4001");
     let mut bench = behind_nat(LatchMode::Strict);
@@ -473,7 +473,7 @@ fn a_source_behind_nat_is_heard_all_through_a_renegotiation() {
     assert!(!bench.rtp(1000, "192.0.2.1:62000"));
     assert!(bench.rtp(1000, "192.0.2.1:61000") && bench.latch.rtp().is_none());
     assert!(bench.rtp(1250, "192.0.2.1:61000") && bench.latch.rtp().is_some());
-    // One that announces the same address again has no grace period.
+    // A description with the same address has no grace period.
     bench.latch.open(bench.at(2000), Some(&bench.remote), &bench.remote);
     assert!(bench.rtp(2000, "192.0.2.1:62000"));
 }
@@ -504,13 +504,13 @@ fn a_winner_that_may_be_replaced_is_locked_while_it_speaks() {
     assert_eq!(bench.locked(), [true, false]);
     bench.rtcp(0, EXACT_RTCP);
     assert_eq!((bench.rest(1999), bench.locked()), (false, [true; 2]));
-    // Others are let in before they count, once.
+    // Other sources are let in before they count, once.
     assert!(bench.rest(2000) && !bench.rest(2000));
     assert_eq!(bench.locked(), [false, true]);
     assert!(!bench.rtp(2999, OTHER_PORT));
     bench.rtp(2999, EXACT);
     assert_eq!(bench.locked(), [true; 2]);
-    // Where the exact source may come, it is let in sooner.
+    // If the exact source may come, others are let in sooner.
     let mut bench = behind_nat(LatchMode::Strict);
     bench.stream(300, 1320, OTHER_PORT);
     assert!(bench.locked()[0] && !bench.rest(2299) && bench.rest(2300) && !bench.locked()[0]);
@@ -531,14 +531,14 @@ fn a_restart_is_no_silence_and_keeps_what_was_known() {
         let latch = Latch::restored(bench.at(ms), sources, bench.latch.known(), Some(&bench.remote));
         Bench { latch, remote: bench.remote.clone(), start: bench.start }
     };
-    // A settled winner that is not the exact source: the latter has its chance again, the others have not.
+    // A settled winner other than the exact source: only the exact source gets a new chance.
     let mut bench = Bench::new(LatchMode::Strict);
     bench.stream(300, 2000, OTHER_PORT);
     let mut back = restored(&bench, 5000);
     assert!(!back.rtp(5000, OTHER_ADDRESS) && back.rtp(5001, OTHER_PORT));
     assert_eq!(back.stream(5020, 14_000, OTHER_ADDRESS), 0);
     assert!(restored(&bench, 5000).rtp(5000, EXACT));
-    // The exact source returns after the restart too.
+    // The exact source can return after the restart too.
     let mut bench = Bench::new(LatchMode::Relearn);
     bench.rtp(0, EXACT);
     bench.stream(3000, 5000, OTHER_PORT);

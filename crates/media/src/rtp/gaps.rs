@@ -1,14 +1,13 @@
-//! Lost packets: one here and there, which is hardly heard, or many in a row, which is. A packet that comes late
-//! mends the gap that it was missing in.
+//! Run lengths of lost packets: isolated losses are hardly audible, long runs are. A late packet repairs its gap.
 
 use crate::counters::{LOSS_RUNS, LossRuns};
 
-/// Gaps in one end's sequence numbers.
+/// Gaps in the sequence numbers of one end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gaps {
-    /// The newest numbers, the highest at bit 0: whether each has come. More than those that may come late
-    /// ([`MAX_MISORDER_PACKETS`](crate::limits::MAX_MISORDER_PACKETS)) by more than ten, so that a run that begins
-    /// before them is known to be a long one.
+    /// Bit mask of the newest numbers, the highest at bit 0: set for each packet received. It is longer than the
+    /// reordering limit ([`MAX_MISORDER_PACKETS`](crate::limits::MAX_MISORDER_PACKETS)) by more than ten, so that a run
+    /// that begins before the window is known to be long.
     seen: u128,
     runs: LossRuns,
     changed: bool,
@@ -21,17 +20,17 @@ impl Default for Gaps {
 }
 
 impl Gaps {
-    /// Begins with runs already known.
+    /// Creates the state with runs already counted.
     pub(crate) fn with(runs: LossRuns) -> Gaps {
         Gaps { runs, ..Gaps::default() }
     }
 
-    /// A source begins: what came before is out of reach.
+    /// Starts a new source; earlier gaps can no longer be repaired.
     pub(crate) fn begin(&mut self) {
         self.seen = u128::MAX;
     }
 
-    /// A packet so far ahead of the highest, from 1 on.
+    /// Adds a packet ahead of the highest by `by`, 1 or more.
     #[inline]
     pub(crate) fn ahead(&mut self, by: u16) {
         self.seen = self.seen.checked_shl(u32::from(by)).unwrap_or_default() | 1;
@@ -40,10 +39,10 @@ impl Gaps {
         }
     }
 
-    /// A packet so far behind the highest.
+    /// Adds a packet behind the highest by `by`.
     pub(crate) fn behind(&mut self, by: u16) {
         let Some(bit) = 1u128.checked_shl(u32::from(by)).filter(|bit| self.seen & bit == 0) else { return };
-        // Those that are missing around it: before it, which are older and above its bit, and after it.
+        // Missing neighbours: older ones above its bit, and newer ones below.
         let older = (self.seen >> by >> 1).trailing_zeros().min(127 - u32::from(by));
         let newer = (self.seen << (127 - u32::from(by)) << 1).leading_zeros().min(u32::from(by));
         self.seen |= bit;
@@ -52,7 +51,7 @@ impl Gaps {
         self.count(newer, true);
     }
 
-    /// Counts a run of so many in, or out.
+    /// Adds or removes a run of this length.
     fn count(&mut self, length: u32, more: bool) {
         let Some(at) = length.checked_sub(1) else { return };
         let at = usize::try_from(at).unwrap_or(usize::MAX).min(LOSS_RUNS - 1);
@@ -62,12 +61,12 @@ impl Gaps {
         }
     }
 
-    /// Returns how often so many were lost in a row.
+    /// Returns the number of runs by length.
     pub(crate) fn runs(&self) -> LossRuns {
         self.runs
     }
 
-    /// Returns these runs, where they have changed since they were asked for.
+    /// Returns the runs if they have changed since the last call.
     #[inline]
     pub(crate) fn changed(&mut self) -> Option<&LossRuns> {
         std::mem::take(&mut self.changed).then_some(&self.runs)

@@ -1,24 +1,23 @@
-//! An RTP header, read and rewritten in place (RFC 3550 §5.1).
-//!
-//! It checks what a relay has to believe: version, contributing sources, extension and padding fit the packet. The
-//! payload is never looked at.
+//! RTP header, parsed and rewritten in place (RFC 3550 §5.1).
+//! The parser checks the fields that a relay depends on: version, contributing sources, extension and padding must fit
+//! the packet. The payload is never read.
 
 use std::ops::Range;
 
-/// Bytes of the fixed header.
+/// Size of the fixed header, in bytes.
 pub const FIXED_HEADER: usize = 12;
 const VERSION: u8 = 2;
 
 /// Reason why a packet is not RTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseError {
-    /// The fault.
+    /// Description of the error.
     pub what: &'static str,
-    /// At which byte.
+    /// Offset of the error, in bytes.
     pub at: usize,
 }
 
-/// The fields of a header that a relay reads or changes, and where the payload lies.
+/// Header fields that a relay reads or changes, and the position of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rtp {
     /// The marker bit.
@@ -31,7 +30,7 @@ pub struct Rtp {
     pub timestamp: u32,
     /// Synchronisation source.
     pub ssrc: u32,
-    /// The payload within the packet, padding left out.
+    /// Position of the payload within the packet, without padding.
     pub payload: Range<usize>,
 }
 
@@ -43,22 +42,21 @@ fn be32(packet: &[u8], at: usize) -> Option<u32> {
     packet.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The head of a packet that may be encrypted: padding lies in the encrypted part.
+/// Header of a packet that may be encrypted; padding is in the encrypted part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Sequence number.
     pub sequence: u16,
     /// Synchronisation source.
     pub ssrc: u32,
-    /// Bytes of the header, contributing sources and extension with it.
+    /// Size of the header in bytes, including contributing sources and extension.
     pub len: usize,
 }
 
 impl Head {
-    /// Reads it.
-    ///
+    /// Parses the header.
     /// # Errors
-    /// Where version, contributing sources or extension do not fit.
+    /// Returns an error if version, contributing sources or extension do not fit.
     pub fn parse(packet: &[u8]) -> Result<Head, ParseError> {
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
         let &[first, _, ..] = packet else { return Err(short) };
@@ -84,10 +82,9 @@ impl Head {
 }
 
 impl Rtp {
-    /// Reads a packet's header.
-    ///
+    /// Parses a packet's header.
     /// # Errors
-    /// Where version, contributing sources, extension or padding do not fit.
+    /// Returns an error if version, contributing sources, extension or padding do not fit.
     pub fn parse(packet: &[u8]) -> Result<Rtp, ParseError> {
         let Head { sequence, ssrc, len: start } = Head::parse(packet)?;
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
@@ -111,22 +108,22 @@ impl Rtp {
         })
     }
 
-    /// Writes marker, payload number, sequence, timestamp and source back into the packet they were read from;
-    /// everything else stays. Does nothing to a packet that is too short.
+    /// Writes marker, payload number, sequence number, timestamp and SSRC back into the packet; everything else stays.
+    /// Has no effect on a packet that is too short.
     pub fn write(&self, packet: &mut [u8]) {
         if let Some(fields) = packet.get_mut(1..FIXED_HEADER) {
             fields.copy_from_slice(&self.fields());
         }
     }
 
-    /// Appends a whole packet without contributing sources, extension and padding; `self.payload` is not used.
+    /// Appends a complete packet without contributing sources, extension and padding; `self.payload` is ignored.
     pub fn build(&self, payload: &[u8], out: &mut Vec<u8>) {
         out.push(VERSION << 6);
         out.extend_from_slice(&self.fields());
         out.extend_from_slice(payload);
     }
 
-    /// Bytes 1 to 11 of the header.
+    /// Returns bytes 1 to 11 of the header.
     fn fields(&self) -> [u8; FIXED_HEADER - 1] {
         let [s0, s1] = self.sequence.to_be_bytes();
         let [t0, t1, t2, t3] = self.timestamp.to_be_bytes();

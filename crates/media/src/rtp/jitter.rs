@@ -1,10 +1,9 @@
-//! Packets of one stream in their order, for a decoder that needs each of them after the one before.
-//!
-//! What comes in order passes at once, where it lies. Only behind a gap packets wait, each of them until the gap is
-//! filled, or as long as late packets have needed lately ([`Reordering`]: 40 to 100 ms), and no longer: then they go on
-//! without it, and who decodes conceals it, by the redundancy in the next packet where that has some. Pauses are no
-//! gaps: the order is that of sequence numbers, timestamps do not matter. Nothing is made steady: the player of the
-//! audio has a clock.
+//! Jitter buffer that restores the packet order of one stream for a decoder with state.
+//! Packets in order pass at once, without a copy. Only packets behind a gap wait until the gap is filled, or for the
+//! recent reordering delay ([`Reordering`]: 40 to 100 ms), and no longer. Then they leave without it, and the decoder
+//! conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is that of
+//! sequence numbers, timestamps do not matter. The buffer does not smooth the timing, because the playout has its own
+//! clock.
 
 use std::time::Instant;
 
@@ -15,32 +14,32 @@ use crate::limits::{JITTER_BYTES, JITTER_GAP_PACKETS, JITTER_PACKETS, MAX_DROPOU
 
 use super::header::Rtp;
 
-/// One stream's packets, from arrival to decoder.
+/// Reordering buffer of one stream between arrival and decoder.
 #[derive(Debug)]
 pub struct JitterBuffer {
-    /// Source, and sequence number of the packet that is due; `None` before the first one.
+    /// SSRC and sequence number of the next packet due; `None` before the first one.
     due: Option<(u32, u16)>,
-    /// The number that would confirm a restart.
+    /// Sequence number that would confirm a restart.
     restart: Option<u16>,
-    /// Packets by sequence number; all of them behind a gap.
+    /// Waiting packets by sequence number; all of them are behind a gap.
     waiting: Vec<Waiting>,
-    /// Their payloads, in the order of their arrival.
+    /// Payloads of the waiting packets, in the order of arrival.
     bytes: Vec<u8>,
     reordering: Reordering,
 }
 
-/// A packet behind a gap.
+/// Waiting packet behind a gap.
 #[derive(Debug)]
 struct Waiting {
     rtp: Rtp,
     came: Instant,
-    /// The beginning and the length of its payload.
+    /// Position and length of the payload.
     from: usize,
     len: usize,
 }
 
 impl JitterBuffer {
-    /// Before the first packet. It has all the room that it ever needs.
+    /// Creates an empty buffer with all the memory that it will ever need.
     pub fn new() -> JitterBuffer {
         JitterBuffer {
             due: None,
@@ -51,11 +50,10 @@ impl JitterBuffer {
         }
     }
 
-    /// Takes a packet; `leave` gets all packets that wait no longer, with their payloads and in their order.
-    ///
+    /// Adds a packet; `leave` gets all packets that no longer wait, with their payloads and in order.
     /// # Errors
-    /// Where it is not taken: it came twice, or what follows it has left; or it would be a jump of the numbers that no
-    /// second packet has confirmed (RFC 3550 A.1).
+    /// Returns an error if the packet is a duplicate, a later packet has left, or its number is a jump that no second
+    /// packet has confirmed (RFC 3550 A.1).
     pub fn take(
         &mut self,
         now: Instant,
@@ -102,24 +100,24 @@ impl JitterBuffer {
         Ok(())
     }
 
-    /// Gives up gaps whose time is over.
+    /// Gives up gaps whose timeout has expired.
     pub fn handle_timeout(&mut self, now: Instant, mut leave: impl FnMut(&Rtp, &[u8])) {
         while self.poll_timeout().is_some_and(|over| over <= now) {
             self.give_up(&mut leave);
         }
     }
 
-    /// Returns when the gap that is waited for is given up; `None` where nothing waits.
+    /// Returns the time at which the current gap is given up; `None` if nothing waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
         Some(self.waiting.iter().map(|each| each.came).min()? + self.reordering.wait())
     }
 
-    /// Whether packets wait for an earlier one.
+    /// Returns whether packets wait for an earlier one.
     pub fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Another source, or other numbers: what waits leaves, and `rtp` is the first.
+    /// Starts over with another source or numbering: waiting packets leave, and `rtp` is the first.
     fn begin(&mut self, rtp: &Rtp, leave: &mut impl FnMut(&Rtp, &[u8])) {
         while self.waits() {
             self.give_up(leave);
@@ -128,12 +126,12 @@ impl JitterBuffer {
         (self.due, self.restart) = (Some((rtp.ssrc, rtp.sequence.wrapping_add(1))), None);
     }
 
-    /// Returns the place of a packet so far ahead of the one that is due among those that wait.
+    /// Returns the position among the waiting packets for a packet this far ahead of the one due.
     fn place(&self, due: u16, ahead: u16) -> usize {
         self.waiting.partition_point(|each| each.rtp.sequence.wrapping_sub(due) < ahead)
     }
 
-    /// Lets a packet leave if it is its turn, or wait where there is room.
+    /// Releases a packet if it is due, or queues it if there is room.
     fn put(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], leave: &mut impl FnMut(&Rtp, &[u8])) {
         loop {
             let Some((_, due)) = self.due else { return };
@@ -156,7 +154,7 @@ impl JitterBuffer {
         }
     }
 
-    /// Gives up the earliest gap: what is behind it leaves.
+    /// Gives up the earliest gap and releases the packets behind it.
     fn give_up(&mut self, leave: &mut impl FnMut(&Rtp, &[u8])) {
         if let (Some((_, due)), Some(first)) = (&mut self.due, self.waiting.first()) {
             *due = first.rtp.sequence;
@@ -164,7 +162,7 @@ impl JitterBuffer {
         self.go_on(leave);
     }
 
-    /// Lets leave what follows without a gap.
+    /// Releases the packets that follow without a gap.
     fn go_on(&mut self, leave: &mut impl FnMut(&Rtp, &[u8])) {
         while let Some((_, due)) = &mut self.due
             && self.waiting.first().is_some_and(|first| first.rtp.sequence == *due)

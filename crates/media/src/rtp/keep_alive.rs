@@ -1,10 +1,9 @@
-//! Packets that keep the way to a silent far side open, or open it in the first place, where nothing else is sent there
+//! Keep-alive packets that open NAT bindings to a silent remote party and keep them open while nothing else is sent
 //! (RFC 6263).
-//!
-//! The packet is an RTP header alone, with a dynamic payload number that was not agreed (RFC 6263 §4.6): who knows RTP
-//! ignores it (RFC 3550 §5.1), who waits for a first packet to learn where to send gets one, and SRTP protects it as it
-//! does any other, which an empty datagram (§4.1) or another version (§4.5) would not allow. It has a source and
-//! numbers of its own: the stream's would be taken for a packet that comes later, and used twice with one key.
+//! A keep-alive is a bare RTP header with a dynamic payload number that was not negotiated (RFC 6263 §4.6). RTP
+//! receivers ignore it (RFC 3550 §5.1), peers that wait for a first packet to learn the destination get one, and SRTP
+//! protects it like any other packet, unlike an empty datagram (§4.1) or another version (§4.5). It has its own SSRC
+//! and numbers: the number of the media stream would be mistaken for a later packet, and used twice with one key.
 
 use std::time::Instant;
 
@@ -13,66 +12,67 @@ use crate::limits::{KEEP_ALIVE_INTERVAL, PROBE_INTERVAL, PROBES};
 use super::header::{FIXED_HEADER, Rtp};
 use super::packet::PacketBuf;
 
-/// The highest dynamic number (RFC 3551 §6), and the lowest.
+/// Highest dynamic payload number (RFC 3551 §6), and the lowest.
 const DYNAMIC: (u8, u8) = (127, 96);
 
-/// Tells whether a packet is an RTP header without a payload: a remote party's keep-alive where its payload number
-/// means nothing (RFC 6263 §4.6).
+/// Returns whether a packet is an RTP header without a payload: a remote party's keep-alive, if its payload number was
+/// not negotiated (RFC 6263 §4.6).
 pub(crate) fn is_header_alone(packet: &PacketBuf) -> bool {
     packet.data().len() == FIXED_HEADER
 }
 
-/// An end's keep-alive packets.
+/// Keep-alive state of an end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeepAlive {
-    /// The time when the last one left, or when the remote party was described.
+    /// Time of the last keep-alive, or of the remote party's description.
     since: Instant,
-    /// The number that have left since then.
+    /// Number of keep-alives since the description.
     probes: u32,
     sequence: u16,
-    /// Whether one is to be made now.
+    /// Whether a packet is to be sent now.
     wanted: bool,
 }
 
 impl KeepAlive {
-    /// None yet.
+    /// Creates the state with no packet sent.
     pub(crate) fn new(now: Instant) -> KeepAlive {
         KeepAlive { since: now, probes: 0, sequence: 0, wanted: false }
     }
 
-    /// Begins again: the remote party was described again. Numbers go on: SRTP sends none twice.
+    /// Restarts the schedule for a new description. Sequence numbers continue, because SRTP sends none twice.
     pub(crate) fn again(&mut self, now: Instant) {
         *self = KeepAlive { sequence: self.sequence, ..KeepAlive::new(now) };
     }
 
-    /// After a restart: the number that is next.
+    /// Restores the state after a restart with the next sequence number.
     pub(crate) fn resumed(now: Instant, sequence: u16) -> KeepAlive {
         KeepAlive { sequence, ..KeepAlive::new(now) }
     }
 
-    /// Returns whether a packet is to be made now.
+    /// Returns whether a packet is to be sent now.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
     }
 
-    /// Makes none for now.
+    /// Skips the packet that is due.
     pub(crate) fn pass_over(&mut self) {
         self.wanted = false;
     }
 
-    /// Returns the number that its next packet has.
+    /// Returns the sequence number of the next packet.
     pub(crate) fn sequence(&self) -> u16 {
         self.sequence
     }
 
-    /// Sees whether one is due: `sent_at` is when something else left last, `heard` whether the far side has spoken.
+    /// Checks whether a packet is due: `sent_at` is the time of the last other packet sent, `heard` whether the remote
+    /// party has sent anything.
     pub(crate) fn look(&mut self, now: Instant, sent_at: Option<Instant>, heard: bool) {
         let wait = if heard || self.probes >= PROBES { KEEP_ALIVE_INTERVAL } else { PROBE_INTERVAL };
         let last = sent_at.map_or(self.since, |sent_at| sent_at.max(self.since));
         self.wanted = now.saturating_duration_since(last) >= wait;
     }
 
-    /// Puts the packet into `packet`; `taken`: the payload numbers that mean something to the far side.
+    /// Writes the packet into `packet`; `taken` is the set of negotiated payload numbers, as bits.
     pub(crate) fn write(
         &mut self,
         now: Instant,
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// The seconds at which packets leave within a time, looked for each second.
+    /// Lists the seconds at which packets are sent, checked once a second.
     fn leave(seconds: u64, heard_from: u64, sent: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(leave(60, 99, |_| None), [1, 2, 3, 4, 5, 20, 35, 50]);
         assert_eq!(leave(60, 0, |_| None), [15, 30, 45, 60]);
         assert_eq!(leave(40, 3, |_| None), [1, 2, 17, 32]);
-        // None while something else leaves, and again once it has stopped.
+        // No keep-alives while media is sent, and again once it stops.
         assert_eq!(leave(60, 99, Some), Vec::<u64>::new());
         assert_eq!(leave(60, 0, |second| Some(second.min(10))), [25, 40, 55]);
     }

@@ -1,7 +1,6 @@
-//! RTP: packets in their buffers, the numbers of a stream, and the order and loss of a received one.
-//!
-//! Here belongs what holds for any RTP stream, of any audio. RTCP is in [`rtcp`](crate::rtcp), SRTP in
-//! [`srtp`](crate::srtp), the choice of a source in [`latch`](crate::latch); payloads are opaque here.
+//! RTP: packets in their buffers, sequence numbers and timestamps of a stream, and order and loss of a received one.
+//! This room holds what applies to any RTP stream of any codec. RTCP is in [`rtcp`](crate::rtcp), SRTP in
+//! [`srtp`](crate::srtp), source selection in [`latch`](crate::latch); payloads are opaque here.
 
 mod gaps;
 mod header;
@@ -21,5 +20,5 @@ pub use start::StreamStart;
 
 pub(crate) use keep_alive::{KeepAlive, is_header_alone};
 
-/// RTP clock of a payload that no description names, in Hz: that of every narrow-band codec (RFC 3551 §6).
+/// RTP clock rate of a payload without a description, in Hz: that of the narrow-band codecs (RFC 3551 §6).
 pub const DEFAULT_CLOCK_HZ: u32 = 8000;

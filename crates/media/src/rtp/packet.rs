@@ -1,17 +1,17 @@
-//! The buffer a packet lives in from receive to send: headroom, data, tailroom. Pooled by its worker.
+//! Packet buffer from receive to send, with headroom, data and tailroom. Pooled by its worker.
 
 use std::time::Duration;
 
 use crate::limits::SRTP_MKI_BYTES;
 
-/// Room in front of the packet, in bytes.
+/// Room before the packet, in bytes.
 pub const HEADROOM: usize = 8;
-/// Room behind it, in bytes: the longest tag of SRTP, the word of SRTCP, and an MKI.
+/// Room behind the packet, in bytes: the longest SRTP tag, the SRTCP index word, and an MKI.
 pub const TAILROOM: usize = 16 + 4 + SRTP_MKI_BYTES;
-/// Longest packet taken, in bytes.
+/// Longest accepted packet, in bytes.
 pub const PACKET: usize = 2048;
 
-/// One packet's buffer.
+/// Buffer of one packet.
 #[derive(Debug)]
 pub struct PacketBuf {
     bytes: Box<[u8]>,
@@ -21,13 +21,13 @@ pub struct PacketBuf {
 }
 
 impl PacketBuf {
-    /// An empty buffer.
+    /// Creates an empty buffer.
     pub fn new() -> PacketBuf {
         let bytes = vec![0; HEADROOM + PACKET + TAILROOM].into_boxed_slice();
         PacketBuf { bytes, start: HEADROOM, end: HEADROOM, waited: Duration::ZERO }
     }
 
-    /// Returns the room that a packet of up to [`PACKET`] bytes is received into; [`Self::set_len`] follows.
+    /// Returns the area for receiving a packet of up to [`PACKET`] bytes; call [`Self::set_len`] afterwards.
     pub fn receive_area(&mut self) -> &mut [u8] {
         self.start = HEADROOM;
         self.end = HEADROOM;
@@ -35,39 +35,39 @@ impl PacketBuf {
         self.bytes.get_mut(HEADROOM..HEADROOM + PACKET).unwrap_or_default()
     }
 
-    /// Says how long the received packet is.
+    /// Sets the length of the received packet.
     pub fn set_len(&mut self, len: usize) {
         self.end = self.start + len.min(PACKET);
     }
 
-    /// Says how long before it was received the packet came.
+    /// Sets the time that the packet waited in the socket before it was read.
     pub fn set_waited(&mut self, waited: Duration) {
         self.waited = waited;
     }
 
-    /// Returns how long before it was received the packet came; zero where nothing else was said.
+    /// Returns the time that the packet waited in the socket before it was read; zero by default.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// The packet.
+    /// Returns the packet.
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The packet, to be changed in place.
+    /// Returns the packet for changes in place.
     pub fn data_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
-    /// Returns the packet with `bytes` more, of any value, behind it; `None` and unchanged where there is no room.
+    /// Extends the packet by `bytes` of arbitrary content; `None` and unchanged if there is no room.
     pub fn grow(&mut self, bytes: usize) -> Option<&mut [u8]> {
         let end = self.end.checked_add(bytes).filter(|end| *end <= self.bytes.len())?;
         self.end = end;
         self.bytes.get_mut(self.start..end)
     }
 
-    /// Leaves the packet's first `len` bytes.
+    /// Truncates the packet to `len` bytes.
     pub fn cut(&mut self, len: usize) {
         self.end = self.end.min(self.start.saturating_add(len));
     }
@@ -79,7 +79,7 @@ impl Default for PacketBuf {
     }
 }
 
-/// Packet buffers of one worker, made when first needed and kept; never more than its limit out at once.
+/// Packet buffers of one worker, allocated on demand and reused; never more than a limit in use.
 #[derive(Debug)]
 pub struct PacketPool {
     free: Vec<PacketBuf>,
@@ -88,12 +88,12 @@ pub struct PacketPool {
 }
 
 impl PacketPool {
-    /// A pool of at most `limit` buffers.
+    /// Creates a pool of at most `limit` buffers.
     pub fn new(limit: usize) -> PacketPool {
         PacketPool { free: Vec::new(), out: 0, limit }
     }
 
-    /// A buffer, unless all are out.
+    /// Takes a buffer; `None` if all are in use.
     pub fn take(&mut self) -> Option<PacketBuf> {
         if self.out >= self.limit {
             return None;
@@ -102,13 +102,13 @@ impl PacketPool {
         Some(self.free.pop().unwrap_or_default())
     }
 
-    /// Gives one back.
+    /// Returns a buffer to the pool.
     pub fn put(&mut self, buffer: PacketBuf) {
         self.out = self.out.saturating_sub(1);
         self.free.push(buffer);
     }
 
-    /// Buffers out.
+    /// Returns the number of buffers in use.
     pub fn in_use(&self) -> usize {
         self.out
     }

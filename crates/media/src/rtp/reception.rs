@@ -1,7 +1,6 @@
 //! Loss and jitter of a received stream (RFC 3550 A.3, A.8), in the RFC's integer arithmetic.
-//!
-//! A change of SSRC begins again; what was lost before stays in the sum. There is no probation (RFC 3550 A.1): the
-//! latch has already said whose packets these are.
+//! A change of SSRC restarts the statistics; earlier losses stay in the sum. There is no probation (RFC 3550 A.1),
+//! because the latch has already validated the source.
 
 use std::time::Instant;
 
@@ -11,15 +10,15 @@ use crate::limits::{MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
 use super::gaps::Gaps;
 use super::header::Rtp;
 
-/// One source's sequence numbers.
+/// Sequence numbers of one source.
 #[derive(Debug, Clone, Copy)]
 struct Sequence {
     ssrc: u32,
     base: u64,
-    /// Highest, with roll-overs counted above its 16 bits.
+    /// Highest number, with roll-overs counted above its 16 bits.
     highest: u64,
     received: u64,
-    /// The number that would confirm a restart.
+    /// Sequence number that would confirm a restart.
     restart: Option<u16>,
 }
 
@@ -33,7 +32,7 @@ impl Sequence {
         self.highest - self.base + 1
     }
 
-    /// RFC 3550 A.3; duplicates may make it negative, which is none lost.
+    /// Returns the number of lost packets (RFC 3550 A.3); a result that duplicates make negative counts as zero.
     fn lost(&self) -> u64 {
         self.expected().saturating_sub(self.received)
     }
@@ -45,18 +44,18 @@ struct Jitter {
     clock_hz: u32,
     transit: u32,
     timestamp: u32,
-    /// Sixteen times the estimate, in units of the clock.
+    /// Sixteen times the estimate, in clock units.
     scaled: u64,
 }
 
-/// Figures of a source for a report (RFC 3550 §6.4.1).
+/// Statistics of a source for a report (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// The SSRC.
     pub ssrc: u32,
-    /// Packets that should have come.
+    /// Expected packets.
     pub expected: u64,
-    /// Packets that came, duplicates too.
+    /// Received packets, including duplicates.
     pub received: u64,
     /// Highest sequence number, with roll-overs counted above its 16 bits.
     pub highest: u32,
@@ -76,36 +75,36 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Begins with a loss already known.
+    /// Creates the state with losses already counted.
     pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> Reception {
         Reception { lost_before: lost, gaps: Gaps::with(runs), ..Reception::default() }
     }
 
-    /// Takes a packet that arrived `now`; `clock_hz` is its payload's clock.
+    /// Adds a packet that arrived `now`; `clock_hz` is its payload's clock rate.
     pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
         if self.count(rtp) {
             self.measure(now, clock_hz, rtp);
         }
     }
 
-    /// Takes a packet whose time says nothing of its way: those of a key all have the time of its beginning (RFC 4733
-    /// §2.3.5).
+    /// Adds a packet that is not used for jitter: all packets of a telephone-event carry the timestamp of its beginning
+    /// (RFC 4733 §2.3.5).
     pub fn take_untimed(&mut self, rtp: &Rtp) {
         self.count(rtp);
     }
 
-    /// Packets missing, all sources added up.
+    /// Returns the number of missing packets, summed over all sources.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.sequence.map_or(0, |sequence| sequence.lost())
     }
 
-    /// Returns how often so many packets in a row are missing, all sources added up. A packet that came twice hides
-    /// none here.
+    /// Returns the runs of consecutive missing packets by length, over all sources. Unlike [`Self::lost`], duplicates
+    /// do not hide losses.
     pub fn lost_in_a_row(&self) -> LossRuns {
         self.gaps.runs()
     }
 
-    /// Tells an end's counters what is missing.
+    /// Updates the loss figures in an end's counters.
     pub(crate) fn tell_lost(&mut self, counters: &EndCounters) {
         counters.lost.set(self.lost());
         if let Some(runs) = self.gaps.changed() {
@@ -113,30 +112,30 @@ impl Reception {
         }
     }
 
-    /// Packets that should have come, all sources added up.
+    /// Returns the number of expected packets, summed over all sources.
     pub fn expected(&self) -> u64 {
         self.expected_before + self.sequence.map_or(0, |sequence| sequence.expected())
     }
 
-    /// The present source, as a report says it.
+    /// Returns the statistics of the current source for a report.
     pub fn source(&self) -> Option<Source> {
         let sequence = self.sequence?;
         Some(Source {
             ssrc: sequence.ssrc,
             expected: sequence.expected(),
             received: sequence.received,
-            // Truncation is meant: the roll-overs that are reported have 16 bits.
+            // Truncation is intended: reported roll-over counts have 16 bits.
             highest: sequence.highest as u32,
             jitter: u32::try_from(self.jitter.map_or(0, |jitter| jitter.scaled >> 4)).unwrap_or(u32::MAX),
         })
     }
 
-    /// Interarrival jitter of the present source, in microseconds.
+    /// Returns the interarrival jitter of the current source, in microseconds.
     pub fn jitter_us(&self) -> u64 {
         self.jitter.map_or(0, |jitter| (jitter.scaled >> 4) * 1_000_000 / u64::from(jitter.clock_hz))
     }
 
-    /// RFC 3550 A.1 without probation: whether the packet belongs to the stream.
+    /// Updates sequence numbers by RFC 3550 A.1 without probation; returns whether the packet belongs to the stream.
     fn count(&mut self, rtp: &Rtp) -> bool {
         let known = self.sequence.as_mut().filter(|sequence| sequence.ssrc == rtp.ssrc);
         let Some(sequence) = known else {
@@ -172,15 +171,15 @@ impl Reception {
         self.gaps.begin();
     }
 
-    /// RFC 3550 A.8.
+    /// Updates the jitter estimate (RFC 3550 A.8).
     fn measure(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
         let clock_hz = clock_hz.max(1);
         let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
         let arrival = since.as_micros().wrapping_mul(u128::from(clock_hz)) / 1_000_000;
-        // Truncation is meant: transit times are modulo 2^32.
+        // Truncation is intended: transit times are modulo 2^32.
         let transit = (arrival as u32).wrapping_sub(rtp.timestamp);
         match &mut self.jitter {
-            // The packets of one event keep its first timestamp (RFC 4733 §2.5.1.2): they say nothing of transit.
+            // Packets of one event keep its first timestamp (RFC 4733 §2.5.1.2) and carry no transit time.
             Some(jitter) if jitter.timestamp == rtp.timestamp => {}
             Some(jitter) if jitter.clock_hz == clock_hz => {
                 let difference = u64::from((transit.wrapping_sub(jitter.transit) as i32).unsigned_abs());
@@ -223,7 +222,7 @@ mod tests {
         assert_eq!(feed(&[1, 4]).lost(), 2);
         assert_eq!(feed(&[65534, 65535, 0, 1]).lost(), 0);
         assert_eq!(feed(&[65534, 2]).lost(), 3);
-        // Late packets make good, duplicates never below zero.
+        // Late packets repair losses; duplicates never make the number negative.
         assert_eq!(feed(&[1, 4, 2, 3]).lost(), 0);
         assert_eq!(feed(&[65535, 1, 0]).lost(), 0);
         assert_eq!(feed(&[1, 1, 1]).lost(), 0);
@@ -297,20 +296,20 @@ mod tests {
         assert_eq!(row(&[65_534, 65_535, 0, 1]), [0; 10]);
         assert_eq!(row(&[1, 3, 5, 8, 19, 29, 39]), [2, 1, 0, 0, 0, 0, 0, 0, 2, 1]);
         assert_eq!(row(&[1, 3_000, 3_001]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-        // Late: the first of five, one in the middle, all; and none of them twice.
+        // Late: the first of five, one in the middle, all; and duplicates.
         assert_eq!(row(&[1, 7, 2]), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(row(&[1, 7, 4, 4]), [0, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(row(&[1, 7, 4, 3, 6, 2, 5]), [0; 10]);
         assert_eq!(row(&[1, 1, 3, 3]), [1, 0, 0, 0, 0, 0, 0, 0, 0, 0], "a packet that came twice hides none");
-        // The last that may still come late mends a gap that reaches further back.
+        // The last packet that may still be late repairs a gap that reaches further back.
         assert_eq!(row(&[1, 300, 201]), [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert_eq!(row(&[200, 101]), [0; 10], "from before the first");
-        // Packets of before a restart come too late for it.
+        // Packets from before a restart are too late for it.
         assert_eq!(row(&[1, 3, 30_000, 30_001, 30_003]), [2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     proptest! {
-        /// Counts by the numbers that came, in any order within the 99 that may be late.
+        /// Counts runs from the received numbers, in any order within the 99 that may be late.
         #[test]
         fn runs_are_those_that_the_numbers_leave(
             start in any::<u16>(),

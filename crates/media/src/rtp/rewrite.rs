@@ -1,55 +1,54 @@
-//! Constant offsets that keep a leg's stream continuous.
-//!
-//! What a leg hears is passed with source, sequence and timestamp unchanged, also when its one source starts a new
-//! stream. Once another end feeds the leg, its stream goes on under the same source: offsets are taken at the first
-//! packet of the new feeder (and of each new stream of it) and stay constant, so that loss and reordering stay visible.
+//! Constant offsets that keep an end's outgoing stream continuous.
+//! The stream of a single feeder passes with SSRC, sequence number and timestamp unchanged, also when that feeder
+//! starts a new stream. Once another feeder takes over, the stream continues under the same SSRC: offsets are fixed at
+//! the first packet of the new feeder (and of each new stream of it), so that loss and reordering stay visible.
 
 use std::time::Instant;
 
 use super::header::Rtp;
 
-/// Offsets that are added to each packet.
+/// Offsets added to each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rewrite {
-    /// The source that leaves.
+    /// SSRC of the outgoing packets.
     pub ssrc: u32,
-    /// Added to the sequence number, modulo 2^16.
+    /// Offset of the sequence number, modulo 2^16.
     pub seq_add: u16,
-    /// Added to the timestamp, modulo 2^32.
+    /// Offset of the timestamp, modulo 2^32.
     pub ts_add: u32,
 }
 
-/// The last packet that left, and what it was made of.
+/// Last packet sent, with its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sent {
-    /// Source as it came.
+    /// SSRC as received.
     pub ssrc_in: u32,
-    /// Source as it left.
+    /// SSRC as sent.
     pub ssrc: u32,
-    /// Highest sequence number that left.
+    /// Highest sequence number sent.
     pub sequence: u16,
-    /// Timestamp that left with it.
+    /// Timestamp sent with it.
     pub timestamp: u32,
 }
 
-/// The outgoing stream of an end, in plain data.
+/// Serialized outgoing stream of an end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OutgoingSnapshot {
-    /// The feeder: a number that no other end of the session ever had.
+    /// Serial number of the feeder, unique in the session.
     pub feeder: Option<u32>,
-    /// The last packet that left.
+    /// Last packet sent.
     pub sent: Option<Sent>,
-    /// The offsets in force.
+    /// Current offsets.
     pub rewrite: Option<Rewrite>,
-    /// Packets that left under the source of the last one, and the bytes of their payloads, modulo 2^32.
+    /// Packets sent under the last SSRC, and their payload bytes, modulo 2^32.
     #[serde(default)]
     pub counted: (u32, u32),
-    /// Clock of the last one's payload, in Hz.
+    /// Clock rate of the last payload, in Hz.
     #[serde(default)]
     pub clock_hz: u32,
 }
 
-/// The stream that leaves one end.
+/// Outgoing stream of an end.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Outgoing {
     state: OutgoingSnapshot,
@@ -57,42 +56,41 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Whether the stream is ours: no longer the far feeder's own numbers.
+    /// Returns whether the stream is rewritten and no longer carries the feeder's own numbers.
     pub fn is_rewritten(&self) -> bool {
         self.state.rewrite.is_some()
     }
 
-    /// Source and clock (Hz) of what left last.
+    /// Returns the SSRC and the clock rate (Hz) of the last packet sent.
     pub fn source(&self) -> Option<(u32, u32)> {
         self.state.sent.map(|sent| (sent.ssrc, self.state.clock_hz))
     }
 
-    /// The stream's clock now: as much later than the last packet as time went by.
+    /// Returns the current timestamp of the stream, extrapolated from the last packet.
     pub fn timestamp(&self, now: Instant) -> Option<u32> {
         let since = now.saturating_duration_since(self.sent_at?);
         let ticks = since.as_micros().wrapping_mul(u128::from(self.state.clock_hz)) / 1_000_000;
-        // Truncation is meant: timestamps are modulo 2^32.
+        // Truncation is intended: timestamps are modulo 2^32.
         Some(self.state.sent?.timestamp.wrapping_add(ticks as u32))
     }
 
-    /// Returns when a packet left last.
+    /// Returns the time of the last packet sent.
     pub(crate) fn sent_at(&self) -> Option<Instant> {
         self.sent_at
     }
 
-    /// In plain data.
+    /// Returns the serialized state.
     pub fn snapshot(&self) -> OutgoingSnapshot {
         self.state
     }
 
-    /// From plain data: what left last counts as sent now.
+    /// Restores the stream from a snapshot; the last packet counts as sent now.
     pub fn restore(now: Instant, state: OutgoingSnapshot) -> Outgoing {
         Outgoing { state, sent_at: state.sent.map(|_| now) }
     }
 
-    /// Rewrites the header of a packet of `feeder` where needed; `clock_hz` is its payload's clock. Where a packet
-    /// cannot leave under its source and sequence number (`takes`; SRTP never sends a number twice), it begins a new
-    /// stream.
+    /// Rewrites the header of a packet of `feeder` if needed; `clock_hz` is its payload's clock rate. If `takes`
+    /// rejects the SSRC and sequence number (SRTP never sends an index twice), the packet begins a new stream.
     pub fn pass(&mut self, now: Instant, feeder: u32, clock_hz: u32, rtp: &mut Rtp, takes: impl Fn(u32, u16) -> bool) {
         let ssrc_in = rtp.ssrc;
         if let Some(sent) = self.state.sent {
@@ -113,7 +111,7 @@ impl Outgoing {
             Some(sent) if sent.ssrc == rtp.ssrc => self.state.counted,
             Some(_) | None => (0, 0),
         };
-        // Truncation is meant: no payload is that long.
+        // Truncation is intended: no payload is that long.
         self.state.counted = (packets.wrapping_add(1), octets.wrapping_add(rtp.payload.len() as u32));
         self.state.clock_hz = clock_hz;
         let newest = self
@@ -126,7 +124,7 @@ impl Outgoing {
         }
     }
 
-    /// A packet of the feeder is taken out of the stream: what follows closes up, where it is the one that was due.
+    /// Removes a packet of the feeder from the stream; if it was the next one due, later packets close the gap.
     pub fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
         let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
         let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });
@@ -136,19 +134,20 @@ impl Outgoing {
         }
     }
 
-    /// Notes that the last packet was so much later than its timestamp says.
+    /// Notes that the last packet was sent `ticks` later than its timestamp indicates.
     pub(crate) fn is_later_by(&mut self, ticks: u32) {
         if let Some(sent) = &mut self.state.sent {
             sent.timestamp = sent.timestamp.wrapping_add(ticks);
         }
     }
 
-    /// Offsets by which this packet is the next after the last one, as much later as the clock says: in whole frames of
-    /// 20 ms, at least one, since two packets never begin closer than that, whenever they arrive.
+    /// Returns the offsets that make this packet the next after the last one. The timestamp advances with the clock in
+    /// whole frames of 20 ms, at least one, because two packets never begin closer than that, whatever their arrival
+    /// times.
     fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
         let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
         let frames = ((silence.as_millis() + 10) / 20).max(1);
-        // Truncation is meant: timestamps are modulo 2^32.
+        // Truncation is intended: timestamps are modulo 2^32.
         let step = frames.wrapping_mul(u128::from(clock_hz / 50)) as u32;
         Rewrite {
             ssrc: sent.ssrc,
@@ -196,7 +195,7 @@ mod tests {
         // Loss and reordering stay as they are.
         assert_eq!(pass(&mut out, later, 2, rtp(50, 503, 90_480)), (7, 3, 629));
         assert_eq!(pass(&mut out, later, 2, rtp(50, 502, 90_320)), (7, 2, 469));
-        // A new stream of the same end goes on after the highest that left.
+        // A new stream of the same end continues after the highest number sent.
         assert_eq!(pass(&mut out, later + Duration::from_millis(20), 2, rtp(51, 1, 1)), (7, 4, 789));
         assert!(out.is_rewritten());
     }
@@ -220,7 +219,7 @@ mod tests {
         }
         assert_eq!((out.source(), out.snapshot().counted), (Some((7, 8000)), (3, 480)));
         assert_eq!(out.timestamp(now + Duration::from_millis(30)), Some(320 + 240));
-        // Another end goes on under the same source; a new source counts from zero.
+        // Another end continues under the same SSRC; a new SSRC counts from zero.
         pass(&mut out, now, 2, packet(8, 9));
         assert_eq!(out.snapshot().counted, (4, 640));
         let mut out = Outgoing::default();
@@ -263,7 +262,7 @@ mod tests {
         out.leave_out(1, &rtp(7, 0, 1160));
         assert_eq!(pass(&mut out, now, 1, rtp(7, 1, 1480)), (7, 65_535, 1480));
         assert!(out.is_rewritten());
-        // Behind a gap more may still come.
+        // Behind a gap more packets may still arrive.
         out.leave_out(1, &rtp(7, 3, 1640));
         // Of another feeder, or another source.
         out.leave_out(2, &rtp(7, 2, 1640));

@@ -1,4 +1,4 @@
-//! The surroundings of a packet: what every end may use beyond its own state.
+//! Packet context: everything that ends may use beyond their own state.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,33 +9,33 @@ use crate::listening::{Copies, Judges, Listener, Recorders, Seats, Streamers, Tr
 use crate::rtcp::Origin;
 use crate::spec::Event;
 
-/// Borrows of the parts that ends share, and the time.
+/// Borrowed parts shared by all ends, and the current time.
 #[derive(Debug)]
 pub(super) struct Cx<'a> {
-    /// The time.
+    /// Current time.
     pub(super) now: Instant,
-    /// The agents that feed and hear ends.
+    /// Agents that feed ends and listen to them.
     pub(super) agents: &'a mut Agents,
-    /// Listeners that get plain RTP.
+    /// Listeners that receive plain RTP copies.
     pub(super) copies: &'a mut Copies,
     /// Listeners that record.
     pub(super) recorders: &'a mut Recorders,
-    /// Listeners whose audio goes to recording servers.
+    /// Listeners that feed recording servers.
     pub(super) streamers: &'a mut Streamers,
-    /// Listeners that say who has answered.
+    /// Answering machine detectors.
     pub(super) judges: &'a mut Judges,
-    /// Parties of conferences.
+    /// Seats of conferences.
     pub(super) seats: &'a mut Seats,
     /// Counters of the worker and of the edge.
     pub(super) shared: &'a Shared,
-    /// Date and chance.
+    /// Wall-clock time and randomness.
     pub(super) origin: &'a Origin,
     /// Events for signalling.
     pub(super) events: &'a mut VecDeque<Event>,
 }
 
 impl Cx<'_> {
-    /// Lets all listeners of an end hear a packet, whichever their kind; most ends have none.
+    /// Passes a packet to all listeners of an end, of every kind; most ends have none.
     #[inline]
     pub(super) fn hear_all(&mut self, listeners: &[Listener], packet: &TrackPacket<'_>) {
         if !listeners.is_empty() {

@@ -1,19 +1,19 @@
-//! The gauge of sessions that convert audio.
+//! Gauge of transcoding sessions.
 
 use std::sync::Arc;
 
 use crate::counters::WorkerCounters;
 
-/// A session's place among those of its worker that convert audio, if it does.
+/// Entry of a session in its worker's gauge of transcoding sessions, if it transcodes.
 #[derive(Debug, Default)]
 pub(super) struct TranscodingGauge(Option<Counted>);
 
-/// One session that is counted, until it is dropped.
+/// Counted session; dropping it decrements the gauge.
 #[derive(Debug)]
 struct Counted(Arc<WorkerCounters>);
 
 impl TranscodingGauge {
-    /// Counts the session in this worker, or no longer.
+    /// Adds the session to a worker's gauge, or removes it.
     pub(super) fn set(&mut self, worker: Option<&Arc<WorkerCounters>>) {
         match worker {
             Some(worker) if self.0.is_none() => self.0 = Some(Counted::new(worker)),

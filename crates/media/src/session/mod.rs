@@ -2,18 +2,17 @@
 //!
 //! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
 //! [`Command::RemoveEnd`] and [`Command::Close`] on, and reports [`Event::Bound`] and [`Event::BindFailed`] itself; all
-//! other events come from here. RTCP is passed along the wires with its texts covered; where the edge made or changed a
-//! stream it is read and ends here, and the edge reports itself.
+//! other events come from here. RTCP is passed along the wires with its texts covered; for a stream that the edge
+//! generated or changed it ends here, and the edge reports itself.
 //!
-//! The shell opens an agent's socket when it sees [`Command::AddAgent`], reports by [`Session::handle_agent`] what
-//! happens on it, reads it only while [`Session::agent_wants_more`], and asks [`Session::poll_agent`] for what to write
-//! when the socket takes it. It drops the socket once [`Session::agent_is_closed`]; an agent that was removed leaves
-//! the rest of its conversation in [`Session::poll_departed`].
+//! The shell opens an agent's socket when it sees [`Command::AddAgent`], reports its input by
+//! [`Session::handle_agent`], reads it only while [`Session::agent_wants_more`], and calls [`Session::poll_agent`] for
+//! data to write when the socket is writable. It drops the socket once [`Session::agent_is_closed`]; an agent that was
+//! removed leaves the rest of its conversation in [`Session::poll_departed`].
 //!
-//! Here belongs the way of a packet from end to end. [`Session`] takes commands and hands each packet and deadline to
-//! its parts: `Ends` with one `End` for each remote party, agents (`agent_audio`), players
-//! (`playout`), and `Sweep`. What one stream needs without knowing of another end belongs to the room
-//! of that part.
+//! This room holds the path of a packet from end to end. [`Session`] takes commands and hands each packet and deadline
+//! to its parts: `Ends` with one `End` for each remote party, agents (`agent_audio`), players (`playout`), and `Sweep`.
+//! Code for one stream that needs no other end belongs to the room of that part.
 
 mod cx;
 mod end;
@@ -59,14 +58,14 @@ use end::{Digits, End};
 use ends::Ends;
 use sweep::Sweep;
 
-/// One call's media. The shell owns the sockets; it calls [`Self::handle_packet`] for each packet that one of them
-/// receives, and sends the same buffer as the answer says.
+/// Media of one call. The shell owns the sockets; it calls [`Self::handle_packet`] for each received packet and sends
+/// the same buffer as the result directs.
 #[derive(Debug)]
 pub struct Session {
     id: MediaId,
     ends: Ends,
     agents: Agents,
-    /// Listeners that get plain RTP instead of a conversation.
+    /// Listeners that receive plain RTP copies.
     copies: Copies,
     recorders: Recorders,
     streamers: Streamers,
@@ -76,22 +75,22 @@ pub struct Session {
     sweep: Sweep,
     events: VecDeque<Event>,
     shared: Shared,
-    /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
+    /// Time of the last [`Self::handle_timeout`], which is also the time of the packets that it generates.
     ticked_at: Option<Instant>,
-    /// Date and chance.
+    /// Wall-clock time and randomness.
     origin: Origin,
 }
 
-/// An end between two sessions.
+/// End in transit between two sessions.
 #[derive(Debug)]
 pub struct MovedEnd {
     end: End,
-    /// Number of the next feeder where it was: its stream takes a lower one for a feeder that it knows.
+    /// Next feeder serial number of the old session; the end's stream knows feeders with lower ones.
     next_serial: u32,
     origin: Origin,
 }
 
-/// Borrows of the parts of a session, and of what they share.
+/// Borrowed parts of a session.
 struct Parts<'a> {
     ends: &'a mut Ends,
     players: &'a mut Players,
@@ -120,38 +119,38 @@ impl Session {
         }
     }
 
-    /// Counts packets in its worker's counters as well; before its first end.
+    /// Counts packets in the worker's counters as well; call before adding an end.
     pub fn count_in(&mut self, worker: Arc<WorkerCounters>) {
         self.shared.worker = Some(worker);
     }
 
     /// Shares the limit of audio held for callers ([`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD)) with the
-    /// other sessions of the edge; before its first end.
+    /// other sessions of the edge; call before adding an end.
     pub fn hold_in(&mut self, held: Arc<Counter>) {
         self.shared.held = held;
     }
 
-    /// Sets the date, for RTCP of the edge's own making.
+    /// Sets the wall-clock epoch for generated RTCP.
     pub fn date_by(&mut self, epoch: Epoch) {
         self.origin.date_by(epoch);
     }
 
-    /// Returns its id.
+    /// Returns the session's id.
     pub fn id(&self) -> MediaId {
         self.id
     }
 
-    /// Lists its RTP ends and the addresses of their sockets.
+    /// Lists the RTP ends with the addresses of their sockets.
     pub fn ends(&self) -> impl Iterator<Item = (EndId, SocketAddr)> {
         self.ends.binds()
     }
 
-    /// Returns the counters of an RTP end or an agent: those of its spec, or new ones after [`Self::restore`].
+    /// Returns the counters of an RTP end or an agent: those of its specification, or new ones after [`Self::restore`].
     pub fn counters(&self, end: EndId) -> Option<&Arc<EndCounters>> {
         self.agents.get(end).map(|agent| agent.counters()).or_else(|| self.ends.counters(end))
     }
 
-    /// Returns why an end of this name cannot be added, if so: asked before its sockets are bound.
+    /// Returns the reason why an end with this id cannot be added, if any; to be called before its sockets are bound.
     pub fn refuses(&self, end: EndId) -> Option<&'static str> {
         if self.names().any(|name| name == end) {
             return Some("the session has an end of this name");
@@ -159,13 +158,13 @@ impl Session {
         (self.names().count() >= SESSION_ENDS).then_some("the session has too many ends")
     }
 
-    /// Returns its state in plain data.
+    /// Returns the serialized state.
     pub fn snapshot(&self) -> SessionSnapshot {
         self.ends.snapshot(self.sweep.idle_timeout_ms())
     }
 
-    /// Restores a session from plain data. Its ends get new counters ([`Self::counters`]) that go on from the old
-    /// figures.
+    /// Restores a session from a snapshot. Its ends get new counters ([`Self::counters`]) that continue from the old
+    /// values.
     pub fn restore(now: Instant, mut snapshot: SessionSnapshot) -> Session {
         let mut session = Session::new(snapshot.id, snapshot.idle_timeout_ms);
         snapshot.ends.truncate(SESSION_ENDS);
@@ -178,7 +177,7 @@ impl Session {
         session
     }
 
-    /// Takes a command. Binding and closing sockets is the shell's: it acts on the same command.
+    /// Processes a command. Binding and closing sockets is the shell's part: it acts on the same command.
     pub fn handle_input(&mut self, now: Instant, command: Command) {
         match command {
             Command::Open { idle_timeout_ms, names_key, .. } => {
@@ -245,7 +244,7 @@ impl Session {
                 self.cut_off(|end, _| end == from);
                 self.unwire(|end, _| end == from);
             }
-            // The shell has both sessions.
+            // Handled by the shell, which has both sessions.
             Command::MoveEnd { .. } => {}
             Command::RemoveEnd { end } => self.remove_end(now, end),
             Command::Close => {
@@ -261,8 +260,8 @@ impl Session {
         ends.count_transcoding(&cx);
     }
 
-    /// Takes an end out, which [`Self::adopt_end`] gives to another session of the same worker. What it was wired to and what listened to
-    /// it stay. `None` where there is no such end.
+    /// Removes an end, to be passed to [`Self::adopt_end`] of another session of the same worker. Its wires and
+    /// listeners stay behind. Returns `None` if there is no such end.
     pub fn release_end(&mut self, now: Instant, id: EndId) -> Option<Box<MovedEnd>> {
         self.ends.named(id)?;
         self.cut_off(|from, to| from == id || to == id);
@@ -274,8 +273,8 @@ impl Session {
         Some(Box::new(MovedEnd { end, next_serial, origin: self.origin }))
     }
 
-    /// Takes in an end of another session, under a name that no end of this one has. Numbers and names in RTCP stay those that its remote
-    /// party knows, and are those of this session from now on: its other ends come from the same session, or have sent nothing yet.
+    /// Adds an end of another session under an unused id. The numbers and names that its remote party knows from RTCP
+    /// are kept and become those of this session: its other ends come from the same session, or have sent nothing yet.
     pub fn adopt_end(&mut self, now: Instant, id: EndId, moved: MovedEnd) {
         self.origin = moved.origin;
         self.ends.adopt(id, moved.end, moved.next_serial);
@@ -283,8 +282,8 @@ impl Session {
         self.sweep.plan(now, &self.ends);
     }
 
-    /// Takes a packet that came to `end`'s RTP socket (or RTCP socket, `rtcp`) from `source`; changes it in place and
-    /// returns how it leaves, or `None`. Allocates nothing.
+    /// Processes a packet received on `end`'s RTP socket (or RTCP socket, if `rtcp`) from `source`. Changes it in place
+    /// and returns its destination, or `None`. Does not allocate.
     pub fn handle_packet(
         &mut self,
         now: Instant,
@@ -298,15 +297,15 @@ impl Session {
         ends.take_packet(&mut cx, at, rtcp, canonical(source), packet)
     }
 
-    /// Returns the next packet that the last one made after the first, in `packet`: asked until `None` after each
-    /// [`Self::handle_packet`] that gave one. Allocates nothing.
+    /// Returns the next transcoded packet in `packet`; to be called until `None` after each [`Self::handle_packet`]
+    /// that returned a packet. Does not allocate.
     pub fn poll_converted(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Transmit> {
         let Parts { ends, mut cx, .. } = self.parts(now);
         ends.poll_converted(&mut cx, packet)
     }
 
-    /// Acts on what is due: agents' own deadlines, the sweep once a second, and the clocks of ends that are fed by an
-    /// agent or a player. The packets that the edge makes follow by [`Self::poll_packet`].
+    /// Processes due deadlines: agents' timers, the sweep once a second, and the clocks of ends fed by an agent or a
+    /// player. The generated packets follow by [`Self::poll_packet`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ticked_at = Some(now);
         self.agents.handle_timeout(now, &mut self.events);
@@ -319,8 +318,8 @@ impl Session {
         sweep.handle_timeout(&mut cx, ends);
     }
 
-    /// Returns the next packet that the edge makes itself, in `packet`: asked until `None` after each
-    /// [`Self::handle_timeout`]. Allocates nothing but the messages of agents that listen.
+    /// Returns the next packet generated by the edge in `packet`; to be called until `None` after each
+    /// [`Self::handle_timeout`]. Allocates only for the messages of listening agents.
     pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<Transmit> {
         let now = self.ticked_at?;
         let Parts { ends, players, mut cx, .. } = self.parts(now);
@@ -331,16 +330,16 @@ impl Session {
         made
     }
 
-    /// Returns the first tick of the mixer that an RTP end's audio is for, where it is for nothing that would have it sooner: what comes
-    /// between two ticks, which are 20 ms apart, may be handed over together before the second. Not before its latch is locked, since
-    /// until then its socket takes what anybody sends, and has room for a part of a flood alone.
+    /// Returns the first tick of the mixer for an RTP end whose audio goes only to a mixer: packets between two ticks,
+    /// 20 ms apart, may then be handed over together before the second. Requires a locked latch, because an open socket
+    /// accepts packets of any source and could overflow.
     pub fn mixed_from(&self, end: EndId) -> Option<Instant> {
         let end = self.ends.named(end).filter(|end| !end.listeners().is_empty() && end.is_locked())?;
         let hears_at_once = |to: EndId| self.ends.named(to).is_some() || self.agents.get(to).is_some();
         if end.wire().is_some_and(|wire| hears_at_once(wire.to())) {
             return None;
         }
-        // One that is no seat hears it sooner.
+        // A listener other than a seat needs the audio sooner.
         end.listeners().iter().map(|listener| self.seats.ticks_at(listener.id())).reduce(Option::and).flatten()
     }
 
@@ -349,7 +348,7 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Returns when something is due next.
+    /// Returns the next deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let playouts = self.ends.iter().filter_map(End::playout).map(Packetizer::due);
         let digits = self.ends.iter().flat_map(End::digits_due);
@@ -364,7 +363,7 @@ impl Session {
             .min()
     }
 
-    /// Takes an input of an agent's socket; nothing for an agent that does not exist.
+    /// Processes input of an agent's socket; ignored for an unknown agent.
     pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
         if !self.copies.has(end) {
             return self.agents.handle(now, end, input, &mut self.events);
@@ -383,13 +382,14 @@ impl Session {
         }
     }
 
-    /// Returns what to write to an agent's socket next: asked when the socket takes it. What it does not take is
-    /// bounded, so a slow agent only hurts itself.
+    /// Returns the next data for an agent's socket; to be called when the socket is writable. The queue is bounded, so
+    /// a slow agent only harms itself.
     pub fn poll_agent(&mut self, end: EndId) -> Option<AgentTransmit> {
         self.agents.poll_transmit(end)
     }
 
-    /// Returns whether an agent's socket may be read further: asked again after each packet that the session made.
+    /// Returns whether an agent's socket may be read further; to be called again after each packet that the session
+    /// generated.
     pub fn agent_wants_more(&mut self, end: EndId) -> bool {
         self.agents.wants_more(end, &mut self.events)
     }
@@ -399,26 +399,25 @@ impl Session {
         !self.copies.has(end) && self.agents.is_closed(end)
     }
 
-    /// Hands over the copies for listeners that get plain RTP: asked after each packet that came or was made. Allocates
-    /// nothing.
+    /// Hands over the copies for raw listeners; to be called after each received or generated packet. Does not
+    /// allocate.
     pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
         self.copies.drain(send);
     }
 
-    /// Hands over what its recorders have recorded: asked after each packet that came or was made, each command and each
-    /// deadline. Allocates nothing.
+    /// Hands over recorded audio; to be called after each received or generated packet, each command and each deadline.
+    /// Does not allocate.
     pub fn drain_recordings(&mut self, take: impl FnMut(RecordingId, Recorded<'_>)) {
         self.recorders.drain(take);
     }
 
-    /// Returns an agent that was removed, and the rest of its conversation: that goes on for
-    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most, and is closed already where it never was
-    /// open.
+    /// Returns a removed agent with the rest of its conversation, which continues for at most
+    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) and is already closed if it never was open.
     pub fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.agents.poll_departed()
     }
 
-    /// Has the reports made that end a stream: asked before the sockets of `end`, or of all ends, are closed;
+    /// Requests the final reports of a stream; to be called before the sockets of `end`, or of all ends, are closed;
     /// [`Self::poll_packet`] follows.
     pub fn say_goodbye(&mut self, now: Instant, end: Option<EndId>) {
         for each in self.ends.iter_mut().filter(|each| end.is_none_or(|end| each.id() == end)) {
@@ -427,27 +426,27 @@ impl Session {
         self.ticked_at = Some(now);
     }
 
-    /// Returns the next end whose sockets, where they are tied to their remote party, are to hear others again; after
+    /// Returns the next end whose connected sockets must accept other sources again; to be called after
     /// [`Self::handle_timeout`].
     pub fn poll_resting(&mut self) -> Option<EndId> {
         self.sweep.poll_resting()
     }
 
-    /// Returns the next end of which packets are missing since the last time: the system may have dropped them here;
-    /// after [`Self::handle_timeout`].
+    /// Returns the next end with new losses, which the local system may have caused; to be called after
+    /// [`Self::handle_timeout`].
     pub fn poll_lossy(&mut self) -> Option<EndId> {
         self.sweep.poll_lossy()
     }
 
-    /// Counts a packet of an end that the shell had to drop: unread, or refused by the system on its way out.
+    /// Counts a packet of an end that the shell had to drop: unread, or refused by the system when sent.
     pub fn count_drop(&self, end: EndId, reason: DropReason) {
         if let Some(end) = self.ends.named(end) {
             self.shared.count_dropped(end.counters(), reason);
         }
     }
 
-    /// Counts an ICMP error (RFC 792, RFC 4443) that came back for a packet that an end has sent `to`: one about
-    /// another address than its RTP goes to is old, or forged.
+    /// Counts an ICMP error (RFC 792, RFC 4443) for a packet that an end has sent `to`. Errors about other addresses
+    /// than the current RTP destination are old or forged and are ignored.
     pub fn count_unreachable(&self, end: EndId, to: SocketAddr, how: Undelivered) {
         if let Some(end) = self.ends.named(end) {
             end.count_unreachable(to, how);
@@ -462,7 +461,7 @@ impl Session {
         }
     }
 
-    /// Sets how many datagrams the system has dropped at an end's RTP socket since that was bound.
+    /// Sets the number of datagrams that the system has dropped at an end's RTP socket since it was bound.
     pub fn set_unread(&self, end: EndId, datagrams: u64) {
         if let Some(end) = self.ends.named(end) {
             end.counters().symptoms.unread.set(datagrams);
@@ -477,7 +476,7 @@ impl Session {
         Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
-    /// Lists its ends of every kind.
+    /// Lists the ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
         let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
         let listeners = listeners.chain(self.judges.names()).chain(self.seats.names());
@@ -490,7 +489,7 @@ impl Session {
             return;
         }
         self.ends.add(now, id, spec);
-        // So that a packet that locks a latch need not allocate: each has two.
+        // Reserves two events per end, so that a packet that locks a latch does not allocate.
         self.events.reserve(2 * self.ends.len());
     }
 
@@ -537,13 +536,13 @@ impl Session {
         match self.agents.get_mut(to) {
             Some(agent) => agent.take_wire(now, &spec),
             None if self.ends.named(to).is_some() => {}
-            // Digits go to signalling while a player or a conference speaks to their source.
+            // Digits go to signalling while a player or a conference feeds their source.
             None if (self.players.has(to) || self.seats.has(to))
                 && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {}
             None if self.seats.has(to) && is_agent => {}
             None => return,
         }
-        // Two streams for one listener would need a mixer; one that is cut off is faded out.
+        // Two streams for one sink would need a mixer; the stream that is cut off is faded out.
         self.cut_off(|source, sink| sink == to && source != from);
         let at = self.ends.slot(from);
         let twin = if at.is_none() { self.ends.twin_towards(to) } else { None };
@@ -558,8 +557,9 @@ impl Session {
         }
     }
 
-    /// Wires an agent, a player, a streamer or a seat to an RTP end: the end's clock begins, or goes on with another feeder. With a player that has nothing
-    /// to play yet it begins a frame later, so that a sound that follows at once is not kept waiting by a packet of silence.
+    /// Wires an agent, a player, a streamer or a seat to an RTP end: the end's clock begins, or continues with another
+    /// feeder. For a player without a sound it begins a frame later, so that a sound that follows at once is not
+    /// delayed by a packet of silence.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
         let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide()) || self.seats.is_wide(from);
         let Some(feed) = Feed::new(to, spec, wide) else { return };
@@ -574,13 +574,13 @@ impl Session {
         if let Some(begins) = begins {
             let start = self.ends.new_start(to);
             self.ends.feed(begins, start, feed);
-            // A stream that is there already goes on in step with the mixer.
+            // An existing stream is aligned with the ticks of the mixer.
             let playout = self.ends.named_mut(to).filter(|_| self.seats.has(from)).and_then(End::playout_mut);
             playout.into_iter().for_each(|playout| playout.align(begins));
         }
     }
 
-    /// Wires an agent to its seat in front of a mixer, or the seat to the agent: a clock of the seat's own has the one hear the other.
+    /// Wires an agent to its conference seat, or the seat to the agent, on a clock of the seat.
     fn seat_agent(&mut self, now: Instant, from: EndId, feed: Feed) {
         let is_heard = self.seats.has(feed.to) && self.agents.connect(from, feed);
         let hears = self.agents.get(feed.to).is_some() && self.seats.connect(now, from, feed).is_some();
@@ -589,8 +589,7 @@ impl Session {
         }
     }
 
-    /// Keeps, for each end whose agent or player is cut off where `cut(from, to)` holds, what would have been heard
-    /// next.
+    /// Keeps the next frame of each agent or player that is cut off because `cut(from, to)` holds.
     fn cut_off(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in self.ends.iter_mut() {
             let to = end.id();
@@ -602,7 +601,7 @@ impl Session {
         }
     }
 
-    /// Takes away the wires for which `cut(from, to)` holds.
+    /// Removes the wires for which `cut(from, to)` holds.
     fn unwire(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         self.ends.disconnect(&cut);
         self.agents.disconnect(&cut);

@@ -1,4 +1,4 @@
-//! Quality and loss of an end, as its sweeps find them.
+//! Quality and loss of an end, updated by its sweeps.
 
 use std::time::Instant;
 
@@ -7,25 +7,25 @@ use crate::limits::{QUALITY_INTERVAL, SWEEP_INTERVAL};
 use crate::mos::{self, Codec};
 use crate::rtp::Reception;
 
-/// Figures of the last sweeps of an end.
+/// Results of the last sweeps of an end.
 #[derive(Debug)]
 pub(super) struct Quality {
-    /// The time of the last estimate, and how many packets were expected and lost by then.
+    /// Time of the last estimate, with the packets expected and lost by then.
     estimated: Instant,
     expected: u64,
     lost: u64,
-    /// Packets lost at the last sweep, and how many of them the worker's counters have: a late packet is not lost.
+    /// Packets lost by the last sweep, and how many of them are in the worker's counters: a late packet is not lost.
     lost_before: u64,
     lost_counted: u64,
 }
 
 impl Quality {
-    /// Begins now.
+    /// Creates the state; the first interval begins now.
     pub(super) fn new(now: Instant) -> Quality {
         Quality { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
     }
 
-    /// Estimates the quality of what was received since the last time.
+    /// Estimates the quality of the received stream since the last estimate.
     pub(super) fn estimate(
         &mut self,
         now: Instant,
@@ -46,7 +46,7 @@ impl Quality {
         }
     }
 
-    /// Counts the packets that stay lost since the sweep before; returns whether more are missing than then.
+    /// Counts the packets still lost since the previous sweep; returns whether more are missing than then.
     pub(super) fn count_lost(&mut self, reception: &Reception, worker: Option<&WorkerCounters>) -> bool {
         let is_lossy = reception.lost() > self.lost_before;
         let lost = reception.lost().min(self.lost_before);
@@ -58,7 +58,7 @@ impl Quality {
         is_lossy
     }
 
-    /// Counts all packets that are lost, once no more come.
+    /// Counts all lost packets when no more can arrive.
     pub(super) fn count_rest(&self, reception: &Reception, worker: Option<&WorkerCounters>) {
         if let Some(worker) = worker {
             worker.lost.add(reception.lost().saturating_sub(self.lost_counted));

@@ -1,8 +1,7 @@
-//! A remote party's packet on its way: received, heard by listeners, and passed along its wire. Where the wire says so,
-//! a datagram passes as it is: it need not be RTP.
-//!
-//! RTCP is read; it is passed as it came where the two ends feed each other unchanged. Where the sides of a wire speak
-//! different codecs, the packets of its transcoder leave as any packet does.
+//! Relay path of a remote party's packet: reception, listeners, and its wire. On a verbatim wire a datagram passes
+//! unchanged and need not be RTP.
+//! RTCP is read, and forwarded only if the two ends feed each other unchanged. On a wire between different codecs, the
+//! packets of its transcoder are sent like any other packet.
 
 use std::net::SocketAddr;
 
@@ -20,8 +19,8 @@ use super::ends::{Ends, Slot};
 use super::transmit::Transmit;
 
 impl Ends {
-    /// Takes a packet that came to an end's RTP socket (or RTCP socket, `rtcp`); changes it in place and returns how it
-    /// leaves, or `None`.
+    /// Processes a packet received on an end's RTP socket (or RTCP socket, if `rtcp`); changes it in place and returns
+    /// its destination, or `None`.
     pub(super) fn take_packet(
         &mut self,
         cx: &mut Cx<'_>,
@@ -113,7 +112,7 @@ impl Ends {
         self.named(to).ok_or(DropReason::NoWire)?.send_verbatim(cx.shared, packet)
     }
 
-    /// Passes RTCP, during hold too (RFC 3264 §5.1), hence no look at the directions.
+    /// Forwards RTCP, during hold too (RFC 3264 §5.1), so that directions are not checked.
     fn relay_rtcp(
         &mut self,
         cx: &mut Cx<'_>,
@@ -134,7 +133,7 @@ impl Ends {
         sink.send_rtcp(cx.now, packet).map(Some)
     }
 
-    /// Notes a packet of an end's stream that goes no further: that is no loss.
+    /// Notes a packet of an end's stream that is not forwarded, which is no loss.
     fn pass_over(&mut self, at: Slot, rtp: &Rtp) {
         let Some(end) = self.get_mut(at) else { return };
         let (feeder, Some(wire)) = (end.serial(), end.wire_mut()) else { return };
@@ -145,7 +144,7 @@ impl Ends {
         }
     }
 
-    /// Sends a packet of a feeder by the end `to`.
+    /// Sends a packet of a feeder through the end `to`.
     pub(super) fn forward(
         &mut self,
         cx: &mut Cx<'_>,
@@ -157,13 +156,13 @@ impl Ends {
         self.named_mut(to).ok_or(DropReason::NoWire)?.send(cx, feeder, rtp, packet)
     }
 
-    /// Returns the next packet that the last one made after the first, in `packet`.
+    /// Returns the next transcoded packet in `packet`.
     pub(super) fn poll_converted(&mut self, cx: &mut Cx<'_>, packet: &mut PacketBuf) -> Option<Transmit> {
         let at = self.converting()?;
         self.next_converted(cx, at, packet)
     }
 
-    /// Takes a packet of audio that is converted; returns how the first packet leaves that it makes.
+    /// Transcodes an audio packet; returns the destination of the first resulting packet.
     fn convert(
         &mut self,
         cx: &mut Cx<'_>,
@@ -190,7 +189,7 @@ impl Ends {
         Ok(self.next_converted(cx, at, packet))
     }
 
-    /// Returns the next packet that leaves of the audio that an end's transcoder has taken.
+    /// Returns the next packet of an end's transcoder.
     fn next_converted(&mut self, cx: &mut Cx<'_>, at: Slot, packet: &mut PacketBuf) -> Option<Transmit> {
         self.set_converting(Some(at));
         while let Some((rtp, feeder, to)) = self.get_mut(at).and_then(|end| {
@@ -209,8 +208,8 @@ impl Ends {
         None
     }
 
-    /// Lets audio that is converted for an end go on from the stream that the edge has made for it, where its codec
-    /// asks for that.
+    /// Continues transcoded audio for an end from the stream that the edge generated for it, if the codec needs it
+    /// (G.722).
     fn go_on_from_playout(&mut self, at: Slot, to: EndId) {
         let twin = self.named(to).and_then(|sink| sink.playout()?.twin());
         let transcoder = self.get_mut(at).and_then(|end| end.wire_mut()?.transcoder_mut());

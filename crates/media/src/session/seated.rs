@@ -1,6 +1,6 @@
-//! Agents as parties of a conference: each has a seat in front of a mixer, whose clock takes what the agent says, and hands it what the seat hears.
-//!
-//! An agent hears μ-law at 8 kHz there, as it does of a caller with G.711.
+//! Agents as conference participants: each has a seat at a mixer. The seat's clock sends the agent's audio to the mixer
+//! and the mixed audio to the agent.
+//! The agent receives μ-law at 8 kHz, as from a caller with G.711.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::listening::{SeatTick, Seats, TrackPacket};
 use crate::playout::{Frame, SILENT};
 use crate::spec::Event;
 
-/// Takes the ticks that are due.
+/// Processes the due ticks.
 pub(super) fn take_ticks(now: Instant, seats: &mut Seats, agents: &mut Agents, events: &mut VecDeque<Event>) {
     while let Some(SeatTick { seat, rtp, feeds }) = seats.take_tick(now) {
         if let Some(agent) = agents.feeder_of(seat) {
@@ -24,7 +24,7 @@ pub(super) fn take_ticks(now: Instant, seats: &mut Seats, agents: &mut Agents, e
         let Some(agent) = feeds.and_then(|agent| agents.get_mut(agent)) else { continue };
         let codes = seats.frame_of(seat).map_or(SILENT, |frame| frame.linear().map(encode_ulaw));
         let packet = TrackPacket { track: TrackName::Inbound, rtp: &rtp, bytes: &codes, clock_hz: CLOCK_HZ };
-        // A frame that it cannot use is its own loss.
+        // A frame that the agent cannot use is lost for it alone.
         let _ = agent.hear(now, &packet, Some(Coding::Pcmu), events);
     }
 }

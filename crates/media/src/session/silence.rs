@@ -1,27 +1,27 @@
-//! The silence of an end, and whether it was reported; whether its stream was continuous before.
+//! Silence of an end and its reporting; continuity of the stream before it.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::{STEADY_SWEEPS, STEADY_SWEEPS_AFTER_PAUSE, STREAM_PACKETS};
 
-/// Tracks since when an end is silent.
+/// Tracks the time since which an end is silent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Silence {
     since: Instant,
-    /// The last time that anything came, be it a keep-alive.
+    /// Time of the last packet, including keep-alives.
     alive: Instant,
     reported: bool,
     /// Whether audio has come since the remote party was described.
     heard: bool,
     missed: bool,
-    /// Whether the last packet was one that may begin a silence: comfort noise, or too short for audio.
+    /// Whether the last packet may begin a silence: comfort noise, or too short for audio.
     aside: bool,
     /// Whether the end of a continuous stream was reported.
     stopped: bool,
 }
 
 impl Silence {
-    /// Begins a silence now.
+    /// Starts a silence now.
     pub(super) fn new(now: Instant) -> Silence {
         Silence { since: now, alive: now, reported: false, heard: false, missed: false, aside: false, stopped: false }
     }
@@ -31,18 +31,18 @@ impl Silence {
         self.heard
     }
 
-    /// Counts the same silence from now on only.
+    /// Restarts the time of the silence.
     pub(super) fn again(&mut self, now: Instant) {
         *self = Silence { heard: self.heard, ..Silence::new(now) };
     }
 
-    /// Leaves a time in which this process did not run out of the silence.
+    /// Excludes a standstill of this process from the silence.
     pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);
     }
 
-    /// Ends the silence: a packet has come; `aside`: one that may announce silence suppression.
+    /// Ends the silence with a packet; `aside` marks a packet that may announce silence suppression.
     #[inline]
     pub(super) fn broken(&mut self, now: Instant, aside: bool) {
         *self = Silence { heard: true, aside, ..Silence::new(now) };
@@ -53,8 +53,8 @@ impl Silence {
         self.heard && now.saturating_duration_since(self.since) < time
     }
 
-    /// Returns how long nothing has come since the last packet of audio, once that is `wait`; `None` once it was
-    /// reported, and where silence suppression or a keep-alive packet says that the remote party is silent on purpose.
+    /// Returns the time since the last audio packet once it reaches `wait`; `None` after it was reported, or if silence
+    /// suppression or a keep-alive packet shows that the silence is intended.
     pub(super) fn stopped_for(&self, now: Instant, wait: Duration) -> Option<Duration> {
         let time = now.saturating_duration_since(self.since);
         let is_meant = self.aside || self.alive > self.since;
@@ -66,19 +66,19 @@ impl Silence {
         self.stopped = true;
     }
 
-    /// Notes a keep-alive packet: the remote party is there, and silent.
+    /// Notes a keep-alive packet: the remote party is alive and silent.
     pub(super) fn kept_alive(&mut self, now: Instant) {
         (self.alive, self.reported) = (now, false);
     }
 
-    /// Returns, once, whether no audio has come for so long.
+    /// Returns, once, whether no audio has come for `wait`.
     pub(super) fn miss(&mut self, now: Instant, wait: Duration) -> bool {
         let due = !self.heard && !self.missed && now.saturating_duration_since(self.since) >= wait;
         self.missed |= due;
         due
     }
 
-    /// Returns, once, whether nothing at all has come for `timeout`.
+    /// Returns, once, whether no packet has come for `timeout`.
     pub(super) fn is_idle(&mut self, now: Instant, timeout: Duration) -> bool {
         let due = !self.reported && now.saturating_duration_since(self.alive) >= timeout;
         self.reported |= due;
@@ -86,13 +86,12 @@ impl Silence {
     }
 }
 
-/// Tracks from sweep to sweep whether an end sends a continuous stream: one whose end is a fault, not a pause of
-/// silence suppression.
+/// Tracks whether an end sends a continuous stream, whose stop is a fault and not silence suppression.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Continuity {
-    /// Packets received by the last sweep, modulo 2¹⁶: a session is small.
+    /// Packets received by the last sweep, modulo 2¹⁶ to keep a session small.
     received: u16,
-    /// Sweeps in a row in which a continuous stream came.
+    /// Consecutive sweeps with a continuous stream.
     run: u8,
     is_steady: bool,
     is_paused: bool,
@@ -101,21 +100,22 @@ pub(super) struct Continuity {
 }
 
 impl Continuity {
-    /// Begins with an end that has received so many packets.
+    /// Creates the state for an end that has received this many packets.
     pub(super) fn new(received: u64) -> Continuity {
         Continuity { received: received as u16, run: 0, is_steady: false, is_paused: false, has_resumed: false }
     }
 
-    /// Notes the number of packets received by this sweep.
+    /// Adds the number of packets received by this sweep.
     pub(super) fn sweep(&mut self, received: u64) {
-        // Truncation is meant: the difference counts.
+        // Truncation is intended: only the difference matters.
         let came = (received as u16).wrapping_sub(self.received);
         self.received = received as u16;
         if came == 0 {
             self.is_paused = self.is_steady || self.run > 0 || self.is_paused;
             return;
         }
-        // A remote party that resumes by itself pauses its stream: that has to be continuous for longer then.
+        // A remote party that resumes by itself pauses its stream on purpose, so it needs a longer continuous run
+        // afterwards.
         if std::mem::take(&mut self.is_paused) {
             (self.run, self.is_steady, self.has_resumed) = (0, false, true);
         }
@@ -123,7 +123,7 @@ impl Continuity {
         self.is_steady |= self.run >= if self.has_resumed { STEADY_SWEEPS_AFTER_PAUSE } else { STEADY_SWEEPS };
     }
 
-    /// Returns whether the stream was continuous as long as it came.
+    /// Returns whether the stream was continuous.
     pub(super) fn is_steady(&self) -> bool {
         self.is_steady
     }
@@ -153,7 +153,7 @@ mod tests {
         silence.leave_out(now + timeout, timeout - Duration::from_secs(1));
         assert!(!silence.is_idle(now + timeout, timeout));
         assert!(silence.is_idle(now + timeout * 2, timeout));
-        // What has come since then is not put off.
+        // Packets that came since then are not moved.
         silence.broken(now + timeout * 3, false);
         silence.leave_out(now + timeout * 3, timeout);
         assert!(silence.is_idle(now + timeout * 4, timeout));
@@ -165,7 +165,7 @@ mod tests {
         let mut silence = Silence::new(now);
         assert!(!silence.miss(now + wait - Duration::from_millis(1), wait));
         assert!(silence.miss(now + wait, wait) && !silence.miss(now + wait * 2, wait));
-        // Once heard it is not missed: a mute far side, comfort noise, a hold.
+        // Once audio has come it is not missed: a muted remote party, comfort noise, a hold.
         silence.broken(now + wait, false);
         silence.again(now + wait * 2);
         assert!(silence.is_broken() && !silence.miss(now + wait * 9, wait));

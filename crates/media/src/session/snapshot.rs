@@ -1,6 +1,6 @@
-//! A session in plain data: no clock, no socket, no shared counter. Take-over and restart read it back. Agents and
-//! players are not in it: their sockets end with the process, and signalling connects again. Keys of SRTP are in it, in
-//! clear; what the session sends afterwards, no other may send again.
+//! Serialized session without clocks, sockets and shared counters, read back at take-over and restart. Agents and
+//! players are not included: their sockets end with the process, and signalling connects again. SRTP keys are included
+//! in clear; packets sent afterwards under these keys must come from the restored session only.
 
 use std::net::SocketAddr;
 
@@ -13,49 +13,49 @@ use crate::srtp::SrtpSnapshot;
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SessionSnapshot {
-    /// The session's id.
+    /// Session id.
     pub id: MediaId,
     /// The idle timeout, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// The number that its next end gets.
+    /// Serial number of its next end.
     pub next_serial: u32,
-    /// The RTP ends.
+    /// RTP ends.
     pub ends: Vec<EndSnapshot>,
-    /// The wires: from, to, description.
+    /// Wires: source, sink, specification.
     pub wires: Vec<(EndId, EndId, WireSpec)>,
 }
 
-/// One of its ends.
+/// Serialized RTP end.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EndSnapshot {
-    /// The end's name.
+    /// Id of the end.
     pub end: EndId,
-    /// A number that no other end of the session ever had.
+    /// Serial number, unique in the session.
     pub serial: u32,
-    /// The address of its sockets.
+    /// Address of its sockets.
     pub bind: SocketAddr,
     /// The remote party.
     pub remote: Option<RemoteSpec>,
-    /// The RTP source that won.
+    /// RTP source that won the latch.
     pub rtp_source: Option<SocketAddr>,
-    /// The RTCP source that won.
+    /// RTCP source that won the latch.
     pub rtcp_source: Option<SocketAddr>,
-    /// Knowledge of the two.
+    /// Latch state of both.
     #[serde(default)]
     pub latch: [Known; 2],
-    /// The progress of its SRTP.
+    /// SRTP state.
     #[serde(default)]
     pub srtp: Option<SrtpSnapshot>,
-    /// The number of its next keep-alive packet.
+    /// Sequence number of its next keep-alive packet.
     #[serde(default)]
     pub keep_alive: u16,
-    /// The stream that leaves it.
+    /// Outgoing stream.
     pub outgoing: OutgoingSnapshot,
     /// RTP packets and bytes received, then sent.
     pub counted: [u64; 4],
-    /// Packets missing so far.
+    /// Packets lost so far.
     pub lost: u64,
-    /// Runs of so many in a row.
+    /// Runs of consecutive losses.
     #[serde(default)]
     pub lost_in_a_row: LossRuns,
 }

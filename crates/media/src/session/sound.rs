@@ -1,4 +1,4 @@
-//! The first sound of an end: until then, packets of G.711 that are digital silence are counted.
+//! First sound of an end: until then, G.711 packets of digital silence are counted.
 
 use crate::codec::g711::ULAW_SILENCE;
 use crate::counters::Symptoms;
@@ -6,21 +6,21 @@ use crate::rtp::Rtp;
 
 use super::wire::Wire;
 
-/// A payload no longer than this may be a telephone-event (RFC 4733 §2.3) or the comfort noise of a codec: it is no sound.
+/// A payload up to this size may be a telephone-event (RFC 4733 §2.3) or comfort noise of a codec, and is not sound.
 const ASIDE_BYTES: usize = 4;
-/// The codes of both zeros in μ-law, and those in A-law next to zero (ITU-T G.711).
+/// Codes of both zeros in μ-law; the A-law codes closest to zero follow (ITU-T G.711).
 const SILENT_ULAW: [u8; 2] = [ULAW_SILENCE, 0x7f];
 const SILENT_ALAW: [u8; 2] = [0xd5, 0x55];
 
-/// Looks for the first sound of an end, so that a packet of a healthy stream costs nothing more.
+/// Detects the first sound of an end; afterwards a packet costs nothing more.
 #[derive(Debug, Default)]
 pub(super) struct SoundCheck {
-    /// Whether there was one.
+    /// Whether a sound was detected.
     sounded: bool,
 }
 
 impl SoundCheck {
-    /// Looks for a sound in a packet, until there was one.
+    /// Checks a packet for sound, until the first one.
     #[inline]
     pub(super) fn look(&mut self, rtp: &Rtp, packet: &[u8], wire: Option<&Wire>, symptoms: &Symptoms) {
         if !self.sounded {
@@ -64,7 +64,7 @@ mod tests {
             };
             assert_eq!(hear(&mut check, number, &[silence[0]; 160]), (1, false));
             assert_eq!(hear(&mut check, number, &[silence[1]; 160]), (2, false));
-            // A digit, comfort noise, and a number that was not agreed on.
+            // A digit, comfort noise, and a payload number that was not negotiated.
             assert_eq!(hear(&mut check, 101, &[1, 10, 0, 160]), (2, false));
             assert_eq!(hear(&mut check, 13, &[60]), (2, false));
             assert_eq!(hear(&mut check, 96, &[7; 40]), (2, false));

@@ -1,5 +1,5 @@
-//! The sweep of a session, once a second: silence, reports and keep-alive packets that are due, quality. What it finds
-//! to be sent is made by [`Session::poll_packet`](super::Session::poll_packet).
+//! Sweep of a session, once a second: silence, due reports and keep-alive packets, quality.
+//! [`Session::poll_packet`](super::Session::poll_packet) generates the packets found due.
 
 use std::time::{Duration, Instant};
 
@@ -12,35 +12,35 @@ use super::cx::Cx;
 use super::end::End;
 use super::ends::Ends;
 
-/// Plans the sweeps of a session, and keeps what the last one has found.
+/// Schedule of a session's sweeps, and the results of the last one.
 #[derive(Debug)]
 pub(super) struct Sweep {
     idle_timeout: Duration,
     next: Option<Instant>,
-    /// Ends whose remote party may be replaced and has fallen silent.
+    /// Ends whose remote party is silent and may be replaced by another source.
     resting: Vec<EndId>,
-    /// Ends of which packets are missing since the sweep before.
+    /// Ends with losses since the previous sweep.
     lossy: Vec<EndId>,
 }
 
 impl Sweep {
-    /// Plans none yet.
+    /// Creates the schedule without a sweep.
     pub(super) fn new(idle_timeout_ms: u64) -> Sweep {
         let idle_timeout = Duration::from_millis(idle_timeout_ms);
         Sweep { idle_timeout, next: None, resting: Vec::new(), lossy: Vec::new() }
     }
 
-    /// Sets how long an end may be silent.
+    /// Sets the idle timeout, in milliseconds.
     pub(super) fn set_idle_timeout(&mut self, idle_timeout_ms: u64) {
         self.idle_timeout = Duration::from_millis(idle_timeout_ms);
     }
 
-    /// Returns how long an end may be silent, in milliseconds.
+    /// Returns the idle timeout, in milliseconds.
     pub(super) fn idle_timeout_ms(&self) -> u64 {
         u64::try_from(self.idle_timeout.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Plans the next sweep, unless no remote party is known.
+    /// Schedules the next sweep, unless no remote party is known.
     pub(super) fn plan(&mut self, now: Instant, ends: &Ends) {
         if !ends.iter().any(End::has_remote) {
             self.next = None;
@@ -49,24 +49,24 @@ impl Sweep {
         }
     }
 
-    /// Plans none any more.
+    /// Cancels the sweeps.
     pub(super) fn stop(&mut self) {
         self.next = None;
     }
 
-    /// Returns when the next one is due.
+    /// Returns the time of the next sweep.
     pub(super) fn due(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Sweeps the ends, if that is due, and plans the next sweep.
+    /// Sweeps the ends, if due, and schedules the next sweep.
     pub(super) fn handle_timeout(&mut self, cx: &mut Cx<'_>, ends: &mut Ends) {
         let Some(due) = self.next.filter(|due| *due <= cx.now) else { return };
         let late = cx.now.saturating_duration_since(due);
         for at in ends.slots() {
             let reports = ends.passes_rtcp_to(at).is_none();
             let Some(end) = ends.get_mut(at) else { continue };
-            // This process stood still, or its machine did: what the remote party sent meanwhile is read only now.
+            // This process or its machine stood still; packets sent meanwhile are read only now.
             if late >= STANDSTILL {
                 end.stood_still(cx.now, late);
             }
@@ -89,12 +89,12 @@ impl Sweep {
         self.plan(cx.now, ends);
     }
 
-    /// Returns the next end whose remote party may be replaced and has fallen silent.
+    /// Returns the next end whose remote party is silent and may be replaced by another source.
     pub(super) fn poll_resting(&mut self) -> Option<EndId> {
         self.resting.pop()
     }
 
-    /// Returns the next end of which packets are missing.
+    /// Returns the next end with losses.
     pub(super) fn poll_lossy(&mut self) -> Option<EndId> {
         self.lossy.pop()
     }

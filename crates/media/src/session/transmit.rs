@@ -1,18 +1,18 @@
-//! The way of a packet out of a session.
+//! Destination of a packet that leaves a session.
 
 use std::net::SocketAddr;
 
 use crate::spec::EndId;
 
-/// The socket and the destination of the packet in the buffer.
+/// Socket and destination of the packet in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
-    /// The end whose socket sends it.
+    /// End whose socket sends it.
     pub via: EndId,
-    /// Whether by its RTCP socket.
+    /// Whether the RTCP socket sends it.
     pub rtcp: bool,
     /// The destination.
     pub to: SocketAddr,
-    /// Whether `to` is locked: the socket may be connected.
+    /// Whether `to` is locked, so that the socket may be connected.
     pub locked: bool,
 }

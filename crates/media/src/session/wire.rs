@@ -1,4 +1,4 @@
-//! Wires that lead away from RTP ends, ready for packets.
+//! Wires from RTP ends to their sinks, compiled for the packet path.
 
 use std::time::Instant;
 
@@ -10,20 +10,20 @@ use crate::spec::{EndId, WireSpec};
 use crate::transcode::Transcoder;
 
 const NOT_AGREED: u8 = 0xff;
-/// Payload numbers that most calls do not exceed.
+/// Number of payload numbers that most calls do not exceed.
 const FEW: usize = 8;
 
-/// Payload numbers as they come, and as they leave.
+/// Mapping of payload numbers from source to sink.
 #[derive(Debug)]
 enum Payloads {
-    /// Pairs, the rest filled with [`NOT_AGREED`].
+    /// Pairs, padded with [`NOT_AGREED`].
     Few([(u8, u8); FEW]),
-    /// By the number as it comes: the number as it leaves, or [`NOT_AGREED`].
+    /// Table by source number: the sink's number, or [`NOT_AGREED`].
     Many(Box<[u8; 128]>),
 }
 
 impl Payloads {
-    /// Of several for one number the last counts. Numbers above 127 do not exist.
+    /// Builds the mapping; the last entry for a number wins. Numbers above 127 are ignored.
     fn new(agreed: impl Iterator<Item = (u8, u8)>) -> Payloads {
         let mut table = [NOT_AGREED; 128];
         for (from, to) in agreed.filter(|(_, to)| *to < 128) {
@@ -49,28 +49,28 @@ impl Payloads {
     }
 }
 
-/// A wire, ready for packets.
+/// Wire compiled for the packet path.
 #[derive(Debug)]
 pub(super) struct Wire {
     to: EndId,
     spec: WireSpec,
-    /// What a packet needs stands here, not in `spec`: each place more is a cache miss more.
+    /// Fields used for each packet are here and not in `spec`, because each further location is another cache miss.
     payloads: Payloads,
-    /// By payload number as it comes: the clock in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
+    /// Clock rates by source payload number, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
     clocks: Option<Box<[u32; 128]>>,
-    /// Converts the payloads that are converted.
+    /// Transcoder, once needed.
     transcoder: Option<Box<Transcoder>>,
-    /// Takes DTMF tones out of G.711; in audio of other codecs they are looked for where that is decoded.
+    /// Detects and mutes DTMF tones in G.711; the transcoder handles audio of other codecs.
     detector: Option<Box<Detector>>,
 }
 
-/// Returns the clock of each payload number, in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
+/// Returns the clock rates by payload number, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
 fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
     if named.iter().all(|(_, hz)| [0, DEFAULT_CLOCK_HZ].contains(hz)) {
         return None;
     }
     let mut clocks = Box::new([0; 128]);
-    // Of several for one number the first counts.
+    // The first entry for a number wins.
     for (from, hz) in named.iter().rev().filter(|(_, hz)| *hz > 0) {
         if let Some(entry) = clocks.get_mut(usize::from(*from)) {
             *entry = *hz;
@@ -80,9 +80,9 @@ fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
 }
 
 impl Wire {
-    /// Creates a wire to `to`, as `spec` says; payload numbers above 127 do not exist.
+    /// Creates a wire to `to`; payload numbers above 127 are ignored.
     pub(super) fn new(to: EndId, spec: WireSpec) -> Wire {
-        // Telephone-events that are looked at are not among them: no packet of audio is compared with their number.
+        // Telephone-events that need inspection are left out, so that audio packets are not compared with their number.
         let payloads = Payloads::new(spec.payloads.iter().copied().filter(|(from, _)| spec.keys != Some(*from)));
         let clocks = clocks_of(&spec.clocks);
         Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
@@ -93,10 +93,10 @@ impl Wire {
         Wire { transcoder, ..self }
     }
 
-    /// Adds a detector where tones in its audio are digits.
+    /// Adds a tone detector if tones in the audio are digits.
     pub(super) fn watching(mut self, now: Instant) -> Wire {
         if self.spec.listens_for_tones() {
-            // Out of G.711 they are taken before any listener hears it; out of others once it is decoded.
+            // G.711 tones are removed before any listener gets the packet, other tones after decoding.
             let is_g711 = match &self.transcoder {
                 Some(transcoder) => transcoder.spec().from.iter().all(|(_, coding)| coding.is_g711()),
                 None => self.digits_only().map_or(self.spec.coding, |(_, coding)| coding).is_g711(),
@@ -115,39 +115,39 @@ impl Wire {
         self.to
     }
 
-    /// Returns whether it converts audio.
+    /// Returns whether the wire transcodes.
     pub(super) fn is_converting(&self) -> bool {
         self.transcoder.is_some()
     }
 
-    /// Returns whether it converts a payload number.
+    /// Returns whether the wire transcodes a payload number.
     pub(super) fn converts(&self, number: u8) -> bool {
         self.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(number))
     }
 
-    /// Returns whether it converts a payload number that is one of telephone-events.
+    /// Returns whether the wire converts a telephone-event number.
     pub(super) fn converts_event(&self, number: u8) -> bool {
         let spec = self.transcoder.as_ref().map(|transcoder| transcoder.spec());
         spec.is_some_and(|spec| spec.events.iter().any(|events| events.from.0 == number))
     }
 
-    /// Returns its transcoder.
+    /// Returns the transcoder.
     pub(super) fn transcoder_mut(&mut self) -> Option<&mut Transcoder> {
         self.transcoder.as_deref_mut()
     }
 
-    /// Sets a transcoder on a wire that has passed all audio as it was; returns whether there is one now.
+    /// Sets a transcoder on a wire that has passed all audio unchanged; returns whether there is one now.
     pub(super) fn begin_converting(&mut self, transcoder: Option<Box<Transcoder>>) -> bool {
         self.transcoder = transcoder;
         self.transcoder.is_some()
     }
 
-    /// Returns the transcoder of a wire that is no longer.
+    /// Returns the transcoder of a removed wire.
     pub(super) fn into_transcoder(self) -> Option<Box<Transcoder>> {
         self.transcoder
     }
 
-    /// Takes DTMF tones out of audio of G.711, before any listener hears it.
+    /// Mutes DTMF tones in G.711 audio before any listener gets it.
     pub(super) fn mute_tones(&mut self, now: Instant, rtp: &Rtp, packet: &mut PacketBuf) {
         if self.detector.is_none() {
             return;
@@ -166,18 +166,18 @@ impl Wire {
         }
     }
 
-    /// Returns the payload number that the sink expects of telephone-events that pass while signalling is told of them.
+    /// Returns the sink's payload number for telephone-events that are forwarded and also reported to signalling.
     pub(super) fn passed(&self, number: u8) -> Option<u8> {
         let pair = |number: u8| self.spec.payloads.iter().find(|(from, _)| *from == number);
         self.spec.keys.filter(|keys| *keys == number).and_then(pair).map(|(_, to)| *to)
     }
 
-    /// Returns number and codec of the audio of a source of which only digits are wanted.
+    /// Returns number and codec of the audio of a source from which only digits are wanted.
     pub(super) fn digits_only(&self) -> Option<(u8, Coding)> {
         self.spec.parted.as_ref().and_then(|parted| parted.digits_only)
     }
 
-    /// Returns the codec of a payload number; `None` for one that is no audio.
+    /// Returns the codec of a payload number; `None` if it is not audio.
     fn coding(&self, number: u8) -> Option<Coding> {
         if let Some((audio, coding)) = self.digits_only() {
             return (audio == number).then_some(coding);
@@ -186,41 +186,41 @@ impl Wire {
         converted.map(|(_, coding)| *coding).or_else(|| self.payload(number).map(|_| self.spec.coding))
     }
 
-    /// Returns what finds DTMF tones in its audio.
+    /// Returns the DTMF detector of the audio.
     pub(super) fn watch_mut(&mut self) -> Option<&mut Detector> {
         let converting = self.transcoder.as_mut().and_then(|transcoder| transcoder.watch_mut());
         converting.or(self.detector.as_deref_mut())
     }
 
-    /// Notes a packet of the source that is taken out of its stream: that is no loss.
+    /// Notes a packet that is removed from its stream, which is no loss.
     pub(super) fn pass_over(&mut self, rtp: &Rtp) {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.pass_over(rtp);
         }
     }
 
-    /// Returns when a tone counts as over.
+    /// Returns the time at which a tone counts as ended.
     pub(super) fn tone_lost_at(&self) -> Option<Instant> {
         let converting = self.transcoder.as_ref().and_then(|transcoder| transcoder.watch());
         converting.or(self.detector.as_deref())?.lost_at()
     }
 
-    /// Returns its description.
+    /// Returns the specification.
     pub(super) fn spec(&self) -> &WireSpec {
         &self.spec
     }
 
-    /// Returns whether a payload number means something here.
+    /// Returns whether a payload number is in use on this wire.
     pub(super) fn knows(&self, number: u8) -> bool {
         self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
     }
 
-    /// Returns the payload number that the sink expects.
+    /// Returns the sink's payload number.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {
         self.payloads.get(from)
     }
 
-    /// Returns the clock of a payload, in Hz.
+    /// Returns the clock rate of a payload, in Hz.
     pub(super) fn clock_hz(&self, from: u8) -> u32 {
         let named = self.clocks.as_ref().and_then(|clocks| clocks.get(usize::from(from)).copied());
         named.filter(|hz| *hz > 0).unwrap_or(DEFAULT_CLOCK_HZ)

@@ -1,37 +1,36 @@
-//! Audio in place of what was lost: the last pitch period again and again, softer and softer, and from there
-//! smoothly into what comes next. For codecs that do not conceal by themselves, and for the rest of a packet whose
-//! speaker has stopped.
+//! Packet loss concealment for codecs without their own: repeats the last pitch period with decreasing volume and joins
+//! it smoothly to the next audio. Also completes a partial packet when its source stops.
 
 /// Longest pitch period, in milliseconds: 66 Hz.
 const LONGEST_MS: usize = 15;
-/// Shortest, in quarters of a millisecond: 2.5 ms, 400 Hz.
+/// Shortest pitch period, in quarters of a millisecond: 2.5 ms, 400 Hz.
 const SHORTEST_QUARTERS: usize = 10;
-/// Audio that is compared to find the period, in milliseconds.
+/// Audio compared to find the period, in milliseconds.
 const COMPARED_MS: usize = 10;
-/// The last samples that are kept, in milliseconds.
+/// Audio history, in milliseconds.
 const KEPT_MS: usize = LONGEST_MS + COMPARED_MS;
-/// After so long nothing is heard, in milliseconds.
+/// Time after which the repetition is silent, in milliseconds.
 const FADED_MS: usize = 60;
-/// Time of the transition into the next audio, in milliseconds.
+/// Duration of the transition into the next audio, in milliseconds.
 const JOINED_MS: usize = 4;
-/// Samples per millisecond at most.
+/// Maximum samples per millisecond.
 const PER_MS: usize = 16;
 
-/// The last audio of a stream.
+/// Audio history of a stream for concealment.
 #[derive(Debug, Clone)]
 pub(super) struct Concealer {
     per_ms: usize,
-    /// The newest last; only the last `KEPT_MS` of it are in use.
+    /// History, the newest last; only the last `KEPT_MS` are in use.
     kept: [i16; KEPT_MS * PER_MS],
 }
 
 impl Concealer {
-    /// Of a stream of so many samples per second, 16,000 at most.
+    /// Creates the history of a stream at a sampling rate of at most 16,000 Hz.
     pub(super) fn new(rate_hz: u32) -> Concealer {
         Concealer { per_ms: (rate_hz as usize / 1000).min(PER_MS), kept: [0; KEPT_MS * PER_MS] }
     }
 
-    /// Takes what was heard.
+    /// Adds audio to the history.
     pub(super) fn hear(&mut self, samples: &[i16]) {
         let newest = samples.get(samples.len().saturating_sub(self.kept.len())..).unwrap_or_default();
         self.kept.copy_within(newest.len().., 0);
@@ -41,14 +40,14 @@ impl Concealer {
         }
     }
 
-    /// Fills `lost` with what goes on as before and fades, and joins it to `next`, which follows.
+    /// Fills `lost` with the fading repetition and joins it to `next`, which follows.
     pub(super) fn conceal(&self, lost: &mut [i16], next: &mut [i16]) {
         let period = self.period();
         let last = self.kept.get(self.kept.len() - period..).unwrap_or_default();
         let faded = FADED_MS * self.per_ms;
         let tone = last.iter().cycle().enumerate().map(|(at, sample)| {
             let left = faded.saturating_sub(at);
-            // A product of 16 bits and of less than 11; truncation is not met.
+            // No truncation: a product of 16 bits and less than 11.
             (i32::from(*sample) * left as i32 / faded as i32) as i16
         });
         let joined = (JOINED_MS * self.per_ms).min(next.len());
@@ -56,12 +55,12 @@ impl Concealer {
         lost.iter_mut().zip(tone.clone()).for_each(|(to, sample)| *to = sample);
         for ((at, to), sample) in next.iter_mut().take(joined).enumerate().zip(tone.skip(before)) {
             let at = at as i32;
-            // Between the two; truncation is not met.
+            // No truncation: the value is between the two.
             *to = ((i32::from(sample) * (after - at) + i32::from(*to) * at) / after) as i16;
         }
     }
 
-    /// The period at which the last audio is most like itself, in samples.
+    /// Returns the pitch period in samples, by the best self-similarity of the last audio.
     fn period(&self) -> usize {
         let (longest, compared) = (LONGEST_MS * self.per_ms, COMPARED_MS * self.per_ms);
         let used = self.kept.get(self.kept.len() - KEPT_MS * self.per_ms..).unwrap_or_default();
@@ -103,13 +102,13 @@ mod tests {
             let mut next = tone(hz, rate, 60 * per_ms, 20 * per_ms);
             concealer.conceal(&mut lost, &mut next);
             let whole = tone(hz, rate, 40 * per_ms, 40 * per_ms);
-            // No click: nowhere is a step larger than the tone's own largest by more than a quarter.
+            // No click: no step exceeds the tone's own largest by more than a quarter.
             let steps =
                 |samples: &[i16]| samples.windows(2).map(|w| i32::from(w[1]) - i32::from(w[0])).collect::<Vec<_>>();
             let largest = steps(&whole).iter().map(|step| step.abs()).max().unwrap();
             let heard: Vec<i16> = whole[..1].iter().chain(&lost).chain(&next).copied().collect();
             assert!(steps(&heard).iter().all(|step| step.abs() <= largest * 5 / 4), "{rate} {hz}");
-            // Like the tone at first, softer at the end.
+            // Similar to the tone at first, softer at the end.
             let power =
                 |samples: &[i16]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64;
             let (first, last) = lost.split_at(10 * per_ms);

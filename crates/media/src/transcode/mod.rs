@@ -1,9 +1,8 @@
-//! One end's audio as another end speaks it: each packet is decoded as it comes, and leaves as soon as a packet of the
-//! sink's length is full. No tick, and nothing is kept but what does not fill a packet.
-//!
-//! What leaves is a stream of the edge's own, continuous in time: a short loss is concealed when the next packet comes
-//! (by the redundancy in it, where Opus brings one), a long one stays a gap, silence that was not sent is a jump of the
-//! timestamp, what comes late is dropped. Telephone-events and comfort noise pass in its order.
+//! Transcoder of one end's audio for another end: each packet is decoded on arrival, and packets of the sink's length
+//! leave as soon as they are full. There is no tick, and only partial packets are buffered.
+//! The output is a stream of the edge's own, continuous in time. A short loss is concealed when the next packet arrives
+//! (by its redundancy, if Opus has any), a long one stays a gap, suppressed silence is a jump of the timestamp, late
+//! packets are dropped. Telephone-events and comfort noise pass in order.
 
 mod concealing;
 mod credit;
@@ -28,26 +27,26 @@ use incoming::{Incoming, Step};
 use noise::Noise;
 use retimed::Retimed;
 
-/// The working rate where neither side has another one, in Hz.
+/// Working rate if no codec prescribes one, in Hz.
 const WIDE_BAND_HZ: u32 = 16_000;
-/// Time is counted in 1/48,000 s: every clock and every rate is a part of it.
+/// Time unit, 1/48,000 s: every clock and sampling rate divides it.
 const TIME_HZ: u32 = 48_000;
 const TIME_PER_MS: u64 = 48;
 
-/// One stream of one end, on its way to another.
+/// Transcoder of one stream between two ends.
 #[derive(Debug)]
 pub struct Transcoder {
-    /// The stream's name among the feeders of its sink.
+    /// Serial number of the stream among the feeders of its sink.
     serial: u32,
     spec: TranscodeSpec,
     sources: Vec<Decoding>,
     encoding: Encoding,
     rate_hz: u32,
-    /// Samples of a packet that leaves.
+    /// Samples of an outgoing packet.
     frame: usize,
     incoming: Incoming,
     credit: Credit,
-    /// Samples from `start` to `end` wait.
+    /// Samples that wait, from `start` to `end`.
     pending: Box<[i16]>,
     start: usize,
     end: usize,
@@ -55,32 +54,32 @@ pub struct Transcoder {
     aside: Option<Aside>,
     press: Retimed,
     concealer: Box<Concealer>,
-    /// The time of the last packet of the transcoder that this one goes on from, before its own first one.
+    /// Time of the last packet of the preceding transcoder, until the first packet of this one.
     goes_on: Option<Instant>,
-    /// Before its first packet, with an encoder of its own.
+    /// Whether no packet was processed yet and the encoder is new.
     fresh: bool,
-    /// Takes keys' tones out of the audio, where they are keys.
+    /// Detects and mutes DTMF tones in the audio, if tones are digits.
     watch: Option<Box<Detector>>,
     noise: Noise,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// Since the stream's beginning, at `start`.
+    /// Time at `start`, since the beginning of the stream.
     time: u64,
     marker: bool,
 }
 
-/// A place in `pending` where time goes on later than what is before it.
+/// Position in `pending` after which time jumps ahead.
 #[derive(Debug, Clone, Copy)]
 struct Jump {
     at: usize,
     time: u64,
-    /// Packets that are missing there.
+    /// Packets missing at the jump.
     missing: u16,
     marker: bool,
 }
 
-/// A payload that passes as it is, in its place.
+/// Payload forwarded unchanged at its position.
 #[derive(Debug, Clone, Copy)]
 struct Aside {
     number: u8,
@@ -90,11 +89,11 @@ struct Aside {
     payload: [u8; ASIDE_BYTES],
 }
 
-/// The position of a source among the decoders.
+/// Index of a source among the decoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct SourceAt(usize);
 
-/// Meaning of a payload number.
+/// Kind of a payload number.
 #[derive(Debug, Clone, Copy)]
 enum Class {
     Audio(SourceAt),
@@ -103,21 +102,21 @@ enum Class {
 }
 
 impl Transcoder {
-    /// Creates a transcoder as `spec` says, under the numbers (source, sequence number, timestamp); `None` where it
-    /// names nothing that can be converted.
+    /// Creates a transcoder with initial SSRC, sequence number and timestamp; `None` if `spec` names nothing that can
+    /// be transcoded.
     pub fn new(spec: TranscodeSpec, serial: u32, numbers: (u32, u16, u32)) -> Option<Self> {
         let (ssrc, sequence, timestamp) = numbers;
         Transcoder::after(None, spec, StreamStart { serial, ssrc, sequence, timestamp })
     }
 
-    /// Creates a transcoder in the place of another one before the same sink. Where that keeps its codec its decoder
-    /// goes on, and so does our encoder, and what was heard: no step from the one to the other.
+    /// Creates a transcoder that replaces another one to the same sink. Decoders of unchanged codecs, the encoder and
+    /// the audio history continue, so that there is no audible step.
     pub fn after(before: Option<Transcoder>, spec: TranscodeSpec, start: StreamStart) -> Option<Self> {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         let before = before.filter(|before| before.spec.to.1 == spec.to.1);
         let codings = || spec.from.iter().map(|(_, coding)| *coding);
         let highest = codings().filter_map(Coding::rate_hz).max().unwrap_or(WIDE_BAND_HZ);
-        // A stream of Opus keeps its band.
+        // An Opus stream keeps its bandwidth.
         let highest = before.as_ref().map_or(highest, |before| highest.max(before.rate_hz));
         let rate_hz = spec.to.1.rate_hz().unwrap_or(highest);
         let sources = codings().map(|coding| Decoding::new(coding, rate_hz)).collect::<Option<Vec<_>>>()?;
@@ -168,17 +167,17 @@ impl Transcoder {
         Some(transcoder)
     }
 
-    /// Returns its description.
+    /// Returns the specification.
     pub fn spec(&self) -> &TranscodeSpec {
         &self.spec
     }
 
-    /// Whether it takes a payload number.
+    /// Returns whether the transcoder handles a payload number.
     pub fn takes(&self, number: u8) -> bool {
         self.class(number).is_some()
     }
 
-    /// Has tones of keys taken out of the audio, or left in it.
+    /// Turns DTMF detection, which removes tones from the audio, on or off.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         match wanted {
             true => _ = self.watch.get_or_insert_with(|| Box::new(Detector::new(now, self.rate_hz))),
@@ -186,45 +185,44 @@ impl Transcoder {
         }
     }
 
-    /// Returns what finds DTMF in the audio, where that is looked for.
+    /// Returns the DTMF detector, if tones are detected.
     pub(crate) fn watch(&self) -> Option<&Detector> {
         self.watch.as_deref()
     }
 
-    /// Returns the same, to take from it what was found.
+    /// Returns the DTMF detector, if tones are detected, mutably.
     pub(crate) fn watch_mut(&mut self) -> Option<&mut Detector> {
         self.watch.as_deref_mut()
     }
 
-    /// Whether this is the first that it is to take, and nothing was coded for its sink by the one before it.
+    /// Returns, once, whether this is the first packet and no preceding transcoder has encoded for the sink.
     pub(crate) fn begins(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Returns its encoder, for another part of the same stream.
+    /// Returns the encoder, for another part of the same stream.
     pub(crate) fn encoding(&mut self) -> &mut Encoding {
         &mut self.encoding
     }
 
-    /// Notes that a packet of the stream does not come here: it is not lost.
+    /// Notes that a packet of the stream is handled elsewhere and is not lost.
     pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
         self.incoming.pass_over(rtp);
     }
 
-    /// Returns its name among the feeders of its sink.
+    /// Returns the serial number among the feeders of its sink.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// The clock of what leaves, in Hz.
+    /// Returns the outgoing clock rate, in Hz.
     pub fn clock_hz(&self) -> u32 {
         self.spec.to.1.clock_hz()
     }
 
-    /// Takes a packet; what it makes is asked for by [`Self::poll`]. Allocates nothing but what Opus does.
-    ///
+    /// Processes a packet; the resulting packets follow by [`Self::poll`]. Allocates only inside Opus.
     /// # Errors
-    /// Where it is of no use.
+    /// Returns an error if the packet is not usable.
     pub fn push(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
         let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
         let clock_hz = match class {
@@ -250,7 +248,7 @@ impl Transcoder {
                 Ok(())
             }
         };
-        // What could not be decoded may have been concealed before.
+        // The gap before an undecodable packet may have been concealed.
         let most = AUDIO_CONCEALED_MOST_MS as u64 * TIME_PER_MS;
         let tried = if taken.is_err() { step.time().min(most) } else { 0 };
         let made = time_of(self.end - before, self.rate_hz).max(tried);
@@ -260,7 +258,7 @@ impl Transcoder {
         Ok(())
     }
 
-    /// The next packet that leaves, if one is full, into `packet`.
+    /// Writes the next full outgoing packet into `packet`, if any.
     pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<Rtp> {
         loop {
             if let Some(jump) = self.jump.take_if(|jump| jump.at <= self.start) {
@@ -277,7 +275,7 @@ impl Transcoder {
             let time = self.time;
             self.time += time_of(self.frame, self.rate_hz);
             if bytes == 0 {
-                // Silence that need not be sent: what follows begins a talk spurt.
+                // Suppressed silence: the next packet begins a talk spurt.
                 self.marker = true;
                 continue;
             }
@@ -290,8 +288,8 @@ impl Transcoder {
         self.finish(aside.marker, aside.number, aside.time, aside.bytes, packet)
     }
 
-    /// Goes on where another one before the same sink, in the same codec, has ended. Not where Opus has more band than
-    /// before: its decoders begin again then.
+    /// Continues from a preceding transcoder to the same sink and codec. If Opus gains bandwidth, decoders start over
+    /// instead.
     fn follow(&mut self, before: Transcoder) {
         self.credit = before.credit;
         if before.rate_hz != self.rate_hz {
@@ -299,7 +297,7 @@ impl Transcoder {
         }
         (self.encoding, self.concealer, self.goes_on) = (before.encoding, before.concealer, before.incoming.came);
         self.fresh = false;
-        // What did not fill a packet; not where time jumps in it.
+        // Takes over the partial packet, unless time jumps within it.
         let rest = before.pending.get(before.start..before.end).filter(|_| before.jump.is_none()).unwrap_or_default();
         if let Some(room) = self.pending.get_mut(..rest.len()) {
             room.copy_from_slice(rest);
@@ -351,7 +349,7 @@ impl Transcoder {
         let watch = self.watch.as_mut();
         let is_key = watch.is_some_and(|watch| watch.hear(now, rtp, clock_hz, next));
         if is_key {
-            // What the codec conceals goes on with the tone.
+            // The codec's own concealment would continue the tone.
             next.fill(0);
             lost.fill(0);
         }
@@ -368,7 +366,7 @@ impl Transcoder {
         } else if step.time() > 0 {
             self.jump_by(begin, step);
         } else if goes_on || matches!(step, Step::Anew { .. }) {
-            // Another decoder, another voice: no step from the one to the other.
+            // Another decoder: joins the audio without a step.
             self.concealer.conceal(&mut [], next);
         }
         self.concealer.hear(next);
@@ -379,14 +377,14 @@ impl Transcoder {
         Ok(())
     }
 
-    /// Fills up the packet that was begun, and goes on later than `at`.
+    /// Completes the partial packet and continues later than `at`.
     fn jump_by(&mut self, at: u64, step: Step) {
         self.fill_up();
         let end = self.time + time_of(self.end - self.start, self.rate_hz);
         let time = at.saturating_add(step.time()).max(end);
         let frame_time = time_of(self.frame, self.rate_hz);
         let missing = match step {
-            // Truncation is not met: at most what a jump of 3,000 packets is.
+            // No truncation: at most a jump of 3,000 packets.
             Step::Lost { packets, .. } => (step.time() / frame_time).min(u64::from(packets) * 12) as u16,
             Step::GoesOn | Step::Silent { .. } | Step::Anew { .. } => 0,
         };
@@ -395,7 +393,7 @@ impl Transcoder {
         self.incoming.at = time;
     }
 
-    /// Fills the packet that was begun with what fades away.
+    /// Completes the partial packet with fading audio.
     fn fill_up(&mut self) {
         let rest = (self.end - self.start) % self.frame;
         if rest > 0 {
@@ -449,7 +447,7 @@ impl Transcoder {
             marker,
             payload_type: number,
             sequence: self.sequence,
-            // Truncation is meant: timestamps are modulo 2^32.
+            // Truncation is intended: timestamps are modulo 2^32.
             timestamp: self.timestamp.wrapping_add(ticks as u32),
             ssrc: self.ssrc,
             payload: FIXED_HEADER..FIXED_HEADER + bytes,
@@ -468,7 +466,7 @@ impl Aside {
     }
 }
 
-/// Returns how long so many samples are.
+/// Returns the duration of a number of samples.
 fn time_of(samples: usize, rate_hz: u32) -> u64 {
     samples as u64 * u64::from(TIME_HZ / rate_hz)
 }

@@ -1,9 +1,9 @@
-//! Comfort noise (RFC 3389) for a sink that takes none: noise as loud as it says, in audio.
+//! Comfort noise (RFC 3389) rendered as audio, for a sink that does not accept it.
 
-/// 0 dBov: the loudest that 16 bits hold, as a root mean square.
+/// Root mean square of 0 dBov, the maximum of 16 bits.
 const FULL: f32 = 32_767.0;
 
-/// A source of noise.
+/// Noise generator.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noise {
     state: u32,
@@ -14,13 +14,13 @@ impl Noise {
         Noise { state: seed | 1 }
     }
 
-    /// Fills with noise as loud as a payload says: its first byte, in dB below full scale.
+    /// Fills `samples` with noise at the level of a payload: its first byte, in dB below full scale.
     pub(super) fn fill(&mut self, payload: &[u8], samples: &mut [i16]) {
         let below = f32::from(payload.first().copied().unwrap_or(127) & 0x7f);
-        // Evenly spread, so that the largest is √3 of the mean square.
+        // Uniform distribution, whose peak is √3 of the root mean square.
         let most = FULL * 10.0_f32.powf(-below / 20.0) * 3.0_f32.sqrt();
         for sample in samples {
-            // Xorshift: noise, not chance.
+            // Xorshift: good enough for noise.
             self.state ^= self.state << 13;
             self.state ^= self.state >> 17;
             self.state ^= self.state << 5;

@@ -1,5 +1,5 @@
-//! Presses that pass beside converted audio, on the clock of the other side: a press that lasts longer than a segment
-//! can express on either clock (RFC 4733 §2.5.1.3) is divided into segments of that clock.
+//! Telephone-events forwarded next to transcoded audio on the sink's clock. A digit longer than a segment can express
+//! on either clock (RFC 4733 §2.5.1.3) is divided into segments of the sink's clock.
 
 use crate::dtmf::{END, Observation, PressTracker, SEGMENT_TICKS, TelephoneEvent};
 use crate::rtp::Rtp;
@@ -7,23 +7,24 @@ use crate::rtp::Rtp;
 use super::TIME_HZ;
 use super::spec::EventsSpec;
 
-/// The press of the last packet.
+/// State of the current digit.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Retimed {
     presses: PressTracker,
-    /// Ticks of the source's clock in segments that are over.
+    /// Ticks of the source's clock in completed segments.
     before: u64,
-    /// Start of the press, in the time of the outgoing stream.
+    /// Start of the digit, in the time of the outgoing stream.
     begun: u64,
-    /// End of what has left of it, in the same time.
+    /// End of the part already sent, in the time of the outgoing stream.
     end: u64,
-    /// Ticks of the sink's clock in segments that have left.
+    /// Ticks of the sink's clock in segments already sent.
     left: u64,
 }
 
 impl Retimed {
-    /// Writes the duration on the sink's clock into a packet of a press; returns the start of its segment in the time of the
-    /// outgoing stream. `time` is the packet's timestamp in that time. A press starts after the end of the one before.
+    /// Writes the duration on the sink's clock into a telephone-event packet and returns the start of its segment in
+    /// the time of the outgoing stream. `time` is the packet's timestamp in that time. A digit starts after the end of
+    /// the previous one.
     pub(super) fn retime(&mut self, rtp: &Rtp, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
         let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return time };
         match self.presses.observe(&packet) {
@@ -40,7 +41,7 @@ impl Retimed {
         let ticks = self.before + u64::from(u16::from_be_bytes([*high, *low]));
         self.end = self.end.max(self.begun + ticks * u64::from(TIME_HZ) / from_hz);
         let mut lasts = (ticks * to_hz / from_hz).saturating_sub(self.left);
-        // Its end is in its last segment at once: another packet may not come.
+        // Jumps to the last segment at the end of the digit, because no other packet may follow.
         while lasts > segment && *flags & END != 0 {
             (self.left, lasts) = (self.left + segment, lasts - segment);
         }

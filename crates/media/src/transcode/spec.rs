@@ -1,34 +1,34 @@
-//! Conversion of a wire's audio, in plain data.
+//! Specification of a wire's transcoding.
 
 use crate::codec::Coding;
 
-/// Telephone-events (RFC 4733), as the source numbers and times them and as the sink does.
+/// Telephone-events (RFC 4733): numbers and clocks of source and sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EventsSpec {
-    /// Payload number and clock (Hz) of the source.
+    /// Payload number and clock rate (Hz) of the source.
     pub from: (u8, u32),
-    /// Payload number and clock (Hz) of the sink.
+    /// Payload number and clock rate (Hz) of the sink.
     pub to: (u8, u32),
 }
 
-/// Conversion of one end's audio into another's. What it leaves in a packet is decoded as it comes and leaves, in
-/// packets of the sink's length, as soon as one is full.
+/// Transcoding of one end's audio for another. Each packet is decoded on arrival; packets of the sink's length leave as
+/// soon as they are full.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TranscodeSpec {
-    /// Payload numbers of the source that are converted; others pass as the wire says.
+    /// Payload numbers of the source to transcode; others pass as the wire specifies.
     pub from: Vec<(u8, Coding)>,
     /// The sink's payload number.
     pub to: (u8, Coding),
-    /// The length of the sink's packets, in milliseconds: 10 to 60; Opus has 10, 20, 40 and 60.
+    /// Duration of the sink's packets, in milliseconds: 10 to 60; Opus supports 10, 20, 40 and 60.
     pub packet_ms: u8,
     /// Telephone-events, which pass in the stream of the audio.
     pub events: Vec<EventsSpec>,
-    /// Comfort noise (RFC 3389): the source's payload number, and the sink's where it takes it.
+    /// Comfort noise (RFC 3389): the source's payload number, and the sink's if it accepts it.
     pub noise: Option<(u8, Option<u8>)>,
 }
 
 impl TranscodeSpec {
-    /// Whether a payload number is audio that is converted.
+    /// Returns whether a payload number is transcoded audio.
     pub(crate) fn converts(&self, number: u8) -> bool {
         self.from.iter().any(|(from, _)| *from == number)
     }
