@@ -12,23 +12,23 @@ use crate::spec::{AgentInput, AgentSpec, EndId, Event, TapSpec};
 
 use super::end::AgentEnd;
 
-/// All agents of a session.
+/// Agents of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     all: Vec<AgentEnd>,
-    /// Conversations of agents that were removed.
+    /// Remaining conversations of removed agents.
     departed: VecDeque<(EndId, Box<Stream>)>,
 }
 
 impl Agents {
-    /// Adds an agent whose socket is still to be opened.
+    /// Adds an agent; its socket is still to be opened.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &Shared) {
-        // One is the common case, and not small.
+        // One agent is the common case, and the type is large.
         self.all.reserve_exact(1);
         self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
     }
 
-    /// Removes an agent; the rest of its conversation is handed over by [`Self::poll_departed`].
+    /// Removes an agent; the rest of its conversation follows by [`Self::poll_departed`].
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
         if let Some(at) = self.all.iter().position(|agent| agent.id() == id) {
             let stream = self.all.remove(at).leave(now, events);
@@ -36,17 +36,17 @@ impl Agents {
         }
     }
 
-    /// Lists their names.
+    /// Lists the ids of the agents.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(AgentEnd::id)
     }
 
-    /// Returns an agent that has a conversation.
+    /// Returns an agent with an active conversation.
     pub(crate) fn get(&self, id: EndId) -> Option<&AgentEnd> {
         self.all.iter().find(|agent| agent.id() == id)
     }
 
-    /// Returns the same, to be changed.
+    /// Returns an agent with an active conversation, mutably.
     pub(crate) fn get_mut(&mut self, id: EndId) -> Option<&mut AgentEnd> {
         self.all.iter_mut().find(|agent| agent.id() == id)
     }
@@ -56,19 +56,19 @@ impl Agents {
         self.all.iter_mut().find(|agent| agent.feed().is_some_and(|feed| feed.to == to))
     }
 
-    /// Returns whether audio is decoded for one of them.
+    /// Returns whether a codec other than G.711 is decoded for an agent.
     pub(crate) fn decode(&self) -> bool {
         self.all.iter().any(AgentEnd::decodes)
     }
 
-    /// Takes an input of an agent's socket; nothing for an agent that does not exist.
+    /// Processes input of an agent's socket; ignored for an unknown agent.
     pub(crate) fn handle(&mut self, now: Instant, id: EndId, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
         if let Some(agent) = self.get_mut(id) {
             agent.handle(now, input, events);
         }
     }
 
-    /// Acts on deadlines that have passed.
+    /// Processes expired deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for agent in &mut self.all {
             agent.handle_timeout(now, events);
@@ -80,7 +80,7 @@ impl Agents {
         self.all.iter().filter_map(AgentEnd::poll_timeout)
     }
 
-    /// Returns what to write to an agent's socket next.
+    /// Returns the next message for an agent's socket.
     pub(crate) fn poll_transmit(&mut self, id: EndId) -> Option<Transmit> {
         self.get_mut(id)?.poll_transmit()
     }
@@ -95,12 +95,12 @@ impl Agents {
         self.get(id).is_none_or(AgentEnd::is_closed)
     }
 
-    /// Returns an agent that was removed, and the rest of its conversation.
+    /// Returns a removed agent with the rest of its conversation.
     pub(crate) fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.departed.pop_front()
     }
 
-    /// Sets the audio that a listener hears; returns whether there is such an agent.
+    /// Sets the audio of a listener; returns whether the agent exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         let Some(agent) = self.get_mut(id) else { return false };
         agent.tune(TrackName::Inbound, &audio.inbound, None);
@@ -108,7 +108,7 @@ impl Agents {
         true
     }
 
-    /// Lets those that listen hear a packet.
+    /// Passes a packet to the agents among `listeners`.
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
@@ -118,18 +118,18 @@ impl Agents {
     ) {
         for listener in listeners {
             if let Some(agent) = self.get_mut(listener.id()) {
-                // A packet that it cannot use is its own loss.
+                // A packet that the agent cannot use is lost for it alone.
                 let _ = agent.hear(now, packet, listener.coding(packet), events);
             }
         }
     }
 
-    /// Connects an agent to the end that it feeds; returns whether there is such an agent.
+    /// Wires an agent to the end that it feeds; returns whether the agent exists.
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
         self.get_mut(id).map(|agent| agent.connect(feed)).is_some()
     }
 
-    /// Takes away the wires for which `cut(from, to)` holds.
+    /// Removes the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for agent in &mut self.all {
             if agent.feed().is_some_and(|feed| cut(agent.id(), feed.to)) {
@@ -138,7 +138,7 @@ impl Agents {
         }
     }
 
-    /// Returns the next frame of the agent that feeds the end `to`, where `cut(agent)` holds: it is cut off.
+    /// Returns the next frame of the agent that feeds the end `to` if `cut(agent)` holds, to fade it out.
     pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
         let agent = self.feeder_of(to).filter(|agent| cut(agent.id()))?;
         Some(agent.last_frame())

@@ -1,14 +1,14 @@
-//! Audio that an agent's `clear` has thrown away, noted in its call's trace: one line each, those within a second in
-//! one, and after so many lines the rest in one at the end.
+//! Notes in a call's trace about audio discarded by an agent's `clear`: at most one line per second, and after a
+//! maximum number of lines one summary at the end.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::AGENT_CLEARS_TOLD;
 
-/// The least between two lines.
+/// Minimum interval between two lines.
 const APART: Duration = Duration::from_secs(1);
 
-/// The clears that were noted, and those still to be.
+/// Clears noted so far, and those still to be noted.
 #[derive(Debug, Default)]
 pub(super) struct Clears {
     told: usize,
@@ -24,7 +24,7 @@ struct Sum {
 }
 
 impl Clears {
-    /// Notes one that threw so much audio away and returned so many marks; one that met no audio is nothing to tell.
+    /// Adds a clear that discarded this much audio and returned this many marks; a clear without audio is ignored.
     pub(super) fn note(&mut self, dropped_ms: u64, marks: u64) {
         if dropped_ms > 0 {
             self.waiting.times += 1;
@@ -33,7 +33,7 @@ impl Clears {
         }
     }
 
-    /// Returns the line that is due now, if any.
+    /// Returns the line that is due, if any.
     pub(super) fn due(&mut self, now: Instant) -> Option<String> {
         let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < APART);
         if self.waiting.times == 0 || is_soon || self.told >= AGENT_CLEARS_TOLD {
@@ -44,7 +44,7 @@ impl Clears {
         Some(std::mem::take(&mut self.waiting).text(""))
     }
 
-    /// Returns a line about the rest, once no more come.
+    /// Returns the final summary of the remaining clears.
     pub(super) fn sum_up(&mut self) -> Option<String> {
         let waiting = std::mem::take(&mut self.waiting);
         let more = if self.told >= AGENT_CLEARS_TOLD { " more" } else { "" };
@@ -67,7 +67,7 @@ impl Sum {
     }
 }
 
-/// With a comma before each three digits.
+/// Formats a number with a comma before each three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Downlink: an agent's audio out of its queue, 20 ms a tick, as frames for the caller's stream. μ-law passes as the
+//! Downlink: takes an agent's queued audio, 20 ms per tick, as frames for the caller's stream. μ-law passes as the
 //! agent sent it.
 
 use std::time::Duration;
@@ -14,44 +14,44 @@ use crate::playout::{FRAME_SAMPLES, Frame, WIDE_SAMPLES};
 
 use super::lateness::Lateness;
 
-/// Samples of the longest frame, 24 kHz.
+/// Samples of the longest frame, at 24 kHz.
 const SAMPLES: usize = 480;
 
-/// The audio of one agent that waits to be heard.
+/// Queued audio of one agent.
 #[derive(Debug)]
 pub(super) struct Downlink {
     playout: Playout,
     format: Format,
-    /// Whether it is said at 16 kHz.
+    /// Whether frames are produced at 16 kHz.
     wide: bool,
-    /// To what it is said at; none where the agent speaks that.
+    /// Resampler to the output rate; `None` if the agent sends that rate.
     down: Option<Resampler>,
-    /// The time in which a clear fades out; 0: not at all.
+    /// Fade-out time of a `clear`, in milliseconds; 0 for none.
     fade_ms: usize,
-    /// Audio that fades out under the next frame, in the agent's format but linear.
+    /// Audio that fades out under the next frame, in linear samples at the agent's rate.
     fading: Vec<i16>,
-    /// Audio left at the last tick.
+    /// Whether the last tick had audio.
     speaks: bool,
     lateness: Lateness,
 }
 
-/// The audio of one tick.
+/// Audio of one tick.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DownlinkFrame {
-    /// For the wire.
+    /// Frame for the caller's stream.
     pub(super) said: Frame,
-    /// The bytes that the agent sent for it.
+    /// Bytes of the agent's audio in the frame.
     pub(super) bytes: usize,
-    /// The level of what is said.
+    /// Level of the frame.
     pub(super) level: u16,
-    /// Frames of silence before it that were heard because it came late.
+    /// Frames of silence sent before it because it was late.
     pub(super) late: u32,
-    /// A quiet frame before it was removed, which makes up for one of those.
+    /// Whether a quiet frame before it was removed to reduce the delay from late audio.
     pub(super) is_shortened: bool,
 }
 
 impl Downlink {
-    /// Nothing yet.
+    /// Creates an empty queue.
     pub(super) fn new(format: Format, fade: Duration) -> Downlink {
         let fade_ms = usize::try_from(fade.min(CLEAR_FADE_MOST).as_millis()).unwrap_or(usize::MAX);
         let down = Resampler::new(format.sample_rate(), CLOCK_HZ);
@@ -67,7 +67,7 @@ impl Downlink {
         }
     }
 
-    /// From now on it is said at 16 kHz where it has that, or at 8 kHz.
+    /// Selects the output rate: 16 kHz, or 8 kHz.
     pub(super) fn say_wide(&mut self, wide: bool) {
         if wide != self.wide {
             let rate_hz = if wide { g722::RATE_HZ } else { CLOCK_HZ };
@@ -75,39 +75,40 @@ impl Downlink {
         }
     }
 
-    /// Returns the audio that waits, with its marks.
+    /// Returns the queued audio with its marks.
     pub(super) fn playout(&self) -> &Playout {
         &self.playout
     }
 
-    /// Adds audio in the agent's format, any length.
+    /// Adds audio of any length in the agent's format.
     pub(super) fn push(&mut self, audio: &[u8]) {
         self.lateness.came(audio.len());
         self.playout.push(audio);
     }
 
-    /// Returns whether any 20 ms of audio in the agent's format have this level.
+    /// Returns whether any 20 ms of audio in the agent's format reach this level.
     pub(super) fn is_loud(&self, audio: &[u8], least: u16) -> bool {
         let mut frames = audio.chunks(self.format.frame_bytes());
         frames.any(|frame| level(samples(frame, self.format).filled()) >= least)
     }
 
-    /// Adds a mark behind all audio so far.
+    /// Adds a mark after all audio so far.
     pub(super) fn mark(&mut self, name: String) {
         self.playout.mark(name);
     }
 
-    /// The next mark that is due.
+    /// Returns the next mark that is due.
     pub(super) fn poll_mark(&mut self) -> Option<Mark> {
         self.playout.poll_mark()
     }
 
-    /// Whether audio left at the last tick, or waits.
+    /// Returns whether the last tick had audio or audio is queued.
     pub(super) fn is_heard(&self) -> bool {
         self.speaks || self.playout.held_bytes() > 0
     }
 
-    /// Throws away what waits. What was being said ends at once, or fades out in the next frame, which counts as heard.
+    /// Discards the queued audio. Audio being played stops at once, or fades out in the next frame, which counts as
+    /// played.
     pub(super) fn clear(&mut self) -> Cleared {
         self.fading.clear();
         let wanted = if self.speaks { self.fade_ms } else { 0 };
@@ -116,7 +117,7 @@ impl Downlink {
             self.fading.extend(rest.iter());
             let len = self.fading.len() as i32;
             for (sample, left) in self.fading.iter_mut().zip((0..len).rev()) {
-                // Never louder than it was.
+                // The fade never raises the level.
                 *sample = (i32::from(*sample) * left / len.max(1)) as i16;
             }
         } else if let Some(down) = &mut self.down {
@@ -127,7 +128,7 @@ impl Downlink {
         self.playout.clear()
     }
 
-    /// The 20 ms of this tick; `None` where the agent says nothing.
+    /// Returns the 20 ms of this tick; `None` if the agent is silent.
     pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
         let taken = self.take();
         let said = self.say(&taken);
@@ -143,7 +144,7 @@ impl Downlink {
         Some(DownlinkFrame { said: said?, bytes, level, late, is_shortened })
     }
 
-    /// Takes the next frame out of the queue, or the one behind it where that one is quiet and delay is to be removed.
+    /// Takes the next frame from the queue, or the one after it if the first is quiet and delay is to be removed.
     fn take(&mut self) -> Taken {
         let mut taken = Taken { audio: [0; 2 * SAMPLES], len: 0, bytes: 0, removed: None };
         let is_due = self.lateness.is_due() && self.playout.held_bytes() >= 2 * self.format.frame_bytes();
@@ -159,7 +160,7 @@ impl Downlink {
         taken
     }
 
-    /// Returns what is heard of a frame, as it leaves; `None` for nothing.
+    /// Converts a frame to the output format; `None` for silence.
     fn say(&mut self, taken: &Taken) -> Option<Frame> {
         let rings = self.down.as_ref().is_some_and(|down| !down.is_at_rest());
         if taken.len == 0 && self.fading.is_empty() && !rings {
@@ -198,19 +199,19 @@ impl Downlink {
     }
 }
 
-/// The audio that a tick takes out of the queue.
+/// Audio taken from the queue in a tick.
 struct Taken {
-    /// One frame, in the agent's format.
+    /// Frame in the agent's format.
     audio: [u8; 2 * SAMPLES],
     len: usize,
-    /// The bytes that have left the queue.
+    /// Bytes that have left the queue.
     bytes: usize,
-    /// The quiet frame before it that is not heard.
+    /// Removed quiet frame before it.
     removed: Option<Samples>,
 }
 
 impl Taken {
-    /// Puts a frame in place of what was taken before.
+    /// Replaces the content with a frame.
     fn copy(&mut self, audio: Option<&[u8]>) {
         let audio = audio.unwrap_or_default();
         self.len = self.audio.len().min(audio.len());
@@ -223,7 +224,7 @@ impl Taken {
     }
 }
 
-/// Up to a frame of linear samples, silence behind them.
+/// Up to one frame of linear samples, followed by silence.
 struct Samples {
     all: [i16; SAMPLES],
     count: usize,
@@ -238,8 +239,8 @@ impl Samples {
         self.all.get(..self.count).unwrap_or_default()
     }
 
-    /// Begins what follows with the beginning of these samples, which are removed: what is heard goes on without a step and
-    /// is the following itself after a quarter of a frame.
+    /// Cross-fades from these removed samples into the following ones over a quarter of a frame, so that there is no
+    /// step.
     fn blend_into(&self, following: &mut [i16]) {
         let len = self.count as i32 / 4;
         for ((sample, removed), at) in following.iter_mut().zip(self.iter()).zip(0..len) {
@@ -249,7 +250,7 @@ impl Samples {
     }
 }
 
-/// Audio of an agent: little-endian where it is linear, as everybody but RFC 3551 has it.
+/// Decodes an agent's audio; linear samples are little-endian (unlike RFC 3551).
 fn samples(audio: &[u8], format: Format) -> Samples {
     let mut samples = Samples { all: [0; SAMPLES], count: 0 };
     let places = samples.all.iter_mut();
@@ -278,7 +279,7 @@ mod tests {
         samples.into_iter().flat_map(bytes).collect()
     }
 
-    /// Returns what the caller's phone plays of a tick.
+    /// Returns the samples that the caller's phone plays for a tick.
     fn heard(speaking: &mut Downlink) -> Vec<i16> {
         match speaking.next_frame().map(|frame| frame.said) {
             None => vec![0; 160],
@@ -311,7 +312,7 @@ mod tests {
         assert!(speaking.next_frame().is_none());
     }
 
-    /// The rest in the filter is heard when the agent has nothing more to say.
+    /// The remaining samples in the filter are played when the agent stops.
     #[test]
     fn the_last_samples_of_wide_audio_are_heard() {
         for format in [Format::L16Rate16000, Format::L16Rate24000] {
@@ -356,7 +357,7 @@ mod tests {
         }
     }
 
-    /// 10 ms from full to nothing, then silence.
+    /// The level falls from full to zero in 10 ms, then silence.
     #[test]
     fn a_clear_fades_out() {
         for format in Format::ALL {
@@ -365,7 +366,7 @@ mod tests {
             assert!(speaking.next_frame().is_some());
             assert_eq!(speaking.clear(), Cleared { played_ms: 30, dropped_ms: 30 });
             let faded = heard(&mut speaking);
-            // The filter's delay and the error of its edges.
+            // Delay of the filter, and its error at the edges.
             let from = if format.sample_rate() > 8000 { 24 } else { 0 };
             assert!(faded[from] > 6500, "{}: {faded:?}", format.name());
             assert!(faded[from..].windows(2).all(|pair| pair[1] <= pair[0] + 200), "{}: {faded:?}", format.name());
@@ -374,7 +375,7 @@ mod tests {
         }
     }
 
-    /// The agent may say the next thing at once: it is not put off, and what ends is heard under it.
+    /// New audio after a clear is played at once, mixed with the fading rest.
     #[test]
     fn what_is_said_next_is_heard_over_what_fades() {
         let mut speaking = Downlink::new(Format::L16Rate8000, FADE);

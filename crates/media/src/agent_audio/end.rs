@@ -1,5 +1,4 @@
-//! An end that is an agent: the conversation on its socket, the audio that it hears, and its own audio until that
-//! leaves.
+//! Agent end: the conversation on its socket, the audio sent to it, and its own audio until it is played.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,53 +21,53 @@ use super::downlink::Downlink;
 use super::notes::Notes;
 use super::turns::{AUDIBLE, Answer, Turns};
 
-/// One agent.
+/// Agent end of a session.
 #[derive(Debug)]
 pub(crate) struct AgentEnd {
     id: EndId,
     counters: Arc<EndCounters>,
     queue: Arc<AgentQueue>,
-    /// The end that it feeds.
+    /// Wire to the end that the agent feeds.
     wire: Option<Feed>,
     stream: Stream,
     settings: Settings,
-    /// Begun once the socket is open; that of a recogniser from the beginning on.
+    /// Audio input; starts when the socket is open, for a recogniser at once.
     hearing: Hearing,
-    /// The downlink, while it may talk.
+    /// Downlink; `None` while the agent may not send audio.
     downlink: Option<Box<Downlink>>,
     turns: Turns,
     turn_times: Option<Arc<LegTurns>>,
-    /// A `clear` that no packet has shown yet.
+    /// Time of a `clear` that no packet has reflected yet.
     cleared: Option<Instant>,
     shared: Shared,
-    /// This agent's part of `shared.held`.
+    /// Share of this agent in `shared.held`.
     held: u64,
     open: bool,
     has_spoken: bool,
     closed: bool,
-    /// The socket is not read: its answer to a ping may lie there.
+    /// Whether the socket is not read, so that a pong may be unread.
     unread: bool,
-    /// Whether a note says that it is not read because too much of its own audio waits.
+    /// Whether the call's trace has a note that reading stopped because too much audio of the agent is queued.
     noted_full: bool,
     notes: Notes,
     clears: Clears,
     requests: RequestRate,
-    /// The next frame at the moment when it fell silent, faded out.
+    /// Frame to fade out after the agent's audio has ended.
     rest: Option<Box<Frame>>,
 }
 
-/// A transfer that was not answered.
+/// Failed transfer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TransferFailure<'a> {
-    /// The target, as it was asked for.
+    /// Target as requested.
     pub(crate) target: &'a str,
-    /// A stable word for the reason.
+    /// Stable code of the reason.
     pub(crate) reason: &'static str,
-    /// The status code of the answer, where there was one.
+    /// Status code of the SIP response, if there was one.
     pub(crate) code: Option<u16>,
 }
 
-/// The rate of its requests.
+/// Rate limiter of requests.
 #[derive(Debug, Clone, Copy)]
 struct RequestRate {
     since: Instant,
@@ -76,11 +75,11 @@ struct RequestRate {
 }
 
 impl AgentEnd {
-    /// Creates an agent whose socket is being opened.
+    /// Creates an agent end whose socket is being opened.
     pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: Shared) -> AgentEnd {
         let settings = spec.settings.clone();
         let mut hearing = Hearing::new(settings.format);
-        // The caller's first words may come before the socket of a recogniser is open.
+        // The caller's first words may arrive before the socket of a recogniser is open.
         if settings.recognition.is_some() {
             hearing.begin(now, settings.tracks);
         }
@@ -110,22 +109,22 @@ impl AgentEnd {
         }
     }
 
-    /// Returns its name.
+    /// Returns the agent's id.
     pub(crate) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns its counters.
+    /// Returns the agent's counters.
     pub(crate) fn counters(&self) -> &Arc<EndCounters> {
         &self.counters
     }
 
-    /// Returns the wire to the end that it feeds.
+    /// Returns the wire to the end that the agent feeds.
     pub(super) fn feed(&self) -> Option<Feed> {
         self.wire
     }
 
-    /// Connects it to the end that it feeds.
+    /// Wires the agent to the end that it feeds.
     pub(super) fn connect(&mut self, feed: Feed) {
         if let Some(downlink) = &mut self.downlink {
             downlink.say_wide(feed.wide);
@@ -133,16 +132,16 @@ impl AgentEnd {
         self.wire = Some(feed);
     }
 
-    /// Disconnects it from the end that it feeds.
+    /// Removes the wire.
     pub(super) fn disconnect(&mut self) {
         self.wire = None;
     }
 
-    /// Takes an input of its socket.
+    /// Processes input of the socket.
     pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
         let input = match input {
             AgentInput::Opened => Input::Opened,
-            // Of those that get plain RTP.
+            // Only raw listeners have this input.
             AgentInput::Found(_) => return,
             AgentInput::Text(text) => Input::Text(text),
             AgentInput::Binary(bytes) => Input::Binary(bytes),
@@ -158,23 +157,23 @@ impl AgentEnd {
         self.settle(now, events);
     }
 
-    /// Reports a digit of its caller to it.
+    /// Sends a digit of the caller to the agent.
     pub(crate) fn tell_digit(&mut self, now: Instant, digit: char, events: &mut VecDeque<Event>) {
         self.stream.handle_input(now, Input::Dtmf(digit));
         self.settle(now, events);
     }
 
-    /// Reports digits of its caller to it, received beside its media.
+    /// Sends digits to the agent that the caller has sent outside of the media.
     pub(crate) fn tell_digits(&mut self, now: Instant, digits: &str, events: &mut VecDeque<Event>) {
         for digit in digits.chars().filter(|digit| Digit::from_char(*digit).is_some()) {
             self.tell_digit(now, digit, events);
         }
     }
 
-    /// Reports to it that its caller stays: the transfer was not answered.
+    /// Reports a failed transfer to the agent; the caller stays.
     pub(crate) fn transfer_failed(&mut self, now: Instant, failure: TransferFailure<'_>, events: &mut VecDeque<Event>) {
         if self.wire.is_none() {
-            // Its caller has heard music: what it said meanwhile is not said afterwards.
+            // The caller has heard music; the agent's audio from that time is outdated.
             self.clear(now);
         }
         let TransferFailure { target, reason, code } = failure;
@@ -182,48 +181,47 @@ impl AgentEnd {
         self.settle(now, events);
     }
 
-    /// Reports to it that a party has taken its caller, which it coaches from now on.
+    /// Reports to the agent that a party has taken the caller, and that it coaches that party from now on.
     pub(crate) fn transfer_accepted(&mut self, now: Instant, target: &str, events: &mut VecDeque<Event>) {
         if self.wire.is_none() {
-            // Its caller has heard music: what it said meanwhile is not for the party.
+            // The caller has heard music; the agent's audio from that time is not for the party.
             self.clear(now);
         }
         self.stream.handle_input(now, Input::TransferAccepted { target });
         self.settle(now, events);
     }
 
-    /// Returns whether it speaks audio of more than 4 kHz.
+    /// Returns whether the agent sends audio above 4 kHz.
     pub(crate) fn is_wide(&self) -> bool {
         self.settings.format.sample_rate() > CLOCK_HZ
     }
 
-    /// Sets the audio of a track that it hears, by payload number, and the number of telephone-events.
+    /// Sets the audio of a track by payload number, and the number of telephone-events.
     pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
         self.hearing.tune(track, audio, keys);
     }
 
-    /// Returns whether audio is decoded for it: audio that is not G.711.
+    /// Returns whether a codec other than G.711 is decoded.
     pub(crate) fn decodes(&self) -> bool {
         self.hearing.decodes()
     }
 
-    /// Returns whether a payload number of its caller is decoded for it.
+    /// Returns whether a payload number of the caller is decoded.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
         self.hearing.decodes_number(number)
     }
 
-    /// Takes the wire that leads to it: the audio of its caller, and the form of the caller's digits.
+    /// Applies the wire to the agent: the caller's audio, and the form of the caller's digits.
     pub(crate) fn take_wire(&mut self, now: Instant, spec: &WireSpec) {
         let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
         self.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
         self.hearing.watch_tones(now, spec.listens_for_tones());
     }
 
-    /// Takes a packet that it hears; nothing before the socket is open and after its end. `coding`: that of its audio,
-    /// `None` where it has none.
-    ///
+    /// Processes a packet; ignored before the socket is open and after its end. `coding` is the codec of its audio,
+    /// `None` for a packet without audio.
     /// # Errors
-    /// Where it is of no use.
+    /// Returns an error if the packet is not usable.
     pub(crate) fn hear(
         &mut self,
         now: Instant,
@@ -236,7 +234,7 @@ impl AgentEnd {
         taken
     }
 
-    /// Returns its next 20 ms, `None` where it is silent; [`Self::frame_left`] follows once they have left.
+    /// Returns the agent's next 20 ms, `None` if it is silent; call [`Self::frame_left`] once they are sent.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Frame> {
         let worker = self.shared.worker.as_deref();
         if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
@@ -257,18 +255,18 @@ impl AgentEnd {
         Some(frame.said)
     }
 
-    /// Returns the next frame of an agent that is cut off: not counted, and without its marks.
+    /// Returns the next frame of an agent that is cut off, without counting it and its marks.
     pub(crate) fn last_frame(&mut self) -> Frame {
         let next = self.downlink.as_deref_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
         next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Frame::Ulaw(SILENT))
     }
 
-    /// Tells the agent of the marks that are due now.
+    /// Returns due marks to the agent.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         self.settle(now, events);
     }
 
-    /// Acts on deadlines that have passed.
+    /// Processes expired deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         if self.unread {
             self.stream.forget_ping();
@@ -286,7 +284,7 @@ impl AgentEnd {
         stream.into_iter().chain(self.hearing.poll_timeout()).min()
     }
 
-    /// Returns what to write to its socket next.
+    /// Returns the next message for the socket.
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         let next = self.stream.poll_transmit();
         if next.is_none() {
@@ -295,7 +293,8 @@ impl AgentEnd {
         next
     }
 
-    /// Returns whether the socket may be read further; that it may not because too much of its own waits is noted once.
+    /// Returns whether the socket may be read further; notes once if reading stops because too much of the agent's
+    /// audio is queued.
     pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
         let playout = self.downlink.as_deref().map(Downlink::playout);
@@ -316,12 +315,12 @@ impl AgentEnd {
         more
     }
 
-    /// Returns whether the conversation is over, and the socket of no use any more.
+    /// Returns whether the conversation is over and the socket can be dropped.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Ends the conversation and returns the rest of it, which goes on by itself until the socket may be dropped.
+    /// Ends the conversation and returns the rest of it, which continues by itself until the socket may be dropped.
     pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<Event>) -> Stream {
         self.sum_up(events);
         self.stream.handle_input(now, Input::Stop);
@@ -338,7 +337,7 @@ impl AgentEnd {
         }
     }
 
-    /// Ends its audio both ways, but for the fading of the next frame.
+    /// Ends the audio in both directions, except for a fading frame.
     fn fall_silent(&mut self) {
         if self.downlink.is_some() {
             let rest = self.last_frame().faded_out();
@@ -354,7 +353,7 @@ impl AgentEnd {
     }
 
     fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        // What its socket has left of those before.
+        // Frames still queued for the socket.
         self.queue.unsent.set(self.stream.frames_waiting() as u64);
         while let Some(digit) = self.hearing.digit_begun() {
             self.tell_digit(now, digit, events);
@@ -370,7 +369,7 @@ impl AgentEnd {
         }
     }
 
-    /// Does what the stream says, and returns marks that are due.
+    /// Processes the outputs of the stream, and returns due marks.
     fn settle(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         loop {
             while let Some(output) = self.stream.poll_output() {
@@ -424,7 +423,7 @@ impl AgentEnd {
         self.count();
     }
 
-    /// Returns the next mark that is due, if there is one.
+    /// Returns the next due mark to the agent; false if there is none.
     fn return_mark(&mut self, now: Instant) -> bool {
         let Some(mark) = self.downlink.as_deref_mut().and_then(Downlink::poll_mark) else { return false };
         self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
@@ -446,7 +445,7 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
     }
 
-    /// Passes a request on to signalling, within the rate that an agent may have.
+    /// Forwards a request to signalling, within the rate limit.
     fn pass_on(&mut self, now: Instant, request: AgentRequest, events: &mut VecDeque<Event>) {
         if now.saturating_duration_since(self.requests.since) >= Duration::from_secs(1) {
             self.requests = RequestRate { since: now, count: 0 };
@@ -460,7 +459,7 @@ impl AgentEnd {
         }
     }
 
-    /// Notes something for the call's trace, unless enough of its kind was noted.
+    /// Adds a note to the call's trace, unless the limit for its kind is reached.
     pub(crate) fn note(&mut self, kind: &'static str, text: String, events: &mut VecDeque<Event>) {
         events.extend(
             self.notes
@@ -488,7 +487,7 @@ impl AgentEnd {
         }
     }
 
-    /// Brings the shared figures up to date.
+    /// Updates the shared gauges.
     fn count(&mut self) {
         let counts = self.stream.counts();
         self.queue.foreign.set(counts.foreign);

@@ -1,41 +1,39 @@
-//! Delay that late audio of an agent has left in its queue, and when a frame of it may be removed.
-//!
-//! An agent that sends in real time and is late once leaves a tick without audio; what it sends then makes up for that, and all
-//! that follows waits so much longer. The delay is removed a frame at a time, in quiet moments, once the queue has had no use for it
-//! for a while.
-//!
-//! Only such delay is removed. Audio that an agent sends ahead of time waits because the agent wants it to: it counts as late
-//! only as far as ticks had to do without it, and where the agent gets ahead of its own pace nothing does.
+//! Detection and removal of delay that late audio of an agent has left in its queue.
+//! If an agent that sends in real time is late once, a tick has no audio; the agent then catches up, and all later
+//! audio waits for that much longer. The delay is removed frame by frame, in quiet moments, once the queue has not
+//! needed it for a while.
+//! Only such delay is removed. Audio sent ahead of time waits because the agent wants it to: it counts as late only to
+//! the extent of ticks without audio, and never if the agent gets ahead of its own pace.
 
 use crate::limits::{
     LATE_CAUGHT_UP_MS, LATE_MOST_MS, LATE_PACE_AHEAD_MS, LATE_REMOVED_EVERY_MS, LATE_SPARE_MS, LATE_UNUSED_MS,
 };
 
-/// Milliseconds of a tick.
+/// Duration of a tick, in milliseconds.
 const TICK_MS: i64 = 20;
 
-/// A fall of the level by so much is a quiet moment in speech: 20 dB.
+/// Fall of the level that marks a quiet moment in speech, as a ratio: 20 dB.
 const QUIET_FALL: u16 = 10;
-/// Below this level nothing is speech: −48 dB.
+/// Level below which a frame is no speech: −48 dB.
 const QUIET_LEVEL: u16 = 130;
-/// The loudest level is forgotten by this part of it a tick: in some 5 s.
+/// Divisor by which the loudest level decays per tick: within some 5 s.
 const LOUDEST_DECAY: u16 = 256;
 
-/// The pace of an agent's audio.
+/// Pace of an agent's audio.
 #[derive(Debug)]
 pub(super) struct Lateness {
     bytes_per_ms: i64,
-    /// Whether the pace is known; where not, the next audio that comes sets it.
+    /// Whether the pace is known; otherwise the next audio sets it.
     is_paced: bool,
-    /// Audio that should have come by the agent's own pace, less what came, in bytes.
+    /// Audio due by the agent's own pace minus audio received, in bytes.
     owed: i64,
     /// Ticks without audio that the agent has not made up for yet.
     missed: u32,
-    /// Ticks since the first of them.
+    /// Time since the first of these ticks.
     missed_for_ms: i64,
-    /// Ticks without audio that it has made up for: frames that wait for no other reason.
+    /// Ticks without audio that the agent has made up for: frames of delay that serve no purpose.
     late: u32,
-    /// The least that waited at a tick of the present look, and how long that has lasted.
+    /// Minimum queue length in the current observation, and its duration.
     least_ms: u64,
     looked_ms: i64,
     /// Frames that may be removed.
@@ -45,7 +43,7 @@ pub(super) struct Lateness {
 }
 
 impl Lateness {
-    /// Knows nothing yet of audio with so many bytes in a millisecond.
+    /// Creates the state for audio with this many bytes per millisecond.
     pub(super) fn new(bytes_per_ms: usize) -> Lateness {
         Lateness {
             bytes_per_ms: i64::try_from(bytes_per_ms).unwrap_or(1),
@@ -62,21 +60,21 @@ impl Lateness {
         }
     }
 
-    /// Notes audio that has come, in bytes.
+    /// Adds received audio, in bytes.
     pub(super) fn came(&mut self, bytes: usize) {
         self.is_paced = true;
         self.owed = self.owed.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Forgets the pace and what was late: nothing waits.
+    /// Resets pace and delay; the queue is empty.
     pub(super) fn reset(&mut self) {
         (self.is_paced, self.owed) = (false, 0);
         (self.missed, self.missed_for_ms) = (0, 0);
         (self.late, self.removable, self.looked_ms) = (0, 0, 0);
     }
 
-    /// Notes a tick for which there was audio, with the level of that and how much waits behind it; returns how many frames
-    /// before it have been late.
+    /// Adds a tick with audio of this level and this much queued behind it; returns the number of late frames before
+    /// it.
     pub(super) fn heard(&mut self, level: u16, waiting_ms: u64) -> u32 {
         self.loudest = level.max(self.loudest - self.loudest / LOUDEST_DECAY);
         if !self.is_paced {
@@ -89,7 +87,7 @@ impl Lateness {
         late
     }
 
-    /// Notes a tick for which there was none.
+    /// Adds a tick without audio.
     pub(super) fn missed(&mut self) {
         if !self.is_paced {
             return;
@@ -117,11 +115,11 @@ impl Lateness {
         self.since_removal_ms = 0;
     }
 
-    /// Compares what has come with the agent's pace; returns how many ticks it has made up for.
+    /// Compares the received audio with the agent's pace; returns the number of ticks made up for.
     fn judge_pace(&mut self) -> u32 {
         let owed_ms = self.owed / self.bytes_per_ms;
         if owed_ms < -LATE_PACE_AHEAD_MS {
-            // Its pace is this one from now on.
+            // The current pace becomes the reference.
             (self.owed, self.missed, self.missed_for_ms) = (0, 0, 0);
             (self.late, self.removable) = (0, 0);
         }
@@ -135,7 +133,7 @@ impl Lateness {
         made_up
     }
 
-    /// Gives up what the agent does not make up for: it has made a pause, at which its queue was empty.
+    /// Gives up ticks that the agent does not make up for: it paused with an empty queue.
     fn wait_for_missed(&mut self) {
         if self.missed > 0 {
             self.missed_for_ms += TICK_MS;
@@ -145,7 +143,7 @@ impl Lateness {
         }
     }
 
-    /// Looks for delay that was of no use.
+    /// Detects delay that the queue did not need.
     fn look(&mut self, waiting_ms: u64) {
         self.least_ms = if self.looked_ms == 0 { waiting_ms } else { self.least_ms.min(waiting_ms) };
         self.looked_ms += TICK_MS;

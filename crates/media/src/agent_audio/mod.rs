@@ -1,8 +1,7 @@
-//! Audio of voice agents: the conversation on a socket, the frames that an agent hears and those that it speaks.
-//!
-//! Here belongs what stands between an agent's socket and the packets of a call. The protocol on the socket is
-//! [`trunkgate_agent`]'s; what an agent hears is framed in [`listening`](crate::listening), as for every listener; the caller's
-//! stream is made in [`playout`](crate::playout); wires and ends are the session's.
+//! Audio of voice agents: the conversation on a socket, the frames sent to an agent and those received from it.
+//! This room connects an agent's socket with the packets of a call. The socket protocol belongs to [`trunkgate_agent`];
+//! [`listening`](crate::listening) frames the audio for agents as for every listener; [`playout`](crate::playout) makes
+//! the caller's stream; the session has wires and ends.
 
 mod agents;
 mod clears;

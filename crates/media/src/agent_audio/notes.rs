@@ -1,10 +1,9 @@
-//! Notes about one agent for its call's trace. What it does every 20 ms is noted once, then at the 10th,
-//! the 100th … of its kind, and at the end how many there were.
+//! Notes about one agent for its call's trace. Repeated events of one kind are noted the first times, then at the 10th,
+//! the 100th … time, and at the end with their number.
 
 use crate::limits::AGENT_NOTES_OF_A_KIND;
 
-/// The notes so far, by kind. The kinds are the product's own words, so they are few; nothing is held of an agent that
-/// does nothing wrong.
+/// Notes so far, by kind. Kinds are fixed strings of the program, hence few; an agent without faults needs no memory.
 #[derive(Debug, Default)]
 pub(super) struct Notes(Vec<Kind>);
 
@@ -16,7 +15,7 @@ struct Kind {
 }
 
 impl Notes {
-    /// Counts one; returns the note about it, if there is to be one.
+    /// Counts an event; returns its note, if it is to be noted.
     pub(super) fn take(&mut self, name: &'static str, text: String) -> Option<String> {
         let at = self.0.iter().position(|kind| kind.name == name).unwrap_or(self.0.len());
         if at == self.0.len() {
@@ -32,7 +31,7 @@ impl Notes {
         is_round.then(|| format!("{text}: the {}th of its kind", kind.count))
     }
 
-    /// Returns notes about the rest, once no more come.
+    /// Returns the final notes about the remaining events.
     pub(super) fn sum_up(&mut self) -> impl Iterator<Item = String> + use<> {
         std::mem::take(&mut self.0).into_iter().filter_map(|kind| {
             let more = kind.count.saturating_sub(kind.told.len() as u64);
@@ -56,7 +55,7 @@ mod tests {
         assert_eq!(notes.sum_up().count(), 0);
     }
 
-    /// An agent writes part of the text: it cannot make all of it new.
+    /// Part of the text comes from the agent, which must not defeat the limit by varying it.
     #[test]
     fn so_many_texts_of_a_kind_are_told() {
         let mut notes = Notes::default();

@@ -1,67 +1,67 @@
-//! Turns of a conversation: the time from the end of the caller's speech to the agent's first audio, by voice activity.
-//!
-//! Frames of 20 ms come with their level and nothing else. The caller speaks where a frame is well above what the line
-//! makes without speech, and above what may be the agent's own echo; 100 ms of that are speech. An answer is the
-//! agent's first audio after it was silent. Who is interrupted had no turn, and what an agent says that has not been silent for
-//! a second after the caller's end is no answer.
+//! Response times in a conversation: the time from the end of the caller's speech to the agent's first audio, by voice
+//! activity detection.
+//! The input is the level of frames of 20 ms. The caller speaks in frames well above the noise of the line and above a
+//! possible echo of the agent; 100 ms of them are speech. A response is the agent's first audio after it was silent. A
+//! caller who is interrupted had no turn, and audio of an agent that was not silent within a second of the caller's end
+//! is no response.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::TURN_LIMIT;
 
-/// A frame below this is no voice: −47 dB.
+/// Minimum level of voice: −47 dB.
 const FAINT: u16 = 150;
-/// A voice is so many times as loud as the line: 10 dB.
+/// Minimum ratio of voice to line noise: 10 dB.
 const ABOVE_LINE: u32 = 3;
-/// The line as it is thought of before it was heard, and at least.
+/// Initial and minimum estimate of the line noise.
 const LINE: u32 = 40;
-/// A frame that is quieter than the agent by so many times may be its echo: 12 dB.
+/// Ratio to the agent's level below which a frame may be its echo: 12 dB.
 const BELOW_AGENT: u32 = 4;
-/// An agent's frame above this is heard: −54 dB.
+/// Minimum audible level of an agent's frame: −54 dB.
 pub(super) const AUDIBLE: u16 = 60;
-/// Frames that are speech, together.
+/// Number of voiced frames that make speech.
 const SPEECH_FRAMES: u32 = 5;
-/// Quiet frames that end it.
+/// Number of quiet frames that end speech.
 const PAUSE_FRAMES: u32 = 10;
-/// Silence of an agent before its next audio is an answer.
+/// Minimum silence of an agent before a response.
 const AGENT_PAUSE: Duration = Duration::from_millis(200);
-/// An agent that goes on for longer than this behind what the caller said does not answer it.
+/// Time after the caller's speech after which an agent that still talks does not respond to it.
 const TALKS_ON: Duration = Duration::from_secs(1);
-/// A caller who was heard so lately still speaks.
+/// Time since the last voice within which a caller counts as still speaking.
 const STILL_SPEAKS: Duration = Duration::from_millis(50);
 
-/// An answer of the agent.
+/// Response of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// The time since the end of what the caller said.
+    /// Time since the end of the caller's speech.
     pub(super) after: Duration,
-    /// The part of it in which the answer's first audio waited at the edge; `None` where it came before the caller's end.
+    /// Part in which the first audio waited in the edge; `None` if it arrived before the caller's end.
     pub(super) waited: Option<Duration>,
 }
 
-/// Tracks when each side has spoken.
+/// Tracks the speech of both sides.
 #[derive(Debug)]
 pub(super) struct Turns {
-    /// The level of the line without speech.
+    /// Estimated level of line noise.
     line: u32,
     loud_frames: u32,
     quiet_frames: u32,
-    /// The end of what the caller has said, as far as it was heard: not answered yet.
+    /// End of the caller's speech so far, not responded to yet.
     said: Option<Instant>,
-    /// When audible audio of the agent came for the first time since then.
+    /// Arrival of the agent's first audible audio since then.
     came: Option<Instant>,
-    /// The last time that the agent was heard, and its level; fading.
+    /// Time of the agent's last audible frame, and its decaying level.
     agent: Option<Instant>,
     echo: u32,
 }
 
 impl Turns {
-    /// Begins without speech.
+    /// Creates the state without speech.
     pub(super) fn new() -> Turns {
         Turns { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, came: None, agent: None, echo: 0 }
     }
 
-    /// Takes 20 ms of the caller.
+    /// Adds 20 ms of the caller.
     pub(super) fn caller(&mut self, now: Instant, level: u16) {
         let loud = u32::from(level) > self.line * ABOVE_LINE && level > FAINT;
         let own = u32::from(level) * BELOW_AGENT > self.echo;
@@ -72,7 +72,7 @@ impl Turns {
             if self.quiet_frames >= PAUSE_FRAMES {
                 self.loud_frames = 0;
             } else if self.loud_frames < SPEECH_FRAMES && self.quiet_frames >= 2 {
-                // A click.
+                // Too short for speech: a click.
                 self.loud_frames = 0;
             }
             return;
@@ -84,22 +84,22 @@ impl Turns {
         }
     }
 
-    /// Returns whether the caller has spoken, and no audible audio of the agent has come since.
+    /// Returns whether the caller has spoken and no audible audio of the agent has arrived since.
     pub(super) fn awaits_answer(&self) -> bool {
         self.said.is_some() && self.came.is_none()
     }
 
-    /// Notes that audible audio of the agent has come; it leaves later.
+    /// Notes the arrival of audible audio of the agent, which is played later.
     pub(super) fn came(&mut self, now: Instant) {
         self.came.get_or_insert(now);
     }
 
-    /// Notes that what has come of the agent and has not left is thrown away.
+    /// Notes that queued audio of the agent was discarded.
     pub(super) fn cleared(&mut self) {
         self.came = None;
     }
 
-    /// Takes 20 ms of the agent that leave now; returns the answer, where it is one.
+    /// Adds 20 ms of the agent that are played now; returns the response that begins with them, if any.
     pub(super) fn agent(&mut self, now: Instant, level: u16) -> Option<Answer> {
         if level < AUDIBLE {
             return None;
@@ -107,12 +107,12 @@ impl Turns {
         self.echo = self.echo.max(level.into());
         let before = self.agent.replace(now);
         if before.is_some_and(|before| now.saturating_duration_since(before) < AGENT_PAUSE) {
-            // What has come so far may be the rest of what it was saying: no answer.
+            // Audio received so far may be the rest of an earlier utterance.
             self.came = None;
             self.said.take_if(|said| now.saturating_duration_since(*said) > TALKS_ON);
             return None;
         }
-        // What is heard from now on is to be speech by itself.
+        // Later voice has to qualify as speech again.
         self.loud_frames = 0;
         let (said, came) = (self.said.take()?, self.came.take());
         let after = now.saturating_duration_since(said);
@@ -120,7 +120,7 @@ impl Turns {
         (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(Answer { after, waited })
     }
 
-    /// Down at once, up slowly: twice in 2 s.
+    /// Updates the noise estimate: down at once, up slowly, by a factor of two in 2 s.
     fn learn(&mut self, level: u32) {
         self.line = match self.line {
             line if level < line => line - (line - level).div_ceil(4),
@@ -139,13 +139,13 @@ mod tests {
 
     const FRAME: Duration = Duration::from_millis(20);
 
-    /// A conversation, a frame of 20 ms at a time.
+    /// Simulated conversation in frames of 20 ms.
     struct Line {
         now: Instant,
         turns: Turns,
-        /// Of the line itself, as a mean.
+        /// Mean level of the line noise.
         noise: i32,
-        /// The part of the agent that comes back, of 256.
+        /// Part of the agent's audio that returns as echo, of 256.
         echo: i32,
         seed: u32,
         phase: f64,
@@ -161,7 +161,7 @@ mod tests {
             self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (self.seed >> 16) as i32 - 32_768
         }
-        /// Speech: a voice of 120 Hz with its harmonics and some breath, four syllables a second, so loud at its peaks.
+        /// Generates speech with this peak: a voice of 120 Hz with harmonics and breath, four syllables a second.
         fn speech(&mut self, peak: f64) -> [i16; 160] {
             std::array::from_fn(|_| {
                 self.phase += 1.0 / 8000.0;
@@ -195,7 +195,7 @@ mod tests {
         fn nobody(&mut self, ms: u64) {
             self.frames(ms, None, None);
         }
-        /// That the answers came so many ms after the caller's end, as far as a syllable fades.
+        /// Checks the response times in milliseconds, within the decay of a syllable.
         fn assert_answers(&self, expected: &[u128]) {
             let near = |(is, should): (&u128, &u128)| (*should..should + 120).contains(is);
             assert_eq!(self.answers.len(), expected.len(), "{:?}", self.answers);
@@ -207,14 +207,14 @@ mod tests {
     fn a_conversation_is_timed_from_the_callers_last_word() {
         for (noise, echo) in [(0, 0), (20, 0), (60, 10), (20, 40)] {
             let mut line = Line::new(noise, echo);
-            // A greeting is no answer.
+            // A greeting is no response.
             line.agent(2000);
             for pause in [100, 240, 800, 3000] {
                 line.nobody(500);
                 line.caller(2000);
                 line.nobody(pause);
                 line.agent(3000);
-                // A second sentence is no second answer.
+                // A second sentence is no second response.
                 line.nobody(600);
                 line.agent(1000);
             }
@@ -231,7 +231,7 @@ mod tests {
         line.assert_answers(&[400]);
     }
 
-    /// The wait of an answer is known where its first audio came after the caller's end and was not thrown away.
+    /// The waiting time of a response is known if its first audio came after the caller's end and was not discarded.
     #[test]
     fn the_wait_of_an_answer_is_known_from_its_arrival() {
         let ms = Duration::from_millis;
@@ -273,7 +273,7 @@ mod tests {
             line.agent(400);
         }
         line.assert_answers(&[]);
-        // A line that is loud throughout is learned.
+        // A constant noise level is learned.
         let mut line = Line::new(400, 0);
         line.nobody(12_000);
         line.turns.said = None;
@@ -306,7 +306,7 @@ mod tests {
         line.frames(1000, Some(8000.0), Some(8000.0));
         line.agent(1000);
         line.assert_answers(&[]);
-        // The caller interrupts; the agent falls silent, and answers.
+        // The caller interrupts; the agent stops, and responds.
         line.frames(600, Some(8000.0), Some(8000.0));
         line.caller(1500);
         line.nobody(700);
@@ -319,12 +319,12 @@ mod tests {
         let mut line = Line::new(0, 0);
         line.agent(1000);
         line.frames(1000, Some(8000.0), Some(8000.0));
-        // It plays on over what the caller said, as music does, and pauses long after.
+        // The agent plays over the caller's speech, as music does, and pauses long afterwards.
         line.agent(25_000);
         line.nobody(300);
         line.agent(1000);
         line.assert_answers(&[]);
-        // A sentence that is ended is no reason to miss the answer behind it.
+        // Finishing a sentence does not hide the response after it.
         line.frames(1000, Some(8000.0), Some(8000.0));
         line.agent(500);
         line.nobody(400);
@@ -332,7 +332,7 @@ mod tests {
         line.assert_answers(&[900]);
     }
 
-    /// The wait begins with the audio of the answer, not with that of the sentence before it.
+    /// The waiting time begins with the response's own audio, not with the sentence before it.
     #[test]
     fn the_wait_of_an_answer_is_not_that_of_the_sentence_before() {
         let ms = Duration::from_millis;

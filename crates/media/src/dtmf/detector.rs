@@ -1,4 +1,5 @@
-//! DTMF tones in the audio of an RTP stream: each digit once, and the packets that no other side is to get.
+//! In-band DTMF detection in an RTP stream: reports each digit once, and marks packets of tones, which are not
+//! forwarded.
 
 use std::time::Instant;
 
@@ -8,21 +9,21 @@ use crate::rtp::Rtp;
 use super::goertzel::{Goertzel, Heard};
 use super::receiver::Completed;
 
-/// Silence that was not sent ends a tone once it is so long, in milliseconds (ITU-T Q.24).
+/// Unsent silence that ends a tone, in milliseconds (ITU-T Q.24).
 const PAUSE_MS: u32 = 40;
 
-/// Finds DTMF tones in one stream, and keeps what was found until it is taken.
+/// Detects DTMF tones in one stream and keeps the results until they are taken.
 #[derive(Debug)]
 pub(crate) struct Detector {
     detector: Goertzel,
     rate_hz: u32,
-    /// The last packet's number, and the timestamp at its end.
+    /// Sequence number of the last packet, and the timestamp at its end.
     last: Option<(u16, u32)>,
     seen: Instant,
     current: Option<char>,
-    /// A digit whose tone has begun.
+    /// Digit whose tone has begun.
     begun: Option<char>,
-    /// A digit whose tone is over, and how long it lasted, in milliseconds.
+    /// Digit whose tone has ended, with its duration.
     over: Option<Completed>,
 }
 
@@ -33,12 +34,12 @@ impl Detector {
         Detector { detector, rate_hz, last: None, seen: now, current: None, begun: None, over: None }
     }
 
-    /// Takes a packet's audio, no longer than a tone and the pause behind it, and its clock in Hz; returns whether the
-    /// packet is part of a tone.
+    /// Analyses a packet's audio, which is no longer than a tone and the pause after it; `clock_hz` is its clock rate.
+    /// Returns whether the packet is part of a tone.
     pub(crate) fn hear(&mut self, now: Instant, rtp: &Rtp, clock_hz: u32, samples: &[i16]) -> bool {
         self.release_lost(now);
         self.seen = now;
-        // Truncation is not met: what a packet holds.
+        // No truncation: bounded by the size of a packet.
         let ticks = (samples.len() as u64 * u64::from(clock_hz) / u64::from(self.rate_hz.max(1))) as u32;
         if let Some((sequence, end)) = self.last.replace((rtp.sequence, rtp.timestamp.wrapping_add(ticks))) {
             let unsent = rtp.timestamp.wrapping_sub(end).cast_signed();
@@ -62,17 +63,17 @@ impl Detector {
         self.begun.take()
     }
 
-    /// Takes the digit whose tone is over, and how long it lasted, in milliseconds.
+    /// Takes the digit whose tone has ended, with its duration.
     pub(crate) fn take_over(&mut self) -> Option<Completed> {
         self.over.take()
     }
 
-    /// Returns when a tone counts as over, unless more audio comes.
+    /// Returns the time at which the tone counts as ended unless more audio arrives.
     pub(crate) fn lost_at(&self) -> Option<Instant> {
         self.current.map(|_| self.seen + KEY_LOST_AFTER)
     }
 
-    /// Ends a tone whose audio has ended.
+    /// Ends a tone whose audio has stopped.
     pub(crate) fn release_lost(&mut self, now: Instant) {
         if self.lost_at().is_some_and(|at| at <= now) {
             self.release();

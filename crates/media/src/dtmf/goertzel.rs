@@ -1,64 +1,65 @@
-//! DTMF tones distinguished from speech in samples (ITU-T Q.24), by the power at each of the eight frequencies.
+//! DTMF detection in samples (ITU-T Q.24) by the power at each of the eight frequencies (Goertzel algorithm), robust
+//! against speech.
 
 use std::f32::consts::TAU;
 
 use super::synth::{COLUMNS_HZ, DIGITS, PEAK_0_DBM0, ROWS_HZ};
 
-/// Samples per second that are looked at.
+/// Analysed sampling rate, in Hz.
 const RATE_HZ: u32 = 8000;
-/// Samples of a window: 78 Hz wide, so that ±1.5 % is heard and ±3.5 % is not.
+/// Samples of a window: 78 Hz wide, which accepts ±1.5 % and rejects ±3.5 %.
 const WINDOW: usize = 102;
-/// From one window to the next.
+/// Samples between two windows.
 const STEP: usize = WINDOW / 2;
-/// Windows of one key, one behind the other, that are a press: 32 ms, of the 40 ms that it lasts at least (Q.24).
+/// Consecutive windows with one digit that make a tone: 32 ms of the minimum duration of 40 ms (Q.24).
 const HITS: u32 = 4;
-/// Windows without it that end the press.
+/// Windows without the digit that end the tone.
 const MISSES: u32 = 3;
-/// A level that is so much below the press, in power, ends it at once: 20 dB.
+/// Power relative to the tone below which it ends at once: 20 dB.
 const SILENT: f32 = 0.01;
-/// Each of the two is at least as strong: −30 dBm0.
+/// Minimum power of each frequency: −30 dBm0.
 const LEAST: f32 = {
     let amplitude = PEAK_0_DBM0 * 0.0316 * (WINDOW as f32) / 2.0;
     amplitude * amplitude
 };
-/// The high one may be stronger by 8 dB, the low one by 8 dB (Q.24: at least 5).
+/// Maximum power ratio between the high and the low frequency, 8 dB either way (Q.24: at least 5).
 const TWIST: f32 = 6.3;
-/// Others of a group are weaker by 8 dB.
+/// Minimum power ratio to other frequencies of the same group: 8 dB.
 const ALONE: f32 = 6.3;
-/// So much of all that is heard is the two.
+/// Minimum share of the two frequencies in the total power.
 const SHARE: f32 = 0.78;
 
-/// A finding in the samples.
+/// Detection result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// A press has begun.
+    /// The tone of a digit has begun.
     Begun(char),
-    /// The last one is over: so many milliseconds.
+    /// The tone has ended after this many milliseconds.
     Over(u32),
 }
 
-/// Looks for DTMF tones in a stream of samples.
+/// DTMF detector for a stream of samples.
 #[derive(Debug)]
 pub(crate) struct Goertzel {
-    /// Samples per sample that is looked at: 1 or 2.
+    /// Input samples per analysed sample: 1 or 2.
     every: usize,
     window: [f32; WINDOW],
     filled: usize,
-    /// The next window is the first after a loss, which a decoder may have to get over.
+    /// Whether the next window is the first after a loss, which may be distorted by concealment.
     is_behind_loss: bool,
     coefficients: [f32; 8],
-    /// The key of the last windows, how many they were, and how strong.
+    /// Digit of the last windows, their number, and their power.
     candidate: Option<char>,
     hits: u32,
     power: f32,
     pressed: Option<char>,
     misses: u32,
-    /// Samples since the press began, as far as it was heard.
+    /// Samples since the tone began.
     lasted: usize,
 }
 
 impl Goertzel {
-    /// For samples at this rate: 8,000 or 16,000.
+    /// Creates a detector of samples at 8,000 or 16,000 Hz.
     pub(crate) fn new(rate_hz: u32) -> Goertzel {
         let mut coefficients = [0.0; 8];
         for (to, hz) in coefficients.iter_mut().zip(ROWS_HZ.iter().chain(&COLUMNS_HZ)) {
@@ -79,17 +80,17 @@ impl Goertzel {
         }
     }
 
-    /// Notes a loss: the next samples do not follow the last ones.
+    /// Notes a loss; the next samples do not continue the last ones.
     pub(crate) fn skip(&mut self) {
         (self.filled, self.is_behind_loss) = (0, true);
     }
 
-    /// Returns whether the last window, or the tone that is under way, is a digit's: no other side is to hear it.
+    /// Returns whether the last window or the current tone is a digit's, so that the audio must not be forwarded.
     pub(crate) fn is_tone(&self) -> bool {
         self.candidate.is_some() || self.pressed.is_some()
     }
 
-    /// Takes samples; says what was heard in them.
+    /// Analyses samples; `heard` gets the results.
     pub(crate) fn take(&mut self, samples: &[i16], mut heard: impl FnMut(Heard)) {
         for chunk in samples.chunks(self.every) {
             let sum: i32 = chunk.iter().map(|sample| i32::from(*sample)).sum();
@@ -105,7 +106,7 @@ impl Goertzel {
         }
     }
 
-    /// Nothing more comes of the press that is under way.
+    /// Ends the current tone, because its audio has stopped.
     pub(crate) fn end(&mut self, heard: impl FnOnce(Heard)) {
         (self.candidate, self.hits, self.filled) = (None, 0, 0);
         if self.pressed.take().is_some() {
@@ -146,9 +147,9 @@ impl Goertzel {
         }
     }
 
-    /// The key whose two tones a window of this energy consists of.
+    /// Returns the digit whose two frequencies make up a window with this total energy.
     fn key_in(&self, all: f32) -> Option<char> {
-        // Goertzel's: the power at each frequency.
+        // Goertzel algorithm: the power at each frequency.
         let powers = self.coefficients.map(|coefficient| {
             let (mut one, mut two) = (0.0_f32, 0.0_f32);
             for sample in &self.window {
@@ -177,7 +178,8 @@ mod tests {
 
     const MS: usize = 8;
 
-    /// Two sines of these frequencies and levels (dBm0), so many milliseconds, and a pause of as many.
+    /// Generates two sines of these frequencies and levels (dBm0) for `ms` milliseconds, and a pause of the same
+    /// length.
     fn tones(row: (f64, f64), column: (f64, f64), ms: usize) -> Vec<i16> {
         let one = |(hz, level): (f64, f64), n: usize| {
             let peak = f64::from(PEAK_0_DBM0) * 10.0_f64.powf(level / 20.0);
@@ -192,7 +194,7 @@ mod tests {
         (f64::from(ROWS_HZ[at / 4]), f64::from(COLUMNS_HZ[at % 4]))
     }
 
-    /// The keys in a stream that comes in packets of 20 ms, and how long each was.
+    /// Returns the digits and their durations in a stream of packets of 20 ms.
     fn keys(samples: &[i16]) -> Vec<(char, u32)> {
         let (mut detector, mut begun, mut all) = (Goertzel::new(8000), None, Vec::new());
         for packet in samples.chunks(160) {
@@ -297,7 +299,7 @@ mod tests {
         let noisy: Vec<i16> =
             [tone(60), tone(60)].concat().iter().map(|sample| sample + (chance.next() * 1500.0) as i16).collect();
         assert_eq!(read(&noisy), "55");
-        // A dropout of 10 ms is none of its ends.
+        // A dropout of 10 ms does not end the tone.
         let mut broken = tone(200);
         broken[800..880].fill(0);
         assert_eq!(read(&broken), "5");
@@ -336,7 +338,7 @@ mod tests {
         assert!(lost_whole <= pressed / 100, "{lost_whole} of {pressed}");
     }
 
-    /// A voice at this pitch that glides, with its formants, some breath, four syllables a second.
+    /// Generates a gliding voice at this pitch, with formants and breath, four syllables a second.
     fn voice(pitch: f64, seconds: usize, chance: &mut Chance) -> Vec<i16> {
         let mut phase = 0.0;
         (0..seconds * 8000)
@@ -367,7 +369,7 @@ mod tests {
         }
         let noise: Vec<i16> = (0..60 * 8000).map(|_| (chance.next() * 12_000.0) as i16).collect();
         assert_eq!(read(&noise), "");
-        // Chords of the scale, and what a telephone plays: dial tones, ringback, 1 kHz, a fax's call.
+        // Chords of the scale, and telephone signals: dial tone, ringback, 1 kHz, a fax calling tone.
         for one in 0..36 {
             for other in one + 1..36 {
                 let hz = |note: i32| 220.0 * 2.0_f64.powf(f64::from(note) / 12.0);
@@ -392,7 +394,7 @@ mod tests {
     #[test]
     fn q24_speech_through_opus_has_no_keys() {
         use crate::codec::opus::{Decoder, Encoder, Wanted};
-        // Half an hour where the codec is compiled for speed.
+        // Half an hour if the codec is optimised.
         let seconds = if cfg!(debug_assertions) { 4 } else { 450 };
         let mut chance = Chance(11);
         for (pitch, rate_hz, most) in

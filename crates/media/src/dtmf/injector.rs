@@ -1,5 +1,5 @@
-//! Digits injected into a stream that another remote party feeds: while they are sent, the edge feeds the stream on a clock
-//! of its own, and what comes from that party is dropped. So they go out also where that party is silent or on hold.
+//! DTMF injector for a stream fed by another remote party. While digits are sent, the edge feeds the stream on its own
+//! clock, and packets of that party are dropped. Digits are thus sent even if that party is silent or on hold.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
 use super::sender::{Sender, Signal};
 use super::spec::PressSpec;
 
-/// Samples of 20 ms at the highest rate that tones are made at.
+/// Samples of 20 ms at the highest rate of generated tones.
 const MOST_SAMPLES: usize = 320;
 
 /// Sends digits into one end's stream.
@@ -27,7 +27,7 @@ pub(crate) struct Injector {
     timestamp: u32,
 }
 
-/// An encoder of tones.
+/// Encoder of tones.
 #[derive(Debug)]
 struct Tones {
     coding: Coding,
@@ -36,22 +36,22 @@ struct Tones {
     payload: u8,
 }
 
-/// One tick of an injector.
+/// Result of one tick of an injector.
 #[derive(Debug)]
 pub(crate) enum Injected {
-    /// A packet.
+    /// Packet of a digit.
     Packet {
-        /// The header.
+        /// RTP header.
         rtp: Rtp,
-        /// Ticks of its clock by which it is later than its timestamp says.
+        /// Clock ticks by which the packet is sent later than its timestamp indicates.
         since: u32,
     },
-    /// A pause between two digits.
+    /// Pause between two digits.
     Pause,
 }
 
 impl Injector {
-    /// Creates an injector whose clock begins now; `twin` goes on from what codes the stream.
+    /// Creates an injector; its clock begins now. `twin` continues the stream's encoder.
     pub(crate) fn new(now: Instant, start: StreamStart, press: PressSpec, twin: Option<Encoding>) -> Injector {
         let (clock_hz, tones) = match press {
             PressSpec::Event { clock_hz, .. } => (clock_hz, None),
@@ -77,22 +77,22 @@ impl Injector {
         }
     }
 
-    /// Returns its name among the feeders of its end.
+    /// Returns the serial number among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// Returns its clock, in Hz.
+    /// Returns the clock rate, in Hz.
     pub(crate) fn clock_hz(&self) -> u32 {
         self.clock_hz
     }
 
-    /// Adds digits behind those that wait; returns how many are left out.
+    /// Queues digits; returns the number of digits rejected.
     pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         self.sender.add(press, digits, ms)
     }
 
-    /// Returns when its next packet is due.
+    /// Returns the time of the next packet.
     pub(crate) fn due(&self) -> Instant {
         self.ticks.next_due()
     }
@@ -102,7 +102,7 @@ impl Injector {
         self.sender.is_over()
     }
 
-    /// Passes the next tick over, if it is due: the digits wait.
+    /// Skips the next tick, if due; the digits wait.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.ticks.take(now).map(|_| ())
     }
@@ -110,13 +110,13 @@ impl Injector {
     /// Takes the next tick, if it is due.
     pub(crate) fn take(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Injected> {
         let tick = self.ticks.take(now)?;
-        // Truncation is meant: timestamps are modulo 2^32.
+        // Truncation is intended: timestamps are modulo 2^32.
         let at = self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(self.clock_hz / 50));
         let signal = self.sender.next(at);
         Some(signal.and_then(|signal| self.write(signal, at, packet)).unwrap_or(Injected::Pause))
     }
 
-    /// Returns the codec of its tones, and an encoder that goes on from where they stand, if the codec has one.
+    /// Returns the codec of the tones and an encoder that continues from their state, if the codec has state.
     pub(crate) fn into_twin(self) -> Option<(Coding, Encoding)> {
         let tones = self.tones?;
         Some((tones.coding, tones.encoding.twin()?))

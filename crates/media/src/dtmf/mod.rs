@@ -1,8 +1,7 @@
-//! DTMF: digits as telephone-events (RFC 4733) and as tones (ITU-T Q.23, Q.24), received, sent, and found in audio.
-//!
-//! Here belongs what knows a digit. Which form a side takes is negotiated elsewhere ([`PressSpec`], [`PartedSpec`]); from
-//! which end to which a digit goes is the session's; events that pass beside converted audio are retimed in
-//! [`transcode`](crate::transcode).
+//! DTMF: digits as telephone-events (RFC 4733) and as tones (ITU-T Q.23, Q.24), received, sent, and detected in audio.
+//! This room holds all code that handles digits. The form for each side is negotiated elsewhere ([`PressSpec`],
+//! [`PartedSpec`]); the session routes digits between ends; [`transcode`](crate::transcode) retimes events next to
+//! transcoded audio.
 
 mod detector;
 mod digit;

@@ -1,5 +1,5 @@
-//! Digits of a remote party from its telephone-events (RFC 4733): each press once, also where packets are lost,
-//! repeated or reordered, and whatever the sender's timestamps do.
+//! Receiver of telephone-events (RFC 4733): reports each digit of a remote party once, despite loss, repetition and
+//! reordering of packets and faulty timestamps.
 
 use std::time::Instant;
 
@@ -8,52 +8,54 @@ use crate::rtp::Rtp;
 
 use super::digit::Digit;
 
-/// Maximum duration of one segment of a press; a longer press goes on in the next one (RFC 4733 §2.5.1.3).
+/// Maximum duration of one segment; a longer event continues in the next one (RFC 4733 §2.5.1.3).
 pub(crate) const SEGMENT_TICKS: u32 = 0xffff;
-/// End bit of a press's last packets (RFC 4733 §2.3.2).
+/// End bit of an event's last packets (RFC 4733 §2.3.2).
 pub(crate) const END: u8 = 0x80;
 
-/// Times that the last packet of a press is sent (RFC 4733 §2.5.1.4): a packet further ahead is no repetition.
+/// Number of times that an event's last packet is sent (RFC 4733 §2.5.1.4); a packet further ahead is no repetition.
 const END_PACKETS: i16 = 3;
-/// Most sequence numbers by which a packet can be late; further back, the sender has begun anew (RFC 3550 §A.1, `MAX_MISORDER`).
+/// Maximum lateness of a packet in sequence numbers; beyond it, the sender has restarted (RFC 3550 §A.1,
+/// `MAX_MISORDER`).
 const MOST_MISORDER: i16 = 100;
-/// Most sequence numbers between two packets of a press that are counted on: further ones are lost packets.
+/// Maximum spacing in sequence numbers that is assumed between two packets of an event; the rest are lost packets.
 const MOST_SPACING: u8 = 10;
-/// Duration from which a smaller one means that the counter has wrapped without a new segment.
+/// Duration above which a smaller one means that the counter has wrapped without a new segment.
 const NEARLY_FULL: u16 = 0xf000;
-/// Most ticks by which the timestamp of a sender that moves it within a press grows with each packet (60 ms at 8 kHz).
+/// Maximum timestamp increment per packet of a sender that advances it within an event (60 ms at 8 kHz).
 const MOST_PACKET_TICKS: u32 = 480;
 
-/// Distinguishes the presses of one remote party.
+/// Distinguishes the events of one remote party.
 ///
-/// Packets are ordered by their sequence numbers (RFC 3550 §5.1). Event, marker, end bit and duration distinguish a press from the next
-/// one (RFC 4733 §2.5.1); timestamps only where they agree with those, since senders let them stand, move within a press, or jump.
+/// Packets are ordered by their sequence numbers (RFC 3550 §5.1). Event, marker, end bit and duration distinguish an
+/// event from the next one (RFC 4733 §2.5.1); timestamps are used only if they agree with those, because some senders
+/// keep them, advance them within an event, or let them jump.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PressTracker {
     last: EventPosition,
-    /// Last press of the source before this one.
+    /// Preceding event of the source.
     former: FormerPress,
-    /// Whether a press has been received.
+    /// Whether an event has been received.
     has_last: bool,
-    /// Whether the timestamp of the source was another at another press: then an end of the same timestamp is a repetition,
-    /// however much audio was sent before it.
+    /// Whether the source's timestamp differed between two events. An end packet with an unchanged timestamp is then a
+    /// repetition, however much audio was sent before it.
     has_moving_clock: bool,
 }
 
-/// Last press of another source, of which packets may still be on their way: a digest of SSRC, timestamp and event, in four bytes of
-/// each leg of a call; 0: there was no other source.
+/// Last event of another source, whose packets may still arrive: a digest of SSRC, timestamp and event in four bytes,
+/// to keep each leg small; 0 if there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct FormerPress(u32);
 
-/// Returns each press of one remote party once.
+/// Reports each digit of one remote party once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Receiver {
     tracker: PressTracker,
-    /// Digits of which signalling was told as they passed.
+    /// Forwarded digits that were reported to signalling.
     told: u16,
 }
 
-/// Newest packet of the press that was received last.
+/// Newest packet of the current event.
 #[derive(Debug, Clone, Copy, Default)]
 struct EventPosition {
     ssrc: u32,
@@ -61,15 +63,15 @@ struct EventPosition {
     sequence: u16,
     duration: u16,
     event: u8,
-    /// Whether the press has ended.
+    /// Whether the event has ended.
     has_ended: bool,
-    /// Whether a packet after the first one had no marker, as it should be.
+    /// Whether a packet after the first one had no marker, as required.
     is_plain: bool,
-    /// Most sequence numbers between two packets of the press: audio may be sent between them.
+    /// Maximum spacing in sequence numbers between two packets of the event; audio may be sent between them.
     spacing: u8,
 }
 
-/// One telephone-event packet.
+/// Telephone-event packet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TelephoneEvent {
     ssrc: u32,
@@ -81,19 +83,19 @@ pub(crate) struct TelephoneEvent {
     is_end: bool,
 }
 
-/// Result of a telephone-event packet.
+/// Classification of a telephone-event packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Observation {
-    /// Repeated, late or damaged.
+    /// Repeated, late or damaged packet.
     Ignored,
-    /// First packet of a press that arrived.
+    /// First received packet of an event.
     Begun,
-    /// Further packet of the current press; its duration counts from the last segment's end if `is_new_segment`.
+    /// Further packet of the current event; its duration counts from the last segment's end if `is_new_segment`.
     Continued { is_new_segment: bool },
 }
 
 impl TelephoneEvent {
-    /// Parses a packet's payload; `None`: it is too short (RFC 4733 §2.3).
+    /// Parses a packet's payload; `None` if it is too short (RFC 4733 §2.3).
     pub(crate) fn parse(rtp: &Rtp, payload: &[u8]) -> Option<TelephoneEvent> {
         let &[event, flags, high, low, ..] = payload else { return None };
         Some(TelephoneEvent {
@@ -114,7 +116,7 @@ impl EventPosition {
         EventPosition { ssrc, timestamp, sequence, duration, event, has_ended: is_end, is_plain: false, spacing: 1 }
     }
 
-    /// Takes over a further packet of the press; in one segment the duration never shrinks.
+    /// Applies a further packet of the event; within a segment the duration never shrinks.
     fn advance(&mut self, packet: &TelephoneEvent, is_new_segment: bool) {
         let ahead = packet.sequence.wrapping_sub(self.sequence);
         self.spacing = self.spacing.max(u8::try_from(ahead).unwrap_or(MOST_SPACING).min(MOST_SPACING));
@@ -124,7 +126,8 @@ impl EventPosition {
         (self.timestamp, self.sequence) = (packet.timestamp, packet.sequence);
     }
 
-    /// Returns by how many sequence numbers a packet of the same source is ahead; `None`: it is repeated or late.
+    /// Returns the distance in sequence numbers to a newer packet of the same source; `None` for a repeated or late
+    /// one.
     fn distance_to(&self, packet: &TelephoneEvent) -> Option<i16> {
         let ahead = packet.sequence.wrapping_sub(self.sequence).cast_signed();
         match ahead {
@@ -135,25 +138,25 @@ impl EventPosition {
         }
     }
 
-    /// Returns whether the duration is at its end, so that a smaller one has wrapped.
+    /// Returns whether the duration is near its maximum, so that a smaller one has wrapped.
     fn is_nearly_full(&self) -> bool {
         self.duration >= NEARLY_FULL
     }
 
-    /// Returns whether a packet opens the next segment of a long press (RFC 4733 §2.5.1.3).
+    /// Returns whether a packet begins the next segment of a long event (RFC 4733 §2.5.1.3).
     fn is_next_segment(&self, packet: &TelephoneEvent) -> bool {
         let step = packet.timestamp.wrapping_sub(self.timestamp);
         packet.event == self.event && step == SEGMENT_TICKS && !packet.marker
     }
 
-    /// Returns whether a packet that is `ahead` sequence numbers ahead is near enough to repeat the end of the press.
+    /// Returns whether a packet `ahead` sequence numbers ahead is close enough to repeat the end of the event.
     fn is_end_repeated_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
         let is_same = packet.timestamp == self.timestamp && packet.duration == self.duration;
         let most = if has_moving_clock && is_same { MOST_MISORDER } else { END_PACKETS * i16::from(self.spacing) };
         packet.is_end && ahead <= most
     }
 
-    /// Returns whether a packet that is `ahead` sequence numbers ahead belongs to the same press.
+    /// Returns whether a packet `ahead` sequence numbers ahead belongs to the same event.
     fn is_continued_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
         if packet.event != self.event {
             return false;
@@ -162,7 +165,7 @@ impl EventPosition {
         let is_near = ahead <= END_PACKETS;
         let is_overlapping = step < u32::from(self.duration).max(MOST_PACKET_TICKS);
         if packet.marker {
-            // A first packet, unless the sender marks every packet.
+            // The marker shows a first packet, unless the sender sets it on every packet.
             let is_same = if self.has_ended {
                 packet.duration == self.duration && self.is_end_repeated_by(packet, ahead, has_moving_clock)
             } else {
@@ -172,16 +175,16 @@ impl EventPosition {
             return !self.is_plain && step == 0 && is_same;
         }
         if self.has_ended {
-            // Only repetitions of the end follow an end; of one timestamp also with another duration.
+            // Only repetitions of the end follow an end; with the same timestamp also with another duration.
             return self.is_end_repeated_by(packet, ahead, has_moving_clock)
                 && (step == 0 || packet.duration >= self.duration && is_overlapping);
         }
         if packet.duration < self.duration {
-            // Some senders count back, or end with 0: one timestamp is one press (RFC 4733 §2.5.1).
+            // Some senders count back, or end with 0: one timestamp is one event (RFC 4733 §2.5.1).
             return is_near && (step == 0 || self.is_nearly_full());
         }
         let most_step = u32::from(self.duration).max(MOST_PACKET_TICKS * u32::from(ahead.unsigned_abs()));
-        // A timestamp that grows with the duration is that of one press.
+        // A timestamp that grows with the duration belongs to one event.
         let grows = step == u32::from(packet.duration - self.duration);
         step == 0 || grows || is_near && (packet.duration > self.duration || step <= most_step)
     }
@@ -195,7 +198,7 @@ impl FormerPress {
 }
 
 impl PressTracker {
-    /// Takes a packet.
+    /// Classifies a packet and updates the state.
     pub(crate) fn observe(&mut self, packet: &TelephoneEvent) -> Observation {
         if self.has_last && self.last.ssrc == packet.ssrc {
             let Some(ahead) = self.last.distance_to(packet) else { return Observation::Ignored };
@@ -221,7 +224,7 @@ impl PressTracker {
 }
 
 impl Receiver {
-    /// Takes a telephone-event packet; returns the digit at the first packet of its press that came.
+    /// Processes a telephone-event packet; returns the digit at the first received packet of its event.
     pub fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
         let packet = TelephoneEvent::parse(rtp, payload)?;
         let is_first = self.tracker.observe(&packet) == Observation::Begun;
@@ -229,20 +232,20 @@ impl Receiver {
     }
 }
 
-/// A digit that is held down, where its end has to be known.
+/// Digit in progress, tracked until its end.
 #[derive(Debug, Clone, Copy)]
 struct HeldDigit {
     digit: char,
     clock_hz: u32,
-    /// Ticks of its clock in segments that are over.
+    /// Clock ticks in completed segments.
     before: u32,
-    /// Ticks in the current segment.
+    /// Clock ticks in the current segment.
     ticks: u16,
     seen: Instant,
 }
 
 impl HeldDigit {
-    /// Continues the press with a packet of it.
+    /// Extends the digit by a packet.
     fn advance(&mut self, now: Instant, duration: u16, is_new_segment: bool) {
         if is_new_segment {
             self.before = self.before.saturating_add(SEGMENT_TICKS);
@@ -251,7 +254,7 @@ impl HeldDigit {
         (self.ticks, self.seen) = (self.ticks.max(duration), now);
     }
 
-    /// Returns when it counts as no longer pressed, unless another packet of it comes.
+    /// Returns the time at which the digit counts as ended unless another packet arrives.
     fn lost_at(&self) -> Instant {
         self.seen + KEY_LOST_AFTER
     }
@@ -260,7 +263,7 @@ impl HeldDigit {
         Completed { digit: self.digit, ms: self.ms() }
     }
 
-    /// Returns how long it was pressed, in milliseconds.
+    /// Returns the duration, in milliseconds.
     fn ms(&self) -> u32 {
         let ticks = u64::from(self.before) + u64::from(self.ticks);
         let ms = ticks * 1000 / u64::from(self.clock_hz.max(1));
@@ -268,16 +271,16 @@ impl HeldDigit {
     }
 }
 
-/// A digit that is no longer pressed.
+/// Completed digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Completed {
     /// `0` to `9`, `*`, `#`, `A` to `D`.
     pub(crate) digit: char,
-    /// The time that it was pressed, in milliseconds.
+    /// Duration, in milliseconds.
     pub(crate) ms: u32,
 }
 
-/// Telephone-events of one remote party: each press once, and the end of a press where that has to be known.
+/// Receiver of one remote party's telephone-events: reports each digit once, and its end if required.
 #[derive(Debug, Default)]
 pub(crate) struct EventReceiver {
     receiver: Receiver,
@@ -285,19 +288,19 @@ pub(crate) struct EventReceiver {
 }
 
 impl EventReceiver {
-    /// Counts a digit that passes; returns whether signalling is told of it.
+    /// Counts a forwarded digit; returns whether it is reported to signalling.
     pub(crate) fn may_tell(&mut self) -> bool {
         self.receiver.told = self.receiver.told.saturating_add(1);
         self.receiver.told <= KEYS_TOLD
     }
 
-    /// Takes a packet; returns the digit at the first packet of its press that came.
+    /// Processes a packet; returns the digit at the first received packet of its event.
     pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
         self.receiver.take(rtp, payload)
     }
 
-    /// Takes a packet whose clock has `clock_hz`; returns the presses that are over by it: one that another replaced,
-    /// and the one that it ends.
+    /// Processes a packet with the clock rate `clock_hz`; returns the digits completed by it: one that another
+    /// replaced, and the one that it ends.
     pub(crate) fn take_timed(
         &mut self,
         now: Instant,
@@ -324,12 +327,12 @@ impl EventReceiver {
         [replaced, ended].map(|held| held.map(HeldDigit::completed))
     }
 
-    /// Ends a press whose last packets were lost.
+    /// Ends a digit whose last packets were lost.
     pub(crate) fn release_lost(&mut self, now: Instant) -> Option<Completed> {
         self.held.take_if(|held| held.lost_at() <= now).map(HeldDigit::completed)
     }
 
-    /// Returns when the press that is under way counts as over, unless another packet of it comes.
+    /// Returns the time at which the current digit counts as ended unless another packet arrives.
     pub(crate) fn lost_at(&self) -> Option<Instant> {
         self.held.as_ref().map(HeldDigit::lost_at)
     }
@@ -345,7 +348,7 @@ mod tests {
         Instant::now()
     }
 
-    /// One packet as `(sequence, timestamp, event, marker, end, duration)`.
+    /// Test packet as `(sequence, timestamp, event, marker, end, duration)`.
     type Sent = (u16, u32, u8, bool, bool, u16);
 
     fn rtp(ssrc: u32, (sequence, timestamp, _, marker, ..): Sent) -> Rtp {
@@ -383,10 +386,10 @@ mod tests {
         }
     }
 
-    /// Timestamps of a sender: of the packet `n` of the press `press`.
+    /// Timestamp function of a sender, for packet `n` of event `press`.
     type Clock = fn(press: u32, n: u32) -> u32;
 
-    /// Habits of senders with their timestamps.
+    /// Timestamp behaviour of known senders.
     const CLOCKS: [(&str, Clock); 7] = [
         ("as in RFC 4733", |press, _| 4000 + press * 8000),
         ("stands still for the whole call", |_, _| 4000),
@@ -397,7 +400,8 @@ mod tests {
         ("starts again at zero", |press, _| if press < 2 { 700_000 + press * 8000 } else { press * 8000 }),
     ];
 
-    /// Packets of presses: six that grow by 160 ticks, and the end three times; `pause` packets of audio between two presses.
+    /// Generates packets of events: six that grow by 160 ticks, and the end three times; `pause` packets of audio
+    /// between two events.
     fn presses(events: &[u8], clock: Clock, marks: bool, pause: u16) -> Vec<Sent> {
         let mut sequence = 65_500_u16;
         let mut packets = Vec::new();
@@ -461,7 +465,7 @@ mod tests {
         };
         assert_eq!(digits(press(0, 4).chain(press(4, 4))), "44");
         assert_eq!(digits(press(0, 4).chain(press(4, 5))), "45");
-        // A sender that marks every packet.
+        // A sender that sets the marker on every packet.
         let marked = |(sequence, timestamp, event, _, end, duration)| (sequence, timestamp, event, true, end, duration);
         assert_eq!(digits(press(0, 4).map(marked)), "4");
     }
@@ -530,7 +534,7 @@ mod tests {
             (1, (12, 100, 1, false, true, 480)),
             (2, (502, 9000, 2, false, true, 480)),
             (1, (13, 100, 1, false, true, 480)),
-            // A press of the former source is a press.
+            // An event of the former source counts.
             (1, (40, 4000, 3, true, false, 160)),
         ];
         let mut receiver = Receiver::default();
@@ -569,7 +573,7 @@ mod tests {
             }
             let ended = take((sequence + 1, 2 * step, 1, false, true, 65_535));
             assert_eq!(ended, [None, Some(Completed { digit: '1', ms: 3 * 65_535 / 8 })], "{habit}");
-            // A press that begins right there has the marker.
+            // An event that begins right there has the marker.
             let next = take((sequence + 4, 3 * step, 1, true, true, 800));
             assert_eq!(next, [None, Some(Completed { digit: '1', ms: 100 })], "{habit}");
         }

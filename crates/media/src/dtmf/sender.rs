@@ -1,5 +1,4 @@
-//! Digits sent in the place of audio: telephone-events (RFC 4733 §2.5) on the clock of the stream that they stand in,
-//! or tones.
+//! Sender of digits in place of audio: telephone-events (RFC 4733 §2.5) on the clock of their stream, or tones.
 
 use std::collections::VecDeque;
 
@@ -10,20 +9,20 @@ use super::receiver::{END, SEGMENT_TICKS};
 use super::spec::PressSpec;
 use super::synth::Synth;
 
-/// Milliseconds between two packets of a press.
+/// Milliseconds between two packets of an event.
 const TICK_MS: u16 = 20;
-/// A key is pressed for at least two ticks: 40 ms, as a receiver of tones asks for too (ITU-T Q.24).
+/// Minimum duration of an event in ticks: 40 ms, as receivers of tones require too (ITU-T Q.24).
 const LEAST_TICKS: u16 = 2;
-/// A tone for at least four: a detector may miss a part of it.
+/// Minimum duration of a tone in ticks, because a detector may miss a part of it.
 const LEAST_TONE_TICKS: u16 = 4;
-/// The last packet comes three times, in case of loss (RFC 4733 §2.5.1.4).
+/// Repetitions of the last packet in case of loss (RFC 4733 §2.5.1.4).
 const REPEATS: u16 = 2;
-/// Ticks from the end of a press to the beginning of the next: 100 ms between two keys, the repeats among them.
+/// Ticks from the end of a digit to the beginning of the next one: 100 ms, including the repetitions.
 const PAUSE_TICKS: u16 = 5;
-/// −10 dBm0 (RFC 4733 §2.5.2.3).
+/// Volume: −10 dBm0 (RFC 4733 §2.5.2.3).
 const VOLUME: u8 = 10;
 
-/// Digits to be sent, and the state of the one that is being sent.
+/// Queued digits, and the state of the current one.
 #[derive(Debug, Default)]
 pub struct Sender {
     waiting: VecDeque<Wanted>,
@@ -40,20 +39,20 @@ struct Wanted {
 #[derive(Debug, Clone, Copy)]
 struct Press {
     wanted: Wanted,
-    /// Timestamp of the beginning of its segment: that of all packets of it.
+    /// Timestamp of the segment, shared by all of its packets.
     timestamp: u32,
-    /// Ticks of the RTP clock before this segment.
+    /// RTP clock ticks before this segment.
     before: u32,
-    /// Ticks of 20 ms since its beginning.
+    /// Ticks of 20 ms since the beginning.
     tick: u16,
 }
 
-/// A signal in the place of 20 ms of audio.
+/// Signal in place of 20 ms of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// A telephone-event.
     Event(EventPacket),
-    /// A part of a tone, or of the pause behind it.
+    /// Part of a tone, or of the pause after it.
     Tone(TonePart),
 }
 
@@ -61,7 +60,7 @@ pub enum Signal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TonePart {
     digit: Digit,
-    /// Ticks before it, and ticks of the tone.
+    /// Ticks before this part, and ticks of the tone.
     tick: u16,
     ticks: u16,
 }
@@ -79,30 +78,30 @@ impl TonePart {
         }
     }
 
-    /// Whether it begins.
+    /// Returns whether the tone begins with this part.
     pub(crate) fn is_first(self) -> bool {
         self.tick == 0
     }
 }
 
-/// One packet of a press.
+/// Telephone-event packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPacket {
-    /// The payload number.
+    /// Payload number.
     pub payload_type: u8,
-    /// Set on a press's first.
+    /// Whether the packet is the first of an event.
     pub marker: bool,
-    /// That of the beginning of its segment.
+    /// Timestamp of the segment's beginning.
     pub timestamp: u32,
-    /// Ticks of its clock by which it is later than its timestamp says.
+    /// Clock ticks by which the packet is sent later than its timestamp indicates.
     pub(crate) since: u32,
-    /// Key, end bit, volume and duration (RFC 4733 §2.3).
+    /// Event, end bit, volume and duration (RFC 4733 §2.3).
     pub payload: [u8; 4],
 }
 
 impl Sender {
-    /// Adds digits behind those that wait, so long each; how many are left out because too many do. What is no key is
-    /// passed over.
+    /// Queues digits of `ms` milliseconds each; returns the number rejected because the queue is full. Other characters
+    /// are skipped.
     pub fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         let least = match press {
             PressSpec::Event { .. } => LEAST_TICKS,
@@ -116,12 +115,12 @@ impl Sender {
         digits().count().saturating_sub(room)
     }
 
-    /// Whether nothing is left to be said of any.
+    /// Returns whether all digits have been sent.
     pub fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
     }
 
-    /// Moves on by 20 ms, at this timestamp of the stream; what is due instead of audio, if anything is.
+    /// Advances by 20 ms, at this timestamp of the stream; returns the signal due instead of audio, if any.
     pub fn next(&mut self, timestamp: u32) -> Option<Signal> {
         let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
         if over {
@@ -141,14 +140,14 @@ impl Sender {
         if press.tick > wanted.ticks + REPEATS {
             return None;
         }
-        // What a description says of its clock may be absurd; no packet can tell more than a segment of it.
+        // The negotiated clock rate may be absurd; a packet never has more than one segment.
         let tick_clock = (clock_hz / (1000 / u32::from(TICK_MS))).min(SEGMENT_TICKS);
         let held = press.tick.min(wanted.ticks);
         let since = u32::from(press.tick - 1) * tick_clock - press.before;
         let lasts = u32::from(held) * tick_clock - press.before;
         let [high, low] = u16::try_from(lasts).unwrap_or(u16::MAX).to_be_bytes();
         let (marker, timestamp) = (press.tick == 1, press.timestamp);
-        // RFC 4733 §2.5.1.3: a longer one goes on in another segment.
+        // RFC 4733 §2.5.1.3: a longer event continues in another segment.
         let goes_on = lasts > SEGMENT_TICKS;
         if goes_on {
             press.before += SEGMENT_TICKS;
@@ -210,7 +209,7 @@ mod tests {
     fn what_is_pressed_is_read_back() {
         let digits = "1234567890*#ABCD11";
         let (mut presses, mut keys) = (Sender::default(), Receiver::default());
-        // Letters may be small; anything else is no key.
+        // Lower-case letters are accepted; other characters are no digits.
         assert_eq!(presses.add(EVENT, &digits.to_lowercase().replace("56", "5 w,6"), 100), 0);
         let read: String = (0..400u32)
             .filter_map(|n| {
@@ -264,7 +263,7 @@ mod tests {
             .collect();
         assert_eq!(ends, [(131_070, 12_930); 3]);
         for (n, packet) in (0u32..).zip(&packets).take(150) {
-            // Each says how long it is pressed by then, or as much of it as a segment can say.
+            // Each packet has the duration so far, up to the length of a segment.
             let now = (n + 1) * 960 - packet.timestamp;
             assert_eq!((lasts(packet), packet.since), (now.min(SEGMENT_TICKS), n * 960 - packet.timestamp));
         }

@@ -1,19 +1,20 @@
-//! Forms of DTMF between two sides, in plain data.
+//! DTMF forms of the two sides of a wire.
 
 use crate::codec::Coding;
 
-/// A wire between sides that press keys in different ways: those of the source are taken out of its media.
+/// DTMF conversion of a wire between sides with different forms; digits of the source are removed from its media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PartedSpec {
-    /// Telephone-events as the source sends them: payload number and clock (Hz).
+    /// Telephone-events of the source: payload number and clock rate (Hz).
     pub events: Vec<(u8, u32)>,
-    /// Whether tones in its audio are keys. Only what the wire converts, or what goes to an agent, is looked at.
+    /// Whether tones in the audio are digits. Only audio that the wire transcodes, or that goes to an agent, is
+    /// analysed.
     #[serde(default)]
     pub tones: bool,
-    /// Their form towards the sink; `None`: they are passed to signalling, by `Event::Key`.
+    /// Form towards the sink; `None` passes digits to signalling by `Event::Key`.
     pub press: Option<PressSpec>,
-    /// Digits are all that is wanted of the source: payload number and codec of its audio, which goes no further. A digit is
-    /// passed to signalling when it begins, with a length of 0 ms.
+    /// Set if only digits are wanted from the source: payload number and codec of its audio, which is not forwarded. A
+    /// digit is reported to signalling when it begins, with a duration of 0 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits_only: Option<(u8, Coding)>,
 }
@@ -21,17 +22,17 @@ pub struct PartedSpec {
 /// Form of a digit towards a remote party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PressSpec {
-    /// As a telephone-event (RFC 4733).
+    /// Telephone-event (RFC 4733).
     Event {
-        /// The far side's payload number.
+        /// Payload number of the remote party.
         payload: u8,
-        /// The clock, in Hz: that of the audio.
+        /// Clock rate in Hz, equal to that of the audio.
         clock_hz: u32,
     },
-    /// As a tone in the audio (ITU-T Q.23), where another far side feeds the end as this; else in the edge's own
+    /// Tone in the audio (ITU-T Q.23), injected if another remote party feeds the end, otherwise part of the edge's own
     /// stream.
     Tone {
-        /// The audio's payload number.
+        /// Payload number of the audio.
         payload: u8,
         /// The codec of the audio.
         coding: Coding,

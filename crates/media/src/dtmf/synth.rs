@@ -1,4 +1,4 @@
-//! Tones of digits (ITU-T Q.23): two at once, one of a low group and one of a high one.
+//! Synthesis of DTMF tones (ITU-T Q.23): one frequency of a low group and one of a high group.
 
 use std::f32::consts::TAU;
 
@@ -8,15 +8,15 @@ pub(super) const COLUMNS_HZ: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
 /// Digits row by row.
 pub(super) const DIGITS: [char; 16] = ['1', '2', '3', 'A', '4', '5', '6', 'B', '7', '8', '9', 'C', '*', '0', '#', 'D'];
 
-/// The peak of a sine at 0 dBm0 in 16 bits (ITU-T G.711 table 5: +3.14 dBm0 at the most).
+/// Peak of a sine at 0 dBm0 in 16 bits (ITU-T G.711 table 5: full scale is +3.14 dBm0).
 pub(super) const PEAK_0_DBM0: f32 = 22_400.0;
-/// −8 dBm0 and −6 dBm0: the high group goes out the louder by what a line takes from it.
+/// Peaks at −8 dBm0 and −6 dBm0: the high group is louder to compensate for line attenuation.
 const ROW_PEAK: f32 = PEAK_0_DBM0 * 0.398;
 const COLUMN_PEAK: f32 = PEAK_0_DBM0 * 0.501;
-/// A tone begins and ends over so many milliseconds, without a click.
+/// Duration of attack and release of a tone in milliseconds, which avoid clicks.
 const RAMP_MS: usize = 2;
 
-/// Makes the tone of one digit.
+/// Synthesizer of one digit's tone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Synth {
     row_hz: f32,
@@ -35,7 +35,7 @@ impl Synth {
     /// Fills a frame that begins `from` samples after the tone's beginning and `left` samples before its end.
     pub(super) fn fill(self, from: usize, left: usize, frame: &mut [i16]) {
         let ramp = (self.rate_hz as usize / 1000 * RAMP_MS).max(1);
-        // Of a whole turn, so that a long tone is as exact as a short one.
+        // Fraction of a turn, so that a long tone is as exact as a short one.
         let turn = |hz: f32, n: usize| (f64::from(hz) * n as f64 / f64::from(self.rate_hz)).fract() as f32;
         for (n, sample) in frame.iter_mut().enumerate() {
             let edge = (from + n + 1).min(left.saturating_sub(n)).min(ramp) as f32 / ramp as f32;

@@ -1,4 +1,4 @@
-//! Agents and players: what the caller hears of them is one stream, what they hear of the caller is true.
+//! Agents and players: the caller receives one continuous stream, and agents receive the caller's audio unaltered.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -36,7 +36,7 @@ fn player(bench: &mut Bench, sound: Sound) {
     bench.command(Command::Wire { from: TONE, to: A, wire: ULAW.spec() });
 }
 
-/// A far side's packet, numbers of its own.
+/// Builds a remote party's packet with its own numbers.
 fn packet(payload_type: u8, n: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let timestamp = u32::from(n) * 160 + 77_000;
@@ -48,7 +48,7 @@ fn of<'a>(messages: &'a [Value], event: &str) -> Vec<&'a Value> {
     messages.iter().filter(|message| message["event"] == event).collect()
 }
 
-/// One source, numbers that follow each other, time that follows by one frame each.
+/// Checks for one SSRC, consecutive sequence numbers, and timestamps one frame apart.
 fn assert_one_stream(packets: &[Vec<u8>]) {
     let headers: Vec<Rtp> = packets.iter().map(|bytes| Rtp::parse(bytes).unwrap()).collect();
     for pair in headers.windows(2) {
@@ -106,7 +106,7 @@ fn agent_ringback_far_side_are_one_stream() {
     let mut heard: Vec<Vec<u8>> = bench.run(507).into_iter().map(|made| made.bytes).collect();
     bench.agent(AGENT, AgentInput::Lost(Loss::Reset));
     assert!(bench.events().contains(&Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Reset) }));
-    // What waited is not heard any more, but for a packet that fades out.
+    // Queued audio is discarded, except for a packet that fades out.
     let silent = bench.run(41);
     assert!(silent.len() == 2 && silent[0].payload()[0] == 1 && silent[0].payload()[159] != 1);
     assert!(silent[1].payload() == [0xff; 160]);
@@ -223,7 +223,7 @@ fn alaw_is_converted_both_ways() {
 fn each_key_is_told_once_and_is_no_audio() {
     let mut bench = with_agent(ULAW);
     for n in 0..30 {
-        // Frames 10 to 15 are one press of 5, all of its packets with one timestamp.
+        // Frames 10 to 15 are one event for digit 5, all with one timestamp.
         let bytes = if (10..16).contains(&n) {
             let mut bytes = packet(101, n, &[5, 10, 3, 32]);
             bytes[4..8].copy_from_slice(&(10 * 160 + 77_000u32).to_be_bytes());
@@ -241,7 +241,7 @@ fn each_key_is_told_once_and_is_no_audio() {
     let heard: Vec<u8> = of(&messages, "media").iter().map(|message| audio(message)[0]).collect();
     let expected: Vec<u8> = (0..30).map(|n| if (10..16).contains(&n) { 0xff } else { 7 }).collect();
     assert_eq!(heard, expected);
-    // What was not agreed is counted and not heard.
+    // Payloads that were not negotiated are counted and dropped.
     bench.feed(A, false, A_RTP, &packet(8, 30, &[7; 160]));
     assert_eq!(bench.dropped(A, DropReason::UnknownPayload), 1);
 }
@@ -459,7 +459,7 @@ fn an_agent_that_is_removed_leaves_its_last_words() {
     stream.handle_timeout(due);
     assert_eq!((stream.poll_transmit(), stream.is_closed()), (Some(AgentTransmit::Close(1000)), false));
 
-    // With the session, too; one that never opened has nothing to say.
+    // With the session, too; an agent that never opened has no messages left.
     let mut bench = with_agent(ULAW);
     bench.add_agent(EndId(9), settings());
     bench.command(Command::Close);

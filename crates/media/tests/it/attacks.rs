@@ -1,6 +1,6 @@
-//! RTP bleed (a stranger draws a call's media to himself) and RTP inject (a stranger's packets reach a far side), for
-//! both sides, before and after the latch, by RTP and RTCP: 0 packets each. Classes: AST-2017-005, CVE-2017-14099,
-//! CVE-2017-14114, CVE-2025-53399.
+//! RTP bleed (an unknown source redirects a call's media to itself) and RTP inject (packets of an unknown source reach
+//! a remote party), for both sides, before and after the latch, by RTP and RTCP: 0 packets each. Classes: AST-2017-005,
+//! CVE-2017-14099, CVE-2017-14114, CVE-2025-53399.
 
 use crate::support::*;
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ fn relayed_rtcp_tells_nobody_s_name_or_address() {
     assert_eq!(bench.feed(A, true, A_RTCP, &compound), None, "a text that does not fit");
 }
 
-/// Same address, other port: not believed at first, displaced by the announced port, and final only after a second.
+/// Same address, other port: rejected at first, displaced by the announced port, and settled only after a second.
 #[test]
 fn another_port_of_the_address_never_takes_the_call() {
     let other = "192.0.2.1:61000";

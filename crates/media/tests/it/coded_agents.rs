@@ -1,5 +1,5 @@
-//! Agents, players and listeners of far sides that speak only Opus or G.722: what is heard and said is decoded and encoded,
-//! with the same truth about what was heard.
+//! Agents, players and listeners with remote parties that only have Opus or G.722: audio is transcoded, and marks stay
+//! exact.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 
@@ -47,7 +47,7 @@ fn ticks(form: WireFrom) -> u32 {
     form.coding.clock_hz() / 50
 }
 
-/// 20 ms packets of a far side that says a tone.
+/// Returns 20 ms packets of a remote party's tone.
 fn said(form: WireFrom, hz: f64, packets: usize) -> Vec<Vec<u8>> {
     let samples: Vec<i16> =
         (0..packets * 320).map(|n| (PEAK * (TAU * hz * n as f64 / f64::from(RATE)).sin()) as i16).collect();
@@ -72,7 +72,7 @@ fn packet(form: WireFrom, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// The samples of what left for a far side, at 16 kHz.
+/// Decodes packets sent to a remote party, at 16 kHz.
 fn decoded(form: WireFrom, made: &[Made]) -> Vec<i16> {
     let (mut g722, mut opus) = (g722::Decoder::new(), opus::Decoder::new(RATE).unwrap());
     let one = |made: &Made| match form.coding {
@@ -100,7 +100,7 @@ fn heard(messages: &[Value], format: Format, track: &str) -> Vec<i16> {
     }
 }
 
-/// Level of a tone against what was said, and of what is no tone below it, both in dB.
+/// Returns the level of a tone relative to the sent one, and its ratio to all else, both in dB.
 fn judged(samples: &[i16], hz: f64, rate: u32) -> (f64, f64) {
     let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -112,7 +112,7 @@ fn judged(samples: &[i16], hz: f64, rate: u32) -> (f64, f64) {
     (level, 10.0 * (tone / (power - tone).max(1.0)).log10())
 }
 
-/// The far side says a tone for so many packets, those of `lost` left out; what the agent hears of it.
+/// Sends packets of a tone except those in `lost`; returns the messages to the agent.
 fn listen(bench: &mut Bench, form: WireFrom, hz: f64, packets: usize, lost: &[usize]) -> Vec<Value> {
     let mut messages = Vec::new();
     for (n, payload) in said(form, hz, packets).iter().enumerate() {
@@ -166,7 +166,7 @@ fn wide_band_is_kept_for_who_has_it() {
     }
 }
 
-/// What the agent says for a second.
+/// Has the agent play a tone for a second.
 fn say(bench: &mut Bench, format: Format, hz: f64) -> Vec<Made> {
     let rate = format.sample_rate();
     let samples = (0..rate).map(|n| (PEAK * (TAU * hz * f64::from(n) / f64::from(rate)).sin()) as i16);
@@ -210,7 +210,7 @@ fn what_a_wide_agent_says_is_heard_whole() {
     }
 }
 
-/// Marks and clear are as true as for μ-law: by what has left.
+/// Marks and clear follow the packets sent, as for μ-law.
 #[test]
 fn a_mark_comes_back_once_its_audio_has_left_and_a_clear_ends_it() {
     for form in [OPUS, G722] {
@@ -249,7 +249,7 @@ fn a_lost_packet_is_concealed() {
         let power = |frame: &[i16]| frame.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / 160.0;
         let levels: Vec<i64> = samples.chunks(160).map(|frame| (power(frame).max(1.0).log10() * 10.0) as i64).collect();
         assert!(levels[10..45].iter().all(|level| *level > 50), "{form:?}: no hole is heard: {levels:?}");
-        // What comes again, or too late, is dropped and counted.
+        // Duplicates and late packets are dropped and counted.
         let before = bench.dropped(A, DropReason::Late);
         bench.feed(A, false, A_RTP, &packet(form, 40, form.payload, &said(form, 500.0, 1)[0]));
         assert_eq!(bench.dropped(A, DropReason::Late), before + 1);
@@ -308,7 +308,7 @@ fn packets_that_change_places_are_heard_as_if_they_had_not() {
     }
 }
 
-/// A frame whose packet is lost is not filled with silence while the next ones, late themselves, wait for it.
+/// A lost frame is concealed, not filled with silence, while the next packets wait for it.
 #[test]
 fn a_loss_before_what_is_late_is_concealed_too() {
     for form in [OPUS, G722] {
@@ -415,7 +415,7 @@ fn what_is_played_and_who_speaks_next_are_one_stream() {
     }
 }
 
-/// A re-INVITE changes the codec while the agent speaks: the stream goes on under its source, on the new codec's clock.
+/// A re-INVITE changes the codec while the agent speaks: the stream continues under its SSRC, on the new codec's clock.
 #[test]
 fn the_codec_may_change_under_an_agent() {
     let mut bench = with_agent(ULAW, Format::Mulaw8000);
@@ -473,7 +473,7 @@ fn a_far_side_of_g722_hears_one_coder_whoever_feeds_it() {
     let mut decoder = g722::Decoder::new();
     let samples: Vec<i16> = payloads.iter().flatten().flat_map(|code| decoder.decode(*code)).collect();
     for change in changes.into_iter().skip(1) {
-        // Behind what is faded into one another, and what a resampler needs.
+        // After the cross-fade and the settling of the resampler.
         let window = &samples[(change + 1) * 320..(change + 5) * 320];
         let (level, purity) = judged(window, 500.0, RATE);
         assert!(level.abs() < 0.5 && purity > 25.0, "{change}: {level} dB, {purity} dB");

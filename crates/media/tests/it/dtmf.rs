@@ -1,4 +1,4 @@
-//! Keys on wires between sides that press them in different ways, whatever is lost on the way.
+//! DTMF on wires between sides with different forms, under packet loss.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // helpers of tests are not `#[test]` themselves
 
@@ -24,7 +24,7 @@ const KEYS: &str = "123A456B789C*0#D1122";
 /// RFC 4733 §2.5.1: the end.
 const END: u8 = 0x80;
 
-/// A sends telephone-events, of which signalling is told; B gets keys as telephone-events.
+/// Wires A, which sends telephone-events that are reported to signalling, to B, which receives telephone-events.
 fn parted(clock_hz: u32) -> Bench {
     let mut bench = Bench::connected();
     let wire = |events, press| WireSpec {
@@ -57,7 +57,7 @@ impl Presser {
         Presser { sequence: 0, timestamp: 0, clock_hz: audio.1.clock_hz(), audio, g722: g722::Encoder::new(), opus }
     }
 
-    /// A packet of 20 ms whose samples are said by their time in seconds.
+    /// Builds a packet of 20 ms from a function of the time in seconds.
     fn say(&mut self, from_s: f64, sample: impl Fn(f64) -> f64) -> Vec<u8> {
         let rate = if self.audio.1 == Coding::Pcmu { 8000_u32 } else { 16_000 };
         let samples: Vec<i16> =
@@ -76,7 +76,7 @@ impl Presser {
         self.packet(self.audio.0, false, self.timestamp, &payload)
     }
 
-    /// For so long it sends nothing.
+    /// Advances the timestamp without sending.
     fn pause(&mut self, ms: u32) {
         self.timestamp = self.timestamp.wrapping_add(self.clock_hz / 1000 * ms);
     }
@@ -103,7 +103,7 @@ impl Presser {
         (0..packets).map(|n| self.say(f64::from(n) * 0.02, sample)).collect()
     }
 
-    /// Softly spoken.
+    /// Builds a packet of soft noise.
     fn noise(&mut self) -> Vec<u8> {
         let seed = f64::from(self.sequence);
         self.say(seed * 0.02, |at| (at * 16_000.0 * 7919.0).round() % 301.0 - 150.0)
@@ -172,7 +172,7 @@ fn one_press_is_one_key_whatever_is_lost() {
                             heard |= packet[1] & 0x7f == 101;
                             let left = bench.feed(A, false, A_RTP, &packet);
                             assert_eq!(left.is_some(), packet[1] & 0x7f == 0, "a key passes as such");
-                            // Nothing is missing where a key was: what hears it counts no loss.
+                            // No gap in the numbers after a digit: a listener counts no loss.
                             if let Some(rtp) =
                                 left.filter(|_| percent == 0).and_then(|(_, bytes)| Rtp::parse(&bytes).ok())
                             {
@@ -203,7 +203,7 @@ fn rfc4733_2_5_1_3_a_long_press_is_one_key_as_long_as_it_was() {
     for (clock_hz, percent) in [(8000, 0), (48_000, 0), (8000, 40), (48_000, 40)] {
         let mut bench = parted(clock_hz);
         let (mut phone, mut line) = (Presser::new(clock_hz), Line { seed: 3, percent });
-        // 20 s: beyond what one segment can say, on either clock.
+        // 20 s: more than one segment on either clock.
         for packet in phone.press(5, 1000) {
             if !line.loses() {
                 bench.feed(A, false, A_RTP, &packet);
@@ -235,7 +235,7 @@ fn a_lost_end_is_waited_for_and_what_comes_late_is_no_other_key() {
     }
     bench.run(1000);
     assert_eq!(told(&mut bench), []);
-    // The next one begins before the last one's end was heard of, whose packets come after that.
+    // The next digit begins before the last one's end arrives.
     let (first, second) = (phone.press(6, 5), phone.press(7, 5));
     for packet in [&first[1], &first[0], &second[0], &first[6], &second[4], &second[3], &second[5], &first[4]] {
         bench.feed(A, false, A_RTP, packet);
@@ -275,7 +275,7 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     assert!(keys.iter().all(|(rtp, _)| rtp.payload_type == 96));
     let ends: Vec<u8> = keys.iter().filter(|(_, key)| key[1] & END != 0).map(|(_, key)| key[0]).collect();
     assert_eq!(ends, [1, 1, 1, 2, 2, 2]);
-    // One stream without a gap in its numbers, whose time goes on.
+    // One stream without a gap in its numbers and with continuous time.
     assert!(heard.windows(2).all(|pair| pair[0].ssrc == pair[1].ssrc));
     assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
     let audio: Vec<&Rtp> = heard.iter().filter(|rtp| rtp.payload_type == 0).collect();
@@ -292,7 +292,7 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     assert!(bench.feed(A, false, A_RTP, &phone.audio()).is_some());
 }
 
-/// How a side presses keys.
+/// DTMF form of a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Events,
@@ -319,7 +319,7 @@ fn taking_out_of(from: (u8, Coding), to: (u8, Coding), press: Option<PressSpec>)
     }
 }
 
-/// The far side of B: what it is sent, and which keys it finds in it.
+/// Remote party of B: packets sent to it, and the digits found in them.
 struct Reader {
     bench: Bench,
     line: Line,
@@ -347,7 +347,8 @@ impl Reader {
     }
 }
 
-/// Presses keys along a wire between these codecs, after each of them so many packets of speech: what the other side is told.
+/// Sends digits along a wire between these codecs, each followed by `speech` packets of speech; returns the digits on
+/// the other side.
 fn pressed(
     (from, near): (Way, (u8, Coding)),
     (to, far): (Way, (u8, Coding)),
@@ -412,7 +413,7 @@ fn each_way_of_pressing_becomes_each_other_whatever_is_lost() {
     }
 }
 
-/// The same between these codecs, with a few keys: of low and of high tones, one twice.
+/// Tests all forms between these codecs with a few digits of low and of high tones, one of them twice.
 fn between(pairs: &[(Audio, Audio)]) {
     for (near, far) in pairs {
         for percent in [0, 10, 40] {
@@ -475,7 +476,7 @@ fn comfort_noise_and_silence_that_is_not_sent_between_tones() {
 fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
     let mut bench = Bench::connected();
     bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
-    // Who listens hears none of it either.
+    // Listeners get none of it either.
     let settings = Settings { stream_sid: "MZ1".into(), tracks: TrackSet::Inbound, ..Settings::default() };
     bench.add_agent(AGENT, settings);
     bench.agent(AGENT, AgentInput::Opened);
@@ -493,7 +494,7 @@ fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
         bench.run(20);
     }
     assert_eq!(told(&mut bench).len(), 1);
-    // Its first 20 ms have a window of it: none of it passes. What is said before and after does.
+    // The detector needs 20 ms of a tone to mute it completely; the audio before and after it passes.
     assert!(heard[..5].iter().chain(&heard[17..]).all(|most| (100..200).contains(most)), "{heard:?}");
     assert!(heard[5..15].iter().all(|most| *most == 0), "{heard:?}");
     let messages = bench.written(AGENT);
@@ -536,7 +537,7 @@ fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
         };
         let packets = [phone.tone('#', 5), (0..10).map(|_| phone.noise()).collect(), phone.tone('1', 5)].concat();
         send(&mut bench, packets);
-        // What was pressed when the audio ended is over by the time of the next.
+        // A tone that was active when the audio stopped has ended when it resumes.
         phone.pause(300);
         bench.run(300);
         send(&mut bench, phone.tone('1', 5));
@@ -547,7 +548,7 @@ fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
         let frames = messages.iter().filter(|message| message["event"] == "media").map(crate::support::audio);
         let is_loud = |frame: &Vec<u8>| frame.iter().any(|code| decode_ulaw(*code).unsigned_abs() > 250);
         let loud = frames.filter(is_loud).count();
-        // G.722 and Opus have its beginning in the packet before that which has a window of it.
+        // With G.722 and Opus, the beginning of the tone is in the packet before the first one that is detected.
         assert!(loud <= if audio == PCMU { 0 } else { 3 }, "{audio:?}: {loud}");
     }
 }

@@ -12,7 +12,7 @@ use trunkgate_media::{AgentInput, Command, EndId, HoldSound, Sound};
 const AGENT: EndId = EndId(5);
 const PLAYER: EndId = EndId(6);
 
-/// A tone of 300 Hz that is never at rest where it is cut: no whole number of periods fits into a packet.
+/// Generates a tone of 306 Hz, whose period does not divide a packet, so that every cut is audible.
 fn music() -> Arc<[u8]> {
     (0..8000)
         .map(|n| encode_ulaw((8000.0 * (std::f64::consts::TAU * 306.0 * f64::from(n) / 8000.0).cos()) as i16))
@@ -36,7 +36,8 @@ fn samples(made: &[Made]) -> Vec<f64> {
     made.iter().flat_map(|made| made.bytes[12..].to_vec()).map(|code| f64::from(decode_ulaw(code))).collect()
 }
 
-/// The most that any 20 ms have from 2 kHz to 3.8 kHz, where none of the tones is: by Hann windows, in dB below full scale.
+/// Returns the maximum power of any 20 ms between 2 kHz and 3.8 kHz, outside of the tones: by Hann windows, in dB below
+/// full scale.
 fn splatter(samples: &[f64]) -> f64 {
     let window = |n: usize| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / 160.0).cos();
     let power = |frame: &[f64]| {
@@ -74,7 +75,7 @@ fn a_swap_adds_nothing_to_the_spectrum() {
     let mut bench = session();
     play(&mut bench);
     let mut made = bench.run(1500);
-    // μ-law itself is about 38 dB below what it carries.
+    // Noise of μ-law is about 38 dB below the signal.
     let usual = splatter(&samples(&made)[160..]);
     assert!(usual < -60.0, "{usual}");
 

@@ -1,6 +1,5 @@
-//! Packets before a decoder, and before an agent: in their order, each once, none for longer than is said, and what a path
-//! that loses, delays and reorders does to that. In virtual time, by a seed.
-//!
+//! Packet order before a decoder and before an agent: in sequence, each once, within the maximum delay, over simulated
+//! paths with loss, delay and reordering. In virtual time, with a seed.
 //! `cargo test -p trunkgate-media --test it -- --nocapture jitter::measured` prints the figures of docs/agents.md.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
@@ -30,7 +29,7 @@ struct Left {
     payload: Vec<u8>,
 }
 
-/// A buffer whose deadlines are kept.
+/// Jitter buffer in virtual time.
 struct Wire {
     start: Instant,
     buffer: JitterBuffer,
@@ -65,7 +64,8 @@ fn left(at: Duration, rtp: &Rtp, payload: &[u8]) -> Left {
     Left { ssrc: rtp.ssrc, sequence: rtp.sequence, at, payload: payload.to_vec() }
 }
 
-/// Packets by the millisecond and number at which they come; what leaves, by the same, and what is refused.
+/// Feeds packets by arrival time in milliseconds and number; returns the released packets in the same form, and the
+/// rejected numbers.
 fn play(packets: &[(u64, u16)]) -> (Vec<(u64, u16)>, Vec<u16>) {
     let mut wire = Wire::new();
     let mut refused = Vec::new();
@@ -83,7 +83,7 @@ fn play(packets: &[(u64, u16)]) -> (Vec<(u64, u16)>, Vec<u16>) {
 #[test]
 fn only_a_gap_makes_wait() {
     for (packets, leaves, refused) in [
-        // In order, at once, whatever the pauses; numbers roll over.
+        // In order, at once, with any pauses; numbers roll over.
         (
             &[(0, 65_534), (20, 65_535), (500, 0), (501, 1)][..],
             &[(0, 65_534), (20, 65_535), (500, 0), (501, 1)][..],
@@ -91,7 +91,7 @@ fn only_a_gap_makes_wait() {
         ),
         // Two change places.
         (&[(0, 1), (20, 3), (25, 2), (40, 4)], &[(0, 1), (25, 2), (25, 3), (40, 4)], &[]),
-        // One is lost: what follows waits for 40 ms, and for no longer.
+        // One is lost: the next packets wait for 40 ms, and no longer.
         (&[(0, 1), (20, 3), (40, 4), (80, 6)], &[(0, 1), (60, 3), (60, 4), (120, 6)], &[]),
         // The second gap has its own time.
         (&[(0, 1), (20, 3), (50, 5)], &[(0, 1), (60, 3), (90, 5)], &[]),
@@ -142,7 +142,7 @@ fn what_has_come_later_twice_is_waited_for() {
     assert_eq!([39, 41].map(|late| gap(&mut wire, late)), [true, false]);
 }
 
-/// Packets that all wait for one, as many as may come at once: the room is as large as at its start.
+/// All packets wait for one; the memory stays as large as at the start.
 #[test]
 fn a_flood_has_no_more_room_than_there_is() {
     for bytes in [0, 10, 300, 2000, JITTER_BYTES + 1] {
@@ -171,7 +171,7 @@ proptest! {
         let mut arrivals = Vec::new();
         for (n, (delay, twice, lost)) in packets.iter().enumerate() {
             let at = n as u64 * packet_ms + delay;
-            // The first one says where the numbers begin.
+            // The first one sets the initial number.
             if *lost > 0 || n == 0 {
                 arrivals.push((if n == 0 { 0 } else { at }, n));
                 arrivals.extend(twice.then_some((at + 41, n)));
@@ -187,8 +187,8 @@ proptest! {
         prop_assert_eq!(refused.len(), duplicates - came.len());
     }
 
-    /// Whatever comes: what is taken leaves once, with its payload, within 100 ms, and the numbers only grow but where a
-    /// source or its numbers begin anew.
+    /// Any packets: each accepted packet leaves once, with its payload, within 100 ms, and numbers only grow except at
+    /// restarts.
     #[test]
     fn any_packets_at_all(
         packets in proptest::collection::vec((0_u64..60, 0_u32..8, any::<u16>(), 0_u16..60, 0_usize..3000), 0..200),
@@ -235,16 +235,16 @@ impl Chance {
     }
 }
 
-/// What a path does to packets of 20 ms.
+/// Simulated path for packets of 20 ms.
 #[derive(Debug, Clone, Copy)]
 struct Path {
     name: &'static str,
     loss_percent: u64,
-    /// Delays are spread evenly over so much.
+    /// Delays are uniformly distributed up to this value.
     jitter_ms: u64,
-    /// Each packet goes over one of two lines; the second is longer by this.
+    /// Each packet takes one of two routes; the second is longer by this value.
     detour_ms: u64,
-    /// Each two seconds nothing comes for so long, and then all of it at once.
+    /// Every two seconds the path stalls for this time and then delivers everything.
     stall_ms: u64,
 }
 
@@ -258,7 +258,7 @@ const PATHS: [Path; 6] = [
 ];
 
 impl Path {
-    /// When which packet comes, of so many.
+    /// Lists the arrival times of packets.
     fn arrivals(&self, seed: u64, packets: u64) -> Vec<(Duration, u64)> {
         let mut chance = Chance(seed);
         let mut arrivals = Vec::new();
@@ -275,7 +275,7 @@ impl Path {
     }
 }
 
-/// Of the packets that came: the share that was of use; and how long these waited.
+/// Share of the received packets that was used, and their waiting times.
 #[derive(Debug)]
 struct Figures {
     used: f64,
@@ -317,19 +317,19 @@ fn measured_before_a_decoder() {
     }
 }
 
-/// Nothing waits on a clean path, a loss makes wait for 40 ms, and what comes is of use.
+/// No waiting on a clean path, 40 ms after a loss, and nearly every received packet is used.
 fn judge(path: &Path, figures: &Figures) {
     assert_eq!(figures.p50, Duration::ZERO);
     match (path.loss_percent, path.detour_ms) {
         (0, _) if path.stall_ms == 0 => assert_eq!((figures.used, figures.most), (100.0, Duration::ZERO)),
-        // What comes after the silence in its place follows it; not in the standstill that the stream begins with.
+        // Audio that arrives after its silence follows it, except in the stall at the beginning.
         (0, _) => assert!(figures.used >= 99.9 && figures.most == Duration::ZERO, "{figures:?}"),
         (_, 0) if path.jitter_ms <= 40 => assert!(figures.used == 100.0 && figures.most <= REORDER, "{figures:?}"),
         _ => assert!(figures.used > 99.9 && figures.most <= REORDER_MOST, "{figures:?}"),
     }
 }
 
-/// From a packet's arrival to the agent's message with its audio: linear audio of a PCMU line.
+/// Measures from a packet's arrival to the agent's message with its audio, as linear audio from PCMU.
 #[test]
 fn measured_before_an_agent() {
     for path in PATHS {
@@ -361,7 +361,7 @@ fn measured_before_an_agent() {
     }
 }
 
-/// How long each packet has waited whose audio leaves now: its bytes say its number modulo 100.
+/// Measures the waiting time of the packets whose audio leaves now; their bytes are the number modulo 100.
 fn take_frames(bench: &mut Bench, waiting: &mut HashMap<u8, Instant>, delays: &mut Vec<Duration>) {
     for message in bench.written(AGENT).iter().filter(|message| message["event"] == "media") {
         let first = audio(message)[..2].try_into().unwrap();

@@ -1,4 +1,4 @@
-//! Judges: who has answered, from what one end says.
+//! Answering machine detection on one end's audio.
 
 use std::f32::consts::TAU;
 

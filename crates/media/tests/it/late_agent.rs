@@ -1,5 +1,5 @@
-//! An agent that sends in real time and is late now and then: the delay that this leaves behind goes away again, and no
-//! speech with it. An agent that sends ahead is heard whole.
+//! An agent that sends in real time and is sometimes late: the resulting delay is removed without loss of speech. Audio
+//! of an agent that sends ahead is played completely.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use trunkgate_media::agent::Settings;
 use trunkgate_media::{AgentInput, Command, EndId};
 
 const AGENT: EndId = EndId(7);
-/// Loud and told apart by their place in the row.
+/// Loud codes, distinguished by their order.
 const LOUD: [u8; 7] = [0x80, 0x91, 0x82, 0x93, 0x84, 0x95, 0x86];
-/// Far below speech, and no silence of the edge's own.
+/// Code far below speech, but different from the edge's silence.
 const QUIET: u8 = 0xfc;
 const FRAME_MS: u64 = 20;
 
@@ -30,7 +30,7 @@ fn code(frame: usize) -> u8 {
     if frame % 25 < 20 { LOUD[frame % LOUD.len()] } else { QUIET }
 }
 
-/// Lets time pass while the agent answers pings; returns a code of each packet, from where nothing is blended.
+/// Advances the time while the agent answers pings; returns one code of each packet, from its unblended part.
 fn heard(bench: &mut Bench, ms: u64) -> Vec<u8> {
     let end = bench.now + Duration::from_millis(ms);
     let mut codes = Vec::new();
@@ -52,8 +52,7 @@ fn of_agent(codes: &[u8]) -> usize {
     codes.iter().filter(|code| **code != 0xff).count()
 }
 
-/// Sends frames in real time, each at its own time or when the stall that it falls into is over; returns what was heard and
-/// how much waited at each frame.
+/// Sends frames in real time, delayed by stalls; returns the codes played and the queue length at each frame.
 fn in_real_time(
     bench: &mut Bench,
     frames: usize,
@@ -107,7 +106,7 @@ fn the_delay_of_late_frames_goes_away_again_and_no_speech_with_it() {
 #[test]
 fn late_frames_that_come_often_keep_their_delay() {
     let mut bench = with_agent();
-    // The second stall falls into what the first one has left: it is not heard.
+    // The second stall is covered by the delay of the first one, and is not audible.
     let stalls: Vec<(u64, u64)> = (0..60).map(|n| (n * 5_000 + 2_003, 150)).collect();
     let (codes, waits) = in_real_time(&mut bench, 15_000, &stalls, |_, _| {});
     assert_eq!(of_agent(&codes), 15_000);

@@ -72,7 +72,8 @@ fn by_ropus(settings: Settings, samples: &[i16]) -> Vec<Vec<u8>> {
     packets(settings, samples, |frame, packet| encoder.encode(frame, packet))
 }
 
-/// What both decoders make of the same packets; `None`: one was lost, and the next has it; an empty one: lost for good.
+/// Decodes the same packets with both libraries; `None` is a lost packet recovered from the next one, an empty one is
+/// lost for good.
 fn decoded(rate_hz: u32, packets: &[Option<&[u8]>]) -> [Vec<i16>; 2] {
     let mut one = libopus::Decoder::new(rate_hz).unwrap();
     let mut other = ropus::Decoder::new(rate_hz).unwrap();
@@ -100,7 +101,7 @@ fn energy(samples: impl Iterator<Item = f64>) -> f64 {
     samples.map(|sample| sample * sample).sum()
 }
 
-/// How much more there is of what was said than of what else is heard, in dB, at the delay where that is the most.
+/// Returns the signal-to-noise ratio in dB, at the delay that maximises it.
 fn snr(said: &[i16], heard: &[i16]) -> f64 {
     let at = |delay: usize| {
         let pairs = || heard.iter().skip(delay).zip(said).map(|(heard, said)| (f64::from(*heard), f64::from(*said)));
@@ -176,7 +177,7 @@ fn a_loss_is_concealed_as_well_by_both() {
         let some: Vec<Option<&[u8]>> = packets.iter().map(Vec::as_slice).enumerate().map(lost).collect();
         let both = decoded(rate_hz, &some);
         let [one, other] = both.map(|heard| snr(&said, &heard));
-        // What nobody has heard is made up, by each in its own way.
+        // Audio that was never received is invented by each library in its own way.
         eprintln!("lost at {rate_hz}: libopus {one:.2} dB, ropus {other:.2} dB");
         assert!(other > one - 0.5, "{rate_hz}: {one} {other}");
     }
@@ -198,7 +199,7 @@ fn both_are_silent_at_the_same_time() {
     }
 }
 
-/// The codec itself is what the feature says.
+/// Checks that the feature selects the library.
 #[test]
 fn the_codec_is_libopus() {
     let said = voice(16_000, 1000);

@@ -1,4 +1,4 @@
-//! Far sides that are silent: noticed where they should speak, and the way to them kept open.
+//! Silent remote parties: reported if they should send, and kept reachable by keep-alive packets.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -19,7 +19,7 @@ fn a_side_that_is_never_heard_is_told_after_five_seconds() {
         bench.run(20);
     }
     assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
-    // Once; and who sends from elsewhere is named the next time.
+    // Reported once; a later report names the unexpected source.
     bench.run(30_000);
     assert_eq!(bench.rtp(B, STRANGER, 1), None);
     bench.set_remote(B, remote(B_RTP));
@@ -38,7 +38,7 @@ fn who_was_heard_or_is_on_hold_is_not_told() {
     bench.set_remote(B, RemoteSpec { may_receive: false, watch_idle: false, relatch: false, ..remote(B_RTP) });
     bench.run(50_000);
     assert_eq!(unheard(&mut bench), []);
-    // Back from hold the time counts from then on, and early media is remembered.
+    // After hold the time restarts, and early media is remembered.
     bench.set_remote(B, RemoteSpec { relatch: false, ..remote(B_RTP) });
     bench.set_remote(A, RemoteSpec { watch_idle: false, relatch: false, ..remote(A_RTP) });
     bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
@@ -48,7 +48,7 @@ fn who_was_heard_or_is_on_hold_is_not_told() {
     assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
 }
 
-/// The ends whose stream was reported as stopped, each with the seconds of silence by then.
+/// Returns the ends with a reported stop, with the seconds of silence.
 fn stopped(bench: &mut Bench) -> Vec<(trunkgate_media::EndId, u64)> {
     let of = |event| if let Event::Stopped { end, silent } = event { Some((end, silent.as_secs())) } else { None };
     bench.events().into_iter().filter_map(of).collect()
@@ -64,7 +64,7 @@ fn comfort_noise(n: u16) -> Vec<u8> {
 
 #[test]
 fn a_stream_that_stops_in_mid_call_is_reported_while_the_other_side_sends() {
-    // Which of the two sides send in the seconds behind the first four, in which both do, and whether B is reported.
+    // Cases: the side that sends after the first four seconds, in which both do, and whether B is reported.
     for (name, a_sends, last_of_b, told) in [
         ("B stops", true, None, true),
         ("both stop", false, None, false),
@@ -114,7 +114,7 @@ fn a_far_side_that_may_be_replaced_is_let_go_of_before_another_counts() {
     assert!(end == A && (50 + 98..=50 + 150).contains(&at), "{at}");
 }
 
-/// Where and when keep-alive packets leave, in seconds.
+/// Returns port and second of the keep-alive packets sent.
 fn keep_alives(bench: &mut Bench, seconds: u64) -> Vec<(u16, u64)> {
     let start = bench.now;
     let made = bench.run(seconds * 1000);
@@ -140,7 +140,7 @@ fn two_silent_sides_are_each_sent_something_so_that_they_can_start() {
     // They are no media: nothing is counted as sent.
     assert_eq!((bench.counters[0].tx_packets.get(), bench.counters[1].tx_packets.get()), (0, 0));
 
-    // One speaks: the other needs nothing any more, and the one that is heard only now and then.
+    // One side sends: the other needs no keep-alives, and the sending side needs them rarely.
     for n in 0..1000 {
         bench.rtp(A, A_RTP, n).unwrap();
         let made = bench.run(20);
@@ -157,7 +157,7 @@ fn keep_alive_packets_that_come_back_are_known_as_the_edge_s_own() {
     let mut bench = Bench::connected();
     for _ in 0..3 {
         for made in bench.run(1000) {
-            // One side returns what it gets, the other one sends keep-alive packets of its own.
+            // One side echoes packets, the other one sends its own keep-alives.
             if made.transmit.via == A {
                 assert_eq!(bench.feed(A, false, A_RTP, &made.bytes), None);
             }
@@ -178,7 +178,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
         Rtp { payload_type, ssrc: 9, ..header(sequence) }.build(&[], &mut packet);
         packet
     };
-    // Both sides are edges that say nothing else, each by its own number.
+    // Both sides are edges that send keep-alives only, each with its own payload number.
     for second in 0..20 {
         for (end, from, number) in [(A, A_RTP, 127), (B, B_RTP, 126)] {
             assert_eq!(bench.feed(end, false, from, &keep_alive(number, second)), None);
@@ -206,7 +206,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     bench.run(61_000);
     assert!(is_idle(&bench.events()));
     assert_eq!(bench.worker.keep_alives_received.get(), 240);
-    // A header alone of a number that was agreed on is media, and so is what has a payload.
+    // A bare header with a negotiated number is media, and so is a packet with a payload.
     bench.feed(A, false, A_RTP, &keep_alive(0, 1)).unwrap();
     let mut odd = Vec::new();
     Rtp { payload_type: 126, ..header(7) }.build(&[1; 160], &mut odd);
@@ -246,7 +246,7 @@ fn a_stream_s_own_numbers_are_left_alone() {
     let to_b: Vec<Rtp> = made.iter().filter(|made| made.transmit.via == B).map(Made::rtp).collect();
     assert_eq!(to_b.iter().map(|rtp| rtp.sequence).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6][..to_b.len()]);
     assert!(to_b.len() >= 2 && to_b.iter().all(|rtp| rtp.ssrc == to_b[0].ssrc && rtp.ssrc != header(0).ssrc));
-    // The stream goes on as it came.
+    // The stream continues as it came.
     assert_eq!(bench.feed(A, false, A_RTP, &rtp(8)).unwrap().1, rtp(8));
 }
 
@@ -276,7 +276,7 @@ fn a_process_that_stood_still_ends_no_call_for_silence() {
     bench.stand_still(300_000);
     assert_eq!(bench.events(), []);
     bench.rtp(A, A_RTP, 51).unwrap();
-    // From then on silence counts as ever: of B, which is gone, and of nobody else.
+    // Afterwards silence counts as before: only for B, which is gone.
     for n in 52..200 {
         bench.rtp(A, A_RTP, n).unwrap();
         bench.run(500);

@@ -1,5 +1,5 @@
-//! A path that loses, delays, reorders and repeats packets by a seed: what is counted is what was done to them, and the
-//! score falls with it.
+//! A path that loses, delays, reorders and repeats packets by a seed: the counters match the simulated faults, and the
+//! score falls with them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -24,7 +24,7 @@ impl Chance {
     }
 }
 
-/// What a path does to packets.
+/// Simulated path.
 #[derive(Debug, Clone, Copy, Default)]
 struct Path {
     loss: f64,
@@ -33,7 +33,7 @@ struct Path {
     spread_us: u64,
 }
 
-/// What it did, and what was seen of it.
+/// Simulated faults and the resulting counters.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     inflicted: u64,

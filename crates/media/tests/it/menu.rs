@@ -1,4 +1,5 @@
-//! A caller who hears prompts and presses keys: digits are known when they begin, and its audio goes nowhere.
+//! IVR menu: a caller listens to prompts and sends digits, which are reported when they begin; the caller's audio is
+//! not forwarded.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ const PLAYER: EndId = EndId(6);
 /// ITU-T Q.23: the digit 5.
 const FIVE: (f64, f64) = (770.0, 1336.0);
 
-/// The caller A before a player, whose first sound is so many packets long.
+/// Creates the caller A with a player whose first sound has this many packets.
 fn menu(packets: usize) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
@@ -32,7 +33,7 @@ fn menu(packets: usize) -> Bench {
     bench
 }
 
-/// So many packets of a tone of 300 Hz.
+/// Creates a sound of this many packets of 300 Hz.
 fn tone(packets: usize) -> Sound {
     let code = |n: usize| encode_ulaw((8000.0 * (std::f64::consts::TAU * 300.0 * n as f64 / 8000.0).sin()) as i16);
     Sound::Once((0..packets * 160).map(code).collect::<Arc<[u8]>>())
@@ -156,7 +157,7 @@ fn digits_that_pass_are_told_at_their_beginning() {
     }
     let (_, audio) = bench.feed(A, false, A_RTP, &two_tones(6, (0.0, 0.0))).unwrap();
     assert_eq!(Rtp::parse(&audio).unwrap().payload_type, 0);
-    // A sender that makes a digit of each packet has them passed, and no more than a number of them told.
+    // Digits in every packet are forwarded, but only a limited number is reported.
     for n in 0..2 * KEYS_TOLD {
         let payload = [(n % 2) as u8, 10, 0, 160];
         assert!(bench.feed(A, false, A_RTP, &packet(7 + n, 101, 160 * u32::from(n + 1), &payload)).is_some());

@@ -1,9 +1,9 @@
-//! Ends whose RTP socket carries more than RTP: RTCP on the same port (RFC 5761), and datagrams that pass as they are.
+//! Ends with more than RTP on their RTP socket: RTCP on the same port (RFC 5761), and datagrams forwarded unchanged.
 
 use crate::support::*;
 use trunkgate_media::{Command, DropReason, EndId, Event, RemoteSpec, WireSpec};
 
-/// A far side whose RTCP shares the port of its RTP.
+/// Returns a remote party with RTCP on the RTP port.
 fn muxed(rtp: &str) -> RemoteSpec {
     RemoteSpec { rtcp: Some(addr(rtp)), rtcp_mux: true, ..remote(rtp) }
 }
@@ -58,7 +58,7 @@ fn fax() -> Bench {
 #[test]
 fn fax_passes_as_it_is_both_ways() {
     let mut bench = fax();
-    // What looks like nothing, like RTP and like RTCP.
+    // Arbitrary datagrams, RTP-like and RTCP-like ones.
     for datagram in [&[0, 1, 2, 0xff][..], &[7], &rtp(1), &rtcp(), &[0xee; 2047]] {
         let (transmit, bytes) = bench.feed(A, false, A_RTP, datagram).unwrap();
         assert_eq!((transmit.via, transmit.rtcp, transmit.to, &bytes[..]), (B, false, addr(B_RTP), datagram));

@@ -1,5 +1,5 @@
-//! Pauses in which a source sends nothing, and behind which its timestamps go on as if there had been none, back or far ahead: every
-//! packet of each word is heard by every kind of listener.
+//! Pauses of a source, after which its timestamps continue, go back or jump ahead: every kind of listener gets every
+//! packet of each word.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -27,7 +27,7 @@ fn code(n: u16) -> u8 {
     (n % 100) as u8
 }
 
-/// What all packets say, in order.
+/// Returns the codes of all packets, in order.
 fn said() -> Vec<u8> {
     (0..WORDS * PACKETS).map(code).collect()
 }
@@ -41,7 +41,7 @@ fn codes<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     frames.map(one).filter(|code| *code != 0xff).collect()
 }
 
-/// Has the caller say words with pauses between them; after each 20 ms `look` is asked.
+/// Sends words with pauses between them; calls `look` after each 20 ms.
 fn talk(bench: &mut Bench, pause_ms: u64, jump: u32, mut look: impl FnMut(&mut Bench, Vec<Made>)) {
     for n in 0..WORDS * PACKETS {
         let timestamp = (u32::from(n) * 160).wrapping_add(u32::from(n / PACKETS).wrapping_mul(jump));

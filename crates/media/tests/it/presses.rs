@@ -1,4 +1,4 @@
-//! Keys that an agent has pressed: telephone-events in the agent's own stream to the caller (RFC 4733).
+//! DTMF requested by an agent: telephone-events in the agent's own stream to the caller (RFC 4733).
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -29,7 +29,7 @@ fn press(bench: &mut Bench, digits: &str) {
     bench.command(Command::Press { end: A, press: EVENT, digits: digits.into(), ms: 100 });
 }
 
-/// What was made, a tick each: a key's event and duration, or the first sample.
+/// Returns for each tick the event and duration of a digit, or the first sample.
 fn heard(made: &[Made]) -> Vec<Result<(u8, u16), u8>> {
     let one = |made: &Made| match (made.rtp().payload_type, made.payload()) {
         (101, [event, _, high, low]) => Ok((*event, u16::from_be_bytes([*high, *low]))),
@@ -66,7 +66,7 @@ fn rfc4733_keys_go_in_the_same_stream_and_the_agents_audio_waits() {
         Err(0xff),
     ];
     assert_eq!(heard(&made)[..14], expected);
-    // One source, no number left out, time that goes on by the clock behind the keys.
+    // One SSRC, no gap in the numbers, and timestamps that follow the clock after the digits.
     for (n, packet) in made.iter().enumerate() {
         let (rtp, first) = (packet.rtp(), made[0].rtp());
         assert_eq!((rtp.ssrc, rtp.sequence), (first.ssrc, first.sequence.wrapping_add(n as u16)));
@@ -135,7 +135,7 @@ fn a_caller_on_hold_misses_them_and_nobody_is_there_for_them() {
     // Time has passed: they are not made up for.
     bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
     assert!(heard(&bench.run(100)).iter().all(|tick| *tick == Err(0xff)));
-    // An end that nobody feeds, one that is not there.
+    // An end without a feeder, and a missing end.
     let mut unfed = Bench::unconnected();
     unfed.set_remote(A, remote(A_RTP));
     press(&mut unfed, "5");

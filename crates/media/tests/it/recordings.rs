@@ -1,4 +1,5 @@
-//! Recorders: both directions on the edge's clock, caller left, what the caller hears right, whatever becomes of the call.
+//! Recorders: both directions on the edge's clock, caller left, audio to the caller right, through all changes of the
+//! call.
 
 use crate::support::*;
 use trunkgate_media::agent::TrackSet;
@@ -70,7 +71,7 @@ fn said(codes: impl IntoIterator<Item = u8>) -> Vec<Option<u8>> {
     codes.into_iter().map(Some).collect()
 }
 
-/// Lets both sides say a code each, for so many packets.
+/// Sends packets with one code from each side.
 fn talk(bench: &mut Bench, file: &mut File, numbers: std::ops::Range<u16>, codes: (u8, u8)) {
     for n in numbers {
         bench.feed(A, false, A_RTP, &packet(n, codes.0));
@@ -107,7 +108,7 @@ fn both_directions_are_recorded_as_they_are_heard() {
     assert_eq!(bench.counters[0].tx_packets.get(), plain.counters[0].tx_packets.get());
 }
 
-/// Codes of G.711 go to the file's writer as they came; what waits where the kind changes is not lost.
+/// G.711 codes go to the file writer as received; no audio is lost when the kind changes.
 #[test]
 fn audio_of_another_kind_goes_on_where_the_last_one_ended() {
     let mut bench = Bench::connected();
@@ -196,12 +197,12 @@ fn lost_packets_and_silence_have_their_length() {
     assert_eq!(File::codes(&file.right), right);
 }
 
-/// An hour with senders whose clocks are wrong: each sound stands within 40 ms of where it was heard.
+/// An hour with inaccurate sender clocks: each sound is within 40 ms of its arrival.
 #[test]
 fn sounds_stay_where_they_were_heard_for_an_hour() {
     // A packet lasts 20 ms by the sender's clock.
     for (name, micros) in [("100 ppm fast", 19_998_u64), ("100 ppm slow", 20_002)] {
-        // Where nobody pauses it is harder: no frame is quiet.
+        // Without pauses it is harder, because no frame is quiet.
         for (talks, seconds) in [(true, 3_600), (false, 600)] {
             let mut bench = Bench::connected();
             let began = bench.now;
@@ -239,7 +240,7 @@ fn sounds_stay_where_they_were_heard_for_an_hour() {
                         places.push(frame as i64 * 20);
                     }
                 }
-                // Where a frame is given up it may be that of a click.
+                // A frame that is given up may contain a click.
                 assert!(clicks.len() - places.len() <= 2 || !talks, "{name}: {} of {}", places.len(), clicks.len());
                 let mut at = places.iter();
                 let mut place = at.next();
@@ -259,7 +260,7 @@ fn sounds_stay_where_they_were_heard_for_an_hour() {
     }
 }
 
-/// After a transfer another end is the caller's side: the recording goes on with it.
+/// After a transfer another end has the caller's side, and the recording continues with it.
 #[test]
 fn another_end_is_recorded_behind_the_first() {
     let mut bench = Bench::connected();

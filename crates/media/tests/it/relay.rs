@@ -1,4 +1,4 @@
-//! What a session does with good packets: payload numbers, directions, continuity, RTCP, silence, snapshots.
+//! Relay of valid packets: payload numbers, directions, continuity, RTCP, silence, snapshots.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ fn directions_are_kept() {
     bench.set_remote(A, RemoteSpec { may_receive: false, relatch: false, ..remote(A_RTP) });
     assert!(bench.rtp(A, A_RTP, 2).is_some());
     assert_eq!(bench.rtp(B, B_RTP, 2), None);
-    // RTCP goes on during hold.
+    // RTCP continues during hold.
     assert_eq!(bench.rtcp(B, B_RTCP), Some(addr(A_RTCP)));
 
     bench.set_remote(A, RemoteSpec { rtp: None, rtcp: None, relatch: false, ..remote(A_RTP) });
@@ -89,7 +89,7 @@ fn without_a_wire_packets_count_and_go_nowhere() {
     assert_eq!(bench.rtcp(A, A_RTCP), None);
     assert_eq!(bench.dropped(A, DropReason::NoWire), 1);
     assert_eq!(bench.counters[0].rx_packets.get(), 1);
-    // A wire to an end that is not there, or whose end goes, is none.
+    // A wire to a missing or removed end has no effect.
     bench.wire(A, EndId(9));
     assert_eq!(bench.rtp(A, A_RTP, 2), None);
     bench.wire(A, B);
@@ -141,7 +141,7 @@ fn another_end_continues_the_stream_and_rtcp_about_it_ends_here() {
     assert_eq!(bench.rtcp(C, "198.51.100.9:8001"), None);
     assert_eq!(bench.rtcp(A, A_RTCP), None);
     assert_eq!((bench.counters[0].rtcp_packets.get(), bench.counters[2].rtcp_packets.get()), (1, 1));
-    // What C hears is A's own stream still.
+    // C still receives A's own stream.
     assert_eq!(bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1, rtp(3));
 }
 
@@ -154,7 +154,7 @@ fn loss_and_jitter_are_counted() {
     }
     assert_eq!(bench.counters[0].lost.get(), 2);
     assert!(bench.counters[0].jitter_us.get() > 1000);
-    // The worker is told what is still missing a second later, and the rest at the end.
+    // The worker counts the packets still missing a second later, and the rest at the end.
     bench.run(1000);
     assert_eq!(bench.worker.lost.get(), 0);
     bench.rtp(A, A_RTP, 12);

@@ -15,7 +15,7 @@ use trunkgate_media::{
     AgentInput, Coding, Command, EndId, EndSpec, Event, PartedSpec, SeatSpec, Sound, TapSpec, WireSpec,
 };
 
-/// One party: its end, its seat, and the mixer's halves of its rings.
+/// Conference participant: its end, its seat, and the mixer's halves of its rings.
 struct Party {
     end: EndId,
     at: &'static str,
@@ -29,7 +29,7 @@ struct Party {
     heard: Vec<i16>,
 }
 
-/// A session whose ends all sit in one conference.
+/// Session with all ends in one conference.
 struct Conference {
     bench: Bench,
     mixer: Mixer,
@@ -80,7 +80,7 @@ impl Conference {
         Conference { bench, mixer, parties }
     }
 
-    /// What a party says in its next packet, unless that is lost.
+    /// Sends a party's next packet, unless it is lost.
     fn say(&mut self, at: usize, hz: f64, is_lost: bool) {
         let party = &mut self.parties[at];
         let rate = if party.coding.is_g711() { 8000 } else { 16_000 };
@@ -137,7 +137,7 @@ impl Conference {
         made.iter().map(|one| one.at).collect()
     }
 
-    /// The level of a tone in the last 200 ms that a party has heard, in dB below full scale.
+    /// Returns the level of a tone in the last 200 ms sent to a party, in dB below full scale.
     fn level(&self, at: usize, hz: f64) -> f64 {
         let party = &self.parties[at];
         let rate = if party.coding.is_g711() { 8000.0 } else { 16_000.0 };
@@ -160,7 +160,7 @@ fn parties_of_all_codecs_hear_each_other_and_not_themselves() {
         [Coding::Pcmu, Coding::G722, Coding::G722],
     ] {
         let mut conference = Conference::new(&codings);
-        // One of a wide band that is only heard where there is one.
+        // A frequency that only wide-band codecs carry, if there is one.
         let high = if codings[0] == Coding::G722 { 5000.0 } else { 1000.0 };
         for _ in 0..60 {
             conference.say(0, high, false);
@@ -222,7 +222,8 @@ fn a_packet_that_has_waited_came_when_it_came() {
     assert!(jitter[0] > 5_000 && jitter[1] < 500, "{jitter:?}");
 }
 
-/// From the packet that comes to the one that leaves: the tick of the mixer, its look-ahead, and that of the stream.
+/// Measures the delay from a received packet to the sent one: the tick of the mixer, its look-ahead, and the tick of
+/// the stream.
 #[test]
 fn the_way_through_a_conference_takes_less_than_25_ms() {
     let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
@@ -246,7 +247,7 @@ fn the_way_through_a_conference_takes_less_than_25_ms() {
     assert!(begins < 8 * 5, "{begins} samples");
 }
 
-/// Music before the start has a clock of its own; behind it the stream is in step with the mixer, and goes on in its numbers.
+/// Music before the start has its own clock; afterwards the stream is aligned with the mixer and continues its numbers.
 #[test]
 fn a_stream_that_is_there_already_goes_on_in_step_with_the_mixer() {
     let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
@@ -317,7 +318,7 @@ fn a_party_without_a_frame_hears_silence_and_one_that_waits_too_long_is_left_out
     // The mixer stands still, its thread has no turn.
     let before = conference.parties[0].heard.len();
     assert!(!conference.bench.run(100).is_empty(), "the stream goes on");
-    // Then it makes up for that at once: the newest are heard.
+    // The mixer catches up at once: the newest frames are played.
     for number in 1..=8_i16 {
         conference.parties[0].to.push(Some(&[number * 1000; 160]));
     }
@@ -348,7 +349,7 @@ fn a_seat_that_is_removed_closes_its_rings_and_is_taken_once() {
     assert!(SeatSpec::new(full.0, ring(Rate::Full).1, conference.bench.now).is_none());
 }
 
-/// An agent as a party hears the mix without itself, and says what it says to the others.
+/// An agent receives the mix without itself, and its audio goes to the other participants.
 #[test]
 fn an_agent_is_a_party_of_a_conference() {
     let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcma]);

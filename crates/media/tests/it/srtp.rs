@@ -1,4 +1,4 @@
-//! SRTP from outside: packets of libsrtp, every flipped bit, repetition, roll-over, a change of keys.
+//! SRTP interoperability and robustness: packets of libsrtp, every flipped bit, replay, roll-over, a change of keys.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -178,8 +178,8 @@ fn a_key_has_so_many_streams_and_no_more() {
     assert!(unprotect(&mut inbound, false, &sealed).is_ok());
 }
 
-/// A sender that rolled over, and then a new key: phones go on counting (RFC 3711 §3.3.1) or from zero (RFC 4568
-/// §7.1.4). Both are understood; we go on, unless told to begin at zero.
+/// A sender that rolled over and then gets a new key: phones continue counting (RFC 3711 §3.3.1) or restart at zero
+/// (RFC 4568 §7.1.4). Both are accepted; the edge continues, unless configured to restart.
 #[test]
 fn rfc3711_section_3_3_1_counters_go_on_under_a_new_key() {
     for suite in Suite::ALL {
@@ -213,7 +213,7 @@ fn rfc3711_section_3_3_1_counters_go_on_under_a_new_key() {
     }
 }
 
-/// What one direction does to a stream of numbers.
+/// Treatment of a packet on its way.
 #[derive(Debug, Clone)]
 enum Fate {
     Lost,

@@ -1,5 +1,5 @@
-//! A session whose ends speak SRTP: decrypted for the wire and for listeners, encrypted again, and nobody hears or says
-//! a thing without the key.
+//! Sessions with SRTP ends: packets are decrypted for the wire and for listeners, and encrypted again; without the key
+//! nothing is received or accepted.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -17,7 +17,7 @@ fn key(suite: Suite, seed: u8) -> SrtpKey {
     SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap()
 }
 
-/// What an end is told: it sends with key `seed`, its far side with the next one.
+/// Returns the keys of an end: it sends with key `seed`, its remote party with the next one.
 fn spec(suite: Suite, seed: u8) -> SrtpSpec {
     SrtpSpec { send: key(suite, seed), receive: key(suite, seed + 1), rolled: 0 }
 }
@@ -98,7 +98,7 @@ fn terminated_on_one_side_or_on_both() {
     }
 }
 
-/// Bleed and inject where the key is missing, from the right address even, before and after the latch.
+/// Bleed and inject without the key, even from the right address, before and after the latch.
 #[test]
 fn without_the_key_nothing_is_heard_said_or_latched_to() {
     for suite in Suite::ALL {
@@ -130,7 +130,7 @@ fn without_the_key_nothing_is_heard_said_or_latched_to() {
             assert_eq!(bench.counters[1].tx_packets.get(), u64::from(latched));
             assert_eq!(bench.counters[0].latched.get(), u64::from(latched));
             assert!(bench.events().iter().all(|event| format!("{event:?}").contains("end: EndId(1)")));
-            // Whoever has it goes on.
+            // A source with the key is still accepted.
             assert!(bench.feed(A, false, A_RTP, &a.say(false, &rtp(2))).is_some());
         }
     }
@@ -193,7 +193,7 @@ fn a_new_key_is_taken_at_once_and_the_old_one_for_a_second() {
         assert!(bench.feed(A, false, A_RTP, &old.say(false, &rtp(3))).is_some());
         bench.wait(1000);
         assert_eq!(bench.feed(A, false, A_RTP, &old.say(false, &rtp(4))), None);
-        // A far side that goes on counting where it stood (RFC 3711 §3.3.1).
+        // A remote party that continues its counters (RFC 3711 §3.3.1).
         let last = spec(suite, 40);
         bench.set_remote(A, RemoteSpec { relatch: false, ..secure(A_RTP, &last) });
         let mut goes_on = Far::of(&next);
@@ -238,7 +238,7 @@ fn no_number_leaves_or_is_taken_twice_under_keys_that_alternate() {
         assert_ne!(again, Some(sent), "{suite:?}");
         assert_eq!(bench.feed(A, false, A_RTP, &recorded[0]), None, "{suite:?}");
         assert_eq!(bench.feed(A, true, A_RTCP, &recorded[1]), None, "{suite:?}");
-        // It goes on.
+        // The stream continues.
         assert!(bench.feed(A, false, A_RTP, &a.say(false, &rtp(501))).is_some());
         assert!(bench.feed(A, true, A_RTCP, &a.say(true, &rtcp())).is_some());
         a.hear(false, &bench.feed(B, false, B_RTP, &rtp(20)).unwrap().1).unwrap();
@@ -259,7 +259,8 @@ fn so_many_former_keys_are_remembered() {
     assert!(!comes_back_after(SRTP_FORMER_KEYS) && comes_back_after(SRTP_FORMER_KEYS + 1));
 }
 
-/// Their numbers go on: the same again would be refused by our own SRTP, and the way to the far side fall shut.
+/// Numbers of keep-alive packets continue: repeated ones would be rejected by the edge's own SRTP, and the NAT binding
+/// would expire.
 #[test]
 fn keep_alive_packets_leave_after_a_negotiation_and_a_restart() {
     let (mut bench, spec, mut a) = secure_caller(Suite::AesCm128HmacSha1_80);
@@ -276,7 +277,7 @@ fn keep_alive_packets_leave_after_a_negotiation_and_a_restart() {
     assert_eq!(heard(&mut bench), PROBES as usize);
 }
 
-/// Another end feeds the leg, as after a fallback or a transfer; numbers go on, and so does what is encrypted.
+/// Another end feeds the leg, as after a failover or a transfer; numbers and encryption continue.
 #[test]
 fn the_far_side_hears_one_stream_whoever_feeds_it() {
     for suite in Suite::ALL {
@@ -295,7 +296,7 @@ fn the_far_side_hears_one_stream_whoever_feeds_it() {
             hear(&bench.feed(C, false, C_RTP, &bytes).unwrap().1);
             bench.wait(20);
         }
-        // A feeder that begins anew under its old source cannot be sent as it is.
+        // A feeder that restarts under its old SSRC cannot be forwarded unchanged.
         for sequence in [5, 6, 7] {
             let mut bytes = rtp(sequence);
             bytes[8..12].copy_from_slice(&[9; 4]);
@@ -327,7 +328,7 @@ fn a_feeder_that_begins_anew_goes_on_under_numbers_that_can_be_sent() {
         bench.wait(20);
     }
     assert_eq!(heard, [1000, 1001, 1002, 1003, 1004, 1005, 1006]);
-    // What is only late, or came twice, stays what it is.
+    // Late packets and duplicates are treated as before.
     assert!(bench.rtp(B, B_RTP, 50_004).is_some() && bench.rtp(B, B_RTP, 50_003).is_some());
     assert_eq!(bench.rtp(B, B_RTP, 50_003), None);
     assert_eq!(bench.dropped(B, DropReason::SrtpRepeated), 1);
@@ -355,7 +356,7 @@ fn streams_beyond_the_limit_go_on_under_the_last_one() {
 }
 
 impl Far {
-    /// As one who has room for any number of streams would.
+    /// Protects a packet as a sender without a limit of streams would.
     fn say_as(&mut self, n: u8, bytes: &[u8]) -> Vec<u8> {
         if n.is_multiple_of(50) {
             self.says = Outbound::new(&spec(Suite::AesCm128HmacSha1_80, 10).receive);
@@ -422,7 +423,7 @@ fn what_the_edge_makes_of_its_own_is_encrypted_too() {
             assert_ne!(made.bytes.len(), 12);
             assert_eq!(far.hear(false, &made.bytes).unwrap().len(), 12);
         }
-        // A tone in A's ear: reports of the edge.
+        // A tone is sent to A, so the edge generates reports.
         bench.command(Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
         bench.command(Command::Wire { from: EndId(9), to: A, wire: ULAW.spec() });
         bench.run(20_000);

@@ -1,11 +1,11 @@
-//! Streamers: each direction of an end as an RTP stream of its own, to where a recording server wants it.
+//! Streamers: each direction of an end as an RTP stream of its own to a recording server.
 
 use crate::support::*;
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw, ulaw_to_alaw};
 use trunkgate_media::{Coding, Command, EndCounters, EndId, EndSpec, TapSpec, WireSpec};
 
-/// Ends that lead to the server, and what feeds them: the caller, then what it hears.
+/// Ends that lead to the server, and their streamers: for the caller, then for the audio sent to the caller.
 const TO: [EndId; 2] = [EndId(10), EndId(11)];
 const FROM: [EndId; 2] = [EndId(12), EndId(13)];
 const AT: [&str; 2] = ["203.0.113.20:7000", "203.0.113.20:7002"];
@@ -40,7 +40,7 @@ fn packet(n: u16, code: u8) -> Vec<u8> {
     bytes
 }
 
-/// Both sides say a code each, packet by packet; what is sent to the server.
+/// Sends one code per packet from each side; returns the packets sent to the server.
 fn talk(bench: &mut Bench, numbers: std::ops::Range<u16>, codes: impl Fn(u16) -> (u8, u8)) -> [Vec<Made>; 2] {
     let mut made = [Vec::new(), Vec::new()];
     for n in numbers {
@@ -106,7 +106,7 @@ fn a_silent_party_is_silence_of_its_length_and_late_packets_lose_nothing() {
     let mut bench = Bench::connected();
     streams(&mut bench, 0, Coding::Pcmu);
     talk(&mut bench, 0..20, |_| (5, 6));
-    // The caller is silent, the other side goes on.
+    // The caller is silent, the other side continues.
     let mut counts = [0, 0];
     for n in 20..70_u16 {
         bench.feed(B, false, B_RTP, &packet(n, 6));
@@ -115,7 +115,7 @@ fn a_silent_party_is_silence_of_its_length_and_late_packets_lose_nothing() {
         }
     }
     assert_eq!(counts, [50, 50], "a packet every 20 ms, whatever is said");
-    // It goes on with packets that come three at once.
+    // The stream continues with packets in bursts of three.
     let mut heard = Vec::new();
     for burst in 0..10_u16 {
         for n in 0..3 {

@@ -141,7 +141,7 @@ fn two_listeners_hear_the_same_and_leave_on_their_own() {
     assert!(bench.feed(A, false, A_RTP, &packet(0, 1, 9)).is_some());
     assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
     assert!(bench.session.poll_agent(SCRIBE).is_none());
-    // A tap on or by what is not there is none.
+    // A tap on or by a missing end has no effect.
     bench.command(Command::Tap { of: EndId(99), listener: OTHER, audio: TapSpec::both(0, Coding::Pcmu) });
     bench.command(Command::Tap { of: A, listener: EndId(99), audio: TapSpec::both(0, Coding::Pcmu) });
     assert!(bench.feed(A, false, A_RTP, &packet(0, 2, 9)).is_some());
@@ -176,7 +176,7 @@ fn a_listener_that_stops_reading_costs_the_call_nothing() {
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [1]);
 }
 
-/// What was said while its socket was opened comes first, as linear audio of the caller alone.
+/// Audio from before its socket was open comes first, as linear audio of the caller alone.
 #[test]
 fn a_recogniser_hears_the_caller_from_before_its_socket_is_open() {
     let mut bench = Bench::connected();

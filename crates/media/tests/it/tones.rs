@@ -1,4 +1,4 @@
-//! Tones of keys as the edge makes them: how loud they are in each codec, and what stands before and behind them.
+//! Generated DTMF tones: their level in each codec, and the audio before and after them.
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may unwrap")]
 
@@ -13,7 +13,8 @@ const AGENT: EndId = EndId(7);
 const TONE: PressSpec = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
 const G722: PressSpec = PressSpec::Tone { payload: 9, coding: Coding::G722 };
 
-/// Levels of the two tones of a key against those that are asked for, in dB; samples at 16 kHz, or of PCMU at 8.
+/// Returns the levels of the two frequencies of a digit relative to their nominal levels, in dB; samples at 16 kHz, or
+/// for PCMU at 8 kHz.
 fn levels(key: char, samples: &[i16], rate: f64) -> [f64; 2] {
     let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
     let tones = [[697.0, 770.0, 852.0, 941.0][at / 4], [1209.0, 1336.0, 1477.0, 1633.0][at % 4]];
@@ -30,7 +31,7 @@ fn levels(key: char, samples: &[i16], rate: f64) -> [f64; 2] {
     [one(tones[0], asked[0]), one(tones[1], asked[1])]
 }
 
-/// What left for a far side, decoded: a frame for each packet.
+/// Decodes packets sent to a remote party: a frame for each packet.
 fn decoded(coding: Coding, made: &[Made]) -> Vec<Vec<i16>> {
     let (mut g722, mut opus) = (g722::Decoder::new(), opus::Decoder::new(16_000).unwrap());
     let decode = |made: &Made| -> Vec<i16> {

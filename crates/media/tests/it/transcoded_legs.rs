@@ -1,4 +1,4 @@
-//! A session whose two sides speak different codecs: what leaves, what its listeners hear, and what RTCP becomes.
+//! Sessions between different codecs: sent packets, audio of listeners, and RTCP.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -60,7 +60,7 @@ fn each_packet_is_converted_as_it_comes() {
     let (transmit, back) = bench.feed(B, false, B_RTP, &packet).unwrap();
     assert_eq!((transmit.via, sent(&back).0), (A, 0));
     assert_ne!(sent(&back).3, ssrc);
-    // What was not agreed is still dropped.
+    // Payloads that were not negotiated are still dropped.
     Rtp { payload_type: 18, ..header(42) }.write(&mut packet);
     assert_eq!(bench.feed(A, false, A_RTP, &packet), None);
     assert_eq!(bench.dropped(A, DropReason::UnknownPayload), 1);
@@ -91,7 +91,7 @@ fn the_same_wire_again_changes_nothing_of_the_stream() {
     bench.command(Command::Wire { from: A, to: B, wire: again });
     let after = bench.feed(A, false, A_RTP, &rtp(2)).unwrap().1;
     assert_eq!((sent(&after).1, sent(&after).2), (sent(&before).1.wrapping_add(1), sent(&before).2.wrapping_add(160)));
-    // A codec that both speak from now on: the stream goes on under its source.
+    // A codec that both sides have from now on: the stream continues under its SSRC.
     bench.command(Command::Wire { from: A, to: B, wire: wire() });
     bench.wait(20);
     let relayed = bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1;
@@ -143,7 +143,7 @@ fn a_second_codec_is_converted_once_it_comes_and_until_then_all_is_as_without() 
     let made = bench.feed(A, false, A_RTP, &packet).unwrap().1;
     assert_eq!((sent(&made).0, sent(&made).1, sent(&made).3), (0, sent(&relayed).1 + 1, sent(&relayed).3));
     assert_eq!(bench.rtcp(A, A_RTCP), None, "from now on the edge reports itself");
-    // The same wire again keeps what converts; the first codec still passes, in the same stream.
+    // The same wire again keeps the transcoder; the first codec still passes, in the same stream.
     bench.command(Command::Wire { from: A, to: B, wire: second });
     bench.wait(20);
     let again = bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1;

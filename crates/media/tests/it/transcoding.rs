@@ -1,5 +1,5 @@
-//! A transcoder from every codec to every other, packet by packet: level and likeness of what is heard, lengths of packets,
-//! and what loss, silence, keys and comfort noise become.
+//! Transcoders between all codecs, packet by packet: level and fidelity, packet durations, and treatment of loss,
+//! silence, DTMF and comfort noise.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -155,7 +155,7 @@ fn level(samples: &[i16]) -> f64 {
     10.0 * (samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64).log10()
 }
 
-/// Of a tone: the part of it that is the tone, against all else.
+/// Returns the ratio of a tone to all else.
 fn snr(samples: &[i16], rate: usize, hz: f64) -> f64 {
     let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -201,7 +201,7 @@ fn a_voice_through_every_pair_is_as_loud() {
             let mut bench = Bench::new(spec(from, to, 20), 20);
             let heard: Vec<_> = encoded(from, &said, 20).iter().flat_map(|payload| bench.say(payload)).collect();
             let by = level(&decoded(to, &heard)) - level(&said);
-            // Twice Opus is twice what it leaves out.
+            // Two Opus codecs attenuate twice.
             assert!(by.abs() < if from == OPUS && to == OPUS { 1.0 } else { 0.5 }, "{from:?} to {to:?}: by {by} dB");
         }
     }
@@ -277,7 +277,7 @@ fn what_was_lost_is_concealed_when_the_next_comes() {
 
 #[test]
 fn rfc7587_redundancy_in_the_next_packet_is_what_was_lost() {
-    // How near every tenth packet, lost, is to what it would have been; in dB.
+    // Fidelity of every tenth packet, lost and concealed, in dB.
     let near = |coding: Coding| {
         let packets = encoded(coding, &voice(8, 4000), 20);
         let (mut whole, mut lossy) =
@@ -332,7 +332,7 @@ fn a_damaged_packet_is_as_good_as_lost() {
     let mut bench = Bench::new(spec(OPUS, Coding::Pcmu, 20), 20);
     let packets = encoded(OPUS, &tone(OPUS, 400.0, 200), 20);
     packets[..5].iter().for_each(|payload| assert_eq!(bench.say(payload).len(), 1));
-    // A code 3 packet without the byte that says how many frames it has (RFC 6716 §3.2.5).
+    // A code 3 packet without its frame count byte (RFC 6716 §3.2.5).
     let rtp = bench.next.clone();
     assert_eq!(bench.feed(&rtp, &[0x03]), Err(DropReason::Damaged));
     bench.skip();
@@ -366,7 +366,7 @@ fn another_stream_goes_on_under_the_same_numbers() {
     assert_eq!((out[0].0.sequence, out[0].0.timestamp), (9, 1000 + 160 + 800 + 160));
 }
 
-/// The largest jump in a tone against its amplitude: what a filter leaves of it that takes it away.
+/// Returns the largest jump in a tone relative to its amplitude, after a notch filter removes the tone.
 fn click(samples: &[i16], rate: usize, hz: f64) -> f64 {
     let by = 2.0 * (TAU * hz / rate as f64).cos();
     let left = samples.windows(3).map(|w| (f64::from(w[0]) + f64::from(w[2]) - by * f64::from(w[1])).abs() / 8000.0);
@@ -385,7 +385,7 @@ fn another_codec_in_mid_call_makes_no_click() {
             heard.extend(said[other][15..].iter().flat_map(|payload| bench.say(payload)));
             assert_eq!(heard.len(), 30);
             let samples = decoded(to, &heard);
-            // Opus that has more band from now on: its decoders begin anew.
+            // With more bandwidth from now on, the Opus decoders start over.
             let widens =
                 to == OPUS && before != OPUS && rate(before) < 16_000 && (after == OPUS || after == Coding::G722);
             let per_s = rate(to);
@@ -395,7 +395,7 @@ fn another_codec_in_mid_call_makes_no_click() {
     }
 }
 
-/// A packet of the sink's that was begun under one codec is filled under the next.
+/// A partial packet of the sink begun under one codec is completed under the next.
 #[test]
 fn what_did_not_fill_a_packet_leaves_with_what_comes_next() {
     let mut bench = Bench::new(spec(Coding::Pcmu, Coding::Pcma, 20), 30);
@@ -454,7 +454,7 @@ fn rfc4733_2_5_1_3_a_long_press_is_one_key_on_the_other_clock_too() {
         let clock_hz = to.clock_hz();
         let begun = before.timestamp + clock_hz / 50;
         assert_eq!((read.as_str(), last), ("5", Some((0x8a, begun + 20 * clock_hz))), "{from:?} to {to:?}");
-        // What is said next is as much later as time went by.
+        // The next audio is later by the elapsed time.
         let next = bench.say(&audio[5])[0].0.clone();
         assert_eq!((next.sequence, next.timestamp), (before.sequence + 1003, begun + 1002 * (clock_hz / 50)));
     }

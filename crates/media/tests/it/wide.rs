@@ -1,4 +1,4 @@
-//! Agents that speak linear 16 bit: both ways between G.711 and 8, 16 and 24 kHz, with the same truth about what was heard.
+//! Agents with linear 16-bit audio: both directions between G.711 and 8, 16 and 24 kHz, with exact marks.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 
@@ -51,7 +51,7 @@ fn to_samples(bytes: &[u8]) -> Vec<i16> {
     bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
-/// How far what is no tone of `hz` is below it, in dB, wherever the tone begins.
+/// Returns the ratio of a tone at `hz` to all else in dB, for any phase.
 fn purity(samples: &[i16], hz: f64, rate: u32) -> f64 {
     let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -78,7 +78,7 @@ fn of<'a>(messages: &'a [Value], event: &str) -> Vec<&'a Value> {
     messages.iter().filter(|message| message["event"] == event).collect()
 }
 
-/// What A heard in packets that the session made.
+/// Decodes packets that the session sent to A.
 fn heard(form: WireFrom, made: &[Made]) -> Vec<i16> {
     made.iter().flat_map(|made| made.payload()).map(|code| decode(form, *code)).collect()
 }
@@ -222,7 +222,7 @@ fn two_minutes_in_one_burst_are_heard_whole() {
     }
 }
 
-/// From whole to nothing in 10 ms, and the metric says how soon.
+/// The level falls from full to zero in 10 ms, and the metric has the time.
 #[test]
 fn a_clear_fades_out_within_one_packet() {
     for format in Format::ALL {
@@ -309,7 +309,8 @@ fn answers_are_timed() {
     }
 }
 
-/// The hops of a turn: what the agent has sent before its answer is heard first, and a ping says how far away it is.
+/// Parts of a response time: audio that the agent sent before its response is played first, and a ping measures the
+/// round trip.
 #[test]
 fn a_turn_divides_into_its_hops() {
     let mut bench = with_agent(ULAW, Format::Mulaw8000, Duration::ZERO);
@@ -381,8 +382,8 @@ proptest! {
     }
 }
 
-/// An agent that says an hour in bursts of half a minute, a mark behind each second: every packet on its 20 ms, every mark with
-/// the packet that ends its audio, to the last.
+/// An agent sends an hour of audio in bursts of half a minute, with a mark every second: every packet is on its 20 ms,
+/// every mark with the packet that ends its audio.
 #[test]
 fn an_hour_of_audio_does_not_drift() {
     let mut bench = with_agent(ULAW, Format::Mulaw8000, Duration::ZERO);

@@ -1,5 +1,5 @@
-//! A far side whose announced address is not proven: nothing at all is sent there, whatever comes from it, and nothing that an
-//! agent or a player says is lost by that.
+//! A remote party whose announced address is not proven: nothing is sent there, whatever it sends, and no audio of an
+//! agent or a player is lost by that.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -17,7 +17,7 @@ use trunkgate_media::{
 const AGENT: EndId = EndId(7);
 const PLAYER: EndId = EndId(8);
 
-/// A far side whose address nothing has proven.
+/// Returns a remote party with an unproven address.
 fn unproven(rtp: &str) -> RemoteSpec {
     RemoteSpec { withheld: true, ..remote(rtp) }
 }

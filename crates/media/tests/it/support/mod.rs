@@ -17,7 +17,7 @@ use trunkgate_media::{
 pub(crate) const A: EndId = EndId(0);
 pub(crate) const B: EndId = EndId(1);
 pub(crate) const C: EndId = EndId(2);
-/// Where the far sides say they are.
+/// Announced addresses of the remote parties.
 pub(crate) const A_RTP: &str = "192.0.2.1:4000";
 pub(crate) const A_RTCP: &str = "192.0.2.1:4001";
 pub(crate) const B_RTP: &str = "198.51.100.1:6000";
@@ -72,19 +72,19 @@ pub(crate) fn rtcp() -> Vec<u8> {
     vec![0x80, 201, 0, 1, 0, 0, 0, 7]
 }
 
-/// A session and what it counts.
+/// Session with its counters.
 pub(crate) struct Bench {
     pub(crate) now: Instant,
-    /// How long packets have waited that are fed.
+    /// Waiting time of fed packets in the socket.
     pub(crate) waited: Duration,
     pub(crate) session: Session,
     pub(crate) worker: Arc<WorkerCounters>,
     pub(crate) counters: Vec<Arc<EndCounters>>,
     /// RTCP that the session made, in order.
     pub(crate) reports: Vec<Made>,
-    /// Of the agent added last.
+    /// Gauges of the agent added last.
     pub(crate) queue: Arc<AgentQueue>,
-    /// The same agent's turns.
+    /// Response times of the agent added last.
     pub(crate) turns: Arc<LegTurns>,
 }
 
@@ -139,7 +139,7 @@ impl Bench {
         self.now += Duration::from_millis(ms);
     }
 
-    /// One datagram in; where and how it leaves.
+    /// Feeds one datagram; returns its destination and bytes.
     pub(crate) fn feed(
         &mut self,
         end: EndId,
@@ -155,12 +155,12 @@ impl Bench {
         Some((transmit, packet.data().to_vec()))
     }
 
-    /// One RTP packet in; where it leaves.
+    /// Feeds one RTP packet; returns its destination.
     pub(crate) fn rtp(&mut self, end: EndId, source: &str, sequence: u16) -> Option<SocketAddr> {
         self.feed(end, false, source, &rtp(sequence)).map(|(transmit, _)| transmit.to)
     }
 
-    /// One RTCP packet in; where it leaves.
+    /// Feeds one RTCP packet; returns its destination.
     pub(crate) fn rtcp(&mut self, end: EndId, source: &str) -> Option<SocketAddr> {
         self.feed(end, true, source, &rtcp()).map(|(transmit, _)| transmit.to)
     }
@@ -170,7 +170,7 @@ impl Bench {
         self.add_fading_agent(end, settings, Duration::ZERO)
     }
 
-    /// The same, its `clear` fades out for so long.
+    /// Adds an agent with a fade-out time for `clear`.
     pub(crate) fn add_fading_agent(
         &mut self,
         end: EndId,
@@ -208,7 +208,7 @@ impl Bench {
         self.say(end, &media(codes));
     }
 
-    /// What is to be written to an agent's socket.
+    /// Returns the messages for an agent's socket.
     pub(crate) fn written(&mut self, end: EndId) -> Vec<serde_json::Value> {
         let texts = std::iter::from_fn(|| self.session.poll_agent(end));
         let text = |transmit| match transmit {
@@ -223,7 +223,7 @@ impl Bench {
         self.run_until(self.now + Duration::from_millis(ms))
     }
 
-    /// The same, until then.
+    /// Advances the clock to `until`; returns the RTP packets generated meanwhile.
     pub(crate) fn run_until(&mut self, until: Instant) -> Vec<Made> {
         let mut made = Vec::new();
         let mut packet = PacketBuf::new();
@@ -239,7 +239,7 @@ impl Bench {
         made
     }
 
-    /// Time goes by and nothing is done; then all that is due is.
+    /// Advances the clock without processing, and then processes everything due.
     pub(crate) fn stand_still(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
         while self.session.poll_timeout().is_some_and(|due| due <= self.now) {
@@ -314,7 +314,7 @@ pub(crate) fn mark(name: &str) -> String {
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Without padding.
+/// Encodes as Base64 without padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
