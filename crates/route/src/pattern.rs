@@ -1,32 +1,33 @@
-//! What `to` and `caller` may hold: an exact number, a prefix `+1415*`, a regular expression `/^…$/`.
+//! Patterns in `to` and `caller`: an exact number, a prefix `+1415*`, or a regular expression `/^…$/`.
 
 use std::fmt;
 
 use crate::expression::Expression;
 
-/// One pattern, compiled once.
+/// Compiled pattern.
 #[derive(Debug, Clone)]
 pub enum Pattern {
-    /// The whole text.
+    /// Exact text.
     Exact(String),
-    /// What stands before `*`.
+    /// Prefix, written before `*`.
     Prefix(String),
-    /// Between slashes; searched, not anchored.
+    /// Regular expression between slashes; searched for, not anchored.
     Regex(Expression),
 }
 
-/// Why a pattern cannot be used.
+/// Reason why a pattern is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternError {
-    /// What is wrong.
+    /// Description of the problem.
     pub message: String,
 }
 
 impl Pattern {
-    /// Reads a pattern as written in the file.
+    /// Parses a pattern as written in the configuration.
     ///
     /// # Errors
-    /// [`PatternError`] for an empty one, a `*` anywhere but at the end, a bad regular expression.
+    /// Fails with [`PatternError`] for an empty pattern, a `*` other than at the end, or an invalid regular
+    /// expression.
     pub fn parse(text: &str) -> Result<Pattern, PatternError> {
         if text.is_empty() {
             return Err(PatternError { message: "an empty pattern matches nothing".into() });
@@ -43,7 +44,7 @@ impl Pattern {
                 Err(message) => Err(PatternError { message }),
             };
         }
-        // No user part has them unescaped (RFC 3261 §25.1): such a pattern would match nothing.
+        // RFC 3261 §25.1: a user part cannot contain these characters unescaped, so the pattern could never match.
         if let Some(stray) = text.chars().find(|c| "[]{}<>\"\\^|`".contains(*c)) {
             let message =
                 format!("`{stray}` is in no number: write digits with `*` at the end, or /a regular expression/");
@@ -58,7 +59,7 @@ impl Pattern {
         }
     }
 
-    /// Whether `number` matches.
+    /// Returns whether a number matches.
     pub fn matches(&self, number: &str) -> bool {
         match self {
             Pattern::Exact(text) => text == number,
@@ -67,12 +68,13 @@ impl Pattern {
         }
     }
 
-    /// What each text that a regular expression matches begins with, one of these; `None` where that is not fixed.
+    /// Returns the literals with which every text that matches a regular expression begins, or `None` if they are not
+    /// fixed.
     pub(crate) fn beginnings(&self) -> Option<&[String]> {
         if let Pattern::Regex(expression) = self { expression.beginnings() } else { None }
     }
 
-    /// Whether every text that `other` matches is matched by this one too. `false` where that cannot be told.
+    /// Returns whether this pattern matches every text that `other` matches; `false` if that cannot be determined.
     pub fn covers(&self, other: &Pattern) -> bool {
         match (self, other) {
             (_, Pattern::Exact(text)) => self.matches(text),
@@ -86,7 +88,7 @@ impl Pattern {
     }
 }
 
-/// As written in the file.
+/// Formats the pattern as written in the configuration.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

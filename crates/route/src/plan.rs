@@ -1,4 +1,4 @@
-//! A route's targets for one call, peers already in order.
+//! Targets of a route for one call, with peers already in order.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,63 +11,63 @@ use crate::route::Route;
 use crate::target::TargetSpec;
 use crate::trunk::{Peer, Trunk};
 
-/// Whether a route matched.
+/// Result of matching a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Matched {
-    /// It did.
+    /// The route matches.
     Yes,
-    /// It takes so many of a hundred such calls; the others go on.
+    /// The route takes this percentage of such calls; the others continue with later routes.
     Share(u8),
-    /// The first condition that failed, in words, e.g. `to: +14155551234 is none of +1212*`.
+    /// First condition that failed, as text, e.g. `to: +14155551234 is none of +1212*`.
     No(String),
-    /// An earlier route took the call.
+    /// An earlier route matched.
     NotReached,
 }
 
-/// One line of an explanation.
+/// Result for one route in an explanation of the routing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteVerdict {
-    /// The route.
+    /// Name of the route.
     pub name: Arc<str>,
-    /// What became of it.
+    /// Result of matching the route.
     pub matched: Matched,
 }
 
-/// One target, ready to be tried.
+/// Target of a call, ready to be tried.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// A trunk.
+    /// Trunk.
     Trunk {
-        /// The trunk.
+        /// The trunk itself.
         trunk: Arc<Trunk>,
         /// Number to call instead of the called one.
         number: Option<String>,
         /// Peers in the order to try them (priority, then weight).
         peers: Vec<Peer>,
     },
-    /// A SIP URI that belongs to no trunk.
+    /// SIP URI that belongs to no trunk.
     Uri {
-        /// As written.
+        /// URI as written.
         uri: String,
-        /// Where it leads.
+        /// Destination of the URI.
         destination: Destination,
-        /// Whether an agent, an operator or an application named it in mid-call.
+        /// Whether an agent, an operator or an application named the URI during the call.
         in_call: bool,
-        /// Further headers of its INVITE, which an application has asked for.
+        /// Further headers of the INVITE, requested by an application.
         headers: Vec<(String, String)>,
     },
-    /// An agent that talks with the caller.
+    /// Agent that handles the call.
     Agent(Arc<Agent>),
-    /// An application that decides what happens to the call.
+    /// Application that controls the call.
     App(Arc<App>),
-    /// An answer.
+    /// Rejection with this status code.
     Reject(u16),
-    /// Trunks and URIs that ring at once.
+    /// Trunks and URIs that ring simultaneously.
     RingAll(Vec<Target>),
 }
 
 impl Target {
-    /// The trunk that it is, where it is one.
+    /// Returns the trunk, if the target is one.
     pub fn trunk(&self) -> Option<&Arc<Trunk>> {
         match self {
             Target::Trunk { trunk, .. } => Some(trunk),
@@ -75,7 +75,7 @@ impl Target {
         }
     }
 
-    /// As written in `connect`.
+    /// Returns the target as written in `connect`.
     pub fn spec(&self) -> TargetSpec {
         match self {
             Target::Trunk { trunk, number, .. } => {
@@ -92,18 +92,18 @@ impl Target {
     }
 }
 
-/// A route's targets in order.
+/// Targets of a route for one call, in order.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The route that matched.
+    /// Matching route.
     pub route: Arc<Route>,
-    /// Targets in order.
+    /// Targets, in order.
     pub targets: Vec<Target>,
-    /// Trunks among them that stand side by side, two or more, and go by [`Order::AnswerRatio`](crate::Order).
+    /// Ranges of two or more adjacent trunks that are ordered by [`Order::AnswerRatio`](crate::Order).
     pub by_ratio: Vec<Range<usize>>,
-    /// Agents that listen from first to last packet.
+    /// Agents that listen to the whole call.
     pub forks: Vec<Arc<Agent>>,
-    /// Per target, where the route says so.
+    /// Ring timeout per target, if the route sets one.
     pub ring_timeout: Option<Duration>,
 }
 
@@ -117,7 +117,7 @@ impl Plan {
         }
     }
 
-    /// Notes which of the targets from `from` on go by their ratio.
+    /// Records the ranges of adjacent trunks among the targets from `from` on.
     pub(crate) fn runs_of(targets: &[Target], from: usize, runs: &mut Vec<Range<usize>>) {
         let mut at = from;
         let behind = targets.get(from..).unwrap_or_default();
@@ -129,7 +129,7 @@ impl Plan {
         }
     }
 
-    /// How long its targets but the last may take together; `None` where there is one alone, or no limit.
+    /// Returns the time limit for all targets but the last together; `None` for a single target or without limit.
     pub fn search_timeout(&self) -> Option<Duration> {
         let timeout = self.route.search_timeout;
         (self.targets.len() > 1 && !timeout.is_zero()).then_some(timeout)

@@ -1,4 +1,4 @@
-//! Limits of a trunk for some calls of it: by the called and the calling number, at once, a second, a day.
+//! Limits on a subset of a trunk's calls, selected by called and calling number: concurrent, per second, per day.
 
 use std::fmt;
 
@@ -8,38 +8,38 @@ use jiff::tz::TimeZone;
 
 use crate::pattern::Pattern;
 
-/// One limit. Each number is that of all these calls together; 0: none.
+/// Limit on the calls that match its patterns, counted together; 0 means no limit.
 #[derive(Debug, Clone)]
 pub struct Quota {
-    /// Called numbers that it is for; empty: any.
+    /// Called numbers to which the limit applies; empty for any.
     pub to: Vec<Pattern>,
-    /// Calling numbers that it is for; empty: any.
+    /// Calling numbers to which the limit applies; empty for any.
     pub caller: Vec<Pattern>,
-    /// Calls at once.
+    /// Maximum concurrent calls.
     pub max_calls: u32,
-    /// New calls a second.
+    /// Maximum new calls per second.
     pub calls_per_second: u32,
-    /// New calls a day.
+    /// Maximum new calls per day.
     pub calls_per_day: u32,
-    /// By whose clocks a day ends.
+    /// Time zone that defines the day.
     pub zone: TimeZone,
 }
 
 impl Quota {
-    /// Whether it is for a call to a number that may be read in each of these ways ([`crate::Numbers::ways`]); an anonymous
-    /// caller has no number.
+    /// Returns whether the limit applies to a call. `called` lists all readings of the called number
+    /// ([`crate::Numbers::ways`]); an anonymous caller has no number.
     pub fn covers(&self, called: &[String], caller: &str) -> bool {
         let is_called = |pattern: &Pattern| called.iter().any(|number| pattern.matches(number));
         (self.to.is_empty() || self.to.iter().any(is_called))
             && (self.caller.is_empty() || self.caller.iter().any(|pattern| pattern.matches(caller)))
     }
 
-    /// The day of a moment.
+    /// Returns the local day of a point in time.
     pub fn day(&self, at: Timestamp) -> Date {
         at.to_zoned(self.zone.clone()).date()
     }
 
-    /// Whether it counts the same calls as another, whatever its numbers are.
+    /// Returns whether both limits count the same calls, regardless of their values.
     pub fn counts_as(&self, other: &Quota) -> bool {
         let same = |one: &[Pattern], two: &[Pattern]| {
             one.iter().map(Pattern::to_string).eq(two.iter().map(Pattern::to_string))
@@ -48,7 +48,7 @@ impl Quota {
     }
 }
 
-/// `to +44* caller +1415*`; `all calls`.
+/// Formats the selection: `to +44* caller +1415*`, or `all calls`.
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect::<Vec<_>>().join(", ");

@@ -1,11 +1,11 @@
-//! Calls per second as a token bucket: `rate` tokens a second, a burst of one second's worth.
+//! Token bucket for calls per second: `rate` tokens per second, with a burst of one second's worth.
 
 use std::time::{Duration, Instant};
 
-/// What sums of parts of a token may lack of a whole one.
+/// Tolerance for rounding errors when partial tokens are summed.
 const ROUNDING: f64 = 1e-6;
 
-/// A limit on how often something may happen.
+/// Rate limiter.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     per_second: u32,
@@ -20,12 +20,12 @@ impl Default for TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket; `per_second` 0 means no limit.
+    /// Creates a full bucket; `per_second` 0 means no limit.
     pub fn new(per_second: u32) -> TokenBucket {
         TokenBucket { per_second, tokens: f64::from(per_second.max(1)), filled: None }
     }
 
-    /// Takes a token if there is one.
+    /// Takes a token if one is available.
     pub fn take(&mut self, now: Instant) -> bool {
         let ready = self.wait(now).is_zero();
         if ready && self.per_second > 0 {
@@ -34,14 +34,14 @@ impl TokenBucket {
         ready
     }
 
-    /// Takes a token, if need be one that is yet to be earned: of a second's worth at most.
+    /// Takes a token, in advance if necessary, down to a debt of one second's worth.
     pub fn owe(&mut self, now: Instant) {
         if self.per_second > 0 && !self.take(now) {
             self.tokens = (self.tokens - 1.0).max(-f64::from(self.per_second));
         }
     }
 
-    /// How long until there is a token; zero: there is one.
+    /// Returns the time until a token is available; zero if one is.
     pub fn wait(&mut self, now: Instant) -> Duration {
         if self.per_second == 0 {
             return Duration::ZERO;
@@ -51,24 +51,24 @@ impl TokenBucket {
             let earned = now.saturating_duration_since(filled).as_secs_f64() * rate;
             self.tokens = (self.tokens + earned).min(rate);
         }
-        // Time never runs back here: an earlier `now` earns nothing and does not lengthen what follows.
+        // An earlier `now` adds no tokens and does not delay later ones.
         self.filled = Some(self.filled.map_or(now, |filled| filled.max(now)));
         if self.tokens >= 1.0 - ROUNDING {
             return Duration::ZERO;
         }
-        // A nanosecond more, so that who comes then finds it.
+        // One nanosecond more, so that a token is certainly available then.
         Duration::from_secs_f64((1.0 - self.tokens) / rate) + Duration::from_nanos(1)
     }
 
-    /// Whether nothing has been taken that has not been earned again.
+    /// Returns whether all tokens taken have been refilled.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.wait(now).is_zero() && self.tokens >= f64::from(self.per_second) - ROUNDING
     }
 
-    /// Changes the rate and keeps what is in the bucket, for a reload.
+    /// Changes the rate after a reload and keeps the remaining tokens.
     pub fn set_rate(&mut self, per_second: u32) {
         let most = f64::from(per_second.max(1));
-        // Where there was no limit nothing has been counted.
+        // Without a limit no tokens were taken.
         self.tokens = if self.per_second == 0 { most } else { self.tokens.min(most) };
         self.per_second = per_second;
     }
@@ -78,7 +78,7 @@ impl TokenBucket {
 mod tests {
     use super::*;
 
-    // One reading of the clock to start from; all else is arithmetic.
+    // The clock is read once; all later times are computed.
     #[allow(clippy::disallowed_methods)]
     fn start() -> Instant {
         Instant::now()

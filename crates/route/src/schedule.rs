@@ -1,7 +1,7 @@
-//! When a route holds: days of the week, times of the day, dates and holidays, in a time zone.
+//! Schedules of routes: days of the week, times of day, dates and holidays, in a time zone.
 //!
-//! `mon-fri 09:00-17:00`, `sat,sun`, `22:00-06:00 Europe/Berlin`, `12-24..12-26`, `mon-fri 09:00-17:00 not holidays`: the
-//! words of one text hold together. A span over midnight belongs to the day on which it begins.
+//! Examples: `mon-fri 09:00-17:00`, `sat,sun`, `22:00-06:00 Europe/Berlin`, `12-24..12-26`, `mon-fri 09:00-17:00 not
+//! holidays`. All words of a schedule must apply. A time span across midnight belongs to the day on which it begins.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,36 +12,36 @@ use jiff::tz::TimeZone;
 
 /// Minutes of a day.
 const DAY_MINUTES: u16 = 24 * 60;
-/// Names of days as written, Monday first.
+/// Day names, Monday first.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// What hours are read by where they do not say otherwise themselves.
+/// Default time zone and holidays of schedules.
 #[derive(Debug, Clone)]
 pub struct Calendar {
-    /// The time zone.
+    /// Time zone.
     pub zone: TimeZone,
-    /// What `holidays` means.
+    /// Days meant by `holidays`.
     pub holidays: Arc<[Dates]>,
 }
 
-/// UTC without holidays.
+/// Returns UTC without holidays.
 impl Default for Calendar {
     fn default() -> Calendar {
         Calendar { zone: TimeZone::UTC, holidays: Arc::from([]) }
     }
 }
 
-/// Days from one to another, both included: of one year, or of every year.
+/// Inclusive range of days, in one year or in every year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dates {
-    /// `2026-12-24..2027-01-02`
+    /// Range within specific years, `2026-12-24..2027-01-02`.
     Once(Date, Date),
-    /// `12-24..01-02`: month and day.
+    /// Yearly range of month and day, `12-24..01-02`.
     Yearly((i8, i8), (i8, i8)),
 }
 
 impl Dates {
-    /// Reads `2026-04-03`, `12-25`, or two of one kind with `..` between them.
+    /// Parses `2026-04-03`, `12-25`, or two of the same kind joined by `..`.
     pub fn parse(text: &str) -> Option<Dates> {
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         if let (Ok(first), Ok(last)) = (first.parse::<Date>(), last.parse::<Date>()) {
@@ -50,20 +50,20 @@ impl Dates {
         Some(Dates::Yearly(month_and_day(first)?, month_and_day(last)?))
     }
 
-    /// Whether a day is one of them.
+    /// Returns whether a day is in the range.
     pub fn contains(&self, date: Date) -> bool {
         match *self {
             Dates::Once(first, last) => (first..=last).contains(&date),
             Dates::Yearly(first, last) => {
                 let day = (date.month(), date.day());
-                // 12-24..01-02 goes on in the next year.
+                // 12-24..01-02 continues in the next year.
                 if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last }
             }
         }
     }
 }
 
-/// `12-25`; 29 February is one.
+/// Parses `12-25`; 29 February is valid.
 fn month_and_day(text: &str) -> Option<(i8, i8)> {
     let (month, day) = text.split_once('-')?;
     let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
@@ -72,20 +72,21 @@ fn month_and_day(text: &str) -> Option<(i8, i8)> {
     Some((date.month(), date.day()))
 }
 
-/// One text of `when`, compiled.
+/// Compiled schedule.
 #[derive(Debug, Clone)]
 pub struct Hours {
     written: String,
     zone: TimeZone,
-    /// Each has to hold for the day; `false`: must not.
+    /// Conditions on the day, all of which must hold; `false` negates one.
     days: Vec<(Days, bool)>,
-    /// Minutes of the day, the end not included; none: the whole day. An end before its beginning is on the next day.
+    /// Time spans in minutes of the day, end excluded; empty for the whole day. An end before the start is on the next
+    /// day.
     times: Vec<(u16, u16)>,
 }
 
 #[derive(Debug, Clone)]
 enum Days {
-    /// By a bit for each, Monday the lowest.
+    /// Bit set of days of the week, Monday lowest.
     Week(u8),
     Dates(Arc<[Dates]>),
 }
@@ -103,20 +104,20 @@ fn bit(day: Weekday) -> u8 {
     1 << day.to_monday_zero_offset()
 }
 
-/// Why hours cannot be read, and what they should be.
+/// Error in a schedule, with advice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoursError {
-    /// What is wrong.
+    /// Description of the problem.
     pub message: String,
-    /// What would be right.
+    /// Correct form.
     pub help: String,
 }
 
 impl Hours {
-    /// Reads one text; `zone` finds a time zone by its name.
+    /// Parses a schedule; `zone` returns the time zone of a name.
     ///
     /// # Errors
-    /// [`HoursError`] names the word that is none.
+    /// Fails with [`HoursError`], which names the invalid word.
     pub fn parse(
         text: &str,
         calendar: &Calendar,
@@ -173,7 +174,7 @@ impl Hours {
         Ok(hours)
     }
 
-    /// Whether they hold.
+    /// Returns whether the schedule is active.
     pub fn hold(&self, at: Timestamp) -> bool {
         let local = self.local(at);
         let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
@@ -188,43 +189,43 @@ impl Hours {
         })
     }
 
-    /// Whether any of so many days from one on is among theirs.
+    /// Returns whether the schedule applies to any of `days` days from `first` on.
     pub fn come_within(&self, first: Date, days: u16) -> bool {
         let is_day = |date: Date| self.days.iter().all(|(days, wanted)| days.contains(date) == *wanted);
         first.series(jiff::Span::new().days(1)).take(usize::from(days)).any(is_day)
     }
 
-    /// Whether they speak of holidays.
+    /// Returns whether the schedule refers to holidays.
     pub fn needs_holidays(&self) -> bool {
         self.written.split_whitespace().any(|word| word.eq_ignore_ascii_case("holidays"))
     }
 
-    /// The moment as clocks there show it.
+    /// Returns the local time in the schedule's time zone.
     pub fn local(&self, at: Timestamp) -> DateTime {
         self.zone.to_datetime(at)
     }
 
-    /// The name of their time zone.
+    /// Returns the name of the time zone.
     pub fn zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")
     }
 }
 
-/// As written in the file.
+/// Formats the schedule as written in the configuration.
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
     }
 }
 
-/// By what is written, and by the zone that the file gives to it.
+/// Compares the text and the default time zone.
 impl PartialEq for Hours {
     fn eq(&self, other: &Hours) -> bool {
         self.written == other.written && self.zone == other.zone
     }
 }
 
-/// `mon-fri`, `sat,sun`, `12-24..12-26,01-01`, `holidays`.
+/// Parses the days of a schedule: `mon-fri`, `sat,sun`, `12-24..12-26,01-01`, `holidays`.
 fn days(word: &str, calendar: &Calendar) -> Option<Days> {
     if word == "holidays" {
         return Some(Days::Dates(calendar.holidays.clone()));
@@ -235,12 +236,12 @@ fn days(word: &str, calendar: &Calendar) -> Option<Days> {
     Some(Days::Dates(all(word, Dates::parse)?.into()))
 }
 
-/// Each of a list with commas.
+/// Parses each item of a comma-separated list.
 fn all<T>(word: &str, read: fn(&str) -> Option<T>) -> Option<Vec<T>> {
     word.split(',').map(read).collect()
 }
 
-/// `mon`, `mon-fri`, `sat-mon`.
+/// Parses days of the week: `mon`, `mon-fri`, `sat-mon`.
 fn week_span(text: &str) -> Option<u8> {
     let day = |name: &str| DAYS.iter().position(|day| *day == name);
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -249,7 +250,7 @@ fn week_span(text: &str) -> Option<u8> {
     Some((0..=count).fold(0, |bits, step| bits | 1 << ((first + step) % DAYS.len())))
 }
 
-/// `09:00-17:00`.
+/// Parses a time span: `09:00-17:00`.
 fn time_span(text: &str) -> Option<(u16, u16)> {
     let (begin, end) = text.split_once('-')?;
     let (begin, end) = (minutes(begin)?, minutes(end)?);
@@ -294,7 +295,7 @@ mod tests {
             ("sat-mon", "2026-11-24T12:00:00Z", false),
             ("08:00-12:00,13:00-24:00", "2026-11-20T17:30:00Z", false),
             ("08:00-12:00,13:00-24:00", "2026-11-21T04:59:00Z", true),
-            // Over midnight: the night from Friday to Saturday.
+            // Across midnight: the night from Friday to Saturday.
             ("fri 22:00-06:00", "2026-11-21T03:00:00Z", true),
             ("fri 22:00-06:00", "2026-11-21T10:59:00Z", true),
             ("fri 22:00-06:00", "2026-11-21T11:00:00Z", false),
@@ -352,7 +353,8 @@ mod tests {
 
     #[test]
     fn no_hour_is_lost_where_clocks_change() {
-        // In New York the hour from 01:00 comes twice on 2026-11-01, that from 02:00 not at all on 2026-03-08.
+        // In New York the hour from 01:00 occurs twice on 2026-11-01, and the hour from 02:00 does not occur on
+        // 2026-03-08.
         let (night, gap) = (hours("01:00-02:00").unwrap(), hours("02:00-03:00").unwrap());
         let held = |hours: &Hours, day: &str| {
             let first: Timestamp = format!("{day}T00:00:00Z").parse().unwrap();

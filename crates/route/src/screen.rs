@@ -1,4 +1,4 @@
-//! Which called numbers a trunk gets: its `deny`, its `allow_prefixes`, and ranges that are known for toll fraud.
+//! Screening of called numbers per trunk: `deny`, `allow_prefixes`, and ranges known for toll fraud.
 
 use std::fmt;
 
@@ -6,9 +6,8 @@ use crate::number::{Number, Numbers, SendNumbers};
 use crate::pattern::Pattern;
 use crate::trunk::Trunk;
 
-/// Ranges that belong to no country, whose calls are dear everywhere: satellite phones, international networks, personal
-/// numbers, premium rate. ITU-T, List of Recommendation E.164 assigned country codes (annex to Operational Bulletin 1114,
-/// 15 December 2016).
+/// Expensive ranges without a country: satellite phones, international networks, personal numbers, premium rate.
+/// ITU-T, List of Recommendation E.164 assigned country codes (annex to Operational Bulletin 1114, 15 December 2016).
 pub const HIGH_RISK: &[(&str, &str)] = &[
     ("+870", "satellite phones (Inmarsat)"),
     ("+878", "personal numbers"),
@@ -18,28 +17,28 @@ pub const HIGH_RISK: &[(&str, &str)] = &[
     ("+979", "international premium rate"),
 ];
 
-/// Why a trunk does not get calls to a number.
+/// Reason why a trunk does not accept calls to a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeniedBy {
-    /// The entry of its `deny`.
+    /// Matching entry of `deny`.
     Deny(String),
-    /// None of its `allow_prefixes`.
+    /// No match in `allow_prefixes`.
     Allow,
-    /// What the range is.
+    /// High-risk range, with its description.
     HighRisk(&'static str),
 }
 
-/// A number that a trunk does not get.
+/// Called number rejected by a trunk's screening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
-    /// As it is, or as the far end would read it.
+    /// Number that was rejected, as it is or as the remote party would read it.
     pub number: String,
-    /// Why.
+    /// Reason of the rejection.
     pub by: DeniedBy,
 }
 
 impl DeniedBy {
-    /// Returns the key of the trunk that refuses such a call, with its value where it is short.
+    /// Returns the trunk setting that rejects the call, with its value if short.
     pub fn setting(&self) -> String {
         match self {
             DeniedBy::Deny(pattern) => format!("`deny = \"{pattern}\"`"),
@@ -60,13 +59,14 @@ impl fmt::Display for DeniedBy {
 }
 
 impl Trunk {
-    /// Why it does not get calls to a number in its own form ([`Trunk::denied_as`]).
+    /// Returns why the trunk rejects a called number in its own number format ([`Trunk::denied_as`]).
     pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<Denied> {
         self.denied_as(numbers, number, self.send_numbers)
     }
 
-    /// Why it does not get calls to a number that is sent in a form, as that is or as the far end would read it. An emergency number it gets, unless
-    /// `deny` has that very number: then it takes no such calls, and the next target does.
+    /// Returns why the trunk rejects a called number sent in this format, as it is or as the remote party would read
+    /// it. Emergency numbers are accepted unless `deny` lists that exact number; the call then fails over to the next
+    /// target.
     pub fn denied_as(&self, numbers: &Numbers, number: &Number, form: SendNumbers) -> Option<Denied> {
         let is_open = self.deny.is_empty() && self.allow_prefixes.is_empty() && self.takes_high_risk;
         if is_open {
@@ -81,13 +81,13 @@ impl Trunk {
             let by = self.denied_by(numbers, &number)?;
             Some(Denied { number, by })
         });
-        // A name may have separators: `100-1`.
+        // A name may contain separators: `100-1`.
         let named = || self.deny.iter().find(|pattern| pattern.matches(&number.text));
         denied.or_else(|| Some(Denied { number: number.text.clone(), by: DeniedBy::Deny(named()?.to_string()) }))
     }
 
-    /// Returns whether the trunk may reach an emergency service by a number ([`Numbers::may_reach_emergency`]). The user
-    /// that its phones register as is an extension, unless it is written as an emergency number.
+    /// Returns whether the trunk may reach an emergency service with a number ([`Numbers::may_reach_emergency`]). The
+    /// user that its phones register as is an extension, unless it is written as an emergency number.
     pub fn may_reach_emergency(&self, numbers: &Numbers, number: &Number) -> bool {
         let user = self.require_auth.as_ref().filter(|_| self.is_of_phones()).map(|auth| auth.username.as_str());
         let is_extension = user == Some(number.received.as_str()) && !numbers.is_written_as_emergency(number);
@@ -109,7 +109,7 @@ impl Trunk {
     }
 }
 
-/// What a range is that an E.164 number stands in, where it is one that is known for toll fraud.
+/// Returns the description of the high-risk range of an E.164 number, if it is in one.
 pub(crate) fn high_risk(numbers: &Numbers, e164: &str) -> Option<&'static str> {
     let range = HIGH_RISK.iter().find(|(prefix, _)| e164.starts_with(prefix)).map(|(_, what)| *what);
     range.or_else(|| numbers.is_premium(e164).then_some("premium rate"))

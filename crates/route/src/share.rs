@@ -1,14 +1,14 @@
-//! RFC 2782: the order among equals, by priority and then by chance, each as likely to be first as its weight says.
+//! Weighted order by RFC 2782: by priority, then at random in proportion to weight.
 
-/// Takes `items` into the order to try them: the lowest `rank` first, among equals a weighted choice. `pick(total)`
-/// returns a random number below `total`.
+/// Orders `items` by `rank`, lowest first, and equals by weighted random choice. `pick(total)` returns a random number
+/// below `total`.
 pub fn ordered<T, R: Ord + Copy>(
     mut items: Vec<T>,
     rank: impl Fn(&T) -> R,
     weight: impl Fn(&T) -> u16,
     pick: &mut dyn FnMut(u32) -> u32,
 ) -> Vec<T> {
-    // Those of weight 0 stand first among their equals, so that they have a small chance.
+    // Items of weight 0 come first among their equals, which gives them a small chance.
     items.sort_by_key(|item| (rank(item), weight(item) != 0));
     let mut ordered = Vec::with_capacity(items.len());
     while let Some(first) = items.first().map(&rank) {
@@ -20,7 +20,7 @@ pub fn ordered<T, R: Ord + Copy>(
     ordered
 }
 
-/// The first of `equals` items whose running sum of weights reaches `number`.
+/// Returns the first of `equals` items at which the running sum of weights reaches `number`.
 fn weighted<T>(items: &[T], equals: usize, weight: &impl Fn(&T) -> u16, number: u32) -> usize {
     let mut sum = 0_u32;
     for (at, item) in items.iter().take(equals).enumerate() {

@@ -1,4 +1,4 @@
-//! The text message after a call that nobody answered: after which calls, to whom, and what it says.
+//! Text messages after unanswered calls: the calls that trigger one, the recipient, and the text.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use crate::agent::{Facts, Template};
 use crate::number::{Number, Numbers, SendNumbers};
 use crate::screen::high_risk;
 
-/// Longest text of a message, in characters: what Twilio takes.
+/// Maximum length of a message in characters, as accepted by Twilio.
 pub const SMS_CHARS: usize = 1_600;
-/// What stands in a text for a number that is none.
+/// Text in place of a number that is not one.
 const NO_NUMBER: &str = "unknown";
 
-/// How a call has ended that nobody answered, as far as a text goes by it.
+/// Outcome of an unanswered call, as far as text messages distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TextOutcome {
-    /// The called side was busy, or declined the call.
+    /// Callee busy, or call declined.
     Busy,
-    /// Nobody answered in time.
+    /// No answer in time.
     NoAnswer,
-    /// Nobody could be reached.
+    /// No target could be reached.
     Failed,
-    /// The caller gave up before.
+    /// Caller hung up before the answer.
     Canceled,
 }
 
 impl TextOutcome {
-    /// Each of them.
+    /// All outcomes.
     pub const ALL: [TextOutcome; 4] =
         [TextOutcome::Busy, TextOutcome::NoAnswer, TextOutcome::Failed, TextOutcome::Canceled];
-    /// Those that are followed by a text where a route does not say.
+    /// Outcomes that trigger a message by default.
     pub const USUAL: [TextOutcome; 3] = [TextOutcome::Busy, TextOutcome::NoAnswer, TextOutcome::Failed];
 
-    /// `busy`, `no_answer`, `failed`, `canceled`.
+    /// Returns `busy`, `no_answer`, `failed` or `canceled`.
     pub const fn as_str(self) -> &'static str {
         match self {
             TextOutcome::Busy => "busy",
@@ -42,29 +42,29 @@ impl TextOutcome {
     }
 }
 
-/// `sms_on_failure` of a route.
+/// Setting `sms_on_failure` of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmsRule {
-    /// Whom it goes to.
+    /// Recipient.
     pub to: Template,
-    /// Who sends it: a number in E.164, a short code, a name, or the sid of a messaging service.
+    /// Sender: a number in E.164, a short code, a name, or the sid of a messaging service.
     pub from: String,
-    /// What it says.
+    /// Text of the message.
     pub body: Template,
-    /// After which calls.
+    /// Outcomes that trigger a message.
     pub on: Vec<TextOutcome>,
-    /// Whose number it may be.
+    /// Permitted recipients.
     pub recipients: Recipients,
 }
 
-/// Whose numbers get texts: there are countries where somebody is paid for each.
+/// Permitted recipients of text messages; in some countries fraudsters earn a share of each message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipients {
-    /// Anybody's.
+    /// Any number.
     Any,
-    /// Those of these countries (ISO 3166 alpha-2).
+    /// Numbers of these countries (ISO 3166 alpha-2).
     Countries(Vec<String>),
-    /// Those that begin with one of these.
+    /// Numbers with one of these prefixes.
     Prefixes(Vec<String>),
 }
 
@@ -80,22 +80,22 @@ impl Recipients {
     }
 }
 
-/// Why nobody gets a text.
+/// Reason why no text message is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoText {
-    /// The recipient would be the caller, who hides its number.
+    /// The recipient would be the caller, whose number is withheld.
     Anonymous,
     /// The recipient's number is not E.164.
     NotE164,
-    /// It is the sender's own number, or the called one.
+    /// The recipient is the sender's own number or the called one.
     Own,
-    /// It begins with none of `allow_prefixes`.
+    /// The number has none of `allow_prefixes`.
     Prefix,
-    /// It is of none of these countries.
+    /// The number belongs to none of these countries.
     Abroad(Vec<String>),
-    /// It is in a range that is known for fraud.
+    /// The number is in a range known for fraud.
     HighRisk(&'static str),
-    /// The text is empty once its placeholders are filled.
+    /// The text is empty after its placeholders are replaced.
     Empty,
 }
 
@@ -116,10 +116,10 @@ impl fmt::Display for NoText {
     }
 }
 
-/// What is known of a call that has ended.
+/// Facts of an ended call.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedCall<'a> {
-    /// The calling number; `None` where it is hidden.
+    /// Calling number; `None` if withheld.
     pub caller: Option<&'a Number>,
     /// The called number.
     pub called: &'a Number,
@@ -127,23 +127,23 @@ pub struct EndedCall<'a> {
     pub route: &'a str,
     /// Name of the caller's trunk.
     pub trunk: &'a str,
-    /// How it ended.
+    /// Outcome of the call.
     pub outcome: &'a str,
-    /// Why.
+    /// Reason for the outcome.
     pub reason: &'a str,
 }
 
-/// A number as a text may show it: what a caller writes in its place is not sent on to anybody.
+/// Returns a number for use in a message. Other texts, which the caller controls, are not sent on.
 fn shown(number: &Number) -> &str {
     let is_number = number.text.len() <= 16 && number.text.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
     if is_number { &number.text } else { NO_NUMBER }
 }
 
 impl SmsRule {
-    /// The recipient and the text.
+    /// Returns the recipient and the text.
     ///
     /// # Errors
-    /// Why nobody gets one.
+    /// Returns the reason if no message is to be sent.
     pub fn write(&self, call: &EndedCall<'_>, numbers: &Numbers) -> Result<(String, String), NoText> {
         let facts = Facts {
             caller: call.caller.map_or(NO_NUMBER, shown),
@@ -233,7 +233,8 @@ mod tests {
         assert_eq!(write(&any, Some("+442079460018"), "100").unwrap().0, "+442079460018");
         let home = vec!["US".to_owned(), "GB".to_owned()];
         let some = SmsRule { recipients: Recipients::Countries(home.clone()), ..rule };
-        // Of `+1` the United States alone; of `+44` not Jersey; a range that nobody is known to have is the first country's.
+        // Of `+1` only the United States; of `+44` not Jersey; an unknown range counts as the first country of its
+        // code.
         for (caller, gets_one) in [
             ("+14155550100", true),
             ("+442079460018", true),

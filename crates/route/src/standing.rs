@@ -1,32 +1,33 @@
-//! How a trunk has done lately: what became of the calls that it was given, and how they sounded. By this `order = "asr"`
-//! decides who is tried first.
+//! Recent performance of a trunk: the results of its calls and their audio quality. With `order = "asr"`, trunks are
+//! tried in this order.
 //!
-//! The ratio is the answer-seizure ratio (ITU-T E.411) without what the called party has done to it, as in the network
-//! effectiveness ratio (ITU-T E.425): a call that rang in vain, was busy, or went to a number that does not exist says nothing of
-//! its trunk. Old calls fade (half of their weight in ten minutes, thirty calls at most), and a few imaginary ones, nine of ten of
-//! which were answered, stand beside them: a trunk with one call is neither good nor bad.
+//! The ratio is the answer-seizure ratio (ITU-T E.411) without failures caused by the called party, as in the network
+//! effectiveness ratio (ITU-T E.425): an unanswered or busy call, or one to a non-existent number, does not reflect on
+//! the trunk. Old calls decay (half of their weight in ten minutes, thirty calls at most). A few imaginary calls, nine
+//! of ten of them answered, are added, so that a trunk with a single call is neither good nor bad.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-/// In this time a call loses half of its weight.
+/// Time in which a call loses half of its weight.
 const HALF_LIFE: Duration = Duration::from_secs(600);
-/// Calls that count at most: of a busy trunk the newest.
+/// Maximum total weight of calls, so that only the latest of a busy trunk count.
 const MOST: f64 = 30.0;
-/// Imaginary calls, and how many of them were answered.
+/// Number of imaginary calls, and how many of them count as answered.
 const IMAGINED: f64 = 10.0;
 const IMAGINED_ANSWERED: f64 = 9.0;
-/// With less than this much weight of calls nothing is known.
+/// Minimum weight of calls below which the ratio is unknown.
 const FORGOTTEN: f64 = 0.5;
-/// Where a trunk of which nothing is known stands, in tenths.
+/// Initial grade, in tenths.
 const AT_FIRST: u8 = 9;
-/// A score below this is poor, and from that on no longer: R = 70, "many users dissatisfied" (ITU-T G.109), and a little more.
+/// MOS below which audio counts as poor (R = 70, "many users dissatisfied", ITU-T G.109), and MOS at which it no
+/// longer does.
 const POOR_BELOW: f64 = 3.6;
 const POOR_UNTIL: f64 = 3.8;
-/// Weight of scores that must be known.
+/// Minimum weight of scores for a MOS.
 const SCORED: f64 = 2.5;
 
-/// A sum that fades.
+/// Exponentially decaying sum.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fading {
     good: f64,
@@ -48,30 +49,31 @@ impl Fading {
     }
 }
 
-/// What has become of a trunk's calls.
+/// Performance record of a trunk.
 #[derive(Debug, Clone)]
 pub struct Standing {
     calls: Fading,
     scores: Fading,
     faded: Option<Instant>,
-    /// In tenths; follows the ratio once that is a whole tenth away, so that two trunks that are alike do not change places
-    /// with every call.
+    /// Grade in tenths; it follows the ratio only after a difference of a whole tenth, so that similar trunks do not
+    /// swap places with every call.
     grade: u8,
     is_poor: bool,
 }
 
-/// A trunk's standing at one moment.
+/// Performance of a trunk at one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Figures {
-    /// Calls that were answered of those that count, imaginary ones apart: 0 to 1, to thousandths; `None` where nothing is known.
+    /// Ratio of answered calls to counted calls without imaginary ones, 0 to 1, rounded to thousandths; `None` if
+    /// unknown.
     pub ratio: Option<f64>,
-    /// How many calls that is made of, old ones in part, to tenths.
+    /// Total weight of counted calls, rounded to tenths.
     pub calls: f64,
-    /// Mean opinion score of what it sent in answered calls; `None` where too few are known.
+    /// Mean opinion score of the trunk's audio in answered calls; `None` if too few are known.
     pub mos: Option<f64>,
-    /// Where it stands, in tenths.
+    /// Grade, in tenths.
     pub grade: u8,
-    /// Whether its audio is poor: then it comes behind its equals.
+    /// Whether the audio is poor, which ranks the trunk behind its equals.
     pub poor_audio: bool,
 }
 
@@ -83,21 +85,21 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// A call to it was answered, or failed for what the trunk has done.
+    /// Counts a call that was answered, or that failed because of the trunk.
     pub fn count(&mut self, now: Instant, answered: bool) {
         self.fade(now);
         self.calls.add(f64::from(u8::from(answered)));
         self.settle();
     }
 
-    /// An answered call has ended, and what the trunk sent had this score.
+    /// Adds the score of the trunk's audio in an ended call.
     pub fn scored(&mut self, now: Instant, mos: f64) {
         self.fade(now);
         self.scores.add(mos.clamp(1.0, 5.0));
         self.settle();
     }
 
-    /// How it stands.
+    /// Returns the current figures.
     pub fn figures(&self, now: Instant) -> Figures {
         let mut then = self.clone();
         then.fade(now);
@@ -133,7 +135,7 @@ impl Standing {
         if self.calls.all < FORGOTTEN {
             self.grade = AT_FIRST;
         } else if (tenths - f64::from(self.grade)).abs() >= 1.0 {
-            // From 0 to 10.
+            // The value is from 0 to 10.
             self.grade = tenths.round() as u8;
         }
         self.is_poor = match self.mos() {
@@ -144,18 +146,18 @@ impl Standing {
     }
 }
 
-/// In which order trunks are tried, `false` and small first; equals stay as they are written.
+/// Sort key of a trunk, lowest first; equals keep their configured order.
 pub type Rank = (bool, Reverse<u8>, bool);
 
 impl Figures {
-    /// Its place among others; `is_down`: none of its addresses answers.
+    /// Returns the sort key; `is_down` is set if no address of the trunk responds.
     pub fn rank(&self, is_down: bool) -> Rank {
         (is_down, Reverse(self.grade), self.poor_audio)
     }
 }
 
 impl Figures {
-    /// Returns the grade and the sound in words: `grade 9, MOS 4.1`.
+    /// Formats grade and audio quality: `grade 9, MOS 4.1`.
     pub fn standing(&self) -> String {
         format!("grade {}{}", self.grade, self.sound())
     }
@@ -169,7 +171,7 @@ impl Figures {
     }
 }
 
-/// `answered 87 % of 23, grade 9, MOS 4.1`
+/// Formats the figures: `answered 87 % of 23, grade 9, MOS 4.1`.
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ratio {
@@ -246,7 +248,7 @@ mod tests {
         assert!(poor.poor_audio && poor.to_string().ends_with("(poor)"), "{poor}");
         let fine = Standing::default().figures(now);
         assert!(fine.rank(false) < poor.rank(false));
-        // A trunk that fails is worse than one that sounds bad.
+        // A trunk that fails ranks behind one with poor audio.
         let mut fails = Standing::default();
         assert!(poor.rank(false) < after(&mut fails, now, &[false; 3]).rank(false));
         (0..50).for_each(|_| standing.scored(now, 4.3));
@@ -274,7 +276,7 @@ mod tests {
                 let calls = figures.calls;
                 let near = |ratio: f64| {
                     let smoothed = (ratio * calls + IMAGINED_ANSWERED) / (calls + IMAGINED);
-                    // A whole tenth, and what is rounded away.
+                    // A whole tenth, plus the rounding error.
                     (smoothed * 10.0 - f64::from(figures.grade)).abs() < 1.1
                 };
                 prop_assert!(figures.ratio.map_or(figures.grade == AT_FIRST, near), "{figures:?}");

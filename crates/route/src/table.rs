@@ -1,4 +1,4 @@
-//! The routing table: one immutable snapshot of the configuration's trunks and routes.
+//! Routing table: an immutable snapshot of the trunks and routes of the configuration.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,23 +21,23 @@ use crate::share::ordered;
 use crate::target::TargetSpec;
 use crate::trunk::Trunk;
 
-/// Longest name of a user that others are compared with, in bytes.
+/// Maximum length of a user name for which a similar one is searched, in bytes.
 const COMPARED_BYTES: usize = 40;
 
-/// What a table is built from; its routes may have been compiled before.
+/// Input for a table; its routes may be compiled already.
 #[derive(Debug, Clone)]
 pub struct Definition<R = Vec<Route>> {
-    /// Numbering.
+    /// Numbering of the edge's country.
     pub numbers: Numbers,
-    /// Trunks in the order of the file.
+    /// Trunks, in file order.
     pub trunks: Vec<Trunk>,
-    /// Agents in the order of the file.
+    /// Agents, in file order.
     pub agents: Vec<Agent>,
-    /// Routes in the order of the file.
+    /// Routes, in file order.
     pub routes: R,
 }
 
-/// The snapshot.
+/// Immutable routing table.
 #[derive(Debug, Clone)]
 pub struct Table {
     numbers: Numbers,
@@ -46,23 +46,23 @@ pub struct Table {
     agents: Vec<Arc<Agent>>,
     apps: Vec<Arc<App>>,
     mailboxes: Vec<Arc<App>>,
-    /// The edge's own numbers in E.164, which every application may show.
+    /// Numbers of the edge in E.164, which every application may use as caller ID.
     own_numbers: BTreeSet<Box<str>>,
-    /// Targets of Voice SDK clients by their identity.
+    /// Targets of Voice SDK clients, by identity.
     clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
-    /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
+    /// Headers of the caller's INVITE that agent parameters and routes refer to, without duplicates.
     headers: Vec<String>,
-    /// Every header that some trunk lets pass.
+    /// Headers that any trunk forwards.
     passed: Vec<HeaderPattern>,
     routes: Routes,
     acl: Acl,
     dialled: Acl,
-    /// Trunks that phones register with, by the user that they do it as.
+    /// Trunks of phones that register, by user name.
     registrants: BTreeMap<String, usize>,
 }
 
 impl Table {
-    /// Builds a table. Names that do not resolve have been refused by `check` before.
+    /// Builds a table. `check` has already rejected unknown names.
     pub fn new<R: Into<Routes>>(definition: Definition<R>) -> Table {
         let trunks: Vec<Arc<Trunk>> = definition.trunks.into_iter().map(Arc::new).collect();
         let mut by_name = FxHashMap::default();
@@ -100,13 +100,13 @@ impl Table {
         }
     }
 
-    /// Adds applications, in the order of the file.
+    /// Adds applications, in file order.
     #[must_use]
     pub fn with_apps(self, apps: Vec<App>) -> Table {
         Table { apps: apps.into_iter().map(Arc::new).collect(), ..self }
     }
 
-    /// Adds mailboxes, in the order of the file.
+    /// Adds mailboxes, in file order.
     #[must_use]
     pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> Table {
         Table { mailboxes: mailboxes.into_iter().map(|mailbox| Arc::new(App::mailbox(mailbox))).collect(), ..self }
@@ -118,50 +118,50 @@ impl Table {
         Table { own_numbers: numbers.into_iter().collect(), ..self }
     }
 
-    /// Adds the targets of Voice SDK clients, by their identity.
+    /// Adds the targets of Voice SDK clients, by identity.
     #[must_use]
     pub fn with_clients(self, clients: BTreeMap<Box<str>, Vec<TargetSpec>>) -> Table {
         Table { clients, ..self }
     }
 
-    /// Returns the targets of a Voice SDK client; `None`: no party has this identity.
+    /// Returns the targets of a Voice SDK client, or `None` for an unknown identity.
     pub fn client(&self, identity: &str) -> Option<&[TargetSpec]> {
         self.clients.get(identity).map(Vec::as_slice)
     }
 
-    /// Whether a number, normalised, is one of the edge's own.
+    /// Returns whether a normalised number is one of the edge's own.
     pub fn is_own_number(&self, number: &str) -> bool {
         self.own_numbers.contains(number)
     }
 
-    /// The trunk that a user registers with.
+    /// Returns the trunk of a user that may register.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.registrants.get(user)?)
     }
 
-    /// The user that may register whose name is most like this one, where one is like it; none for one of more than 40 bytes.
+    /// Returns the user that may register with the most similar name, if any; `None` for names of more than 40 bytes.
     pub fn nearest_registrant(&self, user: &str) -> Option<&str> {
-        // Strangers have it looked for: of long names none is typed by hand.
+        // Unknown sources can trigger this search; long names are not typed by hand.
         if user.len() > COMPARED_BYTES { None } else { nearest(user, self.registrants.keys().map(String::as_str)) }
     }
 
-    /// Whether anybody may register: else strangers are not looked at.
+    /// Returns whether any user may register; if not, requests from unknown sources are not examined.
     pub fn takes_registrations(&self) -> bool {
         !self.registrants.is_empty()
     }
 
-    /// The trunk that `source` belongs to.
+    /// Returns the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.acl.trunk_of(source)?)
     }
 
-    /// The same, and by what it is known.
+    /// Returns the trunk that `source` belongs to, and the entry that matched.
     pub fn known(&self, source: SocketAddr) -> Option<(&Arc<Trunk>, KnownBy)> {
         let (position, by) = self.acl.known(source)?;
         Some((self.trunks.get(position)?, by))
     }
 
-    /// A trunk by name.
+    /// Returns a trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.by_name.get(name)?)
     }
@@ -171,17 +171,17 @@ impl Table {
         self.trunks.get(self.dialled.owner_of(remote)?)
     }
 
-    /// Returns the trunk that has a peer at exactly this address and port.
+    /// Returns the trunk with a peer at exactly this address and port.
     pub fn peer_at(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
         self.owner_of(remote).filter(|_| self.dialled.is_peer(remote))
     }
 
-    /// Whether an address and port are exactly those of a trunk's peer.
+    /// Returns whether an address and port belong exactly to a trunk's peer.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         self.acl.is_peer(socket)
     }
 
-    /// Returns the first trunk with a peer or a registrar of this host, by name or address.
+    /// Returns the first trunk with a peer or registrar of this host name or address.
     pub fn trunk_at(&self, host: &str) -> Option<&Arc<Trunk>> {
         let is_its = |trunk: &&Arc<Trunk>| {
             let peers = trunk.peers.iter().map(|peer| &peer.destination);
@@ -191,7 +191,7 @@ impl Table {
         self.trunks.iter().find(is_its)
     }
 
-    /// Returns the trunk that a destination leads to, as far as its host tells without a look-up.
+    /// Returns the trunk that a destination belongs to, as far as known without a DNS lookup.
     pub fn trunk_towards(&self, destination: &Destination) -> Option<&Arc<Trunk>> {
         match destination.literal() {
             Some(server) => server.sockets().find_map(|socket| self.owner_of(socket)),
@@ -199,22 +199,22 @@ impl Table {
         }
     }
 
-    /// Trunks in the order of the file.
+    /// Returns the trunks, in file order.
     pub fn trunks(&self) -> &[Arc<Trunk>] {
         &self.trunks
     }
 
-    /// Agents in the order of the file.
+    /// Returns the agents, in file order.
     pub fn agents(&self) -> &[Arc<Agent>] {
         &self.agents
     }
 
-    /// An agent by name.
+    /// Returns an agent by name.
     pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
         self.agents.iter().find(|agent| *agent.name == *name)
     }
 
-    /// Returns applications in the order of the file.
+    /// Returns the applications, in file order.
     pub fn apps(&self) -> &[Arc<App>] {
         &self.apps
     }
@@ -229,37 +229,37 @@ impl Table {
         self.mailboxes.iter().find(|app| app.as_mailbox().is_some_and(|mailbox| *mailbox.name == *name))
     }
 
-    /// Returns mailboxes in the order of the file.
+    /// Returns the mailboxes, in file order.
     pub fn mailboxes(&self) -> impl Iterator<Item = &Mailbox> {
         self.mailboxes.iter().filter_map(|app| app.as_mailbox())
     }
 
-    /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
+    /// Returns the headers of the caller's INVITE that agent parameters and routes refer to, without duplicates.
     pub fn headers(&self) -> &[String] {
         &self.headers
     }
 
-    /// Whether any trunk lets a header pass by its own list.
+    /// Returns whether any trunk forwards a header by its own list.
     pub fn passes(&self, name: &str) -> bool {
         self.passed.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Routes in the order of the file.
+    /// Returns the routes, in file order.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 
-    /// Whether chance decides on any route.
+    /// Returns whether any route takes only a percentage of calls.
     pub fn has_shares(&self) -> bool {
         self.routes.has_shares()
     }
 
-    /// The numbering.
+    /// Returns the numbering.
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
     }
 
-    /// The first route that matches, with its targets and their peers in order; `pick(total)` returns a random
+    /// Returns the first matching route with its targets and their peers in order. `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
     pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
         let (position, route) = self.routes.first(call)?;
@@ -278,7 +278,7 @@ impl Table {
         Some(Plan { targets, by_ratio, forks, ring_timeout: route.ring_timeout, route })
     }
 
-    /// Whether what a call's pieces have made of a target leaves anybody to call.
+    /// Returns whether a target can still be called after its placeholders were replaced.
     fn can_be_called(&self, target: &TargetSpec) -> bool {
         match target {
             TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
@@ -289,7 +289,7 @@ impl Table {
         }
     }
 
-    /// One target as a route would have it, for calls that go past the routes.
+    /// Resolves one target as for a route, for calls that bypass the routes.
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
         Some(match target {
             TargetSpec::Trunk { name, number, .. } => {
@@ -313,8 +313,8 @@ impl Table {
         })
     }
 
-    /// Whether calls go on without some of their targets: routes name one of `missing`, and each that does has a target beside
-    /// them that `serves`.
+    /// Returns whether calls continue without some of their targets: a route names one of `missing`, and every such
+    /// route also has a target that `serves`.
     pub fn goes_on_without(&self, missing: impl Fn(&TargetSpec) -> bool, serves: impl Fn(&TargetSpec) -> bool) -> bool {
         let mut is_named = false;
         for list in self.target_lists() {
@@ -328,7 +328,7 @@ impl Table {
         is_named
     }
 
-    /// Whether a route, or a line of its file, names such a target.
+    /// Returns whether a route, or a line of its file, names such a target.
     pub fn names(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         self.target_lists().any(|list| list.iter().flat_map(TargetSpec::singles).any(&is_it))
     }
@@ -340,7 +340,7 @@ impl Table {
         })
     }
 
-    /// Whether a route may try a trunk before all its other targets.
+    /// Returns whether a route may try a trunk before all its other targets.
     pub fn is_first(&self, trunk: &str) -> bool {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
         self.routes.iter().any(|route| {
@@ -353,7 +353,7 @@ impl Table {
         })
     }
 
-    /// The trunk or agent that stands behind a trunk in the first route that has one there.
+    /// Returns the trunk, agent or application that follows a trunk in the first route that has such a target.
     pub fn behind(&self, trunk: &str) -> Option<&str> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
         self.routes.iter().find_map(|route| {
@@ -368,7 +368,7 @@ impl Table {
         })
     }
 
-    /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.
+    /// Returns the result for each route, in order, with the first condition that failed; for `why` and traces.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;
         let verdict = |(position, route): (usize, &Arc<Route>)| {
@@ -387,7 +387,7 @@ impl Table {
     }
 }
 
-/// A route's targets as one call tries them: those with a weight that stand side by side by chance, as RFC 2782 has it.
+/// Orders the targets of a route for one call: adjacent ones with weights at random (RFC 2782).
 fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> Vec<&'a TargetSpec> {
     let weight = |target: &TargetSpec| match target {
         TargetSpec::Trunk { weight, .. } => *weight,
@@ -538,7 +538,7 @@ mod tests {
             let (numbers, agents) = (Numbers::new("US").unwrap(), vec![Agent::at("desk", "ws://127.0.0.1/")]);
             let table = Table::new(Definition { numbers, trunks: trunks.clone(), agents, routes: vec![route] });
             let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
-            // The later in the alphabet the better.
+            // Names later in the alphabet rank higher.
             plan.sort(|trunk| std::cmp::Reverse(trunk.name.clone()));
             let name = |target: &Target| target.trunk().map_or("-".to_owned(), |trunk| trunk.name.to_string());
             plan.targets.iter().map(name).collect::<String>()
@@ -546,7 +546,7 @@ mod tests {
         let listed = Route::named("r", connect);
         assert_eq!(order(listed.clone()), "ab-cd-");
         assert_eq!(order(Route { order: Order::AnswerRatio, ..listed.clone() }), "ba-dc-");
-        // Only the groups' own; one that ends behind the last target ends with that.
+        // Only the trunks of the groups; a group that extends beyond the last target ends with it.
         let grouped = |from, to| Route { by_ratio: std::iter::once(from..to).collect(), ..listed.clone() };
         assert_eq!(order(grouped(4, 6)), "ab-dc-");
         assert_eq!(order(Route { by_ratio: vec![0..2, 4..99], ..listed.clone() }), "ba-dc-");

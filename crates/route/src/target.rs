@@ -1,49 +1,50 @@
-//! A target of a route, as written in `connect`.
+//! Targets of a route.
 
 use crate::locate::Destination;
 
-/// A target as written in `connect`.
+/// Target as written in `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TargetSpec {
-    /// `trunk:NAME[/NUMBER][@WEIGHT]`
+    /// Trunk, `trunk:NAME[/NUMBER][@WEIGHT]`.
     Trunk {
-        /// Its name.
+        /// Name of the trunk.
         name: String,
-        /// The number to call instead of the called one; names of pieces in braces.
+        /// Number to call instead of the called one; may contain placeholders in braces.
         number: Option<String>,
-        /// How often it comes first among those with a weight that it stands with.
+        /// Weight among adjacent targets with weights.
         #[serde(default)]
         weight: Option<u16>,
     },
-    /// `sip:URI`
+    /// SIP URI, `sip:URI`.
     Uri {
-        /// As written.
+        /// URI as written.
         uri: String,
-        /// Where it leads.
+        /// Destination of the URI.
         #[serde(flatten)]
         destination: Destination,
-        /// Whether an agent or an operator named it in mid-call: it leads to no address of the edge or its link.
+        /// Whether an agent or an operator named the URI during the call; it must not lead to an address of the edge
+        /// or its local network.
         #[serde(default)]
         in_call: bool,
     },
-    /// `agent:NAME`
+    /// Agent, `agent:NAME`.
     Agent(String),
-    /// `app:NAME`
+    /// Application, `app:NAME`.
     App(String),
-    /// `play:FILE`
+    /// Sound file, `play:FILE`.
     Play(String),
-    /// `voicemail:NAME`
+    /// Mailbox, `voicemail:NAME`.
     Voicemail(String),
-    /// `conference:NAME`
+    /// Conference, `conference:NAME`.
     Conference(String),
-    /// `reject:CODE`
+    /// Rejection with a status code, `reject:CODE`.
     Reject(u16),
-    /// `{ ring_all = [...] }`: trunks and URIs that ring at once.
+    /// Trunks and URIs that ring simultaneously, `{ ring_all = [...] }`.
     RingAll(Vec<TargetSpec>),
 }
 
 impl TargetSpec {
-    /// The targets that stand for it: itself, or all that ring at once.
+    /// Returns the target itself, or the targets that ring simultaneously.
     pub fn singles(&self) -> &[TargetSpec] {
         if let TargetSpec::RingAll(all) = self { all } else { std::slice::from_ref(self) }
     }

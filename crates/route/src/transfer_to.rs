@@ -1,12 +1,12 @@
-//! Where an agent may transfer its caller (`transfer_to`): what an agent says is often what a language model says, and that is
-//! its caller's to lead. Numbers are compared in every way in which a far end may read them, as for `allow_prefixes`.
+//! Permitted transfer targets of an agent (`transfer_to`). An agent's request often comes from a language model, which
+//! its caller can manipulate. Numbers are compared in every reading of a remote party, as for `allow_prefixes`.
 
 use std::fmt;
 
 use crate::locate::{Destination, bare_host, same_host};
 use crate::pattern::Pattern;
 
-/// One entry of `transfer_to`.
+/// Entry of `transfer_to`.
 #[derive(Debug, Clone)]
 pub struct TransferRule {
     text: String,
@@ -15,35 +15,35 @@ pub struct TransferRule {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// `*`
+    /// Any target, `*`.
     Any,
-    /// `trunk:NAME` or `trunk:*`, with `/NUMBER`.
+    /// Trunk, `trunk:NAME` or `trunk:*`, with optional `/NUMBER`.
     Trunk { name: String, number: Option<Pattern> },
-    /// `agent:NAME` or `agent:*`.
+    /// Agent, `agent:NAME` or `agent:*`.
     Agent(String),
-    /// `sip:USER@HOST[:PORT]`.
+    /// SIP URI, `sip:USER@HOST[:PORT]`.
     Uri { is_sips: bool, user: Pattern, host: String, port: Option<u16> },
 }
 
-/// A target that an agent asks for.
+/// Target that an agent requests.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted<'a> {
-    /// A trunk of this name, and the number that it would be asked for, in each way that it may be read.
+    /// Trunk name, and all readings of the number to call.
     Trunk(&'a str, &'a [String]),
-    /// An agent of this name.
+    /// Agent name.
     Agent(&'a str),
-    /// A URI and where it leads, and its user part in each way that it may be read.
+    /// URI with its destination, and all readings of its user part.
     Uri(&'a str, &'a Destination, &'a [String]),
 }
 
-/// Whatever an entry names.
+/// Wildcard for any name.
 const ALL: &str = "*";
 
 impl TransferRule {
-    /// Reads an entry.
+    /// Parses an entry.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of the problem.
     pub fn parse(text: &str) -> Result<TransferRule, String> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         let kind = match kind {
@@ -66,7 +66,7 @@ impl TransferRule {
         Ok(TransferRule { text: text.to_owned(), kind })
     }
 
-    /// The trunk that it names.
+    /// Returns the trunk that the entry names.
     pub fn trunk(&self) -> Option<&str> {
         match &self.kind {
             Kind::Trunk { name, .. } if name != ALL => Some(name),
@@ -74,7 +74,7 @@ impl TransferRule {
         }
     }
 
-    /// The agent that it names.
+    /// Returns the agent that the entry names.
     pub fn agent(&self) -> Option<&str> {
         match &self.kind {
             Kind::Agent(name) if name != ALL => Some(name),
@@ -82,12 +82,12 @@ impl TransferRule {
         }
     }
 
-    /// The numbers of a trunk that it is for.
+    /// Returns the pattern for the numbers of a trunk.
     pub fn number(&self) -> Option<&Pattern> {
         if let Kind::Trunk { number, .. } = &self.kind { number.as_ref() } else { None }
     }
 
-    /// Whether it lets a caller go to a target.
+    /// Returns whether the entry permits a target.
     pub fn allows(&self, wanted: Wanted<'_>) -> bool {
         let is = |name: &str, other: &str| name == ALL || name == other;
         let all = |pattern: &Pattern, ways: &[String]| ways.iter().all(|way| pattern.matches(way));
@@ -108,14 +108,14 @@ impl TransferRule {
     }
 }
 
-/// As written.
+/// Formats the entry as written in the configuration.
 impl fmt::Display for TransferRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-/// Whether a host is the one that is written, or in the domain of `*.DOMAIN`.
+/// Returns whether a host equals the written one, or is in the domain of `*.DOMAIN`.
 fn is_host(written: &str, host: &str) -> bool {
     match written.strip_prefix('*') {
         Some("") => true,
@@ -127,7 +127,7 @@ fn is_host(written: &str, host: &str) -> bool {
     }
 }
 
-/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`; the host may be `*` or `*.DOMAIN`.
+/// Parses `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`; the host may be `*` or `*.DOMAIN`.
 fn host_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {

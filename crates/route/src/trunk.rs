@@ -1,4 +1,4 @@
-//! A trunk: a party we exchange SIP with.
+//! Trunks: parties that the edge exchanges SIP with.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use crate::quota::Quota;
 use crate::share;
 use trunkgate_terms::{Credentials, DigestHash, OwnHosts, Srtp, Suite, Transport};
 
-/// The codecs that a trunk may use where its file names none, in order: rtpmap names.
+/// Default codecs of a trunk, in order, as rtpmap names.
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
 
-/// The longest INVITE by UDP that is not told where the file says nothing, in bytes: 1500 of an Ethernet less 200 that
-/// headers may grow by on the way (RFC 3261 §18.1.1).
+/// Default size of an INVITE over UDP, in bytes, above which a warning is logged: an Ethernet MTU of 1500, less 200
+/// for headers added on the way (RFC 3261 §18.1.1).
 const UDP_MTU: usize = 1300;
-/// `unproven_early_media` where the file says nothing: a handful of callers hear an announcement at once.
+/// Default of `unproven_early_media`: a handful of callers hear an announcement at the same time.
 const UNPROVEN_EARLY_MEDIA_CALLS: u32 = 5;
 
-/// One address of a trunk.
+/// Peer of a trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// As written, e.g. `sip:sbc.example.com;transport=tcp`: names the peer in logs and metrics.
+    /// URI as written, e.g. `sip:sbc.example.com;transport=tcp`; identifies the peer in logs and metrics.
     pub uri: String,
-    /// Where its URI leads.
+    /// Destination of the URI.
     pub destination: Destination,
-    /// Lower first.
+    /// Priority, lower first.
     pub priority: u16,
-    /// Share among equals (RFC 2782); 0 to 65535.
+    /// Weight among peers of equal priority (RFC 2782), 0 to 65535.
     pub weight: u16,
-    /// The servers that it is, as far as known when the table was built.
+    /// Servers of the peer, as far as known when the table was built.
     pub servers: Vec<Server>,
 }
 
 impl Peer {
-    /// A peer known by its address, of priority 0 and weight 0.
+    /// Creates a peer with an IP address, priority 0 and weight 0.
     pub fn at(address: IpAddr, port: Option<u16>, transport: Transport) -> Peer {
         let mut uri = match address {
             IpAddr::V4(v4) => format!("sip:{v4}"),
@@ -56,257 +56,260 @@ impl Peer {
         Peer::to(uri, destination)
     }
 
-    /// A peer where a URI leads, of priority 0 and weight 0; its server is known where the URI has an address.
+    /// Creates a peer from a URI, with priority 0 and weight 0; its server is known if the URI contains an IP address.
     pub fn to(uri: String, destination: Destination) -> Peer {
         let servers = destination.literal().into_iter().collect();
         Peer { uri, destination, priority: 0, weight: 0, servers }
     }
 
-    /// Every address that it is known to have.
+    /// Iterates over the known IP addresses.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.servers.iter().flat_map(|server| server.addresses.iter().copied())
     }
 
-    /// Returns its addresses and ports that are known.
+    /// Iterates over the known addresses and ports.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.servers.iter().flat_map(Server::sockets)
     }
 }
 
-/// How a trunk presses keys, and is told those of the other side.
+/// DTMF method of a trunk, for both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dtmf {
-    /// Telephone-events in its media (RFC 4733).
+    /// Telephone-events in the media (RFC 4733).
     #[default]
     Rfc4733,
-    /// INFO in its dialog.
+    /// SIP INFO in the dialog.
     Info,
-    /// Tones in its audio.
+    /// In-band tones.
     Inband,
 }
 
-/// What becomes of a far end that puts the other on hold.
+/// Handling of a hold request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HoldMode {
-    /// The other side is told, and answers.
+    /// Forward the request to the other side, which answers it.
     #[default]
     Relay,
-    /// The edge answers, and plays music to the other side, which is told nothing.
+    /// Answer the request and play music to the other side, without a re-INVITE there.
     Local,
 }
 
-/// Handling of a change of the session (codec, address, direction) by the other side of an answered call.
+/// Handling of a session change (codec, address, direction) by the other side of an answered call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReinviteMode {
-    /// The trunk's side is sent a re-INVITE, or an UPDATE, and answers.
+    /// Forward the change to the trunk as a re-INVITE or UPDATE, which the trunk answers.
     #[default]
     Relay,
-    /// The edge answers, and the trunk's side keeps its session.
+    /// Answer the change; the trunk keeps its session.
     Local,
 }
 
-/// What becomes of a REFER of a far end.
+/// Handling of a REFER from the remote party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReferMode {
-    /// The edge calls the target itself, and connects the other side with it.
+    /// The edge calls the target and connects it with the other side.
     #[default]
     Local,
-    /// It goes on to the other side.
+    /// The REFER is forwarded to the other side.
     Relay,
-    /// It is refused.
+    /// The REFER is rejected.
     Refuse,
-    /// The edge calls Refer-To at the trunk itself, where that names one of the trunk's hosts; any other is as with `Local`.
+    /// The edge calls Refer-To at the trunk itself if that names one of the trunk's hosts; otherwise as `Local`.
     Return,
 }
 
-/// Parameters of a called number that a trunk may be trusted with: number portability and routing (RFC 4694), trunk groups (RFC
-/// 4904), the caller's category and line, extension, subaddress, and digits that follow (RFC 3966).
+/// Called number parameters that a trunk may be trusted with: number portability and routing (RFC 4694), trunk groups
+/// (RFC 4904), caller category and line, extension, subaddress, and post-dial digits (RFC 3966).
 pub const NUMBER_PARAMETERS: [&str; 11] =
     ["npdi", "rn", "cic", "dai", "tgrp", "trunk-context", "cpc", "oli", "ext", "isub", "postd"];
 
-/// How the target of a REFER that goes on is written (`refer = "relay"` of the trunk it comes from).
+/// Form of the target in a forwarded REFER (`refer = "relay"` of the trunk it comes from).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReferTo {
-    /// As an address of the edge: the far end calls the number through it.
+    /// Address of the edge, through which the remote party calls the number.
     #[default]
     Edge,
-    /// As a `tel:` URI: the far end calls the number itself.
+    /// URI of scheme `tel:`, which the remote party calls itself.
     Tel,
 }
 
-/// What becomes of a redirection (3xx) of a far end.
+/// Handling of a redirection (3xx) by the remote party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RedirectMode {
-    /// To a peer of a trunk it is followed; a number at the edge itself is called as a call from this trunk would be.
+    /// Followed if it leads to a peer of a trunk; a number at the edge itself is called like a call from this trunk.
     #[default]
     Follow,
-    /// It is followed to peers of trunks only.
+    /// Followed only to peers of trunks.
     Peers,
-    /// It counts as a failure.
+    /// Treated as a failure.
     Refuse,
 }
 
-/// A registration of ours with a trunk (RFC 3261 §10.2).
+/// Registration of the edge with a trunk (RFC 3261 §10.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Register {
-    /// The registrar as written: Request-URI of REGISTER.
+    /// Registrar URI as written, the Request-URI of REGISTER.
     pub uri: String,
-    /// Where it is.
+    /// Destination of the registrar.
     pub registrar: Destination,
-    /// User part of the address of record, and of our Contact.
+    /// User part of the address-of-record and of our Contact.
     pub user: String,
-    /// How long a registration is asked for.
+    /// Requested lifetime of the registration.
     pub expires: Duration,
 }
 
-/// What makes a trunk the recording servers of a `[siprec.NAME]`.
+/// Settings of a trunk that represents the recording servers of `[siprec.NAME]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Siprec {
-    /// Whether a call goes on only while it is recorded.
+    /// Whether a call ends if it cannot be recorded.
     pub required: bool,
 }
 
 impl Siprec {
-    /// Begins the names of such trunks. No name that is written in a file has a colon.
+    /// Prefix of the names of such trunks; configured names contain no colon.
     pub const PREFIX: &str = "siprec:";
 
-    /// Returns the name of the trunk that `[siprec.NAME]` is.
+    /// Returns the trunk name for `[siprec.NAME]`.
     pub fn trunk_name(name: &str) -> String {
         format!("{}{name}", Siprec::PREFIX)
     }
 }
 
-/// A trunk as configured.
+/// Configured trunk.
 #[derive(Debug, Clone)]
 pub struct Trunk {
-    /// Its name: metric label, log field, console path.
+    /// Name, used as metric label, log field and console path.
     pub name: Arc<str>,
-    /// Its addresses.
+    /// Peers of the trunk.
     pub peers: Vec<Peer>,
-    /// Networks its requests come from; empty: the peers' addresses.
+    /// Networks that requests come from; empty for the peers' addresses.
     pub accept_from: Vec<IpNet>,
-    /// Further networks its RTP may come from.
+    /// Further networks that RTP may come from.
     pub media_from: Vec<IpNet>,
-    /// Calls of it at a time whose early media goes to an address that nothing has proven to be its own.
+    /// Maximum concurrent calls with early media to an address that is not yet proven to be the trunk's own.
     pub unproven_early_media: u32,
-    /// The listener its requests leave by.
+    /// Listener that requests are sent from.
     pub listen: Option<String>,
-    /// Host names that it is shown in the place of our address.
+    /// Host names shown to the trunk instead of our address.
     pub own_hosts: OwnHosts,
-    /// User part of From in its INVITEs, by which it knows the account; `None`: the caller's number.
+    /// User part of From in INVITEs to the trunk, which identifies the account; `None` uses the caller's number.
     pub from_user: Option<Arc<str>>,
-    /// Form of the caller's number in P-Preferred-Identity (RFC 3325 §9.2); `None`: the header is not sent.
+    /// Number format of P-Preferred-Identity (RFC 3325 §9.2); `None` omits the header.
     pub preferred_identity: Option<SendNumbers>,
-    /// Names that its TLS certificate may carry besides a peer's host; a client's certificate with one of them is its.
+    /// Names accepted in the trunk's TLS certificate, in addition to a peer's host. A client certificate with such a
+    /// name identifies the trunk.
     pub certificate_names: Vec<String>,
-    /// Whether we show it a certificate of ours under TLS.
+    /// Whether we present a client certificate over TLS.
     pub shows_certificate: bool,
-    /// Codecs it may use, in order, as rtpmap names.
+    /// Permitted codecs, in order, as rtpmap names.
     pub codecs: Vec<String>,
-    /// Milliseconds of audio in a packet that the edge makes for it, where it asks for none itself.
+    /// Packet duration of audio generated by the edge, in milliseconds, unless the trunk requests another.
     pub ptime_ms: u32,
-    /// How long one attempt may ring; zero: no limit.
+    /// Maximum time an attempt may ring; zero for no limit.
     pub ring_timeout: Duration,
-    /// How long without any provisional answer before the next peer; zero: until Timer B.
+    /// Maximum time without a provisional response before the next peer is tried; zero waits until Timer B.
     pub no_response_timeout: Duration,
-    /// Between two OPTIONS to each of its addresses; zero: none is sent.
+    /// Interval between OPTIONS to each address; zero sends none.
     pub options_interval: Duration,
-    /// How long a session lasts that nobody refreshes, where we ask for that (RFC 4028); zero: we do not.
+    /// Session interval that we request (RFC 4028); zero requests none.
     pub session_expires: Duration,
-    /// Answers on which the next target is tried.
+    /// Status codes on which the next target is tried.
     pub failover_on: Vec<u16>,
-    /// Codes by which its peers say that it has too many calls.
+    /// Status codes with which peers signal that the trunk has too many calls.
     pub congested_on: Vec<u16>,
-    /// Calls at once; 0: no limit.
+    /// Maximum concurrent calls; 0 for no limit.
     pub max_calls: u32,
-    /// New calls a second; 0: no limit.
+    /// Maximum new calls per second; 0 for no limit.
     pub calls_per_second: u32,
-    /// New calls a second from it alone; 0: no limit.
+    /// Maximum new calls per second from the trunk; 0 for no limit.
     pub calls_per_second_in: u32,
-    /// New calls a second to it alone; 0: no limit.
+    /// Maximum new calls per second to the trunk; 0 for no limit.
     pub calls_per_second_out: u32,
-    /// New calls a second to one address of it; 0: no limit.
+    /// Maximum new calls per second to one address of the trunk; 0 for no limit.
     pub peer_calls_per_second: u32,
-    /// The longest INVITE that is sure to go by UDP in one piece, in bytes; longer ones are told.
+    /// Maximum size of an INVITE over UDP without a warning, in bytes.
     pub udp_mtu: usize,
-    /// Whether longer ones go by TCP instead (RFC 3261 §18.1.1).
+    /// Whether larger INVITEs are sent over TCP (RFC 3261 §18.1.1).
     pub oversize_by_tcp: bool,
-    /// The form of numbers towards it.
+    /// Format of numbers sent to the trunk.
     pub send_numbers: SendNumbers,
-    /// Its media's protection.
+    /// SRTP mode of the media.
     pub srtp: Srtp,
-    /// The SRTP suites of offers to it, in order, and those that it may offer; empty: the usual ones, and any.
+    /// SRTP suites offered to the trunk, in order, and accepted in its offers; empty for the defaults in offers and
+    /// any in answers.
     pub srtp_suites: Vec<Suite>,
-    /// How keys come from it and go to it.
+    /// DTMF method, for both directions.
     pub dtmf: Dtmf,
-    /// What we show where it asks for credentials.
+    /// Credentials that answer the trunk's challenges.
     pub auth: Option<Credentials>,
-    /// What it has to show.
+    /// Credentials required from the trunk.
     pub require_auth: Option<Credentials>,
-    /// By which of these, in the order in which they are offered.
+    /// Digest algorithms offered in challenges, in order.
     pub challenge_with: Vec<DigestHash>,
-    /// Whether its credentials may be for another `uri` than the Request-URI.
+    /// Whether credentials with a `uri` other than the Request-URI are accepted.
     pub any_digest_uri: bool,
-    /// Where we register.
+    /// Registration of the edge with the trunk.
     pub register: Option<Register>,
-    /// Which headers go on, from it and to it.
+    /// Header rules for both directions.
     pub headers: HeaderRules,
-    /// Whether it is trusted with who calls.
+    /// Trust in caller identity headers, for both directions.
     pub identity: Identities,
-    /// What it is shown as the caller's number; `None`: whatever the caller has.
+    /// Caller ID policy for calls to the trunk; `None` keeps the caller's number.
     pub caller_id: Option<CallerIdRule>,
-    /// What calls from it may show as the caller's number; `None`: anything.
+    /// Caller ID policy for calls from the trunk; `None` permits any number.
     pub caller_id_in: Option<CallerIdRule>,
-    /// Called numbers that it does not get.
+    /// Called numbers that the trunk does not accept.
     pub deny: Vec<Pattern>,
-    /// Beginnings of the only called numbers that it gets; empty: any.
+    /// Prefixes of the only called numbers that the trunk accepts; empty for any.
     pub allow_prefixes: Vec<String>,
-    /// Whether it gets calls to ranges that are known for toll fraud.
+    /// Whether the trunk accepts calls to ranges known for toll fraud.
     pub takes_high_risk: bool,
-    /// Limits for some of its calls.
+    /// Limits on subsets of the trunk's calls.
     pub quotas: Vec<Quota>,
-    /// How long a call waits for one of its limits.
+    /// Maximum time a call waits for a rate limit.
     pub pace: Duration,
-    /// Whether its phones may register here, with `require_auth`.
+    /// Whether phones may register, with the credentials in `require_auth`.
     pub accept_register: bool,
-    /// Holds that come from it, and those that would go to it.
+    /// Handling of holds from the trunk, and of holds towards it.
     pub hold: HoldMode,
-    /// What is heard by whoever it puts on hold, μ-law at 8 kHz; `None`: the edge's own melody.
+    /// Hold music of the trunk, μ-law at 8 kHz; `None` for the built-in melody.
     pub hold_music: Option<Arc<[u8]>>,
-    /// Handling of changes by the other side.
+    /// Handling of session changes by the other side.
     pub reinvite: ReinviteMode,
-    /// What becomes of its REFERs.
+    /// Handling of REFER from the trunk.
     pub refer: ReferMode,
-    /// Parameters of the called number (RFC 3966 §3, RFC 4694) that it is trusted with, both ways; each of [`NUMBER_PARAMETERS`].
+    /// Parameters of the called number (RFC 3966 §3, RFC 4694) exchanged with the trunk, from [`NUMBER_PARAMETERS`].
     pub number_parameters: Vec<&'static str>,
-    /// How it is told the target of a REFER that goes on to it.
+    /// Form of the target in a REFER forwarded to the trunk.
     pub refer_to: ReferTo,
-    /// What becomes of its redirections.
+    /// Handling of redirections by the trunk.
     pub redirect: RedirectMode,
-    /// Whether it is recording servers, which no call comes from or goes to.
+    /// Recording settings, if the trunk represents recording servers, which have no calls of their own.
     pub siprec: Option<Siprec>,
 }
 
-/// Whether a code says that the called party is busy.
+/// Returns whether a status code means that the callee is busy.
 pub const fn is_busy(code: u16) -> bool {
     matches!(code, 486 | 600)
 }
 
 impl Trunk {
-    /// Whether nothing but phones that register makes it: without one no call gets there.
+    /// Returns whether the trunk consists only of phones that register, so that calls reach it only after a
+    /// registration.
     pub fn is_of_phones(&self) -> bool {
         self.accept_register && self.peers.is_empty()
     }
 
-    /// Whether a call whose INVITE it has answered with this code goes on to the route's next target: not where it ends the
-    /// search, and not where that depends on the route (`on_busy`).
+    /// Returns whether a call continues with the route's next target after this status code. It does not if the code
+    /// ends the search, or if that depends on the route (`on_busy`).
     pub fn leads_on(&self, code: u16) -> bool {
-        // What could be answered has been, by the endpoint; what a redirection names is tried first.
+        // The endpoint has already answered challenges it could, and the targets of a redirection are tried first.
         let is_never_the_end = matches!(code, 401 | 407 | 300..=399);
         is_never_the_end || self.congested_on.contains(&code) || self.failover_on.contains(&code) && !is_busy(code)
     }
 
-    /// A trunk without peers, with every default of the configuration, save that it is asked by no OPTIONS.
+    /// Creates a trunk without peers and with the configuration's defaults, except that it gets no OPTIONS.
     pub fn named(name: &str) -> Trunk {
         Trunk {
             name: Arc::from(name),
@@ -365,8 +368,8 @@ impl Trunk {
         }
     }
 
-    /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).
-    /// `pick(total)` returns a random number below `total`.
+    /// Returns the peers in the order to try them, each with its servers in order: by priority, then weighted random
+    /// choice (RFC 2782). `pick(total)` returns a random number below `total`.
     pub fn ordered_peers(&self, pick: &mut dyn FnMut(u32) -> u32) -> Vec<Peer> {
         let mut peers = share::ordered(self.peers.clone(), |peer| peer.priority, |peer| peer.weight, pick);
         for peer in &mut peers {

@@ -67,7 +67,7 @@ static AREA_CODES: &[[u8; 5]] = &[
 pub(super) struct Place {
     /// `US` or `CA` (ISO 3166 alpha-2).
     pub(super) country: &'static str,
-    /// Two letters of the state or province; `None` of a code that several provinces share.
+    /// State or province (two letters); `None` if several provinces share the code.
     pub(super) state: Option<&'static str>,
 }
 

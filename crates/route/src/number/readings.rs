@@ -1,23 +1,24 @@
-//! What a far end may make of a called party that goes to it as received: the E.164 numbers that may be reached by it. Digits
-//! may stand behind an outside-line code (`9`), a carrier access code (`1010288`), an international prefix or several
-//! (`9011`, `0000`); exchanges ignore what stands behind a whole number; other systems read parameters (`;`), lists (`,`), an
-//! end of dialling (`#`), service codes (`*67`, `#31#`) or letters, or throw away what is no digit.
+//! Readings of a called party that is sent as received: the E.164 numbers that a remote party may reach with it.
+//! Digits may follow an outside-line code (`9`), a carrier access code (`1010288`) or international prefixes (`9011`,
+//! `0000`). Exchanges ignore digits after a complete number. Other systems interpret parameters (`;`), lists (`,`), an
+//! end of dialling (`#`), service codes (`*67`, `#31#`) or letters, or discard everything except digits.
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
 use super::{Numbers, compact, is_separator};
 use crate::limits::{LONGEST_READ, RUNS, SHORTEST_BEHIND_PREFIX, STARTS};
 
-/// International prefixes that begin with no zero: Cuba, Chile, Russia and its neighbours, Finland.
+/// International prefixes that do not begin with zero: Cuba, Chile, Russia and its neighbours, Finland.
 const INTERNATIONAL: [&str; 9] = ["119", "1230", "1200", "130", "161", "810", "99", "990", "994"];
-/// Most digits of an outside-line code.
+/// Maximum digits of an outside-line code.
 const OUTSIDE_DIGITS: usize = 2;
-/// Most international prefixes, one behind the other.
+/// Maximum number of consecutive international prefixes.
 const DOUBLED: usize = 3;
-/// Most values of `phone-context` that are looked at: a target of 256 bytes has room for no more.
+/// Maximum number of `phone-context` values examined; a target of 256 bytes has no room for more.
 const CONTEXTS: usize = 16;
 
-/// The numbers that may be made of a text; `with_prefixes`: also behind prefixes, which a number that is whole does not have.
+/// Returns the numbers that may be read in a text. `with_prefixes` includes numbers behind prefixes, which a complete
+/// number does not have.
 pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let (runs, global) = runs(numbers, received);
@@ -25,11 +26,11 @@ pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<
     for digits in &runs {
         let bare = digits.trim_start_matches('+');
         let is_outside = digits == bare && is_behind_outside_line(numbers, bare);
-        // Digits are ignored behind a whole number, but not where all of them are one.
+        // Digits after a complete number are ignored, unless all digits together are one number.
         let least = if is_outside { digits.len() } else { 0 };
         found.extend(numbers.longest(digits, least));
         found.extend(numbers.longest(&format!("+{bare}"), least));
-        // A number in use is dialled as that one, also beside an outside-line code (`9,0201234567`).
+        // A number in use is dialled as such, also after an outside-line code (`9,0201234567`).
         let is_whole = global.as_ref().is_some_and(|global| digits.starts_with(global))
             || (numbers.is_dialled_at_home(digits) && is_in_use(numbers, digits));
         if with_prefixes && !is_whole && !seen.contains(&bare) {
@@ -49,7 +50,7 @@ pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<
     once
 }
 
-/// Returns the digits that a user part begins with, up to its parameters or an end of dialling, without separators.
+/// Returns the digits at the start of a user part, up to its parameters or the end of dialling, without separators.
 pub(super) fn dialled_digits(received: &str) -> String {
     let ends_dialling = |c: char| !(c.is_ascii_digit() || c == '+' || is_separator(c) || c.is_whitespace());
     let digits = ascii_digits(received);
@@ -57,8 +58,8 @@ pub(super) fn dialled_digits(received: &str) -> String {
     dialled.chars().filter(|c| !is_separator(*c) && !c.is_whitespace()).collect()
 }
 
-/// Whether digits are an ordinary number of the country behind an outside-line code, `9` or `0`, or a number in use with `00`
-/// behind `9`. With `00` they may begin with an international prefix instead.
+/// Returns whether digits are an ordinary domestic number after an outside-line code (`9` or `0`), or a number in use
+/// with `00` after `9`. Digits that begin with `00` may start with an international prefix instead.
 fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
     let nine = digits.strip_prefix('9');
     let behind = nine.or_else(|| digits.strip_prefix('0').filter(|rest| !rest.starts_with('0')));
@@ -67,13 +68,13 @@ fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
     numbers.is_dialled_at_home(number) || (is_international && is_in_use(numbers, number))
 }
 
-/// Whether all digits are one number in use.
+/// Returns whether all digits are one number in use.
 pub(super) fn is_in_use(numbers: &Numbers, digits: &str) -> bool {
     numbers.whole(digits).is_some_and(|number| Numbers::is_in_use(&number))
 }
 
-/// The beginning that each `phone-context` of a text gives to its digits (RFC 3966 §5.1.5). One is allowed; which of several a far
-/// end obeys is not known, nor whether it undoes escapes before it looks for them.
+/// Returns the digits of a text after each of its `phone-context` values (RFC 3966 §5.1.5). Only one is allowed; it is
+/// unknown which of several a remote party uses, and whether it unescapes the text first.
 pub(super) fn contexts(received: &str) -> Vec<String> {
     const NAME: &str = "phone-context=";
     let (number, params) = received.split_once(';').unwrap_or((received, ""));
@@ -84,19 +85,19 @@ pub(super) fn contexts(received: &str) -> Vec<String> {
     global.take(CONTEXTS).map(|context| format!("{context}{local}")).collect()
 }
 
-/// The numbers behind an outside-line code, carrier access codes and international prefixes.
+/// Adds the numbers behind an outside-line code, carrier access codes and international prefixes.
 fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mut Vec<String>) {
     let mut seen: Vec<&str> = Vec::new();
     for outside in 0..=OUTSIDE_DIGITS {
         let Some(rest) = digits.get(outside..) else { return };
         if rest.len() < SHORTEST_BEHIND_PREFIX {
-            // Too short for anything but a short number of premium rate.
+            // Too short for anything but a short premium-rate number.
             found.extend(numbers.whole(rest).filter(|number| numbers.is_premium(number)));
             continue;
         }
         let whole = numbers.whole(rest).filter(|number| outside > 0 && Numbers::is_in_use(number));
         if let Some(number) = whole {
-            // Nothing else is likely to be meant.
+            // No other reading is plausible.
             return found.push(number);
         }
         for start in behind_access_codes(rest) {
@@ -108,7 +109,7 @@ fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mu
                 }
                 found.extend(numbers.longest(start, 0));
             }
-            // Two digits before a number without a prefix would find one in every long extension.
+            // Skipping two digits without a prefix would find a number in every long extension.
             let is_near = (outside < OUTSIDE_DIGITS || start != rest) && (is_behind || !is_outside);
             let mut inner = if is_near { vec![start] } else { Vec::new() };
             international(start, DOUBLED, &mut inner);
@@ -119,7 +120,7 @@ fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mu
     }
 }
 
-/// Looks for a number that begins with its country code.
+/// Adds the numbers that begin with their country code at `start`.
 fn look_global<'d>(numbers: &Numbers, start: &'d str, found: &mut Vec<String>, seen: &mut Vec<&'d str>) {
     let is_new = start.len() >= SHORTEST_BEHIND_PREFIX && !start.starts_with('0') && !seen.contains(&start);
     if is_new && seen.len() < STARTS {
@@ -128,7 +129,7 @@ fn look_global<'d>(numbers: &Numbers, start: &'d str, found: &mut Vec<String>, s
     }
 }
 
-/// The digits themselves and what stands behind one or two access codes, with and without the `0` that calls an operator.
+/// Returns the digits themselves and the rest after one or two access codes, with and without the `0` for an operator.
 fn behind_access_codes(digits: &str) -> Vec<&str> {
     let mut starts = vec![digits];
     let mut begin = 0;
@@ -144,9 +145,9 @@ fn behind_access_codes(digits: &str) -> Vec<&str> {
     starts
 }
 
-/// Codes that stand before a number and choose a carrier or whether the caller's number is shown, with their lengths.
+/// Codes before a number that select a carrier, or show or hide the caller's number, with their lengths.
 const ACCESS_CODES: [(&str, usize); 23] = [
-    // North America: `101XXXX`, `10XXX`, and `11XX`, a service code of a dial (`*67`).
+    // North America: `101XXXX`, `10XXX`, and `11XX`, the rotary-dial form of a service code (`*67`).
     ("101", 7),
     ("10", 5),
     ("11", 4),
@@ -180,16 +181,16 @@ const ACCESS_CODES: [(&str, usize); 23] = [
     ("0197", 4),
 ];
 
-/// What stands behind a carrier access code or one that shows or hides the caller's number.
+/// Returns the rest after a carrier access code or a code that shows or hides the caller's number.
 pub(super) fn access_codes(digits: &str) -> impl Iterator<Item = &str> {
-    // Of `101` the short form is not used.
+    // The short form `10XXX` does not apply to `101`.
     let is_long = digits.starts_with("101");
     let fits = move |(code, length): &(&str, usize)| digits.starts_with(code) && !(is_long && *length == 5);
     ACCESS_CODES.into_iter().filter(fits).filter_map(|(_, length)| digits.get(length..))
 }
 
-/// What stands behind an international prefix, or several: any number of zeros with up to three digits of a carrier behind them
-/// (`00`, `0011`, `00700`), `01`, `010` to `019`, and those that begin with no zero.
+/// Adds the rest after one or more international prefixes: any number of zeros with up to three carrier digits (`00`,
+/// `0011`, `00700`), `01`, `010` to `019`, and those that do not begin with zero.
 fn international<'d>(digits: &'d str, depth: usize, found: &mut Vec<&'d str>) {
     if depth == 0 || digits.len() < SHORTEST_BEHIND_PREFIX || found.len() > STARTS {
         return;
@@ -211,8 +212,9 @@ fn international<'d>(digits: &'d str, depth: usize, found: &mut Vec<&'d str>) {
     }
 }
 
-/// What a text may have of numbers: each run of digits and separators, without the digits of a service code before it too, all
-/// digits together, and those with letters as on a telephone's keys; and the `+` number in use that the text begins with.
+/// Returns the candidates for numbers in a text: each run of digits and separators, also without a preceding service
+/// code; all digits together; and all digits with letters as on a telephone keypad. Also returns the `+` number in use
+/// at the start of the text, if any.
 fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
     let text = ascii_digits(received);
     let mut found: Vec<String> = Vec::new();
@@ -224,7 +226,7 @@ fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
         let end = rest.get(plus..).and_then(|rest| rest.find(ends)).map_or(rest.len(), |at| at + plus);
         let (run, behind) = rest.split_at(end);
         if let Some(digits) = compact(run).filter(|digits| digits.len() > 2) {
-            // `*67` and its like stand before a number without anything between.
+            // Service codes such as `*67` precede a number without a separator.
             if matches!(before, Some('*' | '#')) {
                 found.extend([2, 3].into_iter().filter_map(|code| digits.get(code..).map(str::to_owned)));
             }
@@ -240,7 +242,8 @@ fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
     let all: String = text.chars().filter(char::is_ascii_digit).collect();
     let begins = text.chars().find(|c| !is_separator(*c)).is_some_and(|c| c.is_ascii_digit() || c == '+');
     let has_letters = begins && all.len() > 2 && text.contains(|c: char| c.is_ascii_alphabetic());
-    // Behind a `+` number in use there is more of it or nothing: without the `+` it is no other number.
+    // After a `+` number in use the text continues that number or is ignored; without the `+` it is not another
+    // number.
     let global = found.first().filter(|run| run.starts_with('+') && all.starts_with(run.trim_start_matches('+')));
     let global = global.filter(|run| is_in_use(numbers, run)).cloned();
     let plus = if global.is_some() { "+" } else { "" };
@@ -253,7 +256,7 @@ fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
     (found, global)
 }
 
-/// Digits of every script as those of ASCII.
+/// Converts the digits of all scripts to ASCII.
 pub(super) fn ascii_digits(text: &str) -> String {
     let mut buffer = [0; 4];
     let mut out = String::with_capacity(text.len());
@@ -270,7 +273,7 @@ pub(super) fn ascii_digits(text: &str) -> String {
     out
 }
 
-/// The key of a telephone that has a letter (ITU-T E.161); a digit is its own.
+/// Returns the telephone key of a letter (ITU-T E.161), or the digit itself.
 fn key(c: char) -> Option<char> {
     Some(match c.to_ascii_lowercase() {
         'a'..='c' => '2',

@@ -1,6 +1,6 @@
-//! Finding the first route that matches without looking at all of them. Routes are told apart by the whole numbers and the
-//! beginnings of their `to`; where several share one, by their `caller`, their headers and their `from`. Only those that say
-//! nothing of it, or only by a regular expression without a fixed beginning, are looked at one by one.
+//! Index that finds the first matching route without testing all of them. Routes are split by the numbers and prefixes
+//! in `to`, and those with equal values by `caller`, headers and `from`. Only routes without the condition, or with a
+//! regular expression without a fixed prefix, are tested one by one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,41 +8,41 @@ use super::{CallInfo, Route};
 use crate::digits::{DigitMap, Digits, beginnings};
 use crate::pattern::Pattern;
 
-/// So few are looked at one by one.
+/// Maximum number of routes tested one by one before the index is split.
 const WALKED: usize = 8;
-/// Of a condition with more alternatives than this, a part of the index is not made for each.
+/// Maximum number of alternatives of a condition that are indexed individually.
 const ALTERNATIVES: usize = 16;
-/// Names of headers that routes are told apart by.
+/// Maximum number of header names used to split routes.
 const HEADERS: usize = 4;
-/// In a place: not a position, but that of a node.
+/// Flag of an entry that is the number of a node instead of a position.
 const NODE: u32 = 1 << 31;
 
-/// What routes are told apart by.
+/// Field by which routes are split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Field {
     /// The called number.
     To,
     /// The calling number.
     Caller,
-    /// A header of this name, in lower case.
+    /// Header of this name, in lower case.
     Header(Box<str>),
-    /// The trunk.
+    /// Trunk the call comes from.
     From,
 }
 
-/// One value of a condition, or a beginning of it.
+/// Value or prefix in a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// Of digits.
+    /// Packed number or prefix.
     Digits(Digits),
-    /// Any other whole text.
+    /// Any other exact text.
     Whole(Box<str>),
-    /// What a text begins with.
+    /// Any other prefix.
     Beginning(Box<str>),
 }
 
 impl Key {
-    /// Those of a pattern; `false` where it has none.
+    /// Adds the keys of a pattern. Returns `false` if it has none.
     pub(crate) fn of(pattern: &Pattern, keys: &mut Vec<Key>) -> bool {
         if let Some(digits) = Digits::of(pattern) {
             keys.push(Key::Digits(digits));
@@ -63,9 +63,9 @@ impl Key {
     }
 }
 
-/// Something with conditions, by its position.
+/// Collection of conditions, accessed by position.
 pub(crate) trait Conditions {
-    /// The alternatives of one condition; `false` where they cannot be told, or there are none.
+    /// Adds the alternatives of one condition. Returns `false` if they cannot be enumerated or there is no condition.
     fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool;
 }
 
@@ -88,7 +88,7 @@ impl Conditions for [&Route] {
     }
 }
 
-/// Where the routes stand that may take a call.
+/// Index of the routes that may match a call.
 #[derive(Debug, Clone)]
 pub struct Index {
     top: Node,
@@ -96,28 +96,28 @@ pub struct Index {
 
 #[derive(Debug, Clone)]
 enum Node {
-    /// Positions, ascending.
+    /// Positions, in ascending order.
     Walk(Box<[u32]>),
     Split(Box<Split>),
 }
 
-/// Routes by what they want of one field.
+/// Routes split by the value of one field.
 #[derive(Debug, Clone)]
 struct Split {
     field: Field,
     digits: DigitMap,
-    /// How long the beginnings among them are, in bytes: a bit each.
+    /// Bit set of the lengths of the packed prefixes, in bytes.
     lengths: u32,
     whole: HashMap<Box<str>, u32>,
-    /// By the length in bytes.
+    /// Other prefixes, by length in bytes.
     beginnings: Vec<(usize, HashMap<Box<str>, u32>)>,
     nodes: Vec<Node>,
-    /// Those that any value may suit.
+    /// Routes that any value may match.
     others: Node,
 }
 
 impl Index {
-    /// Of routes in their order.
+    /// Creates the index of routes, in order.
     pub fn new<'a>(routes: impl IntoIterator<Item = &'a Route>) -> Index {
         let routes: Vec<&Route> = routes.into_iter().collect();
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
@@ -131,28 +131,28 @@ impl Index {
         Index::of(&*routes, routes.len(), &fields)
     }
 
-    /// Of anything with conditions.
+    /// Creates the index of any collection of conditions.
     pub(crate) fn of(all: &(impl Conditions + ?Sized), count: usize, fields: &[Field]) -> Index {
         let count = u32::try_from(count).unwrap_or(NODE).min(NODE);
         let keys_of = |at: u32, field: &Field, keys: &mut Vec<Key>| all.keys(at, field, keys);
         Index { top: Node::new((0..count).collect(), fields, usize::MAX, &keys_of) }
     }
 
-    /// The lowest position below `end` that `matches`, among those that may take the call; it is asked of as few as can be.
+    /// Returns the lowest position below `end` that `matches`, calling it for as few candidates as possible.
     pub fn first(&self, call: &CallInfo<'_>, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
         let mut best = end;
         self.top.search(call, &mut best, matches);
         (best < end).then_some(best)
     }
 
-    /// The same of those that may take every call that a route would take.
+    /// Returns the lowest position below `end` that `matches`, among those that may take every call of a given route.
     pub fn first_like(&self, route: &Route, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
         let (called, caller) = (sample(&route.to), sample(&route.caller));
         let from = route.from.first().map(String::as_str).unwrap_or_default();
         self.first(&CallInfo { from, called: &called, caller: &caller, ..CallInfo::default() }, end, matches)
     }
 
-    /// Every position that may take the call, ascending.
+    /// Returns all positions that may match the call, in ascending order.
     pub(crate) fn candidates(&self, call: &CallInfo<'_>) -> Vec<u32> {
         let mut all = Vec::new();
         self.first(call, NODE, &mut |at| {
@@ -165,7 +165,7 @@ impl Index {
     }
 }
 
-/// A text that every pattern which covers all of these has to suit, or begin.
+/// Returns a text that any pattern covering all of these must match or be a prefix of.
 fn sample(patterns: &[Pattern]) -> String {
     match patterns.first() {
         Some(Pattern::Exact(text) | Pattern::Prefix(text)) => text.clone(),

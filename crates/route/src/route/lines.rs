@@ -1,4 +1,5 @@
-//! The lines of a `routes_file`: each a route within the one that names the file, kept so that a million fit into memory.
+//! Lines of a `routes_file`: each is a route within the route that names the file, stored compactly enough for a
+//! million lines.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -12,41 +13,41 @@ use crate::pattern::Pattern;
 use crate::schedule::Hours;
 use crate::target::TargetSpec;
 
-/// In a cell: not digits, but the place of a pattern.
+/// Flag of a cell that is the index of a pattern instead of packed digits.
 const PATTERN: u64 = 1 << 61;
 
-/// What a line says besides its numbers and targets; what it leaves out, its route says.
+/// Settings of a line apart from numbers and targets; the enclosing route provides those that are absent.
 #[derive(Debug, Clone, Default)]
 pub struct LineRest {
-    /// Trunks.
+    /// Trunks the line takes calls from.
     pub from: Vec<String>,
-    /// Hours, of which one has to hold.
+    /// Schedules, one of which must be active.
     pub when: Vec<Hours>,
-    /// Calls of a hundred.
+    /// Percentage of matching calls that the line takes.
     pub share: Option<u8>,
-    /// Agents that listen.
+    /// Agents that listen to the call.
     pub fork: Vec<String>,
-    /// 486 and 600 go on to the next target too.
+    /// Whether 486 and 600 lead to the next target too.
     pub on_busy: Option<bool>,
-    /// Per target.
+    /// Ring timeout per target.
     pub ring_timeout: Option<Duration>,
-    /// All targets but the last together.
+    /// Time limit for all targets but the last together.
     pub search_timeout: Option<Duration>,
 }
 
-/// Where a line of a file stands.
+/// Position of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinePlace {
-    /// The file as it is named.
+    /// Name of the file.
     pub file: Arc<str>,
-    /// The line, from 1.
+    /// Line number, from 1.
     pub line: u32,
 }
 
-/// A target in few bytes.
+/// Target in compact form.
 #[derive(Debug)]
 enum Compact {
-    /// A trunk, with a number of digits in the form of [`Digits::bits`], or 0.
+    /// Trunk with an optional number in the form of [`Digits::bits`], or 0.
     Trunk(Arc<str>, u64),
     Other(Box<TargetSpec>),
 }
@@ -63,29 +64,29 @@ impl Compact {
     }
 }
 
-/// Lines as they are read, one after the other.
+/// Lines of a routes file while it is read.
 #[derive(Debug, Default)]
 pub struct RouteLines {
-    /// Of each line: 0 where it says nothing, digits, or the place of a pattern.
+    /// Called number of each line: 0 for none, packed digits, or the index of a pattern.
     to: Vec<u64>,
-    /// The same; empty where no line says anything.
+    /// Calling number of each line, in the same form; empty if no line has one.
     caller: Vec<u64>,
-    /// Of each line, the place of its targets among `ends`, plus 1.
+    /// Index of each line's target list in `ends`, plus 1.
     connect: Vec<u32>,
-    /// Of each line, the place of the rest, plus 1; empty where no line says anything.
+    /// Index of each line's other settings, plus 1; empty if no line has any.
     rest: Vec<u32>,
-    /// Of each line, where it stands.
+    /// Line number of each line.
     line: Vec<u32>,
     patterns: Vec<Pattern>,
     targets: Vec<Compact>,
-    /// Behind the last target of each list.
+    /// End of each target list in `targets`.
     ends: Vec<u32>,
     rests: Vec<LineRest>,
-    /// Of lists with groups that go by their ratio, by the place that [`RouteLines::connect`] gives: where those stand.
+    /// Groups ordered by answer ratio, by the index returned from [`RouteLines::connect`].
     by_ratio: BTreeMap<u32, Vec<Range<u32>>>,
-    /// Names of trunks, once each.
+    /// Distinct trunk names.
     names: Vec<Arc<str>>,
-    /// Cells of regular expressions by their text, while lines are read: each once.
+    /// Cells of regular expressions by text, to store each only once; used only while lines are read.
     expressions: HashMap<Box<str>, u64>,
 }
 
@@ -98,7 +99,7 @@ fn count(length: usize) -> u32 {
 }
 
 impl RouteLines {
-    /// Keeps targets that lines have in common, and says where.
+    /// Stores a target list that lines can share. Returns its index.
     pub fn connect(&mut self, targets: Vec<TargetSpec>) -> u32 {
         for target in targets {
             let compact = self.compact(target);
@@ -108,25 +109,26 @@ impl RouteLines {
         count(self.ends.len())
     }
 
-    /// Says of the targets that were kept there which go by their ratio, as [`Route::by_ratio`].
+    /// Records the groups of a target list that are ordered by answer ratio, as in [`Route::by_ratio`].
     pub fn by_ratio(&mut self, connect: u32, groups: Vec<Range<u32>>) {
         if !groups.is_empty() {
             self.by_ratio.insert(connect, groups);
         }
     }
 
-    /// The targets that were kept there.
+    /// Returns a stored target list.
     pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
         self.targets(connect).iter().map(Compact::spec).collect()
     }
 
-    /// Keeps what else lines have in common, and says where.
+    /// Stores other settings that lines can share. Returns their index.
     pub fn rest(&mut self, rest: LineRest) -> u32 {
         self.rests.push(rest);
         count(self.rests.len())
     }
 
-    /// The next line; `connect` and `rest` are what [`RouteLines::connect`] and [`RouteLines::rest`] have given, or 0.
+    /// Adds a line. `connect` and `rest` are indexes returned by [`RouteLines::connect`] and [`RouteLines::rest`], or
+    /// 0.
     pub fn push(&mut self, line: u32, (to, caller): (Option<Pattern>, Option<Pattern>), connect: u32, rest: u32) {
         let before = self.line.len();
         let to = self.cell(to);
@@ -144,7 +146,7 @@ impl RouteLines {
         self.line.push(line);
     }
 
-    /// Makes what a call is looked up in.
+    /// Builds the index and returns the compiled file.
     pub fn compile(mut self, file: &str) -> RouteFile {
         self.to.shrink_to_fit();
         self.connect.shrink_to_fit();
@@ -198,7 +200,7 @@ impl RouteLines {
         self.rests.get(place(rest))
     }
 
-    /// What a cell holds, where it says anything.
+    /// Returns the pattern in a cell, if any.
     fn pattern(&self, cells: &[u64], at: usize) -> Option<Pattern> {
         match *cells.get(at)? {
             0 => None,
@@ -219,12 +221,13 @@ impl RouteLines {
         }
     }
 
-    /// Whether a line's numbers are those of a call.
+    /// Returns whether the numbers of a line match a call.
     fn is_for(&self, at: usize, call: &CallInfo<'_>) -> bool {
         self.suits(&self.to, at, call.called) && self.suits(&self.caller, at, call.caller)
     }
 
-    /// Whether the regular expressions of a line may match all that those of another do: one does so for itself alone.
+    /// Returns whether the regular expressions of one line may cover those of another; an expression covers only
+    /// itself.
     fn may_cover(&self, wide: usize, narrow: usize) -> bool {
         let covers = |cells: &[u64]| match (cells.get(wide), cells.get(narrow)) {
             (Some(wide), Some(narrow)) => wide == narrow || !(self.is_regex(*wide) && self.is_regex(*narrow)),
@@ -237,7 +240,7 @@ impl RouteLines {
         cell & PATTERN != 0 && matches!(self.odd(cell), Some(Pattern::Regex(_)))
     }
 
-    /// The conditions of a line, as a route.
+    /// Returns the conditions of a line as a route.
     fn conditions(&self, at: usize) -> Route {
         let mut route = Route::named("", Vec::new());
         route.to.extend(self.pattern(&self.to, at));
@@ -274,7 +277,7 @@ impl Conditions for RouteLines {
     }
 }
 
-/// A compiled `routes_file`.
+/// Compiled `routes_file`.
 #[derive(Debug)]
 pub struct RouteFile {
     file: Arc<str>,
@@ -283,33 +286,33 @@ pub struct RouteFile {
 }
 
 impl RouteFile {
-    /// The file as it is named.
+    /// Returns the name of the file.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Lines that are routes.
+    /// Returns the number of lines with routes.
     pub fn len(&self) -> usize {
         self.lines.line.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the file has no routes.
     pub fn is_empty(&self) -> bool {
         self.lines.line.is_empty()
     }
 
-    /// Whether chance decides on any of them.
+    /// Returns whether any line takes only a percentage of calls.
     pub fn has_shares(&self) -> bool {
         self.lines.rests.iter().any(|rest| rest.share.is_some_and(|share| share < 100))
     }
 
-    /// Every list of targets that its lines have.
+    /// Iterates over all target lists.
     pub fn targets(&self) -> impl Iterator<Item = Vec<TargetSpec>> + '_ {
         (1..=count(self.lines.ends.len())).map(|at| self.lines.targets_of(at))
     }
 
-    /// Each line that one before it hides, behind the number of that one; `takes_all_of` says whether the first of two
-    /// routes takes every call that the other would.
+    /// Iterates over the lines that an earlier line hides, with the number of that line first. `takes_all_of` returns
+    /// whether the first of two routes takes every call of the second.
     pub fn hidden(&self, takes_all_of: impl Fn(&Route, &Route) -> bool) -> impl Iterator<Item = (u32, u32)> {
         let number = |at: u32| self.lines.line.get(place(at)).copied().unwrap_or_default();
         (0..count(self.len())).filter_map(move |at| {
@@ -323,12 +326,12 @@ impl RouteFile {
         })
     }
 
-    /// Whether a line takes a call; `position` is that of the route that names the file.
+    /// Returns whether a line takes a call; `position` is that of the enclosing route.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
         self.first(call, position).is_some()
     }
 
-    /// The same in words.
+    /// Returns whether a line takes a call, and otherwise the reason as text.
     pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
         let (mut perhaps, mut leaves) = (None, None);
         for at in self.index.candidates(call).into_iter().map(place).filter(|at| self.lines.is_for(*at, call)) {
@@ -351,7 +354,7 @@ impl RouteFile {
         }
     }
 
-    /// The route that a call goes by: its line's, and what that leaves to the route that names the file.
+    /// Returns the route for a call: its line's settings, completed by those of the enclosing route.
     pub(crate) fn route(&self, named: &Route, call: &CallInfo<'_>, position: usize) -> Option<Route> {
         let at = self.first(call, position)?;
         let own = self.lines.conditions(at);
@@ -406,7 +409,7 @@ impl LineRest {
     }
 }
 
-/// A place of its own for each line's chance, beside those of routes.
+/// Returns a position for the random choice of a line, distinct from those of routes.
 fn draw_place(position: usize, line: usize) -> usize {
     ((position + 1) << 24).wrapping_add(line) & 0xffff_ffff
 }

@@ -1,7 +1,8 @@
-//! One route: the conditions by which it takes a call, and in words why it does not.
+//! Routes: the conditions under which a route takes a call, and an explanation if it does not.
 //!
-//! This room holds routes alone and together: how the first one that takes a call is found (`index`), the lines of a
-//! `routes_file` (`lines`) and a configuration's routes, compiled (`routes`). What becomes of a match is in `table` and
+//! This room covers single routes and collections: the index that finds the first matching route (`index`), the lines
+//! of a `routes_file` (`lines`) and the compiled routes of a configuration (`routes`). `table` and `plan` turn a match
+//! into targets.
 //! `plan`.
 
 mod index;
@@ -24,120 +25,119 @@ use crate::schedule::Hours;
 use crate::sms::SmsRule;
 use crate::target::TargetSpec;
 
-/// How long all targets but the last may take together, where a route does not say: with a ring time-out of 60 s the third
-/// minute is that of the last one, and the caller's network has not given up yet (RFC 3261 §16.6 timer C).
+/// Default time limit for all targets but the last together. With a ring timeout of 60 s it leaves the third minute to
+/// the last target, before the caller's network gives up (RFC 3261 §16.6, Timer C).
 pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// In which order trunks that stand side by side are tried.
+/// Order in which adjacent trunks are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// As they are written.
+    /// As written.
     #[default]
     Listed,
-    /// By how they have done lately ([`Standing`](crate::Standing)).
+    /// By recent results ([`Standing`](crate::Standing)).
     AnswerRatio,
 }
 
-/// One route.
+/// Route of the configuration.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Its name; `route-N` (position from 1) where none is written.
+    /// Name; `route-N` (position from 1) if none is configured.
     pub name: Arc<str>,
-    /// Trunks it takes calls from; empty: any.
+    /// Trunks the route takes calls from; empty for any.
     pub from: Vec<String>,
-    /// Called numbers; empty: any.
+    /// Called numbers; empty for any.
     pub to: Vec<Pattern>,
-    /// Calling numbers; empty: any.
+    /// Calling numbers; empty for any.
     pub caller: Vec<Pattern>,
-    /// Headers of the INVITE, of which each has to be there with one of its values.
+    /// Header conditions, all of which must hold.
     pub header: Vec<HeaderCondition>,
-    /// When it takes calls: in any of these; empty: always.
+    /// Schedules, one of which must be active; empty for always.
     pub when: Vec<Hours>,
-    /// How many of a hundred calls it takes of those that all else allows it; 100: each.
+    /// Percentage of otherwise matching calls that the route takes; 100 for all.
     pub share: u8,
-    /// Targets in order.
+    /// Targets, in order.
     pub connect: Vec<TargetSpec>,
-    /// Of all of them.
+    /// Order of all targets.
     pub order: Order,
-    /// Places in `connect` that go by [`Order::AnswerRatio`] in any case: each those of one group. Ascending.
+    /// Groups in `connect` that are always ordered by [`Order::AnswerRatio`], in ascending order.
     pub by_ratio: Vec<Range<u32>>,
-    /// Names of agents that listen to both directions.
+    /// Agents that listen to both directions.
     pub fork: Vec<String>,
-    /// Whether its calls are recorded from their answer on.
+    /// Whether calls are recorded from the answer on.
     pub record: bool,
-    /// Names of trunks that are recording servers (`siprec`): each records its calls from their answer on.
+    /// Recording servers (`siprec`) that record calls from the answer on.
     pub siprec: Vec<Arc<str>>,
-    /// 486 and 600 go on to the next target too.
+    /// Whether 486 and 600 lead to the next target too.
     pub on_busy: bool,
-    /// Per target, zero: no limit; else the trunk's.
+    /// Ring timeout per target, zero for no limit; `None` uses the trunk's.
     pub ring_timeout: Option<Duration>,
-    /// Its `routes_file`: it takes a call only where one of its lines does, and as that one says.
+    /// File of `routes_file`; if present, one of its lines must match and determines the targets.
     pub file: Option<Arc<RouteFile>>,
-    /// The line of such a file that it was made of.
+    /// Line of a routes file that the route was created from.
     pub line: Option<LinePlace>,
-    /// Shown to its trunks and URIs as the caller's number.
+    /// Caller ID shown to trunks and URIs.
     pub caller_id: Option<Arc<Number>>,
-    /// How long all targets but the last may take together, zero: no limit.
+    /// Time limit for all targets but the last together, zero for no limit.
     pub search_timeout: Duration,
-    /// The text message that follows a call which nobody answered.
+    /// Text message sent after an unanswered call.
     pub sms: Option<Arc<SmsRule>>,
 }
 
-/// What a header has to be.
+/// Condition on a header.
 #[derive(Debug, Clone)]
 pub struct HeaderCondition {
-    /// Its name, in any case of letters.
+    /// Header name, case-insensitive.
     pub name: String,
-    /// One of these.
+    /// Alternative patterns for the value.
     pub values: Vec<Pattern>,
 }
 
-/// What is known of a call when its route is asked for.
+/// Facts of a call that routes are matched against.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallInfo<'a> {
-    /// The trunk it comes from.
+    /// Trunk the call comes from.
     pub from: &'a str,
-    /// The called number, normalised.
+    /// Called number, normalised.
     pub called: &'a str,
-    /// The calling number, normalised; empty where anonymous.
+    /// Calling number, normalised; empty if anonymous.
     pub caller: &'a str,
-    /// When.
+    /// Time of the call.
     pub at: Timestamp,
-    /// Headers of its INVITE, at least those of [`Table::headers`](crate::Table::headers).
+    /// Headers of the INVITE, at least those of [`Table::headers`](crate::Table::headers).
     pub headers: &'a [(String, String)],
-    /// A random number, from which each route with a share makes its own; `None`: what chance decides stays open, and
-    /// such a route is passed over.
+    /// Random number from which each route with a percentage derives its own; `None` skips such routes.
     pub draw: Option<u32>,
 }
 
 impl CallInfo<'_> {
-    /// From 0 to 99, for the route at `position`.
+    /// Returns a number from 0 to 99 for the route at `position`.
     fn percent(&self, position: usize) -> Option<u8> {
-        // SplitMix64's last step: routes one behind the other must not decide alike.
+        // Final step of SplitMix64: consecutive routes must decide independently.
         let seed = (u64::from(self.draw?) << 32) | (u64::try_from(position).unwrap_or(0) + 1);
         let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         u8::try_from((mixed ^ (mixed >> 31)) % 100).ok()
     }
 
-    /// Whether it is one of so many in a hundred; none is where chance stays open.
+    /// Returns whether the call falls into a percentage; below 100, never without a random number.
     pub(crate) fn chooses(&self, share: u8, position: usize) -> bool {
         share >= 100 || self.percent(position).is_some_and(|percent| percent < share)
     }
 }
 
-/// What a route says of a call.
+/// Result of matching a route with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decided {
-    /// It takes it.
+    /// The route takes the call.
     Takes,
-    /// It takes one of so many in a hundred; chance has not been asked.
+    /// The route takes this percentage of such calls; no random number was given.
     Perhaps(u8),
-    /// The first condition that does not hold, in words.
+    /// First condition that failed, as text.
     Leaves(String),
 }
 
-/// The first condition of a route that does not hold.
+/// First condition of a route that failed.
 enum Failed<'a> {
     From(&'a [String]),
     To(&'a [Pattern]),
@@ -172,7 +172,7 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// A header's values in a call.
+/// Iterates over the values of a header in a call.
 fn header<'a>(call: &CallInfo<'a>, name: &str) -> impl Iterator<Item = &'a str> {
     let named = move |known: &&(String, String)| known.0.eq_ignore_ascii_case(name);
     call.headers.iter().filter(named).map(|(_, value)| value.as_str())
@@ -185,7 +185,7 @@ impl HeaderCondition {
 }
 
 impl Route {
-    /// A route that takes every call.
+    /// Creates a route that takes every call.
     pub fn named(name: &str, connect: Vec<TargetSpec>) -> Route {
         Route {
             name: Arc::from(name),
@@ -211,7 +211,7 @@ impl Route {
         }
     }
 
-    /// Its targets in parts, one behind the other, each with the order of its trunks.
+    /// Splits the targets into consecutive parts, each with the order of its trunks.
     pub(crate) fn parts(&self) -> Vec<(&[TargetSpec], Order)> {
         let groups = if self.order == Order::Listed { &self.by_ratio[..] } else { &[] };
         let (mut parts, mut from) = (Vec::with_capacity(2 * groups.len() + 1), 0);
@@ -226,19 +226,20 @@ impl Route {
         parts
     }
 
-    /// Whether chance decides on it, or on a line of its file.
+    /// Returns whether the route, or a line of its file, takes only a percentage of calls.
     pub(crate) fn has_shares(&self) -> bool {
         self.share < 100 || self.file.as_ref().is_some_and(|file| file.has_shares())
     }
 
-    /// Whether it takes the call, at its position and were no route before it.
+    /// Returns whether the route takes the call, regardless of earlier routes.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
         self.failed(call).is_none()
             && call.chooses(self.share, position)
             && self.file.as_ref().is_none_or(|file| file.takes(call, position))
     }
 
-    /// The route that a call which it takes goes by: itself, or what the call's line of its file makes of it.
+    /// Returns the route to use for a call that it takes: the route itself, or the result of the matching line of its
+    /// file.
     pub(crate) fn of_call(self: &Arc<Route>, call: &CallInfo<'_>, position: usize) -> Option<Arc<Route>> {
         match &self.file {
             Some(file) => file.route(self, call, position).map(Arc::new),
@@ -246,7 +247,7 @@ impl Route {
         }
     }
 
-    /// The same in words.
+    /// Returns whether the route takes the call, and otherwise the reason as text.
     pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
         if let Some(failed) = self.failed(call) {
             return Decided::Leaves(failed.describe(call));
@@ -262,7 +263,7 @@ impl Route {
         }
     }
 
-    /// The conditions by which it takes a call, in words; `None` where it has none.
+    /// Returns the conditions that matched a call as text, or `None` if the route has no conditions.
     pub fn because(&self, call: &CallInfo<'_>) -> Option<String> {
         let first =
             |patterns: &[Pattern], number: &str| patterns.iter().find(|p| p.matches(number)).map(Pattern::to_string);

@@ -1,4 +1,4 @@
-//! The routes of a configuration, compiled once and shared by all tables that are made of it.
+//! Routes of a configuration, compiled once and shared by all tables built from it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::index::Index;
 use super::{CallInfo, Route};
 
-/// Routes in the order of the file, with where to look for a call's.
+/// Routes in file order, with an index.
 #[derive(Debug, Clone)]
 pub struct Routes(Arc<Compiled>);
 
@@ -34,14 +34,14 @@ impl Deref for Routes {
 }
 
 impl Routes {
-    /// The first route that takes a call, and its position.
+    /// Returns the first route that takes a call, with its position.
     pub fn first(&self, call: &CallInfo<'_>) -> Option<(usize, &Arc<Route>)> {
         let at = |at: u32| usize::try_from(at).ok().and_then(|at| Some((at, self.0.all.get(at)?)));
         let mut takes = |position| at(position).is_some_and(|(at, route)| route.takes(call, at));
         at(self.0.index.first(call, u32::MAX, &mut takes)?)
     }
 
-    /// Whether chance decides on any of them.
+    /// Returns whether any route takes only a percentage of calls.
     pub fn has_shares(&self) -> bool {
         self.0.has_shares
     }

@@ -1,4 +1,4 @@
-//! The compiled look-up against the plainest one: routes tried in the order of the file.
+//! Compares the compiled index with a reference: routes tried one by one in file order.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use trunkgate_route::{
     RouteLines, Table, Target, TargetSpec, Trunk,
 };
 
-/// Few digits and short texts, so that patterns meet numbers often.
+/// Generates patterns of few digits and short texts, so that they often match.
 fn pattern() -> impl Strategy<Value = Pattern> {
     prop_oneof![
         4 => "\\+?[12]{1,4}",
@@ -47,7 +47,7 @@ fn route() -> impl Strategy<Value = Route> {
     )
 }
 
-/// Whether a route takes a call, but for its share.
+/// Returns whether a route takes a call, regardless of its percentage.
 fn holds(route: &Route, call: &CallInfo<'_>) -> bool {
     let any = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
     (route.from.is_empty() || route.from.iter().any(|name| name == call.from))
@@ -88,10 +88,10 @@ proptest! {
         let table = Table::new(Definition { numbers, trunks, agents: vec![], routes: routes.clone() });
         let planned = |call: &CallInfo<'_>| table.plan(call, &mut |_| 0).map(|plan| plan.route.name.clone());
 
-        // Without chance: those that take each call.
+        // Without random numbers: routes that take every matching call.
         let naive = routes.iter().find(|route| route.share == 100 && holds(route, &call)).map(|route| route.name.clone());
         prop_assert_eq!(&planned(&call), &naive);
-        // What chance decides is told by a table of that route alone, at its place behind others that take nothing.
+        // A table with only this route, at its position behind routes that never match, decides on its percentage.
         let drawn = CallInfo { draw: Some(draw), ..call };
         let nothing = || Route { from: vec!["nobody".to_owned()], ..Route::named("", vec![]) };
         let alone = |position: usize| {
@@ -114,7 +114,7 @@ proptest! {
     }
 }
 
-/// Lines as their file has them, and the same as routes of a table.
+/// Returns the routes as lines of a file, and as routes of a table.
 fn lines(routes: &[Route]) -> (Route, Vec<Route>) {
     let mut lines = RouteLines::default();
     for (number, route) in (1..).zip(routes) {
@@ -172,7 +172,7 @@ proptest! {
             (None, Some(share)) => prop_assert_eq!(told, &Matched::Share(share)),
             (None, None) => prop_assert!(matches!(told, Matched::No(why) if why.contains("numbers.csv")), "{:?}", told),
         }
-        // A line that says the same as one before it is hidden by it, or by one before that.
+        // A line with the same conditions as an earlier one is hidden, by that or by one before it.
         let same = |one: &Route, other: &Route| {
             let texts = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect::<Vec<_>>();
             texts(&one.to) == texts(&other.to) && texts(&one.caller) == texts(&other.caller)

@@ -1,4 +1,4 @@
-//! Called numbers as trunks judge them, over the numbering plans of all regions that libphonenumber knows.
+//! Screening of called numbers by trunks, over the numbering plans of all regions of libphonenumber.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType, Region};
@@ -14,14 +14,14 @@ fn code(region: Region) -> String {
     region.as_region_str().as_str().to_owned()
 }
 
-/// The digits of a region's example number as they are dialled inside it.
+/// Returns a region's example number as dialled inside the region.
 fn example(region: Region, kind: PhoneNumberType) -> Option<String> {
     let number = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, kind).ok()?;
     let national = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::National);
     Some(national.chars().filter(char::is_ascii_digit).collect())
 }
 
-/// Says whether a trunk that refuses high-risk numbers refuses a called number.
+/// Returns whether a trunk that rejects high-risk numbers rejects a called number.
 fn is_denied(numbers: &Numbers, called: &str, form: SendNumbers) -> bool {
     let trunk = Trunk { send_numbers: form, ..Trunk::named("carrier") };
     trunk.denied(numbers, &numbers.normalise_caller(called, None)).is_some()
@@ -42,7 +42,7 @@ fn the_premium_rate_number_of_every_region_is_found_in_national_form() {
             }
         }
     }
-    // In use without an outside line, as ordinary numbers.
+    // Ordinary numbers in use without an outside line.
     assert_eq!(missed, ["HR 906001234 AsIs", "LU 990012345 AsIs"]);
 }
 
@@ -55,7 +55,7 @@ fn ordinary_numbers_behind_an_outside_line_are_not_premium_rate() {
         for national in kinds.into_iter().filter_map(|kind| example(region, kind)) {
             for outside in ["", "9", "0"] {
                 let called = format!("{outside}{national}");
-                // Routes and trunks get it as the premium-rate number that it is without an outside line.
+                // Routes and trunks receive the premium-rate number that it is without an outside line.
                 if numbers.is_premium(&numbers.normalise_caller(&called, None).text) {
                     refused.push(format!("{} {called}", code(region)));
                     continue;
@@ -68,7 +68,7 @@ fn ordinary_numbers_behind_an_outside_line_are_not_premium_rate() {
         }
     }
     assert_eq!(refused, ["AT 901234567890", "NZ 9032345678", "RS 9010234567"]);
-    // As E.164 they leave without an outside line: a number of premium rate with digits behind it.
+    // In E.164 the outside-line code is gone, leaving a premium-rate number followed by digits.
     assert_eq!(surplus, ["BG 902123456", "NL 90612345678", "RS 90601234567"]);
 }
 
@@ -92,7 +92,7 @@ fn ordinary_numbers_of_britain_behind_a_nine_are_not_premium_rate() {
     }
 }
 
-/// The digits of a region's example number behind its country code.
+/// Returns the digits of a region's example number with its country code.
 fn example_e164(region: Region, kind: PhoneNumberType) -> Option<String> {
     let number = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, kind).ok()?;
     let text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
@@ -174,7 +174,7 @@ fn ordinary_numbers_of_all_regions_are_not_premium_rate_elsewhere() {
                 (format!("+{} {};npdi", digits.get(..3).unwrap(), digits.get(3..).unwrap()), SendNumbers::AsIs),
                 (format!("00{digits}"), SendNumbers::AsIs),
             ] {
-                // Brazil has the digits of a carrier behind `00`.
+                // Brazil has carrier digits after `00`.
                 let is_other = country == "BR" && called.starts_with('0');
                 if !is_other && is_denied(&numbers, &called, form) {
                     refused.push(format!("{country} {called} {form:?}"));
@@ -244,7 +244,7 @@ fn numbers_behind_access_codes_are_judged() {
     }
 }
 
-/// RFC 3966 §3: a parameter stands once; which of several a far end obeys is not known.
+/// RFC 3966 §3 allows a parameter once; it is unknown which of several a remote party uses.
 #[test]
 fn each_phone_context_of_a_text_is_judged() {
     let numbers = Numbers::new("US").unwrap();

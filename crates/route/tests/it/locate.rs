@@ -1,4 +1,4 @@
-//! RFC 3263 as a table: a zone, a destination, the questions that are asked and the servers that come of it.
+//! RFC 3263 as a table: zone, destination, queries and resulting servers.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -14,7 +14,7 @@ use trunkgate_route::{Destination, Server, Transport};
 
 use Transport::{Tcp, Tls, Udp};
 
-/// What DNS knows; names that are not in it have nothing.
+/// DNS data of a test; other names have no records.
 #[derive(Default)]
 struct Zone(BTreeMap<Question, (Records, Option<u32>)>);
 
@@ -59,7 +59,7 @@ impl Zone {
         Answer { records, ttl_seconds }
     }
 
-    /// Asks until the servers are found; the rounds of questions too.
+    /// Runs a search to its end. Returns the rounds of queries and the result.
     fn locate(&self, destination: Destination, means: &Means) -> (Vec<Vec<String>>, Located) {
         let mut locating = Locating::new(destination, means.clone());
         let (mut next, mut rounds) = (locating.begin(), Vec::new());
@@ -91,7 +91,7 @@ fn to(host: &str, port: Option<u16>, transport: Transport, is_fixed: bool) -> De
     Destination { host: host.into(), port, transport, is_fixed }
 }
 
-/// `udp 192.0.2.1:5060`, tier by tier and priority by priority.
+/// Formats servers as `udp 192.0.2.1:5060`, by tier and priority.
 fn shown(servers: &[Server]) -> Vec<String> {
     let all = servers.iter().flat_map(|s| s.sockets().map(move |socket| format!("{} {socket}", s.transport.as_str())));
     all.collect()
@@ -147,12 +147,12 @@ fn rfc3263_4_1_only_services_that_both_sides_have() {
     assert_eq!(shown(&located.servers), ["udp 192.0.2.1:5060", "udp [2001:db8::1]:5060"]);
     let (_, located) = shop().locate(to("shop.example", None, Udp, false), &Means { v6: false, ..only(&[Udp]) });
     assert_eq!(shown(&located.servers), ["udp 192.0.2.1:5060"], "no address that none of our listeners can reach");
-    // `sips`: nothing but TLS, whatever the domain prefers.
+    // `sips` requires TLS, regardless of the domain's preference.
     let (_, located) = shop().locate(to("shop.example", None, Tls, false), &means());
     assert_eq!(shown(&located.servers), ["tls 192.0.2.1:5061", "tls [2001:db8::1]:5061"]);
 }
 
-/// A zone, a destination, the rounds of questions, the servers.
+/// Zone, destination, rounds of queries, servers.
 type Row<'a> = (&'a Zone, Destination, &'a [&'a [&'a str]], &'a [&'a str]);
 
 #[test]
@@ -165,31 +165,31 @@ fn rfc3263_4_1_and_4_2_what_is_asked_for_which_uri() {
     let rows: [Row<'_>; 9] = [
         (&bare, to("192.0.2.5", None, Udp, false), &[], &["udp 192.0.2.5:5060"]),
         (&bare, to("2001:db8::5", None, Tls, false), &[], &["tls [2001:db8::5]:5061"]),
-        // A written port turns NAPTR and SRV off.
+        // An explicit port disables NAPTR and SRV.
         (&shop(), to("shop.example", Some(5099), Udp, false), &[&["A shop.example"]], &["udp 192.0.2.9:5099"]),
         (&shop(), to("shop.example", Some(5099), Tcp, true), &[&["A shop.example"]], &["tcp 192.0.2.9:5099"]),
-        // A written transport turns NAPTR off.
+        // An explicit transport disables NAPTR.
         (
             &shop(),
             to("shop.example", None, Tls, true),
             &[&["SRV _sips._tcp.shop.example"], &["A two.shop.example."]],
             &["tls 192.0.2.2:5081"],
         ),
-        // Without NAPTR, SRV of each transport; `sip` does not ask for TLS.
+        // Without NAPTR, SRV is queried for each transport; `sip` does not use TLS.
         (
             &with_srv,
             to("s.example", None, Udp, false),
             &[&["NAPTR s.example"], &["SRV _sip._udp.s.example", "SRV _sip._tcp.s.example"], &["A h.example."]],
             &["tcp 192.0.2.8:5090"],
         ),
-        // Without SRV either, the host at the default port.
+        // Without SRV, the host is used at its default port.
         (
             &bare,
             to("bare.example", None, Tls, false),
             &[&["NAPTR bare.example"], &["SRV _sips._tcp.bare.example"], &["A bare.example"]],
             &["tls 192.0.2.7:5061"],
         ),
-        // RFC 2782: the root as target says that there is no such service.
+        // RFC 2782: the root as target means that the service is not available.
         (&declined, to("s.example", None, Udp, true), &[&["SRV _sip._udp.s.example"]], &[]),
         (&v6_only, to("s.example", Some(5060), Udp, true), &[&["A s.example"]], &["udp [2001:db8::5]:5060"]),
     ];

@@ -1,4 +1,5 @@
-//! The contract's rule 3 over several countries' numbering plans: possible numbers become E.164, all else stays.
+//! Rule 3 of the contract over the numbering plans of several countries: possible numbers become E.164, all else
+//! stays.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -105,7 +106,7 @@ fn phone_context_begins_the_number() {
     for (country, user, context, expected) in table {
         let number = numbers(country).normalise(user, Some(context)).unwrap();
         assert_eq!(number.text, expected, "{country} {user} {context}");
-        // What is nothing without its context is not kept without it.
+        // A text that is a number only with its context is not kept without it.
         let is_the_same = numbers(country).normalise_caller(user, None).text == expected;
         assert_eq!(number.received, if is_the_same { user } else { expected }, "{country} {user} {context}");
     }
@@ -152,7 +153,7 @@ fn unknown_countries_are_refused() {
 fn countries_that_share_a_calling_code_are_distinguished() {
     for (countries, numbers) in [
         ("US US US US US", "+14155551234 +18005551234 +19005551234 +19995551234 +14151551234"),
-        // Ranges and area codes that the plans do not have are of the area code's country.
+        // Ranges and area codes unknown to the plans count as the country of the area code.
         ("CA CA CA CA CA", "+12045551234 +12041551234 +19425551234 +18675551234 +16005551234"),
         ("US US US", "+14575551234 +16215551234 +18375551234"),
         ("JM JM DO BS BM SX", "+18765551234 +16585551234 +18095551234 +12423591234 +14412361234 +17215425678"),
@@ -202,7 +203,7 @@ proptest! {
     ) {
         let numbers = numbers(country);
         let number = numbers.normalise_caller(&user, context.as_deref());
-        // What only its context makes a number is kept as what it means; a global one has no separators.
+        // A text that needs its context is kept as the resulting number; a global number has no separators.
         let whole = context.is_some() && number.is_e164 && number.received == number.text;
         prop_assert!(number.received == user || whole || number.received == bare(&user), "{:?}", number);
         for form in [SendNumbers::E164, SendNumbers::PlusLess, SendNumbers::National, SendNumbers::AsIs] {
@@ -217,7 +218,7 @@ proptest! {
         }
     }
 
-    /// RFC 3966 §5.1.1: separators mean nothing, wherever they stand and however many there are.
+    /// RFC 3966 §5.1.1: separators are insignificant, regardless of position and number.
     #[test]
     fn separators_change_no_judgement(
         text in "\\+?[0-9]{1,34}|[019]{0,2}(00|011|0011|1010288|810)?(1809|1900|881|882|44|7)[0-9]{4,10}",
@@ -244,7 +245,7 @@ proptest! {
         for deny in ["+1809*", "+44*", "900*"] {
             prop_assert_eq!(trunk(deny).denied(&numbers, &plain), trunk(deny).denied(&numbers, &spaced));
         }
-        // What leaves has no separators where a number is global.
+        // A global number is sent without separators.
         let sent = numbers.format(&spaced, form);
         prop_assert!(!sent.starts_with('+') || sent == bare(&sent), "{}", sent);
     }
@@ -290,7 +291,7 @@ fn too_many_digits_and_control_characters_are_refused() {
     assert_eq!((long.text.as_str(), long.received.as_str()), ("918095550123", "9-1 (809) 555-0123"));
 }
 
-/// Digits without `+` are whatever the far end makes of them: behind outside lines, carriers and prefixes.
+/// The remote party decides how to read digits without `+`: outside lines, carriers and prefixes.
 #[test]
 fn a_number_behind_prefixes_is_judged_as_that_number() {
     let outside = ["", "9", "0", "8", "99"];
@@ -326,7 +327,7 @@ fn extensions_codes_and_numbers_of_the_country_have_no_other_reading() {
             assert_eq!(numbers.ways(&number, SendNumbers::E164), [(*user).to_owned()], "{country} {user}");
         }
     }
-    // A number of the country behind an outside line is that one and no other behind it.
+    // A domestic number behind an outside line is only that number.
     let us = numbers("US");
     let number = us.normalise("914152901234", None).unwrap();
     let ways = us.ways(&number, SendNumbers::E164);
