@@ -1,4 +1,4 @@
-//! The context of one change to a call: the present and what the calls of a phone share.
+//! Context of one operation on a call: the current time, and the state shared by all calls of a phone.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,22 +9,22 @@ use trunkgate_sip::{Answer, Body, DialogId, Endpoint, Extra, Method, ServerId};
 use crate::event::{Event, Output};
 use crate::script::PhoneConfig;
 
-/// Borrowed from the phone for the length of one change.
+/// Phone state borrowed for one operation.
 pub(crate) struct Cx<'a> {
-    /// The present.
+    /// Current time.
     pub(crate) now: Instant,
-    /// The settings of the phone.
+    /// Settings of the phone.
     pub(crate) config: &'a PhoneConfig,
-    /// Its SIP.
+    /// SIP endpoint of the phone.
     pub(crate) endpoint: &'a mut Endpoint,
-    /// Its keys are drawn from here.
+    /// Random generator for keys.
     pub(crate) keys: &'a mut ChaCha12Rng,
-    /// Its outputs.
+    /// Output queue of the phone.
     pub(crate) outputs: &'a mut VecDeque<Output>,
 }
 
 impl Cx<'_> {
-    /// Queues news.
+    /// Queues an event.
     pub(crate) fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
@@ -34,14 +34,14 @@ impl Cx<'_> {
         self.endpoint.request(self.now, dialog, Method::Bye, Vec::new(), None);
     }
 
-    /// Answers 200.
+    /// Responds with 200.
     pub(crate) fn agree(&mut self, id: ServerId, headers: Vec<Extra>, body: Option<Body>) -> Option<DialogId> {
         let contact_user = self.config.name.clone();
         let answer = Answer { code: 200, headers, body, contact_user, ..Answer::default() };
         self.endpoint.respond(self.now, id, answer)
     }
 
-    /// Answers with a code alone.
+    /// Responds with a status code only.
     pub(crate) fn answer(&mut self, id: ServerId, code: u16) {
         let contact_user = self.config.name.clone();
         self.endpoint.respond(self.now, id, Answer { code, contact_user, ..Answer::default() });

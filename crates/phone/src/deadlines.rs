@@ -1,71 +1,71 @@
-//! What a call waits for.
+//! Timers of a call.
 
 use std::time::{Duration, Instant};
 
-/// One thing that a call waits for.
+/// Action that a call performs at a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Answer 200.
+    /// Answer with 200.
     Answer,
-    /// Answer with a refusal.
+    /// Reject with this status code.
     Reject(u16),
-    /// Withdraw the INVITE.
+    /// Cancel the INVITE.
     Cancel,
-    /// BYE by the script.
+    /// Hang up as scripted.
     HangUp,
-    /// Re-INVITE that holds.
+    /// Hold by re-INVITE.
     Hold,
-    /// Re-INVITE that resumes.
+    /// Resume by re-INVITE.
     Resume,
-    /// Say the next frame.
+    /// Send the next frame.
     Frame,
-    /// See whether a report is due.
+    /// Check whether an RTCP report is due.
     Report,
-    /// No final answer: give up.
+    /// Give up without a final response.
     NoFinal,
-    /// Too long a call: give up.
+    /// Give up after the maximum duration.
     TooLong,
     /// Refresh the session.
     Refresh,
-    /// The session was not refreshed.
+    /// End the session that was not refreshed.
     SessionOver,
-    /// Report the progress of a REFER.
+    /// Report the progress of a REFER with this status code.
     Tell(u16),
 }
 
-/// The deadlines of one call.
+/// Timers of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines(Vec<(Instant, Due)>);
 
 impl Deadlines {
-    /// Adds a deadline.
+    /// Starts a timer.
     pub(crate) fn wake(&mut self, at: Instant, due: Due) {
         self.0.push((at, due));
     }
 
-    /// Adds a deadline, where one is wanted.
+    /// Starts a timer after an optional delay; `None` starts none.
     pub(crate) fn wake_after(&mut self, now: Instant, after: Option<Duration>, due: Due) {
         if let Some(after) = after {
             self.wake(now + after, due);
         }
     }
 
-    /// Takes deadlines back.
+    /// Cancels the timers of this action.
     pub(crate) fn forget(&mut self, due: Due) {
         self.0.retain(|(_, d)| *d != due);
     }
 
-    /// Takes all deadlines back.
+    /// Cancels all timers.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Reports whether a call waits for this.
+    /// Reports whether a timer of this action is running.
     pub(crate) fn has(&self, due: Due) -> bool {
         self.0.iter().any(|(_, known)| *known == due)
     }
 
-    /// Takes the earliest thing due by `now`; among equals the one that was asked for first.
+    /// Removes and returns the earliest action due by `now`; among equals, the one scheduled first.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Due> {
         let at = self
             .0

@@ -1,5 +1,4 @@
-//! What is heard where audio was converted on its way: no bit of it is as it was said, so that the tone itself is looked
-//! for, in each frame.
+//! Evaluation of transcoded audio. Its bits differ from the original, so each frame is searched for the tone itself.
 
 use std::f64::consts::TAU;
 use std::time::Instant;
@@ -7,14 +6,14 @@ use std::time::Instant;
 use crate::limits;
 use crate::tone::{AMPLITUDE, FULL_SCALE, SAMPLE_RATE, TONE_HZ};
 
-/// All that was heard of one stream.
+/// Evaluation of one received stream.
 #[derive(Debug, Clone, Default)]
 pub struct Ear {
     last: Option<u16>,
     arrivals: Vec<Instant>,
     lost: u64,
     repeated: u64,
-    /// Frames without a sound since the last one that had some.
+    /// Silent frames since the last audible one.
     silent: u64,
     off: u64,
     tone: f64,
@@ -22,25 +21,25 @@ pub struct Ear {
     samples: u64,
 }
 
-/// What comes of it.
+/// Result of the evaluation.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sound {
-    /// Frames that came and were not silent.
+    /// Audible frames received.
     pub frames: u64,
-    /// Sequence numbers that were left out.
+    /// Missing sequence numbers.
     pub lost: u64,
-    /// Frames that came again or too late.
+    /// Frames that arrived twice or too late.
     pub repeated: u64,
     /// Frames that are not the tone at its level: other audio, a gap, a click.
     pub off: u64,
-    /// Level of the 440 Hz tone, in dB of full scale; `None` where nothing was heard.
+    /// Level of the 440 Hz tone in dBFS; `None` if nothing was audible.
     pub level_dbfs: Option<f64>,
-    /// The tone against all else, in dB.
+    /// Ratio of the tone to all other audio, in dB.
     pub snr_db: Option<f64>,
 }
 
 impl Ear {
-    /// Takes a frame of 8,000 samples a second; silence before the first sound and after the last one is left alone.
+    /// Evaluates a frame at 8 kHz; silence before the first and after the last audible frame is ignored.
     pub fn hear(&mut self, now: Instant, sequence: u16, samples: &[i16]) {
         let step = self.last.map_or(1, |last| sequence.wrapping_sub(last));
         if step == 0 || step > u16::MAX / 2 {
@@ -69,12 +68,12 @@ impl Ear {
         self.off += u64::from(!is_tone);
     }
 
-    /// When each frame that was not silent came.
+    /// Returns the arrival time of each audible frame.
     pub fn arrivals(&self) -> &[Instant] {
         &self.arrivals
     }
 
-    /// What was heard so far.
+    /// Returns the result so far.
     pub fn sound(&self) -> Sound {
         let heard = self.samples > 0;
         Sound {
@@ -89,14 +88,14 @@ impl Ear {
 }
 
 impl Sound {
-    /// Whether it is the tone that phones say, as loud as they say it.
+    /// Returns whether the audio is the test tone at its original level.
     pub fn is_tone(&self) -> bool {
         self.snr_db.is_some_and(|snr| snr >= limits::CONVERTED_SNR_DB)
             && self.level_dbfs.is_some_and(|level| (level - said_dbfs()).abs() <= limits::CONVERTED_LEVEL_DB)
     }
 }
 
-/// The energy of the tone in a frame, whatever its phase, and of all else: by least squares.
+/// Returns the energy of the tone in a frame, independent of phase, and of the remainder, by least squares.
 pub(crate) fn fit(samples: impl Iterator<Item = i16>) -> (f64, f64) {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (n, sample) in samples.enumerate() {
@@ -118,7 +117,7 @@ pub(crate) fn snr_db(tone: f64, rest: f64) -> f64 {
     10.0 * (tone / rest.max(f64::MIN_POSITIVE)).log10()
 }
 
-/// Of a tone of such power.
+/// Returns the level of a tone with this power, in dBFS.
 pub(crate) fn level_dbfs(power: f64) -> f64 {
     20.0 * ((2.0 * power).sqrt().max(f64::MIN_POSITIVE) / FULL_SCALE).log10()
 }
@@ -135,7 +134,7 @@ mod tests {
 
     const FRAMES: u32 = 50;
 
-    /// What an ear makes of a tone, frame by frame, as `changed` leaves it.
+    /// Returns the evaluation of a tone whose frames were modified by `changed`.
     fn heard(hz: f64, amplitude: f64, changed: impl Fn(u32, &mut Vec<i16>)) -> Sound {
         let (mut ear, now) = (Ear::default(), Instant::now());
         for n in 0..FRAMES {

@@ -1,4 +1,4 @@
-//! What goes into a phone and what comes out, and where a call stands.
+//! Inputs and outputs of a phone, and the state of a call.
 
 use std::net::SocketAddr;
 
@@ -7,138 +7,138 @@ use trunkgate_sip::{Flow, Transmit};
 
 use crate::judge::Heard;
 
-/// One call of a phone, counted from 1.
+/// Number of a phone's call, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallNumber(pub u32);
 
-/// A change from outside.
+/// External input to a phone.
 #[derive(Debug)]
 pub enum Input {
-    /// A SIP message.
+    /// Received SIP message.
     Sip {
-        /// The way it came.
+        /// Flow on which the message arrived.
         flow: Flow,
         /// The message.
         bytes: Bytes,
     },
-    /// An RTP packet.
+    /// Received RTP packet.
     Rtp {
-        /// The media address it came to.
+        /// Local media address.
         to: SocketAddr,
         /// The packet.
         bytes: Bytes,
     },
-    /// An RTCP packet.
+    /// Received RTCP packet.
     Rtcp {
-        /// The media address of the call, whose port is that of RTP.
+        /// Local media address of the call, with the RTP port.
         to: SocketAddr,
         /// The packet.
         bytes: Bytes,
     },
-    /// A send failed.
+    /// Failed transmission.
     TransportFailed {
-        /// The way that failed.
+        /// Flow that failed.
         flow: Flow,
     },
 }
 
-/// An output of a phone.
+/// Output of a phone.
 #[derive(Debug)]
 pub enum Output {
     /// A SIP message to send.
     Transmit(Transmit),
     /// An RTP packet to send.
     Rtp {
-        /// The call.
+        /// Call that sends the packet.
         call: CallNumber,
-        /// The media address it leaves from.
+        /// Local media address.
         from: SocketAddr,
-        /// Where it goes.
+        /// Destination.
         to: SocketAddr,
-        /// Which frame of which voice.
+        /// Voice and frame in the packet.
         frame: Heard,
         /// The packet.
         bytes: Bytes,
     },
     /// An RTCP packet to send.
     Rtcp {
-        /// The media address of the call, whose port is that of RTP.
+        /// Local media address of the call, with the RTP port.
         from: SocketAddr,
-        /// Where it goes.
+        /// Destination.
         to: SocketAddr,
         /// The packet.
         bytes: Bytes,
     },
-    /// The audio of an RTP packet that was heard, where [`Talk::overheard`](crate::Talk::overheard) asks for it.
+    /// Audio of a received RTP packet, if [`Talk::overheard`](crate::Talk::overheard) requests it.
     Heard {
-        /// The call.
+        /// Call that received the packet.
         call: CallNumber,
-        /// Its source.
+        /// SSRC of the packet.
         ssrc: u32,
-        /// Its timestamp, and the clock of that, in Hz.
+        /// Timestamp, and its clock rate in Hz.
         timestamp: (u32, u32),
-        /// Its samples, 8000 a second.
+        /// Samples at 8 kHz.
         samples: Vec<i16>,
     },
-    /// News.
+    /// Event of a call.
     Event(Event),
 }
 
-/// News of a phone.
+/// Event of a phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A call comes in.
+    /// Incoming call.
     Incoming(CallNumber),
-    /// The far side rings; reported once.
+    /// Remote party rings; reported once.
     Ringing(CallNumber),
-    /// 200 has been sent or received.
+    /// 200 sent or received.
     Answered(CallNumber),
-    /// A packet was heard.
+    /// Packet of a voice received.
     Heard(CallNumber, Heard),
-    /// A call is over.
+    /// Call ended.
     Ended(CallNumber, Ending),
 }
 
 /// The state of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// INVITE sent or received, nothing else yet.
+    /// INVITE sent or received, no response yet.
     Calling,
-    /// 180 or 183.
+    /// 180 or 183 sent or received.
     Ringing,
-    /// 200.
+    /// 200 sent or received.
     Talking,
-    /// Over: BYE, CANCEL or a refusal has been sent or received.
+    /// Call over: BYE, CANCEL or a rejection was sent or received.
     Ended,
 }
 
-/// The end of a call.
+/// Outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// We sent BYE.
+    /// BYE sent.
     HungUp,
-    /// The far side sent BYE.
+    /// BYE received.
     HungUpThere,
-    /// The far side answered with this code.
+    /// Rejected by the remote party with this status code.
     Refused(u16),
-    /// We answered with this code.
+    /// Rejected by the phone with this status code.
     Rejected(u16),
-    /// We sent CANCEL.
+    /// CANCEL sent.
     Canceled,
-    /// The far side sent CANCEL.
+    /// CANCEL received.
     CanceledThere,
-    /// No answer in time (Timer B), or none after CANCEL.
+    /// No response in time (Timer B), or none after CANCEL.
     TimedOut,
-    /// Could not be sent.
+    /// Request could not be sent.
     Unreachable,
-    /// Our 2xx was never acknowledged.
+    /// No ACK to our 2xx.
     AckMissing,
-    /// Our reliable provisional answer was never acknowledged.
+    /// No PRACK for our reliable provisional response.
     PrackMissing,
-    /// Our own patience ended.
+    /// Ended by the phone's own time limit.
     GaveUp,
-    /// The session was not refreshed.
+    /// Session not refreshed in time.
     SessionExpired,
-    /// It was left without an answer, as its script says.
+    /// No response sent, as scripted.
     Ignored,
 }

@@ -1,9 +1,9 @@
-//! What a phone hears, judged: loss, order, jitter, and whether each payload is bit for bit what the far phone said.
+//! Evaluation of received audio: loss, order, jitter, and whether each payload is bit for bit the one sent.
 //!
-//! A payload says whose frame it is. Where the header says the same, sequence number and timestamp must be the voice's
-//! own; where it says another SSRC, somebody on the way has joined the voice to a stream that he sent before, and both
-//! must follow from the voice's by constant offsets. He may put silence between two of its frames, where the second was
-//! not there in time: all that follows is then later by as much, and nothing is missing.
+//! A payload identifies its voice and frame. If the RTP header has the voice's SSRC, sequence number and timestamp
+//! must be the original ones. If it has another SSRC, an intermediary has spliced the voice into an earlier stream,
+//! and both must differ from the original by constant offsets. The intermediary may insert silence when a frame is
+//! late: all later frames are then shifted by the same amount, and nothing counts as lost.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -12,67 +12,67 @@ use crate::ear::{fit, level_dbfs, snr_db};
 use crate::limits;
 use crate::tone::{Codec, FRAME_MS, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, Voice};
 
-/// A packet of which the judge could make sense.
+/// Identification of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// Whose it is.
+    /// SSRC of the voice.
     pub ssrc: u32,
-    /// Which frame of that voice.
+    /// Index of the frame.
     pub index: u32,
 }
 
-/// All that came to one call of a phone.
+/// Evaluation of everything received in one call.
 #[derive(Debug, Default)]
 pub struct Judge {
     streams: Vec<Stream>,
     not_rtp: u64,
-    /// Places of the last packets of silence: SSRC and sequence number.
+    /// SSRC and sequence number of the latest packets of silence.
     silence: VecDeque<(u32, u16)>,
 }
 
-/// One voice as it was heard.
+/// Result for one voice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// Whose.
+    /// SSRC of the voice.
     pub ssrc: u32,
-    /// Codec, by payload number.
+    /// Codec, by payload type.
     pub codec: Codec,
-    /// Packets, repeated ones too.
+    /// Packets received, including duplicates.
     pub packets: u64,
-    /// Frames up to the last one heard that never came, counted from the voice's first.
+    /// Missing frames from the voice's first to the last received one.
     pub lost: u64,
-    /// Frames that came before the first one heard: they left before the path was open.
+    /// Frames before the first received one, sent before the path was open.
     pub late_start: u64,
-    /// Packets that came again.
+    /// Packets received twice.
     pub duplicates: u64,
-    /// Packets that came after a later one.
+    /// Packets received after a later one.
     pub reordered: u64,
-    /// Packets whose payload, length, sequence number or timestamp is not what was said.
+    /// Packets with a payload, length, sequence number or timestamp that was not sent.
     pub damaged: u64,
-    /// Frames of silence that were put between two of its own: what follows is so much later, and whole.
+    /// Frames of silence inserted between two frames, by which later ones are shifted.
     pub delayed: u64,
-    /// Whether it came under another SSRC, joined to a stream that was sent before.
+    /// Whether the voice arrived under another SSRC, spliced into an earlier stream.
     pub joined: bool,
     /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
     pub jitter_ms: f64,
-    /// Level of the 440 Hz tone, in dB of full scale; `None` where nothing was heard.
+    /// Level of the 440 Hz tone in dBFS; `None` if nothing was received.
     pub level_dbfs: Option<f64>,
-    /// The tone against all else, in dB.
+    /// Ratio of the tone to all other audio, in dB.
     pub snr_db: Option<f64>,
 }
 
 impl Verdict {
-    /// How much later than its first frame its last one was heard, by silence between them, in milliseconds.
+    /// Returns the total shift by inserted silence, in milliseconds.
     pub fn delayed_ms(&self) -> u64 {
         self.delayed * FRAME_MS
     }
 
-    /// Whether all of it arrived once, in order and unharmed, and is a tone.
+    /// Returns whether all frames arrived once and undamaged, and form a tone.
     pub fn intact(&self) -> bool {
         self.lost == 0 && self.duplicates == 0 && self.damaged == 0 && self.is_tone()
     }
 
-    /// Whether it is a tone, and loud enough.
+    /// Returns whether the audio is a tone of sufficient level.
     pub fn is_tone(&self) -> bool {
         self.snr_db.is_some_and(|snr| snr >= limits::TONE_SNR_DB)
             && self.level_dbfs.is_some_and(|level| level >= limits::TONE_LEVEL_DBFS)
@@ -80,7 +80,7 @@ impl Verdict {
 }
 
 impl Judge {
-    /// Takes one packet. `None` where it is no RTP packet of a voice.
+    /// Evaluates one packet. Returns `None` if it is not an RTP packet of a voice.
     pub fn hear(&mut self, now: Instant, packet: &[u8]) -> Option<Heard> {
         let heard = self.sort(now, packet);
         if heard.is_none() {
@@ -102,7 +102,7 @@ impl Judge {
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
         };
         let name = Voice::identify(codec, payload);
-        // What is no frame of anybody is held against the voice that the header names.
+        // A payload of no voice counts as damage to the voice named by the header.
         let speaker = name.map_or(head.ssrc, |(ssrc, _)| ssrc);
         let before = self.streams.iter().rfind(|s| s.head.ssrc == head.ssrc && s.voice.ssrc() != speaker);
         let before = before.map(|s| s.head.sequence);
@@ -132,28 +132,28 @@ impl Judge {
         Some(Heard { ssrc, index })
     }
 
-    /// What was heard so far, one verdict a voice, in the order they were first heard.
+    /// Returns the results so far, one per voice, in order of their first packet.
     pub fn verdicts(&self) -> Vec<Verdict> {
         self.streams.iter().map(Stream::verdict).collect()
     }
 
-    /// Packets of all voices.
+    /// Returns the number of packets of all voices.
     pub fn packets(&self) -> u64 {
         self.streams.iter().map(|s| s.packets).sum()
     }
 
-    /// Packets that were no frame of any voice.
+    /// Returns the number of packets that belong to no voice.
     pub fn not_rtp(&self) -> u64 {
         self.not_rtp
     }
 
-    /// Packets that were not what was said.
+    /// Returns the number of damaged packets.
     pub fn damaged(&self) -> u64 {
         self.streams.iter().map(|s| s.damaged).sum()
     }
 }
 
-/// What of a header names its place.
+/// Header fields that determine a packet's position in the stream.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     ssrc: u32,
@@ -164,9 +164,9 @@ struct Head {
 #[derive(Debug)]
 struct Stream {
     voice: Voice,
-    /// The header of the latest frame.
+    /// Header of the latest frame.
     head: Head,
-    /// Sequence number and timestamp of frame 0, once they are known.
+    /// Sequence number and timestamp of frame 0, once known.
     origin: Option<(u16, u32)>,
     packets: u64,
     duplicates: u64,
@@ -199,8 +199,8 @@ impl Stream {
         }
     }
 
-    /// Whether the header is right for the frame; `before` is the last sequence number of the stream it was joined to,
-    /// `silence` what was heard of it.
+    /// Checks the header of a frame. `before` is the last sequence number of the stream it was spliced into, and
+    /// `silence` lists the packets of silence received.
     fn check(&mut self, head: Head, index: u32, before: Option<u16>, silence: &VecDeque<(u32, u16)>) {
         let (sequence, timestamp) =
             (self.voice.sequence(index).wrapping_sub(self.voice.first_sequence()), self.voice.timestamp(index));
@@ -220,7 +220,7 @@ impl Stream {
                 None => false,
             },
             None if head.ssrc == self.voice.ssrc() => origin == own,
-            // A joined stream goes on where the one before it ended, give or take what was reordered.
+            // A spliced voice continues where the earlier stream ended, within the tolerance for reordering.
             None => before.is_none_or(|last| head.sequence.wrapping_sub(last) as i16 > -limits::REORDERED),
         };
         if !right {
@@ -232,8 +232,8 @@ impl Stream {
         }
     }
 
-    /// How many frames of silence stand between the latest frame and this one, which follows it; `None` where anything
-    /// else does, or where nobody who joined the voice to his stream could have put them there.
+    /// Returns the number of frames of silence between the latest frame and this one. Returns `None` if anything else
+    /// is between them, or if the voice was not spliced, so that no intermediary could have inserted silence.
     fn silence_before(
         &self,
         head: Head,
@@ -311,7 +311,7 @@ impl Stream {
         }
     }
 
-    /// Level and SNR of the tone over the last frames: median frame, each projected on sine and cosine.
+    /// Returns level and SNR of the tone in the median of the latest frames, each projected on sine and cosine.
     fn tone(&self) -> Option<(f64, f64)> {
         let mut frames: Vec<(f64, f64)> =
             self.recent.iter().map(|frame| tone_of(frame.iter().map(|b| self.voice.codec().decode(*b)))).collect();
@@ -320,7 +320,7 @@ impl Stream {
     }
 }
 
-/// Level (dB of full scale) and SNR (dB) of the tone in one frame.
+/// Returns level (dBFS) and SNR (dB) of the tone in one frame.
 fn tone_of(samples: impl ExactSizeIterator<Item = i16>) -> (f64, f64) {
     let count = samples.len().max(1) as f64;
     let (tone, rest) = fit(samples);
@@ -400,7 +400,7 @@ mod tests {
         }
     }
 
-    /// `voice`'s frame under another SSRC, `add` later in sequence and time.
+    /// Returns a frame of `voice` under another SSRC, with this sequence number and timestamp.
     fn joined(voice: &Voice, index: u32, ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
         let mut packet = voice.packet(index, 0);
         packet[2..4].copy_from_slice(&sequence.to_be_bytes());
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn a_voice_joined_to_another_stream_keeps_its_steps() {
         let (first, second) = (Voice::new(5, Codec::Pcmu), Voice::new(6, Codec::Pcmu));
-        // (what frame 1 adds in sequence, in timestamp) and whether that is right.
+        // Steps of frame 1 in sequence number and timestamp, and whether they are correct.
         for (step, clock, right) in [(1, 160, true), (2, 160, false), (1, 161, false)] {
             let mut judge = Judge::default();
             hear_all(&mut judge, &first, 0..10);
@@ -424,22 +424,22 @@ mod tests {
             assert_eq!((verdicts[0].joined, verdicts[1].joined), (false, true));
             assert_eq!((verdicts[1].ssrc, verdicts[1].packets, verdicts[1].damaged == 0), (6, 2, right));
         }
-        // It may not go back behind what was sent before.
+        // The voice must not go back before the packets already sent.
         let mut judge = Judge::default();
         hear_all(&mut judge, &first, 0..100);
         judge.hear(Instant::now(), &joined(&second, 0, 5, first.sequence(20), first.timestamp(20)));
         assert_eq!(judge.damaged(), 1);
     }
 
-    /// A frame of silence in a stream.
+    /// Returns a frame of silence in a stream.
     fn silent(ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
         let mut packet = joined(&Voice::new(ssrc, Codec::Pcmu), 0, ssrc, sequence, timestamp);
         packet[12..].fill(0xff);
         packet
     }
 
-    /// The judgement of a voice in an edge's stream of SSRC 5: frames by index, `None` is silence, each follows the one
-    /// before it by one in sequence and by `step` in time.
+    /// Evaluates a voice in a stream with SSRC 5: frames by index, or `None` for silence, each one sequence number and
+    /// `step` timestamp units after the previous one.
     fn judge_joined(frames: &[Option<u32>], step: u32) -> Verdict {
         let (voice, mut judge) = (Voice::new(6, Codec::Pcmu), Judge::default());
         let start = Instant::now();
@@ -465,12 +465,12 @@ mod tests {
 
     #[test]
     fn silence_in_the_place_of_a_frame_is_loss() {
-        // A frame that never came, at its place and behind a late one.
+        // A missing frame in place, and one after a delayed frame.
         let lost = judge_joined(&[Some(0), None, Some(2), Some(3)], 160);
         assert_eq!((lost.lost, lost.delayed, lost.intact()), (1, 0, false));
         let lost = judge_joined(&[Some(0), None, None, Some(2), Some(3)], 160);
         assert!(lost.lost == 1 && !lost.intact(), "{lost:?}");
-        // Time that does not pass with the silence.
+        // Timestamps that do not advance with the silence.
         assert!(!judge_joined(&[Some(0), Some(1), None, Some(2)], 161).intact());
     }
 
@@ -488,7 +488,7 @@ mod tests {
         judge.hear(now, &joined(&voice, 1, 5, 3, 480));
         let verdict = judge.verdicts().into_iter().find(|verdict| verdict.ssrc == 6).unwrap();
         assert_eq!((verdict.damaged, verdict.delayed), (1, 0), "a frame that was changed is none of silence");
-        // Nobody may put silence into a stream that he passes on as it came.
+        // Silence must not be inserted into a stream that is not spliced.
         let mut judge = Judge::default();
         judge.hear(now, &voice.packet(0, 0));
         judge.hear(now, &silent(6, voice.sequence(1), voice.timestamp(1)));

@@ -1,8 +1,8 @@
-//! A softphone without I/O: places or answers calls, plays a tone and judges what it hears. The demo, the `call` verb
-//! and the simulator speak through it.
+//! Test phone without I/O: places and answers calls, sends a tone, and evaluates received audio. Used by the demo, the
+//! `call` command and the simulator.
 //!
-//! The contract is every core's: change once ([`Phone::handle_input`], [`Phone::handle_timeout`], [`Phone::dial`],
-//! [`Phone::hang_up`]), then drain [`Phone::poll_output`] to `None`, then ask [`Phone::poll_timeout`].
+//! Callers follow the cycle of all cores: make one change ([`Phone::handle_input`], [`Phone::handle_timeout`],
+//! [`Phone::dial`], [`Phone::hang_up`]), drain [`Phone::poll_output`] to `None`, then read [`Phone::poll_timeout`].
 #![deny(clippy::indexing_slicing)]
 
 mod audio;

@@ -1,4 +1,4 @@
-//! The phone: an [`Endpoint`] below, calls above, and the script that says what to do next.
+//! Test phone: an [`Endpoint`], the calls on top of it, and the script that controls them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,40 +20,40 @@ use crate::registration::Registration;
 use crate::script::{Answer, Dial, Manner, PhoneConfig, Within};
 use crate::tone::mix;
 
-/// An INVITE that is left without any answer.
+/// INVITE left without response.
 #[derive(Debug)]
 struct Ignored {
     call_id: Vec<u8>,
     call: CallNumber,
-    /// When the first copy is taken up after all.
+    /// Time at which the first copy is processed after all, with its flow and message.
     until: Option<(Instant, Flow, Message)>,
 }
 
-/// A softphone.
+/// Test phone.
 #[derive(Debug)]
 pub struct Phone {
     config: PhoneConfig,
     endpoint: Endpoint,
     calls: BTreeMap<CallNumber, PhoneCall>,
     outputs: VecDeque<Output>,
-    /// Its keys are drawn from here.
+    /// Random generator for keys.
     keys: ChaCha12Rng,
     free_media: VecDeque<SocketAddr>,
     answers: VecDeque<Answer>,
     default_answer: Answer,
     ignored: VecDeque<Ignored>,
-    /// A call taken up late: it has its number already.
+    /// Number of a call that is answered late and already has one.
     late: Option<CallNumber>,
     registration: Registration,
     last: u32,
 }
 
-/// The methods that a phone serves.
+/// Methods that a phone serves.
 const METHODS: [Method; 7] =
     [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info, Method::Update];
 
 impl Phone {
-    /// Makes a phone without calls; by default it answers after a second.
+    /// Creates a phone without calls; by default it answers after one second.
     pub fn new(config: PhoneConfig) -> Phone {
         let (mut methods, mut extensions) = (METHODS.to_vec(), Vec::new());
         if config.reliable {
@@ -79,7 +79,7 @@ impl Phone {
         );
         endpoint.set_credentials(PhoneConfig::PARTY, config.credentials.clone());
         endpoint.require_credentials(PhoneConfig::PARTY, config.asks.clone());
-        // Apart from what the endpoint draws of the same seed.
+        // Keys use another stream of the seed than the endpoint.
         let mut keys = ChaCha12Rng::from_seed(config.seed);
         keys.set_stream(1);
         let free_media = config.media.iter().copied().collect();
@@ -99,17 +99,17 @@ impl Phone {
         }
     }
 
-    /// Sets the answer to the next call that comes in, after those set before.
+    /// Queues the answer to a future incoming call, after those queued before.
     pub fn expect(&mut self, answer: Answer) {
         self.answers.push_back(answer);
     }
 
-    /// Sets the answer to calls for which none was set.
+    /// Sets the answer to calls without a queued one.
     pub fn set_default_answer(&mut self, answer: Answer) {
         self.default_answer = answer;
     }
 
-    /// Places a call; `None` where no media address is free.
+    /// Places a call. Returns `None` if no media address is free.
     pub fn dial(&mut self, now: Instant, dial: Dial) -> Option<CallNumber> {
         let media = self.free_media.pop_front()?;
         let number = self.next_number();
@@ -120,31 +120,30 @@ impl Phone {
         Some(number)
     }
 
-    /// Ends a call in whatever state it is.
+    /// Ends a call in any state.
     pub fn hang_up(&mut self, now: Instant, number: CallNumber) {
         self.at(now, Some(number), |cx, call| call.end(cx, Ending::HungUp));
         self.drain(now);
     }
 
-    /// Says something in a call; nothing in one that is not answered.
+    /// Sends a request in a call; has no effect before the answer.
     pub fn say_within(&mut self, now: Instant, number: CallNumber, what: Within) {
         self.at(now, Some(number), |cx, call| call.say_within(cx, what));
         self.drain(now);
     }
 
-    /// Sends digits as telephone-events in an answered call, behind those that are still being sent; returns whether the far side takes
-    /// such.
+    /// Queues digits to send as telephone-events in an answered call. Returns whether the remote party supports them.
     pub fn press(&mut self, number: CallNumber, digits: &str) -> bool {
         self.calls.get_mut(&number).is_some_and(|call| call.press(digits))
     }
 
-    /// Says samples, 8000 a second, in an answered call, behind those that are still being said and in the place of what its
-    /// [`Talk`](crate::Talk) says; returns whether the call is answered.
+    /// Queues samples, at 8 kHz, to send in an answered call instead of the audio of its [`Talk`](crate::Talk).
+    /// Returns whether the call is answered.
     pub fn speak(&mut self, number: CallNumber, samples: &[i16]) -> bool {
         self.calls.get_mut(&number).is_some_and(|call| call.speak(samples))
     }
 
-    /// Registers at `uri` as `user` for so many seconds, by this flow; 0 takes the registration back.
+    /// Registers `user` at `uri` for `expires` seconds over this flow; 0 removes the registration.
     pub fn register(&mut self, now: Instant, flow: Flow, uri: &str, user: &str, expires: u32) {
         let mut registration = std::mem::take(&mut self.registration);
         registration.register(&mut self.cx(now), flow, uri, (user, expires));
@@ -152,12 +151,12 @@ impl Phone {
         self.drain(now);
     }
 
-    /// Returns the last answer to its REGISTER, 0 where there was none in time; `None` before it.
+    /// Returns the status code of the last response to REGISTER, 0 if there was none in time, and `None` before that.
     pub fn registered(&self) -> Option<u16> {
         self.registration.code()
     }
 
-    /// Takes a change from outside.
+    /// Handles an external input.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Sip { flow, bytes } => {
@@ -179,7 +178,7 @@ impl Phone {
         self.drain(now);
     }
 
-    /// Does what is due.
+    /// Performs all actions that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
         self.drain(now);
@@ -190,7 +189,7 @@ impl Phone {
                 self.take(now, flow, message);
                 self.drain(now);
                 if let Some(refused) = self.late.take() {
-                    // Its credentials were wrong.
+                    // The credentials were wrong.
                     self.at(now, Some(refused), |cx, call| call.ended(cx, Ending::Rejected(401)));
                 }
             }
@@ -215,33 +214,33 @@ impl Phone {
         calls.chain(ignored).chain(self.endpoint.poll_timeout().map(|(at, _)| at)).min()
     }
 
-    /// Returns its calls in order, ended ones too.
+    /// Returns all calls in order, ended ones included.
     pub fn calls(&self) -> impl Iterator<Item = &PhoneCall> {
         self.calls.values()
     }
 
-    /// Returns one call.
+    /// Returns a call by number.
     pub fn call(&self, number: CallNumber) -> Option<&PhoneCall> {
         self.calls.get(&number)
     }
 
-    /// Returns its settings.
+    /// Returns the settings of the phone.
     pub fn config(&self) -> &PhoneConfig {
         &self.config
     }
 
-    /// Returns the numbers of what is alive in its endpoint.
+    /// Returns the numbers of live transactions and dialogs.
     pub fn counts(&self) -> Counts {
         self.endpoint.counts()
     }
 
-    /// Takes a message, unless its call is one to be ignored.
+    /// Handles a message, unless its call is to be ignored.
     fn take(&mut self, now: Instant, flow: Flow, message: Message) {
         let call_id = message.call_id().unwrap_or_default();
         if self.ignored.iter().any(|i| i.call_id == call_id) {
             return;
         }
-        // The endpoint asks for credentials before anything is decided about the call.
+        // The endpoint requires credentials before the script decides about the call.
         let is_asked = self.config.asks.is_some() && message.header(HeaderName::Authorization).is_none();
         let is_first = !is_asked
             && matches!(message.start_line(), StartLine::Request { method: Method::Invite, .. })
@@ -281,9 +280,9 @@ impl Phone {
         self.ignored.push_back(Ignored { call_id, call: number, until: until.map(|at| (at, flow, message)) });
     }
 
-    /// Takes an INVITE that the endpoint took: a new call of its own, or the one that was left waiting.
+    /// Handles an INVITE accepted by the endpoint: begins a new call, or continues the one that was delayed.
     fn incoming(&mut self, now: Instant, id: ServerId, request: &Message) {
-        // A caller that asks for a longer session then calls once more: that is the call.
+        // After a 422 the caller sends another INVITE, which begins the call.
         if refuses(&mut self.cx(now), id, request) {
             return;
         }
@@ -301,7 +300,7 @@ impl Phone {
         self.keep(call);
     }
 
-    /// Passes on what the endpoint has to say until it is idle.
+    /// Forwards the outputs of the endpoint until it is idle.
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
@@ -331,13 +330,13 @@ impl Phone {
             SipEvent::AckMissing { dialog } => {
                 self.at(now, self.of_dialog(dialog), |cx, call| call.ack_missing(cx, dialog));
             }
-            // What becomes of a call says the answer to its INVITE.
+            // The response to the INVITE determines the outcome of the call.
             SipEvent::Trying { .. }
             | SipEvent::EarlyBye { .. }
             | SipEvent::Challenged { .. }
             | SipEvent::WrongCredentials { .. } => {}
             SipEvent::Prack { id, dialog, .. } => {
-                // What was agreed on before the answer stands.
+                // The session agreed before the answer is kept.
                 if let Some(id) = id {
                     self.cx(now).answer(id, 488);
                 }
@@ -380,7 +379,7 @@ impl Phone {
         }
         let number = self.find(|c| c.is_client(id));
         if number.is_none() && (200..300).contains(&code) && response.method() == Method::Invite {
-            // The call is forgotten; the far side must not be left with half a dialog.
+            // The call is no longer known, but the remote party must not keep a half-open dialog.
             if let Some(dialog) = dialog {
                 self.endpoint.ack(now, dialog, None);
                 self.cx(now).bye(dialog);
@@ -398,7 +397,7 @@ impl Phone {
         self.at(now, number, |cx, call| call.invite_failed(cx, ending));
     }
 
-    /// Runs `what` on the call whose media address this is. Reports whether there is one.
+    /// Runs `what` on the call with this media address.
     fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut Cx<'_>), now: Instant) {
         let Phone { config, endpoint, keys, outputs, calls, .. } = self;
         if let Some(call) = calls.values_mut().find(|call| call.listens_at(to)) {
@@ -406,7 +405,7 @@ impl Phone {
         }
     }
 
-    /// Runs `what` on a call, and gives back what an ended one no longer needs.
+    /// Runs `what` on a call, and releases the resources of an ended one.
     fn at(&mut self, now: Instant, number: Option<CallNumber>, what: impl FnOnce(&mut Cx<'_>, &mut PhoneCall)) {
         if let Some(mut call) = number.and_then(|number| self.calls.remove(&number)) {
             what(&mut self.cx(now), &mut call);
@@ -427,7 +426,7 @@ impl Phone {
         self.find(|c| c.is_of(dialog))
     }
 
-    /// Puts a call into the map and gives back what an ended one no longer needs.
+    /// Stores a call, and releases the resources of an ended one.
     fn keep(&mut self, mut call: PhoneCall) {
         self.free_media.extend(call.settle());
         self.calls.insert(call.number(), call);
@@ -443,15 +442,15 @@ impl Phone {
         Local { ip: self.config.sip.ip(), port: self.config.sip.port() }
     }
 
-    /// Returns the user that is called: the Request-URI's. Where that is our own name, we are called as who has registered by
-    /// it, and To names the user.
+    /// Returns the called user: that of the Request-URI, or that of To if the Request-URI names this phone's
+    /// registered Contact.
     fn called(&self, request: &Message) -> String {
         let user = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
         let to = || request.to()?.parsed_uri().map(|uri| uri.user_unescaped());
         if user == self.config.name { to().unwrap_or(user) } else { user }
     }
 
-    /// Makes the next call that comes in.
+    /// Creates the next incoming call.
     fn next_call(&mut self) -> PhoneCall {
         let answer = self.answers.pop_front().unwrap_or_else(|| self.default_answer.clone());
         let number = self.next_number();

@@ -1,22 +1,22 @@
-//! A phone's registration (RFC 3261 §10.2): asked for, refreshed and taken back as the script says.
+//! Registration of a phone (RFC 3261 §10.2), refreshed and removed as scripted.
 
 use trunkgate_sip::{ClientId, Event, Flow, Local, Register};
 
 use crate::cx::Cx;
 use crate::script::PhoneConfig;
 
-/// The binding of a phone at a registrar.
+/// Binding of a phone at a registrar.
 #[derive(Debug, Default)]
 pub(crate) struct Registration {
     call_id: Option<String>,
     cseq: u32,
     asking: Option<ClientId>,
-    /// The last answer; 0: none came.
+    /// Status code of the last response; 0 if none arrived.
     code: Option<u16>,
 }
 
 impl Registration {
-    /// Takes an event of the endpoint. Reports whether it concerns the registration.
+    /// Handles an endpoint event. Returns whether it belongs to the registration.
     pub(crate) fn heard(&mut self, event: &Event) -> bool {
         let asked = |id: &ClientId| self.asking == Some(*id);
         if let Event::Challenged { id, .. } = event
@@ -41,7 +41,7 @@ impl Registration {
 }
 
 impl Registration {
-    /// Registers a user at `uri` for so many seconds, by this flow; 0 takes the registration back.
+    /// Registers a user at `uri` for `expires` seconds over this flow; 0 removes the registration.
     pub(crate) fn register(&mut self, cx: &mut Cx<'_>, flow: Flow, uri: &str, (user, expires): (&str, u32)) {
         self.cseq += 1;
         let register = Register {
@@ -62,7 +62,7 @@ impl Registration {
         self.call_id = self.call_id.take().or(named);
     }
 
-    /// Returns the last answer to its REGISTER, 0 where there was none in time; `None` before it.
+    /// Returns the status code of the last response to REGISTER, 0 if there was none in time, and `None` before that.
     pub(crate) fn code(&self) -> Option<u16> {
         self.code
     }

@@ -1,4 +1,4 @@
-//! What a phone is told to do: how to place a call, how to answer one, how to behave in it.
+//! Script of a phone: how to place a call, how to answer one, and its behaviour in the call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use trunkgate_media::Epoch;
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{Credentials, Extra, Flow, Party};
 
-/// A call to place.
+/// Outgoing call.
 #[derive(Debug, Clone)]
 pub struct Dial {
-    /// Where the INVITE goes.
+    /// Flow to send the INVITE on.
     pub flow: Flow,
     /// Request-URI and To.
     pub uri: String,
-    /// From, without tag.
+    /// From URI, without tag.
     pub from: String,
-    /// Whether the INVITE offers; without, the 2xx does and the ACK answers (RFC 3261 §13.2.1).
+    /// Whether the INVITE carries an offer; otherwise the 2xx does, and the ACK carries the answer (RFC 3261 §13.2.1).
     pub offer: bool,
     /// Whether the offer is one part of a multipart body (RFC 5621).
     pub multipart: bool,
-    /// Further headers.
+    /// Additional headers.
     pub headers: Vec<Extra>,
-    /// CANCEL so long after the INVITE, if there is no final answer yet.
+    /// Delay after which an unanswered INVITE is cancelled.
     pub cancel_after: Option<Duration>,
     /// Whether a 2xx is left without ACK.
     pub never_ack: bool,
-    /// What happens once it is answered.
+    /// Behaviour after the answer.
     pub talk: Talk,
 }
 
 impl Dial {
-    /// A plain call with an offer.
+    /// Creates a plain call with an offer.
     pub fn new(flow: Flow, uri: impl Into<String>, from: impl Into<String>) -> Dial {
         Dial {
             flow,
@@ -48,125 +48,126 @@ impl Dial {
     }
 }
 
-/// How a call is answered.
+/// Response to an incoming call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The way.
+    /// Kind of response.
     pub manner: Manner,
-    /// What happens once it is answered.
+    /// Behaviour after the answer.
     pub talk: Talk,
 }
 
-/// The ways to answer.
+/// Kinds of response to an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// 180, then 200 after so long.
+    /// Respond with 180, then 200.
     Ring {
-        /// From INVITE to 200.
+        /// Delay from INVITE to 200.
         answer_after: Duration,
     },
-    /// 183 with a session description and audio at once, then 200.
+    /// Respond with 183, a session description and early media, then 200.
     Early {
-        /// From INVITE to 200.
+        /// Delay from INVITE to 200.
         answer_after: Duration,
     },
-    /// 180, then this code.
+    /// Respond with 180, then this status code.
     Reject {
         /// Status code.
         code: u16,
-        /// From INVITE to the answer; zero: no 180 before it.
+        /// Delay from INVITE to the rejection; zero omits the 180.
         after: Duration,
     },
-    /// 503 at once, with Retry-After in seconds.
+    /// Respond with 503 and Retry-After immediately.
     Rest {
-        /// For how long.
+        /// Value of Retry-After, in seconds.
         seconds: u32,
     },
-    /// 302 with these addresses as Contacts, for the number that was called (RFC 3261 §21.3.3).
+    /// Respond with 302 and these addresses as Contacts, for the called number (RFC 3261 §21.3.3).
     Redirect {
-        /// Where else.
+        /// Addresses of the Contacts.
         to: [Option<SocketAddr>; 3],
     },
-    /// 180 for ever.
+    /// Respond with 180 only.
     RingForever,
-    /// No answer to anything of this call.
+    /// Send no response to any request of the call.
     Silent,
-    /// No answer, not even 100, until so long after the INVITE; then 200.
+    /// Send no response, not even 100, for a while, then 200.
     Late {
-        /// From INVITE to 200.
+        /// Delay from INVITE to 200.
         answer_after: Duration,
     },
 }
 
 impl Answer {
-    /// Rings for `answer_after`, then 200; never hangs up by itself.
+    /// Creates an answer that rings for `answer_after`, then sends 200 and never hangs up by itself.
     pub fn ring(answer_after: Duration) -> Answer {
         Answer::of(Manner::Ring { answer_after })
     }
 
-    /// `manner`, then an endless talk.
+    /// Creates an answer of this kind that never hangs up by itself.
     pub fn of(manner: Manner) -> Answer {
         Answer { manner, talk: Talk::default() }
     }
 }
 
-/// What a phone does in an answered call; times count from the answer.
+/// Behaviour of a phone in an answered call; times count from the answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Talk {
-    /// BYE after so long; `None`: the other side ends the call.
+    /// Delay after which the phone hangs up; `None` leaves it to the other side.
     pub hang_up_after: Option<Duration>,
-    /// A re-INVITE that holds the call (RFC 3264 §8.4).
+    /// Delay after which a re-INVITE holds the call (RFC 3264 §8.4).
     pub hold_after: Option<Duration>,
-    /// A re-INVITE that takes it back.
+    /// Delay after which a re-INVITE resumes the call.
     pub resume_after: Option<Duration>,
-    /// Frames said at most; `None`: no limit.
+    /// Maximum number of frames sent; `None` for no limit.
     pub frames: Option<u32>,
-    /// What is said instead of the tone, 8000 samples a second; silence follows.
+    /// Audio sent instead of the tone, at 8 kHz, followed by silence.
     pub audio: Option<Arc<[i16]>>,
-    /// Keys pressed as telephone-events from [`KEYS_AFTER`](crate::limits::KEYS_AFTER) frames on, where the far side takes
-    /// such: 0 to 9, `*`, `#`, A to D; `w` is a pause of 500 ms, `W` one of 1 s.
+    /// DTMF digits sent as telephone-events from [`KEYS_AFTER`](crate::limits::KEYS_AFTER) frames on, if the remote
+    /// party supports them: 0 to 9, `*`, `#`, A to D; `w` is a pause of 500 ms, `W` one of 1 s.
     pub keys: Option<Arc<str>>,
-    /// Whether the audio of each packet heard comes out as [`Output::Heard`](crate::Output::Heard).
+    /// Whether the audio of each received packet is emitted as [`Output::Heard`](crate::Output::Heard).
     pub overheard: bool,
-    /// Whether what is heard was converted on its way: it goes to [`PhoneCall::ear`](crate::PhoneCall::ear) instead of the judge.
+    /// Whether received audio is transcoded, so that [`PhoneCall::ear`](crate::PhoneCall::ear) evaluates it instead of
+    /// the judge.
     pub by_ear: bool,
 }
 
-/// How a phone is set up.
+/// Settings of a phone.
 #[derive(Debug, Clone)]
 pub struct PhoneConfig {
-    /// Its name: From and Contact user.
+    /// Name, used as From and Contact user.
     pub name: String,
-    /// All its names, tags and voices come from here.
+    /// Seed of all identifiers, tags and voices.
     pub seed: [u8; 32],
-    /// Its own signalling address, as written into Via and Contact.
+    /// Signalling address for Via and Contact.
     pub sip: SocketAddr,
-    /// Its media addresses: one is taken for each call.
+    /// Media addresses, of which each call takes one.
     pub media: Vec<SocketAddr>,
-    /// Codecs in order, as rtpmap names.
+    /// Codecs, in order, as rtpmap names.
     pub codecs: Vec<String>,
-    /// Whether its audio is encrypted; `Optional` offers keys under RTP/AVP (RFC 4568).
+    /// SRTP mode; `Optional` offers keys under RTP/AVP (RFC 4568).
     pub srtp: Srtp,
-    /// Time between two frames: 20 ms in real time; a simulation may take longer steps.
+    /// Interval between frames: 20 ms in real time, possibly longer in a simulation.
     pub frame_interval: Duration,
-    /// What it asks for before it serves a request.
+    /// Credentials required before a request is served.
     pub asks: Option<Credentials>,
-    /// When a call is given up; `None`: never.
+    /// Time limits of a call; `None` for no limits.
     pub give_up: Option<GiveUp>,
-    /// What it shows to whoever asks who it is.
+    /// Credentials that answer challenges.
     pub credentials: Option<Credentials>,
-    /// Whether it knows reliable provisional answers (RFC 3262): its own are, where the far side knows them too.
+    /// Whether reliable provisional responses (RFC 3262) are supported, and sent if the caller supports them too.
     pub reliable: bool,
-    /// How it keeps its sessions (RFC 4028); `None`: it does not know of that.
+    /// Session timers (RFC 4028); `None` if not supported.
     pub sessions: Option<Sessions>,
-    /// What it does with a REFER; `None`: it does not know of transfers.
+    /// Handling of REFER; `None` if transfers are not supported.
     pub transfers: Option<Referred>,
-    /// The date of its reports by RTCP; `None`: it makes none.
+    /// Time reference of RTCP reports; `None` if the phone sends none.
     pub reports: Option<Epoch>,
 }
 
 impl PhoneConfig {
-    /// A phone that speaks PCMU and PCMA every 20 ms and gives up after the usual times.
+    /// Creates settings for PCMU and PCMA with 20 ms frames and the default time limits.
     pub fn new(name: impl Into<String>, seed: [u8; 32], sip: SocketAddr) -> PhoneConfig {
         PhoneConfig {
             name: name.into(),
@@ -186,16 +187,17 @@ impl PhoneConfig {
         }
     }
 
-    /// The one party a phone knows: whoever speaks to it.
+    /// Party id of every peer; a phone does not distinguish them.
     pub(crate) const PARTY: Party = Party(0);
 }
 
-/// A phone's own patience, so that every leg ends whatever the far side does.
+/// Time limits of a phone, so that every leg ends regardless of the remote party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GiveUp {
-    /// No final answer for so long: CANCEL of our INVITE, or 480 to one that we let ring.
+    /// Maximum time without a final response, after which an outgoing INVITE is cancelled and an incoming one gets
+    /// 480.
     pub no_final: Duration,
-    /// A call so long is ended: BYE.
+    /// Maximum duration of a call, after which the phone sends BYE.
     pub call: Duration,
 }
 
@@ -211,59 +213,59 @@ impl Default for GiveUp {
 /// Session timers of a phone (RFC 4028).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sessions {
-    /// The interval that it asks for, in seconds; 0: none, but it takes one that is asked of it.
+    /// Requested interval in seconds; 0 requests none but accepts one.
     pub seconds: u32,
-    /// The shortest that it takes, in seconds: what is less is refused with 422.
+    /// Minimum accepted interval in seconds; shorter ones are rejected with 422.
     pub least: u32,
-    /// Whether it refreshes itself where that is for it to choose.
+    /// Whether the phone refreshes the session if it may choose.
     pub refreshes: bool,
-    /// Whether it does so by UPDATE; else by re-INVITE.
+    /// Whether refreshes use UPDATE instead of re-INVITE.
     pub by_update: bool,
-    /// Whether it says that it refreshes and never does.
+    /// Whether the phone announces refreshes but never sends them.
     pub forgets: bool,
 }
 
-/// The moment at which a phone that has transferred a call leaves it.
+/// Time at which a phone leaves a call it has transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
-    /// Once its REFER is taken.
+    /// When its REFER is accepted.
     AtOnce,
-    /// Once it hears that somebody has answered.
+    /// When a notification reports that the target has answered.
     OnceDone,
-    /// It waits until it is hung up on.
+    /// Never; the phone waits for a BYE.
     Never,
 }
 
-/// The answer of a phone to a REFER, and the progress that it reports.
+/// Response of a phone to a REFER, and the progress it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Referred {
-    /// 603.
+    /// Rejects with 603.
     Refuses,
-    /// 202, and after a while this status.
+    /// Accepts with 202, and reports this status code after a while.
     Tells(u16),
-    /// 202, and 100 for ever.
+    /// Accepts with 202, and reports only 100.
     Silent,
 }
 
-/// A request in an answered call.
+/// Request in an answered call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
-    /// INFO with a key in it.
+    /// INFO with a DTMF digit.
     Key,
-    /// UPDATE without a description: a refresh.
+    /// UPDATE without a description, as a refresh.
     Refresh,
-    /// Re-INVITE without an offer: the 2xx makes it, the ACK answers (RFC 3261 §14.1).
+    /// Re-INVITE without an offer: the 2xx carries the offer, the ACK the answer (RFC 3261 §14.1).
     Offerless,
     /// Re-INVITE that holds the call.
     Hold,
-    /// Re-INVITE that takes it back.
+    /// Re-INVITE that resumes the call.
     Resume,
-    /// UPDATE with an offer that holds the call, or takes it back (RFC 3311); before the answer too, where a provisional one
-    /// was acknowledged.
+    /// UPDATE with an offer that holds or resumes the call (RFC 3311), also before the answer if a provisional
+    /// response was acknowledged.
     Offer {
-        /// Whether it holds it.
+        /// Whether the UPDATE holds the call.
         holds: bool,
     },
-    /// REFER: the other side is to be connected with the number that was called.
+    /// REFER that asks to connect the other party with the called number.
     Transfer(Leaving),
 }

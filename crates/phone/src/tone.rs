@@ -1,44 +1,44 @@
-//! What a phone says: a 440 Hz tone in G.711, each 20 ms frame marked so that no two are alike.
+//! Test tone of a phone: 440 Hz in G.711, with each 20 ms frame marked so that no two are equal.
 //!
-//! All of a stream follows from its SSRC: first sequence number, first timestamp, every payload. And each payload says
-//! whose it is and which frame. So whoever hears a packet can tell, bit for bit, whether it is one that was sent, even
-//! where its header had to be rewritten on the way.
+//! Everything in a stream follows from its SSRC: first sequence number, first timestamp and all payloads. Each payload
+//! contains the SSRC and frame index of its voice. A receiver can therefore verify bit for bit that a packet was sent,
+//! even if its header was rewritten on the way.
 
 use std::f64::consts::TAU;
 use std::sync::OnceLock;
 
 use trunkgate_media::codec::g711;
 
-/// Frequency of the tone.
+/// Frequency of the tone, in Hz.
 pub const TONE_HZ: f64 = 440.0;
-/// Samples a second.
+/// Sampling rate, in Hz.
 pub const SAMPLE_RATE: u32 = 8000;
-/// Samples, and so G.711 bytes, in one frame of 20 ms.
+/// Samples, and therefore G.711 bytes, in a frame of 20 ms.
 pub const FRAME_SAMPLES: usize = 160;
-/// Length of one frame, in milliseconds.
+/// Duration of a frame, in milliseconds.
 pub const FRAME_MS: u64 = 20;
 /// Length of an RTP header without extensions, in bytes.
 pub(crate) const RTP_HEADER_BYTES: usize = 12;
-/// Length of one packet, in bytes.
+/// Length of a packet, in bytes.
 pub const PACKET_BYTES: usize = RTP_HEADER_BYTES + FRAME_SAMPLES;
-/// After so many frames the tone is at its first phase again: 800 samples are 44 whole periods.
+/// Number of frames after which the tone repeats its phase: 800 samples are 44 whole periods.
 const CYCLE_FRAMES: usize = 5;
-/// Peak of the tone on the 16-bit scale: about −10 dB below full.
+/// Peak amplitude of the tone on the 16-bit scale, about −10 dBFS.
 pub(crate) const AMPLITUDE: f64 = 10_000.0;
-/// Full scale of 16 bits.
+/// Full scale of 16-bit samples.
 pub(crate) const FULL_SCALE: f64 = 32_768.0;
 
-/// The codecs a phone speaks.
+/// G.711 codecs in which a phone generates audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// μ-law, payload number 0.
+    /// μ-law, payload type 0.
     Pcmu,
-    /// A-law, payload number 8.
+    /// A-law, payload type 8.
     Pcma,
 }
 
 impl Codec {
-    /// By static payload number (RFC 3551 §6).
+    /// Returns the codec with this static payload type (RFC 3551 §6).
     pub const fn of_payload(number: u8) -> Option<Codec> {
         match number {
             0 => Some(Codec::Pcmu),
@@ -47,12 +47,12 @@ impl Codec {
         }
     }
 
-    /// By rtpmap name.
+    /// Returns the codec with this rtpmap name.
     pub fn of_name(name: &str) -> Option<Codec> {
         [Codec::Pcmu, Codec::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
-    /// Its static payload number.
+    /// Returns the static payload type.
     pub const fn payload(self) -> u8 {
         match self {
             Codec::Pcmu => 0,
@@ -60,7 +60,7 @@ impl Codec {
         }
     }
 
-    /// Its rtpmap name.
+    /// Returns the rtpmap name.
     pub const fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -68,7 +68,7 @@ impl Codec {
         }
     }
 
-    /// One frame of the bare tone; after [`CYCLE_FRAMES`] it begins anew.
+    /// Returns a frame of the unmarked tone, which repeats after [`CYCLE_FRAMES`].
     fn phase(self, phase: usize) -> &'static [u8; FRAME_SAMPLES] {
         type Cycle = [[u8; FRAME_SAMPLES]; CYCLE_FRAMES];
         static CYCLES: [OnceLock<Cycle>; 2] = [OnceLock::new(), OnceLock::new()];
@@ -96,7 +96,7 @@ impl Codec {
         }
     }
 
-    /// One sample heard.
+    /// Decodes one sample.
     pub fn decode(self, byte: u8) -> i16 {
         match self {
             Codec::Pcmu => g711::decode_ulaw(byte),
@@ -105,16 +105,16 @@ impl Codec {
     }
 }
 
-/// Samples whose lowest bit tells SSRC and index.
+/// Number of samples with SSRC and index in their lowest bits.
 const NAME_BITS: usize = 64;
-/// Samples behind them whose lowest bit tells a check sum of the name.
+/// Number of following samples with a checksum of SSRC and index in their lowest bits.
 const CHECK_BITS: usize = 32;
-/// Spreads a name over its bits; odd, so that it can be undone.
+/// Odd multiplier that spreads SSRC and index over all bits, reversibly.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Undoes it: `SPREAD * UNSPREAD = 1` modulo 2⁶⁴.
+/// Inverse multiplier: `SPREAD * UNSPREAD = 1` modulo 2⁶⁴.
 const UNSPREAD: u64 = 0xf1de_83e1_9937_733d;
 
-/// One stream as it is sent.
+/// Sent stream of marked tone frames.
 #[derive(Debug, Clone)]
 pub struct Voice {
     ssrc: u32,
@@ -122,42 +122,42 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// The voice named by `ssrc`.
+    /// Creates the voice with this SSRC.
     pub fn new(ssrc: u32, codec: Codec) -> Voice {
         Voice { ssrc, codec }
     }
 
-    /// Its SSRC.
+    /// Returns the SSRC.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// Its codec.
+    /// Returns the codec.
     pub fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// Sequence number of frame 0; spread, so that many streams wrap around early.
+    /// Returns the sequence number of frame 0, spread so that many streams soon wrap around.
     pub(crate) fn first_sequence(&self) -> u16 {
         (mix(u64::from(self.ssrc)) & 0xffff) as u16
     }
 
-    /// Timestamp of frame 0.
+    /// Returns the timestamp of frame 0.
     pub(crate) fn first_timestamp(&self) -> u32 {
         (mix(u64::from(self.ssrc)) >> 32) as u32
     }
 
-    /// Sequence number of a frame.
+    /// Returns the sequence number of a frame.
     pub fn sequence(&self, index: u32) -> u16 {
         self.first_sequence().wrapping_add((index & 0xffff) as u16)
     }
 
-    /// Timestamp of a frame.
+    /// Returns the timestamp of a frame.
     pub fn timestamp(&self, index: u32) -> u32 {
         self.first_timestamp().wrapping_add(index.wrapping_mul(FRAME_SAMPLES as u32))
     }
 
-    /// The frame's payload: the tone, and in the lowest bits of 96 samples its name.
+    /// Returns the payload of a frame: the tone, with the mark in the lowest bits of 96 samples.
     pub fn payload(&self, index: u32) -> [u8; FRAME_SAMPLES] {
         let mut frame = *self.codec.phase(index as usize);
         let name = (u64::from(self.ssrc) << 32) | u64::from(index);
@@ -169,10 +169,10 @@ impl Voice {
         frame
     }
 
-    /// Whose frame a payload is, and which: SSRC and index. `None` where not every bit is as it was said.
+    /// Returns SSRC and index of the frame with this payload, or `None` if any bit differs from the frame sent.
     pub fn identify(codec: Codec, payload: &[u8]) -> Option<(u32, u32)> {
         let (named, bare) = payload.split_at_checked(NAME_BITS + CHECK_BITS)?;
-        // What carries no mark says which part of the tone it is.
+        // The unmarked samples determine the phase of the tone.
         let tone = (0..CYCLE_FRAMES).map(|phase| codec.phase(phase)).find(|tone| tone.ends_with(bare))?;
         let heard = named.iter().zip(tone).take(NAME_BITS).enumerate();
         let spread = heard.fold(0u64, |sum, (bit, (heard, tone))| sum | (u64::from((heard ^ tone) & 1) << bit));
@@ -181,18 +181,18 @@ impl Voice {
         (Voice::new(ssrc, codec).payload(index) == payload).then_some((ssrc, index))
     }
 
-    /// The frame as an RTP packet (RFC 3550 §5.1); the first one carries the marker bit (RFC 3551 §4.1).
+    /// Returns a frame as an RTP packet (RFC 3550 §5.1); the first one has the marker bit (RFC 3551 §4.1).
     pub fn packet(&self, index: u32, payload_number: u8) -> [u8; PACKET_BYTES] {
         self.packed(index, payload_number, &self.payload(index))
     }
 
-    /// The same with what stands in `audio` instead of the tone, silence behind it.
+    /// Returns a frame as an RTP packet with its part of `audio` instead of the tone, padded with silence.
     pub fn packet_of(&self, index: u32, payload_number: u8, audio: &[i16]) -> [u8; PACKET_BYTES] {
         let start = (index as usize).saturating_mul(FRAME_SAMPLES);
         self.packet_saying(index, payload_number, audio.get(start..).unwrap_or_default())
     }
 
-    /// The same with these samples instead of the tone, silence behind them.
+    /// Returns a frame as an RTP packet with these samples instead of the tone, padded with silence.
     pub(crate) fn packet_saying(&self, index: u32, payload_number: u8, samples: &[i16]) -> [u8; PACKET_BYTES] {
         let sample = |at: usize| samples.get(at).copied().unwrap_or_default();
         self.packed(index, payload_number, &std::array::from_fn(|at| self.codec.encode(sample(at))))
@@ -212,14 +212,14 @@ impl Voice {
     }
 }
 
-/// Changes the lowest bits of samples, one for each bit that is set.
+/// Flips the lowest bit of a sample for each bit that is set.
 fn write_bits(samples: &mut [u8], bits: u64) {
     for (bit, sample) in samples.iter_mut().enumerate() {
         *sample ^= ((bits >> bit) & 1) as u8;
     }
 }
 
-/// SplitMix64's finisher: spreads a number over 64 bits.
+/// Finisher of SplitMix64, which spreads a number over 64 bits.
 pub(crate) fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

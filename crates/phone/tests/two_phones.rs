@@ -1,5 +1,5 @@
-//! Two phones face to face, on virtual time and a wire that loses nothing: each way to place and to answer a call ends,
-//! and ends as both sides say.
+//! Two phones connected directly, on virtual time and a lossless network: every way to place and answer a call ends,
+//! with the outcome expected by both sides.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // a test's time has to begin somewhere
 
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ struct Pair {
     events: Vec<(usize, Event)>,
     queue: BTreeMap<(Instant, u64), (usize, Input)>,
     queued: u64,
-    /// Requests and answers sent, as `METHOD` or `METHOD code`.
+    /// Requests and responses sent, as `METHOD` or `METHOD code`.
     sent: Vec<String>,
-    /// Reports of each.
+    /// Number of RTCP reports sent by each phone.
     reports: [u32; 2],
     overheard: Vec<(usize, Vec<i16>)>,
 }
@@ -89,7 +89,7 @@ impl Pair {
                         self.queue.insert(key, (1 - at, Input::Rtp { to, bytes }));
                     }
                     Output::Rtcp { to, bytes, .. } => {
-                        // Its port is one above that of RTP, by which the phone knows the call.
+                        // RTCP uses the port after RTP; the phone identifies the call by the RTP port.
                         let to = SocketAddr::new(to.ip(), to.port() - 1);
                         self.reports[at] += 1;
                         self.queue.insert(key, (1 - at, Input::Rtcp { to, bytes }));
@@ -102,7 +102,7 @@ impl Pair {
         }
     }
 
-    /// Runs until nothing is left to happen, or `limit` has passed.
+    /// Runs until no event is left or `limit` has passed.
     fn run(&mut self, limit: Duration) {
         let end = self.start + limit;
         loop {
@@ -130,7 +130,7 @@ impl Pair {
         self.sent.iter().filter(|s| *s == what).count()
     }
 
-    /// Nothing is left, and both know how it ended.
+    /// Checks that no state is left, and that both phones report the expected outcome.
     fn is_over(&self, caller: Ending, callee: Ending) {
         assert_eq!((self.ending(CALLER), self.ending(CALLEE)), (Some(caller), Some(callee)), "{:?}", self.sent);
         for phone in &self.phones {
@@ -140,7 +140,7 @@ impl Pair {
         }
     }
 
-    /// Frames that each side heard from the other, unharmed.
+    /// Returns the number of undamaged frames that each phone received from the other.
     fn heard(&self) -> [u64; 2] {
         [CALLER, CALLEE].map(|at| {
             let call = self.phones[at].calls().next().unwrap();
@@ -316,7 +316,7 @@ fn waking_late_does_not_slow_the_voice() {
         pair.phones[CALLEE].expect(Answer::ring(Duration::ZERO));
         let number = pair.dial(|_| {});
         pair.run(Duration::from_millis(100));
-        // Nobody looks at the caller's phone for a while.
+        // The caller's phone is not polled for a while.
         pair.now += Duration::from_millis(late_ms);
         pair.start = pair.now;
         pair.run(Duration::from_millis(2000 - late_ms.min(1000)));
@@ -449,14 +449,14 @@ fn ignored_calls_are_bounded() {
     assert!(pair.phones[CALLER].calls().all(|call| call.ending() == Some(Ending::TimedOut)));
 }
 
-/// With SRTP as each side wants it: whether the audio is encrypted, or no call.
+/// Scripted digits are sent with the pauses between them.
 #[test]
 fn keys_are_pressed_with_the_pauses_between_them() {
     let epoch = trunkgate_media::Epoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
     let mut pair = Pair::with(|_, config| config.reports = Some(epoch));
     pair.phones[CALLEE].expect(Answer::ring(Duration::ZERO));
     pair.dial(|dial| dial.talk = Talk { keys: Some("ww1W23".into()), ..Talk::default() });
-    // From 1 s after the answer: two pauses of 500 ms, a key of 200 ms, one of 1 s.
+    // From 1 s after the answer: two pauses of 500 ms, a digit of 200 ms, a pause of 1 s.
     for (ms, pressed) in [(1_900, ""), (2_200, "1"), (3_100, "1"), (3_350, "12"), (3_600, "123")] {
         pair.run(Duration::from_millis(ms));
         let heard = pair.phones[CALLEE].calls().next().unwrap().pressed();
@@ -521,7 +521,7 @@ fn each_side_reports_what_it_hears_and_audio_is_heard_as_it_was_played() {
         });
         pair.run(LONG);
         pair.is_over(Ending::HungUp, Ending::HungUpThere);
-        // One every five seconds or so, and a last one.
+        // One report about every five seconds, and a final one.
         assert!(pair.reports.iter().all(|made| (2..=8).contains(made)), "{:?}", pair.reports);
         for at in [CALLER, CALLEE] {
             let call = pair.phones[at].calls().next().unwrap();

@@ -23,10 +23,10 @@ pub enum OnClose {
 /// Time at which the caller is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnswerTime {
-    /// When the agent's stream is connected; until then the caller hears ringing.
+    /// Once the agent's stream is connected; until then the caller hears ringing.
     #[default]
     OnConnect,
-    /// When the agent's stream is connected; until then the caller hears hold audio as early media.
+    /// Once the agent's stream is connected; until then the caller hears hold audio as early media.
     Early,
     /// Before a stream to the agent is requested.
     AtOnce,

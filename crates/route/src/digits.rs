@@ -1,5 +1,4 @@
-//! Numbers and prefixes packed into eight bytes, and a map for millions of them with twelve to sixteen bytes per
-//! entry.
+//! Numbers and prefixes packed into eight bytes, and a map for millions of them with about sixteen bytes per entry.
 
 use crate::pattern::Pattern;
 

@@ -108,7 +108,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Puts trunks that go by their ratio in order, by what `rank` says of each; equals stay as they are.
+    /// Sorts the trunks ordered by answer ratio by `rank`; equals keep their order.
     pub fn sort<R: Ord>(&mut self, rank: impl Fn(&Arc<Trunk>) -> R) {
         for run in &self.by_ratio {
             if let Some(run) = self.targets.get_mut(run.clone()) {

@@ -81,7 +81,7 @@ pub enum Dtmf {
     Rfc4733,
     /// SIP INFO in the dialog.
     Info,
-    /// In-band tones.
+    /// Audible tones in the audio.
     Inband,
 }
 

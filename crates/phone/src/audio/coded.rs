@@ -1,4 +1,4 @@
-//! Opus and G.722, as a phone speaks them: its voice is that of G.711, coded once more.
+//! Opus and G.722 for a test phone: its G.711 audio is encoded once more.
 
 use trunkgate_media::codec::g722;
 use trunkgate_media::codec::opus::{CLOCK_HZ, Decoder, Encoder, Wanted};
@@ -7,12 +7,12 @@ use trunkgate_media::rtp::Rtp;
 
 use crate::tone::{Codec, FRAME_SAMPLES, SAMPLE_RATE};
 
-/// Room for a packet of a frame, in bytes: far more than it takes.
+/// Buffer size for an encoded frame, in bytes, with ample reserve.
 const PACKET_BYTES: usize = 400;
-/// Samples of the longest packet that there is.
+/// Samples of the longest possible packet.
 const LONGEST: usize = 120 * SAMPLE_RATE as usize / 1000;
 
-/// What a phone speaks in a call.
+/// Codec of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spoken {
     G711(Codec),
@@ -21,7 +21,7 @@ pub(crate) enum Spoken {
 }
 
 impl Spoken {
-    /// By rtpmap name.
+    /// Returns the codec with this rtpmap name.
     pub(crate) fn of_name(name: &str) -> Option<Spoken> {
         match name.to_ascii_uppercase().as_str() {
             "OPUS" => Some(Spoken::Opus),
@@ -30,12 +30,12 @@ impl Spoken {
         }
     }
 
-    /// By static payload number (RFC 3551 §6).
+    /// Returns the codec with this static payload type (RFC 3551 §6).
     pub(crate) fn of_payload(number: u8) -> Option<Spoken> {
         if number == G722_NUMBER { Some(Spoken::G722) } else { Codec::of_payload(number).map(Spoken::G711) }
     }
 
-    /// Its rtpmap name.
+    /// Returns the rtpmap name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Spoken::G711(codec) => codec.name(),
@@ -44,7 +44,7 @@ impl Spoken {
         }
     }
 
-    /// Its RTP clock, in Hz; that of G.722 is 8000, though it has twice as many samples (RFC 3551 §4.5.2).
+    /// Returns the RTP clock rate in Hz; 8000 for G.722, although it has twice as many samples (RFC 3551 §4.5.2).
     pub(crate) const fn clock_hz(self) -> u32 {
         match self {
             Spoken::G711(_) | Spoken::G722 => SAMPLE_RATE,
@@ -52,7 +52,7 @@ impl Spoken {
         }
     }
 
-    /// What its voice is made of.
+    /// Returns the G.711 codec in which the audio is generated.
     pub(crate) fn voice(self) -> Codec {
         match self {
             Spoken::G711(codec) => codec,
@@ -61,10 +61,10 @@ impl Spoken {
     }
 }
 
-/// Static number of G.722.
+/// Static payload type of G.722.
 const G722_NUMBER: u8 = 9;
 
-/// One call's coder.
+/// Encoder and decoder of one call.
 #[derive(Debug)]
 pub(crate) enum Coded {
     Opus { encoder: Box<Encoder>, decoder: Box<Decoder> },
@@ -72,7 +72,7 @@ pub(crate) enum Coded {
 }
 
 impl Coded {
-    /// Of what is spoken; `None` for G.711, which needs none.
+    /// Creates encoder and decoder for a codec; `None` for G.711, which needs none.
     pub(crate) fn new(spoken: Spoken) -> Option<Coded> {
         let resampler = |from_hz: u32, to_hz: u32| Resampler::new(from_hz, to_hz).map(Box::new);
         Some(match spoken {
@@ -90,12 +90,12 @@ impl Coded {
         })
     }
 
-    /// Whether it is the coder of what is spoken.
+    /// Returns whether these are the encoder and decoder of this codec.
     pub(crate) fn is_of(&self, spoken: Spoken) -> bool {
         matches!((self, spoken), (Coded::Opus { .. }, Spoken::Opus) | (Coded::G722 { .. }, Spoken::G722))
     }
 
-    /// A packet of a voice as it leaves.
+    /// Encodes a G.711 packet.
     pub(crate) fn code(&mut self, voice: Codec, packet: &[u8]) -> Option<Vec<u8>> {
         let rtp = Rtp::parse(packet).ok()?;
         let mut samples = [0; FRAME_SAMPLES];
@@ -118,7 +118,7 @@ impl Coded {
         Some(bytes)
     }
 
-    /// The samples of a packet that was heard; none where it is damaged.
+    /// Decodes a received payload; empty if it is malformed.
     pub(super) fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
         match self {
             Coded::Opus { decoder, .. } => {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::tone::Voice;
 
-    /// What is coded and decoded is as loud as it was.
+    /// A tone keeps its level when encoded and decoded.
     #[test]
     fn a_tone_comes_through_each_codec() {
         for spoken in [Spoken::Opus, Spoken::G722] {

@@ -1,7 +1,7 @@
-//! The audio of one call: what is said, what is heard, and what both sides report of it.
+//! Audio of one call: sent and received media, and the reports about both.
 //!
-//! This room holds the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP (`reporting`).
-//! What was agreed about it is in `call`; tones and their judgement are in `tone`, `judge` and `ear`.
+//! This room holds the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP
+//! (`reporting`). `call` negotiates the session; `tone`, `judge` and `ear` generate and evaluate tones.
 
 mod coded;
 mod reporting;
@@ -33,18 +33,18 @@ pub use reporting::{Direction, Quality};
 /// Both directions of a call's audio.
 #[derive(Debug)]
 pub(crate) struct Audio {
-    /// Our media address, while the call has one.
+    /// Local media address, while the call has one.
     address: Option<SocketAddr>,
     speech: Speech,
     judge: Judge,
     ear: Ear,
     secure: Secure,
-    /// RTCP, where the phone makes reports.
+    /// RTCP, if the phone sends reports.
     reporting: Option<Reporting>,
 }
 
 impl Audio {
-    /// Makes the audio of a call that speaks under this SSRC.
+    /// Creates the audio of a call with this SSRC.
     pub(crate) fn new(ssrc: u32) -> Audio {
         Audio {
             address: None,
@@ -56,7 +56,7 @@ impl Audio {
         }
     }
 
-    /// Takes our media address, and begins to make reports where the phone does.
+    /// Sets the local media address, and starts RTCP if configured.
     pub(crate) fn open(&mut self, cx: &mut Cx<'_>, address: Option<SocketAddr>) {
         self.address = address;
         let mut key = [0; 16];
@@ -66,80 +66,80 @@ impl Audio {
         });
     }
 
-    /// Gives our media address back.
+    /// Releases the local media address.
     pub(crate) fn close(&mut self) -> Option<SocketAddr> {
         self.address.take()
     }
 
-    /// Returns our media address.
+    /// Returns the local media address.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Returns what is said.
+    /// Returns the sending side.
     pub(crate) fn speech(&self) -> &Speech {
         &self.speech
     }
 
-    /// Sends digits in the place of what is said; returns whether the far side takes them.
+    /// Sends digits instead of audio. Returns whether the remote party supports telephone-events.
     pub(crate) fn press(&mut self, digits: &str) -> bool {
         self.speech.press(digits)
     }
 
-    /// Says samples, 8000 a second, in the place of what the script says.
+    /// Sends samples, at 8 kHz, instead of the scripted audio.
     pub(crate) fn speak(&mut self, samples: &[i16]) {
         self.speech.speak(samples);
     }
 
-    /// Returns the judge of what is heard.
+    /// Returns the evaluation of received audio.
     pub(crate) fn judge(&self) -> &Judge {
         &self.judge
     }
 
-    /// Returns what was heard, where it was converted on its way.
+    /// Returns the evaluation of transcoded audio.
     pub(crate) fn ear(&self) -> &Ear {
         &self.ear
     }
 
-    /// Returns the protection of the audio.
+    /// Returns the SRTP state.
     pub(crate) fn secure(&self) -> &Secure {
         &self.secure
     }
 
-    /// Returns loss and jitter both ways; `None` where the phone makes no reports.
+    /// Returns loss and jitter in both directions, or `None` if the phone sends no reports.
     pub(crate) fn quality(&self) -> Option<Quality> {
         let codec = self.speech.spoken().and_then(|spoken| mos::Codec::named(spoken.name()));
         self.reporting.as_ref().map(|reporting| reporting.quality(codec))
     }
 
-    /// Returns the DTMF digits that the far side sent.
+    /// Returns the DTMF digits received from the remote party.
     pub(crate) fn pressed(&self) -> &str {
         self.reporting.as_ref().map_or("", Reporting::pressed)
     }
 
-    /// Notes that SRTP was offered.
+    /// Records that SRTP was offered.
     pub(crate) fn await_keys(&mut self) {
         self.secure.await_keys();
     }
 
-    /// Notes that the offer was refused: the keys that were agreed before stay.
+    /// Records that the offer was rejected; the keys in force are kept.
     pub(crate) fn keep_keys(&mut self) {
         self.secure.keep_keys();
     }
 
-    /// Takes what was agreed: the far side, its payload number and codec, and whether we may send. `theirs` says which
-    /// telephone-events the far side takes.
+    /// Applies the agreed session: the remote media endpoint, payload type and codec, and whether sending is allowed.
+    /// `theirs` is the remote description, which contains the remote party's telephone-events.
     pub(crate) fn agree(&mut self, far: Far, (payload, spoken): (u8, Spoken), sends: bool, theirs: &Description) {
         self.speech.listen_to(far, payload, spoken, sends);
         self.speech.note_events(theirs);
     }
 
-    /// Puts keys into force, or plain audio.
+    /// Applies the agreed keys, or switches to plain RTP.
     pub(crate) fn agree_keys(&mut self, now: Instant, keys: Option<Keys>) {
         self.secure.agree(now, self.speech.to(), keys);
     }
 
-    /// Begins to speak. The first frame leaves one frame's time from now: it has to be recorded first.
+    /// Starts sending. The first frame is due one frame interval from now, as if it had to be recorded first.
     pub(crate) fn start(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines) {
         if let Some(first) = self.speech.start(cx.now, cx.config.frame_interval) {
             deadlines.wake(first, Due::Frame);
@@ -149,7 +149,7 @@ impl Audio {
         }
     }
 
-    /// Says the next frame.
+    /// Sends the next frame.
     pub(crate) fn say(&mut self, cx: &mut Cx<'_>, deadlines: &mut Deadlines, call: CallNumber, talk: &Talk) {
         let Some(next) = self.speech.next_at(cx.now, cx.config.frame_interval, talk) else { return };
         deadlines.wake(next, Due::Frame);
@@ -162,7 +162,7 @@ impl Audio {
         cx.outputs.push_back(Output::Rtp { call, from, to, frame, bytes });
     }
 
-    /// Sends a report if one is due, or the last one.
+    /// Sends an RTCP report if one is due, or the final one.
     pub(crate) fn report(&mut self, cx: &mut Cx<'_>, deadlines: &mut Deadlines, is_last: bool) {
         let Some(reporting) = &mut self.reporting else { return };
         let Some(stream) = self.speech.stream() else { return };
@@ -178,7 +178,7 @@ impl Audio {
         }
     }
 
-    /// Takes an RTP packet that came to our media address.
+    /// Handles an RTP packet received at the local media address.
     pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, call: CallNumber, talk: &Talk, bytes: &[u8]) {
         let Some(bytes) = self.secure.open(cx.now, false, bytes) else { return };
         if let Some(reporting) = &mut self.reporting {
@@ -201,7 +201,7 @@ impl Audio {
         }
     }
 
-    /// Takes an RTCP packet that came to our media address.
+    /// Handles an RTCP packet received at the local media address.
     pub(crate) fn hear_report(&mut self, now: Instant, bytes: &[u8]) {
         let clock_hz = self.speech.clock_hz();
         if let Some(reporting) = &mut self.reporting

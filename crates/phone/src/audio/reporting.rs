@@ -1,4 +1,4 @@
-//! What a call reports of what it hears, and what its far side reports of what it says (RFC 3550 §6).
+//! RTCP of a call: reports on received audio, and the remote party's reports on ours (RFC 3550 §6).
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use trunkgate_sdp::own::TELEPHONE_EVENT;
 use crate::tone::SAMPLE_RATE;
 use crate::{limits, tone};
 
-/// A call's RTCP.
+/// RTCP state of a call.
 #[derive(Debug)]
 pub(crate) struct Reporting {
     origin: Origin,
@@ -21,33 +21,33 @@ pub(crate) struct Reporting {
     received: u64,
     keys: Receiver,
     pressed: String,
-    /// What the far side said.
+    /// Values reported by the remote party.
     counters: EndCounters,
 }
 
-/// One direction of a call's audio.
+/// Quality of one direction of a call's audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Direction {
-    /// Packets that should have come.
+    /// Packets expected.
     pub expected: u64,
-    /// Of these, missing.
+    /// Expected packets that did not arrive.
     pub lost: u64,
     /// Interarrival jitter (RFC 3550 §6.4.1), in milliseconds.
     pub jitter_ms: f64,
-    /// Mean opinion score, 1 to 4.41 (ITU-T G.107); `None` where nothing was expected, and for a codec without a score.
+    /// Mean opinion score, 1 to 4.41 (ITU-T G.107); `None` if no packets were expected or the codec has no score.
     pub mos: Option<f64>,
 }
 
-/// What is known of a call's audio, both ways.
+/// Quality of a call's audio in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
-    /// Packets heard.
+    /// Packets received.
     pub received: u64,
-    /// What we hear.
+    /// Quality of the received audio.
     pub near: Direction,
-    /// What the far side hears, by its own reports; `None` where it made none.
+    /// Quality at the remote party according to its reports; `None` without reports.
     pub far: Option<Direction>,
-    /// From us to it and back, in milliseconds, by its reports.
+    /// Round-trip time to the remote party in milliseconds, from its reports.
     pub round_trip_ms: Option<f64>,
 }
 
@@ -58,7 +58,7 @@ impl Reporting {
         Reporting { origin, reports, reception, received: 0, keys, pressed, counters }
     }
 
-    /// Takes a packet that was heard; of what is spoken its number, and its clock in Hz.
+    /// Handles a received RTP packet, given payload type and clock rate (Hz) of the agreed codec.
     pub(crate) fn take(&mut self, now: Instant, packet: &[u8], (payload, clock_hz): (u8, u32)) {
         match Rtp::parse(packet) {
             Ok(rtp) if tone::Codec::of_payload(rtp.payload_type).is_some() => {
@@ -69,7 +69,7 @@ impl Reporting {
                 self.received += 1;
                 self.reception.take(now, clock_hz, &rtp);
             }
-            // A key's packets stand in the same numbers as the audio before and after them.
+            // The packets of a DTMF event continue the sequence numbers of the audio.
             Ok(rtp) if rtp.payload_type == TELEPHONE_EVENT => {
                 self.reception.take_untimed(&rtp);
                 let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
@@ -80,14 +80,14 @@ impl Reporting {
         }
     }
 
-    /// Takes what the far side reports; `source` is what it hears us as, and our clock in Hz.
+    /// Handles a received RTCP packet; `source` is our SSRC and clock rate in Hz.
     pub(crate) fn hear(&mut self, now: Instant, source: (u32, u32), packet: &[u8]) {
         if is_well_formed(packet) {
             self.reports.hear(now, packet, Some(source), &self.counters);
         }
     }
 
-    /// Notes when a report may be due, or that the call is over.
+    /// Checks whether a report may be due, or records the end of the call.
     pub(crate) fn look(&mut self, now: Instant, sent: u32, is_last: bool) {
         self.counters.tx_packets.set(sent.into());
         if is_last {
@@ -97,7 +97,7 @@ impl Reporting {
         }
     }
 
-    /// Writes a report on the stream that we send, where one is due.
+    /// Returns a report on the stream we send, if one is due.
     pub(crate) fn make(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
         if !self.reports.wanted {
             return None;
@@ -107,12 +107,12 @@ impl Reporting {
         Some(packet)
     }
 
-    /// The keys that the far side pressed, the first [`limits::KEYS_HEARD`] of them.
+    /// Returns the DTMF digits received, at most [`limits::KEYS_HEARD`].
     pub(crate) fn pressed(&self) -> &str {
         &self.pressed
     }
 
-    /// All that is known so far, of a codec.
+    /// Returns the quality so far for a codec.
     pub(crate) fn quality(&self, codec: Option<Codec>) -> Quality {
         let rtt_us = self.counters.rtt_us.get();
         let direction = |expected: u64, lost: u64, jitter_us: u64| {
@@ -150,7 +150,7 @@ mod tests {
         bytes
     }
 
-    /// A key pressed in the middle: its packets are neither missing nor late.
+    /// DTMF packets in the middle count neither as lost nor as late.
     #[test]
     fn a_key_is_no_loss_and_no_jitter() {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! SRTP of one call of a phone.
+//! SRTP of one call of a test phone.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,46 +8,46 @@ use trunkgate_media::{DropReason, PacketBuf, SrtpKey, SrtpSpec, Suite};
 use trunkgate_sdp::crypto::InlineKey;
 use trunkgate_sdp::keying::Keys;
 
-/// How a call's audio is protected, and what did not open.
+/// SRTP state of a call, with counts of packets that could not be decrypted.
 #[derive(Debug, Default)]
 pub(crate) struct Secure {
     pair: Option<Box<Pair>>,
-    /// SRTP was offered; what comes before the answer cannot be opened.
+    /// Whether SRTP was offered and the answer is pending; packets before the answer cannot be decrypted.
     awaits_keys: bool,
     buffer: PacketBuf,
     suite: Option<&'static str>,
-    /// Packets that came before their key.
+    /// Packets received before their key.
     early: u64,
-    /// Packets that came again.
+    /// Packets received twice.
     repeated: u64,
-    /// Packets that did not authenticate.
+    /// Packets that failed authentication.
     refused: u64,
 }
 
 impl Secure {
-    /// SRTP was offered: the answer brings the far side's key, or ends it.
+    /// Records that SRTP was offered; the answer brings the remote key, or declines.
     pub(crate) fn await_keys(&mut self) {
         self.awaits_keys = true;
     }
 
-    /// The offer was refused: what was agreed before goes on.
+    /// Records that the offer was rejected; the session in force continues.
     pub(crate) fn keep_keys(&mut self) {
         self.awaits_keys = false;
     }
 
-    /// What was agreed; `far`: where the far side is.
+    /// Applies the agreed keys; `far` is the remote media address.
     pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, keys: Option<Keys>) {
         self.awaits_keys = false;
         self.suite = keys.as_ref().map(|keys| keys.suite.as_str());
         self.pair = Pair::agree(now, self.pair.take(), far, keys.and_then(spec).as_ref());
     }
 
-    /// Whether its audio is encrypted.
+    /// Returns whether the audio is encrypted.
     pub(crate) fn is_on(&self) -> bool {
         self.pair.as_ref().is_some_and(|pair| pair.is_active())
     }
 
-    /// The suite in force, by its name in a description.
+    /// Returns the name of the suite in force, as in a description.
     pub(crate) fn suite(&self) -> Option<&'static str> {
         self.suite.filter(|_| self.is_on())
     }
@@ -57,7 +57,7 @@ impl Secure {
         self.refused
     }
 
-    /// A packet as it leaves; `None` where it cannot.
+    /// Encrypts a packet to send. Returns `None` on failure.
     pub(crate) fn seal(&mut self, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         if let Some(pair) = &mut self.pair {
@@ -66,7 +66,7 @@ impl Secure {
         Some(self.buffer.data())
     }
 
-    /// A packet as it is heard; `None` where it is not.
+    /// Decrypts a received packet. Returns `None` if it must be dropped.
     pub(crate) fn open(&mut self, now: Instant, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         let opened = match &mut self.pair {
@@ -77,7 +77,7 @@ impl Secure {
             Ok(()) if self.awaits_keys && self.pair.is_none() => self.early += 1,
             Ok(()) => return Some(self.buffer.data()),
             Err(DropReason::SrtpReplay) => self.repeated += 1,
-            // A re-INVITE's answer is on its way.
+            // The answer to a re-INVITE is pending.
             Err(_) if self.awaits_keys => self.early += 1,
             Err(_) => self.refused += 1,
         }
@@ -91,7 +91,7 @@ impl Secure {
     }
 }
 
-/// The same in the words of media.
+/// Converts negotiated keys for the media crate.
 fn spec(keys: Keys) -> Option<SrtpSpec> {
     let _suite = Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
     let key = |key: InlineKey| {

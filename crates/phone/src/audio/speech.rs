@@ -1,4 +1,4 @@
-//! The sending side of a call: its voice, its codec, its schedule and its DTMF digits.
+//! Sending side of a call: voice, codec, schedule and DTMF digits.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,38 +15,38 @@ use crate::limits;
 use crate::script::Talk;
 use crate::tone::{Codec, FRAME_SAMPLES, PACKET_BYTES, SAMPLE_RATE, Voice};
 
-/// The sending side of a call.
+/// Sending side of a call.
 #[derive(Debug)]
 pub(crate) struct Speech {
     ssrc: u32,
     voice: Option<Voice>,
-    /// The codec agreed.
+    /// Agreed codec.
     spoken: Option<Spoken>,
-    /// The coder, where another codec than G.711 is agreed.
+    /// Encoder and decoder, for codecs other than G.711.
     coded: Option<Box<Coded>>,
-    /// The far side's telephone-events: number and clock, in Hz.
+    /// Payload type and clock rate (Hz) of the remote party's telephone-events.
     events: Option<(u8, u32)>,
-    /// DTMF digits that are sent, once they are.
+    /// Sender of DTMF digits, once one was sent.
     presses: Option<Sender>,
-    /// Signs of the script's keys that were begun, those that were not yet, and the frame at which the next one begins.
+    /// Number of scripted digits and pauses begun, number left, and the frame at which the next begins.
     keys_begun: usize,
     keys_left: usize,
     next_key_at: u32,
-    /// Samples that are said next, in the place of the script's.
+    /// Samples to send instead of the scripted audio.
     spoken_next: VecDeque<i16>,
     payload: u8,
     to: Option<SocketAddr>,
-    /// Where its RTCP goes.
+    /// Remote RTCP address.
     reports_to: Option<SocketAddr>,
     allowed: bool,
     sent: u32,
     ticking: bool,
-    /// The moment of the next frame.
+    /// Time of the next frame.
     next_at: Option<Instant>,
 }
 
 impl Speech {
-    /// Makes one that says nothing yet.
+    /// Creates a sending side that is not started.
     pub(super) fn new(ssrc: u32) -> Speech {
         Speech {
             ssrc,
@@ -69,22 +69,22 @@ impl Speech {
         }
     }
 
-    /// Returns its SSRC.
+    /// Returns the SSRC.
     pub(crate) fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// Returns the codec of its voice.
+    /// Returns the G.711 codec of the voice.
     pub(crate) fn codec(&self) -> Option<Codec> {
         self.voice.as_ref().map(Voice::codec)
     }
 
-    /// Returns the codec agreed.
+    /// Returns the agreed codec.
     pub(crate) fn spoken(&self) -> Option<Spoken> {
         self.spoken
     }
 
-    /// Returns the far side's telephone-events: payload number and clock in Hz.
+    /// Returns payload type and clock rate (Hz) of the remote party's telephone-events.
     pub(crate) fn events(&self) -> Option<(u8, u32)> {
         self.events
     }
@@ -94,32 +94,32 @@ impl Speech {
         self.keys_left == 0 && self.presses.as_ref().is_some_and(Sender::is_over)
     }
 
-    /// Returns the number of frames said.
+    /// Returns the number of frames sent.
     pub(crate) fn sent(&self) -> u32 {
         self.sent
     }
 
-    /// Returns the address that its RTP goes to.
+    /// Returns the remote RTP address.
     pub(crate) fn to(&self) -> Option<SocketAddr> {
         self.to
     }
 
-    /// Returns the address that its RTCP goes to.
+    /// Returns the remote RTCP address.
     pub(super) fn reports_to(&self) -> Option<SocketAddr> {
         self.reports_to
     }
 
-    /// Returns the clock of what is spoken, in Hz.
+    /// Returns the clock rate of the agreed codec, in Hz.
     pub(super) fn clock_hz(&self) -> u32 {
         self.spoken.map_or(SAMPLE_RATE, Spoken::clock_hz)
     }
 
-    /// Returns the payload number of what is spoken, and its clock in Hz.
+    /// Returns payload type and clock rate (Hz) of the agreed codec.
     pub(super) fn payload_and_clock(&self) -> (u8, u32) {
         self.spoken.map_or((0, SAMPLE_RATE), |spoken| (self.payload, spoken.clock_hz()))
     }
 
-    /// Takes what the far side's description (its answer, or its offer) says of where and what to send.
+    /// Applies the destination, payload type, codec and direction from the remote description.
     pub(super) fn listen_to(&mut self, far: Far, payload: u8, spoken: Spoken, sends: bool) {
         (self.to, self.reports_to) = (far.rtp, far.rtcp);
         self.payload = payload;
@@ -133,7 +133,7 @@ impl Speech {
         }
     }
 
-    /// Takes what the far side's description says of telephone-events.
+    /// Records the telephone-events in the remote description.
     pub(super) fn note_events(&mut self, theirs: &Description) {
         let section = theirs.media.iter().find(|media| media.kind == "audio" && media.port != 0);
         self.events = section.and_then(|section| {
@@ -143,7 +143,7 @@ impl Speech {
         });
     }
 
-    /// Begins to speak; the moment of the first frame, where it did not speak before.
+    /// Starts sending. Returns the time of the first frame, unless already started.
     pub(super) fn start(&mut self, now: Instant, interval: Duration) -> Option<Instant> {
         if std::mem::replace(&mut self.ticking, true) {
             return None;
@@ -152,8 +152,8 @@ impl Speech {
         self.next_at
     }
 
-    /// Returns the moment of the frame after the one that is due; `None` where all of them are said. It keeps to the schedule,
-    /// so that waking late does not slow the voice; after a long sleep it goes on from now.
+    /// Returns the time of the frame after the one due now, or `None` if all are sent. It follows the schedule, so
+    /// that late wake-ups do not slow the voice; after a long delay the schedule restarts now.
     pub(super) fn next_at(&mut self, now: Instant, interval: Duration, talk: &Talk) -> Option<Instant> {
         if talk.frames.is_some_and(|most| self.sent >= most) {
             return None;
@@ -164,8 +164,8 @@ impl Speech {
         self.next_at
     }
 
-    /// Returns the destination of the frame that is due, its packet, and what is sent in the place of that where it is coded
-    /// or a DTMF digit; `None` where nothing may be said.
+    /// Returns destination and packet of the frame due now, with the packet to send instead if it is encoded or
+    /// replaced by a DTMF digit. Returns `None` if nothing may be sent.
     pub(super) fn frame(&mut self, talk: &Talk) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
         let (Some(voice), Some(to), true) = (&self.voice, self.to, self.allowed) else { return None };
         let next: Vec<i16> = self.spoken_next.drain(..FRAME_SAMPLES.min(self.spoken_next.len())).collect();
@@ -182,18 +182,18 @@ impl Speech {
             self.press_next(keys);
         }
         if let Some(presses) = &mut self.presses {
-            // In the place of the audio that is said meanwhile.
+            // A DTMF event replaces the audio.
             coded = digit(presses, coded.as_deref().unwrap_or(&packet)).or(coded);
         }
         Some((to, packet, coded))
     }
 
-    /// Adds samples behind those that are said in the place of the script's.
+    /// Appends samples to those sent instead of the scripted audio.
     pub(super) fn speak(&mut self, samples: &[i16]) {
         self.spoken_next.extend(samples);
     }
 
-    /// Begins the next of the script's keys or pauses, if it is due and the far side takes telephone-events.
+    /// Begins the next scripted digit or pause, if it is due and the remote party supports telephone-events.
     fn press_next(&mut self, keys: &str) {
         let mut signs = keys.chars().skip(self.keys_begun);
         let is_due = self.sent >= self.next_key_at && self.events.is_some();
@@ -210,7 +210,7 @@ impl Speech {
         self.next_key_at = self.sent + frames;
     }
 
-    /// Adds digits behind those that are sent; returns whether the far side takes telephone-events.
+    /// Queues digits. Returns whether the remote party supports telephone-events.
     pub(super) fn press(&mut self, digits: &str) -> bool {
         let Some((payload, clock_hz)) = self.events else { return false };
         let presses = self.presses.get_or_insert_default();
@@ -218,12 +218,12 @@ impl Speech {
         true
     }
 
-    /// Counts a frame that has left.
+    /// Counts a frame that was sent.
     pub(super) fn note_sent(&mut self) {
         self.sent += 1;
     }
 
-    /// Describes what was sent so far, for a report; `None` before anything was agreed.
+    /// Returns the state of the sent stream for a report, or `None` before a session is agreed.
     pub(super) fn stream(&self) -> Option<Stream> {
         let voice = self.voice.as_ref()?;
         let octets = self.sent.wrapping_mul(FRAME_SAMPLES as u32);
@@ -232,7 +232,7 @@ impl Speech {
         Some(Stream { ssrc: self.ssrc, timestamp, packets: self.sent, octets, all: self.sent.into() })
     }
 
-    /// Returns the audio of a packet that was heard, with its header and its clock; `None` where it has none.
+    /// Decodes a received packet. Returns its header, clock rate (Hz) and samples, or `None` if it has no audio.
     pub(super) fn decode(&mut self, packet: &[u8]) -> Option<(Rtp, u32, Vec<i16>)> {
         let rtp = Rtp::parse(packet).ok()?;
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
@@ -246,7 +246,7 @@ impl Speech {
     }
 }
 
-/// Returns the packet of a DTMF digit that is due in the place of one of audio.
+/// Returns the packet of a DTMF digit that replaces an audio packet.
 fn digit(presses: &mut Sender, audio: &[u8]) -> Option<Vec<u8>> {
     let rtp = Rtp::parse(audio).ok()?;
     let Signal::Event(key) = presses.next(rtp.timestamp)? else { return None };

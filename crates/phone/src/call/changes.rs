@@ -1,4 +1,4 @@
-//! Changes in an answered call, by either side: re-INVITE, UPDATE, refreshes, and what a phone can be told to say besides.
+//! Changes in an answered call by either side: re-INVITE, UPDATE, session refreshes, and scripted requests.
 
 use trunkgate_sdp::Direction;
 use trunkgate_sip::{Body, ClientId, Message, Method, ServerId};
@@ -12,20 +12,20 @@ use crate::event::{Ending, State};
 use crate::limits;
 use crate::script::Within;
 
-/// The changes of ours that have no answer yet, and what was changed before.
+/// Outgoing session changes without final response, with a record of earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Change {
     reinvite: Option<ClientId>,
-    /// The re-INVITE went out without an offer: the 2xx makes one.
+    /// Whether the re-INVITE has no offer, so that the 2xx makes one.
     asked: bool,
-    /// The re-INVITE went out with what was said before: a refresh.
+    /// Whether the re-INVITE repeats the session unchanged, as a refresh.
     repeats: bool,
     update: Option<ClientId>,
-    /// The UPDATE makes an offer.
+    /// Whether the UPDATE makes an offer.
     offers: bool,
-    /// Whether we have held the call or taken it back.
+    /// Whether the phone has held or resumed the call.
     has_held: bool,
-    /// Whether we have asked for an offer in it.
+    /// Whether the phone has sent a re-INVITE without offer.
     has_asked: bool,
 }
 
@@ -48,7 +48,7 @@ impl Change {
 }
 
 impl PhoneCall {
-    /// Takes a request of the far side in its dialog, other than BYE.
+    /// Handles a request of the remote party in the dialog, except BYE.
     pub(crate) fn take_request(&mut self, cx: &mut Cx<'_>, id: ServerId, method: Method, request: &Message) {
         if matches!(method, Method::Invite | Method::Update) && refuses(cx, id, request) {
             return;
@@ -56,7 +56,7 @@ impl PhoneCall {
         if method == Method::Invite || (method == Method::Update && request.sdp().is_some()) {
             self.renegotiate(cx, id, request);
         } else if method == Method::Update {
-            // What an INVITE asks for is answered with its 2xx.
+            // A request from an INVITE is answered with its 2xx.
             let headers = if self.state == State::Talking {
                 self.session.note(cx, request);
                 self.session.answer(cx, &mut self.deadlines)
@@ -74,7 +74,7 @@ impl PhoneCall {
         }
     }
 
-    /// Takes the answer to a request of ours in the answered call.
+    /// Handles the response to one of our requests in the answered call.
     pub(crate) fn request_answered(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: &Message) {
         if self.change.update == Some(id) {
             self.updated(cx, code, response);
@@ -87,19 +87,19 @@ impl PhoneCall {
         }
     }
 
-    /// Takes the failure of a request of ours in the answered call.
+    /// Handles the failure of one of our requests in the answered call.
     pub(crate) fn request_failed(&mut self, cx: &mut Cx<'_>, ending: Ending) {
         self.change.forget_open();
         self.transfer.forget_open();
         self.end(cx, ending);
     }
 
-    /// Sends digits in an answered call; returns whether its far side takes them.
+    /// Sends digits in an answered call. Returns whether the remote party supports telephone-events.
     pub(crate) fn press(&mut self, digits: &str) -> bool {
         self.state == State::Talking && self.audio.press(digits)
     }
 
-    /// Says samples in an answered call; returns whether it is one.
+    /// Sends samples in an answered call. Returns whether the call is answered.
     pub(crate) fn speak(&mut self, samples: &[i16]) -> bool {
         let talks = self.state == State::Talking;
         if talks {
@@ -108,7 +108,7 @@ impl PhoneCall {
         talks
     }
 
-    /// Says something in an answered call.
+    /// Sends a request in an answered call.
     pub(crate) fn say_within(&mut self, cx: &mut Cx<'_>, what: Within) {
         if let Within::Offer { holds } = what {
             return self.update_offer(cx, if holds { Direction::SendOnly } else { Direction::SendRecv });
@@ -186,7 +186,7 @@ impl PhoneCall {
                     self.read_far(cx, response);
                 }
             }
-            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            // The dialog no longer exists at the remote party (RFC 3261 §12.2.1.2).
             408 | 481 => self.end(cx, Ending::Refused(code)),
             _ if repeats => self.refresh_later(cx),
             _ => {
@@ -196,7 +196,7 @@ impl PhoneCall {
         }
     }
 
-    /// Takes a re-INVITE of the far side, or an UPDATE with an offer.
+    /// Handles a re-INVITE of the remote party, or its UPDATE with an offer.
     fn renegotiate(&mut self, cx: &mut Cx<'_>, id: ServerId, request: &Message) {
         self.negotiation.change();
         self.session.note(cx, request);
@@ -215,13 +215,13 @@ impl PhoneCall {
         }
     }
 
-    /// Refreshes the session; later, where something else is under way.
+    /// Refreshes the session, or retries later if another change is open.
     pub(super) fn refresh(&mut self, cx: &mut Cx<'_>) {
         let by_update = cx.config.sessions.is_some_and(|sessions| sessions.by_update);
         if by_update {
             self.update(cx);
         } else if let Some(dialog) = self.dialog.filter(|_| self.acked && self.change.reinvite.is_none()) {
-            // The session as it is, with the version that it has (RFC 4028 §7.4).
+            // The session is repeated unchanged, with the same version (RFC 4028 §7.4).
             let headers = self.session.headers(cx);
             if let Some(body) = self.negotiation.body() {
                 self.change.reinvite = cx.endpoint.request(cx.now, dialog, Method::Invite, headers, Some(body));
@@ -249,7 +249,7 @@ impl PhoneCall {
         let offers = std::mem::take(&mut self.change.offers);
         match code {
             200..=299 => {
-                // Before the answer it is for the INVITE to say what is agreed on.
+                // Before the answer, the INVITE transaction determines the session timer.
                 if self.state == State::Talking {
                     self.session.take(cx, &mut self.deadlines, response);
                 }
@@ -257,7 +257,7 @@ impl PhoneCall {
                     self.read_far(cx, response);
                 }
             }
-            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            // The dialog no longer exists at the remote party (RFC 3261 §12.2.1.2).
             408 | 481 => self.end(cx, Ending::Refused(code)),
             _ => {
                 if offers {
@@ -268,7 +268,7 @@ impl PhoneCall {
         }
     }
 
-    /// Retries a refresh after a change of ours was refused.
+    /// Schedules another refresh after one of our changes was rejected.
     fn refresh_later(&mut self, cx: &Cx<'_>) {
         if self.state == State::Talking && self.session.refreshes() && !self.deadlines.has(Due::Refresh) {
             self.deadlines.wake(cx.now + limits::REFRESH_RETRY, Due::Refresh);

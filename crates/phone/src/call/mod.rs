@@ -1,8 +1,8 @@
-//! One call of a phone.
+//! One call of a test phone.
 //!
-//! This room holds its state and what it has done (here), its way from INVITE to BYE (`signalling`), changes in the answered
-//! call (`changes`), and its parts: offers and answers (`negotiation`), session timers (`session`), transfers (`transfer`).
-//! Its audio has a room of its own, `audio`.
+//! This room holds the state of the call (here), its course from INVITE to BYE (`signalling`), changes in the answered
+//! call (`changes`), offers and answers (`negotiation`), session timers (`session`) and transfers (`transfer`). Audio
+//! is in the room `audio`.
 
 mod changes;
 mod negotiation;
@@ -30,7 +30,7 @@ use transfer::Transfer;
 
 pub use transfer::News;
 
-/// One call.
+/// Call of a test phone.
 #[derive(Debug)]
 pub struct PhoneCall {
     number: CallNumber,
@@ -40,13 +40,13 @@ pub struct PhoneCall {
     manner: Option<Manner>,
     talk: Talk,
     never_ack: bool,
-    /// A provisional answer of ours that is reliable has our description: the 2xx says nothing more.
+    /// Whether a reliable provisional response already carried our description, so that the 2xx has none.
     told_early: bool,
-    /// Whether a reliable provisional answer has been acknowledged, by either side.
+    /// Whether a reliable provisional response has been acknowledged, by either side.
     pracked: bool,
-    /// Set once CANCEL was asked for; a 2xx that crosses it is acknowledged and ended by BYE.
+    /// Outcome after a CANCEL was requested; a 2xx that crosses the CANCEL is followed by ACK and BYE.
     canceling: Option<Ending>,
-    /// BYE waits for the ACK of our 2xx (RFC 3261 §15).
+    /// Outcome after a BYE that waits for the ACK to our 2xx (RFC 3261 §15).
     bye_at_ack: Option<Ending>,
     acked: bool,
     answered_at: Option<Instant>,
@@ -56,7 +56,7 @@ pub struct PhoneCall {
     client: Option<ClientId>,
     server: Option<ServerId>,
     dialog: Option<DialogId>,
-    /// The dialog of an INVITE of ours before its answer.
+    /// Early dialog of an outgoing INVITE.
     early: Option<DialogId>,
     change: Change,
     negotiation: Negotiation,
@@ -98,12 +98,12 @@ impl PhoneCall {
         }
     }
 
-    /// Makes a call that comes in and is answered so.
+    /// Creates an incoming call that is answered as scripted.
     pub(crate) fn incoming(number: CallNumber, ssrc: u32, answer: Answer) -> PhoneCall {
         PhoneCall { manner: Some(answer.manner), talk: answer.talk, ..PhoneCall::new(number, false, ssrc) }
     }
 
-    /// Notes the INVITE of a call that is left without any answer; for good, where `is_over`.
+    /// Records the INVITE of a call that gets no response; the call is over if `is_over`.
     pub(crate) fn ignore(&mut self, call_id: Vec<u8>, called: String, is_over: bool) {
         (self.call_id, self.called) = (call_id, called);
         if is_over {
@@ -112,27 +112,27 @@ impl PhoneCall {
         }
     }
 
-    /// Returns its number.
+    /// Returns the number of the call.
     pub fn number(&self) -> CallNumber {
         self.number
     }
 
-    /// Reports whether we placed it.
+    /// Reports whether the phone placed the call.
     pub fn is_outgoing(&self) -> bool {
         self.outgoing
     }
 
-    /// Returns its state.
+    /// Returns the state of the call.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Returns its end; `None` while it goes on.
+    /// Returns the outcome, or `None` while the call continues.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
     }
 
-    /// Returns what it heard, where [`Talk::by_ear`] is set.
+    /// Returns the evaluation of transcoded audio, used if [`Talk::by_ear`] is set.
     pub fn ear(&self) -> &Ear {
         self.audio.ear()
     }
@@ -142,179 +142,179 @@ impl PhoneCall {
         self.negotiation.is_early()
     }
 
-    /// Reports whether a reliable provisional answer of either side was acknowledged (RFC 3262).
+    /// Reports whether a reliable provisional response of either side was acknowledged (RFC 3262).
     pub fn is_pracked(&self) -> bool {
         self.pracked
     }
 
-    /// Reports whether it leaves a 2xx without ACK.
+    /// Reports whether the call leaves a 2xx without ACK.
     pub fn never_acks(&self) -> bool {
         self.never_ack
     }
 
-    /// Reports whether a re-INVITE of ours has held it or taken it back, or tried to.
+    /// Reports whether the phone has held or resumed the call, or tried to.
     pub fn has_held(&self) -> bool {
         self.change.has_held()
     }
 
-    /// Reports whether a re-INVITE of ours has asked for an offer.
+    /// Reports whether the phone has sent a re-INVITE without offer.
     pub fn has_asked(&self) -> bool {
         self.change.has_asked()
     }
 
-    /// Returns the moment at which 200 was sent or received; `None` where it never was.
+    /// Returns the time at which 200 was sent or received, if it was.
     pub fn answered_at(&self) -> Option<Instant> {
         self.answered_at
     }
 
-    /// Returns the Call-ID of its leg.
+    /// Returns the Call-ID of the call.
     pub fn call_id(&self) -> &[u8] {
         &self.call_id
     }
 
-    /// Returns the user part of From in the INVITE of a call that came in.
+    /// Returns the user part of From in the INVITE of an incoming call.
     pub fn calling(&self) -> &str {
         &self.calling
     }
 
-    /// Returns the user part that was called.
+    /// Returns the called user part.
     pub fn called(&self) -> &str {
         &self.called
     }
 
-    /// Returns the manner in which an incoming call is answered.
+    /// Returns how an incoming call is answered.
     pub fn manner(&self) -> Option<Manner> {
         self.manner
     }
 
-    /// Returns the codec agreed.
+    /// Returns the G.711 codec of the voice.
     pub fn codec(&self) -> Option<Codec> {
         self.audio.speech().codec()
     }
 
-    /// Returns the codec agreed, by its rtpmap name, also where that is none of G.711's.
+    /// Returns the rtpmap name of the agreed codec.
     pub fn spoken(&self) -> Option<&'static str> {
         self.audio.speech().spoken().map(Spoken::name)
     }
 
-    /// Returns the far side's telephone-events: payload number and clock in Hz; `None` where it takes none.
+    /// Returns payload type and clock rate (Hz) of the remote party's telephone-events, if it supports them.
     pub fn events(&self) -> Option<(u8, u32)> {
         self.audio.speech().events()
     }
 
-    /// Reports whether all of [`Talk::keys`] has been pressed.
+    /// Reports whether all of [`Talk::keys`] has been sent.
     pub fn has_pressed_all(&self) -> bool {
         self.audio.speech().has_pressed_all()
     }
 
-    /// Returns the SSRC of what it says.
+    /// Returns the SSRC of the sent audio.
     pub fn ssrc(&self) -> u32 {
         self.audio.speech().ssrc()
     }
 
-    /// Returns the number of frames said.
+    /// Returns the number of frames sent.
     pub fn sent(&self) -> u32 {
         self.audio.speech().sent()
     }
 
-    /// Returns the address that its RTP goes to.
+    /// Returns the remote RTP address.
     pub fn far(&self) -> Option<SocketAddr> {
         self.audio.speech().to()
     }
 
-    /// Returns its media address.
+    /// Returns the local media address.
     pub fn media(&self) -> Option<SocketAddr> {
         self.audio.address()
     }
 
-    /// Returns loss and jitter both ways, as far as they are known; `None` where the phone makes no reports.
+    /// Returns loss and jitter in both directions so far, or `None` if the phone sends no reports.
     pub fn quality(&self) -> Option<Quality> {
         self.audio.quality()
     }
 
-    /// Returns the DTMF digits that the far side sent, the first [`limits::KEYS_HEARD`](crate::limits::KEYS_HEARD) of them;
-    /// none where the phone makes no reports.
+    /// Returns the DTMF digits received from the remote party, at most
+    /// [`limits::KEYS_HEARD`](crate::limits::KEYS_HEARD); empty if the phone sends no reports.
     pub fn pressed(&self) -> &str {
         self.audio.pressed()
     }
 
-    /// Returns the suite that its audio is encrypted with, by its name in a description; `None`: with none.
+    /// Returns the name of the SRTP suite in force, or `None` for plain RTP.
     pub fn suite(&self) -> Option<&'static str> {
         self.audio.secure().suite()
     }
 
-    /// Returns the judge of what it heard.
+    /// Returns the evaluation of received audio.
     pub fn judge(&self) -> &Judge {
         self.audio.judge()
     }
 
-    /// Reports whether its audio is encrypted, both ways.
+    /// Reports whether the audio is encrypted in both directions.
     pub fn is_secure(&self) -> bool {
         self.audio.secure().is_on()
     }
 
-    /// Returns the number of packets that did not open with the far side's key: of another source, plain, or harmed on the
-    /// way. Those that came before the key are not among them.
+    /// Returns the number of packets that failed authentication with the remote key: from another source, unencrypted,
+    /// or damaged. Packets received before the key are not counted.
     pub fn unopened(&self) -> u64 {
         self.audio.secure().refused()
     }
 
-    /// Returns the interval of its session, in seconds; `None` where it may last for ever.
+    /// Returns the session interval in seconds, or `None` without session timer.
     pub fn session_seconds(&self) -> Option<u32> {
         self.session.seconds()
     }
 
-    /// Reports whether it is for us to refresh its session.
+    /// Reports whether this side refreshes the session.
     pub fn refreshes(&self) -> bool {
         self.session.refreshes()
     }
 
-    /// Returns the number of refreshes of its session by either side.
+    /// Returns the number of session refreshes by either side.
     pub fn refreshed(&self) -> u32 {
         self.session.refreshed()
     }
 
-    /// Reports whether we have asked for a transfer.
+    /// Reports whether the phone has requested a transfer.
     pub fn has_referred(&self) -> bool {
         self.transfer.has_referred()
     }
 
-    /// Returns the number of REFERs of ours that were taken.
+    /// Returns the number of accepted REFERs.
     pub fn transfers(&self) -> u32 {
         self.transfer.taken()
     }
 
-    /// Returns the progress of those, in order.
+    /// Returns the progress of transfers, in order.
     pub fn news(&self) -> &[News] {
         self.transfer.news()
     }
 
-    /// Reports whether this is its request from the far side.
+    /// Reports whether this is the server transaction of the call.
     pub(crate) fn is_server(&self, id: ServerId) -> bool {
         self.server == Some(id)
     }
 
-    /// Reports whether this is its INVITE.
+    /// Reports whether this is the INVITE of the call.
     pub(crate) fn is_client(&self, id: ClientId) -> bool {
         self.client == Some(id)
     }
 
-    /// Reports whether this is its dialog.
+    /// Reports whether this is the dialog of the call.
     pub(crate) fn is_of(&self, dialog: DialogId) -> bool {
         self.dialog == Some(dialog)
     }
 
-    /// Reports whether a request of ours in the answered call has no answer yet.
+    /// Reports whether one of our requests in the answered call has no final response yet.
     pub(crate) fn is_open(&self, id: ClientId) -> bool {
         self.change.is_open(id) || self.transfer.open() == Some(id)
     }
 
-    /// Returns its next deadline.
+    /// Returns the next deadline of the call.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
     }
 
-    /// Gives back what an ended call no longer needs: its media address.
+    /// Releases the media address of an ended call, and cancels its timers.
     pub(crate) fn settle(&mut self) -> Option<SocketAddr> {
         if self.state != State::Ended {
             return None;
@@ -323,17 +323,17 @@ impl PhoneCall {
         self.audio.close()
     }
 
-    /// Reports whether audio for this address is for it.
+    /// Reports whether media for this address belongs to the call.
     pub(crate) fn listens_at(&self, to: SocketAddr) -> bool {
         self.audio.address() == Some(to) && self.state != State::Ended
     }
 
-    /// Takes an RTP packet.
+    /// Handles a received RTP packet.
     pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
         self.audio.hear(cx, self.number, &self.talk, bytes);
     }
 
-    /// Takes an RTCP packet.
+    /// Handles a received RTCP packet.
     pub(crate) fn hear_report(&mut self, now: Instant, bytes: &[u8]) {
         self.audio.hear_report(now, bytes);
     }

@@ -1,4 +1,4 @@
-//! What a call offers and answers, and what follows for its audio and its keys.
+//! Offers and answers of a call, and their effect on audio and keys.
 
 use rand_chacha::rand_core::Rng as _;
 use trunkgate_sdp::keying::{Keys, OFFERED, admit, agreed, check_answer, protect_answer, protect_offer};
@@ -8,33 +8,33 @@ use trunkgate_sip::{Body, Message};
 use crate::audio::{Audio, Spoken};
 use crate::cx::Cx;
 
-/// Between the parts of a multipart body.
+/// Boundary of a multipart body.
 const BOUNDARY: &str = "phone-part";
 
-/// What was offered and answered in a call.
+/// Negotiation state of a call.
 #[derive(Debug)]
 pub(super) struct Negotiation {
     session_id: u64,
     version: u64,
-    /// What we last wrote as offer or answer.
+    /// Local description, the last one written.
     ours: Option<Description>,
-    /// The far side's description that ours is in force with.
+    /// Remote description that is in force with ours.
     theirs: Option<Description>,
-    /// An offer of theirs.
+    /// Offer of the remote party.
     offer: Option<Description>,
     direction: Direction,
-    /// An offer of ours waits for its answer.
+    /// Whether our offer awaits its answer.
     offered: bool,
-    /// The INVITE carried an offer.
+    /// Whether the INVITE carried an offer.
     is_early: bool,
 }
 
-/// What a change of ours puts aside, for the case that it is not sent.
+/// State saved before a change of ours, to restore if the change is not sent.
 #[derive(Debug)]
 pub(super) struct Before(Direction, Option<Description>);
 
 impl Negotiation {
-    /// Makes one under this session id.
+    /// Creates a negotiation with this session id.
     pub(super) fn new(session_id: u64) -> Negotiation {
         Negotiation {
             session_id,
@@ -48,7 +48,7 @@ impl Negotiation {
         }
     }
 
-    /// Notes whether the INVITE of ours carries an offer.
+    /// Records whether our INVITE carries an offer.
     pub(super) fn set_early(&mut self, is_early: bool) {
         self.is_early = is_early;
     }
@@ -58,63 +58,63 @@ impl Negotiation {
         self.is_early
     }
 
-    /// Returns what we last wrote, as a body.
+    /// Returns our last description as a body.
     pub(super) fn body(&self) -> Option<Body> {
         self.ours.as_ref().map(|ours| Body::sdp(ours.to_string()))
     }
 
-    /// Reports whether we have written a description.
+    /// Reports whether a local description exists.
     pub(super) fn has_ours(&self) -> bool {
         self.ours.is_some()
     }
 
-    /// Reports whether the far side has offered.
+    /// Reports whether the remote party has made an offer.
     pub(super) fn has_offer(&self) -> bool {
         self.offer.is_some()
     }
 
-    /// Takes the offer of an INVITE of theirs, where it has one.
+    /// Stores the offer of a received INVITE, if any.
     pub(super) fn take_first_offer(&mut self, request: &Message) {
         self.offer = request.sdp().and_then(|sdp| Description::parse(&sdp).ok());
         self.is_early = self.offer.is_some();
     }
 
-    /// Takes the offer of a change, where it has one; else the one before stays. Reports whether it has.
+    /// Stores the offer of a session change and returns `true`; without one, keeps the earlier offer.
     pub(super) fn take_new_offer(&mut self, request: &Message) -> bool {
         let Some(offer) = request.sdp().and_then(|sdp| Description::parse(&sdp).ok()) else { return false };
         self.offer = Some(offer);
         true
     }
 
-    /// Reports whether an offer of ours waits for its answer.
+    /// Reports whether our offer awaits its answer.
     pub(super) fn is_offered(&self) -> bool {
         self.offered
     }
 
-    /// Notes whether an offer of ours waits for its answer. Reports whether one did before.
+    /// Sets whether our offer awaits its answer. Returns the previous value.
     pub(super) fn set_offered(&mut self, offered: bool) -> bool {
         std::mem::replace(&mut self.offered, offered)
     }
 
-    /// Counts a change of the description.
+    /// Increments the session version.
     pub(super) fn change(&mut self) {
         self.version += 1;
     }
 
-    /// Begins a change of ours to this direction.
+    /// Begins a change of ours to this direction. Returns the state before it.
     pub(super) fn turn(&mut self, direction: Direction) -> Before {
         let before = Before(std::mem::replace(&mut self.direction, direction), self.ours.clone());
         self.change();
         before
     }
 
-    /// Takes back a change that was not sent.
+    /// Reverts a change that was not sent.
     pub(super) fn turn_back(&mut self, audio: &mut Audio, before: Before) {
         Before(self.direction, self.ours) = before;
         audio.keep_keys();
     }
 
-    /// Answers the offer at hand; `None` where nothing fits.
+    /// Answers the current offer. Returns `None` if nothing matches.
     pub(super) fn answer(&mut self, cx: &mut Cx<'_>, audio: &mut Audio) -> Option<String> {
         let (offer, media) = (admit(self.offer.clone()?, cx.config.srtp, &Suite::ALL).ok()?, audio.address()?);
         let identity = Identity { session_id: self.session_id, version: self.version, ip: media.ip() };
@@ -131,14 +131,14 @@ impl Negotiation {
         Some(text)
     }
 
-    /// Answers the offer that a response carries.
+    /// Answers the offer in a response.
     pub(super) fn answer_to(&mut self, cx: &mut Cx<'_>, audio: &mut Audio, response: &Message) -> Option<String> {
         self.offer = Some(Description::parse(&response.sdp()?).ok()?);
         self.answer(cx, audio)
     }
 
-    /// Reads the far side's answer to our offer. Reports whether audio may begin: where the answer is not as protected as it
-    /// has to be, nothing is said.
+    /// Applies the remote party's answer to our offer. Returns whether audio may start; it may not if the answer lacks
+    /// the required SRTP.
     pub(super) fn read(&mut self, cx: &Cx<'_>, audio: &mut Audio, message: &Message) -> bool {
         let Some(answer) = message.sdp().and_then(|sdp| Description::parse(&sdp).ok()) else { return false };
         let Some((far, payload, spoken)) = read_answer(&answer) else { return false };
@@ -152,7 +152,7 @@ impl Negotiation {
         true
     }
 
-    /// Makes an offer of ours, as the body of a request or answer.
+    /// Creates our offer as the body of a request or response.
     pub(super) fn offer(&mut self, cx: &mut Cx<'_>, audio: &mut Audio, multipart: bool) -> Body {
         let Some(media) = audio.address() else { return Body::sdp("") };
         let identity = Identity { session_id: self.session_id, version: self.version, ip: media.ip() };
@@ -180,7 +180,7 @@ impl Negotiation {
         Body { content_type: format!("multipart/mixed;boundary={BOUNDARY}"), bytes: whole.into_bytes().into() }
     }
 
-    /// Returns the keys that both descriptions agree on; `None`: plain audio.
+    /// Returns the keys agreed by both descriptions; `None` means plain RTP.
     fn keys(&self) -> Option<Keys> {
         let ours = self.ours.iter().flat_map(|ours| &ours.media);
         let sections = ours.zip(self.theirs.iter().flat_map(|theirs| &theirs.media));
@@ -188,7 +188,8 @@ impl Negotiation {
     }
 }
 
-/// Reads far end, payload number and codec of the first audio section of an answer; `None` where it refuses.
+/// Returns media endpoint, payload type and codec of the first audio section of an answer, or `None` if it is
+/// rejected.
 fn read_answer(answer: &Description) -> Option<(Far, u8, Spoken)> {
     let section = answer.media.iter().find(|m| m.kind == "audio" && m.port != 0)?;
     let attributes = || section.attributes.iter().chain(answer.attributes.iter());

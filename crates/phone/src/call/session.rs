@@ -1,4 +1,4 @@
-//! Session timers of a call (RFC 4028): what it asks for and takes, and the deadlines that follow.
+//! Session timers of a call (RFC 4028): requested and accepted intervals, and the resulting deadlines.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::deadlines::{Deadlines, Due};
 use crate::limits;
 use crate::script::PhoneConfig;
 
-/// The option tag.
+/// Option tag of RFC 4028.
 pub(crate) const TIMER: &str = "timer";
 
-/// The session of a call.
+/// Session timer of a call.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// Interval in seconds, and whether it is for us to refresh.
+    /// Agreed interval in seconds, and whether this side refreshes.
     agreed: Option<(u32, bool)>,
-    /// What an INVITE asks for that has no answer yet, and whether its sender knows session timers.
+    /// Interval requested by an unanswered INVITE, and whether its sender supports session timers.
     asked: Option<(Option<SessionExpires>, bool)>,
-    /// Refreshes by either side.
+    /// Number of refreshes by either side.
     refreshed: u32,
 }
 
@@ -28,19 +28,19 @@ fn header(name: &str, value: impl ToString) -> Extra {
     Extra { name: name.to_owned(), value: value.to_string() }
 }
 
-/// Returns what the first INVITE of a call says.
+/// Returns the session timer headers of the initial INVITE.
 pub(crate) fn wanted(config: &PhoneConfig) -> Vec<Extra> {
     let Some(sessions) = config.sessions.filter(|sessions| sessions.seconds > 0) else { return Vec::new() };
     let refresher = sessions.refreshes.then_some(Refresher::Uac);
     if sessions.seconds < limits::SESSION_LEAST_S {
-        // Too short for anybody, and so to be refused.
+        // Shorter than any party may accept, and therefore rejected.
         return vec![header("Session-Expires", SessionExpires { seconds: sessions.seconds, refresher })];
     }
     let seconds = sessions.seconds.max(sessions.least);
     vec![header("Session-Expires", SessionExpires { seconds, refresher }), header("Min-SE", sessions.least)]
 }
 
-/// Reports whether a request asks for a shorter session than this phone takes; then it is refused.
+/// Rejects a request for a shorter session than the phone accepts. Returns whether it did.
 pub(crate) fn refuses(cx: &mut Cx<'_>, id: ServerId, request: &Message) -> bool {
     let Some(sessions) = cx.config.sessions else { return false };
     let is_short = request.session_expires().is_some_and(|expires| expires.seconds < sessions.least);
@@ -52,12 +52,12 @@ pub(crate) fn refuses(cx: &mut Cx<'_>, id: ServerId, request: &Message) -> bool 
 }
 
 impl Session {
-    /// Returns its interval in seconds; `None` where it may last for ever.
+    /// Returns the session interval in seconds, or `None` without session timer.
     pub(super) fn seconds(&self) -> Option<u32> {
         self.agreed.map(|(seconds, _)| seconds)
     }
 
-    /// Reports whether it is for us to refresh it.
+    /// Reports whether this side refreshes the session.
     pub(super) fn refreshes(&self) -> bool {
         self.agreed.is_some_and(|(_, ours)| ours)
     }
@@ -67,14 +67,14 @@ impl Session {
         self.refreshed
     }
 
-    /// Notes what an INVITE asks for.
+    /// Records the interval that an INVITE requests.
     pub(super) fn note(&mut self, cx: &Cx<'_>, request: &Message) {
         if cx.config.sessions.is_some() {
             self.asked = Some((request.session_expires(), request.supports(TIMER)));
         }
     }
 
-    /// Returns what the 2xx to an INVITE says; an interval begins.
+    /// Returns the session timer headers of the 2xx to an INVITE, and starts the interval.
     pub(super) fn answer(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines) -> Vec<Extra> {
         let (Some(sessions), Some((expires, supports))) = (cx.config.sessions, self.asked.take()) else {
             return Vec::new();
@@ -98,7 +98,7 @@ impl Session {
         std::iter::once(header("Session-Expires", SessionExpires { seconds, refresher })).chain(required).collect()
     }
 
-    /// Takes what a 2xx to an INVITE or UPDATE of ours says.
+    /// Applies the session timer headers of a 2xx to our INVITE or UPDATE.
     pub(super) fn take(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines, response: &Message) {
         if cx.config.sessions.is_none() {
             return;
@@ -116,14 +116,14 @@ impl Session {
         deadlines.forget(Due::SessionOver);
         let Some((seconds, ours)) = agreed.filter(|_| !forgets) else { return };
         let interval = Duration::from_secs(seconds.into());
-        // RFC 4028 §10.
+        // RFC 4028 §10: the session is ended shortly before its interval expires.
         deadlines.wake(cx.now + (interval - (interval / 3).min(limits::SESSION_EARLY)), Due::SessionOver);
         if ours {
             deadlines.wake(cx.now + interval / 2, Due::Refresh);
         }
     }
 
-    /// Returns what a change of ours in an answered call says of its session.
+    /// Returns the session timer headers of a change in an answered call.
     pub(super) fn headers(&self, cx: &Cx<'_>) -> Vec<Extra> {
         let (Some(sessions), Some((seconds, ours))) = (cx.config.sessions, self.agreed) else { return Vec::new() };
         let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });

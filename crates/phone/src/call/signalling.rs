@@ -1,4 +1,4 @@
-//! A call from its INVITE to its end: what happens at each event of the endpoint and at each deadline.
+//! Course of a call from INVITE to its end: the handling of endpoint events and timers.
 
 use std::net::SocketAddr;
 
@@ -51,7 +51,7 @@ impl PhoneCall {
         call
     }
 
-    /// Takes an answer to its INVITE.
+    /// Handles a response to the INVITE.
     pub(crate) fn invite_answered(&mut self, cx: &mut Cx<'_>, dialog: Option<DialogId>, code: u16, response: &Message) {
         match code {
             0..=199 => self.progressed(cx, dialog, response),
@@ -85,7 +85,7 @@ impl PhoneCall {
             && let Some(dialog) = dialog
             && let Some(answer) = self.answer_to(cx, response)
         {
-            // An offer that comes before the 2xx is answered before it (RFC 3262 §5).
+            // An offer in a provisional response is answered before the 2xx (RFC 3262 §5).
             cx.endpoint.answer_early(cx.now, dialog, Body::sdp(answer));
         }
     }
@@ -131,7 +131,7 @@ impl PhoneCall {
         cx.tell(Event::Answered(self.number));
     }
 
-    /// Takes the first steps of an incoming call with this INVITE, at a media address if there is one.
+    /// Begins an incoming call with its INVITE, using a media address if one is free.
     pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
@@ -194,7 +194,8 @@ impl PhoneCall {
 
     fn provisional(&mut self, cx: &mut Cx<'_>, id: ServerId, code: u16) {
         let body = if code == 183 { self.negotiation.body() } else { None };
-        // The first reliable one has an offer where the INVITE had none (RFC 3262 §5): this phone makes its with the 2xx.
+        // The first reliable response must carry an offer if the INVITE has none (RFC 3262 §5); this phone makes its
+        // offer in the 2xx.
         let reliable = cx.config.reliable && self.negotiation.has_offer();
         self.told_early = reliable && body.is_some() && cx.endpoint.may_be_reliable(id);
         let contact_user = cx.config.name.clone();
@@ -203,7 +204,7 @@ impl PhoneCall {
         self.state = State::Ringing;
     }
 
-    /// Does what is due.
+    /// Performs all actions that are due.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         while let Some(due) = self.deadlines.take_due(cx.now) {
             self.act(cx, due);
@@ -265,8 +266,8 @@ impl PhoneCall {
         self.ended(cx, Ending::Rejected(488));
     }
 
-    /// Takes the ACK to our 2xx, and begins to speak: a far side that waits for a CPU may read the audio before the answer, whose
-    /// address it needs to take any.
+    /// Handles the ACK to our 2xx, and starts sending. A busy remote party may read our audio before the answer,
+    /// although it needs the address in the answer to accept it.
     pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, request: &Message) {
         self.acked = true;
         if self.negotiation.set_offered(false) {
@@ -279,24 +280,24 @@ impl PhoneCall {
         }
     }
 
-    /// Notes that a reliable provisional answer of ours was acknowledged.
+    /// Records that our reliable provisional response was acknowledged.
     pub(crate) fn note_prack(&mut self) {
         self.pracked = true;
     }
 
-    /// Hangs up because our 2xx was never acknowledged.
+    /// Ends the call because our 2xx was never acknowledged.
     pub(crate) fn ack_missing(&mut self, cx: &mut Cx<'_>, dialog: DialogId) {
         cx.bye(dialog);
         self.ended(cx, Ending::AckMissing);
     }
 
-    /// Takes the failure of its INVITE.
+    /// Handles the failure of the INVITE.
     pub(crate) fn invite_failed(&mut self, cx: &mut Cx<'_>, ending: Ending) {
         let ending = self.canceling.unwrap_or(ending);
         self.ended(cx, ending);
     }
 
-    /// Ends a call in whatever state it is.
+    /// Ends the call in any state.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>, ending: Ending) {
         match (self.state, self.outgoing) {
             (State::Ended, _) => {}
@@ -322,7 +323,7 @@ impl PhoneCall {
         }
     }
 
-    /// Notes the end of a call.
+    /// Records the end of the call.
     pub(crate) fn ended(&mut self, cx: &mut Cx<'_>, ending: Ending) {
         if self.state != State::Ended {
             self.audio.report(cx, &mut self.deadlines, true);
@@ -332,19 +333,19 @@ impl PhoneCall {
         }
     }
 
-    /// Answers the offer at hand; `None` where nothing fits.
+    /// Answers the current offer. Returns `None` if nothing matches.
     pub(super) fn describe(&mut self, cx: &mut Cx<'_>) -> Option<String> {
         self.negotiation.answer(cx, &mut self.audio)
     }
 
-    /// Answers the offer that a 2xx carries, and begins to speak.
+    /// Answers the offer in a 2xx, and starts sending.
     pub(super) fn answer_to(&mut self, cx: &mut Cx<'_>, response: &Message) -> Option<String> {
         let answer = self.negotiation.answer_to(cx, &mut self.audio, response)?;
         self.audio.start(cx, &mut self.deadlines);
         Some(answer)
     }
 
-    /// Reads the far side's answer to our offer, and begins to speak.
+    /// Applies the remote party's answer to our offer, and starts sending.
     pub(super) fn read_far(&mut self, cx: &Cx<'_>, message: &Message) {
         if self.negotiation.read(cx, &mut self.audio, message) {
             self.audio.start(cx, &mut self.deadlines);

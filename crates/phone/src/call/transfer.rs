@@ -1,5 +1,5 @@
-//! REFER (RFC 3515): a phone asks the far side to connect the other one with a third party, and hears of the progress. A
-//! phone that gets a REFER calls no one, and reports the progress that it was set up to report.
+//! REFER (RFC 3515): a phone asks the edge to connect the other party with a third one, and receives progress reports.
+//! A phone that receives a REFER calls no one, and sends the progress reports of its script.
 
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Method, ServerId};
 
@@ -9,56 +9,56 @@ use crate::event::Ending;
 use crate::limits;
 use crate::script::{Leaving, Referred};
 
-/// What a NOTIFY said.
+/// Content of a NOTIFY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct News {
-    /// CSeq of its REFER, by its Event header; 0 where that names none.
+    /// CSeq of the REFER, from the Event header; 0 if absent.
     pub id: u32,
-    /// The status; 0 where its body is no status line.
+    /// Status code; 0 if the body is not a status line.
     pub code: u16,
-    /// Whether nothing follows.
+    /// Whether this is the final notification.
     pub is_last: bool,
 }
 
-/// The transfers of a call.
+/// Transfers requested in a call.
 #[derive(Debug, Default)]
 pub(super) struct Transfer {
-    /// A REFER that has no answer yet.
+    /// REFER without final response.
     open: Option<ClientId>,
-    /// The moment at which the phone leaves.
+    /// Time at which the phone leaves the call.
     leaving: Option<Leaving>,
-    /// REFERs that were taken.
+    /// Number of accepted REFERs.
     taken: u32,
     news: Vec<News>,
 }
 
 impl Transfer {
-    /// Reports whether we have asked for a transfer.
+    /// Reports whether the phone has requested a transfer.
     pub(super) fn has_referred(&self) -> bool {
         self.leaving.is_some()
     }
 
-    /// Returns the number of REFERs of ours that were taken.
+    /// Returns the number of accepted REFERs.
     pub(super) fn taken(&self) -> u32 {
         self.taken
     }
 
-    /// Returns the progress of them, in order.
+    /// Returns the progress of transfers, in order.
     pub(super) fn news(&self) -> &[News] {
         &self.news
     }
 
-    /// Returns the REFER that has no answer yet.
+    /// Returns the REFER without final response.
     pub(super) fn open(&self) -> Option<ClientId> {
         self.open
     }
 
-    /// Notes that the REFER will have no answer.
+    /// Records that the REFER will get no response.
     pub(super) fn forget_open(&mut self) {
         self.open = None;
     }
 
-    /// Asks the far side to connect the other one with the number that was called.
+    /// Requests that the other party be connected with the called number.
     pub(super) fn refer(&mut self, cx: &mut Cx<'_>, dialog: DialogId, called: &str, leaving: Leaving) {
         if self.open.is_some() {
             return;
@@ -68,7 +68,7 @@ impl Transfer {
         self.leaving = Some(leaving);
     }
 
-    /// Takes the answer to it. Returns the end of the call that follows from it.
+    /// Handles the response to the REFER. Returns the outcome if the call ends.
     pub(super) fn answered(&mut self, code: u16) -> Option<Ending> {
         if code < 200 {
             return None;
@@ -79,13 +79,13 @@ impl Transfer {
                 self.taken += 1;
                 (self.leaving == Some(Leaving::AtOnce)).then_some(Ending::HungUp)
             }
-            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            // The dialog no longer exists at the remote party (RFC 3261 §12.2.1.2).
             408 | 481 => Some(Ending::Refused(code)),
             _ => None,
         }
     }
 
-    /// Takes a NOTIFY. Reports whether the phone leaves the call.
+    /// Handles a NOTIFY. Returns whether the phone leaves the call.
     pub(super) fn notified(&mut self, notify: &Message) -> bool {
         let text = |name: HeaderName| {
             notify.header(name).map(|value| String::from_utf8_lossy(value).to_ascii_lowercase()).unwrap_or_default()
@@ -102,7 +102,7 @@ impl Transfer {
     }
 }
 
-/// Answers a REFER to us.
+/// Responds to a received REFER.
 pub(super) fn referred(cx: &mut Cx<'_>, deadlines: &mut Deadlines, id: ServerId) {
     let contact_user = cx.config.name.clone();
     let code = match cx.config.transfers {
@@ -118,7 +118,7 @@ pub(super) fn referred(cx: &mut Cx<'_>, deadlines: &mut Deadlines, id: ServerId)
     }
 }
 
-/// Reports the progress of a REFER to us.
+/// Sends a progress report for a received REFER.
 pub(super) fn notify(cx: &mut Cx<'_>, dialog: DialogId, code: u16) {
     let state = if code < 200 { "active;expires=60" } else { "terminated;reason=noresource" };
     let header = |name: &str, value: &str| Extra { name: name.into(), value: value.into() };

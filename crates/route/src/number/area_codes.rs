@@ -62,7 +62,7 @@ static AREA_CODES: &[[u8; 5]] = &[
     *b"973NJ", *b"975MO", *b"978MA", *b"979TX", *b"980NC", *b"983CO", *b"984NC", *b"985LA", *b"986ID", *b"989MI",
 ];
 
-/// Country and state of an area code.
+/// Country, and state or province, of an area code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// `US` or `CA` (ISO 3166 alpha-2).

@@ -53,11 +53,11 @@ pub enum SendNumbers {
     /// E.164: `+14155551234`.
     #[default]
     E164,
-    /// `14155551234`
+    /// E.164 without `+`: `14155551234`.
     PlusLess,
-    /// As dialled inside the edge's country.
+    /// National format, dialled inside the edge's country.
     National,
-    /// As received.
+    /// Unchanged, the text as received.
     AsIs,
 }
 
@@ -325,7 +325,7 @@ impl Numbers {
     /// Returns the E.164 number of digits with or without `+`, if their length is possible.
     fn possible(&self, digits: &str) -> Option<Judged> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
-        // Local only (a number without its area code) is not enough: no E.164 can be made of it.
+        // A local number without area code does not suffice for E.164.
         if PHONE_NUMBER_UTIL.is_possible_number_with_reason(&number) != Ok(NumberLengthType::IsPossible) {
             return None;
         }

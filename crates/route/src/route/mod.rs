@@ -32,10 +32,10 @@ pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// Order in which adjacent trunks are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// As written.
+    /// Configured order.
     #[default]
     Listed,
-    /// By recent results ([`Standing`](crate::Standing)).
+    /// Order of recent performance ([`Standing`](crate::Standing)).
     AnswerRatio,
 }
 

@@ -236,7 +236,7 @@ pub enum Dtmf {
     Events,
     /// SIP INFO within the dialog.
     Info,
-    /// In-band tones.
+    /// Audible tones in the audio.
     Tones,
 }
 
