@@ -84,7 +84,7 @@ impl Deadlines {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+#[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 mod tests {
     use super::*;
 

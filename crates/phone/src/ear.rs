@@ -127,7 +127,7 @@ fn said_dbfs() -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+#[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 mod tests {
     use super::*;
     use crate::tone::{Codec, FRAME_SAMPLES, Voice};

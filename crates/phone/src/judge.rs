@@ -331,7 +331,7 @@ fn tone_of(samples: impl ExactSizeIterator<Item = i16>) -> (f64, f64) {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+#[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 mod tests {
     use super::*;
     use crate::tone::PACKET_BYTES;

@@ -15,7 +15,7 @@ pub struct Dial {
     pub flow: Flow,
     /// Request-URI and To.
     pub uri: String,
-    /// From URI, without tag.
+    /// Value of From, without tag.
     pub from: String,
     /// Whether the INVITE carries an offer; otherwise the 2xx does, and the ACK carries the answer (RFC 3261 §13.2.1).
     pub offer: bool,
@@ -228,9 +228,9 @@ pub struct Sessions {
 /// Time at which a phone leaves a call it has transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
-    /// When its REFER is accepted.
+    /// Immediately after its REFER is accepted.
     AtOnce,
-    /// When a notification reports that the target has answered.
+    /// After a notification that the target has answered.
     OnceDone,
     /// Never; the phone waits for a BYE.
     Never,

@@ -1,6 +1,6 @@
 //! Two phones connected directly, on virtual time and a lossless network: every way to place and answer a call ends,
 //! with the outcome expected by both sides.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // a test's time has to begin somewhere
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests need an arbitrary start time
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -22,8 +22,8 @@ pub enum TargetSpec {
         /// Destination of the URI.
         #[serde(flatten)]
         destination: Destination,
-        /// Whether an agent or an operator named the URI during the call; it must not lead to an address of the edge
-        /// or its local network.
+        /// Whether an agent or an operator named the URI during the call. Such a URI must not lead to this machine, or
+        /// to a link-local or other non-host address.
         #[serde(default)]
         in_call: bool,
     },

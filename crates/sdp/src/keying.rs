@@ -290,7 +290,7 @@ fn drawn(suite: Suite, draw: &mut dyn FnMut(&mut [u8])) -> InlineKey {
     InlineKey::new(key_salt)
 }
 
-/// One of the four RTP profiles (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
+/// RTP profile (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Profile {
     /// Whether the profile uses SRTP.

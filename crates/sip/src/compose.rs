@@ -20,9 +20,9 @@ pub(crate) struct Head<'a> {
     pub(crate) branch: &'a str,
     pub(crate) max_forwards: u8,
     pub(crate) routes: &'a [String],
-    /// From header with tag.
+    /// Value of From, with tag.
     pub(crate) from: &'a str,
-    /// To header, with tag if the dialog has one.
+    /// Value of To, with tag if the dialog has one.
     pub(crate) to: &'a str,
     pub(crate) call_id: &'a str,
     pub(crate) cseq: u32,

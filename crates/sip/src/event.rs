@@ -107,9 +107,9 @@ pub struct Invite {
     pub party: Party,
     /// Request-URI.
     pub uri: String,
-    /// From URI with optional display name; the endpoint adds the tag.
+    /// Value of From: URI with optional display name; the endpoint adds the tag.
     pub from: String,
-    /// To URI with optional display name.
+    /// Value of To: URI with optional display name.
     pub to: String,
     /// User part of our Contact; empty for none.
     pub contact_user: String,
@@ -158,9 +158,9 @@ pub struct Notify {
     pub party: Party,
     /// Request-URI.
     pub uri: String,
-    /// From URI, without tag.
+    /// Value of From, without tag.
     pub from: String,
-    /// To URI.
+    /// Value of To.
     pub to: String,
     /// Additional headers, in order.
     pub headers: Vec<Extra>,

@@ -73,7 +73,7 @@ impl<K: Copy> TimerQueue<K> {
 mod tests {
     use super::*;
 
-    #[allow(clippy::disallowed_methods)] // any instant will do
+    #[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
     fn start() -> Instant {
         Instant::now()
     }

@@ -135,7 +135,7 @@ impl Reporting {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test may unwrap, and its time has to begin somewhere
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)] // tests may unwrap and need an arbitrary start time
 mod tests {
     use std::time::Duration;
 

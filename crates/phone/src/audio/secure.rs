@@ -102,7 +102,7 @@ fn spec(keys: Keys) -> Option<SrtpSpec> {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // a test's time has to begin somewhere
+#[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 mod tests {
     use super::*;
     use crate::tone::{Codec, Voice};

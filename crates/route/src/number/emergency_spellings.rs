@@ -25,7 +25,7 @@ enum Prefix {
     Plus,
     /// Service code: `*67`, `#31#`.
     Service,
-    /// One digit of an outside-line code or trunk prefix.
+    /// Single digit of an outside-line code or trunk prefix.
     Outside,
     /// International prefix.
     International,

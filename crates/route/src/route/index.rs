@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 
 /// Maximum number of routes tested one by one before the index is split.
 const WALKED: usize = 8;
-/// Maximum number of alternatives of a condition that are indexed individually.
+/// Maximum number of alternatives of a condition that a nested part of the index stores individually.
 const ALTERNATIVES: usize = 16;
 /// Maximum number of header names used to split routes.
 const HEADERS: usize = 4;

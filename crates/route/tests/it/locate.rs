@@ -1,6 +1,6 @@
 //! RFC 3263 as a table: zone, destination, queries and resulting servers.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
+#![allow(clippy::unwrap_used, clippy::panic)] // this file contains only tests
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

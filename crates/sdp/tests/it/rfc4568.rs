@@ -1,6 +1,6 @@
 //! SDES negotiation between two sides (RFC 4568).
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // only tests stand here
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this file contains only tests
 
 use proptest::prelude::*;
 use trunkgate_sdp::keying::{

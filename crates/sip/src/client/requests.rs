@@ -29,7 +29,7 @@ use crate::write::Writer;
 const WRITTEN_ANEW: [HeaderName; 4] =
     [HeaderName::Authorization, HeaderName::ProxyAuthorization, HeaderName::ContentType, HeaderName::ContentLength];
 
-/// In-dialog request to compose.
+/// Request to compose inside a dialog.
 #[derive(Debug)]
 pub(crate) struct Within<'a> {
     /// The dialog.
@@ -560,7 +560,7 @@ impl Clients {
     }
 }
 
-/// In-dialog request with the mandatory headers already written (RFC 3261 §12.2.1.1).
+/// Request inside a dialog with the mandatory headers already written (RFC 3261 §12.2.1.1).
 struct Begun {
     writer: Writer,
     uri: String,

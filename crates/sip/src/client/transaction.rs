@@ -54,12 +54,12 @@ pub(super) struct Inviting {
     pub(super) branch: String,
     pub(super) uri: String,
     pub(super) routes: Vec<String>,
-    /// From URI without tag.
+    /// Value of From, without tag.
     pub(super) local_uri: String,
     pub(super) local_tag: String,
-    /// To header as sent.
+    /// Value of To as sent.
     pub(super) to: String,
-    /// To URI without tag.
+    /// Value of To, without tag.
     pub(super) remote_uri: String,
     pub(super) cseq: u32,
     /// Whether the INVITE carries an offer.
@@ -89,7 +89,7 @@ pub(super) enum Cancel {
     Sent,
 }
 
-/// One branch of a forked INVITE, identified by its remote tag.
+/// Branch of a forked INVITE, identified by its remote tag.
 #[derive(Debug, Clone)]
 pub(super) struct Fork {
     pub(super) tag: Key,

@@ -306,7 +306,7 @@ mod tests {
 
     const THEM: Party = Party(3);
 
-    #[allow(clippy::disallowed_methods)] // any instant will do
+    #[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
     fn start() -> Instant {
         Instant::now()
     }

@@ -2,7 +2,7 @@
 
 /// Header name that the edge reads or writes. Any other header is `Other`, and its name stays in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // each variant is the header of that name
+#[allow(missing_docs)] // each variant is named like its header
 pub enum HeaderName {
     Via,
     From,

@@ -28,7 +28,7 @@ pub(super) struct Server {
     pub(super) party: Party,
     /// The request, until the final response.
     pub(super) request: Option<Message>,
-    /// To tag of the responses.
+    /// Local tag, added to To in the responses.
     pub(super) tag: String,
     pub(super) cseq: u32,
     /// Last response, with its status code.

@@ -15,7 +15,7 @@ use trunkgate_sip::{
 
 const ADDRESSES: [&str; 2] = ["192.0.2.1:5060", "192.0.2.2:5060"];
 
-/// One endpoint with its upper layer.
+/// Endpoint with its upper layer.
 struct Side {
     endpoint: Endpoint,
     /// Received INVITEs without final response, initial and in-dialog ones.

@@ -1,6 +1,6 @@
 //! Endpoint under test with a scripted remote party, which sends and receives messages as text.
 
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code)] // each test file uses only some of it
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use trunkgate_sip::{
 pub(crate) const T1: Duration = Duration::from_millis(500);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-#[allow(clippy::disallowed_methods)] // any instant will do
+#[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 pub(crate) fn start() -> Instant {
     Instant::now()
 }
