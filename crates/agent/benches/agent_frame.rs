@@ -1,5 +1,5 @@
-//! What one `media` message costs: the writer alone into a buffer that is used again; from RTP packet to the text that
-//! the socket takes; and an agent's own message, read and decoded.
+//! Cost of one `media` message: writing alone into a reused buffer; from an RTP packet to the text for the socket; and
+//! parsing and decoding an agent's own message.
 
 #![expect(clippy::disallowed_methods, reason = "a bench begins somewhere in time")]
 #![allow(missing_docs, reason = "criterion's macros make public items")]

@@ -1,9 +1,9 @@
-//! The forms of audio on an agent's socket (the contract's `format`).
+//! Audio formats of an agent's socket (configuration key `format`).
 
-/// How the audio in `media` messages is coded.
+/// Encoding of the audio in `media` messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
-    /// μ-law at 8 kHz: Twilio's only one.
+    /// μ-law at 8 kHz, the only format of Twilio.
     #[default]
     Mulaw8000,
     /// Linear 16 bit at 8 kHz.
@@ -15,10 +15,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Format; 4] = [Format::Mulaw8000, Format::L16Rate8000, Format::L16Rate16000, Format::L16Rate24000];
 
-    /// As it is written in the configuration.
+    /// Returns the name used in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Format::Mulaw8000 => "mulaw/8000",
@@ -27,18 +27,18 @@ impl Format {
             Format::L16Rate24000 => "l16/24000",
         }
     }
-    /// From what the configuration says.
+    /// Parses a name from the configuration.
     pub fn from_name(name: &str) -> Option<Format> {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
-    /// `mediaFormat.encoding`.
+    /// Returns the value of `mediaFormat.encoding`.
     pub const fn encoding(self) -> &'static str {
         match self {
             Format::Mulaw8000 => "audio/x-mulaw",
             Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => "audio/x-l16",
         }
     }
-    /// `mediaFormat.sampleRate`, in Hz.
+    /// Returns the value of `mediaFormat.sampleRate`, in Hz.
     pub const fn sample_rate(self) -> u32 {
         match self {
             Format::Mulaw8000 | Format::L16Rate8000 => 8000,
@@ -46,18 +46,18 @@ impl Format {
             Format::L16Rate24000 => 24_000,
         }
     }
-    /// Bytes of one sample.
+    /// Returns the bytes of one sample.
     pub(crate) const fn sample_bytes(self) -> usize {
         match self {
             Format::Mulaw8000 => 1,
             Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => 2,
         }
     }
-    /// Samples of one frame of 20 ms.
+    /// Returns the samples of one frame of 20 ms.
     pub const fn frame_samples(self) -> usize {
         self.frame_bytes() / self.sample_bytes()
     }
-    /// Bytes of one millisecond.
+    /// Returns the bytes of one millisecond.
     pub const fn bytes_per_ms(self) -> usize {
         match self {
             Format::Mulaw8000 => 8,
@@ -66,18 +66,18 @@ impl Format {
             Format::L16Rate24000 => 48,
         }
     }
-    /// Bytes of one frame of 20 ms.
+    /// Returns the bytes of one frame of 20 ms.
     pub const fn frame_bytes(self) -> usize {
         self.bytes_per_ms() * 20
     }
-    /// The byte that silence is made of.
+    /// Returns the byte value of silence.
     pub const fn silence(self) -> u8 {
         match self {
             Format::Mulaw8000 => 0xff,
             Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => 0,
         }
     }
-    /// Whether there is anything but digital silence in this audio.
+    /// Returns whether the audio contains anything but digital silence.
     pub fn is_heard(self, audio: &[u8]) -> bool {
         match self {
             // Both zeros of μ-law.

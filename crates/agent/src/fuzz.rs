@@ -1,11 +1,11 @@
-//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+//! Bodies of the fuzz targets, kept here so that they are compiled with the code that they drive.
 
 use std::time::{Duration, Instant};
 
 use crate::playout::Playout;
 use crate::stream::{Input, Output, Settings, Stream};
 
-/// Any text on an open socket, what it asks for carried out, until all of it is played and the stream closed.
+/// Feeds any text to an open socket and carries out its requests, until all audio is played and the stream is closed.
 pub fn agent_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = crate::incoming::parse(&text);
@@ -37,7 +37,7 @@ pub fn agent_text(data: &[u8]) {
     assert_eq!(last, Some(crate::outbox::Transmit::Close(crate::outbox::NORMAL_CLOSE)));
 }
 
-/// Any text on a recogniser's socket: each line is a result, is passed over, or ends the stream.
+/// Feeds any text to a recogniser's socket: each line is a result, is ignored, or ends the stream.
 pub fn recogniser_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]

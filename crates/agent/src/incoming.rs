@@ -1,4 +1,4 @@
-//! The messages that an agent sends, read. Borrowed from the text where JSON allows; whatever is wrong is a [`Problem`],
+//! Parser of an agent's messages. Strings are borrowed from the text if JSON allows; every error is a [`Problem`],
 //! never a panic.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::request::AgentRequest;
 use crate::warm::WarmTransfer;
 
-/// Agents write base64 with and without padding.
+/// Agents send base64 with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new()
@@ -26,41 +26,41 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// A message and the stream it names.
+/// Message with the stream that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received<'a> {
-    /// `streamSid`, where written.
+    /// `streamSid`, if present.
     pub stream_sid: Option<Cow<'a, str>>,
-    /// What it asks.
+    /// Parsed message.
     pub message: Incoming<'a>,
 }
 
-/// What an agent may ask.
+/// Messages that an agent may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming<'a> {
     /// Audio to play: base64.
     Media {
-        /// As it was sent.
+        /// Base64 payload as received.
         payload: Cow<'a, str>,
     },
-    /// A mark to return when the audio before it has been played.
+    /// Mark to return when the audio before it has been played.
     Mark {
-        /// Its name.
+        /// Name of the mark.
         name: Cow<'a, str>,
     },
-    /// What waits to be played is not to be played.
+    /// Request to discard the queued audio.
     Clear,
-    /// A request to the call.
+    /// Request of a call action.
     Request(AgentRequest),
-    /// An event that this protocol does not have.
+    /// Event that the protocol does not define.
     Unknown {
-        /// Its name.
+        /// Name of the event.
         event: Cow<'a, str>,
     },
 }
 
 impl Incoming<'_> {
-    /// The event's name.
+    /// Returns the event's name.
     pub const fn event(&self) -> &'static str {
         match self {
             Incoming::Media { .. } => "media",
@@ -72,10 +72,9 @@ impl Incoming<'_> {
     }
 }
 
-/// Reads one text. Fields that are not the protocol's are passed over.
-///
+/// Parses one text message. Unknown fields are ignored.
 /// # Errors
-/// What is wrong with it.
+/// Returns the problem with the message.
 pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
     if text.len() > TEXT_BYTES || !is_short_but_for_one_string(text) {
         return Err(Problem::TooLarge { bytes: text.len() });
@@ -83,7 +82,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
-            // Serde reads an array as a structure's fields in their order.
+            // Serde would accept an array of the fields in order.
             Category::Data if !text.trim_start().starts_with('{') => Problem::NotAnObject,
             Category::Data => Problem::WrongType { line, column },
             Category::Syntax | Category::Eof | Category::Io => Problem::BadJson { line, column },
@@ -132,7 +131,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
     Ok(Received { stream_sid: stream_sid.map(|sid| sid.0), message })
 }
 
-/// Whether a text is worth being read: a string of any length is passed over quickly, millions of other things are not.
+/// Returns whether a text may be parsed: a string of any length is skipped quickly, millions of other values are not.
 fn is_short_but_for_one_string(text: &str) -> bool {
     if text.len() <= TEXT_BESIDE_BYTES {
         return true;
@@ -145,10 +144,9 @@ fn is_short_but_for_one_string(text: &str) -> bool {
     text.len() - len <= TEXT_BESIDE_BYTES
 }
 
-/// Decodes a payload into `audio`, in place of what was there; nothing is there after an error.
-///
+/// Decodes a payload into `audio`, replacing its content; `audio` is empty after an error.
 /// # Errors
-/// [`Problem::BadBase64`].
+/// Returns [`Problem::BadBase64`].
 pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
     audio.clear();
     BASE64.decode_vec(payload, audio).map_err(|_| {
@@ -177,18 +175,18 @@ struct Envelope<'a> {
     digits: Option<Text<'a>>,
 }
 
-/// A string, borrowed unless it has escapes (PHP writes base64's `/` as `\/`).
+/// String, borrowed unless it has escapes (PHP writes base64's `/` as `\/`).
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What stands in `media` or `mark`.
+/// Content of `media` or `mark`.
 #[derive(Default)]
 struct Body<'a> {
     payload: Option<Text<'a>>,
     name: Option<Text<'a>>,
 }
 
-/// By hand, since what serde derives would take an array as well.
+/// Implemented by hand, because serde's derived code would accept an array as well.
 impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Body<'a>, D::Error> {
         struct Fields;
@@ -245,7 +243,7 @@ mod tests {
             ("", &[][..]),
             ("/w==", &[0xff][..]),
             ("/w", &[0xff][..]),
-            // Bits behind the last byte, as some encoders leave them.
+            // Bits after the last byte, as some encoders leave them.
             ("/x", &[0xff][..]),
             ("//8=", &[0xff; 2][..]),
             ("//8", &[0xff; 2][..]),

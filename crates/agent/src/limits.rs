@@ -1,118 +1,123 @@
-//! Limits of the agent core, the unit in the name.
+//! Limits of the agent core, with the unit in the name.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Audio in one frame, and the time between two.
+/// Duration of one frame, and the interval between two.
 pub const FRAME: Duration = Duration::from_millis(20);
 
-/// Bytes of one text from an agent: 120 s of audio at 24 kHz, 780 s of μ-law. A longer one is not read.
+/// Maximum size of a text message from an agent, in bytes: 120 s of audio at 24 kHz, 780 s of μ-law. A longer one is
+/// not parsed.
 pub const TEXT_BYTES: usize = 8 << 20;
-/// Bytes of a text beside its longest string: what may be long is audio.
+/// Maximum bytes of a text message outside its longest string; only audio may be long.
 pub const TEXT_BESIDE_BYTES: usize = 64 << 10;
-/// Bytes of one message from a recogniser.
+/// Maximum size of a message from a recogniser, in bytes.
 pub(crate) const RESULT_BYTES: usize = 64 << 10;
-/// Characters kept of one result of a recogniser.
+/// Maximum number of characters kept of a recogniser's result.
 pub(crate) const RESULT_CHARS: usize = 4096;
-/// Results of a recogniser in a second. Ours: some report each 20 ms of audio; signalling takes each of them.
+/// Maximum results of a recogniser per second. Own choice: some report every 20 ms of audio; signalling processes each
+/// of them.
 pub const RESULTS_PER_SECOND: u32 = 100;
-/// Bytes of a mark's name; a mark with a longer one is told and never comes back.
+/// Maximum length of a mark's name, in bytes; a mark with a longer one is reported and never returned.
 pub const MARK_NAME_BYTES: usize = 4096;
-/// Bytes of a transfer's target.
+/// Maximum length of a transfer target, in bytes.
 pub const TARGET_BYTES: usize = 1024;
-/// Bytes of a field of a warm transfer's `whisper`: a text of about two minutes.
+/// Maximum length of a field of a warm transfer's `whisper`, in bytes: a text of about two minutes.
 pub(crate) const WHISPER_BYTES: usize = 2000;
-/// Seconds that a warm transfer's target may have for its digit.
+/// Allowed time for the digit of a warm transfer's target, in seconds.
 pub(crate) const WHISPER_WAIT_SECONDS: RangeInclusive<u64> = 1..=60;
-/// Seconds that it has by default.
+/// Default time for that digit, in seconds.
 pub(crate) const WHISPER_WAIT_USUAL_SECONDS: u64 = 10;
-/// Digits in one request to send DTMF.
+/// Maximum digits in one request to send DTMF.
 pub const DIGITS: usize = 64;
-/// Characters shown of a name that we do not know.
+/// Characters of an unknown name that are shown.
 pub const SHOWN_CHARS: usize = 64;
-/// Scratch space kept between two messages of audio.
+/// Scratch memory kept between two audio messages, in bytes.
 pub(crate) const SCRATCH_BYTES: usize = 64 << 10;
 
-/// Audio held for the caller, in seconds; past that the socket is read no further.
+/// Maximum audio queued for the caller, in seconds; above it the socket is not read.
 pub const PLAYOUT_SECONDS: usize = 600;
-/// Marks that wait for their audio; past that the socket is read no further.
+/// Maximum marks waiting for their audio; above it the socket is not read.
 pub const MARKS_WAITING: usize = 16_384;
-/// Bytes of the names of marks that wait; past that the socket is read no further.
+/// Maximum bytes of the names of waiting marks; above it the socket is not read.
 pub(crate) const MARK_BYTES_WAITING: usize = 1 << 20;
-/// Bytes in a block of held audio. An agent that sends in real time has two of them.
+/// Bytes in a block of queued audio. An agent that sends in real time uses two of them.
 pub(crate) const PLAYOUT_BLOCK_BYTES: usize = 1024;
-/// Blocks whose places are kept when all audio has left.
+/// Capacity of the block list that is kept when the queue is empty, in blocks.
 pub(crate) const PLAYOUT_BLOCKS_KEPT: usize = 16;
-/// Ticks without a whole frame after which the rest of a piece leaves, filled with silence.
+/// Ticks without a full frame after which the rest of a piece is played, padded with silence.
 pub const REST_TICKS: u32 = 5;
 /// Ticks that half a sample waits for its other half: 1 s.
 pub const HALF_SAMPLE_TICKS: u32 = 50;
-/// Ticks that are made up for when the clock is read late; those missed beyond are skipped.
+/// Maximum ticks that are made up for when the clock is read late; earlier missed ticks are skipped.
 pub const CATCH_UP_TICKS: u64 = 10;
 
-/// Media frames that wait for a slow socket, both tracks together; the oldest is dropped for a new one.
+/// Maximum media frames queued for a slow socket, both tracks together; a new one replaces the oldest.
 pub const OUTBOX_MEDIA_FRAMES: usize = 100;
-/// Control messages that wait for a slow socket before it is read no further.
+/// Control messages queued for a slow socket at which it is no longer read.
 pub(crate) const OUTBOX_CONTROL_PAUSE: usize = 1024;
-/// Bytes of these; the same.
+/// Bytes of queued control messages at which a slow socket is no longer read.
 pub(crate) const OUTBOX_CONTROL_PAUSE_BYTES: usize = 64 << 10;
-/// Control messages that wait for a slow socket; with one more the agent is lost. More than all waiting marks, since
+/// Maximum control messages queued for a slow socket; one more loses the agent. More than all waiting marks, because
 /// one `clear` returns them all.
 pub const OUTBOX_CONTROL_MESSAGES: usize = 2 * MARKS_WAITING;
-/// Bytes of the buffer that texts are written in: a message of each track, and one more.
+/// Size of the buffer for written texts, in bytes: a message of each track, and one more.
 pub(crate) const TEXT_BUFFER_BYTES: usize = 1024;
 
-/// How long a ping may stay unanswered.
+/// Maximum time until the response to a ping.
 pub const PONG_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an agent has after `stop` to close by itself before we close: what a server has read and not handed over yet may
-/// be lost when a close frame comes (uvicorn's reading stops there).
+/// Time after `stop` in which an agent may close the connection before the edge does: data that a server has read but
+/// not handed over yet may be lost when a close frame arrives (uvicorn stops reading then).
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a closed stream waits for the socket to be gone, from `stop` on.
+/// Maximum time from `stop` until the socket of a closed stream is gone.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a gap is waited for at least, once audio from behind it has come.
+/// Minimum time to wait for a gap, once later audio has arrived.
 pub const REORDER: Duration = Duration::from_millis(40);
-/// How long at most, where packets have been seen to come so late. Ours: more than two lines that share a call differ, and
-/// too short for an answer to seem slow.
+/// Maximum time to wait for a gap, if packets have been seen to arrive that late. Own choice: more than the difference
+/// of two links that share a call, and too short to make a response seem slow.
 pub const REORDER_MOST: Duration = Duration::from_millis(100);
-/// How much longer than the lateness that was seen.
+/// Margin added to the observed lateness.
 pub(crate) const REORDER_MARGIN: Duration = Duration::from_millis(10);
-/// How long a lateness is remembered at least; twice that at most.
+/// Minimum time for which a lateness is remembered; the maximum is twice that.
 pub(crate) const REORDER_WINDOW: Duration = Duration::from_secs(10);
-/// Gaps that are remembered to see what still comes of them: those of 100 ms, a gap in each second packet of 10 ms.
+/// Gaps remembered to observe late packets: those of 100 ms, with a gap at every second packet of 10 ms.
 pub(crate) const REORDER_GAPS: usize = 6;
-/// How long after its time a frame of a silent source is filled. Ours: longer than the jitter of a sane network, so
-/// that a pause is filled but a late packet is not lost.
+/// Time after which a missing frame of a silent source is filled. Own choice: longer than the jitter of a sane network,
+/// so that a pause is filled but a late packet is not lost.
 pub const SILENCE_AFTER: Duration = Duration::from_millis(80);
-/// How far a source is moved on at most so that nothing is lost of what comes late, in 8 kHz ticks: 300 ms. Ours: longer than
-/// a radio link stands still when it changes cells, shorter than a pause that an agent would take for the end of a turn.
+/// Maximum shift of a source so that late audio is not lost, in 8 kHz ticks: 300 ms. Own choice: longer than the
+/// handover of a radio link, shorter than a pause that an agent would take for the end of a turn.
 pub(crate) const STALL_TICKS: i64 = 2400;
-/// How long it stays there when nothing needs it.
+/// Time after which an unneeded shift is removed.
 pub(crate) const STALL_WINDOW: Duration = Duration::from_secs(10);
-/// How long a source may be late throughout before its clock is set anew.
+/// Time for which a source may be consistently late before it is placed again.
 pub(crate) const LATE_FOR: Duration = Duration::from_millis(200);
-/// Frames of one track that wait for a gap to close.
+/// Maximum frames of one track that wait for a gap to close.
 pub(crate) const TRACK_FRAMES: usize = 16;
-/// Frames of one track that there is room for from the start: a packet of 60 ms lies in four. A gap, or a longer packet, makes
-/// more of it once.
+/// Initial capacity in frames of one track: a packet of 60 ms spans four. A gap, or a longer packet, makes it grow
+/// once.
 pub(crate) const TRACK_FRAMES_USUAL: usize = 4;
-/// A packet so far ahead of its time, in 8 kHz ticks, belongs to another clock: 100 ms.
+/// Lead over its time, in 8 kHz ticks, from which a packet belongs to another clock: 100 ms.
 pub(crate) const EARLY_TICKS: i64 = 800;
-/// A packet so far behind its time belongs to another clock: 1 s.
+/// Delay behind its time, in 8 kHz ticks, from which a packet belongs to another clock: 1 s.
 pub(crate) const LATE_TICKS: i64 = 8000;
-/// A source that is this far ahead gives up a quiet frame: 40 ms.
+/// Lead from which a source gives up a quiet frame: 40 ms, in 8 kHz ticks.
 pub(crate) const FAST_TICKS: i64 = 320;
-/// A source that is this far behind is given a frame of silence where it is quiet: 60 ms.
+/// Delay from which a source gets an additional frame of silence in a quiet moment: 60 ms, in 8 kHz ticks.
 pub(crate) const SLOW_TICKS: i64 = 480;
-/// Further than that by this much, it need not be quiet: 20 ms.
+/// Excess over these values from which the moment need not be quiet: 20 ms, in 8 kHz ticks.
 pub(crate) const FORCED_TICKS: i64 = 160;
-/// The three of them where a recording is made, which keeps to the edge's clock within 40 ms: 10 ms …
+/// Lead at which a recorded source gives up a quiet frame: 10 ms, in 8 kHz ticks. A recording stays within 40 ms of the
+/// edge's clock.
 pub(crate) const RECORDED_FAST_TICKS: i64 = 80;
-/// … 25 ms, on top of the frame by which audio is placed before its packet comes …
+/// Delay at which a recorded source gets an additional frame: 25 ms, in addition to the frame by which audio is placed
+/// before its packet arrives.
 pub(crate) const RECORDED_SLOW_TICKS: i64 = 200;
-/// … 10 ms.
+/// Excess from which a recorded source need not be quiet: 10 ms.
 pub(crate) const RECORDED_FORCED_TICKS: i64 = 80;
-/// How long a source's pace is observed before it is judged.
+/// Time for which a source's pace is observed before it is corrected.
 pub(crate) const PACE_WINDOW: Duration = Duration::from_secs(4);
-/// A deadline that is met so late tells that this process did not run meanwhile, or its machine: that time does not count as silence.
+/// Lateness of a deadline from which this process or its machine must have been suspended; that time does not count as
+/// silence.
 pub const STANDSTILL: Duration = Duration::from_millis(500);

@@ -1,39 +1,39 @@
-//! How an agent can be lost: in each of these ways the call goes on to its next target.
+//! Reasons for the loss of an agent; in each case the call fails over to its next target.
 
 use std::fmt;
 
-/// Why a stream ended other than by the agent's close with 1000 or by us. Those of the socket are the shell's to tell,
-/// by [`Input::Lost`](crate::Input::Lost).
+/// Reason for the end of a stream other than a close by the edge or by the agent with code 1000. Failures of the socket
+/// are reported by the shell as [`Input::Lost`](crate::Input::Lost).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loss {
-    /// No address, nobody listens, or no way there.
+    /// No address, connection refused, or no route.
     Unreachable,
     /// TLS failed: certificate, name or version.
     Tls,
-    /// The handshake was answered by another HTTP status than 101.
+    /// The handshake was answered with an HTTP status other than 101.
     Status(u16),
-    /// What answered does not speak WebSocket.
+    /// The server's response was not WebSocket.
     NotWebSocket,
     /// The socket was not open in time.
     ConnectTimeout,
-    /// The agent did not speak in time.
+    /// The agent sent no audio in time.
     Silent,
     /// The connection was reset.
     Reset,
-    /// The agent's end broke the rules of WebSocket.
+    /// The agent violated the WebSocket protocol.
     ProtocolError,
-    /// The agent closed with another code than 1000, or with none.
+    /// The agent closed with a code other than 1000, or without a code.
     Closed(Option<u16>),
-    /// A ping stayed unanswered.
+    /// A ping was not answered.
     PingUnanswered,
-    /// What we sent was not acknowledged.
+    /// Sent data was not acknowledged.
     DataUnacknowledged,
-    /// The agent asks and does not read the answers.
+    /// The agent sends requests and does not read the responses.
     Unread,
 }
 
 impl Loss {
-    /// Its stable name, as in logs, call records and metrics.
+    /// Returns the stable name used in logs, call records and metrics.
     pub const fn slug(self) -> &'static str {
         match self {
             Loss::Unreachable => "agent_unreachable",

@@ -1,23 +1,23 @@
-//! The messages that the edge sends, each in the exact form in which Twilio sends it: order of fields, counters as JSON
-//! strings, rate and channels as numbers, no white space. Each is appended to a buffer that is used again; the one sent
-//! 50 times a second and track, [`Names::media`], is put together from pieces and allocates nothing of its own.
+//! Messages that the edge sends, in the exact form of Twilio: order of fields, counters as JSON strings, rate and
+//! channels as numbers, no white space. Each is appended to a reused buffer; the most frequent one, [`Names::media`],
+//! is assembled from pieces without an allocation.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::format::Format;
 
-/// A direction of the call as the stream names it.
+/// Direction of the call by its name in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TrackName {
-    /// What the caller says.
+    /// Audio from the caller.
     Inbound,
-    /// What the caller hears.
+    /// Audio to the caller.
     Outbound,
 }
 
 impl TrackName {
-    /// As in `start.tracks` and `media.track`.
+    /// Returns the name in `start.tracks` and `media.track`.
     pub const fn name(self) -> &'static str {
         match self {
             TrackName::Inbound => "inbound",
@@ -26,20 +26,20 @@ impl TrackName {
     }
 }
 
-/// Which directions a stream carries.
+/// Directions of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum TrackSet {
-    /// What the caller says: the only choice of an agent that talks.
+    /// Audio from the caller: the only choice of an agent that sends audio.
     #[default]
     Inbound,
-    /// What the caller hears.
+    /// Audio to the caller.
     Outbound,
-    /// Both.
+    /// Both directions.
     Both,
 }
 
 impl TrackSet {
-    /// Whether it carries this track.
+    /// Returns whether the set contains this track.
     pub const fn has(self, track: TrackName) -> bool {
         matches!(
             (self, track),
@@ -48,22 +48,22 @@ impl TrackSet {
     }
 }
 
-/// What one `media` message says.
+/// Content of one `media` message.
 #[derive(Debug, Clone, Copy)]
 pub struct Media<'a> {
-    /// Its number in the stream.
+    /// Sequence number in the stream.
     pub sequence: u64,
-    /// The direction.
+    /// Direction of the audio.
     pub track: TrackName,
-    /// Its number in its track, from 1.
+    /// Number of the frame in its track, from 1.
     pub chunk: u64,
-    /// Where it begins in the stream, in milliseconds of media time.
+    /// Start of the audio in milliseconds of media time.
     pub timestamp_ms: u64,
-    /// The audio, in the stream's format.
+    /// Audio in the stream's format.
     pub audio: &'a [u8],
 }
 
-/// The three names that stand in a stream's messages, ready to be written.
+/// Names of account, call and stream, quoted for messages.
 #[derive(Debug, Clone)]
 pub struct Names {
     stream_sid: String,
@@ -73,7 +73,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Of account, call and stream.
+    /// Creates the names of account, call and stream.
     pub fn new(account_sid: &str, call_sid: &str, stream_sid: &str) -> Names {
         let quoted = |text: &str| {
             let mut out = Vec::new();
@@ -87,15 +87,15 @@ impl Names {
             stream: quoted(stream_sid),
         }
     }
-    /// The stream's name.
+    /// Returns the stream's name.
     pub fn stream_sid(&self) -> &str {
         &self.stream_sid
     }
-    /// The first message.
+    /// Writes `connected`, the first message.
     pub fn connected(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
     }
-    /// The second message; `parameters` stand in it in their order.
+    /// Writes `start`, the second message, with `parameters` in their order.
     pub fn start(
         &self,
         out: &mut Vec<u8>,
@@ -133,7 +133,7 @@ impl Names {
         out.extend_from_slice(br#"}},"streamSid":"#);
         self.end(out);
     }
-    /// One frame of audio.
+    /// Writes `media`, one frame of audio.
     pub fn media(&self, out: &mut Vec<u8>, media: &Media<'_>) {
         head(out, "media", media.sequence);
         out.extend_from_slice(br#","media":{"track":""#);
@@ -147,7 +147,7 @@ impl Names {
         out.extend_from_slice(br#""},"streamSid":"#);
         self.end(out);
     }
-    /// A key that the caller pressed.
+    /// Writes `dtmf`, a digit of the caller.
     pub fn dtmf(&self, out: &mut Vec<u8>, sequence: u64, digit: char) {
         out.extend_from_slice(br#"{"event":"dtmf","streamSid":"#);
         out.extend_from_slice(&self.stream);
@@ -157,7 +157,7 @@ impl Names {
         write_string(out, digit.encode_utf8(&mut [0; 4]));
         out.extend_from_slice(b"}}");
     }
-    /// A mark that comes back. `played_ms`: of the agent's audio, how much was heard (the contract's `extras`).
+    /// Writes `mark`, a returned mark; `played_ms` is the duration of agent audio played so far (setting `extras`).
     pub fn mark(&self, out: &mut Vec<u8>, sequence: u64, name: &str, played_ms: Option<u64>) {
         head(out, "mark", sequence);
         out.extend_from_slice(br#","streamSid":"#);
@@ -171,7 +171,7 @@ impl Names {
         }
         out.extend_from_slice(b"}}");
     }
-    /// The answer to `clear` (the contract's `extras`).
+    /// Writes `cleared`, the response to `clear` (setting `extras`).
     pub fn cleared(&self, out: &mut Vec<u8>, sequence: u64, played_ms: u64) {
         head(out, "cleared", sequence);
         out.extend_from_slice(br#","streamSid":"#);
@@ -180,7 +180,7 @@ impl Names {
         write_number(out, played_ms);
         out.extend_from_slice(br#""}}"#);
     }
-    /// A transfer with `consult` has come to nothing (the contract's `extras`): where to, why, the code of the answer.
+    /// Writes `transferFailed` (setting `extras`): target, reason and status code of a failed transfer with `consult`.
     pub fn transfer_failed(&self, out: &mut Vec<u8>, sequence: u64, (target, reason, code): (&str, &str, Option<u16>)) {
         head(out, "transferFailed", sequence);
         out.extend_from_slice(br#","streamSid":"#);
@@ -196,7 +196,7 @@ impl Names {
         }
         out.extend_from_slice(b"}}");
     }
-    /// A party has taken the caller, and the agent coaches it (the contract's `extras`).
+    /// Writes `transferAccepted` (setting `extras`): a party has taken the caller, and the agent coaches it.
     pub fn transfer_accepted(&self, out: &mut Vec<u8>, sequence: u64, target: &str) {
         head(out, "transferAccepted", sequence);
         out.extend_from_slice(br#","streamSid":"#);
@@ -205,7 +205,7 @@ impl Names {
         write_string(out, target);
         out.extend_from_slice(br#","role":"coach"}}"#);
     }
-    /// The last message.
+    /// Writes `stop`, the last message.
     pub fn stop(&self, out: &mut Vec<u8>, sequence: u64) {
         head(out, "stop", sequence);
         out.extend_from_slice(br#","stop":{"accountSid":"#);
@@ -216,7 +216,7 @@ impl Names {
         self.end(out);
     }
 
-    /// The stream's name, last in its message.
+    /// Writes the stream's name, which ends a message.
     fn end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream);
         out.extend_from_slice(b"}");
@@ -245,7 +245,7 @@ fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
-/// A JSON string (RFC 8259 §7): only what must be escaped is.
+/// Writes a JSON string (RFC 8259 §7) with only the required escapes.
 fn write_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(br#"""#);
     for piece in text.split_inclusive(|c: char| c < ' ' || c == '"' || c == '\\') {
@@ -280,7 +280,7 @@ fn write_base64(out: &mut Vec<u8>, audio: &[u8]) {
     let at = out.len();
     out.resize(at + audio.len().div_ceil(3) * 4, 0);
     let area = out.get_mut(at..).unwrap_or_default();
-    // It fits: the area has the size of what is written.
+    // The area has the size of the output.
     if STANDARD.encode_slice(audio, area).is_err() {
         out.truncate(at);
     }

@@ -1,4 +1,4 @@
-//! What waits for the socket. A slow listener loses its oldest frame for each new one; a control message is never
+//! Outgoing queue of a socket. A slow listener loses its oldest frame for each new one; control messages are never
 //! dropped.
 
 use std::collections::VecDeque;
@@ -7,19 +7,19 @@ use bytes::Bytes;
 
 use crate::limits::{OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_CONTROL_PAUSE_BYTES, OUTBOX_MEDIA_FRAMES};
 
-/// Close code of an end in good order, of either side (RFC 6455 §7.4.1).
+/// Close code of a normal end, by either side (RFC 6455 §7.4.1).
 pub const NORMAL_CLOSE: u16 = 1000;
 
-/// The next thing to write to the socket.
+/// Message to write to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transmit {
-    /// A text message; always valid UTF-8.
+    /// Text message, always valid UTF-8.
     Text(Bytes),
-    /// A binary message.
+    /// Binary message.
     Binary(Bytes),
-    /// A ping without payload.
+    /// Ping without payload.
     Ping,
-    /// A close frame with this code; nothing follows it.
+    /// Close frame with this code, as the last message.
     Close(u16),
 }
 
@@ -29,12 +29,12 @@ enum Waiting {
     Control(Transmit),
 }
 
-/// Messages in their order, those of media limited by dropping, those of control by refusing.
+/// Queue of messages in order: media is limited by dropping, control messages by rejection.
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Waiting>,
     media: usize,
-    /// Of control messages that wait.
+    /// Bytes of queued control messages.
     control_bytes: usize,
     dropped: u64,
 }
@@ -47,7 +47,7 @@ fn bytes(transmit: &Transmit) -> usize {
 }
 
 impl Outbox {
-    /// Adds a frame. Returns whether the oldest one had to go for it.
+    /// Adds a frame; returns whether the oldest one was dropped for it.
     pub(crate) fn push_media(&mut self, frame: Transmit) -> bool {
         let full = self.media >= OUTBOX_MEDIA_FRAMES;
         if full {
@@ -61,7 +61,7 @@ impl Outbox {
         self.media += 1;
         full
     }
-    /// Adds a control message. Returns whether there was room for it.
+    /// Adds a control message; returns whether there was room.
     #[must_use]
     pub(crate) fn push_control(&mut self, transmit: Transmit) -> bool {
         if self.control() >= OUTBOX_CONTROL_MESSAGES {
@@ -71,7 +71,7 @@ impl Outbox {
         self.queue.push_back(Waiting::Control(transmit));
         true
     }
-    /// The oldest message.
+    /// Takes the oldest message.
     pub fn pop(&mut self) -> Option<Transmit> {
         match self.queue.pop_front()? {
             Waiting::Media(frame) => {
@@ -84,28 +84,28 @@ impl Outbox {
             }
         }
     }
-    /// Throws everything away.
+    /// Discards all messages.
     pub fn clear(&mut self) {
         self.queue.clear();
         (self.media, self.control_bytes) = (0, 0);
     }
-    /// Whether nothing waits.
+    /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
-    /// Media frames that wait.
+    /// Returns the number of queued media frames.
     pub fn media(&self) -> usize {
         self.media
     }
-    /// Control messages that wait.
+    /// Returns the number of queued control messages.
     pub fn control(&self) -> usize {
         self.queue.len() - self.media
     }
-    /// Whether so many answers wait that no more should be asked for.
+    /// Returns whether so many responses wait that the socket should not be read.
     pub fn is_crowded(&self) -> bool {
         self.control() >= OUTBOX_CONTROL_PAUSE || self.control_bytes >= OUTBOX_CONTROL_PAUSE_BYTES
     }
-    /// Media frames dropped so far.
+    /// Returns the number of media frames dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }

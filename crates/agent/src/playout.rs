@@ -1,14 +1,13 @@
-//! The audio that an agent sent and the caller has not heard yet, with the marks in it.
-//!
-//! Pieces of any length join into one stream of bytes, and every tick takes 20 ms from it. What remains of a piece waits
-//! for the next one. Where nothing follows it leaves nevertheless, filled up with silence to a whole frame: at the next
-//! tick when a mark waits behind it, since the mark is due once the last sample before it has left, else after
+//! Queue of an agent's audio that is not played to the caller yet, with its marks.
+//! Pieces of any length join into one stream of bytes, and every tick takes 20 ms from it. The rest of a piece waits
+//! for the next one. If no piece follows, the rest is played nevertheless, padded with silence to a full frame: at the
+//! next tick if a mark waits behind it, because the mark is due once the last sample before it is played, else after
 //! [`REST_TICKS`] ticks. A mark takes no room and no tick of its own.
-//!
-//! A piece may end within a sample. The half of it waits for its other half, since the pieces may be those of a download;
-//! after [`HALF_SAMPLE_TICKS`] ticks, and at a clear, it is left out, since else all that follows would be noise.
-//!
-//! Nothing is ever dropped here: past its limits [`Playout::wants_more`] says no, and the socket is read no further.
+//! A piece may end within a sample. Half a sample waits for its other half, because the pieces may be those of a
+//! download; after [`HALF_SAMPLE_TICKS`] ticks, and at a clear, it is dropped, because all later audio would otherwise
+//! be noise.
+//! No audio is ever dropped for lack of room: beyond its limits [`Playout::wants_more`] returns false, and the socket
+//! is not read.
 
 use std::collections::VecDeque;
 
@@ -18,39 +17,39 @@ use crate::limits::{
     REST_TICKS,
 };
 
-/// A mark that is due: to be returned to the agent.
+/// Mark that is due and has to be returned to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Its name, as the agent sent it.
+    /// Name as the agent sent it.
     pub name: String,
-    /// How much of the agent's audio, from the stream's start, the caller had heard at the mark: in milliseconds.
+    /// Duration of agent audio played since the stream's start up to the mark, in milliseconds.
     pub played_ms: u64,
 }
 
-/// What a clear did.
+/// Result of a clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cleared {
-    /// How much of the agent's audio, from the stream's start, the caller has heard: in milliseconds.
+    /// Duration of agent audio played since the stream's start, in milliseconds.
     pub played_ms: u64,
-    /// How much was thrown away, in milliseconds.
+    /// Duration of the discarded audio, in milliseconds.
     pub dropped_ms: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// Due when so many bytes have left.
+    /// Number of played bytes at which the mark is due.
     at: u64,
     name: String,
 }
 
-/// The queue of one agent's audio.
+/// Queue of one agent's audio.
 #[derive(Debug)]
 pub struct Playout {
     format: Format,
     blocks: VecDeque<Vec<u8>>,
-    /// The last block that was used up, for the next one.
+    /// Memory of the last emptied block, for reuse.
     spare: Vec<u8>,
-    /// Bytes of the first block that have left.
+    /// Bytes of the first block already played.
     head: usize,
     held: usize,
     played: u64,
@@ -61,7 +60,7 @@ pub struct Playout {
 }
 
 impl Playout {
-    /// An empty queue of this format.
+    /// Creates an empty queue for this format.
     pub fn new(format: Format) -> Playout {
         Playout {
             format,
@@ -76,7 +75,7 @@ impl Playout {
             frame: vec![format.silence(); format.frame_bytes()],
         }
     }
-    /// Adds a piece of any length, whole.
+    /// Adds a piece of any length.
     pub fn push(&mut self, mut audio: &[u8]) {
         self.held += audio.len();
         while !audio.is_empty() {
@@ -95,13 +94,12 @@ impl Playout {
             audio = rest;
         }
     }
-    /// Adds a mark behind all audio so far. Without audio before it, it is due at once.
+    /// Adds a mark after all audio so far. Without audio before it, it is due at once.
     pub fn mark(&mut self, name: String) {
         self.mark_bytes += name.len();
         self.marks.push_back(Waiting { at: self.played + self.whole() as u64, name });
     }
-    /// The 20 ms of this tick, or `None` where the caller gets silence. Called once a tick; what is taken counts as
-    /// having left the edge.
+    /// Returns the 20 ms of this tick, or `None` for silence. To be called once per tick; the audio counts as played.
     pub fn next_frame(&mut self) -> Option<&[u8]> {
         let (frame, rest) = (self.format.frame_bytes(), self.whole());
         let waited = self.marks.back().is_some_and(|mark| mark.at > self.played) || self.dry_ticks >= REST_TICKS;
@@ -117,20 +115,20 @@ impl Playout {
         self.frame.resize(frame, self.format.silence());
         Some(&self.frame)
     }
-    /// What the next ticks would take, up to `ms`: as if it had left now. For a clear that fades out.
+    /// Takes up to `ms` of the next audio as if it were played now, for a clear that fades out.
     pub fn take_ahead(&mut self, ms: usize) -> &[u8] {
         let wanted = ms * self.format.bytes_per_ms();
         self.take(self.whole().min(wanted));
         &self.frame
     }
-    /// The next mark that is due: asked until `None` after each frame has been sent, after each mark and each clear.
+    /// Returns the next mark that is due; to be called until `None` after each sent frame, each mark and each clear.
     pub fn poll_mark(&mut self) -> Option<Mark> {
         let at = self.marks.front().map(|mark| mark.at).filter(|at| *at <= self.played)?;
         let name = self.marks.pop_front()?.name;
         self.mark_bytes -= name.len();
         Some(Mark { name, played_ms: self.in_ms(at) })
     }
-    /// Throws away what waits; all marks become due.
+    /// Discards the queued audio; all marks become due.
     pub fn clear(&mut self) -> Cleared {
         let cleared = Cleared { played_ms: self.played_ms(), dropped_ms: self.in_ms(self.held as u64) };
         self.drop_all();
@@ -139,30 +137,30 @@ impl Playout {
         }
         cleared
     }
-    /// Whether the socket may be read further.
+    /// Returns whether the socket may be read further.
     pub fn wants_more(&self) -> bool {
         self.held < PLAYOUT_SECONDS * 1000 * self.format.bytes_per_ms()
             && self.marks.len() < MARKS_WAITING
             && self.mark_bytes < MARK_BYTES_WAITING
     }
-    /// Audio that waits, in bytes: what counts against the edge's own limit.
+    /// Returns the queued audio in bytes, which counts towards the edge's limit.
     pub fn held_bytes(&self) -> usize {
         self.held
     }
-    /// Audio that waits, in milliseconds.
+    /// Returns the queued audio in milliseconds.
     pub fn held_ms(&self) -> u64 {
         self.in_ms(self.held as u64)
     }
-    /// How much of the agent's audio has left, in milliseconds.
+    /// Returns the duration of agent audio played, in milliseconds.
     pub fn played_ms(&self) -> u64 {
         self.in_ms(self.played)
     }
-    /// Whether neither audio nor a mark waits.
+    /// Returns whether neither audio nor a mark waits.
     pub fn is_empty(&self) -> bool {
         self.held == 0 && self.marks.is_empty()
     }
 
-    /// Bytes that wait and are whole samples.
+    /// Returns the queued bytes of complete samples.
     fn whole(&self) -> usize {
         self.held - self.held % self.format.sample_bytes()
     }
@@ -173,8 +171,8 @@ impl Playout {
         (self.held, self.dry_ticks) = (0, 0);
     }
 
-    /// The last block is kept: an agent that sends in real time empties it again and again. The places of as many as a long
-    /// queue had are not.
+    /// Reuses the last block, because an agent that sends in real time empties it repeatedly, and frees a large block
+    /// list.
     fn empty_the_last(&mut self) {
         if let Some(block) = self.blocks.front_mut() {
             block.clear();
@@ -189,7 +187,7 @@ impl Playout {
         bytes / self.format.bytes_per_ms() as u64
     }
 
-    /// Moves so many bytes into the frame.
+    /// Moves `bytes` bytes into the frame.
     fn take(&mut self, bytes: usize) {
         self.frame.clear();
         while self.frame.len() < bytes {
@@ -227,7 +225,7 @@ mod tests {
         std::iter::from_fn(|| playout.poll_mark()).map(|mark| mark.name).collect()
     }
 
-    /// Ticks until one frame leaves.
+    /// Returns the number of ticks until a frame is played.
     fn ticks_to_frame(playout: &mut Playout) -> u32 {
         (1..100).find(|_| playout.next_frame().is_some()).unwrap()
     }
@@ -250,7 +248,7 @@ mod tests {
         playout.push(&[1; 3]);
         assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
         assert_eq!(playout.played_ms(), 0);
-        // The wait begins anew, however long nothing was there.
+        // The wait restarts, however long the queue was empty.
         for _ in 0..3 * REST_TICKS {
             assert_eq!(playout.next_frame(), None);
         }
@@ -259,7 +257,7 @@ mod tests {
         assert_eq!(playout.played_ms(), 10);
     }
 
-    /// However it ends.
+    /// The memory of a long queue is freed, whether it is played or cleared.
     #[test]
     fn a_long_queue_leaves_no_room_behind() {
         for cleared in [true, false] {
@@ -309,7 +307,7 @@ mod tests {
         assert_eq!(names(&mut playout), ["due", "waits"]);
     }
 
-    /// No mark takes a slot of 20 ms.
+    /// A mark takes no slot of 20 ms.
     #[test]
     fn marks_cost_no_tick() {
         let mut playout = Playout::new(FORMAT);
@@ -347,7 +345,7 @@ mod tests {
         assert_eq!(playout.poll_mark(), Some(Mark { name: "one".into(), played_ms: 20 }));
         assert_eq!(playout.poll_mark(), Some(Mark { name: "two".into(), played_ms: 20 }));
         assert_eq!(playout.next_frame(), None);
-        // And what comes afterwards is played as if nothing had been.
+        // Later audio is played normally.
         playout.push(&[3; 160]);
         playout.mark("three".into());
         assert_eq!(playout.poll_mark(), None);
@@ -413,7 +411,7 @@ mod tests {
         assert!(!playout.wants_more());
     }
 
-    /// The pieces of a download end anywhere, and pause anywhere.
+    /// The pieces of a download may end and pause anywhere.
     #[test]
     fn half_a_sample_waits_for_its_other_half() {
         let mut playout = Playout::new(Format::L16Rate16000);
@@ -429,7 +427,7 @@ mod tests {
         assert_eq!((frame.len(), &frame[..3]), (640, &[1, 2, 2][..]));
     }
 
-    /// Else one odd byte would make noise of all that follows.
+    /// An odd byte would otherwise make all later audio noise.
     #[test]
     fn half_a_sample_that_nothing_follows_is_left_out() {
         for cleared in [false, true] {
@@ -479,7 +477,7 @@ mod tests {
         assert_eq!(playout.blocks.len(), 1);
     }
 
-    /// What an agent does, or time.
+    /// Step of a test: an action of the agent, or a tick.
     #[derive(Debug, Clone)]
     enum Step {
         Piece(usize),
@@ -496,8 +494,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any split into pieces, any time between them: the same samples in order, and each mark once, in order, in
-        /// the tick in which the last sample before it leaves.
+        /// For any division into pieces and any pauses: the same samples in order, and each mark once, in order, in the
+        /// tick that plays the last sample before it.
         #[test]
         fn all_audio_leaves_and_marks_are_true(
             steps in proptest::collection::vec(step(), 0..200),
@@ -505,7 +503,7 @@ mod tests {
         ) {
             let format = if wide { Format::L16Rate24000 } else { FORMAT };
             let mut playout = Playout::new(format);
-            // No byte is that of silence, so that filling can be told from audio.
+            // No byte is silence, so that padding can be distinguished from audio.
             let mut counter = 0_u32;
             let (mut sent, mut heard) = (Vec::<u8>::new(), Vec::<u8>::new());
             let (mut set, mut returned) = (Vec::new(), 0);
@@ -536,7 +534,7 @@ mod tests {
                     prop_assert_eq!(mark.played_ms, (set[returned] / format.bytes_per_ms()) as u64);
                     returned += 1;
                 }
-                // Due exactly when the samples before have left.
+                // A mark is due exactly when the samples before it are played.
                 prop_assert_eq!(returned, set.iter().take_while(|at| **at <= heard.len()).count());
             }
             sent.truncate(sent.len() - sent.len() % format.sample_bytes());

@@ -1,43 +1,43 @@
-//! What can be wrong with a message of an agent. None of it ends the call: each is told for the call's trace, and the
-//! message is not acted upon.
+//! Problems with an agent's messages. None of them ends the call: each is reported for the call's trace, and the
+//! message is ignored.
 
 use std::fmt;
 
 use crate::limits::SHOWN_CHARS;
 
-/// Why a message was not acted upon.
+/// Reason why a message was ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// A binary message: this protocol has none.
+    /// A binary message, which the protocol does not have.
     Binary {
-        /// Its length.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// A text longer than [`TEXT_BYTES`](crate::limits::TEXT_BYTES), or a long one that is not one string for the most
-    /// part.
+    /// A text longer than [`TEXT_BYTES`](crate::limits::TEXT_BYTES), or a long one that does not consist mainly of one
+    /// string.
     TooLarge {
-        /// Its length.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// Not JSON, or only a part of it.
+    /// Invalid or incomplete JSON.
     BadJson {
-        /// Line of the mistake.
+        /// Line of the error.
         line: usize,
-        /// Column of the mistake, in bytes.
+        /// Column of the error, in bytes.
         column: usize,
     },
     /// JSON, but not an object.
     NotAnObject,
-    /// A field of another type than the protocol's.
+    /// A field of the wrong type.
     WrongType {
-        /// Line of the mistake.
+        /// Line of the error.
         line: usize,
-        /// Column of the mistake, in bytes.
+        /// Column of the error, in bytes.
         column: usize,
     },
     /// An object without `event`.
     MissingEvent,
-    /// An event that the protocol does not have from this side.
+    /// An event that the protocol does not have in this direction.
     UnknownEvent(String),
     /// `media` without `media.payload`.
     MissingPayload,
@@ -47,36 +47,36 @@ pub enum Problem {
     MissingName,
     /// A mark's name longer than [`MARK_NAME_BYTES`](crate::limits::MARK_NAME_BYTES).
     NameTooLong {
-        /// Its length.
+        /// Length in bytes.
         bytes: usize,
     },
     /// `transfer` without a `target`.
     MissingTarget,
     /// A target longer than [`TARGET_BYTES`](crate::limits::TARGET_BYTES).
     TargetTooLong {
-        /// Its length.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// `warm` of a transfer that cannot be used.
+    /// Invalid `warm` of a transfer.
     BadWarm(String),
     /// `dtmf` without `digits`.
     MissingDigits,
-    /// Digits that no telephone has, or more than [`DIGITS`](crate::limits::DIGITS).
+    /// Invalid digits, or more than [`DIGITS`](crate::limits::DIGITS).
     BadDigits,
-    /// For a stream that is not this socket's.
+    /// A message for a stream other than this socket's.
     ForeignStream(String),
     /// A message from an agent that only listens.
     ListenerSpoke(&'static str),
     /// A recogniser's message without `type`.
     MissingType,
-    /// A recogniser's report of its failure.
+    /// A failure reported by a recogniser.
     RecogniserFailed(String),
     /// More results of a recogniser than [`RESULTS_PER_SECOND`](crate::limits::RESULTS_PER_SECOND).
     TooManyResults,
 }
 
 impl Problem {
-    /// Whether the message has a form that the protocol does not have: its sender cannot speak it.
+    /// Returns whether the message violates the protocol.
     pub(crate) const fn is_invalid(&self) -> bool {
         matches!(
             self,
@@ -91,7 +91,7 @@ impl Problem {
         )
     }
 
-    /// Its stable name.
+    /// Returns the stable name.
     pub const fn slug(&self) -> &'static str {
         match self {
             Problem::Binary { .. } => "binary_message",
@@ -151,7 +151,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The beginning of a name that came from outside.
+/// Returns the beginning of a received name, for display.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(SHOWN_CHARS).collect()
 }

@@ -1,5 +1,5 @@
-//! The conversation with a speech recogniser, in the form of jambonz's custom speech-to-text API: `start`, then linear audio
-//! in binary messages, results as JSON, and `stop`.
+//! Conversation with a speech recogniser by jambonz's custom speech-to-text API: `start`, then linear audio in binary
+//! messages, results as JSON, and `stop`.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 /// Confidence 1 in parts per million.
 const PARTS: f64 = 1e6;
 
-/// What a recogniser is asked for.
+/// Options of a speech recognition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recognition {
     /// Language tag.
@@ -22,20 +22,20 @@ pub struct Recognition {
     pub hints: Vec<String>,
     /// Name of the model.
     pub model: Option<String>,
-    /// Whether the better variant of the model is asked for.
+    /// Whether the enhanced variant of the model is requested.
     pub enhanced: bool,
-    /// Whether profanities are to be masked.
+    /// Whether profanities are masked.
     pub profanity_filter: bool,
 }
 
-/// A result of a recogniser. `Debug` hides what was said.
+/// Result of a recogniser. `Debug` hides the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transcript {
     /// Text.
     pub text: String,
-    /// Whether it will not change any more.
+    /// Whether the result is final.
     pub is_final: bool,
-    /// Confidence in parts per million, where it is stated.
+    /// Confidence in parts per million, if stated.
     pub confidence_ppm: Option<u32>,
 }
 
@@ -90,7 +90,7 @@ impl Recognition {
                 call_sid,
             },
         };
-        // Strings and numbers into memory: nothing of this fails.
+        // Serializing strings and numbers into memory cannot fail.
         let _ = serde_json::to_writer(out, &start);
     }
 }
@@ -114,10 +114,10 @@ struct Alternative {
     confidence: Option<f64>,
 }
 
-/// Reads a message of a recogniser; `None` for one that holds no result. Of several alternatives the first counts, as at jambonz.
-///
+/// Parses a message of a recogniser; `None` for a message without a result. The first of several alternatives is used,
+/// as at jambonz.
 /// # Errors
-/// What is wrong with it, or the failure that it reports.
+/// Returns the problem with the message, or the failure that it reports.
 pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, Problem> {
     if text.len() > RESULT_BYTES {
         return Err(Problem::TooLarge { bytes: text.len() });
@@ -148,7 +148,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, Problem> {
             };
             Err(Problem::RecogniserFailed(text.chars().take(SHOWN_CHARS).collect()))
         }
-        // A later version of the protocol may have more.
+        // A later version of the protocol may have more types.
         Some(_) => Ok(None),
     }
 }

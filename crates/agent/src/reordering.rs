@@ -1,36 +1,35 @@
-//! By how much the packets of a source come behind later ones, and so how long a gap is waited for.
-//!
-//! 40 ms at least, whatever was seen: a gap is all that waits, so a path without gaps pays nothing. Longer where packets
-//! have come later than that lately, as on a path over two lines: as long as they needed, up to 100 ms. One alone changes
+//! Reordering delay of a source, and the resulting time to wait for a gap.
+//! The wait is at least 40 ms: only packets behind a gap wait, so a path without gaps has no delay. It is longer, up to
+//! 100 ms, if packets have arrived later than that recently, as on a path over two links. A single late packet changes
 //! nothing.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::{REORDER, REORDER_GAPS, REORDER_MARGIN, REORDER_MOST, REORDER_WINDOW};
 
-/// Packets that are missing, by sequence number.
+/// Missing packets, by sequence number.
 #[derive(Debug, Clone, Copy)]
 struct Gap {
-    /// Its first packet.
+    /// Sequence number of the first missing packet.
     first: u16,
-    /// One bit for each packet from there on that has not come.
+    /// Bit mask of the packets from the first one on that are still missing.
     missing: u64,
-    /// When a later packet came.
+    /// Arrival time of the first later packet.
     noticed: Instant,
 }
 
-/// The two largest latenesses of a time (RFC 4737 §4.2.3: late time offset).
+/// Two largest latenesses in a period (RFC 4737 §4.2.3: late time offset).
 #[derive(Debug, Clone, Copy, Default)]
 struct Latest {
     first: Duration,
     second: Duration,
 }
 
-/// How far a source's packets change places on their way.
+/// Tracks the reordering of a source's packets.
 #[derive(Debug, Clone, Default)]
 pub struct Reordering {
     gaps: [Option<Gap>; REORDER_GAPS],
-    /// Whose place the next gap takes.
+    /// Index of the gap that is replaced next.
     oldest: usize,
     until: Option<Instant>,
     now: Latest,
@@ -38,7 +37,7 @@ pub struct Reordering {
 }
 
 impl Reordering {
-    /// A packet came, and so many before it have not.
+    /// Notes a packet with `packets` missing before it.
     pub fn missing(&mut self, now: Instant, sequence: u16, packets: u16) {
         self.go_on(now);
         let packets = packets.min(64);
@@ -49,7 +48,7 @@ impl Reordering {
         }
         self.oldest = (self.oldest + 1) % REORDER_GAPS;
     }
-    /// A packet came behind later ones; one that comes twice says nothing.
+    /// Notes a packet that arrived behind later ones; a duplicate is ignored.
     pub fn late(&mut self, now: Instant, sequence: u16) {
         self.go_on(now);
         for gap in self.gaps.iter_mut().flatten() {
@@ -57,7 +56,7 @@ impl Reordering {
             if gap.missing & bit != 0 {
                 gap.missing &= !bit;
                 let lateness = now.saturating_duration_since(gap.noticed);
-                // Nothing would be waited for so long.
+                // Longer delays are not waited for.
                 if lateness <= REORDER_MOST {
                     self.now.take(lateness);
                 }
@@ -65,11 +64,11 @@ impl Reordering {
             }
         }
     }
-    /// Another source: its numbers are others, its path is the same.
+    /// Starts over for another source: the numbers differ, the path is the same.
     pub fn begin_again(&mut self) {
         self.gaps = [None; REORDER_GAPS];
     }
-    /// How long a gap is waited for once audio from behind it has come.
+    /// Returns the time to wait for a gap once later audio has arrived.
     pub fn wait(&self) -> Duration {
         (self.now.second.max(self.before.second) + REORDER_MARGIN).clamp(REORDER, REORDER_MOST)
     }
@@ -103,7 +102,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Gaps a second apart, each of one packet that comes so many milliseconds after the next; what is waited then.
+    /// Simulates gaps a second apart, each of one packet that arrives this many milliseconds after the next one;
+    /// returns the resulting wait.
     fn after(latenesses: &[u32]) -> u128 {
         let (mut now, mut reordering) = (Instant::now(), Reordering::default());
         for (n, ms) in latenesses.iter().enumerate() {
@@ -127,7 +127,7 @@ mod tests {
             (&[90, 20, 60], 70),
             (&[60, 60], 70),
             (&[60, 61, 95, 97], 100),
-            // Nobody waits for so long.
+            // Delays that are too long to wait for.
             (&[101, 150, 900], 40),
             (&[60, 60, 101, 300], 70),
         ] {

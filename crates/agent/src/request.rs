@@ -1,26 +1,27 @@
-//! Requests of an agent to its call: the messages that ask for more than audio, marks and their end.
+//! Requests of an agent to its call: messages beyond audio, marks and clear.
 
 use std::fmt;
 
 use crate::warm::WarmTransfer;
 
-/// A request of an agent to its call.
+/// Request of an agent to its call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentRequest {
-    /// The caller is to go to this target, as in a route's `connect`.
+    /// Transfers the caller to this target, as in a route's `connect`.
     Transfer(String),
-    /// The caller is to go to this target once it answers; until then it stays with the agent.
+    /// Transfers the caller to this target once it answers; until then the caller stays with the agent.
     Consult(String),
-    /// The caller is to go to this target once a party there accepts it; until then it hears music, and the agent stays.
+    /// Transfers the caller to this target once a party there accepts; until then the caller hears music, and the agent
+    /// stays.
     WarmTransfer(String, Box<WarmTransfer>),
-    /// The call is to end.
+    /// Ends the call.
     Hangup,
-    /// Digits to press towards the caller: 0-9, *, #, A-D.
+    /// Sends DTMF digits to the caller: 0-9, *, #, A-D.
     Dtmf(String),
 }
 
 impl AgentRequest {
-    /// Returns the name of the message that carries it.
+    /// Returns the name of the message for the request.
     pub const fn event(&self) -> &'static str {
         match self {
             AgentRequest::Transfer(_) | AgentRequest::Consult(_) | AgentRequest::WarmTransfer(..) => "transfer",
@@ -30,7 +31,7 @@ impl AgentRequest {
     }
 }
 
-/// Writes the request as `agent test` shows it, without digits.
+/// Formats the request for `agent test`, without digits.
 impl fmt::Display for AgentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

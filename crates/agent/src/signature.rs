@@ -1,5 +1,5 @@
-//! `X-Twilio-Signature`: of a stream's handshake it tells the agent that the socket comes from us, of a webhook it tells us that
-//! Twilio sends it.
+//! `X-Twilio-Signature`: proves to an agent that a stream's handshake comes from the edge, and to the edge that a
+//! webhook comes from Twilio.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-/// The header's name.
+/// Name of the header.
 pub const HEADER: &str = "X-Twilio-Signature";
 
-/// The header's value for a handshake to `url`, written as the agent is configured: scheme `wss` (or `ws`), host, port if
-/// written, path. What is behind a `#` is not part of it.
+/// Returns the header's value for a handshake to `url` as configured: scheme `wss` (or `ws`), host, port if present,
+/// path. A fragment after `#` is ignored.
 pub fn sign(auth_token: &str, url: &str) -> String {
     of(auth_token, [url.split('#').next().unwrap_or(url)].into_iter())
 }
 
-/// The header's value for a form that is posted to `url`: behind the URL stand its parameters in the order of their names' bytes,
-/// each name with its value, without anything between; what stands there twice counts once.
+/// Returns the header's value for a form posted to `url`: the URL followed by its parameters sorted by name, each name
+/// directly followed by its value; duplicate parameters count once.
 pub fn sign_form(auth_token: &str, url: &str, form: &[(String, String)]) -> String {
     let form: BTreeSet<&(String, String)> = form.iter().collect();
     let pieces = form.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
@@ -26,7 +26,7 @@ pub fn sign_form(auth_token: &str, url: &str, form: &[(String, String)]) -> Stri
 }
 
 fn of<'a>(auth_token: &str, pieces: impl Iterator<Item = &'a str>) -> String {
-    // HMAC takes keys of any length.
+    // HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(auth_token.as_bytes()) else { return String::new() };
     pieces.for_each(|piece| mac.update(piece.as_bytes()));
     STANDARD.encode(mac.finalize().into_bytes())
@@ -36,7 +36,7 @@ fn of<'a>(auth_token: &str, pieces: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
-    /// Made with `RequestValidator(token).compute_signature(url, {})` of the Python package twilio 9.13.0.
+    /// Generated with `RequestValidator(token).compute_signature(url, {})` of the Python package twilio 9.13.0.
     const VECTORS: [(&str, &str, &str); 5] = [
         ("12345", "wss://agent.example.com/media", "TCuyLsF3K3bRblNbw7eu4s9Zuks="),
         ("0123456789abcdef0123456789abcdef", "wss://agent.example.com:8443/media/acme", "8b/plJn8KKnyi11ToAkzlCHlbH4="),
@@ -56,7 +56,7 @@ mod tests {
         }
     }
 
-    /// The published vector of a form.
+    /// Published vector of a form.
     #[test]
     fn agrees_with_the_published_vector() {
         let url = "https://mycompany.com/myapp.php?foo=1&bar=2";

@@ -4,15 +4,17 @@
 //! Connecting ── Opened ──► Open ── Stop, Lost by a timer ──► Closing ── socket gone, 2 s ──► Closed
 //!      └── Lost, Stop ───────┴── Closed(code), Lost ───────────────────────────────────────────┘
 //! ```
-//! Opening it sends `connected` and `start`, before anything else. Every end that we make sends `stop`; where the agent has
-//! not closed 500 ms later we close, with 1000. The last output is always [`Output::Closed`]: the socket may be dropped.
+//! Opening it sends `connected` and `start`, before any other message. Every end by the edge sends `stop`; if the agent has
+//! not closed within 500 ms, the edge closes with code 1000. The last output is always [`Output::Closed`]: the socket may
+//! be dropped.
 //!
-//! The usual four verbs, and one more: what is to be written is asked for by [`Stream::poll_transmit`] only when the
-//! socket takes it. What it does not take waits in the [`Outbox`](crate::Outbox), bounded; so a slow agent hurts itself.
-//! Whether what was written is acknowledged, only the shell can see ([`Loss::DataUnacknowledged`]).
+//! The caller drives a stream as usual (input, timeout, output, next deadline); in addition it calls
+//! [`Stream::poll_transmit`] when the socket is writable. Messages that the socket does not take wait in the bounded
+//! [`Outbox`](crate::Outbox), so a slow agent only harms itself. Only the shell can see whether sent data is acknowledged
+//! ([`Loss::DataUnacknowledged`]).
 //!
-//! A recogniser's stream ([`Settings::recognition`]) has the same states and other messages. Frames of the time in which its socket is
-//! opened wait as well, so that nothing of the caller's first words is missing; and a message that cannot be used ends it.
+//! A recogniser's stream ([`Settings::recognition`]) has the same states and other messages. Frames are queued while its
+//! socket is being opened, so that the caller's first words are complete; an invalid message ends the stream.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -32,37 +34,37 @@ use crate::problem::{Problem, shown};
 use crate::recognition::{self, Recognition, Transcript};
 use crate::request::AgentRequest;
 
-/// A ping behind no more messages than these, which may be of the same moment, leaves at once: its answer is timed.
+/// Maximum messages before a timed ping, which may be of the same moment; a ping behind more is not timed.
 const PING_BEHIND: usize = 2;
 
-/// What a stream is told at its start. A duration of zero is off.
+/// Settings of a stream. A duration of zero disables the feature.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The account's name.
+    /// Account SID.
     pub account_sid: String,
-    /// The caller's leg.
+    /// Call SID of the caller's leg.
     pub call_sid: String,
-    /// The stream's own name, new for each: `MZ` and 32 hex digits.
+    /// SID of the stream, unique: `MZ` and 32 hex digits.
     pub stream_sid: String,
-    /// What is sent.
+    /// Directions to send.
     pub tracks: TrackSet,
-    /// Whether the agent takes part in the call; else it only listens, and what it says is refused.
+    /// Whether the agent takes part in the call; otherwise it only listens, and its messages are rejected.
     pub talks: bool,
-    /// The audio's form, both ways.
+    /// Audio format of both directions.
     pub format: Format,
-    /// `customParameters`, in their order.
+    /// `customParameters`, in order.
     pub parameters: Vec<(String, String)>,
-    /// Whether our own fields and events are sent besides Twilio's.
+    /// Whether fields and events beyond Twilio's are sent.
     pub extras: bool,
-    /// Until the socket is open.
+    /// Maximum time until the socket is open.
     pub connect_timeout: Duration,
-    /// Until the agent first speaks.
+    /// Maximum time until the agent's first audio.
     pub first_audio_timeout: Duration,
-    /// Between two pings.
+    /// Interval between two pings.
     pub ping: Duration,
-    /// Until a ping's answer.
+    /// Maximum time until the response to a ping.
     pub pong_timeout: Duration,
-    /// What is asked for of a recogniser; `None` of an agent.
+    /// Options of a recogniser; `None` for an agent.
     pub recognition: Option<Box<Recognition>>,
 }
 
@@ -86,49 +88,49 @@ impl Default for Settings {
     }
 }
 
-/// What happened.
+/// Input of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
     /// The socket is open: the handshake was accepted.
     Opened,
     /// A text message.
     Text(&'a str),
-    /// A binary message of so many bytes.
+    /// A binary message of this size, in bytes.
     Binary(usize),
-    /// The answer to a ping.
+    /// A pong.
     Pong,
-    /// The agent closed, with this code if any.
+    /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
-    /// The socket could not be opened, or broke.
+    /// The socket could not be opened, or failed.
     Lost(Loss),
     /// The next 20 ms of a track, in the stream's format.
     Frame {
-        /// The track.
+        /// Track of the frame.
         track: TrackName,
-        /// Exactly a frame.
+        /// Audio of exactly one frame.
         audio: &'a [u8],
     },
-    /// The caller pressed a key.
+    /// The caller sent a DTMF digit.
     Dtmf(char),
     /// A mark is due: see [`Playout::poll_mark`](crate::Playout::poll_mark).
     MarkPlayed {
-        /// Its name.
+        /// Name of the mark.
         name: &'a str,
-        /// How much the caller has heard, in milliseconds.
+        /// Duration of agent audio played, in milliseconds.
         played_ms: u64,
     },
-    /// A clear has been carried out, its marks returned.
+    /// A clear has been carried out, and its marks were returned.
     Cleared {
-        /// How much the caller has heard, in milliseconds.
+        /// Duration of agent audio played, in milliseconds.
         played_ms: u64,
     },
-    /// Nobody has answered where the caller was to go: it stays with the agent.
+    /// The transfer failed; the caller stays with the agent.
     TransferFailed {
-        /// Where.
+        /// Target of the transfer.
         target: &'a str,
-        /// Why: a stable word.
+        /// Stable code of the reason.
         reason: &'a str,
-        /// The status code of the answer, where it was one.
+        /// Status code of the SIP response, if there was one.
         code: Option<u16>,
     },
     /// A party has taken the caller, and the agent coaches it.
@@ -136,66 +138,66 @@ pub enum Input<'a> {
         /// The target of the transfer.
         target: &'a str,
     },
-    /// The stream is to end: `stop`, then a close.
+    /// Ends the stream: `stop`, then a close.
     Stop,
 }
 
-/// What follows for the layer above.
+/// Output of a stream for the layer above.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output<'a> {
-    /// Audio to play behind what is there; any length.
+    /// Audio of any length to queue for playing.
     Play(&'a [u8]),
-    /// A mark behind the audio so far.
+    /// A mark after the audio so far.
     Mark(String),
-    /// What waits is not to be played; its marks are to be returned, then [`Input::Cleared`].
+    /// Queued audio must be discarded and its marks returned, followed by [`Input::Cleared`].
     Clear,
-    /// A request to the call.
+    /// The agent requests an action of the call.
     Request(AgentRequest),
-    /// A recogniser has understood something.
+    /// A recogniser has a transcript.
     Recognised(Transcript),
-    /// A message was not acted upon: for the call's trace.
+    /// A message was ignored; for the call's trace.
     Problem(Problem),
-    /// The socket is too slow: frames are dropped from now on. Told once until it has caught up.
+    /// The socket is too slow, and frames are dropped from now on. Reported once until it has caught up.
     FallsBehind,
     /// The agent is lost.
     Lost(Loss),
     /// The agent closed with 1000.
     Ended,
-    /// Nothing more comes: the socket may be dropped.
+    /// The stream has ended, and the socket may be dropped.
     Closed,
 }
 
-/// What a deadline is for.
+/// Purpose of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The socket should be open.
+    /// The socket must be open.
     Connect,
-    /// The agent should have spoken.
+    /// The agent must have sent audio.
     FirstAudio,
     /// A ping is due.
     Ping,
-    /// A ping should be answered.
+    /// A ping must be answered.
     Pong,
-    /// The agent should have closed, told of the end by `stop`.
+    /// The agent must have closed after `stop`.
     Stop,
-    /// The socket should be gone.
+    /// The socket must be gone.
     Close,
 }
 
-/// What a stream counted.
+/// Statistics of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Frames made, both tracks together.
+    /// Frames produced, both tracks together.
     pub frames: u64,
-    /// Of these, dropped for a slow socket.
+    /// Frames dropped because of a slow socket.
     pub frames_dropped: u64,
-    /// Messages received, binary ones too.
+    /// Messages received, including binary ones.
     pub messages: u64,
-    /// Of these, not acted upon.
+    /// Messages ignored because of a problem.
     pub problems: u64,
-    /// Of these, for a stream that is not this socket's.
+    /// Messages for a stream other than this socket's.
     pub foreign: u64,
-    /// Of those not acted upon, in a form that the protocol does not have.
+    /// Messages that violate the protocol.
     pub invalid: u64,
 }
 
@@ -207,47 +209,48 @@ enum State {
     Closed,
 }
 
-/// One agent's socket, from the call to connect to its end.
+/// Conversation with an agent on one socket, from the connection attempt to its end.
 #[derive(Debug)]
 pub struct Stream {
     settings: Settings,
     names: Names,
     state: State,
     sequence: u64,
-    /// Of the inbound and the outbound track.
+    /// Frame numbers of the inbound and the outbound track.
     chunks: [u64; 2],
-    /// Where a message is written …
+    /// Scratch buffer in which a message is written.
     text: Vec<u8>,
-    /// … and whence it leaves: used again once the socket has taken what was in it.
+    /// Buffer from which messages are sent, reused once the socket has taken its content.
     buffer: BytesMut,
     outbox: Outbox,
     behind: bool,
     events: VecDeque<Output<'static>>,
-    /// What [`Output::Play`] shows.
+    /// Audio of [`Output::Play`].
     audio: Vec<u8>,
     ping_waits: bool,
     connect_by: Option<Instant>,
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
-    /// When the ping left whose answer is being timed.
+    /// Send time of the ping being timed.
     timed_ping: Option<Instant>,
     round_trip: Option<Duration>,
-    /// A deadline was met late and put off since the agent was heard last.
+    /// Whether a deadline was late and postponed since the agent's last message.
     was_put_off: bool,
     stop_by: Option<Instant>,
     close_by: Option<Instant>,
     counts: Counts,
-    /// Results in the second that began then.
+    /// Start of the current second, and the results in it.
     results: (Option<Instant>, u32),
 }
 
-/// Whether a deadline is met so late that this process did not run meanwhile: what the agent sent then is still to be read.
+/// Returns whether a deadline is so late that this process must have been suspended; data that the agent sent meanwhile
+/// is still unread.
 fn stood_still(due: Instant, now: Instant) -> bool {
     now.saturating_duration_since(due) >= STANDSTILL
 }
 
-/// A deadline that is to be met as much later as it was late.
+/// Postpones a deadline by its lateness.
 fn put_off(due: Option<Instant>, now: Instant) -> Option<Instant> {
     now.checked_add(now.saturating_duration_since(due?))
 }
@@ -257,7 +260,7 @@ fn after(now: Instant, time: Duration) -> Option<Instant> {
 }
 
 impl Stream {
-    /// A stream whose socket is being opened from `now` on.
+    /// Creates a stream; its socket is being opened from `now` on.
     pub fn new(now: Instant, settings: Settings) -> Stream {
         let mut stream = Stream {
             names: Names::new(&settings.account_sid, &settings.call_sid, &settings.stream_sid),
@@ -291,7 +294,7 @@ impl Stream {
         }
         stream
     }
-    /// Takes what happened. While outputs are drained, only marks and clears may be given in between.
+    /// Processes an input. While outputs are being drained, only marks and clears may be passed in between.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         if self.audio.capacity() > SCRATCH_BYTES && self.events.is_empty() {
             self.audio = Vec::new();
@@ -329,7 +332,7 @@ impl Stream {
             (State::Connecting, Input::Frame { track, audio }) if self.recognises() => self.frame(track, audio),
             (State::Open, Input::Dtmf(digit)) => {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
-                // A listener gets none from Twilio either.
+                // Twilio sends none to a listener either.
                 if known && self.settings.talks {
                     let text = self.write(|names, out, sequence| names.dtmf(out, sequence, digit));
                     self.send(now, Transmit::Text(text));
@@ -360,11 +363,11 @@ impl Stream {
                 }
             }
             (State::Open, Input::Stop) => self.stop(now),
-            // What crosses an end, or comes before the beginning.
+            // Input that crosses an end, or comes before the beginning, is ignored.
             (State::Connecting | State::Open | State::Closing | State::Closed, _) => {}
         }
     }
-    /// Acts on deadlines that have passed.
+    /// Processes expired deadlines.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if due(self.connect_by) {
@@ -378,7 +381,7 @@ impl Stream {
         } else if !self.was_put_off
             && [self.pong_by, self.speak_by].into_iter().flatten().any(|by| stood_still(by, now))
         {
-            // Once: a process that is always late must not keep agents that are gone.
+            // Only once: a process that is always late must not keep dead agents.
             (self.was_put_off, self.timed_ping) = (true, None);
             for by in [&mut self.pong_by, &mut self.speak_by] {
                 *by = by.filter(|by| *by > now).or_else(|| put_off(*by, now));
@@ -401,12 +404,12 @@ impl Stream {
             }
         }
     }
-    /// The next output: asked until `None` after each input and each timeout.
+    /// Returns the next output; to be called until `None` after each input and each timeout.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         let output = self.events.pop_front()?;
         Some(if output == Output::Play(&[]) { Output::Play(&self.audio) } else { output })
     }
-    /// The next thing to write, asked for when the socket takes it.
+    /// Returns the next message to write; to be called when the socket is writable.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.outbox.pop();
         match transmit {
@@ -416,7 +419,7 @@ impl Stream {
         }
         transmit
     }
-    /// The next deadline.
+    /// Returns the next deadline.
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         [
             (self.connect_by, Reason::Connect),
@@ -430,35 +433,35 @@ impl Stream {
         .filter_map(|(time, reason)| Some((time?, reason)))
         .min_by_key(|(time, _)| *time)
     }
-    /// Whether the socket may be read further; so must the playout say.
+    /// Returns whether the socket may be read further; the playout must agree.
     pub fn wants_more(&self) -> bool {
         !self.outbox.is_crowded()
     }
-    /// Frames that wait to be written, both tracks together.
+    /// Returns the number of queued frames, both tracks together.
     pub fn frames_waiting(&self) -> usize {
         self.outbox.media()
     }
-    /// Whether the socket may be dropped, as [`Output::Closed`] says.
+    /// Returns whether the socket may be dropped, after [`Output::Closed`].
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
-    /// Whether messages go both ways.
+    /// Returns whether messages are exchanged.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
-    /// The stream's name.
+    /// Returns the stream's SID.
     pub fn stream_sid(&self) -> &str {
         self.names.stream_sid()
     }
-    /// Returns the time between the last ping that was timed and its answer.
+    /// Returns the last measured round-trip time of a ping.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
-    /// Has the answer to the last ping not timed: it may lie unread.
+    /// Cancels the timing of the last ping, because its response may be unread.
     pub fn forget_ping(&mut self) {
         self.timed_ping = None;
     }
-    /// What it counted.
+    /// Returns the statistics.
     pub fn counts(&self) -> Counts {
         Counts { frames_dropped: self.outbox.dropped(), ..self.counts }
     }
@@ -488,8 +491,7 @@ impl Stream {
         self.written()
     }
 
-    /// What has just been written, in the buffer that it leaves from: the same one again and again where the socket
-    /// takes what it is given.
+    /// Returns the written message in the sending buffer, which is reused as long as the socket keeps up.
     fn written(&mut self) -> Bytes {
         if self.outbox.is_empty() {
             let _ = self.buffer.try_reclaim(TEXT_BUFFER_BYTES);
@@ -520,7 +522,7 @@ impl Stream {
         };
         *chunk += 1;
         let chunk = *chunk;
-        // Media time: every track is without gaps from its first frame on.
+        // Media time: every track has no gaps from its first frame on.
         let timestamp_ms = (chunk - 1) * u64::try_from(FRAME.as_millis()).unwrap_or(0);
         let frame = if self.recognises() {
             self.text.extend_from_slice(audio);
@@ -566,7 +568,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether it is a recogniser's.
+    /// Returns whether the stream is a recogniser's.
     fn recognises(&self) -> bool {
         self.settings.recognition.is_some()
     }
@@ -583,7 +585,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells of a message that cannot be used; it is the last one of a recogniser.
+    /// Reports a problem with a message; ends the stream of a recogniser.
     fn refuse(&mut self, now: Instant, problem: Problem) {
         self.tell(problem);
         if self.recognises() {
@@ -598,7 +600,7 @@ impl Stream {
         self.events.push_back(Output::Problem(problem));
     }
 
-    /// Lost while the socket may still work: it is told what it can be told.
+    /// Ends the stream as lost, and sends `stop` if the socket still works.
     fn lose(&mut self, now: Instant, loss: Loss) {
         self.events.push_back(Output::Lost(loss));
         self.outbox.clear();
@@ -616,7 +618,7 @@ impl Stream {
         self.push_last(Transmit::Text(stop));
     }
 
-    /// What has to leave, whatever else may not.
+    /// Queues a final message, discarding others if there is no room.
     fn push_last(&mut self, transmit: Transmit) {
         if !self.outbox.push_control(transmit.clone()) {
             self.outbox.clear();
@@ -639,7 +641,7 @@ mod tests {
 
     use super::*;
 
-    /// A long answer leaves no memory behind once it has been taken over.
+    /// Memory of a long message is freed once it was processed.
     #[test]
     fn scratch_space_is_given_back() {
         let now = Instant::now();

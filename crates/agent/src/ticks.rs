@@ -1,20 +1,20 @@
-//! When the next 20 ms are due. Each deadline is counted from the start, never from the last one, so that lateness does
-//! not add up.
+//! Clock of 20 ms ticks. Each deadline is computed from the start, never from the last one, so that lateness does not
+//! accumulate.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::{CATCH_UP_TICKS, FRAME};
 
-/// One tick that came due.
+/// Tick that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// Its number from the start, skipped ones counted: media time is this many frames.
+    /// Number from the start, including skipped ticks; media time is this many frames.
     pub index: u64,
-    /// Ticks left out before it, because nobody looked for too long: their media time has passed unsent.
+    /// Ticks skipped before it because the clock was not read for too long; their media time passed unsent.
     pub skipped: u64,
 }
 
-/// A tick every 20 ms from a start on.
+/// Generator of a tick every 20 ms from a start on.
 #[derive(Debug, Clone, Copy)]
 pub struct Ticks {
     start: Instant,
@@ -22,17 +22,17 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// The first tick is due at `start`.
+    /// Creates a clock with the first tick at `start`.
     pub fn new(start: Instant) -> Ticks {
         Ticks { start, next: 0 }
     }
-    /// When the next tick is due.
+    /// Returns the time of the next tick.
     pub fn next_due(&self) -> Instant {
         let after = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.next);
         self.start.checked_add(Duration::from_millis(after)).unwrap_or(self.start)
     }
-    /// The next tick, if it is due: asked until `None`. A caller that comes late gets the missed ones at once, up to
-    /// [`CATCH_UP_TICKS`]; those before are skipped.
+    /// Returns the next tick if due; to be called until `None`. A late caller gets the missed ticks at once, up to
+    /// [`CATCH_UP_TICKS`]; earlier ones are skipped.
     pub fn take(&mut self, now: Instant) -> Option<Tick> {
         let late = now.checked_duration_since(self.next_due())?;
         let behind = u64::try_from(late.as_millis() / FRAME.as_millis()).unwrap_or(u64::MAX);
@@ -41,13 +41,13 @@ impl Ticks {
         self.next = index.saturating_add(1);
         Some(Tick { index, skipped })
     }
-    /// Has the first tick due at `now`, where none was taken and it is due later.
+    /// Moves the first tick forward to `now` if none was taken and it is due later.
     pub fn begin_by(&mut self, now: Instant) {
         if self.next == 0 {
             self.start = self.start.min(now);
         }
     }
-    /// Has all ticks to come due at `phase` or whole frames from there, each less than a frame later than it would be.
+    /// Aligns all further ticks to `phase` modulo a frame; each is delayed by less than a frame.
     pub fn align(&mut self, phase: Instant) {
         let (next, frame) = (self.next_due(), FRAME.as_nanos());
         let ahead = phase.saturating_duration_since(next).as_nanos() % frame;
@@ -55,7 +55,7 @@ impl Ticks {
         let later = u64::try_from((ahead + frame - behind) % frame).unwrap_or(0);
         self.start = self.start.checked_add(Duration::from_nanos(later)).unwrap_or(self.start);
     }
-    /// The next tick before it is due.
+    /// Takes the next tick before it is due.
     pub fn take_early(&mut self) -> Tick {
         let index = self.next;
         self.next = index.saturating_add(1);
@@ -80,7 +80,7 @@ mod tests {
         for index in 0..180_000_u64 {
             let due = ticks.next_due();
             assert_eq!(due - start, MS * u32::try_from(index).unwrap() * 20);
-            // The loop wakes 0 to 19 ms late, whatever it did before.
+            // The loop wakes 0 to 19 ms late each time.
             late_ms = (late_ms * 7 + 3) % 20;
             now = now.max(due + MS * late_ms);
             assert_eq!(ticks.take(now), Some(Tick { index, skipped: 0 }));

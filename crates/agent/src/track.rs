@@ -1,23 +1,22 @@
 //! One direction's RTP as exact frames of 20 ms.
 //!
-//! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is always heard: at
-//! the place that its RTP timestamp names, or behind the last one where its timestamp has not gone on. A frame leaves once all of
-//! its 160 samples are there, so a packet that comes in order leaves at once and as it came. Reordering thus needs no sorting.
-//! What is not there is filled with silence:
+//! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is
+//! always used: at the position that its RTP timestamp names, or behind the last one where its timestamp has not gone
+//! on. A frame is complete once all of its 160 samples have arrived, so a packet in order leaves at once and unchanged.
+//! Reordering thus needs no sorting. Missing samples are filled with silence:
 //! - lost: 40 ms after later audio came, longer where packets have been seen to come later than that ([`Reordering`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
-//! - nothing comes at all: by the wall clock, 80 ms after the frame's time. Not while packets wait elsewhere, to be decoded
-//!   in their order.
+//! - no packet at all: by the wall clock, 80 ms after the frame's time, unless packets wait to be decoded in order.
 //!
-//! Where silence has taken the place of a packet that comes after all in its order, either the path stood still or the source
-//! rested and its timestamps with it. Up to 300 ms, it follows the silence: its source is moved on. From then on so much later
-//! is waited for (silence by the clock comes later, audio as soon as before), until nothing has needed it for 10 s; then quiet
-//! frames are given up until the source is where it belongs. Beyond 300 ms, the source is placed by the time of its arrival;
-//! if a burst follows, its first 300 ms are kept and the rest is given up.
+//! If silence was inserted for a packet that arrives later in order, either the path stalled, or the source paused
+//! together with its timestamps. Up to 300 ms, the packet follows the silence: its source is shifted. From then on the
+//! wait is longer by the shift (silence by the clock comes later, audio as soon as before), until it was not needed for
+//! 10 s; then quiet frames are dropped until the source is in place again. Beyond 300 ms, the source is placed by the
+//! time of its arrival; if a burst follows, its first 300 ms are kept and the rest is given up.
 //!
-//! Media time follows the source's clock, which differs a little from ours. Where the source has moved ahead of or
-//! behind the wall clock, a frame is given up or put in where it is quiet; after a pause the source is simply placed where
-//! it belongs. A source whose timestamps jump ahead is placed by the time of its arrival.
+//! Media time follows the source's clock, which differs a little from ours. If the source has moved ahead of or behind
+//! the wall clock, a quiet frame is dropped or inserted; after a pause the source is simply placed again. A source
+//! whose timestamps jump ahead is placed by the time of its arrival.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -31,22 +30,22 @@ use crate::limits::{
 };
 use crate::reordering::Reordering;
 
-/// A packet further behind the newest one than that has not been overtaken: its source counts anew.
+/// Maximum reordering distance; a packet further behind the newest one restarts the numbering of its source.
 const MISORDERED: u16 = 100;
 
 /// Samples, and RTP ticks, in a frame: 20 ms at 8 kHz.
 pub(crate) const FRAME_TICKS: i64 = 160;
 pub(crate) const SAMPLES: usize = 160;
 
-/// A sample as a track keeps it.
+/// Sample type of a track.
 pub trait Sample: Copy {
-    /// Nothing.
+    /// Silent sample.
     const SILENCE: Self;
-    /// Whether it is about −48 dB or below.
+    /// Returns whether the sample is at about −48 dB or below.
     fn is_quiet(self) -> bool;
 }
 
-/// μ-law, as it is on the wire.
+/// μ-law, as received.
 impl Sample for u8 {
     const SILENCE: u8 = 0xff;
     fn is_quiet(self) -> bool {
@@ -54,7 +53,7 @@ impl Sample for u8 {
     }
 }
 
-/// A-law, as it is on the wire: even bits inverted.
+/// A-law, as received: even bits inverted.
 impl Sample for Alaw {
     const SILENCE: Alaw = Alaw(0xd5);
     fn is_quiet(self) -> bool {
@@ -62,7 +61,7 @@ impl Sample for Alaw {
     }
 }
 
-/// Linear.
+/// Linear samples at 8 kHz.
 impl Sample for i16 {
     const SILENCE: i16 = 0;
     fn is_quiet(self) -> bool {
@@ -70,7 +69,7 @@ impl Sample for i16 {
     }
 }
 
-/// Linear at 16 kHz, in pairs.
+/// Linear samples at 16 kHz, in pairs.
 impl Sample for [i16; 2] {
     const SILENCE: [i16; 2] = [0; 2];
     fn is_quiet(self) -> bool {
@@ -78,84 +77,84 @@ impl Sample for [i16; 2] {
     }
 }
 
-/// What of an RTP packet a track needs.
+/// Part of an RTP packet that a track needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a, S = u8> {
-    /// Its source: another one begins anew.
+    /// Source of the packet; another source starts over.
     pub ssrc: u32,
-    /// Its sequence number.
+    /// Sequence number.
     pub sequence: u16,
-    /// Its timestamp, of an 8 kHz clock.
+    /// Timestamp of an 8 kHz clock.
     pub timestamp: u32,
-    /// Its samples; empty for a packet of the source that is no audio (RFC 4733, comfort noise).
+    /// Samples; empty for a packet of the source without audio (RFC 4733, comfort noise).
     pub payload: &'a [S],
 }
 
-/// What a track counted.
+/// Statistics of a track.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrackCounts {
-    /// Packets that came after their time, or twice.
+    /// Packets that arrived too late, and duplicates.
     pub late_packets: u64,
-    /// Frames that left with at least one sample filled.
+    /// Frames with at least one filled sample.
     pub filled_frames: u64,
-    /// Frames given up or put in to keep pace with the wall clock.
+    /// Frames dropped or inserted to keep pace with the wall clock.
     pub slips: u64,
-    /// Times that a source was placed anew: its beginning, another source, a jump of its clock.
+    /// Number of placements of a source: its beginning, another source, a jump of its clock.
     pub anchors: u64,
 }
 
-/// One frame being put together.
+/// Frame being assembled.
 #[derive(Debug, Clone, Copy)]
 struct Slot<S> {
     audio: [S; SAMPLES],
-    /// One bit a sample that is there.
+    /// One bit for each sample present.
     there: [u64; 3],
-    /// When its first audio came.
+    /// Arrival time of the first audio.
     first: Option<Instant>,
-    /// When its last sample came.
+    /// Arrival time of the last sample.
     tail: Option<Instant>,
 }
 
-/// Where a source stands.
+/// Position of a source.
 #[derive(Debug, Clone, Copy)]
 struct Source {
     ssrc: u32,
-    /// Of the newest packet.
+    /// Sequence number of the newest packet.
     sequence: u16,
     timestamp: u32,
-    /// Its place.
+    /// Position of the newest packet.
     at: i64,
-    /// Its length, in ticks.
+    /// Length of the newest packet, in ticks.
     length: i64,
-    /// Where the furthest audio ends.
+    /// End of the furthest audio.
     end: i64,
-    /// How far ahead of the wall clock it was placed, in ticks: where its first packet is longer than a frame.
+    /// Lead over the wall clock at its placement, in ticks; not zero if the first packet is longer than a frame.
     lead: i64,
-    /// How far it was moved on since its audio came after the silence that was put in its place, in ticks.
+    /// Ticks by which late audio was shifted behind the silence inserted for it.
     moved: i64,
-    /// Until when that is kept.
+    /// Time until which the shift is kept.
     moved_until: Instant,
-    /// Until when it is watched for a burst: it was late before.
+    /// End of the observation for a burst, because the source was late before.
     settles: Option<Instant>,
-    /// How far ahead of the wall clock it may run until then, in ticks.
+    /// Maximum lead over the wall clock until then, in ticks.
     burst: i64,
     pace: Pace,
 }
 
-/// When a packet came, and what that means in ticks of the track.
+/// Arrival of a packet, in ticks of the track.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
     now: Instant,
-    /// The place that its audio has by the wall clock.
+    /// Position of the audio by the wall clock.
     elapsed: i64,
-    /// The length of its audio.
+    /// Length of the audio.
     length: i64,
     /// Room for packets that it has overtaken.
     room: i64,
 }
 
-/// How far ahead of the wall clock the earliest packets of the last seconds were, in ticks. The earliest ones are those
-/// that the network did not delay.
+/// Lead of the earliest packets of the last seconds over the wall clock, in ticks. The earliest packets are those that
+/// the network did not delay.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     until: Instant,
@@ -163,43 +162,43 @@ struct Pace {
     before: Option<i64>,
 }
 
-/// How far a source may be away from the wall clock.
+/// Maximum deviation of a source from the wall clock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tolerance {
-    /// Ahead of it before it gives up a quiet frame, in ticks.
+    /// Lead from which it gives up a quiet frame, in ticks.
     fast: i64,
-    /// Behind it before it is given a quiet frame.
+    /// Delay from which it gets an additional quiet frame, in ticks.
     slow: i64,
-    /// Further than that before the frame need not be quiet.
+    /// Excess from which the frame need not be quiet, in ticks.
     forced: i64,
 }
 
 impl Tolerance {
-    /// That of audio for an agent, which is spared a click.
+    /// Tolerance of audio for an agent, which avoids clicks.
     pub(crate) const HEARD: Tolerance = Tolerance { fast: FAST_TICKS, slow: SLOW_TICKS, forced: FORCED_TICKS };
-    /// That of a recording.
+    /// Tolerance of a recording.
     pub(crate) const RECORDED: Tolerance =
         Tolerance { fast: RECORDED_FAST_TICKS, slow: RECORDED_SLOW_TICKS, forced: RECORDED_FORCED_TICKS };
 }
 
-/// One direction: packets in, frames out.
+/// Framing of one direction: packets in, frames out.
 #[derive(Debug)]
 pub(crate) struct Track<S> {
     start: Instant,
     tolerance: &'static Tolerance,
-    /// From the frame that leaves next to the furthest one of which something is there: the last one is never empty.
+    /// Frames from the next one due to the furthest one with audio; the last one is never empty.
     slots: VecDeque<Slot<S>>,
-    /// Number of the frame that leaves next.
+    /// Number of the next frame.
     next: u64,
-    /// Frames of silence that leave before it.
+    /// Frames of silence due before it.
     owed: u64,
-    /// How many of the last frames before it were filled.
+    /// Number of filled frames directly before it.
     filled: u64,
     source: Option<Source>,
     late_since: Option<Instant>,
-    /// Since the first gap.
+    /// Reordering state, since the first gap.
     reordering: Option<Box<Reordering>>,
-    /// Packets wait elsewhere, so that silence is no silence.
+    /// Whether packets wait to be decoded, so that a missing frame is not silence.
     held: bool,
     counts: TrackCounts,
 }
@@ -208,7 +207,7 @@ fn ticks(time: Duration) -> i64 {
     i64::try_from(time.as_micros() / 125).unwrap_or(i64::MAX)
 }
 
-/// The place of a frame on the track's time.
+/// Returns the position of a frame on the track's time.
 fn place(frame: u64) -> i64 {
     i64::try_from(frame).unwrap_or(i64::MAX).saturating_mul(FRAME_TICKS)
 }
@@ -222,7 +221,7 @@ fn ceil_to_frame(at: i64) -> i64 {
 }
 
 impl<S: Sample> Track<S> {
-    /// Its first frame begins at `start`.
+    /// Creates a track; its first frame begins at `start`.
     pub(crate) fn new(start: Instant, tolerance: &'static Tolerance) -> Track<S> {
         Track {
             start,
@@ -238,13 +237,13 @@ impl<S: Sample> Track<S> {
             counts: TrackCounts::default(),
         }
     }
-    /// The same with samples of another kind, from the frame that leaves next on; what waits is left out.
+    /// Returns a track with another sample type, from the next frame on; waiting audio is dropped.
     pub(crate) fn with_samples<T: Sample>(&self) -> Track<T> {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.index());
         let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
         Track { counts: self.counts, held: self.held, ..Track::new(start, self.tolerance) }
     }
-    /// The same, what waits included, with each sample as another kind.
+    /// Converts the track with its waiting audio to another sample type.
     pub(crate) fn map<T: Sample>(self, sample: impl Fn(S) -> T) -> Track<T> {
         let slots = self.slots.into_iter().map(|Slot { audio, there, first, tail }| Slot {
             audio: audio.map(&sample),
@@ -266,7 +265,7 @@ impl<S: Sample> Track<S> {
             counts: self.counts,
         }
     }
-    /// Takes a packet.
+    /// Adds a packet.
     pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
         self.owe(now);
         let length = i64::try_from(packet.payload.len()).unwrap_or(i64::MAX);
@@ -274,7 +273,7 @@ impl<S: Sample> Track<S> {
             self.note_other(packet);
             return;
         }
-        // The time at which a packet is expected: when its last frame has been spoken.
+        // Expected time of a packet: the end of its last frame.
         let elapsed = ticks(now.saturating_duration_since(self.start)) - (length - FRAME_TICKS).max(0);
         let arrival = Arrival { now, elapsed, length, room: 0 };
         let Some(source) = self.source.filter(|source| source.ssrc == packet.ssrc) else {
@@ -296,7 +295,7 @@ impl<S: Sample> Track<S> {
         let room = source.room(ahead - 1);
         self.push_newer(Arrival { room, ..arrival }, packet, source);
     }
-    /// The next frame, if it is complete or its time is over.
+    /// Returns the next frame if it is complete or overdue.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<[S; SAMPLES]> {
         if self.owed > 0 {
             self.owed -= 1;
@@ -312,35 +311,35 @@ impl<S: Sample> Track<S> {
         self.next += 1;
         let audio = self.slots.pop_front().map_or([S::SILENCE; SAMPLES], |slot| slot.audio);
         if self.slots.is_empty() {
-            // Audio in order stays in one place, so that each call has fewer lines of the cache.
+            // Audio in order stays at one memory location, so that each call occupies fewer cache lines.
             self.slots.clear();
         }
         Some(audio)
     }
-    /// When the next frame leaves at the latest; `None` while packets wait elsewhere.
+    /// Returns the time at which the next frame is due at the latest; `None` while packets wait to be decoded.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.owed > 0 || self.is_complete() { Some(self.start) } else { self.due() }
     }
-    /// Says whether packets wait elsewhere: then nothing is filled by the clock.
+    /// Sets whether packets wait to be decoded; meanwhile the clock fills no frame.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
     }
-    /// The number of the frame that leaves next.
+    /// Returns the number of the next frame.
     pub(crate) fn index(&self) -> u64 {
         self.next - self.owed
     }
-    /// What it counted.
+    /// Returns the statistics.
     pub(crate) fn counts(&self) -> TrackCounts {
         self.counts
     }
 
-    /// Takes a packet that follows the newest one by its sequence number: it is heard, whatever its timestamp.
+    /// Adds a packet that follows the newest one by its sequence number; it is used regardless of its timestamp.
     fn push_newer(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
         let Arrival { now, elapsed, length, room } = arrival;
         let behind = source.at + source.length;
         let by_clock = source.at + source.ticks_to(packet);
         let limit = elapsed + source.lead + source.early_limit(now);
-        // A source whose timestamps stand still, go back or jump ahead has sent this audio after the last one.
+        // If the timestamps stand still, go back or jump ahead, the audio follows the last packet.
         let is_in_order = (behind..=limit).contains(&by_clock) || by_clock > behind && behind < place(self.next);
         let mut at = if is_in_order { by_clock } else { behind + room };
         let early = at - elapsed - source.lead;
@@ -362,7 +361,7 @@ impl<S: Sample> Track<S> {
         let by = filled + room;
         let mut given_up = false;
         if filled > 0 && (filled > place(self.filled) || !source.may_move(by)) {
-            // Silence by the clock has taken its place: its source rested, and its clock with it.
+            // Silence by the clock was inserted for it: the source paused together with its clock.
             return self.anchor(arrival, packet, STALL_TICKS);
         } else if filled > 0 {
             at = source.move_on(now, at, by);
@@ -388,7 +387,7 @@ impl<S: Sample> Track<S> {
         }
     }
 
-    /// Takes a packet that later ones have overtaken, or that came before.
+    /// Adds a packet that later ones have overtaken, or a duplicate.
     fn push_older(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
         let Arrival { now, elapsed, length, .. } = arrival;
         let at = source.place_before(packet, length);
@@ -415,7 +414,7 @@ impl<S: Sample> Track<S> {
         self.slots.front().is_some_and(Slot::is_complete)
     }
 
-    /// When the next frame is not waited for any longer.
+    /// Returns the time until which the next frame is waited for.
     fn due(&self) -> Option<Instant> {
         let by_clock = (!self.held).then(|| self.by_clock());
         if self.source.is_none_or(|source| source.end <= place(self.next)) {
@@ -428,13 +427,13 @@ impl<S: Sample> Track<S> {
         }
     }
 
-    /// When a frame of a silent source is filled.
+    /// Returns the time at which a frame of a silent source is filled.
     fn by_clock(&self) -> Instant {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.next + 1);
         self.start.checked_add(Duration::from_millis(ms) + SILENCE_AFTER).unwrap_or(self.start)
     }
 
-    /// Frames of silence whose time has passed while nobody asked for them: they leave before what comes now.
+    /// Notes overdue frames of silence; they precede audio that arrives now.
     fn owe(&mut self, now: Instant) {
         if self.held || now < self.by_clock() || !self.slots.is_empty() {
             return;
@@ -446,26 +445,26 @@ impl<S: Sample> Track<S> {
         self.next += frames;
     }
 
-    /// A packet that is no audio only says that none is missing.
+    /// Notes a packet without audio, which is only known not to be missing.
     fn note_other(&mut self, packet: &Packet<'_, S>) {
         if let Some(source) = self.source.as_mut().filter(|source| source.ssrc == packet.ssrc)
             && packet.sequence == source.sequence.wrapping_add(1)
         {
-            // Its timestamp is that of its event; the audio's goes on from where it was.
+            // Its timestamp is that of its event; the audio continues from its own position.
             source.sequence = packet.sequence;
         }
     }
 
-    /// Places a source by the time of its arrival. What comes at once behind its first packet may run ahead of the wall clock by
-    /// `burst`.
+    /// Places a source by the time of its arrival. Packets directly behind its first one may run ahead of the wall
+    /// clock by `burst`.
     fn anchor(&mut self, arrival: Arrival, packet: &Packet<'_, S>, burst: i64) {
         let Arrival { now, elapsed, length, room } = arrival;
         let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
-        // What is still on its way out of the former source stays, unless that source has run ahead of the wall clock.
+        // Waiting audio of the former source stays, unless that source has run ahead of the wall clock.
         let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
         let by_arrival = floor_to_frame(elapsed);
         let at = if behind > wall + FAST_TICKS { by_arrival } else { by_arrival.max(behind + room) };
-        // Nothing is known to be missing between the two, but what this packet has overtaken.
+        // No audio is known to be missing in between, except packets overtaken by this one.
         self.mark_there(place(self.next), at - room);
         let late = self.source.is_some_and(|source| source.ssrc == packet.ssrc);
         self.counts.anchors += 1;
@@ -487,7 +486,7 @@ impl<S: Sample> Track<S> {
         self.write(now, at, packet.payload);
     }
 
-    /// Says that between two places nothing is missing.
+    /// Marks the samples between two positions as present.
     fn mark_there(&mut self, from: i64, to: i64) {
         self.each_slot(from, to, |slot, begin, end, _| slot.set_there(begin, end));
     }
@@ -508,8 +507,8 @@ impl<S: Sample> Track<S> {
         });
     }
 
-    /// Calls with each slot between two places that a frame still waits for: the slot, from and to which sample, and the
-    /// place of the first of them.
+    /// Calls `each` for every waiting slot between two positions: the slot, its range of samples, and the position of
+    /// the first of them.
     fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut Slot<S>, usize, usize, i64)) {
         let first = place(self.next);
         let mut from = from.max(first);
@@ -549,19 +548,20 @@ impl<S: Sample> Slot<S> {
 }
 
 impl Source {
-    /// Ticks from the newest packet's timestamp to that of another one.
+    /// Returns the ticks from the newest packet's timestamp to that of another one.
     fn ticks_to(&self, packet: &Packet<'_, impl Copy>) -> i64 {
         i64::from(packet.timestamp.wrapping_sub(self.timestamp) as i32)
     }
 
-    /// Room for so many packets that are missing, as long as the newest one: none where they are too many to have been overtaken.
+    /// Returns the room for missing packets, each as long as the newest one; zero if they are too many to have been
+    /// overtaken.
     fn room(&self, missing: u16) -> i64 {
         let room = i64::from(missing) * self.length;
         if room <= ticks(REORDER) { room } else { 0 }
     }
 
-    /// The place of a packet that came behind later ones: by its timestamp where that agrees with the order of the sequence
-    /// numbers, else by these.
+    /// Returns the position of a packet that arrived behind later ones: by its timestamp if that agrees with the order
+    /// of the sequence numbers, else by these.
     fn place_before(&self, packet: &Packet<'_, impl Copy>, length: i64) -> i64 {
         let by_clock = self.at + self.ticks_to(packet);
         let behind = self.sequence.wrapping_sub(packet.sequence);
@@ -571,8 +571,8 @@ impl Source {
         self.at - i64::from(behind) * self.length
     }
 
-    /// How far ahead of the wall clock a packet may be. The burst after a delay was placed as if it were on time: what
-    /// runs ahead then is too much of it.
+    /// Returns the maximum lead of a packet over the wall clock. The burst after a delay was placed as if on time, so a
+    /// larger lead means excess audio.
     fn early_limit(&self, now: Instant) -> i64 {
         match self.settles.is_some_and(|until| now < until) {
             true if self.burst > FAST_TICKS => self.burst,
@@ -581,30 +581,30 @@ impl Source {
         }
     }
 
-    /// Whether a burst follows a packet that was placed by its arrival after a short rest.
+    /// Returns whether a burst follows a packet that was placed by its arrival after a short pause.
     fn is_in_burst(&self, now: Instant) -> bool {
         self.burst > FAST_TICKS && self.settles.is_some_and(|until| now < until)
     }
 
-    /// Keeps the source ahead of the wall clock by what came in a burst, as one that was moved on.
+    /// Keeps the lead that a burst has brought as a shift of the source.
     fn keep_burst(&mut self, now: Instant, early: i64) {
         if early > FAST_TICKS && self.is_in_burst(now) {
             (self.moved, self.moved_until) = (self.moved.max(early), now + STALL_WINDOW);
         }
     }
 
-    /// The source after a packet that is given up: what follows takes its place.
+    /// Returns the source after a dropped packet; later audio takes its position.
     fn pass_over(self, packet: &Packet<'_, impl Copy>, length: i64) -> Source {
         let at = self.at + self.length - length;
         Source { sequence: packet.sequence, timestamp: packet.timestamp, at, length, ..self }
     }
 
-    /// Whether it may be moved on behind so many ticks of silence that were put in its place.
+    /// Returns whether the source may be shifted behind this many inserted ticks of silence.
     fn may_move(&self, filled: i64) -> bool {
         filled > 0 && self.moved + filled <= STALL_TICKS
     }
 
-    /// Moves it on: its new place.
+    /// Shifts the source; returns the new position.
     fn move_on(&mut self, now: Instant, at: i64, by: i64) -> i64 {
         self.moved += by;
         self.moved_until = now + STALL_WINDOW;
@@ -612,14 +612,15 @@ impl Source {
         at + by
     }
 
-    /// Looks whether a packet would have come too late, had the source not been moved on.
+    /// Renews the shift if a packet would have been too late without it.
     fn stalled(&mut self, now: Instant, early: i64) {
         if self.moved > 0 && early - self.moved < -ticks(SILENCE_AFTER) {
             self.moved_until = now + STALL_WINDOW;
         }
     }
 
-    /// The place of the first packet after a pause: on the border of a frame, so that it leaves as it came, and in pace.
+    /// Returns the position of the first packet after a pause: in pace, and at the border of a frame, so that it leaves
+    /// unchanged.
     fn after_pause(&mut self, at: i64) -> i64 {
         let lead = std::mem::take(&mut self.lead);
         self.pace.shift(lead);
@@ -630,7 +631,8 @@ impl Source {
         placed
     }
 
-    /// The place of a packet that follows the last one: a frame earlier or later where the source has lost pace.
+    /// Returns the position of a packet that follows the last one: a frame earlier or later if the source has lost
+    /// pace.
     fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl Sample], tolerance: &Tolerance) -> i64 {
         let Some(base) = self.pace.base() else { return at };
         let quiet = payload.iter().all(|sample| sample.is_quiet());
@@ -663,7 +665,7 @@ impl Pace {
         }
         self.now = Some(self.now.map_or(early, |best| best.max(early)));
     }
-    /// Once a whole window has been seen.
+    /// Returns the base once a full window was observed.
     fn base(&self) -> Option<i64> {
         self.before.max(self.now).filter(|_| self.before.is_some())
     }

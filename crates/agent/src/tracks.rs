@@ -1,21 +1,20 @@
-//! Both directions of a call on one media time: frame `n` of either is what was said or heard in the same 20 ms.
+//! Both directions of a call on one media time: frame `n` of either direction covers the same 20 ms.
 
 use std::time::Instant;
 
 use crate::message::{TrackName, TrackSet};
 use crate::track::{Packet, SAMPLES, Sample, Tolerance, Track, TrackCounts};
 
-/// 20 ms of one direction. Each direction's frames come in their order and without a gap from the stream's start
-/// on.
+/// Frame of 20 ms of one direction. Each direction's frames are in order and without a gap from the stream's start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<S = u8> {
-    /// The direction.
+    /// Direction of the frame.
     pub track: TrackName,
-    /// As it came off the wire where it fitted.
+    /// Audio, as received if it was aligned.
     pub audio: [S; SAMPLES],
 }
 
-/// The directions of one stream. RTP is pushed as it comes; then [`Self::poll`] until `None`.
+/// Directions of one stream. Push RTP as it arrives; then call [`Self::poll`] until `None`.
 #[derive(Debug)]
 pub struct Tracks<S = u8> {
     inbound: Option<Track<S>>,
@@ -23,29 +22,29 @@ pub struct Tracks<S = u8> {
 }
 
 impl<S: Sample> Tracks<S> {
-    /// The directions of `set`; media time 0 is `start`, the moment the stream's socket was open.
+    /// Creates the directions of `set`; media time 0 is `start`, the moment at which the stream's socket was open.
     pub fn new(start: Instant, set: TrackSet) -> Tracks<S> {
         let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::HEARD));
         Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
-    /// Directions kept within 40 ms of the wall clock as a recording needs it, at the cost of a click where a source that runs
-    /// fast or slow never pauses.
+    /// Creates directions kept within 40 ms of the wall clock as a recording needs, at the cost of a click if a source
+    /// with a fast or slow clock never pauses.
     pub fn recorded(start: Instant, set: TrackSet) -> Tracks<S> {
         let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::RECORDED));
         Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
-    /// The same with samples of another kind, from the frames that leave next on; what waits is left out.
+    /// Returns the directions with another sample type, from the next frames on; waiting audio is dropped.
     pub fn with_samples<T: Sample>(&self) -> Tracks<T> {
         let of = |track: &Option<Track<S>>| track.as_ref().map(Track::with_samples);
         Tracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
     }
-    /// The same, what waits included, with each sample as another kind.
+    /// Converts the directions with their waiting audio to another sample type.
     pub fn map<T: Sample>(self, sample: impl Fn(S) -> T) -> Tracks<T> {
         let Tracks { inbound, outbound } = self;
         let [inbound, outbound] = [inbound, outbound].map(|track| track.map(|track| track.map(&sample)));
         Tracks { inbound, outbound }
     }
-    /// Takes a packet of a direction; one that is not in the set is passed over.
+    /// Adds a packet of a direction; ignored if the direction is not in the set.
     pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_, S>) {
         let track = match track {
             TrackName::Inbound => &mut self.inbound,
@@ -55,7 +54,7 @@ impl<S: Sample> Tracks<S> {
             track.push(now, packet);
         }
     }
-    /// Says whether packets of a direction wait elsewhere: until they have come nothing is filled by the clock.
+    /// Sets whether packets of a direction wait to be decoded; meanwhile the clock fills no frame.
     pub fn hold(&mut self, track: TrackName, held: bool) {
         let track = match track {
             TrackName::Inbound => &mut self.inbound,
@@ -65,7 +64,7 @@ impl<S: Sample> Tracks<S> {
             track.hold(held);
         }
     }
-    /// The next frame that is complete or whose time is over.
+    /// Returns the next frame that is complete or overdue.
     pub fn poll(&mut self, now: Instant) -> Option<Frame<S>> {
         let behind = |track: &Option<Track<S>>| track.as_ref().map_or(u64::MAX, Track::index);
         let names = if behind(&self.outbound) < behind(&self.inbound) {
@@ -81,11 +80,11 @@ impl<S: Sample> Tracks<S> {
             Some(Frame { track: name, audio: track.as_mut()?.poll(now)? })
         })
     }
-    /// When [`Self::poll`] has something at the latest.
+    /// Returns the time at which [`Self::poll`] has a frame at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [&self.inbound, &self.outbound].into_iter().flatten().filter_map(Track::poll_timeout).min()
     }
-    /// What a direction counted.
+    /// Returns the statistics of a direction.
     pub fn counts(&self, track: TrackName) -> TrackCounts {
         let track = match track {
             TrackName::Inbound => &self.inbound,

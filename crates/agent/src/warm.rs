@@ -1,5 +1,5 @@
-//! Settings of a warm transfer, as an agent's `transfer` and a request over HTTP have them in `warm`: what the called party hears, and how it
-//! accepts.
+//! Settings of a warm transfer, from `warm` of an agent's `transfer` or an HTTP request: announcement to the called
+//! party, and its acceptance.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::digits::is_digit;
 use crate::limits::{WHISPER_BYTES, WHISPER_WAIT_SECONDS, WHISPER_WAIT_USUAL_SECONDS};
 use crate::problem::shown;
 
-/// A warm transfer: the caller hears music while the target is called and asked whether it takes the caller.
+/// Warm transfer: the caller hears music while the target is called and asked to accept the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarmTransfer {
-    /// Announcement that the target hears before it is connected.
+    /// Announcement to the target before it is connected.
     pub whisper: Option<Whisper>,
-    /// Digit by which the target accepts; `None`: it is connected after the whisper.
+    /// Digit by which the target accepts; `None` connects it after the whisper.
     pub accept: Option<char>,
     /// Time for that digit after the whisper.
     pub wait: Duration,
-    /// Whether a machine that answers is not connected.
+    /// Whether answering machine detection is used; a machine is not connected.
     pub detection: bool,
     /// Whether the agent stays as the party's coach.
     pub coach: bool,
@@ -37,27 +37,26 @@ impl Default for WarmTransfer {
     }
 }
 
-/// What a target hears before it is connected.
+/// Announcement to a target before it is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whisper {
-    /// A text, and the voice that speaks it.
+    /// Text and voice.
     Text {
         /// The text.
         text: String,
-        /// The voice; `None`: the usual one.
+        /// Voice; `None` for the default.
         voice: Option<String>,
     },
-    /// A sound file below the folder of the configuration.
+    /// Sound file below the configuration folder.
     File(String),
-    /// The URL of a sound file.
+    /// URL of a sound file.
     Url(String),
 }
 
 impl WarmTransfer {
-    /// Reads the fields of `warm`.
-    ///
+    /// Parses the fields of `warm`.
     /// # Errors
-    /// What is wrong with them.
+    /// Returns the problem as text.
     pub fn read(fields: &Map<String, Value>) -> Result<WarmTransfer, String> {
         let mut warm = WarmTransfer::default();
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
@@ -82,7 +81,7 @@ impl WarmTransfer {
     }
 }
 
-/// As the body of a request has it.
+/// Deserialization from the body of a request.
 impl<'de> Deserialize<'de> for WarmTransfer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         WarmTransfer::read(&Map::deserialize(deserializer)?).map_err(D::Error::custom)

@@ -1,4 +1,4 @@
-//! What an agent should not send: each is named, none of it ends the stream, and the next message counts again.
+//! Invalid messages of an agent: each is reported, none ends the stream, and the next message is processed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -12,7 +12,7 @@ use trunkgate_agent::limits::{
 };
 use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
 
-/// Text, and the stable name of what is wrong with it.
+/// Texts with the stable names of their problems.
 const TABLE: [(&str, &str); 55] = [
     ("", "bad_json"),
     ("   ", "bad_json"),
@@ -120,12 +120,12 @@ fn sizes_at_their_limits() {
 fn deep_nesting_is_passed_over_or_refused() {
     let nested = |depth| format!(r#"{{"event":"clear","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert!(parse(&nested(100)).is_ok());
-    // No stack is used up, whatever serde makes of it.
+    // The parser does not overflow the stack, whatever serde returns.
     let _ = parse(&nested(30_000));
     assert_eq!(parse(&nested(1_000_000)).unwrap_err().slug(), "message_too_large");
 }
 
-/// What may be long is one string.
+/// Only one string may be long.
 #[test]
 fn a_long_text_of_many_parts_is_not_read() {
     let beside = |many: usize, payload: usize| {
@@ -166,7 +166,7 @@ fn an_agent_that_only_listens_is_not_obeyed() {
     }
 }
 
-/// How many of a kind are worth telling is for others to say, who would else not know how many there were.
+/// Each problem is reported; limiting the reports is left to the layer above, which has to count them.
 #[test]
 fn each_of_a_flood_of_bad_messages_is_told() {
     let now = Instant::now();
@@ -177,7 +177,7 @@ fn each_of_a_flood_of_bad_messages_is_told() {
     }
 }
 
-/// An agent that asks for answers and reads none: first it is read no further, and whoever goes on reading loses it.
+/// An agent that requests responses without reading them: reading stops first, and continued reading loses the agent.
 #[test]
 fn unread_answers_are_bounded() {
     let now = Instant::now();
@@ -197,7 +197,7 @@ fn unread_answers_are_bounded() {
     assert!(rest.len() == 2 && rest[0].starts_with(r#"{"event":"stop""#) && rest[1] == "<close 1000>", "{rest:?}");
 }
 
-/// As many marks as may wait, returned by one clear: all of them find room.
+/// One clear returns as many marks as may wait, without loss.
 #[test]
 fn a_clear_of_all_marks_is_no_loss() {
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! A stream and its playout joined as the edge joins them: order, marks, ends and deadlines in virtual time.
+//! Stream and playout combined as in the edge: order, marks, ends and deadlines in virtual time.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -11,13 +11,13 @@ use trunkgate_agent::{
     AgentRequest, Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName, WarmTransfer,
 };
 
-/// An agent's side of a call: what is played, 20 ms at a time, and what comes back.
+/// Agent's side of a call: audio played, 20 ms at a time, and messages returned.
 struct Call {
     now: Instant,
     stream: Stream,
     playout: Playout,
     ticks: Ticks,
-    /// Frames that left, with the tick.
+    /// Frames played, with their tick.
     played: Vec<(u64, Vec<u8>)>,
     /// Texts to the agent, with the tick after which they were written.
     received: Vec<(u64, String)>,
@@ -64,7 +64,7 @@ impl Call {
         self.received.extend(texts(&mut self.stream).into_iter().map(|text| (self.tick, text)));
     }
 
-    /// 20 ms pass.
+    /// Advances by 20 ms.
     fn pass(&mut self) {
         self.now = self.ticks.next_due();
         assert!(self.ticks.take(self.now).is_some());
@@ -143,8 +143,7 @@ fn pieces_of_any_length_make_no_short_packet() {
     }
 }
 
-/// An agent that speaks in real time, one piece every 20 ms, a little late and a little early: after the first wait no
-/// silence is slipped in.
+/// An agent that sends in real time, one piece every 20 ms, with jitter: no silence is inserted after the first wait.
 #[test]
 fn a_paced_agent_is_played_without_a_gap() {
     let mut call = Call::new(settings());
@@ -222,13 +221,13 @@ fn requests_of_an_agent_are_passed_on() {
         say(&mut stream, now, r#"{"event":"dtmf","digits":"123#"}"#),
         [Told::Request(AgentRequest::Dtmf("123#".into()))]
     );
-    // Fields of others are passed over, in any order.
+    // Unknown fields are ignored, in any order.
     let text = r#"{"sequenceNumber":"4","media":{"track":"outbound","payload":"/w==","x":[{}]},"x":{"y":1.5e3},"event":"media"}"#;
     assert_eq!(say(&mut stream, now, text), [Told::Play(vec![0xff])]);
 }
 
-/// Every end that we make says `stop`; servers like uvicorn must not see a close on its heels.
-/// Row 10 of docs/internals/evidence/voice-agents.md.
+/// Every end by the edge sends `stop`; servers like uvicorn must not get a close directly after it. Row 10 of
+/// docs/internals/evidence/voice-agents.md.
 #[test]
 fn our_end_is_stop_then_1000() {
     let now = Instant::now();
@@ -273,7 +272,7 @@ fn a_socket_that_does_not_close_is_left() {
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
 
-/// Rule 6 of "How a call is treated": 1000 is an end, everything else a loss.
+/// Rule 6 of "How a call is treated": 1000 is a normal end, every other code a loss.
 #[test]
 fn only_1000_is_an_end() {
     let now = Instant::now();
@@ -321,7 +320,7 @@ fn a_socket_that_never_opens() {
     assert_eq!(told(&mut stream), [Told::Lost(Loss::ConnectTimeout), Told::Closed]);
     stream.handle_input(due, Input::Opened);
     assert_eq!((told(&mut stream), stream.poll_transmit()), (vec![], None));
-    // Given up by us.
+    // Ended by the edge.
     let mut stream = Stream::new(now, settings());
     stream.handle_input(now, Input::Stop);
     assert_eq!((told(&mut stream), stream.poll_transmit()), (vec![Told::Closed], None));
@@ -354,8 +353,8 @@ fn pings_are_sent_and_must_be_answered() {
     assert!(sent[0].contains(r#""event":"stop""#) && sent[1] == "<close 1000>" && sent.len() == 2, "{sent:?}");
 }
 
-/// The time of a ping is the one until its own answer: an answer that nothing was asked for, one that lay unread and one that
-/// waited behind audio are not timed.
+/// The round trip ends with the ping's own pong: an unsolicited pong, an unread one, and one behind queued audio are
+/// not timed.
 #[test]
 fn the_round_trip_is_that_of_a_ping() {
     let mut now = Instant::now();
@@ -389,7 +388,7 @@ fn the_round_trip_is_that_of_a_ping() {
     assert_eq!(stream.round_trip(), Some(ms(7)));
 }
 
-/// One ping waits at a socket that takes nothing, not one for every two seconds.
+/// At most one ping is queued for a blocked socket.
 #[test]
 fn pings_do_not_pile_up() {
     let mut now = Instant::now();
@@ -418,13 +417,13 @@ fn an_agent_that_does_not_speak_is_lost() {
         stream.handle_timeout(due);
         assert_eq!(told(&mut stream), if lost { vec![Told::Lost(Loss::Silent)] } else { vec![] });
     }
-    // One that only listens need not speak.
+    // A listener need not send audio.
     let stream = open(now, Settings { first_audio_timeout, talks: false, ping: Duration::ZERO, ..settings() });
     assert_eq!(stream.poll_timeout(), None);
 }
 
-/// A listener that stops reading: bounded, counted, told once; then it goes on with the newest, the gap visible in time
-/// and numbers.
+/// A listener that stops reading: bounded, counted, reported once; then it continues with the newest frames, with a
+/// visible gap in time and numbers.
 #[test]
 fn a_slow_listener_loses_its_oldest_frames() {
     let now = Instant::now();
@@ -445,14 +444,14 @@ fn a_slow_listener_loses_its_oldest_frames() {
         first * 20
     );
     assert!(sent[0].starts_with(&head), "{}", sent[0]);
-    // It has caught up: the next time is told again.
+    // It has caught up, so the next time is reported again.
     for _ in 0..=OUTBOX_MEDIA_FRAMES {
         stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
     }
     assert_eq!(told(&mut stream), [Told::FallsBehind]);
 }
 
-/// As from Twilio; nor a track that it did not ask for.
+/// A listener gets no digits, as with Twilio, and only its requested tracks.
 #[test]
 fn a_listener_gets_no_keys() {
     let now = Instant::now();
@@ -463,7 +462,7 @@ fn a_listener_gets_no_keys() {
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
 
-/// A process that was stopped reads the pongs and the audio of that time only afterwards: neither is missing.
+/// A process that was suspended reads pongs and audio of that time only afterwards; no agent is lost.
 #[test]
 fn a_process_that_stood_still_loses_no_agent() {
     let mut now = Instant::now();
@@ -481,7 +480,7 @@ fn a_process_that_stood_still_loses_no_agent() {
     now += PONG_TIMEOUT;
     stream.handle_timeout(now);
     assert!(stream.is_open());
-    // One that is silent all the same is lost as soon as it has had the time of which it was deprived.
+    // An agent that stays silent is lost as soon as it has had the time that was taken from it.
     let mut now = Instant::now();
     let mut stream =
         open(now, Settings { first_audio_timeout: Duration::from_secs(5), ping: Duration::ZERO, ..settings() });

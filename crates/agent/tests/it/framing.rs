@@ -1,4 +1,4 @@
-//! RTP of any packet time, order and clock as frames of 20 ms, in virtual time.
+//! RTP of any packet duration, order and clock as frames of 20 ms, in virtual time.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -14,7 +14,7 @@ const INBOUND: TrackName = TrackName::Inbound;
 const MS: Duration = Duration::from_millis(1);
 const SILENCE: [u8; 160] = [0xff; 160];
 
-/// What a source sent, and when it came.
+/// Packet of a source, with its arrival time.
 #[derive(Debug, Clone)]
 struct Sent {
     at: Duration,
@@ -24,8 +24,8 @@ struct Sent {
     payload: Vec<u8>,
 }
 
-/// A source that sends packets of so many samples, each when its last sample has been spoken, from the stream's start on.
-/// No sample is silence.
+/// Generates packets of `samples` samples, each sent after its last sample, from the stream's start on. No sample is
+/// silence.
 fn source(packets: u32, samples: u32) -> Vec<Sent> {
     (0..packets)
         .map(|n| Sent {
@@ -38,7 +38,7 @@ fn source(packets: u32, samples: u32) -> Vec<Sent> {
         .collect()
 }
 
-/// The source's samples from a place on.
+/// Returns the source's samples from a position on.
 fn audio(from: u32, samples: u32) -> Vec<u8> {
     (from..from + samples).map(|n| (n % 251) as u8 & 0x7f ^ (n / 251 % 64) as u8).map(|byte| byte % 0x70).collect()
 }
@@ -50,7 +50,7 @@ struct Left {
     frame: Frame,
 }
 
-/// Plays packets to a stream's tracks, asking for frames after each packet and at each deadline.
+/// Feeds packets to a stream's tracks, polling after each packet and at each deadline.
 struct Wire {
     start: Instant,
     tracks: Tracks,
@@ -89,7 +89,7 @@ impl Wire {
     }
 }
 
-/// One track, the packets in the order in which they came.
+/// Plays packets in the order of arrival on one track.
 fn play(packets: &[Sent]) -> Wire {
     play_to(Wire::new(TrackSet::Inbound), packets)
 }
@@ -144,7 +144,7 @@ fn only_a_gap_makes_it_wait() {
     expected[4].payload = SILENCE.to_vec();
     assert_eq!(wire.bytes(INBOUND)[..1600], concat(&expected));
     let at: Vec<u128> = wire.left.iter().take(10).map(|left| left.at.as_millis()).collect();
-    // Packet 5 comes at 100 ms: 4 is given up, and all behind it leaves, 40 ms later.
+    // Packet 5 arrives at 100 ms: 4 is given up, and all later ones leave 40 ms later.
     assert_eq!(at, [0, 20, 40, 60, 140, 140, 140, 140, 160, 180]);
     assert_eq!(wire.tracks.counts(INBOUND).filled_frames as usize, wire.left.len() - 9);
 }
@@ -178,7 +178,7 @@ fn packets_twice_are_heard_once() {
     assert_eq!(play(&sent).bytes(INBOUND)[..8000], spoken);
 }
 
-/// Nothing comes: frames of silence go on by the wall clock, and the source comes back where it belongs.
+/// Without packets, frames of silence follow the wall clock, and the source returns to its place.
 #[test]
 fn hold_is_filled() {
     for (pause, timestamps_go_on) in [(10_u32, true), (500, true), (500, false), (30_000, true), (30_000, false)] {
@@ -205,8 +205,8 @@ fn hold_is_filled() {
     }
 }
 
-/// DTX: a pause that is no multiple of 20 ms. The source is put on the border of a frame, so that each packet leaves
-/// when it comes, and as it came.
+/// DTX with a pause that is no multiple of 20 ms. The source is placed at the border of a frame, so that each packet
+/// leaves on arrival, unchanged.
 #[test]
 fn talk_spurts_begin_on_a_frame() {
     let mut sent = Vec::new();
@@ -235,7 +235,7 @@ fn talk_spurts_begin_on_a_frame() {
     }
 }
 
-/// A pause is never shortened into what was said before it.
+/// A pause is never shortened into the audio before it.
 #[test]
 fn a_short_pause_cuts_nothing_off() {
     let mut sent = source(40, 180);
@@ -249,8 +249,8 @@ fn a_short_pause_cuts_nothing_off() {
     assert_eq!(heard[3360..3360 + 22 * 180], concat(&sent[18..]));
 }
 
-/// Packets of 90 ms whose first one was placed ahead of the wall clock, since the stream began with it: after a pause
-/// they are where they belong.
+/// Packets of 90 ms with the first one placed ahead of the wall clock, because the stream began with it: after a pause
+/// they are in place.
 #[test]
 fn a_pause_puts_long_packets_in_place() {
     let mut sent = source(110, 720);
@@ -271,13 +271,13 @@ fn a_pause_puts_long_packets_in_place() {
     }
 }
 
-/// Keys (RFC 4733) and comfort noise have numbers of the same sequence: nothing is missing.
+/// Telephone-events (RFC 4733) and comfort noise share the sequence numbers: no gap.
 #[test]
 fn packets_that_are_no_audio_are_no_gap() {
     let mut sent = source(20, 160);
     for sent in &mut sent[8..14] {
         sent.payload.clear();
-        // A key's packets all have the time of its beginning.
+        // All packets of an event have the timestamp of its beginning.
         sent.timestamp = (u32::MAX - 1000).wrapping_add(8 * 160);
     }
     let wire = play(&sent);
@@ -288,7 +288,7 @@ fn packets_that_are_no_audio_are_no_gap() {
     assert_eq!(wire.left[14].at, sent[14].at);
 }
 
-/// The callee changes in mid-call (fallback, transfer): the new source goes on where the old one ended.
+/// The callee changes during a call (failover, transfer): the new source continues after the old one.
 #[test]
 fn another_source_goes_on() {
     let mut sent = source(20, 160);
@@ -303,7 +303,7 @@ fn another_source_goes_on() {
     assert_eq!(wire.tracks.counts(INBOUND).anchors, 2);
 }
 
-/// A clock that jumps, ahead or back, by little or by much: back in place within 300 ms, and no frame is missing.
+/// A clock that jumps ahead or back by any amount: in place again within 300 ms, and no frame is missing.
 #[test]
 fn a_jump_of_the_clock_is_survived() {
     for jump in [-3_000_000_i32, -8000, -1600, 1600, 8000, 3_000_000] {
@@ -318,7 +318,7 @@ fn a_jump_of_the_clock_is_survived() {
     }
 }
 
-/// The way there becomes longer by 150 ms for good: what is too late then comes behind the silence in its place.
+/// The path becomes longer by 150 ms for good: late audio then follows the silence inserted for it.
 #[test]
 fn a_longer_way_is_followed() {
     let mut sent = source(200, 160);
@@ -333,7 +333,7 @@ fn a_longer_way_is_followed() {
     assert_eq!(wire.tracks.counts(INBOUND).late_packets, 0);
 }
 
-/// The path stands still for so long in each 2 s until a moment, and then brings all of it at once.
+/// Stalls the path for `ms` every 2 s until a moment, and then delivers everything at once.
 fn standing(mut sent: Vec<Sent>, ms: u32, until: Duration) -> Vec<Sent> {
     let period = Duration::from_secs(2);
     for sent in sent.iter_mut().filter(|sent| sent.at >= period && sent.at < until) {
@@ -354,7 +354,7 @@ fn what_comes_late_since_the_path_stood_still_follows_the_silence() {
         let heard: Vec<u8> = wire.bytes(INBOUND);
         let counts = wire.tracks.counts(INBOUND);
         assert_eq!((counts.late_packets, counts.anchors), (0, 1), "{ms} {samples}");
-        // Once: from the second time on so much later is waited for.
+        // Only once: from the second time on the wait is longer.
         let silence = heard[..spoken.len() + 1600].iter().filter(|byte| **byte == 0xff).count();
         let audio: Vec<u8> = heard.iter().copied().filter(|byte| *byte != 0xff).collect();
         assert!(audio == spoken, "{ms} {samples}");
@@ -374,14 +374,14 @@ fn a_source_that_was_moved_on_goes_back_in_quiet_moments() {
     assert_eq!((counts.late_packets, counts.anchors), (0, 1));
     let speech = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte < 0x70).collect::<Vec<u8>>();
     assert!(speech(&heard) == speech(&concat(&sent)), "no speech is given up");
-    // 7 frames of silence were put in; all but the 40 ms that a source may be ahead are given up again.
+    // 7 frames of silence were inserted; all but the 40 ms of allowed lead are removed again.
     assert_eq!(counts.slips, 5);
     let ahead = heard.windows(160).rposition(|window| window == &sent[1990].payload[..]).unwrap() / 160;
     assert_eq!(ahead, 1992);
 }
 
-/// Nothing tells a path that stood still from a source that rested before more has come: of a long stall the first 300 ms and one
-/// packet are heard, and no more than that is the source ahead of the wall clock.
+/// A stalled path and a paused source cannot be distinguished before more packets arrive: of a long stall the first 300
+/// ms and one packet are used, which bounds the lead over the wall clock.
 #[test]
 fn of_a_long_stall_the_rest_is_given_up() {
     let sent = standing(source(500, 160), 700, Duration::from_secs(3));
@@ -392,12 +392,12 @@ fn of_a_long_stall_the_rest_is_given_up() {
     assert_eq!(heard[151 * 160..515 * 160], concat(&sent[136..]));
 }
 
-/// How the timestamps of a source go on behind a pause.
+/// Behaviour of a source's timestamps after a pause.
 #[derive(Debug, Clone, Copy)]
 enum Clock {
-    /// As if there had been no pause.
+    /// They continue as if there had been no pause.
     Stands,
-    /// Back, or ahead by more than the pause.
+    /// They go back, or ahead by more than the pause.
     JumpsBy(i32),
 }
 
@@ -410,7 +410,7 @@ const CLOCKS: [Clock; 6] = [
     Clock::JumpsBy(i32::MIN),
 ];
 
-/// Words of a second with pauses of so many milliseconds between them; the sequence numbers go on without a gap.
+/// Generates words of a second with pauses between them, with continuous sequence numbers.
 fn words(count: u32, pause_ms: u32, clock: Clock) -> Vec<Sent> {
     let mut sent = source(count * 50, 160);
     for (n, sent) in sent.iter_mut().enumerate() {
@@ -423,7 +423,7 @@ fn words(count: u32, pause_ms: u32, clock: Clock) -> Vec<Sent> {
     sent
 }
 
-/// What was heard, without the silence: no sample of a source is silence.
+/// Removes silence; no sample of a source is silence.
 fn without_silence(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| *byte != 0xff).collect()
 }
@@ -438,7 +438,7 @@ fn every_packet_behind_a_pause_is_heard_whatever_its_timestamp() {
                 let heard = wire.bytes(INBOUND);
                 assert!(without_silence(&heard) == concat(&sent), "{recorded} {clock:?} {pause_ms} ms");
                 assert_eq!(wire.tracks.counts(INBOUND).late_packets, 0, "{recorded} {clock:?} {pause_ms} ms");
-                // Each packet leaves when it comes, and its frame is near the wall clock's.
+                // Each packet leaves on arrival, and its frame is near the wall clock's.
                 let mut frames = wire.left.iter().enumerate();
                 for sent in &sent {
                     let is_heard = |left: &Left| left.frame.audio[..] == sent.payload[..];
@@ -453,7 +453,7 @@ fn every_packet_behind_a_pause_is_heard_whatever_its_timestamp() {
     }
 }
 
-/// The first two packets behind a pause change places, or one of them is lost.
+/// The first two packets after a pause change places, or one of them is lost.
 #[test]
 fn reordering_behind_a_pause_loses_nothing() {
     for clock in CLOCKS {
@@ -474,11 +474,11 @@ fn reordering_behind_a_pause_loses_nothing() {
     }
 }
 
-/// Within a word: packets that all have the timestamp of the first, that count half or double, that go back each time.
+/// Timestamps within a word: constant, at half or double speed, or going back each time.
 #[test]
 fn packets_in_order_are_heard_by_any_clock() {
     for step in [0, 1, 80, 159, 161, 240, 320, u32::MAX, 160_u32.wrapping_neg(), 0x8000_0000] {
-        // Behind a pause too, unless the clock is fast: what it is ahead by then is taken for a longer pause.
+        // After a pause too, except with a fast clock, which looks like a longer pause.
         let pauses: &[u32] = if (200..1000).contains(&step) { &[0] } else { &[0, 500, 5000] };
         for &pause_ms in pauses {
             let mut sent = words(3, pause_ms, Clock::Stands);
@@ -492,7 +492,7 @@ fn packets_in_order_are_heard_by_any_clock() {
     }
 }
 
-/// Both directions in one call: what is said at the same moment has the same number.
+/// Both directions of a call: audio of the same moment has the same number.
 #[test]
 fn directions_are_aligned() {
     let mut wire = Wire::new(TrackSet::Both);
@@ -500,7 +500,7 @@ fn directions_are_aligned() {
     for sent in &mut outbound {
         sent.at += Duration::from_millis(13);
     }
-    // The caller is on hold for a while; the callee is another one from the middle on.
+    // The caller is on hold for a while; the callee changes in the middle.
     for (index, (inbound, outbound)) in inbound.iter().zip(&mut outbound).enumerate() {
         if !(100..200).contains(&index) {
             wire.push(INBOUND, inbound);
@@ -519,7 +519,7 @@ fn directions_are_aligned() {
     assert!(inbound[110 * 160..195 * 160].iter().all(|byte| *byte == 0xff));
 }
 
-/// An hour whose clocks agree: every packet, at once, as it came.
+/// An hour without clock drift: every packet leaves at once, unchanged.
 #[test]
 fn an_hour_without_drift() {
     let mut wire = Wire::new(TrackSet::Inbound);
@@ -535,8 +535,8 @@ fn an_hour_without_drift() {
     assert_eq!((counts.anchors, counts.slips, counts.late_packets, counts.filled_frames), (1, 0, 0, 0));
 }
 
-/// Half an hour with a source whose clock is off by 200 ppm: never more than 110 ms from the wall clock, and what it costs
-/// is a frame at a time, in quiet moments while there are some.
+/// Half an hour with a clock drift of 200 ppm: never more than 110 ms from the wall clock, corrected by single frames,
+/// in quiet moments if there are any.
 #[test]
 fn half_an_hour_of_another_clock() {
     for (micros, talks_on) in [(19_996_u32, false), (20_004, false), (19_996, true), (20_004, true)] {
@@ -557,7 +557,7 @@ fn half_an_hour_of_another_clock() {
             assert!(ahead.abs() <= 110, "{ahead} ms ahead after {n} packets");
         }
         let counts = wire.tracks.counts(INBOUND);
-        // 360 ms in all are 18 frames, less what may stay.
+        // 360 ms in all are 18 frames, less the allowed deviation.
         assert!((10..=18).contains(&counts.slips), "{counts:?}");
         assert_eq!((counts.anchors, counts.late_packets), (1, 0), "{counts:?}");
         let expected = if micros < 20_000 { 0 } else { counts.slips as i64 };
@@ -568,8 +568,8 @@ fn half_an_hour_of_another_clock() {
     }
 }
 
-/// The loop stood still for two seconds and finds the packets of that time in its sockets: they are too late, but what
-/// comes afterwards is where it belongs.
+/// The loop was suspended for two seconds and finds the packets of that time in its sockets: they are too late, but
+/// later ones are in place.
 #[test]
 fn a_stall_of_the_edge_is_over_when_it_is_over() {
     let mut sent = source(200, 160);
@@ -578,7 +578,7 @@ fn a_stall_of_the_edge_is_over_when_it_is_over() {
     }
     let mut wire = Wire::new(TrackSet::Inbound);
     for sent in &sent {
-        // No deadline is looked at meanwhile.
+        // No deadline is processed meanwhile.
         let Sent { at, ssrc, sequence, timestamp, ref payload } = *sent;
         wire.tracks.push(wire.start + at, INBOUND, &Packet { ssrc, sequence, timestamp, payload });
         wire.drain(wire.start + at);
@@ -601,7 +601,7 @@ fn tracks_that_were_not_asked_for_are_passed_over() {
 }
 
 proptest! {
-    /// Any delays up to 40 ms, any losses: the same frames as without delays.
+    /// With any delays up to 40 ms and any losses, the frames are the same as without delays.
     #[test]
     fn reordering_within_40_ms_changes_nothing(
         delays in proptest::collection::vec(0_u64..=40, 60),
@@ -616,7 +616,7 @@ proptest! {
             .map(|(_, sent)| sent)
             .collect();
         let mut late = kept.clone();
-        // The first one says where time begins.
+        // The first one sets the time.
         for (sent, delay) in late.iter_mut().zip(delays).skip(1) {
             sent.at += MS * delay as u32;
         }
@@ -628,7 +628,7 @@ proptest! {
         prop_assert_eq!(there, kept.len() * samples as usize);
     }
 
-    /// Delays that keep the order, up to 70 ms: nothing is filled, nothing is lost.
+    /// With delays up to 70 ms that keep the order, no frame is filled or lost.
     #[test]
     fn jitter_loses_nothing(delays in proptest::collection::vec(0_u64..=70, 100)) {
         let mut sent = source(100, 160);
@@ -644,7 +644,7 @@ proptest! {
         }
     }
 
-    /// Whatever comes: nothing panics, and frames go on with the wall clock.
+    /// With any packets, nothing panics, and frames follow the wall clock.
     #[test]
     fn any_packets_at_all(
         packets in proptest::collection::vec(

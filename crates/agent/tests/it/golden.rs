@@ -1,4 +1,4 @@
-//! Every message that the edge sends, byte for byte: a recorded conversation of each kind.
+//! Every message of the edge, byte for byte: a recorded conversation of each kind.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -30,7 +30,7 @@ fn start_with(tracks: TrackSet, format: Format, parameters: &[(&str, &str)]) -> 
 fn connected_then_start_and_nothing_between() {
     let now = Instant::now();
     let mut stream = Stream::new(now, settings());
-    // What comes before the socket is open is not sent late either.
+    // Input before the socket is open is never sent.
     stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
     stream.handle_input(now, Input::Dtmf('1'));
     assert_eq!(stream.poll_transmit(), None);
@@ -41,7 +41,7 @@ fn connected_then_start_and_nothing_between() {
     assert!(sent[2].starts_with(r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","#));
 }
 
-/// A talking agent gets one track, a fork what it asked for (row 1 of docs/internals/evidence/voice-agents.md).
+/// A talking agent gets one track, a fork its requested ones (row 1 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn tracks_of_start() {
     let tracks = |set| start_with(set, Format::Mulaw8000, &[]);
@@ -50,7 +50,7 @@ fn tracks_of_start() {
     assert_eq!(tracks(TrackSet::Both), START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#));
 }
 
-/// Inside `start`, in the order of the configuration, nothing else (row 2 of docs/internals/evidence/voice-agents.md).
+/// Parameters are inside `start`, in the order of the configuration (row 2 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn custom_parameters() {
     let start = start_with(
@@ -80,14 +80,14 @@ fn media_format() {
     }
 }
 
-/// One sequence over all messages, a chunk number for each track, time in milliseconds.
-/// Row 3 of docs/internals/evidence/voice-agents.md.
+/// One sequence over all messages, a frame number for each track, time in milliseconds. Row 3 of
+/// docs/internals/evidence/voice-agents.md.
 #[test]
 fn a_conversation_of_each_message() {
     let now = Instant::now();
     let mut stream = open(now, Settings { tracks: TrackSet::Both, ..settings() });
     assert_eq!(texts(&mut stream).len(), 2);
-    // 0, 1, … 159: no two groups of base64 are alike.
+    // 0, 1, … 159: all groups of base64 differ.
     let audio: Vec<u8> = (0..160).collect();
     let payload = concat!(
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZHSElKS0xN",
@@ -192,7 +192,7 @@ fn every_key_of_a_telephone() {
     }
 }
 
-/// An hour of both tracks: numbers grow without a jump, time is the media's.
+/// An hour of both tracks: numbers grow without a jump, and time is media time.
 #[test]
 fn an_hour_of_media() {
     let mut now = Instant::now();
@@ -216,7 +216,7 @@ fn an_hour_of_media() {
     assert_eq!(stream.counts().frames, 360_000);
 }
 
-/// What is written in goes out from a buffer that is used again.
+/// Messages are sent from a reused buffer.
 #[test]
 fn media_is_written_into_a_reused_buffer() {
     let now = Instant::now();
@@ -232,8 +232,8 @@ fn media_is_written_into_a_reused_buffer() {
     assert!(span < 4096, "{} places over {span} bytes", places.len());
 }
 
-/// Of each message its fields in their order, and what each is: `s` a string, `c` a counter in a string, `n` a number,
-/// `l` a list of strings.
+/// Fields of each message in order, with their types: `s` a string, `c` a counter in a string, `n` a number, `l` a list
+/// of strings.
 const FIELDS: [(&str, &[(&str, char)]); 6] = [
     ("connected", &[("event", 's'), ("protocol", 's'), ("version", 's')]),
     (
@@ -272,12 +272,13 @@ const FIELDS: [(&str, &[(&str, char)]); 6] = [
     ),
 ];
 
-/// The leaves of an object in their order, as they stand in the text.
+/// Lists the leaves of an object in the order of the text.
 fn leaves(text: &str) -> Vec<(String, Value)> {
     let value: Value = serde_json::from_str(text).unwrap();
     let mut found = Vec::new();
     walk("", &value, &mut found);
-    // The map has lost the order: it is that of the names in the text. One that stands inside, too, is meant behind it.
+    // The map has lost the order, which is restored from the positions of the names in the text. A name that also
+    // occurs inside an object is taken from its last position.
     let place = |path: &str| {
         let name = |name: &str| format!("\"{name}\":");
         match path.split_once('.') {
@@ -326,7 +327,7 @@ fn each_field_has_its_type_and_its_place() {
     }
 }
 
-/// What the documentation has a server send, as it stands there; and what its clients were seen to send.
+/// Messages of a server as documented, and messages seen from its clients.
 #[test]
 fn what_a_server_of_twilios_sends_is_understood() {
     let now = Instant::now();
@@ -358,7 +359,7 @@ fn what_a_server_of_twilios_sends_is_understood() {
     // The same name twice is two marks.
     let mark = format!(r#"{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"a"}}}}"#);
     assert_eq!([say(&mut stream, now, &mark), say(&mut stream, now, &mark)].concat(), vec![Told::Mark("a".into()); 2]);
-    // A mark without its object is left aside, and the stream goes on.
+    // A mark without its object is ignored, and the stream continues.
     let told = say(&mut stream, now, &format!(r#"{{"event":"mark","streamSid":"{STREAM}"}}"#));
     assert!(matches!(&told[..], [Told::Problem(problem)] if problem.slug() == "missing_mark_name"), "{told:?}");
     assert!(stream.is_open());

@@ -1,4 +1,4 @@
-//! A recogniser's stream: `start` and audio out, results in, and every way in which it ends.
+//! Recogniser's stream: `start` and audio out, results in, and all of its ends.
 
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 

@@ -75,7 +75,7 @@ struct RequestRate {
 }
 
 impl AgentEnd {
-    /// Creates an agent end whose socket is being opened.
+    /// Creates an agent end while its socket is being opened.
     pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: Shared) -> AgentEnd {
         let settings = spec.settings.clone();
         let mut hearing = Hearing::new(settings.format);

@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns noise whose volume changes every 1000 samples.
+    /// Returns noise with a change of volume every 1000 samples.
     fn noise() -> Vec<i16> {
         let mut state = 1_u32;
         let sample = |n: u32| {

@@ -21,9 +21,9 @@ pub(crate) struct Detector {
     last: Option<(u16, u32)>,
     seen: Instant,
     current: Option<char>,
-    /// Digit whose tone has begun.
+    /// Digit at the beginning of its tone.
     begun: Option<char>,
-    /// Digit whose tone has ended, with its duration.
+    /// Digit at the end of its tone, with its duration.
     over: Option<Completed>,
 }
 
@@ -58,12 +58,12 @@ impl Detector {
         was_tone || self.detector.is_tone()
     }
 
-    /// Takes the digit whose tone has begun.
+    /// Takes the digit at the beginning of its tone.
     pub(crate) fn take_begun(&mut self) -> Option<char> {
         self.begun.take()
     }
 
-    /// Takes the digit whose tone has ended, with its duration.
+    /// Takes the digit at the end of its tone, with its duration.
     pub(crate) fn take_over(&mut self) -> Option<Completed> {
         self.over.take()
     }
@@ -73,7 +73,7 @@ impl Detector {
         self.current.map(|_| self.seen + KEY_LOST_AFTER)
     }
 
-    /// Ends a tone whose audio has stopped.
+    /// Ends a tone after its audio has stopped.
     pub(crate) fn release_lost(&mut self, now: Instant) {
         if self.lost_at().is_some_and(|at| at <= now) {
             self.release();

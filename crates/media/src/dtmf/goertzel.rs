@@ -147,7 +147,7 @@ impl Goertzel {
         }
     }
 
-    /// Returns the digit whose two frequencies make up a window with this total energy.
+    /// Returns the digit with the two frequencies that make up a window with this total energy.
     fn key_in(&self, all: f32) -> Option<char> {
         // Goertzel algorithm: the power at each frequency.
         let powers = self.coefficients.map(|coefficient| {

@@ -327,7 +327,7 @@ impl EventReceiver {
         [replaced, ended].map(|held| held.map(HeldDigit::completed))
     }
 
-    /// Ends a digit whose last packets were lost.
+    /// Ends a digit after the loss of its last packets.
     pub(crate) fn release_lost(&mut self, now: Instant) -> Option<Completed> {
         self.held.take_if(|held| held.lost_at() <= now).map(HeldDigit::completed)
     }

@@ -33,7 +33,7 @@ struct Decoder {
     sequence: u16,
     /// Reason why a packet was not usable.
     spoilt: Option<DropReason>,
-    /// Digits whose tones have begun; as many as the jitter buffer can release at once.
+    /// Digits at the beginning of their tones; as many as the jitter buffer can release at once.
     digits: [Option<char>; 4],
 }
 
@@ -82,7 +82,7 @@ impl TrackDecoder {
         self.decoder.transcoder.watch_tones(now, wanted);
     }
 
-    /// Takes the next digit whose tone has begun.
+    /// Takes the next digit at the beginning of its tone.
     pub(super) fn digit_begun(&mut self) -> Option<char> {
         self.decoder.digits.iter_mut().find_map(Option::take)
     }
@@ -102,7 +102,7 @@ impl TrackDecoder {
         self.decoder.spoilt.take().map_or(Ok(()), Err)
     }
 
-    /// Releases packets whose wait for an earlier one has timed out.
+    /// Releases packets that have waited too long for an earlier one.
     pub(super) fn handle_timeout(&mut self, now: Instant, mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>)) {
         self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard));
     }

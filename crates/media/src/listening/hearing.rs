@@ -69,7 +69,7 @@ impl Decoders {
         }
     }
 
-    /// Releases packets whose wait for an earlier one has timed out.
+    /// Releases packets that have waited too long for an earlier one.
     pub(super) fn handle_timeout(&mut self, now: Instant, framing: &mut impl Framing) {
         for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.0) {
             if let Some(decoder) = decoder {
@@ -139,7 +139,7 @@ impl Hearing {
         }
     }
 
-    /// Takes the next digit whose tone has begun.
+    /// Takes the next digit at the beginning of its tone.
     pub(crate) fn digit_begun(&mut self) -> Option<char> {
         self.decoders.of(TrackName::Inbound).as_mut()?.digit_begun()
     }
@@ -168,7 +168,7 @@ impl Hearing {
         self.decoders.take(now, packet, coding, uplink)
     }
 
-    /// Releases packets whose wait for an earlier one has timed out.
+    /// Releases packets that have waited too long for an earlier one.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(uplink) = &mut self.uplink {
             self.decoders.handle_timeout(now, uplink);

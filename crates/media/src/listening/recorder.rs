@@ -122,7 +122,7 @@ impl Recorder {
         self.record(now);
     }
 
-    /// Releases packets whose wait for an earlier one has timed out.
+    /// Releases packets that have waited too long for an earlier one.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);

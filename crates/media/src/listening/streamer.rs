@@ -78,7 +78,7 @@ impl Streamer {
         }
     }
 
-    /// Releases packets whose wait for an earlier one has timed out.
+    /// Releases packets that have waited too long for an earlier one.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.hearing.handle_timeout(now);
         self.gather(now);

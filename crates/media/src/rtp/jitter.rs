@@ -100,7 +100,7 @@ impl JitterBuffer {
         Ok(())
     }
 
-    /// Gives up gaps whose timeout has expired.
+    /// Gives up gaps with an expired timeout.
     pub fn handle_timeout(&mut self, now: Instant, mut leave: impl FnMut(&Rtp, &[u8])) {
         while self.poll_timeout().is_some_and(|over| over <= now) {
             self.give_up(&mut leave);

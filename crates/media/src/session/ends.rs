@@ -30,7 +30,7 @@ pub(super) struct Ends {
     all: Vec<End>,
     /// Serial number of the next feeder.
     next_serial: u32,
-    /// End whose transcoder may still hold packets.
+    /// End with a transcoder that may still hold packets.
     converting: Option<Slot>,
     gauge: TranscodingGauge,
 }
@@ -59,12 +59,12 @@ impl Ends {
         Ends { all, next_serial, ..Ends::new(session) }
     }
 
-    /// Returns the end whose transcoder may still hold packets.
+    /// Returns the end with a transcoder that may still hold packets.
     pub(super) fn converting(&self) -> Option<Slot> {
         self.converting
     }
 
-    /// Sets the end whose transcoder may still hold packets.
+    /// Sets the end with a transcoder that may still hold packets.
     pub(super) fn set_converting(&mut self, at: Option<Slot>) {
         self.converting = at;
     }

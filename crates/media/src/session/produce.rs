@@ -170,7 +170,7 @@ impl Ends {
         Ok(())
     }
 
-    /// Ends digits whose last packets were lost.
+    /// Ends digits after the loss of their last packets.
     pub(super) fn release_lost_digits(&mut self, cx: &mut Cx<'_>) {
         for at in self.slots() {
             let lost = self.get_mut(at).map(|end| end.release_lost_digits(cx.now));

@@ -17,7 +17,7 @@ use super::ends::Ends;
 pub(super) struct Sweep {
     idle_timeout: Duration,
     next: Option<Instant>,
-    /// Ends whose remote party is silent and may be replaced by another source.
+    /// Ends with a silent remote party that another source may replace.
     resting: Vec<EndId>,
     /// Ends with losses since the previous sweep.
     lossy: Vec<EndId>,
@@ -89,7 +89,7 @@ impl Sweep {
         self.plan(cx.now, ends);
     }
 
-    /// Returns the next end whose remote party is silent and may be replaced by another source.
+    /// Returns the next end with a silent remote party that another source may replace.
     pub(super) fn poll_resting(&mut self) -> Option<EndId> {
         self.resting.pop()
     }

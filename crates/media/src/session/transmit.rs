@@ -7,7 +7,7 @@ use crate::spec::EndId;
 /// Socket and destination of the packet in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
-    /// End whose socket sends it.
+    /// End with the sending socket.
     pub via: EndId,
     /// Whether the RTCP socket sends it.
     pub rtcp: bool,

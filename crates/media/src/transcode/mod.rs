@@ -438,7 +438,7 @@ impl Transcoder {
         self.end += room.len();
     }
 
-    /// Numbers a packet whose payload is written.
+    /// Numbers a packet with a complete payload.
     fn finish(&mut self, marker: bool, number: u8, time: u64, bytes: usize, packet: &mut PacketBuf) -> Option<Rtp> {
         *packet.receive_area().first_mut()? = 0x80;
         packet.set_len(FIXED_HEADER + bytes);

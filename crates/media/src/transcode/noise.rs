@@ -17,7 +17,7 @@ impl Noise {
     /// Fills `samples` with noise at the level of a payload: its first byte, in dB below full scale.
     pub(super) fn fill(&mut self, payload: &[u8], samples: &mut [i16]) {
         let below = f32::from(payload.first().copied().unwrap_or(127) & 0x7f);
-        // Uniform distribution, whose peak is √3 of the root mean square.
+        // Uniform distribution: the peak is √3 of the root mean square.
         let most = FULL * 10.0_f32.powf(-below / 20.0) * 3.0_f32.sqrt();
         for sample in samples {
             // Xorshift: good enough for noise.

@@ -12,7 +12,7 @@ use trunkgate_media::{AgentInput, Command, EndId, HoldSound, Sound};
 const AGENT: EndId = EndId(5);
 const PLAYER: EndId = EndId(6);
 
-/// Generates a tone of 306 Hz, whose period does not divide a packet, so that every cut is audible.
+/// Generates a tone of 306 Hz. Its period does not divide a packet, so that every cut is audible.
 fn music() -> Arc<[u8]> {
     (0..8000)
         .map(|n| encode_ulaw((8000.0 * (std::f64::consts::TAU * 306.0 * f64::from(n) / 8000.0).cos()) as i16))

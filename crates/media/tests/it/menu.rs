@@ -16,7 +16,7 @@ const PLAYER: EndId = EndId(6);
 /// ITU-T Q.23: the digit 5.
 const FIVE: (f64, f64) = (770.0, 1336.0);
 
-/// Creates the caller A with a player whose first sound has this many packets.
+/// Creates the caller A with a player; its first sound has this many packets.
 fn menu(packets: usize) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));

@@ -1,4 +1,4 @@
-//! An open stream and what it sends.
+//! Open stream and its messages.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
@@ -25,7 +25,7 @@ pub(crate) fn open(now: Instant, settings: Settings) -> Stream {
     stream
 }
 
-/// All that waits to be written: texts as they are, `<ping>` and `<close CODE>` for the rest.
+/// Returns all queued messages: texts unchanged, `<ping>` and `<close CODE>` for the rest.
 pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
     std::iter::from_fn(|| stream.poll_transmit())
         .map(|transmit| match transmit {
@@ -37,7 +37,7 @@ pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
         .collect()
 }
 
-/// An output that outlives the stream.
+/// Owned copy of an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     Play(Vec<u8>),
@@ -52,7 +52,7 @@ pub(crate) enum Told {
     Closed,
 }
 
-/// All outputs that wait.
+/// Returns all pending outputs.
 pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
     let mut told = Vec::new();
     while let Some(output) = stream.poll_output() {
@@ -72,7 +72,7 @@ pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
     told
 }
 
-/// What one text leads to.
+/// Processes one text and returns the resulting outputs.
 pub(crate) fn say(stream: &mut Stream, now: Instant, text: &str) -> Vec<Told> {
     stream.handle_input(now, Input::Text(text));
     told(stream)

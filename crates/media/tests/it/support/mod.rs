@@ -165,7 +165,7 @@ impl Bench {
         self.feed(end, true, source, &rtcp()).map(|(transmit, _)| transmit.to)
     }
 
-    /// Adds an agent whose socket is not open yet.
+    /// Adds an agent before its socket is open.
     pub(crate) fn add_agent(&mut self, end: EndId, settings: Settings) -> Arc<EndCounters> {
         self.add_fading_agent(end, settings, Duration::ZERO)
     }
