@@ -311,7 +311,7 @@ impl RouteFile {
         (1..=count(self.lines.ends.len())).map(|at| self.lines.targets_of(at))
     }
 
-    /// Iterates over the lines that an earlier line hides, with the number of that line first. `takes_all_of` returns
+    /// Iterates over pairs of line numbers: an earlier line, and the line it hides. `takes_all_of` returns
     /// whether the first of two routes takes every call of the second.
     pub fn hidden(&self, takes_all_of: impl Fn(&Route, &Route) -> bool) -> impl Iterator<Item = (u32, u32)> {
         let number = |at: u32| self.lines.line.get(place(at)).copied().unwrap_or_default();
