@@ -1,4 +1,4 @@
-//! What a conference costs: one tick of 20 ms, with the frames of all parties put in and the mixes of all taken out.
+//! Cost of a conference: one tick of 20 ms, with the frames of all parties added and all mixes read.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]
@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_conference::{Mixer, PartyId, Rate};
 
-/// Two seconds of something like speech: syllables of noise, 200 ms on and 100 ms off.
+/// Generates two seconds of speech-like audio: syllables of noise, 200 ms on and 100 ms off.
 fn speech(rate: Rate, seed: u32) -> Vec<Vec<i16>> {
     let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
     let mut sample = |loud: i32| {

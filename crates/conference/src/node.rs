@@ -1,7 +1,6 @@
-//! The node of an edge: all mixers of its conferences, and the rings of their parties. One thread has it, and calls
-//! [`Node::tick`] every 20 ms; commands come between two ticks.
-//!
-//! A conference is there as long as a party is. Parties and clips are known by numbers of the caller's.
+//! Conference node of an edge: all mixers, and the rings of their parties. One thread owns the node and calls
+//! [`Node::tick`] every 20 ms; commands are processed between two ticks.
+//! A conference exists while it has a party. The caller numbers conferences, parties and clips.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,90 +13,90 @@ use crate::tape::Tape;
 
 /// Samples of a frame at the highest rate.
 const FRAME_MOST: usize = 960;
-/// Events that wait to be taken; the oldest is dropped for a new one.
+/// Maximum pending events; a new one replaces the oldest.
 const EVENTS: usize = 4 * (EDGE_PARTIES + EDGE_PARTIES_RESERVED);
 
-/// A conference, by a number of the caller's.
+/// Id of a conference, assigned by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConferenceId(pub u64);
 
-/// A party of a conference, by a number of the caller's that no other party of the node has.
+/// Id of a party of a conference, assigned by the caller and unique in the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeatId(pub u64);
 
-/// A clip of a conference, by a number of the caller's.
+/// Id of a clip of a conference, assigned by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClipId(pub u64);
 
-/// Part that a party takes, as [`Part`] with the caller's numbers.
+/// Part of a party, like [`Part`] with the caller's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeatPart {
-    /// Hears the others, and is heard.
+    /// Hears the others and is heard by them.
     Speaker,
-    /// Hears the others, and is not heard.
+    /// Hears the others and is muted.
     Listener,
-    /// Hears the others, and is heard by one of them alone.
+    /// Hears the others and is heard by this party only.
     Coach(SeatId),
     /// Neither hears nor is heard.
     Away,
 }
 
-/// A command to the node.
+/// Command to the node.
 #[derive(Debug)]
 pub enum NodeCommand {
-    /// Takes a party into a conference, as [`SeatPart::Away`].
+    /// Adds a party to a conference, as [`SeatPart::Away`].
     Seat {
-        /// The conference; begins with its first party.
+        /// Conference, created with its first party.
         conference: ConferenceId,
         /// The party.
         seat: SeatId,
-        /// What it says.
+        /// Ring of audio from the party.
         from: FrameReceiver,
-        /// What it hears.
+        /// Ring of audio to the party.
         to: FrameSender,
     },
-    /// Gives a party another part.
+    /// Sets a party's part.
     Part {
         /// The party.
         seat: SeatId,
-        /// Its part.
+        /// New part.
         part: SeatPart,
     },
-    /// Takes a party out.
+    /// Removes a party.
     Leave {
         /// The party.
         seat: SeatId,
     },
-    /// Plays a clip; [`NodeEvent::ClipEnded`] follows in any case.
+    /// Plays a clip; [`NodeEvent::ClipEnded`] always follows.
     Play {
         /// The conference.
         conference: ConferenceId,
-        /// The clip's number.
+        /// Id of the clip.
         clip: ClipId,
-        /// The party that hears it; `None` for all.
+        /// Party to which it is played; `None` for all.
         to: Option<SeatId>,
-        /// Its samples, at 8 kHz.
+        /// Samples at 8 kHz.
         samples: Clip,
-        /// Whether it is played again and again.
+        /// Whether it is played in a loop.
         is_repeated: bool,
     },
-    /// Lets a clip fade out.
+    /// Fades a clip out.
     Stop {
         /// The clip.
         clip: ClipId,
     },
-    /// Records what all hear; [`Node::drain_recordings`] hands it over, and its end in any case.
+    /// Records the mix of all parties; [`Node::drain_recordings`] hands over the audio and always its end.
     Record {
         /// The conference.
         conference: ConferenceId,
         /// The recording.
         recording: RecordingId,
     },
-    /// Pauses a recording, or lets it go on.
+    /// Pauses or resumes a recording.
     PauseRecording {
         /// The recording.
         recording: RecordingId,
-        /// Audio in the place of the pause; `None`: it goes on.
+        /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
     },
     /// Ends a recording.
@@ -107,24 +106,24 @@ pub enum NodeCommand {
     },
 }
 
-/// What the node reports.
+/// Event of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeEvent {
-    /// A party was not taken in: there are as many as may be, or its number is taken.
+    /// A party was rejected: the limit of parties is reached, or its id is in use.
     Refused(SeatId),
     /// A party began to speak.
     SpeechStarted(SeatId),
-    /// A party stopped to speak.
+    /// A party stopped speaking.
     SpeechStopped(SeatId),
-    /// Another party of a conference is the active speaker, or none.
+    /// The active speaker of a conference changed; `None` if there is none.
     ActiveSpeaker(ConferenceId, Option<SeatId>),
-    /// A clip is not played any more.
+    /// A clip has ended.
     ClipEnded(ClipId),
-    /// The session of a party is gone: its rings are closed, and it was taken out.
+    /// The session of a party is gone: its rings are closed, and the party was removed.
     Gone(SeatId),
 }
 
-/// A party and its rings.
+/// Party with its rings.
 #[derive(Debug)]
 struct Seat {
     id: SeatId,
@@ -133,7 +132,7 @@ struct Seat {
     to: FrameSender,
 }
 
-/// One conference.
+/// Conference with its mixer.
 #[derive(Debug, Default)]
 struct Conference {
     mixer: Mixer,
@@ -151,7 +150,7 @@ impl Conference {
         self.seats.iter().find(|seat| seat.party == party).map(|seat| seat.id)
     }
 
-    /// Takes what the parties say, mixes, and gives each what it hears.
+    /// Reads the parties' audio, mixes, and writes the mixes.
     fn tick(&mut self) {
         let mut samples = [0; FRAME_MOST];
         for seat in &mut self.seats {
@@ -167,14 +166,14 @@ impl Conference {
         let recorded = self.mixer.recorded();
         self.tapes.iter_mut().for_each(|tape| tape.push(recorded));
         for seat in &mut self.seats {
-            // Where nothing is heard the stream has silence of its own.
+            // The party's stream inserts silence by itself.
             if let Some(heard) = self.mixer.heard(seat.party) {
                 seat.to.push(Some(heard.samples));
             }
         }
     }
 
-    /// A party whose session is gone.
+    /// Returns a party with closed rings, if any.
     fn gone(&self) -> Option<SeatId> {
         self.seats.iter().find(|seat| seat.from.is_closed() || seat.to.is_closed()).map(|seat| seat.id)
     }
@@ -184,7 +183,7 @@ impl Conference {
 #[derive(Debug, Default)]
 pub struct Node {
     conferences: BTreeMap<ConferenceId, Conference>,
-    /// Recordings that have ended, and whose rest is not handed over.
+    /// Ended recordings with audio still to hand over.
     ended: Vec<Tape>,
     events: VecDeque<NodeEvent>,
 }
@@ -205,7 +204,7 @@ impl Node {
         self.conferences.values().map(|conference| conference.seats.len()).sum()
     }
 
-    /// Takes a command.
+    /// Processes a command.
     pub fn handle_input(&mut self, command: NodeCommand) {
         match command {
             NodeCommand::Seat { conference, seat, from, to } => self.seat(conference, seat, from, to),
@@ -242,7 +241,7 @@ impl Node {
         }
     }
 
-    /// Mixes the next 20 ms of all conferences. Allocates nothing.
+    /// Mixes the next 20 ms of all conferences. Does not allocate.
     pub fn tick(&mut self) {
         for (id, conference) in &mut self.conferences {
             conference.tick();
@@ -254,15 +253,15 @@ impl Node {
         }
     }
 
-    /// Notes ticks that are left out: recordings have silence in their place, so that their time is the clock's. A pause of the
-    /// machine's, which is longer, is left out of them.
+    /// Notes skipped ticks, which recordings replace by silence to follow the clock. A longer suspension of the machine
+    /// is left out of them.
     pub fn skip(&mut self, ticks: u32) {
         let ticks = ticks.min(SKIPPED_TICKS);
         let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         tapes.for_each(|tape| (0..ticks).for_each(|_| tape.push(None)));
     }
 
-    /// Hands over what was recorded: whole blocks, and all of recordings that have ended. Allocates nothing.
+    /// Hands over recorded audio: full blocks, and everything of ended recordings. Does not allocate.
     pub fn drain_recordings(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let going = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         going.for_each(|tape| tape.drain(&mut take));
@@ -320,7 +319,7 @@ impl Node {
             let part = match part {
                 SeatPart::Speaker => Part::Speaker,
                 SeatPart::Listener => Part::Listener,
-                // One whose coached party is not there is heard by nobody.
+                // Without its coached party, a coach is heard by no one.
                 SeatPart::Coach(coached) => conference.party(coached).map_or(Part::Listener, Part::Coach),
                 SeatPart::Away => Part::Away,
             };
@@ -349,7 +348,7 @@ impl Node {
     }
 }
 
-/// Passes the events of a mixer on, by the caller's numbers.
+/// Forwards the events of a mixer with the caller's ids.
 fn report(id: ConferenceId, conference: &mut Conference, events: &mut VecDeque<NodeEvent>) {
     while let Some(event) = conference.mixer.poll_event() {
         let event = match event {

@@ -1,9 +1,8 @@
-//! Rings of frames between two threads: one writes, one reads, neither waits for the other. A party's session lives on one
-//! worker, the mixer of its conference on another thread.
-//!
-//! Samples lie in atomic words, four in each, so that no lock and no `unsafe` is needed; a frame is published by one
-//! counter. Where the reader stands still, new frames are dropped and counted: the [`Mixer`](crate::Mixer) drops the oldest
-//! of those that it gets.
+//! Lock-free rings of frames between two threads, one writer and one reader: a party's session runs on a worker, the
+//! mixer of its conference on another thread.
+//! Samples are stored in atomic words, four in each, so that neither a lock nor `unsafe` is needed; one counter
+//! publishes a frame. If the reader stands still, new frames are dropped and counted, while the [`Mixer`](crate::Mixer)
+//! drops the oldest of the frames that it receives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,13 +13,13 @@ use crate::mixer::Rate;
 /// Samples in a word.
 const PER_WORD: usize = 4;
 
-/// Both halves' own.
+/// State shared by both halves.
 #[derive(Debug)]
 struct Shared {
     rate: Rate,
     words: Box<[AtomicU64]>,
     lost: [AtomicBool; RING_FRAMES],
-    /// Frames written and read since the beginning; the difference is what waits.
+    /// Frames written and read since the beginning; the difference is the queue length.
     written: AtomicU64,
     read: AtomicU64,
     dropped: AtomicU64,
@@ -28,7 +27,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// The words of a frame by its number.
+    /// Returns the words of a frame by its number.
     fn frame(&self, number: u64) -> &[AtomicU64] {
         let words = self.rate.frame() / PER_WORD;
         let place = place(number) * words;
@@ -44,20 +43,20 @@ fn place(number: u64) -> usize {
     usize::try_from(number % RING_FRAMES as u64).unwrap_or(0)
 }
 
-/// The half that writes.
+/// Writing half of a ring.
 #[derive(Debug)]
 pub struct FrameSender(Arc<Shared>);
 
-/// The half that reads.
+/// Reading half of a ring.
 #[derive(Debug)]
 pub struct FrameReceiver(Arc<Shared>);
 
-/// A frame that was read.
+/// Frame read from a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame {
-    /// Its samples are there.
+    /// Samples are available.
     Audio,
-    /// It was lost on its way to the writer.
+    /// The frame was lost before it reached the writer.
     Lost,
 }
 
@@ -77,7 +76,7 @@ pub fn ring(rate: Rate) -> (FrameSender, FrameReceiver) {
 }
 
 impl FrameSender {
-    /// Writes a frame, `None` for one that was lost; false where it is dropped, as it has another length or none fits.
+    /// Writes a frame, `None` for a lost one; returns false if it is dropped because of a wrong length or a full ring.
     pub fn push(&mut self, samples: Option<&[i16]>) -> bool {
         let Shared { rate, written, read, dropped, .. } = &*self.0;
         let number = written.load(Ordering::Relaxed);
@@ -98,24 +97,24 @@ impl FrameSender {
         true
     }
 
-    /// Returns the rate of its frames.
+    /// Returns the rate of the frames.
     pub fn rate(&self) -> Rate {
         self.0.rate
     }
 
-    /// Returns how many frames were dropped.
+    /// Returns the number of dropped frames.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether the reader is gone.
+    /// Returns whether the reader is gone.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed.load(Ordering::Relaxed)
     }
 }
 
 impl FrameReceiver {
-    /// Reads the next frame; `None` where none waits.
+    /// Reads the next frame; `None` if the ring is empty.
     pub fn pop(&mut self, samples: &mut [i16]) -> Option<Frame> {
         let Shared { written, read, .. } = &*self.0;
         let number = read.load(Ordering::Relaxed);
@@ -126,7 +125,7 @@ impl FrameReceiver {
         if !is_lost {
             for (word, part) in self.0.frame(number).iter().zip(samples.as_chunks_mut::<PER_WORD>().0) {
                 let word = word.load(Ordering::Relaxed);
-                // Truncation is meant: each takes its own bits.
+                // Truncation is intended: each sample uses its own bits.
                 *part = [word as i16, (word >> 16) as i16, (word >> 32) as i16, (word >> 48) as i16];
             }
         }
@@ -134,18 +133,18 @@ impl FrameReceiver {
         Some(if is_lost { Frame::Lost } else { Frame::Audio })
     }
 
-    /// Returns how many frames wait.
+    /// Returns the number of waiting frames.
     pub fn waiting(&self) -> usize {
         let waiting = self.0.written.load(Ordering::Acquire).wrapping_sub(self.0.read.load(Ordering::Relaxed));
         usize::try_from(waiting).unwrap_or(RING_FRAMES)
     }
 
-    /// Returns the rate of its frames.
+    /// Returns the rate of the frames.
     pub fn rate(&self) -> Rate {
         self.0.rate
     }
 
-    /// Whether the writer is gone; frames may still wait.
+    /// Returns whether the writer is gone; frames may still wait.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed.load(Ordering::Relaxed)
     }
@@ -202,7 +201,7 @@ mod tests {
     }
 
     proptest! {
-        /// As a queue of so many frames, whatever the order of writing and reading.
+        /// Behaves like a bounded queue in any order of writing and reading.
         #[test]
         fn a_ring_is_a_bounded_queue(steps in proptest::collection::vec(0_u8..5, 0..200)) {
             let (mut sender, mut receiver) = ring(Rate::Wide);

@@ -1,4 +1,4 @@
-//! A recording of a conference: what all hear, as frames of 20 ms on the mixer's clock, on its way to a file.
+//! Recording of a conference: the mix of all parties as frames of 20 ms on the mixer's clock, on its way to a file.
 
 use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
@@ -8,45 +8,45 @@ use crate::mixer::Rate;
 /// Samples of a frame.
 const SAMPLES: usize = Rate::Narrow.frame();
 
-/// A recording that is being made.
+/// Active recording.
 #[derive(Debug)]
 pub(crate) struct Tape {
     recording: RecordingId,
     pause: Option<RecordingPause>,
-    /// Number of the first frame in `block`, in the file's time.
+    /// Number of the first frame in `block`, on the file's time.
     first: u64,
-    /// Frames in the file.
+    /// Number of frames in the file.
     frames: u64,
-    /// Frames that are not handed over yet: the mix, and silence, in turn.
+    /// Frames not handed over yet, as pairs of the mix and silence.
     block: Vec<[i16; 2]>,
-    /// The first and the last frame with a sound.
+    /// First and last frame with a sound.
     sound: Option<(u64, u64)>,
     is_over: bool,
 }
 
 impl Tape {
-    /// Begins a recording.
+    /// Starts a recording.
     pub(crate) fn new(recording: RecordingId) -> Tape {
         let block = Vec::with_capacity(TAPE_FRAMES * SAMPLES);
         Tape { recording, pause: None, first: 0, frames: 0, block, sound: None, is_over: false }
     }
 
-    /// Returns the recording that it makes.
+    /// Returns the id of the recording.
     pub(crate) fn recording(&self) -> RecordingId {
         self.recording
     }
 
-    /// Pauses it, or lets it go on.
+    /// Pauses or resumes the recording.
     pub(crate) fn set_pause(&mut self, pause: Option<RecordingPause>) {
         self.pause = pause;
     }
 
-    /// Ends it; the rest is handed over by [`Tape::drain`].
+    /// Ends the recording; [`Tape::drain`] hands over the rest.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Takes the next 20 ms of the conference; `None`: silence. Allocates nothing while whole blocks are taken.
+    /// Adds the next 20 ms of the conference; `None` is silence. Does not allocate while full blocks are taken.
     pub(crate) fn push(&mut self, mixed: Option<&[i16]>) {
         let mixed = match (self.is_over, self.pause) {
             (true, _) | (false, Some(RecordingPause::Cut)) => return,
@@ -65,7 +65,7 @@ impl Tape {
         self.frames += 1;
     }
 
-    /// Hands over a whole block, and all of one that has ended.
+    /// Hands over a full block, and everything of an ended recording.
     pub(crate) fn drain(&mut self, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let is_full = self.block.len() >= TAPE_FRAMES * SAMPLES;
         if is_full || (self.is_over && !self.block.is_empty()) {
@@ -80,7 +80,7 @@ impl Tape {
     }
 }
 
-/// Mean of the samples without their sign.
+/// Returns the mean absolute sample value.
 fn level(samples: &[i16]) -> u64 {
     let sum: u64 = samples.iter().map(|sample| u64::from(sample.unsigned_abs())).sum();
     sum / (samples.len() as u64).max(1)
@@ -90,7 +90,7 @@ fn level(samples: &[i16]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Frames of a recording that has ended, and the first and the last of them with a sound.
+    /// End of a recording: number of frames, and the first and last frame with a sound.
     type End = (u64, Option<(u64, u64)>);
 
     fn taken(tape: &mut Tape) -> (Vec<i16>, Option<End>) {

@@ -1,13 +1,13 @@
-//! Frames of one rate as frames of another.
+//! Conversion of frames between sampling rates.
 
 use trunkgate_resample::Resampler;
 
 use super::rate::Rate;
 
-/// Samples of a frame at the rate in the middle, where a conversion has two steps: 16 kHz.
+/// Samples of a frame at the intermediate rate of a two-step conversion: 16 kHz.
 const MIDDLE: usize = 320;
 
-/// A stream of frames from one rate to another; 8 and 48 kHz are converted by way of 16 kHz.
+/// Conversion of a stream of frames between two rates; 8 and 48 kHz are converted through 16 kHz.
 #[derive(Debug, Clone)]
 pub(super) struct Conversion {
     first: Option<Resampler>,
@@ -36,7 +36,7 @@ impl Conversion {
         }
     }
 
-    /// Whether nothing but silence is left in it.
+    /// Returns whether only silence is left in the filters.
     pub(super) fn is_at_rest(&self) -> bool {
         [&self.first, &self.second].into_iter().flatten().all(Resampler::is_at_rest)
     }
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// A tone that every rate has, there and in all others: the same level, a constant delay.
+    /// A tone passes between all rates with the same level and a constant delay.
     #[test]
     fn a_tone_passes_between_all_rates() {
         for (from, to) in Rate::ALL.into_iter().flat_map(|from| Rate::ALL.map(|to| (from, to))) {

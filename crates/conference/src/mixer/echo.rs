@@ -1,73 +1,72 @@
-//! Echo of one party: audio that it sends back a while after it was sent there. A loudspeaker makes one, and so do two
-//! conferences that have dialled each other twice.
-//!
-//! The changes of level from frame to frame that a party sends are compared with those that it was sent before, at every
-//! delay up to two seconds. Where they agree at one delay for long enough, frames that are no louder than the echo must be
-//! are turned down; the party's own voice, which is louder, passes. A loop through two conferences thus loses level with
-//! each turn.
+//! Echo detection for one party: audio that it sends back with a delay. Causes are loudspeakers, and two conferences
+//! connected by two calls.
+//! The changes of level from frame to frame that a party sends are correlated with the changes sent to it, at every
+//! delay up to two seconds. If they agree at one delay for long enough, frames no louder than the expected echo are
+//! attenuated; the party's own voice, which is louder, passes. A loop through two conferences thus loses level with
+//! each round.
 
 use crate::limits::ECHO_TICKS;
 
 use super::level::SILENT_DB;
 
-/// Levels below this are one: noise says nothing about an echo.
+/// Floor of all levels: noise carries no information about an echo.
 const LEAST_DB: f32 = -60.0;
-/// Weight of a tick: 3 s.
+/// Weight of a tick in the averages: a time constant of 3 s.
 const WEIGHT: f32 = 1.0 / 150.0;
-/// Ticks until a correlation is believed: 2 s.
+/// Ticks before a correlation is used: 2 s.
 const WARM_TICKS: u32 = 100;
-/// Correlation of an echo: an echo between two frames has 0.7 with each. And of none.
+/// Correlation from which an echo is detected (an echo in both directions has 0.7), and below which none is.
 const ECHO_AT: f32 = 0.55;
 const NO_ECHO_AT: f32 = 0.35;
-/// Ticks for which the greatest correlation stays at one delay, or is gone: 1 s.
+/// Ticks for which the maximum correlation must stay at one delay, or be gone: 1 s.
 const STEADY_TICKS: u32 = 50;
-/// Least variance of the changes, in dB²: a steady tone resembles every steady tone.
+/// Minimum variance of the changes, in dB²: steady tones all resemble each other.
 const LEAST_VARIANCE: f32 = 6.0;
-/// Least number of changes of about the same size that are compared: two parties that begin or fall silent together a few times, as those of
-/// one network that has failed for a moment, are no echo of each other.
+/// Minimum effective number of changes of similar size: two parties that begin or fall silent together a few times, as
+/// after a short network failure, are no echo of each other.
 const LEAST_CHANGES: f32 = 6.0;
-/// A change counts as this at most, in dB, so that a start from silence is no more than a syllable.
+/// Maximum size of a change, in dB, so that a start from silence counts no more than a syllable.
 const CHANGE_MOST_DB: f32 = 12.0;
-/// Levels above this tell how loud the echo is.
+/// Minimum level for the estimation of the echo's loudness.
 const TELLING_DB: f32 = -45.0;
-/// Steps by which the level of the echo is followed, in dB: frames with the party's own voice are louder.
+/// Steps of the echo level estimate, in dB: frames with the party's own voice are louder.
 const DOWN_DB: f32 = 0.2;
 const UP_DB: f32 = 0.1;
-/// An echo is louder than what was sent by so much at most.
+/// Maximum level of an echo above the sent audio.
 const COUPLING_MOST_DB: f32 = 9.0;
-/// A frame so much above the expected echo is the party's own voice.
+/// Level above the expected echo from which a frame is the party's own voice.
 const MARGIN_DB: f32 = 6.0;
-/// Gain of an echo.
+/// Gain applied to an echo.
 const SUPPRESSED_DB: f32 = -24.0;
 
-/// Detector of one party.
+/// Echo detector of one party.
 #[derive(Debug)]
 pub(super) struct Echo {
-    /// Levels that it was sent, and their changes, rings; the newest before `next`.
+    /// Levels sent to the party, and their changes, as rings; the newest before `next`.
     sent: [f32; ECHO_TICKS],
     sent_changes: [f32; ECHO_TICKS],
     next: usize,
     sent_variance: f32,
     level_db: f32,
     variance: f32,
-    /// How many changes the variance is made of.
+    /// Statistics of the changes in the variance.
     changes: Changes,
     /// Covariance at each delay, from one tick on.
     covariance: [f32; ECHO_TICKS],
     observed: u32,
-    /// Delay of the greatest correlation, and for how many ticks it has been that.
+    /// Delay of the maximum correlation, and the number of ticks for which it has stayed.
     best: usize,
     steady: u32,
-    /// The delay of an echo, from one tick on.
+    /// Delay of a detected echo, from one tick on.
     found: Option<usize>,
-    /// Ticks for which a found echo is not to be seen.
+    /// Ticks for which a detected echo has been missing.
     gone: u32,
-    /// Level of the echo above what was sent.
+    /// Level of the echo relative to the sent audio.
     coupling_db: f32,
 }
 
-/// Means of the second and the fourth power of changes, of which each counts as [`CHANGE_MOST_DB`] at most: the fourth is great beside the second
-/// where few changes make them up.
+/// Means of the second and the fourth power of changes limited to [`CHANGE_MOST_DB`]; the fourth is relatively large if
+/// few changes dominate.
 #[derive(Debug, Default)]
 struct Changes {
     second: f32,
@@ -106,7 +105,7 @@ impl Echo {
         }
     }
 
-    /// Notes the level that the party is sent in this tick.
+    /// Adds the level sent to the party in this tick.
     pub(super) fn sent(&mut self, level_db: f32) {
         let level_db = level_db.max(LEAST_DB);
         let change = level_db - self.sent_before(0);
@@ -117,7 +116,7 @@ impl Echo {
         self.sent_variance += (change * change - self.sent_variance) * WEIGHT;
     }
 
-    /// Takes the level of a frame that the party sends. Returns whether it is an echo.
+    /// Adds the level of a frame from the party; returns whether it is an echo.
     pub(super) fn take(&mut self, level_db: f32) -> bool {
         let level_db = level_db.max(LEAST_DB);
         let change = level_db - self.level_db;
@@ -135,17 +134,17 @@ impl Echo {
         level_db <= sent + self.coupling_db + MARGIN_DB
     }
 
-    /// Returns the gain of a frame that is an echo.
+    /// Returns the gain for a frame that is an echo.
     pub(super) const fn gain_db() -> f32 {
         SUPPRESSED_DB
     }
 
-    /// Whether the party is known to have one.
+    /// Returns whether the party has a detected echo.
     pub(super) fn is_found(&self) -> bool {
         self.found.is_some()
     }
 
-    /// The level that was sent so many ticks before the last.
+    /// Returns the level sent this many ticks before the last.
     fn sent_before(&self, ticks: usize) -> f32 {
         let at = (self.next + 2 * ECHO_TICKS - 1 - ticks.min(ECHO_TICKS - 1)) % ECHO_TICKS;
         self.sent.get(at).copied().unwrap_or(LEAST_DB)
@@ -155,7 +154,7 @@ impl Echo {
         self.variance += (change * change - self.variance) * WEIGHT;
         self.changes.take(change);
         self.observed = self.observed.saturating_add(1);
-        // The newest first: the ring from before `next` backwards.
+        // Newest first: the ring is read backwards from `next`.
         let (new, old) = self.sent_changes.split_at(self.next.min(ECHO_TICKS));
         let newest_first = new.iter().rev().chain(old.iter().rev());
         for (covariance, sent) in self.covariance.iter_mut().zip(newest_first) {
@@ -199,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// Levels of somebody who speaks: syllables and pauses of random length.
+    /// Simulated speech levels: syllables and pauses of random length.
     struct Talk {
         random: ChaCha8Rng,
         left: u32,
@@ -246,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Ten hours of conversation, in seeds: nobody's voice is taken for an echo of another's.
+    /// Ten hours of conversation: no voice is detected as an echo of an independent one.
     #[test]
     fn voices_that_know_nothing_of_each_other_are_no_echo() {
         for seed in 0..60 {
@@ -275,14 +274,14 @@ mod tests {
     fn two_that_begin_and_stop_together_a_few_times_are_no_echo() {
         let mut echo = Echo::new();
         assert!((0..3000).all(|tick| {
-            // Silence for a third of a second in each two seconds, and one such in a minute.
+            // Silence for a third of a second every two seconds, and once in a minute.
             let level = if tick < 1500 && tick % 100 < 16 || tick == 2000 { LEAST_DB } else { -16.0 };
             echo.sent(level);
             !echo.take(level)
         }));
     }
 
-    /// A party with a loudspeaker that speaks itself is heard; afterwards its echo is turned down as before.
+    /// A party with a loudspeaker that speaks is audible; afterwards its echo is attenuated again.
     #[test]
     fn a_voice_above_its_echo_passes() {
         let (mut echo, mut talk, mut own) = (Echo::new(), Talk::new(3), Talk::new(4));

@@ -1,60 +1,60 @@
-//! Frames of one party until their tick: a bounded queue, concealment of lost frames, and correction of drift.
+//! Input queue of one party: bounded, with concealment of lost frames and drift correction.
 
 use crate::limits::{CONCEALED_FRAMES, SURPLUS_TICKS, WAITING_FRAMES};
 
 use super::level::level_db;
 
-/// A frame may be skipped where it is no louder than this, in dBFS.
+/// Maximum level at which a frame may be skipped, in dBFS.
 const SKIPPED_DB: f32 = -50.0;
-/// Part of a frame in which made-up audio passes into real one: 2.5 ms.
+/// Divisor of a frame for the transition from concealed to real audio: 2.5 ms.
 const JOINT: usize = 8;
 
-/// What became of a party's frames.
+/// Statistics of a party's frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Intaken {
-    /// Dropped as more waited than there is room for.
+    /// Frames dropped because the queue was full.
     pub dropped: u64,
-    /// Reported as lost by the caller.
+    /// Frames reported as lost.
     pub lost: u64,
-    /// Absent at their tick.
+    /// Frames missing at their tick.
     pub absent: u64,
-    /// Skipped in silence, as the party's clock is faster or late frames have caught up.
+    /// Frames skipped in silence, because the party's clock is fast or late frames have caught up.
     pub skipped: u64,
-    /// Of a wrong length, and refused.
+    /// Frames rejected because of a wrong length.
     pub refused: u64,
 }
 
-/// What a tick got of a party.
+/// Source of a party's frame in a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pulled {
-    /// A frame of the party's own.
+    /// Frame of the party.
     Own,
-    /// One made up for what is lost.
+    /// Concealed frame for a lost one.
     MadeUp,
-    /// Nothing; the frame is silent.
+    /// No frame; the audio is silence.
     Nothing,
 }
 
-/// Queue of one party.
+/// Input queue of one party.
 #[derive(Debug)]
 pub(super) struct Intake {
     /// Samples of a frame.
     frame: usize,
-    /// As many frames as may wait, a ring.
+    /// Ring of queued frames.
     samples: Box<[i16]>,
-    /// Whether each of them is lost.
+    /// Whether each queued frame is lost.
     lost: [bool; WAITING_FRAMES],
     first: usize,
     waiting: usize,
-    /// The last real frame, and the frames made up of it since.
+    /// Last real frame, and the number of frames concealed since.
     last: Box<[i16]>,
     made_up: u32,
-    /// Whether the next frame does not follow the last one.
+    /// Whether the next frame does not continue the last one.
     broken: bool,
-    /// Fewest frames left over by a tick lately, and for how many ticks.
+    /// Minimum surplus of frames at recent ticks, and the number of these ticks.
     left_over: usize,
     observed: u32,
-    /// Frames to be skipped in silence.
+    /// Frames to skip in silence.
     surplus: usize,
     intaken: Intaken,
 }
@@ -68,7 +68,7 @@ impl Intake {
             first: 0,
             waiting: 0,
             last: vec![0; frame].into(),
-            // Nothing is made up before the first frame.
+            // No concealment before the first frame.
             made_up: CONCEALED_FRAMES,
             broken: false,
             left_over: usize::MAX,
@@ -82,7 +82,7 @@ impl Intake {
         self.intaken
     }
 
-    /// Takes a frame; `None` for one that was lost.
+    /// Adds a frame; `None` for a lost one.
     pub(super) fn push(&mut self, samples: Option<&[i16]>) {
         if samples.is_some_and(|samples| samples.len() != self.frame) {
             self.intaken.refused += 1;
@@ -107,7 +107,7 @@ impl Intake {
         }
     }
 
-    /// Makes the frame of a tick.
+    /// Produces the frame of a tick.
     pub(super) fn pull(&mut self, out: &mut [i16]) -> Pulled {
         self.correct_drift();
         let is_there = self.waiting > 0;
@@ -118,7 +118,7 @@ impl Intake {
             self.observe();
         } else if made == Pulled::MadeUp {
             self.intaken.absent += 1;
-            // The clock of the party, or its network, is late: what comes next is no surplus.
+            // The party or its network is late, so later frames are no surplus.
             (self.surplus, self.observed, self.left_over) = (0, 0, usize::MAX);
         }
         made
@@ -157,8 +157,8 @@ impl Intake {
         Pulled::MadeUp
     }
 
-    /// A sample of the next made-up frame: the last one backwards, forwards, …, so that there is no step, and quieter and
-    /// quieter.
+    /// Returns a sample of the next concealed frame: the last frame played backwards, forwards, …, which avoids steps,
+    /// with decreasing volume.
     fn made(&self, at: usize) -> f32 {
         if self.made_up >= CONCEALED_FRAMES {
             return 0.0;
@@ -169,7 +169,7 @@ impl Intake {
         f32::from(self.last.get(from).copied().unwrap_or(0)) * gain
     }
 
-    /// Skips a quiet frame of a party that has had one too many for a while.
+    /// Skips a quiet frame of a party with a persistent surplus.
     fn correct_drift(&mut self) {
         if self.surplus == 0 || self.waiting < 2 {
             return;
@@ -182,7 +182,7 @@ impl Intake {
         }
     }
 
-    /// Notes how many frames wait after a tick.
+    /// Observes the queue length after a tick.
     fn observe(&mut self) {
         self.left_over = self.left_over.min(self.waiting);
         self.observed += 1;
@@ -220,7 +220,7 @@ mod tests {
         samples.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap()
     }
 
-    /// What is heard of frames, `None` where one is lost.
+    /// Plays frames, `None` for a lost one; returns the resulting audio.
     fn heard(frames: impl IntoIterator<Item = Option<Vec<i16>>>) -> (Vec<i16>, Vec<Pulled>) {
         let mut intake = Intake::new(FRAME);
         let mut all = Vec::new();
@@ -250,7 +250,7 @@ mod tests {
             let (all, pulled) = heard(frames);
             assert_eq!(pulled[4], Pulled::MadeUp);
             assert_eq!(pulled[4 + lost], Pulled::Own);
-            // The tone itself has steps of 2,830; a joint adds to them.
+            // The tone itself has steps of 2,830; a transition adds to them.
             assert!(largest_step(&all) < 4500, "{lost}: {}", largest_step(&all));
             let level = |frame: usize| level_db(&all[frame * FRAME..(frame + 1) * FRAME]);
             assert!(level(4) < level(3) - 1.0 && level(4) > level(3) - 6.0, "the first is nearly as loud");
@@ -276,7 +276,8 @@ mod tests {
         assert_eq!(intake.intaken(), Intaken { absent: 2, ..Intaken::default() });
     }
 
-    /// Audio at three times real time: a bounded queue, the oldest dropped, no step at the joints.
+    /// Audio at three times real time: the queue is bounded, the oldest frames are dropped, and transitions have no
+    /// step.
     #[test]
     fn a_party_that_is_too_fast_loses_the_oldest() {
         let mut intake = Intake::new(FRAME);
@@ -292,7 +293,7 @@ mod tests {
         assert!(largest_step(&all[FRAME..]) < 4500, "{}", largest_step(&all[FRAME..]));
     }
 
-    /// A clock that is one part in a thousand fast or slow: the delay stays within two frames, all is corrected in silence.
+    /// With a clock drift of 0.1 %, the delay stays within two frames, and all corrections are in silence.
     #[test]
     fn drift_is_corrected_in_silence() {
         for per_thousand in [1001_u64, 999] {
@@ -320,7 +321,7 @@ mod tests {
         }
     }
 
-    /// Late frames that come as a burst stay as a cushion, and are given up when 5 s need none.
+    /// Late frames that arrive in a burst stay as a reserve, and are removed when 5 s need none.
     #[test]
     fn a_burst_behind_a_gap_is_kept_as_a_cushion_for_a_while() {
         let mut intake = Intake::new(FRAME);

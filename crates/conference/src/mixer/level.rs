@@ -5,13 +5,13 @@ pub(super) const SILENT_DB: f32 = -90.0;
 
 /// Returns the level of a frame.
 pub(super) fn level_db(samples: &[i16]) -> f32 {
-    // In two steps: a sum of 64 squares fits into 36 bits, and 32-bit products are what the processor makes side by side.
+    // In two steps: a sum of 64 squares fits into 36 bits, and processors vectorise 32-bit products.
     let squares =
         samples.chunks(64).map(|part| part.iter().map(|s| i64::from(i32::from(*s) * i32::from(*s))).sum::<i64>());
     decibels(squares.sum::<i64>() as f32, samples.len())
 }
 
-/// Returns the level of a part of a mix that may be louder than full scale.
+/// Returns the level of a mix that may exceed full scale.
 pub(super) fn wide_level_db(samples: &[i32]) -> f32 {
     decibels(samples.iter().map(|s| (*s as f32) * (*s as f32)).sum::<f32>(), samples.len())
 }
@@ -21,7 +21,7 @@ fn decibels(squares: f32, count: usize) -> f32 {
     if mean < 1e-9 { SILENT_DB } else { 10.0 * mean.log10() }
 }
 
-/// Returns the factor that changes a level by so much.
+/// Returns the factor for a change of level.
 pub(super) fn factor(db: f32) -> f32 {
     10_f32.powf(db / 20.0)
 }

@@ -1,27 +1,26 @@
-//! Limiter of a mix: sums that are louder than full scale are turned down before their peak comes, and up again slowly.
-//!
-//! The gain goes from millisecond to millisecond in straight lines that never exceed what the peaks of the millisecond on
-//! either side allow, so nothing is clipped. It rests after each peak for longer than a syllable and rises slowly: a voice
-//! beside a loud one keeps its level between the other's syllables.
+//! Limiter of a mix: sums above full scale are attenuated before their peak and recover slowly.
+//! The gain is piecewise linear by milliseconds and never exceeds the limit set by the peaks on either side, so nothing
+//! is clipped. After each peak the gain is held for longer than a syllable and rises slowly: a voice next to a loud one
+//! keeps its level between the other's syllables.
 
 use crate::limits::LOOK_AHEAD_MS;
 
-/// Highest sample of a mix: 1 dB below full scale.
+/// Maximum sample of a mix: 1 dB below full scale.
 pub(super) const CEILING: f32 = 29_205.0;
-/// Milliseconds of a frame and its look-ahead.
+/// Duration of a frame with its look-ahead, in milliseconds.
 const SPAN_MS: usize = 20 + LOOK_AHEAD_MS;
-/// Milliseconds for which a gain rests after a peak.
+/// Hold time of the gain after a peak, in milliseconds.
 const HOLD_MS: u32 = 250;
-/// Rise in each millisecond after that: 9 dB a second.
+/// Increase of the gain per millisecond afterwards: 9 dB a second.
 const RISE: f32 = 1.001;
-/// Peaks that need nearly the present gain keep it where it is.
+/// Ratio to the current gain up to which a peak restarts the hold time.
 const NEAR: f32 = 1.1;
 
-/// Gain of one mix.
+/// Limiter of one mix.
 #[derive(Debug, Clone)]
 pub(super) struct Limiter {
     gain: f32,
-    /// Milliseconds for which it rests still.
+    /// Remaining hold time, in milliseconds.
     resting: u32,
 }
 
@@ -30,12 +29,12 @@ impl Limiter {
         Limiter { gain: 1.0, resting: 0 }
     }
 
-    /// Whether it would make the same of the same mix as another one.
+    /// Returns whether both limiters would produce nearly the same output.
     pub(super) fn agrees_with(&self, other: &Limiter) -> bool {
         (self.gain - other.gain).abs() < 0.005
     }
 
-    /// Makes a frame of a window, which is longer by the look-ahead; `millisecond` samples each.
+    /// Produces a frame from a window, which is longer by the look-ahead, with `millisecond` samples per millisecond.
     pub(super) fn run(&mut self, window: &[i32], millisecond: usize, out: &mut [i16]) {
         let mut allowed = [1.0_f32; SPAN_MS];
         for (allowed, part) in allowed.iter_mut().zip(window.chunks_exact(millisecond)) {
@@ -59,7 +58,7 @@ impl Limiter {
         }
     }
 
-    /// Goes on by so many milliseconds in which there is nothing to be heard.
+    /// Advances by `milliseconds` of silence.
     pub(super) fn rest(&mut self, milliseconds: u32) {
         if self.gain < 1.0 {
             for _ in 0..milliseconds {
@@ -68,7 +67,8 @@ impl Limiter {
         }
     }
 
-    /// `peaks`: what the peaks of now allow; `ahead`: half of the way to what those ahead allow.
+    /// Returns the next gain; `peaks` is the limit by the current peaks, `ahead` the midpoint to the limit of the next
+    /// ones.
     fn next_gain(&mut self, start: f32, peaks: f32, ahead: f32) -> f32 {
         let most = peaks.min(ahead);
         if most < start || (peaks < 1.0 && peaks <= start * NEAR) {
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// A whole signal through the limiter, in frames as a mixer has them; delayed by nothing.
+    /// Passes a signal through the limiter in frames, as a mixer does, without its delay.
     fn limit(signal: &[i32], millisecond: usize) -> Vec<i16> {
         let (frame, ahead) = (20 * millisecond, LOOK_AHEAD_MS * millisecond);
         let mut limiter = Limiter::new();
@@ -120,7 +120,7 @@ mod tests {
         assert!(out.iter().zip(&signal).all(|(out, signal)| i32::from(*out) == *signal));
     }
 
-    /// Two parties at full scale: no sample is clipped, and the shape of the tone is kept.
+    /// Two parties at full scale: no sample is clipped, and the tone keeps its shape.
     #[test]
     fn a_constant_overload_is_turned_down_once_and_stays_so() {
         let signal = tone(440.0, 65_000.0, 16_000);
@@ -135,7 +135,7 @@ mod tests {
         assert!(out.iter().all(|sample| f32::from(*sample).abs() <= CEILING));
     }
 
-    /// A quiet tone beside bursts four times a second keeps its level between them: it does not pump.
+    /// A quiet tone with loud bursts four times a second keeps its level between them, without pumping.
     #[test]
     fn syllables_of_a_loud_voice_do_not_pump_a_quiet_one() {
         let quiet = tone(1000.0, 2000.0, 32_000);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     proptest! {
-        /// No sample of any mix exceeds the ceiling, and none changes its sign.
+        /// No sample of any mix exceeds the ceiling or changes its sign.
         #[test]
         fn nothing_is_louder_than_the_ceiling(
             signal in proptest::collection::vec(-1_700_000_i32..=1_700_000, 336),

@@ -1,14 +1,12 @@
-//! The mixer of one conference: a tick every 20 ms takes a frame of each party and makes what each of them hears, the sum of
-//! all without itself.
-//!
-//! Here belongs audio: queues, levels, gains, mixes. Who may speak is decided elsewhere ([`Room`](crate::Room)), and so is
-//! when a tick is due.
-//!
-//! Everything is mixed at the highest rate of the parties that are there. A party that is quiet adds nothing and costs a
-//! level. All that add nothing and hear no clip of their own hear the same sum: it is made once, and converted once for
-//! each rate; [`Heard::mix`] says which parties share it, so that it may be encoded once as well. Each party that speaks has
-//! a sum of its own, total less itself. Sums wait for the look-ahead of their limiter, 2 ms; a frame waits at most 20 ms for
-//! its tick. Nothing allocates but joining, leaving and playing.
+//! Mixer of one conference: every 20 ms a tick takes a frame of each party and produces the mix for each of them, the
+//! sum of all others.
+//! This room processes audio: queues, levels, gains, mixes. [`Room`](crate::Room) decides who may speak, and the caller
+//! has the clock.
+//! All audio is mixed at the highest rate of the present parties. A quiet party adds nothing and costs only a level
+//! measurement. All parties that add nothing and have no clip of their own share the same sum: it is produced once, and
+//! converted once for each rate; [`Heard::mix`] identifies the parties that share it, so that it may be encoded once as
+//! well. Each party that speaks has a sum of its own, the total minus itself. Sums are delayed by the look-ahead of
+//! their limiter, 2 ms; a frame waits at most 20 ms for its tick. Only joining, leaving and playing allocate.
 
 mod conversion;
 mod echo;
@@ -40,49 +38,49 @@ use source::Source;
 use speaker::Speaker;
 use strip::{Strip, WINDOW_MOST, window};
 
-/// Events that wait to be taken; the oldest is dropped for a new one.
+/// Maximum pending events; a new one replaces the oldest.
 const EVENTS: usize = 4 * PARTIES;
 
-/// What a tick brought.
+/// Event of the mixer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A party began to speak.
     SpeechStarted(PartyId),
-    /// A party stopped to speak.
+    /// A party stopped speaking.
     SpeechStopped(PartyId),
-    /// Another party is the active speaker, or none.
+    /// The active speaker changed; `None` if there is none.
     ActiveSpeaker(Option<PartyId>),
-    /// A clip has been played to its end, or its party has left.
+    /// A clip has ended, or its party has left.
     Ended(SourceId),
 }
 
-/// A mix of a tick; parties with the same one hear the same samples.
+/// Identity of a mix in a tick; parties with the same mix receive the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mix {
-    /// The sum of all, at one rate.
+    /// Sum of all parties, at one rate.
     Shared(Rate),
-    /// A sum for one party.
+    /// Sum for one party.
     Own(PartyId),
 }
 
-/// What a party hears in a tick.
+/// Audio for a party in a tick.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
-    /// The mix that it is.
+    /// Identity of the mix.
     pub mix: Mix,
-    /// A frame at the party's rate.
+    /// Frame at the party's rate.
     pub samples: &'a [i16],
     /// Whether all samples are zero.
     pub is_silent: bool,
 }
 
-/// The mix of those that add nothing to it.
+/// Mix of the parties that add nothing to it.
 #[derive(Debug)]
 struct Shared {
     limiter: Limiter,
-    /// One for each rate.
+    /// Conversions to each rate.
     conversions: [Conversion; 3],
-    /// Both as they were before this tick: a party that gets a mix of its own goes on from there.
+    /// State before this tick, from which a party continues when it gets a mix of its own.
     limiter_before: Limiter,
     conversions_before: [Conversion; 3],
     frames: [Box<[i16]>; 3],
@@ -108,7 +106,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Mixer {
     mixed_at: Rate,
-    /// Whether the sum of all is made at 8 kHz in any case.
+    /// Whether the sum of all is produced at 8 kHz even without a party at that rate.
     is_recorded: bool,
     parties: Vec<Option<Box<Party>>>,
     generation: u32,
@@ -116,7 +114,7 @@ pub struct Mixer {
     next_source: u64,
     speaker: Speaker,
     shared: Shared,
-    /// The sum of all, and one without a party.
+    /// Sum of all parties, and the sum without one party.
     total: Box<[i32]>,
     own: Box<[i32]>,
     events: VecDeque<Event>,
@@ -146,7 +144,7 @@ impl Mixer {
         }
     }
 
-    /// Adds a party, as a [`Part::Speaker`]; `None` where there are as many as may be.
+    /// Adds a party as a [`Part::Speaker`]; `None` if the conference is full.
     pub fn join(&mut self, rate: Rate) -> Option<PartyId> {
         let free = self.parties.iter().position(Option::is_none);
         let index = free.unwrap_or(self.parties.len());
@@ -164,7 +162,7 @@ impl Mixer {
         Some(id)
     }
 
-    /// Removes a party; its clips end, and those that coached it are heard by nobody.
+    /// Removes a party; its clips end, and its coaches become inaudible.
     pub fn leave(&mut self, id: PartyId) {
         if self.party(id).is_none() {
             return;
@@ -191,24 +189,24 @@ impl Mixer {
         self.parties.iter().flatten().count()
     }
 
-    /// Whether no party is there.
+    /// Returns whether there are no parties.
     pub fn is_empty(&self) -> bool {
         self.parties.is_empty()
     }
 
-    /// Returns the rate that all is mixed at.
+    /// Returns the rate at which all audio is mixed.
     pub fn mixed_at(&self) -> Rate {
         self.mixed_at
     }
 
-    /// Gives a party another part.
+    /// Sets a party's part.
     pub fn set_part(&mut self, id: PartyId, part: Part) {
         if let Some(party) = self.party_mut(id) {
             party.set_part(part);
         }
     }
 
-    /// Takes the next frame of a party, 20 ms at its rate. One of another length is refused and counted.
+    /// Adds the next frame of a party, 20 ms at its rate. A frame of another length is rejected and counted.
     pub fn push(&mut self, id: PartyId, samples: &[i16]) {
         if let Some(party) = self.party_mut(id) {
             party.intake.push(Some(samples));
@@ -222,7 +220,7 @@ impl Mixer {
         }
     }
 
-    /// Plays a clip; `None` where as many play as may, or its party is not there.
+    /// Plays a clip; `None` if the limit of clips is reached, or its party does not exist.
     pub fn play(&mut self, audience: Audience, clip: Clip, is_repeated: bool) -> Option<SourceId> {
         let is_there = match audience {
             Audience::All => true,
@@ -237,19 +235,19 @@ impl Mixer {
         Some(id)
     }
 
-    /// Lets a clip fade out; [`Event::Ended`] follows.
+    /// Fades a clip out; [`Event::Ended`] follows.
     pub fn stop(&mut self, id: SourceId) {
         if let Some(source) = self.sources.iter_mut().find(|source| source.id == id) {
             source.stop();
         }
     }
 
-    /// Sets whether the sum of all is wanted at 8 kHz, even where no party hears it so.
+    /// Sets whether the sum of all is produced at 8 kHz for recordings.
     pub fn record(&mut self, is_recorded: bool) {
         self.is_recorded = is_recorded;
     }
 
-    /// Returns the sum of all at 8 kHz in this tick; `None`: it is silent, or not wanted by [`Mixer::record`].
+    /// Returns the sum of all at 8 kHz in this tick; `None` if it is silent, or not enabled by [`Mixer::record`].
     pub fn recorded(&self) -> Option<&[i16]> {
         let index = Rate::Narrow.index();
         let is_heard = self.is_recorded && self.shared.is_silent.get(index) == Some(&false);
@@ -273,7 +271,7 @@ impl Mixer {
         }
     }
 
-    /// Returns what a party hears in this tick; `None` where that is nothing at all.
+    /// Returns the audio for a party in this tick; `None` for silence.
     pub fn heard(&self, id: PartyId) -> Option<Heard<'_>> {
         let party = self.party(id)?;
         if party.outlet.is_apart {
@@ -288,12 +286,12 @@ impl Mixer {
         Some(Heard { mix: Mix::Shared(party.rate), samples, is_silent })
     }
 
-    /// Returns the level of a party's speech in dB below full scale, as it comes; `None` before it has spoken.
+    /// Returns the level of a party's speech as received, in dB below full scale; `None` before it has spoken.
     pub fn loudness_db(&self, id: PartyId) -> Option<f32> {
         self.party(id).map(|party| party.voice.loudness_db()).filter(|loudness| *loudness > SILENT_DB)
     }
 
-    /// Returns what became of a party's frames.
+    /// Returns the statistics of a party's frames.
     pub fn intaken(&self, id: PartyId) -> Option<Intaken> {
         self.party(id).map(|party| party.intake.intaken())
     }
@@ -311,7 +309,7 @@ impl Mixer {
         self.parties.get_mut(id.index())?.as_deref_mut().filter(|party| party.id == id)
     }
 
-    /// Mixes at the highest rate that is there.
+    /// Selects the highest rate of the present parties.
     fn retune(&mut self) {
         let rate = self.parties.iter().flatten().map(|party| party.rate).max().unwrap_or(Rate::Narrow);
         if rate == self.mixed_at {
@@ -324,7 +322,7 @@ impl Mixer {
         self.total.fill(0);
     }
 
-    /// Makes the frame of every party and clip.
+    /// Produces the frame of every party and clip.
     fn advance(&mut self) {
         let rate = self.mixed_at;
         for party in self.parties.iter_mut().flatten() {
@@ -344,7 +342,7 @@ impl Mixer {
         });
     }
 
-    /// Adds up what all hear; returns whether that is anything.
+    /// Sums the audio for all parties; returns whether there is any.
     fn add_up(&mut self) -> bool {
         let rate = self.mixed_at;
         let total = self.total.get_mut(..window(rate)).unwrap_or_default();
@@ -357,7 +355,7 @@ impl Mixer {
         is_live
     }
 
-    /// Makes the mix of those that add nothing to it.
+    /// Produces the shared mix.
     fn make_shared(&mut self, is_live: bool) {
         let rate = self.mixed_at;
         let mut mixed = [0; FRAME_MOST];
@@ -386,12 +384,12 @@ impl Mixer {
             }
             *is_silent = rests || frame.iter().all(|sample| *sample == 0);
         }
-        // What goes to those that share it is the same for all: its level is measured once.
+        // The shared mix is the same for all parties, so its level is measured once.
         let heard = self.total.get(..rate.frame()).unwrap_or_default();
         self.shared.level_db = if is_live { wide_level_db(heard) } else { SILENT_DB };
     }
 
-    /// Makes the mix of a party that has one of its own.
+    /// Produces the mix of a party that has its own.
     fn make_own(&mut self, index: usize, is_private: bool) {
         let rate = self.mixed_at;
         let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
@@ -410,7 +408,7 @@ impl Mixer {
                 party.echo.sent(if hears { self.shared.level_db } else { SILENT_DB });
                 return;
             }
-            // It goes on from what it heard so far, so that nothing is missing or heard twice.
+            // The party continues from the shared mix, so that no audio is lost or repeated.
             outlet.is_apart = true;
             outlet.limiter = self.shared.limiter_before.clone();
             if let Some(conversion) = self.shared.conversions_before.get(party.rate.index()) {
@@ -428,7 +426,7 @@ impl Mixer {
         outlet.is_apart = adds || has_extras || !agrees;
     }
 
-    /// Adds up what one party hears.
+    /// Sums the audio for one party.
     fn add_up_own(&self, own: &mut [i32], index: usize, adds: bool, is_private: bool) {
         let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
         let hears = party.part.hears();
@@ -445,7 +443,7 @@ impl Mixer {
         }
     }
 
-    /// What one party hears alone: clips, and its coaches.
+    /// Lists additional audio for one party: its clips, and its coaches.
     fn extras(&self, id: PartyId, hears: bool) -> impl Iterator<Item = &Strip> {
         let coaches = self.parties.iter().flatten().filter(move |other| hears && other.part == Part::Coach(id));
         let clips = self.sources.iter().filter(move |source| source.audience == Audience::One(id));
@@ -454,9 +452,9 @@ impl Mixer {
     }
 }
 
-/// Whether a party adds to what all hear.
+/// Returns whether a party adds to the common sum.
 fn is_common(party: &Party) -> bool {
-    // One that was muted just now fades out.
+    // A party that was just muted fades out.
     !matches!(party.part, Part::Coach(_))
 }
 

@@ -1,4 +1,4 @@
-//! One party: what comes of it, and what it is sent.
+//! Party of a mixer: its input and its output.
 
 use super::conversion::Conversion;
 use super::echo::Echo;
@@ -10,7 +10,7 @@ use super::source::apply;
 use super::strip::Strip;
 use super::voice::Voice;
 
-/// A party of a mixer. One that has left is never meant again.
+/// Id of a party, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartyId {
     index: u16,
@@ -27,35 +27,35 @@ impl PartyId {
     }
 }
 
-/// Part that a party takes in a conference.
+/// Part of a party in a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Hears the others, and is heard.
+    /// Hears the others and is heard by them.
     Speaker,
-    /// Hears the others, and is not heard: muted.
+    /// Hears the others and is muted.
     Listener,
-    /// Hears the others, and is heard by one of them alone.
+    /// Hears the others and is heard by this party only.
     Coach(PartyId),
-    /// Neither hears nor is heard: on hold, or before the start. Clips of its own are heard.
+    /// Neither hears nor is heard: on hold, or before the start. Clips for the party are still played.
     Away,
 }
 
 impl Part {
-    /// Whether it hears the others.
+    /// Returns whether the party hears the others.
     pub(super) fn hears(self) -> bool {
         self != Part::Away
     }
 
-    /// Whether it is heard by any.
+    /// Returns whether any party hears it.
     pub(super) fn is_heard(self) -> bool {
         matches!(self, Part::Speaker | Part::Coach(_))
     }
 }
 
-/// What a party is sent.
+/// Output to a party.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    /// Whether its mix is one of its own, not the shared one.
+    /// Whether the party has a mix of its own.
     pub(super) is_apart: bool,
     pub(super) limiter: Limiter,
     pub(super) conversion: Conversion,
@@ -63,20 +63,20 @@ pub(super) struct Outlet {
     pub(super) is_silent: bool,
 }
 
-/// One party.
+/// Party with its settings and audio state.
 #[derive(Debug)]
 pub(super) struct Party {
     pub(super) id: PartyId,
     pub(super) rate: Rate,
     pub(super) part: Part,
-    /// The part that it takes once nothing is left in the mix of the one before.
+    /// Part that applies once the fade-out under the current one is complete.
     wanted: Part,
     pub(super) intake: Intake,
     pub(super) voice: Voice,
     pub(super) echo: Echo,
     pub(super) strip: Strip,
     pub(super) outlet: Outlet,
-    /// From its rate to that of the mix.
+    /// Conversion from its rate to that of the mix.
     conversion: Conversion,
 }
 
@@ -102,14 +102,14 @@ impl Party {
         }
     }
 
-    /// Goes on at another rate of the mix.
+    /// Adapts to another rate of the mix.
     pub(super) fn retune(&mut self, mixed_at: Rate) {
         self.conversion = self.rate.to(mixed_at);
         self.strip.clear();
         self.outlet.conversion = mixed_at.to(self.rate);
     }
 
-    /// Gives it another part; from all to one and back it fades out first.
+    /// Sets another part; a change between all and one listener fades out first.
     pub(super) fn set_part(&mut self, part: Part) {
         let is_coach = |part: Part| matches!(part, Part::Coach(_));
         let is_moved = part != self.part && (is_coach(part) || is_coach(self.part));
@@ -117,7 +117,7 @@ impl Party {
         self.part = if is_moved && self.strip.is_live() { Part::Listener } else { part };
     }
 
-    /// Makes its frame of a tick; returns whether it began or stopped to speak.
+    /// Produces its frame of a tick; returns whether it began or stopped speaking, if either.
     pub(super) fn advance(&mut self, mixed_at: Rate) -> Option<bool> {
         if !self.strip.is_live() {
             self.part = self.wanted;
@@ -140,19 +140,19 @@ impl Party {
         changed
     }
 
-    /// The gain of a frame, and whether the party began or stopped to speak.
+    /// Returns whether the party began or stopped speaking, and the gain of the frame.
     fn judge(&mut self, pulled: Pulled, frame: &[i16]) -> (Option<bool>, f32) {
         if !self.part.is_heard() {
             return (self.voice.hush().then_some(false), 0.0);
         }
         let level_db = if pulled == Pulled::Nothing { SILENT_DB } else { level_db(frame) };
-        // A quiet party has no echo to be looked for.
+        // Echo detection is skipped for a quiet party.
         let is_echo = (self.voice.is_open() || level_db > SILENT_DB) && self.echo.take(level_db);
         let changed = self.voice.take(level_db, is_echo);
         let gain = match (self.voice.is_open(), is_echo) {
             (false, _) => 0.0,
             (true, true) => factor(self.voice.gain_db().min(0.0) + Echo::gain_db()),
-            // A party with an echo is not raised, as its echo would be.
+            // A party with an echo is not amplified, because the echo would be too.
             (true, false) if self.echo.is_found() => factor(self.voice.gain_db().min(0.0)),
             (true, false) => factor(self.voice.gain_db()),
         };

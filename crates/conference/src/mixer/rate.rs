@@ -1,8 +1,8 @@
-//! Rates of parties, and the frames that come of them.
+//! Sampling rates of parties, and their frame sizes.
 
 use super::conversion::Conversion;
 
-/// Samples per second of a party.
+/// Sampling rate of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rate {
     /// 8 kHz: G.711.
@@ -20,7 +20,7 @@ impl Rate {
     /// All rates, the lowest first.
     pub const ALL: [Rate; 3] = [Rate::Narrow, Rate::Wide, Rate::Full];
 
-    /// Returns the samples per second.
+    /// Returns the sampling rate, in Hz.
     pub const fn hz(self) -> u32 {
         match self {
             Rate::Narrow => 8000,
@@ -43,7 +43,7 @@ impl Rate {
         }
     }
 
-    /// Returns the place of the rate in [`Rate::ALL`].
+    /// Returns the index of the rate in [`Rate::ALL`].
     pub(super) const fn index(self) -> usize {
         match self {
             Rate::Narrow => 0,

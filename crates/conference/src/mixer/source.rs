@@ -8,26 +8,26 @@ use super::party::PartyId;
 use super::rate::{FRAME_MOST, Rate};
 use super::strip::Strip;
 
-/// Audio to be played, at 8 kHz.
+/// Audio of a clip at 8 kHz.
 pub type Clip = Arc<[i16]>;
 
-/// A clip that plays.
+/// Id of a playing clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(pub(super) u64);
 
-/// Parties that hear a clip.
+/// Audience of a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// All parties that hear the conference.
     All,
-    /// One party, whether it hears the conference or not.
+    /// One party, even if it does not hear the conference.
     One(PartyId),
 }
 
-/// Level of a clip beside voices: as it is.
+/// Gain of a clip, relative to voices: none.
 const GAIN_DB: f32 = 0.0;
 
-/// One clip.
+/// Playing clip.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) id: SourceId,
@@ -64,7 +64,7 @@ impl Source {
         self.is_stopped = true;
     }
 
-    /// Makes the frame of a tick; returns whether anything is left to be heard.
+    /// Produces the frame of a tick; returns whether the clip is still audible.
     pub(super) fn advance(&mut self, mixed_at: Rate) -> bool {
         let mut frame = [0; Rate::Narrow.frame()];
         let is_played = self.clip.is_empty() || (!self.is_repeated && self.at >= self.clip.len());
@@ -97,7 +97,7 @@ impl Source {
     }
 }
 
-/// Applies a gain that goes in a straight line over the frame; from nothing within 2.5 ms, so that no syllable is cut.
+/// Applies a gain that changes linearly over the frame, or within 2.5 ms from zero, so that no syllable is cut.
 pub(super) fn apply(frame: &mut [i16], was: f32, gain: f32) {
     if was == 1.0 && gain == 1.0 {
         return;
@@ -106,7 +106,7 @@ pub(super) fn apply(frame: &mut [i16], was: f32, gain: f32) {
     let step = (gain - was) / ramp.max(1) as f32;
     for (at, sample) in frame.iter_mut().enumerate() {
         let gain = if at < ramp { was + step * (at + 1) as f32 } else { gain };
-        // Too loud is full scale.
+        // The conversion saturates at full scale.
         *sample = (f32::from(*sample) * gain) as i16;
     }
 }

@@ -1,18 +1,18 @@
-//! The active speaker of a conference: the loudest of those who speak, and nobody else for a syllable.
+//! Active speaker of a conference: the loudest speaking party, with hysteresis against changes for a single syllable.
 
 use crate::limits::SPEAKER_TICKS;
 
 use super::party::PartyId;
 
-/// Another speaker has to be louder by so much.
+/// Minimum level above the active speaker, in dB.
 const LOUDER_DB: f32 = 3.0;
 
-/// Chooses the active speaker.
+/// Selects the active speaker.
 #[derive(Debug, Default)]
 pub(super) struct Speaker {
     active: Option<PartyId>,
     challenger: Option<PartyId>,
-    /// Ticks for which the challenger has been the louder one.
+    /// Ticks for which the challenger has been louder.
     ticks: u32,
 }
 
@@ -21,7 +21,7 @@ impl Speaker {
         self.active
     }
 
-    /// Takes those who speak, each with its loudness. Returns whether the active speaker is another one.
+    /// Updates the selection from the speaking parties with their loudness; returns whether the active speaker changed.
     pub(super) fn choose(&mut self, speakers: impl Iterator<Item = (PartyId, f32)> + Clone) -> bool {
         let loudest = speakers.clone().max_by(|one, other| one.1.total_cmp(&other.1));
         let own = speakers.clone().find(|(id, _)| Some(*id) == self.active).map(|(_, loudness)| loudness);

@@ -1,4 +1,4 @@
-//! What one party or clip adds to the mix: a frame and the look-ahead behind it, at the rate of the mix.
+//! Contribution of one party or clip to the mix: a frame with the look-ahead, at the rate of the mix.
 
 use crate::limits::LOOK_AHEAD_MS;
 
@@ -7,18 +7,18 @@ use super::rate::{FRAME_MOST, Rate};
 /// Samples of a frame and the look-ahead at the highest rate.
 pub(super) const WINDOW_MOST: usize = FRAME_MOST + LOOK_AHEAD_MS * 48;
 
-/// Returns the samples of a frame and the look-ahead.
+/// Returns the samples of a frame with the look-ahead.
 pub(super) const fn window(rate: Rate) -> usize {
     rate.frame() + LOOK_AHEAD_MS * rate.millisecond()
 }
 
-/// One contribution to a mix.
+/// Contribution to a mix.
 #[derive(Debug)]
 pub(super) struct Strip {
     samples: Box<[i16]>,
     /// Gain at the end of the last frame.
     gain: f32,
-    /// Whether anything is in the frame, and in the look-ahead of the frame before.
+    /// Whether the frame has audio, and whether the look-ahead of the previous frame has.
     is_fed: bool,
     has_tail: bool,
 }
@@ -28,13 +28,14 @@ impl Strip {
         Strip { samples: vec![0; WINDOW_MOST].into(), gain: 0.0, is_fed: false, has_tail: false }
     }
 
-    /// Forgets all audio.
+    /// Clears all audio.
     pub(super) fn clear(&mut self) {
         self.samples.fill(0);
         (self.gain, self.is_fed, self.has_tail) = (0.0, false, false);
     }
 
-    /// Sets the gain of the next frame; returns it behind the one before. `at_once` where nothing would be heard of a ramp.
+    /// Sets the gain of the next frame; returns the previous and the new gain. With `at_once` there is no ramp, because
+    /// it would be inaudible.
     pub(super) fn ramp(&mut self, gain: f32, at_once: bool) -> (f32, f32) {
         let was = if at_once { gain } else { self.gain };
         self.gain = gain;
@@ -45,17 +46,17 @@ impl Strip {
         self.gain
     }
 
-    /// Whether it adds anything to the window of this tick.
+    /// Returns whether it adds audio in this tick.
     pub(super) fn is_live(&self) -> bool {
         self.is_fed || self.has_tail
     }
 
-    /// Returns the window of this tick.
+    /// Returns the samples of this tick with the look-ahead.
     pub(super) fn window(&self, rate: Rate) -> &[i16] {
         self.samples.get(..window(rate)).unwrap_or_default()
     }
 
-    /// Takes the frame of this tick.
+    /// Adds the frame of this tick.
     pub(super) fn push(&mut self, frame: &[i16], rate: Rate) {
         if let Some(place) = self.next(rate) {
             place.iter_mut().zip(frame).for_each(|(to, from)| *to = *from);
@@ -63,7 +64,7 @@ impl Strip {
         self.is_fed = true;
     }
 
-    /// Takes silence for this tick; costs nothing once there was silence before.
+    /// Adds silence for this tick; free of cost after earlier silence.
     pub(super) fn push_silence(&mut self, rate: Rate) {
         if self.is_live()
             && let Some(place) = self.next(rate)
@@ -73,7 +74,7 @@ impl Strip {
         self.is_fed = false;
     }
 
-    /// Moves on by a frame; returns the place of the new one.
+    /// Advances by a frame; returns the buffer of the new one.
     fn next(&mut self, rate: Rate) -> Option<&mut [i16]> {
         self.has_tail = self.is_fed;
         let (frame, window) = (rate.frame(), window(rate));

@@ -1,57 +1,57 @@
-//! Speech of one party: whether it speaks, whether it is in the mix at all, how loud it is, and the gain that makes all
-//! parties about as loud.
+//! Voice activity of one party: speech detection, noise gate, loudness, and the gain that brings all parties to about
+//! the same level.
 
 use crate::limits::{GATE_TICKS, SPEECH_TICKS};
 
 use super::level::SILENT_DB;
 
-/// Noise floor of a party of which nothing is known.
+/// Initial estimate of the noise floor.
 const FLOOR_DB: f32 = -60.0;
-/// Rise of the floor in each tick, below what is there: 3 dB a second. Speech has pauses, noise has none.
+/// Increase of the floor per tick while below the input: 3 dB a second. Speech has pauses, noise has none.
 const FLOOR_RISE_DB: f32 = 0.06;
-/// Speech is so much above the floor …
+/// Minimum level of speech above the floor, …
 const SPEECH_ABOVE_DB: f32 = 9.0;
-/// … and at least so loud.
+/// … and its absolute minimum.
 const SPEECH_LEAST_DB: f32 = -50.0;
-/// Audio is in the mix so far above the floor …
+/// Minimum level above the floor that opens the gate, …
 const GATE_ABOVE_DB: f32 = 6.0;
-/// … of which no more than this counts: louder noise is still a sound that others may want to hear, such as music.
+/// … with the floor limited to this value: louder noise may be a sound of interest, such as music.
 const GATE_FLOOR_MOST_DB: f32 = -44.0;
-/// … and at least so loud.
+/// Absolute minimum level that opens the gate.
 const GATE_LEAST_DB: f32 = -56.0;
-/// Ticks of speech until it is one.
+/// Ticks of voice that begin speech.
 const SPEECH_BEGINS: u32 = 3;
 
-/// Level that speech is brought to.
+/// Target level of speech.
 const TARGET_DB: f32 = -22.0;
-/// Least and most gain.
+/// Minimum and maximum gain.
 const LEAST_GAIN_DB: f32 = -18.0;
 const MOST_GAIN_DB: f32 = 8.0;
-/// A level so near to the target is left as it is.
+/// Deviation from the target within which the gain is kept.
 const NEAR_DB: f32 = 3.0;
-/// Noise is not brought above this.
+/// Maximum level to which noise may be amplified.
 const NOISE_MOST_DB: f32 = -45.0;
-/// Change of gain in a tick of speech: 6 dB a second down, 2 dB a second up.
+/// Change of the gain per tick of speech: 6 dB a second down, 2 dB a second up.
 const DOWN_DB: f32 = 0.12;
 const UP_DB: f32 = 0.04;
-/// Quieter frames than that, relative to the voice, lie between syllables.
+/// Level below the voice at which a frame lies between syllables.
 const DIP_DB: f32 = 12.0;
-/// Ticks of speech until a level is believed.
+/// Ticks of speech before the level is used.
 const MEASURED_TICKS: u32 = 15;
 
-/// Detector and leveller of one party.
+/// Voice activity detector and leveller of one party.
 #[derive(Debug)]
 pub(super) struct Voice {
     floor_db: f32,
-    /// Ticks of speech in a row, and of quiet.
+    /// Consecutive ticks of speech, and of quiet.
     voiced: u32,
     quiet: u32,
     speaks: bool,
-    /// Ticks for which the gate stays open.
+    /// Remaining ticks of the open gate.
     open: u32,
-    /// Level of recent ticks of speech.
+    /// Level of recent speech.
     loudness_db: f32,
-    /// Ticks of speech that the level was measured of.
+    /// Ticks of speech in the level.
     measured: u32,
     gain_db: f32,
 }
@@ -70,7 +70,8 @@ impl Voice {
         }
     }
 
-    /// Takes the level of a tick; `is_echo`: it is not the party's own voice. Returns whether it began or stopped to speak.
+    /// Adds the level of a tick; `is_echo` if it is not the party's own voice. Returns whether the party began or
+    /// stopped speaking, if either.
     pub(super) fn take(&mut self, level_db: f32, is_echo: bool) -> Option<bool> {
         let gate = (self.floor_db.min(GATE_FLOOR_MOST_DB) + GATE_ABOVE_DB).max(GATE_LEAST_DB);
         self.open = if level_db > gate { GATE_TICKS } else { self.open.saturating_sub(1) };
@@ -88,7 +89,7 @@ impl Voice {
         changed.then_some(speaks)
     }
 
-    /// Forgets that it speaks, as it is not heard any more. Returns whether it did.
+    /// Resets the speech state of a party that is no longer heard; returns whether it was speaking.
     pub(super) fn hush(&mut self) -> bool {
         (self.voiced, self.open) = (0, 0);
         std::mem::take(&mut self.speaks)
@@ -98,7 +99,7 @@ impl Voice {
         self.speaks
     }
 
-    /// Whether it is in the mix.
+    /// Returns whether the party is in the mix.
     pub(super) fn is_open(&self) -> bool {
         self.open > 0
     }
@@ -121,7 +122,7 @@ impl Voice {
     }
 
     fn measure(&mut self, level_db: f32) {
-        // What lies between syllables says nothing about the voice.
+        // Levels between syllables are not part of the voice's level.
         if self.measured >= MEASURED_TICKS && level_db < self.loudness_db - DIP_DB {
             return;
         }
@@ -133,7 +134,7 @@ impl Voice {
         }
         let wanted = (TARGET_DB - self.loudness_db).min((NOISE_MOST_DB - self.floor_db).max(0.0));
         let wanted = wanted.clamp(LEAST_GAIN_DB, MOST_GAIN_DB);
-        // Within the range that is near, the gain stays where it is.
+        // The gain is kept within the tolerated deviation.
         let (least, most) = (wanted - NEAR_DB, wanted + NEAR_DB);
         if self.gain_db > most {
             self.gain_db -= DOWN_DB.min(self.gain_db - most);
@@ -147,7 +148,7 @@ impl Voice {
 mod tests {
     use super::*;
 
-    /// Levels of speech: syllables of 160 ms, between them a dip; words of 2 s, between them a pause at the noise.
+    /// Returns levels of speech: syllables of 160 ms with dips, words of 2 s with pauses at the noise level.
     fn speech(level_db: f32, noise_db: f32, tick: u32) -> f32 {
         let level = match tick % 150 {
             0..100 if tick % 10 < 8 => level_db,
@@ -207,7 +208,7 @@ mod tests {
         assert!(!voice.is_open());
     }
 
-    /// Quiet background noise is not in the mix; louder sounds, such as music, are, however steady they are.
+    /// Quiet background noise stays out of the mix; louder sounds such as music are included, however steady.
     #[test]
     fn the_gate_keeps_quiet_noise_out_and_loud_sounds_in() {
         for (level, open) in [(-75.0, false), (-58.0, false), (-46.0, false), (-36.0, true), (-20.0, true)] {

@@ -1,15 +1,15 @@
-//! Callbacks of a conference: their occasions, and the fields of each.
+//! Callbacks of a conference: their events and fields.
 
 use std::sync::Arc;
 
 use super::options::{Callbacks, Method};
 
-/// An event that is reported.
+/// Event of a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Occasion {
-    /// The parties hear each other from now on.
+    /// The conference has started.
     ConferenceStart,
-    /// The conference is over.
+    /// The conference has ended.
     ConferenceEnd,
     /// A party has joined.
     ParticipantJoin,
@@ -21,13 +21,13 @@ pub enum Occasion {
     ParticipantUnmute,
     /// A party was put on hold.
     ParticipantHold,
-    /// A party was taken back from hold.
+    /// A party was resumed from hold.
     ParticipantUnhold,
     /// Another setting of a party was changed.
     ParticipantModify,
     /// A party began to speak.
     SpeechStart,
-    /// A party stopped to speak.
+    /// A party stopped speaking.
     SpeechStop,
     /// An announcement was played to its end.
     AnnouncementEnd,
@@ -36,7 +36,7 @@ pub enum Occasion {
 }
 
 impl Occasion {
-    /// All occasions.
+    /// All events.
     pub const ALL: [Occasion; 13] = [
         Occasion::ConferenceStart,
         Occasion::ConferenceEnd,
@@ -72,7 +72,7 @@ impl Occasion {
         }
     }
 
-    /// Returns the word of `statusCallbackEvent` that asks for it.
+    /// Returns the word of `statusCallbackEvent` that selects it.
     pub fn word(self) -> &'static str {
         match self {
             Occasion::ConferenceStart => "start",
@@ -88,14 +88,14 @@ impl Occasion {
     }
 }
 
-/// One request. The caller adds `AccountSid` and `Timestamp`, the time in the format of RFC 2822.
+/// Callback request. The caller adds `AccountSid` and `Timestamp`, the time in the format of RFC 2822.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
-    /// Event that it reports.
+    /// Reported event.
     pub occasion: Occasion,
     /// URL and method.
     pub callbacks: Arc<Callbacks>,
-    /// Fields in the order in which they are sent.
+    /// Fields in order.
     pub fields: Vec<(&'static str, String)>,
 }
 
@@ -114,22 +114,22 @@ impl Callback {
 /// Status of a party's call when it leaves (`ParticipantCallStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallStatus {
-    /// The call goes on without the conference.
+    /// The call continues after the conference.
     InProgress,
     /// The call is over.
     Completed,
-    /// The party was called and busy.
+    /// The called party was busy.
     Busy,
-    /// The party was called and could not be reached.
+    /// The called party could not be reached.
     Failed,
-    /// The party was called and did not answer.
+    /// The called party did not answer.
     NoAnswer,
-    /// The party was called, and given up before it answered.
+    /// The call was canceled before the party answered.
     Canceled,
 }
 
 impl CallStatus {
-    /// Returns that of a call which ended without an answer, by its name; any other word is a failure.
+    /// Returns the status of a call that ended without an answer, by its name; unknown names map to `Failed`.
     pub fn of_unanswered(name: &str) -> CallStatus {
         let all = [CallStatus::Busy, CallStatus::NoAnswer, CallStatus::Canceled];
         all.into_iter().find(|status| status.name() == name).unwrap_or(CallStatus::Failed)
@@ -148,18 +148,18 @@ impl CallStatus {
     }
 }
 
-/// Cause of a party's leaving (`ReasonParticipantLeft`).
+/// Reason for a party's leaving (`ReasonParticipantLeft`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaveReason {
-    /// It hung up, pressed the star key, or its time was over.
+    /// The party hung up, pressed the star key, or reached its time limit.
     HungUp,
-    /// It was removed, or its call was given other instructions.
+    /// The party was removed, or its call was redirected.
     UpdatedViaApi,
-    /// A party whose leaving ends the conference has left.
+    /// The conference ended because a party with `endConferenceOnExit` left.
     ModeratorEnded,
     /// The conference was ended by a request.
     ConferenceEndedViaApi,
-    /// It was called for the conference, and never came.
+    /// The party was called for the conference and never joined.
     AddFailed,
 }
 
@@ -176,23 +176,23 @@ impl LeaveReason {
     }
 }
 
-/// Cause of a conference's end (`ReasonConferenceEnded`).
+/// Reason for a conference's end (`ReasonConferenceEnded`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
     /// The last party left.
     LastLeft,
     /// The last party was removed.
     LastKicked,
-    /// A party whose leaving ends the conference left.
+    /// A party with `endConferenceOnExit` left.
     ModeratorLeft,
-    /// A party whose leaving ends the conference was removed.
+    /// A party with `endConferenceOnExit` was removed.
     ModeratorKicked,
-    /// It was ended by a request.
+    /// The conference was ended by a request.
     ViaApi,
 }
 
 impl EndReason {
-    /// All causes.
+    /// All reasons.
     pub const ALL: [EndReason; 5] = [
         EndReason::LastLeft,
         EndReason::LastKicked,

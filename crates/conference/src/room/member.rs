@@ -4,24 +4,24 @@ use std::time::Instant;
 
 use super::options::{Beep, Joining, Music};
 
-/// A party of a room; never used for another one.
+/// Id of a party in a room, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub(super) u32);
 
-/// What a party may hear, and by whom it is heard.
+/// Audibility of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Hears the others, and is heard.
+    /// Hears the others and is heard by them.
     Speaker,
-    /// Hears the others, and is not heard.
+    /// Hears the others and is muted.
     Listener,
-    /// Hears the others, and is heard by this one alone.
+    /// Hears the others and is heard by this party only.
     Coach(MemberId),
     /// Neither hears the others nor is heard.
     Away,
 }
 
-/// One party with its settings.
+/// Party of a room with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub(super) id: MemberId,
@@ -38,7 +38,7 @@ pub struct Member {
     pub(super) is_agent: bool,
     pub(super) is_line: bool,
     pub(super) leaves_at: Option<Instant>,
-    /// What the caller was asked for last.
+    /// Audibility last requested from the caller.
     pub(super) standing: Option<Standing>,
     pub(super) music: Option<Music>,
 }
@@ -65,27 +65,27 @@ impl Member {
         }
     }
 
-    /// Returns its id.
+    /// Returns the party's id.
     pub fn id(&self) -> MemberId {
         self.id
     }
 
-    /// Returns the SID of its call.
+    /// Returns the SID of the party's call.
     pub fn call_sid(&self) -> &str {
         &self.call_sid
     }
 
-    /// Returns its label.
+    /// Returns the party's label.
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// Whether it is muted.
+    /// Returns whether the party is muted.
     pub fn is_muted(&self) -> bool {
         self.is_muted
     }
 
-    /// Whether it is on hold.
+    /// Returns whether the party is on hold.
     pub fn is_held(&self) -> bool {
         self.hold.is_some()
     }
@@ -95,22 +95,23 @@ impl Member {
         self.coached.as_deref()
     }
 
-    /// Whether the conference may start with it.
+    /// Returns whether the conference may start with the party.
     pub fn starts(&self) -> bool {
         self.starts
     }
 
-    /// Whether the conference ends when it leaves.
+    /// Returns whether the conference ends when the party leaves.
     pub fn ends(&self) -> bool {
         self.ends
     }
 
-    /// Whether a conference goes on for it alone: it is neither an agent nor a line to another conference.
+    /// Returns whether the conference may continue for the party alone: it is neither an agent nor a line to another
+    /// conference.
     pub(super) fn is_person(&self) -> bool {
         !self.is_agent && !self.is_line
     }
 
-    /// Returns the fields of callbacks that tell of it.
+    /// Returns the callback fields of the party.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let flag = |flag: bool| flag.to_string();
         let mut fields = vec![

@@ -1,7 +1,6 @@
-//! What happens in one conference, with Twilio's semantics: who waits, who is heard by whom, when it starts and ends, beeps,
+//! State of one conference with Twilio's semantics: waiting, audibility of each party, start and end, beeps,
 //! announcements, recording, and callbacks with their fields.
-//!
-//! Here belongs no audio: an [`Action`] says what a party is to hear. Calls are known by their SIDs alone.
+//! This room holds no audio: an [`Action`] requests the audio for a party. Calls are identified by their SIDs only.
 
 mod callback;
 mod member;
@@ -22,11 +21,11 @@ pub use rooms::{RoomId, Rooms};
 /// State of a conference, by Twilio's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Its parties wait: fewer than two are there, or none with which it may start.
+    /// The parties wait: fewer than two are present, or none with which the conference may start.
     Init,
-    /// Its parties hear each other.
+    /// The parties hear each other.
     InProgress,
-    /// It is over.
+    /// The conference has ended.
     Completed,
 }
 
@@ -41,29 +40,29 @@ impl Status {
     }
 }
 
-/// Why a party may not join.
+/// Reason why a party may not join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The conference has as many parties as it may have.
+    /// The conference is full.
     Full,
-    /// The edge has as many parties of conferences as it may have.
+    /// The edge has reached its limit of conference parties.
     EdgeFull,
-    /// The call is in a conference already.
+    /// The call is already in a conference.
     AlreadyIn,
-    /// Another party of the conference has the label.
+    /// The label is in use by another party of the conference.
     LabelTaken,
     /// The label is empty or too long.
     BadLabel,
-    /// The call that it is to coach is not in the conference, or the conference has not started.
+    /// The call to coach is not in the conference, or the conference has not started.
     NoneToCoach,
     /// The name of the conference is empty or too long.
     BadName,
-    /// The conference is over.
+    /// The conference has ended.
     Ended,
 }
 
 impl Refusal {
-    /// Returns the code of Twilio's error; `None` where it has none.
+    /// Returns the code of Twilio's error, if there is one.
     pub fn code(self) -> Option<u16> {
         match self {
             Refusal::Full => Some(16_020),
@@ -76,66 +75,66 @@ impl Refusal {
     }
 }
 
-/// How a party leaves.
+/// Way in which a party leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
-    /// Its call is over.
+    /// The call has ended.
     HungUp,
-    /// Its call was given other instructions by a request.
+    /// The call was redirected by a request.
     Redirected,
-    /// It was removed by a request; its call goes on behind the conference.
+    /// The party was removed by a request; its call continues after the conference.
     Removed,
 }
 
-/// An announcement of a room.
+/// Id of an announcement of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnnouncementId(u32);
 
-/// What the caller has to do.
+/// Action for the caller to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Let a party hear, and be heard, in this way.
+    /// Set the audibility of a party.
     Stand {
         /// The party.
         member: MemberId,
-        /// By whom it is heard.
+        /// New audibility.
         standing: Standing,
     },
-    /// Play music to a party in place of what it heard of this kind, or stop.
+    /// Play music to a party, replacing its current music, or stop.
     Music {
         /// The party.
         member: MemberId,
-        /// The music; `None` for none any more.
+        /// Music; `None` stops it.
         music: Option<Music>,
     },
     /// Play a beep to all that hear the conference.
     Beep,
-    /// Record what is heard of the conference.
+    /// Record the conference.
     Record {
-        /// Whether silence at its ends is cut.
+        /// Whether silence at both ends is trimmed.
         is_trimmed: bool,
     },
-    /// End the recording.
+    /// Stop the recording.
     StopRecording,
-    /// Take a party out; its call goes on behind the conference.
+    /// Release a party; its call continues after the conference.
     Release {
         /// The party.
         member: MemberId,
-        /// The cause.
+        /// Reason of the release.
         reason: LeaveReason,
     },
     /// Send a callback.
     Callback(Callback),
-    /// Take note that the conference is over; the last of its actions.
+    /// The conference has ended; its last action.
     Ended {
-        /// The cause.
+        /// Reason of the end.
         reason: EndReason,
-        /// SID of the call whose leaving ended it.
+        /// SID of the call that ended the conference by leaving.
         call_sid: Option<String>,
     },
 }
 
-/// An announcement that plays or waits.
+/// Announcement that plays or waits.
 #[derive(Debug)]
 struct Announcement {
     id: AnnouncementId,
@@ -143,7 +142,7 @@ struct Announcement {
     url: String,
 }
 
-/// One conference.
+/// Conference with Twilio's semantics.
 #[derive(Debug)]
 pub struct Room {
     sid: String,
@@ -151,13 +150,13 @@ pub struct Room {
     status: Status,
     members: Vec<Member>,
     next_member: u32,
-    /// Most parties, by the first of them.
+    /// Maximum number of parties, set by the first of them.
     most: usize,
     callbacks: Option<Arc<Callbacks>>,
     sequence: u64,
     announcements: Vec<Announcement>,
     next_announcement: u32,
-    /// A recording that is wanted, with whether it is trimmed; and whether it runs.
+    /// Requested recording with its trim setting, and whether it runs.
     recording: Option<bool>,
     is_recording: bool,
     beeped_at: Option<Instant>,
@@ -202,7 +201,7 @@ impl Room {
         self.status
     }
 
-    /// Returns its parties in the order in which they came.
+    /// Returns the parties in the order in which they joined.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
@@ -218,7 +217,7 @@ impl Room {
         by_sid.or_else(|| self.members.iter().find(|member| member.label.as_deref() == Some(call_sid_or_label)))
     }
 
-    /// Returns the cause of its end, and the call whose leaving ended it.
+    /// Returns the reason of the end, and the call that ended the conference by leaving.
     pub fn ended(&self) -> Option<(EndReason, Option<&str>)> {
         self.ended.as_ref().map(|(reason, call_sid)| (*reason, call_sid.as_deref()))
     }
@@ -228,19 +227,19 @@ impl Room {
         self.actions.pop_front()
     }
 
-    /// Returns when [`Room::handle_timeout`] is to be called.
+    /// Returns the time at which [`Room::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.members.iter().filter_map(|member| member.leaves_at).min()
     }
 
-    /// Lets parties leave whose time is over.
+    /// Releases parties that have reached their time limit.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(member) = self.members.iter().find(|member| member.leaves_at.is_some_and(|at| at <= now)) {
             self.release(now, member.id, LeaveReason::HungUp);
         }
     }
 
-    /// Takes a party in.
+    /// Adds a party.
     pub fn join(&mut self, now: Instant, joining: Joining) -> Result<MemberId, Refusal> {
         self.may_join(&joining)?;
         if self.members.is_empty() && self.next_member == 0 {
@@ -271,7 +270,7 @@ impl Room {
         Ok(id)
     }
 
-    /// Lets a party leave.
+    /// Removes a party.
     pub fn leave(&mut self, now: Instant, id: MemberId, departure: Departure) {
         let (reason, status, is_kicked) = match departure {
             Departure::HungUp => (LeaveReason::HungUp, CallStatus::Completed, false),
@@ -284,7 +283,7 @@ impl Room {
         self.remove(now, id, reason, status, is_kicked);
     }
 
-    /// Notes that a call which was made for the conference has failed; only its callback comes of it.
+    /// Notes that a call made for the conference has failed, which is only reported by a callback.
     pub fn add_failed(&mut self, call_sid: &str, label: Option<&str>, status: CallStatus) {
         if self.status == Status::Completed || self.members.iter().any(|member| member.call_sid == call_sid) {
             return;
@@ -295,7 +294,7 @@ impl Room {
         self.report(Occasion::ParticipantLeave, fields);
     }
 
-    /// Changes settings of a party; `Err` where the call that it is to coach is not there, in which case nothing changes.
+    /// Changes settings of a party; returns an error and changes nothing if the call to coach is not present.
     pub fn change(&mut self, id: MemberId, changes: &[Change]) -> Result<(), Refusal> {
         let is_own = |sid: &String| self.member(id).is_some_and(|member| member.call_sid == *sid);
         let is_there = |sid: &String| self.members.iter().any(|member| member.call_sid == *sid);
@@ -321,8 +320,8 @@ impl Room {
         Ok(())
     }
 
-    /// Notes an announcement to a party or to all, which the caller plays; [`Room::announced`] is to follow. `None` where the party is
-    /// not there, or too many wait.
+    /// Registers an announcement to a party or to all, to be played by the caller and completed by [`Room::announced`].
+    /// Returns `None` if the party is not present, or too many announcements wait.
     pub fn announce(&mut self, member: Option<MemberId>, url: &str) -> Option<AnnouncementId> {
         let is_there = member.is_none_or(|id| self.member(id).is_some());
         if !is_there || self.status == Status::Completed || self.announcements.len() >= ANNOUNCEMENTS {
@@ -334,7 +333,7 @@ impl Room {
         Some(id)
     }
 
-    /// Notes that an announcement has ended; with the cause where it failed.
+    /// Completes an announcement; `failed` is the cause of a failure.
     pub fn announced(&mut self, id: AnnouncementId, failed: Option<&str>) {
         let Some(place) = self.announcements.iter().position(|announcement| announcement.id == id) else { return };
         let Announcement { member, url, .. } = self.announcements.remove(place);
@@ -345,12 +344,12 @@ impl Room {
         self.report(occasion, fields);
     }
 
-    /// Notes that a party began or stopped to speak.
+    /// Notes that a party began or stopped speaking.
     pub fn spoke(&mut self, id: MemberId, speaks: bool) {
         self.report_of(if speaks { Occasion::SpeechStart } else { Occasion::SpeechStop }, id, Vec::new());
     }
 
-    /// Takes a key that a party pressed.
+    /// Processes a DTMF digit of a party.
     pub fn key(&mut self, now: Instant, id: MemberId, digit: char) {
         if digit == '*' && self.member(id).is_some_and(|member| member.leaves_on_star) {
             self.release(now, id, LeaveReason::HungUp);
@@ -362,7 +361,7 @@ impl Room {
         self.close(EndReason::ViaApi, None);
     }
 
-    /// Judges whether a party may join.
+    /// Checks whether a party may join.
     pub fn may_join(&self, joining: &Joining) -> Result<(), Refusal> {
         let label = joining.label.as_deref();
         let most = self.most.min(joining.max_participants);
@@ -385,7 +384,7 @@ impl Room {
         }
     }
 
-    /// Takes a party out whose call goes on.
+    /// Releases a party; its call continues.
     fn release(&mut self, now: Instant, id: MemberId, reason: LeaveReason) {
         self.actions.push_back(Action::Release { member: id, reason });
         self.remove(now, id, reason, CallStatus::InProgress, false);
@@ -395,7 +394,7 @@ impl Room {
         let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
         self.report_of(Occasion::ParticipantLeave, id, left(reason, status).to_vec());
         let gone = self.members.remove(place);
-        // Agents, and lines to other conferences, do not stay alone; those that came first wait for the first person.
+        // Agents, and lines to other conferences, do not stay alone, but may wait for the first person.
         let is_over = self.members.is_empty() || gone.is_person() && !self.members.iter().any(Member::is_person);
         let end = match (gone.ends, is_over, is_kicked) {
             (true, _, false) => Some(EndReason::ModeratorLeft),
@@ -414,7 +413,7 @@ impl Room {
         self.settle();
     }
 
-    /// Ends the conference; `by` was the party whose leaving ends it.
+    /// Ends the conference; `by` is the party that ended it by leaving.
     fn close(&mut self, end: EndReason, by: Option<&Member>) {
         if self.status == Status::Completed {
             return;
@@ -450,7 +449,7 @@ impl Room {
         }
     }
 
-    /// Asks for all that has changed in what the parties hear.
+    /// Requests all changes in the audio for the parties.
     fn settle(&mut self) {
         let is_started = self.status == Status::InProgress;
         let by_sid =
@@ -460,7 +459,7 @@ impl Room {
             let coached = member.coached.as_deref().map(|sid| by_sid(sid, &self.members));
             let standing = match (is_started && member.hold.is_none(), member.is_muted, coached) {
                 (false, _, _) => Standing::Away,
-                // One whose coached party is not there is heard by nobody.
+                // Without its coached party, a coach is heard by no one.
                 (true, true, _) | (true, false, Some(None)) => Standing::Listener,
                 (true, false, Some(Some(coached))) => Standing::Coach(coached),
                 (true, false, None) => Standing::Speaker,
@@ -482,7 +481,7 @@ impl Room {
         }
     }
 
-    /// Reports something of a party that is there.
+    /// Reports an event of a present party.
     fn report_of(&mut self, occasion: Occasion, id: MemberId, more: Vec<(&'static str, String)>) {
         let Some(mut fields) = self.member(id).map(Member::fields) else { return };
         fields.extend(more);
@@ -506,7 +505,7 @@ impl Room {
     }
 }
 
-/// Applies a change; returns what is reported of it, if it changes anything.
+/// Applies a change; returns the event to report if the setting changed.
 fn apply(member: &mut Member, change: &Change) -> Option<Occasion> {
     match change {
         Change::Muted(muted) => {

@@ -1,4 +1,4 @@
-//! Settings that a party brings to a conference, as `<Conference>` and the Participants resource have them.
+//! Settings of a party in a conference, as in `<Conference>` and the Participants resource.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use crate::limits::PARTIES;
 
 use super::callback::Occasion;
 
-/// Beeps of one party.
+/// Beeps for a party.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Beep {
-    /// When it enters and leaves (`true`).
+    /// Beep on entry and exit (`true`).
     #[default]
     Both,
-    /// Never (`false`).
+    /// No beep (`false`).
     Never,
-    /// When it enters (`onEnter`).
+    /// Beep on entry (`onEnter`).
     OnEnter,
-    /// When it leaves (`onExit`).
+    /// Beep on exit (`onExit`).
     OnExit,
 }
 
@@ -32,17 +32,17 @@ impl Beep {
         })
     }
 
-    /// Whether it beeps when it enters.
+    /// Returns whether a beep is played on entry.
     pub(crate) fn on_enter(self) -> bool {
         matches!(self, Beep::Both | Beep::OnEnter)
     }
 
-    /// Whether it beeps when it leaves.
+    /// Returns whether a beep is played on exit.
     pub(crate) fn on_exit(self) -> bool {
         matches!(self, Beep::Both | Beep::OnExit)
     }
 
-    /// Returns it with another end.
+    /// Returns the setting with another exit beep.
     pub(super) fn with_exit(self, on_exit: bool) -> Beep {
         match (self.on_enter(), on_exit) {
             (true, true) => Beep::Both,
@@ -66,29 +66,29 @@ pub enum Method {
 /// Audio for a party that waits or is on hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Music {
-    /// The edge's own music.
+    /// Built-in music.
     #[default]
     BuiltIn,
-    /// Nothing (`waitUrl=""`).
+    /// Silence (`waitUrl=""`).
     Silence,
-    /// An audio file or a document of TwiML.
+    /// Audio file or TwiML document.
     Url {
-        /// Its URL.
+        /// URL of the file or document.
         url: String,
-        /// Method by which it is fetched.
+        /// HTTP method of the request.
         method: Method,
     },
 }
 
-/// Kinds of events in `statusCallbackEvent`.
+/// Set of event groups in `statusCallbackEvent`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventSet(u16);
 
-/// Words of `statusCallbackEvent`; the place of each is its bit.
+/// Words of `statusCallbackEvent`, indexed by bit.
 const WORDS: [&str; 9] = ["start", "end", "join", "leave", "mute", "hold", "modify", "speaker", "announcement"];
 
 impl EventSet {
-    /// Parses words with spaces between them; the error is a word that is none.
+    /// Parses words separated by spaces; the error is the unknown word.
     pub fn parse(text: &str) -> Result<EventSet, &str> {
         text.split_ascii_whitespace().try_fold(EventSet::default(), |set, word| {
             let place = WORDS.iter().position(|known| *known == word).ok_or(word)?;
@@ -96,7 +96,7 @@ impl EventSet {
         })
     }
 
-    /// Whether a callback is wanted on an occasion.
+    /// Returns whether a callback is wanted for an event.
     pub fn contains(self, occasion: Occasion) -> bool {
         let place = WORDS.iter().position(|known| *known == occasion.word());
         place.is_some_and(|place| self.0 & 1 << place != 0)
@@ -106,56 +106,56 @@ impl EventSet {
 /// Callbacks of a conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callbacks {
-    /// URL that is requested.
+    /// URL of the requests.
     pub url: String,
-    /// Method of the requests.
+    /// HTTP method of the requests.
     pub method: Method,
-    /// Events that are reported.
+    /// Selected events.
     pub events: EventSet,
 }
 
-/// A party that wants to join, with its settings.
+/// Party that wants to join, with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joining {
     /// SID of its call.
     pub call_sid: String,
     /// Label, unique in the conference (`participantLabel`).
     pub label: Option<String>,
-    /// Whether it is heard by nobody (`muted`).
+    /// Whether the party is muted (`muted`).
     pub is_muted: bool,
-    /// Beeps for it (`beep`).
+    /// Beeps for the party (`beep`).
     pub beep: Beep,
-    /// Whether the conference may start with it (`startConferenceOnEnter`).
+    /// Whether the conference may start with the party (`startConferenceOnEnter`).
     pub starts: bool,
-    /// Whether the conference ends when it leaves (`endConferenceOnExit`).
+    /// Whether the conference ends when the party leaves (`endConferenceOnExit`).
     pub ends: bool,
-    /// What it hears before the start (`waitUrl`).
+    /// Audio before the start (`waitUrl`).
     pub wait: Music,
-    /// Most parties of the conference (`maxParticipants`).
+    /// Maximum parties of the conference (`maxParticipants`).
     pub max_participants: usize,
-    /// SID of the call that it coaches, the only one that hears it (`coach`).
+    /// SID of the call that it coaches, which alone hears it (`coach`).
     pub coached: Option<String>,
     /// Whether the conference is recorded (`record="record-from-start"`).
     pub is_recorded: bool,
-    /// Whether silence at the ends of the recording is cut (`trim`).
+    /// Whether silence at both ends of the recording is trimmed (`trim`).
     pub is_trimmed: bool,
-    /// Callbacks; those of the first party are the conference's (`statusCallback`).
+    /// Callbacks; those of the first party apply to the conference (`statusCallback`).
     pub callbacks: Option<Callbacks>,
-    /// Whether it leaves by the star key (`hangupOnStar` of `<Dial>`).
+    /// Whether the star key makes the party leave (`hangupOnStar` of `<Dial>`).
     pub leaves_on_star: bool,
-    /// Time after which it leaves (`timeLimit` of `<Dial>`).
+    /// Time after which the party leaves (`timeLimit` of `<Dial>`).
     pub time_limit: Option<Duration>,
-    /// Whether it is a voice agent: agents do not go on with a conference that the last other party has left.
+    /// Whether the party is a voice agent; agents do not keep a conference alive after the last other party has left.
     pub is_agent: bool,
-    /// Whether it is a line to another conference: lines do not go on with a conference that the last other party has left either, and hear
-    /// silence in the place of music, which the other conference would hear.
+    /// Whether the party is a line to another conference. Lines do not keep a conference alive either, and receive
+    /// silence instead of music, which the other conference would hear.
     pub is_line: bool,
-    /// Whether its trunk has less than its share of the places of the edge: some are reserved for such.
+    /// Whether its trunk has less than its share of the edge's places, some of which are reserved for such trunks.
     pub is_below_share: bool,
 }
 
 impl Joining {
-    /// Creates one with the defaults of `<Conference>`.
+    /// Creates a party with the defaults of `<Conference>`.
     pub fn new(call_sid: &str) -> Joining {
         Joining {
             call_sid: call_sid.to_owned(),
@@ -179,20 +179,20 @@ impl Joining {
     }
 }
 
-/// A change of a party, as the Participants resource has it.
+/// Change of a party's settings, as in the Participants resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Mutes or unmutes it.
+    /// Mutes or unmutes the party.
     Muted(bool),
-    /// Puts it on hold with this music, or takes it back.
+    /// Puts the party on hold with this music, or resumes it.
     Hold(Option<Music>),
-    /// Lets it coach this call, or none.
+    /// Sets the call that the party coaches, or none.
     Coached(Option<String>),
-    /// Sets whether a beep is played when it leaves.
+    /// Sets whether a beep is played on exit.
     BeepOnExit(bool),
-    /// Sets whether the conference ends when it leaves.
+    /// Sets whether the conference ends when the party leaves.
     Ends(bool),
-    /// Sets what it hears before the start.
+    /// Sets the audio before the start.
     Wait(Music),
 }
 

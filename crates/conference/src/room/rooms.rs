@@ -1,4 +1,4 @@
-//! All conferences of an edge, by name. A conference is there as long as a party is: none stays empty.
+//! All conferences of an edge, by name. A conference exists while it has a party.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -9,18 +9,18 @@ use super::member::MemberId;
 use super::options::Joining;
 use super::{Action, Refusal, Room, Status};
 
-/// A conference of an edge; never used for another one.
+/// Id of a conference of an edge, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(u64);
 
 impl RoomId {
-    /// Returns its number, which no other conference of the edge has.
+    /// Returns the number, unique among the conferences of the edge.
     pub fn number(self) -> u64 {
         self.0
     }
 }
 
-/// Conferences that go on.
+/// Registry of active conferences.
 #[derive(Debug, Default)]
 pub struct Rooms {
     rooms: BTreeMap<RoomId, Room>,
@@ -39,12 +39,12 @@ impl Rooms {
         self.rooms.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no conferences.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
 
-    /// Returns the number of parties of all conferences.
+    /// Returns the number of parties in all conferences.
     pub fn parties(&self) -> usize {
         self.rooms.values().map(|room| room.members().len()).sum()
     }
@@ -59,13 +59,13 @@ impl Rooms {
         self.rooms.get(&id)
     }
 
-    /// Returns the conference of a name.
+    /// Returns the conference with a name.
     pub fn find(&self, name: &str) -> Option<RoomId> {
         let name = name.trim();
         self.iter().find(|(_, room)| room.name() == name).map(|(id, _)| id)
     }
 
-    /// Judges whether a party may join the conference of this name, which goes on or begins with it.
+    /// Checks whether a party may join the conference with this name, which is created if needed.
     pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         let name = name.trim();
         self.may_come(name, joining)?;
@@ -75,7 +75,8 @@ impl Rooms {
         }
     }
 
-    /// Judges what the conference of the party does not: its name, the parties of the edge, whether the call is in another one.
+    /// Checks the conditions outside of the party's conference: its name, the limit of the edge, and whether the call
+    /// is in another one.
     fn may_come(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
             return Err(Refusal::BadName);
@@ -91,7 +92,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// Takes a party into the conference of this name, which begins with its first; `sid` makes the SID of a new one.
+    /// Adds a party to the conference with this name, creating it if needed; `sid` generates the SID of a new one.
     pub fn join(
         &mut self,
         now: Instant,
@@ -114,7 +115,7 @@ impl Rooms {
         Ok((id, member))
     }
 
-    /// Does something with a conference, and takes over the actions that come of it; `None` where it is over.
+    /// Calls `act` with a conference and collects the resulting actions; `None` if the conference has ended.
     pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
         let done = act(self.rooms.get_mut(&id)?);
         self.collect(id);
@@ -126,12 +127,12 @@ impl Rooms {
         self.actions.pop_front()
     }
 
-    /// Returns when [`Rooms::handle_timeout`] is to be called.
+    /// Returns the time at which [`Rooms::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.values().filter_map(Room::poll_timeout).min()
     }
 
-    /// Lets parties leave whose time is over.
+    /// Releases parties that have reached their time limit.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |room: &Room| room.poll_timeout().is_some_and(|at| at <= now);
         while let Some(id) = self.rooms.iter().find(|(_, room)| due(room)).map(|(id, _)| *id) {
@@ -139,7 +140,7 @@ impl Rooms {
         }
     }
 
-    /// Takes over the actions of a conference; one that is over is forgotten.
+    /// Collects the actions of a conference, and removes it if it has ended.
     fn collect(&mut self, id: RoomId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         while let Some(action) = room.poll_output() {

@@ -1,4 +1,4 @@
-//! Conferences that are parties of each other: echo dies away, and nothing runs away.
+//! Conferences that are parties of each other: echo decays, and levels stay bounded.
 
 use std::collections::VecDeque;
 
@@ -6,17 +6,17 @@ use trunkgate_conference::{Mixer, PartyId, Rate};
 
 use crate::support::{Talker, heard, level_db};
 
-/// Two conferences with so many lines between them, and a person in each.
+/// Two conferences connected by several lines, with a person in each.
 struct Pair {
     mixers: [Mixer; 2],
     people: [PartyId; 2],
     lines: Vec<[PartyId; 2]>,
-    /// Frames on their way, for each line and direction.
+    /// Frames in transit, for each line and direction.
     on_the_way: Vec<[VecDeque<Vec<i16>>; 2]>,
 }
 
 impl Pair {
-    /// `delays`: of each line, in frames.
+    /// Creates the pair; `delays` is the delay of each line, in frames.
     fn new(delays: &[usize]) -> Pair {
         let mut mixers = [Mixer::new(), Mixer::new()];
         let people = mixers.each_mut().map(|mixer| mixer.join(Rate::Narrow).unwrap());
@@ -26,7 +26,7 @@ impl Pair {
         Pair { mixers, people, lines, on_the_way }
     }
 
-    /// One tick; what the person of each conference says, and what it hears.
+    /// Runs one tick with the audio of the two persons; returns the audio that they hear.
     fn tick(&mut self, said: [&[i16]; 2]) -> [Vec<i16>; 2] {
         for (side, said) in said.iter().enumerate() {
             self.mixers[side].push(self.people[side], said);
@@ -59,7 +59,7 @@ fn over_one_line_each_hears_the_other_and_not_itself() {
     assert!(level_db(&other) > -25.0, "{}", level_db(&other));
 }
 
-/// Two lines are a loop that gives back all that it gets. What is said goes round at an ever lower level.
+/// Two lines form a loop that returns everything. Speech goes round at an ever lower level.
 #[test]
 fn over_two_lines_echo_does_not_run_away() {
     for delays in [[4, 4], [2, 9], [10, 31]] {
@@ -80,7 +80,7 @@ fn over_two_lines_echo_does_not_run_away() {
     }
 }
 
-/// Noise in a loop, which resembles itself at every delay, is bounded by the limiter and fades when it stops.
+/// Noise in a loop, which resembles itself at every delay, is bounded by the limiter and decays when it stops.
 #[test]
 fn a_loop_without_speech_is_bounded() {
     let mut pair = Pair::new(&[3, 5, 7]);

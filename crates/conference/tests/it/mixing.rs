@@ -1,4 +1,4 @@
-//! Who hears whom, how late, at what rate and how loud.
+//! Mixing: audibility, delay, rates and levels.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -7,14 +7,14 @@ use trunkgate_conference::{Audience, Event, Mix, Mixer, Part, PartyId, Rate};
 
 use crate::support::{Talker, heard, level_db, noise, tone, tone_db};
 
-/// A party of a test: a tone of its own, or silence.
+/// Test party: a tone of its own, or silence.
 struct Party {
     id: PartyId,
     rate: Rate,
     tone: Option<f64>,
 }
 
-/// Parties at a mixer; what each heard in the last frames.
+/// Parties at a mixer, with the last audio of each.
 struct Table {
     mixer: Mixer,
     parties: Vec<Party>,
@@ -34,7 +34,7 @@ impl Table {
         self.parties[at].id
     }
 
-    /// So many ticks; what each party heard in the last ten.
+    /// Runs `ticks` ticks; returns the audio for each party in the last ten.
     fn run(&mut self, ticks: u64) -> Vec<Vec<i16>> {
         let mut all = vec![Vec::new(); self.parties.len()];
         for tick in 0..ticks {
@@ -51,7 +51,7 @@ impl Table {
         all
     }
 
-    /// Asserts which tones each party hears, all others being absent.
+    /// Asserts the tones that each party hears; all others must be absent.
     fn assert_hears(&mut self, expected: &[&[f64]]) {
         let all = self.run(40);
         let tones: Vec<f64> = self.parties.iter().filter_map(|party| party.tone).collect();
@@ -93,7 +93,7 @@ fn parties_of_all_rates_hear_each_other() {
     ]);
     assert_eq!(table.mixer.mixed_at(), Rate::Full);
     table.assert_hears(&[&[B, C], &[A, C], &[A, B], &[A, B, C], &[A, B, C], &[A, B, C]]);
-    // Without the one at 48 kHz it goes on at 16 kHz.
+    // Without the party at 48 kHz the mix continues at 16 kHz.
     for at in [5, 2] {
         let gone = table.parties.remove(at);
         table.mixer.leave(gone.id);
@@ -119,7 +119,7 @@ fn muted_held_and_coaching_parties_are_heard_by_those_they_should() {
     table.mixer.set_part(table.id(3), Part::Away);
     table.assert_hears(&[&[C], &[A], &[A], &[], &[A]]);
     assert!(table.mixer.heard(table.id(3)).is_none(), "on hold");
-    // The coach is no coach any more; the coached leaves.
+    // The coach becomes a speaker; the coached party leaves.
     table.mixer.set_part(table.id(2), Part::Speaker);
     table.mixer.set_part(table.id(3), Part::Speaker);
     table.assert_hears(&[&[C, D], &[A, C, D], &[A, D], &[A, C], &[A, C, D]]);
@@ -145,7 +145,7 @@ fn who_adds_nothing_shares_a_mix() {
         let (narrow, wide) = (Mix::Shared(Rate::Narrow), Mix::Shared(Rate::Wide));
         [narrow, narrow, wide, wide]
     });
-    // When nobody speaks all hear the same silence.
+    // If no party speaks, all hear the same silence.
     table.parties[0].tone = None;
     table.run(60);
     assert!((0..5).all(|at| {
@@ -154,7 +154,8 @@ fn who_adds_nothing_shares_a_mix() {
     }));
 }
 
-/// From a party to another: the look-ahead, and 1.5 ms of each resampler of 8 kHz on the way, 0.75 ms of one of 16 kHz.
+/// Delay between two parties: the look-ahead, plus 1.5 ms for each resampler of 8 kHz on the way and 0.75 ms for one of
+/// 16 kHz.
 #[test]
 fn the_delay_is_the_look_ahead_and_that_of_resamplers() {
     for (rate, mixed, most_ms) in [
@@ -180,7 +181,7 @@ fn the_delay_is_the_look_ahead_and_that_of_resamplers() {
     }
 }
 
-/// A party that leaves the shared mix and returns to it hears no step in the voice of another one.
+/// A party that leaves the shared mix and returns to it hears no step in another voice.
 #[test]
 fn leaving_the_shared_mix_and_returning_is_not_heard() {
     for (rate, other) in [(Rate::Narrow, Rate::Narrow), (Rate::Narrow, Rate::Full), (Rate::Full, Rate::Narrow)] {
@@ -233,13 +234,13 @@ fn a_lost_party_is_concealed_for_the_others() {
     assert_eq!((intaken.lost, intaken.absent), (1, 2));
 }
 
-/// Returns the active speaker as it was reported last.
+/// Returns the active speaker last reported.
 fn active_speaker(mixer: &mut Mixer) -> Option<PartyId> {
     let events = std::iter::from_fn(|| mixer.poll_event());
     events.filter_map(|event| if let Event::ActiveSpeaker(party) = event { Some(party) } else { None }).last().flatten()
 }
 
-/// Full-scale noise of one, three times real time of another, nothing of a third: the others hear each other.
+/// Full-scale noise, audio at three times real time, and missing audio of three parties do not disturb the others.
 #[test]
 fn bad_parties_do_not_spoil_a_conference() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
@@ -323,7 +324,7 @@ fn speech_and_the_active_speaker_are_reported() {
     assert_eq!(starts, stops);
     assert!((-20.0..-14.0).contains(&mixer.loudness_db(ids[0]).unwrap()), "{:?}", mixer.loudness_db(ids[0]));
     assert_eq!(mixer.loudness_db(ids[2]), None);
-    // Muted in mid-word, one stops to speak.
+    // Muted in mid-word, a party stops speaking.
     (0..10).for_each(|at| {
         mixer.push(ids[0], &tone(Rate::Narrow, 500.0, 6000.0, at));
         mixer.tick();
@@ -347,7 +348,7 @@ fn clips_are_heard_by_all_or_by_one() {
     table.run(5);
     let events: Vec<Event> = std::iter::from_fn(|| table.mixer.poll_event()).collect();
     assert!(events.contains(&Event::Ended(all)), "{events:?}");
-    // Only one of them, that is on hold: it hears the clip and nobody, the others no clip.
+    // A clip for a party on hold: it hears only the clip, the others do not.
     table.mixer.set_part(table.id(1), Part::Away);
     let one = table.mixer.play(Audience::One(table.id(1)), clip.clone().into(), true).unwrap();
     let heard = table.run(250);
@@ -374,7 +375,7 @@ fn a_party_that_has_left_is_never_meant_again() {
     assert!(mixer.heard(second).is_some() && mixer.heard(first).is_none() && mixer.len() == 1);
 }
 
-/// Everything at random, in seeds: no panic, nothing above the ceiling, silence when all are silent.
+/// Random events, with seeds: no panic, no sample above the ceiling, silence when all are silent.
 #[test]
 fn any_order_of_events_keeps_the_mixer_sound() {
     let tones = Rate::ALL.map(|rate| tone(rate, 300.0, 32_767.0, 0));

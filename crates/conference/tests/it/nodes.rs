@@ -8,7 +8,7 @@ use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
 use crate::support::{level_db, tone, tone_db};
 
-/// A session's halves of the rings of one party.
+/// Session's halves of the rings of one party.
 struct Session {
     seat: SeatId,
     says: FrameSender,
@@ -28,7 +28,7 @@ fn speaks(node: &mut Node, session: &Session) {
     node.handle_input(NodeCommand::Part { seat: session.seat, part: SeatPart::Speaker });
 }
 
-/// So many ticks; what each session heard in the last ten.
+/// Runs `ticks` ticks; each session keeps the audio of the last ten.
 fn run(node: &mut Node, sessions: &mut [Session], ticks: u64) {
     for at in 0..ticks {
         for session in sessions.iter_mut() {
@@ -85,7 +85,7 @@ fn coaches_are_heard_by_one_and_held_parties_hear_clips() {
     run(&mut node, &mut sessions, 40);
     let level = |sessions: &[Session], at: usize, hz| tone_db(&sessions[at].heard, Rate::Narrow, hz);
     assert!(level(&sessions, 1, 500.0) > -22.0 && level(&sessions, 2, 500.0) < -75.0);
-    // Its coached party is unknown: it is heard by nobody.
+    // The coached party is unknown, so the coach is heard by no one.
     node.handle_input(NodeCommand::Part { seat: SeatId(0), part: SeatPart::Coach(SeatId(9)) });
     node.handle_input(NodeCommand::Part { seat: SeatId(2), part: SeatPart::Away });
     let samples: Vec<i16> = tone(Rate::Full, 1300.0 * 6.0, 3000.0, 0)[..800].to_vec();
@@ -144,7 +144,7 @@ fn parties_are_bounded_in_a_conference_and_in_the_edge() {
     assert_eq!(events(&mut node), [NodeEvent::Refused(SeatId(0)), NodeEvent::Refused(SeatId(999))]);
 }
 
-/// Takes what is handed over of recordings: the samples of the conference, and the frames at the end of each that has ended.
+/// Collects recordings: the samples of the conference, and the number of frames of each ended recording.
 fn recorded(node: &mut Node) -> (Vec<i16>, Vec<(u64, u64)>) {
     let (mut samples, mut ended) = (Vec::new(), Vec::new());
     node.drain_recordings(|id, piece| match piece {
@@ -178,7 +178,7 @@ fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
         let level = tone_db(last, Rate::Narrow, hz);
         assert!(level > -30.0, "{hz} Hz: {level} dB");
     }
-    // Both ticks that are left out and a pause are silent.
+    // Skipped ticks and a pause are both silent.
     node.skip(5);
     node.handle_input(NodeCommand::PauseRecording { recording: RecordingId(1), pause: Some(RecordingPause::Silence) });
     run(&mut node, &mut sessions, 5);
@@ -187,7 +187,7 @@ fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
     node.tick();
     let ended = recorded(&mut node).1;
     assert_eq!(ended, [(1, 111)]);
-    // One of a conference that there is not has ended as well.
+    // A recording of an unknown conference ends at once.
     node.handle_input(NodeCommand::Record { conference, recording: RecordingId(3) });
     assert_eq!(recorded(&mut node).1, [(3, 0)]);
 }

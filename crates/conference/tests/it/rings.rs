@@ -4,7 +4,7 @@ use std::thread;
 
 use trunkgate_conference::{Frame, Rate, ring};
 
-/// Every frame that is read is one that was written, whole and in order; what is missing was counted as dropped.
+/// Every frame read is one that was written, complete and in order; missing ones were counted as dropped.
 #[test]
 fn two_threads_share_a_ring_without_a_torn_frame() {
     const FRAMES: i16 = 20_000;

@@ -11,7 +11,7 @@ use trunkgate_conference::{
     Member, MemberId, Method, Music, Occasion, Refusal, Room, RoomId, Rooms, Standing, Status,
 };
 
-/// A room whose actions are kept by kind.
+/// Room with its actions by kind.
 struct Bench {
     room: Room,
     now: Instant,
@@ -44,12 +44,12 @@ impl Bench {
         self.room.leave(self.now, id, departure);
     }
 
-    /// What has come since the last time.
+    /// Returns the actions since the last call.
     fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.room.poll_output()).collect()
     }
 
-    /// Names of the callbacks that have come, each with its call and number.
+    /// Returns the names of new callbacks, with their call and number.
     fn reported(&mut self) -> Vec<String> {
         named(&self.actions())
     }
@@ -122,7 +122,7 @@ fn a_moderated_conference_starts_with_its_moderator() {
     let moderator = bench.join(Joining { ends: true, ..joining("CA4") });
     assert_eq!(bench.room.status(), Status::InProgress);
     assert_eq!(music(&bench.actions()), ids.map(|id| (id, None)));
-    // It leaves: all others go on behind the conference.
+    // The moderator leaves: all other calls continue after the conference.
     bench.leave(moderator, Departure::HungUp);
     let actions = bench.actions();
     assert_eq!(releases(&actions), ids.map(|id| (id, LeaveReason::ModeratorEnded)));
@@ -228,7 +228,7 @@ fn muting_holding_and_modifying_are_reported_once_and_change_what_is_heard() {
     let (one, two) = (bench.join(joining("CA1")), bench.join(joining("CA2")));
     bench.actions();
     let url = || Music::Url { url: "https://app.example.com/hold.mp3".to_owned(), method: Method::Get };
-    // A change, what is reported, where it stands then, and what is played to it.
+    // Change, reported events, resulting audibility, and requested music.
     type Row = (Change, &'static [&'static str], Option<Standing>, Option<Option<Music>>);
     let table: [Row; 12] = [
         (Change::Muted(true), &["participant-mute"], Some(Standing::Listener), None),
@@ -257,7 +257,7 @@ fn muting_holding_and_modifying_are_reported_once_and_change_what_is_heard() {
         );
         assert_eq!(music(&actions), plays.map(|music| (two, music)).into_iter().collect::<Vec<_>>(), "{change:?}");
     }
-    // Several at once are one modification; a call that is not there changes nothing.
+    // Several changes are one modification; an unknown call to coach changes nothing.
     bench.room.change(two, &[Change::Ends(false), Change::BeepOnExit(true), Change::Muted(true)]).unwrap();
     assert_eq!(bench.reported().len(), 2);
     let lost = [Change::Ends(true), Change::Coached(Some("CA9".to_owned()))];
@@ -483,7 +483,7 @@ fn who_may_not_join_is_refused() {
     assert_eq!(bench.room.join(bench.now, joining("CA4")), Err(Refusal::Full), "by the first party's number");
     let found = ["CA2", "one", "two"].map(|name| bench.room.find(name).map(|member| member.call_sid().to_owned()));
     assert_eq!(found, [Some("CA2".to_owned()), Some("CA1".to_owned()), None]);
-    // A number beyond what there is room for is that.
+    // A number above the limit is reduced to it.
     let mut large = Bench::new();
     let now = large.now;
     let many = |n: usize| Joining { max_participants: 250, ..joining(&format!("CA{n}")) };
@@ -518,7 +518,7 @@ fn conferences_of_an_edge_are_found_by_name_and_never_empty() {
     assert!(actions.iter().all(|(of, _)| *of == id));
     let [.., (_, Action::Callback(end)), (_, Action::Ended { .. })] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(end.field("StatusCallbackEvent"), Some("conference-end"));
-    // A new one of the name is another conference.
+    // A new conference with the same name is another one.
     assert_ne!(rooms.join(now, "weekly", sid, joining("CA1")).unwrap().0, id);
 }
 
@@ -538,7 +538,7 @@ fn a_thousand_conferences_are_bounded_and_leave_nothing() {
         rooms.act(room, |room| room.leave(now, member, Departure::HungUp));
     }
     assert!(rooms.is_empty() && rooms.parties() == 0);
-    // One after the other, a thousand times.
+    // One after another, a thousand times.
     for n in 0..1000 {
         let (room, member) = rooms.join(now, "empty", || format!("CF{n}"), joining("CA1")).unwrap();
         rooms.act(room, |room| room.leave(now, member, Departure::HungUp));
@@ -546,7 +546,7 @@ fn a_thousand_conferences_are_bounded_and_leave_nothing() {
     assert!(rooms.is_empty());
 }
 
-/// Everything at random, in seeds: what holds of every conference holds after each event.
+/// Random events, with seeds: the invariants of every conference hold after each event.
 #[test]
 fn any_order_of_events_keeps_conferences_sound() {
     for seed in 0..200 {
@@ -605,12 +605,12 @@ fn any_order_of_events_keeps_conferences_sound() {
     }
 }
 
-/// What an attentive caller knows of the conferences by their actions alone.
+/// State of the conferences reconstructed from their actions.
 #[derive(Default)]
 struct Judge {
     standing: BTreeMap<(RoomId, MemberId), Standing>,
     music: BTreeMap<(RoomId, MemberId), Music>,
-    /// Last number of each conference, how many parties were reported as there, and whether it has ended.
+    /// Last sequence number of each conference, the number of parties reported, and whether it has ended.
     reported: BTreeMap<RoomId, (u64, i64, bool)>,
     recording: BTreeMap<RoomId, bool>,
     ended: BTreeSet<RoomId>,

@@ -1,4 +1,4 @@
-//! Voices and parties for tests of mixers.
+//! Voices and parties for mixer tests.
 
 use std::f64::consts::TAU;
 
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use trunkgate_conference::{Mixer, PartyId, Rate};
 
-/// Somebody who speaks: syllables of a tone in the rhythm of speech.
+/// Simulated speaker: syllables of a tone in the rhythm of speech.
 pub(crate) struct Talker {
     random: ChaCha8Rng,
     hz: f64,
@@ -21,7 +21,7 @@ impl Talker {
         Talker { random: ChaCha8Rng::seed_from_u64(seed), hz, peak, left: 0, is_syllable: false, at: 0 }
     }
 
-    /// The next 20 ms.
+    /// Returns the next 20 ms.
     pub(crate) fn frame(&mut self, rate: Rate) -> Vec<i16> {
         if self.left == 0 {
             self.is_syllable = !self.is_syllable;
@@ -35,19 +35,19 @@ impl Talker {
     }
 }
 
-/// The `at`-th frame of a tone.
+/// Returns frame `at` of a tone.
 pub(crate) fn tone(rate: Rate, hz: f64, peak: f64, at: u64) -> Vec<i16> {
     let first = at * rate.frame() as u64;
     let sample = |n: u64| (peak * (TAU * hz * n as f64 / f64::from(rate.hz())).sin()) as i16;
     (0..rate.frame() as u64).map(|n| sample(first + n)).collect()
 }
 
-/// Noise of full scale.
+/// Returns full-scale noise.
 pub(crate) fn noise(random: &mut ChaCha8Rng, rate: Rate) -> Vec<i16> {
     (0..rate.frame()).map(|_| random.next_u32() as i16).collect()
 }
 
-/// The level of a tone in samples, in dB below full scale of a sine.
+/// Returns the level of a tone in samples, in dB below a full-scale sine.
 pub(crate) fn tone_db(samples: &[i16], rate: Rate, hz: f64) -> f64 {
     let (mut re, mut im) = (0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
@@ -58,13 +58,13 @@ pub(crate) fn tone_db(samples: &[i16], rate: Rate, hz: f64) -> f64 {
     20.0 * (2.0 * re.hypot(im) / samples.len() as f64 / 32_768.0).max(1e-6).log10()
 }
 
-/// The level of all in samples, in dB below a square wave of full scale.
+/// Returns the overall level of samples, in dB below a full-scale square wave.
 pub(crate) fn level_db(samples: &[i16]) -> f64 {
     let power = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len() as f64;
     10.0 * (power / 32_768.0_f64.powi(2)).max(1e-12).log10()
 }
 
-/// What a party hears in a tick; silence where that is nothing.
+/// Returns the audio for a party in a tick; silence if there is none.
 pub(crate) fn heard(mixer: &Mixer, id: PartyId, rate: Rate) -> Vec<i16> {
     mixer.heard(id).map_or_else(|| vec![0; rate.frame()], |heard| heard.samples.to_vec())
 }
