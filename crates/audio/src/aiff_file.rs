@@ -1,9 +1,9 @@
-//! AIFF and AIFC files: PCM in either byte order, floating point, μ-law and A-law.
+//! AIFF and AIFC decoder: PCM in either byte order, floating point, μ-law and A-law.
 
 use super::decode::Sink;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, big};
 
-/// Exponent of 1 in a number of 80 bits (IEEE 754 extended).
+/// Exponent of 1 in an 80-bit number (IEEE 754 extended).
 const EXPONENT_OF_ONE: u64 = 16_383;
 
 /// Decodes a file that begins with `FORM`.
@@ -18,7 +18,7 @@ pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
         match name {
             b"COMM" => format = Some(format_of(body)?),
             b"SSND" => {
-                // Offset of the first sample, and a size of blocks that nothing uses.
+                // Offset of the first sample, followed by an unused block size.
                 let offset = usize::try_from(body.get(..4).map_or(0, big)).unwrap_or(usize::MAX);
                 samples = Some(offset.checked_add(8).and_then(|offset| body.get(offset..)).unwrap_or_default());
             }
@@ -56,11 +56,11 @@ fn format_of(body: &[u8]) -> Result<SampleFormat, String> {
         return Err(format!("an AIFF file with {bits} bits"));
     }
     let whole = |number: u64| usize::try_from(number).unwrap_or_default();
-    // Samples fill whole bytes, their bits on top.
+    // Samples fill whole bytes, left-aligned.
     Ok(SampleFormat { kind, order, channels: whole(channels), rate, bytes: whole(bits.div_ceil(8)) })
 }
 
-/// Reads a number of 80 bits, as a rate is; 0 for none of a rate's size.
+/// Reads an 80-bit number, as used for a rate; 0 if it is out of range.
 fn extended(bytes: &[u8]) -> u32 {
     let (exponent, mantissa) = bytes.split_at_checked(2).unwrap_or_default();
     let exponent = big(exponent);
@@ -72,7 +72,7 @@ fn extended(bytes: &[u8]) -> u32 {
 mod tests {
     use crate::decode::decode;
 
-    /// 8 kHz and 44,100 Hz as numbers of 80 bits.
+    /// 8 kHz and 44,100 Hz as 80-bit numbers.
     const RATES: [(u32, [u8; 10]); 2] =
         [(8000, [0x40, 0x0b, 0xfa, 0, 0, 0, 0, 0, 0, 0]), (44_100, [0x40, 0x0e, 0xac, 0x44, 0, 0, 0, 0, 0, 0])];
 

@@ -1,12 +1,12 @@
-//! AU files (`audio/basic`): μ-law, A-law, PCM and floating point, in big-endian order.
+//! AU decoder (`audio/basic`): μ-law, A-law, PCM and floating point, in big-endian order.
 
 use super::decode::Sink;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, big};
 
-/// Bytes of the shortest head.
+/// Size of the shortest header, in bytes.
 const HEAD_BYTES: usize = 24;
 
-/// Decodes a file that begins with `.snd`. The size that it claims is not needed.
+/// Decodes a file that begins with `.snd`. The size in the header is not used.
 pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
     let number = |at: usize| file.get(at..at + 4).map(big).ok_or("an AU file with a truncated head");
     let (begin, encoding, rate, channels) = (number(4)?, number(12)?, number(16)?, number(20)?);

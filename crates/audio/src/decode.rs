@@ -1,4 +1,5 @@
-//! WAV, AIFF, AU, MP3, Ogg Vorbis and Ogg Opus, and samples without a head, to linear samples at 8 kHz, one channel.
+//! Decoder of WAV, AIFF, AU, MP3, Ogg Vorbis, Ogg Opus and headerless samples into linear samples at 8 kHz, one
+//! channel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,18 +9,18 @@ use super::samples::SampleFormat;
 use super::{BareAudio, RATE_HZ, aiff_file, au_file, gsm, mp3, ogg, too_long, wav_file};
 use trunkgate_system::limits::AUDIO_DAMAGED_PIECES;
 
-/// Of so many pieces of a file one may be damaged, as an MP3 that was cut out of a longer one is at its beginning.
+/// Number of good pieces per tolerated damaged one: an MP3 cut out of a longer one is damaged at its beginning.
 const PIECES_TO_ONE_DAMAGED: usize = 20;
 
-/// The reason of a file that a decoder panicked at.
+/// Error for a file at which a decoder panicked.
 pub(super) const PANICKED: &str = "it cannot be decoded";
 
-/// Decodes a file that its first bytes identify.
+/// Decodes a file identified by its first bytes.
 pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
     decode_as(bytes, None, most_seconds)
 }
 
-/// Decodes a file; `bare`: what it is where its first bytes identify nothing.
+/// Decodes a file; `bare` is its format if its first bytes identify none.
 pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usize) -> Result<Vec<i16>, String> {
     let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
     let decode = || match bytes.get(..4) {
@@ -33,29 +34,28 @@ pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usi
             None => mp3::decode(bytes, &mut sink),
         },
     };
-    // Some of what decodes is code of others.
+    // Some of the decoders are third-party code.
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(PANICKED.to_owned())).and_then(|()| sink.finish())
 }
 
-/// How many pieces of a file could be decoded: packets, and pages of Ogg that are damaged.
+/// Numbers of decoded and damaged pieces of a file: packets, and damaged Ogg pages.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     good: usize,
     damaged: usize,
-    /// Those before the first good one, as they are where a file was cut out of a longer one.
+    /// Damaged pieces before the first good one, as in a file cut out of a longer one.
     before: usize,
 }
 
 impl Pieces {
-    /// Counts a piece that was decoded.
+    /// Counts a decoded piece.
     pub(super) fn good(&mut self) {
         self.good += 1;
     }
 
-    /// Counts a piece that could not be decoded.
-    ///
+    /// Counts a damaged piece.
     /// # Errors
-    /// Where there are so many that the rest of the file is not worth the time.
+    /// Returns an error if there are so many that decoding the rest is not worthwhile.
     pub(super) fn damaged(&mut self) -> Result<(), String> {
         let count = if self.good > 0 { &mut self.damaged } else { &mut self.before };
         *count += 1;
@@ -65,12 +65,12 @@ impl Pieces {
         }
     }
 
-    /// Returns whether any could be decoded.
+    /// Returns whether any piece could be decoded.
     pub(super) fn any_good(&self) -> bool {
         self.good > 0
     }
 
-    /// Checks whether so much damage can be passed over.
+    /// Checks whether the amount of damage is tolerable.
     pub(super) fn judge(&self) -> Result<(), String> {
         let Pieces { good, damaged, .. } = *self;
         match damaged > 1 && damaged > good / PIECES_TO_ONE_DAMAGED {
@@ -80,18 +80,18 @@ impl Pieces {
     }
 }
 
-/// Makes 8 kHz and one channel of what is decoded.
+/// Converts decoded audio to 8 kHz and one channel.
 pub(super) struct Sink {
     most: usize,
     made: Vec<i16>,
-    /// Samples that were decoded, heard or not.
+    /// Decoded samples, audible or not.
     spent: usize,
     resampler: Option<(u32, FileResampler)>,
     mono: Vec<f32>,
 }
 
 impl Sink {
-    /// Takes samples, those of one instant one after the other.
+    /// Adds interleaved samples.
     pub(super) fn push(
         &mut self,
         rate: u32,
@@ -119,7 +119,7 @@ impl Sink {
         self.fits()
     }
 
-    /// Bounds what is decoded and not heard: by what a file says of its length, all of it might be.
+    /// Bounds the audio that is decoded but marked as not audible, which a file could do for all of it.
     pub(super) fn spend(&mut self, rate: u32, samples: usize) -> Result<(), String> {
         let rate = usize::try_from(rate).unwrap_or(usize::MAX).max(1);
         self.spent = self.spent.saturating_add(samples.saturating_mul(RATE_HZ) / rate);
@@ -129,7 +129,7 @@ impl Sink {
         }
     }
 
-    /// Seconds that have been made so far.
+    /// Returns the seconds of audio so far.
     pub(super) fn seconds(&self) -> usize {
         self.made.len() / RATE_HZ
     }
@@ -161,7 +161,7 @@ pub(super) mod tests {
     use crate::wav_file::judge_whole;
     use trunkgate_media::codec::g711::{decode_ulaw, encode_alaw, encode_ulaw};
 
-    /// A WAV file of 16-bit PCM.
+    /// Builds a WAV file of 16-bit PCM.
     pub(crate) fn wav(channels: u16, rate: u32, samples: &[i16]) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
         let spec = WavSpec { channels, sample_rate: rate, bits_per_sample: 16, sample_format: WavFormat::Int };
@@ -173,7 +173,7 @@ pub(super) mod tests {
         out.into_inner()
     }
 
-    /// A WAV file of one byte a sample; 7: μ-law, 6: A-law.
+    /// Builds a WAV file with one byte per sample; tag 7 is μ-law, 6 is A-law.
     fn logarithmic(tag: u16, rate: u32, codes: &[u8]) -> Vec<u8> {
         let mut bytes = b"RIFF".to_vec();
         bytes.extend((4 + 26 + 8 + codes.len() as u32).to_le_bytes());
@@ -209,7 +209,7 @@ pub(super) mod tests {
             decoded.iter().zip(&samples).all(|(one, other)| (one - other).abs() < 300)
         };
         assert!(near(encode_ulaw, 7) && near(encode_alaw, 6));
-        // Byte for byte, but for the second of two zeros.
+        // Byte for byte, except the second of the two zeros.
         let codes: Vec<u8> = (0..=255).filter(|code| *code != 0x7f).collect();
         let decoded = decode(&logarithmic(7, 8000, &codes), 1).unwrap();
         assert_eq!(decoded.iter().map(|sample| encode_ulaw(*sample)).collect::<Vec<_>>(), codes);
@@ -228,7 +228,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Returns the share of the power that is in a tone of 440 Hz.
+    /// Returns the share of the power in a tone of 440 Hz.
     fn tone_share(samples: &[i16]) -> f64 {
         let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
         for (n, sample) in samples.iter().enumerate() {
@@ -240,7 +240,7 @@ pub(super) mod tests {
         (re * re + im * im) * 2.0 / samples.len() as f64 / all
     }
 
-    /// 440 Hz for half a second in stereo at 44,100 Hz, by lame, oggenc and opusenc.
+    /// Decodes 440 Hz for half a second in stereo at 44,100 Hz, by lame, oggenc and opusenc.
     #[test]
     fn mp3_vorbis_and_opus_are_decoded() {
         let expected = sine(440.0, 8000, 0.5);
@@ -281,7 +281,7 @@ pub(super) mod tests {
     #[test]
     fn a_wav_file_that_is_streamed_or_cut_short_is_heard_as_far_as_it_goes() {
         let whole = wav(1, 8000, &[5; 8000]);
-        // Sizes of sox, of ffmpeg, and of writers that never came back.
+        // Sizes written by sox, by ffmpeg, and by writers that never updated them.
         for (riff, data) in [(0x7fff_f024, 0x7fff_f000), (u32::MAX, u32::MAX), (0, 0), (36, 0), (u32::MAX, 0)] {
             let mut piped = whole.clone();
             piped[4..8].copy_from_slice(&u32::to_le_bytes(riff));
@@ -292,7 +292,7 @@ pub(super) mod tests {
         assert_eq!(judge_whole(&whole), Ok(()));
         let missing = "it ends in the middle: 12000 bytes are missing".to_owned();
         assert_eq!(judge_whole(&whole[..4044]), Err(missing), "a file of the configuration");
-        // Without samples, and with a chunk behind them.
+        // Without samples, and with a chunk after them.
         let mut empty = wav(1, 8000, &[]);
         empty.extend(b"LIST\x04\0\0\0INFO");
         let size = u32::try_from(empty.len() - 8).unwrap();
@@ -312,7 +312,7 @@ pub(super) mod tests {
         assert_eq!(decode_as(&[head, codes].concat(), Some(BareAudio::MuLaw), 1).unwrap(), heard, "an AU file");
     }
 
-    /// 440 Hz for 0.05 s in stereo at 16 kHz, by sox.
+    /// Decodes 440 Hz for 0.05 s in stereo at 16 kHz, by sox.
     #[test]
     fn files_of_sox_are_decoded() {
         for file in
@@ -324,7 +324,7 @@ pub(super) mod tests {
         }
     }
 
-    /// 440 Hz for 0.2 s, encoded and decoded by sox.
+    /// Decodes 440 Hz for 0.2 s, with the output of sox as reference.
     #[test]
     fn gsm_is_decoded_to_the_bit_as_frames_and_in_wav_files() {
         let numbers = |bytes: &[u8]| -> Vec<i16> {
@@ -339,7 +339,7 @@ pub(super) mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-        /// Whatever a file holds, it is decoded or refused.
+        /// Any damaged file is decoded or rejected.
         #[test]
         fn damage_is_survived(at in 0_usize..300, byte in any::<u8>(), length in 0_usize..2000) {
             let mut bytes = wav(2, 16_000, &sine(300.0, 16_000, 0.1));

@@ -1,19 +1,20 @@
-//! GSM 06.10 full rate (ETSI EN 300 961): frames of 33 bytes as `audio/gsm` has them, and blocks of two frames as WAV files have them.
+//! GSM 06.10 full rate decoder (ETSI EN 300 961): frames of 33 bytes as in `audio/gsm`, and blocks of two frames as in
+//! WAV files.
 
 use super::decode::Sink;
 
-/// Sample rate of the codec.
+/// Sampling rate of the codec, in Hz.
 const RATE_HZ: u32 = 8000;
-/// Bytes of a frame with its signature of four bits.
+/// Size of a frame with its 4-bit signature, in bytes.
 const FRAME_BYTES: usize = 33;
-/// Bytes of two frames without signatures.
+/// Size of two frames without signatures, in bytes.
 const BLOCK_BYTES: usize = 65;
 /// First four bits of a frame.
 const SIGNATURE: u8 = 0xd;
 /// Samples of a frame, and of each of its four subframes.
 const FRAME_SAMPLES: usize = 160;
 const SUBFRAME_SAMPLES: usize = 40;
-/// Samples of the residual that the long-term prediction reaches back.
+/// Maximum lag of the long-term prediction, in samples.
 const MOST_LAG: usize = 120;
 /// Bits of the log area ratios.
 const RATIO_BITS: [u32; 8] = [6, 6, 5, 5, 4, 4, 3, 3];
@@ -106,16 +107,16 @@ impl Frame {
     }
 }
 
-/// State between frames.
+/// Decoder state between frames.
 struct Decoder {
-    /// Residual: what the long-term prediction reaches back to, and the subframe.
+    /// Residual: history for the long-term prediction, followed by the subframe.
     residual: [i16; MOST_LAG + SUBFRAME_SAMPLES],
     lag: usize,
-    /// Log area ratios of the frame before.
+    /// Log area ratios of the previous frame.
     ratios: [i16; 8],
     /// State of the lattice filter.
     lattice: [i16; 9],
-    /// Last sample, before it is scaled.
+    /// Last sample before scaling.
     emphasis: i16,
 }
 
@@ -148,7 +149,7 @@ impl Decoder {
         samples
     }
 
-    /// Makes the residual of a subframe of its pulses and of what was before (§5.3.1, §5.3.2).
+    /// Computes the residual of a subframe from its pulses and the history (§5.3.1, §5.3.2).
     fn predict(&mut self, subframe: &Subframe) {
         const GAINS: [i16; 4] = [3277, 11_469, 21_299, 32_767];
         let gain = usize::try_from(subframe.gain).ok().and_then(|gain| GAINS.get(gain)).copied().unwrap_or_default();
@@ -183,7 +184,7 @@ impl Decoder {
     }
 }
 
-/// Returns the pulses of a subframe in their places (§5.3.1).
+/// Returns the pulses of a subframe at their positions (§5.3.1).
 fn decoded_pulses(subframe: &Subframe) -> [i16; SUBFRAME_SAMPLES] {
     const FACTORS: [i16; 8] = [18_431, 20_479, 22_527, 24_575, 26_623, 28_671, 30_719, 32_767];
     let mut exponent = if subframe.maximum > 15 { (subframe.maximum >> 3) - 1 } else { 0 };
@@ -210,7 +211,7 @@ fn decoded_pulses(subframe: &Subframe) -> [i16; SUBFRAME_SAMPLES] {
 
 /// Returns the log area ratios of a frame (§5.3.3).
 fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
-    /// Smallest code, offset and inverse of the slope of each.
+    /// Minimum code, offset and inverse slope of each quantiser.
     const QUANTISERS: [(i16, i16, i16); 8] = [
         (-32, 0, 13_107),
         (-32, 0, 13_107),
@@ -229,7 +230,7 @@ fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
     ratios
 }
 
-/// Returns the reflection coefficients between two frames; `weights`: quarters of the one before, and of this one.
+/// Returns the reflection coefficients between two frames; `weights` are quarters of the previous and the current one.
 fn coefficients(before: [i16; 8], now: [i16; 8], weights: (u8, u8)) -> [i16; 8] {
     let part = |ratio: i16, quarters: u8| match quarters {
         0 => 0,
@@ -251,7 +252,7 @@ fn coefficients(before: [i16; 8], now: [i16; 8], weights: (u8, u8)) -> [i16; 8] 
     coefficients
 }
 
-/// Saturating sum (§5.1).
+/// Returns the saturating sum (§5.1).
 fn add(one: i16, other: i16) -> i16 {
     one.saturating_add(other)
 }
@@ -260,7 +261,7 @@ fn subtract(one: i16, other: i16) -> i16 {
     one.saturating_sub(other)
 }
 
-/// Product of two fractions, rounded (§5.1).
+/// Returns the rounded product of two fractions (§5.1).
 fn multiply(one: i16, other: i16) -> i16 {
     let product = (i32::from(one) * i32::from(other) + 16_384) >> 15;
     i16::try_from(product).unwrap_or(i16::MAX)

@@ -1,4 +1,5 @@
-//! Files that lie about their sizes, and files that are damaged: each refused or heard, none costs memory by what it claims.
+//! Tests with damaged files and files with false sizes: each is rejected or decoded, and none allocates memory by its
+//! claims.
 
 use proptest::prelude::ProptestConfig;
 
@@ -11,7 +12,7 @@ const OPUS: &[u8] = include_bytes!("../../../tests/data/tone.opus");
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
 
-/// A page of Ogg that holds one packet (RFC 3533 §6).
+/// Builds an Ogg page with one packet (RFC 3533 §6).
 fn page(serial: u32, flags: u8, sequence: u32, packet: &[u8]) -> Vec<u8> {
     let mut page = b"OggS\0".to_vec();
     page.push(flags);
@@ -32,13 +33,13 @@ fn vorbis_head() -> Vec<u8> {
     head
 }
 
-/// A Vorbis file with these two headers behind its first.
+/// Builds a Vorbis file with these two headers after its first.
 fn vorbis(comment: &[u8], setup: &[u8]) -> Vec<u8> {
     let audio = [0_u8; 8];
     [page(1, FIRST, 0, &vorbis_head()), page(1, 0, 1, comment), page(1, 0, 2, setup), page(1, LAST, 3, &audio)].concat()
 }
 
-/// 256 codebooks of 131,072 entries of 16 dimensions: 8 MiB each, in 22 bytes.
+/// Builds a setup header of 256 codebooks with 131,072 entries of 16 dimensions: 8 MiB each, in 22 bytes.
 fn codebooks() -> Vec<u8> {
     let mut bits: Vec<bool> = Vec::new();
     let mut put = |number: u64, count: u32| bits.extend((0..count).map(|place| number >> place & 1 == 1));
@@ -47,7 +48,7 @@ fn codebooks() -> Vec<u8> {
         put(0x56_4342, 24);
         put(16, 16);
         put(131_072, 24);
-        // Ordered: all are of 17 bits.
+        // Ordered: all of 17 bits.
         put(1, 1);
         put(16, 5);
         put(131_072, 18);
@@ -102,7 +103,7 @@ fn an_opus_file_is_heard_as_long_as_it_says() {
     assert_eq!(decode(OPUS, 1).unwrap().len(), 4000);
 }
 
-/// A page that says that nothing of it is heard, again and again: all of it would be decoded.
+/// Repeated pages marked as not audible must not be decoded without limit.
 #[test]
 fn what_is_not_heard_is_not_decoded_for_ever() {
     let head = b"OpusHead\x01\x01\0\0\x80\xbb\0\0\0\0\0";
@@ -114,14 +115,14 @@ fn what_is_not_heard_is_not_decoded_for_ever() {
     file.extend((0..400).flat_map(|_| silent.clone()));
     let error = decode(&file, 2).unwrap_err();
     assert!(error.contains("not audible"), "{error}");
-    // Packets that cannot be decoded cost time too.
+    // Undecodable packets cost time too.
     let mut file = [page(1, FIRST, 0, head), page(1, 0, 1, tags)].concat();
     file.extend((2..5000).flat_map(|n| page(1, 0, n, &[])));
     let error = decode(&file, 2).unwrap_err();
     assert!(error.contains("more than 1000 pieces cannot be decoded"), "{error}");
 }
 
-/// One file behind the other is one recording, as long as its rate is one.
+/// Concatenated files are one recording, as long as the rate is the same.
 #[test]
 fn chained_streams_are_heard_one_after_the_other() {
     let one = decode(OPUS, 2).unwrap().len();
@@ -129,7 +130,7 @@ fn chained_streams_are_heard_one_after_the_other() {
     assert_eq!(two, 2 * one);
 }
 
-/// Bits of a header that is written for a test, the lowest of each byte first.
+/// Bits of a generated header, the lowest of each byte first.
 #[derive(Default)]
 struct Bits(Vec<bool>);
 
@@ -141,7 +142,7 @@ impl Bits {
         self
     }
 
-    /// Appends a codebook of words of so many bits each, all of them used, that has no vectors.
+    /// Appends a codebook with code words of `length` bits, all of them used, without vectors.
     fn book(self, entries: u64, length: u64) -> Bits {
         let width = u64::from(64 - entries.leading_zeros());
         self.put(&[(0x56_4342, 24), (1, 16), (entries, 24), (1, 1), (length - 1, 5), (entries, width as u32), (0, 4)])
@@ -153,7 +154,7 @@ impl Bits {
     }
 }
 
-/// Each of these headers made the reader or the decoder panic, or kept it busy; the reason why they are refused.
+/// Each of these headers made the parser or the decoder panic, or loop; they are rejected for the given reason.
 #[test]
 fn setup_headers_that_decoders_panic_at_are_refused() {
     let book = |dimensions: u64, entries: u64| {
@@ -161,12 +162,12 @@ fn setup_headers_that_decoders_panic_at_are_refused() {
     };
     let two_words = [(0, 1), (0, 1), (0, 5), (0, 5)];
     let vectors = |kind: u64| [(kind, 4), (0, 64), (0, 4), (0, 1)];
-    // Behind one codebook of two words, the placeholder and the number of floors.
+    // After one codebook of two words: the placeholder and the number of floors.
     let floor = |kind: u64| Bits::default().put(&[(0, 8)]).book(2, 1).put(&[(0, 6), (0, 16), (0, 6), (kind, 16)]);
-    // One partition of one class of one dimension, without codebooks: a point at 0, where the first one is.
+    // One partition of one class of one dimension, without codebooks: a second point at 0.
     let point_twice = floor(1).put(&[(1, 5), (0, 4), (0, 3), (0, 2), (0, 8), (0, 2), (7, 4), (0, 7)]);
     for (name, setup, reason) in [
-        // The file that was found: 2 to the power of its dimensions is more than 32 bits.
+        // Original finding: 2 to the power of the dimensions exceeds 32 bits.
         ("257 dimensions", book(257, 2).put(&two_words).put(&vectors(1)), "of 257 dimensions, not 1 to 32"),
         ("no dimensions", book(0, 2).put(&two_words).put(&vectors(1)), "of 0 dimensions, not 1 to 32"),
         ("no entries", book(1, 0).put(&[(0, 1), (0, 1), (0, 4)]), "a codebook is empty"),
@@ -185,7 +186,7 @@ fn setup_headers_that_decoders_panic_at_are_refused() {
     }
 }
 
-/// The header as it is in a file of oggenc, with one bit or byte changed at each place: nothing panics.
+/// One bit or byte changed at each position of an oggenc header: no panic.
 #[test]
 fn each_byte_of_the_headers_may_be_wrong() {
     let file = include_bytes!("../../../tests/data/tone.ogg");
@@ -197,8 +198,8 @@ fn each_byte_of_the_headers_may_be_wrong() {
     }
 }
 
-/// Four files for each case of a property, so that `PROPTEST_CASES` says how many (50,000 for 200,000 files): each is decoded or
-/// refused, and no decoder panics.
+/// Decodes four mutated files for each case of a property, so that `PROPTEST_CASES` sets the number (50,000 for 200,000
+/// files): each is decoded or rejected, and no decoder panics.
 #[test]
 fn mutated_files_of_every_format_are_decoded_or_refused() {
     for seed in 0..4 * u64::from(ProptestConfig::default().cases) {

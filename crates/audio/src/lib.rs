@@ -1,6 +1,5 @@
-//! Audio files as they are played to a caller: read, decoded, made 8 kHz and μ-law once when the configuration is loaded,
-//! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
-//! Also WAV files that are written.
+//! Audio files for playing to callers: read, decoded and converted to 8 kHz μ-law once when the configuration is
+//! loaded, and then shared. Identical files, also across a reload, are decoded once. Also writes WAV files.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 
@@ -31,19 +30,19 @@ use sha2::{Digest as _, Sha256};
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_system::files;
 
-/// Samples in a second.
+/// Sampling rate, in Hz.
 pub const RATE_HZ: usize = 8000;
 
-/// How a recording is played.
+/// Use of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Use {
-    /// Once.
+    /// Played once.
     Once,
-    /// Again and again: its end is made to fit its beginning.
+    /// Played in a loop, with a smooth transition from its end to its beginning.
     Again,
 }
 
-/// Audio without a head that its type names.
+/// Headerless audio identified by its media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BareAudio {
     /// μ-law at 8 kHz, one channel.
@@ -53,7 +52,7 @@ pub enum BareAudio {
 }
 
 impl BareAudio {
-    /// Returns the audio of a media type; `None`: files of the type have a head.
+    /// Returns the format of a media type; `None` if files of the type have a header.
     pub fn of_type(media_type: &str) -> Option<BareAudio> {
         match media_type {
             "audio/basic" | "audio/ulaw" | "audio/x-ulaw" | "audio/mulaw" | "audio/x-mulaw" | "audio/pcmu" => {
@@ -65,34 +64,32 @@ impl BareAudio {
     }
 }
 
-/// What a file may be at most.
+/// Limits of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
-    /// Its size.
+    /// Maximum size, in bytes.
     pub bytes: u64,
-    /// How long it is heard.
+    /// Maximum duration, in seconds.
     pub seconds: usize,
 }
 
 type Key = ([u8; 32], Use);
 
-/// What is in use of all that was decoded.
+/// Decoded audio in use.
 static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
-/// A file's audio, μ-law at 8 kHz.
-///
+/// Returns a file's audio as μ-law at 8 kHz.
 /// # Errors
-/// What is wrong with it, as a clause.
+/// Returns the problem as a clause.
 pub fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     let bytes = read(path, most.bytes)?;
     wav_file::judge_whole(&bytes)?;
     mulaw_of(&bytes, None, most, how)
 }
 
-/// Returns the audio of a file's bytes, μ-law at 8 kHz; `bare`: what they are where they begin as no file does.
-///
+/// Returns the audio of a file's content as μ-law at 8 kHz; `bare` is its format if no known header is found.
 /// # Errors
-/// What is wrong with them, as a clause.
+/// Returns the problem as a clause.
 pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     let mut key = ([0; 32], how);
     key.0.copy_from_slice(&digest_of(bytes, bare));
@@ -113,7 +110,7 @@ pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: Most, how: Use) -> 
     Ok(codes)
 }
 
-/// Returns what identifies the audio of bytes.
+/// Returns a digest that identifies the audio of a file's content.
 pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
     let digest = Sha256::new().chain_update(bytes);
     match bare {
@@ -122,25 +119,23 @@ pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
     }
 }
 
-/// A file's audio as numbers of 16 bits at 8 kHz.
-///
+/// Returns a file's audio as 16-bit samples at 8 kHz.
 /// # Errors
-/// What is wrong with it, as a clause.
+/// Returns the problem as a clause.
 pub fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
     let bytes = read(path, most.bytes)?;
     wav_file::judge_whole(&bytes)?;
     Ok(decode::decode(&bytes, most.seconds)?.into())
 }
 
-/// What is wrong with audio of more than so many seconds.
+/// Returns the error text for audio longer than `seconds`.
 pub fn too_long(seconds: usize) -> String {
     format!("longer than {seconds} s")
 }
 
-/// A file's bytes.
-///
+/// Reads a file.
 /// # Errors
-/// Why they cannot be had, as a clause.
+/// Returns the problem as a clause.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let wrong = |error: std::io::Error| error.to_string();
     let file = files::open(path).map_err(wrong)?;

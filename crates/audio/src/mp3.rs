@@ -1,4 +1,4 @@
-//! MP3, taken apart and decoded by symphonia.
+//! MP3 decoder, based on symphonia.
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioDecoder as _, AudioDecoderOptions};
@@ -14,14 +14,14 @@ const NO_AUDIO: &str = "not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file";
 
 /// Decodes a file that may be MP3.
 pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
-    // Read once from its beginning: nothing looks for an end that the file only claims.
+    // Read sequentially: the parser does not seek to an end that the file only claims.
     let stream = MediaSourceStream::new(Box::new(ReadOnlySource::new(behind_tag(bytes))), Default::default());
     let mut reader = MpaReader::try_new(stream, Default::default()).map_err(|_| NO_AUDIO)?;
     let parameters = reader.tracks().iter().find_map(|track| match &track.codec_params {
         Some(CodecParameters::Audio(parameters)) => Some(parameters.clone()),
         Some(_) | None => None,
     });
-    // Other layers than the third are refused by it.
+    // The decoder rejects layers other than the third.
     let decoder =
         parameters.and_then(|parameters| MpaDecoder::try_new(&parameters, &AudioDecoderOptions::default()).ok());
     let mut decoder = decoder.ok_or(NO_AUDIO)?;
@@ -44,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
     if pieces.any_good() { pieces.judge() } else { Err(NO_AUDIO.to_owned()) }
 }
 
-/// What comes behind an ID3v2 tag, where pictures look like audio.
+/// Returns the data after an ID3v2 tag, because embedded pictures may look like audio.
 fn behind_tag(bytes: &[u8]) -> &[u8] {
     let tag = bytes.strip_prefix(b"ID3").and_then(|tag| tag.get(3..7));
     let size = tag.map_or(0, |size| size.iter().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f)) + 10);

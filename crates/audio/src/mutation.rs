@@ -1,6 +1,6 @@
-//! Mutated audio files of every format, from a seed: the same seed makes the same files on every machine.
+//! Mutated audio files of every format from a seed, the same on every machine.
 
-/// The unmutated files.
+/// Unmutated files.
 const FILES: [&[u8]; 8] = [
     include_bytes!("../../../tests/data/tone.ogg"),
     include_bytes!("../../../tests/data/tone.opus"),
@@ -12,7 +12,7 @@ const FILES: [&[u8]; 8] = [
     include_bytes!("../../../tests/data/tone_gsm.wav"),
 ];
 
-/// Numbers from a seed (SplitMix64).
+/// Random numbers from a seed (SplitMix64).
 struct Numbers(u64);
 
 impl Numbers {
@@ -28,8 +28,8 @@ impl Numbers {
     }
 }
 
-/// Returns the file of a seed. Most mutations are near the beginning, where headers are, and the pages of Ogg files have the checksums
-/// that belong to them, else no mutation would get past the container.
+/// Returns the file of a seed. Most mutations are near the beginning, in the headers, and Ogg pages get valid
+/// checksums; otherwise no mutation would pass the container.
 pub(super) fn file(seed: u64) -> Vec<u8> {
     let mut numbers = Numbers(seed);
     let which = numbers.below(FILES.len() + 2);
@@ -46,7 +46,7 @@ pub(super) fn file(seed: u64) -> Vec<u8> {
     file
 }
 
-/// Changes bits, bytes or numbers, or takes away, repeats or inserts a piece.
+/// Changes bits, bytes or numbers, or removes, repeats or inserts a piece.
 fn mutate(file: &mut Vec<u8>, numbers: &mut Numbers) {
     const EDGES: [u32; 8] = [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff];
     let reach = [64, 300, 4500, file.len()][numbers.below(4)].min(file.len());
@@ -69,7 +69,7 @@ fn mutate(file: &mut Vec<u8>, numbers: &mut Numbers) {
     }
 }
 
-/// A short WAV file with a random format.
+/// Builds a short WAV file with a random format.
 fn wav(numbers: &mut Numbers) -> Vec<u8> {
     let tag = [1_u16, 3, 6, 7, 0xfffe][numbers.below(5)];
     let bits = [8_u16, 16, 24, 32, 64][numbers.below(5)];
@@ -86,7 +86,7 @@ fn wav(numbers: &mut Numbers) -> Vec<u8> {
     file
 }
 
-/// Gives every page of an Ogg file the checksum that belongs to it.
+/// Updates the checksum of every page of an Ogg file.
 pub(super) fn seal(file: &mut [u8]) {
     let mut at = 0;
     while let Some(segments) = file.get(at + 26).map(|count| usize::from(*count)) {

@@ -1,4 +1,4 @@
-//! Ogg (RFC 3533), taken apart into pages and packets, and Vorbis and Opus in it. Each header is checked before a decoder sees it.
+//! Ogg demultiplexer (RFC 3533) for Vorbis and Opus. Each header is checked before a decoder sees it.
 
 use super::decode::{Pieces, Sink};
 use super::opus::Opus;
@@ -6,17 +6,18 @@ use super::vorbis::Vorbis;
 use trunkgate_system::limits::OGG_STREAMS;
 
 const CAPTURE: &[u8] = b"OggS";
-/// Bytes of a page's header before its table of segments.
+/// Size of a page header before its segment table, in bytes.
 const HEAD_BYTES: usize = 27;
-/// The checksum in it.
+/// Position of the checksum in the header.
 const SUM: std::ops::Range<usize> = 22..26;
 
-/// Flags of a page: it begins with the rest of a packet, it is the first of its stream, it is the last.
+/// Flags of a page: begins with the rest of a packet, first of its stream, last of its stream.
 const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
 
-/// Decodes a file that begins with `OggS`: its first stream of Vorbis or Opus, and what is chained behind it (RFC 3533 §4).
+/// Decodes a file that begins with `OggS`: its first Vorbis or Opus stream, and the streams chained after it (RFC 3533
+/// §4).
 pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
     let mut pieces = Pieces::default();
     let (mut stream, mut streams, mut known) = (None::<Stream>, 0, false);
@@ -31,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
             if streams > OGG_STREAMS {
                 return Err(format!("more than {OGG_STREAMS} streams in one file"));
             }
-            // Streams side by side begin before the audio of any of them.
+            // Multiplexed streams begin before the audio of any of them.
             if stream.as_ref().is_none_or(Stream::has_begun) {
                 stream = Stream::new(&page)?;
                 known |= stream.is_some();
@@ -47,10 +48,10 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
     }
 }
 
-/// A page (RFC 3533 §6).
+/// Ogg page (RFC 3533 §6).
 struct Page<'a> {
     flags: u8,
-    /// The position of its last sample; `None` where no packet ends in it.
+    /// Granule position of its last sample; `None` if no packet ends in the page.
     position: Option<i64>,
     serial: u32,
     sequence: u32,
@@ -58,7 +59,7 @@ struct Page<'a> {
     body: &'a [u8],
 }
 
-/// The pages of a file; `None` in place of one that is damaged.
+/// Iterator over the pages of a file, `None` for a damaged page.
 struct Pages<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -73,7 +74,7 @@ impl<'a> Pages<'a> {
         let segments = table.get(..usize::from(*head.last()?))?;
         let body = segments.iter().map(|size| usize::from(*size)).sum::<usize>();
         let end = HEAD_BYTES + segments.len() + body;
-        // A page that the end of the file cuts off, or bytes that only look like one.
+        // A page truncated by the end of the file, or bytes that only look like a page.
         let page = rest.get(..end).filter(|page| head.get(4) == Some(&0) && head.get(SUM) == Some(&checksum(page)));
         self.at += found + if page.is_some() { end } else { CAPTURE.len() };
         let Some(page) = page else { return Some(None) };
@@ -107,7 +108,7 @@ const CRC: [u32; 256] = {
     table
 };
 
-/// Returns the checksum of a page, computed as if its own were 0.
+/// Returns the checksum of a page, computed with its checksum field as 0.
 fn checksum(page: &[u8]) -> [u8; 4] {
     let add =
         |sum: u32, byte: u8| sum << 8 ^ CRC.get((sum >> 24) as usize ^ usize::from(byte)).copied().unwrap_or_default();
@@ -117,29 +118,29 @@ fn checksum(page: &[u8]) -> [u8; 4] {
     behind.iter().skip(SUM.len()).fold(sum, |sum, byte| add(sum, *byte)).to_le_bytes()
 }
 
-/// What decodes a stream.
+/// Decoder of a stream.
 enum Decoder {
     Vorbis(Box<Vorbis>),
     Opus(Box<Opus>),
 }
 
-/// The stream that is heard.
+/// Stream being decoded.
 struct Stream {
     serial: u32,
     decoder: Decoder,
-    /// The number of the page that is due.
+    /// Number of the next page.
     due: u32,
-    /// The beginning of a packet that goes on in the next page.
+    /// Beginning of a packet that continues in the next page.
     partial: Vec<u8>,
-    /// The position of the last sample that was decoded; `None` before the first page of audio.
+    /// Granule position of the last decoded sample; `None` before the first page of audio.
     position: Option<i64>,
-    /// What the packets of a page have brought.
+    /// Samples decoded from the packets of a page.
     samples: Vec<f32>,
     is_over: bool,
 }
 
 impl Stream {
-    /// Returns the stream that a page begins; `None` for one that is neither Vorbis nor Opus.
+    /// Creates the stream that begins with a page; `None` if it is neither Vorbis nor Opus.
     fn new(page: &Page<'_>) -> Result<Option<Stream>, String> {
         let decoder = if Vorbis::begins_with(page.body) {
             Decoder::Vorbis(Box::new(Vorbis::new(page.body)?))
@@ -159,12 +160,12 @@ impl Stream {
         }))
     }
 
-    /// Returns whether its audio has begun.
+    /// Returns whether the stream's audio has begun.
     fn has_begun(&self) -> bool {
         self.position.is_some() || self.is_over
     }
 
-    /// Takes a page of it.
+    /// Processes a page of the stream.
     fn take(&mut self, page: &Page<'_>, sink: &mut Sink, pieces: &mut Pieces) -> Result<(), String> {
         if page.sequence != self.due {
             pieces.damaged()?;
@@ -175,7 +176,7 @@ impl Stream {
         if !is_rest {
             self.partial.clear();
         }
-        // The rest of a packet whose beginning is missing is of no use.
+        // The rest of a packet is useless without its beginning.
         let mut is_orphan = is_rest && self.partial.is_empty();
         let (mut from, mut to, mut is_audio) = (0, 0, false);
         for size in page.segments {
@@ -204,7 +205,7 @@ impl Stream {
         if is_audio { self.hear(page, sink) } else { Ok(()) }
     }
 
-    /// Takes a packet; returns whether it is audio.
+    /// Processes a packet; returns whether it is audio.
     fn take_packet(&mut self, packet: &[u8], pieces: &mut Pieces) -> Result<bool, String> {
         let is_header = match &mut self.decoder {
             Decoder::Vorbis(vorbis) => vorbis.take_header(packet)?,
@@ -224,8 +225,8 @@ impl Stream {
         Ok(true)
     }
 
-    /// Hands over what the packets of a page have brought: of the last page as much as its position counts (Vorbis I §A.2, RFC 7845
-    /// §4.4), of the first page of Vorbis not what is before position 0.
+    /// Hands over the samples of a page: of the last page up to its granule position (Vorbis I §A.2, RFC 7845 §4.4), of
+    /// the first page of Vorbis only samples from position 0 on.
     fn hear(&mut self, page: &Page<'_>, sink: &mut Sink) -> Result<(), String> {
         let (rate, granules, skips_front) = match &self.decoder {
             Decoder::Vorbis(vorbis) => (vorbis.rate(), 1, true),

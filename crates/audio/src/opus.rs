@@ -1,29 +1,29 @@
-//! Opus out of Ogg (RFC 7845), decoded at 8 kHz and to one channel at once: the decoder leaves out what lies above.
+//! Opus in Ogg (RFC 7845), decoded directly to 8 kHz and one channel: the decoder discards higher frequencies.
 
 use ropus::{Channels, DecodeMode, Decoder};
 
 use super::RATE_HZ;
 
-/// The longest packet, 120 ms (RFC 6716 §2.1.4).
+/// Samples of the longest packet, 120 ms (RFC 6716 §2.1.4).
 const PACKET_SAMPLES: usize = RATE_HZ * 120 / 1000;
 const HEAD: &[u8] = b"OpusHead";
 const TAGS: &[u8] = b"OpusTags";
 
-/// A stream that is being decoded.
+/// Opus stream being decoded.
 pub(super) struct Opus {
     decoder: Decoder,
-    /// Samples at the beginning that are not to be heard.
+    /// Samples to skip at the beginning.
     skip: usize,
     decoded: [i16; PACKET_SAMPLES],
 }
 
 impl Opus {
-    /// The rate of what is decoded.
+    /// Sampling rate of the output, in Hz.
     pub(super) const RATE_HZ: u32 = RATE_HZ as u32;
-    /// Samples at 48 kHz, by which a file counts, for one that is decoded.
+    /// Granule positions, at 48 kHz, per decoded sample.
     pub(super) const GRANULES: i64 = 48_000 / RATE_HZ as i64;
 
-    /// Returns whether a packet is the first of a stream of Opus.
+    /// Returns whether a packet begins an Opus stream.
     pub(super) fn begins_with(packet: &[u8]) -> bool {
         packet.starts_with(HEAD)
     }
@@ -48,9 +48,9 @@ impl Opus {
         packet.starts_with(HEAD) || packet.starts_with(TAGS)
     }
 
-    /// Appends the samples of a packet; `None` for one that is damaged.
+    /// Appends the samples of a packet; `None` if the packet is damaged.
     pub(super) fn decode(&mut self, packet: &[u8], to: &mut Vec<f32>) -> Option<()> {
-        // The decoder would take it for one that was lost.
+        // The decoder would treat an empty packet as a lost one.
         if packet.is_empty() {
             return None;
         }
@@ -59,7 +59,7 @@ impl Opus {
         Some(())
     }
 
-    /// Returns how many of the next `count` samples are not to be heard, and counts them.
+    /// Returns how many of the next `count` samples must be skipped, and counts them.
     pub(super) fn skip(&mut self, count: usize) -> usize {
         let skipped = self.skip.min(count);
         self.skip -= skipped;

@@ -1,34 +1,34 @@
-//! Uncompressed samples of audio files: PCM of 8 to 32 bits, floating point, μ-law and A-law, in either byte order.
+//! Uncompressed samples: PCM of 8 to 32 bits, floating point, μ-law and A-law, in either byte order.
 
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
 use super::decode::Sink;
 
-/// Bytes decoded before the next are.
+/// Bytes decoded at a time.
 const PIECE_BYTES: usize = 1 << 16;
-/// Most channels of a file.
+/// Maximum channels of a file.
 const MOST_CHANNELS: usize = 64;
 
-/// Kinds of samples.
+/// Encoding of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SampleKind {
-    /// Whole numbers with a sign.
+    /// Signed integers.
     Pcm,
-    /// The same without a sign.
+    /// Unsigned integers.
     Unsigned,
     Float,
     ALaw,
     MuLaw,
 }
 
-/// Order of the bytes of a sample.
+/// Byte order of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     Little,
     Big,
 }
 
-/// Format of the samples of a file.
+/// Sample format of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SampleFormat {
     pub(super) kind: SampleKind,
@@ -40,14 +40,13 @@ pub(super) struct SampleFormat {
 }
 
 impl SampleFormat {
-    /// Samples of a telephone network: one channel of μ-law at 8 kHz.
+    /// Format of telephone networks: one channel of μ-law at 8 kHz.
     pub(super) const TELEPHONE: SampleFormat =
         SampleFormat { kind: SampleKind::MuLaw, order: ByteOrder::Big, channels: 1, rate: 8000, bytes: 1 };
 
-    /// Decodes samples. What is left of a frame at the end is no sample.
-    ///
+    /// Decodes samples; an incomplete frame at the end is ignored.
     /// # Errors
-    /// The number of channels, or what the sink refuses.
+    /// Returns an error if the number of channels is invalid, or an error of the sink.
     pub(super) fn decode(self, samples: &[u8], sink: &mut Sink) -> Result<(), String> {
         if self.channels == 0 || self.channels > MOST_CHANNELS {
             return Err(format!("{} channels", self.channels));
@@ -60,7 +59,7 @@ impl SampleFormat {
         Ok(())
     }
 
-    /// Returns a sample, full scale from −1 to 1.
+    /// Returns a sample, scaled to −1 to 1.
     fn sample(self, bytes: &[u8]) -> f32 {
         let whole = |sample: i16| f32::from(sample) / 32_768.0;
         let first = bytes.first().copied().unwrap_or_default();
@@ -69,7 +68,7 @@ impl SampleFormat {
             SampleKind::ALaw => whole(decode_alaw(first)),
             SampleKind::Unsigned => (f32::from(first) - 128.0) / 128.0,
             SampleKind::Pcm => {
-                // The upper bits are the sample's; a cast keeps them.
+                // The cast keeps the upper bits, which hold the sample.
                 let shifted = self.number(bytes) << (32 - 8 * self.bytes.clamp(1, 4));
                 shifted as u32 as i32 as f32 / 2_147_483_648.0
             }

@@ -1,10 +1,10 @@
-//! Music that is heard again and again: its last sample is followed by its first. Where that would be a step, what comes last
-//! is made to flow into the beginning.
+//! Seam of looped music, in which the last sample is followed by the first. If that is a step, the end is cross-faded
+//! into the beginning.
 
-/// What flows over at most: 10 ms.
+/// Maximum length of the cross-fade: 10 ms.
 const SEAM_SAMPLES: usize = 80;
 
-/// Makes the end fit the beginning. A file that was made to be repeated stays as it is.
+/// Makes the end continue smoothly into the beginning. A file made for looping stays unchanged.
 pub(super) fn close(samples: &mut Vec<i16>) {
     let seam = SEAM_SAMPLES.min(samples.len() / 4);
     if seam == 0 || is_smooth(samples, seam) {
@@ -13,7 +13,7 @@ pub(super) fn close(samples: &mut Vec<i16>) {
     let (head, body) = samples.split_at(seam);
     let mut closed = body.to_vec();
     let from = closed.len() - seam;
-    // The beginning is heard in the seam, so that what was behind it follows.
+    // The seam contains the beginning, so the audio after the beginning follows.
     for (at, (last, first)) in closed.iter_mut().skip(from).zip(head).enumerate() {
         let share = (at as f32 + 1.0) / (seam as f32 + 1.0);
         *last = (f32::from(*last) * (1.0 - share) + f32::from(*first) * share) as i16;
@@ -21,7 +21,7 @@ pub(super) fn close(samples: &mut Vec<i16>) {
     *samples = closed;
 }
 
-/// Whether the step from the last sample to the first is none that is not heard on both sides of it, too.
+/// Returns whether the step from the last sample to the first is no larger than steps on either side of it.
 fn is_smooth(samples: &[i16], seam: usize) -> bool {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return true };
     let step = |pair: &[i16]| match pair {
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_step_becomes_none() {
-        // It ends at a peak, and begins at nothing.
+        // The audio ends at a peak, and begins at zero.
         let mut samples = sine(100.0, 8020);
         samples.extend([8000; 20]);
         close(&mut samples);

@@ -1,4 +1,4 @@
-//! Vorbis I out of Ogg, decoded by symphonia to one channel. Its headers are checked first: the decoder believes them.
+//! Vorbis I in Ogg, decoded by symphonia to one channel. Headers are checked first, because the decoder trusts them.
 
 use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder as _, AudioDecoderOptions};
@@ -10,31 +10,31 @@ use super::vorbis_setup;
 
 const IDENTIFICATION: &[u8] = b"\x01vorbis";
 const SETUP: &[u8] = b"\x05vorbis";
-/// Bytes of the identification header (Vorbis I §4.2.2).
+/// Size of the identification header, in bytes (Vorbis I §4.2.2).
 const IDENTIFICATION_BYTES: usize = 30;
-/// The most channels that have an order (Vorbis I §4.3.9).
+/// Maximum channels with a defined order (Vorbis I §4.3.9).
 const CHANNELS: u8 = 8;
-/// Sizes of a block, as exponents of 2.
+/// Block sizes, as exponents of 2.
 const BLOCKS: std::ops::RangeInclusive<u8> = 6..=13;
 
-/// A stream that is being decoded.
+/// Vorbis stream being decoded.
 pub(super) struct Vorbis {
     identification: [u8; IDENTIFICATION_BYTES],
     channels: u8,
     rate: u32,
-    /// The decoder, once the setup header has come.
+    /// Decoder, once the setup header was received.
     decoder: Option<VorbisDecoder>,
-    /// The samples of a packet, those of one instant one after the other.
+    /// Interleaved samples of a packet.
     interleaved: Vec<f32>,
 }
 
 impl Vorbis {
-    /// Returns whether a packet is the first of a stream of Vorbis.
+    /// Returns whether a packet begins a Vorbis stream.
     pub(super) fn begins_with(packet: &[u8]) -> bool {
         packet.starts_with(IDENTIFICATION)
     }
 
-    /// Reads the identification header.
+    /// Parses the identification header.
     pub(super) fn new(packet: &[u8]) -> Result<Vorbis, String> {
         let cut = "damaged: its identification header is truncated";
         let identification: &[u8; IDENTIFICATION_BYTES] = packet.first_chunk().ok_or(cut)?;
@@ -53,15 +53,14 @@ impl Vorbis {
         Ok(Vorbis { identification: *identification, channels, rate, decoder: None, interleaved: Vec::new() })
     }
 
-    /// Returns the rate of its samples, in Hz.
+    /// Returns the sampling rate, in Hz.
     pub(super) fn rate(&self) -> u32 {
         self.rate
     }
 
-    /// Takes a packet that is a header; returns whether it is.
-    ///
+    /// Processes a packet if it is a header; returns whether it is one.
     /// # Errors
-    /// What is wrong with the setup header.
+    /// Returns the problem with the setup header.
     pub(super) fn take_header(&mut self, packet: &[u8]) -> Result<bool, String> {
         if let Some(setup) = packet.strip_prefix(SETUP).filter(|_| self.decoder.is_none()) {
             let damaged = |what: &dyn std::fmt::Display| format!("damaged: {what}");
@@ -76,7 +75,7 @@ impl Vorbis {
         Ok(packet.first().is_some_and(|kind| kind & 1 == 1))
     }
 
-    /// Appends the samples of a packet; `None` for one that is damaged.
+    /// Appends the samples of a packet; `None` if the packet is damaged.
     pub(super) fn decode(&mut self, packet: &[u8], to: &mut Vec<f32>) -> Option<()> {
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
         let decoded = self.decoder.as_mut()?.decode_ref(&packet).ok()?;

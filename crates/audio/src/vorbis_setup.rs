@@ -1,27 +1,28 @@
-//! The setup header of a Vorbis stream (Vorbis I §4.2.4), checked in full before its decoder sees it: in a few kilobytes a file can
-//! ask for gigabytes, and what the specification leaves undefined the decoder may answer with a panic.
+//! Complete check of a Vorbis setup header (Vorbis I §4.2.4) before its decoder sees it: a file can request gigabytes
+//! in a few kilobytes, and the decoder may panic at undefined values.
 
 use trunkgate_system::limits::VORBIS_CODEBOOK_VALUES;
 
-/// What begins each codebook.
+/// Sync pattern at the beginning of each codebook.
 const SYNC: u32 = 0x56_4342;
-/// The most dimensions of a codebook that the decoder takes; encoders make no more than 16.
+/// Maximum dimensions of a codebook that the decoder accepts; encoders use at most 16.
 const DIMENSIONS: u32 = 32;
-/// Bits of a code word that the decoder looks up at once at most: each further table has as many entries as they have values.
+/// Maximum bits of a code word in one lookup of the decoder: each further table has as many entries as these bits have
+/// values.
 const TABLE_BITS: usize = 8;
-/// Values that an entry of such a table is worth in memory.
+/// Memory of a table entry, in values.
 const ENTRY_VALUES: u64 = 3;
-/// The longest code word.
+/// Maximum length of a code word, in bits.
 const CODE_BITS: usize = 32;
-/// More entries than the amplitudes of a floor can have (Vorbis I §7.2.3).
+/// Limit above the number of amplitudes of a floor (Vorbis I §7.2.3).
 const FLOOR_ENTRIES: u32 = 256;
-/// The most points of a floor (Vorbis I §7.2.2).
+/// Maximum points of a floor (Vorbis I §7.2.2).
 const FLOOR_POINTS: usize = 65;
 
 const CUT_OFF: &str = "its setup header is truncated";
 const UNDEFINED: &str = "its setup header names what it does not define";
 
-/// Checks the setup header of a stream with so many channels, from behind its name.
+/// Checks the setup header of a stream with this many channels, after its packet type and name.
 pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
     let mut bits = Bits { bytes: setup, at: 0 };
     let mut books = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
         mapping(&mut bits, u32::from(channels), floors, residues)?;
     }
     for _ in 0..=bits.take(6)? {
-        // Its size of block, its window and its transform.
+        // Block size, window and transform.
         bits.skip(1)?;
         bits.expect_zero(32)?;
         bits.below(8, mappings)?;
@@ -59,16 +60,16 @@ pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
     if bits.take(1)? == 1 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
 }
 
-/// A codebook (§3.2.1).
+/// Codebook (§3.2.1).
 #[derive(Debug, Clone, Copy)]
 struct Book {
     entries: u32,
-    /// Whether its entries are vectors.
+    /// Whether the entries are vectors.
     has_vectors: bool,
 }
 
 impl Book {
-    /// Reads a codebook, and how many values its decoder keeps of it.
+    /// Parses a codebook; returns it with the number of values that its decoder keeps.
     fn read(bits: &mut Bits<'_>) -> Result<(Book, u64), String> {
         if bits.take(24)? != SYNC {
             return Err("a codebook is missing".to_owned());
@@ -96,7 +97,7 @@ impl Book {
     }
 }
 
-/// How many code words there are of each length.
+/// Number of code words of each length.
 struct Lengths([u64; CODE_BITS + 1]);
 
 impl Lengths {
@@ -131,12 +132,13 @@ impl Lengths {
         Ok(())
     }
 
-    /// Returns how many values the tables of the code words take. The words make a whole tree, but for a single word of one bit.
+    /// Returns the number of values in the decoder's tables. The code words must form a complete tree, except for a
+    /// single word of one bit.
     fn values(&self) -> Result<u64, String> {
         let longest = self.0.iter().rposition(|count| *count > 0).ok_or("a codebook is empty")?;
         let words = self.0.iter().sum::<u64>();
         let mut values = words;
-        // Places of the tree, as deep as each length, that no shorter word takes.
+        // Free nodes of the tree at each depth.
         let mut open = 1_u64;
         for (length, count) in self.0.iter().enumerate().take(longest + 1).skip(1) {
             if length % TABLE_BITS == 1 {
@@ -152,15 +154,15 @@ impl Lengths {
     }
 }
 
-/// Returns the largest number whose power is not larger than `entries` (§9.2.3); `None` where the decoder, which computes it in single
-/// precision, finds another one.
+/// Returns the largest number with a power not larger than `entries` (§9.2.3); `None` if the decoder, which computes it
+/// in single precision, finds another one.
 fn root(entries: u32, dimensions: u32) -> Option<u64> {
     let fits = |number: u64| number.checked_pow(dimensions).is_some_and(|power| power <= u64::from(entries));
     let found = (entries as f32).powf(1.0 / dimensions as f32).floor() as u64;
     (fits(found) && !fits(found + 1)).then_some(found)
 }
 
-/// A floor (§7.2.2). Those of type 0 have not been made since before Vorbis I.
+/// Checks a floor (§7.2.2). Floors of type 0 have not been produced since before Vorbis I.
 fn floor(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
     if bits.take(16)? != 1 {
         return Err("a floor is not of type 1".to_owned());
@@ -198,7 +200,7 @@ fn floor(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
     if points.len() < count || count > FLOOR_POINTS { Err("a floor has a point twice".to_owned()) } else { Ok(()) }
 }
 
-/// A residue (§8.6.1).
+/// Checks a residue (§8.6.1).
 fn residue(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
     bits.below(16, 3)?;
     let (begin, end) = (bits.take(24)?, bits.take(24)?);
@@ -222,7 +224,7 @@ fn residue(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
     Ok(())
 }
 
-/// A mapping (§4.2.4).
+/// Checks a mapping (§4.2.4).
 fn mapping(bits: &mut Bits<'_>, channels: u32, floors: u32, residues: u32) -> Result<(), String> {
     bits.expect_zero(16)?;
     let submaps = if bits.take(1)? == 1 { bits.take(4)? + 1 } else { 1 };
@@ -248,14 +250,14 @@ fn mapping(bits: &mut Bits<'_>, channels: u32, floors: u32, residues: u32) -> Re
     Ok(())
 }
 
-/// Bits, the lowest of each byte first.
+/// Bit reader, the lowest bit of each byte first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: u64,
 }
 
 impl Bits<'_> {
-    /// Takes up to 32 bits.
+    /// Reads up to 32 bits.
     fn take(&mut self, count: u32) -> Result<u32, String> {
         let mut number = 0;
         for place in 0..count {
@@ -271,18 +273,18 @@ impl Bits<'_> {
         if self.at <= self.bytes.len() as u64 * 8 { Ok(()) } else { Err(CUT_OFF.to_owned()) }
     }
 
-    /// Takes a number that is below a limit.
+    /// Reads a number below a limit.
     fn below(&mut self, count: u32, limit: u32) -> Result<u32, String> {
         let number = self.take(count)?;
         if number < limit { Ok(number) } else { Err(UNDEFINED.to_owned()) }
     }
 
-    /// Takes bits that are all 0.
+    /// Reads bits that must all be 0.
     fn expect_zero(&mut self, count: u32) -> Result<(), String> {
         if self.take(count)? == 0 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
     }
 
-    /// Takes the number of a codebook.
+    /// Reads the number of a codebook.
     fn book(&mut self, books: &[Book]) -> Result<Book, String> {
         let number = self.take(8)?;
         let book = usize::try_from(number).ok().and_then(|number| books.get(number));

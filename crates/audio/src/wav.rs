@@ -1,4 +1,4 @@
-//! WAV files that are written: what a test call or the test of an agent has heard, one channel, 16-bit PCM.
+//! WAV writer for the audio received in a test call or an agent test: one channel, 16-bit PCM.
 
 use std::io::BufWriter;
 use std::path::Path;
@@ -7,13 +7,12 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 
 use trunkgate_system::files;
 
-/// Samples of a telephone call in a second.
+/// Sampling rate of a telephone call, in Hz.
 pub const RATE_HZ: u32 = 8000;
 
-/// Writes 16-bit PCM of so many samples a second.
-///
+/// Writes 16-bit PCM at a sampling rate.
 /// # Errors
-/// Why not, in words.
+/// Returns the problem as text.
 pub fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), String> {
     let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let written = || {

@@ -1,11 +1,11 @@
-//! WAV files as they are found: PCM of 8 to 32 bits, floating point, μ-law, A-law and GSM, with the sizes that a writer to a pipe leaves in
-//! them, or cut short.
+//! WAV decoder: PCM of 8 to 32 bits, floating point, μ-law, A-law and GSM, including streamed files with unknown sizes
+//! and truncated files.
 
 use super::decode::Sink;
 use super::gsm;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, little};
 
-/// A size that stands in a file whose writer did not know it, or more.
+/// Minimum size that marks a file with unknown size, as left by a streaming writer.
 const UNKNOWN_BYTES: u64 = 0x7fff_0000;
 /// Bytes before the first chunk.
 const HEAD_BYTES: usize = 12;
@@ -27,16 +27,16 @@ pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
     }
 }
 
-/// Checks that a file has all the samples that it claims, as a file of the configuration must: it may still be being copied.
-///
+/// Checks that a configured file has all the samples that its header claims; it may still be being copied.
 /// # Errors
-/// How many bytes are missing.
+/// Returns the number of missing bytes, as text.
 pub(super) fn judge_whole(file: &[u8]) -> Result<(), String> {
     let Ok((.., missing)) = parts(file) else { return Ok(()) };
     if missing > 0 { Err(format!("it ends in the middle: {missing} bytes are missing")) } else { Ok(()) }
 }
 
-/// Returns the format, the bytes of the samples, and how many are missing: all that there are, where the size is not known, or a transfer ended early.
+/// Returns the format, the bytes of the samples, and the number of missing bytes. All bytes present are samples if the
+/// size is unknown or the file is truncated.
 fn parts(file: &[u8]) -> Result<(WavFormat, &[u8], usize), String> {
     let mut rest =
         file.get(HEAD_BYTES..).filter(|_| file.get(8..12) == Some(b"WAVE")).ok_or("RIFF, but not a WAV file")?;
@@ -66,7 +66,7 @@ fn parts(file: &[u8]) -> Result<(WavFormat, &[u8], usize), String> {
     Err("a WAV file without samples".to_owned())
 }
 
-/// Returns whether the writer never came back to fill in the sizes: no samples, and a file that ends before them.
+/// Returns whether the writer never updated the sizes: no samples by its header, and a file that ends before them.
 fn is_never_written(size: u64, claimed: u64, before: usize) -> bool {
     size == 0 && (claimed == 0 || claimed >= UNKNOWN_BYTES || claimed.saturating_add(8) <= before as u64)
 }
@@ -77,10 +77,10 @@ fn format_of(body: &[u8]) -> Result<WavFormat, String> {
     let (tag, channels, rate) = (short(0).ok_or(missing)?, short(2).ok_or(missing)?, body.get(4..8).map(little));
     let (rate, bits) = (rate.ok_or(missing)?, short(14).ok_or(missing)?);
     let rate = u32::try_from(rate).unwrap_or(u32::MAX);
-    // The extensible form says the kind further down.
+    // The extensible format has the encoding further down.
     let tag = if tag == 0xfffe { short(24).ok_or(missing)? } else { tag };
     let kind = match (tag, bits) {
-        // Of 8 bits they have no sign.
+        // 8-bit PCM is unsigned.
         (1, 8) => SampleKind::Unsigned,
         (1, 16 | 24 | 32) => SampleKind::Pcm,
         (3, 32 | 64) => SampleKind::Float,

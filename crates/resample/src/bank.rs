@@ -1,37 +1,37 @@
-//! The coefficients of the streaming resamplers: one low-pass filter for each ratio, a sinc in a Kaiser window, cut into
-//! its phases. Made at compile time, so that they are the same on every machine.
+//! Coefficients of the streaming resamplers: one low-pass filter for each ratio, a Kaiser-windowed sinc divided into
+//! phases. Computed at compile time, so that they are the same on every machine.
 
-/// Samples of the lower rate that a filter spans: it delays by half of them, 1.5 ms at 8 kHz.
+/// Span of a filter in samples of the lower rate; the delay is half of it, 1.5 ms at 8 kHz.
 const SPAN: usize = 24;
 /// Kaiser's β: flat to 0.85 of the lower rate's band, and 58 dB down from 1.15 of it on.
 const BETA: f64 = 5.55;
-/// Coefficients are in 1/16384: the products of a phase's with any samples fit into 32 bits.
+/// Fractional bits of the coefficients: the products of one phase with any samples fit into 32 bits.
 pub(crate) const UNITY_BITS: u32 = 14;
 
-/// The filter of one ratio.
+/// Filter of one ratio.
 #[derive(Debug)]
 pub(crate) struct Bank {
-    /// Outputs that lie between two inputs, each with its own coefficients.
+    /// Number of output positions between two inputs, each with its own coefficients.
     pub(crate) phases: usize,
-    /// Inputs that make an output.
+    /// Inputs per output.
     pub(crate) taps: usize,
-    /// Phase after phase, the coefficient of the newest input last.
+    /// Coefficients phase by phase, that of the newest input last.
     pub(crate) coefficients: &'static [i16],
 }
 
-/// 1 to 2.
+/// Ratio 1 to 2.
 pub(crate) static UP_2: Bank = Bank { phases: 2, taps: SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 2) };
-/// 1 to 3, and 2 to 3.
+/// Ratios 1 to 3, and 2 to 3.
 pub(crate) static UP_3: Bank = Bank { phases: 3, taps: SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 3) };
-/// 2 to 1.
+/// Ratio 2 to 1.
 pub(crate) static DOWN_2: Bank = Bank { phases: 1, taps: 2 * SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 1) };
-/// 3 to 1.
+/// Ratio 3 to 1.
 pub(crate) static DOWN_3: Bank = Bank { phases: 1, taps: 3 * SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 1) };
-/// 3 to 2.
+/// Ratio 3 to 2.
 pub(crate) static DOWN_3_UP_2: Bank =
     Bank { phases: 2, taps: 3 * SPAN / 2, coefficients: &coefficients::<{ 3 * SPAN }>(3, 2) };
 
-/// The modified Bessel function I₀(2√y), by its series.
+/// Computes the modified Bessel function I₀(2√y) by its series.
 const fn bessel(y: f64) -> f64 {
     let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
     while k < 40.0 {
@@ -42,7 +42,7 @@ const fn bessel(y: f64) -> f64 {
     sum
 }
 
-/// Sine of π·k/band, by its series.
+/// Computes the sine of π·k/band by its series.
 const fn sine(k: isize, band: isize) -> f64 {
     let mut k = k % (2 * band);
     if k > band {
@@ -60,7 +60,7 @@ const fn sine(k: isize, band: isize) -> f64 {
     sum
 }
 
-/// The filter that cuts at 1/`band` of its own rate's band, at `k` samples from its middle.
+/// Returns the low-pass filter at 1/`band` of its own rate's band, at `k` samples from its middle.
 const fn kernel(k: isize, band: usize) -> f64 {
     if k == 0 {
         return 1.0;
@@ -71,7 +71,7 @@ const fn kernel(k: isize, band: usize) -> f64 {
     window * sine(k, band as isize) / angle
 }
 
-/// All `N` = `band` · [`SPAN`] coefficients in so many phases.
+/// Computes all `N` = `band` · [`SPAN`] coefficients for this many phases.
 const fn coefficients<const N: usize>(band: usize, phases: usize) -> [i16; N] {
     let taps = N / phases;
     let unity = 1 << UNITY_BITS;
@@ -90,7 +90,7 @@ const fn coefficients<const N: usize>(band: usize, phases: usize) -> [i16; N] {
             }
             tap += 1;
         }
-        // Each phase passes a constant as it is: else a constant would become a tone.
+        // Each phase passes a constant unchanged; otherwise a constant would become a tone.
         all[largest] += (unity - sum) as i16;
         phase += 1;
     }

@@ -1,45 +1,44 @@
-//! Audio files to 8 kHz: any rate, any delay within, none in what comes out.
-//!
-//! A sinc in a Kaiser window: flat to 3.5 kHz, 80 dB down from 4 kHz on. Each output lies at a place between two inputs that
-//! is a fraction of whole numbers, so nothing drifts; there are as many filters as there are such places, or, for odd
-//! rates, [`PHASES`], and what lies between two of them is made of both.
+//! Resampler of audio files from any rate to 8 kHz, without a delay in the output.
+//! The filter is a Kaiser-windowed sinc: flat to 3.5 kHz, 80 dB down from 4 kHz on. The position of each output between
+//! two inputs is an exact fraction, so there is no drift. There is one filter for each such position, or, for odd
+//! rates, [`PHASES`] filters with linear interpolation between two of them.
 
 use std::f64::consts::TAU;
 
 use crate::limits::FILE_RATES_HZ;
 
-/// The rate of what comes out, in Hz.
+/// Output rate, in Hz.
 const TARGET_HZ: u32 = 8000;
-/// The middle of the filter's edge, in Hz, and how wide the edge is.
+/// Middle of the filter's transition band, and its width, in Hz.
 const EDGE_HZ: f64 = 3750.0;
 const EDGE_WIDTH_HZ: f64 = 500.0;
-/// How far down what is cut comes, in dB; the rest is Kaiser's.
+/// Stop-band attenuation, in dB; the other parameters follow from Kaiser's formulas.
 const DOWN_DB: f64 = 80.0;
-/// Filters at most. Linear between two, the error is below (π/640)²/8: −110 dB.
+/// Maximum number of filters. With linear interpolation, the error is below (π/640)²/8: −110 dB.
 const PHASES: usize = 640;
-/// Sums that are made side by side.
+/// Sums computed in parallel.
 const LANES: usize = 8;
 
-/// One file.
+/// Resampler of one file.
 #[derive(Debug)]
 pub struct FileResampler {
-    /// 8000 and the file's rate, without what divides both.
+    /// Output rate (8000) and the file's rate, reduced by their greatest common divisor.
     up: u64,
     down: u64,
     /// Inputs on each side of an output.
     reach: usize,
-    /// From one input to the next, and the next input's own.
+    /// Number of phases from one input to the next, including that of the next input.
     phases: usize,
     filters: Vec<f32>,
-    /// Inputs that are still needed; before the file it was silent.
+    /// Inputs that are still needed, preceded by silence before the file.
     waiting: Vec<f32>,
-    /// How many were thrown away.
+    /// Number of discarded inputs.
     gone: u64,
     made: u64,
 }
 
 impl FileResampler {
-    /// From a rate of 8000 to 192000 Hz; `None` for others.
+    /// Creates a resampler from a rate of 8000 to 192000 Hz; `None` for others.
     pub fn new(rate_hz: u32) -> Option<FileResampler> {
         if !FILE_RATES_HZ.contains(&rate_hz) {
             return None;
@@ -48,7 +47,7 @@ impl FileResampler {
         let (up, down) = (u64::from(TARGET_HZ / common), u64::from(rate_hz / common));
         let phases = usize::try_from(up).unwrap_or(PHASES).min(PHASES);
         let half = (DOWN_DB - 8.0) / (2.285 * 2.0 * TAU * EDGE_WIDTH_HZ) * f64::from(rate_hz);
-        // Whole lanes of both sides together; no filter at all where there is nothing to do.
+        // Complete lanes over both sides; no filter if the rates are equal.
         let reach = if rate_hz == TARGET_HZ { 0 } else { (half as usize + 1).next_multiple_of(LANES / 2) };
         let filters =
             (0..=phases).flat_map(|phase| filter(rate_hz, half, reach, phase as f64 / phases as f64)).collect();
@@ -56,7 +55,7 @@ impl FileResampler {
         Some(FileResampler { up, down, reach, phases, filters, waiting, gone: 0, made: 0 })
     }
 
-    /// Takes samples of one channel, full scale from −1 to 1, and adds those that they make to `out`.
+    /// Adds samples of one channel, scaled to −1 to 1, and appends the resulting ones to `out`.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<i16>) {
         if self.reach == 0 {
             out.extend(samples.iter().map(|sample| to_16_bits(*sample)));
@@ -66,7 +65,7 @@ impl FileResampler {
         self.make(out);
     }
 
-    /// Takes the file's end: in all, as many samples have been made as fit into its time, rounded up.
+    /// Processes the file's end: the total output covers the file's duration, rounded up.
     pub fn finish(mut self, out: &mut Vec<i16>) {
         if self.reach > 0 {
             self.waiting.resize(self.waiting.len() + self.reach, 0.0);
@@ -77,7 +76,7 @@ impl FileResampler {
     fn make(&mut self, out: &mut Vec<i16>) {
         let taps = 2 * self.reach;
         loop {
-            // The place of the next output among the inputs; what waits begins so far before it as it reaches.
+            // Position of the next output among the inputs; the buffer begins `reach` inputs before it.
             let place = self.made * self.down;
             let (first, between) = (place / self.up - self.gone, place % self.up);
             let first = usize::try_from(first).unwrap_or(usize::MAX);
@@ -104,11 +103,11 @@ fn gcd(a: u32, b: u32) -> u32 {
 }
 
 fn to_16_bits(sample: f32) -> i16 {
-    // What is no number is silence; what is too loud is full scale.
+    // NaN is silence; samples above full scale saturate.
     (sample * 32_768.0).round() as i16
 }
 
-/// The coefficients for an output that lies `between` an input (0) and the next one (1).
+/// Returns the coefficients for an output `between` an input (0) and the next one (1).
 fn filter(rate_hz: u32, half: f64, reach: usize, between: f64) -> Vec<f32> {
     let beta = 0.1102 * (DOWN_DB - 8.7);
     let by_distance = |tap: usize| {
@@ -122,13 +121,13 @@ fn filter(rate_hz: u32, half: f64, reach: usize, between: f64) -> Vec<f32> {
         sinc * bessel(beta * (1.0 - edge * edge).sqrt())
     };
     let mut all: Vec<f64> = (0..2 * reach).map(by_distance).collect();
-    // Each passes a constant as it is.
+    // Each filter passes a constant unchanged.
     let sum: f64 = all.iter().sum();
     all.iter_mut().for_each(|one| *one /= sum);
     all.into_iter().map(|one| one as f32).collect()
 }
 
-/// The modified Bessel function I₀, by its series.
+/// Computes the modified Bessel function I₀ by its series.
 fn bessel(x: f64) -> f64 {
     let y = x * x / 4.0;
     let terms = (1..40).scan(1.0, |term, k| {
@@ -172,7 +171,7 @@ mod tests {
         resampled(rate, &input)
     }
 
-    /// The level of what differs from a tone, apart from its beginning and end, in dB below full scale.
+    /// Returns the level of the difference from a tone, without its beginning and end, in dB below full scale.
     fn error(heard: &[i16], hz: f64, peak: f64) -> f64 {
         let middle = 200..heard.len() - 200;
         let power: f64 = middle
@@ -182,7 +181,7 @@ mod tests {
         10.0 * (power / middle.len() as f64 / 32_768.0_f64.powi(2)).max(1e-12).log10()
     }
 
-    /// Gain and time at once: what comes out is what went in, where it was.
+    /// Gain and timing: the output equals the input at the same time.
     #[test]
     fn tones_below_3500_hz_come_out_where_they_were() {
         for rate in RATES {
@@ -205,7 +204,7 @@ mod tests {
         }
     }
 
-    /// A minute in thousands of pieces ends in step.
+    /// A minute in thousands of pieces stays in step.
     #[test]
     fn nothing_drifts() {
         let rate = 44_100;
@@ -258,7 +257,7 @@ mod tests {
         ) {
             let input: Vec<f32> = (0..len).map(|n| ((n * n) as f32 * 0.37).sin()).collect();
             let mut resampler = FileResampler::new(rate).unwrap();
-            // What was there stays.
+            // Existing content of the output is kept.
             let (mut out, mut rest) = (vec![7; 3], &input[..]);
             for cut in cuts.into_iter().chain([usize::MAX]) {
                 let (piece, later) = rest.split_at(cut.min(rest.len()));

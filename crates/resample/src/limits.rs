@@ -1,6 +1,6 @@
-//! Limits of resampling, the unit in the name.
+//! Limits of resampling, with the unit in the name.
 
 use std::ops::RangeInclusive;
 
-/// Rates of audio files that can be played, in Hz.
+/// Supported rates of audio files, in Hz.
 pub(crate) const FILE_RATES_HZ: RangeInclusive<u32> = 8000..=192_000;

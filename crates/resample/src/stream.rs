@@ -1,27 +1,27 @@
-//! Streams from one rate to another.
+//! Streaming resampler between two rates.
 
 use crate::bank::{Bank, DOWN_2, DOWN_3, DOWN_3_UP_2, UNITY_BITS, UP_2, UP_3};
 
-/// The most inputs that make an output.
+/// Maximum inputs per output.
 const TAPS: usize = 72;
-/// Inputs taken at once: 20 ms at 24 kHz.
+/// Inputs processed at once: 20 ms at 24 kHz.
 const BLOCK: usize = 480;
 
-/// One stream from one rate to another. Its delay is that of 12 samples of the lower rate; before the stream it was silent.
+/// Resampler of one stream. Its delay is 12 samples of the lower rate; the stream is preceded by silence.
 #[derive(Debug, Clone)]
 pub struct Resampler {
     bank: &'static Bank,
-    /// From one output to the next, in phases.
+    /// Distance between two outputs, in phases.
     step: usize,
-    /// From the next input to the next output, in phases.
+    /// Distance from the next input to the next output, in phases.
     next: usize,
-    /// The last inputs, the newest last.
+    /// Last inputs, the newest last.
     history: [i16; TAPS],
 }
 
 impl Resampler {
-    /// Between two of 8000, 16000 and 24000 Hz, and between 48000 Hz and the latter two; `None` for other rates, and where
-    /// they are the same.
+    /// Creates a resampler between two of 8000, 16000 and 24000 Hz, or between 48000 Hz and the latter two; `None` for
+    /// other or equal rates.
     pub fn new(from_hz: u32, to_hz: u32) -> Option<Resampler> {
         let (bank, step) = match (from_hz, to_hz) {
             (8000, 16_000) => (&UP_2, 1),
@@ -38,8 +38,8 @@ impl Resampler {
         Some(Resampler { bank, step, next: 0, history: [0; TAPS] })
     }
 
-    /// Takes samples and gives `put` those that they make: after `n` in all, as many as fit into the time of `n`, rounded
-    /// up. What is louder than full scale is full scale. Allocates nothing.
+    /// Processes samples and calls `put` for each resulting one: after `n` inputs in all, the outputs cover their
+    /// duration, rounded up. Samples above full scale saturate. Does not allocate.
     pub fn process(&mut self, input: &[i16], mut put: impl FnMut(i16)) {
         for block in input.chunks(BLOCK) {
             match self.bank.taps {
@@ -52,12 +52,12 @@ impl Resampler {
         }
     }
 
-    /// Whether nothing is left in it but silence.
+    /// Returns whether only silence is left in the filter.
     pub fn is_at_rest(&self) -> bool {
         self.history == [0; TAPS]
     }
 
-    /// Forgets what is still in it.
+    /// Clears the filter.
     pub fn silence(&mut self) {
         self.history = [0; TAPS];
     }
@@ -83,11 +83,11 @@ impl Resampler {
     }
 }
 
-/// The sum of the products, rounded, in 16 bits.
+/// Returns the rounded sum of products, saturated to 16 bits.
 fn product<const T: usize>(inputs: &[i16; T], coefficients: &[i16; T]) -> i16 {
     let products = inputs.iter().zip(coefficients).map(|(input, by)| i32::from(*input) * i32::from(*by));
     let rounded = (products.sum::<i32>() + (1 << (UNITY_BITS - 1))) >> UNITY_BITS;
-    // Truncation is not met after the clamp.
+    // No truncation after the clamp.
     rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
@@ -118,14 +118,14 @@ mod tests {
         out
     }
 
-    /// Half a second of a tone that is about full scale, then what a resampler made of its second half.
+    /// Resamples half a second of a tone near full scale; returns the second half.
     fn tone(from: u32, to: u32, hz: f64) -> Vec<i16> {
         let input: Vec<i16> =
             (0..from / 2).map(|n| (30_000.0 * (TAU * hz * f64::from(n) / f64::from(from)).sin()) as i16).collect();
         resampled(from, to, &input).split_off(to as usize / 4)
     }
 
-    /// The level of a frequency in a quarter of a second, in dB below the tone.
+    /// Returns the level of a frequency in a quarter of a second, in dB below the tone.
     fn level(samples: &[i16], rate: u32, hz: f64) -> f64 {
         let (mut re, mut im) = (0.0, 0.0);
         for (n, sample) in samples.iter().enumerate() {
@@ -136,13 +136,13 @@ mod tests {
         20.0 * (2.0 * re.hypot(im) / samples.len() as f64 / 30_000.0).log10()
     }
 
-    /// The level of all that is there, in dB below the tone.
+    /// Returns the overall level, in dB below the tone.
     fn level_of_all(samples: &[i16]) -> f64 {
         let power = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len() as f64;
         10.0 * (2.0 * power / 30_000.0_f64.powi(2)).max(1e-12).log10()
     }
 
-    /// From silence to 0.85 of the lower band, in steps that are whole in a quarter of a second.
+    /// Lists test frequencies up to 0.85 of the lower band, each with complete periods in a quarter of a second.
     fn passed(from: u32, to: u32) -> impl Iterator<Item = f64> {
         let highest = from.min(to) / 8000 * 3400;
         (100..=highest).step_by(100).map(f64::from)
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// A tone that is passed comes alone: none of its images.
+    /// A tone in the pass band has no images.
     #[test]
     fn images_are_58_db_down() {
         for (from, to) in PAIRS.into_iter().filter(|(from, to)| from < to) {
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    /// A tone that is cut does not come back as another one.
+    /// A tone in the stop band has no alias.
     #[test]
     fn aliases_are_58_db_down() {
         for (from, to) in PAIRS.into_iter().filter(|(from, to)| from > to) {
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// Every second or third sample of the higher rate is one of the lower rate, as it was.
+    /// Every second or third sample of the higher rate equals one of the lower rate.
     #[test]
     fn what_goes_up_is_there_as_it_was_and_nothing_drifts() {
         let input: Vec<i16> = (0..480_000_u32).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 17) as i16 - 16_384).collect();
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Up and down again: what is heard of an agent that says back what it hears.
+    /// Up and down again, as for an agent that echoes the caller's audio.
     #[test]
     fn there_and_back_is_the_same_3_ms_later() {
         let input: Vec<i16> = (0..8000_u32)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     proptest! {
-        /// However it is cut, and at every moment so many.
+        /// The division into blocks changes nothing, and the number of outputs is always the expected one.
         #[test]
         fn chunks_change_nothing(
             input in proptest::collection::vec(any::<i16>(), 0..3000),
@@ -267,7 +267,7 @@ mod tests {
             prop_assert_eq!(out, resampled(from, to, &input));
         }
 
-        /// The loudest there is goes to full scale and no further: never to the other side.
+        /// Maximum input saturates at full scale and never wraps.
         #[test]
         fn full_scale_does_not_wrap(runs in proptest::collection::vec((any::<bool>(), 1_usize..40), 1..40)) {
             let input: Vec<i16> = runs
