@@ -1,5 +1,5 @@
-//! Cadence: speech and pauses of a party, read from all of its frames each time, so that what a later frame shows (how loud the speech is,
-//! that a sound was a tone) holds for earlier ones as well.
+//! Cadence of a party, its speech and pauses. It is evaluated over all frames each time, so that later knowledge (the
+//! level of the speech, or that a sound was a tone) applies to earlier frames as well.
 
 use crate::limits::{
     BEEP_PAUSE_FRAMES, FRAMES_MOST, MARGIN_DB, ONSET_FRAMES, PAUSE_FRAMES, QUIET_DB, RANGE_DB, SOFT_FRAMES,
@@ -7,11 +7,11 @@ use crate::limits::{
 };
 use crate::voice::Heard;
 
-/// The kind of a frame.
+/// Kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sound,
-    /// Perhaps a tone.
+    /// Possibly a tone.
     Perhaps,
     Tone,
 }
@@ -22,23 +22,23 @@ struct Record {
     kind: Kind,
 }
 
-/// Speech of a party so far.
+/// Measured speech of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Speech {
-    /// Frames of speech, with pauses of up to [`PAUSE_FRAMES`] each; 0: there was none.
+    /// Frames of speech, including pauses of up to [`PAUSE_FRAMES`] each; 0 without speech.
     pub(crate) frames: u32,
-    /// Frames of silence since its last one.
+    /// Frames of silence since the last frame of speech.
     pub(crate) silence: u32,
 }
 
-/// Frames of a party.
+/// Recorded frames of a party.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cadence {
     records: Vec<Record>,
 }
 
 impl Cadence {
-    /// Takes a frame; `perhaps_tone`: the next ones tell whether it is one.
+    /// Adds a frame; with `perhaps_tone` the next frames decide whether it is a tone.
     pub(crate) fn take(&mut self, heard: Heard, perhaps_tone: bool) {
         if self.records.len() < FRAMES_MOST {
             let kind = if perhaps_tone { Kind::Perhaps } else { Kind::Sound };
@@ -51,27 +51,28 @@ impl Cadence {
         }
     }
 
-    /// Takes a frame of a tone that has lasted for so many.
+    /// Adds a frame of a tone that has lasted for this many frames.
     pub(crate) fn take_tone(&mut self, heard: Heard, frames: usize) {
         self.take(heard, true);
         let all = frames + TONE_EDGE_FRAMES;
         self.records.iter_mut().rev().take(all).for_each(|record| record.kind = Kind::Tone);
     }
 
-    /// Whether there was a pause before a tone that has lasted for so many frames, or no speech at all.
+    /// Returns whether there was a pause before a tone of this many frames, or no speech at all.
     pub(crate) fn has_pause_before(&self, frames: usize) -> bool {
         let threshold = self.threshold();
         let before = self.records.iter().rev().skip(frames + TONE_EDGE_FRAMES).take(BEEP_PAUSE_FRAMES);
         !before.into_iter().any(|record| record.kind == Kind::Sound && record.is_voiced(&threshold))
     }
 
-    /// Measures the speech; a sound that is followed by so many frames of silence, and is too short for speech, is none.
+    /// Measures the speech; a sound too short for speech and followed by `end_frames` frames of silence does not count.
     pub(crate) fn speech(&self, end_frames: u32) -> Speech {
         let threshold = self.threshold();
         let (mut frames, mut silence, mut voiced) = (0_u32, 0_u32, 0_u32);
         let (mut unvoiced, mut loud) = (u32::MAX, 0_u32);
         for record in &self.records {
-            // What may be a tone is speech until it is one: most are vowels. It decides only for who has spoken for almost long enough.
+            // A possible tone counts as speech until it is confirmed, because most are vowels. It matters only if the
+            // party has almost spoken for long enough.
             let is_perhaps = record.kind == Kind::Perhaps && voiced >= SPEECH_VOICED;
             let is_loud = (record.kind == Kind::Sound || is_perhaps) && record.is_loud(&threshold);
             let is_voiced = is_loud && record.heard.is_voiced;
@@ -98,10 +99,10 @@ impl Cadence {
     }
 }
 
-/// Levels from which on a frame may be speech.
+/// Levels from which a frame may be speech.
 #[derive(Debug, Clone, Copy)]
 struct Threshold {
-    /// Noise as it is known now.
+    /// Current noise estimate.
     noise_db: f32,
     least_db: f32,
 }

@@ -1,4 +1,4 @@
-//! The detector: what was heard, put together into one verdict.
+//! Answering machine detector: combines cadence and tones into one verdict.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::tones::{Event, State, Tones};
 use crate::verdict::{AnsweredBy, Verdict};
 use crate::voice::Voice;
 
-/// Judges who has answered a call.
+/// Answering machine detector of one call.
 #[derive(Debug, Clone)]
 pub struct Detector {
     settings: Settings,
@@ -21,18 +21,18 @@ pub struct Detector {
     cadence: Cadence,
     /// Speech up to the last frame.
     speech: Speech,
-    /// Frame from which on the initial silence counts: the beginning, or the end of a ringback tone.
+    /// Frame from which the initial silence counts: the beginning, or the end of a ringback tone.
     quiet_since: u32,
-    /// Whether a beep was heard before any speech.
+    /// Whether a beep was detected before any speech.
     has_beeped: bool,
     is_machine: bool,
-    /// Whether the verdict was taken.
+    /// Whether the verdict was returned.
     is_over: bool,
     verdict: Option<Verdict>,
 }
 
 impl Detector {
-    /// Begins a detection.
+    /// Starts a detection.
     pub fn new(now: Instant, settings: Settings) -> Detector {
         Detector {
             settings,
@@ -50,7 +50,7 @@ impl Detector {
         }
     }
 
-    /// Takes the next 20 ms of the party at 8 kHz, of silence as well.
+    /// Adds the next 20 ms of the party at 8 kHz, including silence.
     pub fn take(&mut self, now: Instant, frame: &[i16; FRAME_SAMPLES]) {
         if self.is_over || self.verdict.is_some() {
             return;
@@ -75,14 +75,14 @@ impl Detector {
         self.judge(now, event);
     }
 
-    /// Ends the detection where its time is over.
+    /// Ends the detection if its timeout has expired.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now >= self.due() && !self.is_over && self.verdict.is_none() {
             self.decide(now, if self.is_machine { AnsweredBy::MachineEndOther } else { AnsweredBy::Unknown });
         }
     }
 
-    /// Returns when the detection ends at the latest; `None` once it is over.
+    /// Returns the timeout of the detection; `None` once it has ended.
     pub fn poll_timeout(&self) -> Option<Instant> {
         (!self.is_over).then(|| self.due())
     }
@@ -93,7 +93,7 @@ impl Detector {
         self.verdict.take()
     }
 
-    /// Whether the verdict was returned.
+    /// Returns whether the verdict was returned.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
@@ -117,7 +117,7 @@ impl Detector {
     fn judge(&mut self, now: Instant, event: Option<Event>) {
         match event {
             Some(Event::Fax) => return self.decide(now, AnsweredBy::Fax),
-            // An announcement of the network follows.
+            // A network announcement follows.
             Some(Event::Sit) => self.machine(now),
             Some(Event::BeepBegun) if !self.is_machine => self.machine(now),
             Some(Event::BeepEnded) if self.is_machine => return self.decide(now, AnsweredBy::MachineEndBeep),
@@ -148,7 +148,7 @@ impl Detector {
         }
     }
 
-    /// Returns the frames of silence that end speech.
+    /// Returns the number of frames of silence that end speech.
     fn end_frames(&self) -> u32 {
         u32::try_from(self.settings.speech_end_threshold.as_millis()).unwrap_or(u32::MAX).div_ceil(FRAME_MS)
     }

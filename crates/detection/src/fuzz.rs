@@ -1,11 +1,11 @@
-//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+//! Bodies of the fuzz targets, kept here so that they are compiled with the code that they drive.
 
 use std::time::Instant;
 
 use crate::limits::{FRAME, FRAME_SAMPLES};
 use crate::{Detector, Mode, Settings};
 
-/// Any samples: there is one verdict at most, and one at the latest when the time is over.
+/// Feeds any samples: at most one verdict, and one by the timeout.
 pub fn detection(data: &[u8]) {
     let (head, audio) = data.split_at(data.len().min(5));
     let value = |place: usize, unit: u32| head.get(place).map(|byte| u32::from(*byte) * unit);

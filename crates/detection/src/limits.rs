@@ -1,75 +1,75 @@
-//! Constants of the detection, the unit in the name.
+//! Constants of the detection, with the unit in the name.
 
 use std::time::Duration;
 
-/// Samples per second.
+/// Sampling rate, in Hz.
 pub const RATE_HZ: u32 = 8_000;
 /// Samples of a frame.
 pub const FRAME_SAMPLES: usize = 160;
-/// Time of a frame.
+/// Duration of a frame.
 pub const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
-/// Time of a frame.
+/// Duration of a frame, in milliseconds.
 pub const FRAME_MS: u32 = 20;
 
-/// Level of a frame below which nothing is speech, in dB of full scale.
+/// Level of a frame below which it is no speech, in dB of full scale.
 pub(crate) const QUIET_DB: f32 = -46.0;
-/// Highest level that is taken for the noise of a line.
+/// Maximum level that is assumed to be noise of a line.
 pub(crate) const NOISE_MOST_DB: f32 = -30.0;
-/// Level above the noise from which on a frame may be speech.
+/// Level above the noise from which a frame may be speech.
 pub(crate) const MARGIN_DB: f32 = 7.0;
-/// Level below the loudest speech from which on a frame may be speech.
+/// Range below the loudest speech within which a frame may be speech.
 pub(crate) const RANGE_DB: f32 = 20.0;
-/// Frames by whose least level the noise is known: 1.5 s.
+/// Number of recent frames with the minimum that estimates the noise: 1.5 s.
 pub(crate) const NOISE_FRAMES: usize = 75;
-/// Periodicity from which on a frame is voiced.
+/// Periodicity from which a frame is voiced.
 pub(crate) const VOICED: f32 = 0.55;
 /// Frames after a voiced one that may be speech: consonants, 200 ms.
 pub(crate) const VOICED_FRAMES: u32 = 10;
-/// Voiced frames that speech has at least: 100 ms.
+/// Minimum voiced frames of speech: 100 ms.
 pub(crate) const SPEECH_VOICED: u32 = 5;
 /// Frames before the first voiced one that belong to the speech: 100 ms.
 pub(crate) const ONSET_FRAMES: u32 = 5;
-/// Frames of soft speech before the first one that is heard: 20 ms.
+/// Frames of soft speech assumed before the first audible one: 20 ms.
 pub(crate) const SOFT_FRAMES: u32 = 1;
 
-/// Frames of a pause that count as part of the speech: 300 ms, and 60 ms of soft speech at its ends.
+/// Maximum pause that counts as part of the speech, in frames: 300 ms, and 60 ms of soft speech at its ends.
 pub(crate) const PAUSE_FRAMES: u32 = 18;
-/// Frames of which the cadence is known: a minute, the longest time of a detection.
+/// Maximum frames of the recorded cadence: a minute, the longest detection.
 pub(crate) const FRAMES_MOST: usize = 3_000;
 
-/// Share of a frame's energy that is a tone's.
+/// Minimum share of a frame's energy in a tone.
 pub(crate) const TONE_SHARE: f32 = 0.72;
-/// Farthest that a tone goes from its beginning.
+/// Maximum drift of a tone's frequency from its beginning, in Hz.
 pub(crate) const TONE_DRIFT_HZ: f32 = 18.0;
-/// Most that the level of a tone differs from its loudest.
+/// Maximum deviation of a tone's level from its loudest frame.
 pub(crate) const TONE_RIPPLE_DB: f32 = 5.0;
-/// Frames of a tone of one frequency before it is one: 120 ms.
+/// Minimum frames of a tone with one frequency: 120 ms.
 pub(crate) const TONE_FRAMES: u32 = 6;
-/// Frames of a low tone, or of one with two frequencies, before it is one, since vowels are similar: 160 ms.
+/// Minimum frames of a low tone, or of one with two frequencies, because vowels are similar: 160 ms.
 pub(crate) const LOW_TONE_FRAMES: u32 = 8;
-/// A tone below it is low.
+/// Frequency below which a tone is low.
 pub(crate) const LOW_TONE_HZ: f32 = 600.0;
-/// Frames without speech before a beep: 100 ms.
+/// Minimum frames without speech before a beep: 100 ms.
 pub(crate) const BEEP_PAUSE_FRAMES: usize = 5;
-/// Frames before a tone that may be its beginning: the end of a frame.
+/// Frames before a tone that may belong to it: the end of a frame.
 pub(crate) const TONE_EDGE_FRAMES: usize = 2;
 /// Frames without the tone that end it.
 pub(crate) const TONE_MISSES: u32 = 2;
-/// Longest beep: 2 s.
+/// Maximum duration of a beep: 2 s.
 pub(crate) const BEEP_FRAMES: u32 = 100;
-/// Frames of 2100 Hz that are a fax machine's answer tone (ITU-T T.30): 600 ms of 2.6 to 4 s.
+/// Minimum frames of 2100 Hz for a fax machine's answer tone (ITU-T T.30): 600 ms of 2.6 to 4 s.
 pub(crate) const CED_FRAMES: u32 = 30;
-/// The same after speech, where it may be a beep: 1.4 s.
+/// Minimum frames of 2100 Hz for an answer tone after speech, when it may be a beep: 1.4 s.
 pub(crate) const CED_AFTER_SPEECH_FRAMES: u32 = 70;
-/// Frames of 1100 Hz that are a fax machine's calling tone (ITU-T T.30): 0.5 s ± 15 %.
+/// Frames of 1100 Hz for a fax machine's calling tone (ITU-T T.30): 0.5 s ± 15 %.
 pub(crate) const CNG_FRAMES: std::ops::RangeInclusive<u32> = 20..=30;
 /// Frames of each of the three special information tones (ITU-T E.180): 276 or 380 ms.
 pub(crate) const SIT_FRAMES: std::ops::RangeInclusive<u32> = 8..=23;
-/// Most frames between two of them.
+/// Maximum frames between two special information tones.
 pub(crate) const SIT_PAUSE_FRAMES: u32 = 6;
-/// Frames of the window in which call progress is looked for: 80 ms.
+/// Frames of the window for call progress detection: 80 ms.
 pub(crate) const PROGRESS_FRAMES: usize = 4;
 /// Frames after call progress in which it may echo: 300 ms.
 pub(crate) const PROGRESS_ECHO_FRAMES: u32 = 15;
-/// Time after a ringback tone in which the next one may come: the initial silence is counted from its end.
+/// Maximum time between two ringback tones; the initial silence counts from the end of the last one.
 pub(crate) const PROGRESS_PAUSE_MS: u32 = 4_200;

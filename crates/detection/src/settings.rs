@@ -5,48 +5,48 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The moment of the verdict on a machine.
+/// Time of the verdict on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// As soon as it is known that it is one.
+    /// As soon as the machine is detected.
     Enable,
-    /// At the end of its message.
+    /// At the end of the machine's message.
     DetectMessageEnd,
 }
 
-/// A threshold that a request may set.
+/// Threshold that a request may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Threshold {
-    /// Name of its REST parameter.
+    /// Name of the REST parameter.
     pub name: &'static str,
-    /// Values that it may have.
+    /// Range of values.
     pub range: RangeInclusive<u32>,
-    /// Value where none is given.
+    /// Default value.
     pub default: u32,
-    /// Milliseconds of one.
+    /// Unit, in milliseconds.
     pub unit_ms: u32,
 }
 
 /// Settings of a detection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The moment of the verdict on a machine.
+    /// Time of the verdict on a machine.
     pub mode: Mode,
-    /// Longest time of the detection.
+    /// Maximum duration of the detection.
     pub timeout: Duration,
-    /// Speech of this duration or longer is a machine's.
+    /// Minimum duration of speech that indicates a machine.
     pub speech_threshold: Duration,
-    /// Silence after speech that ends it.
+    /// Silence after which speech has ended.
     pub speech_end_threshold: Duration,
-    /// Silence from the beginning that ends the detection.
+    /// Initial silence after which the detection ends.
     pub silence_timeout: Duration,
 }
 
 impl Mode {
-    /// Both, with their names.
+    /// Both modes with their names.
     pub const ALL: [(Mode, &'static str); 2] = [(Mode::Enable, "Enable"), (Mode::DetectMessageEnd, "DetectMessageEnd")];
 
-    /// Reads the name of one.
+    /// Parses the name of a mode.
     pub fn named(name: &str) -> Option<Mode> {
         Mode::ALL.into_iter().find(|(_, known)| *known == name).map(|(mode, _)| mode)
     }
@@ -65,10 +65,10 @@ impl Threshold {
     /// `MachineDetectionSilenceTimeout`, in milliseconds.
     pub const SILENCE: Threshold =
         Threshold { name: "MachineDetectionSilenceTimeout", range: 2_000..=10_000, default: 5_000, unit_ms: 1 };
-    /// All of them, in the order of [`Settings::new`].
+    /// All thresholds, in the order of [`Settings::new`].
     pub const ALL: [Threshold; 4] = [Threshold::TIMEOUT, Threshold::SPEECH, Threshold::SPEECH_END, Threshold::SILENCE];
 
-    /// Returns a value as a duration; one beyond the range is put at its end.
+    /// Returns a value as a duration, clamped to the range.
     pub fn duration(&self, value: u32) -> Duration {
         let value = value.clamp(*self.range.start(), *self.range.end());
         Duration::from_millis(u64::from(value) * u64::from(self.unit_ms))
@@ -76,7 +76,7 @@ impl Threshold {
 }
 
 impl Settings {
-    /// Makes settings of the values of [`Threshold::ALL`]; `None`: the default of one.
+    /// Creates settings from values in the order of [`Threshold::ALL`]; `None` selects the default.
     pub fn new(mode: Mode, values: [Option<u32>; 4]) -> Settings {
         let [timeout, speech, speech_end, silence] = values;
         let of = |threshold: Threshold, value: Option<u32>| threshold.duration(value.unwrap_or(threshold.default));

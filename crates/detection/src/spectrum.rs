@@ -1,36 +1,36 @@
-//! Frequencies in samples, by Goertzel's algorithm.
+//! Frequency analysis of samples by the Goertzel algorithm.
 
 use std::f32::consts::TAU;
 
 use crate::limits::{FRAME_SAMPLES, RATE_HZ};
 
-/// Frequencies at which a frame is looked at first: 300 to 2,700 Hz.
+/// First frequencies at which a frame is analysed: 300 to 2,700 Hz.
 const FIRST_HZ: u32 = 300;
 const STEP_HZ: u32 = 50;
 const BINS: usize = 49;
-/// Least distance of two tones that are heard at once.
+/// Minimum distance between two simultaneous frequencies, in Hz.
 const APART_HZ: f32 = 90.0;
-/// Most that the weaker of two tones is below the stronger: 10 dB.
+/// Minimum power of the weaker frequency relative to the stronger one: −10 dB.
 const WEAKER: f32 = 0.1;
 
-/// A tone of one or two frequencies.
+/// Tone of one or two frequencies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tone {
-    /// The stronger frequency.
+    /// Stronger frequency, in Hz.
     pub(crate) hz: f32,
-    /// The other one.
+    /// Weaker frequency, in Hz.
     pub(crate) second_hz: Option<f32>,
-    /// Share of the energy that the tone has.
+    /// Share of the energy in the tone.
     pub(crate) share: f32,
 }
 
-/// Returns the share of the energy of samples that a sine has; `energy`: the sum of their squares.
+/// Returns the share of the energy of samples in a sine; `energy` is the sum of their squares.
 pub(crate) fn share(samples: impl ExactSizeIterator<Item = f32>, hz: f32, energy: f32) -> f32 {
     let count = samples.len() as f32;
     2.0 * power(samples, hz) / (energy * count).max(f32::MIN_POSITIVE)
 }
 
-/// Looks for the strongest tone of a frame.
+/// Finds the strongest tone of a frame.
 pub(crate) fn strongest(frame: &[f32; FRAME_SAMPLES], energy: f32) -> Tone {
     let (hz, one) = peak(frame, energy, None);
     let (second_hz, two) = peak(&without(frame, hz), energy, Some(hz));
@@ -48,7 +48,7 @@ fn peak(frame: &[f32; FRAME_SAMPLES], energy: f32, far_from: Option<f32>) -> (f3
     refined(frame, found, energy)
 }
 
-/// Returns a frame without its sine of a frequency.
+/// Returns a frame with its sine at a frequency removed.
 fn without(frame: &[f32; FRAME_SAMPLES], hz: f32) -> [f32; FRAME_SAMPLES] {
     // By rotation: one sine and cosine for all samples.
     let (step_sin, step_cos) = (TAU * hz / RATE_HZ as f32).sin_cos();
@@ -71,7 +71,7 @@ fn bin_hz(place: usize) -> f32 {
     (FIRST_HZ + STEP_HZ * u32::try_from(place).unwrap_or(0)) as f32
 }
 
-/// Returns the frequency close to one that has the largest share.
+/// Refines a frequency to the one nearby with the largest share.
 fn refined(frame: &[f32; FRAME_SAMPLES], found: (f32, f32), energy: f32) -> (f32, f32) {
     let (mut hz, mut best) = found;
     for step in [12.5, 6.25, 3.125] {

@@ -10,7 +10,7 @@ use crate::voice::Filtered;
 
 /// Frequencies of call progress: ringback of North America, Britain and Europe, busy and dial tone (ITU-T E.180).
 const PROGRESS: [&[f32]; 5] = [&[440.0, 480.0], &[400.0, 450.0], &[425.0], &[480.0, 620.0], &[350.0, 440.0]];
-/// Least share of each of two frequencies.
+/// Minimum share of each of two frequencies.
 const PROGRESS_PART: f32 = 0.15;
 /// Special information tones (ITU-T E.180): low and high frequency of each.
 const SIT_HZ: [(f32, f32); 3] = [(890.0, 1010.0), (1345.0, 1455.0), (1735.0, 1820.0)];
@@ -18,12 +18,12 @@ const CED_HZ: f32 = 2_100.0;
 const CNG_HZ: f32 = 1_100.0;
 const FAX_DRIFT_HZ: f32 = 20.0;
 
-/// An event of the tones.
+/// Event detected from tones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A tone has lasted for long enough to be a beep.
+    /// A tone has lasted long enough to be a beep.
     BeepBegun,
-    /// A beep is over.
+    /// A beep has ended.
     BeepEnded,
     /// A fax machine.
     Fax,
@@ -31,20 +31,20 @@ pub(crate) enum Event {
     Sit,
 }
 
-/// A frame as its tones are.
+/// Tone state of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// No tone.
     None,
-    /// Perhaps one: the next frames tell.
+    /// Possibly a tone; the next frames decide.
     Perhaps,
-    /// One, that has lasted for so many frames.
+    /// Tone of this many frames so far.
     Tone(usize),
     /// Call progress.
     Progress,
 }
 
-/// A tone that lasts.
+/// Tone in progress.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     hz: f32,
@@ -56,11 +56,11 @@ struct Run {
     is_beep: bool,
 }
 
-/// Follows the tones of a stream.
+/// Tracks the tones of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Tones {
     run: Option<Run>,
-    /// Special information tones that were heard in order, and frames since the last one.
+    /// Special information tones detected in order, and frames since the last one.
     sit: (usize, u32),
     recent: [[f32; FRAME_SAMPLES]; PROGRESS_FRAMES],
     next: usize,
@@ -69,13 +69,14 @@ pub(crate) struct Tones {
 }
 
 impl Tones {
-    /// Creates it for a new stream.
+    /// Creates the tracker of a new stream.
     pub(crate) fn new() -> Tones {
         let recent = [[0.0; FRAME_SAMPLES]; PROGRESS_FRAMES];
         Tones { run: None, sit: (0, 0), recent, next: 0, since_progress: PROGRESS_ECHO_FRAMES }
     }
 
-    /// Takes a frame. `had_speech`: the party has spoken; `has_pause(frames)`: whether there was a pause before a tone of so many frames.
+    /// Adds a frame; `had_speech` if the party has spoken, `has_pause(frames)` returns whether there was a pause before
+    /// a tone of this many frames.
     pub(crate) fn take(
         &mut self,
         frame: &Filtered,
@@ -106,12 +107,12 @@ impl Tones {
         (state, event)
     }
 
-    /// Returns whether a beep is under way.
+    /// Returns whether a beep is in progress.
     pub(crate) fn is_beeping(&self) -> bool {
         self.run.is_some_and(|run| run.is_beep && run.frames <= BEEP_FRAMES)
     }
 
-    /// Goes on with the tone that lasts, or begins another one; returns the one that has ended.
+    /// Continues the current tone or begins another one; returns the tone that has ended.
     fn extend(&mut self, tone: Option<Tone>, level_db: f32) -> Option<Run> {
         if let Some(run) = &mut self.run {
             if tone.is_some_and(|tone| run.is_same(&tone, level_db)) {
@@ -129,7 +130,7 @@ impl Tones {
         std::mem::replace(&mut self.run, began).filter(|run| run.is_certain)
     }
 
-    /// Judges the tone that lasts.
+    /// Evaluates the tone in progress.
     fn lasting(&mut self, had_speech: bool, has_pause: impl FnOnce(usize) -> bool) -> Option<Event> {
         let run = self.run.as_mut()?;
         let least = if run.hz < LOW_TONE_HZ || run.second_hz.is_some() { LOW_TONE_FRAMES } else { TONE_FRAMES };
@@ -149,12 +150,12 @@ impl Tones {
         (run.frames == ced && (run.hz - CED_HZ).abs() <= FAX_DRIFT_HZ).then_some(Event::Fax)
     }
 
-    /// Judges a tone that has ended.
+    /// Evaluates a tone that has ended.
     fn ended(&mut self, run: &Run, had_speech: bool) -> Option<Event> {
         let (sit, since) = self.sit;
         let frames = run.frames;
         let follows = sit == 0 || since <= frames + SIT_PAUSE_FRAMES;
-        // They come before an announcement; a beep comes after speech.
+        // Special information tones precede an announcement; a beep follows speech.
         if !had_speech && SIT_FRAMES.contains(&frames) && follows && run.is_sit(sit) {
             self.sit = (sit + 1, 0);
             return None;
@@ -166,7 +167,7 @@ impl Tones {
         (run.is_beep && frames <= BEEP_FRAMES).then_some(Event::BeepEnded)
     }
 
-    /// Whether the last frames are call progress.
+    /// Returns whether the last frames are call progress.
     fn is_progress(&self) -> bool {
         let (later, earlier) = (self.recent.iter().skip(self.next), self.recent.iter().take(self.next));
         let mut samples = [0.0; PROGRESS_FRAMES * FRAME_SAMPLES];
@@ -196,7 +197,7 @@ impl Run {
         }
     }
 
-    /// Whether a frame goes on with it.
+    /// Returns whether a frame continues the tone.
     fn is_same(&mut self, tone: &Tone, level_db: f32) -> bool {
         let near = |one: f32, two: f32| (one - two).abs() <= TONE_DRIFT_HZ;
         let is_near = match (self.second_hz, tone.second_hz) {
@@ -208,7 +209,7 @@ impl Run {
         if is_near && self.frames == 1 {
             (self.hz, self.second_hz) = (tone.hz, tone.second_hz);
         }
-        // The first frame may be a part of one.
+        // The first frame may contain only a part of the tone.
         is_near && (self.frames == 1 || (level_db - self.loudest_db).abs() <= TONE_RIPPLE_DB)
     }
 

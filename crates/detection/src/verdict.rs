@@ -4,37 +4,37 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of party that has answered.
+/// Kind of party that has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnsweredBy {
-    /// A human.
+    /// Human.
     Human,
-    /// A machine, whose message has begun.
+    /// Machine at the beginning of its message.
     MachineStart,
-    /// A machine, whose message has ended with a beep.
+    /// Machine after its message ended with a beep.
     MachineEndBeep,
-    /// A machine, whose message has ended with silence.
+    /// Machine after its message ended with silence.
     MachineEndSilence,
-    /// A machine whose message has not ended in time.
+    /// Machine with a message that did not end in time.
     MachineEndOther,
-    /// A fax machine.
+    /// Fax machine.
     Fax,
-    /// Neither: nothing that can be judged was heard in time.
+    /// Unknown, because no audio could be evaluated in time.
     Unknown,
 }
 
-/// A verdict.
+/// Verdict of a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The kind of party.
+    /// Kind of party.
     pub answered_by: AnsweredBy,
-    /// Time that the detection has taken.
+    /// Duration of the detection.
     pub duration: Duration,
 }
 
 impl AnsweredBy {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [AnsweredBy; 7] = [
         AnsweredBy::Human,
         AnsweredBy::MachineStart,
@@ -45,7 +45,7 @@ impl AnsweredBy {
         AnsweredBy::Unknown,
     ];
 
-    /// Returns its name.
+    /// Returns Twilio's name.
     pub const fn name(self) -> &'static str {
         match self {
             AnsweredBy::Human => "human",
@@ -58,7 +58,7 @@ impl AnsweredBy {
         }
     }
 
-    /// Returns whether it is an answering machine.
+    /// Returns whether the party is an answering machine.
     pub const fn is_machine(self) -> bool {
         match self {
             AnsweredBy::MachineStart

@@ -2,14 +2,14 @@
 
 use crate::limits::{FRAME_SAMPLES, NOISE_FRAMES, NOISE_MOST_DB, QUIET_DB, RATE_HZ, VOICED};
 
-/// Pole of the filter that removes hum and DC: 200 Hz.
+/// Pole of the high-pass filter that removes hum and DC: 200 Hz.
 const POLE: f32 = 0.855;
-/// Periods of a voice, in samples: 400 to 70 Hz.
+/// Pitch periods of a voice, in samples: 400 to 70 Hz.
 const PERIODS: std::ops::RangeInclusive<usize> = 20..=(RATE_HZ as usize / 70);
 /// Level of silence.
 const SILENT_DB: f32 = -90.0;
 
-/// A frame without hum.
+/// Frame after the high-pass filter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filtered {
     pub(crate) samples: [f32; FRAME_SAMPLES],
@@ -19,18 +19,18 @@ pub(crate) struct Filtered {
     pub(crate) level_db: f32,
 }
 
-/// A frame as it is heard.
+/// Measurements of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Heard {
     /// Level in dB of full scale.
     pub(crate) level_db: f32,
-    /// Noise of the line before it.
+    /// Line noise before the frame, in dB of full scale.
     pub(crate) noise_db: f32,
     /// Whether it is voiced.
     pub(crate) is_voiced: bool,
 }
 
-/// Judges frames, one after the other.
+/// Measures frames in sequence.
 #[derive(Debug, Clone)]
 pub(crate) struct Voice {
     filter: (f32, f32),
@@ -40,12 +40,12 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    /// Creates it for a new stream.
+    /// Creates the state of a new stream.
     pub(crate) fn new() -> Voice {
         Voice { filter: (0.0, 0.0), before: [0.0; FRAME_SAMPLES], levels: [NOISE_MOST_DB; NOISE_FRAMES], next: 0 }
     }
 
-    /// Removes hum of a frame.
+    /// Removes hum from a frame.
     pub(crate) fn filter(&mut self, frame: &[i16; FRAME_SAMPLES]) -> Filtered {
         let (mut input, mut output) = self.filter;
         let samples = frame.map(|sample| {
@@ -61,7 +61,7 @@ impl Voice {
         Filtered { samples, energy, level_db }
     }
 
-    /// Judges a frame.
+    /// Measures a frame.
     pub(crate) fn judge(&mut self, frame: &Filtered) -> Heard {
         let is_voiced = frame.level_db >= QUIET_DB && self.periodicity(frame) >= VOICED;
         if let Some(place) = self.levels.get_mut(self.next) {
@@ -72,13 +72,13 @@ impl Voice {
         Heard { level_db: frame.level_db, noise_db: self.noise_db(), is_voiced }
     }
 
-    /// Returns the noise of the line: the least level of three frames in a row.
+    /// Returns the line noise: the minimum level of three frames in a row.
     fn noise_db(&self) -> f32 {
         let three = self.levels.windows(3).map(|three| three.iter().sum::<f32>() / 3.0);
         three.fold(NOISE_MOST_DB, f32::min).max(SILENT_DB)
     }
 
-    /// Returns how much a frame is like itself one period before, at best.
+    /// Returns the maximum similarity of a frame to itself one period earlier.
     fn periodicity(&self, frame: &Filtered) -> f32 {
         let mut both = [0.0; 2 * FRAME_SAMPLES];
         let samples = self.before.iter().chain(&frame.samples);

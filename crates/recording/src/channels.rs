@@ -2,10 +2,9 @@
 
 use trunkgate_terms::Channels;
 
-/// Appends stereo samples, caller first, as a recording of these channels has them.
-///
-/// Mono is the sum of both, limited to the range of a sample: a party that speaks alone keeps its level, as in Twilio's mono
-/// recordings, where an average would halve it.
+/// Appends stereo samples, caller first, in the channels of the recording.
+/// Mono is the saturating sum of both: a party that speaks alone keeps its level, as in Twilio's mono recordings, while
+/// an average would halve it.
 pub fn mix(channels: Channels, stereo: &[i16], to: &mut Vec<i16>) {
     match channels {
         Channels::Dual => to.extend_from_slice(stereo),

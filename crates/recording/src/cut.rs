@@ -1,4 +1,4 @@
-//! A range of the frames of a finished file, as a file of its own.
+//! Range of the frames of a finished file, as a file of its own.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::ogg::OpusCut;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
 use crate::{Channels, Container};
 
-/// Contents of a finished file to those of a file with some of its frames; nothing is encoded again.
+/// Converts the contents of a finished file to those of a file with some of its frames, without encoding again.
 #[derive(Debug)]
 pub struct Cut {
     body: Body,
@@ -17,7 +17,7 @@ pub struct Cut {
 
 #[derive(Debug)]
 enum Body {
-    /// Bytes of the contents that remain, and how many have come.
+    /// Bytes of the contents that remain, and bytes received so far.
     Wav {
         kept: Range<u64>,
         seen: u64,
@@ -26,8 +26,8 @@ enum Body {
 }
 
 impl Cut {
-    /// Begins a file with frames of 20 ms of a recording: its beginning is appended. `serial` tells streams of Ogg from each other. `None`
-    /// where a library refuses, for which no input gives cause.
+    /// Starts a file with some frames of 20 ms of a recording and appends its beginning. `serial` distinguishes Ogg
+    /// streams. Returns `None` if a library fails, which no input causes.
     pub fn new(
         (container, channels): (Container, Channels),
         frames: Range<u64>,
@@ -49,7 +49,7 @@ impl Cut {
         Some(Cut { body, envelope })
     }
 
-    /// Takes the next bytes of the contents, in order and decrypted; bytes of the file are appended.
+    /// Adds the next bytes of the decrypted contents, in order; bytes of the file are appended.
     pub fn push(&mut self, contents: &[u8], to: &mut Vec<u8>) {
         match &mut self.body {
             Body::Wav { kept, seen } => {
@@ -80,7 +80,7 @@ mod tests {
     use crate::Encoder;
     use crate::ogg::Count;
 
-    /// A file whose samples are the numbers of their frames.
+    /// Builds a file in which the samples are the numbers of their frames.
     fn file(container: Container, channels: Channels, frames: i16) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder = Encoder::new(container, channels, None, 1, &mut file).unwrap();

@@ -1,4 +1,4 @@
-//! Frames to the bytes of a file, in any container, encrypted or not.
+//! Encoder from frames to the bytes of a file, in any container, encrypted or not.
 
 use crate::Channels;
 use crate::channels::mix;
@@ -7,7 +7,7 @@ use crate::limits::{FRAME_MS, FRAME_SAMPLES};
 use crate::opus::OpusFile;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
 
-/// Frames of silence that are made at once.
+/// Frames of silence generated at once.
 const SILENCE_FRAMES: u64 = 50;
 
 /// Container of a recording.
@@ -32,13 +32,13 @@ pub struct Encoder {
     body: Body,
     envelope: Envelope,
     frames: u64,
-    /// Kept for its memory.
+    /// Buffer, kept for its memory.
     samples: Vec<i16>,
 }
 
 impl Encoder {
-    /// Begins a file: its beginning is appended. `serial` tells streams of Ogg from each other. `None` where a library refuses, for which
-    /// no input gives cause.
+    /// Starts a file and appends its beginning. `serial` distinguishes Ogg streams. Returns `None` if a library fails,
+    /// which no input causes.
     pub fn new(
         container: Container,
         channels: Channels,
@@ -50,7 +50,7 @@ impl Encoder {
         let body = match container {
             Container::Opus => Body::Opus(Box::new(OpusFile::new(channels, serial, envelope.plain())?)),
             Container::Wav => {
-                // Within encryption it is never written again.
+                // In an encrypted file the header is never rewritten.
                 let data = if envelope.is_sealed() { DataBytes::Unknown } else { DataBytes::Known(0) };
                 envelope.plain().extend_from_slice(&wav::header(channels, data));
                 Body::Wav
@@ -60,7 +60,8 @@ impl Encoder {
         Some(Encoder { channels, body, envelope, frames: 0, samples: Vec::new() })
     }
 
-    /// Takes frames of both parties, caller first; a part of a frame at their end is left out. Bytes of the file are appended.
+    /// Adds frames of both parties, caller first; an incomplete frame at their end is ignored. Bytes of the file are
+    /// appended.
     pub fn push(&mut self, stereo: &[i16], to: &mut Vec<u8>) {
         let frames = stereo.len() / (2 * FRAME_SAMPLES);
         let whole = stereo.get(..frames * 2 * FRAME_SAMPLES).unwrap_or_default();
@@ -74,14 +75,14 @@ impl Encoder {
         self.envelope.write(to);
     }
 
-    /// Takes frames of silence, at most 1 s of them; returns how many.
+    /// Adds frames of silence, at most 1 s; returns the number added.
     pub fn push_silence(&mut self, frames: u64, to: &mut Vec<u8>) -> u64 {
         let frames = frames.min(SILENCE_FRAMES);
         self.push(&vec![0; frames as usize * 2 * FRAME_SAMPLES], to);
         frames
     }
 
-    /// Appends what can stand alone: a page of Ogg that has begun. Contents of an open chunk of age stay.
+    /// Appends pending data that is complete by itself: a started Ogg page. Contents of an open age chunk stay.
     pub fn flush(&mut self, to: &mut Vec<u8>) {
         if let Body::Opus(file) = &mut self.body {
             file.flush(self.envelope.plain());
@@ -97,18 +98,18 @@ impl Encoder {
         self.envelope.finish(to);
     }
 
-    /// Returns the header that stands for a file of this length; `None` where none is written again.
+    /// Returns the header for a file of this length; `None` if the header is never rewritten.
     pub fn header(&self, file_bytes: u64) -> Option<[u8; HEADER_BYTES as usize]> {
         let is_rewritten = matches!(self.body, Body::Wav) && !self.envelope.is_sealed();
         is_rewritten.then(|| wav::header(self.channels, DataBytes::Known(wav::data_bytes(self.channels, file_bytes))))
     }
 
-    /// Returns how many frames it has taken.
+    /// Returns the number of frames added.
     pub fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Returns the duration of these, in milliseconds.
+    /// Returns the duration of the added frames, in milliseconds.
     pub fn milliseconds(&self) -> u64 {
         self.frames * u64::from(FRAME_MS)
     }
@@ -121,13 +122,13 @@ mod tests {
     use super::*;
     use crate::ogg::Count;
 
-    /// A tone for each party, in frames of 20 ms.
+    /// Generates a tone for each party, in frames of 20 ms.
     fn tones(frames: usize, (left, right): (f64, f64)) -> Vec<i16> {
         let sample = |at: usize, hz: f64| ((at as f64 * hz * std::f64::consts::TAU / 8000.0).sin() * 8000.0) as i16;
         (0..frames * FRAME_SAMPLES).flat_map(|at| [sample(at, left), sample(at, right)]).collect()
     }
 
-    /// The level of a tone in one channel.
+    /// Returns the level of a tone in one channel.
     fn level(samples: &[i16], channel: usize, hz: f64) -> f64 {
         let of: Vec<f64> = samples.chunks(2).map(|both| f64::from(both[channel])).collect();
         let turn = |at: usize| at as f64 * hz * std::f64::consts::TAU / 8000.0;
@@ -137,7 +138,7 @@ mod tests {
         2.0 * (sin * sin + cos * cos).sqrt() / of.len() as f64
     }
 
-    /// The packets of an Ogg file, by the lacing of its pages.
+    /// Lists the packets of an Ogg file, by the lacing of its pages.
     fn packets(file: &[u8]) -> Vec<Vec<u8>> {
         let (mut at, mut packets, mut packet) = (0, Vec::new(), Vec::new());
         while at + 27 <= file.len() {

@@ -1,26 +1,27 @@
-//! Contents of a file to its bytes: sealed where it is encrypted.
+//! Optional encryption between the contents and the bytes of a file.
 
 use crate::age::{Randomness, Recipient, Sealer};
 
 /// Encryption of a file.
 #[derive(Debug)]
 pub struct Encryption {
-    /// The key that it is sealed for.
+    /// Recipient of the file.
     pub recipient: Recipient,
     /// Fresh random bytes.
     pub randomness: Randomness,
 }
 
-/// Envelope of one file.
+/// Encryption state of one file.
 #[derive(Debug)]
 pub(crate) struct Envelope {
     sealer: Option<Sealer>,
-    /// Contents that are not in the file yet; kept for its memory.
+    /// Contents not in the file yet; kept for its memory.
     plain: Vec<u8>,
 }
 
 impl Envelope {
-    /// Begins a file; what precedes the contents is appended. `None` where a library refuses, for which no input gives cause.
+    /// Starts a file and appends the data before the contents. Returns `None` if a library fails, which no input
+    /// causes.
     pub(crate) fn new(encryption: Option<&Encryption>, to: &mut Vec<u8>) -> Option<Envelope> {
         let sealer = match encryption {
             Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
@@ -34,12 +35,12 @@ impl Envelope {
         self.sealer.is_some()
     }
 
-    /// Returns the contents that [`Envelope::write`] takes, to be appended to.
+    /// Returns the buffer of contents for [`Envelope::write`].
     pub(crate) fn plain(&mut self) -> &mut Vec<u8> {
         &mut self.plain
     }
 
-    /// Takes the contents; bytes of the file are appended. Those of an open chunk of age stay.
+    /// Writes the buffered contents; bytes of the file are appended. Contents of an open age chunk stay.
     pub(crate) fn write(&mut self, to: &mut Vec<u8>) {
         match &mut self.sealer {
             Some(sealer) => sealer.push(&self.plain, to),

@@ -1,7 +1,7 @@
-//! Recordings as files: frames of audio become the bytes of a WAV or Ogg Opus file, encrypted in age format where a key is given, and
-//! files that a crash has cut are completed.
-//!
-//! Pure: no files, clock or randomness of its own. The shell writes the bytes, supplies randomness and says how long a file is.
+//! Recordings as files: encodes frames of audio into WAV or Ogg Opus files, encrypts them in age format if a key is
+//! given, and completes files that a crash has truncated.
+//! The crate uses no files, clock or randomness. The shell writes the bytes, supplies randomness and passes the length
+//! of a file.
 
 pub mod age;
 mod channels;

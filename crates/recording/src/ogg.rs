@@ -1,25 +1,25 @@
-//! The Ogg container (RFC 3533) with Opus in it (RFC 7845): pages are written, and counted again in a file that was cut.
+//! Ogg container (RFC 3533) with Opus (RFC 7845): writes pages, and counts them in a truncated file.
 
 use std::ops::Range;
 
 use crate::limits::FRAME_MS;
 
-/// Bytes of a page's header before its table of segments.
+/// Size of a page header before its segment table, in bytes.
 const HEAD_BYTES: usize = 27;
-/// Longest page: all segments of 255 bytes.
+/// Size of the longest page: all segments of 255 bytes.
 const PAGE_BYTES: usize = HEAD_BYTES + 255 + 255 * 255;
 const SEGMENTS: usize = 255;
 const CAPTURE: &[u8] = b"OggS";
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
-/// Samples per millisecond of granule positions, whatever the rate of the audio (RFC 7845 §4).
+/// Granule positions per millisecond, for every sampling rate (RFC 7845 §4).
 const GRANULES_PER_MS: u64 = 48;
 
-/// The same of a frame of 20 ms.
+/// Granule positions per frame of 20 ms.
 pub(crate) const GRANULES_PER_FRAME: u64 = FRAME_MS as u64 * GRANULES_PER_MS;
-/// Packets of a page: 1 s.
+/// Packets per page: 1 s.
 pub(crate) const PAGE_PACKETS: usize = 50;
-/// Packets before those of the audio.
+/// Number of header packets before the audio.
 const HEADER_PACKETS: u64 = 2;
 
 const CRC: [u32; 256] = crc_table();
@@ -44,7 +44,7 @@ fn crc(bytes: impl Iterator<Item = u8>) -> u32 {
     bytes.fold(0, |sum, byte| sum << 8 ^ CRC.get((sum >> 24) as usize ^ usize::from(byte)).copied().unwrap_or(0))
 }
 
-/// Packets to pages of one stream.
+/// Writer of the pages of one stream.
 #[derive(Debug)]
 pub(crate) struct Pages {
     serial: u32,
@@ -59,12 +59,12 @@ impl Pages {
         Pages { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
     }
 
-    /// Returns how many packets wait for the end of their page.
+    /// Returns the number of packets in the open page.
     pub(crate) fn waiting(&self) -> usize {
         self.segments.iter().filter(|length| **length < 255).count()
     }
 
-    /// Adds a packet, with the position of its last sample; a page that is full before it is appended.
+    /// Adds a packet with the position of its last sample; a page that is already full is appended first.
     pub(crate) fn push(&mut self, packet: &[u8], granule: u64, to: &mut Vec<u8>) {
         let segments = packet.len() / 255 + 1;
         if self.segments.len() + segments > SEGMENTS {
@@ -76,12 +76,12 @@ impl Pages {
         self.granule = granule;
     }
 
-    /// Corrects the position of the last sample.
+    /// Sets the position of the last sample.
     pub(crate) fn set_position(&mut self, granule: u64) {
         self.granule = granule;
     }
 
-    /// Appends the page, where it holds a packet or is the last.
+    /// Appends the page if it has a packet or is the last.
     pub(crate) fn end(&mut self, is_last: bool, to: &mut Vec<u8>) {
         if self.segments.is_empty() && !is_last {
             return;
@@ -107,18 +107,18 @@ impl Pages {
     }
 }
 
-/// A page as it stands in a file.
+/// Page of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Page<'a> {
     length: usize,
     flags: u8,
     granule: u64,
-    /// Lengths of the segments.
+    /// Segment table.
     segments: &'a [u8],
     contents: &'a [u8],
 }
 
-/// A page at the beginning of `bytes`, or what stands there.
+/// Result of the search for a page at the beginning of `bytes`.
 enum Found<'a> {
     Page(Page<'a>),
     Part,
@@ -147,7 +147,7 @@ fn page(bytes: &[u8]) -> Found<'_> {
 }
 
 impl<'a> Page<'a> {
-    /// Lists its packets; in files of ours none goes on in the next page.
+    /// Lists the packets of the page; in recordings none continues in the next page.
     fn packets(&self) -> impl Iterator<Item = &'a [u8]> {
         let (mut lengths, mut rest) = (self.segments.iter(), self.contents);
         std::iter::from_fn(move || {
@@ -166,17 +166,18 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Packets of a file that is given piece by piece.
+/// Reader of the packets of a file, piece by piece.
 #[derive(Debug, Default)]
 pub(crate) struct Packets {
-    /// Bytes that are no whole page yet.
+    /// Bytes of an incomplete page.
     held: Vec<u8>,
-    /// Packets that have come, those of the header among them.
+    /// Packets seen, including those of the header.
     seen: u64,
 }
 
 impl Packets {
-    /// Takes the next bytes of the file, and shows the packets that are whole with their numbers among those of audio; `None`: of the header.
+    /// Adds the next bytes of the file and calls `show` with each complete packet and its number among the audio
+    /// packets, `None` for a header packet.
     pub(crate) fn push(&mut self, bytes: &[u8], mut show: impl FnMut(Option<u64>, &[u8])) {
         self.held.extend_from_slice(bytes);
         let mut at = 0;
@@ -191,14 +192,14 @@ impl Packets {
     }
 }
 
-/// Packets of a finished file to the pages of a file with some of its frames.
+/// Converts the packets of a finished file into the pages of a file with some of its frames.
 #[derive(Debug)]
 pub(crate) struct OpusCut {
     pages: Pages,
     read: Packets,
     kept: Range<u64>,
     pre_skip: u64,
-    /// Packets of audio in the new file.
+    /// Audio packets in the new file.
     packets: u64,
 }
 
@@ -207,7 +208,7 @@ impl OpusCut {
         OpusCut { pages: Pages::new(serial), read: Packets::default(), kept, pre_skip: 0, packets: 0 }
     }
 
-    /// Takes the next bytes of the file.
+    /// Adds the next bytes of the file.
     pub(crate) fn push(&mut self, bytes: &[u8], to: &mut Vec<u8>) {
         let mut read = std::mem::take(&mut self.read);
         read.push(bytes, |number, packet| self.take(number, packet, to));
@@ -222,7 +223,7 @@ impl OpusCut {
             self.pages.push(packet, 0, to);
             return self.pages.end(false, to);
         };
-        // The codec is behind by `pre_skip`: what it says of the last frame is in the packets after it.
+        // The codec delays audio by `pre_skip`, so the end of the last frame is in the packets after it.
         let end = self.kept.end + self.pre_skip.div_ceil(GRANULES_PER_FRAME);
         if (self.kept.start..end).contains(&number) {
             self.packets += 1;
@@ -241,7 +242,7 @@ impl OpusCut {
     }
 }
 
-/// Counts the whole pages at the beginning of an Ogg Opus file, which is given piece by piece.
+/// Counts the complete pages at the beginning of an Ogg Opus file, piece by piece.
 #[derive(Debug, Default)]
 pub struct Count {
     held: Vec<u8>,
@@ -253,7 +254,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// Takes the next bytes of the file.
+    /// Adds the next bytes of the file.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.is_over {
             let (now, later) = bytes.split_at(bytes.len().min(PAGE_BYTES));
@@ -288,17 +289,17 @@ impl Count {
         self.held = held.get(at..).unwrap_or_default().to_vec();
     }
 
-    /// Returns the length of the whole pages.
+    /// Returns the length of the complete pages.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns the duration of the audio in them, in milliseconds.
+    /// Returns the duration of their audio, in milliseconds.
     pub fn milliseconds(&self) -> u64 {
         self.granule.saturating_sub(self.pre_skip) / GRANULES_PER_MS
     }
 
-    /// Returns whether the last page of the stream is there.
+    /// Returns whether the last page of the stream is present.
     pub fn is_whole(&self) -> bool {
         self.has_last
     }
@@ -322,7 +323,8 @@ mod tests {
 
     #[test]
     fn the_check_sum_is_that_of_the_specification() {
-        // RFC 3533 names the polynomial; the value is of the well-known check input (CRC-32/MPEG-2 without its initial value).
+        // RFC 3533 defines the polynomial; the value is that of the usual check input (CRC-32/MPEG-2 without its
+        // initial value).
         assert_eq!(crc(b"123456789".iter().copied()), 0x89a1_897f);
     }
 

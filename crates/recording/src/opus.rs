@@ -1,4 +1,4 @@
-//! Ogg Opus (RFC 7845): frames of 20 ms to pages.
+//! Ogg Opus writer (RFC 7845), from frames of 20 ms to pages.
 
 use ropus::{Application, Bitrate, Channels as OpusChannels, Signal};
 
@@ -6,12 +6,12 @@ use crate::Channels;
 use crate::limits::{FRAME_SAMPLES, OPUS_COMPLEXITY, OPUS_DUAL_BIT_RATE, OPUS_MONO_BIT_RATE, RATE_HZ};
 use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, Pages};
 
-/// Granule positions have this clock (RFC 7845 §4).
+/// Granule positions per sample; their clock is 48 kHz (RFC 7845 §4).
 const GRANULES_PER_SAMPLE: u64 = 48_000 / RATE_HZ as u64;
-/// Longest packet (RFC 6716 §3.4).
+/// Longest packet, in bytes (RFC 6716 §3.4).
 const PACKET_BYTES: usize = 1275;
 
-/// Samples to the pages of a file.
+/// Writer of an Ogg Opus file.
 pub(crate) struct OpusFile {
     encoder: ropus::Encoder,
     channels: Channels,
@@ -19,7 +19,7 @@ pub(crate) struct OpusFile {
     pre_skip: u64,
     frames: u64,
     packets: u64,
-    /// Samples that are no whole frame yet.
+    /// Samples of an incomplete frame.
     held: Vec<i16>,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for OpusFile {
     }
 }
 
-/// Returns the channels of a recording as the codec names them.
+/// Returns the channels of a recording as the codec's type.
 pub(crate) fn of_codec(channels: Channels) -> OpusChannels {
     match channels {
         Channels::Mono => OpusChannels::Mono,
@@ -38,7 +38,7 @@ pub(crate) fn of_codec(channels: Channels) -> OpusChannels {
 }
 
 impl OpusFile {
-    /// Begins a file: its two header pages are appended. `None` where the codec refuses, for which no input gives cause.
+    /// Starts a file and appends its two header pages. Returns `None` if the codec fails, which no input causes.
     pub(crate) fn new(channels: Channels, serial: u32, to: &mut Vec<u8>) -> Option<OpusFile> {
         let bit_rate = match channels {
             Channels::Mono => OPUS_MONO_BIT_RATE,
@@ -56,7 +56,7 @@ impl OpusFile {
         head.push(channels.count() as u8);
         head.extend_from_slice(&(pre_skip as u16).to_le_bytes());
         head.extend_from_slice(&RATE_HZ.to_le_bytes());
-        // No gain, and the mapping of one or two channels.
+        // No gain, and the channel mapping of one or two channels.
         head.extend_from_slice(&[0, 0, 0]);
         pages.push(&head, 0, to);
         pages.end(false, to);
@@ -70,7 +70,7 @@ impl OpusFile {
         Some(OpusFile { encoder, channels, pages, pre_skip, frames: 0, packets: 0, held: Vec::new() })
     }
 
-    /// Takes samples of all channels; pages that are full are appended.
+    /// Adds samples of all channels; full pages are appended.
     pub(crate) fn push(&mut self, samples: &[i16], to: &mut Vec<u8>) {
         self.held.extend_from_slice(samples);
         let frame = FRAME_SAMPLES * usize::from(self.channels.count());
@@ -86,7 +86,7 @@ impl OpusFile {
     fn encode(&mut self, samples: &[i16], to: &mut Vec<u8>) {
         let mut packet = [0; PACKET_BYTES];
         self.packets += 1;
-        // A frame of 20 ms always fits; a packet of no bytes would be one that was lost.
+        // A frame of 20 ms always fits; an empty packet would count as lost.
         let bytes = self.encoder.encode(samples, &mut packet).unwrap_or(0);
         self.pages.push(packet.get(..bytes).unwrap_or_default(), self.packets * GRANULES_PER_FRAME, to);
         if self.pages.waiting() >= PAGE_PACKETS {
@@ -94,12 +94,12 @@ impl OpusFile {
         }
     }
 
-    /// Appends the page that is begun.
+    /// Appends the open page.
     pub(crate) fn flush(&mut self, to: &mut Vec<u8>) {
         self.pages.end(false, to);
     }
 
-    /// Appends what the codec holds back, and the last page: its position is that of the last sample (RFC 7845 §4.4).
+    /// Appends the audio still in the codec, and the last page with the position of the last sample (RFC 7845 §4.4).
     pub(crate) fn finish(mut self, to: &mut Vec<u8>) {
         let ends = self.pre_skip + self.frames * GRANULES_PER_FRAME;
         let silence = vec![0; FRAME_SAMPLES * usize::from(self.channels.count())];

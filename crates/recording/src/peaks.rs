@@ -1,4 +1,4 @@
-//! Levels of a finished file over its time, as a waveform shows them.
+//! Levels of a finished file over time, for a waveform.
 
 use ropus::{DecodeMode, Decoder};
 
@@ -8,14 +8,14 @@ use crate::opus::of_codec;
 use crate::wav::HEADER_BYTES;
 use crate::{Channels, Container};
 
-/// Packets that are decoded one after the other where not all are: 1 s.
+/// Length of a run of decoded packets if only a part is decoded: 1 s.
 const RUN_PACKETS: u64 = 50;
-/// Of these, the first: the codec does not know what was before them.
+/// Packets at the beginning of a run that are not used, because the codec lacks the audio before them.
 const UNHEARD_PACKETS: u64 = 2;
-/// The longest packet, 120 ms (RFC 6716 §2.1.4).
+/// Samples of the longest packet, 120 ms (RFC 6716 §2.1.4).
 const PACKET_SAMPLES: usize = FRAME_SAMPLES * 6;
 
-/// The highest levels of equal parts of a recording, for each channel. A long Opus recording is decoded in part only.
+/// Peak levels of equal parts of a recording, for each channel. A long Opus recording is only decoded in part.
 #[derive(Debug)]
 pub struct Peaks {
     channels: Channels,
@@ -26,7 +26,7 @@ pub struct Peaks {
 }
 
 enum Body {
-    /// Bytes that have come or were skipped, and the first half of a sample that was cut in two.
+    /// Bytes received or skipped, and the first half of a divided sample.
     Wav {
         seen: u64,
         half: Option<u8>,
@@ -37,7 +37,7 @@ enum Body {
 struct Opus {
     packets: Packets,
     decoder: Decoder,
-    /// One run of so many is decoded.
+    /// One of this many runs is decoded.
     one_in: u64,
 }
 
@@ -48,13 +48,13 @@ impl std::fmt::Debug for Body {
 }
 
 impl Peaks {
-    /// Begins with a recording of this duration, of which at most [`PEAKS`] parts are told apart. `None` where a library refuses, for which
-    /// no input gives cause.
+    /// Starts the waveform of a recording of this duration, with at most [`PEAKS`] parts. Returns `None` if a library
+    /// fails, which no input causes.
     pub fn new(kind: (Container, Channels), milliseconds: u64) -> Option<Peaks> {
         Peaks::decoding(kind, milliseconds, PEAK_PACKETS)
     }
 
-    /// Begins with one of which so many Opus packets are decoded.
+    /// Starts a waveform that decodes at most this many Opus packets.
     fn decoding((container, channels): (Container, Channels), milliseconds: u64, packets: u64) -> Option<Peaks> {
         let frames = milliseconds / u64::from(FRAME_MS);
         let parts = usize::try_from(frames).unwrap_or(usize::MAX).min(PEAKS);
@@ -70,17 +70,17 @@ impl Peaks {
         Some(Peaks { channels, samples: frames * FRAME_SAMPLES as u64, levels, body })
     }
 
-    /// Whether parts of the audio may be left out.
+    /// Returns whether parts of the audio may be skipped.
     pub fn may_skip(&self) -> bool {
         matches!(self.body, Body::Wav { .. })
     }
 
-    /// Whether packets of it are not decoded, since there are too many.
+    /// Returns whether only some packets are decoded, because there are too many.
     pub fn is_decoded_in_part(&self) -> bool {
         matches!(&self.body, Body::Opus(opus) if opus.one_in > 1)
     }
 
-    /// Leaves out the next bytes of a WAV file: an even number of them.
+    /// Skips the next bytes of a WAV file, an even number.
     pub fn skip(&mut self, bytes: u64) {
         if let Body::Wav { seen, half } = &mut self.body {
             *seen += bytes;
@@ -88,7 +88,7 @@ impl Peaks {
         }
     }
 
-    /// Takes the next bytes of the contents, decrypted.
+    /// Adds the next bytes of the decrypted contents.
     pub fn push(&mut self, contents: &[u8]) {
         let Peaks { channels, samples, levels, body } = self;
         let count = u64::from(channels.count());
@@ -117,7 +117,7 @@ impl Peaks {
         }
     }
 
-    /// Returns the levels of each channel, the caller's first: 0 is silence, 255 the loudest sample there is.
+    /// Returns the levels of each channel, the caller's first: 0 is silence, 255 full scale.
     pub fn levels(self) -> Vec<Vec<u8>> {
         self.levels
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::Encoder;
 
-    /// A file of so many frames: the caller is loud in the first half, what the caller hears in the second.
+    /// Builds a file in which the caller is loud in the first half, and the audio to the caller in the second.
     fn file(container: Container, channels: Channels, frames: usize) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder = Encoder::new(container, channels, None, 1, &mut file).unwrap();
@@ -172,7 +172,7 @@ mod tests {
         peaks.levels()
     }
 
-    /// The mean level of a share of the parts, in percent.
+    /// Returns the mean level of a range of the parts, in percent.
     fn mean(levels: &[u8], percent: std::ops::Range<usize>) -> usize {
         let part = &levels[levels.len() * percent.start / 100..levels.len() * percent.end / 100];
         part.iter().map(|level| usize::from(*level)).sum::<usize>() / part.len()
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn each_channel_is_loud_where_its_party_speaks() {
-        // A waveform of fewer frames than parts, of more, and one that is decoded in part.
+        // Waveforms with fewer frames than parts, with more, and decoded in part.
         for (container, frames) in
             [(Container::Wav, 400), (Container::Wav, 4000), (Container::Opus, 400), (Container::Opus, 2000)]
         {

@@ -1,26 +1,27 @@
 //! WAV files of linear 16-bit samples (RIFF, and RF64 of EBU Tech 3306 from 4 GiB on).
-//!
-//! The header always has the same length: a `JUNK` chunk keeps the place of `ds64`, which RF64 needs. A header that is written again
-//! after each block of samples makes the file valid at any moment; one with unknown sizes makes it readable to its end without that.
+//! The header has a constant length: a `JUNK` chunk reserves the place of `ds64`, which RF64 needs. Rewriting the
+//! header after each block of samples keeps the file valid at any time; with unknown sizes it is readable to its end
+//! without that.
 
 use crate::Channels;
 use crate::limits::{FRAME_MS, FRAME_SAMPLES, RATE_HZ};
 
 /// Length of the header, in bytes.
 pub const HEADER_BYTES: u64 = 80;
-/// Contents of the chunk that keeps the place of `ds64`, and of that chunk itself: sizes of file and data, number of samples, an empty table.
+/// Size of the chunk that reserves the place of `ds64`, and of that chunk itself: sizes of file and data, number of
+/// samples, an empty table.
 const DS64_BYTES: u32 = 28;
 /// Bytes of a sample of one channel.
 const SAMPLE_BYTES: u16 = 2;
-/// A size that the field does not hold, or that is unknown.
+/// Size that the field cannot hold, or that is unknown.
 const NO_SIZE: u32 = u32::MAX;
 
-/// Length of the samples in a file, as its header says.
+/// Length of the samples in a file, as in its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataBytes {
-    /// So many bytes.
+    /// Number of bytes.
     Known(u64),
-    /// As far as the file goes.
+    /// Up to the end of the file.
     Unknown,
 }
 
@@ -68,13 +69,13 @@ pub fn header(channels: Channels, data: DataBytes) -> [u8; HEADER_BYTES as usize
     header
 }
 
-/// Returns the length of the samples in a file of `file_bytes`: whole frames of 20 ms only, as they are written.
+/// Returns the length of the samples in a file of `file_bytes`: only complete frames of 20 ms, as they are written.
 pub fn data_bytes(channels: Channels, file_bytes: u64) -> u64 {
     let frame = FRAME_SAMPLES as u64 * u64::from(channels.count() * SAMPLE_BYTES);
     file_bytes.saturating_sub(HEADER_BYTES) / frame * frame
 }
 
-/// Returns the duration of so many bytes of samples, in milliseconds.
+/// Returns the duration of this many bytes of samples, in milliseconds.
 pub fn milliseconds(channels: Channels, data_bytes: u64) -> u64 {
     let frame = FRAME_SAMPLES as u64 * u64::from(channels.count() * SAMPLE_BYTES);
     data_bytes / frame * u64::from(FRAME_MS)

@@ -1,4 +1,4 @@
-//! Any audio has one verdict.
+//! Property tests: any audio has one verdict.
 
 use proptest::prelude::*;
 use trunkgate_detection::{AnsweredBy, Mode, Settings, fuzz};
@@ -13,7 +13,7 @@ proptest! {
         fuzz::detection(&data);
     }
 
-    /// Parties that speak for less than the threshold are humans, and those that speak for longer are machines.
+    /// Parties that speak for less than the threshold are humans, others machines.
     #[test]
     fn cadence_decides(lead in 100_usize..900, speech in 300_usize..4_000, threshold in 1_000_u32..3_000, noise in 0.0_f32..120.0) {
         let party = Party::default().silence(lead).speech(speech).silence(3_000).noise(noise);

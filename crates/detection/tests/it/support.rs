@@ -1,4 +1,4 @@
-//! Signals of parties, and what the detector says of them.
+//! Test signals of parties, and their verdicts.
 
 use std::f32::consts::TAU;
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use trunkgate_detection::{AnsweredBy, Detector, Mode, Settings, Verdict};
 /// Samples of a millisecond.
 const MS: usize = 8;
 
-/// The audio of a party.
+/// Audio of a party.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Party {
     samples: Vec<f32>,
 }
 
 impl Party {
-    /// Is silent.
+    /// Appends silence.
     pub(crate) fn silence(mut self, ms: usize) -> Party {
         self.samples.extend(std::iter::repeat_n(0.0, ms * MS));
         self
     }
 
-    /// Speaks: syllables of a voice whose pitch glides, four a second.
+    /// Appends speech: syllables of a voice with gliding pitch, four a second.
     pub(crate) fn speech(mut self, ms: usize) -> Party {
         let mut phase = 0.0;
         self.samples.extend((0..ms * MS).map(|n| {
@@ -41,14 +41,14 @@ impl Party {
         self
     }
 
-    /// Sounds a tone of one frequency or several.
+    /// Appends a tone of one or several frequencies.
     pub(crate) fn tone(mut self, hz: &[f32], ms: usize) -> Party {
         let at = |n: usize| hz.iter().map(|hz| 6000.0 * (TAU * hz * n as f32 / 8000.0).sin()).sum::<f32>();
         self.samples.extend((0..ms * MS).map(|n| at(n) / hz.len() as f32));
         self
     }
 
-    /// Has noise of a level over all.
+    /// Adds noise of a level to all audio.
     pub(crate) fn noise(mut self, level: f32) -> Party {
         let mut state = 7_u32;
         for sample in &mut self.samples {
@@ -58,13 +58,13 @@ impl Party {
         self
     }
 
-    /// Repeats all so often.
+    /// Repeats the audio `count` times.
     pub(crate) fn times(mut self, count: usize) -> Party {
         self.samples = self.samples.repeat(count);
         self
     }
 
-    /// Returns the verdict on it, with silence behind it.
+    /// Returns the verdict on the audio, followed by silence.
     pub(crate) fn judged(&self, settings: Settings) -> Verdict {
         let limit = settings.timeout + FRAME;
         #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -86,14 +86,14 @@ impl Party {
         panic!("no verdict")
     }
 
-    /// Returns the verdict with the default thresholds, and whether it came close to a time.
+    /// Returns the verdict with the default thresholds, and its time in milliseconds.
     pub(crate) fn heard(&self, mode: Mode) -> (AnsweredBy, u64) {
         let verdict = self.judged(Settings::new(mode, [None; 4]));
         (verdict.answered_by, u64::try_from(verdict.duration.as_millis()).unwrap())
     }
 }
 
-/// Whether two times differ by 200 ms at most.
+/// Returns whether two times differ by 200 ms at most.
 pub(crate) fn is_near(ms: u64, expected: u64) -> bool {
     ms.abs_diff(expected) <= Duration::from_millis(200).as_millis() as u64
 }

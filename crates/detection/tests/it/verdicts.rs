@@ -20,7 +20,7 @@ fn a_short_greeting_is_a_human_and_a_long_one_a_machine() {
         (quiet().speech(400).silence(800).speech(400), Human, 3_200),
         (quiet().speech(5_000), MachineStart, 2_800),
         (quiet().speech(5_000).noise(100.0), MachineStart, 2_800),
-        // Of a pause 300 ms count.
+        // 300 ms of a pause count as speech.
         (quiet().speech(1_000).silence(900).speech(4_000), MachineStart, 3_400),
         (quiet().speech(900).silence(400).tone(&[1_000.0], 400), MachineStart, 1_820),
     ] {
@@ -74,7 +74,7 @@ fn silence_and_noise_are_unknown() {
     }
     // A click is no speech.
     assert_eq!(quiet().speech(40).heard(Mode::Enable), (Unknown, 5_000));
-    // Talk without an end of the first kind, with a short time.
+    // Endless speech of the first kind, with a short timeout.
     let settings = Settings::new(Mode::Enable, [Some(3), Some(6_000), None, None]);
     let verdict = quiet().speech(9_000).judged(settings);
     assert_eq!((verdict.answered_by, verdict.duration), (Unknown, Duration::from_secs(3)));

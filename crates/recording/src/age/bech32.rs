@@ -1,4 +1,4 @@
-//! Bech32 (BIP 173) without its limit of length, as age writes its keys.
+//! Bech32 (BIP 173) without its length limit, as used for age keys.
 
 const CHARSET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
@@ -16,7 +16,7 @@ fn prefix_values(prefix: &str) -> impl Iterator<Item = u8> + '_ {
     prefix.bytes().map(|byte| byte >> 5).chain([0]).chain(prefix.bytes().map(|byte| byte & 31))
 }
 
-/// Writes 32 bytes in lower case.
+/// Encodes 32 bytes in lower case.
 pub(super) fn encode(prefix: &str, bytes: &[u8; 32]) -> String {
     let mut values = Vec::new();
     let (mut held, mut bits) = (0_u32, 0);
@@ -37,7 +37,7 @@ pub(super) fn encode(prefix: &str, bytes: &[u8; 32]) -> String {
     prefix.chars().chain(['1']).chain(digits).collect()
 }
 
-/// Reads 32 bytes behind a prefix, which is given in lower case; `None` where the text is not one of these.
+/// Decodes 32 bytes after a lower-case prefix; `None` if the text is invalid.
 pub(super) fn decode(prefix: &str, text: &str) -> Option<[u8; 32]> {
     if text.bytes().any(|byte| byte.is_ascii_lowercase()) && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -59,7 +59,7 @@ pub(super) fn decode(prefix: &str, text: &str) -> Option<[u8; 32]> {
             bytes.push((held >> bits & 0xff) as u8);
         }
     }
-    // What is left of a digit are zeros.
+    // The remaining bits of the last digit must be zero.
     (bits < 5 && held & ((1 << bits) - 1) == 0).then_some(())?;
     bytes.try_into().ok()
 }

@@ -1,22 +1,20 @@
-//! Completion of a file that a crash has cut.
+//! Completion of an encrypted file that a crash has truncated.
 
 use super::payload::{Payload, SEALED_BYTES};
 
-/// What makes a file whole.
+/// Changes that complete a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// Bytes to be written at a place, before the file is cut: the last whole chunk, sealed as the last one.
+    /// Bytes to write at a position before the file is truncated: the last full chunk, sealed as the last one.
     pub write: Option<(u64, Vec<u8>)>,
-    /// The length that the file is cut to.
+    /// Length to which the file is truncated.
     pub length: u64,
 }
 
-/// Finds what makes a file whole; `read` returns its bytes at a place. A whole file needs nothing.
-///
-/// A chunk that no longer opens (its sealing was itself cut short) is given up with those behind it.
-///
+/// Determines the changes that complete a file; `read` returns bytes at a position. A complete file needs none.
+/// A chunk that does not open (its sealing was itself interrupted) is discarded with the chunks after it.
 /// # Errors
-/// Those of `read`.
+/// Returns the errors of `read`.
 pub fn completion<E>(
     payload: &Payload,
     file_bytes: u64,
@@ -109,7 +107,7 @@ mod tests {
         let contents = contents(2 * CHUNK_BYTES + 300);
         let file = sealed(&contents);
         let begins = Payload::open(&file, &identities()).unwrap().place(0) as usize;
-        // Every place around the ends of chunks, and some between.
+        // Every position near the ends of chunks, and some between.
         let near = |at: usize| [0, 1, 2].iter().any(|k| (begins + k * SEALED_BYTES as usize).abs_diff(at) <= 40);
         for cut in (0..=file.len()).filter(|at| near(*at) || at % 997 == 0 || *at >= file.len() - 40) {
             let mut cut_file = file[..cut].to_vec();
@@ -133,7 +131,7 @@ mod tests {
         let mut done = whole[..whole.len() - 100].to_vec();
         completed(&mut done);
         let begins = done.len() - SEALED_BYTES as usize;
-        // Half of the last chunk is sealed as the last one, and half is not.
+        // The last chunk is half sealed as the last one.
         let mut torn = whole[..whole.len() - 100].to_vec();
         torn[begins..begins + 4096].copy_from_slice(&done[begins..begins + 4096]);
         completed(&mut torn);

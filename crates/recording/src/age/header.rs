@@ -1,4 +1,4 @@
-//! The header: the file key, wrapped for each recipient, and the code that authenticates all of it.
+//! Header: the file key, wrapped for each recipient, and the code that authenticates the header.
 
 use std::fmt;
 
@@ -14,18 +14,18 @@ const WRAP: &[u8] = b"age-encryption.org/v1/X25519";
 const MAC: &[u8] = b"header";
 const TAG_BYTES: usize = 16;
 
-/// The reason why a file does not open.
+/// Reason why a file cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It ends within its header.
+    /// The file ends within its header.
     Short,
-    /// Its header is not one of age v1.
+    /// The header is not of age v1.
     Header,
-    /// It is sealed for other keys.
+    /// The file is encrypted for other keys.
     OtherKey,
-    /// Its header was changed.
+    /// The header was modified.
     Altered,
-    /// A chunk is damaged, missing, or not where it was.
+    /// A chunk is damaged, missing, or at another position.
     Payload,
 }
 
@@ -47,7 +47,7 @@ fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
     UnboundKey::new(&CHACHA20_POLY1305, key).ok().map(LessSafeKey::new)
 }
 
-/// Each wrapping key is used once.
+/// Returns the nonce, constant because each wrapping key is used once.
 fn nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }
@@ -60,7 +60,7 @@ fn wrapping_key(shared: &[u8; 32], share: &[u8; 32], recipient: &[u8; 32]) -> Op
     cipher(&derive(shared, &[&share[..], recipient].concat(), WRAP)?)
 }
 
-/// Writes the header of a file for a recipient; `None` where the cryptographic library refuses, for which no input gives cause.
+/// Writes the header of a file for a recipient; `None` if the cryptographic library fails, which no input causes.
 pub(super) fn write(file_key: &FileKey, ephemeral: [u8; 32], recipient: Recipient) -> Option<Vec<u8>> {
     let ephemeral = Identity::of(ephemeral)?;
     let share = ephemeral.recipient().public;
@@ -76,7 +76,7 @@ pub(super) fn write(file_key: &FileKey, ephemeral: [u8; 32], recipient: Recipien
     Some(header)
 }
 
-/// Reads the header at the beginning of a file; returns the file key and the header's length.
+/// Parses the header at the beginning of a file; returns the file key and the header's length.
 pub(super) fn read(file: &[u8], identities: &Identities) -> Result<(FileKey, usize), Refusal> {
     let mut rest = file;
     if line(&mut rest).ok_or_else(|| short(file))? != VERSION {
@@ -103,12 +103,12 @@ pub(super) fn read(file: &[u8], identities: &Identities) -> Result<(FileKey, usi
     Ok((file_key, length.1))
 }
 
-/// A beginning of the first line may still become one.
+/// Returns the error for an incomplete first line, which may be a truncated header.
 fn short(file: &[u8]) -> Refusal {
     if VERSION.starts_with(file) { Refusal::Short } else { Refusal::Header }
 }
 
-/// Finds the stanza that one of the identities opens.
+/// Finds a stanza that one of the identities opens, and unwraps its file key.
 fn unwrap(stanzas: &[Stanza<'_>], identities: &Identities) -> Result<Option<FileKey>, Refusal> {
     let mut found = None;
     for stanza in stanzas.iter().filter(|stanza| stanza.kind == X25519) {

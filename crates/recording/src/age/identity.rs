@@ -1,4 +1,4 @@
-//! X25519 keys: the identity that opens files, the recipient that they are sealed for.
+//! X25519 keys: the identity that decrypts files, and the recipient for which they are encrypted.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use super::bech32;
 const SECRET: &str = "age-secret-key-";
 const PUBLIC: &str = "age";
 
-/// The reason why a text is no identity file; it never contains any of the text.
+/// Reason why a text is no identity file; never contains any of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidIdentity {
-    /// There is no identity in it.
+    /// The text has no identity.
     Missing,
-    /// A recipient (`age1…`): it encrypts, and opens nothing.
+    /// The text is a recipient (`age1…`), which cannot decrypt.
     IsRecipient,
-    /// An identity with a wrong checksum or length, in this line.
+    /// The identity in this line has a wrong checksum or length.
     Damaged(usize),
-    /// Neither an identity nor a comment, in this line.
+    /// This line is neither an identity nor a comment.
     Unknown(usize),
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for InvalidIdentity {
     }
 }
 
-/// A secret X25519 key.
+/// Secret X25519 key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     secret: [u8; 32],
@@ -44,29 +44,29 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads `AGE-SECRET-KEY-1…`.
+    /// Parses `AGE-SECRET-KEY-1…`.
     pub fn parse(text: &str) -> Option<Identity> {
         Identity::of(bech32::decode(SECRET, text)?)
     }
 
-    /// Makes one of 32 random bytes.
+    /// Creates an identity from 32 random bytes.
     pub fn of(secret: [u8; 32]) -> Option<Identity> {
         let key = PrivateKey::from_private_key(&X25519, &secret).ok()?;
         let public = key.compute_public_key().ok()?.as_ref().try_into().ok()?;
         Some(Identity { secret, public })
     }
 
-    /// Returns the key that files are sealed with for it.
+    /// Returns the recipient for which files are encrypted.
     pub fn recipient(&self) -> Recipient {
         Recipient { public: self.public }
     }
 
-    /// Returns it as `age-keygen` writes it.
+    /// Returns the identity in the format of `age-keygen`.
     pub fn reveal(&self) -> String {
         bech32::encode(SECRET, &self.secret).to_ascii_uppercase()
     }
 
-    /// Agrees on a secret with another key, which may have come from outside; `None` for a point that gives none.
+    /// Computes the shared secret with another public key, which may be untrusted; `None` for an invalid point.
     pub(super) fn agree(&self, public: &[u8; 32]) -> Option<[u8; 32]> {
         let key = PrivateKey::from_private_key(&X25519, &self.secret).ok()?;
         let other = UnparsedPublicKey::new(&X25519, public);
@@ -86,7 +86,7 @@ impl Drop for Identity {
     }
 }
 
-/// A public X25519 key.
+/// Public X25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipient {
     pub(super) public: [u8; 32],
@@ -99,7 +99,7 @@ impl fmt::Display for Recipient {
     }
 }
 
-/// The identities of a file: the first one seals new files, all of them open files, so that a key can be replaced.
+/// Identities of a file: new files are encrypted for the first one, all of them decrypt, so that a key can be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identities {
     first: Identity,
@@ -107,10 +107,9 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Reads an identity file: one identity a line, empty lines and comments with `#`.
-    ///
+    /// Parses an identity file: one identity per line, empty lines and comments with `#`.
     /// # Errors
-    /// Why it is none.
+    /// Returns the reason why the text is invalid.
     pub fn parse(text: &str) -> Result<Identities, InvalidIdentity> {
         let mut found = Vec::new();
         for (at, line) in text.lines().enumerate() {
@@ -131,12 +130,12 @@ impl Identities {
         Ok(Identities { first, others: found.collect() })
     }
 
-    /// Returns the key that new files are sealed with.
+    /// Returns the recipient of new files.
     pub fn recipient(&self) -> Recipient {
         self.first.recipient()
     }
 
-    /// Returns all of them.
+    /// Iterates over the identities.
     pub fn all(&self) -> impl Iterator<Item = &Identity> {
         std::iter::once(&self.first).chain(&self.others)
     }
@@ -146,7 +145,7 @@ impl Identities {
 mod tests {
     use super::*;
 
-    /// The identity of C2SP's test vectors.
+    /// Identity of C2SP's test vectors.
     const TEXT: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
 
     #[test]

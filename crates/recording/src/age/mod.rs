@@ -1,7 +1,9 @@
-//! The age file format (age-encryption.org/v1) for one X25519 recipient: a header with the wrapped file key, then chunks of 64 KiB.
+//! The age file format (age-encryption.org/v1) for one X25519 recipient: a header with the wrapped file key, then
+//! chunks of 64 KiB.
 //!
-//! A chunk is sealed with its number and with whether it is the last one, so a file that was cut short does not open as a whole.
-//! [`completion`] says what makes it whole: the last whole chunk is sealed again as the last one, without a change of its length.
+//! A chunk is sealed with its number and a flag for the last one, so a truncated file does not open as a whole.
+//! [`completion`] returns the changes that complete it: the last full chunk is sealed again as the last one, without a
+//! change of its length.
 
 mod bech32;
 mod completion;
@@ -20,7 +22,7 @@ pub use payload::{CHUNK_BYTES, Payload, Sealer};
 pub struct Randomness([u8; 64]);
 
 impl Randomness {
-    /// Takes bytes of a cryptographic generator; each file needs its own.
+    /// Wraps bytes of a cryptographic generator; each file needs its own.
     pub const fn new(bytes: [u8; 64]) -> Randomness {
         Randomness(bytes)
     }
@@ -46,7 +48,7 @@ impl Drop for Randomness {
     }
 }
 
-/// The key of one file, which its header wraps for each recipient.
+/// Key of one file, which its header wraps for each recipient.
 struct FileKey([u8; 16]);
 
 impl FileKey {

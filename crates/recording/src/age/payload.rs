@@ -1,4 +1,4 @@
-//! The payload: chunks of 64 KiB, each sealed with its number and with whether it is the last one.
+//! Payload: chunks of 64 KiB, each sealed with its number and a flag for the last one.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use super::header::{self, Refusal};
 use super::{FileKey, Identities, Randomness, Recipient};
 
-/// Bytes of a whole chunk before it is sealed.
+/// Size of a full chunk before sealing, in bytes.
 pub const CHUNK_BYTES: usize = 64 << 10;
-/// Bytes of a whole chunk in the file.
+/// Size of a full chunk in the file, in bytes.
 pub(super) const SEALED_BYTES: u64 = (CHUNK_BYTES + TAG_BYTES) as u64;
 const TAG_BYTES: usize = 16;
 const NONCE_BYTES: usize = 16;
 
-/// The key of a file's payload, and where its chunks begin.
+/// Payload key of a file, and the offset of its chunks.
 pub struct Payload {
     key: LessSafeKey,
     begins: u64,
@@ -33,48 +33,48 @@ impl Payload {
         Some(Payload { key, begins })
     }
 
-    /// Reads the header at the beginning of a file, of which [`AGE_HEADER_BYTES`](crate::limits::AGE_HEADER_BYTES) are enough.
-    ///
+    /// Parses the header at the beginning of a file, of which [`AGE_HEADER_BYTES`](crate::limits::AGE_HEADER_BYTES)
+    /// suffice.
     /// # Errors
-    /// Why it does not open.
+    /// Returns the reason why the file cannot be opened.
     pub fn open(beginning: &[u8], identities: &Identities) -> Result<Payload, Refusal> {
         let (file_key, length) = header::read(beginning, identities)?;
         let nonce = beginning.get(length..length + NONCE_BYTES).ok_or(Refusal::Short)?;
         Payload::new(&file_key, nonce, (length + NONCE_BYTES) as u64).ok_or(Refusal::Header)
     }
 
-    /// Returns the place of a chunk in the file.
+    /// Returns the offset of a chunk in the file.
     pub fn place(&self, chunk: u64) -> u64 {
         self.begins + chunk * SEALED_BYTES
     }
 
-    /// Returns how many whole chunks stand in a file of this length, and how many bytes follow them.
+    /// Returns the number of full chunks in a file of this length, and the number of bytes after them.
     pub(super) fn chunks(&self, file_bytes: u64) -> (u64, u64) {
         let bytes = file_bytes.saturating_sub(self.begins);
         (bytes / SEALED_BYTES, bytes % SEALED_BYTES)
     }
 
-    /// Returns the number of the last chunk of a whole file, and the length of its contents; `None` where no whole file has this length.
+    /// Returns the number of the last chunk of a complete file, and the length of its contents; `None` if no complete
+    /// file has this length.
     pub fn contents(&self, file_bytes: u64) -> Option<(u64, u64)> {
         let (whole, rest) = self.chunks(file_bytes);
         let chunks = whole + u64::from(rest > 0);
         let last = chunks.checked_sub(1)?;
         let bytes = file_bytes.checked_sub(self.begins)?.checked_sub(chunks * TAG_BYTES as u64)?;
-        // An empty chunk follows no other.
+        // An empty chunk is only valid as the first one.
         (rest == 0 || rest > TAG_BYTES as u64 || (rest == TAG_BYTES as u64 && whole == 0)).then_some((last, bytes))
     }
 
-    /// Returns the place of a sealed chunk in the file, of which the contents have this length.
+    /// Returns the range of a sealed chunk in a file with contents of this length.
     pub fn range(&self, chunk: u64, bytes: u64) -> Range<u64> {
         let begins = self.place(chunk);
         let left = bytes.saturating_sub(chunk * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64);
         begins..begins + left + TAG_BYTES as u64
     }
 
-    /// Opens all chunks of a whole file.
-    ///
+    /// Opens all chunks of a complete file.
     /// # Errors
-    /// [`Refusal::Payload`]: it is not whole, or they are not its chunks.
+    /// Returns [`Refusal::Payload`] if the file is incomplete, or a chunk does not belong to it.
     pub fn open_all(&self, file: &[u8]) -> Result<Vec<u8>, Refusal> {
         let (last, bytes) = self.contents(file.len() as u64).ok_or(Refusal::Payload)?;
         let mut contents = Vec::new();
@@ -87,10 +87,9 @@ impl Payload {
         Ok(contents)
     }
 
-    /// Opens a chunk in its place.
-    ///
+    /// Opens a chunk at its position.
     /// # Errors
-    /// [`Refusal::Payload`]: it is not that chunk.
+    /// Returns [`Refusal::Payload`] if this is another chunk.
     pub fn open_chunk<'a>(&self, chunk: u64, is_last: bool, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Refusal> {
         self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| Refusal::Payload)
     }
@@ -106,13 +105,13 @@ impl Payload {
         });
         match sealed {
             Some(Ok(tag)) => to.extend_from_slice(&tag),
-            // It refuses contents of gigabytes only; nothing leaves unsealed.
+            // Fails only for contents of gigabytes; nothing leaves unsealed.
             _ => to.truncate(begins),
         }
     }
 }
 
-/// Eleven bytes of number, and whether it is the last.
+/// Returns the nonce: eleven bytes of the number, and the flag for the last chunk.
 fn nonce(chunk: u64, is_last: bool) -> Nonce {
     let mut nonce = [0; 12];
     nonce[3..11].copy_from_slice(&chunk.to_be_bytes());
@@ -120,7 +119,7 @@ fn nonce(chunk: u64, is_last: bool) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Contents to sealed chunks.
+/// Sealer of contents into chunks.
 #[derive(Debug)]
 pub struct Sealer {
     payload: Payload,
@@ -129,7 +128,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Begins a file: its header is appended. `None` where the cryptographic library refuses, for which no input gives cause.
+    /// Starts a file and appends its header. Returns `None` if the cryptographic library fails, which no input causes.
     pub fn new(recipient: Recipient, randomness: &Randomness, to: &mut Vec<u8>) -> Option<Sealer> {
         let (file_key, ephemeral, nonce) = randomness.parts();
         let header = header::write(&file_key, ephemeral, recipient)?;
@@ -139,7 +138,7 @@ impl Sealer {
         Some(Sealer { payload, chunk: 0, open: Vec::with_capacity(CHUNK_BYTES) })
     }
 
-    /// Takes contents; chunks that are full, and not the last ones, are appended.
+    /// Adds contents; full chunks except the last one are appended.
     pub fn push(&mut self, mut contents: &[u8], to: &mut Vec<u8>) {
         while !contents.is_empty() {
             if self.open.len() == CHUNK_BYTES {

@@ -1,4 +1,4 @@
-//! A recipient stanza of the header, and the base64 in it: without padding, and only in its canonical form.
+//! Recipient stanza of the header, with base64 without padding and only in its canonical form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -14,7 +14,7 @@ pub(super) struct Stanza<'a> {
     pub(super) body: Vec<u8>,
 }
 
-/// Takes a line with its end off a text.
+/// Takes one line with its line break from a text.
 pub(super) fn line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = text.split_at(end);
@@ -23,7 +23,7 @@ pub(super) fn line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 impl<'a> Stanza<'a> {
-    /// Reads a stanza, `arguments` being its first line after `-> `; the body is taken off the text.
+    /// Parses a stanza; `arguments` is its first line after `-> `, and the body is taken from the text.
     pub(super) fn read(arguments: &'a [u8], text: &mut &'a [u8]) -> Option<Stanza<'a>> {
         let mut words = arguments.split(|byte| *byte == b' ');
         let is_word = |word: &&[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
@@ -43,12 +43,12 @@ impl<'a> Stanza<'a> {
     }
 }
 
-/// Reads base64.
+/// Decodes base64.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(text).ok()
 }
 
-/// Writes base64.
+/// Encodes base64.
 pub(super) fn encode(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(bytes)
 }

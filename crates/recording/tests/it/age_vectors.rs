@@ -1,4 +1,4 @@
-//! Test vectors of age by C2SP (CCTV, age/testdata; 0BSD): those for X25519 that are stored uncompressed.
+//! Test vectors for age by C2SP (CCTV, age/testdata; 0BSD): those for X25519 that are stored uncompressed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use trunkgate_recording::age::{Identities, Payload, Refusal};
 
-/// The contents that open, and why no more does.
+/// Returns the contents that open, and the error that ends them.
 fn open(file: &[u8], identities: &Identities) -> (Vec<u8>, Result<(), Refusal>) {
     let payload = match Payload::open(file, identities) {
         Ok(payload) => payload,
@@ -49,7 +49,7 @@ fn every_vector_opens_or_is_refused_as_it_says() {
         };
         let identities = of("identity").join("\n");
         let Ok(identities) = Identities::parse(&identities) else {
-            // A header without any stanza, or only for the passphrase.
+            // Header without any stanza, or only for a passphrase.
             continue;
         };
         let (contents, opened) = open(&bytes[end + 2..], &identities);

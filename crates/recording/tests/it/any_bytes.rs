@@ -1,4 +1,4 @@
-//! Any bytes instead of a file, and any cut of one.
+//! Property tests with arbitrary bytes and truncated files.
 
 use proptest::prelude::*;
 use trunkgate_recording::age::{CHUNK_BYTES, Identities, Identity, Payload, Randomness, completion};
@@ -9,7 +9,7 @@ fn identities() -> Identities {
     Identities::parse(&Identity::of([3; 32]).unwrap().reveal()).unwrap()
 }
 
-/// A file of so many frames of silence, and what it would be without encryption.
+/// Builds a file of silence, encrypted and unencrypted.
 fn files(container: Container, channels: Channels, frames: u64) -> (Vec<u8>, Vec<u8>) {
     let encryption = Encryption { recipient: identities().recipient(), randomness: Randomness::new([5; 64]) };
     let made = [Some(&encryption), None].map(|encryption| {
@@ -71,7 +71,7 @@ proptest! {
             opened.extend_from_slice(payload.open_chunk(chunk, chunk == last, &mut file[from..to].to_vec()).unwrap());
         }
         prop_assert_eq!(opened.len() as u64, bytes);
-        // But for the sizes of its header, which are unknown.
+        // Except for the sizes in its header, which are unknown.
         prop_assert!(plain.get(80..opened.len()).is_none_or(|samples| samples == &opened[80..]));
         prop_assert!(cut - begins < opened.len() + CHUNK_BYTES + 100);
     }

@@ -1,4 +1,4 @@
-//! Recordings against published test vectors.
+//! Tests of recordings, including published test vectors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
