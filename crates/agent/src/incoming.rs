@@ -73,7 +73,9 @@ impl Incoming<'_> {
 }
 
 /// Parses one text message. Unknown fields are ignored.
+///
 /// # Errors
+///
 /// Returns the problem with the message.
 pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
     if text.len() > TEXT_BYTES || !is_short_but_for_one_string(text) {
@@ -145,7 +147,9 @@ fn is_short_but_for_one_string(text: &str) -> bool {
 }
 
 /// Decodes a payload into `audio`, replacing its content; `audio` is empty after an error.
+///
 /// # Errors
+///
 /// Returns [`Problem::BadBase64`].
 pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
     audio.clear();

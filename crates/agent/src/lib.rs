@@ -1,6 +1,7 @@
 //! Media-stream protocol for voice agents, byte for byte as Twilio Media Streams sends it, and the protocol of speech
 //! recognisers. Performs no I/O: received socket data and `now` go in; texts for the socket, events and the next
 //! deadline come out.
+//!
 //! Four independent parts are combined by the layer above: [`Stream`] is the conversation on one socket; [`Tracks`]
 //! turns RTP into the exact 20 ms frames that it sends; [`Playout`] queues the agent's audio, with its marks, until
 //! each 20 ms of it is played; [`Ticks`] is the clock of the playout.

@@ -1,11 +1,14 @@
 //! Queue of an agent's audio that is not played to the caller yet, with its marks.
+//!
 //! Pieces of any length join into one stream of bytes, and every tick takes 20 ms from it. The rest of a piece waits
 //! for the next one. If no piece follows, the rest is played nevertheless, padded with silence to a full frame: at the
 //! next tick if a mark waits behind it, because the mark is due once the last sample before it is played, else after
 //! [`REST_TICKS`] ticks. A mark takes no room and no tick of its own.
+//!
 //! A piece may end within a sample. Half a sample waits for its other half, because the pieces may be those of a
 //! download; after [`HALF_SAMPLE_TICKS`] ticks, and at a clear, it is dropped, because all later audio would otherwise
 //! be noise.
+//!
 //! No audio is ever dropped for lack of room: beyond its limits [`Playout::wants_more`] returns false, and the socket
 //! is not read.
 

@@ -116,7 +116,9 @@ struct Alternative {
 
 /// Parses a message of a recogniser; `None` for a message without a result. The first of several alternatives is used,
 /// as at jambonz.
+///
 /// # Errors
+///
 /// Returns the problem with the message, or the failure that it reports.
 pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, Problem> {
     if text.len() > RESULT_BYTES {

@@ -1,4 +1,5 @@
 //! Reordering delay of a source, and the resulting time to wait for a gap.
+//!
 //! The wait is at least 40 ms: only packets behind a gap wait, so a path without gaps has no delay. It is longer, up to
 //! 100 ms, if packets have arrived later than that recently, as on a path over two links. A single late packet changes
 //! nothing.

@@ -41,7 +41,7 @@ impl Ticks {
         self.next = index.saturating_add(1);
         Some(Tick { index, skipped })
     }
-    /// Moves the first tick forward to `now` if none was taken and it is due later.
+    /// Brings the first tick forward to `now` if none was taken and it is due later.
     pub fn begin_by(&mut self, now: Instant) {
         if self.next == 0 {
             self.start = self.start.min(now);

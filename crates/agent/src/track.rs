@@ -1,10 +1,10 @@
 //! One direction's RTP as exact frames of 20 ms.
 //!
-//! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is
-//! always used: at the position that its RTP timestamp names, or behind the last one where its timestamp has not gone
-//! on. A frame is complete once all of its 160 samples have arrived, so a packet in order leaves at once and unchanged.
-//! Reordering thus needs no sorting. Missing samples are filled with silence:
-//! - lost: 40 ms after later audio came, longer where packets have been seen to come later than that ([`Reordering`]);
+//! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is used
+//! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or behind the last packet if its
+//! timestamp does not advance. A frame is complete once all of its 160 samples have arrived, so a packet in order leaves
+//! at once and unchanged, and reordering needs no sorting. Missing samples are filled with silence:
+//! - lost: 40 ms after later audio arrived, later if packets have recently been reordered further ([`Reordering`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
 //! - no packet at all: by the wall clock, 80 ms after the frame's time, unless packets wait to be decoded in order.
 //!
@@ -14,7 +14,7 @@
 //! 10 s; then quiet frames are dropped until the source is in place again. Beyond 300 ms, the source is placed by the
 //! time of its arrival; if a burst follows, its first 300 ms are kept and the rest is given up.
 //!
-//! Media time follows the source's clock, which differs a little from ours. If the source has moved ahead of or behind
+//! Media time follows the source's clock, which differs a little from the edge's. If the source has moved ahead of or behind
 //! the wall clock, a quiet frame is dropped or inserted; after a pause the source is simply placed again. A source
 //! whose timestamps jump ahead is placed by the time of its arrival.
 
@@ -333,7 +333,7 @@ impl<S: Sample> Track<S> {
         self.counts
     }
 
-    /// Adds a packet that follows the newest one by its sequence number; it is used regardless of its timestamp.
+    /// Adds a packet that follows the newest one by its sequence number; timestamps only determine its position.
     fn push_newer(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
         let Arrival { now, elapsed, length, room } = arrival;
         let behind = source.at + source.length;
@@ -665,7 +665,7 @@ impl Pace {
         }
         self.now = Some(self.now.map_or(early, |best| best.max(early)));
     }
-    /// Returns the base once a full window was observed.
+    /// Returns the lead of the earliest packets over the wall clock, once a full window was observed.
     fn base(&self) -> Option<i64> {
         self.before.max(self.now).filter(|_| self.before.is_some())
     }

@@ -55,7 +55,9 @@ pub enum Whisper {
 
 impl WarmTransfer {
     /// Parses the fields of `warm`.
+    ///
     /// # Errors
+    ///
     /// Returns the problem as text.
     pub fn read(fields: &Map<String, Value>) -> Result<WarmTransfer, String> {
         let mut warm = WarmTransfer::default();

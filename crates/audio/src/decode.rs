@@ -54,7 +54,9 @@ impl Pieces {
     }
 
     /// Counts a damaged piece.
+    ///
     /// # Errors
+    ///
     /// Returns an error if there are so many that decoding the rest is not worthwhile.
     pub(super) fn damaged(&mut self) -> Result<(), String> {
         let count = if self.good > 0 { &mut self.damaged } else { &mut self.before };

@@ -79,7 +79,9 @@ type Key = ([u8; 32], Use);
 static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
 /// Returns a file's audio as μ-law at 8 kHz.
+///
 /// # Errors
+///
 /// Returns the problem as a clause.
 pub fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     let bytes = read(path, most.bytes)?;
@@ -88,7 +90,9 @@ pub fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
 }
 
 /// Returns the audio of a file's content as μ-law at 8 kHz; `bare` is its format if no known header is found.
+///
 /// # Errors
+///
 /// Returns the problem as a clause.
 pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     let mut key = ([0; 32], how);
@@ -120,7 +124,9 @@ pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
 }
 
 /// Returns a file's audio as 16-bit samples at 8 kHz.
+///
 /// # Errors
+///
 /// Returns the problem as a clause.
 pub fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
     let bytes = read(path, most.bytes)?;
@@ -134,7 +140,9 @@ pub fn too_long(seconds: usize) -> String {
 }
 
 /// Reads a file.
+///
 /// # Errors
+///
 /// Returns the problem as a clause.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let wrong = |error: std::io::Error| error.to_string();

@@ -45,7 +45,9 @@ impl SampleFormat {
         SampleFormat { kind: SampleKind::MuLaw, order: ByteOrder::Big, channels: 1, rate: 8000, bytes: 1 };
 
     /// Decodes samples; an incomplete frame at the end is ignored.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the number of channels is invalid, or an error of the sink.
     pub(super) fn decode(self, samples: &[u8], sink: &mut Sink) -> Result<(), String> {
         if self.channels == 0 || self.channels > MOST_CHANNELS {

@@ -59,7 +59,9 @@ impl Vorbis {
     }
 
     /// Processes a packet if it is a header; returns whether it is one.
+    ///
     /// # Errors
+    ///
     /// Returns the problem with the setup header.
     pub(super) fn take_header(&mut self, packet: &[u8]) -> Result<bool, String> {
         if let Some(setup) = packet.strip_prefix(SETUP).filter(|_| self.decoder.is_none()) {

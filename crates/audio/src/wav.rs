@@ -11,7 +11,9 @@ use trunkgate_system::files;
 pub const RATE_HZ: u32 = 8000;
 
 /// Writes 16-bit PCM at a sampling rate.
+///
 /// # Errors
+///
 /// Returns the problem as text.
 pub fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), String> {
     let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };

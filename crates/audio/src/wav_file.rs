@@ -28,7 +28,9 @@ pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
 }
 
 /// Checks that a configured file has all the samples that its header claims; it may still be being copied.
+///
 /// # Errors
+///
 /// Returns the number of missing bytes, as text.
 pub(super) fn judge_whole(file: &[u8]) -> Result<(), String> {
     let Ok((.., missing)) = parts(file) else { return Ok(()) };

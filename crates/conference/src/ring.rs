@@ -1,5 +1,6 @@
 //! Lock-free rings of frames between two threads, one writer and one reader: a party's session runs on a worker, the
 //! mixer of its conference on another thread.
+//!
 //! Samples are stored in atomic words, four in each, so that neither a lock nor `unsafe` is needed; one counter
 //! publishes a frame. If the reader stands still, new frames are dropped and counted, while the [`Mixer`](crate::Mixer)
 //! drops the oldest of the frames that it receives.

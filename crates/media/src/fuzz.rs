@@ -58,7 +58,9 @@ pub fn rtp_packet(data: &[u8]) {
 
 /// Feeds any stream to a transcoder between any two codecs. The output has increasing numbers and a bounded number of
 /// packets.
+///
 /// # Panics
+///
 /// Panics if one of these properties fails.
 pub fn transcode(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
@@ -140,7 +142,9 @@ pub fn rtcp_packet(data: &[u8]) {
 }
 
 /// Feeds any stream to a jitter buffer. Each accepted packet leaves once, and in time.
+///
 /// # Panics
+///
 /// Panics if one of these properties fails.
 pub fn jitter(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]

@@ -3,6 +3,7 @@
 use trunkgate_terms::Channels;
 
 /// Appends stereo samples, caller first, in the channels of the recording.
+///
 /// Mono is the saturating sum of both: a party that speaks alone keeps its level, as in Twilio's mono recordings, while
 /// an average would halve it.
 pub fn mix(channels: Channels, stereo: &[i16], to: &mut Vec<i16>) {

@@ -1,4 +1,5 @@
 //! WAV files of linear 16-bit samples (RIFF, and RF64 of EBU Tech 3306 from 4 GiB on).
+//!
 //! The header has a constant length: a `JUNK` chunk reserves the place of `ds64`, which RF64 needs. Rewriting the
 //! header after each block of samples keeps the file valid at any time; with unknown sizes it is readable to its end
 //! without that.

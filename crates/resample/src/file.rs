@@ -1,4 +1,5 @@
 //! Resampler of audio files from any rate to 8 kHz, without a delay in the output.
+//!
 //! The filter is a Kaiser-windowed sinc: flat to 3.5 kHz, 80 dB down from 4 kHz on. The position of each output between
 //! two inputs is an exact fraction, so there is no drift. There is one filter for each such position, or, for odd
 //! rates, [`PHASES`] filters with linear interpolation between two of them.
@@ -27,7 +28,7 @@ pub struct FileResampler {
     down: u64,
     /// Inputs on each side of an output.
     reach: usize,
-    /// Number of phases from one input to the next, including that of the next input.
+    /// Number of phases from one input to the next; `filters` has one more, for the next input itself.
     phases: usize,
     filters: Vec<f32>,
     /// Inputs that are still needed, preceded by silence before the file.

@@ -1,5 +1,6 @@
 //! Echo detection for one party: audio that it sends back with a delay. Causes are loudspeakers, and two conferences
 //! connected by two calls.
+//!
 //! The changes of level from frame to frame that a party sends are correlated with the changes sent to it, at every
 //! delay up to two seconds. If they agree at one delay for long enough, frames no louder than the expected echo are
 //! attenuated; the party's own voice, which is louder, passes. A loop through two conferences thus loses level with
@@ -15,7 +16,8 @@ const LEAST_DB: f32 = -60.0;
 const WEIGHT: f32 = 1.0 / 150.0;
 /// Ticks before a correlation is used: 2 s.
 const WARM_TICKS: u32 = 100;
-/// Correlation from which an echo is detected (an echo in both directions has 0.7), and below which none is.
+/// Correlation from which an echo is detected (a delay between two frames yields 0.7 with each), and below which none
+/// is.
 const ECHO_AT: f32 = 0.55;
 const NO_ECHO_AT: f32 = 0.35;
 /// Ticks for which the maximum correlation must stay at one delay, or be gone: 1 s.
@@ -49,7 +51,7 @@ pub(super) struct Echo {
     sent_variance: f32,
     level_db: f32,
     variance: f32,
-    /// Statistics of the changes in the variance.
+    /// Moments of the changes, which give the number of changes that dominate the variance.
     changes: Changes,
     /// Covariance at each delay, from one tick on.
     covariance: [f32; ECHO_TICKS],

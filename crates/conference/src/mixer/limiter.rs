@@ -1,4 +1,5 @@
 //! Limiter of a mix: sums above full scale are attenuated before their peak and recover slowly.
+//!
 //! The gain is piecewise linear by milliseconds and never exceeds the limit set by the peaks on either side, so nothing
 //! is clipped. After each peak the gain is held for longer than a syllable and rises slowly: a voice next to a loud one
 //! keeps its level between the other's syllables.

@@ -1,7 +1,9 @@
 //! Mixer of one conference: every 20 ms a tick takes a frame of each party and produces the mix for each of them, the
 //! sum of all others.
+//!
 //! This room processes audio: queues, levels, gains, mixes. [`Room`](crate::Room) decides who may speak, and the caller
 //! has the clock.
+//!
 //! All audio is mixed at the highest rate of the present parties. A quiet party adds nothing and costs only a level
 //! measurement. All parties that add nothing and have no clip of their own share the same sum: it is produced once, and
 //! converted once for each rate; [`Heard::mix`] identifies the parties that share it, so that it may be encoded once as

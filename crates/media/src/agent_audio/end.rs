@@ -220,7 +220,9 @@ impl AgentEnd {
 
     /// Processes a packet; ignored before the socket is open and after its end. `coding` is the codec of its audio,
     /// `None` for a packet without audio.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not usable.
     pub(crate) fn hear(
         &mut self,

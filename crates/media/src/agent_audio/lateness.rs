@@ -1,7 +1,9 @@
 //! Detection and removal of delay that late audio of an agent has left in its queue.
+//!
 //! If an agent that sends in real time is late once, a tick has no audio; the agent then catches up, and all later
 //! audio waits for that much longer. The delay is removed frame by frame, in quiet moments, once the queue has not
 //! needed it for a while.
+//!
 //! Only such delay is removed. Audio sent ahead of time waits because the agent wants it to: it counts as late only to
 //! the extent of ticks without audio, and never if the agent gets ahead of its own pace.
 

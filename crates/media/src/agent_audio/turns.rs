@@ -1,5 +1,6 @@
 //! Response times in a conversation: the time from the end of the caller's speech to the agent's first audio, by voice
 //! activity detection.
+//!
 //! The input is the level of frames of 20 ms. The caller speaks in frames well above the noise of the line and above a
 //! possible echo of the agent; 100 ms of them are speech. A response is the agent's first audio after it was silent. A
 //! caller who is interrupted had no turn, and audio of an agent that was not silent within a second of the caller's end

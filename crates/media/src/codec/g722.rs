@@ -1,6 +1,7 @@
 //! G.722 at 64 kbit/s (mode 1 of ITU-T G.722): 16-bit linear samples at 16 kHz to and from one byte for two samples.
 //! The signal is split into two bands, each coded by an adaptive differential code; the arithmetic follows the
 //! Recommendation block by block and is bit-exact.
+//!
 //! The RTP clock is 8 kHz all the same (RFC 3551 §4.5.2).
 
 /// Sampling rate, in Hz.

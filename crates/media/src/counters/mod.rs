@@ -1,4 +1,5 @@
 //! Counters of the packet path, written by a worker and readable by any thread, and the reasons to drop a packet.
+//!
 //! This room defines the counters and their labels. The room that sees a packet decides when to count;
 //! [`mos`](crate::mos) estimates scores, and [`rtp`](crate::rtp) detects losses.
 

@@ -90,6 +90,7 @@ fn units(time: Duration, unit_us: u64) -> u16 {
 }
 
 /// Turns of one agent's leg: one worker writes, any thread reads.
+///
 /// All turns are kept up to [`TURNS_KEPT`]. From then on every second one is kept, then every fourth, and so on: an
 /// even selection of the whole call with at least half as many entries. A reader may see a turn twice while the
 /// selection is thinned.

@@ -11,8 +11,8 @@
 //!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER) and within
 //!   [`LATCH_SETTLED_WITHIN`](crate::limits::LATCH_SETTLED_WITHIN), counted again from each new description), from one
 //!   that has been silent for [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner if it
-//!   has already won under the same description. If the announced address can be the real one, it takes over from any
-//!   winner with a run of packets ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over
+//!   has already won since its address was announced. If the announced address can be the real one, it takes over from
+//!   any winner with a run of packets ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over
 //!   [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)).
 //! - Any other expected source takes over from a silent winner with such a run that no packet of the winner interrupts;
 //!   how long the winner has to be silent is in `Terms::yields_after`. From a winner other than the exact source that

@@ -217,7 +217,7 @@ enum Beside {
 pub(super) struct SourceLatch {
     winner: Option<Winner>,
     beside: Option<Beside>,
-    /// Whether the exact source has won since the latch was opened; then no NAT hides it, and it may always return.
+    /// Whether the exact source has won since its address was announced; then no NAT hides it, and it may always return.
     exact_won: bool,
     /// First source other than the exact one that was established since then; it may return from any winner except the
     /// exact source.
@@ -425,7 +425,7 @@ impl SourceLatch {
 pub struct Known {
     /// Whether the winner has ever settled.
     pub established: bool,
-    /// Whether the exact source has won since the latch was opened.
+    /// Whether the exact source has won since its address was announced.
     pub exact_won: bool,
     /// First source other than the exact one that was established since then.
     #[serde(default)]

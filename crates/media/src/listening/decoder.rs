@@ -88,7 +88,9 @@ impl TrackDecoder {
     }
 
     /// Queues a packet; `heard` gets every packet that is now due: header, bytes and the codec of its audio, if any.
+    ///
     /// # Errors
+    ///
     /// Returns an error if this packet, or one that waited, is not usable.
     pub(super) fn take(
         &mut self,

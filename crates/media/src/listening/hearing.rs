@@ -45,7 +45,9 @@ impl Decoders {
 
     /// Passes a packet to a framing, through the decoder if there is one; `coding` is the codec of its audio, `None`
     /// for a packet without audio.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not usable.
     pub(super) fn take(
         &mut self,
@@ -156,7 +158,9 @@ impl Hearing {
     }
 
     /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not usable.
     pub(crate) fn take(
         &mut self,

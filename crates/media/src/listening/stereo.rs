@@ -1,5 +1,6 @@
 //! Both directions of an end in pairs of frames, as recorded: G.711 codes as received if both directions use the same
 //! law, otherwise linear samples.
+//!
 //! The cost of a recorder is the cache traffic of each call's own memory. G.711 codes halve the bytes on the way to the
 //! file writer, which decodes them.
 

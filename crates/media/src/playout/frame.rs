@@ -43,8 +43,8 @@ impl Frame {
         }
     }
 
-    /// Converts to linear samples at 8 kHz. Wide-band frames are only decimated; they occur here only during a codec
-    /// change.
+    /// Converts to linear samples at 8 kHz. Wide-band frames are averaged in pairs without a filter; they occur here
+    /// only during a codec change.
     pub(crate) fn linear(&self) -> Linear {
         match self {
             Frame::Ulaw(codes) => codes.map(decode_ulaw),

@@ -58,7 +58,7 @@ pub(super) struct Player {
     source: Source,
     /// Samples played: of ringback within the cadence, of hold audio within the loop.
     at: usize,
-    /// Whether playing has not begun and is to be faded in.
+    /// Whether the next frame is the first of hold audio, which is faded in.
     rises: bool,
 }
 

@@ -1,5 +1,6 @@
 //! Reports between an end and its remote party: the edge's own reports and their timing, received reports, and the
 //! round-trip time (RFC 3550 §6.2–6.4).
+//!
 //! Between two ends that feed each other unchanged, reports are forwarded and only read. If the edge generates or
 //! modifies the stream of an end, reports of the other side do not apply to it, and the edge reports itself.
 

@@ -1,4 +1,5 @@
 //! RTP header, parsed and rewritten in place (RFC 3550 §5.1).
+//!
 //! The parser checks the fields that a relay depends on: version, contributing sources, extension and padding must fit
 //! the packet. The payload is never read.
 
@@ -55,7 +56,9 @@ pub struct Head {
 
 impl Head {
     /// Parses the header.
+    ///
     /// # Errors
+    ///
     /// Returns an error if version, contributing sources or extension do not fit.
     pub fn parse(packet: &[u8]) -> Result<Head, ParseError> {
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
@@ -83,7 +86,9 @@ impl Head {
 
 impl Rtp {
     /// Parses a packet's header.
+    ///
     /// # Errors
+    ///
     /// Returns an error if version, contributing sources, extension or padding do not fit.
     pub fn parse(packet: &[u8]) -> Result<Rtp, ParseError> {
         let Head { sequence, ssrc, len: start } = Head::parse(packet)?;

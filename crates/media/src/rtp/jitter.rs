@@ -1,4 +1,5 @@
 //! Jitter buffer that restores the packet order of one stream for a decoder with state.
+//!
 //! Packets in order pass at once, without a copy. Only packets behind a gap wait until the gap is filled, or for the
 //! recent reordering delay ([`Reordering`]: 40 to 100 ms), and no longer. Then they leave without it, and the decoder
 //! conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is that of
@@ -51,7 +52,9 @@ impl JitterBuffer {
     }
 
     /// Adds a packet; `leave` gets all packets that no longer wait, with their payloads and in order.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is a duplicate, a later packet has left, or its number is a jump that no second
     /// packet has confirmed (RFC 3550 A.1).
     pub fn take(

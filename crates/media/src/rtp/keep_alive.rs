@@ -1,5 +1,6 @@
 //! Keep-alive packets that open NAT bindings to a silent remote party and keep them open while nothing else is sent
 //! (RFC 6263).
+//!
 //! A keep-alive is a bare RTP header with a dynamic payload number that was not negotiated (RFC 6263 §4.6). RTP
 //! receivers ignore it (RFC 3550 §5.1), peers that wait for a first packet to learn the destination get one, and SRTP
 //! protects it like any other packet, unlike an empty datagram (§4.1) or another version (§4.5). It has its own SSRC

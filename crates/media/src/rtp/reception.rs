@@ -1,4 +1,5 @@
 //! Loss and jitter of a received stream (RFC 3550 A.3, A.8), in the RFC's integer arithmetic.
+//!
 //! A change of SSRC restarts the statistics; earlier losses stay in the sum. There is no probation (RFC 3550 A.1),
 //! because the latch has already validated the source.
 

@@ -1,4 +1,5 @@
 //! Constant offsets that keep an end's outgoing stream continuous.
+//!
 //! The stream of a single feeder passes with SSRC, sequence number and timestamp unchanged, also when that feeder
 //! starts a new stream. Once another feeder takes over, the stream continues under the same SSRC: offsets are fixed at
 //! the first packet of the new feeder (and of each new stream of it), so that loss and reordering stay visible.
@@ -142,7 +143,7 @@ impl Outgoing {
     }
 
     /// Returns the offsets that make this packet the next after the last one. The timestamp advances with the clock in
-    /// whole frames of 20 ms, at least one, because two packets never begin closer than that, whatever their arrival
+    /// whole frames of 20 ms, at least one, because two packets never begin closer than that, regardless of their arrival
     /// times.
     fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
         let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();

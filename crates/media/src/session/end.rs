@@ -283,7 +283,9 @@ impl End {
     }
 
     /// Processes an RTP packet: decrypts it in place and counts it.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn receive(
         &mut self,
@@ -323,7 +325,9 @@ impl End {
     }
 
     /// Processes a datagram to be forwarded unchanged.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn receive_verbatim(
         &mut self,
@@ -347,7 +351,9 @@ impl End {
 
     /// Processes an RTCP compound: decrypts it in place, covers its texts, and reads it. Returns metrics about the
     /// stream sent to the remote party, to be forwarded to its feeder.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn receive_rtcp(
         &mut self,
@@ -528,7 +534,9 @@ impl End {
 
     /// Passes a packet of the remote party to the agent that it feeds: audio, a digit once, or just its place in the
     /// sequence.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not usable.
     pub(super) fn reach_agent(
         &mut self,
@@ -559,7 +567,9 @@ impl End {
     }
 
     /// Sends a packet of a feeder with rewritten numbers.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn send(
         &mut self,
@@ -577,7 +587,9 @@ impl End {
     }
 
     /// Sends a frame of the end's own stream; suppressed silence sends nothing.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn send_own(
         &mut self,
@@ -593,7 +605,9 @@ impl End {
     }
 
     /// Sends a datagram unchanged.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn send_verbatim(&self, shared: &Shared, packet: &PacketBuf) -> Result<Transmit, DropReason> {
         let plain = |remote: &&RemoteSpec| remote.may_receive && remote.srtp.is_none();
@@ -604,7 +618,9 @@ impl End {
     }
 
     /// Forwards an RTCP compound of the end with which it is wired both ways.
+    ///
     /// # Errors
+    ///
     /// Returns the reason for a drop.
     pub(super) fn send_rtcp(&mut self, now: Instant, packet: &mut PacketBuf) -> Result<Transmit, DropReason> {
         let way = self.rtcp_way().ok_or(DropReason::NoDestination)?;
@@ -725,7 +741,9 @@ impl End {
     }
 
     /// Processes a telephone-event on a wire that converts DTMF; returns the digits completed by it.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is no telephone-event.
     pub(super) fn take_event(
         &mut self,
@@ -749,7 +767,9 @@ impl End {
 
     /// Processes a packet of a source from which only digits are wanted; returns the digit that begins with it, as a
     /// telephone-event or as a tone.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is neither a digit nor the negotiated audio.
     pub(super) fn take_begun(&mut self, rtp: &Rtp, packet: &[u8]) -> Result<Option<char>, DropReason> {
         let wire = self.wire.as_mut().ok_or(DropReason::NoWire)?;

@@ -149,7 +149,9 @@ impl Ends {
     }
 
     /// Processes a packet without audio: a digit, on a wire that converts DTMF.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is no digit.
     pub(super) fn take_event(&mut self, cx: &mut Cx<'_>, at: Slot, rtp: &Rtp, packet: &[u8]) -> Result<(), DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
@@ -160,7 +162,9 @@ impl Ends {
     }
 
     /// Processes a packet of an end from which only digits are wanted; reports a digit that begins with it.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is neither a digit nor the negotiated audio.
     pub(super) fn take_begun(&mut self, cx: &mut Cx<'_>, at: Slot, rtp: &Rtp, packet: &[u8]) -> Result<(), DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;

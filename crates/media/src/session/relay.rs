@@ -1,5 +1,6 @@
 //! Relay path of a remote party's packet: reception, listeners, and its wire. On a verbatim wire a datagram passes
 //! unchanged and need not be RTP.
+//!
 //! RTCP is read, and forwarded only if the two ends feed each other unchanged. On a wire between different codecs, the
 //! packets of its transcoder are sent like any other packet.
 

@@ -1,5 +1,6 @@
 //! Agents as conference participants: each has a seat at a mixer. The seat's clock sends the agent's audio to the mixer
 //! and the mixed audio to the agent.
+//!
 //! The agent receives μ-law at 8 kHz, as from a caller with G.711.
 
 use std::collections::VecDeque;

@@ -73,7 +73,9 @@ impl Inbound {
 
     /// Decrypts an RTP packet in place; it shrinks. A packet that fails authentication is unchanged if it may be tried
     /// `again` under another key.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not RTP, fails authentication, is a replay, or belongs to one stream too many.
     pub fn unprotect_rtp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
         let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
@@ -109,7 +111,9 @@ impl Inbound {
 
     /// Decrypts an RTCP packet in place; it shrinks. A packet that fails authentication is unchanged if it may be tried
     /// `again` under another key.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not RTCP, fails authentication, is a replay, or belongs to one stream too
     /// many.
     pub fn unprotect_rtcp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {

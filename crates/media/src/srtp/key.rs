@@ -39,7 +39,9 @@ impl std::error::Error for KeyError {}
 
 impl SrtpKey {
     /// Creates a key from a master key followed by its salt, as in `inline:` (RFC 4568 §6.1).
+    ///
     /// # Errors
+    ///
     /// Returns an error if a length is wrong.
     pub fn new(suite: Suite, material: &[u8], mki: Option<&[u8]>) -> Result<SrtpKey, KeyError> {
         if material.len() != suite.key_len() + suite.salt_len() {

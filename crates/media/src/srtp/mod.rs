@@ -1,4 +1,5 @@
 //! SRTP and SRTCP (RFC 3711, RFC 6188, RFC 7714), in place in the packet's buffer and without an allocation per packet.
+//!
 //! Keys come from signalling; session keys, key schedules and hash states of a direction are computed once per key.
 
 mod aes_ctr;

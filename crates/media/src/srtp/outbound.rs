@@ -76,7 +76,9 @@ impl Outbound {
     }
 
     /// Encrypts an RTP packet in place; it grows.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not RTP, was sent before, or the key is used up.
     pub fn protect_rtp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
@@ -101,7 +103,9 @@ impl Outbound {
     }
 
     /// Encrypts an RTCP packet in place; it grows.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not RTCP, there is no room for its stream, or the key is used up.
     pub fn protect_rtcp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let ssrc = rtcp::sender(packet.data()).ok_or(DropReason::NotRtp)?;

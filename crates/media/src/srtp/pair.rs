@@ -102,7 +102,9 @@ impl Pair {
     }
 
     /// Decrypts a packet of the remote party in place; plain RTP passes if negotiated.
+    ///
     /// # Errors
+    ///
     /// Returns the errors of [`Inbound::unprotect_rtp`].
     pub fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         if !self.active {
@@ -120,7 +122,9 @@ impl Pair {
     }
 
     /// Encrypts a packet in place, or leaves it plain if so negotiated.
+    ///
     /// # Errors
+    ///
     /// Returns the errors of [`Outbound::protect_rtp`].
     pub fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         match (self.active, rtcp) {

@@ -1,5 +1,6 @@
 //! Transcoder of one end's audio for another end: each packet is decoded on arrival, and packets of the sink's length
 //! leave as soon as they are full. There is no tick, and only partial packets are buffered.
+//!
 //! The output is a stream of the edge's own, continuous in time. A short loss is concealed when the next packet arrives
 //! (by its redundancy, if Opus has any), a long one stays a gap, suppressed silence is a jump of the timestamp, late
 //! packets are dropped. Telephone-events and comfort noise pass in order.
@@ -221,7 +222,9 @@ impl Transcoder {
     }
 
     /// Processes a packet; the resulting packets follow by [`Self::poll`]. Allocates only inside Opus.
+    ///
     /// # Errors
+    ///
     /// Returns an error if the packet is not usable.
     pub fn push(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
         let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;

@@ -55,7 +55,7 @@ fn nothing_is_drawn_to_a_stranger() {
 #[test]
 fn a_stranger_that_is_first_wins_nothing() {
     let mut bench = Bench::unconnected();
-    // Before the far side is known.
+    // Before the remote party is known.
     assert_eq!(bench.rtp(A, STRANGER, 1), None);
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.dropped(A, DropReason::UnexpectedSource), 2);

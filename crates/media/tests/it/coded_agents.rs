@@ -391,7 +391,7 @@ fn who_listens_hears_both_directions() {
     }
 }
 
-/// Hold audio and tones reach such a far side as well, and an agent's voice follows on the same stream.
+/// Hold audio and tones reach such a remote party as well, and an agent's voice follows in the same stream.
 #[test]
 fn what_is_played_and_who_speaks_next_are_one_stream() {
     for form in [OPUS, G722] {
@@ -435,7 +435,7 @@ fn the_codec_may_change_under_an_agent() {
     assert_eq!((made[0].rtp().payload_type, made[0].payload()), (0, &[0xff; 160][..]));
 }
 
-/// A far side takes the place of an agent, and an agent that of a far side: G.722's decoder follows one encoder's steps.
+/// A remote party replaces an agent as feeder, and the reverse: the G.722 decoder sees the steps of one encoder.
 #[test]
 fn a_far_side_of_g722_hears_one_coder_whoever_feeds_it() {
     let mut bench = with_agent(G722, Format::L16Rate16000);

@@ -1,4 +1,4 @@
-//! Hold audio takes turns with an agent and with a far side: one unbroken stream, and no click.
+//! Hold audio alternates with an agent and with a remote party: one continuous stream, and no click.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::sync::Arc;

@@ -33,7 +33,7 @@ fn a_side_that_is_never_heard_is_told_after_five_seconds() {
 #[test]
 fn who_was_heard_or_is_on_hold_is_not_told() {
     let mut bench = Bench::connected();
-    // One packet is enough: comfort noise, a far side that is mute.
+    // One packet is enough: comfort noise, or a muted remote party.
     bench.rtp(A, A_RTP, 1).unwrap();
     bench.set_remote(B, RemoteSpec { may_receive: false, watch_idle: false, relatch: false, ..remote(B_RTP) });
     bench.run(50_000);

@@ -98,7 +98,7 @@ fn rfc3550_a3_what_was_heard_is_reported_back() {
     let mut bench = listening(2);
     let (mut lost, mut heard) = (0, 0);
     for n in 0..1500u16 {
-        // The far side's own report, so that ours can name it.
+        // Report of the remote party, to which the edge's report refers.
         if n % 100 == 50 {
             bench.feed(A, true, A_RTCP, &report(header(0).ssrc, 0x1234_5678_9abc_def0 + u64::from(n)));
         }
@@ -128,7 +128,7 @@ fn rfc3550_6_4_1_round_trip_from_our_own_reports() {
     bench.run(10_000);
     let told = bench.reports.last().unwrap().clone();
     let report = sender_report(&told);
-    // 80 ms on the wire, 2 s at the far side.
+    // 80 ms on the wire, 2 s at the remote party.
     bench.now = told.at + Duration::from_millis(2080);
     let heard = answer(report.ssrc(), report.ntp_timestamp(), Duration::from_secs(2), 17, 80);
     assert_eq!(bench.feed(A, true, A_RTCP, &heard), None);
@@ -159,7 +159,7 @@ fn rfc3550_6_4_1_round_trip_from_reports_that_pass() {
     assert!((29_900..=30_100).contains(&b.rtt_us.get()), "{}", b.rtt_us.get());
     assert_eq!((b.far_lost.get(), b.far_jitter_us.get()), (3, 2000));
     assert_eq!(bench.counters[0].rtt_us.get(), 0, "A has not answered anything");
-    // Nothing of ours between two that report themselves.
+    // No reports of the edge between two ends that report themselves.
     bench.run(30_000);
     assert_eq!(bench.reports, []);
 }

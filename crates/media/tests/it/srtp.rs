@@ -130,7 +130,7 @@ fn reasons_are_told_apart() {
         whole.resize(36, 0);
         assert_eq!(unprotect(&mut inbound, true, &whole), Err(DropReason::SrtpPlain));
         assert_eq!(unprotect(&mut inbound, false, &[0; 40]), Err(DropReason::NotRtp));
-        // We never send a number twice.
+        // The edge never sends an index twice.
         assert_eq!(protect(&mut outbound, false, &packet(7, 5)), Err(DropReason::SrtpRepeated));
         assert_eq!(protect(&mut outbound, false, &packet(7, 65_000)), Err(DropReason::SrtpRepeated));
     }

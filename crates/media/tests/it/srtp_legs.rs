@@ -26,7 +26,7 @@ fn secure(rtp: &str, srtp: &SrtpSpec) -> RemoteSpec {
     RemoteSpec { srtp: Some(Box::new(srtp.clone())), ..remote(rtp) }
 }
 
-/// The far side of an end.
+/// Remote party of an end, with its own SRTP state.
 struct Far {
     says: Outbound,
     hears: Inbound,
@@ -219,7 +219,7 @@ fn no_number_leaves_twice_when_the_old_key_comes_back() {
     assert!(bench.rtp(B, B_RTP, 9).is_some());
 }
 
-/// A far side that changes between two keys and moves each time, after which counters may begin at zero.
+/// A remote party that alternates between two keys with a new address each time, after which counters may restart.
 #[test]
 fn no_number_leaves_or_is_taken_twice_under_keys_that_alternate() {
     for suite in Suite::ALL {
@@ -346,7 +346,7 @@ fn streams_beyond_the_limit_go_on_under_the_last_one() {
         bench.wait(20);
     }
     assert_eq!(sources, (0x100..0x140).collect());
-    // The far side's own streams are bounded too.
+    // Streams of the remote party are bounded too.
     for n in 0..70u8 {
         let mut bytes = rtp(500);
         bytes[8..12].copy_from_slice(&[0, 0, 2, n]);

@@ -63,7 +63,7 @@ fn purity(samples: &[i16], hz: f64, rate: u32) -> f64 {
     10.0 * (tone / (power - tone)).log10()
 }
 
-/// A far side's packet of so many ms, the `n`th of a tone of 1 kHz.
+/// Builds packet `n` of a remote party's 1 kHz tone, of `ms` milliseconds.
 fn packet(form: WireFrom, n: u16, ms: u32) -> Vec<u8> {
     let samples = ms as usize * 8;
     let all = tone(1000.0, 8000, samples * (usize::from(n) + 1));

@@ -1,5 +1,5 @@
-//! A remote party whose announced address is not proven: nothing is sent there, whatever it sends, and no audio of an
-//! agent or a player is lost by that.
+//! A remote party whose announced address is not proven: nothing is sent there, regardless of its packets, and no audio
+//! of an agent or a player is lost by that.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 

@@ -12,8 +12,11 @@ pub struct Completion {
 }
 
 /// Determines the changes that complete a file; `read` returns bytes at a position. A complete file needs none.
+///
 /// A chunk that does not open (its sealing was itself interrupted) is discarded with the chunks after it.
+///
 /// # Errors
+///
 /// Returns the errors of `read`.
 pub fn completion<E>(
     payload: &Payload,

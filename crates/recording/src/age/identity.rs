@@ -108,7 +108,9 @@ pub struct Identities {
 
 impl Identities {
     /// Parses an identity file: one identity per line, empty lines and comments with `#`.
+    ///
     /// # Errors
+    ///
     /// Returns the reason why the text is invalid.
     pub fn parse(text: &str) -> Result<Identities, InvalidIdentity> {
         let mut found = Vec::new();

@@ -35,7 +35,9 @@ impl Payload {
 
     /// Parses the header at the beginning of a file, of which [`AGE_HEADER_BYTES`](crate::limits::AGE_HEADER_BYTES)
     /// suffice.
+    ///
     /// # Errors
+    ///
     /// Returns the reason why the file cannot be opened.
     pub fn open(beginning: &[u8], identities: &Identities) -> Result<Payload, Refusal> {
         let (file_key, length) = header::read(beginning, identities)?;
@@ -73,7 +75,9 @@ impl Payload {
     }
 
     /// Opens all chunks of a complete file.
+    ///
     /// # Errors
+    ///
     /// Returns [`Refusal::Payload`] if the file is incomplete, or a chunk does not belong to it.
     pub fn open_all(&self, file: &[u8]) -> Result<Vec<u8>, Refusal> {
         let (last, bytes) = self.contents(file.len() as u64).ok_or(Refusal::Payload)?;
@@ -88,7 +92,9 @@ impl Payload {
     }
 
     /// Opens a chunk at its position.
+    ///
     /// # Errors
+    ///
     /// Returns [`Refusal::Payload`] if this is another chunk.
     pub fn open_chunk<'a>(&self, chunk: u64, is_last: bool, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Refusal> {
         self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| Refusal::Payload)

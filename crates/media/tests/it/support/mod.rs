@@ -1,4 +1,4 @@
-//! A session between two far sides, A and B, fed packet by packet, and the agents and players that join it.
+//! Session between two remote parties, A and B, fed packet by packet, and the agents and players that join it.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -29,7 +29,7 @@ pub(crate) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A far side that sends and receives.
+/// Returns a remote party that sends and receives.
 pub(crate) fn remote(rtp: &str) -> RemoteSpec {
     let rtp = addr(rtp);
     RemoteSpec {
