@@ -649,7 +649,7 @@ mod tests {
         stream.handle_input(now, Input::Opened);
         let text = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(4 * SCRATCH_BYTES));
         stream.handle_input(now, Input::Text(&text));
-        // Not before.
+        // Not before the message was processed.
         stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
         assert_eq!(stream.poll_output(), Some(Output::Play(&vec![0; 3 * SCRATCH_BYTES])));
         stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });

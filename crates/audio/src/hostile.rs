@@ -52,7 +52,7 @@ fn codebooks() -> Vec<u8> {
         put(1, 1);
         put(16, 5);
         put(131_072, 18);
-        // Values of the first kind, two of them written.
+        // Vector lookup type 1, with two values.
         put(1, 4);
         put(0, 64);
         put(0, 4 + 1 + 2);

@@ -49,7 +49,7 @@ pub enum NodeCommand {
     Seat {
         /// Conference, created with its first party.
         conference: ConferenceId,
-        /// The party.
+        /// Id of the party.
         seat: SeatId,
         /// Ring of audio from the party.
         from: FrameReceiver,
@@ -58,19 +58,19 @@ pub enum NodeCommand {
     },
     /// Sets a party's part.
     Part {
-        /// The party.
+        /// Id of the party.
         seat: SeatId,
         /// New part.
         part: SeatPart,
     },
     /// Removes a party.
     Leave {
-        /// The party.
+        /// Id of the party.
         seat: SeatId,
     },
     /// Plays a clip; [`NodeEvent::ClipEnded`] always follows.
     Play {
-        /// The conference.
+        /// Id of the conference.
         conference: ConferenceId,
         /// Id of the clip.
         clip: ClipId,
@@ -83,26 +83,26 @@ pub enum NodeCommand {
     },
     /// Fades a clip out.
     Stop {
-        /// The clip.
+        /// Id of the clip.
         clip: ClipId,
     },
     /// Records the mix of all parties; [`Node::drain_recordings`] hands over the audio and always its end.
     Record {
-        /// The conference.
+        /// Id of the conference.
         conference: ConferenceId,
-        /// The recording.
+        /// Id of the recording.
         recording: RecordingId,
     },
     /// Pauses or resumes a recording.
     PauseRecording {
-        /// The recording.
+        /// Id of the recording.
         recording: RecordingId,
         /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
     },
     /// Ends a recording.
     StopRecording {
-        /// The recording.
+        /// Id of the recording.
         recording: RecordingId,
     },
 }

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn delay_follows_the_published_curve() {
-        // Cole and Rosenbluth (2001) drew straight lines through Id of G.107 up to 300 ms: 0.024 d + 0.11 (d − 177.3)
+        // Cole and Rosenbluth (2001) approximate Id of G.107 up to 300 ms by straight lines: 0.024 d + 0.11 (d − 177.3)
         // past the knee. At the knee itself the lines are about 1 better than the curve.
         for delay in [0, 20, 50, 100, 150, 200, 250, 300] {
             let delay = f64::from(delay);

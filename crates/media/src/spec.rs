@@ -302,7 +302,7 @@ pub enum AgentInput<'a> {
 /// Command of signalling to a worker. The sender never waits for it.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Begins a session.
+    /// Opens a session.
     Open {
         /// Idle timeout in milliseconds; 0 for none.
         idle_timeout_ms: u64,
@@ -336,7 +336,7 @@ pub enum Command {
     Play {
         /// Id of the end.
         end: EndId,
-        /// The sound.
+        /// Sound to play.
         sound: Sound,
     },
     /// Attaches a `listener` (agent, recorder, streamer or seat) to an RTP end, from now on: the track `inbound` is
@@ -358,7 +358,7 @@ pub enum Command {
     },
     /// Pauses or resumes a recorder.
     PauseRecorder {
-        /// The recorder.
+        /// Id of the recorder.
         end: EndId,
         /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
@@ -368,7 +368,7 @@ pub enum Command {
     AddStreamer {
         /// Id of the end.
         end: EndId,
-        /// The direction.
+        /// Direction to send.
         track: TrackName,
     },
     /// Adds an answering machine detector, which reports [`Event::Judged`] from the audio of its [`Command::Tap`] from
@@ -389,7 +389,7 @@ pub enum Command {
     },
     /// Sends DTMF digits to an end's remote party, in place of audio.
     Press {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// Payload number and form of the digits.
         press: PressSpec,
@@ -400,14 +400,14 @@ pub enum Command {
     },
     /// Reports digits to an agent that its caller has sent outside of the media.
     TellKeys {
-        /// The agent.
+        /// Id of the agent.
         end: EndId,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
     },
     /// Reports to an agent that the transfer of its caller failed; the caller stays with the agent.
     TransferFailed {
-        /// The agent's end.
+        /// Id of the agent's end.
         end: EndId,
         /// Target as requested.
         target: String,
@@ -418,46 +418,46 @@ pub enum Command {
     },
     /// Reports to an agent that a party has taken its caller, and that the agent now coaches that party.
     TransferAccepted {
-        /// The agent's end.
+        /// Id of the agent's end.
         end: EndId,
         /// Target as requested.
         target: String,
     },
     /// Sets the description of an end's remote party.
     SetRemote {
-        /// The end.
+        /// Id of the end.
         end: EndId,
-        /// The remote party.
+        /// New description of the remote party.
         remote: RemoteSpec,
     },
     /// Wires `from` to `to`, one way; replaces the former wire from `from` and the former feeder of `to`.
     Wire {
-        /// Source.
+        /// Id of the source.
         from: EndId,
-        /// Sink.
+        /// Id of the sink.
         to: EndId,
         /// Specification of the wire.
         wire: WireSpec,
     },
     /// Removes the wire from `from`.
     Unwire {
-        /// Source.
+        /// Id of the source.
         from: EndId,
     },
     /// Moves a remote party's end with its sockets to another session, opened with `beside`. Its wires and listeners
     /// stay behind; streams, keys and counters continue. Carried out by the shell:
     /// [`Session::release_end`](crate::Session::release_end).
     MoveEnd {
-        /// The end.
+        /// Id of the end.
         end: EndId,
-        /// The other session.
+        /// Id of the other session.
         to: MediaId,
         /// Id of the end in the other session.
         named: EndId,
     },
     /// Removes an end: sockets are closed and the port is free again (reported by [`Event::EndClosed`]).
     RemoveEnd {
-        /// The end.
+        /// Id of the end.
         end: EndId,
     },
     /// Ends the session with all of its ends.
@@ -470,32 +470,32 @@ pub enum Event {
     /// The end's sockets could not be bound; the port pair is in use. The end does not exist, and no
     /// [`Event::EndClosed`] follows.
     BindFailed {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// Error text of the system.
         error: String,
     },
     /// The end's sockets are bound.
     Bound {
-        /// The end.
+        /// Id of the end.
         end: EndId,
     },
     /// The latch has a winner: from now on only packets from this source count.
     Latched {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// Source of the RTP.
         source: SocketAddr,
     },
     /// An end that should send has been silent for the idle timeout; reported once until its next packet.
     Idle {
-        /// The end.
+        /// Id of the end.
         end: EndId,
     },
     /// An end that should send has sent nothing for [`UNHEARD_AFTER`](crate::limits::UNHEARD_AFTER); reported once
     /// until its remote party is described again.
     Unheard {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// Last unexpected source of packets.
         stranger: Option<SocketAddr>,
@@ -503,28 +503,28 @@ pub enum Event {
     /// An end that should send has stopped its continuous stream for [`STOPPED_AFTER`](crate::limits::STOPPED_AFTER)
     /// while audio is sent to it; reported once until it sends again.
     Stopped {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// Time since its last packet.
         silent: Duration,
     },
     /// An end's sockets are closed: its RTP port (as in its `bind`) is free.
     EndClosed {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// The RTP port.
         port: u16,
     },
     /// Event of an agent, or of another end with a socket.
     Agent {
-        /// The end.
+        /// Id of the end.
         end: EndId,
         /// The agent's event.
         event: AgentEvent,
     },
     /// Event of a recorder.
     Recorder {
-        /// The recorder.
+        /// Id of the recorder.
         end: EndId,
         /// The recorder's event.
         event: RecorderEvent,
@@ -538,7 +538,7 @@ pub enum Event {
     },
     /// A remote party has sent a digit, on a wire that reports digits to signalling.
     Key {
-        /// The end of the remote party.
+        /// Id of the remote party's end.
         end: EndId,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
         key: char,
@@ -547,7 +547,7 @@ pub enum Event {
     },
     /// A [`Sound::Once`] was played to its end.
     Played {
-        /// The end.
+        /// Id of the end.
         end: EndId,
     },
     /// The session has ended, after all of its ends were reported closed. Also reported without [`Command::Close`] if

@@ -1,4 +1,4 @@
-//! The mix of both parties into the channels of a recording.
+//! Mixing of both parties into the channels of a recording.
 
 use trunkgate_terms::Channels;
 

@@ -226,7 +226,7 @@ mod tests {
         assert!(loud[100..700].iter().all(|sample| *sample == i16::MAX));
         let loud = resampled(8000, &[-4.0, 4.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
         assert_eq!(loud, [i16::MIN, i16::MAX, 0, i16::MAX, i16::MIN]);
-        // It must not stay.
+        // The NaN must not stay in the filter.
         let mut input = [0.0; 4800];
         input[0] = f32::NAN;
         assert!(resampled(48_000, &input)[400..].iter().all(|sample| *sample == 0));

@@ -43,7 +43,7 @@ fn audio(from: u32, samples: u32) -> Vec<u8> {
     (from..from + samples).map(|n| (n % 251) as u8 & 0x7f ^ (n / 251 % 64) as u8).map(|byte| byte % 0x70).collect()
 }
 
-/// A frame that left.
+/// Released frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Left {
     at: Duration,
@@ -197,7 +197,7 @@ fn hold_is_filled() {
         assert!(wire.bytes(INBOUND)[..expected.len()] == expected, "{pause} {timestamps_go_on}");
         let back = wire.left.iter().find(|left| left.frame.audio[..] == sent[10].payload[..]).unwrap();
         assert_eq!(back.at, sent[10].at, "no wait when it comes back");
-        // Each frame of the pause leaves 20 ms after the one before, 80 ms after its time.
+        // Each frame of the pause leaves 20 ms after the previous one, 80 ms after its time.
         let filled: Vec<Duration> = wire.left[10..10 + pause as usize - 6].iter().map(|left| left.at).collect();
         for (index, at) in filled.iter().enumerate().take(pause as usize - 6) {
             assert_eq!(*at, FRAME * (11 + index as u32) + SILENCE_AFTER);
@@ -240,7 +240,7 @@ fn talk_spurts_begin_on_a_frame() {
 fn a_short_pause_cuts_nothing_off() {
     let mut sent = source(40, 180);
     for sent in &mut sent[18..] {
-        // 18 packets end 40 samples into a frame; the source rests for 10 more.
+        // 18 packets end 40 samples into a frame; the source pauses for 10 more.
         sent.timestamp = sent.timestamp.wrapping_add(10);
         sent.at += 2 * MS;
     }
@@ -262,7 +262,7 @@ fn a_pause_puts_long_packets_in_place() {
     assert_eq!(wire.tracks.counts(INBOUND).slips, 0);
     let heard = wire.bytes(INBOUND);
     for (index, ahead) in [(99, 70), (100, 0), (109, 0)] {
-        // Its last 20 ms are expected when it comes.
+        // The last 20 ms of the packet are expected at its arrival.
         let expected = sent[index].at.as_millis() as usize * 8 - 560;
         let near = &heard[expected - 1600..];
         let from = near.windows(720).position(|window| window == &sent[index].payload[..]).expect("whole");

@@ -356,7 +356,7 @@ fn what_a_server_of_twilios_sends_is_understood() {
     ] {
         assert_eq!(say(&mut stream, now, &text), [Told::Play(vec![0x7f; 4])], "{text}");
     }
-    // The same name twice is two marks.
+    // Two marks with the same name are distinct.
     let mark = format!(r#"{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"a"}}}}"#);
     assert_eq!([say(&mut stream, now, &mark), say(&mut stream, now, &mark)].concat(), vec![Told::Mark("a".into()); 2]);
     // A mark without its object is ignored, and the stream continues.

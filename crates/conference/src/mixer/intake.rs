@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn frames_come_out_as_they_went_in() {
         let (all, pulled) = heard((0..10).map(|frame| Some(tone(frame))));
-        // The first rises within 2.5 ms.
+        // The first frame rises within 2.5 ms.
         assert_eq!(all[20..], (0..10).flat_map(tone).collect::<Vec<_>>()[20..]);
         assert_eq!(pulled, [Pulled::Own; 10]);
     }
@@ -301,7 +301,7 @@ mod tests {
             let (mut sent, mut silent_made_up) = (0, 0);
             for tick in 0..20_000_u64 {
                 while sent * 1000 < tick * per_thousand {
-                    // Words of a second, pauses of one.
+                    // Words of a second, with pauses of a second.
                     let speaks = sent / 50 % 2 == 0;
                     let frame = if speaks { tone(usize::try_from(sent).unwrap()) } else { vec![0; FRAME] };
                     intake.push(Some(&frame));

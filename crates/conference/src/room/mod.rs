@@ -96,14 +96,14 @@ pub struct AnnouncementId(u32);
 pub enum Action {
     /// Set the audibility of a party.
     Stand {
-        /// The party.
+        /// Id of the party.
         member: MemberId,
         /// New audibility.
         standing: Standing,
     },
     /// Play music to a party, replacing its current music, or stop.
     Music {
-        /// The party.
+        /// Id of the party.
         member: MemberId,
         /// Music; `None` stops it.
         music: Option<Music>,
@@ -119,7 +119,7 @@ pub enum Action {
     StopRecording,
     /// Release a party; its call continues after the conference.
     Release {
-        /// The party.
+        /// Id of the party.
         member: MemberId,
         /// Reason of the release.
         reason: LeaveReason,

@@ -190,7 +190,7 @@ fn leaving_the_shared_mix_and_returning_is_not_heard() {
         let (mut one, mut through, mut mixes) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..300 {
             mixer.push(ids[0], &tone(rate, 300.0, 4000.0, at));
-            // A word now and then.
+            // Occasional words.
             let peak = if at % 100 > 60 { 4000.0 } else { 0.0 };
             mixer.push(ids[1], &tone(other, 700.0, peak, at));
             mixer.push(ids[2], &vec![0; rate.frame()]);
@@ -252,7 +252,7 @@ fn bad_parties_do_not_spoil_a_conference() {
         mixer.push(ids[0], &talker.frame(Rate::Narrow));
         mixer.push(ids[1], &noise(&mut random, Rate::Narrow));
         (0..3).for_each(|n| mixer.push(ids[2], &tone(Rate::Narrow, 2500.0, 2000.0, 3 * at + n)));
-        // The third sends nothing, the fourth is quiet.
+        // The third party sends nothing, the fourth is quiet.
         mixer.push(ids[4], &[0; 160]);
         mixer.tick();
         let frame = heard(&mixer, ids[4], Rate::Narrow);
@@ -292,7 +292,7 @@ fn fifty_parties_at_full_scale_are_not_clipped() {
         let frame = heard(&mixer, ids[7], rate);
         let peak = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
         assert!((26_000..=29_205).contains(&peak), "{peak}");
-        // All leave at once.
+        // All parties leave at once.
         ids.iter().for_each(|id| mixer.leave(*id));
         mixer.tick();
         assert!(mixer.is_empty() && mixer.heard(ids[0]).is_none());
@@ -307,7 +307,7 @@ fn speech_and_the_active_speaker_are_reported() {
     let mut events = Vec::new();
     for at in 0..600 {
         for (who, talker) in talkers.iter_mut().enumerate() {
-            // The first, then the second, then neither.
+            // The first party, then the second, then neither.
             let speaks = [0..200, 200..400][who].contains(&at);
             mixer.push(ids[who], &if speaks { talker.frame(Rate::Narrow) } else { vec![0; 160] });
         }

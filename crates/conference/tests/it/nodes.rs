@@ -1,4 +1,4 @@
-//! The node: conferences of an edge with the rings of their parties.
+//! Conference node: conferences of an edge with the rings of their parties.
 
 use trunkgate_conference::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, PARTIES};
 use trunkgate_conference::{
@@ -135,7 +135,7 @@ fn parties_are_bounded_in_a_conference_and_in_the_edge() {
     assert_eq!((node.parties(), refused), (most, 700 - most));
     assert!(node.conferences() >= EDGE_PARTIES / PARTIES);
     assert_eq!(sessions.iter().filter(|session| session.says.is_closed()).count(), refused);
-    // A number that is taken, and rings of two rates.
+    // An id in use, and rings of two rates.
     let again = sit(&mut node, 900, 0, Rate::Narrow);
     assert!(again.says.is_closed());
     let ((_says, from), (to, _hears)) = (ring(Rate::Narrow), ring(Rate::Wide));

@@ -489,7 +489,7 @@ fn who_may_not_join_is_refused() {
     let many = |n: usize| Joining { max_participants: 250, ..joining(&format!("CA{n}")) };
     let taken = (0..60).filter(|n| large.room.join(now, many(*n)).is_ok()).count();
     assert_eq!(taken, PARTIES);
-    // All leave at once.
+    // All parties leave at once.
     let ids: Vec<MemberId> = large.room.members().iter().map(|member| member.id()).collect();
     large.actions();
     ids.iter().for_each(|id| large.room.leave(now, *id, Departure::HungUp));

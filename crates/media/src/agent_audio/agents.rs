@@ -75,7 +75,7 @@ impl Agents {
         }
     }
 
-    /// Lists their next deadlines.
+    /// Lists the next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.all.iter().filter_map(AgentEnd::poll_timeout)
     }

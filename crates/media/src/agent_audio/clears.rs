@@ -111,7 +111,7 @@ mod tests {
             clears.due(start + Duration::from_millis(*ms)).is_some()
         });
         assert_eq!(lines.count(), AGENT_CLEARS_TOLD);
-        // One at once, then a thousand each second.
+        // One in the first second, then a thousand every second.
         let more = 1_000_000 - 1 - 1_000 * (AGENT_CLEARS_TOLD as u64 - 1);
         let more = grouped(more);
         assert_eq!(clears.sum_up(), Some(format!("clear, {more} times more: {more} ms not played")));

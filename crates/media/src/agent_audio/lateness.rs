@@ -100,12 +100,12 @@ impl Lateness {
         self.wait_for_missed();
     }
 
-    /// Reports whether a frame may be removed now if it is quiet.
+    /// Returns whether a frame may be removed now if it is quiet.
     pub(super) fn is_due(&self) -> bool {
         self.removable > 0 && self.since_removal_ms >= LATE_REMOVED_EVERY_MS
     }
 
-    /// Reports whether a frame of this level is a quiet moment.
+    /// Returns whether a frame of this level is a quiet moment.
     pub(super) fn is_quiet(&self, level: u16) -> bool {
         level <= (self.loudest / QUIET_FALL).max(QUIET_LEVEL)
     }

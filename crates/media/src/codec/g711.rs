@@ -1,5 +1,5 @@
-//! G.711: μ-law (PCMU) and A-law (PCMA) to and from 16-bit linear samples, by tables made at compile time from the
-//! rules of ITU-T G.191's reference (`ulaw_compress`, `alaw_compress` and their inverses). Bit-exact with it.
+//! G.711: μ-law (PCMU) and A-law (PCMA) to and from 16-bit linear samples, bit-exact with the reference code of ITU-T
+//! G.191 (`ulaw_compress`, `alaw_compress` and their inverses). Tables are computed at compile time.
 
 /// RTP clock rate and sampling rate of G.711, in Hz.
 pub const CLOCK_HZ: u32 = 8000;

@@ -5,12 +5,12 @@
 pub(crate) struct Digit(u8);
 
 impl Digit {
-    /// Reads a character, letters large or small; `None` for one that is no digit.
+    /// Parses a character in either case; `None` if it is no digit.
     pub(crate) fn from_char(digit: char) -> Option<Digit> {
         (0..=15).map(Digit).find(|each| each.as_char() == digit.to_ascii_uppercase())
     }
 
-    /// Reads the number of a telephone-event; `None` for an event that is no digit.
+    /// Parses the number of a telephone-event; `None` if the event is no digit.
     pub(crate) fn from_event(event: u8) -> Option<Digit> {
         (event <= 15).then_some(Digit(event))
     }

@@ -237,7 +237,7 @@ mod tests {
                 for (n, frame) in samples[..whole].chunks_mut(20 * per_ms).enumerate() {
                     Synth::new(key, rate_hz).fill(n * 20 * per_ms, whole - n * 20 * per_ms, frame);
                 }
-                // It begins and ends softly.
+                // The tone begins and ends softly.
                 assert!(samples[..2].iter().chain(&samples[whole - 2..whole]).all(|sample| sample.abs() < 3000));
                 detector.take(&samples, |each| heard.push(each));
             }
@@ -253,7 +253,7 @@ mod tests {
     fn q24_a_press_is_40_ms_and_what_is_much_shorter_is_none() {
         for key in DIGITS {
             let (row, column) = hz(key);
-            // At any place in the packets and windows.
+            // For any alignment with packets and windows.
             for before in (0..200).step_by(7) {
                 let heard = |ms| {
                     let tone = tones((row, -8.0), (column, -8.0), ms);
@@ -294,7 +294,7 @@ mod tests {
         let [('5', ms)] = keys(&tone(3000))[..] else { panic!() };
         assert!((2950..=3020).contains(&ms), "{ms}");
         assert_eq!(read(&[tone(40), tone(40), tone(50)].concat()), "555");
-        // Through noise, 20 dB below.
+        // With noise 20 dB below.
         let mut chance = Chance(9);
         let noisy: Vec<i16> =
             [tone(60), tone(60)].concat().iter().map(|sample| sample + (chance.next() * 1500.0) as i16).collect();

@@ -342,7 +342,7 @@ impl EventReceiver {
 mod tests {
     use super::*;
 
-    // One reading of the clock to start from; all else is arithmetic.
+    // Reads the clock once; all times are derived from it.
     #[allow(clippy::disallowed_methods)]
     fn start() -> Instant {
         Instant::now()
@@ -451,7 +451,7 @@ mod tests {
                 assert_eq!(without(|n| n % 2 == 0), "1223", "{case}: every second packet");
             }
         }
-        // Without an end, a lower duration or another timestamp begins the next press.
+        // Without an end, a lower duration or another timestamp begins the next event.
         for (habit, clock) in CLOCKS {
             let packets = presses(&[1, 2, 2, 3], clock, false, 50);
             assert_eq!(digits(packets.into_iter().filter(|packet| !packet.4)), "1223", "{habit}: no ends");

@@ -90,7 +90,7 @@ impl Judges {
         }
     }
 
-    /// Lists their next deadlines.
+    /// Lists the next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.iter().filter_map(|judge| {
             let verdict = judge.detector.poll_timeout()?;

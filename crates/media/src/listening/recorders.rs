@@ -10,7 +10,7 @@ use crate::spec::{EndId, Event, RecorderEvent, RecorderSpec, TapSpec};
 use super::listener::{Listener, TrackPacket};
 use super::recorder::Recorder;
 
-/// All recorders of a session.
+/// Recorders of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Recorders {
     /// Active recorders, and ended ones with audio still to hand over. Allocated with the first one, to keep each
@@ -85,7 +85,7 @@ impl Recorders {
         }
     }
 
-    /// Lists their next deadlines.
+    /// Lists the next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.live().filter_map(Recorder::poll_timeout)
     }

@@ -64,7 +64,7 @@ impl Streamers {
         self.iter_mut().for_each(|streamer| streamer.handle_timeout(now));
     }
 
-    /// Lists their next deadlines.
+    /// Lists the next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.iter().filter_map(Streamer::poll_timeout)
     }

@@ -27,7 +27,7 @@ use super::sound::SoundCheck;
 use super::transmit::Transmit;
 use super::wire::Wire;
 
-/// The kind of a datagram.
+/// Kind of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// RTP, or a packet to drop.
@@ -57,7 +57,7 @@ pub(super) enum Received {
     },
 }
 
-/// A feeder of an end's stream.
+/// Feeder of an end's stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Feeder {
     /// Serial number, unique in the session.

@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_continuous_from_a_few_seconds_on_and_after_a_pause_from_a_minute_on() {
-        // Packets in each second, and whether the stream is continuous after them.
+        // Packets in each second, and whether the stream is continuous afterwards.
         for (seconds, steady) in [
             (vec![50, 50], false),
             (vec![50, 50, 50], true),

@@ -21,7 +21,7 @@ pub(super) struct Cipher {
     mki: Option<Box<[u8]>>,
 }
 
-/// Both are large, and there is one for each direction of a call.
+/// Both variants are large; there is one for each direction of a call.
 #[expect(clippy::large_enum_variant, reason = "a box would cost a look-up for each packet and save 200 bytes a call")]
 enum Mode {
     Cm(Cm),

@@ -20,7 +20,7 @@ fn settings() -> Settings {
     Settings { stream_sid: "MZ1".into(), call_sid: "CA1".into(), account_sid: "AC1".into(), ..Settings::default() }
 }
 
-/// A and an open agent, wired both ways.
+/// Creates A with an open agent, wired both ways.
 fn with_agent(form: WireFrom) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
@@ -89,7 +89,7 @@ fn a_late_shell_catches_up_without_drift() {
     bench.wait(147);
     let made = bench.run(0);
     assert_eq!(made.len(), 7);
-    // Far too late: media time passes unsent, sequence numbers do not.
+    // After a long suspension, media time has passed unsent, without a gap in sequence numbers.
     bench.wait(10_000);
     let late = bench.run(0);
     assert_eq!(late.len(), 1);
@@ -118,7 +118,7 @@ fn agent_ringback_far_side_are_one_stream() {
     heard.extend(tone.into_iter().map(|made| made.bytes));
     bench.command(Command::RemoveEnd { end: AGENT });
 
-    // The next target has answered but does not speak yet.
+    // The next target has answered but sends no audio yet.
     bench.set_remote(B, remote(B_RTP));
     bench.wire(A, B);
     bench.wire(B, A);
@@ -132,7 +132,7 @@ fn agent_ringback_far_side_are_one_stream() {
         heard.push(bytes);
         assert_eq!(bench.run(20), []);
     }
-    // And back to an agent.
+    // Back to an agent.
     bench.add_agent(AGENT, settings());
     bench.agent(AGENT, AgentInput::Opened);
     bench.command(Command::Wire { from: AGENT, to: A, wire: ULAW.spec() });
@@ -349,9 +349,9 @@ fn mistakes_are_noted_and_bounded() {
         bench.say(AGENT, "{");
         bench.say(AGENT, &format!("{{\"event\":\"{n}\"}}"));
     }
-    // The 10th, 100th, 1000th and 10,000th of both.
+    // The 10th, 100th, 1000th and 10,000th message of both kinds.
     assert_eq!(bench.events().len(), AGENT_NOTES_OF_A_KIND + 2 * 4);
-    // The call is safe.
+    // The call continues.
     bench.say_audio(AGENT, &[4]);
     assert_eq!(bench.run(0)[0].payload(), [4; 160]);
 }
@@ -389,7 +389,7 @@ fn an_agent_that_does_not_open_is_lost_in_time() {
 
 #[test]
 fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
-    // Its socket takes everything, and nothing comes from it.
+    // The socket accepts all data, but nothing is received from it.
     let run = |bench: &mut Bench, ms: u64| {
         for _ in 0..ms {
             bench.run(1);
@@ -415,7 +415,7 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
         "{told:?}"
     );
     assert_eq!(run(&mut bench, 30_000), [], "its answer lies in the socket");
-    // It is read again, and nothing comes: neither audio nor the answer.
+    // The socket is read again, but neither audio nor the pong arrives.
     assert!(bench.session.agent_wants_more(AGENT));
     assert_eq!(run(&mut bench, 7_000), lost, "now it must answer");
 }

@@ -6,7 +6,7 @@ use crate::support::*;
 use proptest::prelude::*;
 use trunkgate_media::{DropReason, Event, RemoteSpec};
 
-/// (end, its own RTP and RTCP address, the other end, its RTP and RTCP address)
+/// Sides: end, its RTP and RTCP address, the other end, its RTP and RTCP address.
 const SIDES: [(trunkgate_media::EndId, [&str; 2], trunkgate_media::EndId, [&str; 2]); 2] =
     [(A, [A_RTP, A_RTCP], B, [B_RTP, B_RTCP]), (B, [B_RTP, B_RTCP], A, [A_RTP, A_RTCP])];
 
@@ -90,7 +90,7 @@ fn another_port_of_the_address_never_takes_the_call() {
     assert_eq!(bench.dropped(A, DropReason::UnexpectedSource), 2);
     assert_eq!(bench.rtp(B, B_RTP, 1), Some(addr(A_RTP)));
     bench.wait(250);
-    // Nothing came from the announced port: it may be a NAT.
+    // No packet came from the announced port, so a NAT may have changed it.
     assert!(bench.rtp(A, other, 2).is_some() && bench.rtcp(A, other).is_some());
     assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(other)));
     for n in 3..100 {
@@ -121,7 +121,7 @@ fn a_source_behind_nat_is_tied_to_once_it_has_settled() {
         bench.wait(20);
     }
     assert_eq!(bench.rtp(A, private, 100), None);
-    // A description gives the announced port its chance again, an answer for one.
+    // A description, such as an answer, gives the announced port a new chance.
     bench.set_remote(A, RemoteSpec { relatch: false, ..behind_nat });
     assert!(!bench.feed(B, false, B_RTP, &rtp(100)).unwrap().0.locked);
     assert!(bench.rtp(A, private, 101).is_some());

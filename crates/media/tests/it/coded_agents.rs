@@ -27,7 +27,7 @@ fn settings(format: Format) -> Settings {
     Settings { stream_sid: "MZ1".into(), format, ..Settings::default() }
 }
 
-/// A and an open agent of a format, wired both ways.
+/// Creates A with an open agent of a format, wired both ways.
 fn with_agent(form: WireFrom, format: Format) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
@@ -88,7 +88,7 @@ fn decoded(form: WireFrom, made: &[Made]) -> Vec<i16> {
     made.iter().flat_map(one).collect()
 }
 
-/// The audio of an agent's messages of a track.
+/// Returns the audio of a track in an agent's messages.
 fn heard(messages: &[Value], format: Format, track: &str) -> Vec<i16> {
     let media = messages.iter().filter(|message| message["event"] == "media" && message["media"]["track"] == track);
     let bytes: Vec<u8> = media.flat_map(audio).collect();
@@ -319,7 +319,7 @@ fn a_loss_before_what_is_late_is_concealed_too() {
             if n != 20 {
                 bench.feed(A, false, A_RTP, &packet(form, n, form.payload, payload));
             }
-            // Those behind it catch up.
+            // Later packets catch up.
             bench.run(match n {
                 21..24 => 0,
                 24 => 11,

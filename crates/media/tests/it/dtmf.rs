@@ -14,14 +14,14 @@ use trunkgate_media::{
 
 const WANTED: Wanted = Wanted { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
 type Audio = (u8, Coding);
-/// The audio of a side: number and codec. Its telephone-events have the same clock (RFC 4733 §2.1).
+/// Audio of a side: number and codec. Its telephone-events have the same clock (RFC 4733 §2.1).
 const PCMU: (u8, Coding) = (0, Coding::Pcmu);
 const G722: (u8, Coding) = (9, Coding::G722);
 const OPUS: (u8, Coding) = (107, Coding::Opus(WANTED));
 const EVENT: PressSpec = PressSpec::Event { payload: 96, clock_hz: 8000 };
 const AGENT: EndId = EndId(7);
 const KEYS: &str = "123A456B789C*0#D1122";
-/// RFC 4733 §2.5.1: the end.
+/// End bit (RFC 4733 §2.5.1).
 const END: u8 = 0x80;
 
 /// Wires A, which sends telephone-events that are reported to signalling, to B, which receives telephone-events.
@@ -37,7 +37,7 @@ fn parted(clock_hz: u32) -> Bench {
     bench
 }
 
-/// A phone that speaks and presses keys: a packet each 20 ms.
+/// Phone that sends audio and digits: a packet every 20 ms.
 struct Presser {
     sequence: u16,
     timestamp: u32,
@@ -94,7 +94,7 @@ impl Presser {
         self.packet(0, false, self.timestamp, &[0x55; 160])
     }
 
-    /// The packets of a key's tone, so many of 20 ms.
+    /// Returns the packets of a digit's tone, 20 ms each.
     fn tone(&mut self, key: char, packets: u32) -> Vec<Vec<u8>> {
         let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
         let (row, column) = ([697.0, 770.0, 852.0, 941.0][at / 4], [1209.0, 1336.0, 1477.0, 1633.0][at % 4]);
@@ -109,7 +109,8 @@ impl Presser {
         self.say(seed * 0.02, |at| (at * 16_000.0 * 7919.0).round() % 301.0 - 150.0)
     }
 
-    /// The packets of a press: so many of 20 ms, and the last one thrice; a longer one in segments (RFC 4733 §2.5.1.3).
+    /// Returns the packets of an event, 20 ms each, the last one three times; a long event in segments (RFC 4733
+    /// §2.5.1.3).
     fn press(&mut self, event: u8, packets: u32) -> Vec<Vec<u8>> {
         let tick = self.clock_hz / 50;
         let (mut begin, mut all) = (self.timestamp.wrapping_add(tick), Vec::new());
@@ -129,7 +130,7 @@ impl Presser {
     }
 }
 
-/// A line that loses so many packets of a hundred.
+/// Line that loses this percentage of packets.
 struct Line {
     seed: u32,
     percent: u32,
@@ -183,7 +184,7 @@ fn one_press_is_one_key_whatever_is_lost() {
                         bench.run(20);
                     }
                     keys.extend(told(&mut bench));
-                    // Of ten packets at 40 %, all are lost once in 10,000 presses.
+                    // At 40 % loss, all of ten packets are lost once in 10,000 digits.
                     pressed.extend(heard.then_some(key));
                 }
                 let read: String = keys.iter().map(|(key, _)| key).collect();
@@ -242,7 +243,7 @@ fn a_lost_end_is_waited_for_and_what_comes_late_is_no_other_key() {
     }
     bench.run(1000);
     assert_eq!(told(&mut bench), [('6', 40), ('7', 100)]);
-    // An event that is no key, one cut short, an unknown number.
+    // An event that is no digit, a truncated one, an unknown payload number.
     for (payload_type, payload) in [(101, &[16, 0x8a, 3, 0x20][..]), (101, &[5, 0x8a]), (102, &[5, 0x8a, 3, 0x20])] {
         let packet = phone.packet(payload_type, true, phone.timestamp + 5000, payload);
         assert_eq!(bench.feed(A, false, A_RTP, &packet), None);
@@ -280,13 +281,13 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
     let audio: Vec<&Rtp> = heard.iter().filter(|rtp| rtp.payload_type == 0).collect();
     for (n, rtp) in audio.iter().enumerate() {
-        // No packet begins less than 20 ms after another.
+        // No packet follows another within less than 20 ms.
         let silent = if n < 10 { 0 } else { 51 - audio.len() as u32 };
         assert_eq!(rtp.timestamp, audio[0].timestamp + (n as u32 + silent) * 160, "{n}");
     }
     assert_eq!(bench.dropped(A, DropReason::KeyPressed), 50 - audio.len() as u64);
     assert!((16..=18).contains(&(50 - audio.len())), "{}", audio.len());
-    // Also while the other side sends nothing at all; and it takes no key's place after that.
+    // Digits are also sent while the other side is silent, and its later packets do not displace them.
     bench.command(Command::Press { end: B, press: EVENT, digits: "3".into(), ms: 60 });
     assert_eq!(bench.run(400).len(), 5);
     assert!(bench.feed(A, false, A_RTP, &phone.audio()).is_some());
@@ -300,12 +301,12 @@ enum Way {
     Tones,
 }
 
-/// A wire that takes keys of both kinds out of PCMU.
+/// Wire that removes digits of both forms from PCMU.
 fn taking(press: Option<PressSpec>) -> WireSpec {
     taking_out_of(PCMU, PCMU, press)
 }
 
-/// A wire that takes keys of both kinds out of one side's audio on its way to another's.
+/// Wire that removes digits of both forms from one side's audio and transcodes it for the other.
 fn taking_out_of(from: (u8, Coding), to: (u8, Coding), press: Option<PressSpec>) -> WireSpec {
     let clock_hz = from.1.clock_hz();
     let transcode = TranscodeSpec { from: vec![from], to, packet_ms: 20, events: vec![], noise: Some((13, Some(13))) };
@@ -448,7 +449,7 @@ fn comfort_noise_and_silence_that_is_not_sent_between_tones() {
         let mut bench = Bench::connected();
         bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
         let mut phone = Presser::speaking(audio);
-        // Comfort noise in the midst of a press is none of its ends; a pause of 60 ms without any packet is.
+        // Comfort noise during a digit does not end it; a pause of 60 ms without any packet does.
         for (key, noise, pause) in [('5', true, 0), ('5', false, 60), ('5', false, 100)] {
             let mut packets = phone.tone(key, 10);
             if noise {

@@ -25,7 +25,7 @@ fn play(bench: &mut Bench) {
     bench.wire(PLAYER, A);
 }
 
-/// The samples of one unbroken stream.
+/// Returns the samples of one continuous stream.
 fn samples(made: &[Made]) -> Vec<f64> {
     let packets: Vec<Rtp> = made.iter().map(|made| Rtp::parse(&made.bytes).unwrap()).collect();
     for pair in packets.windows(2) {
@@ -85,7 +85,7 @@ fn a_swap_adds_nothing_to_the_spectrum() {
     bench.wire(AGENT, A);
     bench.command(Command::RemoveEnd { end: PLAYER });
     made.extend(bench.run(490));
-    // Lost in the middle of a word.
+    // The agent is lost in the middle of a word.
     bench.agent(AGENT, AgentInput::Lost(Loss::Reset));
     bench.command(Command::RemoveEnd { end: AGENT });
     play(&mut bench);
@@ -94,7 +94,7 @@ fn a_swap_adds_nothing_to_the_spectrum() {
     let after = splatter(&heard);
     assert!(after < usual + 6.0, "{after} dB, and {usual} dB without a swap");
 
-    // The same measure finds a cut: two frames of the tone, and then none.
+    // The same measure detects a cut: two frames of the tone, and then silence.
     let mut cut = heard[320..640].to_vec();
     cut.extend([0.0; 320]);
     assert!(splatter(&cut) > usual + 12.0, "{}", splatter(&cut));
@@ -109,7 +109,7 @@ fn before_a_far_side_speaks_the_music_has_faded() {
     bench.wait(7);
     bench.command(Command::Wire { from: B, to: A, wire: wire() });
     bench.command(Command::RemoveEnd { end: PLAYER });
-    // Its last frame leaves at once, not at the next tick.
+    // The last frame is sent at once, not at the next tick.
     let faded = bench.run(0);
     assert_eq!(faded.len(), 1);
     made.extend(faded);

@@ -21,7 +21,7 @@ use trunkgate_media::{AgentInput, Command, DropReason, EndId, JitterBuffer};
 const AGENT: EndId = EndId(7);
 const MS: Duration = Duration::from_millis(1);
 
-/// A packet that left: its source and number, when, and its payload.
+/// Released packet: source, number, time and payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Left {
     ssrc: u32,
@@ -90,17 +90,17 @@ fn only_a_gap_makes_wait() {
             &[(0, 65_534), (20, 65_535), (500, 0), (501, 1)][..],
             &[][..],
         ),
-        // Two change places.
+        // Two packets change places.
         (&[(0, 1), (20, 3), (25, 2), (40, 4)], &[(0, 1), (25, 2), (25, 3), (40, 4)], &[]),
         // One is lost: the next packets wait for 40 ms, and no longer.
         (&[(0, 1), (20, 3), (40, 4), (80, 6)], &[(0, 1), (60, 3), (60, 4), (120, 6)], &[]),
-        // The second gap has its own time.
+        // The second gap has its own timeout.
         (&[(0, 1), (20, 3), (50, 5)], &[(0, 1), (60, 3), (90, 5)], &[]),
         (&[(0, 1), (20, 5), (30, 3), (50, 2)], &[(0, 1), (50, 2), (50, 3), (60, 5)], &[]),
-        // Too late, and twice.
+        // A late packet, and a duplicate.
         (&[(0, 1), (20, 3), (61, 2), (62, 3), (63, 4)], &[(0, 1), (60, 3), (63, 4)], &[2, 3]),
         (&[(0, 1), (1, 1), (20, 3), (21, 3), (22, 2), (23, 2)], &[(0, 1), (22, 2), (22, 3)], &[1, 3, 2]),
-        // A loss of many is none of order.
+        // A long loss is not reordering.
         (&[(0, 1), (700, 34), (720, 35)], &[(0, 1), (700, 34), (720, 35)], &[]),
         // RFC 3550 A.1: a jump counts once a second packet confirms it.
         (&[(0, 1), (20, 30_000), (40, 2)], &[(0, 1), (40, 2)], &[30_000]),
@@ -136,7 +136,7 @@ fn what_has_come_later_twice_is_waited_for() {
     };
     let taken: Vec<bool> = [60, 60, 60, 70, 71, 95, 96, 97, 100, 101].map(|late| gap(&mut wire, late)).to_vec();
     assert_eq!(taken, [false, false, true, true, false, false, false, true, true, false]);
-    // The path is good again: after 20 s it is 40 ms as before.
+    // The path is good again: after 20 s the wait is back to 40 ms.
     for _ in 0..100 {
         assert!(gap(&mut wire, 0));
     }
@@ -162,7 +162,7 @@ fn a_flood_has_no_more_room_than_there_is() {
 }
 
 proptest! {
-    /// Any delays up to 40 ms, any losses, any repetition: each packet that came leaves, once, in its order.
+    /// With any delays up to 40 ms, any losses and any duplicates, each received packet leaves once, in order.
     #[test]
     fn reordering_within_40_ms_loses_nothing(
         first in any::<u16>(),
@@ -211,7 +211,7 @@ proptest! {
             let ahead = pair[1].sequence.wrapping_sub(pair[0].sequence);
             pair[0].ssrc == pair[1].ssrc && !(1..3100).contains(&ahead)
         });
-        // Two packets make one.
+        // A restart takes two packets.
         prop_assert!(restarts.count() * 2 <= taken.len());
         for left in &wire.left {
             let came = taken.remove(&left.payload);

@@ -25,7 +25,7 @@ fn verdicts(bench: &mut Bench) -> Vec<Verdict> {
         .collect()
 }
 
-/// A packet of the answer tone of a fax machine.
+/// Returns a packet of a fax machine's answer tone.
 fn fax(n: u16) -> Vec<u8> {
     let at = |sample: usize| 6000.0 * (TAU * 2100.0 * (usize::from(n) * 160 + sample) as f32 / 8000.0).sin();
     let codes: Vec<u8> = (0..160).map(|sample| encode_ulaw(at(sample) as i16)).collect();

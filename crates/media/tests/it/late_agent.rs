@@ -25,7 +25,7 @@ fn with_agent() -> Bench {
     bench
 }
 
-/// Speech without a pause: 400 ms of loud frames, 100 ms of quiet ones, and so on.
+/// Returns the code of a frame of continuous speech: 400 ms of loud frames, 100 ms of quiet ones, repeated.
 fn code(frame: usize) -> u8 {
     if frame % 25 < 20 { LOUD[frame % LOUD.len()] } else { QUIET }
 }
@@ -85,7 +85,7 @@ fn median(waits: &[u64]) -> u64 {
 #[test]
 fn the_delay_of_late_frames_goes_away_again_and_no_speech_with_it() {
     let mut bench = with_agent();
-    // Ten minutes; a stall of 40 to 240 ms in each 40 s.
+    // Ten minutes with a stall of 40 to 240 ms every 40 s.
     let stalls: Vec<(u64, u64)> = (0..15).map(|n| (n * 40_000 + 3_003, 40 + n * 83 % 200)).collect();
     let frames = 30_000;
     let (codes, waits) = in_real_time(&mut bench, frames, &stalls, |_, _| {});
@@ -93,7 +93,7 @@ fn the_delay_of_late_frames_goes_away_again_and_no_speech_with_it() {
     assert!(of_speech(&codes) == of_speech(&sent), "all speech is heard, in order");
     assert!(waits.iter().any(|wait| *wait >= 200), "the stalls are heard");
     for (second, waits) in waits.chunks(50).enumerate() {
-        // 20 ms of it are the frame that has just come.
+        // 20 ms of the queue are the frame that just arrived.
         let rests = second % 40 >= 30;
         assert!(!rests || median(waits) <= 60, "{second}: {waits:?}");
     }
@@ -151,7 +151,7 @@ fn marks_return_in_order_behind_their_audio_while_delay_is_removed() {
     assert_eq!(of_speech(&codes), of_speech(&(0..6_000).map(code).collect::<Vec<_>>()));
 }
 
-/// Sends `pieces` of so many frames, each `every` milliseconds, and pauses behind each `row` of them.
+/// Sends `pieces` of `frames` frames, one every `every_ms`, with a pause after each `row` of them.
 fn ahead(pieces: usize, frames: usize, every_ms: u64, row: usize, pause_ms: u64) {
     let mut bench = with_agent();
     let (mut codes, mut sent) = (Vec::new(), 0);
@@ -169,15 +169,15 @@ fn ahead(pieces: usize, frames: usize, every_ms: u64, row: usize, pause_ms: u64)
 
 #[test]
 fn an_agent_that_sends_faster_than_real_time_is_heard_whole() {
-    // Ten seconds at once, with pauses of all lengths behind them.
+    // Ten seconds at once, followed by pauses of all lengths.
     for pause in [10_000, 10_040, 10_200, 10_700, 12_500, 15_000] {
         ahead(6, 500, 0, 1, pause);
     }
-    // Twice as fast as real time, sentence by sentence.
+    // At double real time, sentence by sentence.
     for pause in [3_000, 3_060, 3_600, 5_000] {
         ahead(60, 20, 200, 15, pause);
     }
-    // In real time, and after a pause twice as fast.
+    // In real time, and at double real time after a pause.
     let mut bench = with_agent();
     let (mut codes, _) = in_real_time(&mut bench, 250, &[], |_, _| {});
     for piece in 0..100 {
@@ -187,7 +187,7 @@ fn an_agent_that_sends_faster_than_real_time_is_heard_whole() {
     }
     codes.extend(heard(&mut bench, 30_000));
     assert_eq!((of_agent(&codes), bench.worker.agent_frames_removed.get()), (2_250, 0));
-    // In real time behind half a second that was sent before.
+    // In real time after half a second sent in advance.
     let mut bench = with_agent();
     bench.say_audio(AGENT, &[QUIET; 25]);
     let (codes, waits) = in_real_time(&mut bench, 3_000, &[], |_, _| {});

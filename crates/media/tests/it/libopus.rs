@@ -1,4 +1,4 @@
-//! Opus of one library under the other (`--features libopus`): libopus is the measure of ropus.
+//! Interoperability of the two Opus libraries (`--features libopus`), with libopus as the reference for ropus.
 
 #![cfg(feature = "libopus")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
@@ -10,7 +10,7 @@ use trunkgate_media::codec::opus::{self, Settings, Wanted, libopus, ropus};
 
 const RATES: [u32; 3] = [8000, 16_000, 48_000];
 
-/// Something like a voice: harmonics of a pitch that moves, hiss between them, louder and softer.
+/// Generates voice-like audio: harmonics of a moving pitch with hiss and changing volume.
 fn voice(rate_hz: u32, ms: u32) -> Vec<i16> {
     let (mut phase, mut hiss) = (0.0, 1_u32);
     let rate = f64::from(rate_hz);
@@ -33,7 +33,7 @@ fn fec(rate_hz: u32) -> Settings {
     Settings::new(rate_hz, Wanted { fec: true, ..Wanted::default() })
 }
 
-/// Every kind of packet: speech coder alone, both, transform alone, as RFC 6716 §3.1 numbers them, and with redundancy.
+/// Lists every kind of packet: SILK, hybrid and CELT with their configuration numbers (RFC 6716 §3.1), and with FEC.
 fn kinds() -> Vec<(Settings, std::ops::Range<u8>)> {
     vec![
         (settings(8000), 0..4),
@@ -65,7 +65,7 @@ fn by_libopus(settings: Settings, samples: &[i16]) -> Vec<Vec<u8>> {
 }
 
 fn by_ropus(settings: Settings, samples: &[i16]) -> Vec<Vec<u8>> {
-    // Broken, for `cargo xtask interop --sabotage opus-libopus`: of fewer bits than was said.
+    // Deliberate fault for `cargo xtask interop --sabotage opus-libopus`: fewer bits than configured.
     let broken = std::env::var_os("TRUNKGATE_SABOTAGE").is_some_and(|what| what == "opus");
     let bit_rate = if broken { settings.bit_rate / 2 } else { settings.bit_rate };
     let mut encoder = ropus::Encoder::new(Settings { bit_rate, ..settings }).unwrap();
@@ -107,7 +107,7 @@ fn snr(said: &[i16], heard: &[i16]) -> f64 {
         let pairs = || heard.iter().skip(delay).zip(said).map(|(heard, said)| (f64::from(*heard), f64::from(*said)));
         10.0 * (energy(pairs().map(|(_, said)| said)) / energy(pairs().map(|(heard, said)| heard - said))).log10()
     };
-    // The encoder looks 6.5 ms ahead.
+    // The look-ahead of the encoder is 6.5 ms.
     (0..330).map(at).fold(f64::MIN, f64::max)
 }
 
@@ -139,7 +139,7 @@ fn ropus_decodes_what_libopus_encodes_to_the_last_bits() {
     for (settings, modes) in kinds() {
         let packets = by_libopus(settings, &voice(settings.rate_hz, 1000));
         assert!(packets.iter().skip(10).all(|packet| modes.contains(&(packet[0] >> 3))), "{settings:?}");
-        // The speech coder is defined to the bit (RFC 6716 §4.2), the transform is not.
+        // The speech coder is specified bit-exactly (RFC 6716 §4.2), the transform is not.
         let most = if modes.end <= 12 { 0 } else { 4 };
         for rate_hz in RATES {
             let [one, other] = decoded(rate_hz, &whole(&packets));
@@ -159,7 +159,7 @@ fn rfc7587_redundancy_is_heard_by_both() {
         let lost = |(n, packet)| if n % 5 == 4 { None } else { Some(packet) };
         let some: Vec<Option<&[u8]>> = packets[..99].iter().map(Vec::as_slice).enumerate().map(lost).collect();
         let with = decoded(rate_hz, &some).map(|heard| snr(&said, &heard));
-        // Thrown away instead: made up.
+        // For comparison, without recovery the loss is concealed.
         let without: Vec<_> = some.iter().map(|packet| Some(packet.unwrap_or_default())).collect();
         let without = decoded(rate_hz, &without).map(|heard| snr(&said, &heard));
         eprintln!("redundancy at {rate_hz}, libopus and ropus: {with:.2?} dB, without {without:.2?} dB");
@@ -213,7 +213,7 @@ fn the_codec_is_libopus() {
 }
 
 proptest! {
-    /// A packet is damaged for both or for none of them.
+    /// A packet is damaged for both libraries or for neither.
     #[test]
     fn any_bytes_are_as_long_by_both(
         packets in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..80), 1..20),

@@ -54,7 +54,7 @@ fn stopped(bench: &mut Bench) -> Vec<(trunkgate_media::EndId, u64)> {
     bench.events().into_iter().filter_map(of).collect()
 }
 
-/// A packet of comfort noise: number 13, one byte of payload.
+/// Returns a packet of comfort noise: number 13, one byte of payload.
 fn comfort_noise(n: u16) -> Vec<u8> {
     let mut packet = rtp(n);
     packet[1] = 13;
@@ -99,7 +99,7 @@ fn a_far_side_that_may_be_replaced_is_let_go_of_before_another_counts() {
     bench.set_remote(B, RemoteSpec { latch: LatchMode::Strict, ..remote(B_RTP) });
     let mut let_go = Vec::new();
     for n in 0..300 {
-        // A falls silent after a second.
+        // A stops after a second.
         if n < 50 {
             bench.rtp(A, A_RTP, n).unwrap();
         }
@@ -120,7 +120,7 @@ fn keep_alives(bench: &mut Bench, seconds: u64) -> Vec<(u16, u64)> {
     let made = bench.run(seconds * 1000);
     let of = |made: &Made| {
         let rtp = made.rtp();
-        // Nothing but a header, and a number that neither side knows.
+        // A bare header with a number unknown to both sides.
         assert_eq!((made.bytes.len(), rtp.payload_type), (12, 127));
         assert_eq!(made.transmit.to, addr(if made.transmit.via == A { A_RTP } else { B_RTP }));
         (made.transmit.via.0, (made.at - start).as_secs())
@@ -137,7 +137,7 @@ fn two_silent_sides_are_each_sent_something_so_that_they_can_start() {
     assert_eq!(keep_alives(&mut bench, 19), expected);
     assert_eq!(keep_alives(&mut bench, 1), [(0, 1), (1, 1)]);
     assert_eq!(bench.worker.keep_alives.get(), 12);
-    // They are no media: nothing is counted as sent.
+    // Keep-alives are no media and do not count as sent.
     assert_eq!((bench.counters[0].tx_packets.get(), bench.counters[1].tx_packets.get()), (0, 0));
 
     // One side sends: the other needs no keep-alives, and the sending side needs them rarely.
@@ -195,7 +195,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
         assert_eq!((counters.rx_packets.get(), counters.lost.get(), dropped), (0, 0, 0));
         assert_eq!(counters.symptoms.odd_payload.get(), 0);
     }
-    // They keep the call: only when they cease is it idle.
+    // Keep-alives keep the call alive; it is idle only after they stop.
     for second in 20..120 {
         bench.feed(A, false, A_RTP, &keep_alive(127, second));
         bench.feed(B, false, B_RTP, &keep_alive(126, second));
@@ -272,7 +272,7 @@ fn a_process_that_stood_still_ends_no_call_for_silence() {
         bench.run(20);
     }
     bench.events();
-    // Stopped for minutes: the time-outs are met before a packet of that time is read.
+    // Suspended for minutes: deadlines are processed before any packet of that time is read.
     bench.stand_still(300_000);
     assert_eq!(bench.events(), []);
     bench.rtp(A, A_RTP, 51).unwrap();

@@ -29,7 +29,7 @@ impl Chance {
 struct Path {
     loss: f64,
     duplicates: f64,
-    /// Delays are spread evenly over so many microseconds.
+    /// Delays are uniformly distributed up to this many microseconds.
     spread_us: u64,
 }
 
@@ -56,7 +56,7 @@ fn travel(seed: u64, path: Path) -> Seen {
     let mut arrivals = Vec::new();
     let first = chance.next();
     for n in 0..PACKETS {
-        // The first and the last come, so that all between are missed.
+        // The first and the last packet are received, so that all losses in between are detected.
         let kept = n == 0 || n == PACKETS - 1;
         if chance.share() < path.loss && !kept {
             inflicted += 1;
@@ -77,7 +77,7 @@ fn travel(seed: u64, path: Path) -> Seen {
         let wait = at.saturating_duration_since(bench.now);
         bench.run(u64::try_from(wait.as_millis()).unwrap());
         bench.now = at;
-        // Sequence and time stamp begin anywhere, and roll over.
+        // Sequence number and timestamp begin anywhere and roll over.
         let rtp = Rtp {
             sequence: (first as u16).wrapping_add(n as u16),
             timestamp: (first as u32).wrapping_add(n * 160),
@@ -127,7 +127,8 @@ fn the_score_is_that_of_the_loss_and_falls_with_it() {
 
 #[test]
 fn jitter_is_a_third_of_the_spread_and_costs_delay() {
-    // Of two delays that are spread evenly the difference is a third of the spread in the mean, which RFC 3550 A.8 tends to.
+    // The mean difference of two uniformly distributed delays is a third of the spread, which is the limit of RFC 3550
+    // A.8.
     let mut before = 5.0;
     for (seed, spread_us) in [(21, 0), (22, 6000), (23, 15_000), (24, 60_000), (25, 240_000)] {
         let seen = travel(seed, Path { spread_us, ..Path::default() });
@@ -144,6 +145,6 @@ fn jitter_is_a_third_of_the_spread_and_costs_delay() {
 fn duplicates_hide_loss_no_more_than_the_rfc_says() {
     let seen = travel(31, Path { loss: 0.1, duplicates: 0.02, spread_us: 30_000 });
     assert!(seen.repeated > 50, "{seen:?}");
-    // RFC 3550 §6.4.1: packets received include those that came twice.
+    // RFC 3550 §6.4.1: received packets include duplicates.
     assert_eq!(seen.lost, seen.inflicted - seen.repeated, "{seen:?}");
 }

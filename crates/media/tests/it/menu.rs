@@ -13,7 +13,7 @@ use trunkgate_media::{Coding, Command, EndId, Event, PartedSpec, Sound, WireSpec
 use crate::support::{A, A_RTP, B, Bench, remote};
 
 const PLAYER: EndId = EndId(6);
-/// ITU-T Q.23: the digit 5.
+/// Frequencies of digit 5 (ITU-T Q.23).
 const FIVE: (f64, f64) = (770.0, 1336.0);
 
 /// Creates the caller A with a player; its first sound has this many packets.
@@ -39,7 +39,7 @@ fn tone(packets: usize) -> Sound {
     Sound::Once((0..packets * 160).map(code).collect::<Arc<[u8]>>())
 }
 
-/// A packet of A's.
+/// Builds a packet of A.
 fn packet(number: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, payload_type];
     bytes.extend(number.to_be_bytes());
@@ -49,7 +49,7 @@ fn packet(number: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<
     bytes
 }
 
-/// 20 ms of two tones.
+/// Builds 20 ms of two tones.
 fn two_tones(number: u16, (low, high): (f64, f64)) -> Vec<u8> {
     let sample = |n: usize| {
         let at = std::f64::consts::TAU * (usize::from(number) * 160 + n) as f64 / 8000.0;
@@ -128,7 +128,7 @@ fn sounds_follow_each_other_in_one_stream_and_each_is_reported_at_its_end() {
     bench.command(Command::Play { end: PLAYER, sound: tone(5) });
     made.extend(bench.run(60));
     assert_eq!(played(&mut bench), 0);
-    // Another one cuts it off: the end of that is never reported.
+    // Another sound replaces it, so its end is never reported.
     bench.command(Command::Play { end: PLAYER, sound: tone(3) });
     made.extend(bench.run(400));
     assert_eq!(played(&mut bench), 1);

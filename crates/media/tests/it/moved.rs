@@ -1,11 +1,11 @@
-//! An end that moves to another session of its worker: its streams, keys and counters go on.
+//! Move of an end to another session of its worker: streams, keys and counters continue.
 
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Command, EndId, Event, MediaId, Session, WireSpec};
 
 use crate::support::*;
 
-/// The end's name in its new session.
+/// Id of the end in its new session.
 const NAMED: EndId = EndId(0);
 
 /// Moves A of a session to a new one.
@@ -31,7 +31,7 @@ fn its_packets_are_taken_by_the_new_session_and_nothing_reaches_it_from_the_old_
     assert!(bench.session.release_end(bench.now, A).is_none(), "it has gone");
     assert_eq!(bench.feed(B, false, B_RTP, &rtp(4)), None, "its wire is cut");
     assert_eq!(bench.feed(A, false, A_RTP, &rtp(4)), None);
-    // Latch and counters are as they were; a packet of another source is still one.
+    // Latch and counters are unchanged; a packet of another source is still unexpected.
     other.feed(NAMED, false, A_RTP, &rtp(4));
     assert_eq!(counters.rx_packets.get(), 4);
     assert!(std::sync::Arc::ptr_eq(&counters, other.session.counters(NAMED).unwrap()));

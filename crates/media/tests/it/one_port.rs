@@ -20,7 +20,7 @@ fn where_one_side_shares_a_port_the_other_need_not() {
     bench.set_remote(A, muxed(A_RTP));
     assert_eq!(way(&mut bench, A, false, A_RTP), Some((B, true, addr(B_RTCP))));
     assert_eq!(way(&mut bench, B, true, B_RTCP), Some((A, false, addr(A_RTP))));
-    // B has its own port for it.
+    // B has a separate RTCP port.
     assert_eq!(way(&mut bench, B, false, B_RTP), None);
     assert_eq!(bench.dropped(B, DropReason::NotRtp), 1);
     assert_eq!(bench.rtp(A, A_RTP, 1), Some(addr(B_RTP)));
@@ -46,7 +46,7 @@ fn shared_rtcp_follows_the_latch_of_rtp_and_does_not_lock_it() {
     assert_eq!(bench.events(), [Event::Latched { end: A, source: addr("192.0.2.1:61000") }]);
 }
 
-/// A and B wired for fax.
+/// Creates A and B wired for fax.
 fn fax() -> Bench {
     let mut bench = Bench::connected();
     let wire = WireSpec { verbatim: true, ..WireSpec::default() };
@@ -68,7 +68,7 @@ fn fax_passes_as_it_is_both_ways() {
     let counted = |n: usize| (bench.counters[n].rx_packets.get(), bench.counters[n].tx_packets.get());
     assert_eq!((counted(0), counted(1)), ((5, 5), (5, 5)));
     assert_eq!((bench.worker.rx_packets.get(), bench.worker.tx_packets.get()), (10, 10));
-    // Empty, or perhaps cut: neither passes nor wins the latch.
+    // Empty, or possibly truncated: neither forwarded nor considered by the latch.
     let mut bench = fax();
     bench.wait(250);
     for datagram in [&[][..], &[0; 2048]] {

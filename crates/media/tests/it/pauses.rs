@@ -22,7 +22,7 @@ const SERVER_AT: &str = "203.0.113.20:7000";
 const WORDS: u16 = 5;
 const PACKETS: u16 = 25;
 
-/// The code of a packet: none is silence, and neighbours differ.
+/// Returns the code of a packet; none is silence, and neighbours differ.
 fn code(n: u16) -> u8 {
     (n % 100) as u8
 }
@@ -32,7 +32,7 @@ fn said() -> Vec<u8> {
     (0..WORDS * PACKETS).map(code).collect()
 }
 
-/// The codes of frames that consist of one each, without silence.
+/// Returns the codes of frames with a single code each, without silence.
 fn codes<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let one = |frame: &[u8]| {
         assert!(frame.iter().all(|code| *code == frame[0]), "a frame of two packets");
@@ -59,7 +59,7 @@ fn talk(bench: &mut Bench, pause_ms: u64, jump: u32, mut look: impl FnMut(&mut B
     }
 }
 
-/// Each pause and each way in which timestamps go on behind it.
+/// Runs a check for each pause and each behaviour of the timestamps after it.
 fn each(mut check: impl FnMut(u64, u32)) {
     for pause_ms in [400, 700, 1000, 5000] {
         for jump in [0, 4000_u32.wrapping_neg(), 3_000_000_u32.wrapping_neg(), 1 << 31, 90_000] {
@@ -84,7 +84,7 @@ fn an_agent_hears_each_packet_behind_a_pause() {
             heard.extend(messages.iter().filter(|message| message["event"] == "media").map(audio));
         });
         assert_eq!(codes(heard.iter().map(Vec::as_slice)), said(), "{pause_ms} ms {jump}");
-        // True time: as many frames as went by, but for the last ones of the silence.
+        // The number of frames matches the elapsed time, except for the last ones of the silence.
         let ms = u64::from(WORDS) * (u64::from(PACKETS) * 20 + pause_ms);
         let frames = heard.len() as u64 * 20;
         assert!((ms - 120..=ms + 100).contains(&frames), "{pause_ms} ms {jump}: {frames} of {ms} ms");

@@ -14,7 +14,7 @@ const SCRIBE: EndId = EndId(8);
 const TONE: EndId = EndId(9);
 const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
 
-/// A and an agent that talks with it.
+/// Creates A with a talking agent.
 fn talking() -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
@@ -132,7 +132,7 @@ fn a_caller_on_hold_misses_them_and_nobody_is_there_for_them() {
     press(&mut bench, "5");
     assert_eq!(bench.run(199), []);
     assert_eq!(bench.dropped(A, DropReason::NoDestination), 10);
-    // Time has passed: they are not made up for.
+    // Skipped time is not made up for.
     bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
     assert!(heard(&bench.run(100)).iter().all(|tick| *tick == Err(0xff)));
     // An end without a feeder, and a missing end.

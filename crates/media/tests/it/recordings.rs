@@ -14,12 +14,12 @@ const RECORDER: EndId = EndId(7);
 const PLAYER: EndId = EndId(8);
 const SPEC: RecorderSpec = RecorderSpec { recording: RecordingId(5), tracks: TrackSet::Both, silence: None };
 
-/// The file of a recording: its two channels.
+/// Recorded file with its two channels.
 #[derive(Debug, Default)]
 struct File {
     left: Vec<i16>,
     right: Vec<i16>,
-    /// Frames, and those with a sound of the caller, once it has ended.
+    /// Number of frames and the range with sound of the caller, once the recording has ended.
     end: Option<(u64, Option<(u64, u64)>)>,
 }
 
@@ -43,7 +43,7 @@ impl File {
         });
     }
 
-    /// The frames of a channel, as the code that each consists of; `None`: not one code throughout.
+    /// Returns the code of each frame of a channel; `None` if a frame has several.
     fn codes(channel: &[i16]) -> Vec<Option<u8>> {
         let code = |frame: &[i16]| frame.iter().all(|sample| *sample == frame[0]).then(|| encode_ulaw(frame[0]));
         channel.chunks(160).map(code).collect()
@@ -134,7 +134,7 @@ fn audio_of_another_kind_goes_on_where_the_last_one_ended() {
     let mut left = vec![decode_ulaw(5); 15 * 160];
     left.resize(30 * 160, decode_alaw(5 ^ 0x55));
     assert_eq!(file.left, left);
-    // The other side began a frame later.
+    // The other side started a frame later.
     let right = said([0xff].into_iter().chain([6; 28]));
     assert_eq!(File::codes(&file.right)[..29], right);
 }
@@ -212,7 +212,7 @@ fn sounds_stay_where_they_were_heard_for_an_hour() {
             for n in 0..packets {
                 let due = began + std::time::Duration::from_micros(n * micros);
                 bench.run_until(due);
-                // A click each 5 s; between two there is a noise throughout, or silence.
+                // A click every 5 s, with continuous noise or silence in between.
                 let click = n % 250 == 249;
                 clicks.extend(click.then_some(due));
                 let code = if click {
@@ -357,13 +357,13 @@ fn silence_of_the_caller_is_reported_once_until_a_sound() {
     assert_eq!(silent(bench.events()), [false; 0]);
     talk(&mut bench, &mut file, 130..160, (0xff, 6));
     assert_eq!(silent(bench.events()), [true]);
-    // Nothing comes at all: the same.
+    // Without any packets the result is the same.
     talk(&mut bench, &mut file, 160..170, (5, 6));
     for _ in 0..50 {
         bench.run(20);
     }
     assert_eq!(silent(bench.events()), [true]);
-    // A pause is no silence.
+    // A pause is not reported as silence.
     talk(&mut bench, &mut file, 170..180, (5, 6));
     bench.command(Command::PauseRecorder { end: RECORDER, pause: Some(RecordingPause::Silence) });
     talk(&mut bench, &mut file, 180..240, (0xff, 6));

@@ -125,7 +125,7 @@ fn another_end_continues_the_stream_and_rtcp_about_it_ends_here() {
     let mut bench = Bench::connected();
     bench.set_remote(C, remote(C_RTP));
     bench.rtp(B, B_RTP, 500).unwrap();
-    // A hears C from now on; B is cut off.
+    // C feeds A from now on; B is cut off.
     bench.wire(C, A);
     bench.wire(A, C);
     assert_eq!(bench.rtp(B, B_RTP, 501), None);
@@ -211,7 +211,7 @@ fn silence_is_not_watched_on_hold_or_without_a_timeout() {
     }
     bench.run(100_000);
     assert_eq!(bench.events(), []);
-    // Back from hold: its silence begins only now.
+    // After hold, the silence begins only now.
     bench.set_remote(A, remote(A_RTP));
     bench.run(59_000);
     let idle = |bench: &mut Bench| bench.events().iter().any(|event| matches!(event, Event::Idle { .. }));
@@ -283,7 +283,7 @@ fn a_restored_session_goes_on_where_it_was() {
     assert_eq!(bench.feed(C, false, C_RTP, &rtp(10)), old.feed(C, false, C_RTP, &rtp(10)));
     assert_eq!(bench.rtp(B, "198.51.100.1:6100", 501), Some(addr(C_RTP)));
     assert_eq!(bench.rtp(B, "198.51.100.1:6200", 502), None, "the latch is still locked");
-    // An end that comes later is not taken for one that fed before.
+    // A new end is not mistaken for an earlier feeder.
     let spec = EndSpec { bind: SocketAddr::from(([127, 0, 0, 1], 17_000)), counters: Arc::default() };
     bench.command(Command::AddEnd { end: EndId(3), spec });
     let serials: Vec<u32> = bench.session.snapshot().ends.iter().map(|end| end.serial).collect();

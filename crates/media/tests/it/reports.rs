@@ -33,7 +33,7 @@ fn sender_report(made: &Made) -> SenderReport<'_> {
     report
 }
 
-/// A receiver report about a source: it names a sender report, and how long ago that came.
+/// Returns a receiver report about a source, with its last sender report and the delay since then.
 fn answer(about: u32, named: u64, waited: Duration, lost: u32, jitter: u32) -> Vec<u8> {
     let block = ReportBlock::builder(about)
         .cumulative_lost(lost)
@@ -65,7 +65,7 @@ fn rfc3550_6_4_1_who_is_fed_by_the_edge_gets_sender_reports() {
         assert_eq!(report.ntp_timestamp() >> 32, DATE + 2_208_988_800 + since.as_secs());
         let sent = made.iter().filter(|made| made.at <= told.at).count();
         assert_eq!((report.packet_count(), report.octet_count()), (sent as u32, sent as u32 * 160));
-        // The stream's clock at that moment: of the packet that leaves then.
+        // RTP timestamp of the packet sent at that moment.
         let last = made.iter().rfind(|made| made.at <= told.at).unwrap();
         let ticks = ((told.at - last.at).as_millis() * 8) as u32;
         assert_eq!(report.rtp_timestamp(), last.rtp().timestamp.wrapping_add(ticks));
@@ -85,7 +85,7 @@ fn rfc3550_6_2_reports_are_five_seconds_apart_by_chance() {
         first.push(times[0]);
         gaps.extend(times.windows(2).map(|pair| pair[1] - pair[0]));
     }
-    // Half to one and a half of 5 s over e − 1.5, looked for each second, and half of that at first.
+    // 0.5 to 1.5 times 5 s over e − 1.5, checked every second, and half of that at first.
     assert!(first.iter().all(|s| (1.0..=5.0).contains(s)), "{first:?}");
     assert!(gaps.iter().all(|s| (2.0..=8.0).contains(s)), "{gaps:?}");
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
@@ -164,7 +164,7 @@ fn rfc3550_6_4_1_round_trip_from_reports_that_pass() {
     assert_eq!(bench.reports, []);
 }
 
-/// A receiver report with VoIP metrics about a source (RFC 3611 §4.7).
+/// Returns a receiver report with VoIP metrics about a source (RFC 3611 §4.7).
 fn metrics(about: u32) -> Vec<u8> {
     let mut bytes = vec![0x80, 201, 0, 1, 0, 0, 0, 9, 0x80, 207, 0, 10, 0, 0, 0, 9, 7, 0, 0, 8];
     bytes.extend(about.to_be_bytes());
@@ -189,7 +189,7 @@ fn another_end_s_stream_is_reported_by_the_edge_and_metrics_about_it_are_passed(
     let to = |end: EndId| bench.reports.iter().filter(move |made| made.transmit.via == end).collect::<Vec<_>>();
     assert!(to(A).len() >= 2 && to(C).len() >= 2);
     let (a, c) = (sender_report(to(A)[0]), sender_report(to(C)[0]));
-    // A hears B's source go on, C hears A itself.
+    // A receives B's source continued, C receives A unchanged.
     assert_eq!((a.ssrc(), a.packet_count()), (header(0).ssrc, 2));
     assert_eq!((c.ssrc(), c.packet_count()), (header(0).ssrc, 1));
     assert_eq!(c.report_blocks().next().unwrap().ssrc(), 0xcccc);
@@ -227,7 +227,7 @@ fn reports_go_on_during_hold_and_stop_without_an_address() {
     bench.set_remote(A, RemoteSpec { may_receive: false, relatch: false, ..remote(A_RTP) });
     bench.run(20_000);
     let held = std::mem::take(&mut bench.reports);
-    // Nothing is sent, so it is a receiver that reports.
+    // Without sent packets it is a receiver report.
     assert!(held.len() >= 2 && held.iter().all(|made| matches!(parsed(made)[0], Packet::Rr(_))));
     bench.set_remote(A, RemoteSpec { rtp: None, rtcp: None, relatch: false, ..remote(A_RTP) });
     bench.run(20_000);

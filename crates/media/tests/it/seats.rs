@@ -1,4 +1,4 @@
-//! Seats: remote parties in a conference, with a mixer beside the session.
+//! Conference seats: remote parties in a conference, with a mixer next to the session.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::f64::consts::TAU;
@@ -105,7 +105,7 @@ impl Conference {
         }
     }
 
-    /// A tick of the mixer, and 20 ms of the session; the times of the packets that left.
+    /// Runs one tick of the mixer and 20 ms of the session; returns the times of the sent packets.
     fn tick(&mut self) -> Vec<Instant> {
         for party in &mut self.parties {
             let mut samples = [0; 320];
@@ -168,7 +168,7 @@ fn parties_of_all_codecs_hear_each_other_and_not_themselves() {
             conference.say(2, 0.0, false);
             conference.tick();
         }
-        // A tone of 8,000 is 12.2 dB below full scale; it may be levelled by a little.
+        // A tone of 8,000 is 12.2 dB below full scale; the leveller may change it a little.
         assert!(conference.level(2, high) > -22.0, "{codings:?}: {}", conference.level(2, high));
         assert!(conference.level(2, 600.0) > -22.0 && conference.level(0, 600.0) > -22.0, "{codings:?}");
         assert!(conference.level(0, high) < -45.0 && conference.level(1, 600.0) < -45.0, "{codings:?}");
@@ -188,14 +188,14 @@ fn a_party_that_a_mixer_alone_hears_may_be_read_together_with_others() {
     conference.say(1, 0.0, false);
     assert_eq!((of(&conference, A), of(&conference, B)), (Some(ticks_at), Some(ticks_at)));
     assert_eq!((of(&conference, C), of(&conference, seat_of(A))), (None, None));
-    // An agent hears it too, until it has gone.
+    // An agent listens too, until it is removed.
     let agent = EndId(40);
     conference.bench.add_agent(agent, Settings::default());
     conference.bench.command(Command::Tap { of: A, listener: agent, audio: TapSpec::both(0, Coding::Pcmu) });
     assert_eq!((of(&conference, A), of(&conference, B)), (None, Some(ticks_at)));
     conference.bench.command(Command::RemoveEnd { end: agent });
     assert_eq!(of(&conference, A), Some(ticks_at));
-    // It is relayed.
+    // The audio is relayed.
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
     conference.bench.command(Command::Wire { from: A, to: B, wire });
     assert_eq!(of(&conference, A), None);
@@ -210,7 +210,7 @@ fn a_packet_that_has_waited_came_when_it_came() {
     let mut jitter = [0, 0];
     for (at, waits) in [false, true].into_iter().enumerate() {
         for n in 0..50_u64 {
-            // Handed over 0 and 8 ms late in turn.
+            // Handed over with a delay of 0 and 8 ms in turn.
             let late = if n % 2 == 0 { Duration::ZERO } else { Duration::from_millis(8) };
             conference.bench.now += late;
             conference.bench.waited = if waits { late } else { Duration::ZERO };
@@ -243,7 +243,7 @@ fn the_way_through_a_conference_takes_less_than_25_ms() {
     }
     let heard = &conference.parties[1].heard[said.unwrap()..];
     let begins = heard.iter().position(|sample| sample.abs() > 2000).unwrap();
-    // In the frame that leaves 2 ms behind the tick, behind the look-ahead of 2 ms.
+    // Sent 2 ms after the tick, behind the look-ahead of 2 ms.
     assert!(begins < 8 * 5, "{begins} samples");
 }
 
@@ -315,7 +315,7 @@ fn a_party_without_a_frame_hears_silence_and_one_that_waits_too_long_is_left_out
     conference.say(0, 300.0, false);
     conference.say(1, 300.0, false);
     (0..10).for_each(|_| drop(conference.tick()));
-    // The mixer stands still, its thread has no turn.
+    // The mixer's thread does not run.
     let before = conference.parties[0].heard.len();
     assert!(!conference.bench.run(100).is_empty(), "the stream goes on");
     // The mixer catches up at once: the newest frames are played.
@@ -367,7 +367,7 @@ fn an_agent_is_a_party_of_a_conference() {
     for at in 0..60 {
         conference.say(0, 1000.0, false);
         conference.say(1, 0.0, false);
-        // 20 ms of 1,600 Hz, which is a whole number of turns.
+        // 20 ms of 1,600 Hz, a whole number of periods.
         let codes: Vec<u8> =
             (0..160).map(|n| encode_ulaw((8000.0 * (TAU * f64::from(n) / 5.0).sin()) as i16)).collect();
         conference.bench.say(agent, &media_of(&codes));
@@ -393,7 +393,7 @@ fn an_agent_is_a_party_of_a_conference() {
         frames.iter().any(|frame| frame["mark"]["name"] == "said"),
         "marks come back once the others hear what was before them"
     );
-    // The other end of the ring is gone with the seat.
+    // The seat's half of the ring is gone too.
     conference.bench.command(Command::RemoveEnd { end: agent });
     conference.bench.command(Command::RemoveEnd { end: seat });
     assert!(from.is_closed());

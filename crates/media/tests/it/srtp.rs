@@ -41,7 +41,7 @@ fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// Roll-over, a header extension and a contributing source are among them.
+/// Includes roll-over, a header extension and a contributing source.
 #[test]
 fn libsrtp_and_we_make_the_same_of_a_packet() {
     let lines = include_str!("../data/libsrtp.txt").lines().filter(|line| !line.starts_with('#'));
@@ -173,7 +173,7 @@ fn a_key_has_so_many_streams_and_no_more() {
         let sealed = protect(&mut other, rtcp, &bytes).unwrap();
         assert_eq!(unprotect(&mut inbound, rtcp, &sealed), Err(DropReason::SrtpStreams));
     }
-    // The streams that are there go on.
+    // Existing streams continue.
     let sealed = protect(&mut outbound, false, &packet(3, 2)).unwrap();
     assert!(unprotect(&mut inbound, false, &sealed).is_ok());
 }
@@ -195,7 +195,7 @@ fn rfc3711_section_3_3_1_counters_go_on_under_a_new_key() {
             outbound.set_key(&new, from_zero);
             let state = serde_json::to_value(outbound.snapshot()).unwrap();
             assert_eq!(state[0]["rtp"][0].as_u64(), (!from_zero).then_some(0x1_0003));
-            // RTCP's index is never set back (RFC 3711 §3.4).
+            // The RTCP index is never reset (RFC 3711 §3.4).
             assert_eq!(state[0]["rtcp"][0].as_u64(), Some(0));
             let sealed = protect(&mut outbound, false, &packet(7, 4)).unwrap();
             let counter = u64::from(!from_zero);
@@ -233,7 +233,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Numbers roll over within loss, reordering and repetition: each packet that arrives is taken once.
+    /// Roll-over with loss, reordering and duplicates: each received packet is accepted once.
     #[test]
     fn roll_over_survives_loss_and_reordering(
         suite in proptest::sample::select(&Suite::ALL[..]),
@@ -243,7 +243,7 @@ proptest! {
     ) {
         let key = key(suite, 8, None);
         let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
-        // The first one arrives.
+        // The first packet is received.
         let mut sealed = vec![(0, packet(7, start), protect(&mut outbound, false, &packet(7, start)).unwrap())];
         for (n, fate) in fates.iter().enumerate() {
             let plain = packet(7, start.wrapping_add(stride.wrapping_mul(n as u16 + 1)));
@@ -251,7 +251,7 @@ proptest! {
             let at = n + 1;
             match fate {
                 Fate::Lost => {}
-                // No further than the window reaches.
+                // Limited to the replay window.
                 Fate::Delayed(by) => sealed.push((at + by.min(&(100 / usize::from(stride))), plain, bytes)),
                 Fate::Twice => {
                     sealed.push((at, plain.clone(), bytes.clone()));

@@ -58,7 +58,7 @@ impl Far {
     }
 }
 
-/// A speaks SRTP, B does not.
+/// Creates A with SRTP, and B without.
 fn secure_caller(suite: Suite) -> (Bench, SrtpSpec, Far) {
     let spec = spec(suite, 10);
     let mut bench = Bench::connected();
@@ -93,7 +93,7 @@ fn terminated_on_one_side_or_on_both() {
                 assert_eq!(a.hear(rtcp, &heard).unwrap(), plain);
             }
         }
-        // RTP's own bytes are counted.
+        // Only RTP bytes are counted, without SRTP overhead.
         assert_eq!([&bench.counters[0].rx_bytes, &bench.counters[0].tx_bytes].map(|bytes| bytes.get()), [688, 688]);
     }
 }
@@ -136,7 +136,7 @@ fn without_the_key_nothing_is_heard_said_or_latched_to() {
     }
 }
 
-/// CVE-2021-41105 ended a call for them; nor do they keep one that is over.
+/// Bad packets must not end a call (CVE-2021-41105), nor keep a dead one alive.
 #[test]
 fn bad_packets_neither_end_a_call_nor_keep_it() {
     let (mut bench, _, mut a) = secure_caller(Suite::AesCm128HmacSha1_80);
@@ -171,7 +171,7 @@ fn a_packet_recorded_on_the_way_is_taken_once() {
     let (mut bench, spec, mut a) = secure_caller(Suite::AesCm128HmacSha1_80);
     let (said, report) = (a.say(false, &rtp(1)), a.say(true, &rtcp()));
     assert!(bench.feed(A, false, A_RTP, &said).is_some() && bench.feed(A, true, A_RTCP, &report).is_some());
-    // Also after a negotiation that changes nothing.
+    // Unchanged by a negotiation without changes.
     bench.set_remote(A, secure(A_RTP, &spec));
     assert_eq!(bench.feed(A, false, A_RTP, &said), None);
     assert_eq!(bench.feed(A, true, A_RTCP, &report), None);
@@ -186,7 +186,7 @@ fn a_new_key_is_taken_at_once_and_the_old_one_for_a_second() {
         bench.feed(A, false, A_RTP, &old.say(false, &rtp(0))).unwrap();
         let next = spec(suite, 30);
         bench.set_remote(A, RemoteSpec { relatch: false, ..secure(A_RTP, &next) });
-        // On the way when the key changed.
+        // Sent before the key changed.
         assert!(bench.feed(A, false, A_RTP, &old.say(false, &rtp(1))).is_some());
         let mut from_zero = Far::of(&next);
         assert!(bench.feed(A, false, A_RTP, &from_zero.say(false, &rtp(2))).is_some(), "{suite:?}");
@@ -415,7 +415,7 @@ fn a_session_goes_on_from_a_snapshot_where_it_stood() {
 #[test]
 fn what_the_edge_makes_of_its_own_is_encrypted_too() {
     for suite in Suite::ALL {
-        // A and B are silent: keep-alive packets.
+        // A and B are silent, so keep-alives are sent.
         let (mut bench, _, mut far) = secure_caller(suite);
         let made: Vec<Made> = bench.run(3000).into_iter().filter(|made| made.transmit.via == A).collect();
         assert_eq!(made.len(), 3);

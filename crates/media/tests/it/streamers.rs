@@ -16,7 +16,7 @@ fn tap(bench: &mut Bench, audio: &TapSpec) {
     }
 }
 
-/// A wire to the server.
+/// Returns a wire to the server.
 fn leads(payload: u8, coding: Coding) -> WireSpec {
     WireSpec { payloads: vec![(payload, payload)], coding, ..WireSpec::default() }
 }
@@ -56,7 +56,7 @@ fn talk(bench: &mut Bench, numbers: std::ops::Range<u16>, codes: impl Fn(u16) ->
     made
 }
 
-/// The code that each packet consists of, without those of the beginning that are silent.
+/// Returns the code of each packet, without the silent ones at the beginning.
 fn codes(made: &[Made]) -> Vec<u8> {
     let said = made.iter().map(|one| {
         let payload = one.payload();
@@ -93,7 +93,7 @@ fn the_servers_codec_is_what_it_gets_whatever_the_call_speaks() {
     let made = talk(&mut bench, 0..40, |n| (n as u8, 130 + n as u8));
     let heard = codes(&made[0]);
     let as_sent: Vec<u8> = (0..40).map(ulaw_to_alaw).take(heard.len()).collect();
-    // By way of linear samples: the same step of A-law, or the one beside it.
+    // Through linear samples: the same step of A-law, or a neighbouring one.
     assert!(heard.len() > 25);
     for (one, sent) in heard.iter().zip(&as_sent) {
         assert!(decode_alaw(*one).abs_diff(decode_alaw(*sent)) <= 1024, "{one} for {sent}");

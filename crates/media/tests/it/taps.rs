@@ -1,4 +1,4 @@
-//! Listeners: they hear both directions as they are on the wire, and the wire does not know.
+//! Listeners receive both directions exactly as on the wire, without any effect on the wire.
 
 use crate::support::*;
 use serde_json::Value;
@@ -27,7 +27,7 @@ fn packet(payload_type: u8, n: u16, code: u8) -> Vec<u8> {
     bytes
 }
 
-/// The codes of a track's frames, one each.
+/// Returns the codes of a track's frames, one each.
 fn track(messages: &[Value], name: &str) -> Vec<u8> {
     let media = messages.iter().filter(|message| message["media"]["track"] == name);
     media.map(|message| audio(message)[0]).collect()
@@ -114,7 +114,7 @@ fn each_direction_has_its_own_numbers() {
     bench.command(Command::Wire { from: A, to: B, wire: WireSpec { payloads: vec![(96, 0)], ..WireSpec::default() } });
     bench.command(Command::Wire { from: B, to: A, wire: WireSpec { payloads: vec![(0, 97)], ..WireSpec::default() } });
     tap(&mut bench, SCRIBE, Coding::Pcmu);
-    // The number of the one direction means something else in the other.
+    // A payload number of one direction has another meaning in the other.
     let audio = TapSpec {
         inbound: vec![(96, Coding::Pcmu), (97, Coding::Pcma)],
         outbound: vec![(97, Coding::Pcmu), (96, Coding::Pcma)],
@@ -131,7 +131,7 @@ fn two_listeners_hear_the_same_and_leave_on_their_own() {
     let mut bench = Bench::connected();
     tap(&mut bench, SCRIBE, Coding::Pcmu);
     tap(&mut bench, OTHER, Coding::Pcmu);
-    // The same tap again is one tap.
+    // Repeating a tap does not add another one.
     bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Coding::Pcmu) });
     bench.feed(A, false, A_RTP, &packet(0, 0, 9));
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [9]);
@@ -171,7 +171,7 @@ fn a_listener_that_stops_reading_costs_the_call_nothing() {
     let dropped = bench.session.counters(SCRIBE).unwrap().frames_dropped.get();
     assert!(dropped > 3_800, "{dropped}");
     assert!(bench.written(SCRIBE).len() < 120);
-    // It reads again.
+    // The socket is read again.
     bench.feed(A, false, A_RTP, &packet(0, 2000, 1));
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [1]);
 }

@@ -52,7 +52,7 @@ fn decoded(coding: Coding, made: &[Made]) -> Vec<Vec<i16>> {
 fn a_tone_is_as_loud_as_asked_for_in_every_codec() {
     let opus = |fec| (107, Coding::Opus(Wanted { fec, ..Wanted::default() }));
     for (payload, coding) in [(0, Coding::Pcmu), (9, Coding::G722), opus(true), opus(false)] {
-        // In a stream that another side feeds, and in the edge's own.
+        // In a stream fed by another side, and in the edge's own.
         for own in [false, true] {
             let mut bench = Bench::connected();
             let mut made = Vec::new();
@@ -68,7 +68,7 @@ fn a_tone_is_as_loud_as_asked_for_in_every_codec() {
             made.extend(bench.run(900));
             let frames = decoded(coding, &made);
             let rate = if coding == Coding::Pcmu { 8000.0 } else { 16_000.0 };
-            // 10 packets of a key and 5 of the pause; the middle of each.
+            // 10 packets of a digit and 5 of the pause, evaluated in the middle.
             for (n, key) in "1D0".chars().enumerate() {
                 let from = before + 15 * n;
                 let levels = levels(key, &frames[from + 3..from + 9].concat(), rate);
@@ -109,14 +109,14 @@ fn a_decoder_of_g722_follows_into_a_key_and_behind_it() {
         .collect();
     let key: Vec<usize> = (0..peaks.len()).filter(|at| peaks[*at] > 2000).collect();
     assert!(key.len() >= 5 && key.iter().all(|at| (25..33).contains(at)), "{peaks:?}");
-    // Nowhere louder than the two tones are together.
+    // Never louder than the sum of the two tones.
     assert!(peaks.iter().all(|peak| *peak < 21_500), "{peaks:?}");
     assert!(peaks[34..].iter().all(|peak| *peak < 400), "{peaks:?}");
 }
 
 #[test]
 fn tones_are_made_in_a_stream_that_goes_on_and_in_the_edge_s_own() {
-    // In one that another side feeds.
+    // In a stream fed by another side.
     let mut bench = Bench::connected();
     bench.command(Command::Press { end: B, press: TONE, digits: "5".into(), ms: 100 });
     let made = bench.run(300);

@@ -29,7 +29,7 @@ fn sent(bytes: &[u8]) -> (u8, u16, u32, u32, &[u8]) {
     (rtp.payload_type, rtp.sequence, rtp.timestamp, rtp.ssrc, &bytes[rtp.payload])
 }
 
-/// All that a packet becomes.
+/// Returns all packets made of one packet.
 fn all(bench: &mut Bench, bytes: &[u8]) -> Vec<Vec<u8>> {
     let Some((_, first)) = bench.feed(A, false, A_RTP, bytes) else { return Vec::new() };
     let mut all = vec![first];
@@ -54,7 +54,7 @@ fn each_packet_is_converted_as_it_comes() {
         (8, sequence.wrapping_add(1), timestamp.wrapping_add(160), ssrc, &[ulaw_to_alaw(41); 160][..])
     );
     assert_eq!(bench.counters[1].tx_packets.get(), 2);
-    // The other way has numbers of its own.
+    // The other direction has its own numbers.
     let mut packet = Vec::new();
     Rtp { payload_type: 8, ..header(9) }.build(&[0x55; 160], &mut packet);
     let (transmit, back) = bench.feed(B, false, B_RTP, &packet).unwrap();

@@ -26,13 +26,13 @@ fn rate(coding: Coding) -> usize {
     if coding == Coding::G722 { 16_000 } else { 8000 }
 }
 
-/// 16 bits at the codec's rate.
+/// Generates 16-bit samples at the codec's rate.
 fn tone(coding: Coding, hz: f64, ms: usize) -> Vec<i16> {
     let rate = rate(coding);
     (0..ms * rate / 1000).map(|n| (8000.0 * (TAU * hz * n as f64 / rate as f64).sin()) as i16).collect()
 }
 
-/// Packets of `ms` each, with their RTP clock's ticks.
+/// Encodes packets of `ms` each.
 fn encoded(coding: Coding, samples: &[i16], ms: usize) -> Vec<Vec<u8>> {
     let frames = samples.chunks_exact(rate(coding) / 1000 * ms);
     let mut g722 = g722::Encoder::new();
@@ -78,7 +78,7 @@ fn spec(from: Coding, to: Coding, packet_ms: u8) -> TranscodeSpec {
     TranscodeSpec { from: vec![(FROM, from)], to: (TO, to), packet_ms, events, noise: None }
 }
 
-/// A transcoder and the stream to it.
+/// Transcoder with its input stream.
 struct Bench {
     transcoder: Transcoder,
     now: Instant,
@@ -101,7 +101,7 @@ impl Bench {
         Bench { transcoder, now: Instant::now(), ticks, next }
     }
 
-    /// Another source's codec from now on: another transcoder before the same sink.
+    /// Changes the source's codec, with another transcoder to the same sink.
     fn change(&mut self, spec: TranscodeSpec, ms: u32) {
         self.ticks = spec.from[0].1.clock_hz() / 1000 * ms;
         let idle = Transcoder::new(spec.clone(), 2, NUMBERS).unwrap();
@@ -137,7 +137,7 @@ impl Bench {
     }
 }
 
-/// Something like a voice: harmonics of a pitch that moves, louder and softer.
+/// Generates voice-like audio: harmonics of a moving pitch with changing volume.
 fn voice(per_ms: usize, ms: usize) -> Vec<i16> {
     let mut phase = 0.0;
     let rate = per_ms as f64 * 1000.0;
@@ -179,10 +179,10 @@ fn a_tone_through_every_pair_is_as_loud_and_clear() {
                 let heard: Vec<_> = packets.iter().flat_map(|payload| bench.say(payload)).collect();
                 assert_eq!(heard.len(), packets.len(), "a packet for each, at once: {from:?} to {to:?}");
                 let heard = decoded(to, &heard);
-                // Both settle within half a second.
+                // Both codecs settle within half a second.
                 let heard = &heard[heard.len() / 2..];
                 let by = level(heard) - level(&said);
-                // Opus takes a tone for speech, and is not made for it.
+                // Opus treats a tone as speech, for which it is not designed.
                 let opus = from == OPUS || to == OPUS;
                 let (most, least) = if opus { (1.5, 15.0) } else { (0.5, 30.0) };
                 assert!(by.abs() < most, "{from:?} to {to:?}: {hz} Hz by {by} dB");
@@ -343,7 +343,7 @@ fn a_damaged_packet_is_as_good_as_lost() {
 fn silence_that_was_not_sent_is_a_jump_of_time_and_a_talk_spurt() {
     let mut bench = Bench::new(spec(Coding::Pcmu, Coding::Pcma, 30), 20);
     assert_eq!(bench.say(&[0x90; 160]).len(), 0);
-    // The sender's numbers go on by one, its time by 200 ms.
+    // Sequence numbers continue, the timestamp jumps by 200 ms.
     bench.next.timestamp = bench.next.timestamp.wrapping_add(1600);
     let out = bench.say(&[0x90; 160]);
     assert_eq!(out.len(), 1, "what was begun is filled up");
@@ -360,7 +360,7 @@ fn another_stream_goes_on_under_the_same_numbers() {
     bench.next = Rtp { ssrc: 6, sequence: 3, timestamp: 77, ..bench.next.clone() };
     let out = bench.say(&[0x90; 160]);
     assert_eq!((out[0].0.ssrc, out[0].0.sequence, out[0].0.timestamp), (0xabcd, 8, 1000 + 160 + 800));
-    // A timestamp far from the time that went by, too.
+    // Also a timestamp far from the elapsed time.
     bench.next.timestamp = bench.next.timestamp.wrapping_add(1_000_000);
     let out = bench.say(&[0x90; 160]);
     assert_eq!((out[0].0.sequence, out[0].0.timestamp), (9, 1000 + 160 + 800 + 160));
@@ -434,7 +434,7 @@ fn rfc4733_2_5_1_3_a_long_press_is_one_key_on_the_other_clock_too() {
         let mut bench = Bench::new(spec(from, to, 20), 20);
         let audio = encoded(from, &tone(from, 500.0, 120), 20);
         let before = audio[..5].iter().flat_map(|payload| bench.say(payload)).last().unwrap().0;
-        // 20 s, cut into segments on the clock of its sender.
+        // 20 s, in segments on the sender's clock.
         let (mut begins, mut told) = (bench.next.timestamp, 0);
         let (mut keys, mut read, mut last) = (Receiver::default(), String::new(), None);
         for n in 1..=1002_u32 {
@@ -485,7 +485,7 @@ fn rfc3389_comfort_noise_passes_where_it_is_taken_and_is_heard_where_not() {
                 assert!((by + 50.0).abs() < 2.0, "{by}");
             }
         }
-        // 400 ms later there is speech again.
+        // Speech resumes 400 ms later.
         bench.next.sequence = rtp.sequence.wrapping_add(1);
         bench.next.timestamp = rtp.timestamp.wrapping_add(3200);
         let out = bench.say(&[0x90; 160]);
@@ -505,7 +505,7 @@ fn opus_that_may_be_silent_is_silent() {
     assert_eq!(out[1].0.timestamp - out[0].0.timestamp, 960);
 }
 
-/// Milliseconds of audio that left, of packets that came each millisecond for 10 s.
+/// Returns the milliseconds of audio produced from a packet every millisecond for 10 s.
 fn left_of(from: Coding, to: Coding, packet: impl Fn(u16) -> (Rtp, Vec<u8>)) -> usize {
     let mut bench = Bench::new(TranscodeSpec { noise: Some((13, None)), ..spec(from, to, 20) }, 20);
     let (mut left, mut dropped) = (0, 0);
@@ -531,7 +531,7 @@ fn a_few_bytes_never_make_much_more_audio_than_time_goes_by() {
         payload: 0..0,
     };
     let speech = encoded(Coding::Pcmu, &tone(Coding::Pcmu, 500.0, 120), 120).remove(0);
-    // Five seconds at once, and twice as much as time goes by.
+    // Five seconds at once, and double real time.
     for (what, left) in [
         (
             "a byte, and 100 ms lost before it",
@@ -590,7 +590,7 @@ proptest! {
             let rtp = Rtp { sequence, timestamp: frame * bench.ticks, payload_type, ..bench.next.clone() };
             let payload: Vec<u8> = (0..bytes).map(|n| (n as u8).wrapping_mul(31) ^ kind).collect();
             for (out, _) in bench.feed(&rtp, &payload).unwrap_or_default() {
-                // A key's packets have the time of its beginning.
+                // All packets of an event have the timestamp of its beginning.
                 if out.payload_type == TO {
                     let grows = last.is_none_or(|(_, time)| out.timestamp.wrapping_sub(time) < u32::MAX / 2);
                     prop_assert!(grows, "{last:?} {out:?}");

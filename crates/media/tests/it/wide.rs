@@ -20,7 +20,7 @@ fn settings(format: Format) -> Settings {
     Settings { stream_sid: "MZ1".into(), format, extras: true, ..Settings::default() }
 }
 
-/// A and an open agent of a format, wired both ways.
+/// Creates A with an open agent of a format, wired both ways.
 fn with_agent(form: WireFrom, format: Format, clear_fade: Duration) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
@@ -135,8 +135,7 @@ fn the_agent_is_heard_by_the_caller() {
     }
 }
 
-/// Bytes as they come out of a download, a sample's two halves in two messages, thousands of pieces: nothing is lost,
-/// nothing is noise.
+/// Thousands of pieces of a download, with samples divided between messages: no loss and no noise.
 #[test]
 fn pieces_of_any_length_are_one_stream() {
     let format = Format::L16Rate16000;
@@ -162,7 +161,7 @@ fn pieces_of_any_length_are_one_stream() {
     }
 }
 
-/// An odd byte at the end of one answer is no noise in the next.
+/// An odd byte at the end of one response is no noise in the next.
 #[test]
 fn an_odd_byte_is_not_carried_into_the_next_answer() {
     for clears in [false, true] {
@@ -199,7 +198,7 @@ fn what_waits_counts_in_bytes_of_its_format() {
     }
 }
 
-/// Two minutes at once are played whole, and the mark behind them comes back with their last packet.
+/// Two minutes sent at once are played completely, and the mark after them returns with their last packet.
 #[test]
 fn two_minutes_in_one_burst_are_heard_whole() {
     for format in Format::ALL {
@@ -239,7 +238,7 @@ fn a_clear_fades_out_within_one_packet() {
         bench.say(AGENT, r#"{"event":"clear"}"#);
         let after = heard(ULAW, &bench.run(100));
         let steepest = after.windows(2).map(|pair| (pair[1] - pair[0]).abs()).max().unwrap();
-        // The tone's own is 3,770 a sample; a cut would show as one of up to its peak.
+        // Steps of the tone itself are 3,770 per sample; a cut would have one of up to its peak.
         assert!(steepest < 4500, "{}: {steepest}", format.name());
         let last = after.iter().rposition(|sample| sample.abs() > 200).unwrap();
         assert!((60..120).contains(&last), "{}: {last}", format.name());
@@ -335,7 +334,7 @@ fn a_turn_divides_into_its_hops() {
     for (ahead, waits) in [(0, 0..=20), (2_400, 300..=320)] {
         hears(&mut bench, 40, 0x10);
         hears(&mut bench, 20, 0xff);
-        // Silence, then speech, at once.
+        // Silence, then speech, in one message.
         say(&mut bench, &vec![0xff; ahead]);
         say(&mut bench, &[0x10; 1600]);
         bench.run(1000);
@@ -352,7 +351,7 @@ fn a_turn_divides_into_its_hops() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Any bytes in any pieces, marks and clears between: one packet a tick, every mark once and in order.
+    /// Any bytes in any pieces, with marks and clears: one packet per tick, every mark once and in order.
     #[test]
     fn whatever_an_agent_says_the_stream_goes_on(
         format in proptest::sample::select(&LINEAR[..]),
@@ -390,7 +389,7 @@ fn an_hour_of_audio_does_not_drift() {
     let (begin, second) = (bench.now, media_of(&[0x20; 8000]));
     let (mut packets, mut said, mut returned) = (0_u32, 0_u32, 0_u32);
     for half_minute in 1..=120 {
-        // The clock's first tick is one more.
+        // The first tick of the clock is additional.
         while said < half_minute * 30 + 1 {
             bench.say(AGENT, &second);
             bench.say(AGENT, &mark(&said.to_string()));

@@ -22,7 +22,7 @@ fn unproven(rtp: &str) -> RemoteSpec {
     RemoteSpec { withheld: true, ..remote(rtp) }
 }
 
-/// The address is proven: by signalling, so that the latch stays as it is.
+/// Returns the remote party with an address proven by signalling, so that the latch stays unchanged.
 fn proven(rtp: &str) -> RemoteSpec {
     RemoteSpec { relatch: false, ..remote(rtp) }
 }
@@ -52,7 +52,7 @@ fn relayed_audio_and_rtcp_are_withheld_and_counted() {
     }
     assert_eq!(bench.dropped(B, DropReason::Withheld), 100);
     assert_eq!(bench.counters[0].tx_packets.get(), 0);
-    // Nothing that comes from there proves it: a source can be forged. The other way was never closed.
+    // Packets from the address prove nothing, because a source can be forged. The other direction was always open.
     bench.rtcp(A, A_RTCP);
     assert_eq!(bench.rtp(A, "192.0.2.1:61000", 1), Some(addr(B_RTP)));
     assert_eq!(bench.rtp(A, A_RTP, 2), Some(addr(B_RTP)));
@@ -71,7 +71,7 @@ fn a_source_at_the_address_of_signalling_is_sent_to_until_the_announced_one_is_h
     assert_eq!(bench.rtp(B, B_RTP, 1), None);
     assert_eq!(bench.rtp(A, "192.0.2.1:61000", 1), Some(addr(B_RTP)));
     assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr("192.0.2.1:61000")));
-    // A forged announced address takes the call over, and has nothing sent to it.
+    // A forged announced address takes the latch over, but nothing is sent to it.
     assert_eq!(bench.rtp(A, "10.0.0.9:4000", 2), Some(addr(B_RTP)));
     assert_eq!(bench.rtp(B, B_RTP, 3), None);
     bench.set_remote(A, behind_nat(proven("10.0.0.9:4000")));
@@ -85,7 +85,7 @@ fn signalling_clears_it_and_withholds_another_address_again() {
     assert_eq!(bench.rtp(B, B_RTP, 1), None);
     bench.set_remote(A, proven(A_RTP));
     assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
-    // It moves, and has sent from the former address: that proves nothing of the new one.
+    // Packets from the former address prove nothing about the new one.
     bench.rtp(A, A_RTP, 1);
     bench.set_remote(A, unproven("203.0.113.9:5000"));
     bench.rtp(A, A_RTP, 2);
@@ -152,7 +152,7 @@ fn neither_keep_alives_nor_reports_are_sent() {
     bench.set_remote(A, unproven(A_RTP));
     let to_a = |made: &[Made]| made.iter().filter(|made| made.transmit.via == A).count();
     assert_eq!(to_a(&bench.run(40_000)), 0);
-    // An end that is fed by the edge itself reports by itself.
+    // An end fed by the edge itself generates its own reports.
     bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Ringback });
     bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
     assert_eq!(to_a(&bench.run(20_000)), 0);
@@ -224,7 +224,7 @@ fn srtp_that_authenticates_does_not_clear_it() {
     bench.set_remote(A, RemoteSpec { srtp: Some(Box::new(srtp.clone())), ..unproven(A_RTP) });
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.rtp(B, B_RTP, 1), None);
-    // Its key stands in the same INVITE as the address.
+    // Its key was in the same INVITE as the address.
     let mut packet = PacketBuf::new();
     let plain = rtp(2);
     packet.receive_area()[..plain.len()].copy_from_slice(&plain);
@@ -245,7 +245,7 @@ fn a_restart_changes_nothing_of_it() {
         let text = serde_json::to_string(&bench.session.snapshot()).unwrap();
         bench.session = Session::restore(bench.now, serde_json::from_str(&text).unwrap());
         assert_eq!(bench.rtp(B, B_RTP, 1), None);
-        // One that was written down before this was known is proven.
+        // A snapshot from before this field existed counts as proven.
         let old = text.replace("\"withheld\":true,", "");
         assert_ne!(old, text);
         bench.session = Session::restore(bench.now + Duration::from_secs(1), serde_json::from_str(&old).unwrap());
