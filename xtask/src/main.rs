@@ -1,6 +1,6 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
-//! `changes` checks the fragments of the changelog, and moves them into it at a release;
+//! `changes` checks the fragments of the changelog, and moves them into it at a release; `json` writes docs/json.md;
 //! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package, `release` all artefacts of a release;
 //! `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
 
@@ -9,6 +9,7 @@ mod changes;
 mod commands;
 mod faults;
 mod interop;
+mod json;
 mod libraries;
 mod package;
 mod release;
@@ -48,6 +49,8 @@ enum Task {
     Seeds(seeds::Options),
     /// Checks the fragments in changes/; moves them into CHANGELOG.md for a release.
     Changes(changes::Options),
+    /// Writes docs/json.md from the types that are serialised.
+    Json(json::Options),
     /// Makes the Debian package.
     Deb,
     /// Makes the artefacts of a release: archive, Debian package, image, list of components, installer, checksums.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Task::TwilioParameters(options) => libraries::run(&options),
         Task::Seeds(options) => seeds::run(&options),
         Task::Changes(options) => changes::run(&options),
+        Task::Json(options) => json::run(&options),
         Task::Deb => package::deb(),
         Task::Release(options) => release::run_release(&options),
         Task::Screenshots => interop::screenshots::run(),

@@ -93,3 +93,9 @@ fn benches_that_documents_name_exist() {
     }
     assert!(benches > 3, "{benches}");
 }
+
+#[test]
+fn page_of_json_is_that_of_the_types() {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(["json", "--check"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+}

@@ -16,11 +16,11 @@ pub struct AgentReport {
     /// What the gateway knows.
     #[serde(flatten)]
     pub agent: AgentView,
-    /// Where it is, without what follows a `?`: that may be secret.
+    /// URL without the query, which may be secret.
     pub url: String,
-    /// How many callers it may have at once; 0: any number.
+    /// Limit of concurrent callers; 0: none.
     pub max_sessions: u32,
-    /// How many may wait for it.
+    /// Limit of waiting callers.
     pub queue_size: u32,
 }
 
@@ -29,7 +29,7 @@ pub struct AgentReport {
 pub(super) struct ActiveAgent {
     #[serde(flatten)]
     report: AgentReport,
-    /// Its last hour.
+    /// Calls of the last hour; in `/v1/agents` only.
     hour: Activity,
 }
 

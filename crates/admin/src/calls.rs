@@ -260,7 +260,9 @@ fn is_number(number: &str, part: &str) -> bool {
 /// `{"calls":[…],"summary":{…}}`
 #[derive(Debug, Serialize)]
 pub(super) struct Calls {
+    /// Live calls, then those that have ended, the last first.
     calls: Vec<Arc<CallView>>,
+    /// Figures of all matching calls, with `summary=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
     #[serde(flatten)]
@@ -270,11 +272,12 @@ pub(super) struct Calls {
 /// What the list has, and where the rest is.
 #[derive(Debug, Serialize)]
 struct Extent {
-    /// RFC 3339: calls that ended before are not listed; `null`: stored calls are.
+    /// Start of the list: calls that ended before are missing. Null if ended calls are stored (with `[api]`).
     listed_since: Option<String>,
-    /// Calls that the process before this one cut short by a crash; `null`: none.
+    /// Calls that were up as the previous process ended without a stop (crash, SIGKILL, power cut); null if it was
+    /// stopped, or had none.
     cut_short: Option<usize>,
-    /// The file of call records; `null`: none is configured.
+    /// File of call records; null without `[cdr] file`.
     records: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::{
     ConferenceAction, ConferenceControl, ConferenceRefused, ConferenceReport, PartyControl, PartyReport, conferences,
@@ -15,6 +16,60 @@ use trunkgate_runtime::handle::Handle;
 
 /// A conference with the calls of its parties: numbers of the caller and of the called one.
 type Known = (ConferenceReport, Vec<(String, String)>);
+
+/// A conference as it is shown.
+#[derive(Debug, Serialize)]
+struct ShownConference<'a> {
+    /// `CF` and 32 hex digits.
+    sid: &'a str,
+    /// Name of the conference.
+    name: &'a str,
+    /// `init` (its parties wait), `in-progress`, `completed`.
+    status: &'static str,
+    /// Time of the first party.
+    began_at: String,
+    /// Time of the end.
+    ended_at: Option<String>,
+    /// `last-participant-left`, `last-participant-kicked`, `participant-with-end-conference-on-exit-left`,
+    /// `participant-with-end-conference-on-exit-kicked`, `conference-ended-via-api`.
+    end_reason: Option<&'static str>,
+    /// Recordings that are being made.
+    recordings: Vec<ShownRecording<'a>>,
+    /// Parties in the order in which they came; empty once it has ended.
+    parties: Vec<ShownParty>,
+}
+
+/// A recording of a conference.
+#[derive(Debug, Serialize)]
+struct ShownRecording<'a> {
+    /// SID of the recording.
+    sid: &'a str,
+    /// Whether it is paused.
+    paused: bool,
+}
+
+/// A party of a conference.
+#[derive(Debug, Serialize)]
+struct ShownParty {
+    /// SID of the party's call.
+    call: String,
+    /// Its `participantLabel`.
+    label: Option<String>,
+    /// Calling number.
+    from: String,
+    /// Called number.
+    to: String,
+    /// Time at which it joined.
+    joined_at: String,
+    /// Whether it speaks now.
+    talking: bool,
+    /// Whether it is muted.
+    muted: bool,
+    /// Whether it is on hold.
+    held: bool,
+    /// SID of the call that alone hears it.
+    coaches: Option<String>,
+}
 
 /// Lists conferences, the newest first.
 pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
@@ -39,7 +94,7 @@ pub(super) async fn end(State(handle): State<Handle>, Path(sid): Path<String>) -
     ended.map_err(|_| unknown(&sid))?;
     let named = sid.clone();
     let report = handle.ask(move |gateway, _| conferences(gateway).report(&named)).await?;
-    report.map(|report| Json(shown(&(report, Vec::new())))).ok_or_else(|| unknown(&sid))
+    report.map(|report| Json(json!(shown(&(report, Vec::new()))))).ok_or_else(|| unknown(&sid))
 }
 
 /// Mutes a party, holds it, takes both back, or takes it out.
@@ -76,31 +131,27 @@ fn unknown(sid: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", format!("no conference {sid:?} goes on"))
 }
 
-fn shown((report, calls): &Known) -> Value {
+fn shown((report, calls): &Known) -> ShownConference<'_> {
     let ended = report.ended.as_ref();
-    let party = |(party, numbers): (&PartyReport, &(String, String))| {
-        let member = &party.member;
-        json!({
-            "call": member.call_sid(),
-            "label": member.label(),
-            "from": numbers.0,
-            "to": numbers.1,
-            "joined_at": rfc3339(party.joined),
-            "talking": party.speaks,
-            "muted": member.is_muted(),
-            "held": member.is_held(),
-            "coaches": member.coached(),
-        })
+    let party = |(party, (from, to)): (&PartyReport, &(String, String))| ShownParty {
+        call: party.member.call_sid().to_owned(),
+        label: party.member.label().map(str::to_owned),
+        from: from.clone(),
+        to: to.clone(),
+        joined_at: rfc3339(party.joined),
+        talking: party.speaks,
+        muted: party.member.is_muted(),
+        held: party.member.is_held(),
+        coaches: party.member.coached().map(str::to_owned),
     };
-    let recording = |(sid, is_paused): &(String, bool)| json!({ "sid": sid, "paused": is_paused });
-    json!({
-        "sid": report.sid,
-        "name": report.name,
-        "status": report.status.name(),
-        "began_at": rfc3339(report.began),
-        "ended_at": ended.map(|(at, ..)| rfc3339(*at)),
-        "end_reason": ended.map(|(_, reason, _)| reason.name()),
-        "recordings": report.recordings.iter().map(recording).collect::<Vec<_>>(),
-        "parties": report.parties.iter().zip(calls).map(party).collect::<Vec<_>>(),
-    })
+    ShownConference {
+        sid: &report.sid,
+        name: &report.name,
+        status: report.status.name(),
+        began_at: rfc3339(report.began),
+        ended_at: ended.map(|(at, ..)| rfc3339(*at)),
+        end_reason: ended.map(|(_, reason, _)| reason.name()),
+        recordings: report.recordings.iter().map(|(sid, paused)| ShownRecording { sid, paused: *paused }).collect(),
+        parties: report.parties.iter().zip(calls).map(party).collect(),
+    }
 }

@@ -67,21 +67,27 @@ pub(super) async fn history(
 /// A route of the table in force.
 #[derive(Debug, Serialize)]
 pub(super) struct RouteReport {
+    /// Name of the route.
     name: String,
-    /// Line of the file; `null` where it is of another file.
+    /// Line in the configuration file; null if the route is in another file.
     line: Option<usize>,
+    /// Trunks of the callers; empty, as in the next three: any.
     from: Vec<String>,
+    /// Called numbers.
     to: Vec<String>,
+    /// Calling numbers.
     caller: Vec<String>,
+    /// Schedules.
     when: Vec<String>,
-    /// Of a hundred calls, how many it takes.
+    /// Percentage of the matching calls that it takes.
     share: u8,
-    /// As written.
+    /// Targets as in the configuration.
     connect: Vec<String>,
+    /// Listeners as in the configuration.
     fork: Vec<String>,
     /// Whether lines of a `routes_file` decide.
     has_file: bool,
-    /// Calls that it took and that ended since the start, by outcome.
+    /// Calls that it took and that have ended since the start, by outcome.
     calls: BTreeMap<&'static str, u64>,
 }
 
@@ -141,32 +147,36 @@ fn target(target: &TargetSpec) -> String {
 /// Who was kept out.
 #[derive(Debug, Serialize)]
 pub(super) struct Security {
-    /// SIP from addresses of no trunk, where some came lately.
+    /// SIP from unknown sources; null if there was none in the last hour.
     unknown: Option<UnknownView>,
-    /// TCP and TLS connections of such addresses that were closed, where some came lately: how many, as `messages`.
+    /// TCP and TLS connections of unknown sources closed in the last hour, counted as `messages`.
     closed: Option<UnknownView>,
-    /// Addresses of no trunk that sent SIP in the last hour, the most active first.
+    /// Unknown sources of the last hour, at most 20, the one with the most messages first.
     sources: Vec<SourceView>,
-    /// TLS handshakes that others began and that failed, where some did lately.
+    /// Failed TLS handshakes with listeners; null if there was none in the last hour.
     tls_failures: Option<TlsFaultsView>,
-    /// Addresses that are banned, the first that will be heard again first.
+    /// Banned addresses, the one whose ban ends first at the top.
     banned: Vec<BanView>,
-    /// How many are in all.
+    /// Number of banned addresses, including those not listed.
     banned_in_all: u64,
-    /// SIP messages that were dropped without an answer, by reason, since the start.
+    /// Messages dropped without an answer since the start, by reason.
     dropped: BTreeMap<&'static str, u64>,
-    /// Sources whose requests have wrong credentials for `require_auth`, the newest first.
+    /// Sources whose latest three or more requests had wrong credentials for `require_auth`, within the last hour, the
+    /// newest first.
     wrong_credentials: Vec<LoginView>,
-    /// Sources whose HTTP requests have wrong credentials, the newest first.
+    /// Sources with three or more HTTP requests with wrong credentials in the last hour, the newest first.
     wrong_http_credentials: Vec<HttpLoginView>,
-    /// Calls that a limit, `deny` or the like refused, since the start.
+    /// Calls that a limit, `deny` or a similar rule refused since the start.
     refused: Vec<Refusal>,
 }
 
 #[derive(Debug, Serialize)]
 struct Refusal {
+    /// Name of the trunk.
     trunk: String,
+    /// One of the [reasons](reasons.md).
     reason: &'static str,
+    /// Number of calls.
     count: u64,
 }
 

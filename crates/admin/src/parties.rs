@@ -28,9 +28,9 @@ pub(super) struct Activity {
     calls_in: u64,
     /// Calls to it that ended in the last hour, those that passed it over among them.
     calls_out: u64,
-    /// Codes of 300 and above that ended those calls, the most frequent first, each with its direction.
+    /// Codes of 300 and above of these calls, the most frequent first, at most 8.
     codes: Vec<CodeCount>,
-    /// Mean score of the audio received from it; `null` where none is known.
+    /// Mean MOS of the audio received from it; null if none is known.
     mos: Option<f64>,
 }
 
@@ -47,11 +47,12 @@ enum Direction {
 /// Calls that ended with the same code from the same side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct CodeCount {
-    /// Who sent it.
+    /// `received`: sent by it, which rejected calls to it; `sent`: sent by the edge, which rejected calls from it. The
+    /// calls: `/v1/calls` with `trunk`, `code` and this [`direction`](http.md#filters).
     direction: Direction,
-    /// The SIP code.
+    /// SIP code.
     code: u16,
-    /// How many.
+    /// Calls with it.
     calls: u64,
 }
 
@@ -169,7 +170,7 @@ pub(super) struct TrunkReport {
     /// What the gateway knows.
     #[serde(flatten)]
     trunk: TrunkView,
-    /// Its last hour.
+    /// Calls of the last hour; in `/v1/trunks` only.
     hour: Activity,
 }
 

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::{QueueReport, queues, rfc3339};
+use trunkgate_call::{QueueReport, QueuedCall, queues, rfc3339};
 
 use super::ApiError;
 use trunkgate_runtime::handle::Handle;
@@ -11,6 +12,46 @@ use trunkgate_system::limits::QUEUE_CALLS_SHOWN;
 
 /// A queue with the first of its calls: numbers of the caller and of the called one.
 type Known = (QueueReport, Vec<(String, String)>);
+
+/// A queue as it is shown.
+#[derive(Debug, Serialize)]
+struct ShownQueue<'a> {
+    /// `QU` and 32 hex digits.
+    sid: &'a str,
+    /// Name of the [queue](queues.md).
+    name: &'a str,
+    /// Callers that wait.
+    size: usize,
+    /// Callers that it has room for.
+    max_size: u32,
+    /// Mean wait of those that wait.
+    average_wait_seconds: u64,
+    /// Longest wait of them.
+    longest_wait_seconds: u64,
+    /// Parties that have dialled it and wait for a caller.
+    dialling: usize,
+    /// Time of its beginning.
+    created_at: String,
+    /// Callers in their order, at most 100.
+    calls: Vec<ShownCall>,
+}
+
+/// A call in a queue.
+#[derive(Debug, Serialize)]
+struct ShownCall {
+    /// SID of the call.
+    call: String,
+    /// Calling number.
+    from: String,
+    /// Called number.
+    to: String,
+    /// Place in line, from 1.
+    position: usize,
+    /// Time in the queue.
+    waited_seconds: u64,
+    /// Time at which it came.
+    enqueued_at: String,
+}
 
 /// Lists queues, those whose callers wait longest first.
 pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
@@ -29,26 +70,24 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
     Ok(Json(json!({ "queues": all.iter().map(shown).collect::<Vec<_>>() })))
 }
 
-fn shown((report, calls): &Known) -> Value {
-    let call = |(member, numbers): (&trunkgate_call::QueuedCall, &(String, String))| {
-        json!({
-            "call": member.call_sid,
-            "from": numbers.0,
-            "to": numbers.1,
-            "position": member.position,
-            "waited_seconds": member.waited.as_secs(),
-            "enqueued_at": rfc3339(member.date),
-        })
+fn shown((report, calls): &Known) -> ShownQueue<'_> {
+    let call = |(member, (from, to)): (&QueuedCall, &(String, String))| ShownCall {
+        call: member.call_sid.clone(),
+        from: from.clone(),
+        to: to.clone(),
+        position: member.position,
+        waited_seconds: member.waited.as_secs(),
+        enqueued_at: rfc3339(member.date),
     };
-    json!({
-        "sid": report.kept.sid,
-        "name": report.kept.name,
-        "size": report.members.len(),
-        "max_size": report.kept.most,
-        "average_wait_seconds": report.average.as_secs(),
-        "longest_wait_seconds": report.longest.as_secs(),
-        "dialling": report.diallers,
-        "created_at": rfc3339(report.kept.created),
-        "calls": report.members.iter().zip(calls).map(call).collect::<Vec<_>>(),
-    })
+    ShownQueue {
+        sid: &report.kept.sid,
+        name: &report.kept.name,
+        size: report.members.len(),
+        max_size: report.kept.most,
+        average_wait_seconds: report.average.as_secs(),
+        longest_wait_seconds: report.longest.as_secs(),
+        dialling: report.diallers,
+        created_at: rfc3339(report.kept.created),
+        calls: report.members.iter().zip(calls).map(call).collect(),
+    }
 }

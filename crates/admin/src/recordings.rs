@@ -28,32 +28,52 @@ use trunkgate_system::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 /// A recording as it is shown.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
+    /// `RE` and 32 hex digits.
     sid: String,
+    /// SID of the call.
     call_sid: String,
+    /// SID of the conference, for a recording of one.
     conference_sid: Option<String>,
+    /// Origin, as Twilio names it: `DialVerb`, `Conference`, `RecordVerb`, `StartCallRecordingTwiML` (TwiML),
+    /// `OutboundAPI` (a call made with `Record`), `StartCallRecordingAPI` (a request), `Trunking` (`record` of a
+    /// route); `Voicemail`: a message.
     source: String,
+    /// 1, or 2: caller left, what the caller hears right.
     channels: u16,
+    /// `in-progress`, `completed`, `absent` (without audio), `deleted`, `incomplete` (cut by a crash, and cannot be
+    /// completed: `error` says why).
     state: &'static str,
+    /// `wav`, `opus`.
     format: &'static str,
+    /// Whether the file is encrypted.
     encrypted: bool,
+    /// Time of the first frame.
     started_at: String,
+    /// Length of the audio.
     duration_ms: u64,
+    /// Length of the file as it is stored.
     bytes: u64,
+    /// Check sum of the file as it is stored, in hex.
     sha256: Option<String>,
+    /// Gaps, which contain silence.
     gaps: u64,
+    /// Audio that is missing, in gaps and at the end.
     lost_ms: u64,
+    /// First error of the disk.
     error: Option<String>,
-    /// The mailbox that has taken it, and the numbers of its call; absent for other recordings.
+    /// Mailbox that has taken the message; absent for other recordings, as are the next three.
     #[serde(skip_serializing_if = "Option::is_none")]
     voicemail: Option<String>,
+    /// Calling number.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    /// Called number.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
-    /// When the message was heard first: null before; absent for other recordings.
+    /// Time at which the message was first [heard](voicemail.md#new-messages).
     #[serde(skip_serializing_if = "Option::is_none")]
     heard_at: Option<Option<String>>,
-    /// The newest first; absent in lists, and where there are none.
+    /// [Transcriptions](recording.md#transcription), the newest first; absent in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     transcriptions: Vec<ShownTranscription>,
 }
@@ -61,10 +81,15 @@ pub(super) struct Shown {
 /// A transcription as it is shown.
 #[derive(Debug, Serialize)]
 struct ShownTranscription {
+    /// `TR` and 32 hex digits.
     sid: String,
+    /// `in-progress`, `completed`, `failed`.
     state: &'static str,
+    /// Time of the request.
     created_at: String,
+    /// The text; null before it is there.
     text: Option<String>,
+    /// Reason why the last request failed, or why the text cannot be decrypted.
     error: Option<String>,
 }
 

@@ -22,7 +22,7 @@ use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::recognition::recogniser_now;
 use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, only_silence, stale_names};
-use super::twilio::ignored_parameters;
+use super::twilio::{IgnoredParameter, ignored_parameters};
 use super::way::Way;
 use super::{mute, outages};
 use trunkgate_config::ToldOverride;
@@ -43,39 +43,39 @@ use trunkgate_system::tls_words::CLIENT_NOT_TLS;
 /// What `trunkgate status` prints.
 #[derive(Debug, Serialize)]
 pub struct StatusReport {
-    /// `[edge] name`
+    /// Name of the edge (`[edge] name`).
     pub edge: String,
-    /// The program's.
+    /// Version of the program.
     pub version: &'static str,
     /// `starting`, `ready`, `draining`.
     pub state: &'static str,
-    /// RFC 3339.
+    /// Start of the edge.
     pub started_at: String,
-    /// Seconds since then.
+    /// Time since the start.
     pub uptime_seconds: u64,
-    /// The configuration in force.
+    /// Configuration in force.
     pub config: ConfigReport,
-    /// SIP listeners in order.
+    /// SIP listeners in the order of the file.
     pub listeners: Vec<ListenerReport>,
     /// Address of the TLS listener of the Twilio-compatible API; `null` without one.
     pub api_tls: Option<String>,
-    /// Media.
+    /// Media of all calls.
     pub media: MediaReport,
-    /// Calls that have not ended.
+    /// Live calls.
     pub calls: usize,
     /// `[limits] calls`.
     pub calls_limit: u32,
-    /// Conferences that go on.
+    /// [Conferences](conferences.md) that go on.
     pub conferences: usize,
     /// Their parties.
     pub conference_parties: usize,
-    /// Queues of calls.
+    /// [Queues](queues.md) of calls.
     pub queues: usize,
     /// Callers that wait in them.
     pub queued_calls: usize,
     /// Longest time for which one of them has waited.
     pub queue_longest_wait_seconds: u64,
-    /// Whether new calls are refused that would wait too long.
+    /// Whether new calls are refused because they would wait too long.
     pub overloaded: bool,
     /// Whether no route has a target that takes calls now.
     pub without_target: bool,
@@ -83,56 +83,58 @@ pub struct StatusReport {
     pub trunks: Vec<TrunkView>,
     /// Agents in the order of the file.
     pub agents: Vec<AgentReport>,
-    /// Parameters of requests to the Twilio-compatible API that were ignored, the most frequent first.
-    pub ignored_parameters: Vec<Value>,
-    /// What is wrong now, a sentence each: the greatest harm to calls first.
+    /// Ignored parameters of requests to the [Twilio-compatible API](twilio-compat.md#rest-api) since the start, the
+    /// most frequent first, at most 100.
+    pub ignored_parameters: Vec<IgnoredParameter>,
+    /// Current problems, a sentence each, the greatest harm to calls first; empty if there are none.
     pub problems: Vec<String>,
-    /// The same in parts.
+    /// The same problems in parts.
     pub problem_details: Vec<Problem>,
 }
 
 /// The configuration in force.
 #[derive(Debug, Serialize)]
 pub struct ConfigReport {
-    /// Its file.
+    /// File of the configuration.
     pub path: String,
-    /// RFC 3339.
+    /// Time at which the file was read.
     pub loaded_at: String,
-    /// Warnings when it was read.
+    /// Number of warnings; `check` prints them.
     pub warnings: usize,
-    /// Whether the last reload was taken.
+    /// Whether the last reload was accepted; true before the first.
     pub last_reload_success: bool,
-    /// Why it was rejected; `null`: it was not.
+    /// First error of the last reload with its place, and the number of errors; null if the reload was accepted.
     pub last_reload_error: Option<String>,
-    /// Keys that have changed since the start and wait for a restart.
+    /// Keys that a reload found changed and that only a restart applies, as [`needs_restart`](#reload).
     pub restart_needed: Vec<String>,
-    /// How far a reload has come that has read a large file for more than a second.
+    /// Progress of a reload that has read a `routes_file` for more than a second: `numbers.csv: 250000 lines read`.
     pub reading: Option<String>,
-    /// Numbers of which the Twilio-compatible API has set something that stands above the file.
+    /// Numbers of which the [Twilio-compatible API](twilio-api.md#numbers) has set something that stands above the
+    /// file.
     pub number_overrides: Vec<ToldOverride>,
 }
 
 /// A SIP listener.
 #[derive(Debug, Serialize)]
 pub struct ListenerReport {
-    /// Its name.
+    /// Name of the listener.
     pub name: String,
     /// `udp`, `tcp`, `tls`.
     pub transport: &'static str,
-    /// Where it is bound.
+    /// Local address.
     pub address: String,
-    /// Whole days until its certificate expires, negative once it has; `None` without one.
+    /// Whole days until the certificate expires, negative after expiry; null without TLS.
     pub certificate_days: Option<i64>,
 }
 
 /// Media at a glance.
 #[derive(Debug, Serialize)]
 pub struct MediaReport {
-    /// Ports in use.
+    /// Media ports in use.
     pub ports_in_use: usize,
-    /// Ports in all.
+    /// Media ports in total.
     pub ports: usize,
-    /// Sessions of all workers.
+    /// Calls with open media.
     pub sessions: u64,
 }
 

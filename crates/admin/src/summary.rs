@@ -19,7 +19,7 @@ pub(super) struct Summary {
     live: u64,
     /// Answered calls that have ended, by duration; counted without `longer` and `shorter` of the filter.
     durations: Vec<Bin>,
-    /// Calls by reason; counted without `reason` of the filter.
+    /// Calls by [reason](reasons.md); counted without `reason` of the filter.
     reasons: BTreeMap<&'static str, u64>,
     /// Calls by SIP code, that of the caller and those of rejected legs; counted without `code` of the filter.
     codes: BTreeMap<u16, u64>,
@@ -28,10 +28,11 @@ pub(super) struct Summary {
 /// Calls of similar duration.
 #[derive(Debug, Serialize)]
 struct Bin {
-    /// Seconds, at least …
+    /// Shortest duration in seconds.
     from: u32,
-    /// … and less than; `null` for the last bin.
+    /// Duration in seconds that is too long; null for the last entry.
     to: Option<u32>,
+    /// Number of calls.
     calls: u64,
 }
 

@@ -322,14 +322,14 @@ impl Config {
 /// What is set of a number, for reports.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ToldOverride {
-    /// E.164.
+    /// Number in E.164.
     pub number: String,
     /// Name of its route; `None` where no call reaches the number.
     #[serde(skip)]
     pub route: Option<Arc<str>>,
     /// Names of the parameters that are set.
     pub parameters: Vec<&'static str>,
-    /// A sentence without the number.
+    /// The setting as a sentence.
     pub text: String,
 }
 

@@ -64,16 +64,16 @@ pub struct Standing {
 /// Performance of a trunk at one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Figures {
-    /// Ratio of answered calls to counted calls without imaginary ones, 0 to 1, rounded to thousandths; `None` if
-    /// unknown.
+    /// Answered share (0 to 1) of the recent calls that count; null without any.
     pub ratio: Option<f64>,
-    /// Total weight of counted calls, rounded to tenths.
+    /// Weighted number of these calls; a fraction, because old calls count in part.
     pub calls: f64,
-    /// Mean opinion score of the trunk's audio in answered calls; `None` if too few are known.
+    /// Mean MOS of the audio received in recent answered calls; null with too few.
     pub mos: Option<f64>,
-    /// Grade, in tenths.
+    /// Grade (0 to 10) for the order: the answer ratio in tenths, smoothed; higher ones are tried first. A trunk
+    /// without recent calls has 9.
     pub grade: u8,
-    /// Whether the audio is poor, which ranks the trunk behind its equals.
+    /// Whether low audio quality places the trunk after others of its grade.
     pub poor_audio: bool,
 }
 

@@ -33,9 +33,9 @@ impl Face {
 /// A source whose requests had wrong credentials.
 #[derive(Debug, Serialize)]
 pub struct HttpLoginView {
-    /// The part of the interface that they were for.
+    /// `http`: `[http] token`, of the HTTP API and the console; `api`: the Twilio-compatible API.
     face: Face,
-    /// The address; of IPv6 the /64.
+    /// Address; for IPv6, its /64.
     source: IpAddr,
     /// Such requests in the last hour.
     requests: u64,

@@ -37,17 +37,16 @@ use trunkgate_system::{interfaces, log};
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
-    /// Trunks now.
+    /// Trunks in the new configuration.
     pub trunks: usize,
-    /// Routes now.
+    /// Routes in it.
     pub routes: usize,
-    /// Warnings of the file.
+    /// Warnings about it.
     pub warnings: usize,
     /// The first of them, in a line each.
     #[serde(skip)]
     pub warned: Vec<String>,
-    /// What is another than in the file that was in force, a sentence each, without secrets and numbers; at most
-    /// [`limits::CHANGES_TOLD`] and how many more.
+    /// Differences to the previous configuration, one per key, without secrets and phone numbers.
     pub changed: Vec<String>,
     /// How many there are.
     #[serde(skip)]
@@ -55,7 +54,8 @@ pub struct Reloaded {
     /// Which trunks' calls it may have mended.
     #[serde(skip)]
     pub concerned: Concerned,
-    /// Keys that differ from what runs and take effect only when the edge is started again.
+    /// Keys that differ from the running edge and that only a restart applies; `[[listen]]` if a listener was added or
+    /// removed.
     pub needs_restart: Vec<String>,
 }
 

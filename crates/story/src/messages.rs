@@ -20,10 +20,10 @@ use crate::masked::mask;
 /// The way of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Way {
-    /// Our end: the address of the machine, not the one that far ends are shown, and the port of the listener, also where
-    /// the edge opened the stream. `null` where the machine has none of that family.
+    /// Address of the edge, which is that of the machine and not the announced one, and the port of the listener; null
+    /// if the machine has none of that family.
     pub local: Option<SocketAddr>,
-    /// The far end.
+    /// Address of the remote party.
     pub remote: SocketAddr,
     /// `udp`, `tcp`, `tls`.
     pub transport: Transport,
@@ -32,10 +32,11 @@ pub struct Way {
 /// A message as it was on the wire, secrets overwritten by `*`, one for each octet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RawMessage {
-    /// Its octets; in JSON as text.
+    /// The message [as it was on the wire](traces.md#messages-as-they-were-on-the-wire), with `?raw=true` and while it
+    /// is stored.
     #[serde(serialize_with = "as_text")]
     pub raw: Bytes,
-    /// Octets at its end that are not kept, where it is longer than [`MESSAGE_TEXT_BYTES`].
+    /// Octets missing at its end.
     #[serde(skip_serializing_if = "is_zero")]
     pub cut: usize,
     /// Where from and where to.

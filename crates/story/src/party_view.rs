@@ -15,31 +15,31 @@ use crate::turns::TurnView;
 /// An agent at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct AgentView {
-    /// Name.
+    /// Name of the agent.
     pub name: String,
-    /// `up` where its last socket opened or one is open, `down` where the last could not be opened and none is open,
-    /// `unknown` before any was asked for; `skipped` where it keeps failing, and one call at a time tries it.
+    /// `unknown`, `up`, `down`, `skipped`: see [http.md](http.md).
     pub state: &'static str,
-    /// Sockets that are open, those of listeners too.
+    /// Open sockets, including those of forks.
     pub sessions: u64,
-    /// Callers that have it or are being connected with it: what `max_sessions` counts.
+    /// Callers connected or being connected; `max_sessions` limits this number.
     pub talking: u64,
-    /// Callers that wait in line for it.
+    /// Callers in its queue.
     pub waiting: u64,
-    /// Calls in which it failed, where there were some in the last hour.
+    /// Calls of the last hour in which it failed; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<AgentFailures>,
     /// Calls of the last hour that did not reach it: it was skipped, or its WebSocket did not open.
     #[serde(flatten)]
     pub unreached: UnreachedView,
-    /// Calls that it had for at least 10 s without a word of it, where there were some in the last hour.
+    /// Ended calls of the last hour that it had for at least 10 s, with a caller who was heard, without sending audio;
+    /// shorter ones from three in a row on. Absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<FaultView>,
-    /// Sockets that were open, since start.
+    /// Sockets opened since the start.
     pub opened: u64,
-    /// Sockets that were refused or lost, since start.
+    /// Sockets refused or lost since the start.
     pub lost: u64,
-    /// Its last failure in words.
+    /// Last failure.
     pub last_problem: Option<String>,
     /// The same in its kind.
     #[serde(skip)]
@@ -47,18 +47,18 @@ pub struct AgentView {
     /// When that was.
     #[serde(skip)]
     pub problem_at: Option<Instant>,
-    /// The same, RFC 3339.
+    /// Time of the last failure.
     pub last_problem_at: Option<String>,
-    /// When its last probe was answered or had failed, RFC 3339; `None` without `probe`.
+    /// Time (RFC 3339) of the end of the last [probe](agents.md#probes); null without `probe`.
     pub last_probe: Option<String>,
-    /// How long the handshake of the last probe took, in milliseconds; `None` where it failed.
+    /// Duration of its handshake; null if it failed.
     pub probe_ms: Option<f64>,
-    /// Of one that is skipped: no call tries it for so long yet, in milliseconds.
+    /// For a `skipped` agent: time until the next call tries it.
     pub next_try_ms: Option<u64>,
     /// Whether it is skipped for what probes alone say: calls without another target try it all the same.
     #[serde(skip)]
     pub is_by_probes: bool,
-    /// Its turns since the start, those of live calls included; `null` before the first.
+    /// [Turns](agents.md#how-fast-it-answers) since the start, live calls included; null before the first.
     pub turn_ms: Option<TurnView>,
     /// The same in buckets, for the metrics.
     #[serde(skip)]
@@ -68,20 +68,19 @@ pub struct AgentView {
 /// Calls of the last hour in which an agent failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgentFailures {
-    /// How many …
+    /// Number of these calls.
     pub calls: u64,
-    /// … of so many in which it spoke, was silent or failed.
+    /// Calls in which it spoke, was silent or failed.
     pub of: u64,
-    /// The same of the last five minutes.
+    /// Those of the last five minutes.
     pub recent: Recent,
-    /// Those of them whose callers were hung up on, as no other target was left.
+    /// Calls whose callers were hung up on, because no other target was left.
     pub hung_up: u64,
-    /// How many of them in a row are the latest ones.
+    /// Failures in a row up to now.
     pub in_row: u64,
-    /// Whether it may fail still: three in a row were not good since (more where it fails in some calls only), nor one good and none bad for
-    /// five minutes.
+    /// Whether it may fail still, as in `rejected` of a [trunk](#trunk).
     pub still: bool,
-    /// How many in a row were good since, where that is more than chance.
+    /// Good calls in a row since; 0 if that is chance.
     pub good_since: u64,
     /// In how many calls it failed since the failures before were past, up to the last one, and of how many.
     #[serde(skip)]
@@ -89,11 +88,11 @@ pub struct AgentFailures {
     /// Whether the last of them did not reach it, or it was down after that, and a call, probe or connection has since.
     #[serde(skip)]
     pub reached_since: bool,
-    /// Why the last of them failed.
+    /// Cause of the last failure.
     pub cause: String,
-    /// Each cause with its calls of the last hour, the newest first.
+    /// Causes, the newest first.
     pub causes: Vec<CauseView>,
-    /// That call.
+    /// Last of these calls.
     pub last_sid: String,
     /// Time of the last of them.
     #[serde(skip)]
@@ -103,18 +102,18 @@ pub struct AgentFailures {
 /// Calls in which an agent failed for one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CauseView {
-    /// In words.
+    /// The cause as a phrase.
     pub cause: String,
-    /// How many.
+    /// Calls that failed for it.
     pub calls: u64,
 }
 
 /// The same of the last five minutes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Recent {
-    /// How many calls …
+    /// Affected calls.
     pub calls: u64,
-    /// … of so many.
+    /// Calls that could have been affected.
     pub of: u64,
 }
 
@@ -132,13 +131,13 @@ impl Recent {
 /// Calls of the last hour that did not reach a trunk or an agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UnreachedView {
-    /// How many.
+    /// Calls of the last hour that did not reach it: no response, not sent, or (of an agent) skipped.
     #[serde(rename = "unreached")]
     pub calls: u64,
     /// Those of them whose callers got no other target.
     #[serde(rename = "unreached_lost")]
     pub lost: u64,
-    /// The last of them.
+    /// Last of these calls.
     #[serde(rename = "unreached_sid")]
     pub last_sid: Option<String>,
     /// Lost callers of the last five minutes.
@@ -166,15 +165,15 @@ pub struct LostCall {
 /// How we are registered with a trunk.
 #[derive(Debug, Clone, Serialize)]
 pub struct RegistrationView {
-    /// The registrar as written.
+    /// Registrar as in the configuration.
     pub registrar: String,
     /// `registered`, `trying` before the first answer, `failed`.
     pub state: &'static str,
-    /// When it ends if it is not refreshed.
+    /// Expiry unless refreshed; null without a registration.
     pub expires_at: Option<String>,
-    /// Why it failed, in words.
+    /// Cause of the failure.
     pub last_problem: Option<String>,
-    /// What would help.
+    /// Advice; absent if it did not fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
@@ -182,20 +181,20 @@ pub struct RegistrationView {
 /// A phone or PBX that has registered here.
 #[derive(Debug, Clone, Serialize)]
 pub struct PhoneView {
-    /// Transport of the flow that it came by.
+    /// Transport of its flow.
     pub transport: Transport,
-    /// Where that flow comes from.
+    /// Source address.
     pub address: SocketAddr,
-    /// When its registration ends if it is not refreshed.
+    /// Expiry unless refreshed.
     pub expires_at: String,
 }
 
 /// Calls tried towards a trunk in the last hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TriedView {
-    /// All of them.
+    /// Calls to the trunk.
     pub tried: u64,
-    /// Those that were answered.
+    /// Those of them that were answered.
     pub answered: u64,
     /// When the last of all was, also of earlier hours.
     #[serde(skip)]
@@ -205,63 +204,67 @@ pub struct TriedView {
 /// A trunk at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrunkView {
-    /// Name.
+    /// Name of the trunk.
     pub name: String,
-    /// `up`, `down`, or `unknown` before anything was tried.
+    /// `up`, `down`, or `unknown` before the first response or timeout.
     pub state: &'static str,
     /// Live calls.
     pub calls: u64,
-    /// Limit; 0: none.
+    /// Limit of concurrent calls; 0: none.
     pub max_calls: u32,
     /// New calls in the last whole second, in both directions.
     pub cps: u32,
-    /// Calls tried towards it, since start.
+    /// Calls to the trunk since the start; several addresses of the trunk are one call.
     pub tried: u64,
-    /// Calls answered of those; `null` where none was tried.
+    /// Answered share (0 to 1) of `tried`; null if `tried` is 0.
     pub answered_ratio: Option<f64>,
-    /// The same of the last hour.
+    /// Calls to the trunk in the last hour.
     pub last_hour: TriedView,
-    /// How it has done lately: what `order = "asr"` goes by.
+    /// Recent figures, used by [`order = "asr"`](routing.md#order-by-answer-ratio).
     pub lately: Figures,
-    /// Attempts towards it that failed, since start.
+    /// Failed attempts at addresses of the trunk since the start: one call may have several.
     pub failures: u64,
     /// Calls of the last hour that it did not get: no response, or they could not be sent.
     #[serde(flatten)]
     pub unreached: UnreachedView,
-    /// Its last failure in words.
+    /// Last failure.
     pub last_problem: Option<String>,
-    /// When that was, RFC 3339.
+    /// Time of the last failure.
     pub last_problem_at: Option<String>,
-    /// Seconds for which calls prefer other targets, because it has refused one for having too many.
+    /// Time for which calls with another target still skip the trunk, because it refused one with a code of
+    /// [`congested_on`](fallback.md#congestion).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congested_seconds: Option<u64>,
-    /// Calls to it that it rejected, where there were some in the last hour.
+    /// Calls that it rejected in the last hour, without what the called party or the caller causes (busy, absent,
+    /// declined, malformed), unless ten calls in a row were not answered; 404 and 484 count from the third number in a
+    /// row on, 408 where nothing rang. Absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedView>,
-    /// Its sides that were not heard, where there were some in the last hour.
+    /// Legs of the trunk without received audio in the last hour; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unheard: Option<FaultView>,
-    /// Calls whose codecs did not fit, where there were some in the last hour.
+    /// Calls without a common codec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec_mismatch: Option<FaultView>,
-    /// Calls whose packets this machine does not let out to it, where there were some in the last hour.
+    /// Calls whose packets this machine did not let out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsent: Option<FaultView>,
-    /// Calls that lost much of its audio, or of ours on the way to it, where there were some in the last hour.
+    /// Calls that lost much of their audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<FaultView>,
-    /// Calls in which its audio stopped and did not end with the call, where there were some in the last hour.
+    /// Calls in which its audio stopped before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<FaultView>,
-    /// How its audio sounded in calls that ended in the last hour; absent where no score is known.
+    /// Audio that its parties sent in answered calls that ended in the last hour; absent if no score is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<TrunkQuality>,
-    /// Recordings that no server of a group took, where there were some in the last hour.
+    /// Of a `[siprec.NAME]`: calls of the last hour that no server recorded; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<FailedRecordings>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
-    /// Our addresses that its peers are shown.
+    /// Our addresses that its peers get: one entry for each known address of a peer, else for the first of each network
+    /// of `accept_from`; further entries for other listeners by which its own calls may come.
     pub announced: Vec<Announced>,
     /// Registrations with it, and of phones here.
     #[serde(flatten)]
@@ -271,55 +274,55 @@ pub struct TrunkView {
 /// Recordings that a group of recording servers (`[siprec.NAME]`) was asked for in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedRecordings {
-    /// How many calls no server took, or kept …
+    /// Calls that no server recorded.
     pub failed: u64,
-    /// … of so many.
+    /// Calls to record.
     pub of: u64,
-    /// The same of the last five minutes.
+    /// Those of the last five minutes.
     pub recent: Recent,
-    /// Whether they may fail still: not three in a row were taken since.
+    /// Whether servers have not taken three in a row since.
     pub still: bool,
-    /// How many in a row were taken since.
+    /// Calls taken in a row since.
     pub good_since: u64,
-    /// Whether calls that have to be recorded are refused before their answer.
+    /// Whether calls that have to be recorded get 503.
     pub refusing: bool,
-    /// What the last server said.
+    /// Response of the last server.
     pub cause: String,
-    /// The call in which it did.
+    /// Last of these calls.
     pub last_sid: String,
 }
 
 /// The audio that a trunk's parties sent in answered calls that ended in the last hour.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrunkQuality {
-    /// Mean of the calls' mean opinion scores.
+    /// Mean MOS of the calls.
     pub mos: f64,
     /// Calls with a score.
     pub calls: u64,
-    /// Calls of these with a score below 3.1 (R = 60): "nearly all users dissatisfied" (ITU-T G.109).
+    /// Calls with a score below 3.1 ("nearly all users dissatisfied", ITU-T G.109).
     pub poor: u64,
-    /// Whether the mean is below that, too.
+    /// Whether the mean is below 3.1.
     pub is_poor: bool,
-    /// Whether calls are poor still: not three in a row were better since the last one.
+    /// Whether a call was poor, and not three in a row were better since.
     pub still: bool,
-    /// How many in a row were better since the last one.
+    /// Better calls in a row since.
     pub good_since: u64,
-    /// Figures of the last poor call; `null` where none was.
+    /// Figures of the last poor call; null if none was poor, as in the next two.
     pub cause: Option<String>,
-    /// What would help; `null` where none was.
+    /// Advice.
     pub fix: Option<String>,
-    /// The last poor call; `null` where none was.
+    /// Last poor call.
     pub last_sid: Option<String>,
 }
 
 /// Calls that a trunk rejected in the last hour, but for a busy or absent called party.
 #[derive(Debug, Clone, Serialize)]
 pub struct RejectedView {
-    /// How many …
+    /// Number of these calls.
     pub calls: u64,
-    /// … of so many that it answered or rejected.
+    /// Calls that it answered or rejected.
     pub of: u64,
-    /// The same of the last five minutes.
+    /// Those of the last five minutes.
     pub recent: Recent,
     /// How many came in the last five minutes, and in the last hour, since those before were mended.
     #[serde(skip)]
@@ -330,20 +333,20 @@ pub struct RejectedView {
     /// How many it rejected since those before were mended, up to the last one, and of how many.
     #[serde(skip)]
     pub lately: [u64; 2],
-    /// How many of them came since it last answered a call.
+    /// Rejected calls since it last answered one.
     pub in_row: u64,
-    /// Of how many of these the caller got no other target: the call was lost.
+    /// Those of them whose callers got no other target.
     pub lost: u64,
-    /// Whether it may reject calls still: it has not answered three in a row since (more where it rejects only some), nor one and
-    /// rejected none for five minutes.
+    /// Whether it may reject calls still: it has not answered three in a row since (up to 15 where it rejects only
+    /// some), nor one and rejected none for five minutes.
     pub still: bool,
-    /// How many in a row it has answered since, where that is more than chance.
+    /// Calls answered in a row since; 0 if that is chance.
     pub good_since: u64,
-    /// With what: the newest of now first, then what was mended before, the most frequent first.
+    /// Codes since it last worked, the newest first, then earlier ones, the most frequent first.
     pub answers: Vec<RejectionView>,
-    /// What would help with the codes of now.
+    /// Advice for codes that are `present`.
     pub fix: String,
-    /// The last of these calls.
+    /// Last of these calls.
     pub last_sid: String,
     /// Time of the last one.
     #[serde(skip)]
@@ -356,46 +359,47 @@ pub struct RejectedView {
 /// Calls that were rejected with the same words.
 #[derive(Debug, Clone, Serialize)]
 pub struct RejectionView {
-    /// The code.
+    /// SIP code.
     pub code: u16,
-    /// Reason phrase, texts of Reason, Warning and X- headers.
+    /// Reason phrase of the last one, and texts of its Reason, Warning and X- headers.
     pub text: Option<String>,
-    /// What is wrong with the trunk's `auth`, where the last one refused that; or that it was shown, where a 403 followed.
+    /// Fault in `auth` of the trunk; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Seconds of the last one's Retry-After.
+    /// Retry-After of the last one, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
-    /// Whether the trunk's configuration has the next target tried on this code.
+    /// Whether the next target is tried on this code.
     pub leads_on: bool,
-    /// How many.
+    /// Calls with it.
     pub calls: u64,
-    /// Whether one of them came since the trunk last worked: others are mended.
+    /// Whether one of them came since the trunk last worked.
     pub present: bool,
 }
 
 /// Faults of one kind in a trunk's calls: sides that were not heard, codecs that do not fit, packets that do not leave.
 #[derive(Debug, Clone, Serialize)]
 pub struct FaultView {
-    /// How many in the last hour …
+    /// Affected calls in the last hour.
     pub calls: u64,
-    /// … of so many that should have been heard, or were lost for that fault.
+    /// Calls that could have been affected.
     pub of: u64,
-    /// The same of the last five minutes.
+    /// Those of the last five minutes.
     pub recent: Recent,
-    /// The slug of what was wrong with the last one.
+    /// Cause in the last affected call, [one of these](quality.md#kinds).
     pub kind: &'static str,
-    /// The same in words, as its trace has it.
+    /// The cause as a sentence.
     pub cause: String,
-    /// What would help.
+    /// Advice.
     pub fix: String,
-    /// The call that it was in.
+    /// Last affected call.
     pub last_sid: String,
-    /// Whether that is so still: not three calls in a row were good since.
+    /// Whether not three calls in a row were good since.
     pub still: bool,
-    /// How many were good since.
+    /// Good calls in a row since. Of `stopped`, `loss`, `codec_mismatch` and `unsent` only calls answered after the
+    /// last affected one count; of the first two once they have ended.
     pub good_since: u64,
-    /// Of sides that were not heard: what was wrong with how many of them, the newest last.
+    /// Causes of `unheard` alone, the newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<KindView>,
     /// Time of the last one, where it is kept.
@@ -409,26 +413,26 @@ pub struct FaultView {
 /// One cause for which sides of a trunk were not heard.
 #[derive(Debug, Clone, Serialize)]
 pub struct KindView {
-    /// Its slug.
+    /// Cause, as above.
     pub kind: &'static str,
-    /// The address that they were told and cannot reach, where that is the cause.
+    /// For `our_address`: media address that the edge announced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<IpAddr>,
-    /// How many in the last hour.
+    /// Calls in the last hour.
     pub calls: u64,
-    /// What would help.
+    /// Advice.
     pub fix: String,
-    /// The last call that it was in.
+    /// Last affected call.
     pub last_sid: String,
 }
 
 /// Registrations of a trunk.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RegistrationsView {
-    /// Ours with it, where it has one.
+    /// Registration of the edge with the trunk; absent without `register`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration: Option<RegistrationView>,
-    /// The phones that have registered here, the newest first; `None` where none may.
+    /// Phones registered at this trunk, the newest first; absent without `accept_register`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<PhoneView>>,
 }
@@ -436,22 +440,23 @@ pub struct RegistrationsView {
 /// Our addresses that an address of a peer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
-    /// The peer's.
+    /// Address of the peer.
     pub to: IpAddr,
-    /// Ours in Via and Contact; `null`: there is no route, or no listener.
+    /// Our address in Via and Contact; null without a route or listener. See [announced
+    /// addresses](configuration.md#announced-addresses).
     pub sip: Option<IpAddr>,
-    /// Ours in SDP; `null`: the same.
+    /// Our address in SDP; null, too.
     pub media: Option<IpAddr>,
 }
 
 /// A peer at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct PeerView {
-    /// As written.
+    /// URI as in the configuration.
     pub uri: String,
-    /// `up` where any of its addresses is, `down`, or `unknown` before anything was heard or missed.
+    /// `up` if any of its addresses is up; `down`, `unknown`.
     pub state: &'static str,
-    /// Its addresses as far as known.
+    /// Addresses known so far.
     pub addresses: Vec<AddressView>,
 }
 
@@ -462,21 +467,22 @@ pub struct AddressView {
     pub transport: Transport,
     /// Address and port.
     pub address: SocketAddr,
-    /// `up`, `down`, or `unknown` before anything was heard or missed.
+    /// `up`, `down`, `unknown`. An address that has never answered is `down` after its first timeout, and [skipped
+    /// after three](fallback.md#health-checks).
     pub state: &'static str,
-    /// Since when it is down, RFC 3339; `null` where it is not.
+    /// Time since which it is `down`.
     pub down_since: Option<String>,
-    /// When it was last asked by OPTIONS, RFC 3339.
+    /// Time (RFC 3339) of the last OPTIONS sent to it.
     pub last_options: Option<String>,
-    /// How long its last answer to OPTIONS took.
+    /// Response time of its last answer to OPTIONS.
     pub rtt_ms: Option<f64>,
-    /// OPTIONS and calls without an answer, in a row.
+    /// Consecutive OPTIONS and calls without an answer.
     pub failures: u32,
-    /// Seconds for which it wants no calls (503 with Retry-After).
+    /// Remaining time for which it asked for no calls (503 with Retry-After).
     pub rests_seconds: Option<u64>,
-    /// Seconds until it is asked by OPTIONS again, or an answer is overdue; `null` where it is not asked (`options_interval = "0s"`).
+    /// Time until the next OPTIONS, or until the answer to one is overdue; null with `options_interval = "0s"`.
     pub next_check_seconds: Option<u64>,
-    /// Its last failure in words.
+    /// Last failure.
     pub last_problem: Option<String>,
 }
 

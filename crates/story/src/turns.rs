@@ -8,11 +8,11 @@ use trunkgate_media::{AgentTurns, LegTurns, Turn};
 /// Turns of an agent: the time from the end of the caller's speech to the agent's first audio, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnView {
-    /// How many there were.
+    /// Number of turns.
     pub turns: u64,
-    /// The median.
+    /// Median time from the end of the caller's speech to the agent's first audio, in milliseconds.
     pub p50: u64,
-    /// The time that 95 of 100 took at most.
+    /// Time that 95 of 100 took at most.
     pub p95: u64,
 }
 

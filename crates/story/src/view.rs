@@ -104,19 +104,20 @@ pub struct PassedOverView {
 /// A recording of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordingView {
-    /// `RE` + 32 hex.
+    /// `RE` and 32 hex digits: the name of its file.
     pub sid: String,
     /// `in-progress`, `paused`, `stopped`.
     #[serde(deserialize_with = "word::one")]
     pub status: Word,
-    /// What began it: `Trunking` (`record` of the route), `StartCallRecordingAPI` (a request).
+    /// Origin, as in [Recording](#recording).
     #[serde(deserialize_with = "word::one")]
     pub source: Word,
     /// 1, or 2: the caller left, what the caller hears right.
     pub channels: u16,
-    /// Length of its file; `null` until it has ended.
+    /// Length of the file; null until the recording has ended.
     pub seconds: Option<f64>,
-    /// Audio that it lacks, by reason.
+    /// Audio that the file lacks, silence in its place ([Durability](recording.md#durability)); absent if none was
+    /// lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<RecordingLoss>,
 }
@@ -124,28 +125,28 @@ pub struct RecordingView {
 /// Audio that a recording lacks for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordingLoss {
-    /// `disk_slow`, `disk_full`, `disk_failed`, `restart`.
+    /// `disk_slow`, `disk_full`, `disk_failed` (another error of the disk), `restart`.
     #[serde(deserialize_with = "word::one")]
     pub reason: Word,
-    /// Length.
+    /// Length of this audio.
     pub seconds: f64,
 }
 
 /// A recording session of a call: a group of recording servers (`[siprec.NAME]`) that records it, or should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiprecView {
-    /// The name of the group.
+    /// Name of the `[siprec.NAME]`.
     pub name: String,
-    /// `connecting`, `in-progress`, `paused`, `stopped`, `failed`.
+    /// `connecting`, `in-progress`, `paused`, `stopped`, `failed` (no server records the call).
     #[serde(deserialize_with = "word::one")]
     pub status: Word,
-    /// The server that records, recorded, or is asked; `null` where none has.
+    /// Server that records or is asked, as in `peers`; null after `failed`.
     pub server: Option<String>,
-    /// The session's ID in the metadata.
+    /// ID of the communication session in the metadata.
     pub session_id: String,
-    /// Call-ID of the dialog with the server; `null` where there is none.
+    /// Call-ID of the dialog with the server.
     pub sip_call_id: Option<String>,
-    /// Why the last server failed, or that it has ended the recording; `null`: neither.
+    /// Reason why the last server failed or ended the recording.
     pub problem: Option<String>,
 }
 
@@ -370,51 +371,50 @@ pub struct KeptView {
 /// `GET /v1/calls/{sid}/quality`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct QualityView {
-    /// The call's.
+    /// SID of the call.
     pub sid: String,
-    /// Length of an interval, in seconds: 5, and twice as long each time that a call has had 120 of them.
+    /// Length of a sample: 5, 10, 20 …
     pub interval_s: u64,
-    /// Two for each leg that had packets in either direction, in the order of the legs.
+    /// Two for each leg that had packets, in the order of the legs.
     pub series: Vec<SeriesView>,
 }
 
 /// One direction of a leg over time.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeriesView {
-    /// The leg's sid.
+    /// SID of the leg.
     pub leg: String,
-    /// Its trunk, agent or URI.
+    /// Trunk, agent or URI of the leg.
     pub party: String,
-    /// Codec agreed.
+    /// Codec in use.
     pub codec: String,
-    /// `received`: what the edge heard of it; `sent`: what it says, by RTCP, that it heard of the edge.
+    /// `received` (measured by the edge), `sent` (reported by the remote party).
     pub direction: &'static str,
-    /// One an interval, none left out.
+    /// Samples, one per interval.
     pub samples: Vec<SampleView>,
 }
 
 /// One interval.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SampleView {
-    /// Its beginning: RFC 3339, UTC, with milliseconds.
+    /// Start of the interval.
     pub at: String,
-    /// Its length: shorter for the last one.
+    /// Length of the interval; the last one is shorter.
     pub seconds: f64,
-    /// Received from the far end, or sent to it.
+    /// Packets received or sent.
     pub packets: u32,
-    /// Missing in them; `null` where the far end did not report. Of what an agent is sent: frames that its socket was too
-    /// slow for.
+    /// Packets lost; null without a report of the remote party. Of audio to an agent: frames for which its socket was
+    /// too slow.
     pub lost: Option<u32>,
-    /// Interarrival jitter at its end; `null` where nothing was heard, or the far end did not report.
+    /// Jitter at the end of the interval; null if nothing was received or reported.
     pub jitter_ms: Option<f64>,
-    /// Round trip by RTCP, as known at its end.
+    /// Last known round-trip time at the end of the interval.
     pub rtt_ms: Option<f64>,
-    /// Score of the interval, as of a whole call.
+    /// MOS of this interval alone.
     pub mos: Option<f64>,
-    /// Audio that waits at its end, in milliseconds, of an agent: `received`: what it said and its caller has not heard;
-    /// `sent`: what it is to hear and its socket has not taken. `null` for all others, and for what a listener says.
+    /// For an agent: queued audio at the end of the interval.
     pub queue_ms: Option<u32>,
-    /// The most of it.
+    /// Maximum of it in the interval.
     pub queue_max_ms: Option<u32>,
 }
 
@@ -480,23 +480,23 @@ pub struct StatusView {
 /// A source that shows wrong credentials again and again.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoginView {
-    /// The trunk whose `require_auth` it does not meet.
+    /// Trunk with `require_auth`.
     pub trunk: String,
-    /// Its address.
+    /// Address of the source.
     pub source: String,
-    /// Whether that address is the trunk's by the configuration.
+    /// Whether the address is the trunk's by the configuration.
     pub is_of_trunk: bool,
-    /// The user that it has shown last.
+    /// User that it has shown.
     pub user: String,
-    /// Whether that is the right user.
+    /// Whether the user is right, and so the password wrong.
     pub is_user_known: bool,
-    /// The part that is wrong, in words.
+    /// Wrong part in words.
     pub fault: String,
-    /// Requests with wrong credentials in the last hour.
+    /// Such requests in the last hour.
     pub requests: u64,
-    /// The same since it last had right ones.
+    /// Such requests since it last had right credentials.
     pub in_row: u64,
-    /// How long ago the last one came.
+    /// Time since the last one.
     pub seconds_ago: u64,
 }
 
@@ -614,20 +614,20 @@ pub struct SilentView {
 pub struct UnknownView {
     /// Messages in the last hour.
     pub messages: u64,
-    /// Where the last one came from.
+    /// Source of the last one.
     pub last: String,
-    /// How long ago, in seconds.
+    /// Time since the last one.
     pub seconds_ago: u64,
 }
 
 /// A source of SIP that is the address of no trunk.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceView {
-    /// The address.
+    /// Address of the source.
     pub source: String,
     /// Messages since it is listed.
     pub messages: u64,
-    /// Time since the last one, in seconds.
+    /// Time since the last one.
     pub seconds_ago: u64,
 }
 
@@ -649,8 +649,8 @@ pub struct StrayView {
 /// An address whose SIP is not looked at for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BanView {
-    /// It; of IPv6 the network that is taken for one household.
+    /// Address; for IPv6, the network that counts as one household.
     pub address: IpAddr,
-    /// For how long still, in seconds.
+    /// Remaining time of the ban.
     pub seconds: u64,
 }

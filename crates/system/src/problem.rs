@@ -145,7 +145,7 @@ pub struct Part {
     /// The trunk, agent or application.
     #[serde(flatten)]
     pub party: Party,
-    /// The kind of its problem.
+    /// Kind of its problem, as above.
     pub kind: &'static str,
 }
 
@@ -167,33 +167,37 @@ pub struct Silence {
 pub struct Problem {
     /// What it harms.
     pub harm: Harm,
-    /// The problem in a few words.
+    /// The problem in at most 100 characters; a longer one stands whole at the beginning of `evidence`.
     pub headline: String,
-    /// What shows it.
+    /// Observation that shows it.
     pub evidence: Option<String>,
-    /// What to do.
+    /// Advice.
     pub fix: Option<String>,
-    /// A command that shows more.
+    /// Command that shows more.
     pub command: Option<String>,
-    /// Since when the edge has it, RFC 3339; `None` where it has just been found.
+    /// Time since which the edge has it, as checked every 5 s; absent if it is past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// The trunk, agent or application that it is of.
     #[serde(flatten)]
     pub party: Option<Party>,
-    /// The kind of a trunk's or agent's problem, a stable word.
+    /// Kind of the party's problem: `down`, `rejects`, `not_registered`, `one_way`, `stopped`, `unsent`,
+    /// `codec_mismatch`, `loss`, `poor_audio`, `fails`, `name_lost` (the name has left DNS), `limit` (also `deny`,
+    /// `allow_prefixes`, `high_risk`), `wrong_credentials`. Without a party: `acme`, `limit` (of `[limits]`),
+    /// `message_webhook`, `one_way`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    /// Other parties whose problems it is made of.
+    /// Other parties of it, where a route has no target left, or where neither side of calls is heard.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Part>,
-    /// How urgent it is among those of the same harm: whether no call has met it.
+    /// No call has met the problem: a trunk that is down and that no route uses, an expired certificate that no
+    /// handshake has met.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
-    /// Word of its cause in calls without audio, as `kind` of a fault.
+    /// Cause of `one_way`: a [kind](quality.md#kinds).
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
-    /// Live calls in which its party is not heard.
+    /// Live calls in which the party is not heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     live_calls: Option<u64>,
     /// Calls that it harmed in the last five minutes, and in the last hour.

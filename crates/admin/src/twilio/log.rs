@@ -8,8 +8,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
 use trunkgate_call::CallAction;
+use trunkgate_call::trace::Webhook;
 use trunkgate_twiml::compat::requests::meant;
 
 use super::access::Caller;
@@ -142,68 +143,181 @@ fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
     sid.or_else(made).map(str::to_owned)
 }
 
+/// The log as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownLog {
+    /// Whether `[api] auth_token` is set.
+    open: bool,
+    /// Account SID of the API (`[api] account_sid`).
+    account_sid: String,
+    /// Requests since the start.
+    counts: Vec<ShownCount>,
+    /// Latest 100 requests to webhooks of text messages, the newest first.
+    message_webhooks: Vec<ShownMessageRequest>,
+    /// Ignored parameters of requests since the start, the most frequent first, at most 100.
+    ignored_parameters: Vec<IgnoredParameter>,
+    /// Last callback of each application whose attempt failed.
+    callback_errors: Vec<ShownCallbackError>,
+    /// Latest 200 requests that were let in, the newest first.
+    requests: Vec<ShownRequest>,
+    /// Latest 100 requests that failed, and 100 that were not let in, the newest first.
+    failures: Vec<ShownRequest>,
+}
+
+/// Requests with the same resource and status.
+#[derive(Debug, Serialize)]
+struct ShownCount {
+    /// `Accounts`, `Calls`, `Keys`, `Messages`, `PhoneNumbers` (Lookup) …; `authentication`: not let in; `other`.
+    resource: &'static str,
+    /// HTTP status.
+    status: u16,
+    /// Number of requests.
+    count: u64,
+}
+
+/// A request to a webhook of text messages.
+#[derive(Debug, Serialize)]
+struct ShownMessageRequest {
+    /// Time of the answer.
+    at: String,
+    /// SID of the message.
+    message: String,
+    /// Number of the edge that it was sent to.
+    number: String,
+    /// Code of the [error](codes.md).
+    code: Option<u32>,
+    /// Cause of the error.
+    cause: Option<String>,
+    /// Request and answer, as in a [trace](traces.md), without addresses.
+    webhook: Webhook,
+}
+
+/// A callback that failed.
+#[derive(Debug, Serialize)]
+struct ShownCallbackError {
+    /// Application; `api`: URLs that requests to the API named.
+    app: Arc<str>,
+    /// Code of the [error](codes.md).
+    code: u32,
+    /// Cause, with the URL without its query.
+    message: String,
+    /// SID of the call that the callback is about.
+    call: Option<String>,
+    /// Time of the attempt.
+    at: String,
+    /// Time of the next attempt; null if none waits.
+    next_at: Option<String>,
+}
+
+/// A request that has been answered.
+#[derive(Debug, Serialize)]
+struct ShownRequest {
+    /// Time of the answer.
+    at: String,
+    /// HTTP method; empty, as the path, for a request that was not let in.
+    method: String,
+    /// Path below the account, or of a lookup below its version.
+    path: String,
+    /// Query of a GET, 160 characters.
+    query: String,
+    /// Resource, as in `counts`.
+    resource: &'static str,
+    /// HTTP status.
+    status: u16,
+    /// Twilio's code of an error.
+    code: Option<u32>,
+    /// Message of that error.
+    message: Option<String>,
+    /// SID of the call that the request was about, or has made.
+    call: Option<String>,
+    /// Time that the answer took.
+    ms: f64,
+    /// Address of the client (in IPv6 its /64).
+    source: Option<IpAddr>,
+    /// SID of the key that authenticated it; null for the account's token.
+    key: Option<String>,
+    /// Names of its ignored parameters.
+    ignored: Vec<String>,
+}
+
+impl From<ApiRequest> for ShownRequest {
+    fn from(one: ApiRequest) -> ShownRequest {
+        ShownRequest {
+            at: dated(one.at),
+            method: one.method,
+            path: one.path,
+            query: one.query,
+            resource: one.resource,
+            status: one.status,
+            code: one.code,
+            message: one.message,
+            call: one.call,
+            ms: (one.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
+            source: one.source,
+            key: one.key,
+            ignored: one.ignored,
+        }
+    }
+}
+
+fn dated(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
 /// `GET /v1/api`: the latest requests, and how many there were.
-pub(crate) async fn show(State(handle): State<Handle>) -> Json<Value> {
+pub(crate) async fn show(State(handle): State<Handle>) -> Json<ShownLog> {
     let Requests { latest, failed, refused, counts, .. } = handle.shared.api.requests();
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
     failures.sort_by_key(|one| std::cmp::Reverse(one.at));
-    let (is_open, account) = handle
+    let (open, account_sid) = handle
         .shared
         .running(|running| (running.config.api.auth_token.is_some(), running.boot.api.account_sid.clone()));
-    let dated = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
-    let request = |one: ApiRequest| {
-        json!({
-            "at": dated(one.at),
-            "method": one.method,
-            "path": one.path,
-            "query": one.query,
-            "resource": one.resource,
-            "status": one.status,
-            "code": one.code,
-            "message": one.message,
-            "call": one.call,
-            "ms": (one.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
-            "source": one.source,
-            "key": one.key,
-            "ignored": one.ignored,
-        })
-    };
-    let count = |((resource, status), count): ((&str, u16), u64)| json!({ "resource": resource, "status": status, "count": count });
+    let count = |((resource, status), count): ((&'static str, u16), u64)| ShownCount { resource, status, count };
     let last = |(app, counts): (Arc<str>, CallbackCounts)| {
-        let LastFailure { code, what, call, at, next } = counts.last?;
+        let LastFailure { code, what: message, call, at, next } = counts.last?;
         let call = Some(call).filter(|sid| !sid.is_empty());
         // Of a callback that was delivered since there is no next attempt.
-        let next = next.filter(|_| counts.waiting > 0).map(dated);
-        Some(json!({ "app": app, "code": code, "message": what, "call": call, "at": dated(at), "next_at": next }))
+        let next_at = next.filter(|_| counts.waiting > 0).map(dated);
+        Some(ShownCallbackError { app, code, message, call, at: dated(at), next_at })
     };
     let message = |one: MessageRequest| {
-        let (code, cause) = one.failure.unzip();
-        json!({
-            "at": dated(one.at), "message": one.message, "number": one.number, "code": code, "cause": cause,
-            "webhook": one.webhook,
-        })
+        let MessageRequest { at, message, number, failure, webhook } = one;
+        let (code, cause) = failure.unzip();
+        ShownMessageRequest { at: dated(at), message, number, code, cause, webhook }
     };
-    let messages = handle.shared.message_webhooks.latest().into_iter().map(message).collect::<Vec<_>>();
-    Json(json!({
-        "open": is_open,
-        "account_sid": account,
-        "message_webhooks": messages,
-        "callback_errors": handle.shared.callbacks.counts().into_iter().filter_map(last).collect::<Vec<_>>(),
-        "ignored_parameters": ignored_parameters(&handle),
-        "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
-        "requests": latest.into_iter().map(request).collect::<Vec<_>>(),
-        "failures": failures.into_iter().map(request).collect::<Vec<_>>(),
-    }))
+    Json(ShownLog {
+        open,
+        account_sid,
+        counts: counts.into_iter().map(count).collect(),
+        message_webhooks: handle.shared.message_webhooks.latest().into_iter().map(message).collect(),
+        ignored_parameters: ignored_parameters(&handle),
+        callback_errors: handle.shared.callbacks.counts().into_iter().filter_map(last).collect(),
+        requests: latest.into_iter().map(ShownRequest::from).collect(),
+        failures: failures.into_iter().map(ShownRequest::from).collect(),
+    })
+}
+
+/// A parameter that requests had and that was ignored.
+#[derive(Debug, Serialize)]
+pub struct IgnoredParameter {
+    /// Name of the parameter.
+    name: String,
+    /// Requests with it.
+    count: u64,
+    /// Parameter that it differs from by a letter or by two swapped letters.
+    meant: Option<&'static str>,
 }
 
 /// Returns the parameters that were ignored since the start, the most frequent first.
-pub(crate) fn ignored_parameters(handle: &Handle) -> Vec<Value> {
+pub(crate) fn ignored_parameters(handle: &Handle) -> Vec<IgnoredParameter> {
     let named = handle.shared.api.ignored().into_iter();
-    named.map(|(name, count)| json!({ "name": name, "count": count, "meant": meant(&name) })).collect()
+    named.map(|(name, count)| IgnoredParameter { meant: meant(&name), name, count }).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

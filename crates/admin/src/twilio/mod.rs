@@ -31,7 +31,7 @@ pub(crate) use trunkgate_runtime::http_logins::Face;
 use trunkgate_system::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
 
 pub(super) use self::access::Access;
-pub(super) use self::log::{ignored_parameters, show as show_log};
+pub(super) use self::log::{IgnoredParameter, ignored_parameters, show as show_log};
 
 mod access;
 mod account;

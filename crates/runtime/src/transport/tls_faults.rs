@@ -58,15 +58,15 @@ struct Last {
 /// Failed handshakes as they are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsFaultsView {
-    /// How many in the last hour.
+    /// Handshakes in the last hour.
     pub handshakes: u64,
-    /// The listener of the latest.
+    /// Listener of the last one.
     pub listener: String,
-    /// Where the latest came from.
+    /// Source of the last one.
     pub last: IpAddr,
-    /// Why it failed.
+    /// Cause of the last one.
     pub why: String,
-    /// Seconds since then.
+    /// Time since the last one.
     pub seconds_ago: u64,
     /// Whether a trunk's machine was among them.
     #[serde(skip)]

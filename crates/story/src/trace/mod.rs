@@ -20,7 +20,7 @@ use crate::redact;
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TraceEntry {
-    /// Since the call began, in microseconds.
+    /// Time since the start of the call.
     pub at_us: u64,
     /// What it is about.
     #[serde(flatten)]
@@ -43,15 +43,16 @@ impl TraceEntry {
 pub enum TraceItem {
     /// A SIP message came in or went out.
     Message {
-        /// Index of its leg in the view's `legs`.
+        /// Index in `legs`, from 0.
         leg: usize,
-        /// Whether we received it.
+        /// Whether the edge received the message.
         received: bool,
-        /// First word: method, or code and reason.
+        /// Method, or status code and reason phrase, of a message; else a sentence, for a webhook with the body in the
+        /// lines below.
         text: String,
-        /// A short note: codecs offered, address.
+        /// Remark, such as the codecs; empty without one.
         note: String,
-        /// Whether it was sent before.
+        /// Whether it is a retransmission.
         again: bool,
     },
     /// The edge decided something.
@@ -99,15 +100,15 @@ impl TraceItem {
 /// A call's trace.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TraceView {
-    /// The call.
+    /// SID of the call.
     pub sid: String,
-    /// The verdict in words.
+    /// Result of the call and its cause.
     pub verdict: String,
-    /// Names of the legs: trunk names (or target), in the order of the ladder's columns.
+    /// Trunks or targets, in the order of the call's `legs`.
     pub legs: Vec<String>,
-    /// Entries in order.
+    /// Entries in chronological order.
     pub entries: Vec<TraceEntry>,
-    /// Entries lost because the ring was full.
+    /// Entries not stored because the trace was full.
     pub dropped: u64,
 }
 

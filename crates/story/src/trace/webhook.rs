@@ -12,33 +12,33 @@ const COOKIE_NAME_CHARS: usize = 64;
 /// A request to an application, with what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// What it was for: `start`, `gather`, `dial`, `play`, `callback` and the like.
+    /// Purpose: `start`, `gather`, `dial`, `play`, `callback` and the like.
     pub purpose: String,
     /// `GET` or `POST`.
     pub method: String,
-    /// Its tries in order, with those that redirects led to.
+    /// Requests in order, with those that redirects led to.
     pub tries: Vec<WebhookTry>,
-    /// Number of the attempt, from 1, of a callback that is sent again while it fails; `null` for other requests.
+    /// Number of the attempt, from 1, of a callback that is sent again while it fails; null for others.
     #[serde(default)]
     pub attempt: Option<u32>,
-    /// Twilio's error code; `null` where it succeeded.
+    /// Twilio's error code; null if it succeeded.
     pub error: Option<u16>,
-    /// The beginning of the answer's body; of audio its media type and size.
+    /// First 512 characters of the answer's body; of audio its media type and size.
     pub body: String,
 }
 
 /// One try at one URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookTry {
-    /// Without user information and the values of its query.
+    /// URL without user information, with the values of its query hidden.
     pub url: String,
-    /// IP address and port that were connected to, or were to be; `null` where no address was known.
+    /// IP address and port connected to; null if none was known.
     pub remote: Option<String>,
-    /// Status of the answer; `null` where there was none.
+    /// Status of the answer; null without an answer.
     pub status: Option<u16>,
-    /// The reason why there was no answer, or why the redirect of the answer was not followed, as a clause.
+    /// Reason why there was no answer, or why its redirect was not followed.
     pub failure: Option<String>,
-    /// From the connection attempt to the end of the answer, in milliseconds.
+    /// Time from the connection attempt to the end of the answer.
     pub duration_ms: u64,
     /// Changes that the answer made to the cookies of its call.
     #[serde(flatten)]
@@ -48,16 +48,16 @@ pub struct WebhookTry {
 /// Changes that an answer made to the cookies of its call, by name: values are secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CookieChanges {
-    /// Cookies that are kept.
+    /// Names of cookies that the answer set.
     #[serde(rename = "cookies_set", default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
-    /// Cookies that the answer ended, by Max-Age or Expires.
+    /// Names of cookies that the answer ended.
     #[serde(rename = "cookies_removed", default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
-    /// Cookies that are not kept.
+    /// Cookies of the answer that were not kept.
     #[serde(rename = "cookies_dropped", default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedCookie>,
-    /// Older cookies that gave way to those that were set.
+    /// Names of older cookies that gave way.
     #[serde(rename = "cookies_evicted", default, skip_serializing_if = "Vec::is_empty")]
     pub evicted: Vec<String>,
 }
@@ -65,9 +65,9 @@ pub struct CookieChanges {
 /// A cookie of an answer that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedCookie {
-    /// The name, which may be shown.
+    /// Name of the cookie.
     pub name: String,
-    /// The reason, as a clause.
+    /// Reason as a clause.
     pub reason: String,
 }
 

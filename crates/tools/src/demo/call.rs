@@ -70,23 +70,24 @@ pub(super) struct Plan {
 /// What came of a call.
 #[derive(Debug, Serialize)]
 pub(super) struct CallResult {
-    /// What it shows.
+    /// Subject of the call.
     pub(super) title: &'static str,
-    /// The called number.
+    /// Called number.
     number: &'static str,
-    /// The edge's view.
+    /// Call as the edge shows it.
     call: Option<CallView>,
-    /// The edge's trace.
+    /// Trace of the call.
     trace: Option<TraceView>,
-    /// What was heard.
+    /// Received audio.
     directions: Vec<Direction>,
-    /// All that the caller heard, as one stream.
+    /// All audio that the caller received, as one RTP stream.
     stream: Continuity,
-    /// What is wrong; empty if nothing is.
+    /// Problems found.
     pub(super) problems: Vec<String>,
-    /// The longest that the demo itself waited for a CPU, in milliseconds.
+    /// Longest time that the demo waited for a CPU.
     pub(super) waited_ms: u64,
-    /// Time that all its threads together waited for one, in milliseconds; the edge has threads of its own.
+    /// Time that all its threads together, those of its edge among them, waited for a CPU; 0 where the kernel does not
+    /// say.
     pub(super) queued_ms: u64,
 }
 

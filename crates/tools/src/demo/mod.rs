@@ -69,8 +69,11 @@ enum News {
 /// All that the demo found, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Outcome {
+    /// Exit code 0 if true.
     ok: bool,
+    /// Duration of the demo.
     seconds: f64,
+    /// Calls of the demo.
     calls: Vec<CallResult>,
 }
 

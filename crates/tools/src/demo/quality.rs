@@ -44,40 +44,39 @@ pub(super) enum Share {
 /// One direction of a call.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Direction {
-    /// Who spoke.
+    /// Sender.
     pub(super) from: String,
-    /// Who heard it.
+    /// Receiver.
     pub(super) to: String,
     /// Codec.
     pub(super) codec: String,
-    /// Packets that were sent to the listener.
+    /// Packets sent.
     pub(super) sent: u64,
-    /// Packets that were heard.
+    /// Packets received.
     pub(super) received: u64,
-    /// Packets that were not.
+    /// Packets lost.
     pub(super) lost: u64,
-    /// Packets that were heard twice.
+    /// Packets received twice.
     pub(super) duplicates: u64,
     /// Packets that came after a later one.
     pub(super) reordered: u64,
-    /// Packets that are not bit for bit what was sent.
+    /// Packets whose payload differs from what was sent.
     pub(super) damaged: u64,
-    /// Whether it was converted on its way: `damaged` is then the packets that are not the tone at its level.
+    /// Whether the audio was transcoded; `damaged` then counts packets that do not contain the tone at its level.
     pub(super) converted: bool,
-    /// Silence that stood between frames which were not there in time: what follows was heard so much later, in
-    /// milliseconds.
+    /// Silence played in place of frames that arrived too late.
     pub(super) delayed_ms: u64,
-    /// Interarrival jitter, in milliseconds.
+    /// Interarrival jitter.
     pub(super) jitter_ms: f64,
-    /// One-way delay: median, in milliseconds.
+    /// Median one-way delay.
     pub(super) delay_ms: f64,
-    /// One-way delay: longest, in milliseconds.
+    /// Longest one-way delay.
     pub(super) delay_max_ms: f64,
-    /// Level of the 440 Hz tone, in dB of full scale; `null` where nothing was heard.
+    /// Level of the tone, in dB of full scale; null if nothing was received.
     pub(super) tone_dbfs: Option<f64>,
-    /// The tone against all else, in dB.
+    /// Level of the tone against all else.
     pub(super) tone_snr_db: Option<f64>,
-    /// Mean opinion score by the E-model, from loss and delay; `null` where nothing was heard.
+    /// MOS from loss and delay; null if nothing was received.
     pub(super) mos: Option<f64>,
 }
 

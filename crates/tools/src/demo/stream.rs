@@ -24,15 +24,15 @@ pub(super) struct Arrivals {
 /// What it shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Continuity {
-    /// Ticks from one to the next.
+    /// Ticks between timestamps.
     pub(super) step: u32,
-    /// Packets.
+    /// Packets in total.
     pub(super) packets: u64,
-    /// Packets that did not follow the one before in SSRC, sequence number or timestamp.
+    /// Packets that did not continue the SSRC, sequence number or timestamp of the previous one.
     pub(super) breaks: u64,
-    /// The first of them in words.
+    /// First of them in words.
     pub(super) first_break: Option<String>,
-    /// The longest time between two packets, in milliseconds.
+    /// Longest time between two packets.
     pub(super) largest_gap_ms: u64,
 }
 
