@@ -264,7 +264,7 @@ impl Ends {
     }
 
     /// Returns the transcoder for a new wire from the end at `at`: the existing one if nothing changes; otherwise one
-    /// that continues from the previous transcoder to the same sink. If audio passes unchanged, none is created yet,
+    /// that continues from the previous transcoder to the same sink. If a codec passes unchanged, none is created yet,
     /// because many remote parties offer a second codec and hardly any uses it.
     pub(super) fn transcoder(&mut self, at: Option<Slot>, to: EndId, spec: &WireSpec) -> Option<Box<Transcoder>> {
         let wanted = spec.transcode.as_deref()?;

@@ -1,4 +1,4 @@
-//! One direction's session keys, for RTP or for RTCP, and where in a packet everything lies.
+//! Session keys of one direction, for RTP or for RTCP, and the layout of protected packets.
 //!
 //! | | behind the payload |
 //! | --- | --- |

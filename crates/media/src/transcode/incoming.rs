@@ -48,7 +48,7 @@ pub(super) struct Incoming {
     /// Samples of the last packet.
     pub(super) samples: usize,
     lasted: u64,
-    /// Last time at which the timestamps agreed with the clock.
+    /// Arrival of the last packet other than a telephone-event.
     pub(super) came: Option<Instant>,
 }
 
@@ -124,7 +124,7 @@ impl Incoming {
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX / TIME_PER_MS).saturating_mul(TIME_PER_MS)
     }
 
-    /// Returns a restart after the last packet's own duration, in whole steps.
+    /// Returns a restart after the time since the last packet, less its duration, in whole steps.
     fn anew(&self, now: Instant) -> Step {
         let step = STEP_MS * TIME_PER_MS;
         Step::Anew { time: self.passed(now).saturating_sub(self.lasted) / step * step }

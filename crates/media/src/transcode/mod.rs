@@ -291,8 +291,8 @@ impl Transcoder {
         self.finish(aside.marker, aside.number, aside.time, aside.bytes, packet)
     }
 
-    /// Continues from a preceding transcoder to the same sink and codec. If Opus gains bandwidth, decoders start over
-    /// instead.
+    /// Continues from a preceding transcoder to the same sink and codec. At another working rate (Opus with more
+    /// bandwidth) only the rate limit is taken over.
     fn follow(&mut self, before: Transcoder) {
         self.credit = before.credit;
         if before.rate_hz != self.rate_hz {
