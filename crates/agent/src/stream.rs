@@ -4,17 +4,17 @@
 //! Connecting ── Opened ──► Open ── Stop, Lost by a timer ──► Closing ── socket gone, 2 s ──► Closed
 //!      └── Lost, Stop ───────┴── Closed(code), Lost ───────────────────────────────────────────┘
 //! ```
-//! Opening it sends `connected` and `start`, before any other message. Every end by the edge sends `stop`; if the agent has
-//! not closed within 500 ms, the edge closes with code 1000. The last output is always [`Output::Closed`]: the socket may
-//! be dropped.
+//! Opening it sends `connected` and `start`, before any other message. Every end by the edge sends `stop`; if the agent
+//! has not closed within 500 ms, the edge closes with code 1000. The last output is always [`Output::Closed`]: the
+//! socket may be dropped.
 //!
 //! The caller drives a stream as usual (input, timeout, output, next deadline); in addition it calls
 //! [`Stream::poll_transmit`] when the socket is writable. Messages that the socket does not take wait in the bounded
-//! [`Outbox`](crate::Outbox), so a slow agent only harms itself. Only the shell can see whether sent data is acknowledged
-//! ([`Loss::DataUnacknowledged`]).
+//! [`Outbox`](crate::Outbox), so a slow agent only harms itself. Only the shell can see whether sent data is
+//! acknowledged ([`Loss::DataUnacknowledged`]).
 //!
-//! A recogniser's stream ([`Settings::recognition`]) has the same states and other messages. Frames are queued while its
-//! socket is being opened, so that the caller's first words are complete; an invalid message ends the stream.
+//! A recogniser's stream ([`Settings::recognition`]) has the same states and other messages. Frames are queued while
+//! its socket is being opened, so that the caller's first words are complete; an invalid message ends the stream.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

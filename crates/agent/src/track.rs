@@ -1,9 +1,9 @@
 //! One direction's RTP as exact frames of 20 ms.
 //!
 //! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is used
-//! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or behind the last packet if its
-//! timestamp does not advance. A frame is complete once all of its 160 samples have arrived, so a packet in order leaves
-//! at once and unchanged, and reordering needs no sorting. Missing samples are filled with silence:
+//! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or behind the last packet if
+//! its timestamp does not advance. A frame is complete once all of its 160 samples have arrived, so a packet in order
+//! leaves at once and unchanged, and reordering needs no sorting. Missing samples are filled with silence:
 //! - lost: 40 ms after later audio arrived, later if packets have recently been reordered further ([`Reordering`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
 //! - no packet at all: by the wall clock, 80 ms after the frame's time, unless packets wait to be decoded in order.
@@ -14,9 +14,9 @@
 //! 10 s; then quiet frames are dropped until the source is in place again. Beyond 300 ms, the source is placed by the
 //! time of its arrival; if a burst follows, its first 300 ms are kept and the rest is given up.
 //!
-//! Media time follows the source's clock, which differs a little from the edge's. If the source has moved ahead of or behind
-//! the wall clock, a quiet frame is dropped or inserted; after a pause the source is simply placed again. A source
-//! whose timestamps jump ahead is placed by the time of its arrival.
+//! Media time follows the source's clock, which differs a little from the edge's. If the source has moved ahead of or
+//! behind the wall clock, a quiet frame is dropped or inserted; after a pause the source is simply placed again. A
+//! source whose timestamps jump ahead is placed by the time of its arrival.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -17,7 +17,8 @@ pub(super) struct Rules {
     settled_packets: u32,
     settled_after: Duration,
     settled_within: Duration,
-    /// Silence after which a contender's packets are counted, and after which a winner that was never established yields.
+    /// Silence after which a contender's packets are counted, and after which a winner that was never established
+    /// yields.
     unsettled_silence: Duration,
     exact_silence: Duration,
     relearn_silence: Duration,
@@ -217,7 +218,8 @@ enum Beside {
 pub(super) struct SourceLatch {
     winner: Option<Winner>,
     beside: Option<Beside>,
-    /// Whether the exact source has won since its address was announced; then no NAT hides it, and it may always return.
+    /// Whether the exact source has won since its address was announced; then no NAT hides it, and it may always
+    /// return.
     exact_won: bool,
     /// First source other than the exact one that was established since then; it may return from any winner except the
     /// exact source.

@@ -143,8 +143,8 @@ impl Outgoing {
     }
 
     /// Returns the offsets that make this packet the next after the last one. The timestamp advances with the clock in
-    /// whole frames of 20 ms, at least one, because two packets never begin closer than that, regardless of their arrival
-    /// times.
+    /// whole frames of 20 ms, at least one, because two packets never begin closer than that, regardless of their
+    /// arrival times.
     fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
         let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
         let frames = ((silence.as_millis() + 10) / 20).max(1);

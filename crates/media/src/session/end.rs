@@ -788,8 +788,8 @@ impl End {
         Ok(self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default()))
     }
 
-    /// Ends digits after the loss of their last packets; returns the one of an event and the one of a tone. Digits already
-    /// reported at their beginning are not returned.
+    /// Ends digits after the loss of their last packets; returns the one of an event and the one of a tone. Digits
+    /// already reported at their beginning are not returned.
     pub(super) fn release_lost_digits(&mut self, now: Instant) -> [Option<Completed>; 2] {
         let event = self.events.release_lost(now);
         let tone = self.wire.as_mut().and_then(|wire| {
