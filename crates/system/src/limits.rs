@@ -618,21 +618,23 @@ pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
 pub const APP_LAST_SECONDS: u64 = 3;
 /// Callbacks on their way from the signalling loop to the thread that sends them; more are dropped and counted.
 pub const CALLBACK_QUEUE: usize = 8192;
-/// Callbacks that one change of the store writes.
-pub const CALLBACK_BATCH: usize = 64;
-/// Callbacks that wait for their receivers, in the store and in memory; beyond that the newest of the greatest share are dropped and
-/// counted.
-pub const CALLBACKS_WAITING: usize = 100_000;
-/// Bytes that a callback counts in its share beyond its own.
-pub const CALLBACK_COST_BYTES: usize = 1024;
+/// Rows of the outbox that one change of the store writes.
+pub const OUTBOX_BATCH: usize = 64;
+/// Rows of one kind that wait for their receivers, in the store and in memory; beyond that the newest of the greatest share are dropped
+/// and counted.
+pub const OUTBOX_WAITING: usize = 100_000;
+/// Longest time between two looks at rows that others write, in seconds.
+pub const OUTBOX_LOOK_SECONDS: u64 = 60;
+/// Bytes that a row counts in its share beyond its own.
+pub const OUTBOX_COST_BYTES: usize = 1024;
 /// How many times a share counts whose host gave no answer to the last attempt.
-pub const CALLBACK_FAILING_WEIGHT: usize = 64;
+pub const OUTBOX_FAILING_WEIGHT: usize = 64;
 /// The same of all together in bytes.
-pub const CALLBACK_BYTES: usize = 128 << 20;
-/// Bytes of callbacks in memory from which on those that are stored are read again when their turn comes.
-pub const CALLBACK_HELD_BYTES: usize = 16 << 20;
+pub const OUTBOX_BYTES: usize = 128 << 20;
+/// Bytes of rows in memory from which on those that are stored are read again when their turn comes.
+pub const OUTBOX_HELD_BYTES: usize = 16 << 20;
 /// The same of those that the store does not take; more are dropped and counted.
-pub const CALLBACK_HELD_MOST_BYTES: usize = 32 << 20;
+pub const OUTBOX_HELD_MOST_BYTES: usize = 32 << 20;
 /// Callbacks under way at once …
 pub const CALLBACKS_AT_ONCE: usize = 256;
 /// … to one host and port …

@@ -3,9 +3,7 @@
 //! hours. A thread of their own sends them, so that no receiver delays a call or what a call asks an application for.
 
 mod figures;
-mod queue;
 mod sender;
-mod shares;
 mod stored;
 
 use std::sync::Arc;
@@ -18,9 +16,17 @@ use trunkgate_config::Secret;
 use trunkgate_system::limits::CALLBACK_QUEUE;
 use trunkgate_system::reach::Reach;
 
+pub use crate::sinks::outbox::Head;
 pub use figures::{CallbackFigures, Counts as CallbackCounts, Last as LastFailure};
 pub use sender::Callbacks;
-pub use stored::{Callback, Head, write};
+pub use stored::{Callback, write};
+
+use crate::sinks::outbox;
+
+/// A callback on its way to the sender.
+type Handed = outbox::Handed<AppCallback>;
+/// Name of the kind in the store.
+const NAME: &str = "callback";
 
 /// A way to the sender.
 #[derive(Debug, Clone)]
@@ -51,17 +57,8 @@ impl StoredDesk {
     }
 }
 
-/// A callback on its way to the sender.
-#[derive(Debug)]
-pub enum Handed {
-    /// Of an event of a call.
-    Event(Box<AppCallback>),
-    /// One that the store has.
-    Stored(Head),
-}
-
 /// Callbacks that come by a [`Desk`].
-pub(crate) type Incoming = mpsc::Receiver<Handed>;
+pub type Incoming = mpsc::Receiver<Handed>;
 
 /// Makes the way.
 pub fn desk(figures: &Arc<CallbackFigures>) -> (Desk, Incoming) {
@@ -73,7 +70,7 @@ impl Desk {
     /// Hands a callback over; one too many is dropped and counted.
     pub fn hand_over(&self, callback: Box<AppCallback>) {
         let app = Arc::clone(&callback.app);
-        if self.callbacks.try_send(Handed::Event(callback)).is_err() {
+        if self.callbacks.try_send(Handed::New(callback)).is_err() {
             self.figures.dropped(&app);
         }
     }

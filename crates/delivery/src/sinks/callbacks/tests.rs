@@ -9,10 +9,11 @@ use trunkgate_route::WebhookMethod;
 
 use super::figures::Counts;
 use super::*;
+use crate::sinks::outbox::table;
 use crate::sinks::store::Store;
 use crate::sinks::store::disk::tests::refuse_changes;
 use trunkgate_config::DataDirectory;
-use trunkgate_system::limits::CALLBACKS_WAITING;
+use trunkgate_system::limits::OUTBOX_WAITING;
 
 /// A receiver that answers each request with the next of these statuses, and then with 200.
 struct Receiver {
@@ -112,7 +113,7 @@ fn counts(figures: &CallbackFigures) -> (u64, u64, u64) {
 }
 
 fn stored(store: &Store) -> usize {
-    store.run_now(stored::heads).unwrap().len()
+    store.run_now(|file| table::heads(file, NAME, OUTBOX_WAITING)).unwrap().len()
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn one_that_is_a_day_old_is_tried_once_more_and_given_up() {
     let store = store(directory.path());
     let day_ago = jiff::Timestamp::now().as_microsecond() - 86_500 * 1_000_000;
     let old = Callback::of(callback(&receiver.url, "old", true), day_ago).unwrap();
-    store.run_now(move |file| stored::add(file, &[Arc::new(old)])).unwrap();
+    store.run_now(move |file| write(file, &old).map(drop)).unwrap();
     let figures = run(&store, vec![], is_all_over);
     assert_eq!((counts(&figures), receiver.bodies().len(), stored(&store)), ((0, 0, 1), 1, 0));
 }
@@ -183,8 +184,8 @@ fn what_the_store_has_for_a_dead_receiver_keeps_no_other_out() {
     let dead = Callback::of(callback("http://127.0.0.1:1/", "old", true), now).unwrap();
     store
         .run_now(move |file| {
-            let all = (0..CALLBACKS_WAITING).map(|n| Callback { token: n.to_string(), ..dead.clone() });
-            stored::add(file, &all.collect::<Vec<_>>())
+            let all = (0..OUTBOX_WAITING).map(|n| Callback { token: n.to_string(), ..dead.clone() }.row().unwrap());
+            table::add(file, NAME, &all.collect::<Vec<_>>())
         })
         .unwrap();
     let figures: Arc<CallbackFigures> = Arc::default();
@@ -204,12 +205,12 @@ fn what_the_store_has_for_a_dead_receiver_keeps_no_other_out() {
     };
     runtime.block_on(async {
         let sending = tokio::spawn(sender.keep(incoming));
-        wait(|counts| counts.waiting == CALLBACKS_WAITING as u64).await;
+        wait(|counts| counts.waiting == OUTBOX_WAITING as u64).await;
         desk.hand_over(Box::new(callback(&receiver.url, "new", true)));
         wait(|counts| counts.delivered == 1).await;
         drop(desk);
         sending.await.unwrap();
     });
     assert_eq!((receiver.bodies(), figures.counts()["ivr"].dropped), (vec!["Event=new".to_owned()], 1));
-    assert_eq!(counts(&figures), (CALLBACKS_WAITING as u64 - 1, 1, 0));
+    assert_eq!(counts(&figures), (OUTBOX_WAITING as u64 - 1, 1, 0));
 }

@@ -15,11 +15,12 @@ use super::index::{self, Entry, Messages, Part, State};
 use super::place::Place;
 use super::reader::{self, Reader};
 use super::report::Reports;
-use super::under_way::Wake;
 use super::unindexed::Refused;
 use super::waveform::{Waveform, Waveforms};
 use super::{Event, Tell, mail, report, transcription};
+use crate::sinks::outbox;
 use crate::sinks::store::{Commit, Store};
+use crate::sinks::wake::Wake;
 use trunkgate_config::{OnFull, Recording};
 use trunkgate_system::clock;
 use trunkgate_system::limits::RECORDINGS_UNINDEXED;
@@ -96,7 +97,7 @@ pub(crate) struct Shared {
     /// The task of transcriptions.
     pub(super) transcribing: Wake,
     /// The task of e-mails.
-    pub(super) mailing: Wake,
+    pub(super) mailing: Arc<Wake>,
     tell: Tell,
     settings: Mutex<Option<Arc<Recording>>>,
     /// SIDs of recordings of this process whose files are not closed.
@@ -124,7 +125,7 @@ impl Shared {
             reports: Reports::default(),
             refused: Refused::default(),
             transcribing: Wake::default(),
-            mailing: Wake::default(),
+            mailing: Arc::default(),
             tell,
             settings: Mutex::default(),
             live: Mutex::default(),
@@ -257,7 +258,7 @@ impl Shared {
         let heads = self.change(move |store| {
             index::put(store, &entry)?;
             transcription.iter().try_for_each(|new| transcription::table::add(store, new))?;
-            letter.iter().try_for_each(|new| mail::table::put(store, new))?;
+            outbox::table::add(store, mail::NAME, letter.as_slice())?;
             report::write(store, &reports)
         })?;
         self.reports.hand_over(heads);
@@ -386,7 +387,7 @@ impl Shared {
         let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
         self.change(move |store| {
             transcription::table::delete_of(store, &stone.sid)?;
-            mail::table::delete_of(store, &stone.sid)?;
+            outbox::table::remove(store, mail::NAME, &[&stone.sid])?;
             index::put(store, &stone)
         })?;
         self.note_removed(&sid);

@@ -1,42 +1,12 @@
-//! Tasks for rows of the store that wait for a service: how many are under way, and what wakes their keeper.
+//! Tasks for rows of the store that wait for a service: how many are under way.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 
 use trunkgate_system::problem::Problem;
-
-/// Wakes a keeper of tasks, and stops it.
-#[derive(Debug, Default)]
-pub(super) struct Wake {
-    notify: Notify,
-    is_stopped: AtomicBool,
-}
-
-impl Wake {
-    /// Has the keeper look at the store.
-    pub(super) fn wake(&self) {
-        self.notify.notify_one();
-    }
-
-    /// Ends the keeper.
-    pub(super) fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
-    }
-
-    pub(super) async fn woken(&self) {
-        self.notify.notified().await;
-    }
-}
 
 /// Attempts to have rows served: why they fail, while they do, and those that have not ended.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Steps that each make one later version of the one before: the first makes version 2.
 const MIGRATIONS: [&str; 0] = [];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 18] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -34,13 +34,12 @@ const TABLES: [(&str, &str); 19] = [
     ("message", "rowid"),
     ("message_report", "id"),
     ("message_inbound", "id"),
-    ("callback", "rowid"),
+    ("outbox", "rowid"),
     ("call", "rowid"),
     ("call_party", "sid"),
     ("call_removed", "sid"),
     ("recording", "rowid"),
     ("transcription", "rowid"),
-    ("mail", "recording"),
     ("conference", "rowid"),
     ("retention_clock", "id"),
     ("conversation_jar", "rowid"),

@@ -103,20 +103,25 @@ CREATE TABLE message_inbound (
 ) STRICT;
 CREATE INDEX message_inbound_by_sender ON message_inbound (sender, id);
 
--- Callbacks that wait for their receivers. `token` is their idempotency token, `created` microseconds since 1970: those about the same
--- resource are sent in that order. `parameters` is a JSON array of names and values.
-CREATE TABLE callback (
-    token TEXT PRIMARY KEY,
+-- Deliveries that wait for their receivers, by kind (src/sinks/outbox/mod.rs). `key` names one, and is the same in every attempt; those of
+-- one `line` are sent one after the other, by `created` in microseconds since 1970. `host` has a turn among hosts, `place` among those of a
+-- host; `share` is the party that it is for. `due` is the time of the next attempt; `given_up` that of the last one, of a row that is kept.
+CREATE TABLE outbox (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    line TEXT NOT NULL,
+    host TEXT NOT NULL,
+    place TEXT NOT NULL,
+    share TEXT NOT NULL,
     created INTEGER NOT NULL,
-    call TEXT NOT NULL,
-    about TEXT NOT NULL,
-    app TEXT NOT NULL,
-    allow_private INTEGER NOT NULL,
-    url TEXT NOT NULL,
-    method TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    parameters TEXT NOT NULL
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    given_up INTEGER,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
 ) STRICT;
+CREATE INDEX outbox_given_up ON outbox (kind, place) WHERE given_up IS NOT NULL;
 
 -- Calls for the lists of the API, each with its call record: `started` as in the record, `ended` is a time.
 CREATE TABLE call (
@@ -196,22 +201,6 @@ CREATE TABLE transcription (
 CREATE INDEX transcription_by_start ON transcription (created, sid);
 CREATE INDEX transcription_by_recording ON transcription (recording, created, sid);
 CREATE INDEX transcription_by_due ON transcription (due) WHERE state = 'in-progress';
-
--- E-mail about messages in mailboxes: one row for each that waits, or was given up (`is_failed`) within the last day. `due` is the time of
--- the next attempt.
-CREATE TABLE mail (
-    recording TEXT PRIMARY KEY,
-    mailbox TEXT NOT NULL,
-    recipient TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
-    due INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    is_failed INTEGER NOT NULL DEFAULT 0,
-    error TEXT
-) STRICT, WITHOUT ROWID;
-CREATE INDEX mail_by_due ON mail (due) WHERE is_failed = 0;
-CREATE INDEX mail_by_failure ON mail (updated) WHERE is_failed = 1;
 
 -- Conferences that are over. `reason` is one of crates/conference/src/room/callback.rs, `call` the SID of the call that ended it by
 -- leaving.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trunkgate_media::counters::Counter;
 
-use super::table::{Letter, Waiting};
+use super::table::{Failed, Waiting};
 use crate::sinks::recordings::under_way::Attempts;
 use trunkgate_system::limits::MAIL_SECONDS;
 use trunkgate_system::problem::{Harm, Problem};
@@ -24,7 +24,7 @@ pub struct MailFigures {
     /// Attempts to send one.
     pub(super) attempts: Attempts,
     /// Number of e-mails that were given up lately, and the last of them.
-    given_up: Mutex<Option<(u64, Letter)>>,
+    given_up: Mutex<Option<(u64, Failed)>>,
 }
 
 /// Returns what would help against what the server said, or against having no answer.
@@ -49,7 +49,7 @@ fn fix_of(what: &str) -> &'static str {
 }
 
 impl MailFigures {
-    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Letter)>> {
+    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Failed)>> {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,7 +89,7 @@ impl MailFigures {
         let refused =
             self.attempts.problem(problem, &format!("{waiting} waiting"), |what| fix_of(what).to_owned(), silent);
         let mut problems: Vec<Problem> = refused.into_iter().collect();
-        if let Some((failed, Letter { mailbox, error, .. })) = &*self.given_up() {
+        if let Some((failed, Failed { mailbox, error, .. })) = &*self.given_up() {
             let messages = number(usize::try_from(*failed).unwrap_or(usize::MAX), "voicemail message");
             let problem =
                 Problem::new(Harm::Records, format!("{messages} not sent by e-mail")).about("e-mail was given up");

@@ -1,16 +1,19 @@
-//! E-mail about messages in mailboxes. Those that wait are in the store, written in one change with the entry of the message, so a crash loses
+//! E-mail about messages in mailboxes, a kind of the outbox. A row is written in one change with the entry of the message, so a crash loses
 //! none; an attempt that it has cut is repeated, with the same Message-ID.
 
 mod figures;
-pub(super) mod table;
+mod table;
 mod text;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rusqlite::Connection;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use trunkgate_route::Mailbox;
@@ -19,26 +22,28 @@ use super::State;
 use super::index::Entry;
 use super::shared::{NotOpened, Shared, on_disk};
 use super::transcription;
-use super::under_way::UnderWay;
+use crate::sinks::outbox::{self, Event, Head, Intake, Kind, Refusal, Row, Worker};
 use trunkgate_config::Mail;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::certificates::Trust;
 use trunkgate_system::clock;
 use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{
-    MAIL_AUDIO_BYTES, MAIL_FAILED_SECONDS, MAIL_PATIENCE_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS,
-    MAIL_QUIT_SECONDS, MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
+    MAIL_AUDIO_BYTES, MAIL_PATIENCE_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS, MAIL_QUIT_SECONDS,
+    MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
 };
 use trunkgate_system::smtp::{NotTaken, Server, Session};
 use trunkgate_system::web;
 
 pub(crate) use figures::MailFigures;
 
-use table::{Letter, Waiting};
+use table::Waiting;
 use text::Text;
 
-/// Longest time between two looks at the store.
-const LOOK: Duration = Duration::from_secs(60);
+/// Name of the kind in the store.
+pub(super) const NAME: &str = "mail";
+/// The mail server takes e-mail to all addresses: one turn among hosts.
+const HOST: &str = "mail";
 
 /// Times of attempts.
 #[derive(Debug, Clone, Copy)]
@@ -70,23 +75,25 @@ pub(super) fn address(url: &str) -> Option<&str> {
     url.strip_prefix(Mailbox::MAILTO)
 }
 
-/// Returns the e-mail about a message that is complete, where there is to be one. One whose text is awaited waits for that, but not for long.
-pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Letter> {
+/// Returns the row of the e-mail about a message that is complete, where there is to be one. One with a text under way waits for that, but not
+/// for long.
+pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
     let message = entry.message.as_ref().filter(|_| entry.state == State::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
-    let now = clock::now().as_millisecond();
-    let pause = if awaits_text { milliseconds(Duration::from_secs(MAIL_TEXT_SECONDS)) } else { 0 };
-    Some(Letter {
-        recording: entry.sid.clone(),
-        mailbox: message.mailbox.clone(),
-        recipient: recipient.to_owned(),
-        created: now,
-        updated: now,
-        due: now.saturating_add(pause),
+    let now = clock::now();
+    let pause = if awaits_text { Duration::from_secs(MAIL_TEXT_SECONDS) } else { Duration::ZERO };
+    let head = Head {
+        key: entry.sid.clone(),
+        line: entry.sid.clone(),
+        host: HOST.to_owned(),
+        place: recipient.to_owned(),
+        share: message.mailbox.clone(),
+        created: now.as_microsecond(),
+        due: now.checked_add(pause).unwrap_or(now).as_millisecond(),
         attempts: 0,
-        is_failed: false,
-        error: None,
-    })
+        bytes: 0,
+    };
+    Some(Row { head, body: String::new() })
 }
 
 /// Sender of e-mails.
@@ -94,85 +101,107 @@ pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Letter> {
 pub(super) struct Mailer {
     shared: Arc<Shared>,
     pace: Pace,
+    /// The last change of the store, or the last look at it, failed.
+    is_unstored: AtomicBool,
 }
 
 impl Mailer {
     pub(super) fn new(shared: Arc<Shared>, pace: Pace) -> Mailer {
-        Mailer { shared, pace }
+        Mailer { shared, pace, is_unstored: AtomicBool::new(false) }
     }
 
     /// Sends until it is stopped; attempts that are under way then are repeated by the next start.
     pub(super) async fn keep(self) {
-        let mut under_way = UnderWay::new(MAILS_AT_ONCE);
-        while !self.shared.mailing.is_stopped() {
-            let pause = self.begin(&mut under_way).await;
-            tokio::select! {
-                () = under_way.ended() => {}
-                () = self.shared.mailing.woken() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        let (store, wake) = (self.shared.store.clone(), Arc::clone(&self.shared.mailing));
+        Worker::new(store, self).keep(Intake::Woken(wake)).await;
     }
 
-    /// Begins attempts that are due; returns when to look again.
-    async fn begin(&self, under_way: &mut UnderWay) -> Duration {
-        let settings = self.shared.settings().and_then(|settings| settings.mail.clone());
-        if !self.shared.store.has_any() {
-            return LOOK;
-        }
-        let now = clock::now().as_millisecond();
-        let failed_since = now.saturating_sub(milliseconds(Duration::from_secs(MAIL_FAILED_SECONDS)));
-        let read =
-            move |shared: &Shared| shared.change(move |store| table::waiting(store, now, failed_since, MAILS_AT_ONCE));
-        let waiting = match on_disk(&self.shared, read).await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::warn!(reason = "mail_failed", "the list of e-mails is not read: {error}");
-                return LOOK;
-            }
+    async fn tried(&self, settings: &Mail, head: &Head) -> Result<(), NotTaken> {
+        let Pace { within, .. } = self.pace;
+        let tried = timeout(within, deliver(&self.shared, settings, head)).await;
+        let late = || NotTaken::Yet(format!("not finished within {} s", within.as_secs_f32()));
+        let named = |what: &str| format!("{}:{}: {}", settings.host, settings.port, hidden(what, settings));
+        tried.unwrap_or_else(|_| Err(late())).map_err(|no| match no {
+            NotTaken::Yet(what) => NotTaken::Yet(named(&what)),
+            NotTaken::Ever(what) => NotTaken::Ever(named(&what)),
+        })
+    }
+}
+
+impl Kind for Mailer {
+    const NAME: &'static str = NAME;
+    const NOUN: &'static str = "e-mail";
+    const FOLLOWS_STORE: bool = true;
+
+    type New = Row;
+    type Seen = Waiting;
+
+    fn pace(&self) -> outbox::Pace {
+        let Pace { backoff: pauses, tried: give_up, .. } = self.pace;
+        let most = MAILS_AT_ONCE;
+        outbox::Pace { at_once: most, of_host: most, of_unknown: most, of_failing: most, pauses, give_up }
+    }
+
+    fn row(&self, new: Row, _: i64) -> Option<Row> {
+        Some(new)
+    }
+
+    async fn attempt(&self, row: &Row, _: u32) -> Result<(), Refusal> {
+        let Some(settings) = self.shared.settings().and_then(|settings| settings.mail.clone()) else {
+            return Err(Refusal::here("the configuration has no [mail]".to_owned()));
         };
-        self.shared.figures.mails.seen(&waiting);
-        let Waiting { due, next, .. } = waiting;
-        for one in due {
-            let row = one.recording.clone();
-            under_way.begin(&row, send(Arc::clone(&self.shared), settings.clone(), self.pace, one));
-        }
-        let left = next.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or(0)));
-        left.unwrap_or(LOOK).min(LOOK)
+        let (key, attempts) = (&row.head.key, &self.shared.figures.mails.attempts);
+        attempts.begin(key, self.pace.patience);
+        let result = self.tried(&settings, &row.head).await;
+        attempts.end(key);
+        result.map_err(|no| match no {
+            NotTaken::Yet(what) => Refusal::here(what),
+            NotTaken::Ever(what) => Refusal { is_final: true, ..Refusal::here(what) },
+        })
     }
-}
 
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Makes one attempt, and stores what it has led to.
-async fn send(shared: Arc<Shared>, settings: Option<Arc<Mail>>, pace: Pace, one: Letter) {
-    let result = match settings {
-        Some(settings) => {
-            shared.figures.mails.attempts.begin(&one.recording, pace.patience);
-            let result = attempt(&shared, &settings, pace, &one).await;
-            shared.figures.mails.attempts.end(&one.recording);
-            result
+    fn note(&self, recording: &str, mailbox: &Arc<str>, event: Event<'_>) {
+        let figures = &self.shared.figures.mails;
+        match event {
+            Event::Over(_, true) => {
+                figures.answered();
+                figures.sent.add(1);
+                tracing::info!("the e-mail about {recording} of mailbox {mailbox} is sent");
+            }
+            Event::Failed(_, Refusal { what, .. }, _) => figures.refused(what.clone()),
+            Event::GivenUp(_, Refusal { what, is_final, .. }) => {
+                if *is_final {
+                    figures.answered();
+                } else {
+                    figures.refused(what.clone());
+                }
+                figures.failed.add(1);
+                tracing::warn!(
+                    reason = "mail_failed",
+                    "the e-mail about {recording} of mailbox {mailbox} is given up: {what}"
+                );
+            }
+            Event::Entered | Event::Dropped | Event::MadeWay(_) | Event::Retried | Event::Over(_, false) => {}
         }
-        None => Err(NotTaken::Yet("the configuration has no [mail]".to_owned())),
-    };
-    let recording = one.recording.clone();
-    if let Err(error) = on_disk(&shared, move |shared| conclude(shared, pace, one, result)).await {
-        // It waits still, and the attempt is repeated.
-        tracing::error!(reason = "mail_failed", "the e-mail about {recording} is not stored: {error}");
-        tokio::time::sleep(pace.backoff.pause(1, u32::MAX)).await;
     }
-}
 
-async fn attempt(shared: &Arc<Shared>, settings: &Mail, pace: Pace, one: &Letter) -> Result<(), NotTaken> {
-    let tried = timeout(pace.within, deliver(shared, settings, one)).await;
-    let late = || NotTaken::Yet(format!("not finished within {} s", pace.within.as_secs_f32()));
-    let named = |what: &str| format!("{}:{}: {}", settings.host, settings.port, hidden(what, settings));
-    tried.unwrap_or_else(|_| Err(late())).map_err(|no| match no {
-        NotTaken::Yet(what) => NotTaken::Yet(named(&what)),
-        NotTaken::Ever(what) => NotTaken::Ever(named(&what)),
-    })
+    fn stored(&self, done: &io::Result<()>, _: &Path) {
+        let was_unstored = self.is_unstored.swap(done.is_err(), Ordering::Relaxed);
+        if let Err(error) = done
+            && !was_unstored
+        {
+            tracing::error!(reason = "mail_failed", "e-mails are not read from the store, or not written: {error}");
+        }
+    }
+
+    fn look(store: &Connection) -> rusqlite::Result<Waiting> {
+        let failed_since = clock::now().as_millisecond().saturating_sub(table::FAILED_MILLISECONDS);
+        table::waiting(store, failed_since)
+    }
+
+    fn seen(&self, seen: Waiting) {
+        self.shared.figures.mails.seen(&seen);
+    }
 }
 
 /// Returns words of the server without numbers of parties, and without the password, as it is and as it was sent.
@@ -199,14 +228,14 @@ async fn connected(settings: &Mail) -> Result<Session, String> {
     Session::open(server, tls(settings)).await
 }
 
-async fn deliver(shared: &Arc<Shared>, settings: &Mail, one: &Letter) -> Result<(), NotTaken> {
+async fn deliver(shared: &Arc<Shared>, settings: &Mail, one: &Head) -> Result<(), NotTaken> {
     let mut session = connected(settings).await.map_err(NotTaken::Yet)?;
     let most = session.most_bytes();
-    let (from, recording, to) = (settings.from.clone(), one.recording.clone(), one.recipient.clone());
+    let (from, recording, to) = (settings.from.clone(), one.key.clone(), one.place.clone());
     let read = on_disk(shared, move |shared| written(shared, &recording, (&from, &to), most)).await;
     let written = read.map_err(|error| NotTaken::Yet(format!("the message cannot be read: {error}")))?;
     let Some(written) = written else { return Err(NotTaken::Ever("the message was deleted".to_owned())) };
-    session.send((&settings.from, &one.recipient), &written).await?;
+    session.send((&settings.from, &one.place), &written).await?;
     let _ = timeout(Duration::from_secs(MAIL_QUIT_SECONDS), session.quit()).await;
     Ok(())
 }
@@ -256,39 +285,6 @@ fn said(shared: &Shared, recording: &str) -> io::Result<Option<String>> {
         said.truncate(said.floor_char_boundary(MAIL_TEXT_BYTES));
     }
     Ok(said)
-}
-
-/// Removes what was sent, or stores when the attempt is repeated, or that it is given up. An e-mail that was removed meanwhile stays so.
-fn conclude(shared: &Shared, pace: Pace, one: Letter, result: Result<(), NotTaken>) -> io::Result<()> {
-    let now = clock::now().as_millisecond();
-    let figures = &shared.figures.mails;
-    let (recording, mailbox) = (one.recording.clone(), one.mailbox.clone());
-    let (what, is_refused) = match result {
-        Ok(()) => {
-            shared.change(move |store| table::sent(store, &one))?;
-            figures.answered();
-            figures.sent.add(1);
-            tracing::info!("the e-mail about {recording} of mailbox {mailbox} is sent");
-            return Ok(());
-        }
-        Err(NotTaken::Yet(what)) => (what, false),
-        Err(NotTaken::Ever(what)) => (what, true),
-    };
-    let attempts = one.attempts.saturating_add(1);
-    let is_failed = is_refused || now.saturating_sub(one.created) >= milliseconds(pace.tried);
-    let due = now.saturating_add(milliseconds(pace.backoff.pause(attempts, rand::random())));
-    let next = Letter { updated: now, due, attempts, is_failed, error: Some(what.clone()), ..one };
-    if is_refused {
-        figures.answered();
-    } else {
-        figures.refused(what.clone());
-    }
-    let is_there = shared.change(move |store| table::update(store, &next))?;
-    if is_there && is_failed {
-        figures.failed.add(1);
-        tracing::warn!(reason = "mail_failed", "the e-mail about {recording} of mailbox {mailbox} is given up: {what}");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::report::callback_to;
 use super::shared::{NotOpened, Shared, on_disk};
 use super::under_way::UnderWay;
 use crate::sinks::callbacks::Callback;
+use crate::sinks::outbox;
 use trunkgate_config as config;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
@@ -244,7 +245,7 @@ fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<Stri
             return Ok(None);
         }
         if changed.state != State::InProgress {
-            mail::table::text_is_known(store, &changed.recording, now)?;
+            outbox::table::hasten(store, mail::NAME, &changed.recording, now)?;
         }
         super::report::write(store, &reports).map(Some)
     })?;

@@ -178,7 +178,9 @@ impl Bench {
     /// Lists URL and parameters of the callbacks in the store.
     fn callbacks(&self) -> Vec<(String, String)> {
         let read = |store: &rusqlite::Connection| {
-            let mut found = store.prepare("SELECT url, parameters FROM callback ORDER BY created")?;
+            let mut found = store.prepare(
+                "SELECT body ->> 'url', body ->> 'parameters' FROM outbox WHERE kind = 'callback' ORDER BY created",
+            )?;
             found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         self.shared.store.run_now(read).unwrap()

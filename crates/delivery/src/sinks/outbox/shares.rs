@@ -1,16 +1,16 @@
-//! Shares of the queue: callbacks that wait, by application, by host and by port. Where there is no room for another one, the newest of the
+//! Shares of the queue: rows that wait, by party, by host and by port. Where there is no room for another one, the newest of the
 //! greatest share makes way, so that no receiver takes the room of another. A receiver's share counts many times while it gives no answer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::queue::Id;
-use trunkgate_system::limits::{CALLBACK_COST_BYTES, CALLBACK_FAILING_WEIGHT};
+use trunkgate_system::limits::{OUTBOX_COST_BYTES, OUTBOX_FAILING_WEIGHT};
 
-/// Application, host and port.
+/// Party, host and port.
 pub(super) type Path = [Arc<str>; 3];
 
-/// Returns the path of an application's receiver, which is named by host and port.
+/// Returns the path of a party's receiver, which is named by host and port.
 pub(super) fn path(app: &Arc<str>, receiver: &str) -> Path {
     let (host, port) = receiver.rsplit_once(':').unwrap_or((receiver, ""));
     [Arc::clone(app), host.into(), port.into()]
@@ -30,7 +30,7 @@ struct Share {
     own: Receiver,
 }
 
-/// Callbacks of one application that wait for a receiver.
+/// Rows of one party that wait for a receiver.
 #[derive(Debug, Default)]
 struct Receiver {
     waiting: BTreeSet<Id>,
@@ -41,17 +41,17 @@ struct Receiver {
 
 impl Receiver {
     fn factor(&self) -> usize {
-        if self.is_failing { CALLBACK_FAILING_WEIGHT } else { 1 }
+        if self.is_failing { OUTBOX_FAILING_WEIGHT } else { 1 }
     }
 }
 
-/// Returns what a callback of so many bytes counts.
+/// Returns what a row of so many bytes counts.
 fn cost(bytes: usize) -> usize {
-    bytes + CALLBACK_COST_BYTES
+    bytes + OUTBOX_COST_BYTES
 }
 
 impl Shares {
-    /// Adds a callback that waits.
+    /// Adds a row that waits.
     pub(super) fn put(&mut self, path: &Path, id: Id, bytes: usize) {
         self.0.change(path, |receiver| {
             if receiver.waiting.insert(id) {
@@ -74,7 +74,7 @@ impl Shares {
         self.0.change(path, |receiver| receiver.is_failing = !is_heard);
     }
 
-    /// Returns the callback that makes way for another one; `None`: the other one is itself the newest of the greatest share.
+    /// Returns the row that makes way for another one; `None`: the other one is itself the newest of the greatest share.
     pub(super) fn surplus(&self, path: &Path, bytes: usize) -> Option<Id> {
         let receiver = path.iter().try_fold(&self.0, |share, name| share.parts.get(name));
         self.0.surplus(path, cost(bytes) * receiver.map_or(1, |share| share.own.factor()))
@@ -108,7 +108,7 @@ impl Share {
         }
     }
 
-    /// Returns the newest callback of the greatest share, as it were with one more of this weight below the path: unless that is the newest.
+    /// Returns the newest row of the greatest share, as it were with one more of this weight below the path: unless that is the newest.
     fn surplus(&self, path: &[Arc<str>], added: usize) -> Option<Id> {
         let (own, rest) = path.split_first()?;
         let (weight, greatest) = self.order.last()?;

@@ -1,0 +1,406 @@
+//! The order and the times of rows that wait. Those of one line leave one after the other; a line waits for its own first row alone. Hosts
+//! take turns, each with a bounded number under way: few until it has answered once, and fewer where the last attempt got no answer; within a
+//! host its receivers do, first attempts apart from repetitions. A row without room takes that of the greatest share ([`Shares`]).
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::shares::{Path, Shares, path};
+use super::{Head, Pace, Refusal, Row};
+use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_HELD_BYTES, OUTBOX_HELD_MOST_BYTES, OUTBOX_WAITING};
+use trunkgate_system::turns::{Turn, Turns};
+
+/// Names a row of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Id(u64);
+
+impl Id {
+    /// Makes one for a test.
+    #[cfg(test)]
+    pub(super) const fn new(number: u64) -> Id {
+        Id(number)
+    }
+}
+
+/// A row that comes to the queue.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) head: Head,
+    pub(super) expires: Instant,
+    /// Time of its first attempt, where that is not now.
+    pub(super) rests: Option<Instant>,
+    /// `None`: the store has it.
+    pub(super) whole: Option<Arc<Row>>,
+}
+
+/// A row that waits, or is under way.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) key: Arc<str>,
+    line: Arc<str>,
+    host: Arc<str>,
+    /// Its party and place.
+    receiver: Arc<str>,
+    /// Its party, host and port.
+    share: Path,
+    bytes: usize,
+    expires: Instant,
+    place: Place,
+    /// Time of its first attempt, where that is not at once.
+    rests: Option<Instant>,
+    /// Attempts so far, the one under way included.
+    pub(super) attempts: u32,
+    pub(super) is_stored: bool,
+    /// `None`: only the store has it.
+    pub(super) whole: Option<Arc<Row>>,
+}
+
+/// Place of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Behind others of its line.
+    Behind,
+    /// Among those that may be sent to its host, at this turn.
+    Ready(Turn),
+    /// Until the next attempt.
+    Resting(Instant),
+    UnderWay,
+}
+
+impl Waiting {
+    /// Returns the party that it is for.
+    pub(super) fn share(&self) -> &Arc<str> {
+        &self.share[0]
+    }
+
+    /// Returns the time until its next attempt, where one has failed.
+    pub(super) fn rests_for(&self, now: Instant) -> Option<Duration> {
+        match self.place {
+            Place::Resting(at) => Some(at.saturating_duration_since(now)),
+            Place::Behind | Place::Ready(_) | Place::UnderWay => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// Those that rest since their last attempt got no answer.
+    unheard: BTreeSet<Id>,
+    waiting: usize,
+    /// Whether the last attempt got an answer; `None`: there was none yet.
+    answers: Option<bool>,
+}
+
+impl Host {
+    /// Returns how many may be under way.
+    fn most(&self, pace: &Pace) -> usize {
+        match self.answers {
+            None => pace.of_unknown,
+            Some(true) => pace.of_host,
+            Some(false) => pace.of_failing,
+        }
+    }
+}
+
+/// Rows that wait or are under way.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pace: Pace,
+    rows: HashMap<Id, Waiting>,
+    keys: HashMap<Arc<str>, Id>,
+    lines: HashMap<Arc<str>, VecDeque<Id>>,
+    hosts: HashMap<Arc<str>, Host>,
+    /// First rows of their lines that may be sent.
+    turns: Turns<Id>,
+    /// First rows of their lines that rest after an attempt.
+    resting: BTreeSet<(Instant, Id)>,
+    /// Those that are not under way.
+    shares: Shares,
+    bytes: usize,
+    /// Bytes of those that are in memory.
+    held: usize,
+    last: u64,
+}
+
+/// What came of adding a row.
+#[derive(Debug, Default)]
+pub(super) struct Added {
+    /// `None`: there is no room for it.
+    pub(super) id: Option<Id>,
+    /// Rows of greater shares that made way.
+    pub(super) dropped: Vec<Waiting>,
+}
+
+/// What becomes of a row after an attempt that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Rests,
+    GivenUp,
+}
+
+impl Queue {
+    pub(super) fn new(pace: Pace) -> Queue {
+        Queue {
+            pace,
+            rows: HashMap::new(),
+            keys: HashMap::new(),
+            lines: HashMap::new(),
+            hosts: HashMap::new(),
+            turns: Turns::new(pace.at_once),
+            resting: BTreeSet::new(),
+            shares: Shares::default(),
+            bytes: 0,
+            held: 0,
+            last: 0,
+        }
+    }
+
+    /// Adds a row behind those of its line. Where there is no room for it, the newest of the greatest share makes way.
+    pub(super) fn add(&mut self, coming: Coming) -> Added {
+        let mut added = Added::default();
+        let share = path(&coming.head.share.as_str().into(), &coming.head.host);
+        while self.is_full(&coming) {
+            let surplus = self.shares.surplus(&share, coming.head.bytes).filter(|id| self.makes_room(*id, &coming));
+            let Some(waiting) = surplus.and_then(|id| self.remove(id)) else { return added };
+            added.dropped.push(waiting);
+        }
+        added.id = Some(self.enter(coming, share));
+        added
+    }
+
+    fn is_full(&self, coming: &Coming) -> bool {
+        self.rows.len() >= OUTBOX_WAITING || self.bytes + coming.head.bytes > OUTBOX_BYTES || self.has_no_memory(coming)
+    }
+
+    /// Whether a row that the store does not have yet finds no place in memory.
+    fn has_no_memory(&self, coming: &Coming) -> bool {
+        coming.whole.is_some() && self.held + coming.head.bytes > OUTBOX_HELD_MOST_BYTES
+    }
+
+    /// Whether there is more room for another row without this one.
+    fn makes_room(&self, id: Id, coming: &Coming) -> bool {
+        let is_held = self.rows.get(&id).is_some_and(|waiting| waiting.whole.is_some());
+        is_held || !self.has_no_memory(coming)
+    }
+
+    fn enter(&mut self, coming: Coming, share: Path) -> Id {
+        let Coming { head: Head { key, line, host, place, share: party, attempts, bytes, .. }, expires, rests, whole } =
+            coming;
+        let receiver = format!("{party} {place}").into();
+        self.last += 1;
+        let (id, line, host): (_, Arc<str>, Arc<str>) = (Id(self.last), line.into(), host.into());
+        let key: Arc<str> = key.into();
+        self.keys.insert(Arc::clone(&key), id);
+        self.bytes += bytes;
+        self.held += if whole.is_some() { bytes } else { 0 };
+        self.shares.put(&share, id, bytes);
+        self.hosts.entry(Arc::clone(&host)).or_default().waiting += 1;
+        let of_line = self.lines.entry(Arc::clone(&line)).or_default();
+        of_line.push_back(id);
+        let is_first = of_line.len() == 1;
+        let is_stored = whole.is_none();
+        let waiting = Waiting {
+            key,
+            line,
+            host,
+            receiver,
+            share,
+            bytes,
+            expires,
+            place: Place::Behind,
+            rests,
+            attempts,
+            is_stored,
+            whole,
+        };
+        self.rows.insert(id, waiting);
+        if is_first {
+            self.begin_line(id);
+        }
+        id
+    }
+
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns how many only memory has.
+    pub(super) fn unstored(&self) -> usize {
+        self.rows.values().filter(|waiting| !waiting.is_stored).count()
+    }
+
+    /// Whether the queue has a row of this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Has a row sent at this time that rests until its first attempt, where that is sooner.
+    pub(super) fn hasten(&mut self, key: &str, at: Instant) {
+        let Some((id, waiting)) = self.keys.get(key).and_then(|id| Some((*id, self.rows.get_mut(id)?))) else { return };
+        if waiting.attempts > 0 || waiting.rests.is_none_or(|rests| rests <= at) {
+            return;
+        }
+        waiting.rests = Some(at);
+        if matches!(waiting.place, Place::Resting(_)) {
+            self.rest(id, at);
+        }
+    }
+
+    /// Has a row rest until a time.
+    fn rest(&mut self, id: Id, at: Instant) {
+        self.leave_place(id);
+        if let Some(waiting) = self.rows.get_mut(&id) {
+            waiting.place = Place::Resting(at);
+            self.resting.insert((at, id));
+        }
+    }
+
+    /// Makes the first row of a line ready, or has it rest until its first attempt.
+    fn begin_line(&mut self, id: Id) {
+        match self.rows.get(&id).and_then(|waiting| waiting.rests) {
+            Some(at) => self.rest(id, at),
+            None => self.make_ready(id),
+        }
+    }
+
+    pub(super) fn get(&self, id: Id) -> Option<&Waiting> {
+        self.rows.get(&id)
+    }
+
+    /// The store has a row now.
+    pub(super) fn stored(&mut self, id: Id) {
+        if let Some(waiting) = self.rows.get_mut(&id) {
+            waiting.is_stored = true;
+            self.relieve(id);
+        }
+    }
+
+    /// Leaves a row to the store, where memory has much.
+    fn relieve(&mut self, id: Id) {
+        let Some(waiting) = self.rows.get_mut(&id) else { return };
+        if waiting.is_stored && self.held > OUTBOX_HELD_BYTES && waiting.whole.take().is_some() {
+            self.held -= waiting.bytes;
+        }
+    }
+
+    /// Returns the next row to be sent, which is under way from now on.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Id> {
+        while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
+            self.make_ready(id);
+        }
+        let id = self.turns.next_turn()?;
+        if let Some(waiting) = self.rows.get_mut(&id) {
+            waiting.attempts = waiting.attempts.saturating_add(1);
+            waiting.place = Place::UnderWay;
+            self.shares.take(&waiting.share, id, waiting.bytes);
+        }
+        Some(id)
+    }
+
+    /// Returns when one that rests is to be sent.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.resting.first().map(|(at, _)| *at)
+    }
+
+    /// A receiver has taken a row, which is under way.
+    pub(super) fn delivered(&mut self, id: Id) -> Option<Waiting> {
+        self.came_back(id, true);
+        self.remove(id)
+    }
+
+    /// An attempt failed; `random`: any number.
+    pub(super) fn failed(&mut self, now: Instant, id: Id, refusal: &Refusal, random: u32) -> Fate {
+        let Refusal { is_heard, is_final, later, .. } = *refusal;
+        self.came_back(id, is_heard);
+        let Some(waiting) = self.rows.get_mut(&id) else { return Fate::GivenUp };
+        if is_final || now >= waiting.expires {
+            return Fate::GivenUp;
+        }
+        let at = (now + self.pace.pauses.pause(waiting.attempts, random).max(later)).min(waiting.expires);
+        waiting.place = Place::Resting(at);
+        self.resting.insert((at, id));
+        if let Some(host) = self.hosts.get_mut(&waiting.host).filter(|_| !is_heard) {
+            host.unheard.insert(id);
+        }
+        self.shares.put(&waiting.share, id, waiting.bytes);
+        self.shares.heard(&waiting.share, is_heard);
+        self.relieve(id);
+        Fate::Rests
+    }
+
+    /// Takes a row out of its line; the next one of the line may be sent.
+    pub(super) fn remove(&mut self, id: Id) -> Option<Waiting> {
+        self.leave_place(id);
+        let waiting = self.rows.remove(&id)?;
+        self.shares.take(&waiting.share, id, waiting.bytes);
+        self.keys.remove(&waiting.key);
+        self.bytes -= waiting.bytes;
+        self.held -= if waiting.whole.is_some() { waiting.bytes } else { 0 };
+        let next = self.lines.get_mut(&waiting.line).and_then(|line| {
+            match (line.front(), line.back()) {
+                (Some(first), _) if *first == id => _ = line.pop_front(),
+                (_, Some(last)) if *last == id => _ = line.pop_back(),
+                _ => line.retain(|other| *other != id),
+            }
+            line.front().copied()
+        });
+        if let Some(host) = self.hosts.get_mut(&waiting.host) {
+            host.waiting -= 1;
+            if host.waiting == 0 {
+                self.hosts.remove(&waiting.host);
+            }
+        }
+        match next {
+            // The first may be ready, resting or under way already.
+            Some(next) if self.rows.get(&next).is_some_and(|next| next.place == Place::Behind) => {
+                self.begin_line(next);
+            }
+            Some(_) => {}
+            None => drop(self.lines.remove(&waiting.line)),
+        }
+        Some(waiting)
+    }
+
+    /// Takes a row out of those that are ready or rest.
+    fn leave_place(&mut self, id: Id) {
+        let Some(waiting) = self.rows.get_mut(&id) else { return };
+        match waiting.place {
+            Place::Ready(turn) => self.turns.take_back(&waiting.host, turn),
+            Place::Resting(at) => {
+                self.resting.remove(&(at, id));
+                if let Some(host) = self.hosts.get_mut(&waiting.host) {
+                    host.unheard.remove(&id);
+                }
+            }
+            Place::Behind | Place::UnderWay => {}
+        }
+    }
+
+    fn make_ready(&mut self, id: Id) {
+        self.leave_place(id);
+        let Some(waiting) = self.rows.get_mut(&id) else { return };
+        let most = self.hosts.get(&waiting.host).map_or(self.pace.of_unknown, |host| host.most(&self.pace));
+        let receiver = (Arc::clone(&waiting.receiver), waiting.attempts > 0);
+        waiting.place = Place::Ready(self.turns.put(&waiting.host, most, &receiver, id));
+    }
+
+    /// An attempt is over. One that got an answer after others got none has those sent that rest for that reason.
+    fn came_back(&mut self, id: Id, is_heard: bool) {
+        let Some(waiting) = self.rows.get(&id) else { return };
+        let name = Arc::clone(&waiting.host);
+        self.shares.heard(&waiting.share, is_heard);
+        let Some(host) = self.hosts.get_mut(&name) else { return };
+        let recovers = host.answers.replace(is_heard) == Some(false) && is_heard;
+        let most = host.most(&self.pace);
+        if recovers {
+            let woken = std::mem::take(&mut host.unheard);
+            woken.into_iter().for_each(|id| self.make_ready(id));
+        }
+        self.turns.over(&name, most);
+    }
+}
+
+#[cfg(test)]
+mod tests;
