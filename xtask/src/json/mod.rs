@@ -4,6 +4,8 @@
 //! A line `<!-- fields of TYPE in FILE -->` of `page.template` stands for the table of a type; `<!-- by hand: TYPE in FILE -->` names a
 //! type that the section has too, without a table of its own: fields of this type lead to the section. All other text is the page's own.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "enums of syn have many variants")]
+
 mod rows;
 mod sources;
 
