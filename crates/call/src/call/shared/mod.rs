@@ -380,8 +380,9 @@ impl Shared {
                 .map(|(at, leg)| LegView { to_requested: self.leads_to_party(at), ..leg.view() })
                 .collect(),
             recordings,
-            siprec: Vec::new(),
             passed_over: self.story.passed_over(),
+            // Set by the parts that own it.
+            ..CallView::default()
         }
     }
 
