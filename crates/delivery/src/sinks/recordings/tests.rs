@@ -349,7 +349,9 @@ fn reports_of_an_end_are_in_the_store_with_the_entry() {
     let receiver = RecordingReceiver { events, ..RecordingReceiver::of_all("https://app.example.com/recording") };
     let stored = |bench: &Bench| -> Vec<(String, String)> {
         let read = |store: &rusqlite::Connection| {
-            let mut found = store.prepare("SELECT body ->> 'about', body ->> 'url' FROM outbox WHERE kind = 'callback' ORDER BY created")?;
+            let mut found = store.prepare(
+                "SELECT body ->> 'about', body ->> 'url' FROM outbox WHERE kind = 'callback' ORDER BY created",
+            )?;
             found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         bench.recordings.shared.store.run_now(read).unwrap()
