@@ -125,17 +125,19 @@ impl RecordingSessions {
 
     /// Returns the names of the groups that record the call, or are to.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
-        let live = self.all().iter().filter(|session| !session.stage.is_over());
-        self.waiting().iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
+        self.groups_with(|_| true)
     }
 
     /// Returns the names of the groups that record a restored call: a session that is paused stays away, as a recording does, since its server
     /// would hear what it was paused for.
     pub(crate) fn resumed_groups(&self) -> Vec<Arc<str>> {
-        let is_paused = |group: &Arc<str>| {
-            self.all().iter().any(|session| session.paused.is_some() && session.trunk.name == *group)
-        };
-        self.groups().filter(|group| !is_paused(group)).cloned().collect()
+        self.groups_with(|session| session.paused.is_none()).cloned().collect()
+    }
+
+    /// Returns the names of the groups that are to record the call, and of those whose live session is one of these.
+    fn groups_with(&self, is_counted: fn(&RecordingSession) -> bool) -> impl Iterator<Item = &Arc<str>> {
+        let live = self.all().iter().filter(move |session| !session.stage.is_over() && is_counted(session));
+        self.waiting().iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
     }
 
     /// Returns the requests of ours that are not answered yet.
