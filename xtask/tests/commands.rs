@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 
 /// Returns the documents that name commands, by path.
 fn documents() -> Vec<(PathBuf, String)> {
-    let folders = ["", "docs", "docs/guides"].map(|folder| root().join(folder));
+    let folders = ["", "docs", "docs/guides", "docs/internals/evidence"].map(|folder| root().join(folder));
     let files = folders.into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
     let pages = files.map(|file| file.unwrap().path());
     // The change log speaks of what was.
@@ -71,7 +71,7 @@ fn tasks_that_documents_name_exist_and_take_their_flags() {
             }
         }
     }
-    assert!(commands > 30, "{commands}");
+    assert!(commands > 50, "{commands}");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn benches_that_documents_name_exist() {
             }
         }
     }
-    assert!(benches > 0, "no page names a bench");
+    assert!(benches > 1, "{benches}");
 }
 
 #[test]
