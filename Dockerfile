@@ -1,5 +1,5 @@
 # Two stages: a build stage with the Rust toolchain and a C compiler, and a run stage with the binary, the CA certificates
-# that verify agents over wss://, and the voice of <Say>, as an unprivileged user. docs/deploy.md explains how to run it, and
+# that verify agents over wss://, and the voice of <Say>, as an unprivileged user. docs/operate/deploy.md explains how to run it, and
 # why on the host's network.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -20,7 +20,7 @@ RUN if [ -n "$VOICE" ]; then \
 COPY --from=build /src/target/dist/trunkgate /usr/bin/trunkgate
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/trunkgate.toml /etc/trunkgate/trunkgate.toml
-# Tests in CI jobs (docs/ci.md).
+# Tests in CI jobs (docs/operate/ci.md).
 COPY deploy/ci/trunkgate-ci.sh /usr/bin/trunkgate-ci
 # Directory of call records and of the store: a volume inherits its owner.
 RUN install -d -o 65534 -g 65534 -m 0750 /var/lib/trunkgate

@@ -1,4 +1,4 @@
-"""A speech recogniser for Trunkgate: Vosk behind the WebSocket protocol of docs/recognition.md.
+"""A speech recogniser for Trunkgate: Vosk behind the WebSocket protocol of docs/configure/recognition.md.
 
 pip install websockets vosk; ASR_TOKEN=secret python recogniser.py
 """

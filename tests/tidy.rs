@@ -98,7 +98,7 @@ const LICENCES: [&str; 11] = [
     "Unlicense",
     "Unicode-3.0",
     "CC0-1.0",
-    // Binds the files that are under it, not what is linked with them (docs/dependencies.md).
+    // Binds the files that are under it, not what is linked with them (docs/internals/dependencies.md).
     "MPL-2.0",
 ];
 
@@ -165,7 +165,7 @@ fn crates_depend_only_along_the_arrows() {
             }
         }
     }
-    report("crates depend only along the arrows of docs/architecture.md", broken);
+    report("crates depend only along the arrows of docs/internals/architecture.md", broken);
 }
 
 #[test]

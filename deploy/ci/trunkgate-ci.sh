@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a test with Trunkgate in a CI job, and keeps its results: JUnit, the report, and of each call the ladder (text and
-# SVG) and the SIP messages (pcapng). docs/ci.md explains it. One file without dependencies but a POSIX shell; Linux.
+# SVG) and the SIP messages (pcapng). docs/operate/ci.md explains it. One file without dependencies but a POSIX shell; Linux.
 #
 #     trunkgate-ci.sh loadtest [FLAG…]
 #     trunkgate-ci.sh twilio --app URL [FLAG…] SCRIPT…

@@ -75,13 +75,13 @@ fn a_record_has_every_field_that_its_document_names() {
     for (field, value) in shown.as_object().unwrap().iter().filter(|(field, _)| *field != "legs") {
         assert_eq!(&record[field], value, "{field}");
     }
-    let document = include_str!("../../docs/call-records.md");
+    let document = include_str!("../../docs/reference/call-records.md");
     let mut found = BTreeSet::new();
     names(&record, &mut found);
     assert!(found.len() > 30, "{found:?}");
     let documented = |name: &String| [format!("`{name}`"), format!(".{name}`")].iter().any(|n| document.contains(n));
     let missing: Vec<_> = found.iter().filter(|name| !documented(name)).collect();
-    assert!(missing.is_empty(), "not in docs/call-records.md: {missing:?}");
+    assert!(missing.is_empty(), "not in docs/reference/call-records.md: {missing:?}");
 }
 
 /// SIGKILL again and again, with a file that is full after seventy records.
@@ -246,7 +246,7 @@ fn csv_is_one_line_a_call_and_no_text_of_a_caller_is_a_formula() {
     assert!(field("from").starts_with("'=cmd"), "{}", field("from"));
     let legs: Value = serde_json::from_str(field("legs")).unwrap();
     assert_eq!(legs[0]["sid"], field("sid"));
-    let document = include_str!("../../docs/call-records.md");
+    let document = include_str!("../../docs/reference/call-records.md");
     let columns = names.iter().collect::<Vec<_>>().join(", ");
     assert!(document.replace('\n', " ").contains(&columns), "{columns}");
     // The list has the same columns; of these, what only the record knows is empty.

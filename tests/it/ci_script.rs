@@ -252,7 +252,7 @@ fn the_action_passes_each_variable_of_the_script() {
 /// GitLab gives the variables of a project to its jobs: a job in the container image must not be asked to copy the binary out of it.
 #[test]
 fn the_job_of_gitlab_in_the_image_has_no_variable_of_the_script() {
-    let guide = std::fs::read_to_string(root().join("docs/ci.md")).unwrap();
+    let guide = std::fs::read_to_string(root().join("docs/operate/ci.md")).unwrap();
     let jobs = guide.split("## ").find(|part| part.starts_with("GitLab CI")).unwrap();
     assert!(jobs.contains("image: { name: \"$SBC_IMAGE\"") && !jobs.contains("\"$TRUNKGATE_IMAGE\""), "{jobs}");
 

@@ -472,7 +472,7 @@ fn the_documentation_has_the_names_of_all_presets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let names: Vec<String> = preset::all().iter().map(|preset| preset.name.to_owned()).collect();
-    let keys = read("docs/configuration.md");
+    let keys = read("docs/configure/configuration.md");
     let row = keys.lines().find(|line| line.starts_with("| `preset` |")).unwrap();
     let written: Vec<&str> = row.split("`\"").skip(1).map(|rest| rest.split("\"`").next().unwrap()).collect();
     assert_eq!(written, names);

@@ -7,7 +7,7 @@ use std::path::Path;
 use trunkgate_config::{self as config, Config, Diagnostic};
 use trunkgate_route::{CallInfo, Target};
 
-/// A section of docs/keys.md as a file begins with it.
+/// A section of docs/reference/keys.md as a file begins with it.
 struct Section {
     /// Its title there.
     title: &'static str,

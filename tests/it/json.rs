@@ -1,4 +1,4 @@
-//! What `--json` and `/v1/…` of the real binary answer, held against docs/json.md: each field that is there stands in the
+//! What `--json` and `/v1/…` of the real binary answer, held against docs/reference/json.md: each field that is there stands in the
 //! page, `null` only where the page says so; and so do the page's own examples.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -51,12 +51,12 @@ fn rows(text: &str) -> Section {
 
 impl Page {
     fn new() -> Page {
-        let text = read("docs/json.md");
+        let text = read("docs/reference/json.md");
         let parts = text.split("\n## ").skip(1).map(|part| part.split_once('\n').unwrap());
         let mut sections: BTreeMap<String, Section> =
             parts.map(|(title, part)| (title.to_lowercase(), rows(part))).collect();
         // Calls and their legs are described with call records.
-        let records = read("docs/call-records.md");
+        let records = read("docs/reference/call-records.md");
         let fields = records.split_once("\n## Fields\n").unwrap().1.split("\n## ").next().unwrap();
         let (call, leg) = fields.split_once("\nOf each leg:\n").unwrap();
         for (title, more) in [("call", call), ("leg", leg)] {
@@ -102,7 +102,7 @@ impl Page {
 
     /// Fails with all that is wrong, or where less was looked at than there is.
     fn end(&self, least: usize) {
-        assert!(self.wrong.is_empty(), "docs/json.md: {:#?}", self.wrong);
+        assert!(self.wrong.is_empty(), "docs/reference/json.md: {:#?}", self.wrong);
         assert!(self.seen.len() >= least, "only {} fields were seen: {:#?}", self.seen.len(), self.seen);
     }
 }
@@ -145,7 +145,7 @@ fn answers(callee: Phone) -> JoinHandle<Phone> {
 
 #[test]
 fn examples_of_the_page_have_its_fields() {
-    let (text, mut page) = (read("docs/json.md"), Page::new());
+    let (text, mut page) = (read("docs/reference/json.md"), Page::new());
     let mut count = 0;
     for part in text.split("\n## ").skip(1) {
         let title = part.lines().next().unwrap().to_lowercase();

@@ -1,5 +1,5 @@
-//! `/metrics` of the real binary, held against what is said of it: the table of docs/metrics.md, alerts with their tests and
-//! their sections of docs/runbook.md, dashboards.
+//! `/metrics` of the real binary, held against what is said of it: the table of docs/operate/metrics.md, alerts with their tests and
+//! their sections of docs/operate/runbook.md, dashboards.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -24,11 +24,11 @@ fn regex(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// The tables of docs/metrics.md.
+/// The tables of docs/operate/metrics.md.
 fn documented() -> Families {
     let row = regex(r"(?m)^\| `(\w+)` \| (counter|gauge|histogram) \|([^|]*)\| [^|]+ \|$");
     let label = regex(r"`(\w+)`");
-    let text = read("docs/metrics.md");
+    let text = read("docs/operate/metrics.md");
     let families: Families = row
         .captures_iter(&text)
         .map(|row| {
@@ -133,12 +133,13 @@ fn alerts_ask_for_metrics_that_are_there_and_each_has_a_test_and_a_section_of_th
     assert_known(&families, &rules, "alerts.yml");
     assert_known(&families, &tests, "alerts_test.yml");
     let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-    let sections = read("docs/runbook.md");
+    let sections = read("docs/operate/runbook.md");
     let headings: Vec<&str> = sections.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let links: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
     assert!(alerts.len() > 30);
     assert_eq!(alerts.iter().collect::<BTreeSet<_>>(), headings.iter().collect::<BTreeSet<_>>());
-    let wanted: Vec<String> = alerts.iter().map(|name| format!("docs/runbook.md#{}", name.to_lowercase())).collect();
+    let wanted: Vec<String> =
+        alerts.iter().map(|name| format!("docs/operate/runbook.md#{}", name.to_lowercase())).collect();
     assert_eq!(links, wanted);
     for alert in alerts {
         let fires = regex(&format!(r"alertname: {alert}\n\s+exp_alerts:\n\s+- exp_labels"));

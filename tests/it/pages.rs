@@ -12,7 +12,8 @@ const VERBS: [&str; 5] = ["check", "config", "help", "init", "why"];
 /// Returns the pages, by path.
 fn pages() -> Vec<(PathBuf, String)> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let files = [docs.clone(), docs.join("guides")].into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let folders = ["start", "guides", "configure", "operate", "reference"].map(|folder| docs.join(folder));
+    let files = folders.into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
     let pages = files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "md"));
     let mut pages: Vec<_> = pages.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
     pages.sort();

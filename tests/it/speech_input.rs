@@ -335,10 +335,11 @@ fn a_recogniser_that_dies_ends_a_live_transcription_and_not_the_call() {
 /// The interop suite runs that program (`seeds`); the page shows it.
 #[test]
 fn the_page_shows_the_example_as_it_is() {
-    let (page, example) = (include_str!("../../docs/recognition.md"), include_str!("../../examples/recogniser.py"));
+    let (page, example) =
+        (include_str!("../../docs/configure/recognition.md"), include_str!("../../examples/recogniser.py"));
     assert!(
         page.contains(&format!("```python\n{example}```\n")),
-        "docs/recognition.md and examples/recogniser.py differ"
+        "docs/configure/recognition.md and examples/recogniser.py differ"
     );
 }
 

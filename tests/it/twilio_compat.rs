@@ -1,4 +1,4 @@
-//! docs/twilio-compat.md against the running edge: each parameter of each request of the API, each field of its answers, and the fields of
+//! docs/reference/twilio-compat.md against the running edge: each parameter of each request of the API, each field of its answers, and the fields of
 //! requests to applications on the wire.
 
 use std::collections::BTreeMap;

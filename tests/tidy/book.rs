@@ -127,7 +127,7 @@ fn the_book_is_built_of_this_folder() {
 /// What the security model claims is shown: each claim names at least one test, and those are there.
 #[test]
 fn claims_of_the_security_model_name_tests_that_exist() {
-    const PAGE: &str = "docs/security.md";
+    const PAGE: &str = "docs/operate/security.md";
     let (test, case) =
         (Regex::new(r"(interop )?`([a-z0-9_-]+)`").unwrap(), Regex::new(r#"name: "([a-z0-9-]+)""#).unwrap());
     let files = sources();
@@ -153,5 +153,5 @@ fn claims_of_the_security_model_name_tests_that_exist() {
         broken.extend(lost.map(|found| format!("{PAGE}:{}: {}", line.number, &found[2])));
     }
     assert!(claims > 20, "{PAGE} makes its claims in tables `| claim | shown by |`");
-    report("a claim of docs/security.md names tests, and these exist", broken);
+    report("a claim of docs/operate/security.md names tests, and these exist", broken);
 }

@@ -57,8 +57,11 @@ fn packages_bring_the_program_that_speaks() {
     assert!(run_stage.contains("apt-get install -y --no-install-recommends \"$VOICE\""), "the image installs no voice");
     let recommends = package.lines().find(|line| line.starts_with("recommends = ")).unwrap();
     assert!(recommends.contains(&program), "{recommends}");
-    let deploy = document("docs/deploy.md").text;
-    assert!(deploy.contains(&program) && deploy.contains("GPL"), "docs/deploy.md names no licence of {program}");
+    let deploy = document("docs/operate/deploy.md").text;
+    assert!(
+        deploy.contains(&program) && deploy.contains("GPL"),
+        "docs/operate/deploy.md names no licence of {program}"
+    );
 }
 
 /// The chart starts the image of its own version.
@@ -101,7 +104,7 @@ fn functions_named_beside_a_file_are_in_it() {
     let files = sources();
     let mut broken = Vec::new();
     let mut found = 0;
-    for path in ["docs/life-of-a-call.md", "docs/architecture.md"] {
+    for path in ["docs/internals/life-of-a-call.md", "docs/internals/architecture.md"] {
         for line in document(path).lines() {
             let named: Vec<&Source> = file
                 .captures_iter(line.text)
@@ -117,7 +120,7 @@ fn functions_named_beside_a_file_are_in_it() {
             }
         }
     }
-    assert!(found > 10, "docs/life-of-a-call.md names its functions");
+    assert!(found > 10, "docs/internals/life-of-a-call.md names its functions");
     report("a function named beside a file is in that file", broken);
 }
 
@@ -126,7 +129,7 @@ fn functions_named_beside_a_file_are_in_it() {
 fn codes_of_http_stand_in_its_document() {
     let refusal = Regex::new(r#"(?:ApiError::new\([^;]*?,|wrong\()\s*"([a-z_]+)""#).unwrap();
     let asked = Regex::new(r#"Refused::\w+(?:\(_\))? => "([a-z_]+)","#).unwrap();
-    let text = document("docs/http.md").text;
+    let text = document("docs/reference/http.md").text;
     let (mut found, mut missing) = (BTreeSet::new(), Vec::new());
     for source in sources() {
         let codes = match source.path.as_str() {
@@ -139,11 +142,11 @@ fn codes_of_http_stand_in_its_document() {
     let sure = ["unknown_call", "bad_tracks", "no_series", "codec_mismatch"];
     assert!(sure.iter().all(|code| found.contains(*code)), "{found:?}");
     missing.extend(found.into_iter().filter(|code| !text.contains(&format!("`{code}`"))));
-    report("a code that HTTP answers with stands in docs/http.md", missing);
+    report("a code that HTTP answers with stands in docs/reference/http.md", missing);
 }
 
 /// The page that lists peers and cases of interop.
-const INTEROP: &str = "docs/interop.md";
+const INTEROP: &str = "docs/reference/interop.md";
 
 /// Pages whose tables state what is served, each row with its tests.
 const SUPPORT: [&str; 2] = ["docs/internals/evidence/rfcs.md", "docs/internals/evidence/voice-agents.md"];
@@ -163,7 +166,7 @@ fn tests_named_in_the_rfc_tables_exist() {
             broken.extend(lost.map(|test| format!("{}:{}: {test}", page.path, line.number)));
         }
     }
-    report("a test named in docs/interop.md and docs/internals/evidence exists", broken);
+    report("a test named in docs/reference/interop.md and docs/internals/evidence exists", broken);
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn cases_of_interop_and_their_document_agree() {
     let cases: BTreeSet<String> = case.captures_iter(&cases).map(|found| found[1].to_owned()).collect();
     assert!(cases.len() > 10, "xtask/src/interop/cases/mod.rs names the cases");
     let apart = named.symmetric_difference(&cases).cloned().collect();
-    report("a case named in docs/interop.md is there, and each that is there is named", apart);
+    report("a case named in docs/reference/interop.md is there, and each that is there is named", apart);
 }
 
 #[test]
@@ -208,22 +211,22 @@ fn rows_of_the_rfc_tables_say_what_is_served_and_what_shows_it() {
 
 #[test]
 fn every_reason_is_explained() {
-    let text = document("docs/reasons.md").text;
+    let text = document("docs/reference/reasons.md").text;
     let code = sources().into_iter().find(|source| source.path == "crates/story/src/reason.rs").unwrap().text;
     let slug = Regex::new(r#"slug: "([a-z0-9_]+)""#).unwrap();
     let slugs: BTreeSet<String> = slug.captures_iter(&code).map(|found| found[1].to_owned()).collect();
     assert!(slugs.len() > 10, "crates/story/src/reason.rs names the reasons");
     let missing = slugs.into_iter().filter(|slug| !text.contains(&format!("`{slug}`")));
-    report("every reason slug is in docs/reasons.md", missing.collect());
+    report("every reason slug is in docs/reference/reasons.md", missing.collect());
 }
 
 #[test]
 fn every_dependency_has_its_reason() {
-    let text = document("docs/dependencies.md").text;
+    let text = document("docs/internals/dependencies.md").text;
     let manifest = sources().into_iter().find(|source| source.path == "Cargo.toml").unwrap();
     let manifest: toml::Table = manifest.text.parse().unwrap();
     let dependencies = manifest["workspace"]["dependencies"].as_table().unwrap();
     let others = dependencies.keys().filter(|name| !name.starts_with("trunkgate"));
     let missing = others.filter(|name| !text.contains(&format!("`{name}`")));
-    report("every dependency is in docs/dependencies.md with its reason", missing.cloned().collect());
+    report("every dependency is in docs/internals/dependencies.md with its reason", missing.cloned().collect());
 }

@@ -119,7 +119,7 @@ fn generated_pages_and_the_console_are_plain_english() {
         path: path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(),
         text: fs::read_to_string(&path).unwrap(),
     });
-    let pages = ["docs/codes.md", "docs/keys.md", "docs/reasons.md"].map(document);
+    let pages = ["docs/reference/codes.md", "docs/reference/keys.md", "docs/reference/reasons.md"].map(document);
     let all: Vec<Source> = console.chain(pages).collect();
     assert!(all.len() > 15, "{} files", all.len());
     report("no banned word in generated pages and the console", all.iter().flat_map(banned_lines).collect());

@@ -18,8 +18,9 @@ fn root() -> PathBuf {
 
 /// Returns the documents that name commands, by path.
 fn documents() -> Vec<(PathBuf, String)> {
-    let folders = ["", "docs", "docs/guides", "docs/internals/evidence"].map(|folder| root().join(folder));
-    let files = folders.into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let folders = ["", "start", "guides", "configure", "operate", "reference", "internals", "internals/evidence"];
+    let folders = folders.map(|folder| root().join("docs").join(folder));
+    let files = [root()].into_iter().chain(folders).flat_map(|folder| std::fs::read_dir(folder).unwrap());
     let pages = files.map(|file| file.unwrap().path());
     // The change log speaks of what was.
     let pages =

@@ -18,7 +18,7 @@ type Known = (QueueReport, Vec<(String, String)>);
 struct ShownQueue<'a> {
     /// `QU` and 32 hex digits.
     sid: &'a str,
-    /// Name of the [queue](queues.md).
+    /// Name of the [queue](../configure/queues.md).
     name: &'a str,
     /// Callers that wait.
     size: usize,

@@ -70,10 +70,10 @@ pub(super) struct Shown {
     /// Called number.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
-    /// Time at which the message was first [heard](voicemail.md#new-messages).
+    /// Time at which the message was first [heard](../configure/voicemail.md#new-messages).
     #[serde(skip_serializing_if = "Option::is_none")]
     heard_at: Option<Option<String>>,
-    /// [Transcriptions](recording.md#transcription), the newest first; absent in lists.
+    /// [Transcriptions](../configure/recording.md#transcription), the newest first; absent in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     transcriptions: Vec<ShownTranscription>,
 }

@@ -65,11 +65,11 @@ pub struct StatusReport {
     pub calls: usize,
     /// `[limits] calls`.
     pub calls_limit: u32,
-    /// [Conferences](conferences.md) that go on.
+    /// [Conferences](../configure/conferences.md) that go on.
     pub conferences: usize,
     /// Their parties.
     pub conference_parties: usize,
-    /// [Queues](queues.md) of calls.
+    /// [Queues](../configure/queues.md) of calls.
     pub queues: usize,
     /// Callers that wait in them.
     pub queued_calls: usize,

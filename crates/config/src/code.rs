@@ -180,7 +180,7 @@ codes! {
         "A file of an [app.NAME] is not a TwiML document in UTF-8 (error). As warnings: verbs or attributes that are skipped\n\
          when it runs; a document or sound that it names and that is missing or broken; a <Say> that nothing can\n\
          speak; a <Gather> of speech without [recognition]. The message shows line and column in that file and Twilio's\n\
-         code. docs/twilio-compat.md lists what is supported.";
+         code. docs/reference/twilio-compat.md lists what is supported.";
     WEAK_TOKEN = "TG0156", "short token or password",
         "Strangers find short secrets by trying. Tokens of [http], [api] and [messages] have at least 16 characters: an\n\
          error where [http] address, or [api] tls, is not loopback. Passwords of `auth` and `require_auth` have at least 8\n\

@@ -170,7 +170,7 @@ pub struct TroubleView {
     /// `failed` (the call did), `ended` (an answered one, before its time), or a flag of calls: `failed_over`, `one_way`,
     /// `unsent`, `codec_mismatch`.
     kind: &'static str,
-    /// A slug of docs/reasons.md; empty for the last three.
+    /// A slug of docs/reference/reasons.md; empty for the last three.
     reason: &'static str,
     /// The SIP code with which the target rejected the calls.
     code: Option<u16>,

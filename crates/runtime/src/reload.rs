@@ -613,7 +613,7 @@ mod tests {
         assert_eq!(of("codecs = ['PCMA']"), (true, true));
         assert_eq!(of("media_from = ['192.0.2.0/24']"), (true, false));
         assert_eq!(of("send_numbers = 'national'"), (false, true));
-        let keys = include_str!("../../../docs/keys.md");
+        let keys = include_str!("../../../docs/reference/keys.md");
         for key in MEDIA_KEYS.iter().chain(&NOT_REJECTED_FOR) {
             assert!(keys.contains(&format!("| `{key}` |")), "{key} is no key");
         }

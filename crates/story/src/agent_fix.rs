@@ -1,4 +1,4 @@
-//! Fixes for an agent that was not reached or was lost; docs/agents.md has the same words. The one place where these are made: trace, verdict,
+//! Fixes for an agent that was not reached or was lost; docs/configure/agents.md has the same words. The one place where these are made: trace, verdict,
 //! `status`, `doctor` and `agent test` show them.
 
 use trunkgate_media::agent::Loss;
@@ -95,7 +95,7 @@ pub fn remedy_at(url: &str, loss: Loss, words: &str, signed: bool) -> &'static s
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }
 }
 
-/// Returns the fix for a loss, as in "When it does not work" of docs/agents.md. `words` is the message of the loss,
+/// Returns the fix for a loss, as in "When it does not work" of docs/configure/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
 pub fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
     if let Some(fix) = of(loss, words, signed) {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn docs_contain_every_fix() {
-        let docs = include_str!("../../../docs/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        let docs = include_str!("../../../docs/configure/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
         for remedy in [NOT_STARTED, OTHER_CA] {
             assert!(docs.contains(remedy), "{remedy}");
         }

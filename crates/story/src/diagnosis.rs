@@ -102,7 +102,7 @@ impl Cause {
         Cause::Loss,
         Cause::AgentSilent,
     ];
-    /// Its word in JSON: never another one (`docs/json.md`).
+    /// Its word in JSON: never another one (`docs/reference/json.md`).
     pub const fn slug(self) -> &'static str {
         match self {
             Cause::OnHold => "on_hold",
@@ -176,7 +176,7 @@ impl Diagnosis {
                 "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to a second target of the route when it stays silent"
             ),
             (0, _) => format!(
-                "send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/agents.md); {test}"
+                "send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/configure/agents.md); {test}"
             ),
             _ => format!("put the `streamSid` of this stream's `start` message into each `media` message; {test}"),
         };

@@ -32,7 +32,7 @@ pub struct Way {
 /// A message as it was on the wire, secrets overwritten by `*`, one for each octet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RawMessage {
-    /// The message [as it was on the wire](traces.md#messages-as-they-were-on-the-wire), with `?raw=true` and while it
+    /// The message [as it was on the wire](../operate/traces.md#messages-as-they-were-on-the-wire), with `?raw=true` and while it
     /// is stored.
     #[serde(serialize_with = "as_text")]
     pub raw: Bytes,

@@ -49,7 +49,7 @@ pub struct AgentView {
     pub problem_at: Option<Instant>,
     /// Time of the last failure.
     pub last_problem_at: Option<String>,
-    /// Time (RFC 3339) of the end of the last [probe](agents.md#probes); null without `probe`.
+    /// Time (RFC 3339) of the end of the last [probe](../configure/agents.md#probes); null without `probe`.
     pub last_probe: Option<String>,
     /// Duration of its handshake; null if it failed.
     pub probe_ms: Option<f64>,
@@ -58,7 +58,7 @@ pub struct AgentView {
     /// Whether it is skipped for what probes alone say: calls without another target try it all the same.
     #[serde(skip)]
     pub is_by_probes: bool,
-    /// [Turns](agents.md#how-fast-it-answers) since the start, live calls included; null before the first.
+    /// [Turns](../configure/agents.md#how-fast-it-answers) since the start, live calls included; null before the first.
     pub turn_ms: Option<TurnView>,
     /// The same in buckets, for the metrics.
     #[serde(skip)]
@@ -220,7 +220,7 @@ pub struct TrunkView {
     pub answered_ratio: Option<f64>,
     /// Calls to the trunk in the last hour.
     pub last_hour: TriedView,
-    /// Recent figures, used by [`order = "asr"`](routing.md#order-by-answer-ratio).
+    /// Recent figures, used by [`order = "asr"`](../configure/routing.md#order-by-answer-ratio).
     pub lately: Figures,
     /// Failed attempts at addresses of the trunk since the start: one call may have several.
     pub failures: u64,
@@ -232,7 +232,7 @@ pub struct TrunkView {
     /// Time of the last failure.
     pub last_problem_at: Option<String>,
     /// Time for which calls with another target still skip the trunk, because it refused one with a code of
-    /// [`congested_on`](fallback.md#congestion).
+    /// [`congested_on`](../configure/fallback.md#congestion).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congested_seconds: Option<u64>,
     /// Calls that it rejected in the last hour, without what the called party or the caller causes (busy, absent,
@@ -386,7 +386,7 @@ pub struct FaultView {
     pub of: u64,
     /// Those of the last five minutes.
     pub recent: Recent,
-    /// Cause in the last affected call, [one of these](quality.md#kinds).
+    /// Cause in the last affected call, [one of these](../operate/quality.md#kinds).
     pub kind: &'static str,
     /// The cause as a sentence.
     pub cause: String,
@@ -443,7 +443,7 @@ pub struct Announced {
     /// Address of the peer.
     pub to: IpAddr,
     /// Our address in Via and Contact; null without a route or listener. See [announced
-    /// addresses](configuration.md#announced-addresses).
+    /// addresses](../configure/configuration.md#announced-addresses).
     pub sip: Option<IpAddr>,
     /// Our address in SDP; null, too.
     pub media: Option<IpAddr>,
@@ -468,7 +468,7 @@ pub struct AddressView {
     /// Address and port.
     pub address: SocketAddr,
     /// `up`, `down`, `unknown`. An address that has never answered is `down` after its first timeout, and [skipped
-    /// after three](fallback.md#health-checks).
+    /// after three](../configure/fallback.md#health-checks).
     pub state: &'static str,
     /// Time since which it is `down`.
     pub down_since: Option<String>,

@@ -1,4 +1,4 @@
-//! SIP status codes: when Trunkgate sends them, what a carrier or PBX means by them, and what to do. docs/sip-answers.md has
+//! SIP status codes: when Trunkgate sends them, what a carrier or PBX means by them, and what to do. docs/reference/sip-answers.md has
 //! the exact conditions.
 
 /// The explanation of a status code.

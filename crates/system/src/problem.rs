@@ -194,7 +194,7 @@ pub struct Problem {
     /// handshake has met.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
-    /// Cause of `one_way`: a [kind](quality.md#kinds).
+    /// Cause of `one_way`: a [kind](../operate/quality.md#kinds).
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
     /// Live calls in which the party is not heard.
@@ -364,7 +364,7 @@ impl Problem {
     /// 5. fewer calls without audio, one or two lost calls, targets without a call;
     /// 6. the rest by what it harms.
     ///
-    /// docs/json.md and docs/command-line.md have the same order.
+    /// docs/reference/json.md and docs/reference/command-line.md have the same order.
     pub(crate) fn rank(&self) -> (Harm, u8, Urgency, Harm, bool, Reverse<(u64, u64)>) {
         let is_unwritten = self.is_unwritten && self.harm == Harm::Records;
         let is_few = self.urgency >= Urgency::Few;

@@ -320,7 +320,7 @@ pub struct Listing {
     /// refused, failed
     #[arg(long, verbatim_doc_comment)]
     pub outcome: Option<String>,
-    /// Filter by reason, e.g. no_route (see docs/reasons.md)
+    /// Filter by reason, e.g. no_route (see docs/reference/reasons.md)
     #[arg(long)]
     pub reason: Option<String>,
     /// Filter by SIP code: sent to the caller, or with which a
@@ -460,7 +460,7 @@ pub enum Configuration {
     /// Print the schema of the configuration file (JSON Schema)
     #[command(after_help = examples::CONFIG_SCHEMA)]
     Schema {
-        /// Print Markdown instead (docs/keys.md)
+        /// Print Markdown instead (docs/reference/keys.md)
         #[arg(long)]
         markdown: bool,
     },

@@ -1,5 +1,5 @@
 //! The fault matrix: what an agent can do to a caller, and how long that caller waits for the next target. Real binary,
-//! real sockets, real SIP and RTP; figures for `docs/fallback.md`.
+//! real sockets, real SIP and RTP; figures for `docs/configure/fallback.md`.
 
 mod agent;
 mod crowd;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::python::{Script, run};
 use crate::commands;
 
-/// Which packages are there. The versions stand in docs/interop.md.
+/// Which packages are there. The versions stand in docs/reference/interop.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packages {
     /// `ws`.

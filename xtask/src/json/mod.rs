@@ -1,4 +1,4 @@
-//! `cargo xtask json`: docs/json.md, from `page.template` beside this file and the types that are serialised. `sources` finds types,
+//! `cargo xtask json`: docs/reference/json.md, from `page.template` beside this file and the types that are serialised. `sources` finds types,
 //! `rows` makes the rows of their tables.
 //!
 //! A line `<!-- fields of TYPE in FILE -->` of `page.template` stands for the table of a type; `<!-- by hand: TYPE in FILE -->` names a
@@ -18,7 +18,7 @@ use rows::Tables;
 use sources::Sources;
 
 const TEMPLATE: &str = "xtask/src/json/page.template";
-const PAGE: &str = "docs/json.md";
+const PAGE: &str = "docs/reference/json.md";
 const FIELDS: &str = "<!-- fields of ";
 const BY_HAND: &str = "<!-- by hand: ";
 

@@ -15,7 +15,7 @@ use crate::interop::edge::target;
 use crate::interop::install;
 
 /// The install page.
-const PAGE: &str = "docs/deploy.md";
+const PAGE: &str = "docs/operate/deploy.md";
 /// Folder of the release in the page's commands.
 const URL_OF_PAGE: &str = "https://downloads.example.com/trunkgate/0.1.0";
 /// Folder of the release in a root.

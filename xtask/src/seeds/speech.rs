@@ -1,5 +1,5 @@
 //! A hosted agent that talks with its caller turn by turn: a greeting and a Gather of speech, a reply and the next one, until an empty
-//! document ends the call. The recogniser is the server of docs/recognition.md, with a scripted engine.
+//! document ends the call. The recogniser is the server of docs/configure/recognition.md, with a scripted engine.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `twiml`: prints docs/twilio-compat.md, or runs every document of a folder in the interpreter, such as `twiml/voice` of a
+//! `twiml`: prints docs/reference/twilio-compat.md, or runs every document of a folder in the interpreter, such as `twiml/voice` of a
 //! checkout of TwilioDevEd/api-snippets, and lists what of it is not supported.
 
 mod elements;
@@ -17,7 +17,7 @@ use runs::{Manner, Run};
 /// Options of `twiml`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Print docs/twilio-compat.md.
+    /// Print docs/reference/twilio-compat.md.
     #[arg(long)]
     page: bool,
     /// Print a line for each document.
@@ -107,7 +107,7 @@ fn print_rows(judged: &[Judged]) {
             Row::Supported => continue,
             Row::Differs(text) => format!("differs: {text}"),
             Row::NotSupported(text) => format!("not supported: {text}"),
-            Row::Missing => "NO ROW in docs/twilio-compat.md".to_owned(),
+            Row::Missing => "NO ROW in docs/reference/twilio-compat.md".to_owned(),
         };
         println!("{times:>9}  {name}: {state}");
     }

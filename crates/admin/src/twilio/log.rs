@@ -188,7 +188,7 @@ struct ShownMessageRequest {
     code: Option<u32>,
     /// Cause of the error.
     cause: Option<String>,
-    /// Request and answer, as in a [trace](traces.md), without addresses.
+    /// Request and answer, as in a [trace](../operate/traces.md), without addresses.
     webhook: Webhook,
 }
 

@@ -168,7 +168,7 @@ fn invalid_messages_alone_are_the_cause_and_need_no_ten_seconds() {
     bench.pass(Duration::from_secs(2));
     hang_up(&mut bench, &mut caller);
     let told = "No media from desk: it sent 100 invalid messages and no audio, the last note: no valid JSON: line 1, column 2: the \
-                10th of its kind. Try: send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/agents.md); \
+                10th of its kind. Try: send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/configure/agents.md); \
                 `trunkgate agent test desk` shows what it sends.";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     assert_eq!((silent(&bench), bench.gateway.metrics().agent.silent["desk"]), (Some((1, 1, true)), 1));

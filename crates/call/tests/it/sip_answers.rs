@@ -1,4 +1,4 @@
-//! The rows of `docs/sip-answers.md` that the SIP endpoint answers, seen through the gateway: no call is made of them.
+//! The rows of `docs/reference/sip-answers.md` that the SIP endpoint answers, seen through the gateway: no call is made of them.
 //! `refusals.rs`, `failover.rs` and `reinvite.rs` have the rows that a call decides.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here

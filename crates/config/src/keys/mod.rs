@@ -1,6 +1,6 @@
 //! Every key of the configuration: what may stand there, what holds where nothing does, and what it is for, in one line. A
 //! key that is not built yet is refused at its place, never accepted without effect. The reader judges keys by these lists;
-//! `config schema`, `config show` and docs/keys.md are made of them.
+//! `config schema`, `config show` and docs/reference/keys.md are made of them.
 
 mod agent;
 mod app;

@@ -208,13 +208,13 @@ fn every_key_has_a_text() {
 
 #[test]
 fn the_page_of_all_keys_is_made_of_them() {
-    let page = include_str!("../../../../docs/keys.md");
-    assert!(page == markdown(), "cargo run -- config schema --markdown > docs/keys.md");
+    let page = include_str!("../../../../docs/reference/keys.md");
+    assert!(page == markdown(), "cargo run -- config schema --markdown > docs/reference/keys.md");
 }
 
 #[test]
 fn the_page_of_the_configuration_explains_every_section() {
-    let page = include_str!("../../../../docs/configuration.md");
+    let page = include_str!("../../../../docs/configure/configuration.md");
     let is_missing = |name: &&str| {
         let forms = [format!("`[{name}]`"), format!("`[[{name}]]`"), format!("`[{name}.NAME]`")];
         !forms.iter().any(|form| page.contains(form))

@@ -49,7 +49,11 @@ const CODES: &[(u32, &str, &str)] = &[
         "`trunkgate trace SID` shows line and column; check what the application answers on errors",
     ),
     (12_102, "The root element is not <Response>", "answer <Response>…</Response>"),
-    (12_200, "An element or attribute is unknown, misplaced or not available here", "see docs/twilio-compat.md"),
+    (
+        12_200,
+        "An element or attribute is unknown, misplaced or not available here",
+        "see docs/reference/twilio-compat.md",
+    ),
     (
         12_300,
         "The Content-Type of a document is neither TwiML nor audio nor text/plain",
@@ -65,7 +69,7 @@ const CODES: &[(u32, &str, &str)] = &[
         "The callerId of <Dial> may not be shown: it is no number of the edge or of the call, and `callers` of the app does not have it",
         "use a [[number]], the caller's number or the called one, or add the number to `callers` of [app.NAME]; in a sandbox `--number` adds one",
     ),
-    (13_215, "A noun of <Dial> that is not available here", "see docs/twilio-compat.md"),
+    (13_215, "A noun of <Dial> that is not available here", "see docs/reference/twilio-compat.md"),
     (13_223, "<Dial> has no party to call", "give a number, <Number> or <Sip>"),
     (13_224, "The number of <Dial> is no phone number in E.164", "write it as +14155550100"),
     (13_243, "<Sip> has no SIP URI", "give sip:USER@HOST"),

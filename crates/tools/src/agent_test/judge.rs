@@ -263,7 +263,7 @@ fn messages(record: &Record) -> Finding {
         return Finding::ok("messages", "all valid");
     }
     let text = format!("left aside: {}", each.join("; "));
-    let fix = "Twilio ignores such messages too: docs/agents.md describes the format of each";
+    let fix = "Twilio ignores such messages too: docs/configure/agents.md describes the format of each";
     match record.problems.iter().all(|one| HARMLESS.contains(&one.slug)) {
         true => Finding::warn("messages", text, fix),
         false => Finding::fail("messages", text, fix),

@@ -82,7 +82,7 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
     (
         "udp_unread",
         MESSAGES,
-        "The receive buffer of a socket was full. Raise net.core.rmem_max (docs/deploy.md), or find what uses the CPU.",
+        "The receive buffer of a socket was full. Raise net.core.rmem_max (docs/operate/deploy.md), or find what uses the CPU.",
     ),
     ("udp_queue_full", MESSAGES, "The send queue of a UDP socket was full."),
     ("stream_queue_full", MESSAGES, "A TCP or TLS connection did not take messages fast enough."),
@@ -112,26 +112,26 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
         "cdr_failed",
         LOG,
         "A call record could not be written or delivered; it is kept and tried again. `trunkgate status` names the cause (disk, URL); \
-         docs/call-records.md.",
+         docs/reference/call-records.md.",
     ),
     (
         "cdr_refused",
         LOG,
         "The server of `[cdr] url` rejected a call record again and again while it accepted others. The record was moved to the file \
-         that the log names; docs/call-records.md.",
+         that the log names; docs/reference/call-records.md.",
     ),
     (
         "otel_failed",
         LOG,
-        "Traces are not delivered to the collector of `[otel]`: the log has its answer; docs/opentelemetry.md.",
+        "Traces are not delivered to the collector of `[otel]`: the log has its answer; docs/operate/opentelemetry.md.",
     ),
     (
         "sms_not_kept",
         LOG,
-        "A text message could not be stored: check the disk and rights of `[sms]`; docs/fallback.md.",
+        "A text message could not be stored: check the disk and rights of `[sms]`; docs/configure/fallback.md.",
     ),
-    ("sms_refused", LOG, "The provider rejected a text message: the log has its answer; docs/fallback.md."),
-    ("sms_retried", LOG, "A text message was not delivered and is tried again; docs/fallback.md."),
+    ("sms_refused", LOG, "The provider rejected a text message: the log has its answer; docs/configure/fallback.md."),
+    ("sms_retried", LOG, "A text message was not delivered and is tried again; docs/configure/fallback.md."),
 ];
 
 #[cfg(test)]

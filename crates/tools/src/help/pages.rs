@@ -4,14 +4,18 @@ use trunkgate_system::text::capital;
 
 /// What its tables explain, the name of the page, and its text.
 const PAGES: [(&str, &str, &str); 3] = [
-    ("column of `status`, `calls` or `top`", "command-line.md", include_str!("../../../../docs/command-line.md")),
-    ("part of a line of `top`", "top.md", include_str!("../../../../docs/top.md")),
-    ("metric", "metrics.md", include_str!("../../../../docs/metrics.md")),
+    (
+        "column of `status`, `calls` or `top`",
+        "reference/command-line.md",
+        include_str!("../../../../docs/reference/command-line.md"),
+    ),
+    ("part of a line of `top`", "operate/top.md", include_str!("../../../../docs/operate/top.md")),
+    ("metric", "operate/metrics.md", include_str!("../../../../docs/operate/metrics.md")),
 ];
 
-const API: &str = include_str!("../../../../docs/twilio-api.md");
-const KEYS: &str = include_str!("../../../../docs/keys.md");
-const RUNBOOK: &str = include_str!("../../../../docs/runbook.md");
+const API: &str = include_str!("../../../../docs/reference/twilio-api.md");
+const KEYS: &str = include_str!("../../../../docs/reference/keys.md");
+const RUNBOOK: &str = include_str!("../../../../docs/operate/runbook.md");
 
 /// Returns the explanation of a word by a table's row that begins with it, in either case and with a space for `_`.
 pub(super) fn explain(topic: &str) -> Option<String> {
@@ -39,7 +43,7 @@ pub(super) fn api_code(topic: &str) -> Option<String> {
         }
     }
     let head = || format!("{topic}: error code of the Twilio-compatible API (Twilio's number)\n\n");
-    (!out.is_empty()).then(|| format!("{}{out}\nSee docs/twilio-api.md.\n", head()))
+    (!out.is_empty()).then(|| format!("{}{out}\nSee docs/reference/twilio-api.md.\n", head()))
 }
 
 /// Returns the explanation of a configuration key, in each section that has it.
@@ -63,7 +67,7 @@ pub(super) fn key(topic: &str) -> Option<String> {
             capital(&kind)
         ));
     }
-    (!out.is_empty()).then(|| format!("{out}See docs/keys.md.\n"))
+    (!out.is_empty()).then(|| format!("{out}See docs/reference/keys.md.\n"))
 }
 
 /// Returns the section of the runbook on an alert.
@@ -73,7 +77,7 @@ pub(super) fn alert(topic: &str) -> Option<String> {
         name.eq_ignore_ascii_case(topic).then_some((name, text))
     });
     let (name, text) = section?;
-    Some(format!("{name}: alert\n\n{}\n\nSee docs/runbook.md.\n", plain(text.trim())))
+    Some(format!("{name}: alert\n\n{}\n\nSee docs/operate/runbook.md.\n", plain(text.trim())))
 }
 
 /// Returns the words in backticks of the first cell of a row of a table.
@@ -159,7 +163,7 @@ mod tests {
         assert!(alerts.len() > 30, "{alerts:?}");
         for name in alerts {
             let text = alert(name).unwrap_or_else(|| panic!("{name}"));
-            let text = text.trim_end_matches("See docs/runbook.md.\n");
+            let text = text.trim_end_matches("See docs/operate/runbook.md.\n");
             assert!(!text.contains("](") && !text.contains("**"), "{name}: {text}");
             let depth = text.chars().try_fold(0, |depth: u32, char| match char {
                 '[' => Some(depth + 1),

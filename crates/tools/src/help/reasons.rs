@@ -1,4 +1,4 @@
-//! The reasons of calls and legs as `help` and docs/reasons.md show them: the table is in `trunkgate_story::reason`.
+//! The reasons of calls and legs as `help` and docs/reference/reasons.md show them: the table is in `trunkgate_story::reason`.
 
 use trunkgate_call::ReasonSlug;
 
@@ -26,7 +26,7 @@ fn outcome(reason: ReasonSlug) -> &'static str {
     if reason == ReasonSlug::TargetRejected { "depends on its SIP status" } else { reason.outcome() }
 }
 
-/// The body of docs/reasons.md: a table of all reasons.
+/// The body of docs/reference/reasons.md: a table of all reasons.
 pub(super) fn markdown() -> String {
     let mut page =
         "| slug | meaning | first thing to look at | Q.850 | outcome |\n| --- | --- | --- | --- | --- |\n".to_owned();
@@ -43,8 +43,11 @@ mod tests {
 
     #[test]
     fn the_page_of_reasons_contains_what_help_prints() {
-        let page = include_str!("../../../../docs/reasons.md");
-        assert!(page.contains(&markdown()), "put `cargo run -- help reasons --markdown` into docs/reasons.md");
+        let page = include_str!("../../../../docs/reference/reasons.md");
+        assert!(
+            page.contains(&markdown()),
+            "put `cargo run -- help reasons --markdown` into docs/reference/reasons.md"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "one_way",
         "flag of a call, mark !silent",
-        "No audio arrived from a side that should send it, from the start or for 5 s in mid-call, or nothing but digital silence. `trunkgate calls --flag one_way` lists such calls, `trunkgate trace SID` names the side, the cause and a fix (docs/troubleshooting.md, One way audio).",
+        "No audio arrived from a side that should send it, from the start or for 5 s in mid-call, or nothing but digital silence. `trunkgate calls --flag one_way` lists such calls, `trunkgate trace SID` names the side, the cause and a fix (docs/operate/troubleshooting.md, One way audio).",
     ),
     (
         "silent",
@@ -53,27 +53,27 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "recording_failed",
         "reason of a line of the log",
-        "A recording is not written, not completed or not deleted: the line says which and why. `trunkgate status` names the error while it lasts; check space and permissions of `directory` in [recording] (docs/recording.md).",
+        "A recording is not written, not completed or not deleted: the line says which and why. `trunkgate status` names the error while it lasts; check space and permissions of `directory` in [recording] (docs/configure/recording.md).",
     ),
     (
         "store_failed",
         "reason of a line of the log",
-        "The store (trunkgate.db in [edge] data_directory) takes no changes: the line says why. Recordings, text messages, callbacks and changes by the API are not noted until it does; `trunkgate status` names the error while it lasts (docs/deploy.md, The store).",
+        "The store (trunkgate.db in [edge] data_directory) takes no changes: the line says why. Recordings, text messages, callbacks and changes by the API are not noted until it does; `trunkgate status` names the error while it lasts (docs/operate/deploy.md, The store).",
     ),
     (
         "transcription_failed",
         "reason of a line of the log",
-        "A recording is not transcribed, or not yet: the line says which and why. `trunkgate status` names the error while requests to `url` in [transcription] fail; they are repeated for 24 hours (docs/recording.md).",
+        "A recording is not transcribed, or not yet: the line says which and why. `trunkgate status` names the error while requests to `url` in [transcription] fail; they are repeated for 24 hours (docs/configure/recording.md).",
     ),
     (
         "mail_failed",
         "reason of a line of the log",
-        "An e-mail about a voicemail message is not sent, or not yet: the line says which and why. `trunkgate status` names the answer of the mail server while attempts fail, and for a day e-mails that were given up; attempts are repeated for 48 hours (docs/voicemail.md).",
+        "An e-mail about a voicemail message is not sent, or not yet: the line says which and why. `trunkgate status` names the answer of the mail server while attempts fail, and for a day e-mails that were given up; attempts are repeated for 48 hours (docs/configure/voicemail.md).",
     ),
     (
         "grade",
         "figure of a trunk, column LATELY of status",
-        "How a trunk did lately, from 0 to 10: the share of its calls that were answered, in tenths. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/routing.md).",
+        "How a trunk did lately, from 0 to 10: the share of its calls that were answered, in tenths. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/configure/routing.md).",
     ),
     (
         "failed_over",
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn every_flag_outcome_and_cause_in_the_documents_is_explained() {
         let outcomes = ["answered", "busy", "no_answer", "canceled", "refused", "failed"];
-        let quality = include_str!("../../../../docs/quality.md");
+        let quality = include_str!("../../../../docs/operate/quality.md");
         let (_, kinds) = quality.split_once("| `kind` | meaning |").unwrap();
         let kinds = kinds.lines().skip(2).map_while(|line| line.strip_prefix("| `")?.split('`').next());
         let topics: Vec<&str> = FLAGS.into_iter().chain(outcomes).chain(kinds).collect();
@@ -507,7 +507,7 @@ mod tests {
             KINDS.to_vec(),
         ];
         let heads = client::HEADS.iter().flat_map(|heads| heads.iter().copied());
-        let families = include_str!("../../../../docs/metrics.md").lines();
+        let families = include_str!("../../../../docs/operate/metrics.md").lines();
         let families = families.filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
         let words = tables.iter().flatten().copied().chain(heads).chain(families);
         let words = words.chain(harms.iter().map(String::as_str)).chain(texts.iter().flatten().map(String::as_str));
@@ -517,7 +517,7 @@ mod tests {
 
     #[test]
     fn every_sip_code_in_the_documents_is_explained() {
-        let page = include_str!("../../../../docs/troubleshooting.md");
+        let page = include_str!("../../../../docs/operate/troubleshooting.md");
         let (_, table) = page.split_once("| code | sent by the edge |").unwrap();
         let (table, _) = table.split_once("\n\n").unwrap();
         let cells = table.lines().filter_map(|line| line.split('|').nth(1));

@@ -1,6 +1,6 @@
 //! The tables of verbs and attributes, of requests to applications and their fields, and of the REST API with its parameters and
 //! resources: what is read, what is carried out, where it differs from Twilio. The parser and the API look names up here,
-//! docs/twilio-compat.md is made from it, and the tests walk it.
+//! docs/reference/twilio-compat.md is made from it, and the tests walk it.
 
 mod callbacks;
 mod libraries;

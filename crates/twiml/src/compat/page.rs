@@ -1,4 +1,4 @@
-//! docs/twilio-compat.md.
+//! docs/reference/twilio-compat.md.
 
 use super::libraries::{self, NOT_OF_LIBRARIES};
 use super::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS};
@@ -11,7 +11,7 @@ Which verbs and attributes of TwiML the interpreter carries out, which fields it
 which parameters and fields, and where it differs from Twilio. The page is generated from the tables that the parser and the API use and that
 the tests walk (`crates/twiml/src/compat`): `cargo run -p xtask -- twiml --page`.
 
-[applications.md](applications.md) has how applications are configured. Bounds: 64 KiB and 1,000 elements a document, 16 levels deep.
+[applications.md](../configure/applications.md) has how applications are configured. Bounds: 64 KiB and 1,000 elements a document, 16 levels deep.
 [twilio-api.md](twilio-api.md) has how the API behaves.
 
 A verb or noun that is not supported is an application error that names it, so that no application waits for something that never
@@ -49,7 +49,7 @@ Paths are below `/2010-04-01/Accounts`; the first line of the table is the list 
 | --- | --- | --- |
 ";
 
-/// Returns docs/twilio-compat.md.
+/// Returns docs/reference/twilio-compat.md.
 pub fn markdown() -> String {
     let mut page = String::from(HEAD);
     page.push_str("\n## Rules\n\nThe name of each rule is that of its test in `crates/twiml/tests` (`rule:NAME`).\n\n");

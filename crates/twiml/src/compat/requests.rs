@@ -52,7 +52,7 @@ pub struct Resource {
     pub fields: &'static [(&'static str, Has)],
 }
 
-const NEEDS_RECORDING: &str = "needs [`[recording]`](recording.md), else 21220";
+const NEEDS_RECORDING: &str = "needs [`[recording]`](../configure/recording.md), else 21220";
 const DETECTOR: &str = "a verdict of the edge's own detector ([limits](benchmarks.md#answering-machine-detection))";
 const NO_REASON: Given = Ignored("the reason is not passed on");
 const NO_TOKEN: Given = Ignored("calls are not signed; `From` is judged as without it");
@@ -108,7 +108,7 @@ pub static CREATE_CALL: Operation = Operation {
         (
             "To",
             Differs(
-                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` behind `?`, or a `client:` of [`[client]`](configuration.md#client) that is no voice agent",
+                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` behind `?`, or a `client:` of [`[client]`](../configure/configuration.md#client) that is no voice agent",
             ),
         ),
         ("From", Differs("a `[[number]]` of the edge")),
@@ -226,7 +226,7 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         (
             "To",
             Differs(
-                "a number, a SIP address whose host is that of a trunk, with headers as for `Calls.json`, a `client:` of [`[client]`](configuration.md#client), or `agent:NAME`",
+                "a number, a SIP address whose host is that of a trunk, with headers as for `Calls.json`, a `client:` of [`[client]`](../configure/configuration.md#client), or `agent:NAME`",
             ),
         ),
         ("From", Differs("a `[[number]]` of the edge; not required with `agent:`")),
@@ -256,7 +256,7 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         ("RecordingStatusCallbackEvent", Supported),
         ("Trim", Supported),
         ("EarlyMedia", Ignored("the conference hears the party from its answer on")),
-        ("ConferenceRecord", Differs("needs [`[recording]`](recording.md)")),
+        ("ConferenceRecord", Differs("needs [`[recording]`](../configure/recording.md)")),
         ("ConferenceTrim", Supported),
         ("ConferenceRecordingStatusCallback", Supported),
         ("ConferenceRecordingStatusCallbackMethod", Supported),

@@ -4,12 +4,13 @@ use super::Entry;
 use super::State::{Differs, NotSupported, Supported};
 
 const NEEDS_SECTION: super::State =
-    Differs("needs [`[recording]`](recording.md): without it the verb is refused by name");
+    Differs("needs [`[recording]`](../configure/recording.md): without it the verb is refused by name");
 const NEEDS_TRANSCRIPTION: super::State = Differs(
-    "needs [`[transcription]`](recording.md#transcription): without it the recording is not transcribed, with a warning",
+    "needs [`[transcription]`](../configure/recording.md#transcription): without it the recording is not transcribed, with a warning",
 );
-const NEEDS_RECORDING: super::State =
-    Differs("needs [`[recording]`](recording.md): without it the parties are connected unrecorded, with a warning");
+const NEEDS_RECORDING: super::State = Differs(
+    "needs [`[recording]`](../configure/recording.md): without it the parties are connected unrecorded, with a warning",
+);
 const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 pub(super) const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
@@ -91,7 +92,7 @@ pub static VOICE: &[Entry] = &[
             (
                 "callerId",
                 Differs(
-                    "to carriers a `[[number]]`, From or To of the call, or a number in `callers` of the [app](configuration.md#appname); anything else has error 13214, and the document goes on behind the Dial. Phones that register and SIP addresses of no trunk also see names of letters, digits and `+-_.`; clients and SIP addresses see `client:NAME` as NAME, numbers do not (13214); an emergency call shows the number of its caller instead",
+                    "to carriers a `[[number]]`, From or To of the call, or a number in `callers` of the [app](../configure/configuration.md#appname); anything else has error 13214, and the document goes on behind the Dial. Phones that register and SIP addresses of no trunk also see names of letters, digits and `+-_.`; clients and SIP addresses see `client:NAME` as NAME, numbers do not (13214); an emergency call shows the number of its caller instead",
                 ),
             ),
             ("answerOnBridge", Supported),
@@ -194,7 +195,7 @@ pub static VOICE: &[Entry] = &[
             ("statusCallback", Supported),
             ("statusCallbackMethod", Supported),
             ("statusCallbackEvent", Supported),
-            ("record", Differs("also `true` and `false`; needs [`[recording]`](recording.md)")),
+            ("record", Differs("also `true` and `false`; needs [`[recording]`](../configure/recording.md)")),
             ("trim", Supported),
             ("recordingStatusCallback", Supported),
             ("recordingStatusCallbackMethod", Supported),
@@ -226,7 +227,7 @@ pub static VOICE: &[Entry] = &[
             (
                 "(text)",
                 Differs(
-                    "a SIP party or voice agent that [`[client]`](configuration.md#client) has for the identity; one without is left out",
+                    "a SIP party or voice agent that [`[client]`](../configure/configuration.md#client) has for the identity; one without is left out",
                 ),
             ),
             ("url", Supported),
@@ -291,7 +292,7 @@ pub static VOICE: &[Entry] = &[
     Entry {
         path: "Start/Siprec",
         state: Differs(
-            "a document goes on where the edge has no [`[siprec]`](recording.md#recording-servers-siprec) of that name",
+            "a document goes on where the edge has no [`[siprec]`](../configure/recording.md#recording-servers-siprec) of that name",
         ),
         attributes: &[
             ("connectorName", Differs("the name of a `[siprec.NAME]`, which records a call once at a time")),
@@ -314,7 +315,7 @@ pub static VOICE: &[Entry] = &[
     Entry {
         path: "Start/Transcription",
         state: Differs(
-            "by the recogniser of [`[recognition]`](recognition.md#live-transcription); without one the document goes on, and `transcription-error` is reported",
+            "by the recogniser of [`[recognition]`](../configure/recognition.md#live-transcription); without one the document goes on, and `transcription-error` is reported",
         ),
         attributes: &[
             ("name", Supported),

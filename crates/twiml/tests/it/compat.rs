@@ -1,4 +1,4 @@
-//! Every row of the table has a behaviour that shows it, and docs/twilio-compat.md is made from the table.
+//! Every row of the table has a behaviour that shows it, and docs/reference/twilio-compat.md is made from the table.
 
 use std::collections::BTreeSet;
 
@@ -112,9 +112,9 @@ fn supported_elements_and_attributes_are_known() {
 
 #[test]
 fn the_page_is_made_from_the_table() {
-    let page = include_str!("../../../../docs/twilio-compat.md");
+    let page = include_str!("../../../../docs/reference/twilio-compat.md");
     assert!(
         page == markdown(),
-        "docs/twilio-compat.md is not what the table says; print it with `cargo run -p xtask -- twiml --page`"
+        "docs/reference/twilio-compat.md is not what the table says; print it with `cargo run -p xtask -- twiml --page`"
     );
 }

@@ -72,7 +72,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 /// Every whole configuration of the tree.
 fn written(at: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![root().join("config/trunkgate.toml"), root().join("deploy/trunkgate.toml")];
-    let folders = [root(), root().join("docs"), root().join("docs/guides")];
+    let folders = ["start", "guides", "configure", "operate", "reference"];
+    let folders = [root()].into_iter().chain(folders.map(|folder| root().join("docs").join(folder)));
     let mut pages = Vec::new();
     for folder in folders {
         for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {

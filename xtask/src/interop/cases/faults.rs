@@ -1,6 +1,6 @@
 //! Somebody hears nothing, in networks of our own: two phones with sound, the edge between them, and one thing broken at a
 //! time by what breaks it in the field. Each place that an operator looks at has to name the cause and what to change; of a
-//! call in which all is well none says anything. The pictures of docs/troubleshooting.md are taken on the way.
+//! call in which all is well none says anything. The pictures of docs/operate/troubleshooting.md are taken on the way.
 
 use std::path::Path;
 use std::process::Command;
@@ -52,7 +52,7 @@ struct Fault {
     fix: &'static [&'static str],
     /// `doctor`'s line.
     line: &'static str,
-    /// A page of the console, `now` or `call`, that docs/troubleshooting.md shows.
+    /// A page of the console, `now` or `call`, that docs/operate/troubleshooting.md shows.
     picture: Option<(&'static str, &'static str)>,
 }
 

@@ -1,5 +1,5 @@
 //! A call as spans: the first is the call and its caller's leg, below it one for each leg that came after. Names and attributes
-//! are those of docs/opentelemetry.md: OpenTelemetry's own where it has some, else `sip.*` and `trunkgate.*`.
+//! are those of docs/operate/opentelemetry.md: OpenTelemetry's own where it has some, else `sip.*` and `trunkgate.*`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

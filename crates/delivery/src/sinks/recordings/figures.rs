@@ -178,7 +178,10 @@ impl RecordingFigures {
         let what = format!("{files} of no recording in the directory of recordings");
         let shown = format!("for example {}; neither `keep` nor a request deletes them", example?.display());
         let problem = Problem::new(Harm::Records, what).about("files are of no recording").shown_by(shown);
-        Some(problem.fixed_by("move them out of the directory, or delete them: docs/recording.md, \"Retention\""))
+        Some(
+            problem
+                .fixed_by("move them out of the directory, or delete them: docs/configure/recording.md, \"Retention\""),
+        )
     }
 
     /// Returns the recordings that a crash has cut, for an hour.

@@ -1,4 +1,4 @@
-//! The recogniser of a sandbox, as `[recognition] url` asks it (docs/recognition.md): the words of `say` arrive as the voice of the
+//! The recogniser of a sandbox, as `[recognition] url` asks it (docs/configure/recognition.md): the words of `say` arrive as the voice of the
 //! codebook, in the caller's own RTP, and are read back from what the edge passes on. No speech engine is needed, and nothing is guessed.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The service of a sandbox that transcribes recordings, as `[transcription] url` asks it (docs/recording.md): the text
+//! The service of a sandbox that transcribes recordings, as `[transcription] url` asks it (docs/configure/recording.md): the text
 //! is that of the script, or else the words that the voice of the codebook says in the recording. A recording without
 //! words has no text.
 
