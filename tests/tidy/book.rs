@@ -17,7 +17,8 @@ fn every_page_is_in_the_book_once() {
     for found in link.captures_iter(&document(CONTENTS).text) {
         *listed.entry(format!("docs/{}", &found[1])).or_insert(0) += 1;
     }
-    let pages: BTreeSet<String> = documents().into_iter().map(|source| source.path).collect();
+    let pages: BTreeSet<String> =
+        documents().into_iter().filter(|source| moved_to(source).is_none()).map(|source| source.path).collect();
     let pages: BTreeSet<String> =
         pages.into_iter().filter(|path| path.starts_with("docs/") && path != CONTENTS).collect();
     assert!(pages.len() > 10, "docs/ has pages");
@@ -26,6 +27,29 @@ fn every_page_is_in_the_book_once() {
     broken.extend(listed.iter().filter(|(_, times)| **times > 1).map(|(page, times)| format!("{page}: {times} times")));
     broken.extend(listed.keys().filter(|page| !pages.contains(*page)).map(|page| format!("{page}: no such page")));
     report("each page of docs/ is in docs/SUMMARY.md once", broken);
+}
+
+/// Returns the path, from docs/, of the page that a page which has moved points to; none for other pages.
+fn moved_to(source: &Source) -> Option<&str> {
+    let (_, rest) = source.text.split_once("\n\nThis page has moved: [")?;
+    rest.split_once("](")?.1.strip_suffix(").\n")
+}
+
+/// A page under its old name leads to its new place, on a forge by a link and in the book by a redirect.
+#[test]
+fn pages_that_have_moved_lead_to_their_new_place() {
+    let text = std::fs::read_to_string(root().join("docs/book.toml")).unwrap();
+    let book: toml::Table = text.parse().unwrap();
+    let redirects = book["output"]["html"]["redirect"].as_table().unwrap();
+    let found =
+        redirects.iter().map(|(from, to)| (from.trim_start_matches('/').to_owned(), to.as_str().unwrap().to_owned()));
+    let found: BTreeMap<String, String> = found.collect();
+    let all = documents();
+    let moved = all.iter().filter_map(|source| Some((source.path.strip_prefix("docs/")?, moved_to(source)?)));
+    let html = |path: &str| path.replace(".md", ".html");
+    let expected: BTreeMap<String, String> = moved.map(|(from, to)| (html(from), html(to))).collect();
+    assert!(expected.len() > 10, "{expected:?}");
+    assert_eq!(found, expected, "redirects of docs/book.toml");
 }
 
 /// The table of contents is the index without its descriptions, so that there is one list to keep.
