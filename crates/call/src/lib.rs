@@ -1,4 +1,4 @@
-//! The back-to-back user agent: SIP, session descriptions, routes and media bound into calls. Sans-IO.
+//! The back-to-back user agent: binds SIP, session descriptions, routes and media into calls. Sans-IO.
 
 mod call;
 pub mod gateway;

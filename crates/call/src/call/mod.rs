@@ -1,9 +1,10 @@
-//! One call: the caller's leg, the attempts to reach the other side, and what happens to them.
+//! One call: the caller's leg, the attempts to reach the other side, and the events of both.
 //!
-//! States: *searching* for a target, *answered*, *rerouting*, *leaving*, *ended*. A call is *rerouting* while the search goes on for a caller
-//! that has its answer: the agent that had it is lost or sends it on, or it was answered before a target was there (`answer = "at_once"`), and
-//! it hears hold audio; or the agent has it still, and stays until the target answers (`consult`); or an application speaks to it. A call is
-//! *leaving* once no target is left, and the caller hears a goodbye.
+//! States: *searching* for a target, *answered*, *rerouting*, *leaving*, *ended*. A call is *rerouting* while the
+//! search continues for a caller that is already answered. There are three causes: the agent is lost, transfers the
+//! caller, or the call was answered before a target was there (`answer = "at_once"`), and the caller hears hold audio;
+//! a consulting agent keeps the caller until the target answers (`consult`); or an application has the caller. A call
+//! is *leaving* once no target is left and the caller hears a goodbye.
 //!
 //! Events stand in groups by the room that handles them (`legs/event.rs`), and `parts/dispatch.rs` gives each group to its room. The head of a
 //! room (`mod.rs`) has the table of its events by the state of the call. Rooms import downwards, in this order:
@@ -16,9 +17,9 @@
 //! | `story` | none: notes and verdicts |
 //! | `media` | media latched, a side that is not heard |
 //! | `negotiation` | ACK, PRACK, re-INVITE, UPDATE, INFO, session refreshes, joins of two calls |
-//! | `search` | provisional answers, waits for a place at a trunk or an agent |
+//! | `search` | provisional responses, waits for a slot at a trunk or an agent |
 //! | `recorders` | the end of a recording, the verdict of a detection, requests of recording sessions (SIPREC) |
-//! | `program` | documents, digits, conferences and queues of the application that has the call |
+//! | `program` | documents, digits, conferences and queues of the application that controls the call |
 //! | `transfer` | REFER, its notifications, the question of a warm transfer |
 //! | `parts` | CANCEL, BYE, final answers, time-outs, agents, ports, the end of the call |
 

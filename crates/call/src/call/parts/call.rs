@@ -1,4 +1,4 @@
-//! A call as the gateway holds it: it takes events and requests, and is shown.
+//! A call as the gateway sees it: entry points for events and requests, and the views of the call.
 
 use std::time::{Instant, SystemTime};
 
@@ -16,12 +16,12 @@ use crate::call::story::noted::micros;
 use crate::call::story::verdict::head;
 
 impl Call {
-    /// Returns the parts and the context that they act in.
+    /// Returns the parts and the context in which they act.
     pub(crate) fn act<'a>(&'a mut self, now: Instant, edge: &'a mut Edge) -> (&'a mut Parts, Cx<'a>) {
         (&mut self.parts, Cx { now, edge, call: &mut self.shared })
     }
 
-    /// Takes an event, and does afterwards what has been waiting for such a change.
+    /// Handles an event, then runs the work that was waiting for such a change.
     pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
         let (parts, cx) = &mut self.act(now, edge);
         event.note_proof(cx);
@@ -40,7 +40,7 @@ impl Call {
         cx.note_legs();
     }
 
-    /// Does what a request wants, and reports the parties that it has called: an agent may answer with the next event.
+    /// Carries out a request, and reports the parties dialled by it at once: an agent may answer with the next event.
     pub(crate) fn act_on_request<T>(
         &mut self,
         now: Instant,
@@ -53,17 +53,17 @@ impl Call {
         done
     }
 
-    /// Returns the head of the call's ladder: its columns and its verdict.
+    /// Returns the head of the call's ladder diagram: its columns and its verdict.
     pub(crate) fn head(&self) -> TraceView {
         head(&self.shared, &self.parts.search.status())
     }
 
-    /// Returns the call as `calls` and `/v1/calls` show it.
+    /// Returns the view of the call for `calls` and `/v1/calls`.
     pub(crate) fn view(&self) -> CallView {
         self.parts.recorders.view(&self.shared)
     }
 
-    /// Outputs a sampled call for OpenTelemetry, before its trace is put aside.
+    /// Outputs a sampled call for OpenTelemetry, before its trace is archived.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
         let Some(Gathered { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key) else {
             return;
@@ -81,7 +81,8 @@ impl Call {
 }
 
 impl CallEvent {
-    /// Notes what the event proves of a leg's addresses, before it is dealt with: also of those that it brings itself.
+    /// Notes the address proof that an event gives for a leg. Runs before the event is handled, because handling may
+    /// already need the proof.
     fn note_proof(&self, cx: &mut Cx<'_>) {
         use NegotiationEvent as E;
         let CallEvent::Negotiation(event) = self else { return };

@@ -1,7 +1,8 @@
-//! Parties that leave the Dial that has called them: a request over HTTP gives them a document, and they go on in a call of their own.
+//! Parties that leave the Dial which called them: an HTTP request gives them a document, and they continue in a call of
+//! their own.
 //!
-//! The party keeps its dialog, its media ends and the SID of its call, and hears nothing of the change. To the call that it leaves it has hung
-//! up. Its own call is like one that a request has begun and its party has answered: leg 0 stands for the request.
+//! The party keeps its dialog, its media ends and its SID, and notices no change. For the call that it leaves, it has
+//! hung up. Its own call looks like a requested call that its party has answered: leg 0 stands for the request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,12 +31,12 @@ use crate::call::words::state::State;
 use crate::call::words::uri::number_of_uri;
 use crate::call::words::webhooks;
 
-/// A request for a call of its own for a party.
+/// Request for a separate call of a party.
 #[derive(Debug, Clone)]
 pub struct DetachRequest {
     /// Application with its first document.
     pub app: Arc<App>,
-    /// Application with the receiver of its reports, in the place of the one that its Dial has named.
+    /// Application with the receiver of its reports, instead of the receiver named by its Dial.
     pub receiver: Option<Arc<App>>,
     /// Maximum time from its answer on.
     pub limit: Option<Duration>,
@@ -47,27 +48,27 @@ impl From<Arc<App>> for DetachRequest {
     }
 }
 
-/// A party between the call that it has left and its own.
+/// Party between the call that it has left and its own.
 #[derive(Debug)]
 pub(crate) struct DetachedParty {
-    /// SID of its call.
+    /// SID of the party, and of its own call.
     sid: String,
     /// SID of the call that it leaves.
     parent: Box<str>,
-    /// Place of the party in that call.
+    /// The party's place in the call that it leaves.
     from: Place,
-    /// Media session of that call.
+    /// Media session of the call that it leaves.
     media: MediaId,
     leg: Leg,
     counted: CountedNumbers,
     facts: Facts,
     began: SystemTime,
     answered: SystemTime,
-    /// Receiver of the report of its end.
+    /// Receiver of the report of the call's end.
     reports: CallReports,
 }
 
-/// Numbers by which a party counts with the limits for some calls of its trunk.
+/// Numbers with which a party counts towards the per-number limits of its trunk.
 #[derive(Debug)]
 struct CountedNumbers {
     /// Spellings of the called number.
@@ -77,7 +78,7 @@ struct CountedNumbers {
 }
 
 impl CountedNumbers {
-    /// Returns those of a party that was dialled by this number or URI.
+    /// Returns the numbers of a party that was dialled by `to`, a number or URI.
     fn of(cx: &Cx<'_>, leg: LegId, to: &str) -> CountedNumbers {
         let numbers = cx.edge.numbers();
         let called = number_of_uri(to, numbers).unwrap_or_else(|| numbers.normalise_caller(to, None));
@@ -89,7 +90,7 @@ impl CountedNumbers {
         }
     }
 
-    /// Has a party count for the call that it goes on in.
+    /// Moves a party's counts from one call to another.
     fn pass_on(&self, edge: &mut Edge, trunk: &str, (from, to): (CallKey, CallKey)) {
         let call = Numbered { called: &self.called, caller: &self.caller };
         edge.quotas_mut().pass_on(trunk, call, (from, to));
@@ -100,12 +101,12 @@ impl CountedNumbers {
 }
 
 impl DetachedParty {
-    /// Takes a party that is connected with the caller of a Dial, or hears the document of its Number, out of that call, which still has to
-    /// hear that it has left.
+    /// Takes a party out of its call. The party is connected with the caller of a Dial, or hears the document of its
+    /// Number; the caller must then handle its departure in the old call.
     ///
     /// # Errors
-    /// It is not connected, no application has dialled it, its session is being changed, or one of the two cannot hear the edge. Nothing
-    /// changes then.
+    /// The party is not connected, no application has dialled it, its session is being changed, or one of the two sides
+    /// cannot hear the edge. Nothing changes then.
     pub(crate) fn take(
         program: &mut CallProgram,
         cx: &mut Cx<'_>,
@@ -143,7 +144,7 @@ impl DetachedParty {
         Ok(DetachedParty { sid, parent, from, media, leg, counted, facts, began, answered, reports })
     }
 
-    /// Makes the party's own call, entered in the look-ups: answered, and to be asked what is next.
+    /// Creates the party's own call and enters it in the index: answered, with the application as its next target.
     pub(crate) fn into_call(self, now: Instant, edge: &mut Edge, key: CallKey, request: DetachRequest) -> Call {
         let DetachRequest { app, receiver, limit } = request;
         let DetachedParty { sid, parent, from, media, mut leg, counted, facts, began, answered, reports } = self;
@@ -182,8 +183,8 @@ impl DetachedParty {
     }
 }
 
-/// Returns the caller of the party's own call, whom any party that its document dials may see: neither a caller ID of the Dial that is
-/// not for carriers, nor a number that the caller withholds.
+/// Returns the caller of the party's own call in a form that any party may see: without a caller ID that the Dial
+/// restricted, and without a number that the caller withholds.
 fn caller_for_all(call: &Shared) -> Caller {
     let told = call.who(None, None);
     let is_for_all = |shown: &&ShownCallerId| !told.anonymous && !shown.is_private && !shown.is_client;
@@ -215,7 +216,7 @@ fn detachable(program: &CallProgram, cx: &Cx<'_>, lower: &LowerParts<'_>, sid: &
     if hears(leg) && hears(cx.call.legs.near) { Ok(leg) } else { Err(Refused::OtherAudio) }
 }
 
-/// Moves an end to another session.
+/// Moves an end to another media session.
 fn moved(edge: &mut Edge, (from, to): (MediaId, MediaId), end: StreamEnd) -> StreamEnd {
     let Some((named, command)) = edge.sessions_mut().move_end(from, end.end, to) else { return end };
     edge.media(from, command);

@@ -1,4 +1,5 @@
-//! The dispatch of events to the rooms of a call. A room has the table of its events by state at its head; what concerns several rooms stands here.
+//! Dispatch of events to the rooms of a call. Each room's `mod.rs` has the table of its events by state; events of
+//! several rooms are handled here.
 
 use trunkgate_media::{EndId, Event};
 use trunkgate_resources::limits::NUMBER_CHARS;
@@ -21,8 +22,8 @@ use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
 
 impl Parts {
-    /// Does what has been waiting for a change: the way back from an early change, a REFER, legs that are to be asked, and reports
-    /// of parties that a program has dialled.
+    /// Runs the work that was waiting for a change: the return from an early session change, a deferred REFER, pending
+    /// re-INVITEs, and reports of the parties that a program has dialled.
     pub(super) fn poll(&mut self, cx: &mut Cx<'_>) {
         let search = &self.search;
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
@@ -35,13 +36,13 @@ impl Parts {
         self.program.reports.follow(cx);
     }
 
-    /// Takes an event: what concerns two rooms first, then each group in its room, which has the table of its events by state.
+    /// Handles an event: first the cases that concern two rooms, then each group in its room.
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) {
         use CallEvent as E;
         use NegotiationEvent as N;
         use State::{Answered, Rerouting};
         match (cx.call.state, event) {
-            // Its party and the caller do not hear each other yet, and are not to.
+            // The asked party of a warm transfer and the caller do not hear each other yet.
             (Rerouting, E::Negotiation(N::Update { leg, server, sdp: Some(_), .. }))
                 if self.search.consults.asks(leg) =>
             {
@@ -86,7 +87,7 @@ impl Parts {
         }
     }
 
-    /// Takes an event of the media session.
+    /// Handles an event of the media session.
     fn handle_media(&mut self, cx: &mut Cx<'_>, event: Event) {
         use Event as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
@@ -120,12 +121,12 @@ impl Parts {
             (Answered | Rerouting | Leaving, E::Closed) => self.end(cx, ReasonSlug::Internal),
             (Searching | Leaving | Ended, E::Idle { .. })
             | (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Closed) => {}
-            // The edge has its ports back.
+            // The edge already has the ports back.
             (_, E::EndClosed { .. }) => {}
         }
     }
 
-    /// Takes a deadline that has passed.
+    /// Handles an expired timer.
     fn due(&mut self, cx: &mut Cx<'_>, timer: Timer) {
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
         use Timer as T;
@@ -166,7 +167,8 @@ impl Parts {
         }
     }
 
-    /// A remote party has pressed a digit: it is for the question of a warm transfer, a coach's party, the program, or the other side.
+    /// Gives a digit of a remote party to its receiver: the question of a warm transfer, a coached party, the program,
+    /// or the other side.
     fn key_pressed(&mut self, cx: &mut Cx<'_>, end: EndId, (key, ms): (char, u32)) {
         if self.search.consults.asks_at(cx, end) {
             return self.search.consults.digit_pressed(cx, key).act(self, cx);
@@ -181,7 +183,7 @@ impl Parts {
         }
     }
 
-    /// Looks at the INVITE, and goes to the first target or refuses it.
+    /// Begins the call of an INVITE: tries the first target or refuses it.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, incoming: &Incoming) {
         let (from, to) = (
             cx.edge.shown(&cx.call.facts.caller.shown()),
@@ -202,7 +204,7 @@ impl Parts {
         }
     }
 
-    /// Connects the agents of a restored call, once all calls have their ports.
+    /// Continues a restored call: connects its agents once all calls have their ports.
     pub(crate) fn resume<'l>(
         &mut self,
         cx: &mut Cx<'_>,
@@ -241,7 +243,7 @@ impl Parts {
         if !which.is_empty() {
             cx.call.story.proof = Some((answer.reason, which.into()));
         }
-        // It was never one of its trunk's.
+        // The leg has never counted among the calls of its trunk.
         cx.call.legs[LegId::CALLER].has_left = true;
         cx.edge.trace_received(cx.now, cx.call.legs.place(LegId::CALLER));
         cx.edge.trace_trying(cx.now, cx.call.legs.place(LegId::CALLER), incoming.server);

@@ -1,4 +1,5 @@
-//! The execution of effects: what a lower part, a recorder, a transfer or the program of a call returns for those beside and above it.
+//! Execution of effects: a lower part, a recorder, a transfer or a program returns an effect for actions in the parts
+//! beside and above it.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::warm;
 use crate::call::words::refused::Refused;
 
-/// Has the program of a call do something, and does what it asks for.
+/// Runs a function of the call's program, and carries out its effect.
 pub(crate) fn in_program(
     parts: &mut Parts,
     cx: &mut Cx<'_>,
@@ -28,10 +29,10 @@ pub(crate) fn in_program(
         .act(parts, cx);
 }
 
-/// Gives a call to an application, as a request wants, and does what its program asks for.
+/// Gives a call to an application on request, and carries out the program's effect.
 ///
 /// # Errors
-/// Why the call goes on as it was.
+/// [`Refused`]: the reason why the call continues unchanged.
 pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     let effect = Takeover { app }.begin(cx, &mut parts.program, lower, parts.requested.as_deref_mut())?;
@@ -42,14 +43,14 @@ pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Re
 /// Takes the party of a Dial out of its call, for a call of its own.
 ///
 /// # Errors
-/// Why it stays.
+/// [`Refused`]: the reason why the party stays.
 pub(crate) fn take_party_out(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     DetachedParty::take(&mut parts.program, cx, lower, sid)
 }
 
 impl Next {
-    /// Does what a part has asked for.
+    /// Carries out the next step that a part has returned.
     pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
         match self {
             Next::Stay => {}
@@ -73,7 +74,7 @@ impl Next {
 }
 
 impl TransferEffect {
-    /// Does what a transfer has asked for.
+    /// Carries out the effect of a transfer.
     pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
         match self {
             TransferEffect::Stay => {}
@@ -99,7 +100,7 @@ impl TransferEffect {
 }
 
 impl RecorderEffect {
-    /// Does what a recorder has asked for.
+    /// Carries out the effect of a recorder.
     pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
         match self {
             RecorderEffect::Next(next) => next.act(parts, cx),
@@ -118,12 +119,12 @@ impl RecorderEffect {
 }
 
 impl ProgramEffect {
-    /// Does what a program has asked for.
+    /// Carries out the effect of a program.
     pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
         match self {
             ProgramEffect::Stay => {}
             ProgramEffect::Run => {
-                // What a step asks of the call is done before the next step.
+                // The effects of a step are carried out before the next step.
                 while let Some(effect) = parts
                     .program
                     .run_steps(cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders))

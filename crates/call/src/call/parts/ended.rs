@@ -1,4 +1,4 @@
-//! What an ended call gives back: its places at trunks and limits, and its entries in the look-ups.
+//! Return of an ended call's resources: its slots at trunks and limits, and its index entries.
 
 use trunkgate_resources::lookups::key::LegId;
 
@@ -6,7 +6,8 @@ use crate::call::legs::leg::Leg;
 use crate::call::parts::Parts;
 use crate::call::shared::Cx;
 
-/// Gives back what an ended call had at admission, quotas and trunks, and counts it; `legs`: those that count as calls of their trunks.
+/// Releases an ended call at admission, quotas and trunks, and counts it; `legs`: the legs that count as calls of their
+/// trunks.
 pub(crate) fn give_places_back(cx: &mut Cx<'_>, legs: Vec<LegId>) {
     cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
     cx.edge.quotas_mut().end_call(cx.call.key);
@@ -27,7 +28,7 @@ pub(crate) fn give_places_back(cx: &mut Cx<'_>, legs: Vec<LegId>) {
     }
 }
 
-/// Takes every look-up of an ended call away.
+/// Removes an ended call from the index.
 pub(crate) fn forget(parts: &Parts, cx: &mut Cx<'_>) {
     while let Some(timer) = cx.call.deadlines.first() {
         cx.disarm(timer);

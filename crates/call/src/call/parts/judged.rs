@@ -1,4 +1,4 @@
-//! Requested calls as they are judged before they begin: limits of the edge, emergency calls, and the rules of the trunks that they leave by.
+//! Admission of requested calls: limits of the edge, emergency calls, and the rules of the outgoing trunks.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,33 +17,33 @@ use crate::call::words::uri::trunk_of_uri;
 /// Reason why a requested call does not begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotBegun {
-    /// A limit of the edge is reached, or it takes no calls.
+    /// A limit of the edge is reached, or the edge accepts no calls.
     Refused(ReasonSlug),
-    /// Requests have as many emergency calls under way, or have begun as many within a minute, as this key allows.
+    /// The limit of requested emergency calls is reached, in number or per minute; the configuration key of that limit.
     EmergencyLimit(String),
-    /// No target of the request is in the configuration.
+    /// No target of the request exists in the configuration.
     NoTarget,
     /// The rules of each target forbid the called number; the reason of the first as a clause.
     Denied(String),
     /// The rules of each target forbid the call, and those of the first the calling number: the reason as a clause.
     CallerDenied(String),
-    /// The conference that the party is called for does not take it.
+    /// The conference does not accept the party.
     NotJoined(NotJoined),
 }
 
 /// Targets of a requested call that may begin.
 pub(crate) struct Admitted {
-    /// Targets by which the called party is reached.
+    /// Targets that reach the called party.
     pub(crate) targets: Vec<Target>,
     /// Targets of the party once it has answered.
     pub(crate) onward: Vec<Target>,
 }
 
-/// Judges a requested call.
+/// Checks whether a requested call may begin.
 ///
 /// # Errors
-/// Why it does not begin: the edge takes no calls, a limit is reached, the rules of each target forbid it, or it names no target that there
-/// is.
+/// [`NotBegun`]: the edge accepts no calls, a limit is reached, the rules of each target forbid the call, or none of
+/// its targets exists.
 pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Result<Admitted, NotBegun> {
     let called = edge.numbers().normalise_caller(&request.to, None);
     // A target may have a number of its own.
@@ -80,10 +80,10 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
     Ok(Admitted { targets, onward })
 }
 
-/// Judges whether requests may begin one more emergency call; the alarm of one that may not is that of the first trunk.
+/// Checks whether requests may begin another emergency call; raises the alarm of the first trunk if not.
 ///
 /// # Errors
-/// There are as many as there may be, or there may be none.
+/// The limit is reached, or it is zero.
 fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Result<(), NotBegun> {
     let Err((reason, key)) = edge.admission_mut().emergencies.check(now) else { return Ok(()) };
     let named =
@@ -103,12 +103,12 @@ fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Res
 /// Refusal of a call by the rules of a trunk.
 struct Refusal {
     trunk: Arc<Trunk>,
-    /// What forbids the called number; `None`: the trunk forbids the calling number.
+    /// Rule that forbids the called number; `None`: the trunk forbids the calling number.
     denied: Option<Denied>,
 }
 
 impl Refusal {
-    /// Raises the trunk's alarm for a number that it forbids.
+    /// Raises the trunk's alarm for a forbidden number.
     fn alarm(&self, now: Instant, edge: &mut Edge) {
         let Some(denied) = &self.denied else { return };
         let reason = reason_of(&denied.by);
@@ -132,21 +132,21 @@ impl From<&Refusal> for NotBegun {
     }
 }
 
-/// Returns whether a target's far end may read an emergency number out of what it is called by: such calls of requests are bounded,
-/// whichever other limits hold for them.
+/// Returns whether a target's remote party may read an emergency number out of the called number. Such requested calls
+/// are always limited, regardless of other limits.
 pub fn reaches_emergency(target: &Target, table: &Table, called: &Number) -> bool {
     let dialled = dialled(target, table, called);
     dialled.is_some_and(|dialled| dialled.trunk.may_reach_emergency(table.numbers(), &dialled.number))
 }
 
-/// Number that a target is called by.
+/// Number by which a target is called.
 struct Dialled {
     trunk: Arc<Trunk>,
     number: Number,
     form: SendNumbers,
 }
 
-/// Returns by which number a target is called; `None`: it is no trunk, or no number.
+/// Returns the number by which a target is called; `None`: the target has no trunk or no number.
 fn dialled(target: &Target, table: &Table, called: &Number) -> Option<Dialled> {
     match target {
         Target::Trunk { trunk, number, .. } => {
@@ -156,17 +156,18 @@ fn dialled(target: &Target, table: &Table, called: &Number) -> Option<Dialled> {
         }
         Target::Uri { uri, .. } => {
             let (trunk, number) = trunk_of_uri(uri, table);
-            // It leaves as it is written.
+            // A URI is sent as it is written.
             Some(Dialled { trunk: trunk?.clone(), number: number?, form: SendNumbers::AsIs })
         }
         Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => None,
     }
 }
 
-/// Judges a call by the rules of its targets, before any of them is called; without a caller by those for called numbers alone.
+/// Checks a call against the rules of its targets, before any of them is called; without a caller only the rules for
+/// called numbers apply.
 ///
 /// # Errors
-/// The rules of each target's trunk forbid the call: the reason of the first.
+/// The rules of each target's trunk forbid the call; the reason is that of the first.
 pub fn judge_targets(
     targets: &[Target],
     table: &Table,
@@ -176,13 +177,13 @@ pub fn judge_targets(
     refusals(targets, table, caller, called).first().map_or(Ok(()), |first| Err(first.into()))
 }
 
-/// Returns the refusals of all targets; nothing where one of them may be called.
+/// Returns the refusals of all targets; empty if any of them may be called.
 fn refusals(targets: &[Target], table: &Table, caller: Option<&Number>, called: &Number) -> Vec<Refusal> {
     let all: Option<Vec<Refusal>> = targets.iter().map(|target| refusal(target, table, caller, called)).collect();
     all.unwrap_or_default()
 }
 
-/// Returns why a target's trunk takes no call from one number to another; `None`: it may, or it is no trunk.
+/// Returns the refusal of a call by a target's trunk; `None`: the call is allowed, or the target has no trunk.
 fn refusal(target: &Target, table: &Table, caller: Option<&Number>, called: &Number) -> Option<Refusal> {
     let numbers = table.numbers();
     let Dialled { trunk, number, form } = dialled(target, table, called)?;

@@ -1,5 +1,6 @@
-//! One call as a whole: its parts, the dispatch of its events to them, and what concerns several rooms at once: how a call begins and ends,
-//! what its sides and its targets come to, and requests for it. Only this room knows all others; what they return is carried out in `effects`.
+//! One call as a whole: its parts, the dispatch of events to them, and the matters of several rooms at once: the
+//! beginning and the end of a call, the results of its sides and targets, and HTTP requests for it. Only this room
+//! knows all others; `effects` carries out the effects that they return.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
@@ -8,16 +9,16 @@
 //! | ACK missing | – | BYE on every leg | the same | the same | – |
 //! | BYE | of the caller: as CANCEL | BYE on the other legs, call ends, or its next target | of the caller: call ends | the same | leg gone |
 //! | 2xx to an INVITE | ACK, caller answered, media wired, other attempts withdrawn | ACK and BYE (a fork, or it crossed our CANCEL) | ACK, media wired | ACK and BYE | the same |
-//! | final non-2xx | next peer (of a 3xx: what it names), next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | the same |
+//! | final non-2xx | next peer (3xx: its contacts), next target, or caller refused | a withdrawn leg is gone | next peer, next target, or goodbye | a withdrawn leg is gone | the same |
 //! | INVITE without answer | next peer | a withdrawn leg is gone | next peer | a withdrawn leg is gone | the same |
-//! | the last answer of a withdrawn leg never comes | leg gone | the same | the same | the same | the same |
-//! | our BYE is through | withdrawn leg gone | leg gone | the same | the same | the same |
+//! | no final response on a withdrawn leg | leg gone | the same | the same | the same | the same |
+//! | response to our BYE | withdrawn leg gone | leg gone | the same | the same | the same |
 //! | name looked up | first address tried | – | the same | – | – |
 //! | no response, ring time-out | next peer, next target | – | the same | – | – |
 //! | agent's socket open | caller answered, media wired | a listener hears | media wired; a listener hears | – | – |
-//! | agent lost | a new stream, next target; a listener is left out | rerouting; a listener is left out | a new stream, next target, or what rings beside it rings on; a listener is left out | a listener is left out | – |
-//! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | what rings beside it rings on; a listener is left out | a listener is left out | – |
-//! | agent's request | noted | call ends, or rerouting (transfer) | of one that has the caller still as when answered; else noted | noted | – |
+//! | agent lost | a new stream, next target; a listener is dropped | rerouting; a listener is dropped | a new stream, next target, or other ringing targets continue; a listener is dropped | a listener is dropped | – |
+//! | agent closed with 1000 | a listener is dropped | call ends, or rerouting (`on_close`) | other ringing targets continue; a listener is dropped | a listener is dropped | – |
+//! | agent's request | noted | call ends, or rerouting (transfer) | an agent that still has the caller: as when answered; else noted | noted | – |
 //! | agent's note | noted | the same | the same | the same | – |
 //! | `max_call` of the agent | – | goodbye | the same | – | – |
 //! | time limit of a requested call | – | BYE on every leg | BYE | the same | – |
@@ -50,7 +51,7 @@ pub(crate) mod sides;
 pub(crate) mod snapshot;
 pub(crate) mod takeover;
 
-/// One call: what its parts share, and the parts.
+/// One call: the state that its parts share, and the parts.
 #[derive(Debug)]
 pub(crate) struct Call {
     /// Identity, facts, legs, timers and story.
@@ -62,16 +63,16 @@ pub(crate) struct Call {
 /// The parts of a call: each owns its state and acts through [`Cx`].
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    /// The bridge between the caller and the side that has the call.
+    /// Bridge between the caller and the side that has the call.
     pub(crate) bridge: Bridge,
-    /// The search for a target, also that of a transfer or consultation.
+    /// Search for a target, including that of a transfer or consultation.
     pub(crate) search: Search,
-    /// The recorders.
+    /// Recordings, detections and recording sessions (SIPREC).
     pub(crate) recorders: Recorders,
-    /// The applications of the call.
+    /// Applications that control the call.
     pub(crate) program: CallProgram,
-    /// Transfers that one side has asked for.
+    /// Transfers requested by a side.
     pub(crate) transfers: Transfers,
-    /// The rest of a request over HTTP that has begun the call.
+    /// Unfinished part of the HTTP request that began the call.
     pub(crate) requested: Option<Box<Requested>>,
 }

@@ -1,7 +1,8 @@
-//! Requests over HTTP for a call between two remote parties: hold, resume, play, digits and transfer.
+//! HTTP requests for a call between two remote parties: hold, resume, play, digits and transfer.
 //!
-//! A hold of this kind is one that ends here: no party is sent a re-INVITE, the held one hears music instead of the other, and what a party
-//! itself wants of its session is answered without ending it. A sound is played in the same way, and ends its hold.
+//! Such a hold is local to the edge: no party gets a re-INVITE, the held party hears music instead of the other, and
+//! session changes by a party are answered without ending the hold. A sound is played in the same way, and its end is
+//! the end of its hold.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use crate::call::words::refer::{Refer, Referral};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
-/// The two remote parties of an answered call, of whose session nothing is being changed.
+/// The two remote parties of an answered call without a pending session change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RemoteParties {
     near: LegId,
@@ -36,10 +37,10 @@ pub(crate) struct RemoteParties {
 }
 
 impl RemoteParties {
-    /// Returns those of a call.
+    /// Returns the remote parties of a call.
     ///
     /// # Errors
-    /// No two remote parties talk, or their session is being changed.
+    /// No two remote parties are connected, or their session is being changed.
     pub(crate) fn of(cx: &Cx<'_>, parts: &Parts) -> Result<RemoteParties, Refused> {
         let program = &parts.program;
         let is_at_program = cx.call.state == State::Rerouting || cx.call.legs.callee.is_none();
@@ -80,10 +81,10 @@ impl RemoteParties {
         Ok(())
     }
 
-    /// Takes parties off hold that were put on hold by a request.
+    /// Takes parties off hold that a request put on hold.
     ///
     /// # Errors
-    /// None of them was.
+    /// No such party is on hold.
     pub(crate) fn resume(self, cx: &mut Cx<'_>, bridge: &mut Bridge, parties: &[CallParty]) -> Result<(), Refused> {
         let is_held = |party: &CallParty| {
             cx.call.legs.holds.get(self.other(*party)).is_some_and(|hold| hold.kind != HoldKind::Party)
@@ -99,10 +100,10 @@ impl RemoteParties {
         Ok(())
     }
 
-    /// Plays a sound to parties, which hear it instead of the other one; `why`: as the trace has it.
+    /// Plays a sound to parties, which hear it instead of the other; `why`: reason for the trace.
     ///
     /// # Errors
-    /// One of the two cannot hear the edge.
+    /// A party cannot hear the edge.
     pub(crate) fn play(
         self,
         cx: &mut Cx<'_>,
@@ -156,12 +157,12 @@ impl RemoteParties {
         }
     }
 
-    /// Returns the parties that are among those of a request.
+    /// Returns the parties that a request names.
     fn among(self, parties: &[CallParty]) -> impl Iterator<Item = CallParty> {
         CallParty::ALL.into_iter().filter(|party| parties.contains(party))
     }
 
-    /// Checks whether parties can hear the edge, and can be connected again.
+    /// Checks that parties can hear the edge, and can be reconnected afterwards.
     fn check_audible(self, cx: &Cx<'_>, negotiation: &Negotiation, parties: &[CallParty]) -> Result<(), Refused> {
         let is_audible = self.among(parties).all(|party| cx.call.legs.ear_of(self.leg(party)).is_some());
         let offer = cx.call.standing(self.near).ok_or(Refused::OtherAudio)?;
@@ -174,7 +175,7 @@ impl RemoteParties {
         self.note_as(cx, party, what, what);
     }
 
-    /// Notes a request of which the log may not show all.
+    /// Notes a request with a separate, redacted text for the log.
     fn note_as(self, cx: &mut Cx<'_>, party: CallParty, what: &str, logged: &str) {
         let name = cx.call.legs.name_of(self.leg(party));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} (the {}) {what}", party.name()));
@@ -183,15 +184,15 @@ impl RemoteParties {
     }
 }
 
-/// A request to connect a party with a target in place of the other party, which leaves once the target answers; the caller of an agent goes
-/// as its agent may send it.
+/// Request to connect a party with a target instead of the other party, which leaves once the target answers. The
+/// caller of an agent goes only to targets that the agent may use.
 #[derive(Debug)]
 pub(crate) struct TransferRequest<'a> {
-    /// The party that is sent to the target.
+    /// Party that is sent to the target.
     pub(crate) party: CallParty,
-    /// The target by its name.
+    /// Name of the target.
     pub(crate) target: &'a str,
-    /// How it is sent there.
+    /// Mode of the transfer.
     pub(crate) mode: TransferMode,
 }
 
@@ -199,7 +200,7 @@ impl TransferRequest<'_> {
     /// Begins the transfer.
     ///
     /// # Errors
-    /// The parties stay as they are.
+    /// [`Refused`]: the reason why the parties stay connected.
     pub(crate) fn begin(self, cx: &mut Cx<'_>, parts: &mut Parts) -> Result<(), Refused> {
         let TransferRequest { party, target: text, mode } = self;
         let has_agent = cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some());
@@ -226,7 +227,7 @@ impl TransferRequest<'_> {
         let target = target_of(&parts.search, cx, by, text, &mode)?;
         let called = match &target {
             Target::Trunk { number: Some(number), .. } => cx.edge.numbers().normalise_caller(number, None),
-            // The stream of an agent knows one caller, who has called.
+            // An agent's stream always belongs to the caller of the INVITE.
             Target::Agent(_) if waits != LegId::CALLER => return Err(Refused::UnknownTarget),
             Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) => cx.call.facts.called.clone(),
             Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return Err(Refused::UnknownTarget),
@@ -245,10 +246,10 @@ impl TransferRequest<'_> {
     }
 }
 
-/// Sends digits to a party, in its own form. Only the party gets to know them: no trace and no log has them.
+/// Sends digits to a party, in the party's own DTMF format. No trace and no log contains them.
 ///
 /// # Errors
-/// They are no digits, or the party takes none.
+/// The text contains other characters, or the party takes no digits.
 pub(crate) fn press(parts: &mut Parts, cx: &mut Cx<'_>, party: CallParty, digits: &str) -> Result<(), Refused> {
     if cx.call.is_local() && party == CallParty::Caller {
         return parts.bridge.press_keys(cx, digits);
@@ -259,7 +260,7 @@ pub(crate) fn press(parts: &mut Parts, cx: &mut Cx<'_>, party: CallParty, digits
 /// Ends the call of one party.
 ///
 /// # Errors
-/// It has no call of its own, or that is over.
+/// The party has no call of its own, or its call is over.
 pub(crate) fn end_party(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<(), Refused> {
     let is_party = |leg: &Leg| leg.agent.is_none() || leg.sip.dialled.is_some();
     let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && is_party(leg));

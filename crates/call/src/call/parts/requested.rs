@@ -47,43 +47,43 @@ pub struct CallRequest {
     pub from: String,
     /// Called number or SIP address; it is shown without its password.
     pub to: String,
-    /// Targets by which the called party is reached, in order.
+    /// Targets that reach the called party, in order.
     pub targets: Vec<TargetSpec>,
-    /// Names and values of further headers of the INVITE to a SIP address.
+    /// Names and values of additional headers for the INVITE to a SIP address.
     pub headers: Vec<(String, String)>,
-    /// Targets that the party is connected with once it has answered, in order.
+    /// Targets with which the party is connected once it has answered, in order.
     pub onward: Vec<Onward>,
     /// Maximum time that the party may ring.
     pub ring_timeout: Duration,
     /// Maximum time from the answer on; zero: no limit.
     pub time_limit: Duration,
-    /// Digits that the party is sent once it has answered, before its application begins.
+    /// Digits sent to the party once it has answered, before its application begins.
     pub digits: Option<Secret>,
     /// Recording that begins with the answer.
     pub record: Option<RecordingRequest>,
-    /// The conference that the party is called for.
+    /// Conference that the party joins when it answers.
     pub participant: Option<Box<Added>>,
-    /// Detection of who has answered.
+    /// Detection of a human or a machine at the answer.
     pub detection: Option<Box<DetectionRequest>>,
 }
 
 /// A target of a party that has answered.
 #[derive(Debug, Clone)]
 pub enum Onward {
-    /// A target of the configuration.
+    /// Target named in the configuration.
     Target(TargetSpec),
-    /// An application that was made for this call.
+    /// Application created for this call.
     App(Arc<App>),
 }
 
-/// The part of a request that a call still has to carry out.
+/// Unfinished part of a call request.
 #[derive(Debug, Default)]
 pub(crate) struct Requested {
     /// Targets of the party once it has answered.
     onward: Vec<Target>,
-    /// Digits that it is sent first.
+    /// Digits sent to the party before its application begins.
     digits: Option<Secret>,
-    /// Longest time from the answer on; zero: no limit.
+    /// Maximum time from the answer on; zero: no limit.
     time_limit: Duration,
     /// Time of the answer.
     since: Option<Instant>,
@@ -95,8 +95,8 @@ pub(crate) struct Requested {
     detection: Option<Box<DetectionRequest>>,
 }
 
-/// The rest of an answered call's request in plain data. It does not carry what the answer has begun: the party's targets, digits and detection;
-/// and the conference that the party has joined.
+/// The rest of an answered call's request in plain data. It omits the work of the answer (the party's targets, digits
+/// and detection) and the conference that the party has joined.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RequestedSnapshot {
     limit_ms: u64,
@@ -105,8 +105,8 @@ pub(crate) struct RequestedSnapshot {
     parent: Option<Box<str>>,
 }
 
-/// Reads a target of a requested call: `app:NAME`, or one that a transfer may name; `None` for anything else. Whether it exists, the table
-/// knows.
+/// Parses a target of a requested call: `app:NAME`, `conference:NAME`, or any target of a transfer; `None` for anything
+/// else. Does not check that the target exists.
 pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
     match text.split_once(':') {
         Some(("app", name)) => Some(TargetSpec::App(name.to_owned())),
@@ -120,18 +120,18 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
 }
 
 impl Requested {
-    /// Makes the request that stands for a party which has left the call that had dialled it; `since`: the time of its answer; `limit`: the
+    /// Creates the request of a party that has left the call which dialled it; `since`: time of its answer; `limit`:
     /// maximum time from then on.
     pub(crate) fn of_detached(since: Option<Instant>, limit: Option<Duration>) -> Requested {
         Requested { since, time_limit: limit.unwrap_or_default(), ..Requested::default() }
     }
 
-    /// Puts a target in place of those of the party.
+    /// Replaces the targets of the party.
     pub(crate) fn put_onward(&mut self, target: Target) {
         self.onward = vec![target];
     }
 
-    /// Takes the digits that the party is sent first.
+    /// Takes the digits that are sent to the party first.
     pub(crate) fn take_digits(&mut self) -> Option<Secret> {
         self.digits.take()
     }
@@ -141,10 +141,10 @@ impl Requested {
         self.recording.as_deref()
     }
 
-    /// Takes the answer of the party: it talks with the edge, then with the targets of the request.
+    /// Handles the answer of the party: connects it with the edge, then with the targets of the request.
     ///
     /// # Errors
-    /// The edge cannot talk with it, and has hung up.
+    /// The session description cannot be used; the edge has hung up.
     pub(crate) fn party_answered(
         &mut self,
         cx: &mut Cx<'_>,
@@ -168,7 +168,7 @@ impl Requested {
         Ok(self.answered(cx, lower, leg))
     }
 
-    /// Takes the open stream of an agent that is the party.
+    /// Handles the open stream of an agent that is the called party.
     pub(crate) fn agent_answered(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg: LegId) -> Next {
         cx.call.legs.near = leg;
         lower.search.won(cx, lower.bridge, leg);
@@ -226,7 +226,7 @@ impl Requested {
         }
     }
 
-    /// Makes the origin and the rest of the request again; the party is the first leg of a restored call.
+    /// Restores the origin and the rest of the request; the party is the first leg of a restored call.
     pub(crate) fn restore(now: Instant, snapshot: RequestedSnapshot) -> (Box<RequestOrigin>, Box<Requested>) {
         let RequestedSnapshot { limit_ms, talked_ms, recording, parent } = snapshot;
         let since = now.checked_sub(Duration::from_millis(talked_ms));
@@ -235,7 +235,7 @@ impl Requested {
         (Box::new(RequestOrigin::answered(LegId::CALLER, parent)), Box::new(requested))
     }
 
-    /// Has the call end when its time is over.
+    /// Starts the timer of the call's time limit.
     pub(crate) fn arm_time_limit(&self, cx: &mut Cx<'_>) {
         let talked = self.since.map(|since| cx.now.saturating_duration_since(since)).unwrap_or_default();
         if !self.time_limit.is_zero() {
@@ -244,7 +244,7 @@ impl Requested {
     }
 }
 
-/// Makes a requested call, entered in the look-ups; `onward`: the targets of the party once it has answered.
+/// Creates a requested call and enters it in the index; `onward`: targets of the party once it has answered.
 pub(crate) fn requested_call(
     now: Instant,
     edge: &mut Edge,
@@ -282,8 +282,8 @@ pub(crate) fn requested_call(
     call
 }
 
-/// Begins a call in which a request stands in the place of a caller, entered in the look-ups; `beside`: the media session that an end of its
-/// party comes from. Returns it with its own session.
+/// Creates a call in which a request stands for the caller, and enters it in the index; `beside`: media session that a
+/// moved end comes from. Returns the call with its own media session.
 pub(crate) fn begin_call(
     now: Instant,
     edge: &mut Edge,
@@ -317,7 +317,7 @@ pub(crate) fn begin(parts: &mut Parts, cx: &mut Cx<'_>, targets: Vec<Target>) {
     parts.advance(cx, None);
 }
 
-/// Has the conference report a party of a call that is over, where it was called for the conference and has not joined.
+/// Reports a failed party to the conference that it was called for, if the call is over and the party has not joined.
 pub(crate) fn over(cx: &mut Cx<'_>) {
     let origin = cx.call.origin.as_mut();
     let Some(added) = origin.and_then(|origin| origin.comes_no_longer(cx.now, cx.edge, cx.call.key)) else { return };
@@ -332,10 +332,11 @@ pub(crate) fn over(cx: &mut Cx<'_>) {
     );
 }
 
-/// Has a call end so long after its answer, one with a caller too; `requested`: of one that a request has begun.
+/// Limits the time of a call from its answer on, also of one with a caller; `requested`: the request that began the
+/// call.
 ///
 /// # Errors
-/// It is not answered, and no request has begun it.
+/// [`Refused::NotAnswered`]: the call has a caller and is not answered.
 pub(crate) fn limit(requested: Option<&mut Requested>, cx: &mut Cx<'_>, limit: Duration) -> Result<(), Refused> {
     if let Some(requested) = requested {
         requested.time_limit = limit;

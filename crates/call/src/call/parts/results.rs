@@ -1,7 +1,7 @@
-//! What comes of the attempts: answers, time-outs, failed ports, and the step to the next candidate or target.
+//! Results of attempts: responses, time-outs, failed ports, and the step to the next candidate or target.
 //!
-//! `search_timeout` limits the time of all targets of a route but the last one, which is then next. It runs until the caller is answered,
-//! not while the caller waits in an agent's queue.
+//! `search_timeout` limits the total time of all targets of a route except the last, which is tried when that time is
+//! over. It runs until the caller is answered, but not while the caller waits in an agent's queue.
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
@@ -41,7 +41,7 @@ use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
 impl Parts {
-    /// Takes an event of a target that is tried.
+    /// Handles an event of a target that is being tried.
     pub(super) fn handle_target(&mut self, cx: &mut Cx<'_>, event: SearchEvent) {
         use SearchEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
@@ -73,7 +73,7 @@ impl Parts {
         }
     }
 
-    /// The wait before a further stream to an agent is over.
+    /// Tries another stream to an agent after the pause.
     pub(crate) fn retry_due(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Retry);
         if self.search.alone().is_some_and(|attempt| attempt.progress == Progress::Pausing)
@@ -83,7 +83,8 @@ impl Parts {
         }
     }
 
-    /// A target that takes nothing but a session description is asked again with that alone. Whether it is.
+    /// Retries a target that rejects multipart bodies with a session description alone. Returns whether a retry was
+    /// sent.
     pub(crate) fn asked_again_without_location(
         &mut self,
         cx: &mut Cx<'_>,
@@ -97,7 +98,7 @@ impl Parts {
         self.asked_again_without(cx, (branch, leg), "location", |way| &mut way.only_sdp)
     }
 
-    /// A target that takes no SRTP is asked again without, where its trunk leaves the choice. Whether it is.
+    /// Retries a target that rejects SRTP without it, if its trunk has SRTP optional. Returns whether a retry was sent.
     pub(crate) fn asked_again_without_srtp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, code: u16) -> bool {
         if code != NOT_ACCEPTABLE_HERE || cx.call.legs[leg].srtp_policy() != Srtp::Optional {
             return false;
@@ -105,7 +106,7 @@ impl Parts {
         self.asked_again_without(cx, (branch, leg), "SRTP", |way| &mut way.plain)
     }
 
-    /// The INVITE of a leg has been in vain; the way that has been put first instead is taken.
+    /// Gives up the INVITE of a leg, and tries the changed candidate that was put first in the queue.
     pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) {
         cx.disarm(Timer::NoResponse(branch));
         cx.disarm(Timer::Ring(branch));
@@ -113,8 +114,8 @@ impl Parts {
         self.try_next_candidate(cx, branch);
     }
 
-    /// A target that does not take all of an INVITE is asked once more without that; `left_out`: how its way says so. Whether
-    /// it is.
+    /// Retries the candidate without an optional part of the INVITE; `left_out`: the candidate's flag for that part.
+    /// Returns whether a retry was sent.
     pub(crate) fn asked_again_without(
         &mut self,
         cx: &mut Cx<'_>,
@@ -134,7 +135,7 @@ impl Parts {
         true
     }
 
-    /// The worker has bound an end of the caller's, or nobody says so in time.
+    /// Handles bound ports of the caller; `None`: the worker did not report in time.
     pub(crate) fn bound(&mut self, cx: &mut Cx<'_>, end: Option<EndId>) {
         let ends = &mut cx.call.legs[LegId::CALLER].ends;
         if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
@@ -158,7 +159,8 @@ impl Parts {
         }
     }
 
-    /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
+    /// Closes a branch with its result. The search continues once no other target rings; a 6xx is final for all (RFC
+    /// 3261 §16.7 step 5).
     pub(crate) fn branch_over(&mut self, cx: &mut Cx<'_>, branch: Branch, result: TargetResult) {
         let result = match self.search.follow(cx, &mut self.bridge, branch, result) {
             Followed::Under(next) => return next.act(self, cx),
@@ -178,13 +180,13 @@ impl Parts {
         self.advance(cx, outcome);
     }
 
-    /// Asks the controller what is next until a step is under way or the call is over; `result`: of a target that was not
+    /// Takes the controller's steps until one is under way or the call is over; `result`: of a target that was not
     /// connected.
     pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, result: Option<TargetResult>) {
         self.take_steps(cx, result.map(StepResult::NotConnected));
     }
 
-    /// The connected party has left, and the caller is still there: the controller decides.
+    /// Handles the departure of the connected party while the caller stays: the controller decides the next step.
     pub(crate) fn side_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.take_steps(cx, Some(StepResult::Left(reason)));
@@ -196,8 +198,8 @@ impl Parts {
         }
         loop {
             if let Some(StepResult::NotConnected(failed)) = result {
-                // A caller that has its answer is not lost for one target's word: every failure leads on. Of a party that a
-                // program has dialled the program decides.
+                // For an answered caller every failure leads to the next target. If a program has dialled the party,
+                // the program decides.
                 let leads_on = cx.call.state == State::Rerouting && !self.program.is_running();
                 let failed = if leads_on { failed.into_failed() } else { failed };
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
@@ -216,7 +218,7 @@ impl Parts {
                     let digits = self.requested.as_mut().and_then(|requested| requested.take_digits());
                     return in_program(self, cx, |program, cx, lower| program.begin(cx, lower, app, digits));
                 }
-                // Of a party that a program has dialled: the program decides.
+                // The program decides about a party that it has dialled.
                 Step::Answer(answer) if self.program.is_running() => {
                     return in_program(self, cx, |program, cx, lower| program.side_failed(cx, lower, &answer));
                 }
@@ -229,14 +231,14 @@ impl Parts {
         }
     }
 
-    /// Tries the next candidate of a target; where none is left, the target is over.
+    /// Tries the next candidate of a target; without one the target has failed.
     pub(crate) fn try_next_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         if let Err(failure) = self.search.next_candidate(cx, &mut self.bridge, branch) {
             self.branch_over(cx, branch, TargetResult::Failed(failure));
         }
     }
 
-    /// 2xx: the first one gets the call.
+    /// Handles a 2xx: the first one gets the call.
     fn accepted(
         &mut self,
         cx: &mut Cx<'_>,
@@ -251,7 +253,7 @@ impl Parts {
         cx.call.legs[leg].enter(LegState::Answered);
         self.keep_headers(branch, headers);
         let before = cx.call.enter(State::Answered);
-        // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
+        // A 2xx may omit the session description of its reliable 18x (many do, although RFC 3261 §13.2.1 requires it).
         let early = self.search.attempt(branch).map(|attempt| &attempt.early);
         let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
         let said = early.and_then(|early| early.of(dialog));
@@ -295,7 +297,7 @@ impl Parts {
         }
     }
 
-    /// A final answer that is no 2xx.
+    /// Handles a final non-2xx response.
     fn rejected(
         &mut self,
         cx: &mut Cx<'_>,
@@ -308,7 +310,7 @@ impl Parts {
         self.search.heard(cx, leg);
         cx.call.legs[leg].enter(LegState::Ended);
         let code = said.code;
-        // What is known of why says more than a phrase.
+        // A known cause is more precise than the reason phrase.
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
         let answers_others = cx.edge.trunks().answers_some(cx.now, cx.call.legs[leg].trunk_name());
@@ -343,14 +345,14 @@ impl Parts {
         }
     }
 
-    /// Keeps what a party of a program has sent with its final answer, for the program's application.
+    /// Keeps the headers of a dialled party's final response for the program's application.
     fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
         if !self.search.is_consulting() {
             self.program.keep_headers(branch, headers);
         }
     }
 
-    /// No final answer, or the INVITE could not be sent.
+    /// Handles an INVITE without a final response, or one that could not be sent.
     fn unanswered(&mut self, cx: &mut Cx<'_>, leg: LegId, sent: bool) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         cx.call.legs[leg].enter(LegState::Ended);
@@ -362,7 +364,7 @@ impl Parts {
         self.fail_candidate(cx, branch, failure);
     }
 
-    /// The wait for a sign of life is over.
+    /// Handles the end of the wait for a first response, or for an address of the candidate's host.
     pub(crate) fn no_response(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         cx.call.deadlines.remove(Timer::NoResponse(branch));
         let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
@@ -378,14 +380,14 @@ impl Parts {
         }
     }
 
-    /// The host of a candidate has no address.
+    /// Fails a candidate whose host has no address.
     fn name_failed(&mut self, cx: &mut Cx<'_>, branch: Branch, fault: NameFault) {
         let (found, detail) = no_name(self.search.attempt(branch), fault);
         self.fail_candidate(cx, branch, Failure { detail, ..Failure::unreached(ReasonSlug::NameNotFound) });
         cx.call.story.fault = Some((ReasonSlug::NameNotFound, Box::new(found)));
     }
 
-    /// A target sends BYE while it rings, which no called party may (RFC 3261 §15). What it means is plain: it is not to be had.
+    /// Fails a target that sends BYE while it rings, which a called party must not do (RFC 3261 §15).
     fn left_while_ringing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return };
         cx.withdraw(leg);
@@ -394,7 +396,7 @@ impl Parts {
         self.fail_target(cx, branch, TargetResult::Failed(failure));
     }
 
-    /// It has rung long enough.
+    /// Ends a target's ringing, or an agent's connection attempt, after its maximum time.
     pub(crate) fn ring_timeout(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         cx.call.deadlines.remove(Timer::Ring(branch));
         let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
@@ -403,7 +405,7 @@ impl Parts {
             let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
             let is_requested = cx.call.is_requested() && cx.call.state == State::Searching;
             if cx.call.is_programmed || is_requested {
-                // The time of a Dial is that of the party, not of each way to it.
+                // The time limit of a Dial applies to the party, not to each candidate.
                 return self.fail_target(cx, branch, TargetResult::Refused(failure));
             }
             failure
@@ -416,7 +418,7 @@ impl Parts {
         self.fail_target(cx, branch, TargetResult::Failed(failure));
     }
 
-    /// A host has been looked up.
+    /// Continues with the addresses of a host that has been resolved.
     fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, found: &Result<Vec<Server>, NameFault>) {
         cx.edge.index_mut().queries.remove(&query);
         let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
@@ -436,7 +438,7 @@ impl Parts {
         self.try_next_candidate(cx, branch);
     }
 
-    /// The ports of an end are in use elsewhere: others are drawn, and a target that has seen the old ones is asked again.
+    /// Handles ports that another program uses: draws others, and calls the target that was offered the old ones again.
     pub(crate) fn bind_failed(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) {
         let Some(at) = cx.call.legs.leg_of(end) else { return };
         let sid = cx.call.legs.sid().to_owned();
@@ -465,13 +467,13 @@ impl Parts {
         self.try_next_candidate(cx, branch);
     }
 
-    /// Notes that a way failed, and goes on to the next.
+    /// Notes the failure of a candidate, and tries the next one.
     fn fail_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch, failure: Failure) {
         self.search.candidate_failed(cx, &mut self.bridge, branch, failure);
         self.try_next_candidate(cx, branch);
     }
 
-    /// Gives a whole target up, and asks what is next.
+    /// Gives up a whole target, and takes the controller's next step.
     pub(crate) fn fail_target(&mut self, cx: &mut Cx<'_>, branch: Branch, result: TargetResult) {
         let attempt = self.search.attempt(branch);
         let (progress, failed_agent) =
@@ -489,7 +491,8 @@ impl Parts {
         self.branch_over(cx, branch, result);
     }
 
-    /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
+    /// Retries over UDP an INVITE that went over TCP because of its length, if TCP was refused or brought no response.
+    /// Returns whether a retry was sent.
     pub(crate) fn asked_again_by_udp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
         let went = cx.call.legs[leg].flow.map(|flow| flow.transport);
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
@@ -502,7 +505,7 @@ impl Parts {
         true
     }
 
-    /// Tries a target again whose trunk may have a place, or gives it up after the longest wait.
+    /// Retries a target whose trunk may have a free slot, or gives it up after the maximum wait.
     pub(crate) fn try_again(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         let Some(Progress::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
         else {
@@ -525,7 +528,7 @@ impl Parts {
         }
     }
 
-    /// The targets have had their time.
+    /// Ends the search of all targets but the last, after `search_timeout`.
     pub(crate) fn search_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Search);
         if cx.call.state != State::Searching {
@@ -563,12 +566,12 @@ impl Parts {
         }
     }
 
-    /// Leaves the queue of an agent that may have a session, or that is not to be waited for any longer.
+    /// Takes a caller out of an agent's queue: the agent may have a session, or the wait is over.
     pub(crate) fn next_in_line(&mut self, cx: &mut Cx<'_>) {
         let Some(attempt) = self.search.alone() else { return };
         let (Some(agent), Progress::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else { return };
         cx.disarm(Timer::Queue);
-        // As it is configured now.
+        // Uses the current configuration of the agent.
         let Some(agent) = cx.edge.table().agent(&agent.name).cloned() else {
             let detail = Some("removed from the configuration".to_owned());
             let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
@@ -602,7 +605,7 @@ impl Parts {
     }
 }
 
-/// Returns whether the INVITE on `leg` has not left this machine, as the TLS connection to its trunk is not up.
+/// Returns whether the INVITE on `leg` has not left this machine because the TLS connection to its trunk is not up.
 fn awaits_tls(cx: &Cx<'_>, leg: LegId) -> bool {
     let side = &cx.call.legs[leg];
     let is_up = |flow: Flow| {
@@ -613,7 +616,8 @@ fn awaits_tls(cx: &Cx<'_>, leg: LegId) -> bool {
     !side.sip.heard && over_tls.is_some_and(|flow| !is_up(flow))
 }
 
-/// Withdraws an INVITE that has no response in time, and returns whether it did: one that has not left this machine waits a little longer.
+/// Withdraws an INVITE without a timely response, unless it still waits for its TLS connection: that gets one
+/// extension. Returns whether it was withdrawn.
 fn gives_up(cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
     let waits = awaits_tls(cx, leg) && !std::mem::replace(&mut cx.call.legs[leg].sip.awaits_tls, true);
     if waits {
@@ -624,7 +628,8 @@ fn gives_up(cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
     !waits
 }
 
-/// Returns the failure of a target that gave no response, or whose TLS connection was not up in time, and notes it for its trunk.
+/// Returns the failure of a target without a response or without a TLS connection in time, and records it for its
+/// trunk.
 fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
     if !awaits_tls(cx, leg) {
         cx.silent(leg, true);
@@ -636,7 +641,7 @@ fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
     tls_failed(cx, leg, &what)
 }
 
-/// Returns the failure of a target with which TLS failed, and notes it for its trunk.
+/// Returns the failure of a target with a TLS error, and records it for its trunk.
 fn tls_failed(cx: &mut Cx<'_>, leg: LegId, what: &str) -> Failure {
     let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
     let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
@@ -645,7 +650,7 @@ fn tls_failed(cx: &mut Cx<'_>, leg: LegId, what: &str) -> Failure {
     Failure { detail: Some(format!("TLS failed: {what}")), ..Failure::unreached(ReasonSlug::TlsFailed) }
 }
 
-/// Returns why an INVITE on `leg` has no final answer, and notes what is wrong with the target.
+/// Returns the reason why the INVITE on `leg` has no final response, and records it for the target.
 fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
     let reason = match &cx.edge.turn().cause {
         _ if sent => ReasonSlug::NoResponse,
@@ -668,7 +673,7 @@ fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
     Failure::unreached(reason)
 }
 
-/// Returns what is found of a candidate whose host has no address, and what DNS said of it.
+/// Returns the diagnosis of a candidate whose host has no address, and the DNS error in words.
 fn no_name(attempt: Option<&Attempt>, fault: NameFault) -> (Diagnosis, Option<String>) {
     let trunk = attempt.and_then(|attempt| attempt.trunk.as_ref());
     let place = trunk.map(|trunk| format!("`peers` of [trunk.{}]", trunk.name));

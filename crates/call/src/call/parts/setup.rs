@@ -1,5 +1,5 @@
-//! The beginning of a call: what an admitted INVITE says, and its entries in the look-ups. What makes it refusable is checked by
-//! [`Search::find_plan`](crate::call::search::Search::find_plan).
+//! Creation of a call from an admitted INVITE, with its index entries.
+//! [`Search::find_plan`](crate::call::search::Search::find_plan) checks for reasons to refuse it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +27,7 @@ use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::state::State;
 
 impl Call {
-    /// A call for an admitted INVITE, entered in the look-ups.
+    /// Creates the call of an admitted INVITE and enters it in the index.
     pub(crate) fn new(now: Instant, edge: &mut Edge, key: CallKey, incoming: &Incoming) -> Call {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let leg = Leg::of_caller(edge, incoming);
@@ -59,7 +59,7 @@ impl Call {
         Call::begun(now, edge, key, facts, leg)
     }
 
-    /// A call that begins now with its first leg: searching, without a session.
+    /// Creates a call that begins now with its first leg, in the state searching and without a media session.
     pub(crate) fn begun(now: Instant, edge: &Edge, key: CallKey, facts: Facts, leg: Leg) -> Call {
         let shared = Shared {
             key,
@@ -80,7 +80,7 @@ impl Call {
     }
 }
 
-/// Enters a new call in the look-ups.
+/// Enters a new call in the index.
 fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Named) {
     let at = named.at;
     edge.index_mut().servers.insert(server, at);
@@ -89,7 +89,7 @@ fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Name
     edge.begin_trace(now, at.key, &leg.sid);
 }
 
-/// What is shown of a called party that is refused with 484.
+/// Returns the displayed form of a called party that is refused with 484.
 fn unreadable(request: &Message) -> Number {
     let user = request.uri().map(|u| u.user_unescaped()).unwrap_or_default();
     let text = plain(&user, NUMBER_CHARS);

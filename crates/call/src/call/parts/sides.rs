@@ -1,6 +1,7 @@
-//! The sides of a call change, or it ends: agents that come and go, transfers, hang-ups, the call record.
+//! Changes of a call's sides and its end: agents that connect and disconnect, transfers, hang-ups, the call record.
 //!
-//! At the end every leg gets what its state allows (BYE, CANCEL, a final response), the media session is closed, and one record is written.
+//! At the end every leg gets the message that its state allows (BYE, CANCEL, a final response), the media session is
+//! closed, and one record is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +44,7 @@ use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 use crate::call::words::state::State;
 
 impl Parts {
-    /// Takes an event by which a side leaves, or the call ends.
+    /// Handles an event by which a side leaves or the call ends.
     pub(super) fn handle_side(&mut self, cx: &mut Cx<'_>, event: SideEvent) {
         use SideEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
@@ -67,7 +68,7 @@ impl Parts {
         }
     }
 
-    /// Takes an event of an agent that has a leg.
+    /// Handles an event of an agent that has a leg.
     pub(super) fn handle_agent(&mut self, cx: &mut Cx<'_>, end: EndId, event: AgentEvent) {
         use AgentEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
@@ -82,12 +83,12 @@ impl Parts {
                 cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
                 silent_agent::look(cx);
             }
-            // Of a recogniser that was let go.
+            // A recogniser that was released still reports.
             (_, E::Recognised(_)) => {}
         }
     }
 
-    /// An agent's socket is open.
+    /// Handles the opened WebSocket of an agent.
     fn agent_open(&mut self, cx: &mut Cx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
             return;
@@ -138,13 +139,13 @@ impl Parts {
         }
     }
 
-    /// A party has answered, and is connected with the caller.
+    /// Connects an answered party with the caller.
     pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         self.search.joined(cx, &mut self.bridge, leg);
         self.transfers.target_answered(cx, &mut self.bridge);
     }
 
-    /// An agent could not be reached, or is lost.
+    /// Handles the loss of an agent, or the failure to connect to it.
     fn agent_lost(&mut self, cx: &mut Cx<'_>, end: EndId, loss: Loss) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         let Some(side) = &cx.call.legs[leg].agent else { return };
@@ -171,7 +172,7 @@ impl Parts {
         }
     }
 
-    /// An agent closed in good order.
+    /// Handles an agent's orderly close (WebSocket code 1000).
     fn agent_ended(&mut self, cx: &mut Cx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         cx.call.legs.note(cx.now, cx.edge, leg, "closed with 1000");
@@ -189,7 +190,7 @@ impl Parts {
             }
             _ if cx.call.legs.near == leg => self.end(cx, ReasonSlug::AgentHungUp),
             _ if cx.call.legs.callee != Some(leg) => {}
-            // It has said where its caller is to go.
+            // A consulting agent has already named its caller's next target.
             _ if self.search.is_consulting() => self.go_on(cx, leg, None),
             OnClose::Hangup => self.side_left(cx, ReasonSlug::AgentHungUp),
             OnClose::Next => {
@@ -198,7 +199,8 @@ impl Parts {
         }
     }
 
-    /// Carries out a request of an agent. Only the one that talks with the caller may have any.
+    /// Carries out a request of an agent. Only the agent connected with the caller may make requests; a coach may hang
+    /// up.
     fn agent_requests(&mut self, cx: &mut Cx<'_>, end: EndId, request: AgentRequest) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         if self.bridge.media.is_coach(leg) && request == AgentRequest::Hangup {
@@ -230,7 +232,7 @@ impl Parts {
         onward::requested_by_agent(cx, lower, leg, to, mode).act(self, cx);
     }
 
-    /// The agent has had the caller for as long as it may, or is being connected again for it.
+    /// Ends an agent's time with the caller: `max_call` has passed, perhaps while the agent was being reconnected.
     pub(crate) fn max_call_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::MaxCall);
         let Some(holder) = self.bridge.media.holder.clone() else { return };
@@ -273,7 +275,7 @@ impl Parts {
         self.finish(cx, answer.reason, answer.code, answer.q850);
     }
 
-    /// The caller has gone before it had an answer; its INVITE has been answered 487.
+    /// Ends the call of a caller that left before the answer; the endpoint has already sent 487.
     pub(crate) fn caller_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
             cx.edge.index_mut().servers.remove(&server);
@@ -282,13 +284,13 @@ impl Parts {
         self.finish(cx, reason, 487, reason.q850());
     }
 
-    /// The caller ended its early dialog by BYE (RFC 3261 §15.1.2): its INVITE is still open.
+    /// Handles a BYE of the caller in its early dialog (RFC 3261 §15.1.2): its INVITE is still open.
     fn caller_left_by_bye(&mut self, cx: &mut Cx<'_>) {
         let answer = FinalAnswer::new(487, ReasonSlug::CallerCanceled);
         self.refuse(cx, &answer);
     }
 
-    /// A CANCEL that the endpoint has answered although we had our 2xx ready.
+    /// Ends a call whose CANCEL crossed our 2xx.
     pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut Cx<'_>) {
         if cx.call.legs[LegId::CALLER].sip.dialog.is_none() || cx.call.legs[LegId::CALLER].sip.server.is_some() {
             cx.call.legs[LegId::CALLER].enter(LegState::Ended);
@@ -296,7 +298,7 @@ impl Parts {
         self.end(cx, ReasonSlug::CallerCanceled);
     }
 
-    /// A far end hung up an answered call.
+    /// Handles the BYE of a remote party in an answered call.
     fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
         cx.call.legs.leg_gone(cx.edge, leg);
         if self.bridge.negotiation.left_joining(cx, &mut self.bridge.media, leg) {
@@ -314,7 +316,7 @@ impl Parts {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {
             cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
-            // A party that a transfer has brought to an application is the one that this is for.
+            // The near party that a transfer brought to an application is the application's only party.
             if cx.call.is_programmed && leg == cx.call.legs.near {
                 return self.end(cx, ReasonSlug::CalleeHungUp);
             }
@@ -322,23 +324,23 @@ impl Parts {
         }
     }
 
-    /// Our 2xx to a leg was never acknowledged.
+    /// Ends a call in which our 2xx on a leg was never acknowledged.
     fn ack_missing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let text = unacknowledged(cx, leg);
         cx.call.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(cx, ReasonSlug::AckTimeout);
     }
 
-    /// A call has lasted for as long as a request allows.
+    /// Ends a call that has reached the time limit of its request.
     pub(crate) fn time_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::TimeLimit);
         cx.edge.decide(cx.now, cx.call.key, "the time limit of the request has passed");
         self.end(cx, ReasonSlug::TimeLimit);
     }
 
-    /// An operator ends the call before its answer.
+    /// Ends a call on an operator's request before it is answered.
     fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
-        // A requested call has no caller that would hear of a failure of the edge.
+        // A requested call has no caller for which 503 would mean a failure of the edge.
         let code = if cx.call.is_requested() { 487 } else { 503 };
         self.refuse(cx, &FinalAnswer::new(code, reason));
     }
@@ -348,14 +350,14 @@ impl Parts {
         self.finish(cx, reason, 200, reason.q850());
     }
 
-    /// Ends a call whose caller has been answered so by the endpoint, since it does not acknowledge.
+    /// Ends a call without the caller's ACK; `code`: the final response that the endpoint sent.
     pub(crate) fn end_unacknowledged(&mut self, cx: &mut Cx<'_>, code: u16) {
         let reason = ReasonSlug::AckTimeout;
         let code = if cx.call.times.answered.is_some() { 200 } else { code };
         self.finish(cx, reason, code, reason.q850());
     }
 
-    /// Ends what is beside the sides of a call that is over: its program, its search, those that listen.
+    /// Ends the activities beside the sides of a call that is over: its program, its search, its listeners.
     fn end_beside(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders));
@@ -398,13 +400,13 @@ impl Parts {
         cx.settle_text();
         self.transfers.end(cx.call);
         self.search.consults.now = None;
-        // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
+        // Must run while the media ends still exist: only they hold the jitter and reports of the last interval.
         self.bridge.media.settle_hearing(cx);
         cx.call.legs.note_times(cx.edge, cx.now);
         let (view, scores, series) = (self.recorders.view(cx.call), cx.call.legs.scores(), cx.call.quality(cx.now));
         self.bridge.media.close_media(cx);
         let sid = cx.call.legs.sid().to_owned();
-        // A flood of those that are turned down must not become a flood of lines.
+        // A flood of calls turned down must not flood the log.
         if !cx.call.story.is_turned_down {
             cx.edge.log(&sid, cx.call.last_line(), Some(reason));
         }
@@ -433,7 +435,7 @@ impl Parts {
         cx.report(record);
     }
 
-    /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
+    /// Separates the caller from the agent on `leg`: the agent is lost (`lost`: its failure) or transfers the caller.
     pub(crate) fn go_on(&mut self, cx: &mut Cx<'_>, leg: LegId, lost: Option<Failure>) {
         let name = cx.call.legs.name_of(leg);
         self.bridge.media.close_agent(cx, leg);
@@ -457,7 +459,8 @@ impl Parts {
         self.search_on_with_ack(cx);
     }
 
-    /// The same for the agent of an application: a target that it has named is called, and the stream ends with that; else the application goes on.
+    /// Separates the caller from an application's agent. A target named by the agent is called and ends the stream;
+    /// otherwise the application continues.
     fn go_on_in_program(&mut self, cx: &mut Cx<'_>, lost: Option<Failure>) {
         cx.disarm(Timer::MaxCall);
         if self.search.rings_on(cx, &mut self.bridge) {
@@ -471,7 +474,7 @@ impl Parts {
         }
     }
 
-    /// Tries the targets that are left, once the ACK of a caller has its media address.
+    /// Tries the remaining targets, once the caller's ACK has brought its media address.
     pub(crate) fn search_on_with_ack(&mut self, cx: &mut Cx<'_>) {
         if self.bridge.waits_for_ack(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
@@ -479,7 +482,7 @@ impl Parts {
         self.search_on(cx);
     }
 
-    /// Tries the targets that are left for a caller that has its answer.
+    /// Tries the remaining targets for a caller that is already answered.
     pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
         if cx.call.legs.agent_in_place_of_caller().is_some() {
             return self.advance(cx, None);
@@ -496,7 +499,7 @@ impl Parts {
         }
     }
 
-    /// No target is left: before the answer the caller is refused, later it hears the goodbye.
+    /// Ends a call without a remaining target: an unanswered caller is refused, an answered one hears the goodbye.
     pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
         if self.transfers.failed(
             cx,
@@ -517,7 +520,7 @@ impl Parts {
         }
     }
 
-    /// Ends an answered call, after a goodbye where there is one and the caller can hear it.
+    /// Ends an answered call, after the goodbye if there is one and the caller can hear it.
     pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, goodbye: Option<Arc<[u8]>>, reason: ReasonSlug) {
         cx.disarm(Timer::MaxCall);
         self.bridge.media.stop_player(cx);
@@ -527,7 +530,7 @@ impl Parts {
         }
     }
 
-    /// A sound has been heard to its end: after the goodbye the call is over.
+    /// Handles the end of a played sound; the call ends after the goodbye.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
         if self.bridge.held_side_heard(cx, end) {
             return;
@@ -542,14 +545,15 @@ impl Parts {
         }
     }
 
-    /// The goodbye has been heard, or should have been by now.
+    /// Ends the call once the goodbye has been played, or should have been.
     pub(crate) fn goodbye_overdue(&mut self, cx: &mut Cx<'_>) {
         if let Some(reason) = self.bridge.media.player.and_then(|player| player.last) {
             self.end(cx, reason);
         }
     }
 
-    /// The far side of the other call has taken our offer: its leg is ours, and takes the place of the leg that asked for it.
+    /// Joins two calls: the remote party of the other call has accepted our offer, so its leg moves into this call and
+    /// replaces the leg that requested the join.
     pub(crate) fn joined_by(
         &mut self,
         cx: &mut Cx<'_>,
@@ -596,7 +600,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The far side of the other call does not come: all stays as it was.
+    /// Gives a join up: the remote party of the other call does not accept. Both calls stay as they were.
     pub(crate) fn join_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
         let Some(join) = self.bridge.negotiation.take_joining() else { return };
         cx.close_joining(join.ends);
@@ -610,14 +614,15 @@ impl Parts {
         }
     }
 
-    /// The call of the far side that was to come here is over.
+    /// Gives a join up because the other call is over.
     fn unjoined(&mut self, cx: &mut Cx<'_>, client: ClientId, reason: ReasonSlug) {
         if self.bridge.negotiation.joins_by(cx.call, client) {
             self.join_failed(cx, &FinalAnswer::new(487, reason));
         }
     }
 
-    /// A leg that was to leave stays; `refused`: the code by which its far end said so, `None` where it has agreed.
+    /// Keeps a leg that was about to leave; `refused`: the response code with which its remote party refused to stay,
+    /// `None` if it agreed.
     pub(crate) fn did_not_leave(&mut self, cx: &mut Cx<'_>, leaving: &Leaving, refused: Option<u16>) {
         if matches!(refused, Some(408 | 481)) {
             return self.end(cx, ReasonSlug::Unreachable);
@@ -633,7 +638,7 @@ impl Parts {
     }
 }
 
-/// The outcome of a call that ends.
+/// Returns the outcome of a call that ends.
 fn outcome_of(call: &Shared, reason: ReasonSlug, code: u16) -> &'static str {
     match (call.times.answered, reason) {
         (Some(_), _) => "answered",
@@ -642,7 +647,7 @@ fn outcome_of(call: &Shared, reason: ReasonSlug, code: u16) -> &'static str {
     }
 }
 
-/// The outcome of a call that was never answered.
+/// Returns the outcome of a call that was never answered.
 pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
     match (reason, q850_of_code(code)) {
         (ReasonSlug::TargetRejected, _) => match code {
@@ -655,7 +660,7 @@ pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
     }
 }
 
-/// Says which ACK is missing, where it should have gone, and which came instead.
+/// Describes the missing ACK of a leg: the address that it should have been sent to, and the ACKs that came instead.
 fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
     let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
     let ours = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));

@@ -1,4 +1,4 @@
-//! An answered call in plain data, and back, without a clock or index inside. Each part writes its own state down and makes it again.
+//! Snapshots of answered calls as plain data, without a clock or index. Each part writes and restores its own state.
 
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ use crate::call::shared::story::{Story, StorySnapshot};
 use crate::call::shared::{Facts, MediaSessionSnapshot, Shared, Times, TimesSnapshot};
 use crate::call::words::state::State;
 
-/// An answered call in plain data. It does not carry timers, which its parts arm again, requests that are under way between its legs,
-/// transfers, and an agent's connection: the agent is connected again, by another stream.
+/// An answered call as plain data. Omitted are timers (the parts start them again), pending requests between its legs,
+/// transfers, and the connection of an agent, which gets a new stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallSnapshot {
-    /// The call's SID.
+    /// SID of the call.
     pub sid: String,
     facts: Facts,
     times: TimesSnapshot,
@@ -38,9 +38,9 @@ pub struct CallSnapshot {
     media: CallMediaSnapshot,
     recorders: RecordersSnapshot,
     program: ProgramSnapshot,
-    /// The rest of the request that has begun the call, where one has.
+    /// Rest of the request that began the call, if there is one.
     requested: Option<RequestedSnapshot>,
-    /// The targets of a caller that has no remote party: its agent or what was being tried, then the targets left.
+    /// Targets of a caller without a remote party: its agent or the target being tried, then the remaining targets.
     pub(crate) targets: Vec<TargetSpec>,
     pub(crate) listeners: Vec<ForkRequest>,
 }
@@ -79,7 +79,7 @@ impl Call {
         })
     }
 
-    /// Makes the call again: dialogs, ports and look-ups are entered, and the media worker gets its commands again.
+    /// Restores the call: enters dialogs and ports in the index, and sends the media worker its commands again.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         let CallSnapshot {
             sid,

@@ -1,4 +1,4 @@
-//! A request over HTTP gives a call to an application that did not have it.
+//! Assignment of a call to another application, by HTTP request.
 
 use std::sync::Arc;
 
@@ -17,19 +17,20 @@ use crate::call::shared::Cx;
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
-/// A request that gives a call to an application.
+/// Request that gives a call to an application.
 #[derive(Debug)]
 pub(crate) struct Takeover {
-    /// The application with its first document.
+    /// Application with its first document.
     pub(crate) app: Arc<App>,
 }
 
 impl Takeover {
-    /// Has the call go on with the first document of the application, whatever it does now. An application that has the call already
-    /// keeps it, with its own keys.
+    /// Continues the call with the first document of the application, regardless of its current activity. An
+    /// application that already has the call keeps it, with its own configuration.
     ///
     /// # Errors
-    /// The call has ended, is being changed, or its caller cannot hear the edge; or the text is no document. Nothing changes then.
+    /// The call has ended, is being changed, or its caller cannot hear the edge; or the text is no document. Nothing
+    /// changes then.
     pub(crate) fn begin(
         self,
         cx: &mut Cx<'_>,
@@ -53,7 +54,7 @@ impl Takeover {
         }
     }
 
-    /// Takes a call that is not answered: its targets are withdrawn. The party of a requested call goes on ringing.
+    /// Takes over an unanswered call and withdraws its targets. The party of a requested call continues to ring.
     fn take_ringing(
         self,
         cx: &mut Cx<'_>,
@@ -77,7 +78,7 @@ impl Takeover {
         Ok(ProgramEffect::Advance)
     }
 
-    /// Takes an answered call: the party on the other side leaves.
+    /// Takes over an answered call; the other party is hung up on.
     fn take_answered(self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Result<ProgramEffect, Refused> {
         let (near, callee) = (cx.call.legs.near, cx.call.legs.callee.ok_or(Refused::Changing)?);
         if lower.bridge.negotiation.is_unsettled() {
