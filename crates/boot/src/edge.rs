@@ -1,7 +1,7 @@
-//! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
-//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
-//! applications, one for callbacks, one for conferences, two for recordings, one for requests over HTTP, and one auxiliary thread for HTTP
-//! connections, names and addresses.
+//! A running edge as a value ([`Edge`]). All sockets are bound first; then each loop starts on its own thread:
+//! signalling (a second one for TLS connections), media workers, WebSocket connections of agents, the store, call
+//! records, text messages, webhooks, callbacks, conferences, recordings (two threads), HTTP requests, and one auxiliary
+//! thread for HTTP connections, host names and peer addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -62,24 +62,24 @@ use trunkgate_system::limits;
 use trunkgate_system::log;
 use trunkgate_system::public_name::PublicName;
 
-/// Why an edge cannot start.
+/// Reason why an edge cannot start.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be bound.
     Bind(BindError),
-    /// The file of the call records cannot be opened.
+    /// The call record file cannot be opened.
     CallRecords(io::Error),
     /// The store cannot be used.
     Store(io::Error),
-    /// The directory of recordings cannot be written, and has to be.
+    /// The recordings directory cannot be written although `data_required` is set.
     Recordings(io::Error),
-    /// Files of certificates have become unusable since they were checked.
+    /// Certificate or key files have become unusable since the configuration was checked.
     Certificates(Vec<String>),
-    /// A thread, a runtime or a worker cannot be made.
+    /// A thread, a runtime or a worker cannot be created.
     System {
-        /// Which.
+        /// The part that cannot be started, as shown in the message.
         what: &'static str,
-        /// The system's error.
+        /// Error of the operating system.
         error: io::Error,
     },
 }
@@ -112,34 +112,34 @@ impl std::error::Error for StartError {}
 /// A running edge.
 #[derive(Debug)]
 pub struct Edge {
-    /// Where it listens, in the order of the configuration.
+    /// SIP listeners, in the order of the configuration.
     pub listeners: Vec<Listener>,
-    /// Where it answers HTTP.
+    /// Address of the HTTP server.
     pub http: SocketAddr,
-    /// Where it answers the challenges of `[tls] acme`.
+    /// Address of the server for ACME HTTP-01 challenges (`[tls] acme`).
     pub challenge: Option<SocketAddr>,
     handle: Handle,
     signalling: Option<JoinHandle<()>>,
     texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
-    /// Those that ask applications, send callbacks to them, and mix conferences.
+    /// Threads for webhooks, callbacks and conferences; they end with the signalling loop.
     beside: Vec<JoinHandle<()>>,
     recordings: Option<recordings::Threads>,
     stop: Arc<Notify>,
 }
 
-/// Sockets of HTTP, bound.
+/// Bound sockets of the HTTP servers.
 struct HttpSockets {
     http: TcpListener,
-    /// That of `[api] tls`.
+    /// Socket of `[api] tls`.
     api: Option<TcpListener>,
-    /// That of the challenges of `[tls] acme`.
+    /// Socket for ACME challenges (`[tls] acme`).
     challenge: Option<TcpListener>,
 }
 
 impl HttpSockets {
-    /// Binds them; returns where they are as well.
+    /// Binds the sockets. Also returns the addresses of the HTTP server and of `[api] tls`.
     fn bind(config: &Config) -> Result<(HttpSockets, SocketAddr, Option<SocketAddr>), StartError> {
         let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
         let at = http.local_addr().map_err(system("the HTTP server"))?;
@@ -149,19 +149,20 @@ impl HttpSockets {
         Ok((HttpSockets { http, api, challenge }, at, api_at))
     }
 
-    /// Returns where challenges are answered.
+    /// Returns the address of the challenge server.
     fn challenge_address(&self) -> Option<SocketAddr> {
         self.challenge.as_ref()?.local_addr().ok()
     }
 }
 
-/// Reads certificates and keys.
+/// Reads the certificates and keys of the configuration.
 fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
     let (settings, faults) = transport::Settings::read(config, &transport::Settings::default());
     if faults.is_empty() { Ok(settings) } else { Err(StartError::Certificates(faults)) }
 }
 
-/// Returns the inputs of the gateway before anything else.
+/// Returns the inputs that the gateway handles before any message: configuration, quota counts of the day, and ended
+/// conferences.
 fn first_inputs(
     config: &Config,
     records: &records::Writer,
@@ -176,19 +177,19 @@ fn first_inputs(
 }
 
 impl Edge {
-    /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
-    /// one look-up may take.
+    /// Binds all sockets, starts the threads and returns once calls are accepted. Waits for the peers' host names at
+    /// most as long as one DNS look-up may take.
     ///
     /// # Errors
-    /// What cannot be bound, opened or started; nothing is left running.
+    /// Returns the part that cannot be bound, opened or started; no thread is left running.
     pub fn start(config: Config) -> Result<Edge, StartError> {
         Edge::start_standing_for(config, None)
     }
 
-    /// Starts as [`Self::start`] does, for an application that is known by a public name and runs elsewhere.
+    /// Starts like [`Self::start`]; requests to `name`, the public name of an application, go to its local address.
     ///
     /// # Errors
-    /// Those of [`Self::start`].
+    /// Same as [`Self::start`].
     pub fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<Edge, StartError> {
         log::watch_panics();
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
@@ -260,7 +261,7 @@ impl Edge {
         Ok(edge)
     }
 
-    /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
+    /// Starts the auxiliary thread and waits until the peers' names are resolved; calls are accepted from then on.
     fn start_auxiliary(
         &mut self,
         http: HttpSockets,
@@ -276,18 +277,19 @@ impl Edge {
             runtime.block_on(auxiliary.run());
             runtime.shutdown_background();
         })?);
-        // The look-ups themselves are given up after `LOOKUP_SECONDS`.
+        // Each look-up ends after `LOOKUP_SECONDS`.
         let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
         self.handle.shared.phase.send_replace(Phase::Ready);
         Ok(())
     }
 
-    /// Speaks to the edge; may be cloned and kept.
+    /// Returns a handle for commands to the edge; clones are independent.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: one entry per listener in order, then HTTP.
+    /// Returns the addresses as `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: listeners in order, then
+    /// HTTP.
     pub fn addresses(&self) -> String {
         let mut text = String::new();
         for listener in &self.listeners {
@@ -303,7 +305,7 @@ impl Edge {
         text
     }
 
-    /// Stops the loops, sends what is queued, writes the last call records. Calls still up are dropped without BYE:
+    /// Stops the threads, sends all queued data and writes the last call records. Active calls are dropped without BYE:
     /// drain or end them before.
     pub fn shutdown(mut self) {
         self.stop_threads();
@@ -321,7 +323,7 @@ impl Edge {
             }
         }
         if let Some(thread) = self.texting.take() {
-            // What calls said at their end comes before it.
+            // Messages queued by the last calls are sent before the stop.
             let mut order = SmsOrder::Stop;
             while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.sms.try_send(order) {
                 order = again;
@@ -330,7 +332,7 @@ impl Edge {
             let _ = thread.join();
         }
         for thread in self.beside.drain(..) {
-            // The signalling loop, which has ended, was the only one to speak to them.
+            // Only the signalling loop, which has ended, sent commands to these threads.
             let _ = thread.join();
         }
         if let Some(threads) = self.recordings.take() {
@@ -341,7 +343,7 @@ impl Edge {
             let _ = thread.join();
         }
         if let Some(thread) = self.records.take() {
-            // The auxiliary thread has told it that no record follows.
+            // The auxiliary thread has sent `ReportOrder::End`.
             let _ = thread.join();
         }
     }
@@ -353,7 +355,7 @@ impl Drop for Edge {
     }
 }
 
-/// The configuration as it is written, and as requests have changed its numbers.
+/// Configuration as written in the file, and the effective one with the number overrides set through the API.
 struct Configs {
     written: Config,
     in_force: Config,
@@ -361,8 +363,8 @@ struct Configs {
 }
 
 impl Configs {
-    /// Reads from the store what requests have set, and makes the first table. Where the store cannot be read because of its disk, that is
-    /// read once it can be.
+    /// Reads number overrides from the store and creates the first route table. If the store fails for a recoverable
+    /// reason (disk), the overrides are read later.
     fn start(written: Config, store: &Store) -> Result<(Configs, Arc<Table>), StartError> {
         let overrides = match overrides::at_start(store, &written) {
             Err(error) if !written.data.is_required && may_recover(&error) => {
@@ -380,8 +382,8 @@ impl Configs {
     }
 }
 
-/// Starts the store, which is opened where something is lost without it, and opens where call records go. A disk that takes nothing is
-/// reported by `status`, and stops the start only where the configuration says so.
+/// Starts the store and opens the call record file. The store is opened at once if undelivered data depends on it. A
+/// failing disk is reported by `status`; it stops the start only with `data_required`.
 fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
     let is_required = config.data.is_required;
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
@@ -403,18 +405,18 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System { what, error }
 }
 
-/// Starts the thread that has text messages sent; what it notes of a call goes into that call's trace.
+/// Starts the thread that sends text messages; its notes go into the trace of the call concerned.
 fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> {
     let settings = handle.shared.running(|running| (Outlets::of(&running.config), running.config.log.full_numbers));
     let orders = handle.orders.clone();
-    // Where the loop has too much to do, the log alone has it.
+    // If the command queue of the loop is full, the note is in the log only.
     let note = Box::new(move |call: &str, text: String| {
         let _ = orders.try_send(Order::note(call, TraceItem::decision(text)));
     });
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
 
-/// Starts the threads of recordings; gaps and ends are noted in the trace of their call.
+/// Starts the recording threads; gaps and ends are noted in the trace of the call.
 fn start_recordings(
     store: &Store,
     shared: &Shared,
@@ -436,10 +438,11 @@ fn start_recordings(
             }
         };
         let note = note.map(|(sid, text)| Order::note(&sid, TraceItem::decision(text)));
-        // The end of a file is two orders. The first is for the trace of a call, also for a recording of an earlier
-        // process, of which the core knows nothing. With the second the call goes on, or is over.
+        // The end of a file is two commands: a note for the trace, also for recordings of an earlier process, which the
+        // core does not know; and the input on which the call continues or ends.
         for order in note.into_iter().chain(input.map(Order::Input)) {
-            // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
+            // Threads that close files may wait for the loop; the writing thread may not, so the log has notes that do
+            // not fit into the queue.
             let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
         }
     });
@@ -449,7 +452,7 @@ fn start_recordings(
     Ok(started)
 }
 
-/// The messages of mailboxes, for signalling.
+/// Converts message counts of mailboxes to the gateway's type (message-waiting indication).
 fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
     let counted = |one: recordings::Messages| MailboxMessages {
         name: one.mailbox,
@@ -459,37 +462,38 @@ fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
     messages.into_iter().map(counted).collect()
 }
 
-/// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.
+/// Returns the route table before any host name is resolved, and starts loading the numbering plans.
 fn first_table(config: &Config) -> io::Result<Arc<Table>> {
     let table = Arc::new(config.table(&Found::new()));
     warm_up(&table)?;
     Ok(table)
 }
 
-/// Loads numbering plans beside the start: 12 ms that the first call would have to wait for.
+/// Loads numbering plans in the background; the first call would otherwise wait 12 ms for them.
 fn warm_up(table: &Arc<Table>) -> io::Result<()> {
     let table = Arc::clone(table);
     std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
 }
 
-/// Ways to the threads that [`start_beside`] starts.
+/// Senders to the threads that [`start_beside`] starts.
 type BesideDesks = (apps::Desk, callbacks::StoredDesk, conferences::Desk);
 
-/// Ways to the threads that [`start_apps`] starts.
+/// Senders to the threads that [`start_apps`] starts.
 type AppDesks = (apps::Desk, callbacks::StoredDesk);
 
-/// Returns the way of conferences' audio to the writer of recordings. Never waits: what the writer does not take leaves a gap.
+/// Returns the function that passes conference audio to the recording writer. Never blocks: blocks that do not fit into
+/// the queue leave a gap.
 fn recorded_by(writer: Recordings) -> impl FnMut(RecordingId, Recorded<'_>) + Send + 'static {
     move |recording, piece| match piece {
         Recorded::Audio { first, samples } => {
-            // Counted where it is refused.
+            // The writer counts refused blocks itself.
             let _ = writer.write(recordings::Block { recording, first, samples: samples.into() });
         }
         Recorded::End { sound, .. } => writer.end(recording, sound),
     }
 }
 
-/// Starts the threads that end with the signalling loop: those of [`start_apps`], and the one that mixes conferences.
+/// Starts the threads that end with the signalling loop: those of [`start_apps`] and the conference mixer.
 fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<JoinHandle<()>>), StartError> {
     let (conferences, mixing) = conferences::Desk::start(epoch, recorded_by(handle.recordings.clone()))
         .map_err(system("the mixer of conferences"))?;
@@ -498,8 +502,8 @@ fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<Joi
     Ok(((desk, callbacks, conferences), threads))
 }
 
-/// Starts the threads that ask applications and send callbacks: what takes time there keeps nothing else waiting, and no receiver
-/// of a callback keeps a document waiting.
+/// Starts the webhook thread and the callback thread. They are separate, so that a slow callback receiver delays no
+/// document.
 fn start_apps(handle: &Handle) -> io::Result<(AppDesks, Vec<JoinHandle<()>>)> {
     let (callbacks, sender) = start_callbacks(handle)?;
     let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
@@ -535,7 +539,7 @@ fn listener(bound: &Bound) -> Listener {
     Listener { name: bound.name.clone(), transport: bound.transport, address: bound.address }
 }
 
-/// What a core draws its names and keys from.
+/// Returns 32 random bytes of the operating system, the seed for a core's identifiers and keys.
 pub fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
@@ -559,7 +563,7 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
     })
 }
 
-/// Returns what decides which of our addresses a remote party is shown, by the routes of this machine.
+/// Returns the rules that choose the address shown to each remote party, from the routing table of this machine.
 fn addressing_of(configs: &Configs, listeners: &[Listener], table: &Table) -> Addressing {
     addressing(&configs.in_force, listeners, &machine_addresses(table))
 }
@@ -639,7 +643,7 @@ fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {
     Ok((std::thread::Builder::new().name(name.into()), runtime))
 }
 
-/// Starts the thread that writes call records: a slow disk keeps nobody else waiting.
+/// Starts the thread that writes call records, so that a slow disk delays nothing else.
 fn start_records(writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -> io::Result<JoinHandle<()>> {
     let (builder, runtime) = runtime("records")?;
     builder.spawn(move || {
@@ -648,7 +652,7 @@ fn start_records(writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -
     })
 }
 
-/// Runs the loop on a thread of its own, and waits until its sockets are in.
+/// Runs the signalling loop on its own thread and waits until its sockets are registered.
 fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'static) -> io::Result<JoinHandle<()>> {
     let (begun, wait): (SyncSender<io::Result<()>>, _) = sync_channel(1);
     let (builder, runtime) = runtime("signalling")?;
@@ -672,13 +676,13 @@ fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'sta
     }
 }
 
-/// Who sends what others are told of calls.
+/// Senders of call data to monitoring systems: HEP (SIP messages) and OpenTelemetry (traces).
 struct Copies {
     hep: hep::Sender,
     otel: otel::Sender,
 }
 
-/// The ways to them, and they themselves.
+/// Creates the HEP and OpenTelemetry senders, and the queues into which the signalling loop writes.
 fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
     let full_numbers = shared.running(|running| running.boot.log.full_numbers);
     let (to_hep, hep) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
@@ -686,7 +690,7 @@ fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
     ((to_hep, to_otel), Copies { hep, otel })
 }
 
-/// All that may wait for name servers and HTTP clients.
+/// State of the auxiliary thread: everything that may wait for name servers and HTTP clients.
 struct Auxiliary {
     http: HttpSockets,
     handle: Handle,
@@ -704,7 +708,7 @@ impl Auxiliary {
         let names = tokio::spawn(names.keep());
         let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
         let probes = tokio::spawn(Probes::new(handle.clone()).keep());
-        // They end by themselves, with what is left to send, once the signalling loop is gone.
+        // Both end by themselves after the signalling loop, once their queues are empty.
         let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
         let server = tokio::spawn(admin::serve(http, api, handle.clone()));
         let history = tokio::spawn(sampling::keep(handle.clone()));
@@ -730,7 +734,7 @@ impl Auxiliary {
         let _ = (pruning.await, numbers.await, acme.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
-        // The signalling loop has ended before: no record comes after this.
+        // The signalling loop has ended: no call record follows.
         let _ = handle.reports.send(ReportOrder::End).await;
     }
 }

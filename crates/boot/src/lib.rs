@@ -1,4 +1,4 @@
-//! Starts a whole edge, as a value (`edge`) and as a process (`run`).
+//! Starts an edge: as a value (`edge`), and as the process of `trunkgate run` (`run`).
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,4 +1,4 @@
-//! `trunkgate run`: the edge as a process. Boot, the one line that says it takes calls, signals, the end.
+//! `trunkgate run`, the edge as a process: start, the `ready` line on stdout, signals, shutdown.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,14 +18,15 @@ use trunkgate_system::log;
 use trunkgate_system::notify::Notify;
 use trunkgate_system::terminal;
 
-/// Exit code of a bad configuration or usage.
+/// Exit code for a bad configuration or command line.
 pub const USAGE: u8 = 2;
-/// How often freed memory is given back: more than the allocator keeps it for, 1 s.
+/// Interval at which freed memory is returned to the system; longer than the 1 s for which the allocator keeps freed
+/// pages.
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
-/// A block for which the allocator takes pages of its own.
+/// Size of a block for which the allocator maps separate pages, in bytes.
 const MANY_PAGES: usize = 4 << 20;
 
-/// Runs until a signal ends it; `drain` is how long live calls may go on then.
+/// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
     let warnings = (found.len(), config::in_lines(&config.path, &found));
@@ -36,7 +37,7 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     let code = match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(serve(config, warnings, drain));
-            // A reload may be under way.
+            // A reload may be running.
             speech::stop();
             runtime.shutdown_timeout(Duration::from_secs(limits::FAREWELL_SECONDS));
             code
@@ -50,7 +51,7 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     code
 }
 
-/// Says what is doubtful about a file: on a terminal with its lines, in a log that a program reads a line of it for each.
+/// Reports configuration warnings: with source lines on a terminal, one log line each if the log is in JSON.
 fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
     if found.is_empty() {
         return;
@@ -65,23 +66,25 @@ fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
     }
 }
 
-/// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.
+/// Loads the configuration and prints errors; warnings only with `warn`. Returns the number of warnings as well, `None`
+/// on an error.
 pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
     load_by(given, warn).map(|(config, warnings)| (config, warnings.len()))
 }
 
-/// What can be read of a configuration.
+/// Configuration as far as it can be read, for commands that only inspect it.
 pub struct Looked {
-    /// Of a file in which nothing can be read: the defaults.
+    /// The configuration; the defaults if the file cannot be read at all.
     pub config: Config,
-    /// All that is wrong.
+    /// All errors and warnings found.
     pub found: Vec<Diagnostic>,
-    /// Whether nothing could be read.
+    /// Whether the file could not be read at all.
     pub is_unread: bool,
 }
 
-/// Reads what can be read for a verb that only looks: secrets and files that cannot be read stop nothing, and neither does a file in
-/// which nothing can. `None`: no file is there and none is named, which has been said. `needs_file`: one has to be.
+/// Reads the configuration for a command that only inspects it: unreadable secrets, files or the whole configuration
+/// are reported and tolerated. Returns `None`, after an error message, if `needs_file` is set and no file is named or
+/// found.
 pub fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<Looked> {
     let path = match config::find(given) {
         Some(path) => path,
@@ -121,8 +124,8 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
     }
 }
 
-/// Reads `[http]` of the configuration that is meant. With it comes a warning in one line where there is an error elsewhere, or
-/// a token that cannot be read and another one is there. Where the file is missing, or none is found, the default stands for it.
+/// Reads only `[http]` of the configuration. Also returns a one-line warning if another part has an error, or if the
+/// token cannot be read and `has_token` says that another one is given. Without a file the default address applies.
 pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
     let Some(path) = config::find(given) else {
         let http = config::unread(Path::new("trunkgate.toml")).http;
@@ -140,7 +143,7 @@ pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<
             let warning = brief.map(|brief| format!("warning{brief}; [http] is used nevertheless (trunkgate check)"));
             Some((http, warning))
         }
-        // An edge that runs by it goes on without it.
+        // A running edge may have started with this file before it was removed.
         Err(wrong) if !path.exists() => {
             let brief = config::brief(&path, "", &wrong);
             Some((config::unread(&path).http, Some(format!("warning{brief}; the default address is asked instead"))))
@@ -190,22 +193,22 @@ async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) 
         code = signals.obey(&handle, &told, drain) => code,
         () = keep_alive(&told.notify, &handle) => ExitCode::FAILURE,
     };
-    // The threads are joined, and this one has nothing else to do.
+    // All threads are joined here; the main thread has no other task.
     edge.shutdown();
     code
 }
 
-/// The only line on stdout.
+/// Prints the `ready` line, the only one on stdout.
 fn say_ready(edge: &Edge) {
     let mut stdout = io::stdout();
-    // Whoever started us may have closed it: that is no reason to stop.
+    // A closed stdout is no reason to stop.
     let _ = writeln!(stdout, "ready {}", edge.addresses());
     let _ = stdout.flush();
     tracing::info!("taking calls: {}", edge.addresses());
 }
 
-/// Gives the system the memory that was used and freed: by the start, by calls, by a message of megabytes. The allocator looks for pages that
-/// have been free for a second when a block of many pages is freed, and an edge with little to do frees none. Never ends.
+/// Returns freed memory (of start-up, calls, large messages) to the system; never ends. The allocator releases pages
+/// that have been free for a second only when a large block is freed, which an idle edge never does.
 async fn give_back() {
     loop {
         tokio::time::sleep(GIVE_BACK_INTERVAL).await;
@@ -213,7 +216,7 @@ async fn give_back() {
     }
 }
 
-/// Tells the service manager that the edge is alive, for as long as its loops turn. Never ends.
+/// Sends watchdog notifications to the service manager while all loops respond; never ends.
 async fn keep_alive(notify: &Notify, handle: &Handle) {
     let Some(interval) = notify.interval() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(interval);
@@ -227,13 +230,13 @@ async fn keep_alive(notify: &Notify, handle: &Handle) {
     }
 }
 
-/// The service manager, and what it is told of an edge that takes calls.
+/// Service manager connection, and the status text while the edge accepts calls.
 struct Told {
     notify: Notify,
     status: String,
 }
 
-/// Reads the file again; the service manager waits for the end of it. What is wrong is in the log.
+/// Reloads the configuration; the service manager waits for the end. Errors are in the log.
 async fn reload(handle: Handle, told: Arc<Told>) {
     told.notify.reloading();
     match handle.reload().await {
@@ -248,7 +251,7 @@ struct Signals {
     interrupt: Signal,
 }
 
-/// What a signal asks for.
+/// Action requested by a signal.
 enum Wish {
     Reload,
     End,
@@ -271,7 +274,7 @@ impl Signals {
         }
     }
 
-    /// SIGTERM and SIGINT; SIGHUP reloads meanwhile, and is not waited for. What a reload finds wrong is in the log.
+    /// Waits for SIGTERM or SIGINT. SIGHUP starts a reload meanwhile, in the background; its errors are in the log.
     async fn end(&mut self, handle: &Handle, told: &Arc<Told>) {
         while let Wish::Reload = self.next().await {
             tokio::spawn(reload(handle.clone(), Arc::clone(told)));
@@ -289,7 +292,7 @@ impl Signals {
         }
         let live = handle.live_calls();
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
-        // Both BYEs' farewell and the runtime's, and what is still told of calls.
+        // Limits for the last BYEs and for the runtime, and time for the last telemetry.
         let last = farewell * 3 + Duration::from_secs(limits::OTEL_LAST_SECONDS);
         told.notify.stopping(&format!("draining, live calls: {live}"), drain + last);
         tracing::info!("draining for at most {drain:?}, live calls: {live}");
@@ -302,7 +305,7 @@ impl Signals {
             () = tokio::time::sleep(drain) => end_all(handle).await,
         }
         let _ = handle.unregister().await;
-        // A BYE that got lost is sent again for this long.
+        // Retransmissions of a lost BYE need this time.
         let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;
         ExitCode::SUCCESS
     }
