@@ -1,4 +1,4 @@
-//! One cookie: its parsing from Set-Cookie, and the requests that it belongs to.
+//! Parsing of one cookie from Set-Cookie, and its matching with requests.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,34 +7,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cookie::Cookie as SetCookie;
 use serde::{Deserialize, Serialize};
 
-/// Longest name and value together, in bytes (RFC 6265 §6.1).
+/// Maximum length of name and value together, in bytes (RFC 6265 §6.1).
 const MAX_COOKIE_BYTES: usize = 4096;
-/// Longest value of the attributes Domain and Path, in bytes; a longer one is ignored.
+/// Maximum length of the attributes Domain and Path, in bytes; longer ones are ignored.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 /// Prefix of names that only Secure cookies may have.
 const SECURE_PREFIX: &str = "__secure-";
-/// Prefix of names that only Secure, host-only cookies of the path `/` may have.
+/// Prefix of names that only Secure, host-only cookies with the path `/` may have.
 const HOST_PREFIX: &str = "__host-";
 
-/// The part of a URL that decides which cookies it sets and gets.
+/// Parts of a URL that decide which cookies a response may set and a request sends.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestSite<'a> {
     /// Host in lower case, without the brackets of an IPv6 address.
     pub host: &'a str,
     /// Path; empty means `/`.
     pub path: &'a str,
-    /// Whether the request goes by TLS.
+    /// Whether the request uses TLS.
     pub is_https: bool,
 }
 
 impl RequestSite<'_> {
-    /// Returns whether Secure cookies may be set from here and go here: by TLS, and to this machine, which no network sees.
+    /// Returns whether Secure cookies may be set and sent: over TLS, or to this machine, without a network in between.
     pub(crate) fn is_trusted(&self) -> bool {
         let is_loopback = || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         self.is_https || self.host == "localhost" || self.host.ends_with(".localhost") || is_loopback()
     }
 
-    /// Returns the path of a cookie that names none (RFC 6265 §5.1.4).
+    /// Returns the path of a cookie without a Path attribute (RFC 6265 §5.1.4).
     fn default_path(&self) -> &str {
         match self.path.rfind('/') {
             Some(end) if end > 0 && self.path.starts_with('/') => self.path.get(..end).unwrap_or("/"),
@@ -46,24 +46,24 @@ impl RequestSite<'_> {
 /// Reason why a Set-Cookie header is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RejectedCookie {
-    /// The header has no `NAME=VALUE`, or one with control characters.
+    /// The header has no `NAME=VALUE`, or control characters in it.
     Malformed,
-    /// Name and value are longer than 4,096 bytes together.
+    /// Name and value together are longer than 4,096 bytes.
     TooLong {
-        /// Its name.
+        /// Name of the cookie.
         name: String,
-        /// Length of name and value.
+        /// Length of name and value, in bytes.
         bytes: usize,
     },
-    /// A Secure cookie was set over plain HTTP, or the prefix of its name is not kept.
+    /// A Secure cookie was set over plain HTTP, or the cookie violates the rules of its name's prefix.
     Insecure {
-        /// Its name.
+        /// Name of the cookie.
         name: String,
     },
 }
 
 impl RejectedCookie {
-    /// Returns the name of the cookie, where it has one that may be shown.
+    /// Returns the cookie's name, unless the header is malformed.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -87,24 +87,24 @@ impl fmt::Display for RejectedCookie {
     }
 }
 
-/// A cookie. Name, domain and path identify it.
+/// A cookie, identified by name, domain and path.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cookie {
     name: String,
     value: String,
     domain: String,
-    /// Whether only `domain` itself gets it, and no host below.
+    /// Whether the cookie is sent to `domain` itself only, not to hosts below.
     is_host_only: bool,
     path: String,
     is_secure: bool,
-    /// Whether a site has set it that may set Secure cookies.
+    /// Whether the cookie was set by a site that may set Secure cookies.
     #[serde(default)]
     is_of_trusted_site: bool,
-    /// Milliseconds since 1970; `None`: it lives as long as its jar.
+    /// Expiry, in milliseconds since 1970; `None`: the cookie lasts as long as its jar.
     expires_ms: Option<u64>,
 }
 
-/// Shows the name only.
+/// Shows the name, never the value.
 impl fmt::Debug for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Cookie").field(&self.name).finish()
@@ -112,12 +112,12 @@ impl fmt::Debug for Cookie {
 }
 
 impl Cookie {
-    /// Parses the value of a Set-Cookie header that `site` has sent (RFC 6265 §5.2 and §5.3).
+    /// Parses the value of a Set-Cookie header sent by `site` (RFC 6265 §5.2 and §5.3).
     ///
-    /// A Domain that is a public suffix, or that the host does not lie in, makes the cookie host-only.
+    /// A Domain that is a public suffix, or that does not contain the host, makes the cookie host-only.
     ///
     /// # Errors
-    /// The cookie is to be ignored.
+    /// Returns the reason why the cookie must be ignored.
     pub fn parse(set_cookie: &str, site: RequestSite<'_>, now: SystemTime) -> Result<Cookie, RejectedCookie> {
         let parsed = SetCookie::parse(set_cookie).map_err(|_| RejectedCookie::Malformed)?;
         let (name, value) = (parsed.name(), parsed.value());
@@ -150,82 +150,82 @@ impl Cookie {
         })
     }
 
-    /// Returns the name, which may be shown.
+    /// Returns the name, which is no secret.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the same cookie with an end no later than `end`.
+    /// Limits the expiry to `end`.
     #[must_use]
     pub fn until(self, end: SystemTime) -> Cookie {
         let end = milliseconds(end);
         Cookie { expires_ms: Some(self.expires_ms.map_or(end, |expires| expires.min(end))), ..self }
     }
 
-    /// Returns `NAME=VALUE` as it stands in a request.
+    /// Returns `NAME=VALUE` as sent in a request.
     pub(crate) fn pair(&self) -> String {
         format!("{}={}", self.name, self.value)
     }
 
-    /// Returns the length of all texts, in bytes.
+    /// Returns the length of name, value, domain and path, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.name.len() + self.value.len() + self.domain.len() + self.path.len()
     }
 
-    /// Returns the length of the path: cookies of longer paths come first in a request (RFC 6265 §5.4).
+    /// Returns the length of the path: cookies with longer paths come first in a request (RFC 6265 §5.4).
     pub(crate) fn path_length(&self) -> usize {
         self.path.len()
     }
 
-    /// Returns whether both are the same cookie, whose newer value replaces the older.
+    /// Returns whether both have the same identity, so that the newer one replaces the older.
     pub(crate) fn is_same(&self, other: &Cookie) -> bool {
         (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
             && self.is_host_only == other.is_host_only
     }
 
-    /// Returns whether it is Secure and would be hidden by `other`, a cookie of that name set over plain HTTP: an attacker
-    /// on the way could replace a session so (RFC 6265bis §5.7 step 16).
+    /// Returns whether this is a Secure cookie that `other`, of the same name and set over plain HTTP, would hide. An
+    /// attacker on the network could replace a session this way (RFC 6265bis §5.7 step 16).
     pub(crate) fn is_shadowed_by(&self, other: &Cookie) -> bool {
         let is_domain_shared = lies_in(&self.domain, &other.domain) || lies_in(&other.domain, &self.domain);
         let is_hidden = self.name == other.name && is_domain_shared && is_path_below(&other.path, &self.path);
         self.is_secure && !other.is_of_trusted_site && is_hidden
     }
 
-    /// Returns whether its time is over: such a cookie removes an earlier one.
+    /// Returns whether the cookie has expired; storing an expired cookie removes an earlier one.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
         self.expires_ms.is_some_and(|expires| expires <= milliseconds(now))
     }
 
-    /// Returns whether a request to `site` has it (RFC 6265 §5.4).
+    /// Returns whether a request to `site` sends this cookie (RFC 6265 §5.4).
     pub(crate) fn belongs_to(&self, site: RequestSite<'_>) -> bool {
         let is_of_host = if self.is_host_only { self.domain == site.host } else { lies_in(site.host, &self.domain) };
         is_of_host && is_path_below(site.path, &self.path) && (!self.is_secure || site.is_trusted())
     }
 }
 
-/// Returns whether a Domain attribute may widen a cookie of `host`: the host lies in it, and it is no public suffix.
+/// Returns whether a Domain attribute may widen a cookie of `host`: it contains the host and is no public suffix.
 fn is_shared_domain(domain: &str, host: &str) -> bool {
     let is_suffix = || psl::suffix_str(domain).is_none_or(|suffix| suffix == domain);
     !domain.is_empty() && host.parse::<IpAddr>().is_err() && lies_in(host, domain) && !is_suffix()
 }
 
-/// Returns whether a host is a domain or lies below it (RFC 6265 §5.1.3).
+/// Returns whether a host equals a domain or is below it (RFC 6265 §5.1.3).
 fn lies_in(host: &str, domain: &str) -> bool {
     host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
 }
 
-/// Returns whether a path is one that a cookie's path stands for (RFC 6265 §5.1.4).
+/// Returns whether a request path matches a cookie's path (RFC 6265 §5.1.4).
 fn is_path_below(path: &str, of_cookie: &str) -> bool {
     let path = if path.is_empty() { "/" } else { path };
     let rest = path.strip_prefix(of_cookie);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || of_cookie.ends_with('/'))
 }
 
-/// Returns the end of a cookie's life: Max-Age rules over Expires (RFC 6265 §5.3 step 3).
+/// Returns the expiry of a cookie: Max-Age has precedence over Expires (RFC 6265 §5.3 step 3).
 fn expiry(parsed: &SetCookie<'_>, now: SystemTime) -> Option<u64> {
-    // The parser reads an empty Max-Age as the longest; browsers ignore it.
+    // The parser reads an empty Max-Age as the maximum; browsers ignore it.
     if let Some(age) = parsed.max_age().filter(|age| age.whole_seconds() != i64::MAX) {
         let age = Duration::from_secs(u64::try_from(age.whole_seconds()).unwrap_or(0));
         return Some(milliseconds(now).saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
@@ -234,7 +234,7 @@ fn expiry(parsed: &SetCookie<'_>, now: SystemTime) -> Option<u64> {
     Some(u64::try_from(expires).unwrap_or(0).saturating_mul(1000))
 }
 
-/// Returns a number with a comma before each three digits.
+/// Formats a number with thousands separators.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -247,7 +247,7 @@ fn grouped(number: usize) -> String {
     grouped
 }
 
-/// Returns the milliseconds since 1970.
+/// Returns a time in milliseconds since 1970.
 fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

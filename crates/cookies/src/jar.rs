@@ -1,4 +1,4 @@
-//! The cookies of one call or conversation.
+//! Cookies of one call or conversation.
 
 use std::time::SystemTime;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cookie::{Cookie, RequestSite};
 
-/// Most cookies of a jar; the oldest gives way to a new one.
+/// Maximum number of cookies in a jar; a new one evicts the oldest.
 pub const MAX_COOKIES: usize = 50;
-/// Most bytes of all texts of a jar; the oldest cookies give way to a new one.
+/// Maximum size of a jar, in bytes of name, value, domain and path; a new cookie evicts the oldest ones.
 pub const MAX_JAR_BYTES: usize = 16 * 1024;
 
 /// Cookies in the order in which they were first set.
@@ -19,21 +19,21 @@ pub struct CookieJar {
 }
 
 impl CookieJar {
-    /// Returns whether it has none.
+    /// Returns whether the jar holds no cookie.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cookies.is_empty()
     }
 
-    /// Returns whether a cookie may be set: one of plain HTTP must not replace a Secure cookie.
+    /// Returns whether a cookie may be set: a cookie set over plain HTTP must not replace a Secure one.
     #[must_use]
     pub fn accepts(&self, cookie: &Cookie) -> bool {
         !self.cookies.iter().any(|kept| kept.is_shadowed_by(cookie))
     }
 
-    /// Keeps a cookie in the place of an earlier one of the same name, domain and path. One that has expired removes it.
-    /// A cookie that may not be set changes nothing: another request may have set a Secure one in the meantime. Returns the
-    /// cookies that gave way to it.
+    /// Stores a cookie and returns the cookies evicted for it. The new cookie replaces an earlier one with the same
+    /// name, domain and path; an expired one removes it. A cookie that is not accepted (see [`Self::accepts`]) changes
+    /// nothing.
     pub fn store(&mut self, cookie: Cookie, now: SystemTime) -> Vec<Cookie> {
         let mut evicted = Vec::new();
         self.cookies.retain(|kept| !kept.has_expired(now));
@@ -57,7 +57,7 @@ impl CookieJar {
         evicted
     }
 
-    /// Returns the value of the Cookie header for a request; `None`: no cookie belongs to it.
+    /// Returns the Cookie header for a request; `None` if no cookie matches.
     #[must_use]
     pub fn header_for(&self, site: RequestSite<'_>, now: SystemTime) -> Option<String> {
         let belongs = |cookie: &&Cookie| cookie.belongs_to(site) && !cookie.has_expired(now);

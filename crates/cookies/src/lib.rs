@@ -1,6 +1,6 @@
-//! HTTP cookies as a browser keeps them (RFC 6265): one [`CookieJar`] for a call, or for a conversation of text messages.
+//! HTTP cookies as in a browser (RFC 6265): one [`CookieJar`] for each call or text conversation.
 //!
-//! Parsing, matching and bounds stand here; requests and their jars belong to the users of this crate. Values are secrets:
+//! This crate has parsing, matching and limits; its users make the requests and own the jars. Values are secrets:
 //! [`Debug`](std::fmt::Debug) shows names only.
 
 mod cookie;

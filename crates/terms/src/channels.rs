@@ -1,16 +1,16 @@
 //! Channels of a recording.
 
-/// Channels of a recording.
+/// Number and content of the channels of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channels {
     /// One channel with both parties.
     Mono,
-    /// Caller left, everything that the caller hears right.
+    /// Caller on the left channel, audio sent to the caller on the right one.
     Dual,
 }
 
 impl Channels {
-    /// Returns how many there are.
+    /// Returns the number of channels.
     pub const fn count(self) -> u16 {
         match self {
             Channels::Mono => 1,
@@ -18,7 +18,7 @@ impl Channels {
         }
     }
 
-    /// Returns the channels of this number; `None` where no recording has as many.
+    /// Returns the layout with `count` channels; `None` if there is none.
     pub const fn of(count: u16) -> Option<Channels> {
         match count {
             1 => Some(Channels::Mono),

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// A user name and a password, for one realm or for any.
+/// User name and password, for one realm or for any.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user name.
+    /// User name, as sent in Authorization.
     pub username: String,
-    /// The password.
+    /// Password in clear text; never shown by `Debug`.
     pub password: String,
-    /// The realm that they are for. `None`: as a client, whichever the remote party names; as a server, the default one.
+    /// Realm of the credentials. `None`: any realm (client), the default realm (server).
     pub realm: Option<String>,
 }
 
@@ -31,6 +31,6 @@ pub enum DigestHash {
 }
 
 impl DigestHash {
-    /// All of them.
+    /// All supported hash functions.
     pub const ALL: [DigestHash; 3] = [DigestHash::Md5, DigestHash::Sha256, DigestHash::Sha512_256];
 }

@@ -1,23 +1,23 @@
-//! Host names of the edge.
+//! Host names of the edge in SIP headers.
 
 use std::sync::Arc;
 
-/// Host names that a remote party is shown in the place of the edge's address.
+/// Host names shown to a remote party instead of the edge's address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnHosts {
-    /// Host of every Contact; `None`: the address.
+    /// Host of every Contact; `None`: the edge's address.
     pub contact: Option<Arc<str>>,
-    /// Host of From, and of callers in other headers; `None`: that of Contact.
+    /// Host of From and of caller identities in other headers; `None`: same as `contact`.
     pub from: Option<Arc<str>>,
 }
 
 impl OwnHosts {
-    /// Returns the host of From; `None`: the address.
+    /// Returns the host of From; `None`: the edge's address.
     pub fn from_host(&self) -> Option<&str> {
         self.from.as_deref().or(self.contact.as_deref())
     }
 
-    /// Returns whether a host is one of them.
+    /// Returns whether `host` is one of these names, ignoring case.
     pub fn has(&self, host: &str) -> bool {
         [&self.contact, &self.from].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(host))
     }

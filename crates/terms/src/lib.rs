@@ -1,7 +1,8 @@
-//! Vocabulary that several cores share and that belongs to none of them: transports, credentials, host names of the edge, SRTP suites, channels and pieces of recordings.
+//! Vocabulary shared by several protocol crates: transports, credentials, host names of the edge, SRTP suites, channels
+//! and pieces of recordings.
 //!
-//! A type stands here when two crates that do not know each other mean the same by it. What only one of them does with it (a
-//! Via token, a packet's tag length) stays a function of that crate.
+//! A type belongs here if crates that do not depend on each other share its meaning. Functions that only one of them
+//! needs (a Via token, a packet's tag length) stay in that crate.
 
 mod channels;
 mod credentials;

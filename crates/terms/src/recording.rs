@@ -1,57 +1,58 @@
-//! Audio of a recording on its way to a file.
+//! Recorded audio on its way to a file.
 
 use serde::{Deserialize, Serialize};
 
-/// A recording: audio of a call or a conference on its way to a file. Numbered by signalling, unique in the process's life.
+/// Identifies a recording of a call or a conference; assigned by signalling, unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RecordingId(pub u64);
 
-/// Audio of a paused recording in the place of the pause.
+/// Content of a recording in the place of a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingPause {
-    /// Silence of its length.
+    /// Silence of the same length.
     Silence,
-    /// Nothing: it is cut out.
+    /// Nothing: the pause is cut out.
     Cut,
 }
 
-/// A piece of a recording.
+/// Part of a recording, as sent to the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded<'a> {
-    /// Frames that follow each other.
+    /// Consecutive frames.
     Audio {
-        /// Number of the first frame in the file's time; a frame has 20 ms.
+        /// Number of the first frame, counted from the beginning of the file; a frame is 20 ms.
         first: u64,
-        /// Samples of 8 kHz, interleaved: the caller, what the caller hears; of a conference its mix, and silence.
+        /// Interleaved samples at 8 kHz: audio from the caller, audio to the caller; for a conference the mix, then
+        /// silence.
         samples: RecordedSamples<'a>,
     },
-    /// The recording has ended.
+    /// End of the recording.
     End {
-        /// Frames in the file.
+        /// Number of frames in the file.
         frames: u64,
-        /// The first and the last frame with a sound; `None`: all of it is silence.
+        /// First and last frame with a sound; `None`: silence throughout.
         sound: Option<(u64, u64)>,
     },
 }
 
-/// Samples of a piece of a recording, as they came where both directions are the same kind of G.711.
+/// Samples of a recording; G.711 stays encoded if both directions use the same law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordedSamples<'a> {
-    /// Linear, of 16 bits.
+    /// Linear, 16 bits.
     Linear(&'a [i16]),
-    /// In μ-law.
+    /// μ-law.
     Pcmu(&'a [u8]),
-    /// In A-law.
+    /// A-law.
     Pcma(&'a [Alaw]),
 }
 
-/// A sample in A-law, as it is on the wire.
+/// A-law sample, as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alaw(pub u8);
 
 impl RecordedSamples<'_> {
-    /// Returns how many they are, of both channels together.
+    /// Returns the number of samples of both channels together.
     pub fn len(&self) -> usize {
         match self {
             RecordedSamples::Linear(samples) => samples.len(),
@@ -60,7 +61,7 @@ impl RecordedSamples<'_> {
         }
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,24 +1,24 @@
-//! The transport of a SIP message.
+//! Transports of SIP messages.
 
 /// A transport of SIP messages (RFC 3261 §18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// Datagrams: retransmission is ours (RFC 3261 §17).
+    /// Datagrams: SIP retransmits (RFC 3261 §17).
     Udp,
     /// A stream, framed by Content-Length (RFC 3261 §18.3).
     Tcp,
-    /// A stream under TLS.
+    /// A TCP stream under TLS.
     Tls,
 }
 
 impl Transport {
-    /// Whether the transport retransmits by itself: timers A, E, G are off, D, I, J, K are zero (RFC 3261 §17).
+    /// Returns whether the transport retransmits: timers A, E, G are off; D, I, J, K are zero (RFC 3261 §17).
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Transport::Udp)
     }
 
-    /// The token in a Via, as in `SIP/2.0/UDP`.
+    /// Returns the token in a Via, as in `SIP/2.0/UDP`.
     pub const fn via_token(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
@@ -27,7 +27,7 @@ impl Transport {
         }
     }
 
-    /// The port where none is written (RFC 3261 §19.1.2).
+    /// Returns the default port (RFC 3261 §19.1.2).
     pub const fn default_port(self) -> u16 {
         match self {
             Transport::Udp | Transport::Tcp => 5060,
@@ -35,7 +35,7 @@ impl Transport {
         }
     }
 
-    /// The name in a URI, in the configuration and in output.
+    /// Returns the name used in URIs, configuration and output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
