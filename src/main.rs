@@ -12,11 +12,12 @@ use trunkgate_tools::{
     agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top, twilio,
 };
 
-/// Fewer instructions for a call than the system's allocator, and less memory for a held one.
+/// Uses fewer instructions per call than the system allocator, and less memory per active call.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Commit and profile, as `cargo xtask release` names them. Only this file reads them: another commit does not rebuild the library.
+/// Commit and profile, as set by `cargo xtask release`. Only this file reads them, so another commit does not rebuild
+/// the library.
 const COMMIT: Option<&str> = option_env!("TRUNKGATE_COMMIT");
 const PROFILE: Option<&str> = option_env!("TRUNKGATE_PROFILE");
 
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
         Verb::Help { topic, .. } => {
             let topic = topic.join(" ");
             let mut program = Cli::command();
-            // Verbs have the flags of the program only then.
+            // Subcommands inherit the program's global flags only after this.
             program.build();
             match program.find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help::of_verb(verb),
@@ -101,7 +102,7 @@ fn unbuilt(verb: &str) -> ExitCode {
     run::refuse(&format!("error[TG0190]: `trunkgate {verb}`: not in this version"))
 }
 
-/// What is overwritten before it is kept cannot be shown.
+/// Refuses `--secrets`: secrets are overwritten before a message is recorded.
 fn no_secrets(verb: &str) -> ExitCode {
     run::refuse(&format!(
         "error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never recorded"

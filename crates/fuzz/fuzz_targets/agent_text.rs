@@ -1,4 +1,4 @@
-//! Texts of an agent on an open stream, what they ask for carried out.
+//! Fuzzes an agent's text messages on an open stream, including the actions requested.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_agent::fuzz::agent_text(data));

@@ -1,4 +1,4 @@
-//! Any order of messages, news and time at the intake of calls.
+//! Fuzzes the intake queue of calls: messages, events and time in any order.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_call::fuzz::intake(data));

@@ -1,4 +1,4 @@
-//! Any Refer-To, Referred-By and body of a NOTIFY.
+//! Fuzzes Refer-To, Referred-By and the body of NOTIFY.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_call::fuzz::refer(data));

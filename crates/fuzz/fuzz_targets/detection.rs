@@ -1,4 +1,4 @@
-//! Any samples at the detection of answering machines.
+//! Fuzzes answering machine detection with arbitrary samples.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_detection::fuzz::detection(data));

@@ -1,4 +1,4 @@
-//! Packets of any order at a jitter buffer.
+//! Fuzzes the jitter buffer with packets in any order.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_media::fuzz::jitter(data));

@@ -1,4 +1,4 @@
-//! An offer with keys, answered and offered again.
+//! Fuzzes offers with SRTP keys, answered and relayed.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_sdp::fuzz::keys(data));

@@ -1,4 +1,4 @@
-//! A challenge or an answer to one: read, answered, read again.
+//! Fuzzes digest challenges and credentials: parsed, answered and parsed again.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_sip::fuzz::digest(data));

@@ -1,4 +1,4 @@
-//! Datagrams from a far side of which SRTP is expected.
+//! Fuzzes SRTP and SRTCP: no forged packet is accepted.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_media::fuzz::srtp_packet(data));

@@ -1,4 +1,4 @@
-//! Datagrams from a far side of which SRTP is expected.
+//! Fuzzes a transcoder between any two codecs with arbitrary RTP streams.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkgate_media::fuzz::transcode(data));

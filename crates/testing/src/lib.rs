@@ -1,4 +1,4 @@
-//! What the unit tests of several crates share: a wait for an event, and calls as they are shown.
+//! Support for unit tests of several crates: a wait for an event, and views of calls and legs.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

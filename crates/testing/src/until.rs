@@ -1,11 +1,12 @@
-//! Waiting for an event that has no notification.
+//! Waiting for an event that sends no notification.
 
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes, even on a loaded machine.
+/// Time limit, generous enough for a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks again and again until there is something: for what has no event that could be waited for.
+/// Polls `look` until it returns a value, for events without a notification. `what` describes the event in the panic
+/// message.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {

@@ -1,16 +1,16 @@
-//! Calls and legs as they are shown.
+//! Sample call and leg views.
 
 use std::net::SocketAddr;
 
 use trunkgate_call::view::RtpView;
 use trunkgate_call::{CallView, LegView};
 
-/// Returns the SID of the call with this number.
+/// Returns the SID of call number `n`.
 pub fn sid(n: u64) -> String {
     format!("CA0123456789abcdef{n:016x}")
 }
 
-/// Returns a leg of this kind (`sip` or `agent`) that has ended; `name`: its trunk or agent.
+/// Returns an ended leg of this kind (`sip` or `agent`); `name` is its trunk or agent.
 pub fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
@@ -31,7 +31,7 @@ pub fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     }
 }
 
-/// Returns a call that has begun, without legs.
+/// Returns a new call without legs.
 pub fn began(sid: &str) -> CallView {
     CallView {
         sid: sid.into(),
