@@ -1,4 +1,4 @@
-//! The settings of a gateway: those of its start, and those that a reload changes.
+//! Settings of a gateway: the fixed ones of its start, and those that a reload changes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,57 +12,57 @@ use crate::lookups::addressing::Addressing;
 use crate::recordings::{RecordingAnnouncement, RecordingLinks};
 use crate::sources::strangers::StrangerLimits;
 
-/// What a gateway is told at the start.
+/// Settings fixed at the start of a gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    /// `[edge] name`.
+    /// Name of the edge (`[edge] name`).
     pub name: String,
-    /// A moment in both clocks, so that reports can be dated.
+    /// One moment in both clocks, used to date reports.
     pub epoch: (Instant, SystemTime),
-    /// Seed of every name, tag, branch and SSRC.
+    /// Seed of all identifiers, tags, branches and SSRCs.
     pub seed: [u8; 32],
-    /// Calls at once.
+    /// Maximum number of concurrent calls.
     pub max_calls: u32,
-    /// New calls a second; 0: no limit.
+    /// Maximum rate of new calls per second; 0: unlimited.
     pub calls_per_second: u32,
-    /// Longest SIP message, in bytes.
+    /// Maximum size of a SIP message, in bytes.
     pub sip_message_bytes: usize,
-    /// First and last media port; RTP takes the even ones.
+    /// First and last media port; RTP uses the even ones.
     pub media_ports: (u16, u16),
-    /// `[media] latch`.
+    /// Policy for latching onto the source of RTP (`[media] latch`).
     pub latch: LatchMode,
-    /// `[media] idle_timeout`; zero: none.
+    /// Time without RTP after which a call ends (`[media] idle_timeout`); zero: no limit.
     pub idle_timeout: Duration,
-    /// Whether numbers are shown in full in log lines.
+    /// Whether log lines show full numbers.
     pub full_numbers: bool,
-    /// `[api] account_sid`, told to agents.
+    /// Account SID sent to agents (`[api] account_sid`).
     pub account_sid: String,
 }
 
-/// The settings that a reload, a name look-up or a change of the machine's addresses may change. They are put in force together, so
-/// that no call sees new addresses with old routes; calls keep what they began with.
+/// Settings that a reload, a name look-up or a change of the machine's addresses may change. All are applied
+/// together, so that no call sees new addresses with old routes; live calls keep the settings with which they began.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Trunks, agents and routes.
     pub table: Arc<Table>,
     /// Addresses of the edge.
     pub addressing: Addressing,
-    /// Calls at once.
+    /// Maximum number of concurrent calls.
     pub calls: u32,
-    /// New calls a second; 0: no limit.
+    /// Maximum rate of new calls per second; 0: unlimited.
     pub calls_per_second: u32,
-    /// Emergency calls at once of calls that requests begin.
+    /// Maximum number of concurrent emergency calls within calls that the API started.
     pub emergency_calls: usize,
-    /// Limits of unknown sources.
+    /// Limits for unknown sources.
     pub strangers: StrangerLimits,
-    /// Whether a capture agent is sent messages and reports ([`Captured`](trunkgate_story::captured::Captured)).
+    /// Whether messages and reports go to a capture agent ([`Captured`](trunkgate_story::captured::Captured)).
     pub captures: bool,
-    /// The recogniser of callers' speech.
+    /// Speech recogniser for callers' speech.
     pub recogniser: Option<Arc<RecogniserSpec>>,
-    /// How recordings are named and reported; `None`: there is no writer, and no call is recorded.
+    /// Names and callbacks of recordings; `None`: no recording writer, so no call is recorded.
     pub recordings: Option<Arc<RecordingLinks>>,
-    /// The announcement of recordings that routes ask for.
+    /// Announcement of recordings that routes request.
     pub announcement: Option<Arc<RecordingAnnouncement>>,
-    /// The calls, of those that begin from now on, that OpenTelemetry is sent.
+    /// Share of new calls that are exported to OpenTelemetry.
     pub sampling: Sampling,
 }

@@ -1,4 +1,4 @@
-//! What goes into a gateway and what comes out.
+//! Inputs and outputs of a gateway.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -32,190 +32,193 @@ pub use crate::failures::concerned::Concerned;
 pub use crate::lookups::index::Identity;
 pub use crate::lookups::key::QueryId;
 
-/// What an operator asks for.
+/// A command of an operator.
 #[derive(Debug, Clone)]
 pub enum Control {
-    /// No new calls: 503 with Retry-After; live ones go on.
+    /// Rejects new calls with 503 and Retry-After; live calls continue.
     Drain {
-        /// Whether to drain or to take calls again.
+        /// Whether to drain, or to accept calls again.
         on: bool,
     },
-    /// BYE or CANCEL on every leg of every call.
+    /// Ends all calls with BYE or CANCEL on each leg.
     EndAll,
-    /// Every registration of ours is taken back: the edge ends.
+    /// Removes all outbound registrations, before the edge stops.
     Unregister,
-    /// BYE or CANCEL on every leg of one call.
+    /// Ends one call with BYE or CANCEL on each leg.
     Hangup {
-        /// The call.
+        /// SID of the call.
         sid: String,
     },
 }
 
-/// What a stream failed at, in words.
+/// Reason for the failure of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// TLS.
+    /// A TLS error.
     Tls(String),
-    /// What it runs over: the system's words.
+    /// An error of the underlying transport, as the system describes it.
     Stream(String),
-    /// This machine does not let it out.
+    /// An outbound packet that this machine refused to send.
     Unsent(Unsent),
 }
 
-/// A change from outside.
+/// An event from outside the gateway.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A datagram, or one framed message of a stream. The gateway finds its trunk before it reads it.
+    /// A datagram, or one framed message of a stream. The gateway finds its trunk before parsing it.
     Received {
-        /// The way it came.
+        /// Flow of the message.
         flow: Flow,
-        /// The message.
+        /// Bytes of the message.
         bytes: Bytes,
     },
-    /// The same after the gateway's `sort` and a wait.
+    /// A received message, classified by the gateway's `sort` and then queued.
     Message {
-        /// The way it came.
+        /// Flow of the message.
         flow: Flow,
         /// The message.
         message: Message,
     },
-    /// A sorted message that begins a call and has waited for too long: 503 with Retry-After.
+    /// An INVITE for a new call that was queued for too long: rejected with 503 and Retry-After.
     TurnAway {
-        /// The way it came.
+        /// Flow of the message.
         flow: Flow,
         /// The INVITE.
         message: Message,
     },
-    /// A stream that could not be framed any further: answered 400 where it can be, then the shell closes it.
+    /// A stream with a framing error: answered with 400 if possible, then closed by the shell.
     Broken {
-        /// The way it came.
+        /// Flow of the message.
         flow: Flow,
-        /// What could be read.
+        /// Readable part of the message.
         bytes: Bytes,
-        /// What is wrong.
+        /// The framing error.
         what: &'static str,
     },
-    /// A send failed: connection refused or lost, or refused by the system.
+    /// A failed send: connection refused or lost, or refused by the system.
     TransportFailed {
-        /// The way that failed.
+        /// Flow that failed.
         flow: Flow,
-        /// Why the system of this machine refused it; `None`: it did not, or does not say.
+        /// Reason for which this machine refused the send; `None`: not refused, or unknown.
         why: Option<Unsent>,
     },
-    /// An ICMP error, which anybody may send: believed where it quotes enough of a request of ours.
+    /// An ICMP error. Anyone can forge one, so it must quote enough of a request that the edge sent.
     Unreachable {
-        /// The way that failed.
+        /// Flow that failed.
         flow: Flow,
-        /// What it quotes of the datagram.
+        /// Part of the datagram that the error quotes.
         quoted: Bytes,
     },
-    /// Whose a TLS connection is, said before any message of it.
+    /// The identity of a TLS client, reported before any message of its connection.
     Identified {
         /// The connection.
         connection: ConnectionId,
-        /// The address of its remote party.
+        /// Address of the remote party.
         remote: SocketAddr,
-        /// Who.
+        /// Identity of the remote party.
         identity: Identity,
     },
-    /// A stream is gone, or never came up.
+    /// A stream that was closed, or could not be opened.
     Disconnected {
-        /// The way it went.
+        /// Flow of the stream.
         flow: Flow,
-        /// The trunk that it was made for under TLS; empty: a host of no trunk. Nobody else's requests wait there.
+        /// Trunk for which a TLS connection was made; empty: a host of no trunk. Only requests of that trunk wait for
+        /// the connection.
         made_for: Option<Arc<str>>,
-        /// What it failed at, where it did not just end.
+        /// Cause of a failure; `None` for a regular close.
         cause: Option<Cause>,
-        /// Whether it had been up.
+        /// Whether the stream had been open.
         was_up: bool,
     },
-    /// A worker's news.
+    /// An event of a media worker.
     Media {
-        /// Its session.
+        /// Media session of the event.
         id: MediaId,
-        /// The news.
+        /// The event.
         event: Event,
     },
-    /// News of the mixers of conferences.
+    /// An event of the conference mixers.
     Conference(NodeEvent),
-    /// The answer to [`Output::Resolve`].
+    /// A response to [`Output::Resolve`].
     Resolved {
-        /// The question.
+        /// Id of the query.
         query: QueryId,
-        /// Its servers, still without an order among those of one tier and priority; or why there are none.
+        /// Servers found, not yet ordered within one tier and priority; or the reason why there are none.
         found: Result<Vec<Server>, NameFault>,
     },
-    /// The answer to [`Output::App`].
+    /// A response to [`Output::App`].
     AppAnswered {
-        /// The question.
+        /// Id of the query.
         query: QueryId,
-        /// The answer.
+        /// The response.
         answer: Box<AppAnswer>,
     },
-    /// A response to a request of a call's application has set cookies.
+    /// Cookies set by a response of a call's application.
     CookiesSet {
         /// SID of the call.
         call: String,
         /// The cookies, in order.
         cookies: Vec<Cookie>,
     },
-    /// A recording's file is complete, or will not be.
+    /// A recording whose file is complete, or has failed.
     Recorded(Box<RecordingDone>),
-    /// What a recording lacks until now, all in all.
+    /// Total losses of a recording so far.
     RecordingLost(RecordingId, Losses),
-    /// Whether calls that are to be recorded are refused from now on: the disk takes no recordings, and `on_full` says so.
+    /// Whether calls that must be recorded are refused from now on: the disk is full, and `on_full` requires it.
     RecordingsRefused(bool),
-    /// Recordings cannot be written for now, or can be again.
+    /// Whether recordings cannot be written at present.
     RecordingsFail(bool),
-    /// New settings: a reload, new addresses of peers, or of this machine.
+    /// New settings, after a reload or a change of addresses.
     Configure(Box<Settings>),
-    /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
+    /// Names of peers that could not be resolved, all of them: these peers are down until their names resolve.
     Unresolved(HashMap<Destination, NameFault>),
-    /// Conferences that [`Output::ConferenceEnded`] has named before a restart, the oldest first. Before the first call.
+    /// Conferences that ended before a restart ([`Output::ConferenceEnded`]), the oldest first. Sent before the first
+    /// call.
     ConferencesEnded(Vec<ConferenceReport>),
-    /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
+    /// Daily counts from before a restart ([`Output::Counted`]), from which daily limits continue. Sent before the
+    /// first call.
     DayCounts(Vec<DayCount>),
-    /// An operator has changed keys: what was wrong with calls of these trunks may be mended, until a call shows otherwise.
+    /// A change of keys by an operator: past problems of these trunks may be solved, until a call shows otherwise.
     Reconfigured(Concerned),
-    /// Messages of these mailboxes; the first time all that have any.
+    /// Message counts of these mailboxes; initially of all mailboxes that have messages.
     Messages(Vec<MailboxMessages>),
-    /// How an agent has answered a probe.
+    /// The result of a probe of an agent.
     AgentProbed(Box<AgentProbe>),
-    /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
-    /// are dated by it from their beginning, so that their durations stay right.
+    /// A new reading of the wall clock after it was set. Reports, days and hours follow it from now on; start times
+    /// of live calls are shifted, so that their durations stay right.
     Clock(SystemTime),
-    /// An operator's wish.
+    /// A command of an operator.
     Control(Control),
 }
 
-/// Messages of a mailbox.
+/// Number of messages in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxMessages {
-    /// Its name.
+    /// Name of the mailbox.
     pub name: String,
-    /// The number of its messages.
+    /// Number of its messages.
     pub count: MessageCount,
-    /// Bytes of their files.
+    /// Size of their files, in bytes.
     pub bytes: u64,
 }
 
-/// A probe of an agent: a handshake that was closed at once, or a connection alone.
+/// Result of a probe of an agent: a WebSocket handshake that was closed at once, or only a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentProbe {
-    /// The agent's name.
+    /// Name of the agent.
     pub name: Arc<str>,
-    /// Where it was asked; an agent that has moved since is judged by later probes.
+    /// URL that was probed; if the agent's URL has changed since, the result is ignored.
     pub url: String,
-    /// When it was asked.
+    /// Start of the probe.
     pub began: Instant,
-    /// Whether it was a connection without a handshake: the agent has no `probe`, and the connection of a call was lost.
+    /// Whether only a connection was made: the agent has no `probe`, and the connection of a call was lost.
     pub is_connection: bool,
-    /// How long it took, or how it failed and what is known beside.
+    /// Duration of the probe, or its failure with details.
     pub outcome: Result<Duration, (Loss, String)>,
 }
 
 impl AgentProbe {
-    /// Returns its name in messages, and what an agent does that fails it, and that is back.
+    /// Returns the name of the probe in messages, a phrase for its failure and a phrase for its recovery.
     pub const fn words(&self) -> [&'static str; 3] {
         match self.is_connection {
             true => ["connection", "accepts no connection", "accepts connections again"],
@@ -224,72 +227,72 @@ impl AgentProbe {
     }
 }
 
-/// What comes out.
+/// An effect that the shell carries out.
 #[derive(Debug)]
 pub enum Output {
     /// Bytes to send.
     Transmit(Transmit),
-    /// The answer to a keep-alive that came as a datagram: CRLF (RFC 5626 §4.4.1 has it for streams).
+    /// The response to a keep-alive that came as a datagram: CRLF (RFC 5626 §4.4.1 defines it for streams).
     Pong {
-        /// The way back.
+        /// Flow to the sender.
         flow: Flow,
     },
-    /// A REGISTER on this connection was successful: its far end is a phone of a trunk.
+    /// A successful REGISTER on this connection: its remote party is a phone of a trunk.
     Registered(ConnectionId),
     /// A command for a media worker.
     Media {
-        /// Its session.
+        /// Media session of the command.
         id: MediaId,
         /// The command.
         command: Command,
     },
-    /// A command for the mixers of conferences, which tick every 20 ms from the edge's epoch on.
+    /// A command for the conference mixers, which tick every 20 ms from the edge's epoch.
     Conference(Box<NodeCommand>),
-    /// A host to look up; IP addresses never come here.
+    /// A host to resolve; never an IP address.
     Resolve {
-        /// The question.
+        /// Id of the query.
         query: QueryId,
-        /// The host, and what its URI says of port and transport.
+        /// The host, with port and transport of its URI.
         destination: Destination,
     },
-    /// A question of a call's application.
+    /// A query of a call's application.
     App(Box<AppQuestion>),
-    /// An event that an application is notified of.
+    /// A callback: an event that an application is notified of.
     Callback(Box<AppCallback>),
-    /// A conference is over.
+    /// A conference that has ended.
     ConferenceEnded(Box<ConferenceReport>),
-    /// A recording has begun: its file is to be made. Its audio and its end come from its media session.
+    /// A recording that has begun: the shell creates its file. Audio and end come from its media session.
     Recording(Box<RecordingBegun>),
-    /// The answer to such a question is no longer wanted: what is under way for it is given up.
+    /// A query whose response is no longer wanted: the shell cancels it.
     AppGivenUp(QueryId),
-    /// A call has begun and is not refused at once: once per call, before its record.
+    /// A call that has begun and was not refused at once: once per call, before its record.
     Began(Box<CallView>),
-    /// A finished call's record, once per call.
+    /// The record of a finished call: once per call.
     Report(Box<CallRecord>),
-    /// A call has counted with a limit by the day: the sum so far.
+    /// The new sum of a daily limit, after a call counted towards it.
     Counted(DayCount),
-    /// What becomes of the text message that may follow a call.
+    /// A change in the state of the text message that may follow a call.
     Sms(SmsNews),
-    /// A change that whoever watches is told of; a call's beginning and its end are told by [`Output::Began`] and
-    /// [`Output::Report`] alone.
+    /// A change for event listeners. The begin and end of a call are reported only by [`Output::Began`] and
+    /// [`Output::Report`].
     Changed(Box<Change>),
-    /// A call's progress, for the log: one line each.
+    /// One log line about the progress of a call.
     Log(LogLine),
-    /// A message of a call, or a report on its media, where [`Settings::captures`] asks for them.
+    /// A message of a call, or a report on its media, if [`Settings::captures`] is set.
     Captured(Box<Captured>),
-    /// A call of those that [`Settings::sampling`] asks for, once nothing of it is waited for.
+    /// A call selected by [`Settings::sampling`], once its last response has arrived.
     Sampled(Box<SampledCall>),
 }
 
-/// One event of a call for the log; numbers are already masked unless the configuration says otherwise.
+/// A log line about a call; numbers are masked unless the configuration disables that.
 #[derive(Debug, Clone)]
 pub struct LogLine {
-    /// The call's sid; empty where it belongs to none.
+    /// SID of the call; empty: no call.
     pub call: String,
     /// Whether an operator should act.
     pub warn: bool,
-    /// The sentence.
+    /// Text of the line.
     pub text: String,
-    /// The reason slug, where it is a refusal or failure.
+    /// Reason slug of a refusal or failure.
     pub reason: Option<&'static str>,
 }

@@ -1,5 +1,5 @@
-//! What calls share: the SIP endpoint with its look-ups and deadlines, addresses, media ports, trunks, limits, health,
-//! registrations, agents. It knows calls by their keys only.
+//! State that calls share: the SIP endpoint with its look-ups and deadlines, addresses, media ports, trunks, limits,
+//! health, registrations and agents. Calls appear here by key only.
 
 pub mod admission;
 pub mod agents;

@@ -1,4 +1,4 @@
-//! What the gateway counts: plain numbers, read by whoever renders them.
+//! Counters and gauges of the gateway: plain numbers, without a rendering.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty one.
+    /// Returns an empty histogram.
     pub fn new(bounds: &'static [f64]) -> Histogram {
         Histogram { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
     }
@@ -33,65 +33,65 @@ impl Histogram {
 /// Messages, transactions and dialogs.
 #[derive(Debug, Clone)]
 pub struct SipMetrics {
-    /// (trunk, method, direction `in`/`out`)
+    /// Requests, by (trunk, method, direction `in`/`out`).
     pub requests: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
-    /// (trunk, method, code, direction)
+    /// Responses, by (trunk, method, status code, direction).
     pub responses: BTreeMap<(Arc<str>, &'static str, u16, &'static str), u64>,
-    /// Messages sent again.
+    /// Retransmitted messages.
     pub retransmissions: u64,
-    /// By reason: `unknown_source`, `not_sip`, and the endpoint's.
+    /// Dropped messages, by reason: `unknown_source`, `not_sip`, and those of the endpoint.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// Gauge.
+    /// Gauge: active transactions.
     pub transactions_active: u64,
-    /// Gauge.
+    /// Gauge: active dialogs.
     pub dialogs_active: u64,
     /// Gauge: subscriptions to the messages of mailboxes.
     pub subscriptions_active: u64,
-    /// Request to final answer of our client transactions, seconds.
+    /// Time from request to final response of client transactions, in seconds.
     pub transaction_seconds: Histogram,
 }
 
-/// Sessions of agents, and callers that wait for one.
+/// Sessions of agents, and callers queued for one.
 #[derive(Debug, Clone)]
 pub struct AgentMetrics {
-    /// From the call for an agent's socket until it is open, seconds.
+    /// Time until an agent's WebSocket is open, in seconds.
     pub connect_seconds: Histogram,
-    /// Agent; answered calls that it had for at least 10 s without being heard.
+    /// Answered calls of at least 10 s in which the agent was not heard, by agent.
     pub silent: BTreeMap<Arc<str>, u64>,
-    /// Gauge: agents' sockets that are open.
+    /// Gauge: open WebSockets of agents.
     pub sessions: u64,
-    /// Gauge: agent; callers that wait in line for it.
+    /// Gauge: callers queued for an agent, by agent.
     pub waiting: BTreeMap<Arc<str>, u64>,
-    /// From when a caller got in line for an agent until it left, with its turn or without, seconds.
+    /// Time that callers spent in the queue of an agent, whether they reached the agent or not, in seconds.
     pub wait_seconds: Histogram,
-    /// Gauge: agent; whether it is skipped because it keeps failing.
+    /// Gauge: whether an agent is skipped because it keeps failing, by agent.
     pub skipped: BTreeMap<Arc<str>, bool>,
 }
 
-/// Recognitions of callers' speech.
+/// Speech recognition of callers.
 #[derive(Debug, Clone)]
 pub struct RecognitionMetrics {
-    /// Gauge: recognisers that listen.
+    /// Gauge: active recognition sessions.
     pub sessions: u64,
-    /// Result; recognitions that have ended.
+    /// Finished recognitions, by result.
     pub results: BTreeMap<&'static str, u64>,
-    /// From the call for a recogniser's socket until it is open, seconds.
+    /// Time until a recogniser's WebSocket is open, in seconds.
     pub connect_seconds: Histogram,
 }
 
-/// Recording sessions (SIPREC), by the trunk that a group of recording servers is.
+/// Recording sessions (SIPREC), by trunk of the group of recording servers.
 #[derive(Debug, Clone, Default)]
 pub struct SiprecMetrics {
     /// Gauge: sessions in which a server records.
     pub sessions: BTreeMap<Arc<str>, u64>,
-    /// (trunk, result)
+    /// Results, by (trunk, result).
     pub results: BTreeMap<(Arc<str>, &'static str), u64>,
     /// Gauge: whether no server recorded the latest call.
     pub failing: BTreeMap<Arc<str>, bool>,
 }
 
 impl SiprecMetrics {
-    /// Counts a session in or out.
+    /// Adds a session to the gauge, or removes one.
     pub fn count_session(&mut self, trunk: &Arc<str>, begins: bool) {
         let sessions = self.sessions.entry(Arc::clone(trunk)).or_default();
         *sessions = if begins { *sessions + 1 } else { sessions.saturating_sub(1) };
@@ -106,96 +106,97 @@ impl SiprecMetrics {
     }
 }
 
-/// Messages that traces keep.
+/// Messages kept in traces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TextMetrics {
-    /// Gauge: what they take, in bytes.
+    /// Gauge: memory used, in bytes.
     pub bytes: u64,
-    /// Those that are no longer kept, to make room for those of later calls.
+    /// Messages dropped to make room for later calls.
     pub dropped: u64,
 }
 
-/// RTP packets of a trunk's parties.
+/// RTP packets of a trunk's remote parties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrunkPackets {
-    /// Received.
+    /// Packets received.
     pub received: u64,
-    /// Missing in what was received.
+    /// Packets lost on the way to the edge.
     pub lost: u64,
-    /// Sent.
+    /// Packets sent.
     pub sent: u64,
-    /// Missing in what they received, as they report by RTCP.
+    /// Packets lost on the way to the remote parties, as reported by RTCP.
     pub far_lost: u64,
 }
 
-/// Everything that the gateway counts; names as in the contract's metrics.
+/// All metrics of the gateway; names as in the contract.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Gauge: trunk.
+    /// Gauge: active calls, by trunk.
     pub calls_active: BTreeMap<Arc<str>, u64>,
-    /// (trunk, route, outcome)
+    /// Calls, by (trunk, route, outcome).
     pub calls: BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>,
-    /// (trunk, reason): calls that a limit, `deny` or the like refused.
+    /// Calls refused by a limit, `deny` or a similar rule, by (trunk, reason).
     pub limits_reached: BTreeMap<(Arc<str>, &'static str), u64>,
-    /// (trunk, `unknown_user` or `wrong_password`): requests with wrong credentials for the trunk's `require_auth`.
+    /// Requests with wrong credentials for `require_auth`, by (trunk, `unknown_user` or `wrong_password`).
     pub wrong_credentials: BTreeMap<(Arc<str>, &'static str), u64>,
-    /// (route, reason)
+    /// Failovers, by (route, reason).
     pub failovers: BTreeMap<(Arc<str>, &'static str), u64>,
-    /// From INVITE in to the 2xx out, seconds.
+    /// Time from the inbound INVITE to the outbound 2xx, in seconds.
     pub call_setup_seconds: Histogram,
-    /// From answer to end, seconds.
+    /// Time from answer to end, in seconds.
     pub call_duration_seconds: Histogram,
-    /// From INVITE in to the first 18x out, seconds.
+    /// Time from the inbound INVITE to the first outbound 18x, in seconds.
     pub post_dial_delay_seconds: Histogram,
-    /// Interarrival jitter of each side of an answered call that was heard, at its end, in seconds.
+    /// Interarrival jitter at the end of an answered call, for each side that sent media, in seconds.
     pub rtp_jitter_seconds: Histogram,
-    /// Round trip to the far side by RTCP of each side of an answered call where it was measured, at its end, in seconds.
+    /// RTCP round-trip time at the end of an answered call, for each side that reported it, in seconds.
     pub rtp_round_trip_seconds: Histogram,
-    /// Mean score of what each side of an answered call sent.
+    /// Mean opinion score of the media that each side of an answered call sent.
     pub call_mos: Histogram,
-    /// (trunk, side): `caller`, `callee` or `both` sent no media within five seconds of the answer although they should.
+    /// Answered calls without media from a side within five seconds of the answer, by (trunk, `caller`, `callee` or
+    /// `both`).
     pub media_one_way: BTreeMap<(Arc<str>, &'static str), u64>,
-    /// Trunk: packets of its parties in answered calls.
+    /// RTP packets in answered calls, by trunk.
     pub rtp_of_trunks: BTreeMap<Arc<str>, TrunkPackets>,
-    /// Gauge: ports taken from the pool, two to each end.
+    /// Gauge: media ports in use, two for each RTP stream endpoint.
     pub media_ports_in_use: u64,
-    /// Gauge: trunk; whether any peer of it answered when it was last tried.
+    /// Gauge: whether a peer of a trunk answered its last probe, by trunk.
     pub trunk_up: BTreeMap<Arc<str>, bool>,
-    /// Gauge: addresses that are banned.
+    /// Gauge: banned addresses.
     pub sources_banned: u64,
-    /// Gauge: trunk; when our registration with it ends; 1970 where it was refused and never has been.
+    /// Gauge: expiry of the edge's registration, by trunk; 1970 if the registration was refused and never accepted.
     pub registration_ends: BTreeMap<Arc<str>, SystemTime>,
-    /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
+    /// Gauge: whether a peer answered when last tried, by (trunk, peer as configured).
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,
-    /// From OPTIONS to a trunk's address until its answer, seconds.
+    /// Round-trip time of OPTIONS requests to trunks, in seconds.
     pub trunk_keepalive_rtt_seconds: Histogram,
-    /// Gauge.
+    /// Gauge: whether the edge is draining.
     pub draining: bool,
     /// Messages in traces.
     pub message_texts: TextMetrics,
     /// Messages, transactions and dialogs.
     pub sip: SipMetrics,
-    /// Sessions of agents, and callers that wait for one.
+    /// Sessions of agents, and callers queued for one.
     pub agent: AgentMetrics,
-    /// Recognitions of callers' speech.
+    /// Speech recognition of callers.
     pub recognition: RecognitionMetrics,
-    /// Recording sessions.
+    /// Recording sessions (SIPREC).
     pub siprec: SiprecMetrics,
 }
 
-/// Bounds for call set-up and for SIP transactions, in seconds.
+/// Bounds for call set-up and SIP transactions, in seconds.
 const SETUP_BOUNDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0];
 /// Bounds for jitter, in seconds.
 const JITTER_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
-/// Bounds for round trips, in seconds.
+/// Bounds for round-trip times, in seconds.
 const TRIP_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0];
-/// Bounds for scores: those of ITU-T G.107 Annex B (R 50, 60, 70, 80, 90) and some between.
+/// Bounds for mean opinion scores: those of ITU-T G.107 Annex B (R 50, 60, 70, 80, 90) and some between.
 const MOS_BOUNDS: &[f64] = &[1.5, 2.0, 2.58, 3.1, 3.6, 3.8, 4.03, 4.2, 4.34, 4.5];
-/// Bounds for the length of calls, in seconds.
+/// Bounds for call duration, in seconds.
 const CALL_BOUNDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Returns metrics that are all zero.
     pub fn new() -> Metrics {
         Metrics {
             calls_active: BTreeMap::new(),
@@ -245,7 +246,7 @@ impl Metrics {
             siprec: SiprecMetrics::default(),
         }
     }
-    /// Counts a message that was dropped.
+    /// Counts a dropped message.
     pub fn dropped(&mut self, reason: &'static str) {
         *self.sip.dropped.entry(reason).or_default() += 1;
     }

@@ -1,5 +1,5 @@
-//! Emergency calls of calls that requests have begun. No other limit holds for them, so that they have a bound of their own: a stolen token
-//! must not keep an emergency centre busy. Those of callers never count here.
+//! Emergency calls within calls that the API started. No other limit applies to them, so they have their own: a
+//! stolen token must not keep an emergency centre busy. Emergency calls of inbound callers do not count.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,10 +12,11 @@ use crate::lookups::key::{Branch, CallKey};
 /// Interval in which attempts are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Clause of a refusal where none is allowed.
+/// Message of a refusal when the limit is 0.
 pub const NO_EMERGENCY_CALLS: &str = "requests may make no emergency calls (`emergency_calls = 0` of [api])";
 
-/// Emergency calls under way, and attempts of the last minute: some for each call, since a target may fail and the next one is tried.
+/// Emergency calls in progress, and attempts of the last minute. A call may need several attempts, because of
+/// failover.
 #[derive(Debug)]
 pub struct EmergencyCalls {
     most: usize,
@@ -30,25 +31,26 @@ impl Default for EmergencyCalls {
 }
 
 impl EmergencyCalls {
-    /// Returns how many there may be at once.
+    /// Returns the maximum number of concurrent emergency calls.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Changes how many there may be at once; those that are there stay.
+    /// Changes the maximum; calls in progress stay.
     pub(crate) fn set_most(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// Returns the key and its value.
+    /// Returns the configuration key and its value.
     fn key(&self) -> String {
         format!("`emergency_calls = {}` of [api]", self.most)
     }
 
-    /// Whether there may be one more.
+    /// Checks whether another attempt is allowed.
     ///
     /// # Errors
-    /// There are as many, or have been as many attempts within a minute, as there may be: the reason, and the key with its value.
+    /// The maximum of concurrent calls, or of attempts within a minute, is reached: the reason, and the key with its
+    /// value.
     pub fn check(&mut self, now: Instant) -> Result<(), (ReasonSlug, String)> {
         while self.begun.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
             self.begun.pop_front();
@@ -58,32 +60,32 @@ impl EmergencyCalls {
         if has_room { Ok(()) } else { Err((ReasonSlug::LimitEmergency, self.key())) }
     }
 
-    /// Counts an attempt that [`EmergencyCalls::check`] allows.
+    /// Counts an attempt that [`EmergencyCalls::check`] has allowed.
     pub fn count(&mut self, now: Instant, who: (CallKey, Branch)) {
         self.live.push(who);
         self.begun.push_back(now);
     }
 
-    /// An attempt is over that led to no answer.
+    /// Removes an attempt that ended without an answer.
     pub fn end(&mut self, who: (CallKey, Branch)) {
         if let Some(at) = self.live.iter().position(|counted| *counted == who) {
             self.live.swap_remove(at);
         }
     }
 
-    /// Passes the place of a called party on to another call, in which it goes on.
+    /// Moves the slot of a callee to another call, in which the callee continues.
     pub fn pass_on(&mut self, from: CallKey, to: CallKey) {
         if let Some((key, _)) = self.live.iter_mut().rev().find(|(key, _)| *key == from) {
             *key = to;
         }
     }
 
-    /// A call is over, with all that it had.
+    /// Removes all attempts of an ended call.
     pub fn end_call(&mut self, key: CallKey) {
         self.live.retain(|(counted, _)| *counted != key);
     }
 
-    /// Returns the calls that count.
+    /// Returns the calls that count towards the limit.
     pub fn live(&self) -> impl Iterator<Item = CallKey> {
         self.live.iter().map(|(key, _)| *key)
     }
@@ -93,7 +95,7 @@ impl EmergencyCalls {
 mod tests {
     use super::*;
 
-    // One reading of the clock to start from; all else is arithmetic.
+    // Single reading of the clock; later times are computed.
     #[allow(clippy::disallowed_methods)]
     fn start() -> Instant {
         Instant::now()

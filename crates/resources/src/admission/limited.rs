@@ -1,4 +1,5 @@
-//! Calls of the last hour that a limit refused: `[limits]`, the limits of trunks, and the numbers that trunks are not asked for.
+//! Calls of the last hour that a limit refused: limits of the edge (`[limits]`), limits of trunks, and denied
+//! numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,19 +11,19 @@ use trunkgate_story::view::LimitView;
 
 use crate::failures::concerned::Concerned;
 
-/// The limit that has refused a call.
+/// A limit that has refused a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Limit {
-    /// The trunk whose limit it is; `None`: the edge's own.
+    /// Trunk to which the limit belongs; `None`: the edge.
     pub trunk: Option<Arc<str>>,
-    /// Whether the call was to the trunk, and not from it.
+    /// Whether the refused call was outbound to the trunk.
     pub outbound: bool,
-    /// Its reason.
+    /// Reason of the refusal.
     pub reason: ReasonSlug,
 }
 
 impl Limit {
-    /// Reasons that are limits of how many calls there may be, and of which numbers they may be to.
+    /// Reasons that count as limits: number and rate of calls, and permitted numbers.
     pub const REASONS: [ReasonSlug; 6] = [
         ReasonSlug::LimitCalls,
         ReasonSlug::LimitRate,
@@ -32,32 +33,33 @@ impl Limit {
         ReasonSlug::HighRisk,
     ];
 
-    /// Returns the limit that a refusal is of; `None`: it is of no limit.
+    /// Returns the limit behind a refusal; `None`: the reason is no limit.
     pub fn of(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<Limit> {
         let limit = || Limit { trunk: trunk.cloned(), outbound, reason };
         Limit::REASONS.contains(&reason).then(limit)
     }
 }
 
-/// What one limit has refused.
+/// Refusals by one limit.
 #[derive(Debug)]
 struct Refused {
     calls: LastHour<1>,
-    /// The key with its value.
+    /// Configuration key with its value.
     key: String,
     at: Instant,
-    /// The last of these calls that has a trace.
+    /// SID of the most recent refused call that has a trace.
     sid: Option<String>,
 }
 
-/// What each limit has refused. Bounded by the trunks that had a call refused within an hour.
+/// Refusals of all limits. Bounded by the trunks that had a call refused within an hour.
 #[derive(Debug, Default)]
 pub struct Limited {
     by_limit: BTreeMap<Limit, Refused>,
 }
 
 impl Limited {
-    /// Counts a call; `key`: the limit's key with its value. `sid`: where the call has a trace.
+    /// Counts a refused call. `key`: configuration key of the limit with its value; `sid`: SID of the call, if it has
+    /// a trace.
     pub fn note(&mut self, now: Instant, limit: Limit, key: &str, sid: Option<&str>) {
         if !self.by_limit.contains_key(&limit) {
             self.by_limit.retain(|_, refused| refused.calls.sums(now) != [0]);
@@ -74,18 +76,18 @@ impl Limited {
         }
     }
 
-    /// Forgets what the edge's own limits have refused: they have other values now.
+    /// Forgets refusals by the limits of the edge, after their values have changed.
     pub(crate) fn edge_reconfigured(&mut self) {
         self.by_limit.retain(|limit, _| limit.trunk.is_some());
     }
 
-    /// Forgets what limits of trunks with changed keys have refused.
+    /// Forgets refusals by limits of trunks with changed keys.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         let is_kept = |limit: &Limit| limit.trunk.as_ref().is_none_or(|trunk| !concerned.calls.contains(trunk));
         self.by_limit.retain(|limit, _| is_kept(limit));
     }
 
-    /// Returns what each limit has refused in the last hour, the edge's own first.
+    /// Returns the refusals of the last hour by limit, those of the edge first.
     pub fn views(&self, now: Instant) -> Vec<LimitView> {
         let view = |(limit, refused): (&Limit, &Refused)| {
             let ([calls], [recent]) = (refused.calls.sums(now), refused.calls.recent(now));

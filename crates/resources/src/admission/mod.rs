@@ -1,9 +1,11 @@
-//! Whether a new call is let in: draining, the edge's calls at once and new calls a second, and each trunk's fair share of both.
+//! Admission of new calls: draining, concurrent calls, new calls per second, and each trunk's fair share of both
+//! limits.
 //!
-//! A trunk's share is the limit divided by the number of trunks that are active: with live calls from them, or with an INVITE
-//! within [`FAIR_ACTIVE_SECONDS`]. A trunk below its share is let in although the limit is reached, so that no trunk takes the
-//! place of others. What that costs beyond `calls_per_second` is owed: the others get less until it is earned, and the average
-//! stays at the limit. Beyond `calls` there is one place in [`FAIR_RESERVE_ONE_IN`], and nothing more.
+//! A trunk is active while it has live calls or has sent an INVITE within [`FAIR_ACTIVE_SECONDS`]. The share of a
+//! trunk is the limit divided by the number of active trunks. A trunk below its share is admitted although the limit
+//! is reached, so that no trunk starves others. Calls admitted beyond `calls_per_second` are a debt: other calls wait
+//! until the token bucket has recovered, and the average stays at the limit. Beyond `calls` there is a reserve of one
+//! call in [`FAIR_RESERVE_ONE_IN`].
 
 pub mod emergencies;
 pub mod limited;
@@ -21,7 +23,7 @@ use crate::limits::{
     FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND, URGENT_CALLS_PER_SECOND,
 };
 
-/// The edge's own limits.
+/// Limits of the edge and their use.
 #[derive(Debug)]
 pub struct Admission {
     max_calls: u32,
@@ -30,39 +32,39 @@ pub struct Admission {
     shares: Shares,
     live: usize,
     logged: Option<Instant>,
-    /// Refusals that have a record.
+    /// Rate limit for records of refused calls.
     records: TokenBucket,
-    /// Calls that limits refused, those of trunks among them.
+    /// Calls refused by limits, including those of trunks.
     pub limited: Limited,
-    /// Emergency calls of calls that requests have begun.
+    /// Emergency calls within calls that the API started.
     pub emergencies: EmergencyCalls,
-    /// Emergency calls that go before others.
+    /// Rate limit for emergency calls that take precedence.
     pub urgent: TokenBucket,
     /// Whether new calls are refused.
     pub draining: bool,
 }
 
-/// What active trunks use of the limits. Bounded by the trunks of the table and of live calls.
+/// Use of the limits by active trunks. Bounded by the trunks of the table and of live calls.
 #[derive(Debug, Default)]
 struct Shares {
     accounts: HashMap<Arc<str>, Account>,
-    /// When those were last left out that are no longer active.
+    /// Time of the last removal of inactive trunks.
     swept: Option<Instant>,
 }
 
-/// One active trunk.
+/// Use of the limits by one active trunk.
 #[derive(Debug)]
 struct Account {
     /// Calls from it that have not ended.
     live: u32,
-    /// Its share of the calls a second.
+    /// Token bucket for its share of the calls per second.
     bucket: TokenBucket,
-    /// Its last INVITE.
+    /// Time of the last INVITE.
     last: Instant,
 }
 
 impl Shares {
-    /// The account of a trunk that is active now, and how many are active.
+    /// Returns the account of a trunk, which becomes active, and the number of active trunks.
     fn account(&mut self, now: Instant, trunk: &str, calls_per_second: u32) -> (&mut Account, u32) {
         let is_old = |at: Instant, seconds| now.saturating_duration_since(at) >= Duration::from_secs(seconds);
         if self.swept.is_none_or(|at| is_old(at, 1)) {
@@ -79,7 +81,7 @@ impl Shares {
 }
 
 impl Admission {
-    /// With limits; `calls_per_second` 0 means none.
+    /// Returns the state for these limits; `calls_per_second` 0: unlimited.
     pub fn new(max_calls: u32, calls_per_second: u32) -> Admission {
         Admission {
             max_calls,
@@ -95,17 +97,17 @@ impl Admission {
             draining: false,
         }
     }
-    /// Returns the limits in force: calls at once, new calls a second.
+    /// Returns the limits in force: concurrent calls, new calls per second.
     pub fn limits(&self) -> (u32, u32) {
         (self.max_calls, self.calls_per_second)
     }
-    /// Changes the limits; calls that are there stay.
+    /// Changes the limits; live calls stay.
     pub(crate) fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
         self.max_calls = max_calls;
         self.calls_per_second = calls_per_second;
         self.bucket.set_rate(calls_per_second);
     }
-    /// Whether one more call from a trunk may come.
+    /// Checks whether a new call from a trunk is admitted.
     pub fn check(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         let most = usize::try_from(self.max_calls).unwrap_or(usize::MAX);
         let (account, active) = self.shares.account(now, trunk, self.calls_per_second);
@@ -118,11 +120,12 @@ impl Admission {
         }
         self.check_rate(now, trunk)
     }
-    /// Whether an emergency call may come: no limit refuses it, but whoever ends its work could not see it through.
+    /// Checks whether an emergency call is admitted: limits do not apply, but a draining edge could not complete the
+    /// call.
     pub fn check_emergency(&self) -> Result<(), ReasonSlug> {
         if self.draining { Err(ReasonSlug::Draining) } else { Ok(()) }
     }
-    /// Whether a call of a trunk that is there already may begin another attempt as a new one would: a transfer.
+    /// Checks whether a live call of a trunk may begin another attempt (a transfer), which counts as a new call.
     pub fn check_rate(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         if self.draining {
             return Err(ReasonSlug::Draining);
@@ -144,7 +147,7 @@ impl Admission {
             (false, false) => Err(ReasonSlug::LimitRate),
         }
     }
-    /// The key of `[limits]` that a reason is about, with its value; empty where it is none of them.
+    /// Returns the key of `[limits]` for a reason, with its value; empty for other reasons.
     pub fn limit_of(&self, reason: ReasonSlug) -> String {
         if reason == ReasonSlug::LimitCalls {
             return format!("`calls = {}` of [limits]", self.max_calls);
@@ -152,27 +155,27 @@ impl Admission {
         let is_rate = reason == ReasonSlug::LimitRate;
         if is_rate { format!("`calls_per_second = {}` of [limits]", self.calls_per_second) } else { String::new() }
     }
-    /// A call from a trunk began.
+    /// Counts a new call from a trunk.
     pub fn begin(&mut self, now: Instant, trunk: &str) {
         self.live += 1;
         self.shares.account(now, trunk, self.calls_per_second).0.live += 1;
     }
-    /// A call from a trunk ended.
+    /// Removes an ended call from a trunk.
     pub fn end(&mut self, trunk: &str) {
         self.live = self.live.saturating_sub(1);
         if let Some(account) = self.shares.accounts.get_mut(trunk) {
             account.live = account.live.saturating_sub(1);
         }
     }
-    /// Calls that have not ended.
+    /// Returns the number of live calls.
     pub fn live(&self) -> usize {
         self.live
     }
-    /// Whether a call that a limit refuses is recorded: a flood must not fill a disk.
+    /// Returns whether a refused call gets a record: a flood must not fill the disk.
     pub fn may_record(&mut self, now: Instant) -> bool {
         self.records.take(now)
     }
-    /// Whether a refusal may be logged now: a flood must not become a flood of lines.
+    /// Returns whether a refusal may be logged now: a flood must not flood the log.
     pub fn may_log(&mut self, now: Instant) -> bool {
         let may =
             self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(REFUSAL_LOG_SECONDS));
@@ -187,7 +190,7 @@ impl Admission {
 mod tests {
     use super::*;
 
-    // One reading of the clock to start from; all else is arithmetic.
+    // Single reading of the clock; later times are computed.
     #[allow(clippy::disallowed_methods)]
     fn start() -> Instant {
         Instant::now()
@@ -212,7 +215,7 @@ mod tests {
             }
         }
         assert_eq!(refused, 0);
-        // 30 a second and one second's burst, less the 10 a second of the other.
+        // 30 a second plus one second of burst, less the 10 a second of the other trunk.
         assert!((20 * 20..=20 * 20 + 60).contains(&flooded), "{flooded}");
     }
 
@@ -255,7 +258,7 @@ mod tests {
         assert_eq!(fill(&mut admission, &flood), 40);
         assert_eq!(fill(&mut admission, &good), 5, "one in eight");
         assert_eq!(fill(&mut admission, &other), 0, "and no more");
-        // Places that come free are for those below their share first.
+        // Freed slots go to trunks below their share first.
         (0..5).for_each(|_| admission.end(&flood));
         assert_eq!((fill(&mut admission, &flood), fill(&mut admission, &other)), (0, 5));
         assert_eq!(admission.live(), 45);

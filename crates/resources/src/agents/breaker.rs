@@ -1,4 +1,4 @@
-//! When an agent that keeps failing is skipped, and who finds out that it is well again: a circuit breaker.
+//! Circuit breaker for an agent that keeps failing: when it is skipped, and which call tests its recovery.
 //!
 //! ```text
 //! closed ── 5 calls failed in 30 s ──► open ── the pause is over: one call tries ──► trial
@@ -6,15 +6,16 @@
 //!    │                                  └────── it fails: a longer pause ──────────────┤
 //!    └── a stream that began since is good: 2 calls that fail open it again ◄──────────┘
 //! ```
-//! A stream is good once it is open. Of an agent that accepts each WebSocket and does not speak within its `first_audio_timeout` an
-//! open stream proves nothing: it has to speak, or to keep the call.
+//! A stream has succeeded once its WebSocket is open. If the agent has accepted WebSockets without speaking within
+//! `first_audio_timeout`, an open stream proves nothing: the agent must speak or keep the call.
 //!
-//! A call counts once, however often its streams fail: one caller's trouble is not the agent's. Nor is that of a number which
-//! dials again: of its calls that the agent had and lost, one after the other, the last one counts. For the same reason an agent that refuses a call
-//! by its handshake's answer has not failed ([`is_failure`]); it is there, and is skipped no longer.
+//! Each call counts once, however often its streams fail: the trouble of one caller is not the agent's fault. The
+//! same holds for a number that redials: of consecutive calls that the agent had and lost, only the last one counts.
+//! An agent that rejects a call in its handshake response has not failed ([`is_failure`]); it is reachable and is no
+//! longer skipped.
 //!
-//! A stream that went well takes back the failures of those that began before it: an agent that loses one call of many is
-//! not skipped. What streams from before say counts for nothing once it has been tried again, or has moved.
+//! A successful stream clears the failures of streams that began before it: an agent that loses one call of many is
+//! not skipped. Results of streams that began before the last trial, or before the agent's URL changed, are ignored.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,39 +28,40 @@ use crate::limits::{
 };
 use crate::lookups::key::CallKey;
 
-/// The answer of a breaker to a call that wants to try the agent.
+/// Answer of a breaker to a call that wants to try the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
-    /// The call may.
+    /// The call may try.
     Try,
-    /// The call may, as the only one: its result decides for the others.
+    /// The call may try as the only one: its result decides for others.
     Trial,
-    /// No call may for this time.
+    /// No call may try for this time.
     Wait(Duration),
-    /// Another call tries.
+    /// Another call is the trial.
     Tried,
 }
 
-/// What is known of an agent's failures.
+/// Failure history of an agent.
 #[derive(Debug, Default)]
 pub struct Breaker {
-    /// While closed: the last of each call; the oldest first.
+    /// Failures while closed, one per call, the oldest first.
     failures: VecDeque<Failed>,
     open: Option<Open>,
-    /// What began before says nothing: when the stream began by which it was closed again, or the agent moved.
+    /// Results of streams that began earlier are ignored: start of the stream that closed the breaker, or time of a
+    /// URL change.
     again: Option<Instant>,
-    /// Closed again, and no stream has gone well since: the pause of the last time.
+    /// Last pause, while closed again and without a successful stream since.
     on_probation: Option<Duration>,
 }
 
-/// A call that the agent has failed.
+/// A call in which the agent failed.
 #[derive(Debug)]
 struct Failed {
     key: CallKey,
-    /// The caller's number, where the agent had the call.
+    /// Caller's number, if the agent had the call.
     number: Option<Box<str>>,
     at: Instant,
-    /// When its stream began.
+    /// Start of its stream.
     began: Instant,
 }
 
@@ -69,32 +71,33 @@ struct Open {
     pause: Duration,
     next: Instant,
     trial: Option<CallKey>,
-    /// When the stream of the trial was open.
+    /// Time at which the stream of the trial was open.
     trial_open: Option<Instant>,
-    /// Probes alone say so: no call has failed.
+    /// Whether only probes have failed, and no call.
     by_probes: bool,
-    /// At its last failure it was there, and silent.
+    /// Whether the last failure was an open but silent stream.
     was_silent: bool,
 }
 
-/// How far a stream came that failed.
+/// Progress of a stream that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage<'a> {
-    /// Its WebSocket was never open.
+    /// The WebSocket was never open.
     Opening,
-    /// It was open: the number of its caller, where it is known.
+    /// The WebSocket was open; with the caller's number, if known.
     Open(Option<&'a str>),
-    /// The same, and the agent said nothing in time.
+    /// The WebSocket was open and the agent was silent; with the caller's number, if known.
     Silent(Option<&'a str>),
 }
 
 impl Breaker {
-    /// Of an agent that is new at its place: what began elsewhere says nothing.
+    /// Returns the breaker of an agent whose URL has changed: results from the old URL are ignored.
     pub fn begin(now: Instant) -> Breaker {
         Breaker { again: Some(now), ..Breaker::default() }
     }
 
-    /// Asks for a call; one that is told to try decides for the others, until its stream stands, fails or is given up.
+    /// Asks for permission to try the agent. A call with [`Permission::Trial`] decides for others until its stream
+    /// succeeds, fails or is abandoned.
     pub fn ask(&mut self, now: Instant, key: CallKey) -> Permission {
         if self.is_proven(now) {
             self.close(now);
@@ -106,7 +109,7 @@ impl Breaker {
         permission
     }
 
-    /// What a call would be told.
+    /// Returns the permission that a call would get.
     pub fn permission(&self, now: Instant) -> Permission {
         match &self.open {
             None => Permission::Try,
@@ -117,7 +120,7 @@ impl Breaker {
         }
     }
 
-    /// A stream that began then is open; whether the agent is no longer skipped by that.
+    /// Notes that a stream is open. Returns whether this closes the breaker.
     pub fn opened(&mut self, now: Instant, began: Instant) -> bool {
         let Some(open) = self.open.as_mut().filter(|open| began >= open.since) else { return false };
         if open.was_silent {
@@ -128,7 +131,7 @@ impl Breaker {
         true
     }
 
-    /// The agent has spoken in a stream that began then; whether it is no longer skipped by that.
+    /// Notes that the agent has spoken in a stream. Returns whether this closes the breaker.
     pub fn spoke(&mut self, began: Instant) -> bool {
         let is_open = self.open.as_ref().is_some_and(|open| began >= open.since);
         if is_open {
@@ -137,7 +140,7 @@ impl Breaker {
         is_open
     }
 
-    /// A stream that began then has gone well; whether the agent is no longer skipped by that.
+    /// Notes that a stream has succeeded. Returns whether this closes the breaker.
     pub fn went_well(&mut self, began: Instant) -> bool {
         let is_back = self.spoke(began);
         if !self.is_past(began) {
@@ -147,20 +150,20 @@ impl Breaker {
         is_back
     }
 
-    /// Calls may try it again; what began before `again` says nothing.
+    /// Closes the breaker; results of streams that began before `again` are ignored.
     fn close(&mut self, again: Instant) {
         self.on_probation = self.open.take().map(|open| open.pause);
         self.again = Some(again);
     }
 
-    /// Whether the agent has kept the trial's call for so long that others may try, though it has not spoken.
+    /// Returns whether the agent has kept the trial's call long enough for others to try, although it has not spoken.
     fn is_proven(&self, now: Instant) -> bool {
         let opened = self.open.as_ref().and_then(|open| open.trial_open);
         opened.is_some_and(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROVEN_SECONDS))
     }
 
-    /// A call's stream that began then has failed; whether the agent is skipped from now on. `stage`: with the caller's number
-    /// where the agent had the call and may have failed because of it; one that shows none is another each time.
+    /// Notes that a stream of a call has failed. Returns whether this opens the breaker. `stage` has the caller's
+    /// number if the agent had the call and may have failed because of it; calls without a number count separately.
     pub fn failed(&mut self, now: Instant, began: Instant, key: CallKey, stage: Stage<'_>) -> bool {
         let (was_silent, number) = match stage {
             Stage::Opening => (false, None),
@@ -197,8 +200,8 @@ impl Breaker {
         true
     }
 
-    /// A probe says that the agent cannot be reached: no call tries it before the pause is over. Whether it is skipped only
-    /// from now on.
+    /// Notes that a probe could not reach the agent: no call tries it until the pause is over. Returns whether this
+    /// opens the breaker.
     pub fn missed(&mut self, now: Instant, pause: Duration) -> bool {
         let is_new = self.open.is_none();
         let first = Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS);
@@ -215,7 +218,7 @@ impl Breaker {
         is_new
     }
 
-    /// A call gives its stream up before it is known what becomes of it: another may try.
+    /// Notes that a call has abandoned its stream before its result was known: another call may try.
     pub fn given_up(&mut self, key: CallKey) {
         if let Some(open) = &mut self.open {
             open.trial = open.trial.filter(|trial| *trial != key);
@@ -223,29 +226,29 @@ impl Breaker {
         }
     }
 
-    /// The call that tries.
+    /// Returns the call that is the trial.
     pub fn trial(&self) -> Option<CallKey> {
         self.open.as_ref()?.trial
     }
 
-    /// Whether the agent is skipped, but for one call at a time.
+    /// Returns whether the agent is skipped, except by one trial at a time.
     pub const fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether it is skipped for what probes alone have said.
+    /// Returns whether the agent is skipped because of probes only.
     pub fn is_by_probes(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.by_probes)
     }
 
-    /// Whether a stream began before the agent was tried again.
+    /// Returns whether a stream began before the last trial.
     fn is_past(&self, began: Instant) -> bool {
         self.again.is_some_and(|again| began < again)
     }
 }
 
-/// Whether a loss tells that the agent is not well: all but an answer to the handshake that is about this one call (401,
-/// 403, 404 …). What says that the agent has no time (408, 429) is no such answer.
+/// Returns whether a loss is a failure of the agent: all except handshake responses about this one call (401, 403,
+/// 404 …). Responses of a busy agent (408, 425, 429) are failures.
 pub fn is_failure(loss: Loss) -> bool {
     !matches!(loss, Loss::Status(code @ 400..=499) if !matches!(code, 408 | 425 | 429))
 }
@@ -271,7 +274,7 @@ mod tests {
         assert!(breaker.is_open() && !breaker.is_by_probes());
     }
 
-    /// What happens, and at what millisecond: streams are named by the one at which they began.
+    /// Event at a millisecond; streams are named by the millisecond at which they began.
     enum Step {
         Asks(u64, Permission),
         Opens(bool),
@@ -288,7 +291,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Each step: at, began, what. The call is that of the step.
+    /// Runs steps (time, start of the stream, event), each for its own call.
     fn run(name: &str, steps: &[(u64, u64, Step)]) {
         let start = Instant::now();
         let mut breaker = Breaker::default();
@@ -315,7 +318,7 @@ mod tests {
         }
     }
 
-    /// Five failures at 0, 100 … 400 ms, by which it opens.
+    /// Returns five failures at 0, 100 … 400 ms, which open the breaker.
     fn opened() -> Vec<(u64, u64, Step)> {
         (0..5).map(|n| (n * 100, n * 100, Fails(n, n == 4))).collect()
     }

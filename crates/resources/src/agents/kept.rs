@@ -1,4 +1,4 @@
-//! Calls that an agent kept or failed in: how many, how they ended for their callers, and whether it fails still.
+//! Results of calls with an agent: number of failures, consequences for callers, and whether the agent still fails.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,62 +13,64 @@ use crate::lookups::key::CallKey;
 /// Calls in which an agent spoke, was silent or failed.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    /// All of them, those in which it failed, and those of the latter whose callers were hung up on.
+    /// All calls, those in which the agent failed, and failed ones that ended for the caller.
     hour: LastHour<3>,
-    /// Calls that are up in which it has said something, and whether they count as good ones already.
+    /// Live calls in which the agent has spoken, and whether each already counts as a success.
     words: BTreeMap<CallKey, bool>,
-    /// Calls in a row in which it failed, up to now.
+    /// Consecutive failed calls.
     failed_in_row: u64,
-    /// The last of these.
+    /// Most recent failed call.
     last_failed: Option<LastFailed>,
-    /// Whether it was unreachable and reached again after one that had an open WebSocket, and no call was good since.
+    /// Whether the agent recovered from an outage after a failure with an open WebSocket, and no call has succeeded
+    /// since.
     came_back: bool,
-    /// Whether it fails still.
+    /// Whether the agent still fails.
     recovery: Recovery,
-    /// The last call whose caller was hung up on.
+    /// Most recent call that ended for the caller because of a failure.
     hung_up: Option<CallKey>,
-    /// Causes and the calls that failed for them, the newest last.
+    /// Causes of failures with their number of calls, the most recent last.
     causes: Vec<(String, LastHour<1>)>,
 }
 
-/// Causes of one agent that are counted.
+/// Maximum number of causes counted per agent.
 const CAUSES_KEPT: usize = 8;
 
-/// The last call in which an agent failed.
+/// Most recent call in which an agent failed.
 #[derive(Debug)]
 struct LastFailed {
     key: CallKey,
     sid: String,
-    /// In words.
+    /// Cause in plain text.
     cause: String,
-    /// Whether it had said something before: that it speaks in a later call is no sign that it will not fail there.
+    /// Whether the agent had spoken before it failed: if so, speaking in a later call does not prove a recovery.
     had_spoken: bool,
-    /// Whether its WebSocket was not even open …
+    /// Whether the WebSocket was never open.
     was_unreached: bool,
-    /// … and was in a later call, or it was reached again after it had been down.
+    /// Whether a WebSocket was open in a later call, or the agent recovered from an outage.
     reached_since: bool,
-    /// Whether its WebSocket was open, as in a call before it came back: it fails in each call that reaches it.
+    /// Whether the WebSocket was open as in a failed call before the outage: the agent fails in each call that
+    /// reaches it.
     is_again: bool,
     at: Instant,
 }
 
-/// A stream of an agent that talks, which has failed.
+/// A failed stream of a talking agent.
 #[derive(Debug, Clone, Copy)]
 pub struct FailedStream<'a> {
-    /// Its call.
+    /// Key of its call.
     pub key: CallKey,
-    /// The same for people.
+    /// SID of its call.
     pub sid: &'a str,
-    /// When it was asked for.
+    /// Start of the stream.
     pub began: Instant,
-    /// How far it came.
+    /// Progress of the stream.
     pub stage: Stage<'a>,
-    /// Why, in words.
+    /// Cause in plain text.
     pub cause: &'a str,
 }
 
 impl Kept {
-    /// Counts a call in which it failed, whose further streams count no more.
+    /// Counts a failed call; further streams of the same call do not count.
     pub(crate) fn note_failed(&mut self, now: Instant, stream: &FailedStream<'_>) {
         let had_spoken = self.words.remove(&stream.key).is_some();
         let is_same = self.is_last_failed(stream.key);
@@ -89,15 +91,15 @@ impl Kept {
         self.last_failed = Some(LastFailed { key, sid, cause, had_spoken, was_unreached, reached_since, is_again, at });
     }
 
-    /// Notes that its WebSocket is open in a call: where it could not be reached before, it can.
+    /// Notes that the WebSocket is open in a call, which ends unreachability.
     pub(crate) fn note_reached(&mut self) {
         if let Some(last) = &mut self.last_failed {
             last.reached_since |= last.was_unreached;
         }
     }
 
-    /// Notes that it is reached again after it was down. An outage explains the last call in which it failed, but not that
-    /// it fails in each one after an outage.
+    /// Notes that the agent has recovered from an outage. An outage explains the last failed call, but not failures
+    /// in each call after an outage.
     pub(crate) fn note_back(&mut self) {
         if let Some(last) = &mut self.last_failed {
             last.reached_since |= !last.is_again;
@@ -105,19 +107,19 @@ impl Kept {
         }
     }
 
-    /// Counts calls in which it kept the caller without a word.
+    /// Counts calls in which the agent kept the caller without speaking.
     pub(crate) fn note_silent(&mut self, now: Instant, calls: u64) {
         self.hour.add(now, [calls, 0, 0]);
     }
 
-    /// Counts the caller of a call in which it failed as hung up on, once a call.
+    /// Counts a failed call that ended for the caller, once per call.
     pub(crate) fn note_hung_up(&mut self, now: Instant, key: CallKey) {
         if self.hung_up.replace(key) != Some(key) {
             self.hour.count(now, [false, false, true]);
         }
     }
 
-    /// Notes its first words in a stream of a call.
+    /// Notes the first audio of the agent in a call.
     pub(crate) fn note_words(&mut self, now: Instant, key: CallKey) {
         if self.has_failed_in(key) || self.words.contains_key(&key) {
             return;
@@ -130,26 +132,26 @@ impl Kept {
         }
     }
 
-    /// Notes that a call has no more use for it, and it has not failed since it spoke there, if it did.
+    /// Notes that a call has left the agent without a failure since the agent last spoke.
     pub(crate) fn note_end(&mut self, key: CallKey) {
         if self.words.remove(&key) == Some(false) {
             self.note_good();
         }
     }
 
-    /// Notes that it ended its part of a call itself, in good order.
+    /// Notes that the agent ended its part of a call normally.
     pub(crate) fn note_went_well(&mut self, key: CallKey) {
         if self.words.remove(&key) != Some(true) {
             self.note_good();
         }
     }
 
-    /// Forgets a call that is over.
+    /// Forgets an ended call.
     pub(crate) fn drop(&mut self, key: CallKey) {
         self.words.remove(&key);
     }
 
-    /// Takes its failures as past, until the next one.
+    /// Treats past failures as solved, until the next one.
     pub(crate) fn withdraw(&mut self) {
         (self.failed_in_row, self.came_back) = (0, false);
         self.recovery.withdraw();
@@ -196,12 +198,12 @@ impl Kept {
         self.recovery.note_good();
     }
 
-    /// Whether the last call in which it failed is this one.
+    /// Returns whether the most recent failed call is this one.
     fn is_last_failed(&self, key: CallKey) -> bool {
         self.last_failed.as_ref().is_some_and(|last| last.key == key)
     }
 
-    /// The same where no other call was good since.
+    /// Returns whether the most recent failed call is this one and no other call has succeeded since.
     fn has_failed_in(&self, key: CallKey) -> bool {
         self.failed_in_row > 0 && self.is_last_failed(key)
     }
@@ -216,7 +218,7 @@ mod tests {
         kept.note_failed(now, &FailedStream { key: CallKey(call), sid: "CA1", began: now, stage, cause: "reset" });
     }
 
-    /// A call in which it spoke until the caller hung up.
+    /// Counts a call in which the agent spoke until the caller hung up.
     fn keep(kept: &mut Kept, now: Instant, call: u64) {
         kept.note_words(now, CallKey(call));
         kept.note_end(CallKey(call));
@@ -233,7 +235,7 @@ mod tests {
         for call in 1..=4 {
             kept.note_words(now, CallKey(call));
             fail(&mut kept, now, call);
-            // Its second stream of the same call.
+            // The second stream of the same call.
             kept.note_words(now, CallKey(call));
             fail(&mut kept, now, call);
             kept.drop(CallKey(call));
@@ -263,7 +265,7 @@ mod tests {
         }
         let view = kept.view(now).unwrap();
         assert_eq!((view.calls, view.of, view.hung_up, view.in_row), (5, 10, 5, 1));
-        // The first call was good before any failed.
+        // The first call succeeded before any failed.
         for call in 0..6 {
             let view = kept.view(now).unwrap();
             let good_since = if call < 3 { 0 } else { call };
@@ -301,13 +303,13 @@ mod tests {
     fn an_agent_that_is_back_after_an_outage_has_failed_before_it_alone() {
         let (now, mut kept) = (Instant::now(), Kept::default());
         let is_reached = |kept: &Kept| kept.view(now).unwrap().reached_since;
-        // Two calls were up as it was killed.
+        // Two calls were live when the agent was killed.
         fail(&mut kept, now, 1);
         fail(&mut kept, now, 2);
         assert!(!is_reached(&kept));
         kept.note_back();
         assert!(is_reached(&kept));
-        // It is started again and ends in each call.
+        // The agent is restarted and ends in each call.
         for call in 3..6 {
             fail(&mut kept, now, call);
             kept.note_back();

@@ -1,4 +1,4 @@
-//! What is known of each agent at run time: its sockets, what went wrong last, and whether it is skipped.
+//! Runtime state of each agent: open sockets, the last problem, and whether the agent is skipped.
 
 pub mod breaker;
 mod kept;
@@ -26,56 +26,56 @@ use crate::failures::unreached::{Unreached, UnreachedCall};
 use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::lookups::key::CallKey;
 
-/// One agent's state.
+/// State of one agent.
 #[derive(Debug, Default)]
 struct AgentState {
     sessions: u64,
     opened: u64,
     lost: u64,
-    /// Whether the last attempt to open a socket of its was good.
+    /// Whether the last attempt to open a socket succeeded.
     reached: Option<bool>,
-    /// The last probe: when it was over, and how long the handshake took if it was good.
+    /// Last probe: time of its end, and duration of the handshake if it succeeded.
     last_probe: Option<(Instant, Option<Duration>)>,
-    /// Probes that have failed in a row.
+    /// Consecutive failed probes.
     missed_probes: u32,
-    /// When the next probe is due, after one that failed.
+    /// Time of the next probe after a failed one.
     next_probe: Option<Instant>,
-    /// What went wrong last, and when.
+    /// Last problem and its time.
     last_problem: Option<(String, Instant, Loss)>,
-    /// Whether a probe says so, and no call.
+    /// Whether the last problem comes from a probe, not from a call.
     is_probes: bool,
-    /// Where it is; one that has moved begins anew.
+    /// URL of the agent; a change resets its state.
     url: String,
     breaker: Breaker,
-    /// Calls in which it spoke, was silent or failed.
+    /// Calls in which the agent spoke, was silent or failed.
     kept: Kept,
-    /// Calls that did not reach it: skipped, or its WebSocket never opened.
+    /// Calls that did not reach the agent: skipped, or its WebSocket never opened.
     unreached: Unreached,
-    /// Whether it was heard in calls that it had for long enough.
+    /// Whether the agent was heard in calls of sufficient length.
     hearing: Hearing,
-    /// Calls that have a session, and those that wait for one.
+    /// Calls with a session, and calls queued for one.
     line: Line,
-    /// Turns of all its calls.
+    /// Turn latencies of all its calls.
     turns: Arc<AgentTurns>,
 }
 
-/// Calls in which an agent was heard, or had the caller for long enough and was not.
+/// Calls in which an agent was heard, or had the caller long enough and was not.
 #[derive(Debug, Default)]
 struct Hearing {
-    /// All of them, and those in which it was not.
+    /// All calls, and those in which the agent was not heard.
     calls: LastHour<2>,
-    /// The last of these, with its call's sid.
+    /// Most recent silent call, with its SID.
     last: Option<(Diagnosis, String)>,
-    /// Calls in which it was heard since.
+    /// Calls in which the agent was heard since.
     heard: u64,
-    /// Calls in a row in which it was not heard, up to now.
+    /// Consecutive calls in which the agent was not heard.
     in_row: u64,
-    /// SIDs of the latest of these that were too short to tell by themselves, and are not counted yet.
+    /// SIDs of the most recent silent calls that were too short to count on their own, and are not counted yet.
     uncounted: Vec<String>,
 }
 
 impl Hearing {
-    /// Notes a call; returns the SIDs of earlier ones that are counted with it.
+    /// Notes a call. Returns the SIDs of earlier calls that are counted with it.
     fn note(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
         let earlier = std::mem::take(&mut self.uncounted);
         match silent {
@@ -111,7 +111,7 @@ impl Hearing {
 }
 
 impl AgentState {
-    /// Whether a call has anything of it.
+    /// Returns whether a call uses the agent or is queued for it.
     fn is_used(&self) -> bool {
         self.sessions > 0 || !self.line.is_empty()
     }
@@ -120,7 +120,7 @@ impl AgentState {
         (self.reached, self.last_problem, self.is_probes) = (None, None, false);
     }
 
-    /// It is not probed any more: what probes alone have said of it is past.
+    /// Ends probing: problems that only probes have shown are forgotten.
     fn end_probes(&mut self, now: Instant) {
         (self.last_probe, self.missed_probes) = (None, 0);
         if self.breaker.is_by_probes() {
@@ -132,32 +132,32 @@ impl AgentState {
     }
 }
 
-/// What a probe has changed.
+/// Change caused by a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probed {
-    /// Nothing.
+    /// No change.
     AsBefore,
-    /// The agent did not answer, for the first time.
+    /// The first failed probe in a row.
     Down,
-    /// Calls that have another target skip it from now on.
+    /// Calls with another target skip the agent from now on.
     Skipped,
-    /// It answers again.
+    /// The agent answers again.
     Back,
 }
 
-/// All agents by name.
+/// Agents by name.
 #[derive(Debug, Default)]
 pub struct Agents {
     by_name: BTreeMap<Arc<str>, AgentState>,
-    /// Calls that wait, and have to look again.
+    /// Queued calls that must check their turn.
     woken: Vec<CallKey>,
-    /// Sessions whose stream has been told to end, the first first.
+    /// Sessions whose stream is ending, in order of time.
     ending: VecDeque<(Instant, Arc<str>, CallKey)>,
 }
 
 impl Agents {
-    /// Takes a table over. An agent that is gone is forgotten once its last socket is closed, and nobody waits for it any
-    /// more; one with another URL is no longer skipped.
+    /// Applies a table. A removed agent is forgotten once its last socket is closed and its queue is empty; an agent
+    /// with a new URL is no longer skipped.
     pub fn configure(&mut self, now: Instant, table: &Table) {
         self.by_name.retain(|name, state| state.is_used() || table.agent(name).is_some());
         let gone = self.by_name.iter().filter(|(name, _)| table.agent(name).is_none());
@@ -180,25 +180,25 @@ impl Agents {
             self.woken.extend(state.line.next());
         }
     }
-    /// A call wants a session with an agent; `returns`: its last stream there has failed.
+    /// Requests a session with an agent for a call; `returns`: its last stream there has failed.
     pub fn enter(&mut self, name: &Arc<str>, key: CallKey, returns: bool) -> Entry {
         self.by_name.entry(name.clone()).or_default().line.enter(key, returns)
     }
-    /// Whether it is the turn of a call that waits: it has a session then.
+    /// Gives a queued call its session if it is the next one. Returns whether it has one.
     pub fn turn(&mut self, name: &str, key: CallKey) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
         let has = state.line.turn(key);
         self.woken.extend(state.line.next());
         has
     }
-    /// A call gives its session up, or its place among those that wait.
+    /// Releases the session of a call, or its place in the queue.
     pub fn leave_line(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.line.leave(key);
             self.woken.extend(state.line.next());
         }
     }
-    /// The same of one whose stream has just been told to end.
+    /// Releases the session of a call once its stream, which was just asked to end, has ended.
     pub fn end_session(&mut self, now: Instant, name: &Arc<str>, key: CallKey) {
         let until = now + SESSION_ENDS;
         if let Some(state) = self.by_name.get_mut(name) {
@@ -208,11 +208,11 @@ impl Agents {
             self.woken.extend(state.line.next());
         }
     }
-    /// When the next session has ended.
+    /// Returns the time at which the next ending session is free.
     pub fn next_end(&self) -> Option<Instant> {
         self.ending.front().map(|(until, ..)| *until)
     }
-    /// Has those wait no longer whose turn it is, as streams have ended.
+    /// Frees sessions whose streams have ended, and wakes the queued calls that are next.
     pub fn sessions_due(&mut self, now: Instant) {
         while let Some((until, name, key)) = self.ending.pop_front_if(|(until, ..)| *until <= now) {
             if let Some(state) = self.by_name.get_mut(&name) {
@@ -221,51 +221,52 @@ impl Agents {
             }
         }
     }
-    /// Calls that wait, and have to look again.
+    /// Takes the queued calls that must check their turn.
     pub fn woken(&mut self) -> Vec<CallKey> {
         std::mem::take(&mut self.woken)
     }
-    /// How many wait for each agent that has a name.
+    /// Returns the number of queued calls of each named agent.
     pub fn waiting(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         let named = self.by_name.iter().filter(|(name, _)| !name.is_empty());
         named.map(|(name, state)| (name, state.line.waiting().len() as u64))
     }
-    /// Each agent's sessions and those that wait.
+    /// Returns the sessions and the queue of each agent.
     pub fn lines(&self) -> impl Iterator<Item = (&Arc<str>, &Line)> {
         self.by_name.iter().map(|(name, state)| (name, &state.line))
     }
-    /// Returns an agent's last failure in words, and its kind.
+    /// Returns the last problem of an agent in plain text, and its kind.
     pub fn last_problem(&self, name: &str) -> Option<(&str, Loss)> {
         let (problem, _, loss) = self.by_name.get(name)?.last_problem.as_ref()?;
         Some((problem, *loss))
     }
-    /// Asks for a call whether its agent may be tried.
+    /// Asks the breaker for permission to try an agent.
     pub fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Permission {
         self.by_name.entry(name.clone()).or_default().breaker.ask(now, key)
     }
-    /// The same, and nothing follows from it.
+    /// Returns the permission that a call would get, without a change of state.
     pub fn permission(&self, now: Instant, name: &str) -> Permission {
         self.by_name.get(name).map_or(Permission::Try, |state| state.breaker.permission(now))
     }
-    /// Returns where the turns of an agent's calls are counted.
+    /// Returns the turn counters of an agent.
     pub fn turns(&mut self, name: &Arc<str>) -> Arc<AgentTurns> {
         self.by_name.entry(name.clone()).or_default().turns.clone()
     }
-    /// Notes that a socket is open, of an agent that talks or listens.
+    /// Notes that a socket of a talking or listening agent is open.
     pub fn opened(&mut self, name: &Arc<str>) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.sessions += 1;
         state.opened += 1;
         state.reached = Some(true);
     }
-    /// Notes that a socket of one that talks, asked for at `began`, is open; whether it is no longer skipped.
+    /// Notes that a socket of a talking agent, requested at `began`, is open. Returns whether the agent is no longer
+    /// skipped.
     pub fn can_be_had(&mut self, now: Instant, name: &Arc<str>, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
         state.kept.note_reached();
         state.breaker.opened(now, began)
     }
-    /// Notes that one that talks, asked for at `began`, does not want the call: it can be had, and this call tries it no longer; whether it is
-    /// no longer skipped.
+    /// Notes that a talking agent, requested at `began`, has rejected a call: it is reachable, and this call does not
+    /// try it again. Returns whether the agent is no longer skipped.
     pub fn refused(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
         let is_back = self.can_be_had(now, name, began);
         if let Some(state) = self.by_name.get_mut(name) {
@@ -273,14 +274,14 @@ impl Agents {
         }
         is_back
     }
-    /// Notes that one that talks, asked for at `began`, has said its first words in a call; whether it is no longer skipped.
+    /// Notes the first audio of a talking agent in a call. Returns whether the agent is no longer skipped.
     pub fn spoke(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
         state.kept.note_words(now, key);
         state.breaker.spoke(began)
     }
-    /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
-    /// Returns the SIDs of earlier calls that this one shows to be silent too.
+    /// Notes whether an agent was heard in an ended call; `silent`: the agent had the caller long enough, with the
+    /// reason why it was not heard. Returns the SIDs of earlier calls that now count as silent too.
     pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
         let state = self.by_name.entry(name.clone()).or_default();
         let earlier = state.hearing.note(now, sid, silent);
@@ -289,41 +290,42 @@ impl Agents {
         }
         earlier
     }
-    /// Counts a call that is over and in which an agent was not heard, before [`Self::listened`]; returns how many there were in a
-    /// row where that is to be reported: `is_proven`: this call alone shows it, a short one does not.
+    /// Counts an ended call in which an agent was not heard, before [`Self::listened`]. Returns the number of such
+    /// calls in a row if that must be reported. `is_proven`: the call was long enough to count on its own.
     pub fn silent_in_row(&mut self, name: &Arc<str>, sid: &str, is_proven: bool) -> Option<u64> {
         self.by_name.entry(name.clone()).or_default().hearing.is_told(sid, is_proven)
     }
-    /// Notes that a socket which was open is no longer ours.
+    /// Notes that an open socket is closed.
     pub fn closed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.sessions = state.sessions.saturating_sub(1);
         }
     }
-    /// Notes that a call has no more use for a stream which it asked for at `began`, and which was open since `open`, if
-    /// it ever was; whether the agent is no longer skipped.
+    /// Notes that a call has released its stream, requested at `began` and open since `open`. Returns whether the
+    /// agent is no longer skipped.
     pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) -> bool {
         let is_proven = |open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS);
         let Some(state) = self.by_name.get_mut(name) else { return false };
-        // That it kept the call is no sign that it spoke: if it did not, what it failed in before stands.
+        // Keeping the call does not prove that the agent spoke: if it did not, earlier failures remain.
         state.kept.note_end(key);
         let is_back = open.is_some_and(is_proven) && state.breaker.went_well(began);
         state.breaker.given_up(key);
         is_back
     }
-    /// Notes that the agent itself ended its part, in good order; whether it is no longer skipped.
+    /// Notes that the agent ended its part of a call normally. Returns whether the agent is no longer skipped.
     pub fn went_well(&mut self, name: &str, key: CallKey, began: Instant) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
         state.kept.note_went_well(key);
         state.breaker.went_well(began)
     }
-    /// Notes that a call has dropped its stream, also where it failed without a fault of the agent.
+    /// Notes that a call has dropped its stream, including failures that are not the agent's fault.
     pub fn dropped(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.kept.drop(key);
         }
     }
-    /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
+    /// Notes that a socket was refused or, if `was_open`, lost; a loss does not predict whether the next socket
+    /// opens.
     pub fn lost(&mut self, now: Instant, name: &Arc<str>, (loss, problem): (Loss, String), was_open: bool) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.lost += 1;
@@ -332,36 +334,36 @@ impl Agents {
         }
         (state.last_problem, state.is_probes) = (Some((problem, now, loss)), false);
     }
-    /// Notes that this was one that talks; whether it is skipped from now on.
+    /// Notes that a stream of a talking agent has failed. Returns whether the agent is skipped from now on.
     pub fn failed(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
         state.kept.note_failed(now, stream);
         let opens = state.breaker.failed(now, stream.began, stream.key, stream.stage);
         if opens {
-            // Nobody is to wait for one that is skipped.
+            // No call waits for a skipped agent.
             self.woken.extend(state.line.waiting());
         }
         opens
     }
-    /// Notes that an agent has ended a call at once, without a word: its caller was hung up on. That its WebSocket works counts all the same;
-    /// whether the agent is no longer skipped.
+    /// Notes that an agent has ended a call at once without speaking, so that the caller was hung up on. Its
+    /// WebSocket works, so the breaker counts a success. Returns whether the agent is no longer skipped.
     pub fn left_at_once(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
         state.kept.note_failed(now, stream);
         state.kept.note_hung_up(now, stream.key);
         state.breaker.went_well(stream.began)
     }
-    /// Notes that a call has ended because the agent failed in it: its caller got no other target.
+    /// Notes that a call has ended because the agent failed, without another target for the caller.
     pub fn hung_up(&mut self, now: Instant, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.kept.note_hung_up(now, key);
         }
     }
-    /// Notes a call that did not reach an agent: it was skipped, or could not be connected with.
+    /// Notes a call that did not reach an agent: skipped, or connection failed.
     pub fn unreached(&mut self, now: Instant, name: &Arc<str>, call: UnreachedCall<'_>) {
         self.by_name.entry(name.clone()).or_default().unreached.note(now, call);
     }
-    /// Notes that an agent has answered a probe, with when it was asked and how long that took; `None`: it has only accepted a connection.
+    /// Notes a successful probe, with its start and duration; `None`: the agent has only accepted a connection.
     pub fn probed(&mut self, now: Instant, name: &Arc<str>, probe: Option<(Instant, Duration)>) -> Probed {
         let state = self.by_name.entry(name.clone()).or_default();
         let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
@@ -370,7 +372,7 @@ impl Agents {
         if was_down {
             state.kept.note_back();
         } else if probe.is_some() || is_refusal {
-            // A connection alone shows nothing of a handshake that failed.
+            // A connection alone does not clear a failed handshake.
             state.kept.note_reached();
         }
         let is_back = probe.is_some_and(|(began, took)| {
@@ -379,8 +381,8 @@ impl Agents {
         });
         if is_back || was_down { Probed::Back } else { Probed::AsBefore }
     }
-    /// Notes that a probe has failed. The second in a row has calls skip the agent until a probe is good again or `pause` is over;
-    /// `counts`: it tells that the agent is not well.
+    /// Notes a failed probe. After the second in a row, calls skip the agent until a probe succeeds or `pause` is
+    /// over; `counts`: the failure is one of the agent.
     pub(crate) fn missed_probe(
         &mut self,
         now: Instant,
@@ -400,28 +402,28 @@ impl Agents {
         }
         if state.missed_probes == 1 { Probed::Down } else { Probed::AsBefore }
     }
-    /// Whether an agent is skipped for what probes alone have said.
+    /// Returns whether an agent is skipped because of probes only.
     pub fn is_skipped_by_probes(&self, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|state| state.breaker.is_by_probes())
     }
-    /// How long until the next probe of an agent whose probes fail; `None`: they do not, or there are none.
+    /// Returns the time until the next probe of an agent whose probes fail; `None`: probes succeed, or are disabled.
     pub fn next_probe(&self, now: Instant, name: &str) -> Option<Duration> {
         let state = self.by_name.get(name).filter(|state| state.missed_probes > 0)?;
         Some(state.next_probe?.saturating_duration_since(now))
     }
-    /// Each agent that has a name, and whether it is skipped.
+    /// Returns each named agent, and whether it is skipped.
     pub fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
         self.by_name.iter().filter(|(name, _)| !name.is_empty()).map(|(name, state)| (name, state.breaker.is_open()))
     }
-    /// The calls that try an agent for the others, for the invariants.
+    /// Returns the calls that are trials, for invariant checks.
     pub fn trials(&self) -> impl Iterator<Item = (&Arc<str>, CallKey)> {
         self.by_name.iter().filter_map(|(name, state)| Some((name, state.breaker.trial()?)))
     }
-    /// Open sockets in all, for the invariants.
+    /// Returns the number of open sockets, for invariant checks.
     pub fn sessions(&self) -> u64 {
         self.by_name.values().map(|state| state.sessions).sum()
     }
-    /// An agent at a glance.
+    /// Returns the state of an agent for display.
     pub fn view(&self, now: Instant, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
         let state = self.by_name.get(name);
         let breaker = state.map(|state| &state.breaker);

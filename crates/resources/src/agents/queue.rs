@@ -1,47 +1,47 @@
-//! Who may have an agent at once (`max_sessions`), and who waits for it (`queue`): first come, first served.
+//! Concurrent sessions of an agent (`max_sessions`) and the queue for it (`queue`): first come, first served.
 //!
-//! A session is a call's from when its attempt begins until its stream has ended; a call has at most one with an agent.
-//! A stream that we end takes a moment: its session is leaving until then, and whoever comes meanwhile waits, queue or not.
-//! Who had one already and gets a new stream comes before those that never had any.
+//! A session lasts from the start of a call's attempt until its stream has ended; a call has at most one session with
+//! an agent. A stream that the edge ends takes a moment: until then its session is leaving, and new calls wait even
+//! without a queue. Calls that had a session and need a new stream come before calls that never had one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::lookups::key::CallKey;
 
-/// What a call that wants an agent gets.
+/// Result of a request for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// A session.
+    /// The call has a session.
     Session,
-    /// This place in line, where 1 is the next.
+    /// The call is queued at this position, from 1.
     Waits(usize),
-    /// Nothing: all are in use, and nobody more may wait.
+    /// All sessions are in use, and the queue is full.
     Full,
 }
 
-/// One agent's sessions, and the calls that wait for one.
+/// Sessions of one agent, and the calls queued for one.
 #[derive(Debug, Default)]
 pub struct Line {
-    /// Sessions at once; 0: no limit.
+    /// Maximum number of concurrent sessions; 0: unlimited.
     most: u32,
-    /// Calls that may wait, those that had a session before not counted.
+    /// Maximum number of queued calls, not counting those that had a session before.
     size: usize,
     sessions: BTreeSet<CallKey>,
-    /// Those whose stream has been told to end, and until when each counts.
+    /// Sessions whose stream is ending, and the time until which each counts.
     leaving: BTreeMap<CallKey, Instant>,
-    /// The next first, and whether it had a session before.
+    /// Queued calls in order, and whether each had a session before.
     waiting: VecDeque<(CallKey, bool)>,
 }
 
 impl Line {
-    /// Other limits. Nobody who has a session or a place loses it.
+    /// Changes the limits; sessions and queue positions are kept.
     pub fn configure(&mut self, most: u32, size: usize) {
         self.most = most;
         self.size = size;
     }
 
-    /// A call wants a session; `returns`: it had one, and its stream has failed.
+    /// Requests a session for a call; `returns`: the call had one, and its stream has failed.
     pub fn enter(&mut self, key: CallKey, returns: bool) -> Entry {
         if (returns || self.waiting.is_empty()) && self.leaving.remove(&key).is_some() {
             self.sessions.insert(key);
@@ -59,7 +59,7 @@ impl Line {
         Entry::Waits(behind + 1)
     }
 
-    /// Whether it is the turn of a call that waits: it has a session then.
+    /// Gives a queued call its session if it is the next one. Returns whether it has one.
     pub fn turn(&mut self, key: CallKey) -> bool {
         if self.next() != Some(key) {
             return false;
@@ -68,14 +68,14 @@ impl Line {
         self.sessions.insert(key)
     }
 
-    /// A call wants nothing of the agent any more: its session, or its place, is free.
+    /// Releases the session or the queue position of a call.
     pub fn leave(&mut self, key: CallKey) {
         if !self.sessions.remove(&key) {
             self.waiting.retain(|(waiting, _)| *waiting != key);
         }
     }
 
-    /// The same of a call whose stream has been told to end: its session counts until then; whether it does.
+    /// Marks the session of a call as leaving until its stream has ended. Returns whether it counts until then.
     pub fn end(&mut self, key: CallKey, until: Instant) -> bool {
         let counts = self.most > 0 && self.sessions.remove(&key);
         if counts {
@@ -86,29 +86,29 @@ impl Line {
         counts
     }
 
-    /// The stream that was to have ended by then has, unless the call has a session again.
+    /// Frees a leaving session, unless the call has a session again.
     pub fn ended(&mut self, key: CallKey, until: Instant) {
         if self.leaving.get(&key) == Some(&until) {
             self.leaving.remove(&key);
         }
     }
 
-    /// The call whose turn it is.
+    /// Returns the next queued call, if a session is free.
     pub fn next(&self) -> Option<CallKey> {
         self.waiting.front().map(|(key, _)| *key).filter(|_| self.is_free())
     }
 
-    /// Those that wait, the next first.
+    /// Returns the queued calls in order.
     pub fn waiting(&self) -> impl ExactSizeIterator<Item = CallKey> {
         self.waiting.iter().map(|(key, _)| *key)
     }
 
-    /// Those that have a session.
+    /// Returns the calls with a session.
     pub fn sessions(&self) -> impl ExactSizeIterator<Item = CallKey> {
         self.sessions.iter().copied()
     }
 
-    /// Whether nobody has a session or waits.
+    /// Returns whether there are no sessions and no queued calls.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.leaving.is_empty() && self.waiting.is_empty()
     }
@@ -126,20 +126,20 @@ mod tests {
     use super::*;
     use Entry::{Full, Session, Waits};
 
-    /// What calls do, named by numbers.
+    /// Action of a call, named by number.
     enum Step {
         /// A new call.
         Comes(u64, Entry),
-        /// One whose stream has failed.
+        /// A call whose stream has failed.
         Returns(u64, Entry),
         Leaves(u64),
-        /// Its stream is told to end.
+        /// The stream is asked to end.
         Ends(u64),
-        /// … and has ended.
+        /// The stream has ended.
         HasEnded(u64),
-        /// The next gets its turn, or nobody does.
+        /// The next call gets its session, if there is one.
         Turn(Option<u64>),
-        /// Not the next: it gets nothing.
+        /// A call that is not the next one gets no session.
         TooEarly(u64),
         Limits(u32, usize),
         Waiting(&'static [u64]),

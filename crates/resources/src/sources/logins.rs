@@ -1,5 +1,5 @@
-//! Requests whose digest credentials were wrong, by trunk and source, until one has right ones. Which part was wrong is for who
-//! runs the edge: the answer on the wire is the same.
+//! Requests with wrong digest credentials, by trunk and source, until the source sends valid ones. The faulty part
+//! (user or password) is shown to the operator only: the response on the wire is the same.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,16 +15,16 @@ use crate::limits::{LOGIN_FAILURES, LOGINS_KEPT, UNKNOWN_TOLD_SECONDS};
 /// A request with wrong credentials.
 #[derive(Debug)]
 pub struct WrongLogin {
-    /// The user that it has shown, as it may be told.
+    /// User name in the request, masked for display.
     pub user: String,
-    /// Whether that is the right user.
+    /// Whether the user name is valid.
     pub is_user_known: bool,
-    /// Whether its source is the trunk's by the configuration.
+    /// Whether the source address belongs to the trunk by configuration.
     pub is_of_trunk: bool,
 }
 
 impl WrongLogin {
-    /// Returns the part that is wrong, in words.
+    /// Describes the wrong part of the credentials.
     pub fn fault(&self) -> String {
         let user = &self.user;
         if self.is_user_known {
@@ -35,30 +35,30 @@ impl WrongLogin {
     }
 }
 
-/// What a source has shown.
+/// Failures of one source.
 #[derive(Debug)]
 struct Login {
     requests: LastHour<1>,
-    /// Failures since the last request with right credentials.
+    /// Failures since the last request with valid credentials.
     in_row: u64,
     last: WrongLogin,
     at: Instant,
-    /// When a line was last written.
+    /// Time of the last log line.
     told: Option<Instant>,
 }
 
-/// What all have shown.
+/// Failures of all sources, by trunk and address.
 #[derive(Debug, Default)]
 pub struct Logins {
     by_source: BTreeMap<(Arc<str>, IpAddr), Login>,
 }
 
 impl Logins {
-    /// Counts a request with wrong credentials; a line for the log, if one is due.
+    /// Counts a request with wrong credentials. Returns a log line if one is due.
     pub fn failed(&mut self, now: Instant, trunk: &Arc<str>, source: IpAddr, login: WrongLogin) -> Option<String> {
         let key = (trunk.clone(), source);
         if self.by_source.len() >= LOGINS_KEPT && !self.by_source.contains_key(&key) {
-            // Sources of no trunk may be many: they displace each other first.
+            // Many sources may belong to no trunk: these displace each other first.
             let oldest = self.by_source.iter().min_by_key(|(_, login)| (login.last.is_of_trunk, login.at));
             let oldest = oldest.map(|(key, _)| key.clone());
             oldest.map(|key| self.by_source.remove(&key));
@@ -80,14 +80,14 @@ impl Logins {
         is_due.then(|| format!("{line}, {in_row} in a row"))
     }
 
-    /// A request from there had right credentials.
+    /// Clears the failures of a source that has sent valid credentials.
     pub fn passed(&mut self, trunk: &Arc<str>, source: IpAddr) {
         if !self.by_source.is_empty() {
             self.by_source.remove(&(trunk.clone(), source));
         }
     }
 
-    /// Forgets what was shown to trunks that ask for other credentials now.
+    /// Forgets failures at trunks that now require other credentials.
     pub fn configure(&mut self, old: &Table, new: &Table) {
         let asks = |table: &Table, name: &str| table.trunk(name).and_then(|trunk| trunk.require_auth.clone());
         self.by_source.retain(|(trunk, _), _| {
@@ -96,7 +96,8 @@ impl Logins {
         });
     }
 
-    /// Returns the sources with so many failures in a row that it is no slip, within the last hour: the newest first.
+    /// Returns the sources with too many failures in a row for a typing error, within the last hour, the newest
+    /// first.
     pub fn views(&self, now: Instant) -> Vec<LoginView> {
         let view = |((trunk, source), login): (&(Arc<str>, IpAddr), &Login)| {
             let [requests] = login.requests.sums(now);

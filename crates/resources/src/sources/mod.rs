@@ -1,5 +1,5 @@
-//! Sources of SIP that belong to no trunk: unknown addresses, bans, guesses of credentials, registrations for unknown users. Imports
-//! nothing of this crate but limits.
+//! Sources of SIP that belong to no trunk: unknown addresses, bans, password guessing and registrations of unknown
+//! users. Imports only `limits` from this crate.
 
 pub mod logins;
 pub(crate) mod slow_guesses;

@@ -1,7 +1,9 @@
-//! Wrong credentials over hours, by source and account: a guesser that is slower than the ban of its address allows is found too.
+//! Detection of slow password guessing: wrong credentials over hours, by source and account, below the rate that bans
+//! an address.
 //!
-//! An account is a trunk's `require_auth`. It is closed to the source alone that has failed at it, so that one phone with an old
-//! password does not shut out the others behind its address; only failures at several accounts ban the address.
+//! An account is a trunk's `require_auth`. After too many failures an account is closed to that source only, so that
+//! one phone with an outdated password does not lock out others behind the same address. Only failures at several
+//! accounts ban the address.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -10,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{CLOSED_ACCOUNTS, SLOW_ACCOUNTS, STRANGERS};
 
-/// Number of failures within a time after which an account is closed to a source, and for how long.
+/// Threshold of failures at an account, and the time for which the account is then closed to the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlowBan {
-    /// Wrong credentials of one account from one source; 0: no account is closed.
+    /// Failures of one source at one account; 0: accounts are never closed.
     pub after: u32,
-    /// Period in which they are counted.
+    /// Period in which failures are counted.
     pub within: Duration,
-    /// How long the account stays closed.
+    /// Time for which the account stays closed.
     pub lasting: Duration,
 }
 
@@ -27,31 +29,31 @@ impl Default for SlowBan {
     }
 }
 
-/// Consequence of wrong credentials.
+/// Consequence of a request with wrong credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
-    /// They are counted.
+    /// The failure is only counted.
     None,
     /// The account is closed to the source.
     Account,
-    /// The source is to be banned.
+    /// The source must be banned.
     Source,
 }
 
-/// A source, and an account or, without a name, all of them.
+/// Source and account; `None`: all accounts of the source.
 type Key = (IpAddr, Option<Arc<str>>);
 
-/// Failures since the begin of a period.
+/// Failures since the start of a period.
 #[derive(Debug, Clone, Copy)]
 struct Count {
     since: Instant,
     failures: u32,
 }
 
-/// Failures of all sources, and the accounts that are closed.
+/// Failures of all sources, and closed accounts.
 #[derive(Debug, Default)]
 pub(crate) struct SlowGuesses {
-    /// Those that failed last, and of those before them the rest, forgotten once `recent` is full.
+    /// Most recent sources. When this map is full it replaces `former`, whose entries are forgotten.
     recent: HashMap<Key, Count>,
     former: HashMap<Key, Count>,
     closed: HashMap<(IpAddr, Arc<str>), Instant>,
@@ -59,7 +61,7 @@ pub(crate) struct SlowGuesses {
 }
 
 impl SlowGuesses {
-    /// Counts wrong credentials of a source.
+    /// Counts wrong credentials of a source at an account.
     pub(crate) fn failed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>, limits: SlowBan) -> Consequence {
         if limits.after == 0 {
             return Consequence::None;
@@ -86,17 +88,17 @@ impl SlowGuesses {
         Consequence::Account
     }
 
-    /// Whether an account is closed to a source.
+    /// Returns whether an account is closed to a source.
     pub(crate) fn is_closed(&self, source: IpAddr, account: &Arc<str>) -> bool {
         !self.closed.is_empty() && self.closed.contains_key(&(source, account.clone()))
     }
 
-    /// Returns when the next account opens again.
+    /// Returns the time at which the next account opens again.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.ends.first().map(|(until, ..)| *until)
     }
 
-    /// Opens accounts whose time is over.
+    /// Opens the accounts whose time is over.
     pub(crate) fn release(&mut self, now: Instant) {
         while self.ends.first().is_some_and(|(until, ..)| *until <= now) {
             if let Some((_, source, account)) = self.ends.pop_first() {
@@ -105,7 +107,7 @@ impl SlowGuesses {
         }
     }
 
-    /// Counts one failure more; returns how many the period has.
+    /// Counts a failure. Returns the number of failures in the period.
     fn count(&mut self, now: Instant, key: Key, within: Duration) -> u32 {
         if !self.recent.contains_key(&key) {
             let known = self.former.remove(&key);

@@ -1,5 +1,5 @@
-//! Phones that want to register as a user whom no trunk has: not answered, as no stranger gets what need not be said, and told
-//! to who runs the edge, with the user that may have been meant. Whoever scans for users sends many.
+//! REGISTER requests for users of no trunk. They get no response, since an unknown source must learn nothing; the
+//! operator sees them with the configured user that was probably meant. Scanners send many of them.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,23 +10,23 @@ use trunkgate_story::view::StrayView;
 
 use crate::limits::{STRAYS_COMPARED_PER_SECOND, UNKNOWN_TOLD_SECONDS};
 
-/// One of them, its names as they may be shown.
+/// A REGISTER for an unknown user; names are masked for display.
 #[derive(Debug)]
 pub struct Stray {
-    /// As whom it wants to register.
+    /// User in the request.
     pub user: String,
-    /// The user that there is and that is like it.
+    /// Configured user with the most similar name.
     pub near: Option<String>,
 }
 
-/// What has come.
+/// REGISTER requests for unknown users.
 #[derive(Debug)]
 pub struct Strays {
     lately: LastHour<1>,
-    /// The last one; one that is like a user of ours is not forgotten for one that is like none.
+    /// Most recent one; one that resembles a configured user is not displaced by one that does not.
     last: Option<(Stray, IpAddr, Instant)>,
     compared: TokenBucket,
-    /// When a line was last written of one that is like none, and of one that is.
+    /// Time of the last log line, for users that resemble no configured user and for users that do.
     told: [Option<Instant>; 2],
 }
 
@@ -38,7 +38,8 @@ impl Default for Strays {
 }
 
 impl Strays {
-    /// Counts a REGISTER; a line for the log, if one is due. `stray` compares users, which is not done for each of a flood.
+    /// Counts a REGISTER. Returns a log line if one is due. `stray` compares user names, which is limited during a
+    /// flood.
     pub fn note(&mut self, now: Instant, source: IpAddr, stray: impl FnOnce() -> Stray) -> Option<String> {
         self.lately.count(now, [true]);
         if !self.compared.take(now) {
@@ -66,12 +67,13 @@ impl Strays {
         Some(format!("REGISTER of \"{user}\" from {source} dropped: no trunk has that user in `require_auth`{meant}"))
     }
 
-    /// Somebody there has registered as this user: if that one was meant, all is well. Others may be behind one address.
+    /// Notes that a source has registered as this user, which solves the problem if that user was meant. Other phones
+    /// may share the address.
     pub fn known(&mut self, source: IpAddr, user: &str) {
         self.last.take_if(|(stray, last, _)| *last == source && stray.near.as_deref() == Some(user));
     }
 
-    /// The last one of the last hour.
+    /// Returns the most recent one of the last hour.
     pub fn lately(&self, now: Instant) -> Option<StrayView> {
         let (stray, source, at) = self.last.as_ref().filter(|(.., at)| is_fresh(now, *at))?;
         let [registers] = self.lately.sums(now);
@@ -85,7 +87,7 @@ impl Strays {
     }
 }
 
-/// Whether it was in the last hour.
+/// Returns whether a time lies within the last hour.
 fn is_fresh(now: Instant, at: Instant) -> bool {
     now.saturating_duration_since(at) < Duration::from_secs(3_600)
 }

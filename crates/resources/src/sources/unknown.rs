@@ -1,4 +1,5 @@
-//! SIP and connections from addresses of no trunk: dropped without an answer, and logged seldom, since scanners of the network send some.
+//! SIP messages and connections from addresses of no trunk: dropped without a response and logged at most once a
+//! minute, since internet scanners send many.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use crate::limits::{UNKNOWN_SOURCES, UNKNOWN_TOLD_SECONDS};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What comes from a source that is not known.
+/// Kind of traffic from an unknown source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// A SIP message.
@@ -19,21 +20,21 @@ pub enum Sent {
     Connection,
 }
 
-/// What has come.
+/// Traffic from unknown sources.
 #[derive(Debug, Default)]
 pub struct Unknown {
-    /// Messages or connections since the start.
+    /// Messages and connections since the start.
     count: u64,
     lately: LastHour<1>,
     last: Option<(IpAddr, Instant)>,
-    /// Sources of the last hour, the one that was heard last at the end: how many messages, and when the last one came.
+    /// Sources of the last hour, the most recent one last: number of messages, and time of the last one.
     sources: Vec<(IpAddr, u64, Instant)>,
-    /// When a line was last written, and how many had come by then.
+    /// Time of the last log line, and the count at that time.
     told: Option<(Instant, u64)>,
 }
 
 impl Unknown {
-    /// Counts one. Returns a line for the log, if one is due.
+    /// Counts a message or connection. Returns a log line if one is due.
     pub fn note(&mut self, now: Instant, source: IpAddr, sent: Sent) -> Option<String> {
         self.count += 1;
         self.lately.count(now, [true]);
@@ -65,8 +66,9 @@ impl Unknown {
         self.sources.push((source, before + 1, now));
     }
 
-    /// The sources that were heard last, at most [`UNKNOWN_SOURCES`], the one with the most messages first: how many of each since it
-    /// is among them, and how long ago the last one came. A source is forgotten after an hour without a message.
+    /// Returns the most recent sources, at most [`UNKNOWN_SOURCES`], the one with the most messages first: messages
+    /// counted since the source is listed, and the age of the last one. A source is forgotten after an hour without a
+    /// message.
     pub fn sources(&self, now: Instant) -> Vec<SourceView> {
         let ago = |at: Instant| now.saturating_duration_since(at);
         let all = self.sources.iter().map(|(source, count, at)| (*source, *count, ago(*at)));
@@ -80,13 +82,13 @@ impl Unknown {
         lately.into_iter().map(view).collect()
     }
 
-    /// Whoever is there is known now, as a phone that has registered: its own messages before that are no news any more.
+    /// Forgets a source that is known now, for example a phone that has registered.
     pub fn known(&mut self, source: IpAddr) {
         self.last = self.last.filter(|(last, _)| *last != source);
         self.sources.retain(|(known, ..)| *known != source);
     }
 
-    /// Returns those of the last hour; `None`: there were none.
+    /// Returns the traffic of the last hour; `None`: there was none.
     pub fn view(&self, now: Instant) -> Option<UnknownView> {
         self.lately(now).map(|(messages, last, ago)| UnknownView {
             messages,
@@ -95,7 +97,7 @@ impl Unknown {
         })
     }
 
-    /// How many there were in the last hour, if any, and where the last one came from, so long ago.
+    /// Returns the number of messages of the last hour, if any, with the source and the age of the last one.
     pub fn lately(&self, now: Instant) -> Option<(u64, IpAddr, Duration)> {
         let (source, at) = self.last?;
         let [count] = self.lately.sums(now);
