@@ -1,7 +1,7 @@
-//! A call's trace drawn as a ladder: one column for each party, one line for each message. What `trace`, `trace.txt` and
-//! the demo show; [`svg`] draws the same lines as a picture. A trace holds no key, digest response or digit, so neither does the ladder. Where a line is wider than
-//! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own;
-//! parties for which there is no room share the last column.
+//! A call's trace as a ladder diagram: one column for each party, one line for each message. Shown by `trace`,
+//! `trace.txt` and the demo; [`svg`] draws the same lines as a picture. A trace contains no key, digest response or
+//! digit, so neither does the ladder. If a line is wider than the terminal, all remarks are written between the bars
+//! instead of to the right of them; parties without room share the last column.
 
 use jiff::Timestamp;
 use trunkgate_call::CallView;
@@ -13,35 +13,35 @@ pub mod svg;
 use row::{Row, Tone};
 use trunkgate_system::terminal::wrapped;
 
-/// Where the first column stands.
+/// Position of the first column, in characters.
 const FIRST: usize = 15;
-/// From one column to the next.
+/// Distance between two columns, in characters.
 const PITCH: usize = 17;
-/// The narrowest terminal that is heeded.
+/// Minimum width of the drawing, in characters; narrower terminals wrap lines.
 const NARROWEST: usize = 60;
 
-/// The name over the column of an edge.
+/// Name above the column of the edge.
 const EDGE: &str = "edge";
 
-/// What a leg's media came to, for the rows below the messages.
+/// Media of one leg, for the rows below the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LegMedia {
-    /// Packets that the edge received from the leg.
+    /// Packets received from the leg.
     pub received: u64,
-    /// Packets that it sent to it.
+    /// Packets sent to the leg.
     pub sent: u64,
-    /// What they are called: an agent on a WebSocket has frames of 20 ms.
+    /// Unit of the counts: `RTP`, or `frames` of 20 ms for an agent on a WebSocket.
     pub name: &'static str,
-    /// Whether it has rows without a packet, too.
+    /// Whether the leg has rows even without a packet.
     pub is_shown: bool,
 }
 
-/// What a ladder is drawn on as text.
+/// Properties of a text drawing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Paper {
-    /// Width of the terminal, in characters; `None`: lines may have any length.
+    /// Width of the terminal, in characters; `None`: unlimited.
     pub width: Option<usize>,
-    /// Whether it has colours.
+    /// Whether to use colours.
     pub colour: bool,
 }
 
@@ -51,7 +51,7 @@ impl From<Option<usize>> for Paper {
     }
 }
 
-/// Returns what each leg's media came to. Of an answered call without a single packet, each leg that has agreed on a codec
+/// Returns the media counts of each leg. In an answered call without a single packet, each leg with a negotiated codec
 /// has rows.
 fn media_of(call: &CallView) -> Vec<LegMedia> {
     let is_mute =
@@ -65,7 +65,7 @@ fn media_of(call: &CallView) -> Vec<LegMedia> {
     media.collect()
 }
 
-/// Who called whom, by whom, and what came of it.
+/// Returns the headline: SID, numbers, parties and outcome of the call.
 fn headline(call: &CallView, trace: &TraceView) -> String {
     let numbers = format!("{} → {}", call.from, call.to);
     let outcome = call.outcome.unwrap_or(call.state);
@@ -74,12 +74,12 @@ fn headline(call: &CallView, trace: &TraceView) -> String {
     format!("{}  {numbers}  {parties}  {outcome}", call.sid)
 }
 
-/// Returns all parties of a call in order, as the first line of a trace and `calls` show them: the names of its legs,
-/// and the application, conference and mailbox that have it, as a route writes them. A name that comes several times
-/// in a row (listeners) stands once, with their number.
+/// Returns all parties of a call in order, as in the headline of a trace and in `calls`: the names of its legs, and its
+/// application, conference and mailbox as written in a route. Consecutive equal names (listeners) are merged, with
+/// their count.
 pub fn party_line(legs: Vec<String>, [app, conference, voicemail]: [Option<&str>; 3]) -> String {
     let mut names = legs;
-    // The application stands between its caller and whom it connects, also where both are of one trunk.
+    // The application is placed between the caller and the called party, even if both use the same trunk.
     if let Some(app) = app {
         names.insert(1.min(names.len()), format!("app:{app}"));
     }
@@ -96,12 +96,13 @@ pub fn party_line(legs: Vec<String>, [app, conference, voicemail]: [Option<&str>
     all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
 }
 
-/// A time of RFC 3339 in UTC, as `2026-11-25 03:11:17.250 UTC`.
+/// Formats an RFC 3339 time as `2026-11-25 03:11:17.250 UTC`.
 fn moment(at: &str) -> String {
     at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), |at| at.strftime("%F %T.%3f UTC").to_string())
 }
 
-/// A call as a page: who called whom and when, the ladder, each leg's Call-ID, the verdict; no line wider than `paper` where that can be.
+/// Returns the page of a call: headline, start time, ladder, Call-ID of each leg, verdict. Lines are wrapped to the
+/// width of `paper` if possible.
 pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> String {
     let paper = paper.into();
     let width = paper.width.map(|width| width.max(NARROWEST));
@@ -109,7 +110,7 @@ pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> Stri
     let strong = |text: String| if paper.colour { row::painted(&text, Tone::Strong) } else { text };
     let began = wrapped(&format!("began {}", moment(&call.started_at)), 0, width);
     let mut out = strong(wrapped(&headline(call, trace), 0, width)) + &began + "\n" + &drawn;
-    // A carrier finds its own trace by these.
+    // Carriers find their own trace by Call-ID.
     for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs).filter(|(_, leg)| !leg.sip_call_id.is_empty()) {
         out.push_str(&wrapped(&format!("  {name}: Call-ID {}", leg.sip_call_id), 4, width));
     }
@@ -129,7 +130,7 @@ pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> Stri
     out
 }
 
-/// Draws a trace as seen by `viewer`; `media` holds one entry a leg, in the trace's order.
+/// Draws a trace as seen by `viewer`; `media` has one entry for each leg, in the trace's order.
 pub fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], paper: impl Into<Paper>) -> String {
     let Paper { width, colour } = paper.into();
     let (columns, names) = (Columns::new(trace, width), names(&trace.legs));
@@ -150,26 +151,26 @@ fn earlier(dropped: u64) -> String {
     format!("{dropped} earlier entries were dropped")
 }
 
-/// One thing that happened, however it is drawn.
+/// One line of the ladder, independent of its drawing.
 struct Line {
-    /// Since the call began; empty for the sums of media.
+    /// Time since the call began; empty for media counts.
     time: String,
     mark: Mark,
     remark: String,
 }
 
-/// What stands between the parties.
+/// Mark drawn between the bars.
 enum Mark {
-    /// Words only.
+    /// None, words only.
     None,
-    /// It is about this leg.
+    /// A dot on the bar of this leg.
     Dot(usize),
-    /// It went between the edge and this leg.
+    /// An arrow between the edge and this leg.
     Arrow {
         leg: usize,
         received: bool,
         text: String,
-        /// A sum of packets, in this unit.
+        /// Unit of a packet count; `None` for messages.
         media: Option<&'static str>,
     },
 }
@@ -190,7 +191,7 @@ impl Line {
     }
 }
 
-/// Every line of a ladder, from top to bottom.
+/// Returns all lines of a ladder, from top to bottom.
 fn lines(trace: &TraceView, media: &[LegMedia], columns: &Columns, names: &[String]) -> Vec<Line> {
     let whose = |leg: usize| if columns.is_shared(leg) { name(names, leg) } else { "" };
     let mut lines: Vec<Line> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
@@ -228,7 +229,7 @@ fn name(names: &[String], leg: usize) -> &str {
     names.get(leg).map_or("?", String::as_str)
 }
 
-/// What each leg is called: of several of one name, all but the first have a number.
+/// Returns the display name of each leg; repeated names get a number (`scribe #2`).
 fn names(legs: &[String]) -> Vec<String> {
     let name = |(at, name): (usize, &String)| match legs.iter().take(at).filter(|other| *other == name).count() {
         0 => name.clone(),
@@ -237,19 +238,19 @@ fn names(legs: &[String]) -> Vec<String> {
     legs.iter().enumerate().map(name).collect()
 }
 
-/// Where each party stands: the caller left of the edge, all others right of it.
+/// Layout of the columns: the caller left of the edge, all others to the right.
 #[derive(Debug)]
 struct Columns {
-    /// By leg.
+    /// Column of each leg.
     of: Vec<usize>,
-    /// The edge's among them.
+    /// Number of columns, including the edge's.
     count: usize,
-    /// The last one, where several legs have to share it.
+    /// The last column, if several legs share it.
     shared: Option<usize>,
 }
 
 impl Columns {
-    /// Where there is no room for all, those that SIP is spoken with come first.
+    /// Assigns the columns. If there is not enough room, SIP legs come first.
     fn new(trace: &TraceView, width: Option<usize>) -> Columns {
         let legs = trace.legs.len();
         let room = width.map_or(usize::MAX, |width| width.saturating_sub(FIRST + 1) / PITCH + 1).max(3);
@@ -277,17 +278,17 @@ impl Columns {
     }
 }
 
-/// What is drawn, and how much room there is.
+/// Text drawing with its layout.
 #[derive(Debug)]
 struct Page {
     columns: Columns,
-    /// Of the legs.
+    /// Display names of the legs.
     names: Vec<String>,
-    /// Of the terminal.
+    /// Width of the terminal, in characters; `None`: unlimited.
     width: Option<usize>,
-    /// Whether not all fits into it.
+    /// Whether some remark does not fit to the right of the bars.
     narrow: bool,
-    /// Whether it has colours.
+    /// Whether to use colours.
     colour: bool,
 }
 
@@ -304,14 +305,14 @@ impl Page {
                 Some(leg) => name(&self.names, leg),
                 None => "",
             };
-            // Between two names there is a space.
+            // One space separates two names.
             let name = shortened(name, PITCH - 1);
             row.put((FIRST + at * PITCH).saturating_sub(name.chars().count() / 2), &name);
         }
         row.line()
     }
 
-    /// One line, or more where the terminal is narrow.
+    /// Returns one line of the ladder, wrapped on a narrow terminal.
     fn line(&self, line: &Line) -> String {
         match &line.mark {
             Mark::Arrow { .. } => self.arrow(line),
@@ -320,7 +321,7 @@ impl Page {
         }
     }
 
-    /// Where what is said of a line begins.
+    /// Returns the position at which remarks begin.
     fn margin(&self) -> usize {
         FIRST + (self.columns.count - 1) * PITCH + 3
     }
@@ -338,7 +339,7 @@ impl Page {
         row
     }
 
-    /// A line of words; `dot` marks the leg that it is about.
+    /// Returns a line of words; `dot` is the leg to mark.
     fn words(&self, line: &Line, dot: Option<usize>) -> String {
         if self.narrow {
             return self.between(&line.time, &line.remark, line.tone());
@@ -352,7 +353,7 @@ impl Page {
         row.line()
     }
 
-    /// Words in place of the bars right of the first.
+    /// Returns lines of words in place of the bars to the right of the first one.
     fn between(&self, time: &str, text: &str, tone: Tone) -> String {
         let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
         let mut out = String::new();
@@ -378,7 +379,7 @@ impl Page {
         for at in left..=right {
             row.set(at, shaft);
         }
-        // An arrow that passes another party's bar crosses it.
+        // An arrow crosses the bars of parties in between.
         for at in (left..=right).filter(|at| (at - FIRST).is_multiple_of(PITCH)) {
             row.set(at, if shaft == '═' { '╪' } else { '┼' });
         }
@@ -388,7 +389,7 @@ impl Page {
             row.set(left, '◀');
         }
         let short = shortened(text, PITCH - 5);
-        // The text stands in the gap next to the far party.
+        // The text is placed in the gap next to the remote party.
         let gap = if theirs < ours { theirs } else { theirs - PITCH };
         row.put(gap + 1 + (PITCH - 1 - short.chars().count()) / 2, &short);
         if note.is_empty() {
@@ -403,7 +404,7 @@ impl Page {
     }
 }
 
-/// The beginning of a text that is longer than its room, with a sign that it goes on.
+/// Returns the beginning of a text that is longer than `room`, followed by an ellipsis.
 fn shortened(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
@@ -412,7 +413,7 @@ fn shortened(text: &str, room: usize) -> String {
     format!("{}…", beginning.trim_end())
 }
 
-/// `+12.3 ms` below a second, `+1.234 s` above.
+/// Formats a time offset: `+12.3 ms` below a second, `+1.234 s` above.
 fn offset(at_us: u64) -> String {
     if at_us < 1_000_000 {
         format!("+{:.1} ms", at_us as f64 / 1000.0)
@@ -509,7 +510,7 @@ mod tests {
         assert_eq!(lines[3], "     +0.0 ms   │                │◀─488 Not Acc…──│                │");
     }
 
-    /// Five forks of one agent: told apart by number, and none of them in the way of those that SIP is spoken with.
+    /// Five forks of one agent are numbered, and do not displace the SIP legs.
     #[test]
     fn parties_without_room_share_a_column() {
         let agent = |leg, text: &str| TraceEntry::new(900, TraceItem::Agent { leg, text: text.into() });

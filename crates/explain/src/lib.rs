@@ -1,4 +1,4 @@
-//! What became of a call, or would, for people to read: ladders, captures, the way of a call through the routes.
+//! Explains calls to people: ladders, captures, and the routing of a call (`why`).
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

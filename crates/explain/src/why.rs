@@ -1,4 +1,4 @@
-//! Which way a call would go by the file, and why not another.
+//! Routing of a call by the configuration, and the reasons why other routes do not match (`trunkgate why`).
 
 mod answer;
 mod api;
@@ -26,26 +26,27 @@ use trunkgate_delivery::sinks::recordings::REFUSED as UNRECORDED;
 use trunkgate_system::clock;
 use trunkgate_system::text::number;
 
-/// The call that is asked about.
+/// The call to explain.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// A trunk's name, or the address that a request comes from; `api`: a request to the API.
+    /// Name of a trunk or address of a source; `api`: a request to the API.
     pub from: String,
-    /// The called number as it would come in, or a URI that has it.
+    /// Called number as received, or a URI with it.
     pub called: String,
-    /// The calling number; empty: none.
+    /// Calling number; empty: none.
     #[serde(default)]
     pub caller: String,
-    /// When: RFC 3339, or date and time in the edge's time zone; none: now.
+    /// Time of the call: RFC 3339, or date and time in the edge's time zone; `None`: now.
     #[serde(default)]
     pub at: Option<String>,
-    /// Headers that its INVITE has, as `NAME: VALUE`, one a line.
+    /// Headers of the INVITE, one `NAME: VALUE` per line.
     #[serde(default)]
     pub header: Option<String>,
 }
 
-/// The number in what is pasted: the user of a `sip:`, `sips:` or `tel:` URI, also one in angle brackets.
+/// Extracts the number from pasted text: the user part of a `sip:`, `sips:` or `tel:` URI, with or without angle
+/// brackets.
 fn number_of(text: &str) -> Result<String, String> {
     let uri = text.trim();
     let uri = uri.split_once('<').map_or(uri, |(_, rest)| rest.split('>').next().unwrap_or(rest));
@@ -59,13 +60,13 @@ fn number_of(text: &str) -> Result<String, String> {
 }
 
 impl Question {
-    /// The same question with plain numbers.
+    /// Returns the question with URIs replaced by their numbers.
     fn plain(&self) -> Result<Question, String> {
         let (called, caller) = (number_of(&self.called)?, number_of(&self.caller)?);
         Ok(Question { called, caller, ..self.clone() })
     }
 
-    /// The moment that is asked about, where one is; without an offset by the clocks of `zone`.
+    /// Returns the time of the call, if given; a time without an offset is in `zone`.
     pub fn moment(&self, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
         let Some(text) = self.at.as_deref() else { return Ok(None) };
         let civil = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
@@ -75,7 +76,7 @@ impl Question {
             .ok_or_else(|| format!("`{text}` is not a time: use 2026-11-20T09:00, or with an offset (+01:00)"))
     }
 
-    /// The headers that are asked about.
+    /// Returns the headers of the INVITE.
     pub fn headers(&self) -> Result<Vec<(String, String)>, String> {
         let lines = self.header.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
         let split = |line: &str| {
@@ -88,12 +89,14 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}], api:{status, code, message}}`
+/// Explains a call. Returns `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout,
+/// order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}], api:{status, code,
+/// message}}`.
 ///
-/// `status` is that of a running edge, where one is asked: `{edge, trunks, agents}` of `/v1/status`.
+/// `status` is the state of a running edge, if there is one: `{edge, trunks, agents}` of `/v1/status`.
 ///
 /// # Errors
-/// In words, where no trunk is meant or the number is none.
+/// Returns a message if `from` names no trunk or the number is invalid.
 pub fn explain(table: &Table, config: &Config, question: &Question, status: Option<&Value>) -> Result<Value, String> {
     if api::is_meant(table, &question.from) {
         return api::explain(table, config, question, status);
@@ -119,7 +122,7 @@ pub fn explain(table: &Table, config: &Config, question: &Question, status: Opti
         headers: &headers,
         draw: None,
     };
-    // Weights decide among equals by chance; here always the first.
+    // Among targets of equal priority the weights decide by chance; here always the first one.
     let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
     let order = plan.as_mut().map(|plan| order::sorted(plan, status.map(order::lately).as_ref()));
     let routes = routes(table, config, &call, plan.as_ref());
@@ -160,21 +163,21 @@ pub fn explain(table: &Table, config: &Config, question: &Question, status: Opti
     }))
 }
 
-/// Returns why the running edge cannot record calls and refuses them for it.
+/// Returns the reason why the running edge cannot record and therefore refuses recorded calls.
 fn unrecorded(status: &Value) -> Option<&str> {
-    // The page of `status` has it as a problem.
+    // An edge without the field reports it as a problem only.
     let is_it = |problem: &&Value| problem["headline"].as_str().is_some_and(|text| text.starts_with(UNRECORDED));
     let problem = || status["problem_details"].as_array()?.iter().find(is_it)?["evidence"].as_str()?.split(';').next();
     status["unrecorded"].as_str().or_else(problem)
 }
 
-/// What requests have set of a number of the running edge.
+/// Returns the override of a number that was set through the API of the running edge.
 fn overridden(status: Option<&Value>, called: &str) -> Option<Value> {
     let all = status?["config"]["number_overrides"].as_array()?;
     all.iter().find(|one| one["number"] == called).map(|one| one["text"].clone())
 }
 
-/// Each route in order, and the first condition that failed.
+/// Returns each route in order, with the first condition that failed.
 fn routes(table: &Table, config: &Config, call: &CallInfo<'_>, plan: Option<&Plan>) -> Vec<Value> {
     let verdicts = table.explain(call).into_iter().zip(table.routes()).enumerate();
     verdicts
@@ -202,12 +205,12 @@ fn because(route: &Route, call: &CallInfo<'_>) -> String {
     route.because(call).unwrap_or_else(|| "any call".to_owned())
 }
 
-/// `FILE:LINE`
+/// Formats a line of the configuration as `FILE:LINE`.
 fn place(config: &Config, line: Option<usize>) -> Option<String> {
     line.map(|line| format!("{}:{line}", config.path.display()))
 }
 
-/// The trunk that is meant by its name, or by an address that it sends from; and what says so.
+/// Finds the trunk by its name or by a source address; also returns the key that assigns the address.
 fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value), String> {
     if let Some(trunk) = table.trunk(from) {
         let source = json!({ "address": null, "by": null, "place": place(config, config.places.trunk(from)) });
@@ -232,7 +235,7 @@ fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value),
     Ok((trunk.name.to_string(), source))
 }
 
-/// Lists names, at most ten.
+/// Lists at most ten names.
 fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 10;
     let mut all: Vec<&str> = names.take(MOST + 1).collect();
@@ -247,7 +250,7 @@ fn targets(plan: &Plan) -> Vec<String> {
     plan.targets.iter().map(name).collect()
 }
 
-/// A target as it is written.
+/// Returns a target as written in the configuration.
 fn name(target: &Target) -> String {
     match target {
         Target::Trunk { trunk, number: Some(number), .. } => format!("trunk:{}/{number}", trunk.name),
@@ -263,17 +266,17 @@ fn name(target: &Target) -> String {
     }
 }
 
-/// The numbers of a call.
+/// Numbers of the call, and its trunk.
 struct Asked<'a> {
     called: &'a Number,
     caller: &'a Number,
-    /// What its route shows as the caller's.
+    /// Caller ID set by the route.
     own: Option<&'a Number>,
-    /// The trunk that it comes from.
+    /// Trunk from which the call comes.
     from: Option<&'a Trunk>,
 }
 
-/// What would become of a target: where it goes, as what number, and whether its trunk gets such calls at all.
+/// Explains one target: destination, number sent, and whether its trunk permits the call.
 fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
     let mut value = json!({ "target": name(target) });
     match target {
@@ -287,7 +290,7 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
         }
         Target::Uri { uri, .. } => {
             if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
-                // It leaves as it is written.
+                // The number of a URI is sent as written.
                 on_trunk(&mut value, table.numbers(), trunk, (&number, SendNumbers::AsIs), asked);
             }
         }
@@ -305,7 +308,7 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
     value
 }
 
-/// What a trunk has to say of a call to a number.
+/// Adds the settings of a target's trunk to its explanation: media, number format, caller ID, refusal, limits.
 fn on_trunk(
     value: &mut Value,
     numbers: &Numbers,
@@ -338,7 +341,7 @@ fn on_trunk(
     value["limits"] = json!(limits::of_target(trunk, numbers, number, &asked.caller.text));
 }
 
-/// The entry of `deny`, or the key that has the number refused.
+/// Returns the entry of `deny`, or the key, that refuses the number.
 fn by(denied: &DeniedBy) -> String {
     match denied {
         DeniedBy::Deny(pattern) => pattern.clone(),
@@ -354,13 +357,14 @@ fn peer(peer: &Peer) -> Value {
     json!({ "uri": peer.uri, "addresses": addresses.collect::<Vec<_>>() })
 }
 
-/// A route behind the one that took the call.
+/// Verdict of routes after the matching one.
 const NOT_REACHED: &str = "an earlier route matched";
 
-/// Routes that do not match, from which on they are counted instead of listed.
+/// Maximum number of routes that do not match to be listed; more are counted.
 const LISTED: usize = 8;
 
-/// Returns an answer as text for people: the result, then what led to it. `is_whole`: with each route, however many there are.
+/// Formats an explanation as text: first the result, then the reasons. `is_whole` lists each route, however many there
+/// are.
 pub fn text(answer: &Value, is_whole: bool) -> String {
     if let Some(text) = api::text(answer) {
         return text;
@@ -402,7 +406,7 @@ pub fn text(answer: &Value, is_whole: bool) -> String {
     out
 }
 
-/// Returns the route that takes the call and each target of it, or the rejection.
+/// Returns the matching route and its targets, or the rejection.
 fn result(answer: &Value) -> String {
     let mut out = String::new();
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -417,7 +421,7 @@ fn result(answer: &Value) -> String {
         }
     }
     out.push_str(&present::note(answer));
-    // What rejects has said so itself.
+    // A rejecting target has its own line.
     let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
     if let Some(why) = answer["unrecorded"].as_str() {
         out.push_str(&format!(
@@ -435,14 +439,14 @@ fn result(answer: &Value) -> String {
     out
 }
 
-/// Returns the name of the route that takes the call, with why and where it stands.
+/// Returns the name of the matching route, the reason and its place in the file.
 fn taken_by(route: &Value) -> String {
     let because = route["because"].as_str().map(|because| format!(": {because}")).unwrap_or_default();
     let place = route["place"].as_str().map(|place| format!(" ({place})")).unwrap_or_default();
     format!("{}{because}{place}", shown(&route["name"]))
 }
 
-/// Returns how many routes do not match, by the condition that failed first.
+/// Returns the number of routes that do not match, grouped by the first failed condition.
 fn counted(routes: &[Value]) -> String {
     let mut by_key: Vec<(&str, usize)> = Vec::new();
     for failed in routes.iter().filter_map(|route| route["failed"].as_str()) {
@@ -461,12 +465,12 @@ fn counted(routes: &[Value]) -> String {
     )
 }
 
-/// Returns the routes up to the one that takes the call, each on a line; many that do not match are counted.
+/// Returns the routes up to the matching one, one per line; if too many do not match, they are counted.
 fn routes_text(answer: &Value, is_whole: bool) -> String {
     let mut out = String::new();
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
-    // Behind the one that took the call there is nothing to say of each.
+    // Routes after the matching one are not listed.
     let asked = routes.iter().position(|route| route["failed"] == NOT_REACHED).unwrap_or(routes.len());
     let unmatched = routes.iter().take(asked).filter(|route| route["failed"].is_string()).count();
     if unmatched > LISTED && !is_whole {
@@ -491,10 +495,10 @@ fn routes_text(answer: &Value, is_whole: bool) -> String {
     out
 }
 
-/// What requests have set of the called number.
+/// Returns the line for an override of the called number.
 fn override_line(answer: &Value, attempts: &[Value]) -> String {
     let Some(set) = answer["override"].as_str() else { return String::new() };
-    // The file by itself knows nothing of it.
+    // The configuration file alone does not contain overrides.
     let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
     let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
     format!("number {}: {set}{elsewhere}\n", shown(&answer["called"]))
@@ -508,7 +512,7 @@ fn behind(place: &Value) -> String {
     place.as_str().map(|place| format!(", {place}")).unwrap_or_default()
 }
 
-/// A target on a line of its own.
+/// Returns the lines of one target, or of several that ring simultaneously.
 fn line_of(attempt: &Value) -> String {
     if let Some(targets) = attempt["ring_all"].as_array() {
         let lines = targets.iter().map(|target| format!("  {}", line_of(target)));
@@ -529,7 +533,7 @@ fn line_of(attempt: &Value) -> String {
     let mut parts = Vec::new();
     for peer in attempt["peers"].as_array().into_iter().flatten() {
         let addresses = peer["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        // `udp 10.0.0.5:5060`; who is not looked up has none.
+        // Addresses are written as `udp 10.0.0.5:5060`; a peer without a look-up has none.
         let behind = |address: &str| address.split_once(' ').map(|(transport, at)| format!("{at} {transport}"));
         let found: Vec<String> = addresses.filter_map(behind).collect();
         parts.push(if found.is_empty() { shown(&peer["uri"]) } else { found.join(", ") });
@@ -549,7 +553,7 @@ fn line_of(attempt: &Value) -> String {
         parts.push(format!("{}, hold {}", media::side(attempt), shown(&attempt["hold"])));
     }
     parts.extend([&attempt["url"], &attempt["format"]].into_iter().filter_map(Value::as_str).map(str::to_owned));
-    // Of a sound it is the target itself.
+    // The document of a sound target is the target itself.
     parts.extend(attempt["document"].as_str().filter(|_| target.starts_with("app:")).map(str::to_owned));
     let media = attempt["media"].is_object().then(|| format!("; {}", media::told(&attempt["media"])));
     let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
@@ -654,7 +658,7 @@ mod tests {
         let denied = "✗ trunk:pbx  403: trunk pbx does not allow calls to +493099887766 (deny +4930*)\n\
                       → 403: no target is called\n";
         assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.contains(denied), "{page}");
-        // A URI that leads to the trunk is no way round it.
+        // A URI that leads to the trunk does not bypass `deny`.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
         assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
     }

@@ -1,32 +1,33 @@
-//! A line of text that is written at places, in colour where the terminal has some.
+//! One line of text, written at given positions, in colour if the terminal supports it.
 
-/// What a piece of a line is: by it goes its colour.
+/// Kind of a piece of text; decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// What is said of something.
+    /// Remarks.
     Plain,
     /// Bars and times.
     Faint,
     /// Names and verdicts.
     Strong,
-    /// A request.
+    /// SIP requests.
     Request,
-    /// 1xx.
+    /// SIP 1xx responses.
     Provisional,
-    /// 2xx.
+    /// SIP 2xx responses.
     Success,
-    /// 3xx to 6xx.
+    /// SIP 3xx to 6xx responses.
     Failure,
-    /// Sums of packets.
+    /// Packet counts.
     Media,
-    /// What an agent does.
+    /// Agent events.
     Agent,
-    /// What the edge decides, and what media does.
+    /// Decisions of the edge, and media events.
     Words,
 }
 
 impl Tone {
-    /// Select Graphic Rendition (ECMA-48 §8.3.117): the sixteen colours, which each terminal has in its own shades.
+    /// Returns the Select Graphic Rendition code (ECMA-48 §8.3.117) of one of the sixteen colours of the terminal's
+    /// palette.
     const fn code(self) -> &'static str {
         match self {
             Tone::Plain => "",
@@ -42,7 +43,7 @@ impl Tone {
     }
 }
 
-/// A text in a tone, line by line.
+/// Colours a text line by line.
 pub(super) fn painted(text: &str, tone: Tone) -> String {
     text.split_inclusive('\n').map(|line| stroke(line.trim_end_matches('\n'), tone) + "\n").collect()
 }
@@ -54,11 +55,11 @@ fn stroke(text: &str, tone: Tone) -> String {
     }
 }
 
-/// The line.
+/// A line of coloured characters.
 pub(super) struct Row {
     marks: Vec<(char, Tone)>,
     colour: bool,
-    /// What is written next.
+    /// Tone of the next characters.
     pub(super) tone: Tone,
 }
 
@@ -86,7 +87,7 @@ impl Row {
         let length = self.marks.iter().rposition(|(mark, _)| *mark != ' ').map_or(0, |last| last + 1);
         let marks = self.marks.get(..length).unwrap_or_default();
         let mut out = String::new();
-        // Spaces have no colour: they belong to what stands before them.
+        // Spaces need no colour and join the piece before them.
         for piece in marks.chunk_by(|(_, tone), (mark, next)| !self.colour || tone == next || *mark == ' ') {
             let text: String = piece.iter().map(|(mark, _)| mark).collect();
             let tone = piece.first().map_or(Tone::Plain, |(_, tone)| *tone);

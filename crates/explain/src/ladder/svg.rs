@@ -1,5 +1,5 @@
-//! The ladder as a picture: one file that needs nothing else, light or dark as whoever looks at it has it, with its story
-//! in words for who cannot see it. The lines are those of the text.
+//! The ladder as an SVG file without external resources. It follows the viewer's light or dark mode and contains a
+//! description in words for screen readers. The lines are those of the text ladder.
 
 use std::fmt::Write as _;
 
@@ -11,21 +11,21 @@ use super::row::Tone;
 use super::{Columns, EDGE, Line, Mark, earlier, headline, lines, media_of, names, shortened};
 use trunkgate_system::terminal::wrapped;
 
-/// Where the first column stands, in pixels.
+/// Position of the first column, in pixels.
 const FIRST: usize = 110;
-/// From one column to the next.
+/// Distance between two columns, in pixels.
 const PITCH: usize = 170;
-/// From one line to the next.
+/// Distance between two lines, in pixels.
 const ROW: usize = 24;
-/// Above the first line: headline and names.
+/// Height above the first line, for headline and names, in pixels.
 const HEAD: usize = 84;
-/// Width of a character of remarks; their font is of one width.
+/// Width of a character of remarks (monospace), in pixels.
 const CHARACTER: usize = 7;
-/// Characters of a line of remarks.
+/// Maximum length of a line of remarks, in characters.
 const REMARK: usize = 72;
-/// Characters that fit over an arrow, and of a name over its column.
+/// Maximum length of the text above an arrow or a column, in characters.
 const OVER: usize = 22;
-/// Characters of a line of the headline and the verdict, for each column that there is besides two.
+/// Length of a line of headline and verdict, in characters: with two columns, and for each further one.
 const BROAD: (usize, usize) = (84, 24);
 
 const STYLE: &str = "\
@@ -56,7 +56,7 @@ const fn class(tone: Tone) -> &'static str {
     }
 }
 
-/// A call as a picture: who called whom, the ladder, the verdict.
+/// Returns a call as an SVG picture: headline, ladder, verdict.
 pub fn picture(call: &CallView, trace: &TraceView) -> String {
     let (columns, names) = (Columns::new(trace, None), names(&trace.legs));
     let lines = lines(trace, &media_of(call), &columns, &names);
@@ -99,7 +99,7 @@ pub fn picture(call: &CallView, trace: &TraceView) -> String {
     )
 }
 
-/// The ladder in sentences.
+/// Describes the ladder in sentences.
 fn story(trace: &TraceView, lines: &[Line], names: &[String]) -> String {
     let mut story = format!("{}\n", trace.verdict);
     for line in lines {
@@ -115,13 +115,13 @@ fn story(trace: &TraceView, lines: &[Line], names: &[String]) -> String {
     story
 }
 
-/// What is drawn so far.
+/// A picture being drawn.
 struct Picture {
     svg: String,
     columns: Columns,
-    /// Where remarks begin.
+    /// Position at which remarks begin, in pixels.
     margin: usize,
-    /// Where the next line stands.
+    /// Vertical position of the next line, in pixels.
     at: usize,
 }
 
@@ -134,7 +134,7 @@ impl Picture {
         let _ = writeln!(self.svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(text));
     }
 
-    /// Names and bars, below everything else.
+    /// Returns names and bars, drawn below everything else.
     fn bars(&self, names: &[String], top: usize, bottom: usize) -> String {
         let mut out = String::new();
         for column in 0..self.columns.count {
@@ -180,13 +180,13 @@ impl Picture {
         let _ = writeln!(self.svg, "<line class=\"{class}\" x1=\"{from}\" x2=\"{back}\" y1=\"{y}\" y2=\"{y}\"/>");
         let (high, low) = (y - 5, y + 5);
         let _ = writeln!(self.svg, "<path class=\"{class}\" d=\"M{tip} {y}L{back} {high}L{back} {low}Z\"/>");
-        // The text stands in the gap next to the far party.
+        // The text is placed in the gap next to the remote party.
         let middle = if theirs < ours { theirs + PITCH / 2 } else { theirs - PITCH / 2 };
         self.text(middle, y - 4, &format!("over {class}"), &shortened(text, OVER));
     }
 }
 
-/// Text between tags (XML 1.0 §2.2, §2.4): nothing of it is markup, and no character stands there that may not.
+/// Escapes text for XML (XML 1.0 §2.2, §2.4) and replaces characters that XML does not allow.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for mark in text.chars() {

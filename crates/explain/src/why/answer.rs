@@ -1,8 +1,8 @@
-//! What a caller is told where no target of its route would be called at all.
+//! Response to the caller if no target of its route can be called.
 
 use serde_json::Value;
 
-/// A refusal before anybody is called: of the number, of who calls, or by the agent.
+/// Returns whether a target is refused before it is called: by the number, the caller or the agent.
 pub(super) fn is_refused(attempt: &Value) -> bool {
     match attempt["ring_all"].as_array() {
         Some(members) => members.iter().all(is_refused),
@@ -10,10 +10,10 @@ pub(super) fn is_refused(attempt: &Value) -> bool {
     }
 }
 
-/// The code; `None` where somebody is called.
+/// Returns the response code; `None` if some target is called.
 pub(super) fn of(attempts: &[Value]) -> Option<u64> {
     for attempt in attempts {
-        // An agent's own refusal ends the search.
+        // A refusal by an agent ends the search.
         if let Some(code) = attempt["refused"].as_u64().or_else(|| attempt["code"].as_u64()) {
             return Some(code);
         }
@@ -24,7 +24,7 @@ pub(super) fn of(attempts: &[Value]) -> Option<u64> {
     Some(403)
 }
 
-/// Whether anybody is called before the last target, so that the time for them may run out.
+/// Returns whether a target before the last one is called, so that the search can time out.
 pub(super) fn has_search(attempts: &[Value]) -> bool {
     let before = attempts.split_last().map_or(&[][..], |(_, before)| before);
     let until = before.iter().position(|attempt| attempt["refused"].is_u64()).unwrap_or(before.len());

@@ -1,4 +1,4 @@
-//! What `why` says of a call that a request to the Twilio-compatible API would begin.
+//! Explains a call that a request to the Twilio-compatible API would place.
 
 use serde_json::{Value, json};
 use trunkgate_call::{NO_EMERGENCY_CALLS, NotBegun, judge_targets, reaches_emergency};
@@ -8,18 +8,19 @@ use super::{Asked, Question, attempt, overridden, present};
 use trunkgate_config::Config;
 use trunkgate_runtime::placing::{self, Fault, Placing};
 
-/// Name that such calls come from, and that of their route.
+/// Source name of calls placed through the API, and name of their route.
 pub(super) const FROM: &str = "api";
 
-/// Whether a question is about a call of the API. A trunk of that name comes first.
+/// Returns whether a question concerns a call placed through the API. A trunk named `api` has precedence.
 pub(super) fn is_meant(table: &Table, from: &str) -> bool {
     from == FROM && table.trunk(from).is_none()
 }
 
-/// Explains a call of the API, in the fields of any other. Without a caller the calling number is not judged.
+/// Explains a call placed through the API, with the same fields as any other call. Without a caller, `From` is not
+/// checked.
 ///
 /// # Errors
-/// The question has what no request has.
+/// Returns a message if the question has a time or headers, which an API request cannot have.
 pub(super) fn explain(
     table: &Table,
     config: &Config,
@@ -83,8 +84,8 @@ pub(super) fn explain(
     }))
 }
 
-/// Limits of the edge that the call counts with: an emergency call with one of its own alone, one that a far end may read as such with
-/// all of them.
+/// Returns the limits of the edge that apply: only `emergency_calls` to an emergency call, all limits if the remote
+/// party may interpret the number as an emergency number.
 fn limits(config: &Config, is_emergency: bool, is_bounded: bool) -> Vec<String> {
     let own = [("calls", config.limits.calls), ("calls_per_second", config.limits.calls_per_second)];
     let own = own.iter().filter(|(_, limit)| *limit > 0 && !is_emergency);
@@ -92,7 +93,7 @@ fn limits(config: &Config, is_emergency: bool, is_bounded: bool) -> Vec<String> 
     bound.into_iter().chain(own.map(|(key, limit)| format!("{key} {limit}"))).collect()
 }
 
-/// `{status, code, message}` of the answer.
+/// Returns `{status, code, message}` of the API's response.
 fn verdict(judged: Result<(), Fault>) -> Value {
     match judged {
         Ok(()) => json!({ "status": 201, "code": null, "message": null }),
@@ -100,7 +101,7 @@ fn verdict(judged: Result<(), Fault>) -> Value {
     }
 }
 
-/// Returns the answer as text for people; `None` for any other call.
+/// Formats the explanation as text; `None` if the call is not placed through the API.
 pub(super) fn text(answer: &Value) -> Option<String> {
     let verdict = answer["api"].as_object()?;
     let caller = answer["caller"].as_str().unwrap_or_default();

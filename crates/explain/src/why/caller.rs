@@ -1,18 +1,18 @@
-//! What `why` says of the number that is shown as the caller's: what the caller's trunk may show, what each target is shown.
+//! Caller ID in `why`: the numbers that the caller's trunk may show, and the number shown to each target.
 
 use serde_json::{Value, json};
 use trunkgate_route::{CallerIdRule, Number, Shown, Table};
 
-/// A caller as the edge goes on with it.
+/// Caller ID after the rules of the caller's trunk.
 pub(super) struct Screened {
     pub(super) number: Number,
-    /// What it claimed to be, where that is another number.
+    /// Number claimed by the caller, if it was replaced.
     pub(super) claimed: Option<String>,
-    /// Whether the call ends here: 403.
+    /// Whether the call is rejected with 403.
     pub(super) refused: bool,
 }
 
-/// What the trunk that a call comes from may show.
+/// Applies the rules of the caller's trunk to its number.
 pub(super) fn screened(table: &Table, from: &str, number: Number, called: &Number) -> Screened {
     let rule = table.trunk(from).and_then(|trunk| trunk.caller_id_in.as_ref());
     match judged(rule, &number) {
@@ -22,7 +22,7 @@ pub(super) fn screened(table: &Table, from: &str, number: Number, called: &Numbe
     }
 }
 
-/// What a target's trunk is shown: `null` where that is the caller's own number, a number, or 403.
+/// Returns the number shown to a target's trunk: `null` for the caller's own number, another number, or 403.
 pub(super) fn shown(rule: Option<&CallerIdRule>, own: Option<&Number>, caller: &Number) -> Value {
     let number = if is_hidden(caller) { caller } else { own.unwrap_or(caller) };
     match judged(rule, number) {
@@ -36,7 +36,7 @@ fn judged<'a>(rule: Option<&'a CallerIdRule>, number: &Number) -> Shown<'a> {
     rule.filter(|_| !is_hidden(number)).map_or(Shown::AsIs, |rule| rule.judge(number))
 }
 
-/// Who hides its number shows none.
+/// Returns whether the caller hides its number.
 fn is_hidden(number: &Number) -> bool {
     number.text.is_empty() || number.text.eq_ignore_ascii_case("anonymous")
 }

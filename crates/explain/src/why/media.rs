@@ -1,9 +1,9 @@
-//! What `why` says of a call's media: what each side's trunk may use, and whether audio and keys are passed on as they are.
+//! Media in `why`: codecs, SRTP and DTMF of each side, and whether audio and DTMF are relayed unchanged.
 
 use serde_json::{Value, json};
 use trunkgate_route::{Dtmf, Srtp, Trunk};
 
-/// What a trunk's side of a call may be.
+/// Returns the media settings of a trunk.
 pub(super) fn of_trunk(trunk: &Trunk) -> Value {
     let srtp = match trunk.srtp {
         Srtp::Off => "off",
@@ -21,12 +21,12 @@ fn dtmf(trunk: &Trunk) -> &'static str {
     }
 }
 
-/// What becomes of audio and keys between the caller's trunk and a target's: `{audio, common, keys}`.
+/// Returns how audio and DTMF pass between two trunks: `{audio, common, keys}`.
 pub(super) fn between(caller: &Trunk, target: &Trunk) -> Value {
     let common: Vec<&String> =
         caller.codecs.iter().filter(|one| target.codecs.iter().any(|other| one.eq_ignore_ascii_case(other))).collect();
     let same_keys = caller.dtmf == target.dtmf;
-    // Tones are taken out of the audio, or put into it.
+    // In-band DTMF is detected in the audio or added to it, which requires decoding.
     let in_audio = !same_keys && (caller.dtmf == Dtmf::Inband || target.dtmf == Dtmf::Inband);
     let audio = match (common.len(), caller.codecs.len().max(target.codecs.len())) {
         (0, _) => "converted",
@@ -37,13 +37,13 @@ pub(super) fn between(caller: &Trunk, target: &Trunk) -> Value {
     json!({ "audio": audio, "common": common, "keys": if same_keys { "relayed" } else { "converted" } })
 }
 
-/// The words of one side.
+/// Formats the media settings of one side.
 pub(super) fn side(of: &Value) -> String {
     let word = |key: &str| of[key].as_str().unwrap_or_default();
     format!("codecs {}, srtp {}, dtmf {}", words(&of["codecs"]), word("srtp"), word("dtmf"))
 }
 
-/// The words of what is between.
+/// Formats the media handling between both sides.
 pub(super) fn told(media: &Value) -> String {
     let audio = match media["audio"].as_str() {
         Some("relayed_if_common") => {

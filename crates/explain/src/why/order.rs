@@ -1,14 +1,14 @@
-//! What `order = "asr"` makes of the targets: by the figures of a running edge, where one is asked.
+//! Order of targets with `order = "asr"`, by the statistics of a running edge.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trunkgate_route::{Figures, Plan, Target};
 
-/// How each trunk of a running edge has done lately, and whether it is down.
+/// Recent statistics of each trunk of a running edge, and whether the trunk is down.
 pub(super) type Lately = BTreeMap<String, (Figures, bool)>;
 
-/// Reads the same out of the status of an edge.
+/// Reads the statistics from the status of an edge.
 pub(super) fn lately(status: &Value) -> Lately {
     let of = |trunk: &Value| {
         let figures = serde_json::from_value(trunk["lately"].clone()).ok()?;
@@ -17,7 +17,7 @@ pub(super) fn lately(status: &Value) -> Lately {
     status["trunks"].as_array().into_iter().flatten().filter_map(of).collect()
 }
 
-/// Puts the targets in the order in which the edge would try them now, and says why; `null` where no trunk goes by that.
+/// Sorts the targets as the edge would now and returns the reasons; `null` if no trunk is sorted by ASR.
 pub(super) fn sorted(plan: &mut Plan, known: Option<&Lately>) -> Value {
     if plan.by_ratio.is_empty() {
         return Value::Null;
@@ -38,7 +38,7 @@ pub(super) fn sorted(plan: &mut Plan, known: Option<&Lately>) -> Value {
     runs.map(|run| run.iter().filter_map(one).collect::<Vec<Value>>()).collect()
 }
 
-/// A line for each of the runs of trunks.
+/// Returns one line for each group of sorted trunks.
 pub(super) fn text(order: &Value) -> String {
     let one = |trunk: &Value| {
         let name = trunk["trunk"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What a running edge knows of each target now: whether it is up, down and since when, what leaves it out, its probe, and the
-//! calls that it rejected.
+//! State of each target in a running edge: up or down and since when, reasons for skipping it, its probe, and the calls
+//! it rejected.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ use super::answer::is_refused;
 use trunkgate_system::clock;
 use trunkgate_system::text::{number, span};
 
-/// The line below targets whose states nothing is known of; why follows.
+/// Line below targets with unknown state; the reason follows.
 const UNKNOWN: &str = "  states of the targets are unknown";
-/// Addresses whose problem is shown.
+/// Maximum number of addresses for which the problem is shown.
 const SHOWN: usize = 3;
 
-/// Adds `state` and `now` to what becomes of a target: `null` and nothing without the status of a running edge.
+/// Adds `state` and `now` to an explained target: `null` and an empty list without a running edge.
 pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     if let Some(targets) = attempt.get_mut("ring_all").and_then(Value::as_array_mut) {
         targets.iter_mut().for_each(|target| add(target, status));
@@ -52,7 +52,7 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     attempt["now"] = json!(now);
 }
 
-/// Adds to each trunk that is down, and has another target behind it, how long calls wait for it.
+/// Adds the time that calls wait for each trunk that is down and has another target after it.
 pub(super) fn add_waits(attempts: &mut [Value], table: &Table, status: Option<&Value>) {
     let Some(last) = attempts.len().checked_sub(1) else { return };
     for attempt in attempts.iter_mut().take(last).filter(|attempt| attempt["state"] == "down") {
@@ -73,7 +73,7 @@ pub(super) fn add_waits(attempts: &mut [Value], table: &Table, status: Option<&V
     }
 }
 
-/// Returns the code that the caller gets where each target is down or skipped now.
+/// Returns the response code if all targets are down or skipped.
 pub(super) fn rejection(attempts: &[Value]) -> Option<u64> {
     let is_out = |attempt: &&Value| matches!(attempt["state"].as_str(), Some("down" | "skipped"));
     let code = attempts.last()?["code"].as_u64();
@@ -85,7 +85,7 @@ fn is_app(attempt: &Value) -> bool {
     attempt["target"].as_str().is_some_and(|target| target.starts_with("app:"))
 }
 
-/// Returns how an application failed in the last hour; nothing where it did not.
+/// Returns the failures of an application in the last hour; empty without failures.
 fn of_app(attempt: &Value, status: &Value) -> Vec<String> {
     let name = attempt["target"].as_str().and_then(|target| target.strip_prefix("app:")).unwrap_or_default();
     let Some(app) = find(status, "failing_apps", name) else { return Vec::new() };
@@ -95,7 +95,7 @@ fn of_app(attempt: &Value, status: &Value) -> Vec<String> {
     vec![format!("failed in {} of {} calls in the last hour ({error}){since}", app["calls"], app["of"])]
 }
 
-/// Returns whether a target has a state: a trunk, an agent, or one of several that has.
+/// Returns whether a target has a state: a trunk, an agent, or a group that contains one.
 fn has_state(attempt: &Value) -> bool {
     match attempt["ring_all"].as_array() {
         Some(targets) => targets.iter().any(has_state),
@@ -103,14 +103,14 @@ fn has_state(attempt: &Value) -> bool {
     }
 }
 
-/// Returns the line below a target; empty where nothing was asked.
+/// Returns the line below a target; empty if no edge was asked.
 pub(super) fn text(attempt: &Value) -> String {
     let phrases = attempt["now"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let all: Vec<&str> = attempt["state"].as_str().into_iter().chain(phrases).collect();
     if all.is_empty() { String::new() } else { format!("    now {}\n", all.join("; ")) }
 }
 
-/// Returns the line that says so where no state is known of targets that would be called; else nothing.
+/// Returns the line for targets of unknown state; empty if all states are known.
 pub(super) fn note(answer: &Value) -> String {
     let mut targets = answer["attempts"].as_array().into_iter().flatten();
     let is_unknown = answer["edge"].is_null() && targets.any(|one| has_state(one) && !is_refused(one));
@@ -118,7 +118,7 @@ pub(super) fn note(answer: &Value) -> String {
     if is_unknown { format!("{UNKNOWN}: {why}\n") } else { String::new() }
 }
 
-/// Returns what DNS said of the name of a trunk's peer whose look-up failed.
+/// Returns the DNS error of a trunk's peer name that could not be resolved.
 fn unanswered<'a>(trunk: &Value, status: &'a Value) -> Option<&'a str> {
     let names = status["unanswered_names"].as_array()?;
     let is_its =
@@ -131,7 +131,7 @@ fn find<'a>(status: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
     status[list].as_array()?.iter().find(|one| one["name"] == name)
 }
 
-/// Returns what is known of a trunk, in phrases.
+/// Returns the state of a trunk, in phrases.
 fn of_trunk(trunk: &Value) -> Vec<String> {
     let addresses: Vec<&Value> = trunk["peers"]
         .as_array()
@@ -189,7 +189,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
     now
 }
 
-/// Returns what was wrong with the audio of a trunk's calls in the last hour.
+/// Returns the audio problems of a trunk's calls in the last hour.
 fn faults(trunk: &Value) -> impl Iterator<Item = String> {
     let known = [
         ("codec_mismatch", "codecs did not match"),
@@ -201,18 +201,18 @@ fn faults(trunk: &Value) -> impl Iterator<Item = String> {
     known.into_iter().filter_map(|(key, what)| fault(&trunk[key], what))
 }
 
-/// Returns the same of the trunk that the call comes from.
+/// Returns the audio problems of the caller's trunk in the last hour.
 pub(super) fn of_caller(status: Option<&Value>, name: &str) -> Vec<String> {
     status.and_then(|status| find(status, "trunks", name)).map(|trunk| faults(trunk).collect()).unwrap_or_default()
 }
 
-/// Returns the line below the caller's trunk; empty where nothing is wrong with it.
+/// Returns the line below the caller's trunk; empty without problems.
 pub(super) fn of_caller_text(now: &Value) -> String {
     let faults: Vec<&str> = now.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if faults.is_empty() { String::new() } else { format!("    now {}\n", faults.join("; ")) }
 }
 
-/// Returns the calls of the last hour that did not reach a target which is reached now.
+/// Returns the calls of the last hour that could not reach a target which is reachable now.
 fn past_outage(of: &Value) -> Option<String> {
     let calls = of["unreached"].as_u64().filter(|calls| *calls > 0)?;
     let lost = match of["unreached_lost"].as_u64() {
@@ -224,7 +224,7 @@ fn past_outage(of: &Value) -> Option<String> {
     Some(format!("past: {calls} of the last hour did not reach it{lost}"))
 }
 
-/// Returns a fault of its calls in the last hour, where it is one still.
+/// Returns a problem of calls in the last hour, if it persists.
 fn fault(found: &Value, what: &str) -> Option<String> {
     let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
     let cause = found["cause"].as_str().filter(|cause| !cause.is_empty()).map(|cause| format!(": {cause}"));
@@ -232,7 +232,7 @@ fn fault(found: &Value, what: &str) -> Option<String> {
         .then(|| format!("{what} in {calls} of {of} calls of the last hour{}", cause.unwrap_or_default()))
 }
 
-/// Returns the calls that a trunk rejected in the last hour, with their codes.
+/// Returns the number of calls rejected by a trunk in the last hour, with their response codes.
 fn rejected(rejected: &Value) -> Option<String> {
     let (calls, of) = (rejected["calls"].as_u64()?, rejected["of"].as_u64()?);
     let answers = rejected["answers"].as_array().into_iter().flatten().take(SHOWN);
@@ -249,7 +249,7 @@ fn rejected(rejected: &Value) -> Option<String> {
     Some(format!("rejected {calls} of {of} calls in the last hour ({}){since}", answers.join(", ")))
 }
 
-/// Returns what is known of an agent, in phrases.
+/// Returns the state of an agent, in phrases.
 fn of_agent(agent: &Value) -> Vec<String> {
     let mut now = Vec::new();
     let problem = || agent["last_problem"].as_str().unwrap_or("no answer");
@@ -262,7 +262,7 @@ fn of_agent(agent: &Value) -> Vec<String> {
         }
         _ => {}
     }
-    // Of an agent that is down the failed probe is what went wrong last.
+    // For an agent that is down, a failed probe is already reported as its last problem.
     let is_told = agent["state"] == "down" && problem().starts_with("probe");
     if let Some(at) = agent["last_probe"].as_str() {
         match agent["probe_ms"].as_f64() {
@@ -300,7 +300,7 @@ fn problems(down: &[&Value]) -> Option<String> {
     (!told.is_empty()).then(|| format!("{}{more}", told.join(", ")))
 }
 
-/// ` (2 min 3 s ago)`, of a time in RFC 3339.
+/// Formats the time since an RFC 3339 timestamp, e.g. ` (2 min 3 s ago)`.
 fn ago(at: &str) -> String {
     let seconds = at.parse::<Timestamp>().ok().map(|at| clock::now().as_second() - at.as_second());
     let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
@@ -340,7 +340,7 @@ mod tests {
         ]})
     }
 
-    /// What is shown of a target.
+    /// Returns the line shown for a target.
     fn line(mut attempt: Value, status: Option<&Value>) -> String {
         add(&mut attempt, status);
         text(&attempt)
