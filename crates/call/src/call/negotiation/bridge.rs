@@ -1,4 +1,4 @@
-//! What two legs agree on: offers and answers carried from one to the other, and the media session told of it.
+//! Agreement between two legs: offers and answers carried from one to the other, and the resulting media session.
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
@@ -23,7 +23,7 @@ use crate::call::words::answer::{Failure, FinalAnswer, bad_media, refuse_request
 use crate::call::words::state::State;
 
 impl Bridge {
-    /// Takes an event of the negotiation.
+    /// Handles an event of the negotiation.
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, ringing: &Ringing, event: NegotiationEvent) -> Next {
         use NegotiationEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
@@ -68,8 +68,8 @@ impl Bridge {
         Next::Stay
     }
 
-    /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
-    /// caller that made none. Ours to the caller comes back.
+    /// Applies a callee's description from a 18x or 2xx: the answer to the caller's offer, or the base of our offer to
+    /// a caller that made none. Returns our description for the caller.
     pub(crate) fn agree(&mut self, cx: &mut Cx<'_>, callee: LegId, sdp: Option<&[u8]>) -> Result<Description, Failure> {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let theirs = match sdp {
@@ -98,7 +98,7 @@ impl Bridge {
         let policy = caller.policy().towards(cx.call.legs[callee].policy());
         let mut agreed = accept(&offer, &sent, &theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
         cx.call.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
-        // A caller that has a session with us already keeps it as it is.
+        // A caller that already has a session with the edge keeps it unchanged.
         if let Some(standing) = self.standing_description(cx.call) {
             agreed.answer = standing;
         } else if self.negotiation.has_been_answered() {
@@ -108,7 +108,7 @@ impl Bridge {
             caller.protect_answer(cx.edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
             let told = std::mem::replace(&mut caller.sdp.ours, caller.sdp.last_sent.clone());
-            // Of what one INVITE is answered some take the first word alone, as RFC 3261 §13.2.1 has it.
+            // Some callers use only the first description in the responses to one INVITE (RFC 3261 §13.2.1).
             if cx.call.is_answered() && told.is_some_and(|told| !told.says_but_for_version(&agreed.answer)) {
                 self.negotiation.owe(cx.call.legs.near, false);
             }
@@ -123,7 +123,7 @@ impl Bridge {
         Ok(agreed.answer)
     }
 
-    /// Makes a leg the side that the caller talks to, which is answered by [`Bridge::answer_caller`].
+    /// Makes a leg the caller's other side. [`Bridge::answer_caller`] then sends the 2xx.
     pub(crate) fn take_callee(&mut self, cx: &mut Cx<'_>, callee: LegId) {
         cx.call.legs.callee = Some(callee);
         cx.call.legs.answered_by = Some(callee);
@@ -135,7 +135,7 @@ impl Bridge {
         }
     }
 
-    /// Sends the caller its 2xx.
+    /// Sends the 2xx to the caller, and logs the answer.
     pub(crate) fn answer_caller(
         &mut self,
         cx: &mut Cx<'_>,
@@ -152,7 +152,7 @@ impl Bridge {
         self.negotiation.send_answer(cx, ours, headers)
     }
 
-    /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
+    /// Handles the ACK to our 2xx, which carries the answer if the 2xx carried an offer.
     pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         if let Some(server) = cx.call.legs[leg].sip.server.take() {
             cx.edge.index_mut().servers.remove(&server);
@@ -165,7 +165,8 @@ impl Bridge {
         self.take_late_answer(cx, leg, sdp, first)
     }
 
-    /// Takes a leg's answer to an offer that nobody but it was made; `first`: without it there is no session.
+    /// Applies a leg's answer to an offer that we made on our own. `first` means that the leg has no session without
+    /// it.
     pub(crate) fn take_late_answer(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>, first: bool) -> Next {
         let result = match sdp {
             Some(sdp) if cx.call.is_local() || cx.call.state == State::Leaving => self.late_answer_locally(cx, &sdp),
@@ -181,7 +182,7 @@ impl Bridge {
             Err(failure) => {
                 let text = failure.warning.map(|w| w.text).unwrap_or_default();
                 cx.edge.decide(cx.now, cx.call.key, format!("late answer is unusable: {text}"));
-                // A refresh that brings nothing new leaves the session as it was.
+                // A failed refresh leaves the session as it was.
                 if first {
                     return Next::End(failure.reason);
                 }
@@ -190,7 +191,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// A far end's answer to an offer that we made of what `other` says.
+    /// Applies a remote party's answer to our offer, which was derived from the description of `other`.
     pub(crate) fn late_answer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -221,14 +222,14 @@ impl Bridge {
         }
         self.media.end_holds(cx);
         self.media.wire(cx, &streams, (other, false), (leg, relatch));
-        // The other side was asked nothing: where the direction is another one, it is to be told.
+        // The other side was not part of this exchange: a changed direction needs a re-INVITE to it.
         if turned(before.as_ref(), &answer, &streams) {
             self.negotiation.owe(other, false);
         }
         Ok(())
     }
 
-    /// A far end's offer before the answer to the caller's INVITE.
+    /// Handles a remote party's offer before the answer to the caller's INVITE.
     pub(crate) fn offered_early(
         &mut self,
         cx: &mut Cx<'_>,
@@ -239,7 +240,8 @@ impl Bridge {
     ) -> Next {
         let from_caller = leg == LegId::CALLER;
         let Some(other) = self.early_other(cx.call, ringing, cx.edge, leg, server) else {
-            // Its own offer has no answer yet, or there is nobody to ask; or ours to it has none (RFC 3311 §5.2).
+            // 500 if the sender's own offer is still unanswered or no target can be asked; 491 if our offer to the
+            // sender is unanswered (RFC 3311 §5.2).
             match from_caller && self.negotiation.early != EarlySession::Offer {
                 true => retry_later(cx.now, cx.edge, server),
                 false => refuse_request(cx.now, cx.edge, server, 491),
@@ -260,8 +262,8 @@ impl Bridge {
         Next::Stay
     }
 
-    /// Whom a further offer of a leg would concern: the other side; `Some(None)`, where the edge itself is that; `None`
-    /// where it may not offer yet.
+    /// Returns the leg that a further offer of `leg` concerns: `Some(None)` if that is the edge itself, `None` if `leg`
+    /// may not offer yet.
     fn early_other(
         &self,
         call: &Shared,
@@ -282,7 +284,7 @@ impl Bridge {
         (is_its && has_said && !self.media.is_early(call)).then_some(Some(LegId::CALLER))
     }
 
-    /// Answers an offer by the description of the other side.
+    /// Answers an offer with the description that the other side has agreed on.
     fn answer_early(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> Next {
         let Offered { leg, other, server, offer } = request;
         let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, (request.leg, request.other), request.offer)
@@ -310,7 +312,8 @@ impl Bridge {
         next
     }
 
-    /// The other side does not take an offer: where it only cannot be asked so, the edge answers.
+    /// Handles the refusal of an early offer by the other side. The edge answers the offer if only the method was
+    /// refused.
     pub(crate) fn early_change_refused(&mut self, cx: &mut Cx<'_>, pending: &Renegotiation, code: u16) -> Next {
         cx.drop_added(&pending.added);
         let Relay { from, to, server, .. } = pending.way;
@@ -322,14 +325,14 @@ impl Bridge {
             405 | 501 | 504 => {
                 return self.answer_early(cx, Offered { leg: from, other: to, server, offer: &pending.offer });
             }
-            // The sender has not lost its dialog.
+            // The sender's own dialog is not lost, so 408 and 481 are not relayed.
             408 | 481 => refuse_request(cx.now, cx.edge, server, 500),
             _ => refuse_request(cx.now, cx.edge, server, seen_code(code)),
         }
         Next::Stay
     }
 
-    /// An end of an answered call could not be bound: its far end sends into nothing.
+    /// Handles a bind failure in an answered call: the remote party of the end sends to a dead address.
     pub(crate) fn bind_failed_later(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) -> Next {
         let joins = self.negotiation.join_unbound(end);
         let Some(at) = cx.call.legs.leg_of(end).filter(|_| !joins) else { return Next::Stay };
@@ -337,7 +340,7 @@ impl Bridge {
         cx.edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         cx.edge.decide(cx.now, cx.call.key, format!("ports not bound: {error}"));
         cx.call.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
-        // A stream that a re-INVITE wants to add: that one fails, when its answer comes.
+        // For a stream that a re-INVITE adds, only the re-INVITE fails, once its answer arrives.
         if let Some(pending) = self.negotiation.renegotiation.as_mut().filter(|pending| pending.added.contains(&end)) {
             pending.unbound = true;
             return Next::Stay;
@@ -348,7 +351,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// Draws another port pair in the place of an end; `None` where that is of no use, or none is left.
+    /// Draws another port pair in place of an end; `None` if that cannot help or no port is left.
     fn redraw_answered(&mut self, cx: &mut Cx<'_>, at: LegId, end: EndId) -> Option<()> {
         self.media.bind_failures += 1;
         let has_another = cx.call.legs.other(at).is_some_and(|other| cx.call.legs[other].sdp.theirs.is_some());
@@ -364,14 +367,14 @@ impl Bridge {
         Some(())
     }
 
-    /// The caller has acknowledged a provisional answer; where that was our offer, with its answer.
+    /// Handles the caller's PRACK, which carries the answer if the provisional response carried our offer.
     pub(crate) fn acknowledged_early(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         if leg != LegId::CALLER || self.negotiation.early != EarlySession::Offer {
             return Next::Stay;
         }
         if cx.call.state != State::Searching {
             self.negotiation.early = EarlySession::Nothing;
-            // Its 2xx is on its way now, but not acknowledged.
+            // The 2xx is already on its way, but not acknowledged.
             let server = cx.call.legs[LegId::CALLER].sip.server.take();
             let next = self.acked(cx, leg, sdp);
             cx.call.legs[LegId::CALLER].sip.server = server;
@@ -383,7 +386,7 @@ impl Bridge {
         let result = match (sdp, rings) {
             (None, _) => Err(bad_media("PRACK without answer to our offer")),
             (Some(sdp), Some(other)) => self.late_answer(cx, LegId::CALLER, Some(other), &sdp),
-            // The target that it was for has gone meanwhile.
+            // The target of the offer is gone by now.
             (Some(sdp), None) => cx.read_answer(LegId::CALLER, &sdp).map(|answer| {
                 let caller = &mut cx.call.legs[LegId::CALLER];
                 caller.take_theirs(&answer);
@@ -398,7 +401,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// A PRACK that brings another offer. Where the called side has answered meanwhile, what was agreed stands.
+    /// Handles a PRACK that carries another offer; refused with 488 once the call is answered.
     pub(crate) fn offered_in_prack(
         &mut self,
         cx: &mut Cx<'_>,
@@ -416,8 +419,8 @@ impl Bridge {
         }
     }
 
-    /// A callee's description where the caller has been told one as our offer: ours to the caller stays as it is, and where it
-    /// is of another target the caller is asked again after its ACK.
+    /// Applies a callee's description for a caller that already has our offer, and returns that offer unchanged.
+    /// Schedules a re-INVITE to the caller if another target answered.
     pub(crate) fn agree_as_told(
         &mut self,
         cx: &mut Cx<'_>,
@@ -454,7 +457,7 @@ impl Bridge {
         Ok(told)
     }
 
-    /// The edge itself talks with a caller that has answered our offer already.
+    /// Connects the edge to a caller that has already answered our offer.
     pub(crate) fn speak_as_told(&mut self, cx: &mut Cx<'_>) -> Result<Description, Failure> {
         let missing = || bad_media("no answer to our offer yet");
         let caller = &cx.call.legs[LegId::CALLER];
@@ -463,7 +466,8 @@ impl Bridge {
         Ok(told)
     }
 
-    /// Whether the search must wait for the ACK of a caller that made no offer: nothing can be offered for it before.
+    /// Returns whether the search must wait for the ACK of a caller without an offer, because targets need its
+    /// description.
     pub(crate) fn waits_for_ack(&self, call: &Shared) -> bool {
         self.negotiation.late == Some(call.legs.near) && self.media.spoken.is_none()
     }

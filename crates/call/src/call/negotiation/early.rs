@@ -1,36 +1,37 @@
-//! What far ends say before an answer: each early dialog's media kept apart, and of all of them one that the caller hears.
+//! Media descriptions of early dialogs, kept apart per dialog; the caller hears the media of one of them.
 //!
-//! Of the forks of one INVITE the newest is heard: most are tried one after the other. Of targets that ring at once it is the
-//! first with media, until that target fails: then another that has some. The answer counts alone, independently of what was heard before.
+//! Among the forks of one INVITE, the newest is heard: most are tried one after the other. Among targets that ring at
+//! the same time, the first with media is heard until it fails, then another one with media. The answer is independent
+//! of the dialog heard before.
 
 use trunkgate_resources::limits::EARLY_DIALOGS;
 use trunkgate_sip::DialogId;
 
 use crate::call::legs::written::Written;
 
-/// The early dialogs of one INVITE that have brought a description.
+/// Early dialogs of one INVITE that have sent a description.
 #[derive(Debug, Default)]
 pub(crate) struct EarlyMedia {
-    /// In the order in which they came, the one that would be heard last.
+    /// Dialogs in the order of their first description; the last one is heard.
     dialogs: Vec<EarlyDialog>,
-    /// Whether the caller hears it.
+    /// True if the caller hears the newest dialog.
     pub(crate) is_heard: bool,
 }
 
-/// One of them.
+/// Early dialog with its description.
 #[derive(Debug)]
 struct EarlyDialog {
     id: Option<DialogId>,
-    /// What it has said last.
+    /// Latest description of the dialog.
     said: Written,
-    /// Whether that was said reliably, so that both sides may offer again (RFC 3311 §5.1).
+    /// True if the description was sent reliably, so that both sides may make further offers (RFC 3311 §5.1).
     is_reliable: bool,
-    /// Whether both sides have agreed on something else since: what an answer to the INVITE says counts no more.
+    /// True once a later exchange has replaced the description, so that the 2xx no longer counts.
     is_changed: bool,
 }
 
 impl EarlyMedia {
-    /// Notes what a dialog says in an answer to the INVITE. Whether it is the newest.
+    /// Stores the description of a dialog from a response to the INVITE; returns whether the dialog is the newest.
     pub(crate) fn say(&mut self, dialog: Option<DialogId>, said: Written, is_reliable: bool) -> bool {
         match self.dialogs.iter_mut().find(|known| known.id == dialog) {
             Some(known) => {
@@ -47,26 +48,26 @@ impl EarlyMedia {
         self.dialogs.last().is_some_and(|last| last.id == dialog)
     }
 
-    /// A dialog is over. Whether it was the newest.
+    /// Removes a terminated dialog; returns whether it was the newest.
     pub(crate) fn end(&mut self, dialog: DialogId) -> bool {
         let was_newest = self.dialogs.last().is_some_and(|last| last.id == Some(dialog));
         self.dialogs.retain(|known| known.id != Some(dialog));
         was_newest
     }
 
-    /// Both sides have agreed on something else in the dialog that is heard.
+    /// Stores the result of a further offer/answer exchange in the dialog that is heard.
     pub(crate) fn change(&mut self, said: Written) {
         if let Some(last) = self.dialogs.last_mut() {
             (last.said, last.is_changed) = (said, true);
         }
     }
 
-    /// Whether they have.
+    /// Returns whether a later exchange has replaced the description in a dialog's response to the INVITE.
     pub(crate) fn is_changed(&self, dialog: Option<DialogId>) -> bool {
         self.dialogs.iter().any(|known| known.id == dialog && known.is_changed)
     }
 
-    /// The dialog that is heard, where it is the only one; and whether it has answered reliably.
+    /// Returns the dialog that is heard if it is the only one, and whether its description was sent reliably.
     pub(crate) fn only(&self) -> Option<(DialogId, bool)> {
         match self.dialogs.as_slice() {
             [only] if self.is_heard => Some((only.id?, only.is_reliable)),
@@ -74,7 +75,7 @@ impl EarlyMedia {
         }
     }
 
-    /// What a dialog has said; where it has said nothing itself, what came without a tag (RFC 3261 §12.1 wants one).
+    /// Returns the description of a dialog; without one, a description that came without a To tag (RFC 3261 §12.1).
     pub(crate) fn of(&self, dialog: DialogId) -> Option<Written> {
         let said = |wanted| self.dialogs.iter().find(|known| known.id == wanted);
         said(Some(dialog)).or_else(|| said(None)).map(|known| known.said.clone())

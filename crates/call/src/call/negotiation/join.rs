@@ -1,5 +1,7 @@
-//! A join of two calls: a leg of one of them comes to the other, asked by a re-INVITE that offers what the side which waits there has agreed on.
-//! An attended transfer does so. Until the re-INVITE is answered both calls are as they were.
+//! Joins of two calls, as in an attended transfer: a leg of one call moves to the other.
+//!
+//! A re-INVITE offers the moving leg the description of the party that waits in the other call. Both calls stay
+//! unchanged until the re-INVITE is answered.
 
 use trunkgate_media::EndId;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
@@ -15,52 +17,52 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::{Failure, FinalAnswer, refused};
 use crate::call::words::state::State;
 
-/// A remote party of another call that is on its way to this one.
+/// Remote party of another call that is being moved into this call.
 #[derive(Debug)]
 pub(crate) struct Joining {
-    /// Our leg of the party that asked for it.
+    /// Our leg to the party that requested the join.
     pub(crate) by: LegId,
-    /// Whether that has hung up already.
+    /// True once the requesting party has hung up.
     pub(crate) is_gone: bool,
-    /// The re-INVITE to the remote party.
+    /// Re-INVITE to the remote party.
     client: ClientId,
-    /// What the side that waits has agreed on, as an offer to the remote party.
+    /// Description of the waiting side, as an offer to the remote party.
     pub(crate) offer: Description,
-    /// Our ends towards the remote party.
+    /// Our media ends towards the remote party.
     pub(crate) ends: Vec<StreamEnd>,
-    /// Whether the side that waits must be asked again once they are joined: it was on hold, or had further streams.
+    /// True if the waiting side needs a re-INVITE after the join, because it was on hold or had further streams.
     pub(crate) is_stale: bool,
-    /// Whether the ports of an end could not be bound.
+    /// True if the ports of an end could not be bound.
     pub(crate) is_unbound: bool,
 }
 
-/// A leg that is on its way to another call.
+/// Leg that is being moved into another call.
 #[derive(Debug)]
 pub(crate) struct Leaving {
-    /// The leg.
+    /// Moving leg.
     pub(crate) leg: LegId,
-    /// The leg of the party that asked for it.
+    /// Leg of the party that requested the join.
     pub(crate) by: LegId,
-    /// Whether that has hung up already.
+    /// True once the requesting party has hung up.
     pub(crate) is_gone: bool,
-    /// The re-INVITE to the one that leaves.
+    /// Re-INVITE to the moving leg.
     client: ClientId,
-    /// The call that it goes to.
+    /// Destination call.
     pub(crate) to: CallKey,
 }
 
-/// Another call of the sender of a REFER, from which a leg is to come.
+/// Other call of a REFER's sender, which gives up a leg.
 #[derive(Debug)]
 pub(crate) struct OtherCall<'a> {
-    /// What its parts share.
+    /// Shared state of the other call.
     pub(crate) call: &'a mut Shared,
-    /// Its offers and answers.
+    /// Offer/answer state of the other call.
     pub(crate) negotiation: &'a mut Negotiation,
-    /// The leg of the sender in it.
+    /// Leg of the REFER's sender in the other call.
     pub(crate) by: LegId,
 }
 
-/// Refuses a party of a program that wants to transfer the other one: where the caller goes the program decides.
+/// Builds the 403 for a party that wants to transfer the other party of an application-controlled call.
 pub(crate) fn refused_to_program() -> Box<FinalAnswer> {
     let text = "an application has the call, whose sides cannot be transferred".to_owned();
     let warning = Some(Refusal { warn_code: 399, text });
@@ -68,43 +70,43 @@ pub(crate) fn refused_to_program() -> Box<FinalAnswer> {
 }
 
 impl Negotiation {
-    /// Returns whether a leg of another call is to come here, or one of this call to leave.
+    /// Returns whether a leg is being moved into or out of this call.
     pub(crate) fn is_in_join(&self) -> bool {
         self.joining.is_some() || self.leaving.is_some()
     }
 
-    /// Returns whether a leg is being asked to leave this call.
+    /// Returns whether a leg is being moved out of this call.
     pub(crate) fn is_leaving(&self, leg: LegId) -> bool {
         self.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
     }
 
-    /// Returns the remote party that is on its way to this call.
+    /// Returns the remote party that is being moved into this call.
     pub(crate) fn joining(&self) -> Option<&Joining> {
         self.joining.as_deref()
     }
 
-    /// Takes the remote party that is on its way to this call.
+    /// Takes the remote party that is being moved into this call.
     pub(crate) fn take_joining(&mut self) -> Option<Box<Joining>> {
         self.joining.take()
     }
 
-    /// Takes the leg that a re-INVITE has asked to leave this call.
+    /// Takes the moving leg to which the re-INVITE `client` was sent.
     pub(crate) fn take_leaving(&mut self, client: ClientId) -> Option<Box<Leaving>> {
         self.leaving.take_if(|leaving| leaving.client == client)
     }
 
-    /// Returns whether the remote party that a re-INVITE asks is to come to this call.
+    /// Returns whether `client` is the re-INVITE of a join into this answered call.
     pub(crate) fn joins_by(&self, call: &Shared, client: ClientId) -> bool {
         call.state == State::Answered && self.joining().is_some_and(|joining| joining.client == client)
     }
 
-    /// Notes that ports of an end towards the remote party that is to come could not be bound; returns whether it is one of those.
+    /// Marks the pending join as unbound if `end` is one of its media ends; returns whether it is.
     pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
         let joining = self.joining.as_mut().filter(|joining| joining.ends.iter().any(|slot| slot.end == end));
         joining.map(|joining| joining.is_unbound = true).is_some()
     }
 
-    /// Ends the join of a call that is over, and notifies the call that waits for its leg.
+    /// Cancels the join of a call that is over, and notifies the call that waits for its leg.
     pub(crate) fn end_join(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         self.joining = None;
         if let Some(leaving) = self.leaving.take() {
@@ -113,7 +115,7 @@ impl Negotiation {
         }
     }
 
-    /// Takes the hang-up of a leg that has asked for a join, which goes on. Returns whether it was one.
+    /// Handles the hang-up of a party that requested a join, which continues. Returns whether `leg` was that party.
     pub(crate) fn left_joining(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId) -> bool {
         let joining = self.joining.as_mut().filter(|joining| joining.by == leg).map(|joining| &mut joining.is_gone);
         let leaving = self.leaving.as_mut().filter(|leaving| leaving.by == leg).map(|leaving| &mut leaving.is_gone);
@@ -127,20 +129,20 @@ impl Negotiation {
         true
     }
 
-    /// Returns whether a change is under way that must be over before another one begins.
+    /// Returns whether a renegotiation, a late offer or a join is in progress; another change must wait for its end.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.renegotiation.is_some() || self.late.is_some() || self.is_in_join()
     }
 
-    /// Returns whether an answered call's session is being changed.
+    /// Returns whether the session of an answered call is being renegotiated.
     pub(crate) fn is_changing(&self, call: &Shared) -> bool {
         call.state == State::Answered && (self.renegotiation.is_some() || self.late.is_some())
     }
 
-    /// Returns the other side of a leg that another one is to replace.
+    /// Returns the leg on the other side of a leg that is to be replaced.
     ///
-    /// # Errors
-    /// Its call is being changed, an application or an agent has it, or there is no other side.
+    /// # Errors 491 while the call is not answered or is being changed, 403 if an application or an agent has it, 603
+    /// without another side.
     pub(crate) fn far_side_of(&self, call: &Shared, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
         if call.state != State::Answered || self.is_unsettled() {
             return refused(491, ReasonSlug::Transferred);
@@ -155,10 +157,10 @@ impl Negotiation {
         Ok(other)
     }
 
-    /// Asks the remote party of another call of a REFER's sender to come here; `by`: the leg of the sender in this call.
+    /// Sends a re-INVITE to the remote party of another call of a REFER's sender, to move it into this call. `by` is
+    /// the sender's leg in this call.
     ///
-    /// # Errors
-    /// Why both calls stay as they are.
+    /// # Errors The final response to the REFER; both calls stay as they are.
     pub(crate) fn join(
         &mut self,
         cx: &mut Cx<'_>,
@@ -210,7 +212,7 @@ impl Negotiation {
     }
 }
 
-/// Notes in both calls that they are joined.
+/// Adds the join to the decisions of both calls and to this call's log.
 fn note_join(cx: &mut Cx<'_>, by: LegId, (other, comes): (&Shared, LegId)) {
     let (name, far) = (cx.call.legs.name_of(by), other.legs.name_of(comes));
     let (own_sid, other_sid) = (cx.call.legs.sid().to_owned(), other.legs.sid());

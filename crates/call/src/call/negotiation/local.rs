@@ -1,5 +1,5 @@
-//! The caller's session with the edge itself, where an agent is the other side: descriptions, the connections between the two, DTMF and
-//! INFO.
+//! Session between the caller and the edge itself, used when the other side is an agent: descriptions, media
+//! connections, DTMF and INFO.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
 impl Bridge {
-    /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
+    /// Returns our description for the caller's 200: the answer to its offer, or an offer if it made none.
     pub(crate) fn first_description(&mut self, cx: &mut Cx<'_>) -> Result<Description, Failure> {
         if let Some(ours) = self.standing_description(cx.call) {
             self.point_again(cx);
@@ -54,12 +54,11 @@ impl Bridge {
         }
     }
 
-    /// Answers the caller before another side has it: nobody does yet.
+    /// Answers the caller before the other side is known.
     ///
-    /// # Errors
-    /// Where its description cannot be answered.
+    /// # Errors The caller's offer cannot be answered.
     pub(crate) fn answer_first(&mut self, cx: &mut Cx<'_>, headers: Vec<Extra>) -> Result<Next, Failure> {
-        // Silence counts from now on.
+        // Silence is supervised only in an answered call, so the state is set before the media is pointed.
         cx.call.enter(State::Answered);
         let ours = match self.first_description(cx) {
             Ok(ours) => ours,
@@ -74,7 +73,7 @@ impl Bridge {
         Ok(self.negotiation.send_answer(cx, ours, headers))
     }
 
-    /// What the caller was told of its session with us, once it was.
+    /// Returns our current description in the caller's session with the edge, if there is such a session.
     pub(crate) fn standing_description(&self, call: &Shared) -> Option<Description> {
         if call.facts.referral.is_none() {
             self.media.spoken?;
@@ -82,7 +81,7 @@ impl Bridge {
         call.legs.near_leg().sdp.ours.as_ref()?.read()
     }
 
-    /// Silence counts from the answer on, also where the session is older.
+    /// Points the media of an older session at the caller again, so that silence is supervised from the answer on.
     fn point_again(&mut self, cx: &mut Cx<'_>) {
         let Some((offer, (end, _))) = self.negotiation.offer.clone().zip(self.media.spoken_end(cx.call)) else {
             return;
@@ -95,7 +94,7 @@ impl Bridge {
         }
     }
 
-    /// Wires the caller and an agent's leg to each other; nothing before the caller's description is there.
+    /// Connects the media of the caller and an agent's leg; does nothing before the caller's description is known.
     pub(crate) fn converse(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some((caller, spoken)) = self.media.spoken_end(cx.call) else { return };
         let Some(agent) = cx.call.legs[leg].agent.as_ref().map(|side| side.end) else { return };
@@ -120,7 +119,7 @@ impl Bridge {
         self.negotiation.watch_hold(cx);
     }
 
-    /// The caller of an agent hears it again in the place of music.
+    /// Stops the music and connects the caller to its agent again.
     pub(crate) fn talk_on(&mut self, cx: &mut Cx<'_>) {
         let talks = |leg: &LegId| cx.call.legs[*leg].agent.is_some() && cx.call.legs[*leg].state == LegState::Answered;
         let Some(agent) = cx.call.legs.callee.filter(talks) else { return };
@@ -128,7 +127,7 @@ impl Bridge {
         self.converse(cx, agent);
     }
 
-    /// A caller that talks with an agent wants to change its session, or asks us to offer: the edge answers itself.
+    /// Answers an offer of a caller that has its session with the edge itself.
     pub(crate) fn reinvited_locally(
         &mut self,
         cx: &mut Cx<'_>,
@@ -163,7 +162,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// The caller's answer to an offer of ours, in its ACK.
+    /// Applies the caller's answer to our offer, received in an ACK or PRACK.
     pub(crate) fn late_answer_locally(&mut self, cx: &mut Cx<'_>, sdp: &[u8]) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
         let answer = cx.read_answer(cx.call.legs.near, sdp)?;
@@ -190,7 +189,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
+    /// Sends DTMF digits to the caller on behalf of an agent. The digits are never written to a trace or a log.
     pub(crate) fn press(&mut self, cx: &mut Cx<'_>, leg: LegId, digits: &str) {
         if !self.press_for_caller(cx, digits) {
             let text = "sends DTMF, but the caller does not support telephone-event";
@@ -200,8 +199,8 @@ impl Bridge {
         cx.call.legs.note_request(cx.now, cx.edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
     }
 
-    /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many
-    /// seconds to try again.
+    /// Forwards a DTMF digit that a leg has sent by INFO in the DTMF mode of the other side. Returns the status code
+    /// and the seconds for Retry-After.
     pub(crate) fn key_told(&mut self, cx: &mut Cx<'_>, leg: LegId, (key, ms): (char, u16)) -> (u16, Option<u64>) {
         let Some(media) = cx.call.session else { return (480, None) };
         if cx.call.legs[leg].dtmf() != Dtmf::Info {
@@ -220,7 +219,8 @@ impl Bridge {
         let begins = out.pressed.map_or(cx.now, |pressed| pressed.max(cx.now));
         let ahead = begins.saturating_duration_since(cx.now);
         if ahead > KEYS_AHEAD {
-            // A 503 would keep it from this edge with other calls as well (RFC 3261 §21.5.4); a 500 is of this request alone.
+            // A 503 would make the remote party avoid this edge for other calls too (RFC 3261 §21.5.4); a 500 concerns
+            // this request only.
             return (500, Some((ahead - KEYS_AHEAD).as_secs() + 1));
         }
         let lasts = u64::from(ms).next_multiple_of(20).max(LEAST_TONE_MS);
@@ -229,14 +229,14 @@ impl Bridge {
         (200, None)
     }
 
-    /// Presses keys towards the caller of an agent, in its own way; whether it takes any.
+    /// Sends DTMF digits to the caller of an agent in the caller's DTMF mode; returns whether that is possible.
     pub(crate) fn press_for_caller(&mut self, cx: &mut Cx<'_>, digits: &str) -> bool {
         let spoken = self.media.spoken_end(cx.call);
         self.press_towards(cx, cx.call.legs.near, spoken, digits)
     }
 
-    /// Presses keys towards a party that its caller does not reach by a wire: one that a program has called and that is not connected yet, or
-    /// one that an agent coaches; whether it takes any.
+    /// Sends DTMF digits to a party that is not connected to its caller: one that an application has called and not yet
+    /// connected, or one that an agent coaches. Returns whether that is possible.
     pub(crate) fn press_for_called(&mut self, cx: &mut Cx<'_>, leg: LegId, digits: &str) -> bool {
         self.press_towards(cx, leg, cx.call.legs.spoken_end(leg), digits)
     }
@@ -261,11 +261,12 @@ impl Bridge {
         true
     }
 
-    /// A far end says something to the other one.
+    /// Handles an INFO or MESSAGE of one remote party: relays it to the other one, converts its DTMF digit, or refuses
+    /// it.
     pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, info: Info) {
         let refusal = match cx.call.state {
             State::Ended => 481,
-            // Where an application takes digits, this is none.
+            // An application collects the digits; an unreadable one is a bad request.
             State::Rerouting if !info.is_text && matches!(told(info.body.as_ref()), Told::Unreadable) => 400,
             State::Searching | State::Rerouting | State::Leaving => 480,
             State::Answered if info.bytes() > INFO_BYTES => 413,
@@ -274,14 +275,14 @@ impl Bridge {
             State::Answered => 0,
         };
         if refusal != 0 {
-            // Which packages would do (RFC 6086 §4.2.2): none.
+            // An empty Recv-Info: no Info package is supported (RFC 6086 §4.2.2).
             let headers = if refusal == 469 { vec![extra("Recv-Info", "")] } else { Vec::new() };
             cx.edge.respond(cx.now, server, Answer { code: refusal, headers, ..Answer::default() });
             return;
         }
         let to = cx.call.legs.other(leg).and_then(|other| Some((other, cx.call.legs[other].sip.dialog?)));
         let is_same_way = to.is_some_and(|(other, _)| cx.call.legs[other].dtmf() == cx.call.legs[leg].dtmf());
-        // An agent's stream has no word for a text.
+        // The stream of an agent cannot carry a text message.
         if info.is_text && to.is_none() {
             cx.edge.respond(cx.now, server, not_served(Method::Message));
             return;
@@ -292,7 +293,7 @@ impl Bridge {
             Told::Unreadable if !is_same_way => Some((400, None)),
             Told::Key(..) | Told::Unreadable | Told::Other => None,
         };
-        // An agent is told keys by its stream, and nothing else.
+        // The stream of an agent carries DTMF digits and no other INFO.
         let (Some((other, dialog)), None) = (to, taken) else {
             let (code, wait) = taken.unwrap_or((415, None));
             let accept = (code == 415).then(|| extra("Accept", "application/sdp"));
@@ -312,8 +313,8 @@ impl Bridge {
         }
     }
 
-    /// 183 with our description. A caller without an offer cannot be told one before its 2xx (RFC 3261 §13.2.1), and without
-    /// hold audio there is nothing to hear: both ring.
+    /// Sends a 183 with our description, so that the caller hears hold audio. Does nothing without hold audio, or for a
+    /// caller without an offer, which cannot receive a description before its 2xx (RFC 3261 §13.2.1).
     pub(crate) fn begin_early(&mut self, cx: &mut Cx<'_>, agent: &Arc<Agent>) -> Result<(), Failure> {
         if self.negotiation.offer.is_none() || agent.hold.is_none() || self.media.is_early(cx.call) {
             return Ok(());
@@ -327,7 +328,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// An interval is over.
+    /// Samples the media quality of the call and arms the timer for the next sample.
     pub(crate) fn sample_quality(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Quality);
         if cx.call.state != State::Ended {
@@ -341,7 +342,7 @@ impl Bridge {
         }
     }
 
-    /// Takes the end of a sound; returns whether it was played to a side that is held here.
+    /// Handles the end of a sound; returns whether it was played to a side that the edge holds.
     pub(crate) fn held_side_heard(&mut self, cx: &mut Cx<'_>, end: EndId) -> bool {
         let plays = |(holder, hold): (LegId, &Hold)| (hold.player == Some(end)).then_some((holder, hold.kind));
         let found = cx.call.legs.holds.iter().find_map(plays);
@@ -350,7 +351,7 @@ impl Bridge {
             cx.edge.decide(cx.now, cx.call.key, "the sound has been heard to its end");
             self.release(cx, holder);
         } else if let Some((hold, media)) = cx.call.legs.holds.get_mut(holder).zip(cx.call.session) {
-            // The hold was requested while the sound played.
+            // The hold was requested while the sound played, and outlasts it.
             hold.sound = None;
             let hold = hold.clone();
             let heard = hold.heard(cx.call.legs.music_of(holder));
@@ -359,7 +360,7 @@ impl Bridge {
         true
     }
 
-    /// Ends sounds that a restart or a transfer has cut off.
+    /// Releases holds that lost their sound in a restart or a transfer.
     pub(crate) fn end_lost_sounds(&mut self, cx: &mut Cx<'_>) {
         let lost = |hold: &Hold| hold.kind == HoldKind::Sound && hold.sound.is_none();
         let holders: Vec<LegId> =
@@ -367,7 +368,8 @@ impl Bridge {
         holders.into_iter().for_each(|holder| self.release(cx, holder));
     }
 
-    /// Ends a hold, unless its leg wants one itself; the two hear each other again where no other hold is left.
+    /// Releases a hold, unless the description of its leg asks for one. Connects the two sides again after the last
+    /// hold.
     pub(crate) fn release(&mut self, cx: &mut Cx<'_>, holder: LegId) {
         let own = cx.call.legs[holder].theirs().is_some_and(|theirs| {
             let mut running = theirs.media.iter().filter(|media| media.port != 0).peekable();
@@ -395,7 +397,8 @@ impl Bridge {
         }
     }
 
-    /// The digits are for the caller's ear only: never in a trace or a log.
+    /// Sends DTMF digits to the caller of an agent for an HTTP request. The digits are never written to a trace or a
+    /// log.
     pub(crate) fn press_keys(&mut self, cx: &mut Cx<'_>, digits: &str) -> Result<(), Refused> {
         if !cx.call.is_local() {
             return Err(Refused::NoAgent);

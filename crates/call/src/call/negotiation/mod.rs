@@ -1,23 +1,23 @@
-//! Offers and answers between two legs: before the answer, at it, and in the answered call; joins of two calls.
+//! Offer/answer negotiation between the two legs of a call, before and after the answer, and joins of two calls.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | CANCEL of a re-INVITE | – | withdrawn on the other leg | – | – | – |
-//! | ACK to our 2xx | – | answer to a late offer taken | the same; the search that waited for it begins | answer to a late offer taken | – |
-//! | PRACK | answer to an offer taken; a further offer goes on as an UPDATE | answer to an offer taken; a further offer: 488 | the same | the same | – |
-//! | re-INVITE | 491 | relayed to the other leg, or answered by the edge: the other side is an agent, or a hold ends here | answered by the edge; 491 while a target rings, save to a refresh | 491, save to a refresh | 481 |
-//! | UPDATE | answered; with an offer 500 or 491, or it goes on by UPDATE, or the edge answers | as a re-INVITE, by UPDATE where the other leg takes it; without an offer answered | as a re-INVITE | answered; with an offer 491 | 481 |
-//! | re-INVITE or UPDATE answered | answered on the other leg, media changed | the same | ACK only | ACK only | ACK only |
-//! | re-INVITE or UPDATE without answer | 500 on the other leg | BYE on every leg | – | – | – |
-//! | a re-INVITE for an UPDATE takes too long | – | withdrawn, 504 to the UPDATE | – | – | – |
-//! | INFO | 480 | relayed to the other leg; 415 where that is an agent | 480 | 480 | 481 |
-//! | the next digit may be sent by INFO | – | INFO | the same | – | – |
-//! | INFO answered | – | the same answer on the other leg; BYE where its dialog is gone | the same answer | the same | – |
-//! | our refresh answered | – | its session goes on, or BYE on every leg | the same | the same | ACK only |
-//! | a session is due | – | refreshed, or expired: BYE on every leg | the same | the same | – |
-//! | the wait after a glare is over | – | our re-INVITE again | – | – | – |
-//! | a side on hold is asked, or answers | – | asked again later; BYE where it is gone | – | – | – |
-//! | ports of an end not bound | – | others drawn, or the call ends | – | the call ends | – |
+//! | CANCEL of a re-INVITE | – | cancelled on the other leg | – | – | – |
+//! | ACK to our 2xx | – | completes a late offer | completes a late offer and starts the search that waited for it | completes a late offer | – |
+//! | PRACK | completes our offer; a further offer is relayed by UPDATE | completes our offer; a further offer: 488 | as answered | as answered | – |
+//! | re-INVITE | 491 | relayed to the other leg; answered by the edge if the other side is an agent or the edge handles the hold | answered by the edge; 491 while a target rings, unless a refresh | 491, unless a refresh | 481 |
+//! | UPDATE | without an offer: 200; with one: relayed by UPDATE, answered by the edge, 500 or 491 | without an offer: 200; with one: as a re-INVITE, relayed by UPDATE if the other leg supports it | as a re-INVITE | without an offer: 200; with one: 491 | 481 |
+//! | re-INVITE or UPDATE answered | answered on the other leg, media changed | as searching | ACK only | ACK only | ACK only |
+//! | re-INVITE or UPDATE unanswered | 500 on the other leg | BYE on every leg | – | – | – |
+//! | re-INVITE relayed for an UPDATE takes too long | – | cancelled, 504 to the UPDATE | – | – | – |
+//! | INFO | 480 | relayed to the other leg; 415 if that is an agent | 480 | 480 | 481 |
+//! | pause between DTMF digits by INFO is over | – | next INFO | next INFO | – | – |
+//! | INFO answered | – | same response on the other leg; BYE if its dialog is gone | same response | same response | – |
+//! | our refresh answered | – | session extended, or BYE on every leg | as answered | as answered | ACK only |
+//! | session timer fires | – | session refreshed, or expired: BYE on every leg | as answered | as answered | – |
+//! | glare wait is over | – | our re-INVITE is retried | – | – | – |
+//! | OPTIONS probe of a held side due or answered | – | next probe scheduled; BYE if the side is gone | – | – | – |
+//! | ports of a media end not bound | – | other ports drawn, or the call ends | – | the call ends | – |
 
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sdp::Description;
@@ -41,37 +41,37 @@ pub(crate) mod reinvite;
 pub(crate) mod requests;
 pub(crate) mod ringing;
 
-/// The bridge between the legs of a call: what they agree on, the media that flows, and how the sides change.
+/// Bridge between the legs of a call: the agreed session, its media, and changes of both.
 #[derive(Debug, Default)]
 pub(crate) struct Bridge {
-    /// The connections of the media session, and what plays.
+    /// Media connections and players.
     pub(crate) media: CallMedia,
-    /// Offers and answers, and requests that go on from one leg to the other.
+    /// Offers and answers, and requests relayed between the legs.
     pub(crate) negotiation: Negotiation,
 }
 
-/// Offers and answers of a call, and requests that go on from one leg to the other.
+/// Offer/answer state of a call, and the requests relayed between its legs.
 #[derive(Debug, Default)]
 pub(crate) struct Negotiation {
-    /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
-    /// agreed on.
+    /// Offer for the targets: the caller's offer, or `None` if its INVITE had none. During rerouting, the description
+    /// that the caller has agreed on.
     pub(crate) offer: Option<Description>,
-    /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
+    /// Leg that must answer our offer in its ACK or PRACK (RFC 3261 §13.2.1).
     pub(crate) late: Option<LegId>,
-    /// What the caller has been told reliably before its 2xx.
+    /// Offer/answer exchange in reliable responses before the caller's 2xx.
     pub(crate) early: EarlySession,
-    /// Legs that are still to be asked by a re-INVITE of ours.
+    /// Legs that still need a re-INVITE from us.
     pub(crate) owed: Vec<Owed>,
-    /// A re-INVITE or UPDATE that is under way between the legs.
+    /// Re-INVITE or UPDATE being relayed between the legs.
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
-    /// INFO requests that went on, and whose they are.
+    /// Relayed INFO requests, each with the transaction that awaits its response.
     pub(crate) infos: Few<ClientId, ServerId>,
-    /// Keys that are sent by INFO.
+    /// DTMF digits sent by INFO.
     pub(crate) keys: Option<Box<KeysOut>>,
-    /// Questions to sides of which silence tells nothing, while they have no answer.
+    /// Unanswered OPTIONS probes to sides that may be silent because of a hold.
     hold_check: Option<Box<HoldCheck>>,
-    /// A remote party of another call that is to come here.
+    /// Remote party of another call that is being moved into this call.
     joining: Option<Box<Joining>>,
-    /// A leg of ours that is to go to another call.
+    /// Leg of this call that is being moved into another call.
     leaving: Option<Box<Leaving>>,
 }

@@ -1,12 +1,12 @@
-//! Offers and answers of one leg: the caller's first offer, ours to a leg that is called, answers in provisional responses, and re-INVITEs of
-//! our own.
+//! Offers and answers of one leg: the caller's first offer, our offers to called legs, answers in provisional
+//! responses, and our own re-INVITEs.
 //!
-//! A description in a reliable provisional response (RFC 3262) stands: our answer to the caller's offer, or our offer where the INVITE had
-//! none. The 2xx says nothing else, and what another target agrees on later reaches the caller by a re-INVITE. Each leg has such answers, or
-//! not, independently of the other.
+//! A description in a reliable provisional response (RFC 3262) is binding: our answer to the caller's offer, or our
+//! offer if the INVITE had none. The 2xx does not change it; a later agreement with another target reaches the caller
+//! by re-INVITE. Each leg uses reliable responses independently of the other.
 //!
-//! A side that holds a description which is no longer true is sent a re-INVITE as soon as one is possible, with the last description of the
-//! other side ([`Owed`]).
+//! A side with an outdated description gets a re-INVITE with the other side's last description as soon as possible
+//! ([`Owed`]).
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{GLARE_TRIES, PASSED_OVER};
@@ -38,7 +38,8 @@ use crate::call::words::answer::{Failure, FinalAnswer, bad_media, unusable};
 use crate::call::words::state::State;
 
 impl Negotiation {
-    /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.
+    /// Records the failure of a target, or of one of its candidates: on its leg if there is one, else in the call's
+    /// story.
     pub(crate) fn note_failure(&mut self, cx: &mut Cx<'_>, leg: Option<LegId>, name: &str, failure: &Failure) {
         match leg {
             Some(leg) => cx.call.legs[leg].fail_with(failure.reason),
@@ -53,7 +54,7 @@ impl Negotiation {
         if says_all(failure.reason) && failure.detail.is_some() {
             cx.call.story.proof = Some((failure.reason, failure.told_of(name).into()));
         }
-        // How an agent was lost stands in the trace as the agent's.
+        // The loss of an agent has its own entry in the trace.
         if failure.loss.is_none() && !failure.is_told {
             cx.edge.decide(cx.now, cx.call.key, failure.told_of(name));
         }
@@ -61,7 +62,7 @@ impl Negotiation {
         let sid = cx.call.legs.sid().to_owned();
         let change = cx.call.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
         let trunk = leg.map(|leg| cx.call.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
-        // A trunk is known by its name, not by the address that was called.
+        // A trunk is identified by its name, not by the address called.
         let target = trunk.clone().or_else(|| Some(cx.edge.shown_name(name)).filter(|name| !name.is_empty()));
         let is_rejected = matches!(failure.reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested);
         let code = failure.answered().filter(|_| is_rejected);
@@ -72,7 +73,7 @@ impl Negotiation {
         cx.edge.log(&sid, line, Some(failure.reason));
     }
 
-    /// The caller's 2xx itself.
+    /// Sends the 2xx to the caller's INVITE.
     pub(crate) fn send_answer(&mut self, cx: &mut Cx<'_>, ours: Description, headers: Vec<Extra>) -> Next {
         let age = cx.call.age(cx.now);
         cx.call.times.answered = Some(cx.edge.date(cx.now));
@@ -86,7 +87,7 @@ impl Negotiation {
         let session = cx.session_answer(LegId::CALLER);
         let answer = Answer {
             code: 200,
-            // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say; nor after a
+            // No body if our offer went out in a reliable provisional response, which its PRACK answers, nor after a
             // further offer and its answer (RFC 6337 §3).
             body: (!self.has_been_offered() && self.early != EarlySession::Changed)
                 .then(|| Body::sdp(ours.to_string())),
@@ -96,7 +97,7 @@ impl Negotiation {
         };
         let caller = &mut cx.call.legs[LegId::CALLER];
         let Some(server) = caller.sip.server.take() else { return Next::Stay };
-        // From now on it can be asked again.
+        // From now on the caller may be sent another offer.
         if self.early != EarlySession::Offer {
             self.early = EarlySession::Nothing;
         }
@@ -108,14 +109,14 @@ impl Negotiation {
         }
         match dialog {
             Some(dialog) => cx.call.legs.own_dialog(cx.edge, LegId::CALLER, dialog),
-            // Its CANCEL has been answered already: that news is on its way.
+            // The caller's CANCEL has been answered already; its event follows.
             None => return Next::Canceled,
         }
         cx.edge.changed(cx.call.change(Happening::CallAnswered));
         Next::Stay
     }
 
-    /// Tells the caller that it rings; nothing once it has its answer.
+    /// Sends the caller a provisional response, and records the first one; does nothing after its final response.
     pub(crate) fn ring_caller(&mut self, cx: &mut Cx<'_>, answer: Answer) {
         let server = cx.call.legs[LegId::CALLER].sip.server;
         let is_first = cx.call.times.first_ring.is_none();
@@ -136,8 +137,8 @@ impl Negotiation {
         }
     }
 
-    /// Whether a leg may be asked before the answer: it takes UPDATE, and the first offer between it and us is answered
-    /// reliably (RFC 3311 §5.1).
+    /// Returns whether a leg may get an offer before the answer: it supports UPDATE, and its first offer/answer
+    /// exchange was completed reliably (RFC 3311 §5.1).
     pub(crate) fn takes_early_offer(&self, call: &Shared, ringing: &Ringing, edge: &Edge, leg: LegId) -> bool {
         let is_settled = if leg == LegId::CALLER {
             let awaits = call.legs[LegId::CALLER].sip.server.is_none_or(|server| edge.endpoint().awaits_prack(server));
@@ -148,14 +149,15 @@ impl Negotiation {
         is_settled && call.legs[leg].sip.takes_update && takes_changes(&call.legs[leg])
     }
 
-    /// The caller has an answer to a further offer: nothing else is said until it is asked again.
+    /// Records that the caller has our answer to a further offer: no later response to its INVITE carries a
+    /// description.
     pub(crate) fn told_again(&mut self, call: &mut Shared) {
         if call.state == State::Searching {
             self.early = EarlySession::Changed;
         }
     }
 
-    /// Both sides have agreed on an offer of one of them.
+    /// Applies an offer/answer exchange that both sides have completed before the answer.
     pub(crate) fn changed_early(
         &mut self,
         call: &mut Shared,
@@ -169,7 +171,7 @@ impl Negotiation {
             return Next::SaidAgain(Box::new(answer.clone()));
         }
         if to == LegId::CALLER {
-            // As for a caller that has made none: what it was told is our offer, and its answer stands.
+            // As for a caller without an offer: the caller has been sent our offer, and its answer is binding.
             self.offer = None;
             self.early = EarlySession::Agreed;
             return Next::SaidAgain(Box::new(offer.clone()));
@@ -177,7 +179,7 @@ impl Negotiation {
         Next::Stay
     }
 
-    /// The target that a change before the answer was for has gone: its sender may repeat it.
+    /// Cancels a change before the answer if its target is gone; the sender of the offer may retry.
     pub(crate) fn end_early_change(&mut self, cx: &mut Cx<'_>, is_called: impl Fn(&Shared, LegId) -> bool) {
         let goes_on = |pending: &Renegotiation| {
             let Relay { from, to, .. } = pending.way;
@@ -192,7 +194,7 @@ impl Negotiation {
         cx.edge.index_mut().clients.remove(&pending.client);
         let Relay { to, server, .. } = pending.way;
         if to == LegId::CALLER {
-            // What it was offered is nobody's any more.
+            // The caller was offered a description of a target that is gone.
             cx.call.legs[LegId::CALLER].take_back();
             self.owe(LegId::CALLER, false);
         }
@@ -202,7 +204,8 @@ impl Negotiation {
         }
     }
 
-    /// A target that has answered and was told less than what the caller wants by now, since it could not be asked before.
+    /// Schedules a re-INVITE to an answered target if its stream directions differ from the caller's latest offer,
+    /// because the target could not be asked earlier.
     pub(crate) fn owe_turned(&mut self, call: &mut Shared, leg: LegId) {
         if self.early != EarlySession::Changed {
             return;
@@ -218,7 +221,7 @@ impl Negotiation {
         }
     }
 
-    /// Whether the edge itself could answer the caller.
+    /// Checks that the edge itself could answer the caller's offer.
     pub(crate) fn answerable(&self, call: &Shared) -> Result<(), Failure> {
         let Some(offer) = &self.offer else { return Ok(()) };
         let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
@@ -226,7 +229,7 @@ impl Negotiation {
         answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
     }
 
-    /// Notes that a leg is to be asked.
+    /// Schedules a re-INVITE to a leg.
     pub(crate) fn owe(&mut self, leg: LegId, essential: bool) {
         match self.owed.iter_mut().find(|owed| owed.leg == leg) {
             Some(owed) => owed.essential |= essential,
@@ -234,14 +237,14 @@ impl Negotiation {
         }
     }
 
-    /// Asks the first of them, as soon as it can be asked: not before its ACK, nor while another change is under way, nor
-    /// while it waits after a glare.
+    /// Sends the first scheduled re-INVITE once it is possible: after the leg's ACK, with no other change in progress,
+    /// and after the wait that follows a glare.
     pub(crate) fn ask_the_owed(&mut self, cx: &mut Cx<'_>, ringing: &Ringing) {
         let waits = self.is_unsettled() || cx.call.deadlines.contains(Timer::Glare);
         if cx.call.state != State::Answered || waits {
             return;
         }
-        // A side that is sent no changes keeps its session, unless its ports are in use elsewhere.
+        // A side that is sent no changes keeps its session, unless its ports had to be replaced.
         self.owed.retain(|owed| owed.essential || takes_changes(&cx.call.legs[owed.leg]));
         let Some(owed) = self.owed.first().copied() else { return };
         let Some(other) = cx.call.legs.other(owed.leg) else { return };
@@ -255,7 +258,7 @@ impl Negotiation {
         }
     }
 
-    /// A re-INVITE of ours was refused. After a glare it is sent again, so many times.
+    /// Handles the refusal of our re-INVITE: after a glare it is retried, up to [`GLARE_TRIES`] attempts in all.
     pub(crate) fn owed_refused(&mut self, cx: &mut Cx<'_>, pending: &Renegotiation, code: u16) -> Next {
         let tries = pending.tries.saturating_add(1);
         if code != 491 || tries >= GLARE_TRIES {
@@ -270,30 +273,30 @@ impl Negotiation {
         Next::Stay
     }
 
-    /// Whether a caller may be told a description before its 2xx: one that made no offer only reliably (RFC 3261 §13.2.1),
-    /// and not twice.
+    /// Returns whether the caller may get a description before its 2xx. A caller without an offer may get one only
+    /// reliably (RFC 3261 §13.2.1), and only once.
     pub(crate) fn may_be_told(&self, call: &Shared, ringing: &Ringing, edge: &Edge) -> bool {
         let reliably =
             || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint().may_be_reliable(server));
-        // Nobody is heard in the place of the agent that has the caller.
+        // The caller hears its agent or music, not the target that rings.
         if ringing.is_consulting || ringing.holds_caller {
             return false;
         }
         self.offer.is_some() || (self.early == EarlySession::Nothing && call.state == State::Searching && reliably())
     }
 
-    /// Whether our offer has gone to the caller in a provisional answer.
+    /// Returns whether our offer was sent to the caller in a reliable provisional response.
     pub(crate) fn has_been_offered(&self) -> bool {
         matches!(self.early, EarlySession::Offer | EarlySession::Agreed)
     }
 
-    /// Whether an offer of the caller has our answer, which stands.
+    /// Returns whether the caller has our binding answer to its offer.
     pub(crate) fn has_been_answered(&self) -> bool {
         matches!(self.early, EarlySession::Answer | EarlySession::Changed)
     }
 
-    /// A provisional answer to the caller; reliable where it says how the media goes and the caller can acknowledge it. Once
-    /// it has, nothing more is said of the media.
+    /// Sends the caller a provisional response, reliably if it carries a description and the caller supports that.
+    /// After a binding description, further responses carry none.
     pub(crate) fn tell_early(&mut self, cx: &mut Cx<'_>, server: ServerId, mut answer: Answer) {
         if self.early != EarlySession::Nothing {
             answer.body = None;
@@ -310,7 +313,7 @@ impl Negotiation {
         }
     }
 
-    /// Our answer to the caller is what it was told; where another one would be right it is asked again after its ACK.
+    /// Returns the answer that the caller already has. Schedules a re-INVITE after the ACK if `answer` differs from it.
     pub(crate) fn answer_as_told(&mut self, call: &mut Shared, answer: &Description) -> Result<Description, Failure> {
         let told = call.legs[LegId::CALLER].sdp.ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
         let same = told.says_but_for_version(answer);
@@ -321,7 +324,7 @@ impl Negotiation {
         Ok(told)
     }
 
-    /// The caller's offer, of which what it was told is left.
+    /// Returns the caller's offer, reduced to the formats and streams that our early answer accepted.
     pub(crate) fn offer_as_told(&self, call: &Shared) -> Option<Description> {
         let mut offer = self.offer.clone()?;
         let told = call.legs[LegId::CALLER]
@@ -339,7 +342,7 @@ impl Negotiation {
         Some(offer)
     }
 
-    /// Whether a target can be tried at all: its codecs.
+    /// Checks that a target shares a codec with the caller's offer.
     pub(crate) fn connectable(&self, call: &Shared, trunk: Option<&Trunk>) -> Result<(), Failure> {
         let theirs = policy(trunk);
         let ours = call.legs.near_leg().policy();
@@ -347,7 +350,7 @@ impl Negotiation {
         self.offer.as_ref().map_or(Ok(()), |offer| may_relay(offer, &theirs.towards(ours)).map_err(unusable))
     }
 
-    /// Our offer to a leg, which is closed where none can be made.
+    /// Makes our offer to a leg, and closes the leg's media ends on failure.
     pub(crate) fn offer_or_close(&self, cx: &mut Cx<'_>, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
         let offered = self.offer_to(cx, leg, plain);
         if offered.is_err() {
@@ -356,7 +359,7 @@ impl Negotiation {
         offered
     }
 
-    /// Draws the ends of a leg that we call, and makes our offer to it; `plain`: it has refused SRTP.
+    /// Draws the media ends of a called leg and makes our offer to it. `plain` means that the leg has refused SRTP.
     fn offer_to(&self, cx: &mut Cx<'_>, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
         let media = cx.call.session.ok_or_else(no_ports)?;
@@ -383,7 +386,7 @@ impl Negotiation {
         Ok(Body::sdp(leg.stamp(description).to_string()))
     }
 
-    /// Reads the caller's offer, where its INVITE has one.
+    /// Reads the caller's offer, if its INVITE has one.
     pub(crate) fn take_offer(&mut self, cx: &mut Cx<'_>, request: &Message) -> Result<(), FinalAnswer> {
         let Some(offer) = cx.call.legs[LegId::CALLER].offered(cx.edge, request)? else { return Ok(()) };
         if let Some(flow) = cx.call.legs[LegId::CALLER].flow {
@@ -394,7 +397,7 @@ impl Negotiation {
         Ok(())
     }
 
-    /// Begins the media session with the caller's ends: their ports are bound while the far end rings.
+    /// Opens the media session with the caller's ends, so that their ports are bound while a target rings.
     pub(crate) fn open_media(&mut self, cx: &mut Cx<'_>) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
         let bind = cx.edge.addressing().media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;
@@ -409,7 +412,7 @@ impl Negotiation {
         Ok(())
     }
 
-    /// A target has failed: where it is for its codecs, that is kept for the verdict, the flags and the trunk that it is about.
+    /// Records a codec mismatch as cause of a target's failure: for the verdict, the flags and the trunk at fault.
     pub(crate) fn note_mismatch(&mut self, cx: &mut Cx<'_>, (leg, name): (Option<LegId>, &str), failure: &Failure) {
         let agent = leg.is_some_and(|leg| cx.call.legs[leg].agent.is_some()) || cx.edge.table().agent(name).is_some();
         let trunk = match leg {
@@ -438,35 +441,35 @@ impl Negotiation {
     }
 }
 
-/// Returns why an agent failed last, and what would help.
+/// Returns the last failure of an agent and the advice for it.
 fn why_skipped(edge: &Edge, name: &str) -> Option<(String, String)> {
     let ((problem, loss), agent) = edge.agents().last_problem(name).zip(edge.table().agent(name))?;
     Some((problem.to_owned(), agent_fix::with_test(agent_fix::remedy_of(agent, loss, problem), name)))
 }
 
-/// A leg that is to be asked.
+/// Leg that needs a re-INVITE from us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owed {
-    /// The leg.
+    /// Leg to which the re-INVITE goes.
     pub(crate) leg: LegId,
-    /// Whether the call cannot go on without it.
+    /// True if the call cannot continue without it.
     pub(crate) essential: bool,
-    /// How often it has been asked and was asking itself.
+    /// Number of attempts that ended in a glare.
     pub(crate) tries: u8,
 }
 
-/// What a caller has been told reliably.
+/// Offer/answer exchange in reliable responses before the caller's 2xx.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum EarlySession {
-    /// Nothing that counts.
+    /// No description was sent reliably.
     #[default]
     Nothing,
-    /// Our answer to its offer.
+    /// Our answer to the caller's offer was sent.
     Answer,
-    /// Our offer; its PRACK brings the answer.
+    /// Our offer was sent; its PRACK brings the answer.
     Offer,
-    /// Our offer, which it has answered.
+    /// Our offer was sent and answered.
     Agreed,
-    /// Our answer to a further offer of its.
+    /// Our answer to a further offer of the caller was sent.
     Changed,
 }

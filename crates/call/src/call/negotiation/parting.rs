@@ -1,4 +1,4 @@
-//! A party that has answered and does not hear its caller yet: it is asked something first, or hears a document.
+//! Separation of an answered callee from its caller, while the callee answers a prompt or hears a document.
 
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::lookups::key::LegId;
@@ -7,8 +7,8 @@ use trunkgate_sdp::{Description, Media};
 use crate::call::negotiation::Bridge;
 use crate::call::shared::Cx;
 
-/// Parts a party that has answered from its caller; returns how the two are to be connected. Telephone-events that only the party has are left out
-/// of that: its keys are the edge's alone.
+/// Disconnects an answered callee from its caller, and returns the wires that will connect them later. These wires omit
+/// telephone-events that only the callee supports: its digits are meant for the edge alone.
 pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId) -> Vec<(EndId, (EndId, WireSpec))> {
     let near = cx.call.legs.near;
     let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
@@ -21,8 +21,8 @@ pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId)
     wires
 }
 
-/// Returns the payload number of telephone-events that were offered to a party though its caller has none. Its answer has them as well, where
-/// the offer is forgotten by now.
+/// Returns the payload type of telephone-events that the callee was offered although its caller has none. Once the
+/// offer is forgotten, the callee's answer is searched instead.
 fn added_events(cx: &Cx<'_>, leg: LegId, offer: Option<&Description>) -> Option<u8> {
     let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
     if spoken.is_some_and(|spoken| spoken.presses.is_some()) {

@@ -1,5 +1,6 @@
-//! Changes of an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer comes back, and only then
-//! does the media change. Refreshes, UPDATE and INVITE with Replaces (RFC 3891) end in the same place.
+//! Changes of an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg is relayed to the other, and the
+//! media changes once the answer is back. Session refreshes, UPDATE and INVITE with Replaces (RFC 3891) are handled
+//! here too.
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
@@ -27,47 +28,46 @@ use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, 
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
 
-/// One leg's offer for the other.
+/// Direction and method of an offer relayed from one leg to the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Relay {
-    /// The leg whose offer it is.
+    /// Leg that made the offer.
     pub(crate) from: LegId,
-    /// The leg that is asked.
+    /// Leg that receives the offer.
     pub(crate) to: LegId,
-    /// The open request of the first, its re-INVITE or UPDATE; `None` once withdrawn, and where we put the other leg's
-    /// session back ourselves.
+    /// Open re-INVITE or UPDATE of `from`; `None` after its CANCEL, and for a re-INVITE of our own.
     pub(crate) server: Option<ServerId>,
-    /// How it is asked: by re-INVITE or UPDATE.
+    /// Method of our request: re-INVITE or UPDATE.
     pub(crate) by: Purpose,
-    /// Whether it puts back what an earlier one has changed on one side only.
+    /// True if the request restores a session that an earlier one has changed on one side only.
     pub(crate) restores: bool,
 }
 
-/// A change on its way from one leg to the other.
+/// Offer relayed from one leg to the other and not yet answered.
 #[derive(Debug)]
 pub(crate) struct Renegotiation {
-    /// Whose, and to whom.
+    /// Direction and method.
     pub(crate) way: Relay,
-    /// Our request to the leg that is asked.
+    /// Our request to the leg that receives the offer.
     pub(crate) client: ClientId,
-    /// The offer.
+    /// Offer to relay.
     pub(crate) offer: Description,
-    /// How many sections it had where it came from: further ones are what the leg that is asked had in its session.
+    /// Number of media sections in the sender's offer. Further ones belong to the receiving leg's session.
     pub(crate) sections: usize,
-    /// The leg whose place the one with the offer takes (RFC 3891).
+    /// Leg that the offering leg replaces (RFC 3891).
     pub(crate) replaces: Option<LegId>,
-    /// Ends drawn for streams that are new.
+    /// Media ends drawn for new streams.
     pub(crate) added: Vec<EndId>,
-    /// Whether the call cannot go on without it: its side has ports that are in use elsewhere.
+    /// True if the call cannot continue without it, because the receiving leg got other ports.
     pub(crate) essential: bool,
-    /// Whether ports of a new stream could not be bound.
+    /// True if the ports of a new stream could not be bound.
     pub(crate) unbound: bool,
-    /// How often it has met one of the far end's, where it is ours.
+    /// For a re-INVITE of our own, the number of attempts that ended in a glare.
     pub(crate) tries: u8,
 }
 
 impl Renegotiation {
-    /// Gives up the leg that was to take the place of another: what is to be put back is the old leg's.
+    /// Gives up the leg that was to replace another: the old leg's session is restored instead.
     fn give_up_replacing(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
         if let Some(by) = self.replaces.take() {
             let new = std::mem::replace(&mut self.way.from, by);
@@ -77,7 +77,7 @@ impl Renegotiation {
 }
 
 impl Bridge {
-    /// A far end wants to change its session, or asks us to offer.
+    /// Handles a remote party's re-INVITE, with an offer or without.
     pub(crate) fn reinvited(
         &mut self,
         cx: &mut Cx<'_>,
@@ -94,7 +94,7 @@ impl Bridge {
             return Next::Stay;
         }
         cx.call.legs[leg].timer.ask(session);
-        // What the caller has agreed on is offered to a far end that rings, and may not change meanwhile.
+        // A ringing target was offered the caller's agreed session, which must not change meanwhile.
         let settled =
             (ringing.is_calling || cx.call.state == State::Leaving) && !cx.call.legs.is_refresh(leg, sdp.as_ref());
         if self.negotiation.is_unsettled() || settled {
@@ -126,7 +126,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// The other leg's final answer.
+    /// Handles the other leg's final response to a relayed offer.
     pub(crate) fn reinvite_answered(
         &mut self,
         cx: &mut Cx<'_>,
@@ -187,7 +187,7 @@ impl Bridge {
         } else if way.server.is_some() || way.restores {
             self.reinvite_agreed(cx, &pending, sdp)
         } else {
-            // The far end withdrew while the other side agreed.
+            // The sender cancelled while the other side accepted.
             Err(Failure::unreached(ReasonSlug::CallerCanceled))
         };
         match (agreed, way.server) {
@@ -207,7 +207,7 @@ impl Bridge {
                 if let Some(server) = server {
                     cx.edge.respond(cx.now, server, failure.answer().to_sip());
                 }
-                // One side has changed and the other has not: put it back, once.
+                // Only one side has changed: restore its session, once.
                 if !way.restores
                     && let Some(offer) = cx.call.legs[way.from].theirs()
                     && self
@@ -222,7 +222,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// Takes the answer into force; ours to the leg that asked.
+    /// Applies the answer to a relayed offer, and returns our answer for the leg that made the offer.
     fn reinvite_agreed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -241,7 +241,7 @@ impl Bridge {
         let relatch_to = cx.call.legs[to].take_theirs(&answer);
         cx.call.legs[to].sdp.ours = cx.call.legs[to].sdp.last_sent.clone();
         if server.is_none() {
-            // Nobody but `to` was asked.
+            // The offer went to `to` alone.
             self.media.take_asked(cx, (from, to), relatch_to, &agreed.streams);
             return Ok((agreed.answer, Next::Stay));
         }
@@ -262,7 +262,7 @@ impl Bridge {
         Ok((ours, Next::Stay))
     }
 
-    /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
+    /// Ends the call because the other leg no longer answers (RFC 3261 §12.2.1.2).
     pub(crate) fn reinvite_unanswered(&mut self, cx: &mut Cx<'_>, client: ClientId) -> Next {
         let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
             return Next::Stay;
@@ -279,7 +279,7 @@ impl Bridge {
         Next::End(ReasonSlug::Unreachable)
     }
 
-    /// A CANCEL that came after the call was answered: of a re-INVITE, or one that crossed our 2xx.
+    /// Handles a CANCEL in an answered call: of a re-INVITE, or one that crossed our 2xx.
     pub(crate) fn canceled_later(&mut self, cx: &mut Cx<'_>, server: ServerId) -> Next {
         match self.negotiation.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
             Some(mut pending) => {
@@ -294,7 +294,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// A re-INVITE or UPDATE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
+    /// Answers an open re-INVITE or UPDATE of a remote party before its dialog ends (RFC 3261 §15.1.2).
     pub(crate) fn close_open_reinvite(&mut self, cx: &mut Cx<'_>) {
         let Some(mut pending) = self.negotiation.renegotiation.take() else { return };
         if let Some(server) = pending.way.server.take() {
@@ -305,7 +305,8 @@ impl Bridge {
         self.negotiation.renegotiation = Some(pending);
     }
 
-    /// An offer that holds or resumes, or a refresh while a side is held here: answered on its own side. Whether it was.
+    /// Answers an offer that holds or resumes, or a refresh during a hold that the edge handles. Returns whether it
+    /// did.
     fn held_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
         let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, (request.leg, request.other), request.offer)
         else {
@@ -319,8 +320,8 @@ impl Bridge {
         true
     }
 
-    /// Answers a change of one side where the other side's trunk has `reinvite = "local"`: what the other side has agreed on
-    /// stays in force, and audio is converted where it no longer fits. Returns whether it was answered.
+    /// Answers a change of one side if the trunk of the other side has `reinvite = "local"`. The other side's session
+    /// stays as it is, and audio is transcoded if necessary. Returns whether the request was answered.
     fn changed_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
         let Offered { leg, other, server, offer } = request;
         if takes_changes(&cx.call.legs[other]) {
@@ -346,13 +347,13 @@ impl Bridge {
         self.media.end_holds(cx);
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.wire(cx, &streams, (leg, relatch), (other, false));
-        // A stream that this side has no longer would end the call by its silence.
+        // A stream that this side no longer has would end the call by its silence.
         cx.close_unused([leg, leg], &streams);
         cx.answer_request(leg, server, &answer);
         true
     }
 
-    /// Refreshes the sessions of legs that are due, and ends those that are over; sessions at recording servers are theirs to refresh.
+    /// Refreshes sessions that are due and ends expired ones. Recording servers refresh their own sessions.
     pub(crate) fn sessions_due(&mut self, cx: &mut Cx<'_>) -> Next {
         cx.call.deadlines.remove(Timer::Session);
         for leg in cx.call.legs.ids() {
@@ -381,7 +382,7 @@ impl Bridge {
         self.session_lost(cx, leg, text)
     }
 
-    /// A far end is not there any more. One that has transferred its side, and is none of the two, leaves alone.
+    /// Ends the call after the loss of a side; the leg of a party that has transferred its side is closed alone.
     fn session_lost(&mut self, cx: &mut Cx<'_>, leg: LegId, proof: String) -> Next {
         if cx.call.legs.is_side(leg) {
             cx.call.story.proof = Some((ReasonSlug::SessionExpired, proof.into()));
@@ -393,7 +394,7 @@ impl Bridge {
         Next::OutsiderLeft(leg)
     }
 
-    /// What came of a refresh of ours; no code: nothing.
+    /// Handles the response to our refresh; `code` is `None` if none came.
     pub(crate) fn refresh_answered(
         &mut self,
         cx: &mut Cx<'_>,
@@ -433,7 +434,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// The description that came with it, where that is another one than before.
+    /// Applies the description in the response to a refresh if it differs from the previous one.
     fn take_refreshed(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
         let Some(sdp) = sdp.filter(|_| cx.call.legs.is_side(leg)) else { return Next::Stay };
         let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
@@ -444,7 +445,7 @@ impl Bridge {
         if is_new { self.take_late_answer(cx, leg, Some(sdp), false) } else { Next::Stay }
     }
 
-    /// A far end's UPDATE, in an early dialog too.
+    /// Handles a remote party's UPDATE, in an early dialog too.
     pub(crate) fn updated(
         &mut self,
         cx: &mut Cx<'_>,
@@ -473,7 +474,7 @@ impl Bridge {
         Next::Stay
     }
 
-    /// Takes a new leg in that is to have the place of `by`.
+    /// Adds a new leg that replaces the leg `by` (RFC 3891).
     pub(crate) fn replace(
         &mut self,
         cx: &mut Cx<'_>,
@@ -494,7 +495,7 @@ impl Bridge {
         leg.timer.ask(session);
         leg.number = Some(Box::new(caller(request, cx.edge.numbers()).number));
         let offer = leg.offered(cx.edge, request).map_err(Box::new)?;
-        // It costs what a new call costs; in its own trunk it takes the place of one.
+        // The new leg counts as a new call; in the same trunk it takes over the place of the replaced leg.
         let is_own = cx.call.legs[by].trunk_name() == &*trunk.name;
         let admitted = cx.edge.admission_mut().check_rate(cx.now, &trunk.name).and_then(|()| {
             if is_own {
@@ -530,7 +531,7 @@ impl Bridge {
         begun
     }
 
-    /// Answers a new leg that makes no offer by what the far side has agreed on; its ACK says the rest.
+    /// Answers a new leg that made no offer with the description of the other side; its ACK brings the answer.
     fn answer_in_place(
         &mut self,
         cx: &mut Cx<'_>,
@@ -559,7 +560,7 @@ impl Bridge {
         Ok(next)
     }
 
-    /// Answers the offer of a new leg by what the far side has agreed on, which is sent no changes.
+    /// Answers the offer of a new leg with the description of the other side, which is sent no changes.
     fn keep_in_place(
         &mut self,
         cx: &mut Cx<'_>,
@@ -582,7 +583,7 @@ impl Bridge {
         Ok(self.replaced(cx, (new, by, waits)))
     }
 
-    /// The new leg has been answered: it has the place of the old one, which gets BYE.
+    /// Puts an answered new leg in the place of the old one, which gets a BYE.
     pub(crate) fn replaced(&mut self, cx: &mut Cx<'_>, (new, by, waits): (LegId, LegId, LegId)) -> Next {
         cx.call.legs.leave_trunk(cx.edge, by);
         cx.call.legs[by].end_with(ReasonSlug::Transferred, EndedBy::Edge);
@@ -594,7 +595,7 @@ impl Bridge {
         cx.edge.log(&sid, format!("goes on with {name}, whose INVITE replaces a leg"), None);
         self.media.hang_up_leg(cx, by, ReasonSlug::Transferred);
         if cx.call.legs[new].sip.dialog.is_none() {
-            // Its CANCEL has been answered already.
+            // The CANCEL of the new leg has been answered already.
             cx.call.legs[new].enter(LegState::Ended);
             return Next::End(ReasonSlug::CallerCanceled);
         }
@@ -602,7 +603,7 @@ impl Bridge {
     }
 }
 
-/// Lets a far end that wants to hear nothing hear again.
+/// Accepts media again from a remote party that had put us on hold.
 pub(crate) fn open_again(ours: &mut Description, theirs: &Description) {
     for (ours, theirs_at) in ours.media.iter_mut().zip(&theirs.media) {
         if !theirs.direction_of(theirs_at).receives() {

@@ -1,11 +1,14 @@
-//! Requests of one leg in an answered call: re-INVITE and UPDATE on their way to the other leg, refreshes, INFO, OPTIONS to a side on hold.
+//! In-dialog requests of an answered call: relayed re-INVITE and UPDATE, refreshes, INFO, OPTIONS probes to a held
+//! side.
 //!
-//! - UPDATE (RFC 3311) without a description is answered at once. With one it is an offer and is treated like a re-INVITE; it goes on as UPDATE
-//!   where the other side takes that.
-//! - INFO (RFC 6086 §4.2, RFC 2976) goes on to the other leg as it came, and so does its answer. DTMF between sides that send it in different
-//!   ways stays here (`crates/call/src/call/legs/digits.rs`). Info packages are not negotiated, so none is taken.
-//! - Silence does not show that a side is gone where the side may be on hold. Such dialogs are asked by OPTIONS, as often as silence would be
-//!   checked: a caller that has an agent, since an agent does not hang up as a person would, and both sides of a call without session timers.
+//! - UPDATE (RFC 3311) without a description is answered at once. With a description it is an offer and handled like a
+//!   re-INVITE; it is relayed as UPDATE if the other side supports that.
+//! - INFO (RFC 6086 §4.2, RFC 2976) is relayed unchanged to the other leg, and so is its response. DTMF between sides
+//!   with different DTMF modes is converted here (`crates/call/src/call/legs/digits.rs`). Info packages are not
+//!   negotiated, so all of them are refused.
+//! - A side that may be on hold can be silent without being gone. Such dialogs are probed with OPTIONS at the interval
+//!   of the silence check: the caller of an agent, because an agent does not hang up as a person would, and both sides
+//!   of a call without session timers.
 
 use std::time::{Duration, Instant};
 
@@ -35,25 +38,25 @@ use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, seen_code
 use crate::call::words::incoming::Incoming;
 use crate::call::words::state::State;
 
-/// An offer of one leg in mid-call, to be answered without the other one.
+/// Offer of one leg in an answered call, to be answered without asking the other leg.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offered<'o> {
-    /// The leg that offers.
+    /// Leg that made the offer.
     pub(crate) leg: LegId,
-    /// The leg on the other side.
+    /// Leg on the other side.
     pub(crate) other: LegId,
-    /// The request to answer.
+    /// Request to answer.
     pub(crate) server: ServerId,
-    /// The offer.
+    /// Offer to answer.
     pub(crate) offer: &'o Description,
 }
 
-/// Returns whether a leg is sent changes of the other side: with `reinvite = "local"` the edge answers them instead.
+/// Returns whether a leg is sent changes of the other side; with `reinvite = "local"` the edge answers them instead.
 pub(crate) fn takes_changes(leg: &Leg) -> bool {
     leg.trunk.as_ref().is_none_or(|trunk| trunk.reinvite == ReinviteMode::Relay)
 }
 
-/// Leaves out of an offer of a side the formats that our answer to it does not have. An answer of its has no other ones.
+/// Removes the formats from a side's offer that our answer to it does not have. Answers have no further formats.
 fn keep_accepted(theirs: &mut Description, ours: &Description) {
     for (theirs, ours) in theirs.media.iter_mut().zip(&ours.media) {
         if ours.formats.iter().all(|format| theirs.formats.contains(format)) {
@@ -62,7 +65,7 @@ fn keep_accepted(theirs: &mut Description, ours: &Description) {
     }
 }
 
-/// Answers an offer that asks for nothing that the other side has not agreed on.
+/// Answers an offer that fits the other side's session, and points the media of the offering leg.
 fn answer_alone(cx: &mut Cx<'_>, request: Offered<'_>, (answer, streams): (Description, Vec<AgreedStream>)) {
     let Offered { leg, server, offer, .. } = request;
     let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
@@ -75,7 +78,7 @@ fn answer_alone(cx: &mut Cx<'_>, request: Offered<'_>, (answer, streams): (Descr
 }
 
 impl Negotiation {
-    /// Answers a re-INVITE that changes only keys: the other side need not know. Returns whether it was one.
+    /// Answers a re-INVITE that changes only SRTP keys without asking the other side; returns whether it was one.
     pub(crate) fn rekeyed(&self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
         let before = cx.call.legs[request.leg].theirs();
         if !before.is_some_and(|before| only_keys_differ(&before, request.offer)) {
@@ -87,7 +90,7 @@ impl Negotiation {
         true
     }
 
-    /// Answers a refresh of a leg that talks: the other side need not know. Returns whether it was one.
+    /// Answers a session refresh without asking the other side; returns whether the offer was one.
     pub(crate) fn refreshed_here(&self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
         let Offered { leg, other, offer, .. } = request;
         if !cx.call.legs[leg].sdp.theirs.as_ref().is_some_and(|theirs| theirs.says(offer)) {
@@ -103,7 +106,7 @@ impl Negotiation {
         true
     }
 
-    /// Returns what the other side has agreed on, as the answer to an offer that asks for nothing else.
+    /// Returns the answer to an offer from the other side's session, if the offer fits that session.
     pub(crate) fn as_agreed(
         &self,
         call: &Shared,
@@ -113,8 +116,8 @@ impl Negotiation {
         self.agreed_with(call, legs, offer, |_, theirs| theirs)
     }
 
-    /// Returns what the other side has agreed on, as the answer to any offer: streams that it does not have are refused, and
-    /// codecs that it has offered and we did not accept are not used.
+    /// Returns the answer to any offer from the other side's session: streams that the other side lacks are refused,
+    /// and codecs that it offered and we did not accept are not used.
     pub(crate) fn as_kept(
         &self,
         call: &Shared,
@@ -137,7 +140,7 @@ impl Negotiation {
         offer: &Description,
         fit: impl FnOnce(&Description, Description) -> Description,
     ) -> Option<(Description, Vec<AgreedStream>)> {
-        // Before the answer a caller has said what it offers, and of that what it was told.
+        // Before the answer, the caller's offer counts, reduced to the formats of our early answer.
         let offered = if other == LegId::CALLER { self.offer_as_told(call) } else { None };
         let theirs = unprotected(&offered.or_else(|| call.standing(other))?);
         let (leg, other) = (&call.legs[leg], &call.legs[other]);
@@ -150,7 +153,7 @@ impl Negotiation {
         Some((agreed.answer, agreed.streams))
     }
 
-    /// A far side has pressed a key that is taken out of its media: the other leg is told.
+    /// Forwards a DTMF digit, taken out of the media of one side, to the other leg by INFO.
     pub(crate) fn key_pressed(&mut self, cx: &mut Cx<'_>, end: EndId, (key, ms): (char, u32)) {
         let other = cx.call.legs.leg_of(end).and_then(|leg| cx.call.legs.other(leg));
         if let Some(other) = other.filter(|other| cx.call.legs[*other].dtmf() == Dtmf::Info) {
@@ -158,7 +161,7 @@ impl Negotiation {
         }
     }
 
-    /// Tells a leg of keys by INFO, behind those that wait.
+    /// Queues DTMF digits to be sent to a leg by INFO.
     pub(crate) fn tell_keys(&mut self, cx: &mut Cx<'_>, leg: LegId, keys: impl Iterator<Item = (char, u32)>) {
         if matches!(cx.call.state, State::Ended | State::Leaving) {
             return;
@@ -168,7 +171,7 @@ impl Negotiation {
         let mut left_out = 0;
         for (at, (key, ms)) in keys.enumerate() {
             if before + at < KEYS_TO_TELL {
-                // Of one whose first packet alone has come, nobody knows how long it was.
+                // Only the first packet of the event has arrived, so its duration is unknown.
                 let ms = if ms == 0 { USUAL_MS.into() } else { ms.max(LEAST_MS) };
                 out.waiting.push_back((leg, key, ms));
             } else {
@@ -185,7 +188,7 @@ impl Negotiation {
         self.tell_next_key(cx);
     }
 
-    /// The pause after the last key is over.
+    /// Sends the next DTMF digit after the pause that follows the last one.
     pub(crate) fn key_due(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Key);
         self.tell_next_key(cx);
@@ -208,7 +211,7 @@ impl Negotiation {
                 keys.now = client.map(|client| (client, leg));
             }
             if client.is_some() {
-                // A long one has been held down for so long already.
+                // A long digit has already been pressed for most of its duration.
                 let lasts = Duration::from_millis(ms.min(USUAL_MS.into()).into());
                 cx.arm(Timer::Key, lasts + KEY_PAUSE);
             }
@@ -217,7 +220,7 @@ impl Negotiation {
         self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
     }
 
-    /// A leg has answered an INFO of ours with a key in it, or does not (408); whether it was one.
+    /// Handles the final response to our INFO with a DTMF digit, or its absence (408); returns whether it was one.
     pub(crate) fn key_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) -> bool {
         let sent = self.keys.as_mut().and_then(|keys| keys.now.take_if(|(asked, _)| *asked == client));
         let Some((_, leg)) = sent else { return false };
@@ -229,7 +232,7 @@ impl Negotiation {
         true
     }
 
-    /// The call is over: what is left of its keys is nobody's.
+    /// Discards the DTMF digits of a call that is over.
     pub(crate) fn forget_keys(&mut self, cx: &mut Cx<'_>) {
         cx.disarm(Timer::Key);
         if let Some((client, _)) = self.keys.take().and_then(|keys| keys.now) {
@@ -237,7 +240,7 @@ impl Negotiation {
         }
     }
 
-    /// After a change of what is spoken, and now and then: whether a side is asked from now on.
+    /// Starts or stops the OPTIONS probes to a side that may be on hold, after a change of the media and periodically.
     pub(crate) fn watch_hold(&mut self, cx: &mut Cx<'_>) {
         if cx.call.is_watched() {
             cx.disarm(Timer::HoldCheck);
@@ -247,7 +250,7 @@ impl Negotiation {
         }
     }
 
-    /// It is time to ask.
+    /// Sends the OPTIONS probes.
     pub(crate) fn check_hold(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::HoldCheck);
         if cx.call.is_watched() {
@@ -264,7 +267,7 @@ impl Negotiation {
         self.watch_hold(cx);
     }
 
-    /// One has answered, or does not: then its dialog is over (RFC 3261 §12.2.1.2).
+    /// Handles the response to an OPTIONS probe. A side that does not answer has lost its dialog (RFC 3261 §12.2.1.2).
     pub(crate) fn hold_checked(&mut self, cx: &mut Cx<'_>, client: ClientId, is_alive: bool) -> Next {
         let Some(check) = &mut self.hold_check else { return Next::Stay };
         check.asked.retain(|asked| *asked != client);
@@ -284,7 +287,7 @@ impl Negotiation {
         Next::Stay
     }
 
-    /// Takes the answer to an INFO that went on; 408 where there is none.
+    /// Relays the response to a relayed INFO; `code` is 408 if none came.
     pub(crate) fn info_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) -> Next {
         if let Some(server) = self.infos.remove(client) {
             let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
@@ -292,27 +295,27 @@ impl Negotiation {
         } else if !self.key_answered(cx, client, code) {
             return Next::Stay;
         }
-        // It has lost the dialog (RFC 3261 §12.2.1.2).
+        // The remote party has lost the dialog (RFC 3261 §12.2.1.2).
         if matches!(code, 408 | 481) && cx.call.state == State::Answered {
             return Next::End(ReasonSlug::Unreachable);
         }
         Next::Stay
     }
 
-    /// The call is over: requests that wait are refused, and later answers belong to no call.
+    /// Refuses open INFO requests of a call that is over; later responses match no call.
     pub(crate) fn refuse_infos(&mut self, cx: &mut Cx<'_>) {
         self.forget_keys(cx);
         terminate_open(cx.now, cx.edge, &mut self.infos);
     }
 
-    /// Sends UPDATE without a description where the far end takes it; else a re-INVITE with ours as it is in force, with
-    /// the version that it has (RFC 4028 §7.4): nothing but the interval is new.
+    /// Refreshes the session of a leg by UPDATE without a description, or by re-INVITE with our unchanged description
+    /// and version (RFC 4028 §7.4) if the remote party does not support UPDATE.
     pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let client = self.ask_to_refresh(cx, leg);
         let timer = &mut cx.call.legs[leg].timer;
         timer.refresh = client;
         if let Some(agreed) = &mut timer.agreed {
-            // What is under way in its dialog may be over soon, and may be a refresh itself.
+            // Another request in the dialog may end soon, and may be a refresh itself.
             let again = cx.now + Duration::from_secs(REFRESH_RETRY_SECONDS);
             agreed.refresh = client.is_none().then_some(again);
         }
@@ -336,7 +339,7 @@ impl Negotiation {
         cx.edge.request(cx.now, at, dialog, Purpose::Refresh, headers, Some(body))
     }
 
-    /// Passes the offer of a request on to the other leg, or refuses the request.
+    /// Relays the offer of a request to the other leg, or refuses the request.
     pub(crate) fn pass_on(&mut self, cx: &mut Cx<'_>, ringing: &Ringing, way: Relay, offer: Description) {
         let Some(server) = way.server else { return };
         match self.relay(cx, ringing, way, offer) {
@@ -349,8 +352,8 @@ impl Negotiation {
         }
     }
 
-    /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer. Who has put us
-    /// on hold may come back by it: many phones do.
+    /// Answers a re-INVITE without an offer with our own description (RFC 3261 §14.2); its ACK brings the answer. The
+    /// offer ends a hold by this party: many phones resume that way.
     pub(crate) fn offer_again(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId) {
         let Some(mut ours) = cx.call.legs[leg].sdp.ours.as_ref().and_then(Written::read) else {
             return refuse_request(cx.now, cx.edge, server, 500);
@@ -410,13 +413,13 @@ impl Negotiation {
         }
     }
 
-    /// Whether a far end's request waits for the other side's word.
+    /// Returns whether a remote party's request waits for the other side's answer.
     pub(crate) fn waits_for_change(&self, server: ServerId) -> bool {
         self.renegotiation.as_ref().is_some_and(|pending| pending.way.server == Some(server))
     }
 
-    /// An UPDATE that the other side does not take after all (405, 501), or cannot answer at once (504, RFC 3311 §5.3): the
-    /// same offer goes out by re-INVITE. Whether it did.
+    /// Repeats an UPDATE as a re-INVITE if the other side does not support UPDATE after all (405, 501) or cannot answer
+    /// at once (504, RFC 3311 §5.3). Returns whether the re-INVITE was sent.
     pub(crate) fn asked_by_reinvite(
         &mut self,
         cx: &mut Cx<'_>,
@@ -446,8 +449,8 @@ impl Negotiation {
         true
     }
 
-    /// The re-INVITE that an UPDATE went on as has no answer yet: it is withdrawn, and the UPDATE's sender told so before
-    /// it gives up.
+    /// Cancels an unanswered re-INVITE that was relayed for an UPDATE, and answers the UPDATE with 504 before its
+    /// sender times out.
     pub(crate) fn update_overdue(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Update);
         let Some(pending) = &mut self.renegotiation else { return };
@@ -459,7 +462,7 @@ impl Negotiation {
         }
     }
 
-    /// Asks the far side for what the new leg offers.
+    /// Relays the offer of a new leg to the far side of the leg that it replaces.
     pub(crate) fn offer_in_place(
         &mut self,
         cx: &mut Cx<'_>,
@@ -476,7 +479,7 @@ impl Negotiation {
         Ok(())
     }
 
-    /// Returns the requests of ours that have no answer yet: a change under way, and questions whether a held party is there.
+    /// Returns our unanswered requests: a pending change and OPTIONS probes to held sides.
     pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> {
         self.renegotiation
             .iter()
@@ -484,28 +487,28 @@ impl Negotiation {
             .chain(self.hold_check.iter().flat_map(|check| check.asked.iter().copied()))
     }
 
-    /// The leg that is to replace another one, until it does.
+    /// Returns the leg that is about to replace another one.
     pub(crate) fn newcomer(&self) -> Option<LegId> {
         self.renegotiation.as_ref().filter(|pending| pending.replaces.is_some()).map(|pending| pending.way.from)
     }
 }
 
-/// An offer of a far end is open already: it may come back in a while (RFC 3311 §5.2).
+/// Answers an offer with 500 and Retry-After because another one is in progress (RFC 3311 §5.2).
 pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
     let headers = vec![extra("Retry-After", edge.random_mut().any_of(0..=10).to_string())];
     edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
 }
 
-/// Questions to both sides, sent at the same time, whether they are still there.
+/// OPTIONS probes to both sides, sent at the same time.
 #[derive(Debug)]
 pub(crate) struct HoldCheck {
-    /// Those that are not answered yet.
+    /// Probes without a response so far.
     asked: Vec<ClientId>,
-    /// Whether one was answered by a party that knows the call.
+    /// True once a party that knows the call has answered.
     is_alive: bool,
 }
 
-/// Nobody waits any more for the answers to requests that went on: those that they were are told so.
+/// Refuses relayed requests with 487 because the call no longer waits for their responses.
 pub(crate) fn terminate_open(now: Instant, edge: &mut Edge, open: &mut Few<ClientId, ServerId>) {
     while let Some(client) = open.first() {
         edge.index_mut().clients.remove(&client);

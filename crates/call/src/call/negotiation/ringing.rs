@@ -1,34 +1,34 @@
-//! Targets that ring, as far as the negotiation depends on them.
+//! State of ringing targets that the negotiation depends on.
 
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_sip::DialogId;
 
-/// The state of the search for a target that decides what may be offered, and to whom.
+/// Search state that decides which leg may get an offer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ringing {
-    /// The target that rings alone, once it has an early dialog.
+    /// Target that rings alone, once it has an early dialog.
     pub(crate) heard: Option<HeardTarget>,
-    /// Whether an INVITE of an attempt is out, or its party is asked.
+    /// True while an attempt has an INVITE in progress, or its party is answering a prompt.
     pub(crate) is_calling: bool,
-    /// Whether a target is tried while an agent or a party has the caller.
+    /// True while a target is tried while an agent or a party still has the caller.
     pub(crate) is_consulting: bool,
-    /// Whether the caller hears music while a target is tried.
+    /// True while the caller hears music and a target is tried.
     pub(crate) holds_caller: bool,
 }
 
-/// A target with one early dialog.
+/// Target with exactly one early dialog.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeardTarget {
-    /// Its leg.
+    /// Leg of the target.
     pub(crate) leg: LegId,
-    /// Its early dialog.
+    /// Early dialog of the target.
     pub(crate) dialog: DialogId,
-    /// Whether it has described itself reliably.
+    /// True once the target has sent its description reliably.
     pub(crate) is_reliable: bool,
 }
 
 impl Ringing {
-    /// Returns the early dialog that requests to a leg may be sent in.
+    /// Returns the early dialog for requests to a leg.
     pub(crate) fn early_dialog(&self, leg: LegId) -> Option<DialogId> {
         self.heard.filter(|heard| heard.leg == leg).map(|heard| heard.dialog)
     }
