@@ -1,4 +1,4 @@
-//! Reports of a caller's own call to its application (`status_callback` of the configuration).
+//! Reports of a caller's own call to its application (`status_callback` in the configuration).
 
 use std::sync::Arc;
 
@@ -12,34 +12,34 @@ use crate::call::program::{Run, parameters, progress};
 use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::seen_code;
 
-/// Stage of a call, as its reports have it.
+/// Stage of a call for its reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallStage {
-    /// It has begun.
+    /// The call has begun.
     Initiated,
-    /// It rings.
+    /// The called party rings.
     Ringing,
-    /// It is answered.
+    /// The call is answered.
     Answered,
 }
 
-/// The reports of a call's progress to the application that wants them.
+/// Progress reports of a call to its application.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallReports {
     receiver: Option<Box<ReportReceiver>>,
 }
 
-/// The receiver of a call's reports, and what it has been notified of.
+/// Receiver of a call's reports, and the progress reported so far.
 #[derive(Debug, Clone)]
 struct ReportReceiver {
     app: Arc<App>,
-    /// Reports that were made.
+    /// Number of reports sent.
     reports: u32,
-    /// The last stage that it knows of.
+    /// Last stage reported.
     stage: CallStage,
 }
 
-/// Reports of an answered call in plain data. It does not carry the stage that is reported: the answer is.
+/// Reports of an answered call in plain data. The stage is omitted: it is always that of the answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReportsSnapshot {
     app: String,
@@ -47,20 +47,22 @@ pub(crate) struct ReportsSnapshot {
 }
 
 impl CallReports {
-    /// Makes those to an application, which has had so many; none where it wants no reports.
+    /// Creates the reports to an application that has received `reports` of them; empty if the application requests
+    /// none.
     pub(crate) fn to(app: &Arc<App>, reports: u32, stage: CallStage) -> CallReports {
         let receiver = || Box::new(ReportReceiver { app: app.clone(), reports, stage });
         CallReports { receiver: app.status_callback.as_ref().map(|_| receiver()) }
     }
 
-    /// Writes the receiver down; `None` where there is none.
+    /// Writes the receiver down; `None` without one.
     pub(crate) fn snapshot(&self) -> Option<ReportsSnapshot> {
         let CallReports { receiver } = self;
         let ReportReceiver { app, reports, stage: _ } = receiver.as_deref()?;
         Some(ReportsSnapshot { app: app.name.to_string(), reports: *reports })
     }
 
-    /// Makes the reports of an answered call again; `run`: its program, which may have an application that the configuration has not.
+    /// Restores the reports of an answered call; `run`: its program, whose application may be missing from the
+    /// configuration.
     pub(crate) fn restore(edge: &Edge, run: Option<&Run>, snapshot: Option<ReportsSnapshot>) -> CallReports {
         let Some(ReportsSnapshot { app: name, reports }) = snapshot else { return CallReports::default() };
         let made = run.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
@@ -68,7 +70,7 @@ impl CallReports {
         app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default()
     }
 
-    /// Has an application notified of the call from now on, unless another one is.
+    /// Starts the reports to an application, unless another one already receives them.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, app: &Arc<App>) {
         if self.receiver.is_some() {
             return;
@@ -86,7 +88,7 @@ impl CallReports {
         }
     }
 
-    /// Has another receiver notified of the call from now on; reports go on with the next number.
+    /// Replaces the receiver of the reports; the sequence number continues.
     pub(crate) fn replace(&mut self, cx: &Cx<'_>, app: &Arc<App>) {
         let (reports, stage) = match &self.receiver {
             Some(current) => (current.reports, current.stage),
@@ -96,7 +98,7 @@ impl CallReports {
         *self = CallReports::to(app, reports, stage);
     }
 
-    /// Notifies of ringing and of the answer once they are there.
+    /// Reports ringing and the answer once they have happened.
     pub(crate) fn follow(&mut self, cx: &mut Cx<'_>) {
         if self.receiver.is_none() {
             return;
@@ -109,7 +111,7 @@ impl CallReports {
         }
     }
 
-    /// Notifies of a stage, unless it is known.
+    /// Reports a stage, unless it is already reported.
     fn reach(&mut self, cx: &mut Cx<'_>, stage: CallStage) {
         let Some(known) = self.receiver.as_mut().filter(|known| known.stage < stage) else { return };
         known.stage = stage;
@@ -124,7 +126,7 @@ impl CallReports {
         }
     }
 
-    /// Notifies of the end of the call; `recording`: SID of the one that began with its answer, as its request wanted.
+    /// Reports the end of the call; `recording`: SID of the recording that a request started with the answer.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>, recording: Option<&str>) {
         self.follow(cx);
         let wanted = self.receiver.as_ref().and_then(|known| known.app.status_callback.as_ref());
@@ -161,8 +163,8 @@ impl CallReports {
     }
 }
 
-/// Returns the code that a call without an answer ended with. That of a requested call is what its party answered: there is no caller from whom
-/// a code between the party and the edge would be kept.
+/// Returns the code with which an unanswered call ended. For a requested call it is the party's own code, which need
+/// not be hidden from a caller.
 fn final_code(call: &Shared) -> Option<u16> {
     let code = call.ending?.code;
     let said = call.legs.iter().filter(|leg| !leg.records()).filter_map(|leg| leg.said()).map(|said| said.code);

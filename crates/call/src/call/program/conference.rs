@@ -1,7 +1,7 @@
-//! A caller in a conference: its seat in the media session, and what comes of its room.
+//! A caller in a conference: its seat in the media session, and the events of its room.
 //!
-//! The caller hears the seat where it hears the other parties, and the program's player where it waits or is on hold. Its digits are
-//! the program's in either case.
+//! The caller hears the seat while it hears the other parties, and the program's player while it waits or is on hold.
+//! Its digits always go to the program.
 
 use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
 use trunkgate_media::{HoldSound, Sound};
@@ -21,7 +21,7 @@ use crate::call::program::{Run, records};
 use crate::call::shared::Cx;
 use crate::call::words::state::State;
 
-/// The conferences of a program's caller, which is in one at a time.
+/// Conference membership of a program's caller; at most one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct CallerConference {
     seat: Option<Box<ConferenceSeat>>,
@@ -30,31 +30,32 @@ pub(crate) struct CallerConference {
 /// The caller's place in a conference.
 #[derive(Debug)]
 struct ConferenceSeat {
-    /// The program's step, which a restart carries out again.
+    /// Step of the program, carried out again after a restart.
     step: ConferenceStep,
     seated: Seated,
     /// Whether the caller hears the other parties.
     is_heard: bool,
-    /// Whether it hears an announcement of its own.
+    /// Whether the caller hears an announcement of its own.
     is_announced: bool,
     /// Whether another document takes the caller out.
     is_redirected: bool,
 }
 
-/// What comes of a caller's step into a conference.
+/// Result of a caller's attempt to join a conference.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum ConferenceJoin {
-    /// The call has to be answered before: the step is carried out again then.
+    /// The call must be answered first; the step is then carried out again.
     Unanswered,
-    /// The program is informed: its caller has joined, or has not.
+    /// The program has been informed that its caller has joined, or has not.
     Informed(ProgramEffect),
-    /// The conference, which is the target of a route, has not taken the caller, for this reason.
+    /// The conference is the target of a route and has refused the caller; the reason.
     Refused(String),
 }
 
 impl ConferenceSeat {
-    /// Has the caller hear its seat from its next talk to the program on, or the program's player.
+    /// Selects the source that the caller hears when it is connected with the program next: its seat, or the program's
+    /// player.
     fn wire(&self, media: &mut CallMedia) {
         if let Some(seat) = &mut media.seat {
             seat.hear(self.is_heard || self.is_announced);
@@ -63,17 +64,17 @@ impl ConferenceSeat {
 }
 
 impl CallerConference {
-    /// Returns whether the caller is in one.
+    /// Returns whether the caller is in a conference.
     pub(crate) fn is_joined(&self) -> bool {
         self.seat.is_some()
     }
 
-    /// Returns the step by which the caller is in one.
+    /// Returns the step by which the caller has joined.
     pub(crate) fn step(&self) -> Option<&ConferenceStep> {
         self.seat.as_ref().map(|seat| &seat.step)
     }
 
-    /// Returns what a request for a document says of the conference that the caller waits for.
+    /// Returns the request parameters for the conference in which the caller waits.
     pub(crate) fn parameters_of(&self, purpose: Purpose) -> impl Iterator<Item = Parameter> {
         let seat = self.seat.as_ref().filter(|_| purpose == Purpose::Wait);
         let named = |seat: &ConferenceSeat| {
@@ -83,7 +84,7 @@ impl CallerConference {
         seat.map(|seat| named(seat)).into_iter().flatten()
     }
 
-    /// Has the caller join, whose call is answered for that.
+    /// Joins the caller to a conference; the call must be answered first.
     pub(crate) fn join(
         &mut self,
         cx: &mut Cx<'_>,
@@ -124,10 +125,10 @@ impl CallerConference {
         }
     }
 
-    /// Takes a place in the room, and has the caller hear the others.
+    /// Takes a seat in the room, and connects the caller with the others.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// The reason for the refusal, in words.
     fn take_seat(
         &mut self,
         cx: &mut Cx<'_>,
@@ -158,7 +159,7 @@ impl CallerConference {
         Ok(seated)
     }
 
-    /// Takes news of the room.
+    /// Handles an event of the room.
     pub(crate) fn take_news(
         &mut self,
         cx: &mut Cx<'_>,
@@ -190,7 +191,7 @@ impl CallerConference {
         }
     }
 
-    /// Has the caller leave because the program says so: by the star key, or for another document.
+    /// Takes the caller out at the program's request: by the star key, or for another document.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
         let Some(seat) = &self.seat else { return ProgramEffect::Stay };
         let seated = seat.seated.clone();
@@ -202,7 +203,7 @@ impl CallerConference {
         ProgramEffect::Stay
     }
 
-    /// The caller is in the conference no longer, and is still there.
+    /// Continues the program after its caller has left the conference.
     fn released(
         &mut self,
         cx: &mut Cx<'_>,
@@ -217,7 +218,7 @@ impl CallerConference {
         run.end_step(cx.now, Input::DialEnded { id, result })
     }
 
-    /// The call is over: its party leaves. Returns the report for its program.
+    /// Leaves the conference because the call is over. Returns the report for its program.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
         let seated = self.seat.as_ref()?.seated.clone();
         cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
@@ -226,14 +227,14 @@ impl CallerConference {
         Some(Input::DialEnded { id, result })
     }
 
-    /// Notes that another document takes the caller out.
+    /// Marks the caller as leaving for another document.
     pub(crate) fn redirected(&mut self) {
         if let Some(seat) = &mut self.seat {
             seat.is_redirected = true;
         }
     }
 
-    /// Takes the seat away. Returns the id of the program's step.
+    /// Removes the seat. Returns the id of the program's step.
     fn stand_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<u32> {
         let seat = self.seat.take()?;
         CallerSeat::leave(media, cx);
@@ -241,19 +242,19 @@ impl CallerConference {
     }
 }
 
-/// Judges whether the conference would take the caller now, so that its call is not answered for one that does not.
+/// Checks whether the conference would accept the caller now, so that a call is not answered only to be refused.
 ///
 /// # Errors
-/// Why it would not, in words.
+/// The reason for the refusal, in words.
 fn would_take(cx: &Cx<'_>, run: &Run, step: &ConferenceStep) -> Result<(), String> {
     let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
     let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
     cx.edge.sessions().conferences.would_take(&step.conference.name, joining, &joiner(cx, run)).map_err(in_words)
 }
 
-/// Returns what the conferences of the edge know of the call, but for the recording that it asks for.
+/// Returns the facts about the call that the conferences need, without its recording.
 fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
-    // One that was called for a conference has the words of this one in its own INVITE.
+    // A party that was called for a conference already carries that conference's hop words in its own INVITE.
     let called = cx.call.origin.as_ref();
     let trunk = cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name);
     Joiner {
@@ -269,19 +270,19 @@ fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
     }
 }
 
-/// Returns why a call is not in a conference, with Twilio's code.
+/// Returns the reason for a refusal by a conference, with Twilio's code.
 fn in_words(why: NotJoined) -> String {
     let code = why.code().map(|code| format!("error {code}: ")).unwrap_or_default();
     format!("{code}{}", why.words())
 }
 
-/// Plays the edge's music to the caller until something else is played.
+/// Plays the edge's music to the caller until another sound replaces it.
 pub(crate) fn play_music(media: &mut CallMedia, cx: &mut Cx<'_>) {
     let sound = HoldSound { first: None, music: Some(music()) };
     media.play_to_caller(cx, Sound::Hold(sound));
 }
 
-/// Returns the settings of a party as the room has them.
+/// Returns a party's settings in the form that the room takes.
 fn joining(sid: &str, step: &ConferenceStep) -> Joining {
     let Conference { muted, beeps, starts, ends, label, coach, most, status, status_method, events, .. } =
         &step.conference;
@@ -325,7 +326,8 @@ const fn method_of(method: Method) -> RoomMethod {
     }
 }
 
-/// Returns what a party hears that does not hear the others. A place that is no URL is a file of the configuration's.
+/// Returns the audio of a party that does not hear the others. A location that is no URL is a file of the
+/// configuration.
 fn background(music: Music) -> Background {
     match music {
         Music::BuiltIn => Background::Music,

@@ -1,4 +1,4 @@
-//! Parties that a program dials, and where they are; their answers and failures are in `side.rs`.
+//! Parties that a program dials, and their targets; `side.rs` has their answers and failures.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,36 +24,37 @@ use crate::call::shared::{Cx, ShownCallerId};
 use crate::call::words::uri::trunk_of_uri;
 use crate::call::words::webhooks;
 
-/// Twilio's error code of a caller ID that may not be shown.
+/// Twilio's error code for a caller ID that is not allowed.
 const CALLER_ID: u16 = 13_214;
 /// Scheme of the identities of Voice SDK clients.
 const CLIENT: &str = "client:";
-/// Longest name of a caller, in bytes.
+/// Maximum length of a caller's name, in bytes.
 const NAME_BYTES: usize = 64;
-/// Fewest letters of a name that has as many digits as a number, [`NUMBER_DIGITS`].
+/// Minimum letters of a name that has as many digits as a number ([`NUMBER_DIGITS`]).
 const NAME_LETTERS: usize = 4;
-/// Fewest digits of what may be read as a number of a telephone network.
+/// Minimum digits of a text that may be read as a telephone number.
 const NUMBER_DIGITS: usize = 7;
 
-/// The parties that an application may dial: where they are, and which caller ID they see.
+/// The parties that an application may dial: their targets and the caller ID that they see.
 #[derive(Debug)]
 pub(crate) struct DialledParties<'a> {
     app: &'a App,
-    /// Whether a request has given the program another document: what the file allows to those of its application no longer holds.
+    /// Whether a request has replaced the document. The permissions that the configuration gives to the application's
+    /// own documents do not apply to it.
     is_redirected: bool,
     search: &'a Search,
 }
 
 impl<'a> DialledParties<'a> {
-    /// Returns those of an application; `is_redirected`: a request has given its program another document.
+    /// Returns the parties of an application; `is_redirected`: a request has replaced its document.
     pub(crate) fn of(app: &'a App, is_redirected: bool, search: &'a Search) -> DialledParties<'a> {
         DialledParties { app, is_redirected, search }
     }
 
-    /// Returns a Dial with the parties that can be called, and the caller ID that they see.
+    /// Returns the side of a Dial with its callable parties, and the caller ID that they see.
     ///
     /// # Errors
-    /// The input for the program, where there is none.
+    /// No party can be called; the input for the program.
     pub(crate) fn plan(&self, cx: &mut Cx<'_>, dial: DialStep) -> Result<(Side, Option<Box<ShownCallerId>>), Input> {
         let id = dial.id;
         let mut parties: Vec<Dialled> = Vec::new();
@@ -73,15 +74,15 @@ impl<'a> DialledParties<'a> {
         Ok((Side { limit: dial.time_limit, further, record, ..Side::new(id, false) }, shown))
     }
 
-    /// Returns the caller ID that parties see, and keeps those that may see it: all where the application may show it,
-    /// else those that no carrier reaches, which may see any name. The identity of a client (`client:alice`) is for
-    /// clients and SIP addresses. An emergency call is made with the number of its caller instead.
+    /// Returns the caller ID that parties see, and drops the parties that may not see it. A caller ID that the
+    /// application may show is seen by all; any other name only by parties that no carrier reaches. The identity of a
+    /// client (`client:alice`) is for clients and SIP addresses. An emergency call keeps its caller's own number.
     fn caller_id_for(&self, cx: &mut Cx<'_>, text: &str, parties: &mut Vec<Dialled>) -> Option<Box<ShownCallerId>> {
         let table = Arc::clone(cx.edge.table());
         let numbers = table.numbers();
         let identity = text.strip_prefix(CLIENT);
         let shown = numbers.normalise_caller(identity.unwrap_or(text), None);
-        // It leaves as it is understood, not as a document spells it.
+        // The number is sent in its normalised form, not as the document spells it.
         let shown = Number { received: shown.text.clone(), ..shown };
         if identity.is_none() && self.may_show(cx, &shown) {
             return Some(ShownCallerId::public(Arc::new(shown)));
@@ -112,8 +113,8 @@ impl<'a> DialledParties<'a> {
         (!calls_for_help).then(|| Box::new(shown))
     }
 
-    /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency
-    /// number.
+    /// Returns whether the application may show a number to carriers: one of the edge's, of the call's, or allowed by
+    /// its `callers`; never an emergency number.
     fn may_show(&self, cx: &Cx<'_>, number: &Number) -> bool {
         if cx.edge.numbers().is_emergency(number) || has_control(&number.text) {
             return false;
@@ -128,7 +129,7 @@ impl<'a> DialledParties<'a> {
     /// Returns a party with its targets.
     ///
     /// # Errors
-    /// Why there are none, in words.
+    /// The reason why it has none, in words.
     fn party(&self, cx: &mut Cx<'_>, party: Party) -> Result<Dialled, String> {
         let Party { address, whisper, status, detection } = party;
         let (targets, to, digits) = match address {
@@ -160,7 +161,8 @@ impl<'a> DialledParties<'a> {
         Ok(Dialled { targets, whisper, detection, call })
     }
 
-    /// Where a number leads: to the targets for dialled numbers, else as the routes say of a call of the caller's trunk.
+    /// Returns the targets of a number: those of `connect`, otherwise those of the route for a call from the caller's
+    /// trunk.
     fn number(&self, cx: &mut Cx<'_>, text: &str) -> Result<Vec<Target>, String> {
         let Ok(number) = cx.edge.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
@@ -187,7 +189,7 @@ impl<'a> DialledParties<'a> {
         if found.is_empty() { Err(format!("the route {} leads to no party", plan.route.name)) } else { Ok(found) }
     }
 
-    /// A SIP address: one of a trunk, or one that the application may reach.
+    /// Returns the target of a SIP address at a trunk, or at a host that the application may call.
     pub(crate) fn sip_address(&self, cx: &mut Cx<'_>, uri: &SipUri, common: &[Header]) -> Result<Target, String> {
         let target = self.search.transfer_target(cx, &uri.uri);
         let mut target = target.map_err(|refused| format!("a SIP address: {refused}"))?;
@@ -210,7 +212,8 @@ impl<'a> DialledParties<'a> {
 }
 
 impl Side {
-    /// Has the next of the parties called that are called in turn. Returns whether an agent is among them; `None`: there are none.
+    /// Starts the search for the parties of the next turn. Returns whether an agent is among them; `None`: there is no
+    /// next turn.
     pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> Option<bool> {
         let mut parties = self.further.pop_front()?;
         let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
@@ -228,14 +231,14 @@ impl Side {
         Some(has_agent)
     }
 
-    /// Begins the recording of the Dial, where it is to begin now.
+    /// Begins the recording of the Dial, if it is due.
     pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if let Some(record) = &mut self.record {
             record.begin(cx, lower, is_connected);
         }
     }
 
-    /// Returns how a party is to be judged, where its Dial asks for that.
+    /// Returns the detection settings for a party and the receiver of its result, if its Dial requests detection.
     pub(crate) fn wanted_detection(
         &self,
         cx: &Cx<'_>,
@@ -249,12 +252,12 @@ impl Side {
         Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, webhooks::method(method)) })))
     }
 
-    /// Returns the result of a Dial for its action. `code`: where the party gave no final answer, that of its failure.
+    /// Returns the result of a Dial for its action. `code`: code of the failure, for a party without a final response.
     pub(crate) fn result(&self, cx: &Cx<'_>, status: DialStatus, code: Option<u16>) -> DialResult {
         let duration = self.since.map(|since| cx.now.saturating_duration_since(since));
         let sid_of = |leg: LegId| cx.call.legs[leg].sid.as_str();
         let mut called = self.parties.iter().rev().filter_map(|party| Some((party.call.leg()?, &party.call)));
-        // Without a connected party, the one that was called last.
+        // Without a connected party, the last one called.
         let party = called.find(|(leg, _)| self.sid.as_deref().is_none_or(|sid| sid == sid_of(*leg)));
         let sid = self.sid.clone().or_else(|| party.map(|(leg, _)| sid_of(leg).to_owned()));
         let of_party = |(leg, call): (LegId, &PartyCall)| {
@@ -272,8 +275,8 @@ impl Side {
     }
 }
 
-/// Returns the parties in the turns in which they are called: each by itself, or all at once. An agent answers at once, and
-/// is called by itself, after the parties that ring.
+/// Returns the turns in which the parties are called: one by one, or all at once. An agent answers at once, so it is
+/// called alone, after the parties that ring.
 fn turns(cx: &mut Cx<'_>, mut parties: Vec<Dialled>, is_sequential: bool) -> VecDeque<Vec<Dialled>> {
     if is_sequential || parties.len() < 2 {
         return parties.into_iter().map(|party| vec![party]).collect();
@@ -281,7 +284,7 @@ fn turns(cx: &mut Cx<'_>, mut parties: Vec<Dialled>, is_sequential: bool) -> Vec
     let agents: Vec<Dialled> = parties.extract_if(.., |party| has_agents_alone(party)).collect();
     let ring_at_once = parties.len() > 1;
     let mut are_left_out = false;
-    // A party that is alone has all its targets.
+    // A party that is alone keeps all its targets.
     for party in parties.iter_mut().filter(|_| ring_at_once) {
         are_left_out |= party.targets.extract_if(.., |target| is_agent(target)).count() > 0;
     }
@@ -303,34 +306,34 @@ fn is_agent(target: &Target) -> bool {
     matches!(target, Target::Agent(_))
 }
 
-/// Whether a text can be the name of a caller for parties that no carrier reaches: what Twilio takes there.
+/// Returns whether a text can be a caller's name for parties that no carrier reaches, by Twilio's rules.
 fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.".contains(&byte);
     (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
-/// Returns whether a party of a Dial is one of a number: `client:` and SIP addresses have a scheme.
+/// Returns whether a party of a Dial is a number: `client:` and SIP addresses contain a scheme.
 fn is_number(to: &str) -> bool {
     !to.contains(':')
 }
 
-/// Whether a carrier or a person may read a number out of a name: it has no letter, or the digits of a number beside
-/// hardly any.
+/// Returns whether a carrier or a person may read a number out of a name: the name has no letter, or the digits of a
+/// number with very few letters.
 fn is_like_number(text: &str) -> bool {
     let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     letters == 0 || (letters < NAME_LETTERS && digits >= NUMBER_DIGITS)
 }
 
-/// Whether a person may read an emergency number out of a caller ID.
+/// Returns whether a person may read an emergency number out of a caller ID.
 fn is_like_emergency(numbers: &Numbers, shown: &Number) -> bool {
     let digits: String = shown.text.chars().filter(char::is_ascii_digit).collect();
     let has_letters = shown.text.bytes().any(|byte| byte.is_ascii_alphabetic());
     numbers.is_written_as_emergency(shown) || (!has_letters && numbers.is_emergency_text(&digits))
 }
 
-/// Keeps of a target what no carrier reaches: SIP addresses that belong to no trunk, and registered phones. Returns whether anything is left. A
-/// name that turns out to be a trunk's is judged again once it is looked up.
+/// Keeps only the targets that no carrier reaches: SIP addresses that belong to no trunk, and registered phones.
+/// Returns whether any is left. A host name that resolves to a trunk's address is checked again after its look-up.
 fn is_behind_no_carrier(target: &mut Target, table: &Table) -> bool {
     match target {
         Target::Uri { uri, destination, .. } => {

@@ -1,4 +1,4 @@
-//! What a program acts on below it, and what it returns to the call above it.
+//! The parts of a call below a program, and the effects that a program returns to the call above it.
 
 use trunkgate_story::reason::ReasonSlug;
 
@@ -9,66 +9,66 @@ use crate::call::search::controller::TargetResult;
 use crate::call::shared::Next;
 use crate::call::words::answer::FinalAnswer;
 
-/// The parts of a call that a program, a transfer or a requested call acts on directly: those below it.
+/// The parts of a call on which a program, a transfer or a requested call acts directly.
 #[derive(Debug)]
 pub(crate) struct LowerParts<'a> {
-    /// The bridge between the caller and the side that has the call.
+    /// Bridge between the caller and the side that has the call.
     pub(crate) bridge: &'a mut Bridge,
-    /// The search for the parties that the program dials.
+    /// Search for the parties that the program dials.
     pub(crate) search: &'a mut Search,
-    /// The recorders.
+    /// Recordings, detections and recording sessions (SIPREC).
     pub(crate) recorders: &'a mut Recorders,
 }
 
 impl<'a> LowerParts<'a> {
-    /// Takes the three.
+    /// Bundles the three parts.
     pub(crate) fn of(bridge: &'a mut Bridge, search: &'a mut Search, recorders: &'a mut Recorders) -> LowerParts<'a> {
         LowerParts { bridge, search, recorders }
     }
 }
 
-/// A consequence that a program, or a part of it, returns: it is carried out once its own work is done.
+/// Effect of a program, or of a part of it, on the call; carried out once the program's own work is done.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum ProgramEffect {
-    /// Nothing: only its own state has changed.
+    /// No effect: only the program's own state has changed.
     Stay,
-    /// The interpreter has an input: its steps are carried out.
+    /// The interpreter has an input, so its steps are carried out.
     Run,
-    /// The call ends, its caller is refused, or the targets that are left are tried.
+    /// The call ends, its caller is refused, or the remaining targets are tried.
     Next(Next),
-    /// The controller of the search is asked what is next.
+    /// The search continues with the controller's next step.
     Advance,
-    /// The same, after a target that was not connected.
+    /// The search continues after a target that was not connected.
     NotConnected(Box<TargetResult>),
     /// The target that is tried alone has failed.
     TargetFailed(Box<TargetResult>),
-    /// The connected party has left, for this reason.
+    /// The connected party has left.
     SideLeft(ReasonSlug),
 }
 
 impl ProgramEffect {
-    /// The answered call ends.
+    /// Ends the answered call.
     pub(crate) fn end(reason: ReasonSlug) -> ProgramEffect {
         ProgramEffect::Next(Next::End(reason))
     }
 
-    /// The caller's INVITE is refused.
+    /// Refuses the caller's INVITE.
     pub(crate) fn refuse(answer: FinalAnswer) -> ProgramEffect {
         ProgramEffect::Next(Next::Refuse(Box::new(answer)))
     }
 
-    /// The targets that are left are tried for a caller that has its answer.
+    /// Tries the remaining targets for an answered caller.
     pub(crate) fn search_on() -> ProgramEffect {
         ProgramEffect::Next(Next::Search)
     }
 
-    /// Returns it with the program's steps behind it.
+    /// Returns the effect, with the program's own steps instead of no effect.
     pub(crate) fn or_run(self) -> ProgramEffect {
         if self.is_own() { ProgramEffect::Run } else { self }
     }
 
-    /// Returns whether the program's next step follows at once.
+    /// Returns whether the program's next step may follow at once.
     pub(crate) fn is_own(&self) -> bool {
         match self {
             ProgramEffect::Stay | ProgramEffect::Run => true,

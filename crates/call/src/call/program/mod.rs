@@ -1,12 +1,14 @@
-//! Applications: a caller who talks to documents.
+//! Applications: calls controlled by documents (TwiML).
 //!
-//! [`Run`] is a call's program (`trunkgate_twiml`) with what it waits for in the call. It is asked after each of its
-//! steps, and by every event that is its own: documents and sounds that arrive, digits, parties that answer and leave. A
-//! party that it dials is searched for as any other target is; the route's own targets wait behind the program.
+//! [`Run`] is a call's program (`trunkgate_twiml`) with the event in the call that it waits for. It is polled after
+//! each of its steps and after every event that belongs to it: fetched documents and sounds, digits, parties that
+//! answer and leave. A party that it dials is searched for as any other target; the route's remaining targets wait
+//! until the program is over.
 //!
-//! What a program does with the call below it (media, negotiation, search, recorders) it does itself; what it asks of the call above it is a
-//! [`effects::ProgramEffect`]. A part of a program takes its run as a parameter and has no way to the other parts, which `run.rs`, `steps.rs` and
-//! `side.rs` bring together. What concerns several calls or rooms, as a party that goes on in a call of its own, stands in `parts/`.
+//! A program acts directly on the parts below it (media, negotiation, search, recorders), and returns an
+//! [`effects::ProgramEffect`] for actions above it. A part of a program takes its run as a parameter and has no access
+//! to the other parts, which `run.rs`, `steps.rs` and `side.rs` bring together. Matters of several calls or rooms, such
+//! as a party that continues in a call of its own, are in `parts/`.
 //!
 //! | the program runs | the call's state |
 //! | --- | --- |
@@ -16,14 +18,14 @@
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | the shell answers a question of the application | the program goes on | the document of a called party goes on | the program goes on | the same | – |
-//! | the program's timer | the program goes on | the same | the same | the same | – |
-//! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program goes on | – | – |
-//! | `timeLimit` of a Dial | – | BYE to the party, the program goes on | – | – | – |
-//! | a dialled agent has not taken the caller in time | next turn of the Dial, or the program goes on | – | the same | – | – |
-//! | an event of the caller's conference | – | – | the program goes on, or the caller hears something else | – | – |
-//! | an event of the caller's queue; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
-//! | NOTIFY of the program's own REFER | – | – | the program goes on | – | – |
+//! | the shell answers a question of the application | the program continues | the document of a called party continues | the program continues | the same | – |
+//! | the program's timer | the program continues | the same | the same | the same | – |
+//! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program continues | – | – |
+//! | `timeLimit` of a Dial | – | BYE to the party, the program continues | – | – | – |
+//! | a dialled agent has not accepted the caller in time | next turn of the Dial, or the program continues | – | the same | – | – |
+//! | an event of the caller's conference | – | – | the program continues, or the caller's audio changes | – | – |
+//! | an event or time-out of the caller's queue | – | – | the program continues, or the caller's audio changes | – | – |
+//! | NOTIFY of the program's own REFER | – | – | the program continues | – | – |
 
 pub(crate) mod callback;
 pub(crate) mod conference;
@@ -71,110 +73,111 @@ use crate::call::search::controller::Controller;
 use crate::call::shared::{Shared, ShownCallerId};
 use crate::call::words::webhooks;
 
-/// The applications of a call: the program that runs, and what programs have begun.
+/// The applications of a call: the running program, and the streams, queues and reports that programs have begun.
 #[derive(Debug, Default)]
 pub(crate) struct CallProgram {
-    /// The program that has the call.
+    /// Program that controls the call.
     run: Option<Box<Run>>,
-    /// What applications have opened; boxed, as few calls have any of it.
+    /// Streams and recognisers opened by applications; boxed, as few calls have any.
     opened: Option<Box<OpenedByApps>>,
-    /// The conference that the caller is in.
+    /// Conference of the caller.
     pub(crate) conference: CallerConference,
-    /// The queue that the caller is in, or has dialled.
+    /// Queue in which the caller waits, or which the caller has dialled.
     pub(crate) queue: CallerQueue,
     /// Reports of the call's progress.
     pub(crate) reports: CallReports,
 }
 
-/// What applications have opened beside the call: streams, and recognisers.
+/// Streams and recognisers that applications have opened beside the call.
 #[derive(Debug, Default)]
 struct OpenedByApps {
     /// Streams.
     streams: AppStreams,
-    /// Recognition of what the caller says to the program.
+    /// Recognition of the caller's speech for the program.
     recognition: CallerRecognition,
     /// Live transcriptions.
     transcripts: LiveTranscripts,
 }
 
-/// The program that runs in a call.
+/// A running program of a call.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// Its application.
+    /// Application of the program.
     app: Arc<App>,
-    /// The interpreter, with what it waits for.
+    /// Interpreter, and the answer that it waits for.
     runner: ProgramRunner,
-    /// Targets of the route behind it.
+    /// Targets of the route that follow after the program.
     behind: Controller,
-    /// The step that it waits for, which is carried out again after a restart.
+    /// Step in progress; carried out again after a restart.
     under_way: Option<Box<Step>>,
-    /// A party that it dials, or a stream.
+    /// Party that the program dials, or its stream.
     side: Option<Side>,
-    /// The place in a queue that a restart has kept, until it is taken again.
+    /// Queue position kept by a restart, until it is taken again.
     back_in_queue: Option<Box<QueueReturn>>,
-    /// The called party whose document it runs; `None`: it is the caller's.
+    /// Called party that hears this program; `None`: the caller does.
     called: Option<Called>,
-    /// Transfer of its caller by REFER.
+    /// Transfer of the caller by REFER.
     referral: CallerReferral,
-    /// The route's caller number, in the place of which a Dial may show another.
+    /// Caller ID set by the route, which a Dial may replace for its parties.
     shown_as: Option<Box<ShownCallerId>>,
     /// The ring time-out of the route.
     ring_timeout: Option<Duration>,
-    /// Whether a conference has not taken its caller, before the call was answered.
+    /// Whether a conference refused the caller before the call was answered.
     is_turned_away: bool,
-    /// Whether a request has given it another document: what the file allows to those of its application no longer holds.
+    /// Whether a request has replaced the document. The permissions that the configuration gives to the application's
+    /// own documents do not apply to it.
     is_redirected: bool,
 }
 
-/// A party or stream that has the caller, or is to have it.
+/// A party or stream that has the caller, or is being connected with the caller.
 #[derive(Debug, Clone)]
 pub(crate) struct Side {
     /// Id of the step.
     id: u32,
-    /// Whether it is a stream.
+    /// Whether the side is a stream.
     is_stream: bool,
-    /// When it was connected with the caller.
+    /// Time at which it was connected with the caller.
     since: Option<Instant>,
-    /// Longest time together; zero: no limit.
+    /// Maximum time together; zero: no limit.
     limit: Duration,
-    /// The sid of the connected party's call.
+    /// SID of the connected party's call.
     sid: Option<String>,
     /// Whether the caller and the party hear each other.
     is_bridged: bool,
-    /// The parties that are called now, by their branches.
+    /// Parties that are called now, by branch.
     parties: Vec<Dialled>,
     /// Recording of the Dial.
     record: Option<Box<DialRecording>>,
-    /// Parties that are called after them: in turn, those of one turn at once.
+    /// Parties to call next, in turns; the parties of one turn are called at once.
     further: VecDeque<Vec<Dialled>>,
 }
 
 /// A party of a Dial.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialled {
-    /// Its targets in order: the next one is called where one cannot be had.
+    /// Targets of the party in order: the next one is called if one fails.
     targets: Vec<Target>,
-    /// What it hears before it is connected.
+    /// Digits and document for the party before it is connected.
     whisper: Option<Whisper>,
-    /// Detection of who has answered.
+    /// Detection of a human or a machine at the answer.
     detection: Option<PartyDetection>,
-    /// Its call.
+    /// Progress of its call.
     call: PartyCall,
 }
 
-/// What a called party hears before it is connected: digits, then a document.
+/// Digits, then a document, played to a called party before it is connected.
 #[derive(Debug, Clone)]
 pub(crate) struct Whisper {
-    /// The digits.
+    /// Digits to play first.
     digits: Option<Secret>,
-    /// Place of the document, and the method of its request.
+    /// Location of the document, and the method of its request.
     document: Option<(Location, Method)>,
-    /// The party, as the program named it.
+    /// Address of the party, as the program named it.
     to: String,
 }
 
 impl Side {
-    /// A party or stream that is not connected yet.
+    /// Creates a party or stream that is not connected yet.
     pub(crate) fn new(id: u32, is_stream: bool) -> Side {
         Side {
             id,
@@ -193,27 +196,27 @@ impl Side {
 /// A called party that hears a document before it is connected.
 #[derive(Debug)]
 pub(crate) struct Called {
-    /// The party.
+    /// Party and its future connection.
     parted: Parted,
-    /// The document that follows.
+    /// Document to play after the digits.
     then: Option<(Location, Method)>,
-    /// The caller's program.
+    /// Program of the caller.
     outer: Box<Run>,
 }
 
-/// A party that has answered and is parted from the caller.
+/// A party that has answered and is kept apart from the caller.
 #[derive(Debug)]
 pub(crate) struct Parted {
-    /// Its leg.
+    /// Leg of the party.
     leg: LegId,
-    /// Its address, as the program named it.
+    /// Address of the party, as the program named it.
     to: String,
-    /// How it is to be connected with the caller.
+    /// Media connections to be made with the caller later.
     wires: Vec<(EndId, (EndId, WireSpec))>,
 }
 
 impl Run {
-    /// Makes the run of a program of an application that begins now.
+    /// Creates the run of an application's program that begins at `began`.
     pub(crate) fn new(app: Arc<App>, program: Program, began: Instant) -> Run {
         Run {
             app,
@@ -231,24 +234,24 @@ impl Run {
         }
     }
 
-    /// Gives the interpreter the input by which a part ends its step, where it has one.
+    /// Ends the current step with the input of its part, if there is one.
     pub(crate) fn end_step_by(&mut self, now: Instant, input: Option<Input>) -> ProgramEffect {
         input.map_or(ProgramEffect::Stay, |input| self.end_step(now, input))
     }
 
-    /// Gives the interpreter an input by which the step ends that is under way.
+    /// Gives the interpreter the input that ends the current step.
     pub(crate) fn end_step(&mut self, now: Instant, input: Input) -> ProgramEffect {
         self.under_way = None;
         self.take_input(now, input)
     }
 
-    /// Gives the interpreter an input by which no step ends.
+    /// Gives the interpreter an input without ending a step.
     pub(crate) fn take_input(&mut self, now: Instant, input: Input) -> ProgramEffect {
         self.runner.take_input(now, input);
         ProgramEffect::Run
     }
 
-    /// Returns whether something of it is under way.
+    /// Returns whether the program waits for anything.
     pub(crate) fn is_waiting(&self) -> bool {
         let ProgramRunner { program, waits, .. } = &self.runner;
         *waits != Waits::Nothing
@@ -256,7 +259,7 @@ impl Run {
             || program.is_recording()
             || program.poll_timeout().is_some()
     }
-    /// Returns whether its timer has to run.
+    /// Returns whether the program's timer must run.
     pub(crate) fn has_deadline(&self) -> bool {
         match self.runner.waits {
             Waits::Digits { .. } => true,
@@ -266,18 +269,18 @@ impl Run {
             }
         }
     }
-    /// Returns the caller's program, which may be behind that of a called party.
+    /// Returns the caller's program, which a called party's program may have displaced.
     pub(crate) fn of_caller(&self) -> &Run {
         self.called.as_ref().map_or(self, |called| &called.outer)
     }
-    /// Returns the same, to be changed.
+    /// Returns the caller's program, mutably.
     pub(crate) fn of_caller_mut(&mut self) -> &mut Run {
         match self.called {
             Some(ref mut called) => &mut called.outer,
             None => self,
         }
     }
-    /// Returns whether digits of an end are its own.
+    /// Returns whether digits from `end` go to the program.
     pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
         let leg = call.legs.leg_of(end);
         match &self.called {
@@ -285,46 +288,47 @@ impl Run {
             None => leg == Some(call.legs.near) && (call.legs.callee.is_none() || media.tells_digits),
         }
     }
-    /// Returns whether an end is its player.
+    /// Returns whether `end` is the player of the program.
     pub(crate) fn plays_by(&self, media: &CallMedia, end: EndId) -> bool {
         match self.called {
             Some(_) => media.called_player == Some(end),
             None => media.player.is_some_and(|player| player.end == end),
         }
     }
-    /// Returns what a party that is being called is to hear once it answers.
+    /// Returns the digits and document for a ringing party to hear once it answers.
     pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
         self.side.as_ref()?.parties.get(branch.place())?.whisper.clone()
     }
-    /// Returns whether all parties that are being called hear something before they are connected, and may press keys meanwhile.
+    /// Returns whether all ringing parties hear a document before they are connected, so that their digits must be
+    /// received.
     pub(crate) fn asks_parties(&self) -> bool {
         let parties = self.side.as_ref().map(|side| &side.parties).filter(|parties| !parties.is_empty());
         parties.is_some_and(|parties| parties.iter().all(|party| party.whisper.is_some()))
     }
-    /// Returns whether a called party hears its document.
+    /// Returns whether a called party is hearing its document.
     pub(crate) const fn is_whispering(&self) -> bool {
         self.called.is_some()
     }
-    /// Returns whether it has a party or stream: called, connected, or about to be.
+    /// Returns whether the program has a party or stream: ringing, connected, or about to be.
     pub(crate) fn has_side(&self) -> bool {
         self.side.is_some()
     }
-    /// Returns the targets of the route behind it.
+    /// Returns the targets of the route that follow after the program.
     pub(crate) fn targets_behind(&self) -> impl Iterator<Item = TargetSpec> {
         self.behind.left()
     }
-    /// Returns whether its end leads to the next target of the route.
+    /// Returns whether the program is an announcement, after which the next target of the route is tried.
     pub(crate) fn is_announcement(&self) -> bool {
         self.app.as_sound().is_some()
     }
-    /// Returns whether documents decide about the call: it is neither an announcement nor a mailbox.
+    /// Returns whether documents control the call: the program is no announcement, mailbox or conference.
     pub(crate) fn is_application(&self) -> bool {
         match self.app.document {
             AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => true,
             AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Conference(_) => false,
         }
     }
-    /// Notes for the story of the call which application or mailbox has it.
+    /// Records the application or mailbox in the story of the call.
     pub(crate) fn note(&self, call: &mut Shared) {
         if let Some(mailbox) = self.app.as_mailbox() {
             call.story.app.get_or_insert_default().mailbox = Some(mailbox.name.clone());

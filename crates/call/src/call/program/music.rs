@@ -1,19 +1,19 @@
-//! The edge's own music for parties of a conference that wait: broken chords of decaying tones, heard again and again.
+//! The edge's own music for waiting parties of a conference: a loop of broken chords of decaying tones.
 
 use std::f64::consts::TAU;
 use std::sync::{Arc, LazyLock};
 
 use trunkgate_media::codec::g711::encode_ulaw;
 
-/// Samples of a second.
+/// Samples per second.
 const RATE: f64 = 8_000.0;
 /// Samples of a tone before the next one begins: 0.4 s.
 const STEP: usize = 3_200;
-/// Tones that sound at once, each fading for as many steps.
+/// Tones that sound at once; each fades over as many steps.
 const RINGING: usize = 5;
-/// Loudest sample of one tone.
+/// Maximum amplitude of one tone.
 const LEVEL: f64 = 2_000.0;
-/// What is left of a tone after a second.
+/// Fraction of a tone's amplitude that remains after a second.
 const DECAY: f64 = 0.05;
 /// Four chords, each broken into eight tones, in Hz.
 const TONES: [[f64; 8]; 4] = [
@@ -25,7 +25,7 @@ const TONES: [[f64; 8]; 4] = [
 
 static MUSIC: LazyLock<Arc<[u8]>> = LazyLock::new(make);
 
-/// Returns it: μ-law at 8 kHz, its last sample followed by its first.
+/// Returns the music: μ-law at 8 kHz, a loop without a gap.
 pub(crate) fn music() -> Arc<[u8]> {
     Arc::clone(&MUSIC)
 }
@@ -47,7 +47,7 @@ fn make() -> Arc<[u8]> {
             (before, last) = (last, factor * last - damped * before);
         }
     }
-    // Five tones of 2,000 stay within 16 bits.
+    // Five tones with an amplitude of 2,000 stay within 16 bits.
     mixed.into_iter().map(|sample| encode_ulaw(sample as i16)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Parameters that every request of an application has, in Twilio's names.
+//! Parameters of every request to an application, in Twilio's names.
 
 use trunkgate_resources::applications::question::DocumentRequest;
 use trunkgate_resources::edge::Edge;
@@ -18,11 +18,11 @@ use crate::call::words::webhooks;
 
 /// Version of Twilio's API that the parameters follow.
 const API_VERSION: &str = "2010-04-01";
-/// Most headers of a message that a request repeats.
+/// Maximum number of headers that a request repeats.
 const HEADERS: usize = 32;
 
-/// Makes a document's request; `None` for one without a place, which no program makes. `called`: the party whose document it
-/// is, where it is not the caller's.
+/// Creates the request for a document; `None` without a location, which no program produces. `called`: the called party
+/// whose document it is; `None`: it is the caller's.
 pub(crate) fn request(
     call: &Shared,
     edge: &Edge,
@@ -36,13 +36,13 @@ pub(crate) fn request(
     webhooks::request(request, of_call)
 }
 
-/// Has a request say that the call is over, as at Twilio, where it is made while the call ends.
+/// Sets the call status of a request to completed, as Twilio does for requests made while the call ends.
 pub(crate) fn complete(request: &mut DocumentRequest) {
     let status = request.parameters.iter_mut().find(|(name, _)| name == "CallStatus");
     status.into_iter().for_each(|(_, status)| "completed".clone_into(status));
 }
 
-/// A call as each request describes it.
+/// Description of a call in its requests.
 struct Described<'a> {
     sid: &'a str,
     from: String,
@@ -51,7 +51,7 @@ struct Described<'a> {
     direction: &'static str,
 }
 
-/// Returns the parameters that each request has.
+/// Returns the parameters common to all requests.
 fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
     let named = [
         ("CallSid", call.sid.to_owned()),
@@ -74,7 +74,7 @@ fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
     named.chain(places).collect()
 }
 
-/// Returns state and country of a number, as far as the numbering plans have them.
+/// Returns the state and country of a number, as far as the numbering plans define them.
 fn place_of(number: &str) -> impl Iterator<Item = (&'static str, String)> {
     let number = Some(number).filter(|number| number.starts_with('+'));
     let state = number.and_then(Numbers::state_of).map(|state| ("State", state.to_owned()));
@@ -82,7 +82,7 @@ fn place_of(number: &str) -> impl Iterator<Item = (&'static str, String)> {
     state.into_iter().chain(country.map(|country| ("Country", country)))
 }
 
-/// Returns what requests say of the call of a party that a program dialled.
+/// Returns the parameters for the call of a party that a program dialled.
 pub(crate) fn of_party(
     call: &Shared,
     edge: &Edge,
@@ -98,14 +98,14 @@ pub(crate) fn of_party(
     all
 }
 
-/// Returns what requests say of who has answered.
+/// Returns the parameters of answering machine detection.
 fn answered_by(leg: &Leg) -> impl Iterator<Item = (String, String)> {
     let verdict = leg.sip.dialled.as_ref().and_then(|dialled| dialled.verdict());
     let parameters = verdict.map(detection::parameters);
     parameters.into_iter().flatten().map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Returns the status of the caller's call, in Twilio's word.
+/// Returns the status of the caller's call, in Twilio's terms.
 pub(crate) fn status_of(call: &Shared) -> &'static str {
     match call.state {
         State::Searching if call.is_requested() && call.times.first_ring.is_none() => "queued",
@@ -116,7 +116,7 @@ pub(crate) fn status_of(call: &Shared) -> &'static str {
     }
 }
 
-/// Returns what requests say of the caller's call.
+/// Returns the parameters for the caller's call.
 pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
     let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
     let parent = call.origin.as_ref().and_then(|origin| origin.parent());
@@ -146,7 +146,7 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
     all
 }
 
-/// Returns what the action of a Dial is told of the SIP call of its party: the code of its final answer, and headers of that.
+/// Returns the SIP parameters of a dialled party for the action of its Dial: code and headers of its final response.
 pub(crate) fn of_dialled(leg: &Leg, code: Option<u16>, extensions: &[(String, String)]) -> Vec<Parameter> {
     let mut all = Vec::new();
     if leg.agent.is_some() {
@@ -158,14 +158,14 @@ pub(crate) fn of_dialled(leg: &Leg, code: Option<u16>, extensions: &[(String, St
     all
 }
 
-/// Returns those headers that applications get, [`HEADERS`] at most.
+/// Returns the headers that applications receive, [`HEADERS`] at most.
 pub(crate) fn extensions(headers: &[(String, String)]) -> impl Iterator<Item = (String, String)> {
     let own = headers.iter().filter(|(name, _)| is_extension(name)).take(HEADERS);
     own.map(|(name, value)| (name.clone(), value.trim().to_owned()))
 }
 
-/// Returns the number that has forwarded the call here last: of Diversion (RFC 5806 §4.1) the first entry, of History-Info
-/// (RFC 7044 §10) the last but one. A carrier may name the called number itself, which says nothing.
+/// Returns the number that last forwarded the call: the first entry of Diversion (RFC 5806 §4.1), or the last but one
+/// of History-Info (RFC 7044 §10). An entry for the called number itself is ignored.
 fn forwarded_from(call: &Shared) -> Option<String> {
     let values = |wanted: &'static str| {
         let named = call.facts.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
@@ -179,7 +179,7 @@ fn forwarded_from(call: &Shared) -> Option<String> {
         .then(|| plain(&number, NUMBER_CHARS))
 }
 
-/// Whether a header is one of those that Twilio repeats: `X-…` and User-to-User.
+/// Returns whether a header is one that Twilio repeats: `X-…` and User-to-User.
 fn is_extension(name: &str) -> bool {
     name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) || name.eq_ignore_ascii_case("User-to-User")
 }

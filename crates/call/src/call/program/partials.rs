@@ -1,4 +1,4 @@
-//! Reports of partial results of speech: one is under way at a time, and of those behind it the newest waits.
+//! Reports of partial speech results: one request at a time, and only the newest result waits behind it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,22 +9,22 @@ use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::App;
 
-/// The reports of one recogniser.
+/// Partial-result reports of one recogniser.
 #[derive(Debug, Default)]
 pub(crate) struct Partials {
-    /// The one that has no response yet.
+    /// Query of the report that has no response yet.
     reported: Option<QueryId>,
-    /// The one behind it.
+    /// Report to send next.
     next: Option<Box<DocumentRequest>>,
 }
 
 impl Partials {
-    /// Whether it is this one whose response is waited for.
+    /// Returns whether `query` is the pending report.
     pub(crate) fn is_reported(&self, query: QueryId) -> bool {
         self.reported == Some(query)
     }
 
-    /// Reports a partial result to an application, behind the one that has no response yet.
+    /// Reports a partial result to an application, or queues it behind the pending report.
     pub(crate) fn report(
         &mut self,
         edge: &mut Edge,
@@ -39,12 +39,13 @@ impl Partials {
         }
     }
 
-    /// Drops the one that waits: a result is newer.
+    /// Drops the queued report, because a newer result exists.
     pub(crate) fn drop_next(&mut self) {
         self.next = None;
     }
 
-    /// Takes the response to the one under way, which is not run, and reports the one behind it, where an application has the call.
+    /// Handles the response to the pending report, which is not run as a document, and sends the queued one if an
+    /// application has the call.
     pub(crate) fn answered(
         &mut self,
         now: Instant,
@@ -62,7 +63,7 @@ impl Partials {
         }
     }
 
-    /// Waits for no response any more. A report under way goes on.
+    /// Stops waiting for a response. A report already sent is not cancelled.
     pub(crate) fn forget(&self, edge: &mut Edge) {
         if let Some(query) = self.reported {
             edge.index_mut().queries.remove(&query);

@@ -1,4 +1,4 @@
-//! The calls of parties that a program dials: how far they are, and the requests that report it (`statusCallback`).
+//! Progress of the calls of parties that a program dials, and the requests that report it (`statusCallback`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,41 +20,41 @@ use crate::call::search::attempt::Attempt;
 use crate::call::shared::Cx;
 use crate::call::words::webhooks;
 
-/// Source of every report, in Twilio's word.
+/// Source of every report, in Twilio's term.
 const SOURCE: &str = "call-progress-events";
 
 /// Stage of a party's call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// No INVITE has left yet.
+    /// No INVITE has been sent yet.
     Planned,
-    /// The first INVITE has left.
+    /// The first INVITE has been sent.
     Initiated,
-    /// It rings.
+    /// The party rings.
     Ringing,
-    /// It is answered.
+    /// The party has answered.
     Answered,
-    /// It is over.
+    /// The call is over.
     Completed,
 }
 
-/// The call of one party, whichever of its ways it takes, and the receiver of its progress.
+/// The call of one party across all of its candidates, and the receiver of its progress.
 #[derive(Debug, Clone)]
 pub(crate) struct PartyCall {
-    /// The party, as the program named it; a URI without a password.
+    /// Address of the party, as the program named it; a URI without a password.
     to: String,
     receiver: Option<StatusCallback>,
     stage: Stage,
-    /// The leg of its last INVITE.
+    /// Leg of its last INVITE.
     leg: Option<LegId>,
-    /// Reports that were made.
+    /// Number of reports sent.
     reports: u32,
     answered: Option<Instant>,
-    /// Headers of its final answer that the application gets.
+    /// Headers of its final response for the application.
     extensions: Brought,
 }
 
-/// The call of a party that has answered in plain data. It does not carry its leg.
+/// The call of an answered party in plain data, without its leg.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PartyCallSnapshot {
     to: String,
@@ -65,13 +65,13 @@ pub(crate) struct PartyCallSnapshot {
 }
 
 impl PartyCall {
-    /// Makes the call of a party before its first INVITE.
+    /// Creates the call of a party before its first INVITE.
     pub(crate) fn new(to: String, receiver: Option<StatusCallback>) -> PartyCall {
         let (stage, extensions) = (Stage::Planned, Brought::new());
         PartyCall { to, receiver, stage, leg: None, reports: 0, answered: None, extensions }
     }
 
-    /// Returns the party as the program named it.
+    /// Returns the address of the party, as the program named it.
     pub(crate) fn to(&self) -> &str {
         &self.to
     }
@@ -89,22 +89,22 @@ impl PartyCall {
         self.leg
     }
 
-    /// Takes the headers of its final answer.
+    /// Keeps the headers of its final response.
     pub(crate) fn take_headers(&mut self, headers: &[(String, String)]) {
         self.extensions = parameters::extensions(headers).collect();
     }
 
-    /// Returns those of them that the application gets.
+    /// Returns the kept headers of its final response.
     pub(crate) fn extensions(&self) -> &[(String, String)] {
         &self.extensions
     }
 
-    /// Takes the leg of an answered call after a restart.
+    /// Sets the leg of an answered call after a restart.
     pub(crate) fn resume(&mut self, leg: LegId) {
         self.leg = Some(leg);
     }
 
-    /// Takes what has come of the call; `attempt`: the search for the party, while it goes on.
+    /// Updates the progress of the call; `attempt`: the search for the party while it continues.
     fn follow(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
         if let Some(leg) = attempt.and_then(Attempt::leg) {
             self.take_leg(cx, leg);
@@ -123,14 +123,14 @@ impl PartyCall {
         }
     }
 
-    /// Takes the leg that an agent has given its caller to: the call of the party goes on there.
+    /// Moves the party's call to the leg to which an agent has transferred its caller.
     pub(crate) fn go_on_with(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         if self.stage == Stage::Answered {
             self.take_leg(cx, leg);
         }
     }
 
-    /// Takes the next way to the party: its call keeps its sid.
+    /// Switches to the leg of the party's next candidate; the call keeps its SID.
     fn take_leg(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(before) = self.leg.replace(leg).filter(|before| *before != leg) else { return };
         self.extensions.clear();
@@ -139,7 +139,7 @@ impl PartyCall {
         cx.call.legs[before].sid = other;
     }
 
-    /// Notes what an INVITE notes for any other party: who is called by whom, since when.
+    /// Notes caller, party and start time for an agent, as an INVITE does for any other party.
     fn note_agent(&self, cx: &mut Cx<'_>, leg: LegId) {
         if cx.call.legs[leg].agent.is_none() || cx.call.legs[leg].sip.dialled.is_some() {
             return;
@@ -170,7 +170,7 @@ impl PartyCall {
         }
     }
 
-    /// The call is over. `status`: that of a call without an answer, where its leg does not show it yet.
+    /// Ends the call. `status`: status of an unanswered call if its leg does not show it yet.
     pub(crate) fn complete(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, status: Option<DialStatus>) {
         let Some(leg) = self.leg.filter(|_| self.stage < Stage::Completed) else { return };
         self.stage = Stage::Completed;
@@ -189,8 +189,8 @@ impl PartyCall {
         self.report(cx, app, status.name(), further);
     }
 
-    /// Gives the call away, whose end another one reports from now on: returns the receiver and the number of reports so far, where there is a
-    /// receiver that wants one.
+    /// Hands over the reporting of the call's end. Returns the receiver and the number of reports so far, if a receiver
+    /// requested the end.
     pub(crate) fn give_away(&mut self) -> Option<(StatusCallback, u32)> {
         self.stage = Stage::Completed;
         self.receiver.take().filter(|receiver| receiver.events.completed).map(|receiver| (receiver, self.reports))
@@ -212,7 +212,7 @@ impl PartyCall {
 }
 
 impl PartyCallSnapshot {
-    /// Returns the call again, without its leg.
+    /// Restores the call, without its leg.
     pub(crate) fn restore(self, now: Instant) -> PartyCall {
         let PartyCallSnapshot { to, receiver, reports, answered_ms, extensions } = self;
         let answered = now.checked_sub(Duration::from_millis(answered_ms)).unwrap_or(now);
@@ -221,14 +221,14 @@ impl PartyCallSnapshot {
     }
 }
 
-/// Returns the parameters that each report has; `number`: that of the report in its call, from 0.
+/// Returns the parameters common to all reports; `number`: sequence number of the report in its call, from 0.
 pub(crate) fn of_report(timestamp: String, number: u32) -> impl Iterator<Item = (String, String)> {
     let named =
         [("Timestamp", timestamp), ("CallbackSource", SOURCE.to_owned()), ("SequenceNumber", number.to_string())];
     named.into_iter().map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Returns how a call ended that was never answered.
+/// Returns the final status of a call that was never answered.
 fn unanswered(leg: &Leg) -> DialStatus {
     match (leg.said().map(|said| said.code), leg.end.map(|end| end.reason)) {
         (Some(486 | 600), _) => DialStatus::Busy,
@@ -239,9 +239,9 @@ fn unanswered(leg: &Leg) -> DialStatus {
 }
 
 impl Side {
-    /// Reports what is new of the parties that are called or connected.
+    /// Reports the progress of the ringing or connected parties.
     pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, search: &Search, app: &Arc<App>) {
-        // A target that is tried beside the party's agent is none of its ways.
+        // A consultation target tried beside the party's agent is not a candidate of the party.
         let is_consulting = search.is_consulting();
         for (branch, party) in (0..).map(Branch::nth).zip(&mut self.parties) {
             let attempt = search.attempt(branch).filter(|_| !is_consulting);
@@ -249,7 +249,7 @@ impl Side {
         }
     }
 
-    /// Reports that the calls of all parties are over. `status`: that of those without an answer, where their legs do not show it yet.
+    /// Reports the end of all parties' calls. `status`: status of unanswered parties whose legs do not show it yet.
     pub(crate) fn complete_parties(
         &mut self,
         cx: &mut Cx<'_>,

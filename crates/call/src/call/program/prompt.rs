@@ -1,4 +1,4 @@
-//! What the caller of a program hears, and the digits that it presses.
+//! Sounds and digits that a program plays to its caller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::call::program::effects::ProgramEffect;
 use crate::call::program::runner::{SoundEnd, Waits, further_times};
 use crate::call::shared::Cx;
 
-/// From the beginning of a digit that is played to that of the next one.
+/// Time between the starts of two digits.
 const DIGIT: Duration = Duration::from_millis(200);
-/// Pause of `w`.
+/// Length of a pause `w`.
 const SHORT_PAUSE: Duration = Duration::from_millis(500);
-/// Pause of `W`.
+/// Length of a pause `W`.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 impl Run {
-    /// A sound that the program has asked for is there.
+    /// Plays a sound that the program has requested.
     pub(crate) fn play_sound(
         &mut self,
         cx: &mut Cx<'_>,
@@ -39,7 +39,7 @@ impl Run {
         ProgramEffect::Run
     }
 
-    /// The sound of the program's player has been heard to its end.
+    /// Handles the end of a sound of the program's player.
     pub(crate) fn sound_played(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
         match self.runner.end_sound(cx.now) {
             None => ProgramEffect::Stay,
@@ -54,14 +54,14 @@ impl Run {
         }
     }
 
-    /// Stops what the caller hears, or was about to hear.
+    /// Stops the caller's current or pending sound.
     pub(crate) fn stop_playing(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
         self.runner.stop_playing(cx.edge);
         self.under_way = None;
         media.play_to_party(cx, Sound::Silence);
     }
 
-    /// Sends digits to the party whose program it is, in that party's own form.
+    /// Sends digits to the party that the program belongs to, in that party's own DTMF format.
     pub(crate) fn play_digits(
         &mut self,
         cx: &mut Cx<'_>,
@@ -75,7 +75,7 @@ impl Run {
         self.play_next_digit(cx, bridge)
     }
 
-    /// Sends the next digit, or waits where the next sign is a pause.
+    /// Sends the next digit, or waits if the next character is a pause.
     pub(crate) fn play_next_digit(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> ProgramEffect {
         cx.disarm(Timer::Program);
         let Waits::Digits { id, digits, played, left } = &mut self.runner.waits else { return ProgramEffect::Stay };

@@ -1,7 +1,7 @@
-//! A caller in a queue, or one that has dialled it: what it hears, and with whom it is connected.
+//! A caller in a queue, or one that has dialled it: the audio, and the connection with the other call.
 //!
-//! Two calls are connected in front of a mixer with two seats, as parties of a conference are: each keeps its own legs, program and
-//! media session, and goes on with its document when the other one leaves.
+//! Two calls are connected by a mixer with two seats, like parties of a conference: each keeps its own legs, program
+//! and media session, and continues with its document when the other leaves.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::call::program::effects::ProgramEffect;
 use crate::call::shared::Cx;
 use crate::call::words::webhooks;
 
-/// The queues of a program's caller, which has a place in one at a time: it waits there, or has dialled it.
+/// Queue membership of a program's caller: it waits in a queue, or has dialled one; at most one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct CallerQueue {
     place: Option<Box<QueuePlace>>,
@@ -32,7 +32,7 @@ pub(crate) struct CallerQueue {
 /// The caller's place in a queue.
 #[derive(Debug)]
 struct QueuePlace {
-    /// The program's step, which a restart carries out again.
+    /// Step of the program, carried out again after a restart.
     step: Step,
     /// Id of the step.
     id: u32,
@@ -40,12 +40,13 @@ struct QueuePlace {
     connected: Option<Connected>,
 }
 
-/// What a call does in a queue.
+/// Role of a call in a queue.
 #[derive(Debug, Clone)]
 enum Part {
-    /// It waits, and hears this.
+    /// The call waits, and hears this audio.
     Waits(Background),
-    /// It takes a caller out, for this long at most. `is_late`: it has waited for as long as it may.
+    /// The call takes a queued caller out; `limit`: maximum time together, zero for none; `is_late`: its own wait has
+    /// timed out.
     Dials { limit: Duration, is_late: bool },
 }
 
@@ -59,7 +60,8 @@ struct Connected {
     was_in: Option<(String, Duration)>,
 }
 
-/// A place in a queue in plain data: the restored call takes it again. It does not carry how long two calls have been connected.
+/// A queue position in plain data, which the restored call takes again. The time for which two calls were connected is
+/// omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct QueueReturn {
     step: Step,
@@ -69,12 +71,12 @@ pub(crate) struct QueueReturn {
 }
 
 impl CallerQueue {
-    /// Returns whether the caller has a place.
+    /// Returns whether the caller is in a queue or has dialled one.
     pub(crate) fn has_place(&self) -> bool {
         self.place.is_some()
     }
 
-    /// Returns what a restart keeps of the caller's place.
+    /// Returns the queue position that a restart keeps.
     pub(crate) fn snapshot(&self, now: Instant, key: CallKey, queues: &Queues) -> Option<QueueReturn> {
         let step = self.place.as_ref()?.step.clone();
         let waited = queues.standing(now, key).map(|standing| standing.waited).unwrap_or_default();
@@ -92,7 +94,7 @@ impl CallerQueue {
         self.enter(cx, media, run, (step, Duration::ZERO, None))
     }
 
-    /// Has the caller wait for the first one of a queue.
+    /// Makes the caller wait for the first call of a queue.
     pub(crate) fn dial(
         &mut self,
         cx: &mut Cx<'_>,
@@ -103,7 +105,7 @@ impl CallerQueue {
         self.wait(cx, media, run, (step, None))
     }
 
-    /// Takes the place again that it had before a restart.
+    /// Takes the position from before a restart again.
     pub(crate) fn resume(
         &mut self,
         cx: &mut Cx<'_>,
@@ -183,7 +185,7 @@ impl CallerQueue {
         ProgramEffect::Stay
     }
 
-    /// Takes news of the queue.
+    /// Handles an event of the queue.
     pub(crate) fn take_news(
         &mut self,
         cx: &mut Cx<'_>,
@@ -219,7 +221,7 @@ impl CallerQueue {
         }
     }
 
-    /// Lets the caller and the other call hear each other.
+    /// Connects the caller and the other call.
     fn connect(
         &mut self,
         cx: &mut Cx<'_>,
@@ -256,7 +258,7 @@ impl CallerQueue {
         run.end_step(cx.now, Input::DialAnswered { id })
     }
 
-    /// Has the caller leave because the program says so.
+    /// Takes the caller out of the queue at the program's request.
     pub(crate) fn leave(
         &mut self,
         cx: &mut Cx<'_>,
@@ -268,7 +270,7 @@ impl CallerQueue {
         inform(cx, media, run, left)
     }
 
-    /// A party that has dialled a queue has waited or been connected for as long as it may.
+    /// Handles the end of the wait or of the connection of a party that has dialled a queue.
     pub(crate) fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
         let Some(place) = &mut self.place else { return ProgramEffect::Stay };
         if place.connected.is_some() {
@@ -278,7 +280,7 @@ impl CallerQueue {
         if cx.edge.sessions().queues.is_waiting(cx.call.key) {
             return self.timed_out(cx, media, run);
         }
-        // It has a caller that is not connected yet.
+        // A caller is reserved for the party, but not connected yet.
         if let Part::Dials { is_late, .. } = &mut place.part {
             *is_late = true;
         }
@@ -291,12 +293,12 @@ impl CallerQueue {
         inform(cx, media, run, ended)
     }
 
-    /// The call is over: it leaves. Returns the report for its program.
+    /// Leaves the queue because the call is over. Returns the report for its program.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
         self.left(cx, media, QueueOutcome::Hangup)
     }
 
-    /// Takes the call out of its queue. `why`: the outcome, where it was not connected.
+    /// Takes the call out of its queue. `why`: the outcome if it was not connected.
     fn left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, why: QueueOutcome) -> Option<Input> {
         let place = self.place.as_ref()?;
         let (id, is_connected, waits) = (place.id, place.connected.is_some(), matches!(place.part, Part::Waits(_)));
@@ -311,7 +313,7 @@ impl CallerQueue {
         Some(Input::QueueLeft { id, result: QueueResult { outcome, was_in } })
     }
 
-    /// Returns the report of a place that is no longer. `status`: that of a Dial, where it is not known from the connection.
+    /// Returns the report of a place that has ended. `status`: of a Dial, if the connection does not determine it.
     fn ended(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, status: Option<DialStatus>) -> Option<Input> {
         let QueuePlace { id, part, connected, .. } = self.stand_up(cx, media)?;
         let was_in = connected.as_ref().and_then(|connected| connected.was_in.clone());
@@ -330,7 +332,7 @@ impl CallerQueue {
         })
     }
 
-    /// Takes the place away, with the caller's end before the mixer.
+    /// Removes the place, with the caller's end at the mixer.
     fn stand_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<QueuePlace> {
         let place = *self.place.take()?;
         cx.disarm(Timer::Queued);
@@ -341,7 +343,7 @@ impl CallerQueue {
     }
 }
 
-/// Informs the program that the place is no longer.
+/// Reports to the program that the place has ended.
 fn inform(cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run, left: Option<Input>) -> ProgramEffect {
     let Some(left) = left else { return ProgramEffect::Stay };
     cx.edge.decide(cx.now, cx.call.key, "left the queue");
@@ -349,7 +351,7 @@ fn inform(cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run, left: Option<In
     run.end_step(cx.now, left)
 }
 
-/// Returns the outcome of an Enqueue that a queue has not taken.
+/// Returns the outcome of an Enqueue that a queue has refused.
 const fn outcome_of(why: Option<QueueRefusal>) -> QueueOutcome {
     match why {
         Some(QueueRefusal::Full) => QueueOutcome::QueueFull,
@@ -370,7 +372,7 @@ fn entering(cx: &Cx<'_>, waited: Duration, with: Option<String>) -> Entering {
     Entering { key: cx.call.key, call_sid, date: cx.edge.date(cx.now), waited, with }
 }
 
-/// Notes a place in the trace, and in the log by the queue's SID alone: its name may be a number.
+/// Notes a queue position in the trace, and in the log by the queue's SID only: the queue's name may be a number.
 fn note(cx: &mut Cx<'_>, name: &str, what: &str) {
     let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
     let sid = standing.map(|standing| standing.sid).unwrap_or_default();
@@ -379,7 +381,7 @@ fn note(cx: &mut Cx<'_>, name: &str, what: &str) {
     cx.edge.log(&call, format!("{what} queue {sid}"), None);
 }
 
-/// Returns what a request says of the queue that the caller is in.
+/// Returns the request parameters for the caller's queue.
 pub(crate) fn parameters_of(cx: &Cx<'_>, purpose: Purpose) -> Vec<Parameter> {
     if !matches!(purpose, Purpose::QueueWait | Purpose::Dequeue) {
         return Vec::new();

@@ -1,6 +1,6 @@
-//! The speech of a program's caller on its way to the recogniser, and what has been understood of it.
+//! Speech recognition of a program's caller.
 //!
-//! The recogniser is an end of the media session that listens to the caller, and no leg: it comes and goes with each Gather.
+//! The recogniser is an end of the media session that listens to the caller; it is no leg. Each Gather opens its own.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::call::program::parameters;
 use crate::call::program::partials::Partials;
 use crate::call::shared::Cx;
 
-/// The recognition of what a program's caller says: one at a time, each for a step of the program.
+/// Speech recognition of a program's caller: one recogniser at a time, each for a step of the program.
 #[derive(Debug, Default)]
 pub(crate) struct CallerRecognition {
     current: Option<Box<Recogniser>>,
@@ -29,25 +29,25 @@ pub(crate) struct CallerRecognition {
 struct Recogniser {
     /// Id of the program's step.
     id: u32,
-    /// Its end in the media session.
+    /// End of the recogniser in the media session.
     end: EndId,
-    /// Time at which its socket was asked for.
+    /// Time at which its socket was requested.
     began: Instant,
-    /// Whether it has understood anything.
+    /// Whether it has recognised any speech.
     has_heard: bool,
-    /// The last problem that its worker found.
+    /// Last problem that its worker reported.
     fault: Option<Box<str>>,
-    /// The reports of its partial results.
+    /// Reports of its partial results.
     partials: Partials,
 }
 
 impl CallerRecognition {
-    /// Returns whether an end is that of the recogniser.
+    /// Returns whether `end` is the recogniser.
     pub(super) fn listens_by(&self, end: EndId) -> bool {
         self.current.as_ref().is_some_and(|recogniser| recogniser.end == end)
     }
 
-    /// Takes an event of the recogniser. Returns the input for its program.
+    /// Handles an event of the recogniser. Returns the input for its program.
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: AgentEvent) -> Option<Input> {
         match event {
             AgentEvent::Lost(loss) => return self.lost(cx, Some(loss)),
@@ -55,13 +55,13 @@ impl CallerRecognition {
             AgentEvent::Recognised(transcript) => return self.heard(transcript),
             AgentEvent::Open => self.opened(cx),
             AgentEvent::Note { text, .. } => self.noted(cx, &text),
-            // A recogniser does not talk.
+            // A recogniser sends no audio and no requests.
             AgentEvent::Spoke | AgentEvent::Request(_) => {}
         }
         None
     }
 
-    /// Has the caller's speech recognised. Returns the input for the program, where that fails.
+    /// Starts the recognition of the caller's speech. Returns the input for the program if that fails.
     pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecognitionStep) -> Option<Input> {
         self.end(cx);
         let id = step.id;
@@ -78,7 +78,7 @@ impl CallerRecognition {
     /// Adds the recogniser to the media session.
     ///
     /// # Errors
-    /// The reason why there is none.
+    /// The reason why recognition is not possible.
     fn listen(
         &mut self,
         cx: &mut Cx<'_>,
@@ -105,13 +105,13 @@ impl CallerRecognition {
         }
     }
 
-    /// Ends the recognition that there is, if any.
+    /// Ends the current recognition, if any.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
         let has_heard = self.current.as_ref().is_some_and(|recogniser| recogniser.has_heard);
         self.drop_recogniser(cx, if has_heard { Recognised::Speech } else { Recognised::Silence });
     }
 
-    /// Takes the recogniser out of the media session. Returns the id of its step, and what is known of a failure.
+    /// Removes the recogniser from the media session. Returns the id of its step and the reason in words.
     fn drop_recogniser(&mut self, cx: &mut Cx<'_>, result: Recognised) -> Option<(u32, String)> {
         let recogniser = self.current.take()?;
         recogniser.partials.forget(cx.edge);
@@ -122,7 +122,7 @@ impl CallerRecognition {
         Some((recogniser.id, why))
     }
 
-    /// The recogniser can be had.
+    /// Records that the recogniser is connected.
     fn opened(&self, cx: &mut Cx<'_>) {
         let Some(recogniser) = &self.current else { return };
         let took = cx.now.saturating_duration_since(recogniser.began);
@@ -130,7 +130,7 @@ impl CallerRecognition {
         cx.edge.decide(cx.now, cx.call.key, format!("recogniser: connected after {} ms", took.as_millis()));
     }
 
-    /// Notes a problem that its worker has found.
+    /// Records a problem that the recogniser's worker has reported.
     fn noted(&mut self, cx: &mut Cx<'_>, text: &str) {
         let text = recognisers::shown(text);
         if let Some(recogniser) = &mut self.current {
@@ -139,12 +139,12 @@ impl CallerRecognition {
         cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
     }
 
-    /// The recogniser could not be reached, is lost, or has closed its socket.
+    /// Handles the loss or close of the recogniser's socket, or a failed connection.
     fn lost(&mut self, cx: &mut Cx<'_>, loss: Option<Loss>) -> Option<Input> {
         let has_heard = self.current.as_ref().is_some_and(|recogniser| recogniser.has_heard);
         let result = match loss {
             Some(loss) => Recognised::Lost(loss),
-            // One that takes one utterance, and has.
+            // A recogniser for a single utterance closes after its result.
             None if has_heard => Recognised::Speech,
             None => Recognised::Left,
         };
@@ -153,7 +153,7 @@ impl CallerRecognition {
         Some(failure(cx, id, text))
     }
 
-    /// The recogniser has understood something.
+    /// Handles a result of the recogniser.
     fn heard(&mut self, transcript: Transcript) -> Option<Input> {
         let recogniser = self.current.as_mut()?;
         let Transcript { text, is_final, confidence_ppm } = transcript;
@@ -162,14 +162,15 @@ impl CallerRecognition {
         Some(Input::Speech { id: recogniser.id, heard })
     }
 
-    /// Reports a partial result to an application, behind the one that has no response yet.
+    /// Reports a partial result to an application, or queues it behind the pending report.
     pub(crate) fn report_partial(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, request: Request) {
         let Some(request) = parameters::request(cx.call, cx.edge, None, request) else { return };
         let Some(recogniser) = &mut self.current else { return };
         recogniser.partials.report(cx.edge, (cx.call.key, cx.call.legs.sid()), app, request);
     }
 
-    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
+    /// Handles the response to a partial-result report, which is not run as a document. Returns false if the query
+    /// belongs to another request.
     pub(crate) fn partial_answered(
         &mut self,
         cx: &mut Cx<'_>,
@@ -185,7 +186,7 @@ impl CallerRecognition {
     }
 }
 
-/// Notes that a step's recogniser has failed, and returns the input for its program.
+/// Notes the failure of a step's recogniser, and returns the input for its program.
 fn failure(cx: &mut Cx<'_>, id: u32, text: String) -> Input {
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.log(&sid, text.clone(), None);
@@ -193,7 +194,7 @@ fn failure(cx: &mut Cx<'_>, id: u32, text: String) -> Input {
     Input::RecognitionFailed { id, text }
 }
 
-/// Returns what a step asks a recogniser for.
+/// Returns the recognition settings of a step.
 pub(super) fn asked_for(step: RecognitionStep) -> Recognition {
     let RecognitionStep { id: _, language, hints, model, enhanced, profanity_filter } = step;
     Recognition { language, hints, model, enhanced, profanity_filter }

@@ -1,4 +1,4 @@
-//! Recordings that a program asks for: of what its caller says to it, of a Dial, and of the call from a Start on.
+//! Recordings requested by a program: of its caller's speech (Record), of a Dial, and of the call from a Start on.
 
 use std::sync::{Arc, LazyLock};
 
@@ -22,27 +22,27 @@ use crate::call::words::webhooks;
 
 /// The tone before a Record: 1 kHz for half a second, μ-law.
 static BEEP: LazyLock<Arc<[u8]>> = LazyLock::new(|| [TURN; 500].concat().into());
-/// One turn of it at 8 kHz.
+/// One period of the tone at 8 kHz.
 const TURN: [u8; 8] = [0xbd, 0xa9, 0xa9, 0xbd, 0x3d, 0x29, 0x29, 0x3d];
 
 /// Recording of a Dial.
 #[derive(Debug, Clone)]
 pub(crate) struct DialRecording {
     from_ringing: bool,
-    /// The recording that has not begun.
+    /// Request of a recording that has not begun.
     request: Option<Box<RecordingRequest>>,
-    /// SID of the one that has.
+    /// SID of the recording once it has begun.
     pub(crate) sid: Option<String>,
 }
 
 impl DialRecording {
-    /// Makes the recording of a Dial that has not begun.
+    /// Creates the recording of a Dial that has not begun.
     pub(crate) fn of(app: &App, step: DialRecordStep) -> DialRecording {
         let request = request(app, RecordingSource::DialVerb, step.recording);
         DialRecording { from_ringing: step.from_ringing, request: Some(Box::new(request)), sid: None }
     }
 
-    /// Begins it, where it is to begin now: with the ringing, or once the parties are connected.
+    /// Begins the recording if it is due: with the ringing, or once the parties are connected.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if !is_connected && !self.from_ringing {
             return;
@@ -58,10 +58,10 @@ pub(crate) fn beep() -> Arc<[u8]> {
     Arc::clone(&BEEP)
 }
 
-/// Records what the caller says to the program of an application.
+/// Records the caller's speech for the program of an application.
 ///
 /// # Errors
-/// The input for the program, where there is no recording.
+/// There is no recording; the input for the program.
 pub(crate) fn record(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step: RecordStep) -> Result<(), Input> {
     let RecordStep { id, silence, recording, transcription } = step;
     let mut request = request(app, RecordingSource::RecordVerb, recording);
@@ -72,7 +72,7 @@ pub(crate) fn record(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, ste
     recordings.begin(cx, media, request, Some(Verb { id, silence })).map(drop).map_err(failed)
 }
 
-/// Ends what a Record has begun; its result follows.
+/// Stops the recording of a Record; its result follows.
 pub(crate) fn stop_record(cx: &mut Cx<'_>, recordings: &mut Recordings, id: u32) {
     if let Some(sid) = recordings.of_verb(id).map(str::to_owned) {
         recordings.stop(cx, &sid);
@@ -84,12 +84,13 @@ pub(crate) fn start(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step
     begin_unasked(cx, lower, request(app, RecordingSource::StartVerb, step));
 }
 
-/// Begins a recording that a document asks for. Returns its SID.
+/// Begins a recording requested by a document. Returns its SID.
 fn begin_unasked(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, request: RecordingRequest) -> Option<String> {
     lower.recorders.recordings.begin_unasked(cx, &mut lower.bridge.media, request, "its document asks for")
 }
 
-/// Has the last request of a Record made once the audio of its recording is there: the caller has hung up.
+/// Schedules the last request of a Record, after its caller has hung up, for the time when the audio of the recording
+/// is available.
 pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, recordings: &Recordings, id: u32, request: Request) {
     let Some(sid) = recordings.of_verb(id).map(str::to_owned) else { return };
     let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
@@ -97,23 +98,23 @@ pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, recordings: &Reco
     let parameters = named.into_iter().chain(request.parameters).collect();
     let request = Request { parameters, ..request };
     if let Some(mut request) = parameters::request(cx.call, cx.edge, None, request) {
-        // It is made when the call is over.
+        // The request is made when the call is over.
         parameters::complete(&mut request);
         cx.edge.sessions_mut().recordings.make_after(&sid, AfterRecording { app: Arc::clone(app), request });
     }
 }
 
-/// Returns the recording of a conference.
+/// Returns the recording request of a conference.
 pub(crate) fn of_conference(app: &App, step: RecordingStep) -> RecordingRequest {
     request(app, RecordingSource::Conference, step)
 }
 
-/// Makes the recording of a mailbox a message in it.
+/// Turns the recording of a mailbox into a message in it.
 fn message(app: &App, cx: &Cx<'_>, request: RecordingRequest) -> RecordingRequest {
     let Some(mailbox) = app.as_mailbox() else { return request };
     let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
     let transcription = mailbox.transcribe.then(|| {
-        // An address of e-mail gets the text with the message.
+        // An e-mail address gets the transcribed text with the message.
         let url = mailbox.notify.clone().filter(|_| !mailbox.is_mailed());
         let (app, from, to) = (mailbox.target(), from.clone(), to.clone());
         Box::new(TranscriptionRequest { app, url, allow_private: true, from, to })
@@ -128,14 +129,14 @@ fn message(app: &App, cx: &Cx<'_>, request: RecordingRequest) -> RecordingReques
     }
 }
 
-/// Returns the transcription that a Record asks for.
+/// Returns the transcription request of a Record.
 fn transcription_of(app: &App, cx: &Cx<'_>, step: TranscriptionStep) -> TranscriptionRequest {
     let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
     let (app, allow_private) = (app.name.to_string(), app.allow_private);
     TranscriptionRequest { app, url: step.status, allow_private, from, to }
 }
 
-/// Returns a recording of an application's, with its receiver.
+/// Returns the recording request of an application, with its receiver.
 fn request(app: &App, source: RecordingSource, step: RecordingStep) -> RecordingRequest {
     let receiver = step.status.map(|status| Box::new(receiver_of(app, status)));
     let channels = if step.dual { Channels::Dual } else { Channels::Mono };

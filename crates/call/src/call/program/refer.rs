@@ -1,4 +1,5 @@
-//! Transfer of the caller by REFER (RFC 3515): the caller's side calls the address itself and reports the progress by NOTIFY.
+//! Transfer of the caller by REFER (RFC 3515): the caller's side calls the address itself and reports the progress by
+//! NOTIFY.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use crate::call::program::dial::DialledParties;
 use crate::call::shared::Cx;
 use crate::call::words::refer_report::ReferReport;
 
-/// Longest wait for the last NOTIFY.
+/// Maximum wait for the last NOTIFY.
 const NEWS: Duration = Duration::from_secs(60);
 
-/// The transfer of a program's caller by REFER, one at a time.
+/// Transfer of a program's caller by REFER, one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct CallerReferral {
     pending: Option<Referral>,
@@ -28,11 +29,11 @@ struct Referral {
     /// Id of the step.
     id: u32,
     client: ClientId,
-    /// Code of the answer to the REFER.
+    /// Code of the response to the REFER.
     answered: Option<u16>,
     /// Code of the last NOTIFY.
     reported: Option<u16>,
-    /// Whether that was the last one.
+    /// Whether the last NOTIFY has come.
     is_over: bool,
 }
 
@@ -53,17 +54,18 @@ impl Referral {
 }
 
 impl CallerReferral {
-    /// Returns whether a REFER has been sent of which news is waited for.
+    /// Returns whether a REFER is pending.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Returns whether a request is the REFER that is waited for.
+    /// Returns whether the request is the pending REFER.
     pub(crate) fn is_sent_by(&self, client: ClientId) -> bool {
         self.pending.as_ref().is_some_and(|referral| referral.client == client)
     }
 
-    /// Sends the caller to another address, which its application may dial. Returns the input for the program, where that fails.
+    /// Sends the caller a REFER to an address that its application may dial. Returns the input for the program if that
+    /// fails.
     pub(crate) fn send(
         &mut self,
         cx: &mut Cx<'_>,
@@ -94,20 +96,22 @@ impl CallerReferral {
         }
     }
 
-    /// Takes the final answer to the REFER, 408 where none came. Returns the input for the program, once nothing more is waited for.
+    /// Handles the final response to the REFER, 408 if there was none. Returns the input for the program once the
+    /// transfer is over.
     pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, code: u16) -> Option<Input> {
         let referral = self.pending.as_mut()?;
         referral.answered = Some(code);
         if code >= 300 || referral.is_over { self.over(cx) } else { None }
     }
 
-    /// Takes a report of the caller's side about the new call. Returns the input for the program, once nothing more is waited for.
+    /// Handles a NOTIFY of the caller's side about the new call. Returns the input for the program once the transfer is
+    /// over.
     pub(crate) fn reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &ReferReport) -> Option<Input> {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
         let referral = self.pending.as_mut()?;
         referral.reported = report.code.or(referral.reported);
         referral.is_over |= report.state == "terminated" || report.code.is_some_and(|code| code >= 200);
-        // A NOTIFY may overtake the answer to the REFER (RFC 3515 §2.4.4).
+        // A NOTIFY may overtake the response to the REFER (RFC 3515 §2.4.4).
         if referral.is_over && referral.answered.is_some() { self.over(cx) } else { None }
     }
 
@@ -121,7 +125,7 @@ impl CallerReferral {
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 
-    /// The caller is gone. Returns the input for the program: how far its transfer has come.
+    /// Ends a transfer whose caller has gone. Returns the input for the program: the progress of the transfer so far.
     pub(crate) fn abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
         let referral = self.pending.take()?;
         cx.edge.index_mut().clients.remove(&referral.client);
@@ -129,7 +133,7 @@ impl CallerReferral {
     }
 }
 
-/// Returns the value of Refer-To.
+/// Returns the value of the Refer-To header.
 fn refer_to(uri: &str, headers: &[Header]) -> String {
     let mut value = format!("<{uri}");
     for (at, header) in headers.iter().enumerate() {
@@ -137,7 +141,7 @@ fn refer_to(uri: &str, headers: &[Header]) -> String {
         value.push_str(&header.name);
         value.push('=');
         for byte in header.value.bytes() {
-            // RFC 3261 §25.1: unreserved characters stand for themselves.
+            // RFC 3261 §25.1: unreserved characters are not escaped.
             if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
                 value.push(char::from(byte));
             } else {

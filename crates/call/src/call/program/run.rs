@@ -1,4 +1,4 @@
-//! A program's beginning, its events, and its end.
+//! Start, events and end of a program.
 
 use std::iter;
 use std::sync::Arc;
@@ -37,11 +37,11 @@ use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 
-/// What the media type of an announcement is taken for: the file says what it is.
+/// Media type given to an announcement; the format is read from the file.
 const SOUND: &str = "audio/wav";
 
 impl CallProgram {
-    /// Gives the call to an application; the targets behind it wait.
+    /// Gives the call to an application; the remaining targets wait until it is over.
     pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
@@ -91,7 +91,7 @@ impl CallProgram {
         ProgramEffect::Run
     }
 
-    /// Goes on with the program of a restored call; `behind`: the targets behind it.
+    /// Continues the program of a restored call; `behind`: targets that follow after it.
     pub(crate) fn resume(
         &mut self,
         cx: &mut Cx<'_>,
@@ -134,13 +134,13 @@ impl CallProgram {
         }
     }
 
-    /// Returns whether a step or an input of its program is under way.
+    /// Returns whether a step or an input of the program is pending.
     pub(crate) fn is_waiting(&self) -> bool {
         let runs_on = self.run.as_ref().is_some_and(|run| run.is_waiting());
         runs_on || self.conference.is_joined() || self.queue.has_place()
     }
 
-    /// Takes an event of the application that has the call.
+    /// Handles an event of the application that controls the call.
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: ProgramEvent) -> ProgramEffect {
         match event {
             ProgramEvent::Answered { query, answer } => self.app_answered(cx, media, query, *answer),
@@ -159,14 +159,14 @@ impl CallProgram {
         }
     }
 
-    /// Returns whether an end is one of the sockets by which applications hear the call: the caller's recogniser, a live transcription.
+    /// Returns whether `end` is a socket of the caller's recogniser or of a live transcription.
     pub(crate) fn listens_by(&self, end: EndId) -> bool {
         self.opened
             .as_ref()
             .is_some_and(|opened| opened.transcripts.listens_by(end) || opened.recognition.listens_by(end))
     }
 
-    /// Takes an event of a socket by which applications hear the call.
+    /// Handles an event of a recogniser's socket.
     pub(crate) fn heard(
         &mut self,
         cx: &mut Cx<'_>,
@@ -185,41 +185,43 @@ impl CallProgram {
         }
     }
 
-    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
+    /// Handles the response to a partial-result report, which is not run as a document. Returns false if the query
+    /// belongs to another request.
     fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
         let app = self.run.as_ref().map(|run| &run.app);
         self.opened.as_mut().is_some_and(|opened| opened.transcripts.partial_answered(cx, query, answer))
             || self.opened.as_mut().is_some_and(|opened| opened.recognition.partial_answered(cx, app, query, answer))
     }
 
-    /// The caller has waited for the queue that it has dialled, or been connected by it, for as long as it may.
+    /// Handles the end of the caller's time: of the wait for a dialled queue, or of the connection made by it.
     pub(crate) fn queue_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::Queued);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         self.queue.due(cx, media, run)
     }
 
-    /// Returns the streams of applications, to which one may be added.
+    /// Returns the streams of applications, mutably.
     pub(crate) fn streams_mut(&mut self) -> &mut AppStreams {
         &mut self.opened.get_or_insert_default().streams
     }
 
-    /// Returns the live transcriptions, to which one may be added.
+    /// Returns the live transcriptions, mutably.
     pub(crate) fn transcripts_mut(&mut self) -> &mut LiveTranscripts {
         &mut self.opened.get_or_insert_default().transcripts
     }
 
-    /// Returns the program that runs.
+    /// Returns the running program.
     pub(crate) fn run(&self) -> Option<&Run> {
         self.run.as_deref()
     }
 
-    /// Returns whether a program has the call.
+    /// Returns whether a program controls the call.
     pub(crate) fn is_running(&self) -> bool {
         self.run.is_some()
     }
 
-    /// Returns whether a request may give its program another document: an application or a conference has the call.
+    /// Returns whether a request may replace the document of its program: an application or a conference controls the
+    /// call.
     pub(crate) fn is_redirectable(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.is_application() || run.app.is_conference())
     }
@@ -230,40 +232,40 @@ impl CallProgram {
         side.is_some_and(|side| !side.is_stream)
     }
 
-    /// Returns the call of the party on a leg, which the program has dialled, with the application.
+    /// Returns the call of the party on `leg`, dialled by the program, with the application.
     pub(crate) fn dialled_party(&mut self, leg: LegId) -> Option<(&Arc<App>, &mut PartyCall)> {
         let Run { app, side, .. } = self.run.as_deref_mut()?;
         let party = side.as_mut()?.parties.iter_mut().find(|party| party.call.leg() == Some(leg))?;
         Some((app, &mut party.call))
     }
 
-    /// Returns whether its caller is with the program, which has no party or stream.
+    /// Returns whether a program runs without a party or stream, so that its caller is alone with it.
     pub(crate) fn has_caller_alone(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.side.is_none())
     }
 
-    /// Returns whether all parties that are being called hear something before they are connected.
+    /// Returns whether all ringing parties hear a document before they are connected.
     pub(crate) fn asks_parties(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.asks_parties())
     }
 
-    /// Returns whether an end is the player of the program.
+    /// Returns whether `end` is the player of the program.
     pub(crate) fn plays_by(&self, media: &CallMedia, end: EndId) -> bool {
         self.run.as_ref().is_some_and(|run| run.plays_by(media, end))
     }
 
-    /// Returns what a party that is being called is to hear once it answers.
+    /// Returns the digits and document for a ringing party to hear once it answers.
     pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
         self.run.as_ref()?.whisper_of(branch)
     }
 
-    /// Returns how a party that hears its document is to be connected with the caller.
+    /// Returns the pending media connections between the caller and a party that hears its document.
     pub(crate) fn parted_wires(&self) -> impl Iterator<Item = &(EndId, (EndId, WireSpec))> {
         let called = self.run.iter().filter_map(|run| run.called.as_ref());
         called.flat_map(|called| &called.parted.wires)
     }
 
-    /// Keeps the headers of a party's final answer, for the application.
+    /// Keeps the headers of a party's final response for the application.
     pub(crate) fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
         let side = self.run.as_mut().and_then(|run| run.of_caller_mut().side.as_mut());
         if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
@@ -271,38 +273,38 @@ impl CallProgram {
         }
     }
 
-    /// Returns whether a party that the program has called hears a document.
+    /// Returns whether a party called by the program hears a document.
     pub(crate) fn is_whispering(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.is_whispering())
     }
 
-    /// Returns whether digits of an end are the program's.
+    /// Returns whether digits from `end` go to the program.
     pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
         self.run.as_ref().is_some_and(|run| run.takes_digits_of(call, media, end))
     }
 
-    /// Returns whether an INFO of the caller holds a digit for the program.
+    /// Returns whether an INFO of the caller contains a digit for the program.
     pub(crate) fn takes_info(&self, call: &Shared, leg: LegId, info: &Info) -> bool {
         self.run.is_some() && leg == call.legs.near && info.is_digit()
     }
 
-    /// Returns whether an end is that of the party that the program has connected.
+    /// Returns whether `end` belongs to the party that the program has connected.
     pub(crate) fn is_end_of_side(&self, call: &Shared, end: EndId) -> bool {
         let leg = call.legs.leg_of(end);
         self.run.is_some() && leg.is_some() && leg == call.legs.callee
     }
 
-    /// Returns whether the program has sent a REFER to a leg whose result it waits for.
+    /// Returns whether the program waits for the result of a REFER on `leg`.
     pub(crate) fn has_referred(&self, call: &Shared, leg: LegId) -> bool {
         leg == call.legs.near && self.run.as_ref().is_some_and(|run| run.referral.is_pending())
     }
 
-    /// Returns whether a request is the REFER by which the program has sent its caller elsewhere.
+    /// Returns whether the request is the REFER of the program.
     pub(crate) fn refers_by(&self, client: ClientId) -> bool {
         self.run.as_ref().is_some_and(|run| run.referral.is_sent_by(client))
     }
 
-    /// The REFER of the program has its final answer; 408 where none came.
+    /// Handles the final response to the program's REFER; 408 if there was none.
     pub(crate) fn refer_answered(&mut self, cx: &mut Cx<'_>, code: u16) -> ProgramEffect {
         self.with_run(|run| {
             let over = run.referral.answered(cx, code);
@@ -310,7 +312,7 @@ impl CallProgram {
         })
     }
 
-    /// The side that the program has sent a REFER to reports how far the new call is.
+    /// Handles the progress report (NOTIFY) of a leg that the program has sent a REFER.
     pub(crate) fn refer_reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &ReferReport) -> ProgramEffect {
         self.with_run(|run| {
             let over = run.referral.reported(cx, server, report);
@@ -318,12 +320,12 @@ impl CallProgram {
         })
     }
 
-    /// Lets the program that runs take an event.
+    /// Passes an event to the running program, if there is one.
     pub(crate) fn with_run(&mut self, act: impl FnOnce(&mut Run) -> ProgramEffect) -> ProgramEffect {
         self.run.as_deref_mut().map_or(ProgramEffect::Stay, act)
     }
 
-    /// The program has waited for long enough.
+    /// Handles the program's timer.
     pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::Program);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
@@ -338,8 +340,8 @@ impl CallProgram {
         ProgramEffect::Run
     }
 
-    /// Carries out the program's steps until it waits for something, or until a step asks something of the call: that is returned, and the steps
-    /// behind it come after it.
+    /// Carries out the program's steps until it waits, or until a step has an effect on the call. That effect is
+    /// returned; the remaining steps follow after it.
     pub(crate) fn run_steps(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         while let Some(run) = &mut self.run {
             if run.runner.waits == Waits::Caller || cx.call.state == State::Ended {
@@ -352,7 +354,7 @@ impl CallProgram {
             }
         }
         let run = self.run.as_ref()?;
-        // While digits are played the timer is that of the next one, and of a REFER that of its news.
+        // The timer is in use by the next digit, or by the wait for a NOTIFY.
         if !matches!(run.runner.waits, Waits::Digits { .. }) && !run.referral.is_pending() {
             cx.disarm(Timer::Program);
             if let Some(due) = run.runner.program.poll_timeout() {
@@ -362,7 +364,7 @@ impl CallProgram {
         None
     }
 
-    /// What the program has waited for of its caller is there: ports, or a media address.
+    /// Continues a program whose caller is now ready: its ports are bound, or its media address is known.
     pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         if run.runner.waits != Waits::Caller {
@@ -378,7 +380,7 @@ impl CallProgram {
         }
     }
 
-    /// The shell has answered a question of the program's.
+    /// Handles the shell's answer to a question of the program.
     fn app_answered(
         &mut self,
         cx: &mut Cx<'_>,
@@ -406,7 +408,7 @@ impl CallProgram {
         }
     }
 
-    /// Asks for a document.
+    /// Requests a document.
     pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, mut request: Request) -> ProgramEffect {
         request.parameters.splice(0..0, self.conference.parameters_of(request.purpose));
         request.parameters.extend(queueing::parameters_of(cx, request.purpose));
@@ -422,7 +424,7 @@ impl CallProgram {
         ProgramEffect::Stay
     }
 
-    /// The program is over and the caller is still there: the next target of its route, or the end of the call.
+    /// Ends the program while its caller is still there: the next target of the route is tried, or the call ends.
     pub(crate) fn program_over(
         &mut self,
         cx: &mut Cx<'_>,
@@ -430,10 +432,10 @@ impl CallProgram {
         code: Option<u16>,
     ) -> ProgramEffect {
         if self.run.as_ref().is_some_and(|run| run.called.is_some()) {
-            // A party that was to be screened is not connected unscreened.
+            // A party whose screening failed is not connected.
             return self.end_whisper(cx, lower, false);
         }
-        // What the last step has ended is reported before another program may have a step of its id.
+        // Reports the streams that the last step has ended, before another program can reuse its step id.
         self.report_streams(cx, lower.search, false);
         let Some(run) = self.end_program(cx, lower) else { return ProgramEffect::Stay };
         let (is_announcement, is_mailbox) = (run.is_announcement(), run.app.as_mailbox().is_some());
@@ -467,7 +469,7 @@ impl CallProgram {
         go_on(cx, lower, &run.app, failure)
     }
 
-    /// The conference that is a route's target does not take the caller: the next target, or the end of the call.
+    /// Handles the refusal of a conference that is a route's target: the next target is tried, or the call ends.
     pub(crate) fn conference_refused(
         &mut self,
         cx: &mut Cx<'_>,
@@ -486,7 +488,7 @@ impl CallProgram {
         go_on(cx, lower, &run.app, Failure { detail, ..Failure::unreached(reason) })
     }
 
-    /// Takes the program out of the call, with what it has asked for.
+    /// Removes the program from the call, with its pending question and its timers.
     fn end_program(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<Run>> {
         self.run.iter_mut().for_each(|run| run.runner.drop_question(cx.edge));
         self.opened.iter_mut().for_each(|opened| opened.recognition.end(cx));
@@ -505,7 +507,7 @@ impl CallProgram {
         Some(run)
     }
 
-    /// The call is over: the program is informed, and makes its last request.
+    /// Ends the program together with the call: informs the program, which makes its last request.
     pub(crate) fn lost_caller(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) {
         self.drop_whisper(cx, lower);
         self.complete_parties(cx, lower, Some(DialStatus::Canceled));
@@ -532,7 +534,7 @@ impl CallProgram {
         }
     }
 
-    /// Reports what is new of the streams. `ends`: the call is over.
+    /// Reports the new events of streams. `ends`: the call is over.
     pub(crate) fn report_streams(&mut self, cx: &mut Cx<'_>, search: &Search, ends: bool) {
         let Some(opened) = &mut self.opened else { return };
         let side = self.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
@@ -543,12 +545,12 @@ impl CallProgram {
 }
 
 impl Run {
-    /// Takes a key that the caller has pressed, as a telephone-event, a tone or by INFO.
+    /// Handles a digit of the caller, received as telephone-event, tone or INFO.
     pub(crate) fn digit_pressed(&mut self, now: Instant, digit: char) -> ProgramEffect {
         self.take_input(now, Input::Digit(digit.to_ascii_uppercase()))
     }
 
-    /// Takes the key of an INFO.
+    /// Handles the digit of an INFO.
     pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) -> ProgramEffect {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
         match told(info.body.as_ref()) {
@@ -557,18 +559,19 @@ impl Run {
         }
     }
 
-    /// Takes an event of a Record, which another document may have replaced meanwhile: what is under way is that document's then.
+    /// Handles an event of a Record. If another document has replaced the Record, the step in progress belongs to that
+    /// document and does not end.
     pub(crate) fn record_event(&mut self, now: Instant, input: Input) -> ProgramEffect {
         if self.runner.program.is_recording() { self.end_step(now, input) } else { self.take_input(now, input) }
     }
 
-    /// Makes a request whose response is not run.
+    /// Sends a request whose response is not run as a document.
     pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: Request) {
         let request = parameters::request(cx.call, cx.edge, None, request);
         self.send_notice(cx, request);
     }
 
-    /// Makes a request of a call that its caller has left: the action of a Dial, an Enqueue, or another verb.
+    /// Sends the action request of a verb (Dial, Enqueue, …) in a call that its caller has left.
     fn notify_of_end(&self, cx: &mut Cx<'_>, request: Request) {
         let mut request = parameters::request(cx.call, cx.edge, None, request);
         request.iter_mut().filter(|_| cx.call.times.answered.is_some()).for_each(parameters::complete);
@@ -581,7 +584,7 @@ impl Run {
         }
     }
 
-    /// Notes in the call's trace what the program says of itself.
+    /// Records a trace entry of the program in the call's trace.
     pub(crate) fn trace_step(&self, cx: &mut Cx<'_>, trace: &Trace) {
         let Trace { line, verb, note } = trace;
         let at = if *line == 0 { String::new() } else { format!(" (line {line})") };
@@ -593,7 +596,7 @@ impl Run {
         };
         if let Note::Unheard { code, text } | Note::Error { code, text } = note {
             cx.call.story.app.get_or_insert_default().flaws.note(trace, self.is_whispering());
-            // 112xx are about our request; what the application answered is in the trace alone.
+            // 112xx errors concern our own request; the application's response is kept in the trace only.
             let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };
             let fault = match note {
                 Note::Unheard { .. } => AppFault::Prompt,
@@ -601,7 +604,7 @@ impl Run {
                 Note::Error { .. } | Note::Began | Note::Result(_) | Note::Warning { .. } => AppFault::Webhook,
             };
             cx.edge.apps_mut().error(&self.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
-            // What an application answers may hold numbers and secrets: the trace has it, no log line.
+            // A response of an application may contain numbers and secrets, so it goes to the trace and not to the log.
             let own = if (11_200..11_300).contains(&u32::from(*code)) { text.lines().next() } else { None };
             let own = own.map(|own| format!(": {own}")).unwrap_or_default();
             let app = &self.app.name;
@@ -614,7 +617,7 @@ impl Run {
         cx.edge.decide(cx.now, cx.call.key, text);
     }
 
-    /// Carries out a step of a program that has no caller any more.
+    /// Carries out a step of a program whose caller has gone.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other steps need a caller")]
     fn last_step(&self, cx: &mut Cx<'_>, recordings: &Recordings, step: Step) {
         match step {
@@ -626,7 +629,7 @@ impl Run {
     }
 }
 
-/// Has the call go on with the target behind an application that does not have it, or has it no longer.
+/// Continues with the target after an application that has failed or is over.
 fn go_on(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: &App, failure: Failure) -> ProgramEffect {
     lower.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
     if cx.call.state == State::Rerouting {
@@ -637,7 +640,7 @@ fn go_on(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: &App, failure: Failur
     ProgramEffect::NotConnected(Box::new(TargetResult::Failed(failure)))
 }
 
-/// Ends the call: by BYE, or by a final answer where the caller has none.
+/// Ends the call: by BYE, or by a final response if the caller has none yet.
 fn end_or_refuse(cx: &Cx<'_>, reason: ReasonSlug) -> ProgramEffect {
     match cx.call.state {
         State::Searching => ProgramEffect::refuse(FinalAnswer::new(603, reason)),

@@ -1,7 +1,8 @@
-//! A program that runs: in a call, or as an announcement in a conference.
+//! A running program: in a call, or as an announcement in a conference.
 //!
-//! The runner owns the interpreter, the program's time, and what it waits for: a document or sound of the shell, or the end of what is heard. Its
-//! owner takes the steps from it and has the sounds heard, by the player of a call or by the mixer of a conference.
+//! The runner owns the interpreter, the program's clock, and the pending wait: for a document or sound from the shell,
+//! or for the end of a sound. Its owner takes the steps from it and plays the sounds, with the player of a call or the
+//! mixer of a conference.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,87 +17,87 @@ use trunkgate_twiml::{Input, Location, Loop, Program, Say, Secret, Step};
 use crate::call::shared::Shared;
 use crate::call::words::webhooks;
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub(crate) struct ProgramRunner {
-    /// The interpreter.
+    /// Interpreter of the program.
     pub(super) program: Program,
-    /// The beginning of its time.
+    /// Start of the program's clock.
     began: Instant,
-    /// What the program waits for.
+    /// Event that the program waits for.
     pub(super) waits: Waits,
 }
 
-/// What a program waits for, apart from its own time.
+/// Event that a program waits for, apart from its own timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Waits {
     /// Nothing.
     Nothing,
-    /// The caller's ports, or its ACK with a media address, before anything else.
+    /// The caller's ports, or its ACK with a media address, before any step.
     Caller,
     /// A document.
     Document { query: QueryId, id: u32 },
-    /// A sound that is fetched or made.
+    /// A sound that is being fetched or synthesised.
     Sound { query: QueryId, id: u32, repeat: Loop },
-    /// The end of a sound, which is heard again so many times.
+    /// The end of a sound; `left`: remaining repetitions.
     Played { id: u32, sound: Arc<[u8]>, left: u32 },
-    /// The end of digits that are played: how many of them are, and how often all are to be played still.
+    /// The end of digits being played; `played`: digits sent so far; `left`: remaining repetitions.
     Digits { id: u32, digits: Secret, played: usize, left: u32 },
 }
 
 /// Origin of a program's requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestOrigin<'a> {
-    /// The call that gets the answers; `None`: an announcement gets them.
+    /// Call that receives the answers; `None`: an announcement receives them.
     pub(crate) key: Option<CallKey>,
-    /// SID of the call whose trace has the requests.
+    /// SID of the call whose trace records the requests.
     pub(crate) sid: &'a str,
-    /// The application.
+    /// Application that makes the requests.
     pub(crate) app: &'a Arc<App>,
 }
 
-/// An answer of the shell that the program has waited for.
+/// Answer of the shell that the program has waited for.
 #[derive(Debug)]
 pub(crate) struct TakenAnswer {
     /// Origin of the document or sound, for the trace; may be empty.
     pub(crate) origin: String,
-    /// The sound, which is to be heard, with its step's id and repetitions. The interpreter has any other answer.
+    /// Sound to play, with the step's id and repetitions. `None`: the interpreter has consumed the answer.
     pub(crate) sound: Option<(u32, Loop, Arc<[u8]>)>,
 }
 
-/// Consequence of the end of a sound.
+/// Result of the end of a sound.
 #[derive(Debug)]
 pub(crate) enum SoundEnd {
-    /// The sound is heard again.
+    /// The sound is played again.
     Again(Arc<[u8]>),
-    /// The step is over, which the interpreter knows.
+    /// The step has ended, and the interpreter has been informed.
     StepOver,
 }
 
 impl<'a> RequestOrigin<'a> {
-    /// Returns that of the program of a call.
+    /// Returns the origin for the program of a call.
     pub(crate) fn of_call(call: &'a Shared, app: &'a Arc<App>) -> RequestOrigin<'a> {
         RequestOrigin { key: Some(call.key), sid: call.legs.sid(), app }
     }
 }
 
 impl ProgramRunner {
-    /// Makes the runner of a program whose time began then.
+    /// Creates the runner of a program with a clock that starts at `began`.
     pub(crate) fn new(program: Program, began: Instant) -> ProgramRunner {
         ProgramRunner { program, began, waits: Waits::Nothing }
     }
 
-    /// Returns the time of the program.
+    /// Returns the time since the program's start.
     pub(crate) fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
 
-    /// Returns when the program goes on by itself.
+    /// Returns the time of the program's next timeout.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.began.checked_add(self.program.poll_timeout()?)
     }
 
-    /// Returns whether no step follows and nothing is waited for.
+    /// Returns whether the program has no further step and waits for nothing.
     pub(crate) fn is_over(&self) -> bool {
         self.program.is_over() && self.waits == Waits::Nothing
     }
@@ -111,25 +112,25 @@ impl ProgramRunner {
         self.program.handle_input(self.time(now), input);
     }
 
-    /// Gives the interpreter the time.
+    /// Informs the interpreter of the current time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.program.handle_timeout(self.time(now));
     }
 
-    /// Asks for a document.
+    /// Requests a document.
     pub(crate) fn fetch(&mut self, edge: &mut Edge, origin: RequestOrigin<'_>, id: u32, request: DocumentRequest) {
         let query = self.ask(edge, origin, AppWanted::Document(request));
         self.waits = Waits::Document { query, id };
     }
 
-    /// Asks for a text as speech.
+    /// Requests a text as speech.
     pub(crate) fn say(&mut self, edge: &mut Edge, origin: RequestOrigin<'_>, id: u32, say: Say) {
         let Say { text, ssml, voice, language, repeat } = say;
         let query = self.ask(edge, origin, AppWanted::Speech { text, ssml, voice, language });
         self.waits = Waits::Sound { query, id, repeat };
     }
 
-    /// Asks for a sound file.
+    /// Requests a sound file.
     pub(crate) fn play_file(
         &mut self,
         edge: &mut Edge,
@@ -148,12 +149,12 @@ impl ProgramRunner {
         edge.ask_for(origin.key, origin.sid, origin.app, wanted)
     }
 
-    /// Returns whether the program waits for the answer to a question.
+    /// Returns whether the program waits for the answer to this query.
     pub(crate) fn has_asked(&self, query: QueryId) -> bool {
         matches!(self.waits, Waits::Document { query: asked, .. } | Waits::Sound { query: asked, .. } if asked == query)
     }
 
-    /// Takes the shell's answer to a question; `None` where the program does not wait for it.
+    /// Handles the shell's answer to a query; `None` if the program does not wait for it.
     pub(crate) fn take_answer(&mut self, now: Instant, query: QueryId, answer: AppAnswer) -> Option<TakenAnswer> {
         if !self.has_asked(query) {
             return None;
@@ -177,12 +178,12 @@ impl ProgramRunner {
         Some(TakenAnswer { origin, sound: None })
     }
 
-    /// Notes that a sound is heard from now on, with the repetitions of its step.
+    /// Records the start of a sound, with the repetitions of its step.
     pub(crate) fn begin_sound(&mut self, (id, repeat): (u32, Loop), sound: Arc<[u8]>) {
         self.waits = Waits::Played { id, sound, left: further_times(repeat) };
     }
 
-    /// Notes that the sound has been heard to its end; `None` where none was.
+    /// Records the end of a sound; `None` if none was playing.
     pub(crate) fn end_sound(&mut self, now: Instant) -> Option<SoundEnd> {
         let Waits::Played { sound, left, .. } = &mut self.waits else { return None };
         if let Some(again) = left.checked_sub(1) {
@@ -193,7 +194,7 @@ impl ProgramRunner {
         Some(SoundEnd::StepOver)
     }
 
-    /// Ends the step of the sound, which is not heard again.
+    /// Ends the step of the current sound, without further repetitions.
     pub(crate) fn finish_sound(&mut self, now: Instant) {
         if let Waits::Played { id, .. } = self.waits {
             self.waits = Waits::Nothing;
@@ -201,7 +202,7 @@ impl ProgramRunner {
         }
     }
 
-    /// Stops what is heard, or was about to be.
+    /// Stops the current or pending sound.
     pub(crate) fn stop_playing(&mut self, edge: &mut Edge) {
         self.drop_question(edge);
         if matches!(self.waits, Waits::Played { .. } | Waits::Digits { .. }) {
@@ -209,7 +210,7 @@ impl ProgramRunner {
         }
     }
 
-    /// Gives up what the program has asked the shell for.
+    /// Cancels the program's pending question to the shell.
     pub(crate) fn drop_question(&mut self, edge: &mut Edge) {
         if let Waits::Document { query, .. } | Waits::Sound { query, .. } = self.waits {
             edge.give_up(query);
@@ -218,7 +219,7 @@ impl ProgramRunner {
     }
 }
 
-/// Returns how often something is heard after the first time.
+/// Returns the number of repetitions after the first playing.
 pub(crate) const fn further_times(repeat: Loop) -> u32 {
     match repeat {
         Loop::Times(times) => times.saturating_sub(1),

@@ -18,7 +18,7 @@ use crate::call::shared::Cx;
 use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
 
-/// What Twilio's error code of a stream says that could not be opened.
+/// Twilio's error code for a stream that could not be opened.
 const STREAM_FAILED: u16 = 31_901;
 
 impl CallProgram {
@@ -43,7 +43,7 @@ impl CallProgram {
         self.call_next_parties(cx, lower).unwrap_or(ProgramEffect::Stay)
     }
 
-    /// Calls the next of the parties that are called in turn; `None`: there is none.
+    /// Calls the parties of the next turn of a Dial; `None`: there is none.
     fn call_next_parties(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         self.complete_parties(cx, lower, None);
         let side = self.run.as_mut()?.side.as_mut()?;
@@ -59,20 +59,20 @@ impl CallProgram {
         Some(follows)
     }
 
-    /// Reports what is new of the parties of a Dial.
+    /// Reports the progress of a Dial's parties.
     pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, search: &Search) {
         let Some(Run { app, side: Some(side), .. }) = self.run.as_mut().map(|run| run.of_caller_mut()) else { return };
         side.report_progress(cx, search, app);
     }
 
-    /// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
-    /// do not show it yet.
+    /// Reports the end of the calls of all parties of a Dial. `status`: status of unanswered parties whose legs do not
+    /// show it yet.
     pub(crate) fn complete_parties(&mut self, cx: &mut Cx<'_>, lower: &LowerParts<'_>, status: Option<DialStatus>) {
         let Some(Run { app, side: Some(side), .. }) = self.run.as_mut().map(|run| run.of_caller_mut()) else { return };
         side.complete_parties(cx, lower.search, app, status);
     }
 
-    /// Ends what a Dial or a stream has under way.
+    /// Ends a Dial or stream in progress.
     pub(crate) fn end_side(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, id: u32) -> ProgramEffect {
         if self.side().is_none_or(|side| side.id != id) {
             return ProgramEffect::Stay;
@@ -86,7 +86,7 @@ impl CallProgram {
         }
     }
 
-    /// The longest time with the party is over, or the one that an agent may take to answer.
+    /// Handles a timer of a Dial: its `timeLimit`, or the time in which an agent must answer.
     pub(crate) fn dial_time_over(
         &mut self,
         cx: &mut Cx<'_>,
@@ -96,7 +96,7 @@ impl CallProgram {
         if timer == Timer::DialAnswer { dial_unanswered(cx, lower) } else { self.dial_limit_over(cx, lower) }
     }
 
-    /// The party has been connected for as long as it may.
+    /// Hangs up on a party that has reached the `timeLimit` of its Dial.
     fn dial_limit_over(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         cx.call.deadlines.remove(Timer::DialLimit);
         let Some(leg) = cx.call.legs.callee.filter(|_| self.run.is_some()) else { return ProgramEffect::Stay };
@@ -110,14 +110,14 @@ impl CallProgram {
         cx.call.legs.callee.filter(is_agent)
     }
 
-    /// The connected party sends nothing any more: its call ends, the caller stays.
+    /// Hangs up on a connected party that no longer sends media; the caller stays.
     pub(crate) fn side_fell_silent(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let Some(leg) = cx.call.legs.callee else { return ProgramEffect::Stay };
         cx.edge.decide(cx.now, cx.call.key, format!("no media from {}", cx.call.legs.name_of(leg)));
         hang_up(cx, lower, leg, ReasonSlug::MediaTimeout)
     }
 
-    /// A party or stream that the program wanted is connected with the caller, or will be after its document.
+    /// Handles the answer of a party or stream: it is connected with the caller at once, or after its document.
     pub(crate) fn side_joined(
         &mut self,
         cx: &mut Cx<'_>,
@@ -127,7 +127,7 @@ impl CallProgram {
     ) -> ProgramEffect {
         let Some(Run { app, side: Some(side), .. }) = self.run.as_deref_mut() else { return ProgramEffect::Stay };
         if side.since.is_some() {
-            // The target that an agent has sent its caller on to.
+            // The agent has transferred its caller to another target.
             side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
             return ProgramEffect::Stay;
         }
@@ -151,7 +151,7 @@ impl CallProgram {
         }
     }
 
-    /// The caller and the party hear each other.
+    /// Handles the connection between caller and party: they hear each other.
     fn side_bridged(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let has_agent = self.connected_agent(cx).is_some();
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
@@ -163,11 +163,12 @@ impl CallProgram {
         lower.bridge.media.tell_digits(cx);
         side.begin_recording(cx, lower, true);
         let answered = Input::DialAnswered { id: side.id };
-        // A restart ends the stream of an agent: its Dial is under way again then.
+        // A restart ends the stream of an agent, so its Dial stays in progress for a repetition.
         if has_agent { run.take_input(cx.now, answered) } else { run.end_step(cx.now, answered) }
     }
 
-    /// No party answered, or the stream could not be opened; or the target that an agent has sent its caller on to did not answer.
+    /// Handles the failure of a party: no party answered, a stream could not be opened, or an agent's transfer target
+    /// did not answer.
     pub(crate) fn side_failed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -188,7 +189,7 @@ impl CallProgram {
         self.side_over(cx, lower, status, Some(answer))
     }
 
-    /// The connected party or stream has left, and its caller is still there.
+    /// Handles the departure of the connected party or stream; its caller is still there.
     pub(crate) fn side_has_left(
         &mut self,
         cx: &mut Cx<'_>,
@@ -209,7 +210,7 @@ impl CallProgram {
         self.side_over(cx, lower, DialStatus::Completed, None)
     }
 
-    /// What the program wanted is over.
+    /// Ends the Dial or stream step, and continues the program.
     fn side_over(
         &mut self,
         cx: &mut Cx<'_>,
@@ -230,7 +231,7 @@ impl CallProgram {
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         if cx.call.legs.agent_in_place_of_caller().is_none() {
-            // The next Dial of an agent has its whole time.
+            // The next Dial of an agent has its full time.
             cx.disarm(Timer::MaxCall);
             lower.bridge.media.holder = None;
         }
@@ -247,7 +248,7 @@ impl CallProgram {
         run.end_step(cx.now, Input::DialEnded { id, result })
     }
 
-    /// The stream or agent that the program connected is lost.
+    /// Handles the loss of the stream or agent that the program has connected.
     pub(crate) fn stream_lost(
         &mut self,
         cx: &mut Cx<'_>,
@@ -261,7 +262,7 @@ impl CallProgram {
         self.side_over(cx, lower, status, None)
     }
 
-    /// Parts a party that has answered from the caller, and has its document run.
+    /// Separates an answered party from the caller, and runs its document.
     fn begin_whisper(
         &mut self,
         cx: &mut Cx<'_>,
@@ -294,7 +295,7 @@ impl CallProgram {
         ProgramEffect::Run
     }
 
-    /// What a called party was to hear is over: its document follows, it is connected, or its call ends.
+    /// Handles the end of a called party's digits or document: its document follows, it is connected, or its call ends.
     pub(crate) fn end_whisper(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, joins: bool) -> ProgramEffect {
         if let Some(run) = self.run.as_mut().filter(|_| joins)
             && let Some((location, method)) = run.called.as_mut().and_then(|called| called.then.take())
@@ -316,8 +317,8 @@ impl CallProgram {
         self.side_bridged(cx, lower)
     }
 
-    /// Takes the program of a called party away; the caller's is in force again. Returns the party's leg and how it is to be
-    /// connected.
+    /// Removes the program of a called party and restores the caller's. Returns the party with its pending media
+    /// connections.
     pub(crate) fn drop_whisper(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Parted> {
         let mut run = self.run.take_if(|run| run.is_whispering())?;
         run.runner.drop_question(cx.edge);
@@ -327,20 +328,20 @@ impl CallProgram {
         Some(parted)
     }
 
-    /// Returns the party or stream of the program that runs.
+    /// Returns the party or stream of the running program.
     fn side(&self) -> Option<&Side> {
         self.run.as_ref()?.side.as_ref()
     }
 }
 
-/// Ends the call of a party for this reason: its program goes on with its caller.
+/// Hangs up on a party; the program continues with its caller.
 pub(crate) fn hang_up(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg: LegId, reason: ReasonSlug) -> ProgramEffect {
     cx.call.legs[leg].end_with(reason, EndedBy::Edge);
     lower.bridge.media.hang_up_leg(cx, leg, reason);
     ProgramEffect::SideLeft(reason)
 }
 
-/// Has the caller talk to the edge again, after a party has left it. Returns whether that is possible.
+/// Connects the caller with the edge again, after a party has left. Returns whether that is possible.
 pub(crate) fn take_caller_back(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg: LegId) -> bool {
     cx.disarm(Timer::HoldCheck);
     lower.search.withdraw_consult(cx, lower.bridge);
@@ -369,15 +370,15 @@ pub(crate) fn take_caller_back(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg:
     true
 }
 
-/// Makes the program of a called party.
+/// Creates the program of a called party.
 fn program_of_called(now: Duration, source: Source) -> Program {
     let mut program = Program::new(Settings { role: Role::Called, ..Settings::default() });
     program.start(now, source, true);
     program
 }
 
-/// Ends the attempt at an agent that has not taken the caller within the `timeout` of its Dial, also one in whose queue the caller waits.
-/// Phones ring for that time by a timer of their own.
+/// Ends the attempt at an agent that has not accepted the caller within the `timeout` of its Dial, even while the
+/// caller waits in its queue. Phones have a ring timer of their own.
 fn dial_unanswered(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
     cx.call.deadlines.remove(Timer::DialAnswer);
     if lower.search.alone().is_none_or(|attempt| attempt.agent.is_none()) {
@@ -385,7 +386,7 @@ fn dial_unanswered(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect
     }
     cx.edge.decide(cx.now, cx.call.key, "Dial: timeout has passed");
     lower.search.left_line(cx, "leaves the queue");
-    // The time of a Dial is that of the party, not of each way to it.
+    // The time limit of a Dial applies to the party, not to each candidate.
     let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
     ProgramEffect::TargetFailed(Box::new(TargetResult::Refused(failure)))
 }

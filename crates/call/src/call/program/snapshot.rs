@@ -1,5 +1,5 @@
-//! A program in plain data, and back. What was under way begins again: a document is asked for again, a prompt is heard
-//! from its beginning, a party that had not answered is called again.
+//! Snapshots of programs as plain data. A step in progress is repeated after a restart: a document is requested again,
+//! a prompt is played from its beginning, a party that had not answered is called again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,25 +17,26 @@ use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
 use crate::call::program::{CallProgram, Dialled, Run, Side};
 
-/// Programs of an answered call in plain data. It does not carry streams, recognisers and live transcriptions, which the steps begin again.
+/// Programs of an answered call as plain data. Streams, recognisers and live transcriptions are omitted; the steps
+/// start them again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ProgramSnapshot {
     run: Option<RunSnapshot>,
-    /// The conference that the caller is in: it joins again.
+    /// Conference of the caller, who joins it again.
     conference: Option<ConferenceStep>,
-    /// The place in a queue that the caller has: it enters or dials it again.
+    /// Queue position of the caller, who enters or dials the queue again.
     queue: Option<QueueReturn>,
     /// Reports of the call to an application.
     reports: Option<ReportsSnapshot>,
-    /// Cookies that the application has set.
+    /// Cookies set by the application.
     cookies: CookieJar,
 }
 
-/// The caller's program in plain data. It does not carry the document of a called party, and a transfer by REFER that is under way.
+/// The caller's program as plain data. The document of a called party and a pending transfer by REFER are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RunSnapshot {
     target: TargetSpec,
-    /// The application, where the configuration does not have it.
+    /// Application, if the configuration does not contain it.
     made: Option<Arc<App>>,
     program: Program,
     ran_ms: u64,
@@ -45,11 +46,11 @@ struct RunSnapshot {
     is_redirected: bool,
 }
 
-/// A party that is connected, in plain data. It does not carry the recording of the Dial, and parties that were not connected.
+/// A connected party as plain data. The recording of the Dial and parties that were not connected are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct SideSnapshot {
     id: u32,
-    /// Whether a stream was to have the caller, who has gone on with another target.
+    /// Whether the side began as a stream; its caller may have been transferred to another target since.
     is_stream: bool,
     talked_ms: u64,
     limit_ms: u64,
@@ -58,8 +59,8 @@ struct SideSnapshot {
 }
 
 impl ProgramSnapshot {
-    /// Writes the programs of a call down. `has_callee`: its caller talks with a remote party, also where a stream was to have it; a stream
-    /// or an agent is connected again by the step that is under way.
+    /// Writes the programs of a call down. `has_callee`: its caller is connected with a remote party, perhaps one that
+    /// replaced a stream; a stream or an agent is reconnected by the step in progress.
     pub(crate) fn of(
         (now, key): (Instant, CallKey),
         edge: &Edge,
@@ -77,7 +78,7 @@ impl ProgramSnapshot {
         }
     }
 
-    /// Makes the programs of the call with this SID again.
+    /// Restores the programs of the call with this SID.
     pub(crate) fn restore(self, now: Instant, edge: &mut Edge, sid: &str) -> CallProgram {
         let ProgramSnapshot { run, conference, queue, reports, cookies } = self;
         edge.apps_mut().cookies.restore(sid, cookies);
@@ -119,7 +120,7 @@ impl RunSnapshot {
         }
     }
 
-    /// Returns the program again; `None` where the configuration has its application no longer.
+    /// Restores the program; `None` if the configuration no longer contains its application.
     fn restore(self, now: Instant, edge: &Edge) -> Option<Run> {
         let RunSnapshot { target, made, program, ran_ms, under_way, side, ring_timeout_ms, is_redirected } = self;
         let app = match target {
@@ -168,7 +169,7 @@ impl SideSnapshot {
     }
 }
 
-/// Returns the time so many milliseconds ago.
+/// Returns the time `ms` milliseconds ago.
 fn ago(now: Instant, ms: u64) -> Instant {
     now.checked_sub(Duration::from_millis(ms)).unwrap_or(now)
 }

@@ -1,4 +1,4 @@
-//! The steps of a program, carried out in its call.
+//! Execution of a program's steps in its call.
 
 use std::sync::Arc;
 
@@ -92,17 +92,18 @@ impl CallProgram {
             Step::Join => return self.end_whisper(cx, lower, true),
             Step::Failed { code } => return self.program_over(cx, lower, Some(code)),
             Step::Notify(request) => run.notify(cx, request),
-            // Only a program without a caller makes the last request of a Record.
+            // Only a program whose caller has gone makes the last request of a Record.
             Step::NotifyRecorded { .. } => {}
             Step::Trace(trace) => run.trace_step(cx, &trace),
         }
         ProgramEffect::Stay
     }
 
-    /// Has the program go on with another document, whatever it does now. A text was found to be a document before.
+    /// Replaces the document of the program, regardless of the step in progress. The caller of this function has
+    /// checked that a text is a document.
     ///
     /// # Errors
-    /// The call has ended: nothing changes then.
+    /// The call has ended; nothing changes then.
     pub(crate) fn redirect(
         &mut self,
         cx: &mut Cx<'_>,
@@ -113,10 +114,10 @@ impl CallProgram {
             State::Leaving | State::Ended => return Err(Refused::CallEnded),
             State::Searching | State::Answered | State::Rerouting => {}
         }
-        // A party that hears its document is part of the Dial that ends.
+        // A party that is hearing its document belongs to the Dial that ends.
         self.drop_whisper(cx, lower);
         let Some(run) = &mut self.run else { return Err(Refused::CallEnded) };
-        // Before the first step of the document, which may be a Dial.
+        // Must be set before the first step of the new document, which may be a Dial.
         run.is_redirected = true;
         if run.runner.waits != Waits::Caller {
             run.runner.drop_question(cx.edge);
@@ -131,7 +132,7 @@ impl CallProgram {
         }
     }
 
-    /// Answers the caller, once its ports are known to be ours; then it hears the program.
+    /// Answers the caller once its ports are bound; then the caller hears the program.
     fn answer(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         if cx.call.state != State::Searching {
             lower.bridge.media.talk_to_caller(cx);

@@ -1,5 +1,5 @@
-//! Streams that programs of a call have opened, and the requests that report them (`statusCallback` of Stream). One that listens outlives
-//! its program: the application may fail and another target take the call.
+//! Streams opened by programs of a call, and the requests that report them (`statusCallback` of Stream). A listening
+//! stream outlives its program: the application may fail and another target get the call.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::words::refused::Refused;
 use crate::call::words::webhooks;
 
-/// The streams of a call's applications that are not over, also of those that the call has left.
+/// The live streams of a call's applications, including applications that no longer control the call.
 #[derive(Debug, Default)]
 pub(crate) struct AppStreams {
     list: Vec<Stream>,
 }
 
-/// A stream.
+/// A stream of an application.
 #[derive(Debug, Clone)]
 struct Stream {
-    /// The application that has opened it.
+    /// Application that opened the stream.
     app: Arc<App>,
-    /// Name to stop it by.
+    /// Name by which it can be stopped.
     name: Option<String>,
-    /// Its leg; `None` of a connected stream before its socket is asked for.
+    /// Leg of the stream; `None` for a connected stream before its socket is requested.
     leg: Option<LegId>,
-    /// Id of the step that waits for it; `None` of one that listens.
+    /// Id of the step that waits for the stream; `None` for a listening stream.
     id: Option<u32>,
     receiver: Option<(String, Method)>,
     is_open: bool,
@@ -40,10 +40,10 @@ struct Stream {
 }
 
 impl AppStreams {
-    /// Has a stream opened that listens to the caller's side, by the keys of an application. Returns its leg.
+    /// Opens a stream that listens to the caller's side, with the settings of an application. Returns its leg.
     ///
     /// # Errors
-    /// The edge cannot decode the codec of the call, or as many listen as may.
+    /// The edge cannot decode the codec of the call, or the maximum number of listeners is reached.
     pub(crate) fn start(
         &mut self,
         cx: &mut Cx<'_>,
@@ -66,10 +66,10 @@ impl AppStreams {
         Ok(leg)
     }
 
-    /// Has one opened for a request, whose name is to be that of no other live stream. Returns its SID.
+    /// Opens a stream for a request, under a name that no other live stream has. Returns its SID.
     ///
     /// # Errors
-    /// Another stream has this name, or none is opened.
+    /// Another stream has this name, or no stream could be opened.
     pub(crate) fn start_named(
         &mut self,
         cx: &mut Cx<'_>,
@@ -83,7 +83,7 @@ impl AppStreams {
         self.start(cx, media, app, stream).map(|leg| stream_sid(cx.call, leg))
     }
 
-    /// Ends a stream that listens, by its name or SID. Returns its SID.
+    /// Ends a listening stream by its name or SID. Returns its SID.
     ///
     /// # Errors
     /// No live stream has this name.
@@ -94,17 +94,17 @@ impl AppStreams {
         Ok(stream_sid(cx.call, leg))
     }
 
-    /// Adds a stream that has the caller once it is open.
+    /// Adds a stream that gets the caller once it is open.
     pub(crate) fn add_connected(&mut self, app: &Arc<App>, step: &StreamStep) {
         self.list.push(Stream::connected(app, step));
     }
 
-    /// Returns the legs of the streams of a name.
+    /// Returns the legs of the streams with a name.
     fn named(&self, name: &str) -> impl Iterator<Item = LegId> {
         self.list.iter().filter(move |stream| stream.name.as_deref() == Some(name)).filter_map(|stream| stream.leg)
     }
 
-    /// Returns the leg of a live stream of this name or SID.
+    /// Returns the leg of a live stream by its name or SID.
     fn live(&self, call: &Shared, name: &str) -> Option<LegId> {
         let is_live = |leg: &LegId| call.legs[*leg].state != LegState::Ended && call.legs[*leg].listens();
         let has_sid = |leg: &LegId| call.legs[*leg].agent.as_ref().is_some_and(|side| side.stream_sid == name);
@@ -112,12 +112,13 @@ impl AppStreams {
         by_sid.into_iter().chain(self.named(name)).find(is_live)
     }
 
-    /// A program is over: what it has not begun to open, another program's step of the same id is not.
+    /// Drops the streams without a leg when a program ends: another program's step may reuse their id.
     pub(crate) fn program_over(&mut self) {
         self.list.retain(|stream| stream.leg.is_some());
     }
 
-    /// Reports what is new of them. `connecting`: the step and the leg of one that is being connected; `ends`: the call is over.
+    /// Reports the new events of all streams. `connecting`: step and leg of a stream being connected; `ends`: the call
+    /// is over.
     pub(crate) fn report(&mut self, cx: &mut Cx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
         for stream in &mut self.list {
             if let Some((id, leg)) = connecting
@@ -146,7 +147,7 @@ impl Stream {
         }
     }
 
-    /// Takes what has come of the stream, and returns the events to report. `ends`: the call is over.
+    /// Updates the stream from its leg, and returns the events to report. `ends`: the call is over.
     fn follow(&mut self, cx: &Cx<'_>, ends: bool) -> Vec<&'static str> {
         let Some(leg) = self.leg.filter(|_| !self.is_over) else { return Vec::new() };
         let (state, agent) = (cx.call.legs[leg].state, cx.call.legs[leg].agent.as_ref());
@@ -166,7 +167,7 @@ impl Stream {
     }
 }
 
-/// Returns the agent that a stream of an application is.
+/// Returns the agent that represents a stream of an application.
 pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
     let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
     Agent {
@@ -177,12 +178,12 @@ pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
     }
 }
 
-/// Returns the SID of a stream, as requests name it.
+/// Returns the SID of a stream, as used in requests.
 fn stream_sid(call: &Shared, leg: LegId) -> String {
     call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
 }
 
-/// Makes one report.
+/// Sends one report.
 fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
     let (Some((url, method)), Some(leg)) = (&stream.receiver, stream.leg) else { return };
     let sid = stream_sid(cx.call, leg);

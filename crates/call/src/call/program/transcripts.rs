@@ -1,6 +1,7 @@
-//! Live transcriptions of a call: a recogniser listens to each track, and the application is notified of its results.
+//! Live transcriptions of a call: one recogniser for each track, and reports of the results to the application.
 //!
-//! A transcription outlives its program, as a stream that listens does. A recogniser that closes after an utterance is connected again.
+//! A transcription outlives its program, like a listening stream. A recogniser that closes after an utterance is
+//! connected again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,14 +25,14 @@ use crate::call::words::webhooks;
 
 /// Maximum number of live transcriptions of a call.
 const TRANSCRIPTS: usize = 4;
-/// Time within which a recogniser that closes without a result has closed at once.
+/// Minimum connection time without a result; a shorter one counts as closed at once.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// The same with a result.
+/// Minimum connection time with a result; a shorter one counts as closed at once.
 const AT_ONCE_WITH_RESULT: Duration = Duration::from_millis(100);
-/// Connections in a row that may close at once.
+/// Maximum number of consecutive connections that close at once.
 const CLOSED_AT_ONCE: u8 = 5;
 
-/// The live transcriptions of a call that are not over, also those of applications that the call has left.
+/// The running live transcriptions of a call, including those of applications that no longer control the call.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTranscripts {
     list: Vec<Live>,
@@ -40,37 +41,37 @@ pub(crate) struct LiveTranscripts {
 /// A live transcription.
 #[derive(Debug)]
 struct Live {
-    /// The application that has started it.
+    /// Application that started the transcription.
     app: Arc<App>,
     sid: String,
     step: TranscriptStep,
-    /// Events so far.
+    /// Number of events so far.
     sequence: u64,
-    /// Whether its start is reported.
+    /// Whether its start has been reported.
     is_started: bool,
     ears: Vec<Ear>,
 }
 
-/// The recogniser of a track.
+/// Recogniser of one track.
 #[derive(Debug)]
 struct Ear {
     tracks: TrackSet,
-    /// Its end in the media session.
+    /// End of the recogniser in the media session.
     end: EndId,
-    /// When its socket was asked for.
+    /// Time at which its socket was requested.
     began: Instant,
-    /// Whether it has understood anything on this connection.
+    /// Whether it has recognised any speech on this connection.
     has_heard: bool,
-    /// Connections before this one that closed at once.
+    /// Number of consecutive earlier connections that closed at once.
     closed_at_once: u8,
-    /// The last problem that its worker found.
+    /// Last problem that its worker reported.
     fault: Option<Box<str>>,
-    /// The reports of its partial results.
+    /// Reports of its partial results.
     partials: Partials,
 }
 
 impl LiveTranscripts {
-    /// Starts the live transcription of a document. A failure is reported, and the call goes on.
+    /// Starts the live transcription of a document. A failure is reported, and the call continues.
     pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, app: &Arc<App>, step: TranscriptStep) {
         let (mut live, result) = match self.begin(cx, media, app, step) {
             Ok(_) => return,
@@ -81,10 +82,10 @@ impl LiveTranscripts {
         live.end(cx, false);
     }
 
-    /// Starts a live transcription by a request, and returns its SID.
+    /// Starts a live transcription by request, and returns its SID.
     ///
     /// # Errors
-    /// The reason why there is none; its receiver is not notified of that.
+    /// The reason why it does not start; its receiver is not notified of that.
     pub(crate) fn start_asked(
         &mut self,
         cx: &mut Cx<'_>,
@@ -137,17 +138,17 @@ impl LiveTranscripts {
         }
     }
 
-    /// Ends the live transcription of a name that a document has.
+    /// Ends a live transcription by the name that a document uses.
     pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, name: &str) {
         if self.stop_asked(cx, name).is_err() {
             cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
         }
     }
 
-    /// Ends a live transcription by its name or its SID, and returns its SID and its name.
+    /// Ends a live transcription by its name or SID, and returns its SID and its name.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such transcription.
     pub(crate) fn stop_asked(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<(String, Option<String>), Refused> {
         let found = self.list.iter().position(|live| live.is_named(name));
         let live = self.list.remove(found.ok_or(Refused::UnknownTranscription)?);
@@ -156,17 +157,17 @@ impl LiveTranscripts {
         Ok(ended)
     }
 
-    /// Ends all live transcriptions: the call is over.
+    /// Ends all live transcriptions with the call.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
         std::mem::take(&mut self.list).into_iter().for_each(|live| live.end(cx, true));
     }
 
-    /// Returns whether an end is that of a live transcription's recogniser.
+    /// Returns whether `end` is a recogniser of a live transcription.
     pub(super) fn listens_by(&self, end: EndId) -> bool {
         self.place(end).is_some()
     }
 
-    /// Takes an event of a recogniser.
+    /// Handles an event of a recogniser.
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, end: EndId, event: AgentEvent) {
         let Some((at, ear)) = self.place(end) else { return };
         let live = &mut self.list[at];
@@ -177,7 +178,7 @@ impl LiveTranscripts {
                 cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
                 live.started(cx);
             }
-            // Libraries that name no code have closed in good order too.
+            // A close frame without a code counts as an orderly close; some WebSocket libraries send no code.
             AgentEvent::Ended | AgentEvent::Lost(Loss::Closed(None)) => goes_on = live.connect_again(cx, ear),
             AgentEvent::Lost(loss) => goes_on = live.fail(cx, ear, Recognised::Lost(loss)),
             AgentEvent::Note { text, .. } => {
@@ -186,7 +187,7 @@ impl LiveTranscripts {
                 cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
             }
             AgentEvent::Recognised(transcript) => live.heard(cx, ear, transcript),
-            // A recogniser does not talk.
+            // A recogniser sends no audio and no requests.
             AgentEvent::Spoke | AgentEvent::Request(_) => {}
         }
         if !goes_on {
@@ -195,7 +196,8 @@ impl LiveTranscripts {
         media.tap_caller(cx);
     }
 
-    /// Takes the response to the report of a partial result, which is not run; false where it is another's.
+    /// Handles the response to a partial-result report, which is not run as a document. Returns false if the query
+    /// belongs to another request.
     pub(crate) fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
         let mut ears = self.list.iter_mut().flat_map(|live| live.ears.iter_mut().map(|ear| (&live.app, ear)));
         let Some((app, ear)) = ears.find(|(_, ear)| ear.partials.is_reported(query)) else { return false };
@@ -213,7 +215,7 @@ impl LiveTranscripts {
     }
 }
 
-/// A transcription that does not begin, and why; `None`: another one has its name.
+/// A transcription that does not begin, with the reason; `None`: its name is taken.
 type NotBegun = Option<Box<(Live, Recognised)>>;
 
 impl Ear {
@@ -237,7 +239,7 @@ impl Live {
     /// Connects a recogniser for each track.
     ///
     /// # Errors
-    /// The reason why one has none.
+    /// The reason why a track has none.
     fn listen(&mut self, cx: &mut Cx<'_>) -> Result<(), Recognised> {
         let spec = cx.edge.apps().recognition.spec().cloned().ok_or(Recognised::NotConfigured)?;
         let tracks: &[TrackSet] = match self.step.tracks {
@@ -260,7 +262,7 @@ impl Live {
         Ok(())
     }
 
-    /// Connects the recogniser of a track again, which has closed in good order; returns whether the transcription goes on.
+    /// Reconnects a track's recogniser after an orderly close; returns whether the transcription continues.
     fn connect_again(&mut self, cx: &mut Cx<'_>, at: usize) -> bool {
         let ear = &mut self.ears[at];
         let least = if ear.has_heard { AT_ONCE_WITH_RESULT } else { AT_ONCE };
@@ -283,7 +285,7 @@ impl Live {
         true
     }
 
-    /// Reports that the recogniser of a track has failed: the transcription is over.
+    /// Ends the transcription because a track's recogniser has failed, and reports it. Always returns false.
     fn fail(&mut self, cx: &mut Cx<'_>, at: usize, result: Recognised) -> bool {
         let fault = self.ears[at].fault.take().map(|fault| format!(": {fault}")).unwrap_or_default();
         let ear = self.ears.remove(at);
@@ -300,7 +302,7 @@ impl Live {
         self.report(cx, "transcription-error", vec![("TranscriptionError", why.to_owned())]);
     }
 
-    /// Takes a result of the recogniser of a track.
+    /// Handles a result of a track's recogniser.
     fn heard(&mut self, cx: &mut Cx<'_>, at: usize, transcript: Transcript) {
         let Transcript { text, is_final, confidence_ppm } = transcript;
         if text.trim().is_empty() {
@@ -327,7 +329,7 @@ impl Live {
             ("Final", is_final.to_string()),
         ];
         if is_final {
-            // What waits is older than the result.
+            // A queued partial result is older than the final one.
             self.ears[at].partials.drop_next();
             return self.report(cx, "transcription-content", told);
         }
@@ -352,7 +354,7 @@ impl Live {
         self.report(cx, "transcription-started", told);
     }
 
-    /// Ends the transcription: its recognisers are let go.
+    /// Ends the transcription and releases its recognisers.
     fn end(mut self, cx: &mut Cx<'_>, is_reported: bool) {
         for ear in std::mem::take(&mut self.ears) {
             cx.edge.note_recognition(cx.now, cx.call.legs.sid(), ear.result(), "");
@@ -363,7 +365,7 @@ impl Live {
         }
     }
 
-    /// Returns the request that reports an event; `None` without a receiver.
+    /// Creates the request that reports an event; `None` without a receiver.
     fn request(
         &mut self,
         cx: &Cx<'_>,
@@ -385,7 +387,7 @@ impl Live {
         Some(DocumentRequest { place: AppPlace::Url(url), method, purpose: "transcription", parameters })
     }
 
-    /// Reports an event in any case, after those before it.
+    /// Reports an event reliably, in order after earlier events.
     fn report(&mut self, cx: &mut Cx<'_>, event: &'static str, further: Vec<(&'static str, String)>) {
         let Some(request) = self.request(cx, event, further) else { return };
         let (app, allow_private) = (self.app.name.clone(), self.app.allow_private);
@@ -395,7 +397,7 @@ impl Live {
 }
 
 impl Ear {
-    /// Takes the recogniser out of the media session. A report under way goes on.
+    /// Removes the recogniser from the media session. A report already sent is not cancelled.
     fn drop_from(self, cx: &mut Cx<'_>) {
         self.partials.forget(cx.edge);
         recognisers::dismiss(cx, self.end);
