@@ -1,4 +1,4 @@
-//! Cookies that applications have set in live calls: each call has a jar of its own, which ends with it.
+//! Cookies that applications set in live calls: each call has its own jar until it ends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use trunkgate_cookies::{Cookie, CookieJar};
 
-/// The jars of live calls that have cookies, by the call's SID.
+/// Jars of the live calls that have cookies, by call SID.
 #[derive(Debug, Default)]
 pub struct CallCookies {
     jars: HashMap<Box<str>, Arc<CookieJar>>,
@@ -18,7 +18,7 @@ impl CallCookies {
         self.jars.get(sid).cloned().unwrap_or_default()
     }
 
-    /// Stores cookies that a response of the call's application has set.
+    /// Stores cookies from a response of the call's application.
     pub fn store(&mut self, sid: &str, cookies: Vec<Cookie>, now: SystemTime) {
         let jar = Arc::make_mut(self.jars.entry(sid.into()).or_default());
         cookies.into_iter().for_each(|cookie| drop(jar.store(cookie, now)));
@@ -34,7 +34,7 @@ impl CallCookies {
         }
     }
 
-    /// Removes the jar of a call that is over.
+    /// Removes the jar of an ended call.
     pub fn remove(&mut self, sid: &str) {
         self.jars.remove(sid);
     }

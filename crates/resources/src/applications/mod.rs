@@ -1,4 +1,5 @@
-//! How calls of each application went in the last hour: whether its documents could be run to their end. And the recogniser that they use.
+//! Results of each application's calls in the last hour (whether its documents could be run to their end), and the
+//! speech recogniser.
 
 pub mod cookies;
 pub mod question;
@@ -17,46 +18,46 @@ use crate::applications::recognition::Recognition;
 use crate::failures::concerned::Concerned;
 use crate::limits::HEARD_AGAIN;
 
-/// Name of the applications that requests to the API make, which are in no table.
+/// Application name for calls that the API started with their own URL, which are in no table.
 pub const REQUESTED_APP: &str = "api";
 
-/// Applications by name.
+/// State of the applications, by name.
 #[derive(Debug, Default)]
 pub struct Apps {
     by_name: BTreeMap<Arc<str>, AppState>,
-    /// The recogniser of callers' speech.
+    /// Speech recogniser for callers' speech.
     pub recognition: Recognition,
-    /// Cookies of live calls, by the call's SID.
+    /// Cookies of live calls, by call SID.
     pub cookies: CallCookies,
 }
 
-/// One application's calls.
+/// Calls of one application.
 #[derive(Debug, Default)]
 struct AppState {
-    /// Calls, those of them in which it failed, and those in which only a prompt was not played.
+    /// All calls, calls in which the application failed, and calls in which only a prompt was not played.
     calls: LastHour<3>,
-    /// The last error in any of its calls.
+    /// Most recent error in any call.
     error: AppError,
-    /// The error of the last call in which it failed.
+    /// Error of the most recent failed call.
     failed: AppError,
-    /// Calls in a row since then in which it did not fail.
+    /// Successful calls in a row since the most recent failure.
     good: u64,
-    /// Errors since the start by code, but for webhooks: their sender counts those.
+    /// Errors since the start by code, without webhook errors, which the webhook sender counts.
     errors: BTreeMap<u32, u64>,
 }
 
-/// An error of an application in one call.
+/// Error of an application in one call.
 #[derive(Debug, Clone, Default)]
 struct AppError {
     code: u32,
-    /// What our own request said; nothing of what the application answered.
+    /// Error text of the edge's own request, without the application's response.
     text: String,
     sid: String,
-    /// A party did not hear a prompt.
+    /// Whether a party missed a prompt because of the error.
     is_unheard: bool,
 }
 
-/// What went wrong with an application in a call.
+/// Kind of an application error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppFault {
     /// A prompt was not played.
@@ -73,16 +74,16 @@ impl Apps {
         self.by_name.retain(|name, _| &**name == REQUESTED_APP || table.app(name).is_some());
     }
 
-    /// Withdraws what was wrong with applications whose keys were changed, until the next failure; counts stay.
+    /// Treats failures of applications with changed keys as solved, until the next one; counts stay.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         for (_, state) in self.by_name.iter_mut().filter(|(name, _)| concerned.apps.contains(*name)) {
             state.good = state.good.saturating_add(HEARD_AGAIN);
         }
     }
 
-    /// Notes an error in a call, which need not be the end of the application's part in it.
+    /// Notes an error in a call. The application may recover from it.
     pub fn error(&mut self, name: &Arc<str>, sid: &str, (fault, code): (AppFault, u32), text: &str) {
-        // What follows the first line is of the application's answer.
+        // Further lines come from the application's response.
         let text = text.lines().next().unwrap_or_default().to_owned();
         let state = self.state(name);
         state.error = AppError { code, text, sid: sid.to_owned(), is_unheard: fault == AppFault::Prompt };
@@ -91,21 +92,21 @@ impl Apps {
         }
     }
 
-    /// Errors since the start, but for those of webhooks: application, code, how many.
+    /// Returns the number of errors since the start, without webhook errors, by application and code.
     pub fn errors(&self) -> impl Iterator<Item = (&Arc<str>, u32, u64)> {
         self.by_name
             .iter()
             .flat_map(|(name, state)| state.errors.iter().map(move |(code, count)| (name, *code, *count)))
     }
 
-    /// Returns the last error of an application, where it was in this call: what our request said, else the code alone.
+    /// Returns the last error of an application if it happened in this call: its text and code, or its code alone.
     pub fn told(&self, name: &str, sid: &str) -> Option<String> {
         let AppError { code, text, .. } =
             self.by_name.get(name).map(|state| &state.error).filter(|one| one.sid == sid)?;
         Some(if text.is_empty() { format!("error {code}") } else { format!("error {code}: {text}") })
     }
 
-    /// Notes that an application's part in a call is over; `failed`: its documents could not be run.
+    /// Notes the end of an application's part in a call; `failed`: its documents could not be run.
     pub fn over(&mut self, now: Instant, name: &Arc<str>, sid: &str, failed: bool) {
         let state = self.state(name);
         let is_unheard = !failed && state.error.is_unheard && state.error.sid == sid;
@@ -117,7 +118,7 @@ impl Apps {
         }
     }
 
-    /// Returns the application's last hour; `None`: it failed in no call.
+    /// Returns the failures of the last hour; `None`: there were none.
     pub fn view(&self, now: Instant, name: &str) -> Option<AppView> {
         let state = self.by_name.get(name)?;
         let [of, failed, unheard] = state.calls.sums(now);
@@ -158,7 +159,7 @@ mod tests {
         assert!(apps.view(now, "ivr").is_none() && apps.view(now, "other").is_none());
         apps.error(&name, "CA1", (AppFault::Webhook, 11_205), "connection refused");
         apps.over(now, &name, "CA1", true);
-        // An error that its fallback makes good.
+        // An error from which the fallback URL recovers.
         apps.error(&name, "CA2", (AppFault::Webhook, 11_200), "500");
         apps.over(now, &name, "CA9", false);
         assert_eq!(apps.told("ivr", "CA2").as_deref(), Some("error 11200: 500"));

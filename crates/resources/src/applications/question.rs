@@ -1,4 +1,4 @@
-//! Questions of a call's application that only the shell can answer: documents and sounds.
+//! Requests of a call's application that the shell carries out: documents and sounds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use trunkgate_route::{App, WebhookMethod};
 
 use crate::lookups::key::QueryId;
 
-/// A question of one call.
+/// A request of one call's application.
 #[derive(Debug)]
 pub struct AppQuestion {
-    /// Name of the answer; `None`: no answer is wanted, the caller is gone.
+    /// Id of the response; `None`: no response is wanted, because the caller is gone.
     pub query: Option<QueryId>,
-    /// Sid of the call.
+    /// SID of the call.
     pub call: String,
-    /// The application that asks.
+    /// Application of the call.
     pub app: Arc<App>,
-    /// What is wanted.
+    /// The requested resource.
     pub wanted: AppWanted,
     /// Cookies of the call.
     pub cookies: Arc<CookieJar>,
 }
 
 impl AppQuestion {
-    /// Makes a question of a call.
+    /// Returns a request of a call's application.
     pub fn new(
         query: Option<QueryId>,
         call: &str,
@@ -36,34 +36,34 @@ impl AppQuestion {
     }
 }
 
-/// A callback: the report of an event to an application. The shell delivers each at least once, and those about the same
-/// resource to the same receiver in the order in which they were made.
+/// Callback: the report of an event to an application. The shell delivers each at least once; callbacks about the
+/// same resource to the same receiver keep their order.
 #[derive(Debug, Clone)]
 pub struct AppCallback {
-    /// Sid of the call whose trace shows it.
+    /// SID of the call whose trace shows the callback.
     pub call: String,
-    /// Sid of the resource that it is about: the call, the call of a dialled party, or a stream.
+    /// SID of the reported resource: the call, the call of a dialled party, or a stream.
     pub about: String,
-    /// Name of the application that receives it, for figures.
+    /// Name of the receiving application, for metrics.
     pub app: Arc<str>,
-    /// Whether its URL may lead to private and loopback addresses.
+    /// Whether the URL may resolve to private and loopback addresses.
     pub allow_private: bool,
-    /// The request; its parameters stay the same in every attempt.
+    /// The request; its parameters are the same in every attempt.
     pub request: DocumentRequest,
 }
 
-/// What an application wants of the shell.
+/// Resource that an application requests from the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppWanted {
     /// A document.
     Document(DocumentRequest),
-    /// A text as speech.
+    /// A text to synthesize.
     Speech {
         /// Text without tags.
         text: String,
-        /// The same with SSML tags.
+        /// Text with SSML tags.
         ssml: Option<String>,
-        /// Voice, as the application names it.
+        /// Voice name of the application.
         voice: Option<String>,
         /// Language tag.
         language: Option<String>,
@@ -72,16 +72,16 @@ pub enum AppWanted {
     Sound(AppPlace),
 }
 
-/// Where a document or sound is.
+/// Location of a document or sound.
 #[derive(Clone, PartialEq, Eq)]
 pub enum AppPlace {
-    /// `http` or `https`.
+    /// An `http` or `https` URL.
     Url(String),
-    /// A path below the folder of the configuration.
+    /// A path below the configuration's folder.
     File(String),
 }
 
-/// Without URLs, whose queries may hold secrets.
+/// Omits URLs, since query strings may hold secrets.
 impl fmt::Debug for AppPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,49 +94,49 @@ impl fmt::Debug for AppPlace {
 /// A request for a document.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentRequest {
-    /// Where it is.
+    /// Location of the document.
     pub place: AppPlace,
-    /// Method, of a URL.
+    /// HTTP method, if the location is a URL.
     pub method: WebhookMethod,
-    /// Why, for traces: `start`, `gather`, `dial` and the like.
+    /// Purpose shown in traces: `start`, `gather`, `dial` and others.
     pub purpose: &'static str,
-    /// Parameters in order.
+    /// Parameters, in order.
     pub parameters: Vec<(String, String)>,
 }
 
-/// Without parameters, which hold numbers and digits.
+/// Omits parameters, which hold numbers and digits.
 impl fmt::Debug for DocumentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DocumentRequest").field("place", &self.place).field("purpose", &self.purpose).finish()
     }
 }
 
-/// The shell's answer.
+/// Response of the shell.
 #[derive(Debug, Clone)]
 pub enum AppAnswer {
     /// A document, or audio in its place.
     Document {
-        /// Where it came from after redirects; `None`: from where it was asked for.
+        /// URL after redirects; `None`: the requested one.
         url: Option<String>,
         /// Value of Content-Type.
         content_type: Option<String>,
         /// The body.
         body: Vec<u8>,
-        /// Its origin, for the trace; empty: the trace has the request.
+        /// Origin for the trace; empty: the trace already has the request.
         told: String,
     },
     /// A sound.
     Sound {
-        /// μ-law at 8 kHz.
+        /// μ-law audio at 8 kHz.
         sound: Arc<[u8]>,
-        /// The same.
+        /// Origin for the trace; empty: the trace already has the request.
         told: String,
     },
-    /// Neither.
+    /// A failed request.
     Failed {
         /// Twilio's error code.
         code: u16,
-        /// What happened, for the trace.
+        /// Error text for the trace.
         text: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The recogniser of the operator's own: where it is, how many calls use it, and how that went in the last hour.
+//! Speech recogniser of the operator: its settings, its sessions, and its results in the last hour.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use trunkgate_story::view::{Recent, RecognitionView};
 
 use crate::limits::HEARD_AGAIN;
 
-/// A speech recogniser: `[recognition]`.
+/// Settings of a speech recogniser (`[recognition]`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecogniserSpec {
-    /// `ws` or `wss`.
+    /// URL (`ws` or `wss`).
     pub url: String,
     /// Token of the handshake (`Authorization: Bearer`).
     pub token: Option<String>,
     /// PEM certificates trusted instead of the system's.
     pub ca: Option<Arc<[u8]>>,
-    /// Form of the audio.
+    /// Audio format.
     pub format: Format,
-    /// Longest time until the socket is open.
+    /// Maximum time until the WebSocket is open.
     pub connect_timeout: Duration,
-    /// Calls that use it at once; 0: no limit.
+    /// Maximum number of concurrent sessions; 0: unlimited.
     pub max_sessions: u32,
     /// Whether `/v1/events` has the results of live transcriptions.
     pub events: bool,
 }
 
-/// Without the token, and without the query of the URL, which may hold one.
+/// Omits the token, and the query string of the URL, which may hold one.
 impl fmt::Debug for RecogniserSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.url.split(['?', '#']).next();
@@ -37,18 +37,18 @@ impl fmt::Debug for RecogniserSpec {
     }
 }
 
-/// How one recognition ended.
+/// Result of one recognition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognised {
-    /// Words were understood.
+    /// Words were recognised.
     Speech,
-    /// The recogniser worked, and nothing was said.
+    /// The caller was silent.
     Silence,
-    /// The recogniser could not be reached, or was lost.
+    /// The recogniser could not be reached, or the connection was lost.
     Lost(Loss),
-    /// The recogniser closed its socket in good order before `stop`, without a final result.
+    /// The recogniser closed its WebSocket normally before `stop`, without a final result.
     Left,
-    /// As many calls as may use it did.
+    /// The limit of concurrent sessions was reached.
     Limit,
     /// The edge cannot decode the call's audio.
     Codec,
@@ -57,7 +57,7 @@ pub enum Recognised {
 }
 
 impl Recognised {
-    /// Returns its stable name, as in metrics.
+    /// Returns the stable name used in metrics.
     pub fn slug(self) -> &'static str {
         match self {
             Recognised::Speech => "speech",
@@ -70,7 +70,7 @@ impl Recognised {
         }
     }
 
-    /// Whether the recogniser is at fault, or the limit of it.
+    /// Returns whether the recogniser, or its session limit, is the cause.
     pub fn is_failure(self) -> bool {
         match self {
             Recognised::Lost(_) | Recognised::Left | Recognised::Limit => true,
@@ -93,33 +93,33 @@ impl fmt::Display for Recognised {
     }
 }
 
-/// The recogniser in use.
+/// State of the recogniser in use.
 #[derive(Debug, Default)]
 pub struct Recognition {
     spec: Option<Arc<RecogniserSpec>>,
     sessions: u32,
-    /// Recognitions, and those of them that failed.
+    /// Recognitions, and failed ones.
     hour: LastHour<2>,
-    /// The last failure: what happened, and the call.
+    /// Most recent failure: cause, and SID of the call.
     last: Option<(String, String)>,
-    /// Recognitions since then that did not fail.
+    /// Successful recognitions since the most recent failure.
     good: u64,
 }
 
 impl Recognition {
-    /// Returns the recogniser, where one is configured.
+    /// Returns the settings, if a recogniser is configured.
     pub fn spec(&self) -> Option<&Arc<RecogniserSpec>> {
         self.spec.as_ref()
     }
 
-    /// Puts another recogniser in force; calls keep the one that listens to them. What was wrong with the former one is withdrawn.
+    /// Applies new settings; live sessions keep the old ones. Past failures are forgotten.
     pub fn configure(&mut self, spec: Option<Arc<RecogniserSpec>>) {
         if self.spec != spec {
             (self.spec, self.last) = (spec, None);
         }
     }
 
-    /// Takes a session; false where there are as many as may be.
+    /// Takes a session. Returns `false` if the limit is reached.
     pub fn begin(&mut self) -> bool {
         let most = self.spec.as_ref().map_or(0, |spec| spec.max_sessions);
         let may = most == 0 || self.sessions < most;
@@ -127,12 +127,12 @@ impl Recognition {
         may
     }
 
-    /// Gives a session back.
+    /// Releases a session.
     pub fn end(&mut self) {
         self.sessions = self.sessions.saturating_sub(1);
     }
 
-    /// Notes how a recognition ended. `why`: what is known of a failure.
+    /// Notes the result of a recognition. `why`: details of a failure.
     pub fn note(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
         self.hour.count(now, [true, result.is_failure()]);
         if result.is_failure() {
@@ -142,12 +142,12 @@ impl Recognition {
         }
     }
 
-    /// Returns the sessions that are open.
+    /// Returns the number of open sessions.
     pub fn sessions(&self) -> u32 {
         self.sessions
     }
 
-    /// Returns the last hour; `None` where none failed.
+    /// Returns the failures of the last hour; `None`: there were none.
     pub fn view(&self, now: Instant) -> Option<RecognitionView> {
         let [of, failed] = self.hour.sums(now);
         let [recent_of, recent_failed] = self.hour.recent(now);

@@ -1,7 +1,7 @@
-//! The conferences of an edge: their rooms, the calls that their parties are, and the mixers' numbers of both.
+//! Conferences of an edge: rooms, calls of the participants, and the mixers' ids of both.
 //!
-//! Rooms know calls by SIDs, mixers know parties by numbers; here each is found by the other. What follows from a change waits
-//! here until it is taken: commands to the mixers, news of calls, and callbacks.
+//! Rooms identify calls by SID, mixers identify participants by number; this module translates. Effects of a change
+//! are queued here until they are polled: commands to the mixers, events for calls, and callbacks.
 
 pub mod queues;
 
@@ -25,16 +25,16 @@ use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
 use crate::lookups::key::CallKey;
 use crate::recordings::RecordingRequest;
 
-/// Samples of the beep: 0.25 s at 8 kHz.
+/// Length of the beep in samples: 0.25 s at 8 kHz.
 const BEEP_SAMPLES: u16 = 2_000;
-/// Samples over which it begins, and ends.
+/// Length of its fade-in and fade-out, in samples.
 const BEEP_RAMP: u16 = 80;
-/// Its loudest sample.
+/// Peak amplitude.
 const BEEP_LEVEL: f64 = 4_000.0;
-/// Its pitch, in turns of a sample.
+/// Pitch, in cycles per sample.
 const BEEP_TURNS: f64 = 0.075;
 
-/// The beep that tells parties of one that enters or leaves.
+/// Beep that announces a participant who enters or leaves.
 static BEEP: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
     let sample = |at: u16| {
         let ramp = f64::from(at.min(BEEP_SAMPLES - at).min(BEEP_RAMP)) / f64::from(BEEP_RAMP);
@@ -44,14 +44,14 @@ static BEEP: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
     (0..BEEP_SAMPLES).map(sample).collect()
 });
 
-/// A party of a conference, as its call knows it.
+/// Participant of a conference, as its call refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seated {
-    /// The conference.
+    /// Room of the conference.
     pub room: RoomId,
-    /// The party in it.
+    /// Participant in the room.
     pub member: MemberId,
-    /// Its number at the mixers.
+    /// Seat of the participant at the mixers.
     pub seat: SeatId,
     /// SID of the conference.
     pub sid: String,
@@ -60,7 +60,7 @@ pub struct Seated {
 }
 
 impl Seated {
-    /// Returns the conference's number at the mixers.
+    /// Returns the mixers' id of the conference.
     pub fn conference(&self) -> ConferenceId {
         ConferenceId(self.room.number())
     }
@@ -69,39 +69,39 @@ impl Seated {
 /// A call that joins a conference.
 #[derive(Debug, Clone)]
 pub struct Joiner {
-    /// Its key.
+    /// Key of the call.
     pub key: CallKey,
-    /// Name of its application, for figures of callbacks.
+    /// Name of its application, for metrics of callbacks.
     pub app: Arc<str>,
-    /// Whether URLs of its application may lead to private and loopback addresses.
+    /// Whether URLs of its application may resolve to private and loopback addresses.
     pub allow_private: bool,
-    /// The recording of the conference that it asks for.
+    /// Recording of the conference that the call requests.
     pub record: Option<Box<RecordingRequest>>,
-    /// The date.
+    /// Current date.
     pub date: SystemTime,
-    /// Words of the edges and conferences on the other side of it.
+    /// Loop-detection words of the edges and conferences on the remote side of the call.
     pub hops: Vec<u64>,
-    /// Whether the edge has called the party, whose answer brought the words.
+    /// Whether the edge has placed the call, so that its answer brought the words.
     pub is_called: bool,
-    /// Key of the words of this edge.
+    /// Key for the words of this edge.
     pub hop_key: u64,
-    /// Trunk of the party; empty: none.
+    /// Trunk of the participant; empty: none.
     pub trunk: Arc<str>,
 }
 
-/// Why a call is not in a conference that it was to join.
+/// Reason for which a call could not join a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotJoined {
-    /// The room does not take it.
+    /// The room has refused the call.
     Refused(Refusal),
-    /// No conference with this SID goes on.
+    /// No active conference has this SID.
     UnknownSid,
-    /// The call comes from the conference itself, or from another one that is connected with it already.
+    /// The call comes from the conference itself, or from one that is already connected to it.
     Linked,
 }
 
 impl NotJoined {
-    /// Returns Twilio's error code; `None` where it has none.
+    /// Returns Twilio's error code, if there is one.
     pub fn code(self) -> Option<u16> {
         match self {
             NotJoined::Refused(refusal) => refusal.code(),
@@ -109,7 +109,7 @@ impl NotJoined {
             NotJoined::Linked => None,
         }
     }
-    /// Returns the cause in words.
+    /// Returns the reason in plain text.
     pub fn words(self) -> &'static str {
         match self {
             NotJoined::Refused(Refusal::Full) => "the conference is full",
@@ -128,73 +128,73 @@ impl NotJoined {
     }
 }
 
-/// News of a conference for the call of a party.
+/// Event of a conference for the call of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConferenceNews {
-    /// It hears this from now on; `None`: the other parties.
+    /// The call hears this music from now on; `None`: the other participants.
     Hears(Option<Music>),
-    /// An announcement of its own is heard by it from now on in place of music, or no longer.
+    /// An announcement for this call alone starts to replace its music, or ends.
     Announced(bool),
-    /// It is a party no longer.
+    /// The call is no longer a participant.
     Released(LeaveReason),
-    /// Its mixer has no place for it, or no longer.
+    /// The mixer has no seat for the call, or lost it.
     Lost,
 }
 
-/// What follows from a change.
+/// Effect of a change.
 #[derive(Debug)]
 pub enum Due {
     /// A command to the mixers.
     Node(NodeCommand),
-    /// News of a call.
+    /// An event for a call.
     Call(CallKey, ConferenceNews),
-    /// A callback; its parameters lack what all callbacks have.
+    /// A callback, still without the parameters common to all callbacks.
     Callback(AppCallback),
-    /// A recording of a conference, asked for by the party of this call; [`Conferences::recorded_as`] is to follow.
+    /// A recording of a conference, requested by the call with this SID; [`Conferences::recorded_as`] must follow.
     Record(RoomId, String, Box<RecordingRequest>),
-    /// A conference is over.
+    /// A conference that has ended.
     Ended(Box<ConferenceReport>),
 }
 
-/// A conference as requests see it.
+/// State of a conference for the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConferenceReport {
-    /// Its SID.
+    /// SID of the conference.
     pub sid: String,
-    /// Its name.
+    /// Name of the conference.
     pub name: String,
-    /// Its state.
+    /// Status of the conference.
     pub status: Status,
-    /// When its first party came.
+    /// Time at which the first participant joined.
     pub began: SystemTime,
-    /// When it ended, why, and the SID of the call whose leaving ended it; `None` while it goes on.
+    /// Time and reason of the end, and SID of the call whose departure ended it; `None`: active.
     pub ended: Option<(SystemTime, EndReason, Option<String>)>,
-    /// Its parties in the order in which they came.
+    /// Participants in the order in which they joined.
     pub parties: Vec<PartyReport>,
-    /// Recordings that are being made of it: the SID of each, and whether it is paused.
+    /// Active recordings: the SID of each, and whether it is paused.
     pub recordings: Vec<(String, bool)>,
 }
 
 impl ConferenceReport {
-    /// Returns the party of a call's SID, or of a label.
+    /// Returns the participant with a call SID or label.
     pub fn party(&self, sid_or_label: &str) -> Option<&PartyReport> {
         let by_sid = self.parties.iter().find(|one| one.member.call_sid() == sid_or_label);
         by_sid.or_else(|| self.parties.iter().find(|one| one.member.label() == Some(sid_or_label)))
     }
 }
 
-/// A party as requests see it.
+/// State of a participant for the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartyReport {
-    /// The party with its settings.
+    /// The participant with its settings.
     pub member: Member,
-    /// When it joined.
+    /// Time at which the participant joined.
     pub joined: SystemTime,
-    /// Whether it speaks now.
+    /// Whether the participant is speaking.
     pub speaks: bool,
 }
 
-/// The place of a party.
+/// Look-up entry of a participant.
 #[derive(Debug, Clone)]
 struct Place {
     key: CallKey,
@@ -204,7 +204,7 @@ struct Place {
     speaks: bool,
 }
 
-/// What is kept of a conference beside its room.
+/// Data of a conference that its room does not hold.
 #[derive(Debug)]
 struct Kept {
     sid: String,
@@ -212,12 +212,12 @@ struct Kept {
     began: SystemTime,
     app: Arc<str>,
     allow_private: bool,
-    /// The recording that is to begin with the conference, and the call whose document asks for it.
+    /// Recording that starts with the conference, and SID of the call whose document requests it.
     record: Option<(String, Box<RecordingRequest>)>,
     recordings: Vec<Running>,
 }
 
-/// A recording of a conference that is being made.
+/// An active recording of a conference.
 #[derive(Debug)]
 struct Running {
     id: RecordingId,
@@ -225,7 +225,7 @@ struct Running {
     pause: Option<RecordingPause>,
 }
 
-/// A conference without a party yet, as calls are made for it: it has its SID from the first of them on.
+/// A conference for which calls are being placed, still without a participant. It has its SID from the first call on.
 #[derive(Debug)]
 struct Expected {
     sid: String,
@@ -241,7 +241,7 @@ pub struct Conferences {
     expected: Vec<Expected>,
     kept: BTreeMap<RoomId, Kept>,
     places: BTreeMap<(RoomId, MemberId), Place>,
-    /// Words of the conferences that parties have come through.
+    /// Loop-detection words of the conferences through which participants have come.
     links: BTreeMap<(RoomId, MemberId), Vec<u64>>,
     next_seat: u64,
     next_clip: u64,
@@ -250,19 +250,19 @@ pub struct Conferences {
 }
 
 impl Conferences {
-    /// Returns the number of conferences that go on.
+    /// Returns the number of active conferences.
     pub fn len(&self) -> usize {
         self.rooms.len()
     }
-    /// Whether none goes on.
+    /// Returns whether there is no active conference.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
-    /// Returns the number of parties.
+    /// Returns the number of participants.
     pub fn parties(&self) -> usize {
         self.rooms.parties()
     }
-    /// Returns all conferences that are known, the newest first.
+    /// Returns all known conferences, the newest first.
     pub fn reports(&self) -> Vec<ConferenceReport> {
         let mut all: Vec<ConferenceReport> = self.rooms.iter().filter_map(|(id, _)| self.report_of(id)).collect();
         all.extend(self.expected.iter().map(Expected::report));
@@ -270,22 +270,23 @@ impl Conferences {
         all.sort_by(|one, other| (other.began, &other.sid).cmp(&(one.began, &one.sid)));
         all
     }
-    /// Returns the conference that goes on under a SID or name.
+    /// Returns the active conference with a SID or name.
     pub fn find(&self, sid_or_name: &str) -> Option<RoomId> {
         let by_sid = self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(id, _)| id);
         by_sid.or_else(|| self.rooms.find(sid_or_name))
     }
-    /// Returns the conference that is known under a SID.
+    /// Returns the known conference with a SID, active or ended.
     pub fn report(&self, sid: &str) -> Option<ConferenceReport> {
         let live = self.report_live(sid).filter(|report| report.sid == sid);
         live.or_else(|| self.ended.iter().find(|report| report.sid == sid).cloned())
     }
-    /// Returns the conference of a SID or name that is not over; one without a party yet is there while calls are made for it.
+    /// Returns the conference with a SID or name that has not ended. One without a participant exists while calls are
+    /// placed for it.
     pub fn report_live(&self, sid_or_name: &str) -> Option<ConferenceReport> {
         let goes_on = self.find(sid_or_name).and_then(|room| self.report_of(room));
         goes_on.or_else(|| self.expected(sid_or_name).map(Expected::report))
     }
-    /// Returns a conference that goes on.
+    /// Returns the state of an active conference.
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
         let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
         let party = |member: &Member| {
@@ -302,20 +303,20 @@ impl Conferences {
             recordings: kept.recordings.iter().map(|one| (one.sid.clone(), one.pause.is_some())).collect(),
         })
     }
-    /// Returns the calls of all parties, for the invariants.
+    /// Returns the calls of all participants, for invariant checks.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
         self.places.values().map(|place| place.key)
     }
 
-    /// Returns the calls that are made for conferences without a party, for the invariants.
+    /// Returns the calls placed for conferences without a participant, for invariant checks.
     pub fn expected_calls(&self) -> impl Iterator<Item = CallKey> {
         self.expected.iter().flat_map(|one| one.calls.iter().copied())
     }
 
-    /// Takes a call into the conference of this name, or of this SID; `sid` makes the SID of a new one.
+    /// Adds a call to the conference with a name or SID; `sid` creates the SID of a new conference.
     ///
     /// # Errors
-    /// Why it is not taken in.
+    /// Reason of the refusal.
     pub fn join(
         &mut self,
         now: Instant,
@@ -354,36 +355,37 @@ impl Conferences {
         }
         Ok(seated)
     }
-    /// Judges whether a call that is made for a conference, named by its SID or name, could join it now.
+    /// Checks whether a call that is placed for a conference, given by SID or name, could join it now.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Reason of the refusal.
     pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), NotJoined> {
         self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
     }
-    /// Judges whether a call could join the conference of this name or SID now, so that it need not be answered if not.
+    /// Checks whether a call could join the conference with a name or SID now, before the call is answered.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Reason of the refusal.
     pub fn would_take(&self, name: &str, joining: Joining, joiner: &Joiner) -> Result<(), NotJoined> {
         let (name, _) = self.linked(name, joiner)?;
         let joining = Joining { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
         self.rooms.may_join(&name, &joining).map_err(NotJoined::Refused)
     }
-    /// Returns the name of a conference, and the words of others that a call would connect with it.
+    /// Returns the name of a conference, and the words of other conferences that a call would connect with it.
     fn linked(&self, name: &str, joiner: &Joiner) -> Result<(String, Vec<u64>), NotJoined> {
         let name = self.named(name)?;
         let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
         let is_ring = self.is_ring(&name, link(joiner.hop_key, &name), &links, joiner.is_called);
         if is_ring { Err(NotJoined::Linked) } else { Ok((name, links)) }
     }
-    /// Whether a trunk has less than its share of the places of the edge: all of them, divided by the trunks that have some.
+    /// Returns whether a trunk has less than its share of the edge's seats: all seats, divided by the number of
+    /// trunks that use any.
     fn is_below_share(&self, trunk: &str) -> bool {
         let trunks: BTreeSet<&str> = self.places.values().map(|place| &*place.trunk).chain([trunk]).collect();
         self.places.values().filter(|place| &*place.trunk == trunk).count() < (EDGE_PARTIES / trunks.len()).max(1)
     }
-    /// Notes that a call is made for a conference, named by its SID or name; `sid` makes the SID of one that is not there yet.
-    /// Returns its SID. [`Conferences::expect_no_longer`] is to follow.
+    /// Notes that a call is placed for a conference, given by SID or name; `sid` creates the SID of a new one.
+    /// Returns the SID. [`Conferences::expect_no_longer`] must follow.
     pub fn expect(
         &mut self,
         key: CallKey,
@@ -403,7 +405,8 @@ impl Conferences {
         self.expected.push(Expected { sid: sid.clone(), name, began: date, calls: BTreeSet::from([key]) });
         sid
     }
-    /// Notes that a call brings no party any more. A conference that no other call is made for, and that had no party, is over.
+    /// Notes that a placed call brings no participant any more. The conference ends if it has no participant and no
+    /// other placed call.
     pub fn expect_no_longer(&mut self, key: CallKey, date: SystemTime) {
         let Some(at) = self.expected.iter().position(|one| one.calls.contains(&key)) else { return };
         let is_over = self.expected.get_mut(at).is_some_and(|one| one.calls.remove(&key) && one.calls.is_empty());
@@ -411,7 +414,7 @@ impl Conferences {
             self.end_expected(at, EndReason::LastLeft, date);
         }
     }
-    /// Ends a conference of this SID at a request; whether there was one.
+    /// Ends the conference with a SID. Returns whether there was one.
     pub fn end(&mut self, sid: &str, date: SystemTime) -> bool {
         if let Some(room) = self.find(sid) {
             return self.act(room, Room::end).is_some();
@@ -419,60 +422,61 @@ impl Conferences {
         let at = self.expected.iter().position(|one| one.sid == sid);
         at.map(|at| self.end_expected(at, EndReason::ViaApi, date)).is_some()
     }
-    /// Whether two words, each a SID or name, mean the same conference.
+    /// Returns whether two strings, each a SID or name, mean the same conference.
     pub fn are_same(&self, one: &str, other: &str) -> bool {
         let sid = |word| self.known(word).map(|(sid, _)| sid);
         one == other || sid(one).is_some_and(|one| sid(other) == Some(one))
     }
-    /// Returns the words of a conference, named by its SID or name, for the other side of a line: its own, and those of the conferences
-    /// that are connected with it.
+    /// Returns the loop-detection words of a conference, given by SID or name, for the remote side of a call: its own
+    /// word, and those of conferences connected with it.
     pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
         let room = self.find(sid_or_name);
         let name = self.known(sid_or_name).map_or(sid_or_name, |(_, name)| name);
         let connected = room.into_iter().flat_map(|room| self.links_of(room));
-        // Half of the hops that a call may make are left for the edges on its way.
+        // Half of the permitted hops are left for edges on the path.
         [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
     }
-    /// Whether a line would close a ring: the other side is the conference of this name itself, or connected with it already.
+    /// Returns whether a call would close a loop: its remote side is this conference, or one already connected with
+    /// it.
     fn is_ring(&self, name: &str, own: u64, links: &[u64], is_called: bool) -> bool {
         let connected: Vec<u64> = self.rooms.find(name).map(|room| self.links_of(room).collect()).unwrap_or_default();
         let closes = |(place, word): (usize, &u64)| {
-            // Of two lines that two conferences make to each other at the same moment, that of the lower word stays.
+            // If two conferences call each other at the same moment, the call of the lower word is kept.
             let gives_way = !is_called || place > 0 || own > *word;
             *word == own || gives_way && connected.contains(word)
         };
         links.iter().enumerate().any(closes)
     }
-    /// Returns the name of a conference that is named by its SID or name.
+    /// Returns the name of a conference, given by SID or name.
     fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
         let of_sid = || self.known(sid_or_name).map(|(_, name)| name);
         let name = if is_conference_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };
         name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
     }
-    /// Lets a party leave by itself.
+    /// Removes a participant that leaves.
     pub fn leave(&mut self, now: Instant, seated: &Seated, departure: Departure) {
         self.rooms.act(seated.room, |room| room.leave(now, seated.member, departure));
         self.vacate((seated.room, seated.member));
     }
-    /// Lets a party leave by the star key.
+    /// Removes a participant that leaves with the star key.
     pub fn leave_by_key(&mut self, now: Instant, seated: &Seated) {
         self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
     }
-    /// Does something with the room of a conference; `None` where it is over.
+    /// Runs a function on the room of a conference; `None`: the conference has ended.
     pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
         self.rooms.act(id, act)
     }
-    /// Notes that a call which was made for a conference, named by its SID or name, has ended without an answer.
+    /// Notes that a call placed for a conference, given by SID or name, has ended without an answer.
     pub fn add_failed(&mut self, conference: &str, call: &str, label: Option<&str>, status: CallStatus) {
         if let Some(room) = self.find(conference) {
             self.rooms.act(room, |room| room.add_failed(call, label, status));
         }
     }
-    /// Whether a conference goes on, and this party is in it.
+    /// Returns whether a conference is active and has this participant.
     pub fn is_there(&self, room: RoomId, member: Option<MemberId>) -> bool {
         self.rooms.get(room).is_some_and(|room| member.is_none_or(|id| room.member(id).is_some()))
     }
-    /// Plays samples at 8 kHz to a party, or to all; `None` where it is not there.
+    /// Plays samples at 8 kHz to one participant or to all; `None`: no such participant or conference.
     pub fn play(
         &mut self,
         (room, member): (RoomId, Option<MemberId>),
@@ -489,21 +493,21 @@ impl Conferences {
         self.due.push_back(Due::Node(NodeCommand::Play { conference, clip, to, samples, is_repeated }));
         Some(clip)
     }
-    /// Lets a clip fade out.
+    /// Fades a clip out.
     pub fn stop_clip(&mut self, clip: ClipId) {
         self.due.push_back(Due::Node(NodeCommand::Stop { clip }));
     }
-    /// Has a party hear its seat for the time of an announcement of its own.
+    /// Announces to a participant's call that an announcement for it alone starts or ends.
     pub fn announces(&mut self, room: RoomId, member: Option<MemberId>, is_heard: bool) {
         let place = member.and_then(|member| self.places.get(&(room, member)));
         self.due.extend(place.map(|place| Due::Call(place.key, ConferenceNews::Announced(is_heard))));
     }
-    /// Notes that an announcement has ended; with the cause where it failed.
+    /// Notes that an announcement has ended, with the cause of a failure.
     pub fn announced(&mut self, (room, id, member): &(RoomId, AnnouncementId, Option<MemberId>), failed: Option<&str>) {
         self.announces(*room, *member, false);
         self.rooms.act(*room, |room| room.announced(*id, failed));
     }
-    /// Records a conference under this number and SID.
+    /// Starts a recording of a conference with this id and SID.
     pub fn recorded_as(&mut self, room: RoomId, (id, sid): (RecordingId, String)) {
         let conference = ConferenceId(room.number());
         if let Some(kept) = self.kept.get_mut(&room) {
@@ -511,7 +515,8 @@ impl Conferences {
             self.due.push_back(Due::Node(NodeCommand::Record { conference, recording: id }));
         }
     }
-    /// Pauses a recording of a conference or lets it go on: that of a SID, or the newest; returns its SID, where there is one.
+    /// Pauses or resumes a recording of a conference: the one with the SID, or the newest. Returns its SID, if there
+    /// is one.
     pub fn pause_recording(
         &mut self,
         room: RoomId,
@@ -524,7 +529,7 @@ impl Conferences {
         self.due.push_back(Due::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
         Some(one.sid.clone())
     }
-    /// Ends a recording of a conference: that of a SID, or the newest; returns its SID, where there is one.
+    /// Ends a recording of a conference: the one with the SID, or the newest. Returns its SID, if there is one.
     pub fn stop_recording(&mut self, room: RoomId, sid: Option<&str>) -> Option<String> {
         let running = &mut self.kept.get_mut(&room)?.recordings;
         let at = running.iter().rposition(|one| sid.is_none_or(|sid| one.sid == sid))?;
@@ -532,7 +537,7 @@ impl Conferences {
         self.due.push_back(Due::Node(NodeCommand::StopRecording { recording: id }));
         Some(sid)
     }
-    /// Takes news of the mixers.
+    /// Handles an event of the mixers.
     pub fn take(&mut self, event: NodeEvent) {
         match event {
             NodeEvent::Refused(seat) | NodeEvent::Gone(seat) => {
@@ -545,15 +550,15 @@ impl Conferences {
             NodeEvent::ActiveSpeaker(..) | NodeEvent::ClipEnded(_) => {}
         }
     }
-    /// Returns when [`Conferences::handle_timeout`] is to be called.
+    /// Returns the time of the next [`Conferences::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.poll_timeout()
     }
-    /// Lets parties leave whose time is over.
+    /// Removes participants whose time limit is over.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.rooms.handle_timeout(now);
     }
-    /// Takes the next of what follows from changes; `date`: the present one.
+    /// Returns the next effect of a change. `date` returns the current date.
     pub fn poll(&mut self, date: impl Fn() -> SystemTime, account_sid: &str) -> Option<Due> {
         loop {
             if let Some(due) = self.due.pop_front() {
@@ -607,18 +612,18 @@ impl Conferences {
         }
     }
 
-    /// Returns SID and name of a conference that is not over, named by one of the two.
+    /// Returns SID and name of a conference that has not ended, given by either.
     fn known(&self, sid_or_name: &str) -> Option<(&str, &str)> {
         let room = self.find(sid_or_name).and_then(|room| self.rooms.get(room)).map(|room| (room.sid(), room.name()));
         room.or_else(|| self.expected(sid_or_name).map(|one| (&*one.sid, &*one.name)))
     }
 
-    /// Returns the conference of a SID or name that has no party yet.
+    /// Returns the conference with a SID or name that has no participant yet.
     fn expected(&self, sid_or_name: &str) -> Option<&Expected> {
         self.expected.iter().find(|one| one.is(sid_or_name))
     }
 
-    /// Returns a party's part by the mixers' numbers.
+    /// Returns the mixing role of a participant, with the mixers' seat numbers.
     fn part(&self, room: RoomId, standing: Standing) -> SeatPart {
         match standing {
             Standing::Speaker => SeatPart::Speaker,
@@ -634,7 +639,7 @@ impl Conferences {
         self.links.iter().filter(move |((at, _), _)| *at == room).flat_map(|(_, words)| words.iter().copied())
     }
 
-    /// Takes a party out of the look-ups and off its mixer.
+    /// Removes a participant from the look-ups and from its mixer.
     fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
         self.links.remove(&place);
         let Place { key, seat, .. } = self.places.remove(&place)?;
@@ -672,14 +677,14 @@ impl Conferences {
         self.due.push_back(Due::Callback(AppCallback { call, about, app, allow_private, request }));
     }
 
-    /// Adds conferences that are over; of too many the oldest are forgotten.
+    /// Adds ended conferences; beyond the limit the oldest are forgotten.
     pub fn add_ended(&mut self, reports: impl IntoIterator<Item = ConferenceReport>) {
         self.ended.extend(reports);
         let surplus = self.ended.len().saturating_sub(ENDED_CONFERENCES);
         self.ended.drain(..surplus);
     }
 
-    /// Keeps what is known of a conference that is over.
+    /// Keeps the report of an ended conference.
     fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
         let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
         let (status, ended) = (Status::Completed, Some((ended, reason, call_sid)));
@@ -687,7 +692,7 @@ impl Conferences {
         self.keep(ConferenceReport { sid, name, status, began, ended, parties, recordings });
     }
 
-    /// Ends the conference at this place among those without a party.
+    /// Ends the conference at this index of those without a participant.
     fn end_expected(&mut self, at: usize, reason: EndReason, date: SystemTime) {
         let report = self.expected.remove(at).report();
         self.keep(ConferenceReport { status: Status::Completed, ended: Some((date, reason, None)), ..report });
@@ -700,7 +705,7 @@ impl Conferences {
 }
 
 impl Expected {
-    /// Whether it is that of a SID or name.
+    /// Returns whether the conference has this SID or name.
     fn is(&self, sid_or_name: &str) -> bool {
         self.sid == sid_or_name || self.name == sid_or_name.trim()
     }
@@ -718,24 +723,24 @@ impl Expected {
     }
 }
 
-/// Returns the word of a conference among the hops of a call.
+/// Returns the loop-detection word of a conference.
 fn link(hop_key: u64, name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (hop_key, name).hash(&mut hasher);
     hasher.finish() | 1
 }
 
-/// Returns a word among the hops of a call that is none of a conference.
+/// Returns a loop-detection word that stands for no conference.
 pub const fn no_link(word: u64) -> u64 {
     word & !1
 }
 
-/// Whether a word among the hops of a call is that of a conference.
+/// Returns whether a loop-detection word stands for a conference.
 pub const fn is_link(word: u64) -> bool {
     word & 1 == 1
 }
 
-/// Whether a word has the form of a conference's SID, and so is no name of one.
+/// Returns whether a string has the form of a conference SID, and therefore is not a name.
 pub fn is_conference_sid(name: &str) -> bool {
     let digits = name.strip_prefix("CF").unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
@@ -747,7 +752,7 @@ mod tests {
 
     use super::*;
 
-    /// An edge with a person in its conference.
+    /// An edge with one participant in its conference.
     struct Side {
         conferences: Conferences,
         key: u64,
@@ -800,13 +805,13 @@ mod tests {
             };
             (0..1_000).map(joins).take_while(Result::is_ok).filter_map(Result::ok).collect::<Vec<Seated>>()
         };
-        // The first place is that of the person.
+        // One seat is taken by the participant of the helper.
         let flood = fill(&mut edge, "flood");
         assert_eq!(flood.len(), EDGE_PARTIES - 1);
         assert_eq!(fill(&mut edge, "good").len(), EDGE_PARTIES_RESERVED);
         let refused = edge.joins_as("other", edge.joiner("other"));
         assert_eq!(refused, Err(NotJoined::Refused(Refusal::EdgeFull)), "that is all");
-        // Places that come free are for those below their share first.
+        // Freed seats go to trunks below their share first.
         for seated in flood.iter().take(EDGE_PARTIES_RESERVED) {
             #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
             edge.conferences.leave(Instant::now(), seated, Departure::HungUp);
@@ -829,7 +834,8 @@ mod tests {
     #[test]
     fn a_line_is_refused_that_closes_a_ring_whichever_side_is_asked() {
         let [mut one, mut two, mut three] = [7, 8, 9].map(Side::new);
-        // The first calls the second, then the third does. A conference answers before the caller joins it.
+        // The first calls the second, then the third calls the first. A conference answers before the caller joins
+        // it.
         for caller in [&mut one, &mut three] {
             let answer = two.words();
             two.joins(caller.words(), false).unwrap();
@@ -837,7 +843,7 @@ mod tests {
         }
         assert_eq!(three.joins(one.words(), false), Err(NotJoined::Linked));
         assert_eq!(one.joins(three.words(), false), Err(NotJoined::Linked));
-        // Calls that say nothing pass, and their answers show the ring.
+        // Calls without words pass; their answers reveal the loop.
         assert_eq!(one.joins(three.words(), true), Err(NotJoined::Linked));
     }
 }

@@ -1,4 +1,4 @@
-//! Access of calls to the parts of an edge.
+//! Accessors of the parts of an edge.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl EdgeBase {
         &self.config
     }
 
-    /// Returns the addresses that remote parties are shown.
+    /// Returns the addresses shown to remote parties.
     pub fn addressing(&self) -> &Addressing {
         &self.addressing
     }
@@ -50,7 +50,7 @@ impl EdgeBase {
         self.table.numbers()
     }
 
-    /// Returns the dates of instants.
+    /// Returns the wall clock, which converts instants to dates.
     pub fn wall(&self) -> &Wall {
         &self.wall
     }
@@ -60,7 +60,7 @@ impl EdgeBase {
         &self.index
     }
 
-    /// Returns the look-ups of calls and legs, to be changed.
+    /// Returns the look-ups of calls and legs for modification.
     pub fn index_mut(&mut self) -> &mut Index {
         &mut self.index
     }
@@ -70,7 +70,7 @@ impl EdgeBase {
         &self.endpoint
     }
 
-    /// Returns the SIP endpoint, to be changed.
+    /// Returns the SIP endpoint for modification.
     pub fn endpoint_mut(&mut self) -> &mut Endpoint {
         &mut self.endpoint
     }
@@ -80,49 +80,49 @@ impl EdgeBase {
         &self.deadlines
     }
 
-    /// Returns the timers of calls, to be changed.
+    /// Returns the timers of calls for modification.
     pub fn deadlines_mut(&mut self) -> &mut Deadlines {
         &mut self.deadlines
     }
 
-    /// Returns the counters.
+    /// Returns the metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Returns the counters, to be changed.
+    /// Returns the metrics for modification.
     pub fn metrics_mut(&mut self) -> &mut Metrics {
         &mut self.metrics
     }
 
-    /// Returns the source of randomness.
+    /// Returns the random generator.
     pub fn random(&self) -> &Random {
         &self.random
     }
 
-    /// Returns the source of randomness, to be changed.
+    /// Returns the random generator for modification.
     pub fn random_mut(&mut self) -> &mut Random {
         &mut self.random
     }
 
-    /// Returns the work that the present input leaves.
+    /// Returns the pending work of the current input.
     pub fn turn(&self) -> &Turn {
         &self.turn
     }
 
-    /// Returns the work that the present input leaves, to be changed.
+    /// Returns the pending work of the current input for modification.
     pub fn turn_mut(&mut self) -> &mut Turn {
         &mut self.turn
     }
 }
 
 impl Edge {
-    /// Returns the state of each trunk.
+    /// Returns the state of all trunks.
     pub fn trunks(&self) -> &Trunks {
         &self.states.trunks
     }
 
-    /// Returns the state of each trunk, to be changed.
+    /// Returns the state of all trunks for modification.
     pub fn trunks_mut(&mut self) -> &mut Trunks {
         &mut self.states.trunks
     }
@@ -132,7 +132,7 @@ impl Edge {
         &self.states.quotas
     }
 
-    /// Returns the use of trunks' limits, to be changed.
+    /// Returns the use of trunks' limits for modification.
     pub fn quotas_mut(&mut self) -> &mut Quotas {
         &mut self.states.quotas
     }
@@ -142,52 +142,52 @@ impl Edge {
         &self.states.unproven_early
     }
 
-    /// Returns the calls with early media to an unproven address, to be changed.
+    /// Returns the calls with early media to an unproven address for modification.
     pub fn unproven_early_mut(&mut self) -> &mut UnprovenEarly {
         &mut self.states.unproven_early
     }
 
-    /// Returns the health of each address.
+    /// Returns the health of all addresses.
     pub fn health(&self) -> &Healths {
         &self.states.health
     }
 
-    /// Returns the health of each address, to be changed.
+    /// Returns the health of all addresses for modification.
     pub fn health_mut(&mut self) -> &mut Healths {
         &mut self.states.health
     }
 
-    /// Returns the registrations of this edge.
+    /// Returns the outbound registrations.
     pub fn registrations(&self) -> &Registrations {
         &self.states.registrations
     }
 
-    /// Returns the phones that are registered here.
+    /// Returns the registered phones.
     pub fn registrar(&self) -> &Registrar {
         &self.states.registrar
     }
 
-    /// Returns the parties that are notified of messages.
+    /// Returns the subscribers of message-waiting indications.
     pub fn indications(&self) -> &Indications {
         &self.notifier.indications
     }
 
-    /// Returns the state of each agent.
+    /// Returns the state of all agents.
     pub fn agents(&self) -> &Agents {
         &self.agents
     }
 
-    /// Returns the state of each agent, to be changed.
+    /// Returns the state of all agents for modification.
     pub fn agents_mut(&mut self) -> &mut Agents {
         &mut self.agents
     }
 
-    /// Returns the state of each application.
+    /// Returns the state of all applications.
     pub fn apps(&self) -> &Apps {
         &self.apps
     }
 
-    /// Returns the state of each application, to be changed.
+    /// Returns the state of all applications for modification.
     pub fn apps_mut(&mut self) -> &mut Apps {
         &mut self.apps
     }
@@ -197,7 +197,7 @@ impl Edge {
         &self.sessions
     }
 
-    /// Returns the media sessions, to be changed.
+    /// Returns the media sessions for modification.
     pub fn sessions_mut(&mut self) -> &mut Sessions {
         &mut self.sessions
     }
@@ -207,17 +207,17 @@ impl Edge {
         &self.tracing
     }
 
-    /// Returns the traces, to be changed.
+    /// Returns the traces for modification.
     pub fn tracing_mut(&mut self) -> &mut Tracing {
         &mut self.tracing
     }
 
-    /// Returns the calls that have ended.
+    /// Returns the recently ended calls.
     pub fn recent(&self) -> &Recent {
         &self.tracing.recent
     }
 
-    /// Returns the calls that have ended, to be changed.
+    /// Returns the recently ended calls for modification.
     pub fn recent_mut(&mut self) -> &mut Recent {
         &mut self.tracing.recent
     }
@@ -227,7 +227,7 @@ impl Edge {
         &self.admission
     }
 
-    /// Returns the limits of the edge, to be changed.
+    /// Returns the limits of the edge for modification.
     pub fn admission_mut(&mut self) -> &mut Admission {
         &mut self.admission
     }
@@ -237,7 +237,7 @@ impl Edge {
         &self.sources
     }
 
-    /// Returns the unknown sources and bans, to be changed.
+    /// Returns the unknown sources and bans for modification.
     pub fn sources_mut(&mut self) -> &mut Sources {
         &mut self.sources
     }

@@ -1,4 +1,4 @@
-//! Agents' probes and gauges.
+//! Probes and gauges of agents.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl Agents {
             }
             Err(failed) => failed,
         };
-        // As long as probes come, they decide.
+        // While probes are regular, they alone decide when the pause ends.
         let interval = if is_connection { AGENT_CONNECTS_AGAIN } else { agent.probe };
         let pause = interval * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
         let detail = plain(&detail, AGENT_TEXT_CHARS);
@@ -55,12 +55,12 @@ impl Agents {
         }
     }
 
-    /// Brings the gauge of skipped agents up to date.
+    /// Updates the gauge of skipped agents.
     pub(super) fn note_skipped(&mut self, base: &mut EdgeBase) {
         base.metrics.agent.skipped = self.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
     }
 
-    /// Brings the gauge of waiting callers up to date.
+    /// Updates the gauge of queued callers.
     pub(super) fn note_waiting(&mut self, base: &mut EdgeBase) {
         base.metrics.agent.waiting = self.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
     }

@@ -1,5 +1,5 @@
-//! What every part of an edge uses: settings in force, the SIP endpoint with its look-ups, the clock, randomness, counters, and what the
-//! present input leaves to be done. Imports no other part of the edge.
+//! Base of all parts of an edge: settings in force, the SIP endpoint with its look-ups, clock, random generator,
+//! metrics, and pending work of the current input. Imports no other part of the edge.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -37,7 +37,7 @@ use crate::random::{Random, pick};
 use crate::traces::traced::Arriving;
 use crate::trunks::health::Spot;
 
-/// Methods that we serve; but for REGISTER and SUBSCRIBE also our Allow.
+/// Supported methods; Allow lists them without REGISTER and SUBSCRIBE.
 pub const METHODS: [Method; 13] = [
     Method::Invite,
     Method::Ack,
@@ -54,7 +54,7 @@ pub const METHODS: [Method; 13] = [
     Method::Subscribe,
 ];
 
-/// Returns the answer to a method that is served elsewhere and not here: 405 with those that are (RFC 3261 §21.4.6).
+/// Returns the response to a method that is not served here: 405 with Allow (RFC 3261 §21.4.6).
 pub fn not_served(method: Method) -> Answer {
     let is_for_some = |served: Method| served == method || matches!(served, Method::Register | Method::Subscribe);
     let served = METHODS.iter().filter(|served| !is_for_some(**served));
@@ -62,39 +62,39 @@ pub fn not_served(method: Method) -> Answer {
     Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
 }
 
-/// Option tags that we know; our Supported.
+/// Supported option tags (Supported header).
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
-/// Work that one input leaves to be done before the next one.
+/// Work of one input that is pending before the next input.
 #[derive(Debug, Default)]
 pub struct Turn {
     /// Outputs of the endpoint that are not handled yet.
     pub pending: VecDeque<trunkgate_sip::Output>,
-    /// Outputs.
+    /// Outputs of the gateway.
     pub outputs: VecDeque<Output>,
-    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
+    /// Client transactions with a final response: forgotten at the end of the turn, after the last message is traced.
     pub finished: Vec<ClientId>,
-    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
+    /// INVITEs rejected in this turn: forgotten at its end, for the same reason.
     pub refused: Vec<ServerId>,
-    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
+    /// Calls whose re-INVITE waits for a leg of a call that has ended, with the reason of the end.
     pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
-    /// Fault of the connection that is given up.
+    /// Cause of the connection failure that is being handled.
     pub cause: Option<Cause>,
-    /// The message that is handled.
+    /// The message that is being handled.
     pub arriving: Option<Arriving>,
-    /// The 100 that has answered an INVITE which no call is entered for yet.
+    /// The 100 response to an INVITE that has no call yet.
     pub trying: Option<(ServerId, Flow, Bytes)>,
 }
 
-/// What every part of an edge uses. Calls speak to the endpoint only through here, so that every transaction and dialog is entered in
-/// the look-ups.
+/// Base of all parts of an edge. Calls use the endpoint only through this type, so that every transaction and dialog
+/// is entered in the look-ups.
 #[derive(Debug)]
 pub struct EdgeBase {
-    /// Settings at the start.
+    /// Settings of the start.
     pub(super) config: GatewayConfig,
     /// Trunks, agents and routes in force.
     pub(super) table: Arc<Table>,
-    /// Addresses that remote parties are shown.
+    /// Addresses shown to remote parties.
     pub(super) addressing: Addressing,
     /// The SIP endpoint.
     pub(super) endpoint: Endpoint,
@@ -103,20 +103,20 @@ pub struct EdgeBase {
     /// Timers of calls.
     pub(super) deadlines: Deadlines,
     pub(super) parties: Parties,
-    /// Work that the present input leaves.
+    /// Pending work of the current input.
     pub(super) turn: Turn,
-    /// Dates of instants.
+    /// Wall clock, which converts instants to dates.
     pub(super) wall: Wall,
-    /// Source of randomness.
+    /// Random generator.
     pub(super) random: Random,
-    /// Counters.
+    /// Metrics.
     pub(super) metrics: Metrics,
 }
 
-/// Returns the identity in the names that an edge makes. By the time alone, two edges of one name that start together would take
-/// each other's calls for loops.
+/// Returns the identity that marks identifiers of this edge. A random part keeps edges apart that have the same name
+/// and start at the same time: otherwise they would take each other's calls for loops.
 fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
-    // Truncation is meant: it is a name, not a time.
+    // Truncation is intended: the value is an id, not a time.
     Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
 }
 
@@ -149,12 +149,13 @@ impl EdgeBase {
         }
     }
 
-    /// Reports a failed flow to the endpoint; `party`: its owner, where other parties have flows of their own to the address.
+    /// Reports a failed flow to the endpoint; `party`: its owner, if other parties have their own flows to the
+    /// address.
     pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
         self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
     }
 
-    /// Adds an output of the present turn.
+    /// Adds an output of the current turn.
     pub fn output(&mut self, output: Output) {
         self.turn.outputs.push_back(output);
     }
@@ -166,44 +167,44 @@ impl EdgeBase {
         }
     }
 
-    /// Answers a request.
+    /// Responds to a request.
     pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
         let dialog = self.endpoint.respond(now, id, answer);
         self.pump();
         dialog
     }
 
-    /// Returns the party of a trunk, which never changes.
+    /// Returns the stable party number of a trunk.
     pub fn party(&mut self, name: &str) -> Party {
         self.parties.intern(name)
     }
 
-    /// Returns the trunk name of a party; empty for bare URIs.
+    /// Returns the trunk name of a party; empty: bare URIs.
     pub fn party_name(&self, party: Party) -> Arc<str> {
         self.parties.name(party)
     }
 
-    /// Writes a line of the log.
+    /// Writes a log line.
     pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         self.output(Output::Log(log_line(call, false, text, reason)));
     }
 
-    /// Writes a line of the log that asks an operator to act.
+    /// Writes a log line that asks an operator to act.
     pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         self.output(Output::Log(log_line(call, true, text, reason)));
     }
 
-    /// Returns a number as log lines may show it.
+    /// Returns a number in the form permitted in log lines, masked by default.
     pub fn shown(&self, number: &str) -> String {
         if self.config.full_numbers { number.to_owned() } else { mask(number) }
     }
 
-    /// Returns a target's name as log lines may show it: the numbers in it masked, and a URI without its password.
+    /// Returns the name of a target for log lines: numbers masked, URIs without password.
     pub fn shown_name(&self, name: &str) -> String {
         name_with(&redact::sip_uri(name), |number| self.shown(number))
     }
 
-    /// Returns the date of an instant.
+    /// Returns the date of an instant as a timestamp.
     pub fn timestamp(&self, now: Instant) -> Timestamp {
         Timestamp::try_from(self.date(now)).unwrap_or_default()
     }
@@ -213,14 +214,14 @@ impl EdgeBase {
         self.wall.at(now)
     }
 
-    /// Asks the name service without an entry in the look-ups: the caller keeps the id.
+    /// Starts a DNS query that is not entered in the look-ups: the caller keeps the id.
     pub fn question(&mut self, destination: Destination) -> QueryId {
         let query = self.index.query();
         self.output(Output::Resolve { query, destination });
         query
     }
 
-    /// Sends a command to a session's worker.
+    /// Sends a command to a session's media worker.
     pub fn media(&mut self, id: MediaId, command: Command) {
         self.output(Output::Media { id, command });
     }
@@ -241,18 +242,18 @@ impl EdgeBase {
         why_unsent(self.turn.cause.as_ref(), what, transport, address)
     }
 
-    /// Returns the reason why a request has no answer.
+    /// Returns the reason why a request has no response.
     pub fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
         if sent { format!("no answer to {what}") } else { self.why_unsent(what, spot.transport, spot.address) }
     }
 
-    /// Returns the leg of a dialog; an early one that a target has made belongs to the leg of our INVITE.
+    /// Returns the leg of a dialog; an early dialog belongs to the leg of its outbound INVITE.
     pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
         let entered = self.index.dialogs.get(&dialog).copied();
         entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
     }
 
-    /// Returns the leg of a CANCEL, which the endpoint sends by itself.
+    /// Returns the leg of a CANCEL, which the endpoint sends on its own.
     pub fn place_of_cancel(&self, transmit: &Transmit) -> Option<Place> {
         let what = &transmit.what;
         let is_cancel = what.method == Method::Cancel && what.code.is_none();
@@ -266,18 +267,18 @@ impl EdgeBase {
         self.pump();
     }
 
-    /// Withdraws an INVITE that has had a provisional answer.
+    /// Cancels an INVITE that has a provisional response.
     pub fn cancel(&mut self, now: Instant, id: ClientId) {
         self.endpoint.cancel(now, id);
         self.pump();
     }
 
-    /// Adds to the CANCEL of an INVITE, if there will be one, that the call was answered elsewhere.
+    /// Marks the CANCEL of an INVITE, if one is sent, as answered elsewhere.
     pub fn answered_elsewhere(&mut self, id: ClientId) {
         self.endpoint.answered_elsewhere(id);
     }
 
-    /// Gives up an INVITE that has had no answer.
+    /// Abandons an INVITE without a response.
     pub fn abandon(&mut self, now: Instant, id: ClientId) {
         self.endpoint.abandon(now, id);
         self.pump();
@@ -291,7 +292,7 @@ impl EdgeBase {
         id
     }
 
-    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS.
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS within a dialog.
     pub fn request(
         &mut self,
         now: Instant,
@@ -319,25 +320,25 @@ impl EdgeBase {
         id
     }
 
-    /// Asks the name service.
+    /// Starts a DNS query for a call.
     pub fn resolve(&mut self, key: CallKey, destination: Destination) -> QueryId {
         let query = self.question(destination);
         self.index.queries.insert(query, key);
         query
     }
 
-    /// Notifies an application of an event.
+    /// Sends a callback to an application.
     pub fn call_back(&mut self, callback: AppCallback) {
         self.output(Output::Callback(Box::new(callback)));
     }
 
-    /// Gives up a question of an application that has no answer yet.
+    /// Cancels a pending request of an application.
     pub fn give_up(&mut self, query: QueryId) {
         self.index.queries.remove(&query);
         self.output(Output::AppGivenUp(query));
     }
 
-    /// Sets the wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
+    /// Sets the wall clock and shifts the expiry dates of registrations in the metrics.
     pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
         let step = Step::between(self.wall.at(now), date);
         self.wall = Wall::new((now, date));
@@ -347,8 +348,8 @@ impl EdgeBase {
         step
     }
 
-    /// Returns whether no target that an agent or an operator has named may lead to an address: this machine's own, and those of no
-    /// host. A trunk's peer may be there, at exactly its port.
+    /// Returns whether a target named by an agent or operator must not resolve to an address: this machine's
+    /// addresses and those of no host, except the exact address and port of a trunk's peer.
     pub fn is_forbidden(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
         let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
@@ -356,14 +357,14 @@ impl EdgeBase {
         (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
     }
 
-    /// Returns the targets of the first route that takes a call now.
+    /// Returns the targets of the first route that accepts a call now.
     pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
         let at = self.timestamp(now);
         let draw = self.table.has_shares().then(|| self.random.rng.random());
         self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
     }
 
-    /// Returns a target that is named in mid-call; none that could only listen.
+    /// Returns a target that is named in mid-call; listen-only agents are excluded.
     pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
         let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
         let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
@@ -383,13 +384,13 @@ fn why_unsent(cause: Option<&Cause>, what: &str, transport: Transport, address: 
     }
 }
 
-/// Makes a line of the log.
+/// Returns a log line.
 fn log_line(call: &str, warn: bool, text: String, reason: Option<ReasonSlug>) -> LogLine {
     let (call, text, reason) = (call.to_owned(), redact::addresses(text), reason.map(ReasonSlug::as_str));
     LogLine { call, warn, text, reason }
 }
 
-/// Trunk names as numbers that stay the same for ever, so that a reload leaves dialogs with their owners.
+/// Trunk names as stable numbers, so that dialogs keep their owners after a reload.
 #[derive(Debug)]
 pub(super) struct Parties {
     names: Vec<Arc<str>>,
@@ -397,7 +398,7 @@ pub(super) struct Parties {
 }
 
 impl Parties {
-    /// Returns the list with party 0, which is anonymous: bare URIs.
+    /// Returns the list with party 0 (anonymous), which stands for bare URIs.
     pub(super) fn new() -> Parties {
         let nobody: Arc<str> = Arc::from("");
         Parties { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, Party(0))]) }
@@ -414,7 +415,7 @@ impl Parties {
         party
     }
 
-    /// Iterates over the named parties (party 0 is anonymous).
+    /// Returns the named parties (party 0 is anonymous).
     pub(super) fn all(&self) -> Vec<(Party, Arc<str>)> {
         self.numbers.iter().filter(|(name, _)| !name.is_empty()).map(|(name, party)| (*party, name.clone())).collect()
     }
@@ -425,12 +426,12 @@ impl Parties {
     }
 }
 
-/// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.
+/// Returns the 32-bit FNV-1a hash, used as id of the edge; not for secrets.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Returns a target's name with the number in it as `shown` has it.
+/// Returns the name of a target with its number replaced by `shown`.
 fn name_with(name: &str, shown: impl Fn(&str) -> String) -> String {
     if let Some((trunk, number)) = name.split_once('/').filter(|(trunk, _)| trunk.starts_with("trunk:")) {
         return format!("{trunk}/{}", shown(number));

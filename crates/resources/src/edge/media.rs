@@ -1,4 +1,4 @@
-//! Media sessions of calls: commands that open and close their ends, and ports that come back.
+//! Media sessions of calls: commands that open and close their ends, and release of ports.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use crate::lookups::key::CallKey;
 use crate::sessions::{NewEnd, Session, Sessions};
 
 impl Sessions {
-    /// Begins a session for a call; `beside`: the session that an end of it comes from.
+    /// Opens a session for a call; `beside`: the session from which an end will be moved.
     pub(super) fn open_session(&mut self, base: &mut EdgeBase, key: CallKey, beside: Option<MediaId>) -> MediaId {
         let id = MediaId(self.next);
         self.next += 1;
@@ -26,7 +26,7 @@ impl Sessions {
         base.media(id, Command::Open { idle_timeout_ms, names_key, beside });
     }
 
-    /// Adds an end with a port pair that is bound to `address`. `None`: no pair is free.
+    /// Adds an end with a port pair bound to `address`. `None`: no pair is free.
     pub(super) fn add_end(&mut self, base: &mut EdgeBase, id: MediaId, address: IpAddr) -> Option<NewEnd> {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);
@@ -39,7 +39,7 @@ impl Sessions {
         Some(NewEnd { end, bind, counters })
     }
 
-    /// Returns the name of a new end without sockets: an agent, a player.
+    /// Returns the id of a new end without sockets: an agent or a player.
     pub(super) fn new_end(&mut self, id: MediaId) -> Option<EndId> {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);
@@ -47,12 +47,12 @@ impl Sessions {
         Some(end)
     }
 
-    /// Closes the sockets of an end; its ports are free once the worker has reported that.
+    /// Closes the sockets of an end; its ports are free once the worker has reported this.
     pub(super) fn remove_end(&mut self, base: &mut EdgeBase, id: MediaId, end: EndId) {
         base.media(id, Command::RemoveEnd { end });
     }
 
-    /// Begins a session that comes back from a snapshot; names of ends continue from `next_end`.
+    /// Opens a session restored from a snapshot; ids of new ends continue from `next_end`.
     pub(super) fn resume_session(&mut self, base: &mut EdgeBase, id: MediaId, key: CallKey, next_end: u16) {
         self.next = self.next.max(id.0.saturating_add(1));
         self.start_session(base, id, key, None);
@@ -61,7 +61,7 @@ impl Sessions {
         }
     }
 
-    /// Takes an end of such a session back, with its very ports.
+    /// Restores an end of a restored session with the same ports.
     pub(super) fn resume_end(
         &mut self,
         base: &mut EdgeBase,
@@ -78,12 +78,13 @@ impl Sessions {
         counters
     }
 
-    /// Frees the ports that a worker's event names. Returns the call that the event is for; that an end is closed, no call has to hear.
+    /// Frees the ports named by a worker's event. Returns the call that must handle the event; closed ends concern no
+    /// call.
     pub(super) fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
         let session = self.live.get_mut(&id)?;
         let key = session.key;
         if let Event::EndClosed { end, .. } | Event::BindFailed { end, .. } = event {
-            // The worker keeps no end that it could not bind, but a RemoveEnd for it does no harm.
+            // The worker keeps no end that it could not bind; a `RemoveEnd` for it is harmless.
             session.ports.remove(end).into_iter().for_each(|port| self.ports.give(port));
         } else if *event == Event::Closed {
             let ports = self.live.remove(&id).map(|session| session.ports).unwrap_or_default();

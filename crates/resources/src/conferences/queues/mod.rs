@@ -1,8 +1,8 @@
-//! Queues of calls: callers that wait for a party, parties that have dialled a queue, and who is connected with whom.
+//! Call queues: queued callers, parties that have dialled a queue (agents), and connections between the two.
 //!
-//! The caller that has waited longest is the next one, and of those that dial a queue the first. The two are connected in front of a
-//! mixer with two seats, as parties of a conference are. What follows from a change waits here until it is taken: commands to the
-//! mixers, and news of calls.
+//! The caller that has waited longest is connected with the first party that has dialled the queue. Both are
+//! connected by a mixer with two seats, as in a conference. Effects of a change are queued here until they are
+//! polled: commands to the mixers, and events for calls.
 
 mod spec;
 
@@ -17,18 +17,18 @@ use crate::lookups::key::CallKey;
 
 pub use spec::{Entering, KeptQueue, Prelude, QueueDue, QueueNews, QueueRefusal, QueueReport, QueuedCall, Standing};
 
-/// The first number that the mixers know a connection or a seat by: those of conferences are below it.
+/// First mixer id of connections and seats of queues; ids of conferences are below.
 const FIRST: u64 = 1 << 63;
 
-/// A queue; never used for another one.
+/// Id of a queue; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct QueueId(u64);
 
-/// A caller and the party that has taken it; never used for others.
+/// Id of a caller and the party that has taken it; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct PairId(u64);
 
-/// Place in line: the time since when it counts, and a number where two came at once.
+/// Position in a queue: time of arrival, and a number that orders simultaneous arrivals.
 type Rank = (Instant, u64);
 
 /// One queue.
@@ -37,20 +37,21 @@ struct Queue {
     kept: KeptQueue,
     waiting: BTreeMap<Rank, Waiter>,
     diallers: BTreeMap<u64, Dialler>,
-    /// Callers that are taken and not connected yet.
+    /// Callers that are taken but not connected yet.
     taken: usize,
-    /// When it was used last.
+    /// Time of the last use.
     used: Instant,
 }
 
-/// A call that the one with a place is to be connected with again, and until when it waits for that alone.
+/// A call with which another is to be reconnected after a restart, and the time until which it waits for that call
+/// only.
 #[derive(Debug, Clone)]
 struct Rejoining {
     with: String,
     until: Instant,
 }
 
-/// A caller.
+/// A queued caller.
 #[derive(Debug, Clone)]
 struct Waiter {
     key: CallKey,
@@ -72,7 +73,7 @@ struct Dialler {
 #[derive(Debug)]
 struct Pair {
     queue: QueueId,
-    /// SID of the queue, which may be deleted.
+    /// SID of the queue, which may be deleted meanwhile.
     sid: String,
     rank: Rank,
     waiter: Waiter,
@@ -82,7 +83,7 @@ struct Pair {
     is_connected: bool,
 }
 
-/// Where a call is.
+/// State of a call in the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Waits(QueueId, Rank),
@@ -100,7 +101,7 @@ pub struct Queues {
     pairs: BTreeMap<PairId, Pair>,
     next: u64,
     due: VecDeque<QueueDue>,
-    /// Until when calls wait for those that they were connected with before a restart, in the order of these times.
+    /// Times until which calls wait for the calls with which they were connected before a restart, in order.
     rejoining: VecDeque<(Instant, QueueId)>,
 }
 
@@ -109,19 +110,19 @@ impl Queues {
     pub fn len(&self) -> usize {
         self.queues.len()
     }
-    /// Whether there is none.
+    /// Returns whether there are no queues.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
     }
-    /// Returns the calls that have a place, for the invariants.
+    /// Returns the calls in queues or connections, for invariant checks.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
         self.places.keys().copied()
     }
 
-    /// Puts a call into the queue of a name, which is made where there is none; `sid` makes its SID.
+    /// Adds a call to the queue with a name, which is created if needed; `sid` creates its SID.
     ///
     /// # Errors
-    /// Why it is not taken in.
+    /// Reason of the refusal.
     pub fn enqueue(
         &mut self,
         now: Instant,
@@ -140,7 +141,7 @@ impl Queues {
         let number = self.number();
         let Some(queue) = self.queues.get_mut(&id) else { return Err(QueueRefusal::Unknown) };
         let most = most.unwrap_or(queue.kept.most).min(queue.kept.most);
-        // Those that a restart brings back have their places.
+        // Calls restored after a restart keep their positions.
         if waited.is_zero() && queue.waiting.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
             return Err(QueueRefusal::Full);
         }
@@ -154,10 +155,10 @@ impl Queues {
         Ok(())
     }
 
-    /// Has a call wait for the first caller of a queue.
+    /// Lets a call wait for the first caller of a queue.
     ///
     /// # Errors
-    /// There is no such queue, or the call is in one.
+    /// The queue does not exist, or the call is already in one.
     pub fn dial(
         &mut self,
         now: Instant,
@@ -180,19 +181,19 @@ impl Queues {
         Ok(())
     }
 
-    /// Whether a call waits in a queue, or for a caller of one.
+    /// Returns whether a call waits in a queue, or for a caller of one.
     pub fn is_waiting(&self, key: CallKey) -> bool {
         matches!(self.places.get(&key), Some(Place::Waits(..) | Place::Dials(..)))
     }
 
-    /// Notes that a caller has heard the document of the party that has taken it: the two are connected.
+    /// Notes that a caller has heard the document of the party that has taken it: connects the two.
     pub fn ready(&mut self, key: CallKey) {
         if let Some(Place::Taken(id)) = self.places.get(&key) {
             self.connect(*id);
         }
     }
 
-    /// Lets a call leave its queue, or the call that it is connected with.
+    /// Removes a call from its queue or connection.
     pub fn leave(&mut self, now: Instant, key: CallKey) {
         match self.places.remove(&key) {
             Some(Place::Waits(id, rank)) => {
@@ -213,7 +214,7 @@ impl Queues {
         }
     }
 
-    /// Takes news of the mixers: a call that has no place there is connected no longer.
+    /// Handles an event of the mixers: a call that has lost its seat is disconnected.
     pub fn take(&mut self, now: Instant, event: NodeEvent) {
         let (NodeEvent::Refused(SeatId(seat)) | NodeEvent::Gone(SeatId(seat))) = event else { return };
         let Some(number) = seat.checked_sub(FIRST) else { return };
@@ -223,12 +224,12 @@ impl Queues {
         self.due.push_back(QueueDue::Call(keys[0], QueueNews::Parted));
     }
 
-    /// Returns when [`Queues::handle_timeout`] is to be called.
+    /// Returns the time of the next [`Queues::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rejoining.front().map(|(until, _)| *until)
     }
 
-    /// Lets calls that wait for one which has not come back since a restart be as others.
+    /// Ends the wait for calls that have not returned after a restart.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, id)) = self.rejoining.pop_front_if(|(until, _)| *until <= now) {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
@@ -241,12 +242,12 @@ impl Queues {
         }
     }
 
-    /// Takes the next of what follows from changes.
+    /// Returns the next effect of a change.
     pub fn poll(&mut self) -> Option<QueueDue> {
         self.due.pop_front()
     }
 
-    /// Returns a call's place.
+    /// Returns the position of a call.
     pub fn standing(&self, now: Instant, key: CallKey) -> Option<Standing> {
         let (id, rank) = match *self.places.get(&key)? {
             Place::Waits(id, rank) => (id, rank),
@@ -277,7 +278,7 @@ impl Queues {
         })
     }
 
-    /// Returns the SID of the call that a call is connected with.
+    /// Returns the SID of the call with which a call is connected.
     pub fn connected_with(&self, key: CallKey) -> Option<&str> {
         let (id, is_waiter) = match self.places.get(&key)? {
             Place::Taken(id) => (id, true),
@@ -288,10 +289,10 @@ impl Queues {
         Some(if is_waiter { &pair.dialler.call_sid } else { &pair.waiter.call_sid })
     }
 
-    /// Makes a queue, as requested.
+    /// Creates a queue for an API request.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Reason of the refusal.
     pub fn create(
         &mut self,
         now: Instant,
@@ -305,10 +306,10 @@ impl Queues {
         self.make(now, (name, most), sid, (date, true)).map(|_| ())
     }
 
-    /// Changes a queue. Callers that are in it stay.
+    /// Changes a queue. Its callers stay.
     ///
     /// # Errors
-    /// Why it stays as it is.
+    /// Reason of the refusal.
     pub fn change(
         &mut self,
         sid: &str,
@@ -331,10 +332,10 @@ impl Queues {
         Ok(())
     }
 
-    /// Deletes a queue without callers. Parties that have dialled it learn of it.
+    /// Deletes a queue without callers. Parties that have dialled it are notified.
     ///
     /// # Errors
-    /// Why it is still there.
+    /// Reason of the refusal.
     pub fn delete(&mut self, sid: &str) -> Result<(), QueueRefusal> {
         let id = self.find(sid).ok_or(QueueRefusal::Unknown)?;
         let queue = self.queues.get(&id).filter(|queue| queue.waiting.is_empty() && queue.taken == 0);
@@ -350,12 +351,12 @@ impl Queues {
         self.queues.values().rev().map(|queue| queue.report(now)).collect()
     }
 
-    /// Returns the queue of a SID.
+    /// Returns the queue with a SID.
     pub fn report(&self, now: Instant, sid: &str) -> Option<QueueReport> {
         Some(self.queues.get(&self.find(sid)?)?.report(now))
     }
 
-    /// Returns the queues at a glance.
+    /// Returns the totals of all queues.
     pub fn totals(&self, now: Instant) -> QueueTotals {
         let first = self.queues.values().filter_map(|queue| queue.waiting.keys().next());
         let longest = first.map(|(since, _)| now.saturating_duration_since(*since)).max().unwrap_or_default();
@@ -363,7 +364,7 @@ impl Queues {
         QueueTotals { queues: self.queues.len(), waiting, longest_seconds: longest.as_secs() }
     }
 
-    /// Returns the name and the number of callers of the queues with the most, so many of them, and the number of the others' callers.
+    /// Returns name and number of callers of the `most` largest queues, and the number of callers in all others.
     pub fn largest(&self, most: usize) -> (Vec<(String, usize)>, usize) {
         let mut all: Vec<(&str, usize)> =
             self.queues.values().map(|queue| (queue.kept.name.as_str(), queue.waiting.len())).collect();
@@ -373,12 +374,12 @@ impl Queues {
         (all.into_iter().map(|(name, size)| (name.to_owned(), size)).collect(), others)
     }
 
-    /// Returns what a restart keeps of the queues.
+    /// Returns the queues in the form that survives a restart.
     pub fn kept(&self) -> Vec<KeptQueue> {
         self.queues.values().map(|queue| queue.kept.clone()).collect()
     }
 
-    /// Makes queues again after a restart.
+    /// Restores queues after a restart.
     pub fn restore(&mut self, now: Instant, kept: impl IntoIterator<Item = KeptQueue>) {
         for kept in kept {
             if self.queues.len() < QUEUES && judged(&kept.name).is_ok() && !self.names.contains_key(&kept.name) {
@@ -405,7 +406,7 @@ impl Queues {
     ) -> Result<QueueId, QueueRefusal> {
         let name = judged(name)?;
         if self.queues.len() >= QUEUES {
-            // The one that was used last longest ago, of those that documents have made.
+            // The least recently used one of the unused queues that documents have created.
             let is_unused = |queue: &Queue| {
                 !queue.kept.is_requested && queue.waiting.is_empty() && queue.diallers.is_empty() && queue.taken == 0
             };
@@ -434,7 +435,7 @@ impl Queues {
         }
     }
 
-    /// Gives callers of a queue to those that have dialled it.
+    /// Connects waiting callers with parties that have dialled the queue.
     fn settle(&mut self, now: Instant, id: QueueId) {
         while let Some((rank, number)) = self.queues.get(&id).and_then(Queue::next_two) {
             let Some(queue) = self.queues.get_mut(&id) else { return };
@@ -472,7 +473,7 @@ impl Queues {
             .extend(all.map(|(key, seat, with)| QueueDue::Call(key, QueueNews::Connected { conference, seat, with })));
     }
 
-    /// Parts a pair that one has left: the caller, or the party that has taken it.
+    /// Disconnects a pair after the caller, or the party that has taken it, has left.
     fn part(&mut self, now: Instant, id: PairId, by_waiter: bool) {
         let Some(pair) = self.pairs.remove(&id) else { return };
         let stays = if by_waiter { pair.dialler.key } else { pair.waiter.key };
@@ -499,7 +500,7 @@ impl Queues {
 }
 
 impl Queue {
-    /// Returns a caller and a party that are to be connected: two that were so before a restart, or the first of both.
+    /// Returns the next caller and party to connect: two that were connected before a restart, or the first of each.
     fn next_two(&self) -> Option<(Rank, u64)> {
         for (number, dialler) in &self.diallers {
             let Some(rejoins) = &dialler.rejoins else { continue };
@@ -539,7 +540,7 @@ impl Queue {
     }
 }
 
-/// Returns the seats of a pair: that of the caller, and that of the party that has taken it.
+/// Returns the mixer seats of a pair: caller, then the party that has taken it.
 fn seats(id: PairId) -> [SeatId; 2] {
     [0, 1].map(|side| SeatId(FIRST + 2 * id.0 + side))
 }
@@ -554,7 +555,7 @@ fn rejoining(
     Some(Rejoining { with, until })
 }
 
-/// Returns a name as a queue has it.
+/// Validates and trims the name of a queue.
 fn judged(name: &str) -> Result<String, QueueRefusal> {
     let name = name.trim();
     let is_one = (1..=QUEUE_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
@@ -585,7 +586,7 @@ mod tests {
         Entering { key: CallKey(key), call_sid: format!("CA{key}"), date, waited: Duration::ZERO, with: None }
     }
 
-    /// Queues with the callers 1, 2 and so on in one of them, a second behind each other.
+    /// Returns queues with the callers 1, 2 and so on in one queue, a second apart.
     fn queued(start: Instant, callers: u64) -> Queues {
         let mut queues = Queues::default();
         for key in 1..=callers {
@@ -599,7 +600,7 @@ mod tests {
         Some((AppPlace::Url("https://app.example/before".to_owned()), WebhookMethod::Post))
     }
 
-    /// News of calls since the last time; commands to the mixers as `None`.
+    /// Returns the events for calls since the last call; commands to the mixers as `None`.
     fn news(queues: &mut Queues) -> Vec<Option<(u64, QueueNews)>> {
         let shown = |due| match due {
             QueueDue::Call(key, news) => Some((key.0, news)),
@@ -632,7 +633,7 @@ mod tests {
         assert_eq!(report.members.iter().map(|member| member.call_sid.as_str()).collect::<Vec<_>>(), ["CA3"]);
         assert_eq!(report.longest, Duration::from_secs(3));
         assert_eq!(queues.connected_with(CallKey(12)), Some("CA2"));
-        // Who leaves a connection ends it for both; the time in the queue is that until the connection.
+        // Either party's departure ends the connection for both; the waiting time ends at the connection.
         assert_eq!(queues.standing(at(start, 60), CallKey(1)).unwrap().waited, Duration::from_secs(5));
         queues.leave(at(start, 60), CallKey(1));
         assert_eq!(news(&mut queues), [None, None, Some((11, QueueNews::Parted))]);
@@ -651,7 +652,7 @@ mod tests {
         assert_eq!(queues.reports(start)[0].diallers, 2);
         queues.enqueue(start, (SUPPORT, None), String::new, entering(1)).unwrap();
         assert_eq!(connected(&news(&mut queues)), [(1, "CA11".to_owned()), (11, "CA1".to_owned())]);
-        // A deleted queue is reported to those that have dialled it.
+        // Deletion of a queue is reported to parties that have dialled it.
         queues.leave(start, CallKey(1));
         news(&mut queues);
         assert_eq!(queues.delete("QU1"), Ok(()));
@@ -672,7 +673,7 @@ mod tests {
         assert_eq!(news(&mut queues), [Some((1, QueueNews::WaitsAgain))]);
         assert_eq!(queues.standing(at(start, 11), CallKey(1)).unwrap().position, Some(1));
         assert_eq!(queues.standing(at(start, 11), CallKey(1)).unwrap().waited, Duration::from_secs(10));
-        // The other way round: the party gets the next caller.
+        // The reverse: the party gets the next caller.
         queues.dial(at(start, 12), SUPPORT, prelude(), entering(12)).unwrap();
         news(&mut queues);
         queues.leave(at(start, 13), CallKey(1));
@@ -694,7 +695,7 @@ mod tests {
         assert_eq!(queues.enqueue(start, ("b", None), String::new, entering(1)), Err(QueueRefusal::AlreadyIn));
         queues.change("QU1", (None, Some(3)), SystemTime::UNIX_EPOCH).unwrap();
         queues.enqueue(start, ("a", None), String::new, entering(3)).unwrap();
-        // One that shrinks keeps its callers.
+        // A queue that shrinks keeps its callers.
         queues.change("QU1", (Some("c"), Some(1)), SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(queues.report(start, "QU1").unwrap().members.len(), 3);
         assert_eq!(queues.enqueue(start, ("c", None), String::new, entering(4)), Err(QueueRefusal::Full));
@@ -778,11 +779,11 @@ mod tests {
         queues.enqueue(start, (SUPPORT, None), String::new, back(4, 40, Some("CA13"))).unwrap();
         queues.enqueue(start, (SUPPORT, None), String::new, back(1, 25, None)).unwrap();
         queues.dial(start, SUPPORT, prelude(), back(12, 0, Some("CA3"))).unwrap();
-        // Without the document that it has heard before.
+        // Without the document, which the caller has already heard.
         assert_eq!(connected(&news(&mut queues)), [(3, "CA12".to_owned()), (12, "CA3".to_owned())]);
         queues.dial(start, SUPPORT, None, entering(14)).unwrap();
         assert_eq!(connected(&news(&mut queues)), [(1, "CA14".to_owned()), (14, "CA1".to_owned())]);
-        // One whose party has not come back is as others after a time.
+        // After a time, a call whose party has not returned is treated like any other.
         assert_eq!(queues.poll_timeout(), Some(start + QUEUE_REJOIN));
         queues.handle_timeout(start + QUEUE_REJOIN);
         assert_eq!(queues.poll_timeout(), None);
@@ -792,7 +793,7 @@ mod tests {
     }
 
     proptest! {
-        /// Callers are taken in the order in which they came, each is in one place at most, and the sizes are true.
+        /// Callers are taken in order of arrival, each is in one place at most, and the sizes are correct.
         #[test]
         fn the_order_is_that_of_arrival(steps in proptest::collection::vec((0_u8..5, 0_u64..12), 1..120)) {
             let start = Instant::now();

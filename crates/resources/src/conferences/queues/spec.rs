@@ -1,4 +1,4 @@
-//! What queues know of calls, and what they say of themselves and to calls.
+//! Input and output types of call queues.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,30 +9,30 @@ use trunkgate_route::WebhookMethod;
 use crate::applications::question::AppPlace;
 use crate::lookups::key::CallKey;
 
-/// A document for a queued caller before it is connected.
+/// Document that a queued caller hears before it is connected.
 pub type Prelude = (AppPlace, WebhookMethod);
 
-/// Why a call is not in a queue, or a queue is not made or changed.
+/// Reason for which a call is not queued, or a queue is not created or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueRefusal {
-    /// The queue has as many callers as it has room for.
+    /// The queue is full.
     Full,
-    /// The edge has as many queues as may be.
+    /// The maximum number of queues is reached.
     TooMany,
     /// The name is empty, too long, or has control characters.
     BadName,
     /// Another queue has the name.
     NameTaken,
-    /// There is no such queue.
+    /// The queue does not exist.
     Unknown,
     /// The queue has callers.
     NotEmpty,
-    /// The call is in a queue already.
+    /// The call is already in a queue.
     AlreadyIn,
 }
 
 impl QueueRefusal {
-    /// Returns the cause in words.
+    /// Returns the reason in plain text.
     pub fn words(self) -> &'static str {
         match self {
             QueueRefusal::Full => "the queue is full",
@@ -49,111 +49,111 @@ impl QueueRefusal {
 /// A call that enters a queue or dials one.
 #[derive(Debug, Clone)]
 pub struct Entering {
-    /// Its key.
+    /// Key of the call.
     pub key: CallKey,
-    /// Its SID.
+    /// SID of the call.
     pub call_sid: String,
-    /// The date.
+    /// Current date.
     pub date: SystemTime,
-    /// Time for which it was there before a restart.
+    /// Waiting time before a restart.
     pub waited: Duration,
-    /// SID of the call that it was connected with before a restart.
+    /// SID of the call with which the call was connected before a restart.
     pub with: Option<String>,
 }
 
-/// News of a queue for a call.
+/// Event of a queue for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueNews {
-    /// The caller is to hear this before it is connected; [`Queues::ready`](super::Queues::ready) is to follow.
+    /// The caller hears this document before it is connected; [`Queues::ready`](super::Queues::ready) must follow.
     Taken(Prelude),
-    /// The caller waits again: the party that had taken it is gone.
+    /// The caller waits again: the party that had taken it has left.
     WaitsAgain,
-    /// The party that has dialled the queue waits again: its caller is gone.
+    /// The party that has dialled the queue waits again: its caller has left.
     DialsAgain,
     /// The call is connected with another one.
     Connected {
-        /// The connection's number at the mixers.
+        /// Mixer id of the connection.
         conference: ConferenceId,
-        /// The call's.
+        /// Mixer seat of the call.
         seat: SeatId,
         /// SID of the other call.
         with: String,
     },
-    /// The call is connected no longer: the other one has left.
+    /// The call is disconnected: the other one has left.
     Parted,
-    /// The queue that the call has dialled is deleted.
+    /// The queue that the call has dialled was deleted.
     Deleted,
 }
 
-/// What follows from a change.
+/// Effect of a change.
 #[derive(Debug)]
 pub enum QueueDue {
     /// A command to the mixers.
     Node(NodeCommand),
-    /// News of a call.
+    /// An event for a call.
     Call(CallKey, QueueNews),
 }
 
-/// A call's place, as its application sees it.
+/// Position of a call, as its application sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// SID of the queue.
     pub sid: String,
-    /// Time in it so far, or until the caller was taken.
+    /// Waiting time so far, or until the caller was taken.
     pub waited: Duration,
-    /// Place in line, from 1; `None` once it is taken.
+    /// Position in the queue, from 1; `None`: taken.
     pub position: Option<usize>,
-    /// Mean time for which those have waited that wait.
+    /// Mean waiting time of the queued callers.
     pub average: Duration,
-    /// Callers that wait.
+    /// Number of queued callers.
     pub size: usize,
-    /// Callers that it has room for.
+    /// Maximum number of queued callers.
     pub most: u32,
-    /// SID of the call that has taken it.
+    /// SID of the call that has taken this one.
     pub by: Option<String>,
 }
 
-/// A queue as requests see it.
+/// State of a queue for the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueReport {
-    /// What a restart keeps of it.
+    /// Persistent part of the queue.
     pub kept: KeptQueue,
-    /// Mean time for which those have waited that wait.
+    /// Mean waiting time of the queued callers.
     pub average: Duration,
-    /// Longest time for which one has waited that waits.
+    /// Longest waiting time of a queued caller.
     pub longest: Duration,
-    /// Callers in their order.
+    /// Queued callers, in order.
     pub members: Vec<QueuedCall>,
-    /// Parties that have dialled it and wait.
+    /// Number of parties that have dialled the queue and wait.
     pub diallers: usize,
 }
 
-/// A queued caller as requests see it.
+/// State of a queued caller for the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedCall {
-    /// SID of its call.
+    /// SID of the call.
     pub call_sid: String,
-    /// When it came.
+    /// Time of arrival.
     pub date: SystemTime,
-    /// Time since then.
+    /// Waiting time so far.
     pub waited: Duration,
-    /// Place in line, from 1.
+    /// Position in the queue, from 1.
     pub position: usize,
 }
 
-/// What a restart keeps of a queue.
+/// Persistent part of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptQueue {
-    /// Its SID.
+    /// SID of the queue.
     pub sid: String,
-    /// Its name.
+    /// Name of the queue.
     pub name: String,
-    /// Callers that it has room for.
+    /// Maximum number of queued callers.
     pub most: u32,
-    /// When it was made.
+    /// Time of creation.
     pub created: SystemTime,
-    /// When it was changed last.
+    /// Time of the last change.
     pub updated: SystemTime,
-    /// Whether a request has made or changed it; another one makes room for new ones while it is empty.
+    /// Whether the API has created or changed the queue; otherwise an empty queue may be replaced by a new one.
     pub is_requested: bool,
 }
