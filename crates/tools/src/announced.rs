@@ -1,4 +1,4 @@
-//! The addresses of the edge that each trunk is shown, as `check`, `status` and `doctor` print them.
+//! Addresses of the edge shown to each trunk, as printed by `check`, `status` and `doctor`.
 
 use std::net::IpAddr;
 
@@ -9,20 +9,21 @@ use trunkgate_call::Announced;
 use trunkgate_config::Config;
 use trunkgate_runtime::settings::{self, Found, Listener};
 
-/// Trunks that are named beside one address.
+/// Maximum number of trunk names listed with one address.
 const NAMED: usize = 5;
 
-/// A trunk with the addresses that its peers are shown.
+/// A trunk with the addresses shown to its peers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct TrunkAddresses {
-    /// Its name.
+    /// Name of the trunk.
     pub(crate) name: String,
-    /// Ours, by the peer's.
+    /// The edge's addresses for each peer address.
     #[serde(default)]
     pub(crate) announced: Vec<Announced>,
 }
 
-/// Returns what an edge of this configuration would show on this machine. `found`: peers' names that have been looked up.
+/// Returns the addresses that an edge with this configuration would show on this machine. `found`: resolved host names
+/// of peers.
 pub(crate) fn of_config(config: &Config, found: &Found) -> Vec<TrunkAddresses> {
     let table = config.table(found);
     let listeners: Vec<Listener> = config.listen.iter().map(listener).collect();
@@ -38,13 +39,13 @@ fn listener(listen: &trunkgate_config::Listen) -> Listener {
     Listener { name: listen.name.clone(), transport: listen.transport, address: listen.address }
 }
 
-/// Returns what a running edge says of its trunks; an edge of an earlier version says nothing.
+/// Returns the addresses reported by a running edge; empty for an edge of an earlier version.
 pub(crate) fn of_status(trunks: &Value) -> Vec<TrunkAddresses> {
     let trunks = trunks.as_array().into_iter().flatten();
     trunks.filter_map(|trunk| TrunkAddresses::deserialize(trunk).ok()).collect()
 }
 
-/// Returns a phrase for each address, with the trunks that get it, and one for each trunk to which there is no route.
+/// Formats each address with its trunks, and each trunk without a route to its peer.
 pub(crate) fn in_words(trunks: &[TrunkAddresses]) -> Vec<String> {
     let mut by_address: Vec<(String, Vec<&str>)> = Vec::new();
     for trunk in trunks {
@@ -65,13 +66,13 @@ pub(crate) fn in_words(trunks: &[TrunkAddresses]) -> Vec<String> {
     by_address.into_iter().map(phrase).chain(lost).collect()
 }
 
-/// Returns the peers to which this machine has no route, each with its trunk.
+/// Returns the peers without a route from this machine, each with its trunk.
 pub(crate) fn unrouted(trunks: &[TrunkAddresses]) -> impl Iterator<Item = (&str, IpAddr)> {
     let lost = |trunk: &TrunkAddresses| trunk.announced.iter().find(|one| shown(one).is_none()).map(|one| one.to);
     trunks.iter().filter_map(move |trunk| Some((trunk.name.as_str(), lost(trunk)?)))
 }
 
-/// Returns the addresses in SIP and SDP, once where they are the same.
+/// Formats the addresses for SIP and SDP, as one if they are equal.
 fn shown(announced: &Announced) -> Option<String> {
     let (sip, media) = (announced.sip?, announced.media?);
     Some(if sip == media { sip.to_string() } else { format!("{sip} (media {media})") })
@@ -97,7 +98,7 @@ mod tests {
                     [trunk.phones]\naccept_register = true\nrequire_auth = { username = 'u', password = 'long-enough-1' }\n";
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
         let trunks = of_config(&config, &Found::new());
-        // The PBX and the proxy may send their calls to either listener of loopback.
+        // The PBX and the proxy may send their calls to either loopback listener.
         let words = ["203.0.113.10 to carrier", "127.0.0.2 to pbx, proxy", "127.0.0.1 to pbx, proxy"];
         assert_eq!(in_words(&trunks), words);
         assert_eq!(unrouted(&trunks).next(), None);

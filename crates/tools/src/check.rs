@@ -1,4 +1,4 @@
-//! `trunkgate check`: every error of the file at once.
+//! `trunkgate check`: reports all errors of the configuration file at once.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,20 +12,21 @@ use trunkgate_runtime::settings::Found;
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
 
-/// Routes that are named in the note.
+/// Maximum number of routes listed in the note.
 const NAMED: usize = 5;
 
-/// Checks the file and prints what is wrong; exit 0, or 2 for errors (also 1 for warnings with `strict`).
+/// Checks the file and prints the errors and warnings. Exit code 0 if the file is usable, 2 for errors, and 1 for
+/// warnings with `strict`.
 ///
-/// A person is told on stderr, with one line on stdout where the file can be used; with `json`, stdout gets the list of
-/// all that was found, empty where nothing was.
+/// Diagnostics go to stderr, followed by one line on stdout if the file is usable; with `json`, stdout has the list of
+/// diagnostics, which may be empty.
 pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     let result = config::load(path);
-    // For the quoted lines; a file that cannot be read has none.
+    // Source of the quoted lines; empty if the file cannot be read.
     let source = config::text(path).unwrap_or_default();
     let (Ok((_, found)) | Err(found)) = &result;
     if json {
-        // Whoever reads may have gone: the exit code still tells.
+        // A closed stdout is no error; the exit code has the result.
         let _ = write!(std::io::stdout(), "{}", terminal::json(&config::to_json(path, &source, found)));
     } else {
         terminal::print_error(&config::render(path, &source, found));
@@ -52,7 +53,8 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     }
 }
 
-/// The routes whose callers are lost with an agent: it alone takes them, which may be meant.
+/// Returns a note on routes with an agent as their only target, which lose their callers if it fails; this may be
+/// intended.
 fn without_fallback(config: &Config) -> Option<String> {
     let is_agent = |target: &TargetSpec| matches!(target, TargetSpec::Agent(_));
     let routes = config.routes.iter().filter(|route| matches!(route.connect.as_slice(), [only] if is_agent(only)));

@@ -10,7 +10,7 @@ use clap::{Arg, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use trunkgate_config as config;
 
-/// From one answer to the next question, where nothing else is wanted.
+/// Default interval of `--watch`, in seconds.
 const WATCH_EVERY: &str = "2";
 
 /// Session border controller (B2BUA) for SIP trunks and voice agents, with failover.
@@ -27,7 +27,7 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-/// Returns `--config` of a verb that reads no file: its help does not offer it.
+/// Returns a hidden `--config` for a verb that reads no configuration file.
 fn no_config() -> Arg {
     Arg::new("config").long("config").value_name("FILE").value_parser(value_parser!(PathBuf)).hide(true)
 }
@@ -820,19 +820,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).ok_or_else(|| "not a duration: write 500ms, 30s, 10m or 1h30m".to_owned())
 }
 
-/// Parses a date, or a date with a time and an offset, to a time in RFC 3339.
+/// Parses a date, or a date and time with an offset, and returns it in RFC 3339.
 fn time(text: &str) -> Result<String, String> {
     let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     let time = text.parse::<jiff::Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
     time.map(|time| time.to_string()).ok_or_else(|| "not a time: write 2026-11-25 or 2026-11-25T09:00:00Z".to_owned())
 }
 
-/// Parses a number of calls.
+/// Parses a number of calls, at least 1.
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|calls| *calls > 0).ok_or_else(|| "not a number from 1 on".to_owned())
 }
 
-/// Parses the interval of `--watch` in seconds, fractions included.
+/// Parses the interval of `--watch` in seconds, 0.1 to 86,400.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "not a number of seconds between 0.1 and 86400".to_owned())

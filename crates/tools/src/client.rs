@@ -1,4 +1,4 @@
-//! Verbs that talk to a running edge over its HTTP API: `status`, `calls`, `trace`, `recordings`, `reload`, `drain`.
+//! Verbs that connect to a running edge over its HTTP API: `status`, `calls`, `trace`, `recordings`, `reload`, `drain`.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -49,36 +49,36 @@ pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, lasting, newest_first};
 #[cfg(test)]
 pub(crate) use trunkgate_admin::MARKED;
 
-/// Calls that a terminal is shown where no number is asked for.
+/// Maximum number of calls listed on a terminal without `--limit`.
 const CALLS_SHOWN: usize = 100;
-/// How an edge that is not well answers `/healthz`.
+/// Endings of `/healthz` errors by which an edge that is stuck or slow is recognised.
 const EDGE_REFUSALS: [&str; 2] = ["is stuck (503)", " ms (503)"];
-/// `CA` or `RE`, and 32 digits.
+/// Length of a SID: `CA` or `RE`, and 32 digits.
 const SID_CHARS: usize = 34;
-/// Calls that are looked through for the beginning of a SID, or for sides that are heard.
+/// Maximum number of calls searched for a SID prefix or for audio levels.
 const SEARCHED: usize = 1_000;
-/// Columns of a ladder where there is no terminal.
+/// Width of a ladder that is not written to a terminal, in characters.
 const PIPE_COLUMNS: usize = 132;
-/// The newest call.
+/// Name of the newest call or recording on the command line.
 const LAST: &str = "last";
-/// Longest answer that is read.
+/// Maximum size of a response, in bytes.
 const ANSWER_BYTES: u64 = 256 << 20;
-/// What is said of an answer that no edge gives.
+/// Error for a response that is not from an edge.
 const NOT_AN_EDGE: &str = "the response is not from a Trunkgate edge";
-/// What is said of an edge that takes longer.
+/// Error for an edge that does not respond in time.
 const SILENT: &str = "it does not answer";
-/// Longest wait for an answer that a verb can do without.
+/// Timeout of optional requests.
 const SOON: Duration = Duration::from_secs(2);
-/// Longest wait for an answer that needs no work: an edge that takes longer is stopped or hangs.
+/// Timeout of requests that need no work; an edge that takes longer is stopped or hangs.
 const ALIVE: Duration = Duration::from_secs(5);
-/// Questions that need no work.
+/// Paths of requests that need no work.
 const SMALL: [&str; 4] = ["/healthz", "/v1/status", "/v1/trunks", "/v1/why"];
-/// Beginning of what is said of an edge that lives, and has not answered a request in its time.
+/// Prefix of the error for an edge that is alive but has not answered a request in time.
 const UNANSWERED: &str = "no answer to ";
-/// Longest wait for an answer.
+/// Timeout of all other requests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `status`
+/// Runs `status`.
 pub fn status(
     config: Option<&Path>,
     remote: &Remote,
@@ -104,7 +104,7 @@ pub fn status(
     if fails_on_problems && has_problems { ExitCode::FAILURE } else { code }
 }
 
-/// `calls [ls]`, `calls show SID`, `calls hangup SID`
+/// Runs `calls [ls]`, `calls show SID` and `calls hangup SID`.
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
         Calls::Ls(listing) => list_calls(config, remote, json, &listing),
@@ -122,7 +122,7 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
     }
 }
 
-/// `calls [ls]`
+/// Runs `calls [ls]`.
 fn list_calls(config: Option<&Path>, remote: &Remote, json: bool, listing: &Listing) -> ExitCode {
     let Listing { state, trunk, outcome, reason, code, flag, limit, csv, watch } = listing;
     let code = code.map(|code| code.to_string());
@@ -132,7 +132,7 @@ fn list_calls(config: Option<&Path>, remote: &Remote, json: bool, listing: &List
         wanted.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect();
     let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
     filters.iter().for_each(|(key, value)| query.push_str(&format!("&{key}={}", escape(value))));
-    // What is asked for by number, or painted over, need not fit.
+    // A list with `--limit` or `--watch` need not fit on the screen.
     let rows = terminal::size().map(|(_, rows)| rows).filter(|_| limit.is_none() && watch.is_none());
     let show = |answer: &Value| match (json, csv) {
         (true, _) => raw(answer),
@@ -145,7 +145,7 @@ fn list_calls(config: Option<&Path>, remote: &Remote, json: bool, listing: &List
     }
 }
 
-/// `calls show SID` as text: the call, and the verdict of its trace as long as that is kept.
+/// Prints the call for `calls show SID`, with the verdict of its trace while the trace is kept.
 fn show_call(config: Option<&Path>, remote: &Remote, written: &str) -> ExitCode {
     talk(config, remote, async |edge| {
         let sid = escape(&sid_of(edge, written).await?);
@@ -159,12 +159,12 @@ fn show_call(config: Option<&Path>, remote: &Remote, written: &str) -> ExitCode 
     })
 }
 
-/// `trace SID`
+/// Runs `trace SID`.
 pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
     let form = match terminal::width() {
         _ if json => String::new(),
         Some(width) => format!(".txt?columns={width}&colour={}", terminal::has_colour()),
-        // In a pipe or a file: lines of a width that a person reads.
+        // Output to a pipe or a file has a readable width.
         None => format!(".txt?columns={PIPE_COLUMNS}"),
     };
     of_call(
@@ -177,23 +177,24 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
     )
 }
 
-/// `trace SID --raw`: the SIP messages as they were on the wire; with `json` as the edge sends them.
+/// Runs `trace SID --raw`: prints the SIP messages as on the wire; with `json` the edge's response.
 pub fn messages(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
     let show = |answer: &Value, _: &str| if json { raw(answer) } else { wire::messages(answer) };
     ask_of_call(config, remote, Method::GET, sid, |sid| format!("/v1/calls/{sid}/trace?raw=true"), show)
 }
 
-/// `trace SID --svg FILE`
+/// Runs `trace SID --svg FILE`.
 pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
     download(config, remote, sid, "trace.svg", Some(file))
 }
 
-/// `pcap SID [-o FILE]`
+/// Runs `pcap SID [-o FILE]`.
 pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: Option<&Path>) -> ExitCode {
     download(config, remote, sid, "trace.pcapng", file)
 }
 
-/// Writes what the edge has of a call to a file, by default one of the call's name here, or to stdout for `-`.
+/// Saves a representation of a call in a file (by default in the current directory, named after the call) or, for `-`,
+/// on stdout.
 fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: Option<&Path>) -> ExitCode {
     talk(config, remote, async |edge| {
         let sid = sid_of(edge, written).await?;
@@ -213,7 +214,7 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
     })
 }
 
-/// Asks for one call, which may be named by the beginning of its SID, or as the `last`.
+/// Requests one call, given as a SID, as a prefix of one or as `last`, and shows the response.
 fn of_call(
     config: Option<&Path>,
     remote: &Remote,
@@ -229,7 +230,7 @@ fn of_call(
     })
 }
 
-/// The same of an answer in JSON.
+/// Requests one call like [`of_call`], for a JSON response.
 fn ask_of_call(
     config: Option<&Path>,
     remote: &Remote,
@@ -244,7 +245,7 @@ fn ask_of_call(
     })
 }
 
-/// The whole SID.
+/// Returns the complete SID for a prefix or `last`.
 async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
     if written.len() >= SID_CHARS {
         return Ok(written.to_owned());
@@ -258,13 +259,13 @@ async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
     only("call", all.iter().filter_map(|call| call["sid"].as_str()), written).map(str::to_owned)
 }
 
-/// The call that began last: the list has live ones before others.
+/// Returns the call that began last; the list has active calls first.
 fn newest(calls: &[Value]) -> Option<&str> {
     let newer = |a: &&Value, b: &&Value| a["started_at"].as_str().cmp(&b["started_at"].as_str());
     calls.iter().rev().max_by(newer)?["sid"].as_str()
 }
 
-/// Returns the one of these SIDs, all of calls or of recordings, that is meant.
+/// Returns the only SID that begins with `written`; `what` is `call` or `recording`, for errors.
 fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
     let fit: Vec<&str> = all.filter(|sid| sid.starts_with(written)).collect();
     match fit.as_slice() {
@@ -274,13 +275,13 @@ fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Re
     }
 }
 
-/// `reload`
+/// Runs `reload`.
 pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
     let show = if json { raw } else { print::reloaded };
     talk(config, remote, async |edge| {
         let before = waiting::configuration(edge).await;
         let answer = with_progress(edge, request(edge, Method::POST, "/v1/reload", None)).await;
-        // A request ends before a reload that takes long.
+        // A long reload continues after the request has timed out.
         if answer.as_ref().is_err_and(|why| why.starts_with(GOES_ON)) && !json {
             return waiting::in_force(edge, &before).await;
         }
@@ -295,7 +296,7 @@ pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
     })
 }
 
-/// `drain`
+/// Runs `drain`.
 pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> ExitCode {
     let show = |answer: &Value| match answer["calls"].as_u64() {
         _ if json => raw(answer),
@@ -306,7 +307,7 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> 
     talk(config, remote, async |edge| {
         let body = json!({ "on": !undo });
         let answer = request(edge, Method::POST, "/v1/drain", Some(body)).await;
-        // Whoever answers too late, or that it is too late, may have begun.
+        // An edge that responds late, or with 503, may have begun to drain.
         let is_late = |error: &String| error.contains(SILENT) || error.ends_with("(503)");
         let text = answer.map_err(|error| match is_late(&error) && !undo {
             true => format!("{error}; it may be draining nevertheless (`trunkgate status`): {UNDO}"),
@@ -317,10 +318,10 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> 
     })
 }
 
-/// How a drain is taken back.
+/// Hint how to undo a drain.
 const UNDO: &str = "`trunkgate drain --undo` accepts calls again";
 
-/// `why --url …`
+/// Runs `why --url …`.
 pub(crate) fn why(
     config: Option<&Path>,
     remote: &Remote,
@@ -338,7 +339,8 @@ pub(crate) fn why(
     ask(config, remote, Method::GET, &path, None, show)
 }
 
-/// Prints to stdout; that it has been closed (`| head`) is no error.
+/// Prints to stdout; a closed stdout (`
+/// head`) is no error.
 pub(crate) fn say(text: &str) {
     say_bytes(text.as_bytes());
 }
@@ -348,7 +350,8 @@ fn say_bytes(bytes: &[u8]) {
     let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }
 
-/// Asks the edge and prints its answer; exit 1 where it refuses or none answers, 2 where none is named.
+/// Sends a request and prints the JSON response. Exit code 1 if the edge refuses or does not respond, 2 if no edge is
+/// named.
 fn ask(
     config: Option<&Path>,
     remote: &Remote,
@@ -363,7 +366,7 @@ fn ask(
     })
 }
 
-/// The same for an answer that need not be JSON.
+/// Sends a request and prints the response, which need not be JSON.
 fn fetch(
     config: Option<&Path>,
     remote: &Remote,
@@ -375,7 +378,7 @@ fn fetch(
     talk(config, remote, async |edge| with_notice(edge, request(edge, method, path, body)).await.and_then(show))
 }
 
-/// Does so with the edge's base URL and token, and prints what it comes to.
+/// Runs `with` for the edge given by flags or configuration, prints its text or error, and returns the exit code.
 pub(crate) fn talk(
     config: Option<&Path>,
     remote: &Remote,
@@ -397,31 +400,31 @@ pub(crate) fn talk(
     }
 }
 
-/// A running edge.
+/// A running edge, as a client connects to it.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// The beginning of its URLs.
+    /// Base URL, without a trailing slash.
     base: String,
-    /// Where that is written, and how to name another one; empty: the caller knows.
+    /// Origin of the address, for errors; empty if the caller knows it.
     named: String,
-    /// Whether the default address stands for that of a missing file.
+    /// Whether the default address is used because the configuration file is missing.
     is_guessed: bool,
     token: Option<String>,
     believed: Believed,
-    /// What is wrong with the file that names it, for a line after the answer.
+    /// Error of the configuration file that names the edge, printed after the response.
     warning: Option<String>,
 }
 
 impl Target {
-    /// Returns the beginning of its URLs.
+    /// Returns the base URL.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Returns the certificates (PEM) that its own must come from, where those are not the system's.
+    /// Returns the trusted CA certificates (PEM) for this edge; `None` for the system's.
     ///
     /// # Errors
-    /// Their file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub(crate) fn trusted(&self) -> Result<Option<String>, String> {
         let path = match &self.believed {
             Believed::BySystem => return Ok(None),
@@ -432,28 +435,28 @@ impl Target {
         read.map(Some).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// Returns its answer to a GET as text.
+    /// Requests `path` and returns the response as text.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// Returns the error as a message.
     pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
         request(self, Method::GET, path, None).await
     }
 
-    /// Prints the warning about the file, where there is one.
+    /// Prints the warning about the configuration file, if there is one.
     fn warn(&self) {
         self.warning.iter().for_each(|warning| terminal::print_error(&terminal::harmless(warning)));
     }
 }
 
-/// What its certificate must be, where it has one.
+/// Certificates accepted from the edge.
 #[derive(Debug, Clone)]
 enum Believed {
-    /// From whom the system trusts.
+    /// Certificates issued by a CA that the system trusts.
     BySystem,
-    /// From one of these.
+    /// Certificates issued by a CA in this file.
     By(PathBuf),
-    /// That of the file, or from whom the file names.
+    /// The edge's own certificate from the configuration, or the CA named there.
     Own(HttpTls),
 }
 
@@ -473,28 +476,28 @@ impl Believed {
     }
 }
 
-/// An edge that is asked again and again.
+/// An edge that is polled.
 #[derive(Debug, Clone)]
 pub(crate) struct Reached(Arc<Target>);
 
 impl Reached {
-    /// The one that is meant; `None` where none is, which has been told.
+    /// Finds the edge given by flags or configuration; `None` after an error message.
     pub(crate) fn new(config: Option<&Path>, remote: &Remote) -> Option<Reached> {
         target(config, remote).inspect(Target::warn).map(|edge| Reached(Arc::new(edge)))
     }
 
-    /// Its answer as text.
+    /// Sends a request and returns the response as text.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// Returns the error as a message.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
         request(&self.0, method, path, body).await
     }
 
-    /// Its answer as JSON.
+    /// Requests `path` and returns the response as JSON.
     ///
     /// # Errors
-    /// The same, or that it is none.
+    /// Returns the error as a message, also if the response is not JSON.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, String> {
         let text = self.ask(Method::GET, path, None).await?;
         parsed(&text)
@@ -506,7 +509,7 @@ impl Reached {
     }
 }
 
-/// The edge that the flags name, else the file.
+/// Returns the edge given by the flags, otherwise by the configuration file.
 fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     if let Some(written) = &remote.url {
         let url = &match with_scheme(written) {
@@ -548,10 +551,10 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     Some(edge.by(remote))
 }
 
-/// Returns the URL of an edge that is written as a URL, or as `HOST:PORT` for `http`.
+/// Returns the URL for a URL or `HOST:PORT` (`http`) on the command line.
 ///
 /// # Errors
-/// Returns why it is none.
+/// Returns the reason why it is no URL of an edge.
 fn with_scheme(written: &str) -> Result<String, String> {
     let url = if written.contains("://") { written.to_owned() } else { format!("http://{written}") };
     let parsed = Url::parse(&url).map_err(|error| error.to_string());
@@ -562,7 +565,7 @@ fn with_scheme(written: &str) -> Result<String, String> {
     }
 }
 
-/// The edge of the file that is meant, where this is its very address: then its token is for it, and no other's is.
+/// Returns the edge of the configuration file if `url` is its address: its token must not be sent to another server.
 fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
     let (http, _) = config::load_http(&config::find(config)?, false).ok()?;
     let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
@@ -572,7 +575,7 @@ fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
     (origin(&own.base).as_ref() == Some(&asked) || public.as_ref() == Some(&asked)).then_some(own)
 }
 
-/// The edge of this file; `None`: its port is known only once it runs.
+/// Returns the edge of a configuration file; `None` if it has port 0, which is known only at run time.
 fn of_file(http: &Http) -> Option<Target> {
     let token = http.token.as_ref().map(|token| token.reveal().to_owned());
     let named = String::new();
@@ -586,7 +589,7 @@ fn of_file(http: &Http) -> Option<Target> {
     })
 }
 
-/// Where an edge of this file is reached; `None`: its port is known only once it runs.
+/// Returns the base URL for an `[http]` section; `None` for port 0.
 fn base(http: &Http) -> Option<String> {
     let mut address = http.address;
     if address.ip().is_unspecified() {
@@ -596,11 +599,11 @@ fn base(http: &Http) -> Option<String> {
     (address.port() != 0).then(|| format!("{scheme}://{address}"))
 }
 
-/// Returns the edge that `doctor` asks beside its own look: that of `--url`, else that of the file (`http`). `None`: its port is known only
-/// once it runs.
+/// Returns the edge that `doctor` connects to: `--url`, otherwise the edge of the configuration file (`http`). `None`
+/// if that has port 0.
 ///
 /// # Errors
-/// The URL names none, which has been said.
+/// Returns the exit code if the URL is invalid, after an error message.
 pub(crate) fn beside(config: Option<&Path>, remote: &Remote, http: &Http) -> Result<Option<Target>, ExitCode> {
     if remote.url.is_some() {
         return target(config, remote).map(Some).ok_or(ExitCode::from(USAGE));
@@ -608,14 +611,14 @@ pub(crate) fn beside(config: Option<&Path>, remote: &Remote, http: &Http) -> Res
     Ok(of_file(http).map(|edge| edge.by(remote)))
 }
 
-/// Returns the URL of the edge of this file, as far as the file can be read.
+/// Returns the URL of the edge in the configuration file, which may contain errors elsewhere.
 pub(crate) fn url_of(config: Option<&Path>) -> Option<String> {
     let (http, _) = config::load_http(&config::find(config)?, true).ok()?;
     base(&http)
 }
 
-/// Returns `/v1/status` of the edge of this file where one runs and answers soon, or why there is none; `None`: its port is known only once it
-/// runs.
+/// Returns `/v1/status` of the edge in a configuration file, or the reason why it does not respond soon. `None` if it
+/// has port 0.
 pub(crate) fn states_of(http: &Http) -> Option<Result<Value, String>> {
     let edge = of_file(http)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
@@ -623,33 +626,33 @@ pub(crate) fn states_of(http: &Http) -> Option<Result<Value, String>> {
 }
 
 impl Target {
-    /// The same with the token and the CA of the flags, where they are given.
+    /// Replaces token and CA by those of the flags, if given.
     fn by(self, remote: &Remote) -> Target {
         let token = remote.token.clone().or(self.token);
         let believed = remote.ca.as_ref().map_or(self.believed, |ca| Believed::By(ca.clone()));
         Target { token, believed, ..self }
     }
 
-    /// `/metrics`, where it answers.
+    /// Returns `/metrics`, if the edge responds.
     pub(crate) async fn metrics(&self) -> Option<String> {
         request(self, Method::GET, "/metrics", None).await.ok()
     }
 
-    /// `/v1/status`.
+    /// Returns `/v1/status`.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// Returns the error as a message.
     pub(crate) async fn status(&self) -> Result<Value, String> {
         let text = request(self, Method::GET, "/v1/status", None).await?;
         parsed(&text)
     }
 
-    /// `/v1/trunks`, where it answers.
+    /// Returns `/v1/trunks`, if the edge responds.
     pub(crate) async fn trunks(&self) -> Option<Value> {
         self.answer("/v1/trunks").await
     }
 
-    /// `/v1/calls`, live ones first, where it answers.
+    /// Returns `/v1/calls`, active calls first, if the edge responds.
     pub(crate) async fn live_calls(&self) -> Option<Value> {
         self.answer(&format!("/v1/calls?limit={SEARCHED}")).await
     }
@@ -659,32 +662,32 @@ impl Target {
         serde_json::from_str(&text).ok()
     }
 
-    /// Returns what is there; no token is needed for that.
+    /// Returns which process answers at the address; needs no token.
     pub(crate) async fn presence(&self) -> Presence {
         let (base, named, believed) = (self.base.clone(), self.named.clone(), self.believed.clone());
         let edge = Target { base, named, is_guessed: false, believed, token: None, warning: None };
         match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
             Err(_) => Presence::Silent(silent(self)),
             Ok(Ok(text)) if text == b"ok" => Presence::Edge,
-            // Ready or not: no other server answers so.
+            // Recognises an edge that is not ready by the text of its error.
             Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
             Ok(Ok(_) | Err(_)) => Presence::Other,
         }
     }
 }
 
-/// The process at the HTTP address of a file.
+/// Process at the HTTP address of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Presence {
-    /// An edge, well or not.
+    /// An edge, healthy or not.
     Edge,
-    /// A process that accepts connections and answers nothing, in words.
+    /// A process that accepts connections but does not respond; the error message.
     Silent(String),
-    /// None, or another server.
+    /// No process, or another server.
     Other,
 }
 
-/// What is said of an edge that does not answer: which process it is and what to do, where that is known.
+/// Returns the error for an edge that does not respond, with its process and a fix if known.
 fn silent(edge: &Target) -> String {
     let Target { base, named, .. } = edge;
     let url = Url::parse(base).ok().filter(is_here);
@@ -702,7 +705,7 @@ fn silent(edge: &Target) -> String {
     }
 }
 
-/// Whether a URL leads to this machine.
+/// Returns whether a URL leads to this machine.
 fn is_here(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
@@ -710,7 +713,7 @@ fn is_here(url: &Url) -> bool {
     })
 }
 
-/// Adds to an error what helps where nothing accepts connections.
+/// Adds a fix to the error of a refused connection.
 fn with_start(what: String, url: &Url) -> String {
     let fix = match () {
         () if !what.contains("refused") => return what,
@@ -722,7 +725,7 @@ fn with_start(what: String, url: &Url) -> String {
     format!("{what}; try: {fix}")
 }
 
-/// Parses an answer as JSON.
+/// Parses a response as JSON.
 fn parsed(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| NOT_AN_EDGE.to_owned())
 }
@@ -732,10 +735,11 @@ async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>)
     String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
 }
 
-/// Asks an edge. One that does not even say that it lives is not waited for, and does not find the request when it wakes up.
+/// Sends a request, if necessary after a check of `/healthz`: an edge that hangs must not find the request when it
+/// recovers.
 async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     if edge.is_guessed && method != Method::GET {
-        // It may be another edge than the one that is meant.
+        // The edge at the default address may be another one.
         return Err(format!(
             "the configuration file is missing: restore it, or name the edge with --url {}",
             edge.base
@@ -756,7 +760,7 @@ async fn exchange(edge: &Target, method: Method, path: &str, body: Option<Value>
     exchange_part(edge, method, path, body, None).await
 }
 
-/// Asks for an answer, or for a range of its bytes: the first and the last one.
+/// Sends a request for a response, or for a range of its bytes (first and last).
 async fn exchange_part(
     edge: &Target,
     method: Method,
@@ -796,19 +800,19 @@ async fn exchange_part(
     let refusal: Value = serde_json::from_slice(&answer)
         .map_err(|_| format!("the server at {base} is not a Trunkgate edge: {status}"))?;
     match refusal["error"]["message"].as_str() {
-        // What `check` finds in a file needs no code.
+        // Diagnostics of `check` are printed without a status code.
         Some(message) if message.contains('\n') => Err(message.to_owned()),
         Some(message) => Err(format!("{message} ({})", status.as_u16())),
         None => Err(format!("the server at {base} is not a Trunkgate edge: {status}")),
     }
 }
 
-/// An answer as it came, on one line.
+/// Returns a JSON response as received, on one line.
 pub(crate) fn raw(answer: &Value) -> String {
     terminal::inert(&answer.to_string()) + "\n"
 }
 
-/// Percent-encodes all that is not unreserved (RFC 3986 §2.3).
+/// Percent-encodes all characters that are not unreserved (RFC 3986 §2.3).
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
@@ -849,7 +853,7 @@ mod tests {
         assert_eq!((found("CAf"), found("CA1a")), (Ok("CAff"), Ok("CA1a")));
         assert_eq!(found("CA1").unwrap_err(), "CA1 is a prefix of 2 calls: CA12, CA1a …");
         assert!(found("CB").unwrap_err().starts_with("unknown call: CB"));
-        // A live one that has begun before one that is over.
+        // An active call that began before an ended one.
         let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": format!("2026-01-01T00:00:0{at}.000Z")});
         assert_eq!(newest(&[call("CA1", "1"), call("CA3", "3"), call("CA2", "2")]), Some("CA3"));
         assert_eq!(newest(&[]), None);
@@ -878,7 +882,7 @@ mod tests {
         {
             assert_eq!(sent(Some(url), None), Some(None), "{url}");
         }
-        // One that cannot be read is needed only where no other is there.
+        // An unreadable token is an error only if no other token is given.
         write("{ env = 'TRUNKGATE_TEST_NOT_SET' }");
         assert_eq!((sent(None, None), sent(None, Some("x"))), (None, Some(Some("x".to_owned()))));
     }

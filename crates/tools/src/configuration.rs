@@ -1,4 +1,5 @@
-//! `trunkgate config show|schema`: what holds, and what may be written.
+//! `trunkgate config show
+//! schema`: prints the effective configuration, or all keys that may be set.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use trunkgate_boot::run;
 use trunkgate_config::{self as config, Shown};
 use trunkgate_system::terminal;
 
-/// Prints it; exit 2 where the file cannot be used.
+/// Prints the configuration or the schema; exit code 2 if the file is unusable.
 pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
     let text = match what {
         Configuration::Schema { markdown: true } => config::markdown(),

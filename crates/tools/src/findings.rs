@@ -1,10 +1,10 @@
-//! What a look at something came to, line by line: ok, warn or FAIL, with what would help; as a page of 80 columns and as
-//! JSON. `doctor` and `agent test` print it.
+//! Findings of a check, one per line: ok, warn or FAIL, with a fix; as a page of 80 columns or as JSON. Used by
+//! `doctor` and `agent test`.
 
 use serde_json::{Value, json};
 use trunkgate_system::text::number;
 
-/// How a line turned out.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Ok,
@@ -22,15 +22,15 @@ impl Level {
     }
 }
 
-/// One thing that was looked at.
+/// One check with its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) level: Level,
-    /// What was looked at.
+    /// Name of the check.
     pub(crate) name: String,
-    /// What was seen.
+    /// Evidence.
     pub(crate) text: String,
-    /// What would help; empty: nothing need be done.
+    /// Suggested fix; empty if none is needed.
     pub(crate) fix: String,
 }
 
@@ -48,23 +48,23 @@ impl Finding {
     }
 }
 
-/// Columns of a line, where its words allow.
+/// Maximum width of a line, in characters, unless a single word is longer.
 const COLUMNS: usize = 80;
-/// Lines up to which those that fail are not listed again.
+/// Maximum number of findings of a page that has no summary of failures.
 const SHORT: usize = 5;
-/// Bytes of a fix up to which it is said again.
+/// Maximum length of a fix that is repeated in full, in bytes.
 const SHORT_FIX: usize = 40;
-/// Where a remedy begins that is too long to stand under its line.
+/// Indentation of a fix that would not fit below its finding, in characters.
 const REMEDY_COLUMN: usize = 8;
 
-/// All lines, which of them fail, how many are not well, and the exit code, where it is not 0. On a terminal they are folded; a
-/// file or a pipe has each text in one line, for `grep`.
+/// Formats all findings, a summary of failures, the counts and a non-zero exit code. Lines are wrapped on a terminal;
+/// in a file or pipe each text is on one line, for `grep`.
 pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String {
     let columns = if is_terminal { COLUMNS } else { usize::MAX };
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
     let behind = " ".repeat(width + 10);
     let mut out = String::new();
-    // Several lines may have one cause: the fix stands at the first.
+    // Several findings may have one cause: the fix is printed with the first one.
     let mut given: Vec<(&str, &str)> = Vec::new();
     for Finding { level, name, text, fix } in findings {
         let head = format!("  {:<4}  {name:<width$}  ", level.as_str());
@@ -77,7 +77,7 @@ pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String 
         given.push((fix, name));
         let fix = known.unwrap_or_else(|| format!("try: {fix}"));
         let length = fix.chars().count();
-        // What is to be copied into a shell stays in one piece where it can.
+        // A command to copy into a shell is not wrapped if it fits.
         let is_too_long = behind.len() + length > columns && REMEDY_COLUMN + length <= COLUMNS;
         let is_whole_there = is_too_long && fix.starts_with("try: sysctl ");
         let column = if is_whole_there { " ".repeat(REMEDY_COLUMN) } else { behind.clone() };
@@ -91,7 +91,7 @@ pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String 
             failed.push(name);
         }
     }
-    // Of a short page they are in sight.
+    // On a short page all failures are in sight.
     if !failed.is_empty() && findings.len() > SHORT {
         out.push_str(&wrapped("FAIL: ", "      ", &failed.join(", "), columns));
     }
@@ -100,7 +100,7 @@ pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String 
     out
 }
 
-/// Words behind `head`, and where they do not fit behind `column` on lines of their own.
+/// Wraps words behind `head`; further lines begin with `column`.
 fn wrapped(head: &str, column: &str, text: &str, columns: usize) -> String {
     let (mut out, mut line, mut is_begun) = (String::new(), head.to_owned(), false);
     for word in text.split(' ') {
@@ -120,7 +120,7 @@ fn wrapped(head: &str, column: &str, text: &str, columns: usize) -> String {
     out
 }
 
-/// One line.
+/// Returns a finding as a JSON object.
 pub(crate) fn json(finding: &Finding) -> Value {
     json!({
         "level": finding.level.as_str().to_lowercase(),

@@ -1,5 +1,5 @@
-//! `trunkgate help TOPIC`: explains an error code, a reason slug, a SIP status code, or a word that is shown of a call.
-//! The help of verbs, and errors of the command line, for a pipe or for a terminal.
+//! `trunkgate help TOPIC`: explains an error code, a reason, a SIP status code, or a word shown for a call. Also lays
+//! out help texts of verbs and command-line errors.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -22,10 +22,10 @@ mod sip;
 mod twilio;
 mod words;
 
-/// Columns of an explanation, where the terminal has as many.
+/// Maximum width of an explanation, in characters.
 const WIDTH: usize = 96;
 
-/// Prints the help of a verb; on a terminal its lines are cut between words.
+/// Prints the help of a verb, wrapped to the terminal's width.
 pub fn of_verb(command: &mut Command) -> ExitCode {
     let Some(width) = terminal::width() else {
         return command.print_help().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
@@ -34,13 +34,14 @@ pub fn of_verb(command: &mut Command) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints help that a flag asked for, or the error of a command line, and returns the exit code; on a terminal its
-/// lines are cut between words.
+/// Prints the help requested by a flag, or the error of a command line, wrapped to the terminal's width. Returns the
+/// exit code.
 pub fn of_flag(found: &clap::Error) -> ExitCode {
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     let is_error = found.use_stderr();
     let width = if is_error { terminal::width_of(&stderr) } else { terminal::width() };
-    // A stream that is closed (`| head`) is no error.
+    // A closed stream (`
+    // head`) is no error.
     let _ = match width {
         None => found.print(),
         Some(width) if is_error => {
@@ -52,13 +53,13 @@ pub fn of_flag(found: &clap::Error) -> ExitCode {
     ExitCode::from(if is_error { USAGE } else { 0 })
 }
 
-/// Returns a text of the command line's parser for a terminal of this width.
+/// Wraps a text of the command-line parser to a width.
 fn laid_out(text: &StyledStr, has_colour: bool, width: usize) -> String {
     let text = if has_colour { text.ansi().to_string() } else { text.to_string() };
     terminal::folded(&text, 0, Some(width))
 }
 
-/// Prints the explanation of a topic; for an unknown one suggests the nearest, and exits with 2.
+/// Prints the explanation of a topic; for an unknown topic suggests the nearest one and returns exit code 2.
 pub fn run(topic: &str, verbs: &[&str]) -> ExitCode {
     let width = terminal::width();
     if let Some(text) = explain(topic, width).or_else(|| explain_beginning(topic, width)) {
@@ -69,8 +70,8 @@ pub fn run(topic: &str, verbs: &[&str]) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Returns the explanation of an error code (in either case, with or without its letters), a SIP status code, a reason, or a
-/// word that the command line shows of a call, for a terminal of this width.
+/// Returns the explanation of an error code (upper or lower case, with or without letters), a SIP status code, a
+/// reason, or a word shown for a call, wrapped to a width.
 pub fn explain(topic: &str, width: Option<usize>) -> Option<String> {
     if let Some(code) = code::find(topic).or_else(|| code::find(&format!("TG{topic}"))) {
         return Some(explain_code(code, width));
@@ -79,18 +80,18 @@ pub fn explain(topic: &str, width: Option<usize>) -> Option<String> {
     let found = found.or_else(|| pages::explain(topic)).or_else(|| twilio::explain(topic));
     let found = found.or_else(|| pages::api_code(topic));
     let found = found.or_else(|| pages::alert(topic)).or_else(|| q850::explain(topic));
-    // A mark, or a column, may be called as a key is.
+    // A mark or a column may have the same name as a key.
     let all: Vec<String> = found.into_iter().chain(pages::key(topic)).collect();
     (!all.is_empty()).then(|| wrapped(&all.join("\n"), width))
 }
 
-/// Returns the explanation of the beginning of several words: `one way audio`.
+/// Returns the explanation of the longest known prefix of several words, e.g. `one way audio`.
 fn explain_beginning(topic: &str, width: Option<usize>) -> Option<String> {
     let words: Vec<&str> = topic.split_whitespace().collect();
     (1..words.len()).rev().find_map(|count| explain(&words.get(..count)?.join(" "), width))
 }
 
-/// Returns the explanation of an error code: in its own lines, or in those of a terminal that is narrower.
+/// Returns the explanation of an error code in its original lines, or wrapped if the terminal is narrower.
 fn explain_code(code: Code, width: Option<usize>) -> String {
     let Code { id, title, text } = code;
     let whole = format!("{id}: {title}\n\n{text}\n");
@@ -102,13 +103,13 @@ fn explain_code(code: Code, width: Option<usize>) -> String {
     }
 }
 
-/// Breaks lines that are longer than [`WIDTH`], or than a narrower terminal is wide.
+/// Wraps lines to [`WIDTH`] or the terminal's width, whichever is smaller.
 fn wrapped(text: &str, width: Option<usize>) -> String {
     let width = width.map_or(WIDTH, |width| width.min(WIDTH));
     text.lines().map(|line| terminal::wrapped(line, 0, Some(width)).trim_end().to_owned() + "\n").collect()
 }
 
-/// The message for a topic that does not exist.
+/// Returns the error for an unknown topic.
 fn unknown(topic: &str, verbs: &[&str]) -> String {
     let (upper, lower) = (topic.to_uppercase(), topic.to_lowercase().replace('-', "_"));
     let near = nearest(&upper, code::ALL.iter().map(|code| code.id));
@@ -126,7 +127,7 @@ fn unknown(topic: &str, verbs: &[&str]) -> String {
     )
 }
 
-/// Prints every error code as a page, or with the topic `reasons` every reason as the body of docs/reference/reasons.md.
+/// Prints all error codes as a Markdown page, or for the topic `reasons` the body of docs/reference/reasons.md.
 pub fn page(topic: Option<&str>) -> ExitCode {
     match topic {
         None => client::say(&markdown()),
@@ -141,13 +142,13 @@ pub fn page(topic: Option<&str>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The text of docs/reference/codes.md: what [`explain`] prints for every code.
+/// Returns docs/reference/codes.md: the output of [`explain`] for all codes.
 fn markdown() -> String {
     let mut page = "# Error codes\n\nThe output of `trunkgate help CODE` for each error and warning code, generated by `trunkgate help --markdown`.\n\
                     A code never changes its meaning.\n"
         .to_owned();
     for code in code::ALL {
-        // Patterns, URLs and wildcards must not be read as Markdown.
+        // Patterns, URLs and wildcards must not be parsed as Markdown.
         page.push_str(&format!("\n## {}: {}\n\n```text\n{}\n```\n", code.id, code.title, code.text));
     }
     page
@@ -192,7 +193,8 @@ mod tests {
         assert_eq!(wrapped("a b\n\nc\n", None), "a b\n\nc\n");
     }
 
-    /// Checks the help of a verb and of those below it in 80 columns; examples are copied into a shell and stay whole.
+    /// Checks that the help of a verb and its subcommands fits into 80 columns. Examples are not wrapped, because they
+    /// are copied into a shell.
     fn check_width(command: &mut Command, verbs: &mut usize) {
         let help = command.render_help();
         for has_colour in [false, true] {

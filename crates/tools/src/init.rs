@@ -1,4 +1,4 @@
-//! `trunkgate init`: writes a commented `trunkgate.toml`, never over an existing one, then checks it.
+//! `trunkgate init`: writes a commented `trunkgate.toml` (never over an existing file) and checks it.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::net::Ipv6Addr;
@@ -13,29 +13,29 @@ use trunkgate_config as config;
 use trunkgate_config::preset::{self, Preset};
 use trunkgate_system::{files, terminal};
 
-/// Name of the agent in the file.
+/// Agent name in the generated file.
 const AGENT: &str = "receptionist";
-/// Off by default, as an agent may listen first.
+/// Commented line for an agent; off by default, because an agent may listen first.
 const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"        # for an agent that greets: without audio by then, the next target is tried\n";
 
-/// Where an edge listens that is only tried on this machine.
+/// Listener address of an edge that is only tried on this machine.
 const TRIAL: &str = "127.0.0.1:5060";
 
-/// What the verb's flags say.
+/// Flags of the verb.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
-    /// `--trunk KIND:VALUE`, e.g. `twilio:acme.pstn.twilio.com` or `carrier:198.51.100.7`; several in the order in which calls from the
-    /// PBX try them.
+    /// `--trunk KIND:VALUE`, e.g. `twilio:acme.pstn.twilio.com` or `carrier:198.51.100.7`; several are tried in this
+    /// order for calls from the PBX.
     pub trunks: Vec<String>,
     /// `--pbx KIND:VALUE`, e.g. `freepbx:10.0.0.5`.
     pub pbx: Option<String>,
-    /// `--agent URL`
+    /// `--agent URL`.
     pub agent: Option<String>,
-    /// `--yes`: ask nothing.
+    /// `--yes`: asks no questions.
     pub yes: bool,
 }
 
-/// Writes `path` and checks it: exit 0, or 2 where it exists already or a flag cannot be used.
+/// Writes `path` and checks it. Exit code 0, or 2 if the file exists or a flag is invalid.
 pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     if path.exists() {
         return refuse(&format!("{} already exists; it is never overwritten", path.display()));
@@ -47,11 +47,11 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
         Err(message) => return refuse(&message),
     };
     if let Err(found) = config::parse(path, &text) {
-        // The text is ours but for the flags' values, so that one of those is wrong.
+        // The template is correct, so the error is in a flag's value.
         terminal::print_error(&config::render(path, &text, &found));
         return refuse("nothing was written: check --trunk, --pbx and --agent");
     }
-    // Passwords and tokens will stand in it.
+    // The file will contain passwords and tokens.
     let written = files::create_new(path, files::CALL_DATA).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -66,7 +66,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     check::run(path, false, false)
 }
 
-/// The addresses that no flag or answer has named, each with its line.
+/// Returns the line and value of each address that is still a placeholder.
 fn placeholders(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().enumerate().filter(|(_, line)| line.contains("# placeholder: "));
     lines.map(|(at, line)| {
@@ -79,7 +79,7 @@ fn refuse(message: &str) -> ExitCode {
     run::refuse(&format!("error: {message}"))
 }
 
-/// Asks for what no flag says; an answer that cannot be used is asked for again.
+/// Asks for the values without a flag; repeats the question after an invalid answer.
 fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
     let mut question = |text: &str, check: &dyn Fn(&str) -> Result<(), String>| loop {
         eprint!("{text}: ");
@@ -107,7 +107,7 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
         });
         match value {
             Some(value) => Some(format!("{kind}:{value}")),
-            // Its default is that of the side.
+            // The default value belongs to the side.
             None if kind == TRUNK.first => None,
             None => Some(kind),
         }
@@ -125,12 +125,12 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
     InitOptions { trunks: trunk.into_iter().collect(), agent, pbx, ..options.clone() }
 }
 
-/// Returns the check of an answer to a question with a default, which an empty answer takes.
+/// Returns a check that also accepts an empty answer, which means the default.
 fn or_default(check: impl Fn(&str) -> Result<(), String>) -> impl Fn(&str) -> Result<(), String> {
     move |answer| if answer.is_empty() { Ok(()) } else { check(answer) }
 }
 
-/// Returns the question for what follows a kind of trunk; `None` if nothing does, or the answer has it.
+/// Returns the question for the value of a kind of trunk; `None` if it has none, or the answer contains it.
 fn details(kind: &str) -> Option<String> {
     match Value::of(kind) {
         _ if !TRUNK.kinds().contains(&kind) => None,
@@ -149,15 +149,15 @@ fn details(kind: &str) -> Option<String> {
     }
 }
 
-/// What follows a kind and a colon.
+/// Value expected after `KIND:`.
 enum Value {
-    /// A domain at the provider, with the ending of its name.
+    /// A domain at the provider; ending of its name.
     Domain(String),
-    /// The address of a SIP server.
+    /// Address of a SIP server.
     Address,
-    /// A region of the provider, or nothing.
+    /// Optional region of the provider; all regions.
     Region(Vec<String>),
-    /// Nothing: the preset has the address.
+    /// No value: the preset has the addresses.
     Nothing,
 }
 
@@ -174,7 +174,7 @@ impl Value {
         }
     }
 
-    /// Returns how to write a trunk of the kind.
+    /// Returns the syntax of a trunk of this kind.
     fn form(kind: &str) -> String {
         match Value::of(kind) {
             Value::Domain(_) => format!("{kind}:DOMAIN"),
@@ -184,7 +184,7 @@ impl Value {
         }
     }
 
-    /// Returns whether `text` can be the value, as far as its form tells.
+    /// Returns whether the form of `text` is valid.
     fn accepts(&self, text: &str) -> bool {
         match self {
             Value::Domain(_) => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
@@ -195,34 +195,34 @@ impl Value {
     }
 }
 
-/// One side of the edge as flags and answers name it.
+/// One side of the edge (trunk or PBX) on the command line.
 struct Side {
-    /// Its flag.
+    /// Name of the flag.
     flag: &'static str,
-    /// The kind that is meant by an address alone.
+    /// Kind for an address without one.
     first: &'static str,
-    /// The side of its presets: each is a kind.
+    /// Side of its presets; each preset is a kind.
     side: preset::Side,
-    /// Where it is when nothing is said.
+    /// Value without a flag or an answer.
     default: &'static str,
 }
 
 const TRUNK: Side =
     Side { flag: "--trunk", first: "carrier", side: preset::Side::Carrier, default: "carrier:127.0.0.1:5070" };
-/// A PBX's kind is its preset; its trunk is `pbx`, as in the docs.
+/// The kind of a PBX is its preset; its trunk is named `pbx`, as in the documentation.
 const PBX: Side = Side { flag: "--pbx", first: "pbx", side: preset::Side::Pbx, default: "pbx:127.0.0.1:5080" };
 
 impl Side {
-    /// Returns what may stand before the colon.
+    /// Returns the valid kinds.
     fn kinds(&self) -> Vec<&'static str> {
         let presets = preset::all().iter().filter(|preset| preset.side == self.side).map(|preset| preset.name);
         std::iter::once(self.first).chain(presets.filter(|name| *name != self.first)).collect()
     }
 
-    /// Kind and address of `KIND:ADDRESS`, or of an address alone.
+    /// Splits `KIND:ADDRESS` into kind and address; an address alone has the first kind.
     ///
     /// # Errors
-    /// What may stand there.
+    /// Returns the valid forms.
     fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
         let (kinds, alone) = (self.kinds(), (self.first, text));
         let (kind, value) = match text.split_once(':') {
@@ -242,7 +242,7 @@ impl Side {
         Err(format!("{text}: expected {}{hint}", forms.join(" or ")))
     }
 
-    /// Returns the regions of a kind of this side, or how to write a kind that is none.
+    /// Returns a hint for an error: the regions of a known kind, or the syntax for an unknown one.
     fn hint(&self, kind: &str, value: &str) -> Option<String> {
         let other = if self.flag == TRUNK.flag { &PBX } else { &TRUNK };
         let kinds = self.kinds();
@@ -269,16 +269,16 @@ impl Side {
         })
     }
 
-    /// The same of a flag's value, which the error names.
+    /// Parses a flag's value; errors begin with the flag.
     ///
     /// # Errors
-    /// What may stand there.
+    /// Returns the valid forms.
     fn read_flag<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
         self.read(text).map_err(|message| format!("{} {message}", self.flag))
     }
 }
 
-/// Whether an agent can be there, as far as its form tells.
+/// Checks that an agent's URL has a WebSocket scheme.
 fn agent_url(text: &str) -> Result<(), String> {
     if ["wss://", "ws://"].iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(());
@@ -286,10 +286,10 @@ fn agent_url(text: &str) -> Result<(), String> {
     Err(format!("{text}: expected wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
 }
 
-/// The file's text.
+/// Returns the text of the configuration file.
 ///
 /// # Errors
-/// What is wrong with a flag, in words.
+/// Returns a message if a flag is invalid.
 fn compose(options: &InitOptions) -> Result<String, String> {
     let carriers = carriers(&options.trunks)?;
     let pbx = match (&options.pbx, &options.agent) {
@@ -338,7 +338,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let connect = connect.join(", ");
     let trunks: String = carriers.iter().map(|one| format!("[trunk.{}]\n{}\n", one.name, one.keys)).collect();
     let sources = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    // Many a bot listens on 8080.
+    // Many agents listen on port 8080.
     let taken = options.agent.as_ref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.port());
     let http = if taken == Some(8080) { 8088 } else { 8080 };
     Ok(format!(
@@ -356,30 +356,30 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     ))
 }
 
-/// Columns before a comment.
+/// Column at which comments begin.
 const COMMENT_COLUMN: usize = 36;
 
-/// A line with its comment, under those of other lines.
+/// Appends a comment to a line, aligned with other lines.
 fn beside(line: &str, comment: &str) -> String {
     if comment.is_empty() { line.to_owned() } else { format!("{line:<COMMENT_COLUMN$}{comment}") }
 }
 
 /// A trunk of `--trunk`.
 struct Carrier<'a> {
-    /// What stands before the colon.
+    /// Kind, before the colon.
     kind: &'a str,
-    /// Its name in the file: the kind, with a number from the second of a kind on.
+    /// Trunk name: the kind, numbered from the second trunk of a kind.
     name: String,
-    /// What stands behind the kind.
+    /// Value after the colon.
     address: &'a str,
-    /// The lines under its heading.
+    /// Configuration lines below the heading.
     keys: String,
 }
 
-/// The trunks to carriers, at least one.
+/// Returns the trunks to carriers, at least one.
 ///
 /// # Errors
-/// What is wrong with a flag, in words.
+/// Returns a message if a flag is invalid.
 fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
     let stand_in = if given.is_empty() { "# placeholder: address of the carrier" } else { "" };
     let mut carriers: Vec<Carrier<'_>> = Vec::new();
@@ -391,7 +391,7 @@ fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
         }
         let of_kind = carriers.iter().filter(|one| one.kind == kind).count();
         let name = if of_kind == 0 { kind.to_owned() } else { format!("{kind}-{}", of_kind + 1) };
-        // A commented key may be uncommented in each: one secret of its own.
+        // The commented key may be enabled in each trunk, so each has its own secret.
         let auth = if at == 0 { AUTH.to_owned() } else { AUTH.replace("TRUNK_", &format!("TRUNK{}_", at + 1)) };
         let keys = match kind {
             "twilio" => {
@@ -417,11 +417,11 @@ fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
     Ok(carriers)
 }
 
-/// Where the media of a carrier comes from.
+/// Commented key for the media networks of a carrier.
 const MEDIA_FROM: &str =
     "media_from = []                     # networks of its media gateways, if they differ from peers\n";
 
-/// The keys of a trunk to a provider: what its preset leaves to the user is a comment.
+/// Returns the keys of a provider trunk; keys that its preset leaves to the user are comments.
 fn provider(kind: &str, value: &str) -> String {
     let mut keys = beside(&format!("preset = {}", quoted(kind)), &format!("# `trunkgate preset show {kind}`")) + "\n";
     match Value::of(kind) {
@@ -432,7 +432,7 @@ fn provider(kind: &str, value: &str) -> String {
     for one in preset::find(kind).into_iter().flat_map(|preset| &preset.left_out) {
         match one.key.as_str() {
             "media_from" => keys.push_str(MEDIA_FROM),
-            // They have lines of their own.
+            // These keys have their own lines.
             "peers" | "auth" => {}
             key => keys.push_str(&format!("# {key}: {}\n", one.note)),
         }
@@ -440,12 +440,12 @@ fn provider(kind: &str, value: &str) -> String {
     keys
 }
 
-/// What a trunk may need besides, to be uncommented.
+/// Optional keys of a trunk, commented out.
 const AUTH: &str =
     "# auth = { username = \"USER\", password = { env = \"TRUNK_PASSWORD\" } }   # if it challenges calls from here\n";
 const SRTP: &str = "# srtp = \"optional\"                 # encrypted media, over TLS\n";
 
-/// A listener for TLS, to be uncommented; `address` is that of UDP and TCP.
+/// Returns a commented TLS listener; `address` is the address of the UDP and TCP listeners.
 fn tls_stub(address: &str) -> String {
     let address = address.replace(":5060", ":5061");
     format!(
@@ -455,7 +455,8 @@ fn tls_stub(address: &str) -> String {
     )
 }
 
-/// Where to listen for those at `far`: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
+/// Returns the listener addresses: loopback without any flags, otherwise all interfaces of the peers' address families
+/// (`far`). A listener has one family.
 fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
     if options.trunks.is_empty() && options.pbx.is_none() && options.agent.is_none() {
         return &[TRIAL];
@@ -468,12 +469,12 @@ fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
     }
 }
 
-/// The line that names a trunk's preset, where its kind is one.
+/// Returns the `preset` line of a trunk; empty if its kind is no preset.
 fn with_preset(kind: &str) -> String {
     if preset::find(kind).is_some() { format!("preset = {}\n", quoted(kind)) } else { String::new() }
 }
 
-/// A peer's URI from what stands behind `KIND:`.
+/// Returns a peer's SIP URI from the value after `KIND:`.
 fn peer(value: &str) -> String {
     if value.starts_with("sip:") {
         return value.to_owned();
@@ -484,7 +485,7 @@ fn peer(value: &str) -> String {
     }
 }
 
-/// As a TOML string.
+/// Returns the text as a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
@@ -504,7 +505,7 @@ mod tests {
         }
     }
 
-    /// The file is accepted with each stub in it uncommented, but for the files that it names.
+    /// Checks that the file is valid with each stub uncommented, apart from the files it names.
     fn uncommented(text: &str) {
         let is_stub = |line: &&str| {
             [

@@ -1,4 +1,4 @@
-//! Results of a run as JUnit's XML, for CI jobs.
+//! Test results in JUnit XML, for CI jobs.
 
 use std::io;
 
@@ -11,28 +11,28 @@ use trunkgate_system::terminal;
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// Its duration in seconds.
+    /// Duration, in seconds.
     pub(crate) seconds: Option<f64>,
-    /// What is wrong; `None`: it passed.
+    /// Failure or error; `None`: the case passed.
     pub(crate) wrong: Option<Wrong>,
-    /// What it printed.
+    /// Output of the case.
     pub(crate) output: Option<String>,
 }
 
-/// What is wrong with a test case.
+/// Failure or error of a test case.
 #[derive(Debug)]
 pub(crate) struct Wrong {
-    /// It could not be judged; otherwise an expectation failed.
+    /// Whether the case could not be evaluated (`error`); otherwise an expectation failed (`failure`).
     pub(crate) is_error: bool,
-    /// One line.
+    /// Summary, one line.
     pub(crate) message: String,
     pub(crate) text: String,
 }
 
-/// Returns a suite of cases, all of one class, as a file.
+/// Returns the XML file of a suite; all cases have the same class.
 ///
 /// # Errors
-/// What cannot be written.
+/// Returns the error of the XML writer.
 pub(crate) fn suite(name: &str, class: &str, seconds: f64, cases: &[Case]) -> io::Result<Vec<u8>> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     let count = |is_error: bool| {

@@ -1,4 +1,4 @@
-//! The verbs of the command line. They reach an edge over HTTP, or start one of their own.
+//! Verbs of the command line. They connect to a running edge over HTTP, or start their own.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

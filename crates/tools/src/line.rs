@@ -1,4 +1,4 @@
-//! A connection of ours outside of an edge's own transport: TCP, or TLS over it. `call`, `doctor` and the demo speak by it.
+//! Client connection over TCP or TLS, separate from an edge's transport. Used by `call`, `doctor` and the demo.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,29 +15,29 @@ use trunkgate_sip::framer::{Framed, Framer};
 use trunkgate_system::connector::{Connector, TlsFault};
 use trunkgate_system::limits::{CONNECT_SECONDS, HANDSHAKE_SECONDS};
 
-/// Bytes read from a line at once.
+/// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 4096;
 
-/// Bytes both ways.
+/// A byte stream in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An open connection.
 pub(crate) struct Line {
-    /// By which it is read and written.
+    /// The connected stream.
     pub(crate) stream: Box<dyn Stream>,
-    /// Our end.
+    /// Local address.
     pub(crate) local: SocketAddr,
-    /// The certificates that the far end showed.
+    /// Certificate chain presented by the remote party.
     pub(crate) shown: Vec<CertificateDer<'static>>,
 }
 
 impl Line {
-    /// Opens one; with `tls` the far end's certificate must be for that host.
+    /// Opens a connection; with `tls` the remote certificate must be valid for that host.
     ///
     /// # Errors
-    /// What happened, as a clause.
+    /// Returns the error as a clause.
     pub(crate) async fn open(to: SocketAddr, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
         let connector = Connector {
             connect_within: Some(Duration::from_secs(CONNECT_SECONDS)),
@@ -57,7 +57,7 @@ impl Line {
     }
 }
 
-/// Hands whole messages on until the line ends.
+/// Passes complete SIP messages on until the connection ends.
 pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<Bytes>) {
     let (mut framer, mut buffer) = (Framer::new(trunkgate_sip::limits::MESSAGE_BYTES), [0; READ_BYTES]);
     while let Ok(len @ 1..) = stream.read(&mut buffer).await {
@@ -76,7 +76,7 @@ pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::
     }
 }
 
-/// What happened to a socket, without numbers of the system where there are words.
+/// Describes a socket error, in words for the common kinds.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and these have words")]
 pub(crate) fn plain(error: &io::Error) -> String {
     match error.kind() {

@@ -1,5 +1,5 @@
-//! Manual pages: one for the program and one for each verb, made of the verbs, flags and examples of the command line, with exit
-//! codes, environment variables and files.
+//! Manual pages for the program and each verb, generated from the command line's definition, with exit codes,
+//! environment variables and files.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,14 +11,13 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use crate::cli::Cli;
 
-/// The version's date, as deploy/debian/changelog has it: a page's own would be another for every build.
+/// Date of the version, as in deploy/debian/changelog; a build date would make every build different.
 pub(super) const DATE: &str = "2026-11-21";
 
-/// Request for no hyphenation, behind the title, which sets its own: a path that is broken by a hyphen is another one
-/// to a reader.
+/// Disables hyphenation, after the title, which enables it: a hyphenated path would be wrong.
 const NO_HYPHENS: &[u8] = b".nh\n";
 
-/// Exit codes of verbs that differ from [`PLAIN`]: 0, 1 and 2.
+/// Exit codes of verbs that differ from [`PLAIN`]: meanings of 0, 1 and 2.
 const EXIT_STATUS: [(&str, [&str; 3]); 12] = [
     ("run", ["the edge has ended by SIGTERM or SIGINT", "the edge could not start or has failed", REQUEST]),
     ("demo", ["every assertion holds", "an assertion does not hold", REQUEST]),
@@ -36,12 +35,12 @@ const EXIT_STATUS: [(&str, [&str; 3]); 12] = [
     ("test", ["no line is FAIL", "a line is FAIL", "the test cannot be run"]),
     ("twilio", ["every script went as it expects", "a script failed", "the scripts cannot be run"]),
 ];
-/// Exit codes of the other verbs.
+/// Exit codes of all other verbs.
 const PLAIN: [&str; 3] = ["success", "failure: no edge answers, or it refuses", REQUEST];
-/// Exit code 2 where nothing else leads to it.
+/// Usual meaning of exit code 2.
 const REQUEST: &str = "the command is wrong: unknown flag, configuration with errors, no edge named";
 
-/// Environment variables of a verb that none of its flags names.
+/// Environment variables of verbs without a flag for them: verb, name, meaning.
 const ENVIRONMENT: [(&str, &str, &str); 10] = [
     ("run", "TRUNKGATE_LOG", "log level, in the place of `level` of [log]"),
     ("run", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf: 192.0.2.53,[2001:db8::53]:5353"),
@@ -55,7 +54,7 @@ const ENVIRONMENT: [(&str, &str, &str); 10] = [
     ("twilio", "TWILIO_ACCOUNT_SID", "account of the requests"),
 ];
 
-/// Writes the pages into a folder.
+/// Writes all pages into a directory.
 pub(super) fn write(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut program = Cli::command().disable_help_subcommand(true);
@@ -63,7 +62,7 @@ pub(super) fn write(folder: &Path) -> io::Result<()> {
     write_pages(&program, &[], folder)
 }
 
-/// Writes the page of a command after those of its verbs.
+/// Writes the page of a command after those of its subcommands.
 fn write_pages(command: &Command, above: &[&Command], folder: &Path) -> io::Result<()> {
     let with_this = [above, &[command]].concat();
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
@@ -78,7 +77,7 @@ fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-/// Returns the page of a command; `above` are those that it is a verb of.
+/// Returns the page of a command; `above` are its parent commands.
 fn page(command: &Command, above: &[&Command]) -> io::Result<Vec<u8>> {
     let source = concat!("trunkgate ", env!("CARGO_PKG_VERSION"));
     let man = Man::new(command.clone()).date(DATE).source(source).manual("Trunkgate");
@@ -104,7 +103,7 @@ fn page(command: &Command, above: &[&Command]) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Returns the synopsis: flags with their values, then arguments.
+/// Returns the synopsis: options with their values, then arguments.
 fn synopsis(command: &Command) -> Roff {
     let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
     let shown = |argument: &&Arg| !argument.is_hide_set() && !["help", "version"].contains(&argument.get_id().as_str());
@@ -133,7 +132,7 @@ fn synopsis(command: &Command) -> Roff {
     roff
 }
 
-/// Returns the value of a flag or argument, as its help names it.
+/// Returns the value name of an option or argument, as in its help.
 fn value(argument: &Arg) -> Vec<Inline> {
     let names = argument.get_value_names().unwrap_or_default();
     let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
@@ -148,7 +147,7 @@ fn in_brackets(parts: Vec<Inline>, are_brackets: bool, before: &str) -> Vec<Inli
     [vec![roman(format!("{before}{open}"))], parts, vec![roman(close)]].concat()
 }
 
-/// Adds a term with its explanation.
+/// Appends a term and its explanation.
 fn term(roff: &mut Roff, term: &str, text: &str) {
     roff.control("TP", []).text([bold(term)]).text([roman(text)]);
 }
@@ -193,7 +192,7 @@ fn files(command: &Command, roff: &mut Roff) {
     }
 }
 
-/// Adds the examples line by line, as they are written.
+/// Appends the examples without filling lines.
 fn examples(command: &Command, roff: &mut Roff) {
     let Some(text) = command.get_after_help() else { return };
     roff.control("SH", ["EXAMPLES"]).control("nf", []);
@@ -203,7 +202,7 @@ fn examples(command: &Command, roff: &mut Roff) {
     roff.control("fi", []);
 }
 
-/// Adds the pages above, beside and below.
+/// Appends references to parents, siblings and subcommands.
 fn see_also(command: &Command, above: &[&Command], roff: &mut Roff) {
     let beside = above.last().filter(|_| above.len() > 1).map(|one| one.get_subcommands()).into_iter().flatten();
     let near = above.iter().copied().chain(beside).chain(command.get_subcommands());
@@ -221,7 +220,7 @@ fn see_also(command: &Command, above: &[&Command], roff: &mut Roff) {
 mod tests {
     use super::*;
 
-    /// Returns the page of a verb, as it is written.
+    /// Returns the generated page of a verb.
     fn page_of(verb: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path()).unwrap();

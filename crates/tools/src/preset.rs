@@ -1,5 +1,6 @@
-//! `trunkgate preset list|show|diff`: what presets there are, what one says, with the source of each value, and what the trunks
-//! of the configuration say otherwise.
+//! `trunkgate preset list
+//! show
+//! diff`: lists presets, shows the values of one with their sources, and shows how trunks of the configuration differ.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use trunkgate_config::preset::{self, Domain, DomainForm, LeftOut, Preset, Preset
 use trunkgate_config::preset_diff::{self, Changed, Uses};
 use trunkgate_system::terminal;
 
-/// Lists all presets, shows one, or what is changed of it; exit 2 for one that does not exist, and for a file that cannot be used.
+/// Runs the verb; exit code 2 for an unknown preset or an unusable file.
 pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
     let named = |name: &str| {
         let found = preset::find(name);
@@ -60,7 +61,7 @@ fn list() -> String {
     all.iter().map(|preset| format!("{:<width$}  {}\n", preset.name, preset.title)).collect()
 }
 
-/// As lines of a trunk, each value under where it comes from.
+/// Formats a preset as the keys of a trunk, each value below its source.
 fn as_text(preset: &Preset) -> String {
     let mut out = format!("# {}: {}\n# Keys of the trunk override these.\n", preset.name, preset.title);
     out.push_str(&format!("[trunk.NAME]\npreset = \"{}\"\n", preset.name));
@@ -104,7 +105,7 @@ fn as_text(preset: &Preset) -> String {
     out
 }
 
-/// Returns the setting without which a value does not hold; `None` for a value of a trunk that sets nothing.
+/// Returns the setting that a value depends on; `None` for a value that applies by default.
 fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
     let is_elsewhere = !value.region.is_empty() && preset.regions.first() != Some(&value.region);
     let usual = preset.domain.as_ref().and_then(|domain| domain.forms.first()).map(|form| &form.name);
@@ -116,7 +117,7 @@ fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
     }
 }
 
-/// Each trunk with what it says otherwise, and where.
+/// Lists each trunk with the values that differ, and their places.
 fn diff(preset: &Preset, path: &Path, trunks: &[Uses]) -> String {
     if trunks.is_empty() {
         return format!("no trunk in {} has preset = \"{}\"\n", path.display(), preset.name);
@@ -169,7 +170,7 @@ fn quoted(texts: &[String]) -> String {
     texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// The usual form of a domain, with all forms.
+/// Returns a domain's default form and all forms.
 fn domain_as_json(domain: &Domain) -> Option<Value> {
     let form = |form: &DomainForm| {
         json!({

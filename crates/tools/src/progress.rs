@@ -1,4 +1,4 @@
-//! What is going on, on stderr: a bar that moves on a terminal, plain lines elsewhere.
+//! Progress on stderr: a moving bar on a terminal, plain lines otherwise.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Instant;
@@ -7,12 +7,13 @@ use trunkgate_system::terminal;
 
 /// Width of the bar, in characters.
 const BAR: usize = 30;
-/// Columns of the time before a line.
+/// Width of the time before a line, in characters.
 const TIME: usize = 10;
-/// Fewest characters beside the bar; a narrower terminal gets no bar.
+/// Minimum width of the text beside the bar, in characters; a narrower terminal has no bar.
 const TEXT: usize = 24;
 
-/// Progress of a verb on stderr. A line that moves is cut to the terminal's width, since one that wraps cannot be overwritten.
+/// Progress output of a verb. A moving line is cut to the terminal's width, because a wrapped line cannot be
+/// overwritten.
 #[derive(Debug)]
 pub(crate) struct Progress {
     began: Instant,
@@ -21,12 +22,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins now.
+    /// Starts the clock of the output.
     pub(crate) fn new() -> Progress {
         Progress { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
     }
 
-    /// One line that stays.
+    /// Prints a permanent line.
     pub(crate) fn say(&mut self, what: &str) {
         self.clear();
         let line = format!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
@@ -35,7 +36,7 @@ impl Progress {
         let _ = stderr.write_all(lines.as_bytes());
     }
 
-    /// The bar: `share` of `what` is done, between 0 and 1. Only on a terminal.
+    /// Draws the bar for `what`; `share` is its progress, 0 to 1. Only on a terminal.
     pub(crate) fn bar(&mut self, what: &str, share: f64) {
         if self.terminal {
             let seconds = self.began.elapsed().as_secs_f64();
@@ -46,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Nothing more is to come.
+    /// Removes the bar at the end.
     pub(crate) fn done(&mut self) {
         self.clear();
     }
@@ -59,7 +60,8 @@ impl Progress {
     }
 }
 
-/// Returns a line that is overwritten by the next one: shorter than the terminal is wide, whose last column would wrap on some.
+/// Returns a line to be overwritten, one column shorter than the terminal, because some terminals wrap after the last
+/// column.
 fn moving_line(seconds: f64, what: &str, share: f64, width: Option<usize>) -> String {
     let most = width.unwrap_or(80).saturating_sub(1);
     let line = match most >= BAR + TEXT {

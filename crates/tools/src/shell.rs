@@ -1,4 +1,4 @@
-//! `completions SHELL` and `man DIR`: what a shell and a reader of manuals are given of the verbs and flags.
+//! `completions SHELL` and `man DIR`: shell completions and manual pages.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::{client, manual};
 use trunkgate_system::terminal;
 
-/// Prints the script that a shell completes by.
+/// Prints the completion script for a shell.
 pub fn completions(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "trunkgate", &mut script);
@@ -18,7 +18,7 @@ pub fn completions(shell: Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes a manual page for the program and one for each verb into a folder; without one it lists them.
+/// Writes the manual pages into a directory; without one, lists them.
 pub fn manual(folder: Option<&Path>) -> ExitCode {
     let Some(folder) = folder else {
         client::say(&terminal::folded(&list(), 0, terminal::width()));
@@ -33,7 +33,7 @@ pub fn manual(folder: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Each page with what it is about, and how all are installed.
+/// Returns the list of pages with their titles and installation.
 fn list() -> String {
     let mut program = Cli::command();
     program.build();
@@ -47,7 +47,7 @@ fn list() -> String {
     )
 }
 
-/// A command's page and those of its verbs, by the names that [`manual::write`] gives them.
+/// Appends a command's page and those of its subcommands, named as by [`manual::write`].
 fn add_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();

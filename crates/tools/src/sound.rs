@@ -1,27 +1,27 @@
-//! What audio sounds like: how loud it is, and whether it is noise that it would not be in another form.
+//! Analyses audio: its level, and whether it is noise because it was decoded in the wrong format.
 //!
-//! Samples of speech, of music and of a tone are like their neighbours. Audio that is read in another form than it was
-//! written in is less so, and it is loud: each form puts the quietest sounds of the others near full scale.
+//! Neighbouring samples of speech, music and tones are correlated. Audio decoded in the wrong format is less
+//! correlated, and loud: each format maps quiet sounds of the others to values near full scale.
 
 use trunkgate_media::agent::Format;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
-/// Below this a piece is silence: −50 dB of full scale.
+/// Level below which a block is silent: −50 dBFS, as a fraction of full scale.
 const SILENCE: f64 = 0.003;
-/// Noise by itself: as loud as speech never is on the whole, −12 dB, …
+/// Minimum level of noise, −12 dBFS; the average of speech is lower.
 const LOUD: f64 = 0.25;
-/// … and less alike than speech ever is.
+/// Maximum correlation of noise; that of speech is higher.
 const UNLIKE: f64 = 0.5;
-/// It is louder by this than it would be in another form, …
+/// Minimum level relative to the other format, as a factor, for the wrong format to be reported.
 const LOUDER: f64 = 1.25;
-/// … in which it would be more alike by this.
+/// Minimum gain of correlation in the other format for the wrong format to be reported.
 const MORE_ALIKE: f64 = 0.05;
-/// Bytes that are looked at together: 20 ms at the highest rate.
+/// Size of an analysed block, in bytes: 20 ms at 24 kHz, 16 bits.
 const BLOCK_BYTES: usize = 960;
-/// Blocks with something in them that tell enough.
+/// Minimum number of blocks with sound for a result.
 const BLOCKS: u64 = 5;
 
-/// The loudness of audio, silence apart, and how much its samples are like their neighbours.
+/// Level of audio without its silence, and correlation of neighbouring samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Sound {
     blocks: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    /// Takes some milliseconds.
+    /// Adds a block of samples.
     pub(crate) fn take(&mut self, block: &[i16]) {
         let samples = block.len() as f64;
         let mean = block.iter().map(|sample| f64::from(*sample)).sum::<f64>() / samples.max(1.0);
@@ -47,12 +47,12 @@ impl Sound {
         self.blocks += 1;
     }
 
-    /// Its mean, in decibels of full scale; `None` for silence throughout.
+    /// Returns the mean level in dBFS; `None` for silence throughout.
     pub(crate) fn level_db(&self) -> Option<f64> {
         (self.blocks > 0).then(|| 20.0 * self.rms().log10())
     }
 
-    /// Whether it is noise that nobody means.
+    /// Returns whether the audio is noise.
     pub(crate) fn is_noise(&self) -> bool {
         self.blocks >= BLOCKS && self.rms() >= LOUD && self.alike() < UNLIKE
     }
@@ -61,7 +61,7 @@ impl Sound {
         (self.energy / self.samples.max(1.0)).sqrt()
     }
 
-    /// 1 where each sample is as the one before it, 0 for white noise.
+    /// Returns the correlation of neighbouring samples: 1 for equal ones, 0 for white noise.
     fn alike(&self) -> f64 {
         self.lagged / self.energy.max(f64::MIN_POSITIVE)
     }
@@ -70,7 +70,7 @@ impl Sound {
         let (mut sound, mut samples) = (Sound::default(), Vec::new());
         for block in audio.chunks(BLOCK_BYTES) {
             samples.clear();
-            // Its own silence, whatever that is.
+            // Skips blocks of equal bytes, which are silence in every format.
             if block.iter().any(|byte| Some(byte) != block.first()) {
                 decode(block, &mut samples);
                 sound.take(&samples);
@@ -80,7 +80,7 @@ impl Sound {
     }
 }
 
-/// What audio is that is taken for `format` and sounds like noise: another form in which it is none.
+/// Returns the actual format of noisy audio declared as `format`, if it sounds better in another one.
 pub(crate) fn disguised(audio: &[u8], format: Format) -> Option<&'static str> {
     let ulaw = Sound::of(audio, |block, out| out.extend(block.iter().map(|code| decode_ulaw(*code))));
     let alaw = Sound::of(audio, |block, out| out.extend(block.iter().map(|code| decode_alaw(*code))));
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// Two seconds of a voice of 120 Hz with its harmonics and some breath, four syllables a second, pauses between words.
+    /// Two seconds of a 120 Hz voice with harmonics and breath noise, four syllables a second, pauses between words.
     fn voice(rate: f64, peak: f64) -> Vec<i16> {
         let mut seed = 1_u32;
         let sample = |n: usize| {
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(of(&[0; 800]).level_db(), None);
         let spoken = of(&voice(8_000.0, 8_000.0));
         assert!((-30.0..-12.0).contains(&spoken.level_db().unwrap()) && !spoken.is_noise(), "{spoken:?}");
-        // What a caller hears of linear audio that is played as μ-law.
+        // Linear audio played as μ-law.
         let wrong: Vec<i16> = little(&voice(16_000.0, 8_000.0)).into_iter().map(decode_ulaw).collect();
         assert!(of(&wrong).is_noise() && of(&wrong).level_db().unwrap() > -12.0);
         assert!(!of(&voice(8_000.0, 30_000.0)).is_noise());

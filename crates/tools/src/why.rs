@@ -1,4 +1,4 @@
-//! `trunkgate why`: which way a call would go by the file, or by the configuration that an edge has in force.
+//! `trunkgate why`: explains the routing of a call by the configuration file or by a running edge.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,11 +13,11 @@ use trunkgate_explain::why::{Question, explain, text};
 use trunkgate_runtime::settings::Found;
 use trunkgate_system::terminal;
 
-/// Indentation of what a line goes on with that is wider than the terminal.
+/// Indentation of wrapped lines, in characters.
 const INDENT: usize = 2;
 
-/// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), with the states of its targets
-/// where the edge of the file runs, or with `--url` by the configuration that an edge has in force.
+/// Explains a call by the file, as `check` reads it (host names of peers are not resolved), with the states of the
+/// targets if the edge of the file is running. With `--url` the edge explains it by its own configuration.
 pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
