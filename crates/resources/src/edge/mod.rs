@@ -1,7 +1,8 @@
-//! What all calls share, bound together: each part owns its state, and this type alone knows several of them.
+//! State shared by all calls. Each part owns its state; only `Edge` knows several parts.
 //!
-//! `base.rs` is what every part uses. Above it, side by side: `trunk_states.rs` (with `peers.rs` and `registration.rs`), `traces.rs`,
-//! `media.rs`, `agents.rs`; `notifier.rs` uses the trunks. `access.rs` gives the parts to calls.
+//! `base.rs` is used by every part. Independent parts above it: `trunk_states.rs` (with `peers.rs` and
+//! `registration.rs`), `traces.rs`, `media.rs`, `agents.rs`; `notifier.rs` uses the trunks. `access.rs` has the
+//! accessors for calls.
 
 mod access;
 mod agents;
@@ -57,14 +58,14 @@ use crate::trunks::quotas::{Counted, DayCount, Numbered, Reached};
 pub use base::{EdgeBase, METHODS, Turn, not_served};
 pub use traces::Tracing;
 
-/// State that all calls share.
+/// State shared by all calls.
 #[derive(Debug)]
 pub struct Edge {
-    /// State that every part uses.
+    /// State used by every part.
     base: EdgeBase,
     /// State of the trunks.
     states: TrunkStates,
-    /// Messages of mailboxes, and the parties that are notified of them.
+    /// Message counts of mailboxes, and their subscribers.
     notifier: Notifier,
     /// State of each agent.
     agents: Agents,
@@ -72,11 +73,11 @@ pub struct Edge {
     apps: Apps,
     /// Media sessions.
     sessions: Sessions,
-    /// Traces, and where copies of them go.
+    /// Traces, and settings for copies of them.
     tracing: Tracing,
     /// Limits of the edge, and fair shares of them.
     admission: Admission,
-    /// Unknown sources, bans, and registrations that belong to no phone.
+    /// Unknown sources, bans, and registrations of unknown users.
     sources: Sources,
 }
 
@@ -125,7 +126,7 @@ impl Edge {
         }
     }
 
-    /// Puts settings in force, all of them at once.
+    /// Applies settings, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
         let Settings { table, addressing, strangers, captures, recogniser, recordings, sampling, .. } = settings;
         let Settings { calls, calls_per_second, emergency_calls, announcement, .. } = settings;
@@ -153,18 +154,19 @@ impl Edge {
         self.recheck_registrations(now);
     }
 
-    /// Brings the gauge of recognisers that listen up to date.
+    /// Updates the gauge of active recognition sessions.
     pub fn note_recognisers(&mut self) {
         self.base.metrics.recognition.sessions = u64::from(self.apps.recognition.sessions());
     }
 
-    /// Notes how a recognition in a call ended. `why`: what is known of a failure.
+    /// Notes the result of a recognition in a call. `why`: details of a failure.
     pub fn note_recognition(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
         *self.base.metrics.recognition.results.entry(result.slug()).or_default() += 1;
         self.apps.recognition.note(now, sid, result, why);
     }
 
-    /// Asks the shell for a document or sound of an application. `key`: the call that gets the answer; `None`: an announcement gets it.
+    /// Requests a document or sound of an application from the shell. `key`: the call that gets the response; `None`:
+    /// an announcement gets it.
     pub fn ask_for(&mut self, key: Option<CallKey>, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
         let query = self.base.index.query();
         self.base.index.queries.extend(key.map(|key| (query, key)));
@@ -172,12 +174,12 @@ impl Edge {
         query
     }
 
-    /// Makes a request of a call's application whose answer is not run.
+    /// Sends a request of a call's application; its response is ignored.
     pub fn notify_app(&mut self, call: &str, app: &Arc<App>, request: DocumentRequest) {
         self.app_question(None, call, app, AppWanted::Document(request));
     }
 
-    /// Begins a recording of a call; returns the number of its audio, and its SID.
+    /// Begins a recording of a call. Returns the id of its audio, and its SID.
     pub fn begin_recording(&mut self, now: Instant, call: &str, request: RecordingRequest) -> (RecordingId, String) {
         let sid = self.base.random.recording_sid();
         let id = self.sessions.recordings.begin(&sid, call);
@@ -188,7 +190,7 @@ impl Edge {
         (id, sid)
     }
 
-    /// Takes note of a recording whose file is complete, or will not be.
+    /// Notes that the file of a recording is complete, or has failed.
     pub fn recording_done(&mut self, done: &RecordingDone) {
         let Some(OpenRecording { sid, call, after }) = self.sessions.recordings.done(done.id) else { return };
         if let Some(error) = &done.error {
@@ -208,14 +210,14 @@ impl Edge {
         self.base.output(Output::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
     }
 
-    /// Records that a limit of the edge has refused a call of a trunk; an empty `key`: it was no limit.
+    /// Records that a limit of the edge has refused a call of a trunk; an empty `key`: the reason is no limit.
     pub fn limit_alarm(&mut self, now: Instant, trunk: &Arc<str>, reason: ReasonSlug, key: &str) {
         if !key.is_empty() {
             self.alarm(now, "", trunk, reason, key);
         }
     }
 
-    /// Counts a call that was to begin by a request and that a limit of the edge has refused. Returns the reason.
+    /// Counts a call of the API that a limit of the edge has refused. Returns the reason.
     pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) -> ReasonSlug {
         let Some(limit) = Limit::of(None, false, reason) else { return reason };
         *self.base.metrics.limits_reached.entry(("".into(), reason.as_str())).or_default() += 1;
@@ -224,7 +226,7 @@ impl Edge {
         reason
     }
 
-    /// Removes problems of calls that changed keys may have fixed.
+    /// Clears problems of calls that changed keys may have fixed.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         self.states.trunks.reconfigured(concerned);
         self.admission.limited.reconfigured(concerned);
@@ -257,62 +259,62 @@ impl Edge {
         }
     }
 
-    /// Records a request whose credentials, where its trunk requires them, were right.
+    /// Records a request with valid credentials, or to a trunk that requires none.
     pub fn right_credentials(&mut self, party: Party, remote: SocketAddr) {
         let trunk = self.party_name(party);
         self.sources.logins.passed(&trunk, remote.ip());
     }
 
-    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
+    /// Applies the table's limits and addresses of each trunk.
     pub(crate) fn configure_trunks(&mut self, now: Instant) {
         self.states.configure_trunks(&mut self.base, now)
     }
 
-    /// Records that a setting has refused a call of a trunk or to it, and warns at intervals.
+    /// Records that a setting has refused a call from or to a trunk, and warns at intervals.
     pub fn alarm(&mut self, now: Instant, call: &str, trunk: &Arc<str>, reason: ReasonSlug, what: &str) {
         self.states.alarm(&mut self.base, now, call, trunk, reason, what)
     }
 
-    /// Sorts the trunks of a plan that go by their ratio, and adds their order to the trace. `may_probe`: now and then one that has
-    /// done badly comes first, to see whether it still does.
+    /// Sorts the trunks of a plan that are ordered by answer-seizure ratio, and adds the order to the trace.
+    /// `may_probe`: a trunk with a low ratio may be tried first to measure it again.
     pub fn by_ratio(&mut self, now: Instant, key: CallKey, plan: &mut Plan, may_probe: bool) {
         for order in self.states.by_ratio(&mut self.base, now, plan, may_probe) {
             self.decide(now, key, order);
         }
     }
 
-    /// Returns the trunk that a request to an address reaches: one whose peer or network it is, or whose phone has registered
-    /// from there.
+    /// Returns the trunk that serves an address: by its peers and networks, or by a phone registered from there.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<Arc<Trunk>> {
         self.states.owner_of(&self.base, remote)
     }
 
-    /// Returns the answer to a method that is not served outside of a dialog; its trunk learns of it.
+    /// Returns the 405 response to a method that is not served outside a dialog, and records it as a problem of the
+    /// trunk.
     pub fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
         self.states.refuse_method(now, trunk, method)
     }
 
-    /// Counts a call of a trunk in, or says which limit forbids it.
+    /// Counts a new call of a trunk, or returns the limit that refuses it.
     pub fn begin_trunk_call(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.states.begin_trunk_call(&mut self.base, now, name)
     }
 
-    /// Counts an attempt towards a trunk in, behind those that wait for it.
+    /// Counts an attempt towards a trunk, after those already waiting, or returns the limit that refuses it.
     pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
         self.states.begin_target_call(&mut self.base, now, name, who)
     }
 
-    /// Counts a call in that no limit refuses: an emergency call, or one that comes back from a snapshot.
+    /// Counts a call that no limit refuses: an emergency call, or one restored from a snapshot.
     pub fn resume_trunk_call(&mut self, name: &Arc<str>) {
         self.states.resume_trunk_call(&mut self.base, name)
     }
 
-    /// Counts a call of a trunk out.
+    /// Removes an ended call of a trunk from its limits.
     pub fn end_trunk_call(&mut self, name: &Arc<str>) {
         self.states.end_trunk_call(&mut self.base, name)
     }
 
-    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
+    /// Counts a call towards the trunk's limits for such calls, or returns the limit that is reached.
     pub fn take_quota(&mut self, now: Instant, trunk: &str, call: Numbered<'_>, who: Counted) -> Result<(), Reached> {
         self.states.take_quota(&mut self.base, now, trunk, call, who)
     }
@@ -322,23 +324,24 @@ impl Edge {
         self.states.trunk_view(&self.base, now, trunk)
     }
 
-    /// Notes that a trunk has refused a call because it has too many (`congested_on`), with the seconds of its Retry-After: other
-    /// targets come first for a time.
+    /// Notes that a trunk has rejected a call because of congestion (`congested_on`), with the seconds of its
+    /// Retry-After: other targets come first for a time.
     pub fn trunk_congested(&mut self, now: Instant, trunk: &Trunk, code: u16, retry_after: Option<u32>) {
         self.states.trunk_congested(&mut self.base, now, trunk, code, retry_after)
     }
 
-    /// Sends the OPTIONS that are due, and gives up on overdue answers.
+    /// Sends the OPTIONS that are due, and gives up on overdue responses.
     pub fn check_peers(&mut self, now: Instant) {
         self.states.check_peers(&mut self.base, now)
     }
 
-    /// Handles the answer to an OPTIONS; `false`: the request is no OPTIONS to a peer.
+    /// Handles the response to an OPTIONS. Returns `false` if the request was no OPTIONS to a peer.
     pub fn peer_answered(&mut self, now: Instant, client: ClientId, code: u16, response: &Message) -> bool {
         self.states.peer_answered(&mut self.base, now, client, code, response)
     }
 
-    /// Handles an OPTIONS that was not sent or not answered in time; `false`: the request is no OPTIONS to a peer.
+    /// Handles an OPTIONS that was not sent or not answered in time. Returns `false` if the request was no OPTIONS to
+    /// a peer.
     pub fn peer_unanswered(&mut self, now: Instant, client: ClientId, sent: bool) -> bool {
         self.states.peer_unanswered(&mut self.base, now, client, sent)
     }
@@ -353,22 +356,23 @@ impl Edge {
         self.states.peer_missed(&mut self.base, now, spot, problem)
     }
 
-    /// Returns whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
+    /// Returns whether a trunk can take a call: one of its addresses is up, or a phone is registered. `None`:
+    /// unknown.
     pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         self.states.is_trunk_up(trunk)
     }
 
-    /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
+    /// Applies the table's outbound registrations: new ones begin at once, removed ones are unregistered.
     pub(crate) fn configure_registrations(&mut self, now: Instant) {
         self.states.configure_registrations(&mut self.base, now)
     }
 
-    /// Takes every binding back: the edge ends.
+    /// Removes all outbound registrations, before the edge stops.
     pub fn unregister_all(&mut self, now: Instant) {
         self.states.unregister_all(&mut self.base, now)
     }
 
-    /// Registers again where an address of this edge has changed.
+    /// Registers again if an address of this edge has changed.
     pub(crate) fn recheck_registrations(&mut self, now: Instant) {
         self.states.recheck_registrations(&mut self.base, now)
     }
@@ -378,32 +382,32 @@ impl Edge {
         self.states.registrar_lost(now, lost)
     }
 
-    /// Sends the REGISTERs that are due, and gives up those without an answer.
+    /// Sends the REGISTERs that are due, and gives up those without a response.
     pub fn registrations_due(&mut self, now: Instant) {
         self.states.registrations_due(&mut self.base, now)
     }
 
-    /// Handles the answer of the name service to a look-up of a registrar.
+    /// Handles the DNS result for a registrar.
     pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[Server], NameFault>) {
         self.states.registrar_resolved(&mut self.base, now, query, found)
     }
 
-    /// Handles the challenge of a REGISTER, which the endpoint has sent again under the next number.
+    /// Handles the challenge of a REGISTER, which the endpoint has sent again with the next CSeq.
     pub fn register_challenged(&mut self, now: Instant, id: ClientId) {
         self.states.register_challenged(now, id)
     }
 
-    /// Handles the answer to a REGISTER; `None`: there will be none.
+    /// Handles the response to a REGISTER; `None`: there will be none.
     pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
         self.states.register_answered(&mut self.base, now, id, response)
     }
 
-    /// Forgets the bindings of trunks that take none any more; all others outlive a reload.
+    /// Forgets bindings of trunks that no longer accept registrations; all others survive a reload.
     pub(crate) fn configure_registrar(&mut self) {
         self.states.configure_registrar(&mut self.base)
     }
 
-    /// Forgets bindings whose time is over.
+    /// Forgets expired bindings.
     pub fn bindings_due(&mut self, now: Instant) {
         self.states.bindings_due(&mut self.base, now)
     }
@@ -413,12 +417,12 @@ impl Edge {
         self.states.flow_lost(&mut self.base, lost)
     }
 
-    /// Answers a REGISTER whose sender has shown its credentials.
+    /// Responds to an authenticated REGISTER.
     pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
         self.states.registering(&mut self.base, &mut self.sources, now, server, (party, flow), request)
     }
 
-    /// Adds to a call's trace.
+    /// Adds an item to a call's trace.
     pub fn trace(&mut self, now: Instant, key: CallKey, item: TraceItem) {
         self.tracing.trace(&mut self.base, now, key, item)
     }
@@ -433,43 +437,43 @@ impl Edge {
         self.tracing.trace_digit(now, at, way)
     }
 
-    /// Adds the message that is handled to a leg's trace, unless it is there.
+    /// Adds the message being handled to the trace of a leg, once.
     pub fn trace_received(&mut self, now: Instant, at: Place) {
         self.tracing.trace_received(&mut self.base, now, at)
     }
 
-    /// Adds a message that goes out to the trace of its leg.
+    /// Adds an outbound message to the trace of its leg.
     pub fn trace_sent(&mut self, now: Instant, at: Place, transmit: &Transmit) {
         self.tracing.trace_sent(&mut self.base, now, at, transmit)
     }
 
-    /// Adds the answer to a CANCEL, which the endpoint does not report.
+    /// Adds the response to a CANCEL, which the endpoint does not report, to the trace.
     pub(crate) fn trace_canceled(&mut self, now: Instant) {
         self.tracing.trace_canceled(&mut self.base, now)
     }
 
-    /// Adds the 100 that answered an INVITE before its call was there.
+    /// Adds to the trace the 100 that answered an INVITE before its call existed.
     pub fn trace_trying(&mut self, now: Instant, at: Place, server: ServerId) {
         self.tracing.trace_trying(&mut self.base, now, at, server)
     }
 
-    /// Records that a call is answered: its messages are packed a little later, if it is still up.
+    /// Records the answer of a call: its messages are compressed a little later, if it is still live.
     pub fn trace_answered(&mut self, now: Instant, key: CallKey) {
         self.tracing.trace_answered(now, key)
     }
 
-    /// Packs the messages of calls that were answered a while ago, of a few at a time. It has no deadline of its own: calls that are up
+    /// Compresses the messages of calls answered a while ago, a few at a time. No own deadline is needed: live calls
     /// have others.
     pub fn settle_traces(&mut self, now: Instant) {
         self.tracing.settle_traces(now)
     }
 
-    /// Packs the messages of a call that is set up.
+    /// Compresses the messages of an established call.
     pub fn settle_trace(&mut self, key: CallKey) {
         self.tracing.settle_trace(key)
     }
 
-    /// Takes the trace of a call that is let go of to those of ended ones.
+    /// Moves the trace of an ended call to the recent calls.
     pub fn keep_trace(&mut self, key: CallKey, head: TraceView, is_turned_down: bool) {
         self.tracing.keep_trace(key, head, is_turned_down)
     }
@@ -479,42 +483,42 @@ impl Edge {
         self.tracing.begin_trace(now, key, sid)
     }
 
-    /// Returns the traceparent that a leg carries, if its call is sampled.
+    /// Returns the traceparent of a leg, if its call is sampled.
     pub fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
         self.tracing.traceparent(key, call, leg)
     }
 
-    /// Begins a session for a call; `beside`: the session that an end of it comes from.
+    /// Opens a session for a call; `beside`: the session from which an end will be moved.
     pub fn open_session(&mut self, key: CallKey, beside: Option<MediaId>) -> MediaId {
         self.sessions.open_session(&mut self.base, key, beside)
     }
 
-    /// Adds an end with a port pair that is bound to `address`. `None`: no pair is free.
+    /// Adds an end with a port pair bound to `address`. `None`: no pair is free.
     pub fn add_end(&mut self, id: MediaId, address: IpAddr) -> Option<NewEnd> {
         self.sessions.add_end(&mut self.base, id, address)
     }
 
-    /// Returns the name of a new end without sockets: an agent, a player.
+    /// Returns the id of a new end without sockets: an agent or a player.
     pub fn new_end(&mut self, id: MediaId) -> Option<EndId> {
         self.sessions.new_end(id)
     }
 
-    /// Closes the sockets of an end; its ports are free once the worker has reported that.
+    /// Closes the sockets of an end; its ports are free once the worker has reported this.
     pub fn remove_end(&mut self, id: MediaId, end: EndId) {
         self.sessions.remove_end(&mut self.base, id, end)
     }
 
-    /// Begins a session that comes back from a snapshot; names of ends continue from `next_end`.
+    /// Opens a session restored from a snapshot; ids of new ends continue from `next_end`.
     pub fn resume_session(&mut self, id: MediaId, key: CallKey, next_end: u16) {
         self.sessions.resume_session(&mut self.base, id, key, next_end)
     }
 
-    /// Takes an end of such a session back, with its very ports.
+    /// Restores an end of a restored session with the same ports.
     pub fn resume_end(&mut self, id: MediaId, end: EndId, bind: SocketAddr) -> Arc<EndCounters> {
         self.sessions.resume_end(&mut self.base, id, end, bind)
     }
 
-    /// Frees the ports that a worker's event names. Returns the call of the session.
+    /// Frees the ports named by a worker's event. Returns the call that must handle the event.
     pub fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
         self.sessions.settle_media(id, event)
     }
@@ -524,22 +528,22 @@ impl Edge {
         self.agents.agent_probed(&mut self.base, now, probe)
     }
 
-    /// Brings the gauge of skipped agents up to date.
+    /// Updates the gauge of skipped agents.
     pub fn note_skipped(&mut self) {
         self.agents.note_skipped(&mut self.base)
     }
 
-    /// Brings the gauge of waiting callers up to date.
+    /// Updates the gauge of queued callers.
     pub fn note_waiting(&mut self) {
         self.agents.note_waiting(&mut self.base)
     }
 
-    /// Adds the ACK that has arrived, which belongs to no dialog, to the trace of the leg that its Call-ID names.
+    /// Adds an ACK that belongs to no dialog to the trace of the leg with its Call-ID.
     pub fn note_stray_ack(&mut self, now: Instant) {
         self.tracing.add_stray_ack(&self.base, now);
     }
 
-    /// Adds a call to a conference, which begins with it where there is none of the name.
+    /// Adds a call to a conference, which is created if there is none with the name.
     pub fn join_conference(
         &mut self,
         now: Instant,
@@ -563,7 +567,7 @@ impl Edge {
         self.sessions.conferences.poll(|| wall.at(now), &config.account_sid)
     }
 
-    /// Adds a call to a queue, which is made where there is none of the name.
+    /// Adds a call to a queue, which is created if there is none with the name.
     pub fn enqueue(
         &mut self,
         now: Instant,
@@ -574,7 +578,7 @@ impl Edge {
         self.sessions.queues.enqueue(now, name_and_size, || random.queue_sid(), entering)
     }
 
-    /// Ends the turn of an input: what it has left in the traces is added, and its message is forgotten.
+    /// Ends the turn of an input: completes the traces and forgets the input's message.
     pub fn end_input(&mut self, now: Instant) {
         self.settle_traces(now);
         self.base.turn.cause = None;
@@ -583,24 +587,24 @@ impl Edge {
         self.base.turn.trying = None;
     }
 
-    /// Sets the names of peers that were looked up and not found.
+    /// Sets the names of peers that could not be resolved.
     pub fn set_unresolved(&mut self, now: Instant, names: HashMap<Destination, NameFault>) {
         self.states.health.unresolved = names;
         self.states.configure_health(&mut self.base, now);
     }
 
-    /// Resumes the counts of limits by the day.
+    /// Restores the counts of daily limits.
     pub fn resume_day_counts(&mut self, now: Instant, counts: &[DayCount]) {
         let at = self.timestamp(now);
         self.states.quotas.resume(at, counts);
     }
 
-    /// Returns what the methods of the notifier need, beside it.
+    /// Returns the notifier and the parts of the edge that its methods use.
     fn notifier(&mut self) -> (&mut Notifier, NotifierCx<'_>) {
         (&mut self.notifier, NotifierCx { base: &mut self.base, states: &mut self.states })
     }
 
-    /// Handles events of the endpoint about subscriptions to mailboxes and NOTIFYs to their parties. Returns any other event.
+    /// Handles endpoint events about subscriptions to mailboxes and their NOTIFYs. Returns any other event.
     pub fn take_notifier_event(&mut self, now: Instant, event: trunkgate_sip::Event) -> Option<trunkgate_sip::Event> {
         if let trunkgate_sip::Event::Request {
             id: Some(_), dialog: None, method: Method::Subscribe, flow, party, ..
@@ -612,7 +616,7 @@ impl Edge {
         notifier.take(&mut cx, now, event)
     }
 
-    /// Records the messages of mailboxes, and notifies the parties of those that have changed.
+    /// Records the message counts of mailboxes, and notifies the subscribers of those that have changed.
     pub fn note_messages(&mut self, now: Instant, messages: Vec<MailboxMessages>) {
         for MailboxMessages { name, count, bytes } in &messages {
             self.sessions.recordings.note_messages(name, count.new.saturating_add(count.old), *bytes);
@@ -621,7 +625,7 @@ impl Edge {
         notifier.messages(&mut cx, now, messages);
     }
 
-    /// Applies the table's mailboxes to the parties that are notified.
+    /// Applies the table's mailboxes to the subscribers.
     pub fn configure_notifier(&mut self, now: Instant) {
         let (notifier, mut cx) = self.notifier();
         notifier.configure(&mut cx, now);
@@ -633,7 +637,7 @@ impl Edge {
         notifier.registered(&mut cx, now, party);
     }
 
-    /// Sends the notifications that are due, and ends the subscriptions whose time is over.
+    /// Sends the notifications that are due, and ends expired subscriptions.
     pub fn notifications_due(&mut self, now: Instant) {
         let (notifier, mut cx) = self.notifier();
         notifier.due(&mut cx, now);

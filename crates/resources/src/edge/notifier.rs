@@ -1,4 +1,4 @@
-//! Notifications of waiting messages: SUBSCRIBEs are judged and answered, and every NOTIFY is sent here.
+//! Message-waiting notifications: checks and answers SUBSCRIBEs, and sends all NOTIFYs of mailboxes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,21 +24,21 @@ use crate::mailboxes::indications::{
 use crate::random::pick;
 use crate::trunks::health::Spot;
 
-/// The parts of an edge that a notifier uses.
+/// Parts of the edge that a notifier uses.
 #[derive(Debug)]
 pub(super) struct NotifierCx<'e> {
     pub(super) base: &'e mut EdgeBase,
     pub(super) states: &'e mut TrunkStates,
 }
 
-/// The notifier of an edge (RFC 6665 §4.2) for messages of its mailboxes.
+/// Notifier of an edge (RFC 6665 §4.2) for the messages of its mailboxes.
 #[derive(Debug, Default)]
 pub(super) struct Notifier {
     pub(super) indications: Indications,
 }
 
 impl Notifier {
-    /// Takes what the endpoint reports of subscriptions and of NOTIFYs to their parties; any other event is given back.
+    /// Handles endpoint events about subscriptions and their NOTIFYs. Returns any other event.
     pub(super) fn take(&mut self, cx: &mut NotifierCx<'_>, now: Instant, event: Event) -> Option<Event> {
         match event {
             Event::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
@@ -79,7 +79,7 @@ impl Notifier {
         None
     }
 
-    /// Takes over which parties the table has.
+    /// Applies the table's mailboxes and their `mwi` users.
     pub(super) fn configure(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
         let table = Arc::clone(&cx.base.table);
         let mut wanted: BTreeMap<LampKey, Vec<Arc<str>>> = BTreeMap::new();
@@ -122,7 +122,7 @@ impl Notifier {
         self.notify_queued(cx, now);
     }
 
-    /// Notes messages of mailboxes, and notifies the parties of those that have changed.
+    /// Records message counts, and notifies the subscribers of mailboxes that have changed.
     pub(super) fn messages(&mut self, cx: &mut NotifierCx<'_>, now: Instant, messages: Vec<MailboxMessages>) {
         let were_known = self.indications.is_known();
         self.indications.note_known();
@@ -140,14 +140,14 @@ impl Notifier {
         lamps.iter().for_each(|key| self.light(cx, now, key));
     }
 
-    /// Notifies the next subscribers that are queued.
+    /// Notifies the next queued subscribers.
     fn notify_queued(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
         for dialog in self.indications.next_burst(now) {
             self.notify_of_change(cx, now, dialog);
         }
     }
 
-    /// Answers a SUBSCRIBE outside of any dialog whose sender has shown its credentials.
+    /// Responds to an authenticated SUBSCRIBE outside a dialog.
     fn subscribing(
         &mut self,
         cx: &mut NotifierCx<'_>,
@@ -184,7 +184,7 @@ impl Notifier {
         self.notify(cx, now, dialog);
     }
 
-    /// Reads a SUBSCRIBE, or returns the answer that refuses it.
+    /// Parses a SUBSCRIBE, or returns the response that rejects it.
     fn judge(
         &mut self,
         cx: &mut NotifierCx<'_>,
@@ -219,7 +219,7 @@ impl Notifier {
         Ok(wanted)
     }
 
-    /// Takes a SUBSCRIBE in the dialog of a subscription: it goes on, or ends.
+    /// Handles a SUBSCRIBE in the dialog of a subscription: refresh or end.
     fn refreshing(
         &mut self,
         cx: &mut NotifierCx<'_>,
@@ -232,7 +232,7 @@ impl Notifier {
         let is_over = known.is_none_or(|one| one.ends.is_some());
         let wanted = if is_over { Err(refused(481, Vec::new())) } else { Subscribe::read(request) };
         let wanted = wanted.and_then(|wanted| match known {
-            // Another `id` would be another subscription, and the dialog has one.
+            // Another `id` would be a second subscription, and a dialog has only one.
             Some(one) if one.id != wanted.id => Err(refused(481, Vec::new())),
             _ => Ok(wanted),
         });
@@ -252,7 +252,7 @@ impl Notifier {
         self.notify(cx, now, dialog);
     }
 
-    /// Forgets a subscription whose dialog has ended by a BYE.
+    /// Forgets a subscription after a BYE in its dialog.
     fn left(&mut self, cx: &mut NotifierCx<'_>, dialog: DialogId) {
         self.indications.remove(dialog);
         self.note_count(cx);
@@ -266,7 +266,7 @@ impl Notifier {
         lamps.iter().for_each(|key| self.light(cx, now, key));
     }
 
-    /// Sends the REGISTERs that are due, and gives up those without an answer.
+    /// Sends the notifications that are due, and ends expired subscriptions.
     pub(super) fn due(&mut self, cx: &mut NotifierCx<'_>, now: Instant) {
         self.notify_queued(cx, now);
         while let Some((at, owner)) = self.indications.due.first().cloned().filter(|(at, _)| *at <= now) {
@@ -286,7 +286,7 @@ impl Notifier {
         }
     }
 
-    /// Takes the answer to a NOTIFY; `None`: there is none.
+    /// Handles the response to a NOTIFY; `None`: no response.
     fn answered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, id: ClientId, code: Option<u16>) {
         if code.is_some_and(|code| code < 200) {
             return;
@@ -306,7 +306,7 @@ impl Notifier {
             (true, true, _) => self.notify(cx, now, dialog),
             (true, false, None) => self.notify_of_change(cx, now, dialog),
             (true, false, Some(_)) => self.forget(cx, dialog),
-            // RFC 6665 §4.2.2: a subscriber that does not take it has no subscription any more.
+            // RFC 6665 §4.2.2: a subscriber that rejects a NOTIFY loses its subscription.
             (false, _, ends) => {
                 let (trunk, names) = (Arc::clone(&one.trunk), one.mailboxes.join(", "));
                 let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
@@ -332,7 +332,7 @@ impl Notifier {
         cx.base.metrics.sip.subscriptions_active = self.indications.subscriptions() as u64;
     }
 
-    /// Ends a subscription, with a NOTIFY that says so.
+    /// Ends a subscription with a final NOTIFY.
     fn end(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId, why: &'static str) {
         let Some(one) = self.indications.subscriptions.get_mut(&dialog) else { return };
         if one.ends.replace(why).is_none() {
@@ -340,7 +340,7 @@ impl Notifier {
         }
     }
 
-    /// Notifies a subscriber where it knows other counts.
+    /// Notifies a subscriber if the counts have changed since the last NOTIFY.
     fn notify_of_change(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId) {
         let Some(one) = self.indications.subscriptions.get(&dialog) else { return };
         if one.is_owed || one.told != Some(self.indications.count(&one.mailboxes)) {
@@ -348,7 +348,7 @@ impl Notifier {
         }
     }
 
-    /// Sends a NOTIFY in the dialog of a subscription, at once or after the answer to the last one.
+    /// Sends a NOTIFY in the dialog of a subscription, at once or after the response to the last one.
     fn notify(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId) {
         let indications = &mut self.indications;
         let is_known = indications.is_known();
@@ -372,12 +372,12 @@ impl Notifier {
                 (one.asking, one.told) = (Some(id), Some(count));
                 self.indications.asked.insert(id, Owner::Subscription(dialog));
             }
-            // No room for it: the subscriber learns by its next SUBSCRIBE that there is none.
+            // No room for the request: the subscriber notices the end with its next SUBSCRIBE.
             _ => self.forget(cx, dialog),
         }
     }
 
-    /// Notifies each place of a lamp that knows other counts.
+    /// Notifies each contact or peer of a lamp whose counts are outdated.
     fn light(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey) {
         let indications = &self.indications;
         let Some(lamp) = indications.lamps.get(key) else { return };
@@ -441,7 +441,7 @@ impl Notifier {
         self.try_next(cx, now, key, count);
     }
 
-    /// Notifies a lamp at the next address; with none left it is tried again later.
+    /// Notifies a lamp at the next address; when none is left, the next attempt is made later.
     fn try_next(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, count: MessageCount) {
         let listen = cx.base.table.trunk(&key.trunk).and_then(|trunk| trunk.listen.clone());
         while let Some((transport, remote, uri)) =
@@ -485,7 +485,7 @@ impl Notifier {
         let Some(at) = lamp.asking.iter().position(|one| one.client == id) else { return };
         let Notified { place, count, .. } = lamp.asking.swap_remove(at);
         let is_taken = code.is_some_and(|code| (200..300).contains(&code));
-        // Whether the same may be taken later, or elsewhere.
+        // Whether a later attempt, or another address, may succeed.
         let is_lost = code.is_none_or(|code| code == 408 || (500..600).contains(&code));
         let was_failing = std::mem::replace(&mut lamp.is_failing, !is_taken);
         if !is_taken {

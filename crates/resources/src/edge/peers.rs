@@ -1,4 +1,4 @@
-//! Health of trunks' addresses: OPTIONS to them, and what their answers change.
+//! Health of trunks' addresses: OPTIONS requests, and the effects of their responses.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ use crate::lookups::index::Index;
 use crate::random::pick;
 use crate::trunks::health::{Due, Spot};
 
-/// Returns what is wrong with an address that has not answered an OPTIONS in time.
+/// Returns the problem of an address that has not answered an OPTIONS in time.
 fn overdue(index: &Index, spot: &Spot) -> &'static str {
     let awaits_tls = spot.transport == Transport::Tls && !index.is_connected(&spot.trunk, spot.address);
     if awaits_tls { "TLS failed: connection not up in time for OPTIONS" } else { "no answer to OPTIONS" }
 }
 
 impl TrunkStates {
-    /// Takes over which addresses the table has.
+    /// Applies the addresses of the table.
     pub(super) fn configure_health(&mut self, base: &mut EdgeBase, now: Instant) {
         let (table, rng) = (Arc::clone(&base.table), &mut base.random.rng);
         let given_up = self.health.configure(now, &table, &mut pick(rng));
@@ -43,7 +43,7 @@ impl TrunkStates {
         }
     }
 
-    /// Sends the OPTIONS that are due, and gives up on overdue answers.
+    /// Sends the OPTIONS that are due, and gives up on overdue responses.
     pub(super) fn check_peers(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some(due) = self.health.pop_due(now) {
             match due {
@@ -70,7 +70,7 @@ impl TrunkStates {
         self.health.began(now, spot, client);
     }
 
-    /// Handles the answer to an OPTIONS; `false`: the request is no OPTIONS to a peer.
+    /// Handles the response to an OPTIONS. Returns `false` if the request was no OPTIONS to a peer.
     pub(super) fn peer_answered(
         &mut self,
         base: &mut EdgeBase,
@@ -86,7 +86,7 @@ impl TrunkStates {
             return true;
         }
         let Some((spot, rtt)) = self.health.ended(now, client) else { return true };
-        // Any other answer comes from somebody who is there and takes calls.
+        // Any other response comes from a peer that is up and takes calls.
         if matches!(code, 408 | 503) {
             self.peer_missed(base, now, &spot, format!("{code} to OPTIONS"));
         } else {
@@ -100,7 +100,8 @@ impl TrunkStates {
         true
     }
 
-    /// Handles an OPTIONS that was not sent or not answered in time; `false`: the request is no OPTIONS to a peer.
+    /// Handles an OPTIONS that was not sent or not answered in time. Returns `false` if the request was no OPTIONS to
+    /// a peer.
     pub(super) fn peer_unanswered(&mut self, base: &mut EdgeBase, now: Instant, client: ClientId, sent: bool) -> bool {
         let Some((spot, _)) = self.health.ended(now, client) else { return false };
         self.peer_missed(base, now, &spot, base.why_unanswered("OPTIONS", &spot, sent));
@@ -110,7 +111,7 @@ impl TrunkStates {
 
     /// Records a response from an address.
     pub(super) fn peer_heard(&mut self, base: &mut EdgeBase, spot: &Spot, rtt: Option<Duration>) {
-        // Each answer to an INVITE comes by here: nothing is done where nothing has changed.
+        // Every response to an INVITE comes through here: return early unless the state has changed.
         let Some(before) = self.health.heard(spot, rtt).filter(|before| *before != Some(true)) else { return };
         if let Some(peer) = self.shown_spot(spot).filter(|_| before == Some(false)) {
             base.log("", format!("trunk {}: {peer} answers again", spot.trunk), None);
@@ -129,15 +130,16 @@ impl TrunkStates {
         self.trunks.problem(now, &spot.trunk, format!("{}: {problem}", spot.address));
     }
 
-    /// Returns whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.
+    /// Returns whether a trunk can take a call: one of its addresses is up, or a phone is registered. `None`:
+    /// unknown.
     pub(super) fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let has_phone = !self.registrar.bindings(&trunk.name).is_empty();
         let up = self.health.is_trunk_up(trunk);
-        // Without peers nothing but phones is there to be known.
+        // A trunk without peers is up only if a phone is registered.
         up.or(trunk.is_of_phones().then_some(false)).map(|up| up || has_phone)
     }
 
-    /// Shows in the metrics whether a trunk is up.
+    /// Updates the gauge that shows whether a trunk is up.
     pub(super) fn show_trunk(&mut self, base: &mut EdgeBase, name: &str) {
         let Some(trunk) = base.table.trunk(name).cloned() else { return };
         let Some(up) = self.is_trunk_up(&trunk) else {

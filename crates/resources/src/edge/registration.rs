@@ -24,7 +24,7 @@ use crate::sources::Sources;
 use crate::trunks::NOT_REGISTERED;
 
 impl TrunkStates {
-    /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
+    /// Applies the table's outbound registrations: new ones begin at once, removed ones are unregistered.
     pub(super) fn configure_registrations(&mut self, base: &mut EdgeBase, now: Instant) {
         let table = Arc::clone(&base.table);
         let known: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
@@ -57,13 +57,13 @@ impl TrunkStates {
         }
     }
 
-    /// Takes every binding back: the edge ends.
+    /// Removes all outbound registrations, before the edge stops.
     pub(super) fn unregister_all(&mut self, base: &mut EdgeBase, now: Instant) {
         let names: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
         names.iter().for_each(|name| self.unregister(base, now, name));
     }
 
-    /// Registers again where an address of this edge has changed.
+    /// Registers again if an address of this edge has changed.
     pub(super) fn recheck_registrations(&mut self, base: &mut EdgeBase, now: Instant) {
         let moved = |(name, r): (&Arc<str>, &Registration)| {
             let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
@@ -86,7 +86,7 @@ impl TrunkStates {
         names.iter().for_each(|name| self.registrations.set_due(name, Some(soon)));
     }
 
-    /// Sends the REGISTERs that are due, and gives up those without an answer.
+    /// Sends the REGISTERs that are due, and gives up those without a response.
     pub(super) fn registrations_due(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some((at, name)) = self.registrations.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrations.due.remove(&(at, name.clone()));
@@ -120,7 +120,7 @@ impl TrunkStates {
         self.registrations.set_due(name, Some(now + patience));
     }
 
-    /// Handles the answer of the name service to a look-up of a registrar.
+    /// Handles the DNS result for a registrar.
     pub(super) fn registrar_resolved(
         &mut self,
         base: &mut EdgeBase,
@@ -148,7 +148,7 @@ impl TrunkStates {
             server.sockets().map(move |socket| (transport, canonical(socket))).collect::<Vec<_>>()
         };
         let mut ways: Vec<_> = servers.iter().flat_map(at).collect();
-        // Where the binding is, while that is still one of its addresses.
+        // The address of the current binding comes first, while it is still one of the registrar's.
         let bound = registration.bound.map(|(way, _)| (way.flow.transport, way.flow.remote));
         ways.sort_by_key(|way| Some(*way) != bound);
         ways.truncate(REGISTER_WAYS);
@@ -156,7 +156,7 @@ impl TrunkStates {
         self.ask_registrar(base, now, name, problem, None);
     }
 
-    /// Asks at the next address; with none left it has failed, as `problem` says.
+    /// Sends a REGISTER to the next address; without one the registration has failed with `problem`.
     fn ask_registrar(
         &mut self,
         base: &mut EdgeBase,
@@ -189,7 +189,7 @@ impl TrunkStates {
         base.pump();
     }
 
-    /// Handles the challenge of a REGISTER, which the endpoint has sent again under the next number.
+    /// Handles the challenge of a REGISTER, which the endpoint has sent again with the next CSeq.
     pub(super) fn register_challenged(&mut self, now: Instant, id: ClientId) {
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
@@ -199,7 +199,7 @@ impl TrunkStates {
         self.registrations.set_due(&name, Some(now + patience));
     }
 
-    /// Handles the answer to a REGISTER; `None`: there will be none.
+    /// Handles the response to a REGISTER; `None`: there will be none.
     pub(super) fn register_answered(
         &mut self,
         base: &mut EdgeBase,
@@ -266,7 +266,8 @@ impl TrunkStates {
         }
     }
 
-    /// Waits, after all addresses have failed, for a growing time (RFC 5626 §4.5) and for `least` at least.
+    /// Schedules the next attempt after all addresses have failed: after a growing pause (RFC 5626 §4.5), at least
+    /// `least`.
     fn registration_failed(
         &mut self,
         base: &mut EdgeBase,
@@ -281,11 +282,11 @@ impl TrunkStates {
         registration.failures = registration.failures.saturating_add(1);
         let doublings = registration.failures.saturating_sub(1).min(16);
         let longest = REGISTER_FIRST_PAUSE_SECONDS.saturating_mul(1 << doublings).min(REGISTER_LONGEST_PAUSE_SECONDS);
-        // Between half of it and all of it.
+        // Random, between half of the pause and all of it.
         let pause = Duration::from_secs(longest).mul_f64(0.5 + chance / 2.0);
         let asked = least.unwrap_or_default().min(Duration::from_secs(REGISTER_LONGEST_PAUSE_SECONDS));
         registration.problem = Some(problem.to_owned());
-        // One that never was there has ended as well: an alert waits for a time that is past.
+        // A registration that never succeeded counts as expired, so that alerts on expiry work.
         base.metrics.registration_ends.entry(Arc::clone(name)).or_insert(SystemTime::UNIX_EPOCH);
         let text = format!("trunk {name}: not registered with {}: {problem}", registration.wanted.uri);
         self.registrations.set_due(name, Some(now + pause.max(asked)));
@@ -293,7 +294,7 @@ impl TrunkStates {
         base.warn("", text, Some(ReasonSlug::NotRegistered));
     }
 
-    /// Takes a binding back, and forgets the registration.
+    /// Removes a binding at the registrar, and forgets the registration.
     fn unregister(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>) {
         self.registrations.let_go(name);
         let Some(mut registration) = self.registrations.by_trunk.remove(name) else { return };
@@ -308,7 +309,7 @@ impl TrunkStates {
         self.registrations.note_sources();
     }
 
-    /// Forgets the credentials of a party that is no trunk any more, once its registration does not need them.
+    /// Forgets the credentials of a removed trunk, once its registration does not need them.
     fn forget_credentials(&mut self, base: &mut EdgeBase, party: Party) {
         let is_gone = base.table.trunk(&base.party_name(party)).is_none();
         if is_gone && !self.registrations.needs_credentials(party) {
@@ -333,7 +334,7 @@ impl TrunkStates {
         })
     }
 
-    /// Forgets the bindings of trunks that take none any more; all others outlive a reload.
+    /// Forgets bindings of trunks that no longer accept registrations; all others survive a reload.
     pub(super) fn configure_registrar(&mut self, base: &mut EdgeBase) {
         let table = Arc::clone(&base.table);
         let gone = |name: &&Arc<str>| !table.trunk(name).is_some_and(|trunk| trunk.accept_register);
@@ -344,7 +345,7 @@ impl TrunkStates {
         }
     }
 
-    /// Forgets bindings whose time is over.
+    /// Forgets expired bindings.
     pub(super) fn bindings_due(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some((at, name)) = self.registrar.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrar.due.remove(&(at, name.clone()));
@@ -369,7 +370,7 @@ impl TrunkStates {
         self.show_trunk(base, name);
     }
 
-    /// Returns the phones of a trunk.
+    /// Returns the registered phones of a trunk.
     pub(super) fn phones_view(&self, base: &EdgeBase, name: &str) -> Vec<PhoneView> {
         let phone = |binding: &Binding| PhoneView {
             transport: binding.flow.transport,
@@ -387,7 +388,7 @@ impl TrunkStates {
         self.forget_phones(base, &name, party, why, |binding| binding.flow.connection != lost.connection);
     }
 
-    /// Answers a REGISTER whose sender has shown its credentials; its source is no unknown one any more.
+    /// Responds to an authenticated REGISTER; its source is no longer unknown.
     pub(super) fn registering(
         &mut self,
         base: &mut EdgeBase,
@@ -444,7 +445,7 @@ impl TrunkStates {
         let contacts = request.addresses(HeaderName::Contact);
         let star = request.headers(HeaderName::Contact).any(|value| value.trim_ascii() == b"*");
         if star {
-            // RFC 3261 §10.3 step 6: all of them, and nothing else.
+            // RFC 3261 §10.3 step 6: removal of all bindings, without other contacts.
             let expires = request.header_str(HeaderName::Expires).map(str::trim);
             if request.count(HeaderName::Contact) > 1 || expires != Some("0") {
                 return refusal(400);
@@ -478,7 +479,7 @@ impl TrunkStates {
             let taken_back = bindings.iter().filter(|binding| gone(binding)).count();
             bindings.retain(|binding| !wishes.iter().any(|wish| wish.contact == binding.contact));
             for Wish { contact, seconds } in wishes.into_iter().filter(|wish| wish.seconds > 0) {
-                // One that is named twice is one.
+                // A Contact that is listed twice makes one binding.
                 bindings.retain(|binding| binding.contact != contact);
                 let until = now + Duration::from_secs(seconds.into());
                 bindings.insert(0, Binding { flow, contact, until, call_id: call_id.to_vec(), cseq });

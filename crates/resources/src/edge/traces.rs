@@ -1,4 +1,4 @@
-//! Traces of calls: what is added to them, the room that they take, and copies for capture agents.
+//! Traces of calls: their items, the memory that they use, and copies for capture agents.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -17,24 +17,24 @@ use crate::lookups::key::CallKey;
 use crate::traces::recent::Recent;
 use crate::traces::traced::{Arriving, Gathered};
 
-/// Traces of the calls that are held, and where copies of them go.
+/// Traces of live and ended calls, and settings for copies of them.
 #[derive(Debug)]
 pub struct Tracing {
-    /// Traces of calls that are held.
+    /// Traces of live calls.
     pub traces: BTreeMap<CallKey, Trace>,
-    /// Calls that were answered lately, and when their messages are to be packed.
+    /// Recently answered calls, with the time at which their messages are compressed.
     pub answered: VecDeque<(Instant, CallKey)>,
     /// Whether a capture agent gets messages and reports.
     pub captures: bool,
-    /// Which calls are sampled.
+    /// Share of calls that are sampled.
     pub sampling: Sampling,
-    /// Data gathered of sampled calls.
+    /// Data gathered for sampled calls.
     pub sampled: BTreeMap<CallKey, Gathered>,
-    /// Bytes that messages in traces take.
+    /// Memory used by messages in traces, in bytes.
     pub message_bytes: usize,
-    /// Bytes that messages in traces may take.
+    /// Maximum memory for messages in traces, in bytes.
     pub message_bytes_most: usize,
-    /// Calls that have ended.
+    /// Ended calls.
     pub(super) recent: Recent,
 }
 
@@ -53,7 +53,7 @@ impl Tracing {
         }
     }
 
-    /// Adds to a call's trace.
+    /// Adds an item to a call's trace.
     pub(super) fn trace(&mut self, base: &mut EdgeBase, now: Instant, key: CallKey, item: TraceItem) {
         self.push(base, now, key, &item, None);
     }
@@ -70,7 +70,7 @@ impl Tracing {
         }
     }
 
-    /// Adds the message that is handled to a leg's trace, unless it is there.
+    /// Adds the message being handled to the trace of a leg, once.
     pub(super) fn trace_received(&mut self, base: &mut EdgeBase, now: Instant, at: Place) {
         let Some(arriving) = base.turn.arriving.as_mut().filter(|arriving| !arriving.traced) else { return };
         arriving.traced = true;
@@ -78,7 +78,7 @@ impl Tracing {
         self.trace_message(base, now, at, (true, false), (flow, &bytes));
     }
 
-    /// Adds a message that goes out to the trace of its leg.
+    /// Adds an outbound message to the trace of its leg.
     pub(super) fn trace_sent(&mut self, base: &mut EdgeBase, now: Instant, at: Place, transmit: &Transmit) {
         if base.turn.arriving.as_ref().is_some_and(|arriving| arriving.is_answered_by(transmit)) {
             self.trace_received(base, now, at);
@@ -86,7 +86,7 @@ impl Tracing {
         self.trace_message(base, now, at, (false, transmit.what.again), (transmit.flow, &transmit.bytes));
     }
 
-    /// Adds the answer to a CANCEL, which the endpoint does not report.
+    /// Adds the response to a CANCEL, which the endpoint does not report, to the trace.
     pub(super) fn trace_canceled(&mut self, base: &mut EdgeBase, now: Instant) {
         let Some(Arriving { flow, message, .. }) = &base.turn.arriving else { return };
         if message.is_request() || message.method() != Method::Cancel {
@@ -98,7 +98,7 @@ impl Tracing {
         }
     }
 
-    /// Adds the 100 that answered an INVITE before its call was there.
+    /// Adds to the trace the 100 that answered an INVITE before its call existed.
     pub(super) fn trace_trying(&mut self, base: &mut EdgeBase, now: Instant, at: Place, server: ServerId) {
         if let Some((_, flow, bytes)) = base.turn.trying.take().filter(|(answered, ..)| *answered == server) {
             self.trace_message(base, now, at, (false, false), (flow, &bytes));
@@ -139,12 +139,12 @@ impl Tracing {
         }
     }
 
-    /// Records that a call is answered: its messages are packed a little later, if it is still up.
+    /// Records the answer of a call: its messages are compressed a little later, if it is still live.
     pub(super) fn trace_answered(&mut self, now: Instant, key: CallKey) {
         self.answered.push_back((now + TRACE_SETTLES, key));
     }
 
-    /// Packs the messages of calls that were answered a while ago, of a few at a time. It has no deadline of its own: calls that are up
+    /// Compresses the messages of calls answered a while ago, a few at a time. No own deadline is needed: live calls
     /// have others.
     pub(super) fn settle_traces(&mut self, now: Instant) {
         for _ in 0..TRACES_SETTLED {
@@ -153,7 +153,7 @@ impl Tracing {
         }
     }
 
-    /// Packs the messages of a call that is set up.
+    /// Compresses the messages of an established call.
     pub(super) fn settle_trace(&mut self, key: CallKey) {
         let Some(trace) = self.traces.get_mut(&key) else { return };
         let before = trace.message_bytes();
@@ -161,8 +161,8 @@ impl Tracing {
         self.message_bytes = (self.message_bytes + trace.message_bytes()).saturating_sub(before);
     }
 
-    /// Makes room for messages, more than for one, so that this is seldom done: all are packed, then those of the calls go that
-    /// have ended first, then of the oldest.
+    /// Frees memory for messages, more than one message needs, so that this happens seldom: compresses all messages,
+    /// then drops those of ended calls (the oldest first), then those of the oldest live calls.
     fn forget_messages(&mut self, base: &mut EdgeBase) {
         let enough = self.message_bytes_most - self.message_bytes_most / 16;
         for trace in self.recent.traces_mut().chain(self.traces.values_mut()) {
@@ -182,7 +182,7 @@ impl Tracing {
         }
     }
 
-    /// Takes the trace of a call that is let go of to those of ended ones.
+    /// Moves the trace of an ended call to the recent calls.
     pub(super) fn keep_trace(&mut self, key: CallKey, head: TraceView, is_turned_down: bool) {
         let Some(trace) = self.traces.remove(&key) else { return };
         if let Some(gone) = self.recent.push_trace(head, trace, is_turned_down) {
@@ -198,12 +198,12 @@ impl Tracing {
         }
     }
 
-    /// Returns the traceparent that a leg carries, if its call is sampled.
+    /// Returns the traceparent of a leg, if its call is sampled.
     pub(super) fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
         traceparent(call, leg).filter(|_| self.sampled.contains_key(&key))
     }
 
-    /// Adds an ACK that belongs to no dialog to the trace of the leg that its Call-ID names.
+    /// Adds an ACK that belongs to no dialog to the trace of the leg with its Call-ID.
     pub(super) fn add_stray_ack(&mut self, base: &EdgeBase, now: Instant) {
         let (index, addressing) = (&base.index, &base.addressing);
         let Some(Arriving { flow, message, .. }) = &base.turn.arriving else { return };
@@ -217,7 +217,7 @@ impl Tracing {
         self.message_bytes = (self.message_bytes + trace.message_bytes()).saturating_sub(before);
     }
 
-    /// Returns how many stray ACKs the trace of a leg has.
+    /// Returns the number of stray ACKs in the trace of a leg.
     pub fn stray_acks(&self, at: Place) -> usize {
         self.traces.get(&at.key).map_or(0, |trace| trace.stray_acks(at.leg.index()))
     }

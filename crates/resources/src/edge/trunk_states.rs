@@ -1,4 +1,4 @@
-//! State of the trunks: their calls and limits, the health of their addresses, and registrations in both directions.
+//! State of the trunks: calls and limits, health of addresses, and registrations in both directions.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::trunks::quotas::{Counted, Numbered, Quotas, Reached};
 use crate::trunks::unproven::UnprovenEarly;
 use crate::trunks::{Trunks, Waiting};
 
-/// Sets the rules of a trunk for requests from it and to it.
+/// Sets the endpoint's rules for requests from and to a trunk.
 fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
     let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
     let transfers = trunk.refer != ReferMode::Refuse;
@@ -37,7 +37,7 @@ fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
     endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
 }
 
-/// Takes back the settings of [`set_trunk`] for a trunk that is gone, except credentials, which a registration may still need.
+/// Resets the settings of [`set_trunk`] for a removed trunk, except credentials, which a registration may still need.
 fn forget_trunk(endpoint: &mut Endpoint, party: Party) {
     endpoint.require_credentials(party, None);
     endpoint.offer_reuse(party, false);
@@ -52,24 +52,24 @@ fn forget_trunk(endpoint: &mut Endpoint, party: Party) {
 pub(super) struct TrunkStates {
     /// State of each trunk.
     pub(super) trunks: Trunks,
-    /// Use of the limits that trunks have for some of their calls.
+    /// Use of the trunks' limits for certain calls.
     pub(super) quotas: Quotas,
-    /// Calls with early media to an address that is not proven.
+    /// Calls with early media to an unproven address.
     pub(super) unproven_early: UnprovenEarly,
     /// Health of each address.
     pub(super) health: Healths,
     /// Registrations of this edge with trunks.
     pub(super) registrations: Registrations,
-    /// Phones that are registered here.
+    /// Phones registered at this edge.
     pub(super) registrar: Registrar,
 }
 
-/// Labels of metrics: the part of credentials that is wrong.
+/// Metric labels for the wrong part of credentials.
 pub(super) const UNKNOWN_USER: &str = "unknown_user";
 pub(super) const WRONG_PASSWORD: &str = "wrong_password";
 
 impl TrunkStates {
-    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
+    /// Applies the table's limits and addresses of each trunk.
     pub(super) fn configure_trunks(&mut self, base: &mut EdgeBase, now: Instant) {
         self.trunks.configure(&base.table);
         self.quotas.configure(&base.table);
@@ -90,7 +90,7 @@ impl TrunkStates {
         }
     }
 
-    /// Starts the counts of limits and wrong credentials at zero, so that a query sees the first one as an increase.
+    /// Starts the counters of limits and wrong credentials at zero, so that the first event appears as an increase.
     pub(super) fn count_limits(&mut self, base: &mut EdgeBase) {
         for trunk in base.table.trunks().iter().filter(|trunk| trunk.require_auth.is_some()) {
             for fault in [UNKNOWN_USER, WRONG_PASSWORD] {
@@ -105,7 +105,7 @@ impl TrunkStates {
         }
     }
 
-    /// Records that a setting has refused a call of a trunk or to it, and warns at intervals.
+    /// Records that a setting has refused a call from or to a trunk, and warns at intervals.
     pub(super) fn alarm(
         &mut self,
         base: &mut EdgeBase,
@@ -126,8 +126,8 @@ impl TrunkStates {
         }
     }
 
-    /// Sorts the trunks of a plan that go by their ratio. Returns a line for the trace of each run of them. `may_probe`: now and
-    /// then one that has done badly comes first, to see whether it still does.
+    /// Sorts the trunks of a plan that are ordered by answer-seizure ratio. Returns a trace line for each run of such
+    /// trunks. `may_probe`: a trunk with a low ratio may be tried first to measure it again.
     pub(super) fn by_ratio(
         &mut self,
         base: &mut EdgeBase,
@@ -160,7 +160,7 @@ impl TrunkStates {
         orders
     }
 
-    /// Puts one of those first that stand behind the first for what they have done, where it is time for that.
+    /// Occasionally moves a trunk with a lower rank to the front. Returns whether one was moved.
     fn probe(
         &mut self,
         base: &mut EdgeBase,
@@ -188,20 +188,20 @@ impl TrunkStates {
         true
     }
 
-    /// Returns the trunk that a request to an address reaches: one whose peer or network it is, or whose phone has registered
-    /// from there.
+    /// Returns the trunk that serves an address: by its peers and networks, or by a phone registered from there.
     pub(super) fn owner_of(&self, base: &EdgeBase, remote: SocketAddr) -> Option<Arc<Trunk>> {
         let by_table = base.table.owner_of(remote).cloned();
         by_table.or_else(|| base.table.trunk(&self.registrar.trunk_at(remote)?).cloned())
     }
 
-    /// Returns the answer to a method that is not served outside of a dialog; its trunk learns of it.
+    /// Returns the 405 response to a method that is not served outside a dialog, and records it as a problem of the
+    /// trunk.
     pub(super) fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
         self.trunks.problem(now, trunk, format!("its {} was rejected with 405", method.as_str()));
         not_served(method)
     }
 
-    /// Counts a call of a trunk in, or says which limit forbids it.
+    /// Counts a new call of a trunk, or returns the limit that refuses it.
     pub(super) fn begin_trunk_call(
         &mut self,
         base: &mut EdgeBase,
@@ -213,7 +213,7 @@ impl TrunkStates {
         Ok(())
     }
 
-    /// Counts an attempt towards a trunk in, behind those that wait for it.
+    /// Counts an attempt towards a trunk, after those already waiting, or returns the limit that refuses it.
     pub(super) fn begin_target_call(
         &mut self,
         base: &mut EdgeBase,
@@ -226,13 +226,13 @@ impl TrunkStates {
         Ok(())
     }
 
-    /// Counts a call in that no limit refuses: an emergency call, or one that comes back from a snapshot.
+    /// Counts a call that no limit refuses: an emergency call, or one restored from a snapshot.
     pub(super) fn resume_trunk_call(&mut self, base: &mut EdgeBase, name: &Arc<str>) {
         self.trunks.resume(name);
         *base.metrics.calls_active.entry(name.clone()).or_default() += 1;
     }
 
-    /// Counts a call of a trunk out.
+    /// Removes an ended call of a trunk from its limits.
     pub(super) fn end_trunk_call(&mut self, base: &mut EdgeBase, name: &Arc<str>) {
         self.trunks.end(name);
         if let Some(active) = base.metrics.calls_active.get_mut(name) {
@@ -240,7 +240,7 @@ impl TrunkStates {
         }
     }
 
-    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
+    /// Counts a call towards the trunk's limits for such calls, or returns the limit that is reached.
     pub(super) fn take_quota(
         &mut self,
         base: &mut EdgeBase,
@@ -275,8 +275,8 @@ impl TrunkStates {
         TrunkView { registrations: RegistrationsView { registration, phones }, announced, ..view }
     }
 
-    /// Notes that a trunk has refused a call because it has too many (`congested_on`), with the seconds of its Retry-After: other
-    /// targets come first for a time.
+    /// Notes that a trunk has rejected a call because of congestion (`congested_on`), with the seconds of its
+    /// Retry-After: other targets come first for a time.
     pub(super) fn trunk_congested(
         &mut self,
         base: &mut EdgeBase,
@@ -295,7 +295,7 @@ impl TrunkStates {
     }
 }
 
-/// Figures of a trunk by which its place among others is found.
+/// Figures of a trunk that determine its rank.
 pub(crate) struct Known {
     pub(crate) figures: Figures,
     pub(crate) is_down: bool,

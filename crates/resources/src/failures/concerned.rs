@@ -1,16 +1,16 @@
-//! The trunks and applications that a change of the configuration concerns: past failures of their calls may be mended.
+//! Trunks and applications affected by a change of configuration: past failures of their calls may be solved.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Trunks whose calls a change of the configuration may have mended.
+/// Trunks and applications whose failures a change of configuration may have solved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Concerned {
-    /// Whether keys of media, or of the machine's addresses, were changed: the audio of each trunk may be mended.
+    /// Whether media keys or the machine's addresses have changed, which affects the audio of every trunk.
     pub all_media: bool,
-    /// Trunks with changed keys that decide on audio, or with a changed route that leads to them.
+    /// Trunks with changed keys for audio, or with a changed route to them.
     pub media: BTreeSet<Arc<str>>,
-    /// Trunks with changed keys for which a call may be rejected, or with a changed route that leads to them.
+    /// Trunks with changed keys that may cause rejections, or with a changed route to them.
     pub calls: BTreeSet<Arc<str>>,
     /// Applications with changed keys.
     pub apps: BTreeSet<Arc<str>>,

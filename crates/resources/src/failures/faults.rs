@@ -1,4 +1,4 @@
-//! Faults of a trunk's answered calls by their kind: how many had one, the last one, and how many good calls came after it.
+//! Faults in answered calls of a trunk by kind: their number, the most recent one, and good calls since.
 
 use std::time::Instant;
 
@@ -8,26 +8,26 @@ use trunkgate_story::view::{FaultView, Recent};
 
 use crate::limits::HEARD_AGAIN;
 
-/// Faults that are kept for their trunk, beside those of sides that are not heard.
+/// Kind of a fault that is kept per trunk; silent sides are kept elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Codecs do not fit.
+    /// No common codec, or unsupported payload.
     Codecs,
-    /// This machine does not let packets out.
+    /// This machine refuses to send the packets.
     Unsent,
-    /// Much of the audio is lost on the way.
+    /// High packet loss.
     Loss,
-    /// Its stream stops in mid-call, while something is sent to it. No cause alone: a stream may pause for good reasons.
+    /// Media stops in mid-call while the other side sends. Not a cause on its own: a stream may pause legitimately.
     Stopped,
 }
 
 impl Kind {
-    /// Kinds that show within the first ten seconds after the answer …
+    /// Kinds that show within ten seconds after the answer.
     pub const EARLY: [Kind; 2] = [Kind::Codecs, Kind::Unsent];
-    /// … and those that may begin at any time, so that a call is known to be without them once it has ended.
+    /// Kinds that may begin at any time, so that only an ended call is known to be free of them.
     pub const LATE: [Kind; 2] = [Kind::Loss, Kind::Stopped];
 
-    /// Of a cause; `None`: it is not kept.
+    /// Returns the kind of a cause; `None`: the cause is not kept.
     pub const fn of(cause: Cause) -> Option<Kind> {
         match cause {
             Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
@@ -52,16 +52,16 @@ impl Kind {
     }
 }
 
-/// A fault that was found in a call.
+/// A fault found in a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
-    /// Its kind.
+    /// Kind of the fault.
     pub kind: Kind,
-    /// Its cause in words, and what would help.
+    /// Cause and fix in plain text.
     pub what: &'a Diagnosis,
 }
 
-/// The faults of one trunk.
+/// Faults of one trunk.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     by_kind: [OfKind; 4],
@@ -70,24 +70,24 @@ pub(crate) struct Faults {
 /// Faults of one kind.
 #[derive(Debug, Default)]
 struct OfKind {
-    /// Calls that had one, and those of them that had to do without their target.
+    /// Calls with the fault, and those that lost their target because of it.
     calls: LastHour<2>,
     last: Option<LastFault>,
 }
 
-/// The last fault of a kind.
+/// Most recent fault of a kind.
 #[derive(Debug)]
 struct LastFault {
     found: Diagnosis,
-    /// Its call.
+    /// SID of the call.
     sid: String,
     at: Instant,
-    /// Good calls that were answered after it.
+    /// Good calls answered since.
     good: u64,
 }
 
 impl Faults {
-    /// Notes a fault in a call; `refused`: it had to do without its target.
+    /// Notes a fault in a call; `refused`: the call lost its target because of it.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, Found { kind, what }: Found<'_>, refused: bool) {
         if let Some(faults) = self.by_kind.get_mut(kind as usize) {
             faults.calls.count(now, [true, refused]);
@@ -95,7 +95,7 @@ impl Faults {
         }
     }
 
-    /// Notes that the last fault of a kind goes on in its call, or comes again there: calls that were good meanwhile say nothing of it.
+    /// Notes that the most recent fault of a kind continues or recurs in its call, which voids good calls in between.
     pub(crate) fn renew(&mut self, now: Instant, sid: &str, Found { kind, what }: Found<'_>) {
         let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
         if let Some(last) = last.filter(|last| last.sid == sid) {
@@ -103,8 +103,8 @@ impl Faults {
         }
     }
 
-    /// Notes a call without a fault of this kind. One that was answered before the last fault says nothing of what came then: of calls
-    /// that are up at the same time, some have the fault before the others.
+    /// Notes a call without a fault of this kind. A call that was answered before the most recent fault does not
+    /// count: of concurrent calls, some show the fault before others.
     pub(crate) fn note_good(&mut self, kind: Kind, answered: Instant) {
         let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
         if let Some(last) = last.filter(|last| answered >= last.at) {
@@ -112,14 +112,15 @@ impl Faults {
         }
     }
 
-    /// Takes all of them as mended, until the next one.
+    /// Treats all faults as solved, until the next one.
     pub(crate) fn withdraw(&mut self) {
         for last in self.by_kind.iter_mut().filter_map(|faults| faults.last.as_mut()) {
             last.good = last.good.saturating_add(HEARD_AGAIN);
         }
     }
 
-    /// Returns the faults of a kind in the last hour; `answered`: sides in answered calls of the hour, and of the last five minutes.
+    /// Returns the faults of a kind in the last hour; `answered`: sides of answered calls within the hour, and within
+    /// the last five minutes.
     pub(crate) fn view(&self, now: Instant, kind: Kind, answered: (u64, u64)) -> Option<FaultView> {
         let faults = self.by_kind.get(kind as usize)?;
         let [calls, refused] = faults.calls.sums(now);
@@ -131,7 +132,7 @@ impl Faults {
     }
 }
 
-/// Returns a fault by the calls that had it, of how many, and how many were good since.
+/// Returns the view of a fault; the numbers are calls with the fault, all calls, and good calls since.
 pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
     let (cause, fix) = (found.text.clone(), found.fix.clone());
     FaultView {

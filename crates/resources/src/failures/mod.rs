@@ -1,5 +1,5 @@
-//! Recent failures of a party, trunk or agent: how many, the last one, and whether they are over. Imports nothing of this crate but
-//! look-ups and limits.
+//! Recent failures of a party, trunk or agent: their number, the most recent one, and whether they are solved.
+//! Imports only look-ups and limits from this crate.
 
 pub(crate) mod concerned;
 pub(crate) mod faults;

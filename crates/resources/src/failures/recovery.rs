@@ -1,44 +1,46 @@
-//! When what fails in a party's calls is past: after as many good calls in a row as the share of the bad ones asks for.
+//! Recovery of a party from failures: complete after a number of good calls in a row that depends on the share of bad
+//! calls.
 
 use std::time::{Duration, Instant};
 
-/// Good calls in a row until failures are past, where none was good before: of a party that fails in some of its calls so many times as many
-/// as come for each failure …
+/// Good calls in a row that end a recovery, if no call was good between failures. Otherwise this is multiplied by the
+/// number of calls per failure.
 const GOOD_AGAIN: u64 = 3;
-/// … and never more than these.
+/// Upper bound of good calls in a row that end a recovery.
 const GOOD_AGAIN_MOST: u64 = 15;
-/// Failures with a good call since are past after this time, too.
+/// Time after which a single good call also ends a recovery.
 const BAD_WHILE: Duration = Duration::from_secs(300);
 
-/// The last call that was bad, and those since.
+/// State since the most recent bad call.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
-    /// Calls that are to be good in a row until that is past.
+    /// Good calls in a row required after the most recent bad call.
     needed: u64,
-    /// Those of them that are still to come.
+    /// Good calls still missing.
     left: u64,
-    /// When it was.
+    /// Time of the most recent bad call.
     at: Option<Instant>,
-    /// Good and bad calls since the failures before were past.
+    /// Good and bad calls since the last completed recovery.
     good: u64,
     bad: u64,
-    /// Both as of the last bad one.
+    /// Number of good and bad calls at the most recent bad one.
     of: u64,
 }
 
 impl Recovery {
-    /// Whether calls may still be bad: too few were good since, and one alone tells it only after a while.
+    /// Returns whether failures may continue: too few good calls since, or only recent ones.
     pub(crate) fn is_still(&self, now: Instant) -> bool {
         let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < BAD_WHILE);
         self.left > 0 && (self.left == self.needed || is_recent)
     }
 
-    /// Notes a bad call; whether those before are past.
+    /// Notes a bad call. Returns whether earlier failures were already solved.
     pub(crate) fn note_bad(&mut self, now: Instant) -> bool {
         self.note_bads(now, 1, 0)
     }
 
-    /// Notes calls that are known to be bad only now, with `good` ones between them; whether those before are past.
+    /// Notes bad calls that are recognised late, with `good` calls among them. Returns whether earlier failures were
+    /// already solved.
     pub(crate) fn note_bads(&mut self, now: Instant, bad: u64, good: u64) -> bool {
         let is_first = !self.is_still(now);
         if is_first {
@@ -51,7 +53,7 @@ impl Recovery {
         is_first
     }
 
-    /// Returns how many calls were bad since the failures before were past, up to the last bad one, and of how many.
+    /// Returns the bad calls, and all calls, from the last completed recovery to the most recent bad call.
     pub(crate) const fn share(&self) -> [u64; 2] {
         [self.bad, self.of]
     }
@@ -62,12 +64,13 @@ impl Recovery {
         self.left = self.left.saturating_sub(1);
     }
 
-    /// Takes bad calls as past, until the next one.
+    /// Treats bad calls as solved, until the next one.
     pub(crate) fn withdraw(&mut self) {
         self.left = 0;
     }
 
-    /// Returns how many in a row were good since; of a party that fails in some of its calls none until they are more than chance.
+    /// Returns the good calls in a row since the failure; 0 if the party fails only sometimes and the calls may be
+    /// chance.
     pub(crate) const fn good_since(&self) -> u64 {
         let good = self.needed - self.left;
         let is_chance = self.needed > GOOD_AGAIN && good * 2 < self.needed;

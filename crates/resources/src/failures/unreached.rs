@@ -1,4 +1,4 @@
-//! Calls that did not reach a target: how many in the last hour, and of how many the caller was lost by that.
+//! Calls of the last hour that did not reach a target, and those whose caller was lost because of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use crate::lookups::key::CallKey;
 /// A call that did not reach a target.
 #[derive(Debug, Clone, Copy)]
 pub struct UnreachedCall<'a> {
-    /// The call.
+    /// Key of the call.
     pub key: CallKey,
-    /// The same for people.
+    /// SID of the call.
     pub sid: &'a str,
-    /// The name of its route.
+    /// Name of its route.
     pub route: &'a Arc<str>,
-    /// Whether its caller got no other target.
+    /// Whether the caller got no other target.
     pub is_lost: bool,
 }
 
 /// Calls that did not reach one target.
 #[derive(Debug, Default)]
 pub(crate) struct Unreached {
-    /// All of them, and those whose callers were lost.
+    /// All calls, and those whose callers were lost.
     calls: LastHour<2>,
     last: Option<Last>,
-    /// Those whose callers were lost, the newest last.
+    /// Calls whose callers were lost, the newest last.
     lost_calls: VecDeque<LostCall>,
 }
 
-/// Period in which lost calls are shown.
+/// Period for which lost calls are shown.
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Calls of lost callers that are kept.
+/// Maximum number of lost calls kept.
 const LOST_KEPT: usize = 1_000;
 
-/// The last of them.
+/// Most recent call.
 #[derive(Debug)]
 struct Last {
     key: CallKey,
@@ -47,7 +47,7 @@ struct Last {
 }
 
 impl Unreached {
-    /// Notes a call. One that tries the target again counts once.
+    /// Notes a call. Repeated attempts of one call count once.
     pub(crate) fn note(&mut self, now: Instant, call: UnreachedCall<'_>) {
         let UnreachedCall { key, sid, route, is_lost } = call;
         let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);
@@ -62,7 +62,7 @@ impl Unreached {
         self.last = Some(Last { key, sid: sid.to_owned(), is_lost, at: now });
     }
 
-    /// Returns those of the last hour.
+    /// Returns the calls of the last hour.
     pub(crate) fn view(&self, now: Instant) -> UnreachedView {
         let [calls, lost] = self.calls.sums(now);
         let last_sid = self.last.as_ref().filter(|_| calls > 0).map(|last| last.sid.clone());

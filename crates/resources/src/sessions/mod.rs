@@ -1,5 +1,5 @@
-//! Media sessions and the port pairs that they hold. A session outlives its call until its worker says that every
-//! socket is closed: only then are its ports free.
+//! Media sessions and their port pairs. A session outlives its call until its worker reports that all sockets are
+//! closed: only then are its ports free.
 
 pub mod ports;
 
@@ -15,25 +15,25 @@ use crate::lookups::key::CallKey;
 use crate::recordings::Recordings;
 use crate::sessions::ports::PortPool;
 
-/// One session.
+/// One media session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Its call, which may be gone.
+    /// Call of the session, which may have ended.
     pub(crate) key: CallKey,
     pub(crate) ports: BTreeMap<EndId, u16>,
     pub(crate) next_end: u16,
 }
 
-/// All sessions.
+/// All media sessions.
 #[derive(Debug)]
 pub struct Sessions {
-    /// Port pairs that are free, held or resting.
+    /// Pool of port pairs.
     pub ports: PortPool,
-    /// Recordings that are made of them.
+    /// Recordings of the sessions.
     pub recordings: Recordings,
-    /// Conferences that their parties are in.
+    /// Conferences of the sessions.
     pub conferences: Conferences,
-    /// Queues that calls wait in.
+    /// Queues in which calls wait.
     pub queues: Queues,
     pub(crate) next: u64,
     pub(crate) live: BTreeMap<MediaId, Session>,
@@ -46,13 +46,14 @@ impl Sessions {
         Sessions { ports, recordings, conferences, queues, next: 0, live: BTreeMap::new() }
     }
 
-    /// The RTP ends of a session, and the name that its next end gets.
+    /// Returns the RTP ends of a session, and the id of its next end.
     pub fn ends(&self, id: MediaId) -> Option<(Vec<EndId>, u16)> {
         let session = self.live.get(&id)?;
         Some((session.ports.keys().copied().collect(), session.next_end))
     }
 
-    /// Gives the port pair of an end to another session. Returns the name of the end there, with the command to its worker.
+    /// Moves the port pair of an end to another session. Returns the id of the end there, with the command for its
+    /// worker.
     pub fn move_end(&mut self, from: MediaId, end: EndId, to: MediaId) -> Option<(EndId, Command)> {
         let named = self.live.get(&to).map(|session| EndId(session.next_end))?;
         let next_end = named.0.checked_add(1)?;
@@ -63,24 +64,24 @@ impl Sessions {
         Some((named, Command::MoveEnd { end, to, named }))
     }
 
-    /// The port pairs held.
+    /// Returns the port pairs in use.
     pub fn ports(&self) -> impl Iterator<Item = u16> {
         self.live.values().flat_map(|session| session.ports.values().copied())
     }
 
-    /// Port pairs held in all, for the invariants.
+    /// Returns the number of port pairs in use, for invariant checks.
     pub fn ports_held(&self) -> usize {
         self.live.values().map(|s| s.ports.len()).sum()
     }
 }
 
-/// A new end: its name and where it is bound.
+/// A new end and its local address.
 #[derive(Debug)]
 pub struct NewEnd {
-    /// Name.
+    /// Id of the end.
     pub end: EndId,
     /// Local address and RTP port.
     pub bind: SocketAddr,
-    /// Its counters.
+    /// Packet counters of the end.
     pub counters: Arc<EndCounters>,
 }

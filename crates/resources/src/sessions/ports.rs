@@ -1,14 +1,15 @@
-//! The pool of media port pairs: RTP even, RTCP the next odd one. A pair comes back when its end's sockets are closed.
+//! Pool of media port pairs: even port for RTP, next odd port for RTCP. A pair is freed when the sockets of its end
+//! are closed.
 //!
-//! Pairs are handed out in a random order fixed at the start and rotate from then on: one that has just been freed is
-//! the last to be used again, so that late packets of an ended call meet nobody.
+//! Pairs are handed out in a random order fixed at the start, then in rotation: a freed pair is reused last, so that
+//! late packets of an ended call reach no other call.
 
 use std::collections::VecDeque;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 
-/// Free and taken pairs, each by its even port.
+/// Free and used pairs, each identified by its even port.
 #[derive(Debug)]
 pub struct PortPool {
     first: u16,
@@ -18,7 +19,7 @@ pub struct PortPool {
 }
 
 impl PortPool {
-    /// All pairs that lie wholly in `first..=last`.
+    /// Returns a pool of all pairs that lie entirely in `first..=last`.
     pub fn new((first, last): (u16, u16), rng: &mut ChaCha12Rng) -> PortPool {
         let first = first.saturating_add(first % 2);
         let mut free: Vec<u16> = (first..last).step_by(2).collect();
@@ -29,21 +30,21 @@ impl PortPool {
         PortPool { first, free: free.into(), taken, in_use: 0 }
     }
 
-    /// The RTP port of a free pair.
+    /// Takes a free pair. Returns its RTP port.
     pub fn take(&mut self) -> Option<u16> {
         let port = self.free.pop_front()?;
         self.mark(port, true);
         Some(port)
     }
 
-    /// Gives a pair back; one that is free already, or is none of ours, changes nothing.
+    /// Frees a pair; ignored if the pair is free or not in the pool.
     pub fn give(&mut self, port: u16) {
         if self.mark(port, false) {
             self.free.push_back(port);
         }
     }
 
-    /// Takes this very pair, for a call that comes back from a snapshot. Whether it was free.
+    /// Takes this pair for a call restored from a snapshot. Returns whether it was free.
     pub fn reserve(&mut self, port: u16) -> bool {
         let was_free = self.mark(port, true);
         if was_free {
@@ -52,7 +53,7 @@ impl PortPool {
         was_free
     }
 
-    /// Makes a free pair the last to be used: somebody may still speak into it.
+    /// Moves a free pair to the end of the rotation, because a remote party may still send to it.
     pub fn rest(&mut self, port: u16) {
         if let Some(at) = self.free.iter().position(|free| *free == port) {
             self.free.remove(at);
@@ -60,17 +61,17 @@ impl PortPool {
         }
     }
 
-    /// Pairs taken.
+    /// Returns the number of used pairs.
     pub fn in_use(&self) -> usize {
         self.in_use
     }
 
-    /// Pairs in all.
+    /// Returns the total number of pairs.
     pub fn total(&self) -> usize {
         self.taken.len()
     }
 
-    /// Sets whether a pair is taken; whether that was a change.
+    /// Marks a pair as used or free. Returns whether this was a change.
     fn mark(&mut self, port: u16, taken: bool) -> bool {
         let Some(offset) = port.checked_sub(self.first).filter(|offset| offset % 2 == 0) else { return false };
         let Some(slot) = self.taken.get_mut(usize::from(offset / 2)) else { return false };
