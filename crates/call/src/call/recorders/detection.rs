@@ -1,7 +1,9 @@
-//! Who has answered: the detection of answering machines at the party of a requested call, and at parties that a program has dialled.
+//! Answering machine detection for the party of a requested call, and for parties that a program has dialled.
 //!
-//! The party of a requested call is judged from its answer on; its targets wait for the verdict unless the request says otherwise. A
-//! dialled party that hears a document is judged from its answer on by what comes from it, meanwhile and once it is connected. Another dialled party is judged from its connection with the caller on, by what the caller hears. A restart ends a detection without a verdict.
+//! The party of a requested call is analysed from its answer on; its targets wait for the verdict unless the request
+//! disables that. A dialled party that hears a document is analysed from its answer on by its own audio, until after it
+//! is connected. Any other dialled party is analysed from its connection on, by the audio that the caller hears. A
+//! restart ends a detection without a verdict.
 
 use std::sync::Arc;
 
@@ -18,44 +20,44 @@ use crate::call::media::judge::Judge;
 use crate::call::shared::{Cx, Next};
 use crate::call::words::state::State;
 
-/// A detection that a request asks for.
+/// Answering machine detection of a request.
 #[derive(Debug, Clone)]
 pub struct DetectionRequest {
-    /// Thresholds.
+    /// Thresholds of the detector.
     pub settings: Settings,
     /// Whether the targets of the request wait for the verdict.
     pub waits: bool,
-    /// URL that the verdict is posted to, and the method.
+    /// URL to which the verdict is posted, and the method.
     pub receiver: Option<(String, WebhookMethod)>,
 }
 
 /// Receiver of a verdict.
 #[derive(Debug, Clone)]
 pub(crate) struct Receiver {
-    /// The application whose keys hold.
+    /// Application whose settings apply to the report.
     pub(crate) app: Arc<App>,
-    /// URL, and the method.
+    /// URL and method.
     pub(crate) at: (String, WebhookMethod),
 }
 
-/// The detections of a call that are under way.
+/// Running detections of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Detections {
-    /// By the ends that judge; boxed, as few calls have any.
+    /// Detections by the end of their detector; boxed, as few calls have any.
     list: Option<Box<Few<EndId, Detection>>>,
 }
 
-/// A detection.
+/// A running detection.
 #[derive(Debug)]
 struct Detection {
     judge: Judge,
     receiver: Option<Receiver>,
-    /// Whether the targets of the call wait for it.
+    /// Whether the targets of the call wait for the verdict.
     is_awaited: bool,
 }
 
 impl Detections {
-    /// Begins to judge the party of a requested call. Returns whether its targets wait for the verdict.
+    /// Begins the detection at the party of a requested call. Returns whether its targets wait for the verdict.
     pub(crate) fn begin_requested(
         &mut self,
         cx: &mut Cx<'_>,
@@ -74,7 +76,7 @@ impl Detections {
         waits
     }
 
-    /// Begins to judge a party that is connected with the caller of a program.
+    /// Begins the detection at a party that is connected with the caller of a program.
     pub(crate) fn begin_dialled(
         &mut self,
         cx: &mut Cx<'_>,
@@ -87,13 +89,13 @@ impl Detections {
         self.add(cx, leg, judge, receiver, false);
     }
 
-    /// Begins to judge a party that is not connected with the caller yet, by what comes from it.
+    /// Begins the detection at a party that is not connected with the caller yet, by its own audio.
     pub(crate) fn begin_apart(&mut self, cx: &mut Cx<'_>, leg: LegId, settings: Settings, receiver: Option<Receiver>) {
         let judge = Judge::apart(cx, leg, settings);
         self.add(cx, leg, judge, receiver, false);
     }
 
-    /// Returns whether a detection has begun; else the party is `unknown`.
+    /// Adds a detection, or reports the party as `unknown` if none could begin. Returns whether it has begun.
     fn add(
         &mut self,
         cx: &mut Cx<'_>,
@@ -116,13 +118,13 @@ impl Detections {
         }
     }
 
-    /// Returns whether an end is one of its judges.
+    /// Returns whether `end` is one of the detectors.
     pub(crate) fn has(&self, end: EndId) -> bool {
         self.list.as_ref().is_some_and(|list| list.contains(end))
     }
 
-    /// Takes the verdict of a judge, which is reported. Targets that have waited for it are tried; `has_program`: an application has the call
-    /// meanwhile.
+    /// Handles and reports the verdict of a detector. Targets that waited for it are tried, unless an application has
+    /// the call (`has_program`).
     pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict, has_program: bool) -> Next {
         let Some(detection) = self.take(cx, |judge| judge.end() == end) else { return Next::Stay };
         let is_awaited = detection.is_awaited;
@@ -130,14 +132,14 @@ impl Detections {
         if is_awaited && cx.call.state == State::Rerouting && !has_program { Next::Search } else { Next::Stay }
     }
 
-    /// Ends the detection at a party that has left: the receiver of its verdict gets `unknown`.
+    /// Ends the detection at a party that has left; its receiver gets `unknown`.
     pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         if let Some(detection) = self.take(cx, |judge| judge.leg() == leg) {
             detection.end(cx);
         }
     }
 
-    /// Ends the detections at all parties: the call is over.
+    /// Ends all detections with the call.
     pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
         while let Some(detection) = self.take(cx, |_| true) {
             detection.end(cx);
@@ -161,7 +163,7 @@ impl Detection {
         post(cx, leg, self.receiver, verdict);
     }
 
-    /// Ends without a verdict of its judge.
+    /// Ends without a verdict of the detector.
     fn end(self, cx: &mut Cx<'_>) {
         if self.receiver.is_none() {
             return self.judge.dismiss(cx);
@@ -184,7 +186,7 @@ fn post(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdic
     cx.edge.call_back(AppCallback { call, about: sid, app, allow_private, request });
 }
 
-/// Returns the parameters of requests that have a verdict.
+/// Returns the request parameters of a verdict.
 pub(crate) fn parameters(verdict: Verdict) -> [(&'static str, String); 2] {
     [
         ("AnsweredBy", verdict.answered_by.name().to_owned()),

@@ -1,13 +1,13 @@
-//! What listens to a call for others than its parties: recordings, recording sessions (SIPREC) and the detection of answering machines.
+//! Listeners of a call other than its parties: recordings, recording sessions (SIPREC) and answering machine detection.
 //!
-//! Each recorder owns its state and adds the ends by which it hears the call to the list of the caller's listeners. It acts on the media below it;
-//! what it asks of the parts above it is a [`RecorderEffect`].
+//! Each recorder owns its state and adds its media ends to the list of the caller's listeners. It acts on the media
+//! below it, and returns a [`RecorderEffect`] for the parts above it.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | a recorder has ended, or reports silence | the Record of a program goes on | the same | the same | the same | the same |
-//! | verdict on a party of a request or a program | reported | the same | reported; targets that have waited for it are tried | reported | – |
-//! | of a leg that leads to a recording server | its session goes on, the next server is asked, or the call ends | the same | the same | the same | leg gone |
+//! | a recorder has ended, or reports silence | the Record of a program continues | the same | the same | the same | the same |
+//! | verdict on a party of a request or a program | reported | the same | reported; targets that waited for it are tried | reported | – |
+//! | event of a recording server's leg | its session continues, the next server is tried, or the call ends | the same | the same | the same | leg gone |
 
 pub(crate) mod detection;
 pub(crate) mod recording;
@@ -33,15 +33,16 @@ use crate::call::words::answer::FinalAnswer;
 /// The recorders of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Recorders {
-    /// Recordings by the edge.
+    /// Recordings made by the edge.
     pub(crate) recordings: Recordings,
     /// Recording sessions at servers (SIPREC).
     pub(crate) siprec: RecordingSessions,
-    /// Detections of answering machines that are under way.
+    /// Running answering machine detections.
     pub(crate) detections: Detections,
 }
 
-/// Recorders of an answered call in plain data. It does not carry sessions with recording servers, which begin again as others, and detections.
+/// Recorders of an answered call as plain data. Sessions with recording servers, which begin again as new ones, and
+/// detections are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordersSnapshot {
     recordings: Option<RecordingsSnapshot>,
@@ -49,20 +50,20 @@ pub(crate) struct RecordersSnapshot {
     siprec: Vec<Arc<str>>,
 }
 
-/// A consequence that a recorder returns: it is carried out once its own work is done.
+/// Effect of a recorder on the call; carried out once the recorder's own work is done.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum RecorderEffect {
-    /// The call ends, or the targets that are left are tried.
+    /// The call ends, or the remaining targets are tried.
     Next(Next),
-    /// A Record of the program has an input.
+    /// Input for the Record step of the program.
     Recorded(Input),
-    /// Parties hear that the call is recorded.
+    /// Announcement to parties that the call is recorded.
     Announce(RecordingAnnouncement),
 }
 
 impl Recorders {
-    /// Returns their call as it is shown.
+    /// Returns the view of the call with its recordings.
     pub(crate) fn view(&self, call: &Shared) -> CallView {
         CallView { siprec: self.siprec.views(call), ..call.view(self.recordings.views()) }
     }
@@ -73,7 +74,7 @@ impl Recorders {
         RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.resumed_groups() }
     }
 
-    /// Makes the recorders again.
+    /// Restores the recorders.
     pub(crate) fn restore(snapshot: RecordersSnapshot) -> Recorders {
         let RecordersSnapshot { recordings, siprec } = snapshot;
         Recorders {
@@ -83,10 +84,10 @@ impl Recorders {
         }
     }
 
-    /// Plans what the route of a call asks for, once the call is answered.
+    /// Plans the recordings of the call's route, to begin with the answer.
     ///
     /// # Errors
-    /// The call has to be recorded, and cannot be.
+    /// The call must be recorded, and cannot be.
     pub(crate) fn plan(&mut self, cx: &mut Cx<'_>, plan: &mut Plan) -> Result<(), FinalAnswer> {
         let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
         recording::plan(cx, plan, is_emergency);
@@ -99,19 +100,19 @@ impl Recorders {
         planned.map_err(|reason| FinalAnswer::new(503, reason))
     }
 
-    /// Plans what the route of a transfer asks for, whose parties talk already.
+    /// Plans the recordings of a transfer's route; its parties are already connected.
     pub(crate) fn plan_later(&mut self, cx: &mut Cx<'_>, route: &Route) {
         self.recordings.plan_later(cx, route);
         self.siprec.plan_later(cx, &route.siprec);
     }
 
-    /// Begins the recording that the route asks for, once the call is answered, and has it announced.
+    /// Begins the recording of the route once the call is answered, and returns its announcement.
     pub(crate) fn begin_by_route(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> RecorderEffect {
         let announcement = self.recordings.begin_by_route(cx, media);
         announcement.map_or(RecorderEffect::Next(Next::Stay), RecorderEffect::Announce)
     }
 
-    /// Takes an event of a recorder.
+    /// Handles an event of a recorder.
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, end: EndId, event: RecorderEvent) -> RecorderEffect {
         let input = match event {
             RecorderEvent::Ended { frames, sound } => self.recordings.ended(cx, end, (frames, sound)),
@@ -120,7 +121,7 @@ impl Recorders {
         input.map_or(RecorderEffect::Next(Next::Stay), RecorderEffect::Recorded)
     }
 
-    /// Ends them: the call is over.
+    /// Ends all recorders with the call.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
         self.siprec.end(cx);
         self.detections.end(cx);

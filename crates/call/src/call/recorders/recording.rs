@@ -1,6 +1,7 @@
-//! Recordings of a call: what begins, pauses and ends them, and which side of the call they hear.
+//! Recordings of a call: start, pause and end, and the recorded side.
 //!
-//! A recorder is an end of the media session that listens to the caller's side, as a recogniser is, and no leg. The file is the shell's.
+//! A recorder is a media end that listens to the caller's side, like a recogniser; it is no leg. The shell writes the
+//! file.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,36 +26,36 @@ use crate::call::words::state::State;
 /// State of a recording that has ended.
 const STOPPED: &str = "stopped";
 
-/// A change of a recording that is asked for.
+/// Requested change of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingChange {
-    /// It pauses.
+    /// Pauses the recording.
     Pause(RecordingPause),
-    /// It goes on.
+    /// Resumes the recording.
     Resume,
-    /// It ends.
+    /// Ends the recording.
     Stop,
 }
 
 /// A recording that a request has begun.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BegunRecording {
-    /// The recording as it is shown.
+    /// View of the recording.
     pub view: RecordingView,
-    /// When it began.
+    /// Time at which it began.
     pub began: SystemTime,
 }
 
-/// The Record of a program that waits for a recording.
+/// The Record step of a program that waits for a recording.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verb {
-    /// Id of its step.
+    /// Id of the step.
     pub(crate) id: u32,
-    /// Silence that it is to be notified of.
+    /// Length of silence to report.
     pub(crate) silence: Duration,
 }
 
-/// The recordings of a call, those that have ended too.
+/// The recordings of a call, including finished ones.
 #[derive(Debug, Default)]
 pub(crate) struct Recordings {
     /// Boxed, as few calls have any.
@@ -63,14 +64,14 @@ pub(crate) struct Recordings {
 
 #[derive(Debug, Default)]
 struct RecordingList {
-    /// Those that a restart of the edge has ended, as they are shown.
+    /// Views of the recordings that a restart of the edge has ended.
     earlier: Vec<RecordingView>,
-    /// When that was, where the route's recording is to go on and has not yet.
+    /// Time of that restart, while the route's recording still has to continue.
     cut: Option<SystemTime>,
     list: Vec<Recording>,
 }
 
-/// The announcement that a call is recorded, for parties that have not heard it.
+/// Announcement that a call is recorded, for parties that have not heard it.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct RecordingAnnouncement {
@@ -80,12 +81,12 @@ pub(crate) struct RecordingAnnouncement {
     pub(crate) sound: Arc<[u8]>,
 }
 
-/// Recordings of an answered call in plain data, as they are shown after a restart. It does not carry the files that are being written, all of
-/// which end.
+/// Recordings of an answered call as plain data, in the form shown after a restart. Open files are omitted; the restart
+/// ends all of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordingsSnapshot {
     earlier: Vec<RecordingView>,
-    /// When the route's recording was cut, where it is to go on, as another one.
+    /// Time at which the route's recording was cut, if a new one has to continue it.
     cut_ms: Option<u64>,
 }
 
@@ -96,14 +97,14 @@ struct Recording {
     source: RecordingSource,
     channels: Channels,
     trim: bool,
-    /// Id of the program's step that waits for it.
+    /// Id of the program's step that waits for the recording.
     verb: Option<u32>,
-    /// Its end in the media session.
+    /// End of the recorder in the media session.
     end: EndId,
     pause: Option<RecordingPause>,
-    /// Frames of 20 ms in the file, once it has ended.
+    /// Number of 20 ms frames in the file, once the recording has ended.
     frames: Option<u64>,
-    /// Audio that it lacks.
+    /// Audio missing from the recording.
     lost: Losses,
     is_over: bool,
 }
@@ -131,7 +132,8 @@ impl RecordingList {
         self.earlier.iter().cloned().chain(self.list.iter().map(Recording::view))
     }
 
-    /// Notes that the recording that a restart has cut goes on now; returns how long it has not.
+    /// Records the gap of the recording that a restart has cut, when a new one continues it; returns the length of the
+    /// gap.
     fn goes_on(&mut self, now: SystemTime) -> Option<Duration> {
         let missed = now.duration_since(self.cut.take()?).unwrap_or_default();
         let of_route = |view: &&mut RecordingView| view.source == RecordingSource::Route.as_str();
@@ -141,7 +143,7 @@ impl RecordingList {
         Some(missed)
     }
 
-    /// Returns whether a restart has ended a recording; without a SID, whether there were any.
+    /// Returns whether a restart has ended this recording; without a SID, whether the call had any recording.
     fn is_earlier(&self, sid: Option<&str>) -> bool {
         match sid {
             Some(sid) => self.earlier.iter().any(|view| view.sid == sid),
@@ -149,7 +151,7 @@ impl RecordingList {
         }
     }
 
-    /// Finds the recording that is asked for by its SID; without one, the newest that is being made.
+    /// Finds a recording by its SID; without one, the newest that is running.
     fn find(&mut self, sid: Option<&str>) -> Option<&mut Recording> {
         match sid {
             Some(sid) => self.list.iter_mut().find(|recording| recording.sid == sid),
@@ -159,12 +161,12 @@ impl RecordingList {
 }
 
 impl Recordings {
-    /// Returns them as they are shown.
+    /// Returns the views of the recordings.
     pub(crate) fn views(&self) -> Vec<RecordingView> {
         self.kept.iter().flat_map(|kept| kept.views()).collect()
     }
 
-    /// Returns them in plain data, as a restart leaves them: all have ended.
+    /// Returns the recordings as plain data, all of them ended by the restart.
     pub(crate) fn snapshot(&self, now: SystemTime) -> Option<RecordingsSnapshot> {
         let kept = self.kept.as_ref()?;
         let is_cut = |recording: &Recording| {
@@ -176,31 +178,31 @@ impl Recordings {
         })
     }
 
-    /// Returns whether a restart has cut the route's recording, which has not gone on yet.
+    /// Returns whether a restart has cut the route's recording and no new one continues it yet.
     pub(crate) fn is_cut(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.cut.is_some())
     }
 
-    /// Makes the recordings of the restored call.
+    /// Restores the recordings of a call.
     pub(crate) fn restore(snapshot: RecordingsSnapshot) -> Recordings {
         let RecordingsSnapshot { earlier, cut_ms } = snapshot;
         let cut = cut_ms.map(of_unix_ms);
         Recordings { kept: Some(Box::new(RecordingList { earlier, cut, list: Vec::new() })) }
     }
 
-    /// Notes what a recording lacks until now.
+    /// Sets the losses of a recording.
     pub(crate) fn lack(&mut self, sid: &str, lost: &Losses) {
         if let Some(recording) = self.list_mut().find(|recording| recording.sid == sid) {
             recording.lost = *lost;
         }
     }
 
-    /// Returns the SID of the recording that a step of the program waits for.
+    /// Returns the SID of the recording that a program's step waits for.
     pub(crate) fn of_verb(&self, id: u32) -> Option<&str> {
         self.list().iter().rev().find(|recording| recording.verb == Some(id)).map(|recording| recording.sid.as_str())
     }
 
-    /// Returns whether one is being made.
+    /// Returns whether any recording is running.
     fn is_any_open(&self) -> bool {
         self.list().iter().any(|recording| !recording.is_over)
     }
@@ -217,7 +219,7 @@ impl Recordings {
         self.list_mut().find(|recording| recording.end == end)
     }
 
-    /// Plans the recording that the route of a transfer asks for: the party that comes hears the announcement, too.
+    /// Plans the recording of a transfer's route; the new party hears the announcement, too.
     pub(super) fn plan_later(&self, cx: &mut Cx<'_>, route: &Route) {
         if !route.record {
             return;
@@ -228,7 +230,7 @@ impl Recordings {
         }
     }
 
-    /// Begins the recording that the route asks for, once the call is answered. Returns the announcement that parties are to hear.
+    /// Begins the recording of the route, once the call is answered. Returns the announcement for the parties.
     pub(super) fn begin_by_route(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<RecordingAnnouncement> {
         if cx.call.state != State::Answered {
             return None;
@@ -255,7 +257,7 @@ impl Recordings {
         Some(RecordingAnnouncement { parties, name: announcement.file.clone(), sound: announcement.sound.clone() })
     }
 
-    /// Begins a recording for which no request waits: the log and the trace have why there is none. Returns its SID.
+    /// Begins a recording outside of a request; a failure is written to log and trace. Returns its SID.
     pub(crate) fn begin_unasked(
         &mut self,
         cx: &mut Cx<'_>,
@@ -277,7 +279,7 @@ impl Recordings {
     /// Begins a recording.
     ///
     /// # Errors
-    /// There is nothing to record by, nothing that can be heard, or as many recordings as may be.
+    /// Recording is not configured, the audio cannot be decoded, or the maximum number of recordings is reached.
     pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
@@ -330,7 +332,7 @@ impl Recordings {
         Ok(BegunRecording { view, began: cx.edge.date(cx.now) })
     }
 
-    /// Changes a recording: that of a SID, or the newest that is being made.
+    /// Changes the recording with this SID; without one, the newest that is running.
     ///
     /// # Errors
     /// There is no such recording, or it has ended.
@@ -391,14 +393,14 @@ impl Recordings {
         }
     }
 
-    /// Returns the input of the program whose caller has been silent for as long as a recorder reports.
+    /// Returns the input for the Record step whose caller has been silent for the reported time.
     pub(super) fn silent(&mut self, end: EndId) -> Option<Input> {
         let id = self.at(end)?.verb?;
         Some(Input::Silent { id })
     }
 
-    /// Takes the end of a recorder, with so many frames of 20 ms in its file; `sound`: the first and the last of them with a sound. Returns the
-    /// input of the program that waits for it.
+    /// Handles the end of a recorder; `frames`: number of 20 ms frames in its file; `sound`: the first and last of them
+    /// with sound. Returns the input for the program's waiting step.
     pub(super) fn ended(
         &mut self,
         cx: &mut Cx<'_>,
@@ -417,8 +419,8 @@ impl Recordings {
     }
 }
 
-/// Plans the recording that a route asks for. Before the first agent, application or mailbox among the targets, the caller hears the
-/// announcement; parties of a call between two hear it once they are connected. Emergency calls lose no time with it.
+/// Plans the recording of a route. The caller hears the announcement before the first agent, application or mailbox
+/// among the targets; in a call between two parties both hear it once they are connected. Emergency calls skip it.
 pub(super) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
     if !plan.route.record {
         return;
@@ -436,7 +438,7 @@ pub(super) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
     }
 }
 
-/// Notes that the caller hears a sound, which may be the announcement.
+/// Notes that the caller hears the announcement, if this sound is it.
 pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
     let Some(announcement) = cx.edge.sessions().recordings.announcement() else { return };
     if cx.call.facts.unannounced == Unannounced::Both && app.as_sound() == Some(&announcement.file) {
@@ -444,7 +446,7 @@ pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
     }
 }
 
-/// Notes whether parties hear the announcement. Those who are not connected yet hear it when they are.
+/// Records the result of the announcement. Parties that are not connected yet hear it later.
 pub(crate) fn announced(cx: &mut Cx<'_>, played: Result<(), Refused>) {
     match played {
         Err(

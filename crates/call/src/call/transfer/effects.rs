@@ -1,4 +1,4 @@
-//! What a transfer returns to the call above it.
+//! Effects that a transfer returns to the call above it.
 
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_story::reason::ReasonSlug;
@@ -7,23 +7,23 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::controller::TargetResult;
 use crate::call::words::answer::Failure;
 
-/// A consequence that a part of a transfer returns: it is carried out once its own work is done.
+/// Effect of a transfer on the call; carried out once the transfer's own work is done.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum TransferEffect {
-    /// Nothing: only its own state has changed.
+    /// No effect: only the transfer's own state has changed.
     Stay,
     /// The answered call ends.
     End(ReasonSlug),
-    /// The controller of the search is asked what is next.
+    /// The search continues with the controller's next step.
     Advance,
-    /// The targets that are left are tried, once the ACK of a caller has its media address.
+    /// The remaining targets are tried, once the caller's ACK has brought its media address.
     SearchWithAck,
-    /// The agent on this leg has sent its caller on, and leaves.
+    /// The agent on this leg has transferred its caller, and leaves.
     AgentLeaves(LegId),
-    /// The party of a warm transfer takes the caller.
+    /// The party of a warm transfer accepts the caller.
     Accepted,
-    /// The party of a warm transfer does not take the caller, or is not connected with it.
+    /// The party of a warm transfer does not accept the caller, or cannot be connected with it.
     Declined(Box<Failure>, EndedBy),
     /// The party on this leg is connected with the caller.
     Joined(LegId),
@@ -32,7 +32,7 @@ pub(crate) enum TransferEffect {
 }
 
 impl TransferEffect {
-    /// Returns the effect of a party that does not take the caller, or is not connected with it.
+    /// Returns the effect of a party that does not accept the caller, or cannot be connected with it.
     pub(crate) fn declined(failure: Failure, by: EndedBy) -> TransferEffect {
         TransferEffect::Declined(Box::new(failure), by)
     }

@@ -1,13 +1,14 @@
-//! Transfers within a call: a REFER that is served here, attended transfers, and callers that an agent sends on.
+//! Transfers within a call: a REFER served by the edge, attended transfers, and callers that an agent transfers.
 //!
-//! - One side asks for another party in its place, and stays until there is one. The other side hears hold audio or ringback meanwhile; where no
-//!   target answers, the call is as it was.
-//! - A REFER that arrives while the session is being changed is answered after that: phones that hold and transfer with one key do not repeat it
-//!   after a 491, which RFC 3515 does not know.
-//! - In an attended transfer a leg of another call comes here, and one of its own leaves.
-//! - An agent sends its caller on at once, or when the target answers (`consult`). Until then the two talk, and the target hears nothing. Where the
-//!   target does not answer, the caller stays and the agent gets the reason; where the agent goes meanwhile, the target rings on.
-//! - Before a party takes the caller it may be asked (`warm`).
+//! - The transferor (RFC 5589) stays until the target answers. The other side hears hold audio or ringback meanwhile;
+//!   if no target answers, the call continues unchanged.
+//! - A REFER that arrives during a session change is answered after the change: phones that hold and transfer with one
+//!   key do not repeat it after a 491, which RFC 3515 does not define.
+//! - In an attended transfer a leg of another call joins this call, and one of its own leaves.
+//! - An agent transfers its caller at once, or when the target answers (`consult`). Until then agent and caller are
+//!   connected, and the target hears nothing. If the target does not answer, the caller stays and the agent gets the
+//!   reason; if the agent leaves meanwhile, the target continues to ring.
+//! - Before a party gets the caller it may be asked to accept (`warm`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,76 +43,76 @@ use crate::call::words::answer::{FinalAnswer, refuse_request, refused};
 use crate::call::words::refer::{Refer, Referral};
 use crate::call::words::state::State;
 
-/// What becomes of a REFER that may be followed.
+/// Way in which an allowed REFER is served.
 enum ReferStep {
-    /// These targets are tried.
+    /// The edge tries these targets.
     Here(Plan),
-    /// It is called at the trunk that it came from.
+    /// The edge calls the target at the trunk that sent the REFER.
     Back(Arc<Trunk>),
-    /// It goes on to this leg.
+    /// The REFER is relayed to this leg.
     On(LegId),
-    /// A change of the session is under way: after that.
+    /// The REFER waits until the current session change is over.
     Later,
 }
 
-/// Transfers that one side has asked for by REFER, or a request for it. Which party is called for whom lower parts read in
+/// Transfers requested by a side's REFER or over HTTP. Lower parts read the transferor and the request from
 /// [`Facts::referral`](crate::call::shared::Facts).
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
-    /// The one that is under way here.
+    /// Transfer in progress.
     now: Option<Box<Transfer>>,
-    /// One that went on to the other side.
+    /// REFERs relayed to the other side.
     pub(super) passed: Option<Box<Passed>>,
-    /// One that waits.
+    /// REFER that waits for the end of a session change.
     waiting: Option<Box<WaitingRefer>>,
-    /// The notifications of the party that asked for one.
+    /// Notifications to the transferor.
     pub(super) news: Option<Box<News>>,
 }
 
-/// A transfer that is under way: what is needed to take it back.
+/// A transfer in progress, with the state needed to undo it.
 #[derive(Debug)]
 struct Transfer {
-    /// Whether the leg that asked for it has hung up already.
+    /// Whether the transferor has already hung up.
     is_gone: bool,
-    /// What was to be tried before.
+    /// Controller of the search before the transfer.
     controller: Controller,
-    /// What the other side and the edge had agreed on.
+    /// Audio format agreed between the other side and the edge before the transfer.
     spoken: Option<Spoken>,
-    /// Holds that ended here.
+    /// Holds that the transfer has ended.
     held: Vec<(LegId, HoldKind)>,
-    /// Whether it was requested over HTTP: the leg knows nothing of it.
+    /// Whether the transfer was requested over HTTP, so that its leg is not aware of it.
     is_requested: bool,
-    /// Whether the other side must be asked again once it is connected: it was on hold, or had further streams.
+    /// Whether the other side needs a re-INVITE once it is connected: it was on hold, or had further streams.
     is_stale: bool,
-    /// How the two were connected.
+    /// Media connections between the two sides before the transfer.
     wires: Vec<(EndId, (EndId, WireSpec))>,
-    /// Where their packets went.
+    /// Destinations of the media streams before the transfer.
     remotes: Vec<(LegId, EndId, RemoteSpec)>,
 }
 
-/// A REFER that has no answer yet.
+/// A REFER without a response yet.
 #[derive(Debug)]
 struct WaitingRefer {
-    /// The leg of its sender.
+    /// Leg of its sender.
     leg: LegId,
-    /// The request.
+    /// Server transaction of the REFER.
     server: ServerId,
-    /// What it asks for.
+    /// Content of the REFER.
     refer: Refer,
 }
 
 impl Transfers {
-    /// Returns whether one is under way in this call.
+    /// Returns whether a transfer is in progress.
     pub(crate) fn is_under_way(&self) -> bool {
         self.now.is_some()
     }
 
-    /// Returns whether the end of the last transfer is still to be reported to the party that asked for it.
+    /// Returns whether the final NOTIFY of the last transfer is still to be sent.
     pub(crate) fn is_telling(&self) -> bool {
         self.news.as_ref().is_some_and(|news| news.is_untold())
     }
 
-    /// Takes an event of a transfer.
+    /// Handles an event of a transfer.
     pub(crate) fn handle(
         &mut self,
         cx: &mut Cx<'_>,
@@ -129,7 +130,7 @@ impl Transfers {
         TransferEffect::Stay
     }
 
-    /// Takes a REFER: one party wants the other one to be connected with a third.
+    /// Handles a REFER: one party wants to connect the other with a third.
     fn referred(
         &mut self,
         cx: &mut Cx<'_>,
@@ -166,7 +167,8 @@ impl Transfers {
         self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan(plan), false)
     }
 
-    /// Judges where the other side would be sent: as a call of the same number from the same trunk would.
+    /// Decides how a REFER is served; the other side may go to the targets of a call to the same number from the same
+    /// trunk.
     fn referable(
         &self,
         cx: &mut Cx<'_>,
@@ -190,7 +192,7 @@ impl Transfers {
         let other = cx.call.legs.other(leg).filter(|_| leg == cx.call.legs.near || cx.call.legs.callee == Some(leg));
         let Some(other) = other else { return refused(403, ReasonSlug::Denied) };
         if cx.call.legs[other].agent.is_some() {
-            // Its stream names one caller, and has no message for another in its place.
+            // The stream of an agent is bound to one caller, and has no message for a replacement.
             let text = "the other side is an agent, which cannot be transferred".to_owned();
             let warning = Some(Refusal { warn_code: 399, text });
             return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
@@ -201,7 +203,7 @@ impl Transfers {
         if cx.call.facts.max_forwards == 0 {
             return refused(483, ReasonSlug::TooManyHops);
         }
-        // A fax that is under way is nothing that another one could go on with.
+        // A fax in progress cannot be continued with another party.
         if cx.call.legs.offer_of(other).is_none() {
             return refused(488, ReasonSlug::BadMedia);
         }
@@ -213,12 +215,12 @@ impl Transfers {
         if refer.returned.is_some() {
             return Ok(ReferStep::Back(trunk));
         }
-        // The caller is the party that asks: neither the number nor the headers are another's.
+        // The transferor counts as the caller: number and headers of another party are not used.
         let plan = cx.plan_named(&trunk, &number, leg);
         plan.map_or_else(|| refused(404, ReasonSlug::NoRoute), |plan| Ok(ReferStep::Here(plan)))
     }
 
-    /// Notes a REFER that is followed, by the route or trunk that takes it, and accepts it.
+    /// Accepts a REFER, and notes the route or trunk that serves it.
     fn follow_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer, by: &str) {
         let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.name, NUMBER_CHARS));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} transfers the other side to {to}: {by}"));
@@ -228,7 +230,7 @@ impl Transfers {
         self.accept_refer(cx, leg, server, refer);
     }
 
-    /// Accepts a REFER that is followed; its sender is notified of what comes of it.
+    /// Accepts a REFER; its sender gets notifications.
     pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
         cx.edge.respond(cx.now, server, Answer { code: 202, headers, ..Answer::default() });
@@ -239,7 +241,7 @@ impl Transfers {
         }
     }
 
-    /// Calls the Refer-To of a REFER at the trunk that it came from: at the trunk's own peers and nowhere else.
+    /// Calls the Refer-To of a REFER at the trunk that sent it: only at that trunk's own peers.
     fn refer_back(
         &mut self,
         cx: &mut Cx<'_>,
@@ -252,14 +254,14 @@ impl Transfers {
         let peers = returned.peers(&trunk);
         self.follow_refer(cx, leg, server, &refer, &format!("back to trunk {}", trunk.name));
         cx.call.facts.spend_hop();
-        // Neither the time nor the caller ID of the first route.
+        // Ring time-out and caller ID of the first route do not apply.
         cx.call.facts.ring_timeout = None;
         cx.call.facts.shown_as = None;
         let target = Target::Trunk { trunk, number: None, peers };
         self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan_of(vec![target]), false)
     }
 
-    /// Serves a REFER that waits for the end of a change, once it can be.
+    /// Serves a waiting REFER once the session change is over.
     pub(crate) fn serve_waiting(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> TransferEffect {
         if lower.bridge.negotiation.is_changing(cx.call) {
             return TransferEffect::Stay;
@@ -278,7 +280,7 @@ impl Transfers {
         }
     }
 
-    /// Refuses a REFER that waits: the change takes too long.
+    /// Refuses a waiting REFER: the session change takes too long.
     pub(crate) fn refer_overdue(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Refer);
         if let Some(waiting) = self.waiting.take() {
@@ -286,7 +288,7 @@ impl Transfers {
         }
     }
 
-    /// Searches for a party in the place of the one that asks for it; the other side waits.
+    /// Starts the search for a party that replaces the transferor; the other side waits.
     pub(crate) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
@@ -328,13 +330,14 @@ impl Transfers {
         TransferEffect::Advance
     }
 
-    /// Takes the transfer that is under way, with the leg that asked for it.
+    /// Ends the transfer in progress, and returns it with the leg of the transferor.
     fn take(&mut self, call: &mut Shared) -> Option<(LegId, Transfer)> {
         let referral = call.facts.referral.take()?;
         Some((referral.by, *self.now.take()?))
     }
 
-    /// Takes a transfer back that no target has answered, where the party that asked for it is still there; returns whether it was one.
+    /// Undoes a transfer without an answering target, unless the transferor has gone; returns whether a transfer was
+    /// undone.
     pub(crate) fn failed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -353,7 +356,7 @@ impl Transfers {
         cx.edge.decide(cx.now, cx.call.key, format!("{why}; the other side stays with {}", cx.call.legs.name_of(by)));
         bridge.media.stop_player(cx);
         (search.controller, bridge.media.spoken, bridge.negotiation.offer) = (controller, spoken, None);
-        // No other target was tried in the place of the one that failed.
+        // No other target has replaced the failed one.
         cx.call.story.failed_over = None;
         cx.call.enter(State::Answered);
         if by == LegId::CALLER {
@@ -382,7 +385,7 @@ impl Transfers {
         true
     }
 
-    /// Ends a transfer whose target has answered in the place of the leg that asked for it.
+    /// Completes a transfer whose target has answered and replaced the transferor.
     pub(crate) fn target_answered(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let Some((leg, transfer)) = self.take(cx.call) else { return };
         if transfer.is_stale {
@@ -402,18 +405,19 @@ impl Transfers {
         cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
     }
 
-    /// Forgets the transfer of a call that is over.
+    /// Drops the transfer of a call that is over.
     pub(crate) fn end(&mut self, call: &mut Shared) {
         drop(self.take(call));
     }
 
-    /// Hangs up on the leg that has transferred the call, knows so, and has not hung up. A leg that asks for another transfer now stays.
+    /// Hangs up on a transferor that was notified and has not hung up itself. A leg that is the transferor of another
+    /// transfer stays.
     pub(crate) fn referrer_overdue(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         cx.call.deadlines.remove(Timer::Referrer);
         self.hang_up_left(cx, bridge, None);
     }
 
-    /// Hangs up on legs that are neither side of the call. `asked`: a party that may become one.
+    /// Hangs up on legs that are no longer a side of the call. `asked`: a party that may become one.
     pub(super) fn hang_up_left(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, asked: Option<LegId>) {
         let is_left =
             |at: &LegId| asked != Some(*at) && self.counted_legs(cx.call, &bridge.negotiation).all(|side| side != *at);
@@ -426,7 +430,7 @@ impl Transfers {
         }
     }
 
-    /// Takes the hang-up of a leg that is neither side of the call any more, or not now.
+    /// Handles the hang-up of a leg that is no side of the call, or none at present.
     pub(crate) fn referrer_left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId) {
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_news_of(cx, leg);

@@ -1,5 +1,5 @@
-//! What a far end that has sent a REFER hears of it (RFC 3515 §2.4.4): NOTIFY with the status line of the call that it asked
-//! for, one after the other, so that none overtakes another.
+//! Notifications of a transfer to the sender of the REFER (RFC 3515 §2.4.4): NOTIFY with the status line of the new
+//! call, one at a time, so that none overtakes another.
 
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Transfers;
@@ -14,40 +14,40 @@ use trunkgate_sip::{Body, ClientId, Extra};
 
 use crate::call::legs::leg::LegState;
 
-/// What the last NOTIFY says of its subscription.
+/// Subscription state of the last NOTIFY.
 pub(crate) const TERMINATED: &str = "terminated;reason=noresource";
 
-/// The subscription that a REFER makes.
+/// Subscription created by a REFER.
 #[derive(Debug)]
 pub(crate) struct News {
-    /// Whose it is.
+    /// Leg of the subscriber.
     leg: LegId,
-    /// The CSeq of its REFER.
+    /// CSeq of the REFER.
     id: u32,
-    /// When it began.
+    /// Start of the subscription.
     since: Instant,
-    /// The last status that was told, or is to be.
+    /// Last status notified or queued.
     last: u16,
-    /// The NOTIFY that has no answer yet.
+    /// NOTIFY without a response yet.
     open: Option<ClientId>,
-    /// What is told once it has.
+    /// Status to notify after that response.
     next: Option<u16>,
 }
 
 impl News {
-    /// For a leg, by the CSeq of its REFER.
+    /// Creates the subscription of a leg; `id`: CSeq of its REFER.
     pub(crate) fn new(now: Instant, leg: LegId, id: u32) -> News {
         News { leg, id, since: now, last: 0, open: None, next: None }
     }
 
-    /// Whether its end has not been told yet: the NOTIFY before it waits for its answer.
+    /// Returns whether the final status has not been sent yet.
     pub(crate) fn is_untold(&self) -> bool {
         self.next.is_some() || self.last < 200
     }
 }
 
 impl Transfers {
-    /// Tells the party that transfers how far the call has come: a provisional status, or the final one.
+    /// Notifies the transferor of a provisional or final status of the new call.
     pub(crate) fn tell_news(&mut self, cx: &mut Cx<'_>, code: u16) {
         let Some(news) = &mut self.news else { return };
         if news.last == code || news.last >= 200 {
@@ -61,7 +61,7 @@ impl Transfers {
         }
     }
 
-    /// Returns the NOTIFY that has no answer yet.
+    /// Returns the NOTIFY without a response yet.
     pub(crate) fn notifies(&self) -> Option<ClientId> {
         self.news.as_ref().and_then(|news| news.open)
     }
@@ -84,7 +84,7 @@ impl Transfers {
         }
     }
 
-    /// A NOTIFY is answered, or never will be; `taken`: by a 2xx.
+    /// Handles the response to a NOTIFY, or its time-out; `taken`: the response is a 2xx.
     pub(super) fn notified(&mut self, cx: &mut Cx<'_>, client: ClientId, taken: bool) {
         let Some(news) = self.news.as_mut().filter(|news| news.open == Some(client)) else { return };
         news.open = None;
@@ -92,31 +92,31 @@ impl Transfers {
         match next {
             Some(code) if taken => self.notify(cx, code),
             None if taken && news.last < 200 => {}
-            // The last one, or nobody wants to know (RFC 6665 §4.2.2).
+            // The last NOTIFY was answered, or the subscriber rejected one (RFC 6665 §4.2.2).
             Some(_) | None => self.news = None,
         }
     }
 
-    /// A leg that has hung up is told nothing any more.
+    /// Ends the subscription of a leg that has hung up.
     pub(crate) fn drop_news_of(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         if self.news.as_ref().is_some_and(|news| news.leg == leg) {
             self.drop_news(cx);
         }
     }
 
-    /// Nobody is told any more.
+    /// Ends the subscription without another NOTIFY.
     pub(crate) fn drop_news(&mut self, cx: &mut Cx<'_>) {
         if let Some(client) = self.news.take().and_then(|news| news.open) {
             cx.edge.index_mut().clients.remove(&client);
         }
     }
 
-    /// The call is over: what is still to be told goes out at once.
+    /// Sends the final NOTIFY at once, because the call is over.
     pub(crate) fn end_news(&mut self, cx: &mut Cx<'_>) {
         let Some(news) = &self.news else { return };
         let code = if news.last < 200 { Some(487) } else { news.next };
         let Some(code) = code else { return };
-        // Nobody waits for the answer to an earlier one any more.
+        // The response to an earlier NOTIFY is no longer needed.
         if let Some(client) = news.open {
             cx.edge.index_mut().clients.remove(&client);
         }
@@ -124,7 +124,7 @@ impl Transfers {
     }
 }
 
-/// A NOTIFY: its headers for the subscription of the REFER with this CSeq, and the status as its body (RFC 3515 §2.4.5).
+/// Returns headers and body of a NOTIFY for the subscription of the REFER with this CSeq (RFC 3515 §2.4.5).
 pub(crate) fn refer_news(id: u32, state: String, code: Option<u16>) -> (Vec<Extra>, Option<Body>) {
     let headers = vec![extra("Event", format!("refer;id={id}")), extra("Subscription-State", state)];
     let body = code.map(|code| Body {

@@ -1,4 +1,4 @@
-//! Transfers of an agent's caller: where the agent or a request wants it to go, and how.
+//! Transfers of an agent's caller, requested by the agent or over HTTP.
 
 use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
 use trunkgate_resources::lookups::key::LegId;
@@ -15,7 +15,7 @@ use crate::call::transfer::warm::{self, TransferMode};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
-/// Takes the request of the agent that has the caller to send it elsewhere.
+/// Handles an agent's request to transfer its caller.
 pub(crate) fn requested_by_agent(
     cx: &mut Cx<'_>,
     lower: &mut LowerParts<'_>,
@@ -38,7 +38,8 @@ pub(crate) fn requested_by_agent(
     }
 }
 
-/// Notes why the caller stays with its agent, and notifies an agent that would wait for nothing; `stays`: it has the caller still.
+/// Notes the reason for a refused transfer, and notifies an agent that would otherwise wait; `stays`: the agent still
+/// has the caller.
 fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays: bool) {
     let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
     let why = if refused == Refused::TooManyTargets {
@@ -69,10 +70,10 @@ fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays
     }
 }
 
-/// Takes a request over HTTP to send the caller of an agent elsewhere.
+/// Handles an HTTP request to transfer the caller of an agent.
 ///
 /// # Errors
-/// The caller stays where it is.
+/// [`Refused`]: the reason why the caller stays.
 pub(crate) fn requested(
     cx: &mut Cx<'_>,
     lower: &mut LowerParts<'_>,
@@ -92,7 +93,7 @@ pub(crate) fn requested(
     Ok(send_on(cx, lower, leg, (target, text), mode, EndedBy::Edge))
 }
 
-/// Tries the target, whose name `text` is. What was asked for before is withdrawn.
+/// Tries the target; `text` is its name. An earlier consultation is withdrawn.
 fn send_on(
     cx: &mut Cx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
@@ -121,10 +122,10 @@ fn send_on(
     TransferEffect::SearchWithAck
 }
 
-/// Returns where the caller of an agent, or a party of a call between two, is to go.
+/// Returns the transfer target of an agent's caller, or of a party in a call between two.
 ///
 /// # Errors
-/// It cannot go there.
+/// The transfer to this target is not possible.
 pub(crate) fn target_of(
     search: &Search,
     cx: &mut Cx<'_>,
@@ -141,7 +142,7 @@ pub(crate) fn target_of(
         cx.call.legs[leg].agent.as_ref().is_some_and(|side| side.agent.name == agent.name)
     };
     match &target {
-        // An agent hears no whisper.
+        // No whisper can be played to an agent.
         Target::Agent(_) if asks => Err(Refused::BadTarget),
         Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
         Target::Trunk { .. } | Target::Uri { .. } if cx.call.facts.max_forwards == 0 => Err(Refused::TooManyHops),

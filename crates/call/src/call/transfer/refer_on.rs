@@ -1,5 +1,6 @@
-//! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
-//! side is shown where the other one is: Refer-To leads to the edge or is a `tel:` URI, and of the news only the status goes on.
+//! REFER relayed to the other side (`refer = "relay"`): that side calls the target itself, and its notifications are
+//! relayed back. Neither side learns the address of the other: Refer-To points to the edge or is a `tel:` URI, and only
+//! the status of a notification is relayed.
 
 use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
 use trunkgate_resources::lookups::index::Purpose;
@@ -20,33 +21,33 @@ use crate::call::words::refer::Refer;
 use crate::call::words::refer_report::ReferReport;
 use crate::call::words::state::State;
 
-/// REFERs that went on, and their news.
+/// Relayed REFERs and their notifications.
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
-    /// Subscriptions whose end has not been told, the oldest first.
+    /// Subscriptions without a final notification, oldest first.
     subscriptions: Vec<Subscription>,
-    /// Requests that went on and have no answer yet, with those that they were.
+    /// Relayed requests without a response yet, with the server transactions of the originals.
     open: Few<ClientId, ServerId>,
 }
 
-/// What a REFER that went on has made (RFC 3515 §2.4.6).
+/// Subscription created by a relayed REFER (RFC 3515 §2.4.6).
 #[derive(Debug, Clone, Copy)]
 struct Subscription {
-    /// Whose it is.
+    /// Leg of the subscriber.
     from: LegId,
-    /// Who got it.
+    /// Leg of the notifier.
     to: LegId,
-    /// Its CSeq where it came from, which names it there.
+    /// CSeq of the received REFER; it identifies the subscription for the subscriber.
     id: u32,
-    /// The CSeq that it went on with; one that was challenged goes out again with a later one.
+    /// CSeq of the relayed REFER; a challenged REFER is repeated with a higher one.
     sent: u32,
-    /// Its transaction.
+    /// Client transaction of the relayed REFER.
     client: ClientId,
 }
 
 impl Passed {
-    /// Whose news a leg tells: those of the last REFER sent no later than the one it names. Where it names none, or one that
-    /// was never sent, those of the first that is not over.
+    /// Returns the subscription of a leg's NOTIFY: that of the last REFER sent no later than the CSeq `named`. If the
+    /// CSeq is missing or was never sent, the oldest live subscription is returned.
     fn subscription(&self, to: LegId, named: Option<u32>) -> Option<Subscription> {
         let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
         let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));
@@ -59,7 +60,7 @@ impl Passed {
 }
 
 impl Transfers {
-    /// Sends a REFER on to the other side.
+    /// Relays a REFER to the other side.
     pub(crate) fn pass_refer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -123,7 +124,7 @@ impl Transfers {
         passed.subscriptions.push(Subscription { from: leg, to: other, id: refer.cseq, sent, client });
     }
 
-    /// A far end tells what comes of a REFER.
+    /// Relays the NOTIFY of a relayed REFER.
     pub(super) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
         let passed = self.passed.as_mut().filter(|_| cx.call.state == State::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
@@ -153,7 +154,7 @@ impl Transfers {
         }
     }
 
-    /// What went on has its answer; 408 where none came.
+    /// Relays the final response to a relayed request; 408 if there was none.
     pub(super) fn passed_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) {
         let Some(passed) = &mut self.passed else { return };
         let Some(server) = passed.open.remove(client) else { return };
@@ -164,7 +165,7 @@ impl Transfers {
         cx.edge.respond(cx.now, server, Answer { code, ..Answer::default() });
     }
 
-    /// Refuses the requests that wait for an answer when the call is over.
+    /// Refuses the relayed requests that are still open when the call ends.
     pub(crate) fn refuse_passed(&mut self, cx: &mut Cx<'_>) {
         if let Some(mut passed) = self.passed.take() {
             terminate_open(cx.now, cx.edge, &mut passed.open);

@@ -1,11 +1,12 @@
-//! Warm transfers: the party that is to take a caller is asked before the two are connected.
+//! Warm transfers: the target party is asked before it is connected with the caller.
 //!
-//! The caller hears music while the target rings and while its party is asked. An agent that has sent the caller there stays on its stream,
-//! hears silence and is not heard. The party hears a whisper, and accepts with a digit or by not hanging up; a machine is not connected where
-//! the transfer says so. Until then its leg is that of an attempt ([`Progress::Asking`]), so that the end of the attempt ends the question: where it
-//! is not accepted the target has failed as any other, and the caller is back where it was.
+//! The caller hears music while the target rings and while its party is asked. The transferring agent stays on its
+//! stream, hears silence and is not heard. The party hears a whisper, and accepts with a digit or by not hanging up;
+//! the transfer may exclude machines. Until it accepts, its leg belongs to an attempt ([`Progress::Asking`]), so that
+//! the end of the attempt ends the question: without acceptance the target has failed like any other, and the caller
+//! returns to the agent or party.
 //!
-//! The whisper is made while the target rings. A restart forgets the transfer as it forgets every target that rings.
+//! The whisper is synthesised while the target rings. A restart drops the transfer, like every ringing target.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,27 +41,27 @@ use crate::call::transfer::in_call::Transfers;
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
-/// Name of the asker of whispers, in figures of requests.
+/// Name of the application that requests whispers, in the labels of metrics.
 const ASKER: &str = "transfer";
 
-/// How a caller is sent to a target.
+/// Mode of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransferMode {
-    /// The side that has the caller leaves at once.
+    /// The transferor leaves at once.
     AtOnce,
-    /// The agent that has the caller stays until the target answers.
+    /// The agent keeps the caller until the target answers.
     Consult,
     /// The caller hears music until a party at the target accepts.
     Warm(Box<WarmTransfer>),
 }
 
 impl TransferMode {
-    /// Returns whether the agent that has the caller stays for now.
+    /// Returns whether the agent keeps its leg during the transfer.
     pub(crate) const fn keeps_agent(&self) -> bool {
         !matches!(self, TransferMode::AtOnce)
     }
 
-    /// Returns words for a note about the transfer, behind its target.
+    /// Returns the condition of the transfer in words, to follow its target in a note.
     pub(crate) const fn condition(&self) -> &'static str {
         match self {
             TransferMode::AtOnce => "",
@@ -70,7 +71,7 @@ impl TransferMode {
     }
 }
 
-/// Makes the question of the next target, and has its whisper made.
+/// Prepares the question for the next target, and requests its whisper.
 pub(crate) fn begin(cx: &mut Cx<'_>, consults: &mut Consults, settings: WarmTransfer) {
     let wanted = settings.whisper.clone().map(|whisper| match whisper {
         Whisper::Text { text, voice } => AppWanted::Speech { text, ssml: None, voice, language: None },
@@ -86,7 +87,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, consults: &mut Consults, settings: WarmTran
     consults.warm = Some(Box::new(Warm { settings, whisper, asked: None }));
 }
 
-/// Parts a party that has answered from the caller, and asks it.
+/// Separates an answered party from the caller, and asks it to accept.
 pub(crate) fn ask(
     cx: &mut Cx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
@@ -96,7 +97,7 @@ pub(crate) fn ask(
 ) -> TransferEffect {
     cx.disarm(Timer::NoResponse(branch));
     cx.disarm(Timer::Ring(branch));
-    // A leg that an earlier transfer has left is hung up on now: later it would look like this one.
+    // A transferor from an earlier transfer is hung up on now: later it could not be told apart from this one.
     if cx.call.deadlines.contains(Timer::Referrer) {
         cx.disarm(Timer::Referrer);
         transfers.hang_up_left(cx, bridge, Some(leg));
@@ -129,7 +130,7 @@ pub(crate) fn ask(
 }
 
 impl Consults {
-    /// Plays the whisper, once both the sound and the party are there.
+    /// Plays the whisper once both the sound and the party are ready.
     fn play_whisper(&mut self, cx: &mut Cx<'_>, media: &CallMedia) -> TransferEffect {
         let Some(warm) = self.warm.as_ref().filter(|warm| warm.asked.is_some()) else { return TransferEffect::Stay };
         match &warm.whisper {
@@ -145,7 +146,7 @@ impl Consults {
         }
     }
 
-    /// Takes the whisper that the shell has made, or why it could not.
+    /// Handles the whisper synthesised by the shell, or its failure.
     pub(crate) fn whisper_came(
         &mut self,
         cx: &mut Cx<'_>,
@@ -169,12 +170,12 @@ impl Consults {
         TransferEffect::declined(failure, EndedBy::Edge)
     }
 
-    /// Returns whether an end plays the whisper to the party that is asked.
+    /// Returns whether `end` plays the whisper to the asked party.
     pub(crate) fn plays_whisper(&self, media: &CallMedia, end: EndId) -> bool {
         self.asked().is_some() && media.called_player == Some(end)
     }
 
-    /// Takes the end of the whisper: the party is connected, or its digit is waited for.
+    /// Handles the end of the whisper: connects the party, or waits for its digit.
     pub(crate) fn whisper_heard(&mut self, cx: &mut Cx<'_>) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
         let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
@@ -188,7 +189,7 @@ impl Consults {
         self.accepted_if_heard()
     }
 
-    /// Has a party connected of which no digit is wanted, once it has heard the whisper and is known to be no machine.
+    /// Connects a party that needs no digit, once it has heard the whisper and is not a machine.
     fn accepted_if_heard(&self) -> TransferEffect {
         let Some(warm) = &self.warm else { return TransferEffect::Stay };
         let is_ready = warm.asked.as_ref().is_some_and(|asked| asked.has_heard && asked.is_judged);
@@ -198,7 +199,7 @@ impl Consults {
         }
     }
 
-    /// Takes a digit of the party.
+    /// Handles a digit of the asked party.
     pub(crate) fn digit_pressed(&mut self, cx: &mut Cx<'_>, key: char) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
         let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
@@ -216,7 +217,7 @@ impl Consults {
         }
     }
 
-    /// Takes a digit that the party has sent by INFO.
+    /// Handles a digit that the asked party has sent by INFO.
     pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) -> TransferEffect {
         cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
         match told(info.body.as_ref()) {
@@ -225,7 +226,7 @@ impl Consults {
         }
     }
 
-    /// Takes the verdict of the party's judge.
+    /// Handles the verdict of the party's answering machine detection.
     pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict) -> TransferEffect {
         let Some(asked) = self.warm.as_mut().and_then(|warm| warm.asked.as_mut()) else { return TransferEffect::Stay };
         let Some(judge) = asked.judge.take_if(|judge| judge.end() == end) else { return TransferEffect::Stay };
@@ -238,7 +239,7 @@ impl Consults {
         self.accepted_if_heard()
     }
 
-    /// Ends the time of the party that was asked: one that has accepted is connected, another has declined.
+    /// Handles the end of the asked party's time: a party that has accepted is connected, any other has declined.
     pub(crate) fn asked_time_over(&self, cx: &mut Cx<'_>) -> TransferEffect {
         cx.call.deadlines.remove(Timer::Asked);
         match self.warm.as_ref().and_then(|warm| warm.asked.as_ref()) {
@@ -249,7 +250,7 @@ impl Consults {
     }
 }
 
-/// Connects the party with the caller; an agent that had the caller leaves, or stays as a coach.
+/// Connects the party with the caller; the agent that had the caller leaves, or stays as a coach.
 pub(crate) fn accept(
     cx: &mut Cx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
@@ -279,7 +280,7 @@ pub(crate) fn accept(
     TransferEffect::Joined(leg)
 }
 
-/// Gives the target up: the caller is back where it was, or goes on.
+/// Gives up the target: the caller returns to its agent or party, or goes to the next target.
 pub(crate) fn decline(
     cx: &mut Cx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
@@ -289,7 +290,7 @@ pub(crate) fn decline(
     if let Some(warm) = &mut search.consults.warm {
         warm.leave_party(cx, &mut bridge.media);
     }
-    // It is tried alone.
+    // Only one target is tried at a time.
     let Some(branch) = search.attempts.first() else { return TransferEffect::Stay };
     match search.attempt(branch).map(|attempt| attempt.progress) {
         Some(Progress::Asking(leg)) => {
@@ -310,7 +311,7 @@ fn whisper_failed(text: &str) -> Failure {
     Failure { detail: Some(text.to_owned()), ..Failure::unreached(ReasonSlug::WhisperFailed) }
 }
 
-/// Has an agent coach a party that has taken its caller; one that cannot leaves.
+/// Makes an agent the coach of the party that has accepted its caller; an agent that cannot coach leaves.
 fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (consult, number): (&Consult, u64)) {
     match Coaching::begin(&mut bridge.media, cx, (agent, party), (&consult.target, number)) {
         Ok(()) => {

@@ -1,4 +1,4 @@
-//! A recording server is asked: which ones there are, the INVITE, and the body that goes with it.
+//! INVITE to a recording server: the choice of servers, the request and its body.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::call::shared::Cx;
 use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::waits::silence;
 
-/// Returns the servers of a group in the order in which they are asked: those that are known to be down only where no other is there.
+/// Returns the servers of a group in the order of attempts, without those known to be down, unless all are.
 pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {
     let peers = trunk.ordered_peers(&mut pick(&mut edge.random_mut().rng));
     let each = peers.into_iter().flat_map(|peer| {
@@ -47,10 +47,10 @@ pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<
 }
 
 impl RecordingSession {
-    /// Sends the INVITE of a session, the one at this place of its call's, to the next server.
+    /// Sends the INVITE of a session to the next server; `at`: index of the session in its call.
     ///
     /// # Errors
-    /// In words, why it cannot be asked; `None` where no server is left.
+    /// The reason in words why this server cannot be called; `None` if no server is left.
     pub(super) fn ask_next_server(&mut self, cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
         if self.attempts >= SIPREC_ATTEMPTS {
             return Err(None);
@@ -75,7 +75,7 @@ impl RecordingSession {
         Ok(())
     }
 
-    /// Returns our next offer on a leg, with keys where it is to have some; `is_first`: nothing is agreed on yet.
+    /// Returns our next offer on a leg, with SRTP keys if it uses SRTP; `is_first`: nothing has been negotiated yet.
     pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<Description> {
         let is_plain = self.current.as_ref().is_some_and(|server| server.plain);
         let ports = ports(leg)?;
@@ -119,7 +119,7 @@ impl RecordingSession {
         Some(())
     }
 
-    /// Returns the way of an INVITE that is too long for UDP (RFC 3261 §18.1.1): TCP to the same place.
+    /// Returns the TCP flow for an INVITE that is too long for UDP (RFC 3261 §18.1.1), to the same address.
     fn by_tcp(&self, cx: &Cx<'_>, flow: Flow, server: &Server) -> Option<(usize, Flow, Local)> {
         if !self.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
             return None;
@@ -128,7 +128,7 @@ impl RecordingSession {
         Some((SIPREC_UDP_BYTES, flow, local))
     }
 
-    /// Returns the body of an INVITE or re-INVITE: our description, and the metadata (RFC 7866 §9.1).
+    /// Returns the body of an INVITE or re-INVITE: our session description, and the metadata (RFC 7866 §9.1).
     pub(super) fn body(&self, edge: &mut Edge, sdp: &Description, local: Local) -> Body {
         let host = rewrite::host_port(&local.ip.to_string(), None);
         let shown = |of: &Participant| {
@@ -158,17 +158,17 @@ impl RecordingSession {
     }
 }
 
-/// Returns the timer of a session: its server is silent, or a re-INVITE is sent again.
+/// Returns the timer of a session, for a silent server and for the next re-INVITE.
 pub(super) fn timer(at: usize) -> Timer {
     Timer::Siprec(u8::try_from(at).unwrap_or(u8::MAX))
 }
 
-/// Waits for the final answer of a server that has answered provisionally.
+/// Waits for the final response of a server that has responded provisionally.
 pub(super) fn wait_for_answer(cx: &mut Cx<'_>, at: usize) {
     cx.arm(timer(at), Duration::from_secs(SIPREC_ANSWER_SECONDS));
 }
 
-/// Makes the leg of an INVITE, with an end for each stream.
+/// Creates the leg of an INVITE, with an end for each stream.
 fn new_leg(cx: &mut Cx<'_>, trunk: &std::sync::Arc<Trunk>, server: &Server, flow: Flow) -> Option<Leg> {
     let media = cx.call.session?;
     let party = cx.edge.party(&trunk.name);
@@ -193,7 +193,7 @@ pub(super) fn ports(leg: &Leg) -> Option<[u16; offer::STREAMS]> {
     Some([leg.end(0)?.bind.port(), leg.end(1)?.bind.port()])
 }
 
-/// Whether the INVITE of a leg has gone by TCP because it is too long for UDP.
+/// Returns whether the INVITE of a leg went over TCP because it is too long for UDP.
 pub(super) fn goes_by_tcp_instead(leg: &Leg, server: &Server) -> bool {
     server.transport == Transport::Udp && leg.flow.is_some_and(|flow| flow.transport == Transport::Tcp)
 }
@@ -208,12 +208,12 @@ fn request_uri(user: &str, server: &Server) -> String {
     format!("{}:{}", if is_sips { "sips" } else { "sip" }, rewrite::host_port(host, port))
 }
 
-/// Returns the same server, to be asked without SRTP.
+/// Returns the server, to be called without SRTP.
 pub(super) fn without_srtp(server: Server) -> Server {
     Server { plain: true, ..server }
 }
 
-/// Whether a server that is asked for SRTP and refuses the offer is asked again without.
+/// Returns whether a server that rejects an SRTP offer is called again without SRTP.
 pub(super) fn may_go_plain(leg: &Leg) -> bool {
     leg.srtp_policy() == Srtp::Optional
 }

@@ -1,4 +1,5 @@
-//! Recording sessions that documents ask for (`Start` with `Siprec`): their names, and the requests that report them (`statusCallback`).
+//! Recording sessions requested by documents (`Start` with `Siprec`): their names, and the requests that report them
+//! (`statusCallback`).
 
 use std::sync::Arc;
 
@@ -15,27 +16,27 @@ use crate::call::media::CallMedia;
 use crate::call::shared::Cx;
 use crate::call::words::webhooks;
 
-/// Why one direction alone is not recorded: to send both would record more than was asked for.
+/// Reason for rejecting a single direction: sending both would record more than requested.
 const ONE_TRACK: &str = "recording servers get both directions: `track` can only be both_tracks";
 
-/// A request of a document for a recording session.
+/// A document's request for a recording session.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// The application whose document that is.
+    /// Application of the document.
     app: Arc<App>,
-    /// `SR` and 32 hex digits.
+    /// SID: `SR` and 32 hex digits.
     sid: String,
-    /// Name to end it by.
+    /// Name by which it can be ended.
     name: Option<String>,
     receiver: Option<(String, Method)>,
-    /// Whether its beginning is reported.
+    /// Whether its beginning has been reported.
     has_begun: bool,
-    /// Whether its end is.
+    /// Whether its end has been reported.
     is_over: bool,
 }
 
 impl Asked {
-    /// Returns what is new of a session at this stage, for its receiver.
+    /// Returns the next event of a session in this stage, for its receiver.
     fn follow(&mut self, stage: Stage) -> Option<&'static str> {
         if self.is_over {
             return None;
@@ -53,7 +54,7 @@ impl Asked {
         }
     }
 
-    /// Makes one report.
+    /// Sends one report.
     fn report(&self, cx: &mut Cx<'_>, event: &'static str, problem: Option<&str>) {
         let Some((url, method)) = &self.receiver else { return };
         let call = cx.call.legs.sid().to_owned();
@@ -75,7 +76,8 @@ impl Asked {
 }
 
 impl RecordingSessions {
-    /// Has a group of servers record the call, as a document asks. Where that cannot be, the receiver is notified, and the call goes on.
+    /// Starts a recording session with a group of servers for a document. If that is not possible, the receiver is
+    /// notified, and the call continues.
     pub(crate) fn start(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
         let asked = Asked {
             app: Arc::clone(app),
@@ -98,7 +100,7 @@ impl RecordingSessions {
         self.wait_for(Waiting { group, asked: Some(Box::new(asked)) });
     }
 
-    /// Returns why a group does not begin to record the call.
+    /// Returns the reason why a group does not begin to record the call.
     fn refused(&self, cx: &Cx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
         if cx.edge.table().trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
             return Some("the configuration has no [siprec] of that name");
@@ -117,7 +119,7 @@ impl RecordingSessions {
         is_full.then_some("the call has as many recordings as it may")
     }
 
-    /// Ends the recording of a name that a document has asked for.
+    /// Ends the recording session with this name that a document has requested.
     pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, name: &str) {
         let is_it = |asked: &Option<Box<Asked>>| {
             asked.as_ref().is_some_and(|asked| asked.name.as_deref() == Some(name) && !asked.is_over)
@@ -125,7 +127,7 @@ impl RecordingSessions {
         let waited =
             self.waiting_mut().is_some_and(|waiting| waiting.extract_if(.., |one| is_it(&one.asked)).count() > 0);
         match self.all().iter().position(|session| is_it(&session.asked)) {
-            // What is asked to end lets the call go on without.
+            // The end of a requested session never ends the call, even if recording is required.
             Some(at) => {
                 let _ = self.happen(cx, media, at, News::Stop);
             }
@@ -135,7 +137,7 @@ impl RecordingSessions {
         self.report(cx);
     }
 
-    /// Reports what is new of the sessions that documents have asked for.
+    /// Reports the new events of the sessions that documents have requested.
     pub(crate) fn report(&mut self, cx: &mut Cx<'_>) {
         for session in self.all_mut() {
             let Some(asked) = &mut session.asked else { continue };

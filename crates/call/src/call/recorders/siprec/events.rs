@@ -1,4 +1,4 @@
-//! What recording servers say, and what follows: their answers, hang-ups and changes, and our own re-INVITEs.
+//! Events of recording servers and their handling: responses, hang-ups and session changes, and our own re-INVITEs.
 
 use bytes::Bytes;
 use trunkgate_media::agent::{TrackName, TrackSet};
@@ -30,13 +30,13 @@ use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::state::State;
 
-/// What becomes of an INVITE that was too long for UDP.
+/// Note for a server that rejects an INVITE over TCP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
 
-/// What is wrong with a group without an address.
+/// Problem of a group without an address.
 const NO_ADDRESS: &str = "its servers have no known address";
 
-/// A 2xx that brings a description: of whom, and what it says.
+/// A 2xx with a session description: its leg, the description, and the session interval.
 type Answered = (LegId, Option<Bytes>, Option<SessionExpires>);
 
 impl RecordingSession {
@@ -47,7 +47,7 @@ impl RecordingSession {
 }
 
 impl RecordingSessions {
-    /// Returns whether an event is of a recording server.
+    /// Returns whether an event concerns a recording server.
     pub(crate) fn concern(&self, cx: &Cx<'_>, event: &CallEvent) -> bool {
         use Event as M;
         if self.all().is_empty() {
@@ -70,7 +70,7 @@ impl RecordingSessions {
         leg_named(event).is_some_and(|leg| cx.call.legs.get(leg).is_some_and(|leg| leg.records()))
     }
 
-    /// Takes an event that [concerns](RecordingSessions::concern) a recording server.
+    /// Handles an event that [concerns](RecordingSessions::concern) a recording server.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of one leg or of no use here")]
     pub(crate) fn take(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: CallEvent) -> Next {
         match event {
@@ -95,7 +95,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Takes an event of a leg that leads to a recording server.
+    /// Handles an event of a recording server's leg.
     #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
     fn of_leg(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId, event: CallEvent) -> Next {
         use CallEvent as E;
@@ -215,19 +215,20 @@ impl RecordingSessions {
         self.failed_with(cx, media, at, why, News::Refused)
     }
 
-    /// Puts a server first that does not take a long INVITE by TCP, to be asked by UDP; `false`: it went by what it is configured for.
+    /// Queues the server again over UDP if it did not accept a long INVITE over TCP; returns false if TCP was its
+    /// configured transport.
     fn again_by_udp(&mut self, cx: &mut Cx<'_>, at: usize, leg: LegId) -> bool {
         let Some(server) = self.get_mut(at).and_then(|session| session.current.clone()) else { return false };
         let is_refused = ask::goes_by_tcp_instead(&cx.call.legs[leg], &server);
         if let Some(session) = self.get_mut(at).filter(|_| is_refused) {
             session.left.push_front(Server { by_udp: true, ..server });
-            // The same server once more is no further attempt.
+            // A repetition to the same server does not count as an attempt.
             session.attempts = session.attempts.saturating_sub(1);
         }
         is_refused
     }
 
-    /// Sends the streams to where the server wants them.
+    /// Sends the streams to the addresses negotiated with the server.
     fn run(
         &mut self,
         cx: &mut Cx<'_>,
@@ -260,7 +261,7 @@ impl RecordingSessions {
         media.tap_caller(cx);
     }
 
-    /// Holds the streams back, or lets them go on, as is agreed on and as was requested.
+    /// Pauses or resumes the streams as negotiated and requested.
     fn aim(&mut self, cx: &mut Cx<'_>, at: usize, leg: LegId) {
         let Some(theirs) = cx.call.legs[leg].theirs() else { return };
         let is_paused = self.get_mut(at).is_some_and(|session| session.paused.is_some());
@@ -273,7 +274,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Asks the next server of a group.
+    /// Calls the next server of a group.
     pub(super) fn ask_next(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
         loop {
             let Some(session) = self.get_mut(at) else { return Next::Stay };
@@ -295,7 +296,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Notes what is wrong with the server of a session, and does what follows.
+    /// Records a problem of a session's server, and handles its consequence.
     fn failed_with(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, why: String, news: News) -> Next {
         let Some(session) = self.get_mut(at) else { return Next::Stay };
         session.note(why);
@@ -306,14 +307,14 @@ impl RecordingSessions {
         self.happen(cx, media, at, news)
     }
 
-    /// The server on a leg is lost.
+    /// Handles the loss of the server on a leg.
     fn lose(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId, why: String) -> Next {
         let Some(at) = self.on_leg(leg) else { return Next::Stay };
         let is_asked = self.get_mut(at).is_some_and(|session| session.stage == Stage::Asking);
         self.failed_with(cx, media, at, why, if is_asked { News::Silent } else { News::Lost })
     }
 
-    /// Does what follows from news of a session.
+    /// Advances the state machine of a session, and carries out its step.
     pub(super) fn happen(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, news: News) -> Next {
         let Some(session) = self.get_mut(at) else { return Next::Stay };
         let (stage, step) = session.stage.step(news);
@@ -360,7 +361,7 @@ impl RecordingSessions {
         }
     }
 
-    /// A server records.
+    /// Records that a server has begun to record.
     fn begun(&mut self, cx: &mut Cx<'_>, at: usize) {
         let Some(session) = self.get_mut(at) else { return };
         let (group, id) = (session.name().to_owned(), session.ids.session.clone());
@@ -374,7 +375,7 @@ impl RecordingSessions {
         self.tell(cx, at);
     }
 
-    /// Lists the servers of a group again, once one that recorded is lost: the others come first.
+    /// Lists the servers of a group again after the loss of one; the lost server comes last.
     fn again(&mut self, cx: &mut Cx<'_>, at: usize) {
         let Some(trunk) = self.get_mut(at).map(|session| session.trunk.clone()) else { return };
         let mut servers = ask::servers(cx.edge, cx.now, &trunk);
@@ -388,7 +389,7 @@ impl RecordingSessions {
         session.left = servers;
     }
 
-    /// Ends what a session has with its server, and its streams.
+    /// Ends the leg of a session with its server, and its streams.
     fn let_go(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, reason: ReasonSlug) {
         cx.disarm(ask::timer(at));
         let Some(session) = self.get_mut(at) else { return };
@@ -411,7 +412,7 @@ impl RecordingSessions {
         }
     }
 
-    /// A group of servers does not record the call any more: where it has to, the call ends.
+    /// Handles a group of servers that no longer records the call; the call ends if recording is required.
     fn unrecorded(&mut self, cx: &mut Cx<'_>, at: usize) -> Next {
         let Some(session) = self.get_mut(at) else { return Next::Stay };
         let is_required = session.trunk.siprec.is_some_and(|siprec| siprec.required);
@@ -428,8 +429,8 @@ impl RecordingSessions {
         Next::End(ReasonSlug::RecordingUnavailable)
     }
 
-    /// Notifies servers by re-INVITEs of parties that have come or left; `has_program`: an application or a mailbox speaks with a party that
-    /// is alone.
+    /// Notifies servers by re-INVITE of parties that have joined or left; `has_program`: an application or a mailbox is
+    /// connected with a single party.
     pub(crate) fn follow(&mut self, cx: &mut Cx<'_>, has_program: bool) {
         if self.all().is_empty() {
             return;
@@ -447,7 +448,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Tells the server by a re-INVITE that the streams have paused, or run again, or who came and left; nothing where it knows.
+    /// Sends the server a re-INVITE with a pending change: paused or resumed streams, or parties that joined or left.
     pub(super) fn tell(&mut self, cx: &mut Cx<'_>, at: usize) {
         let Some(session) = self.get_mut(at) else { return };
         let (true, Stage::Recording, None, Some(leg)) = (session.owes, session.stage, session.pending, session.leg)
@@ -515,7 +516,7 @@ impl RecordingSessions {
         Next::Stay
     }
 
-    /// A server wants to change the session, or asks us to offer.
+    /// Handles a re-INVITE or UPDATE of a server, with an offer or asking for ours.
     fn changed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -558,7 +559,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Makes our answer to an offer of a server, and takes both into force.
+    /// Answers an offer of a server, and applies both descriptions.
     fn answer(
         &self,
         cx: &mut Cx<'_>,
@@ -574,7 +575,7 @@ impl RecordingSessions {
         Some((ours, streams, relatch))
     }
 
-    /// The ACK to a 2xx of ours: after an offer of ours it brings the answer.
+    /// Handles the ACK to our 2xx; after our offer it contains the answer.
     fn acked(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, (at, leg): (usize, LegId), sdp: Option<Bytes>) -> Next {
         let is_late = self.get_mut(at).is_some_and(|session| std::mem::take(&mut session.is_late));
         if !is_late {
@@ -592,7 +593,7 @@ impl RecordingSessions {
         }
     }
 
-    /// The time of a session has come: its server is silent, or a re-INVITE goes out again.
+    /// Handles the timer of a session: its server is silent, or a re-INVITE is repeated.
     pub(crate) fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
         cx.call.deadlines.remove(ask::timer(at));
         let Some(session) = self.get_mut(at) else { return Next::Stay };
@@ -610,7 +611,7 @@ impl RecordingSessions {
         self.failed_with(cx, media, at, why.to_owned(), News::Silent)
     }
 
-    /// Refreshes sessions at servers that are due (RFC 4028), by re-INVITEs with the metadata, and gives up those that are over.
+    /// Refreshes the sessions that are due (RFC 4028) by re-INVITEs with metadata, and drops those that have expired.
     pub(crate) fn sessions_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Next {
         for at in 0..self.all().len() {
             let leg = self.all()[at].leg.filter(|leg| cx.call.legs[*leg].state == LegState::Answered);
@@ -636,7 +637,7 @@ impl RecordingSessions {
         Next::Stay
     }
 
-    /// Ends all sessions: the call is over.
+    /// Ends all sessions with the call.
     pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
         for session in self.all_mut() {
             let (stage, _) = session.stage.step(News::Stop);
@@ -650,7 +651,7 @@ impl RecordingSessions {
     }
 }
 
-/// Returns the leg that an event of a dialog is about.
+/// Returns the leg that an event of a dialog concerns.
 fn leg_named(event: &CallEvent) -> Option<LegId> {
     use CallEvent as E;
     if let E::Search(
@@ -682,7 +683,7 @@ fn leg_of(cx: &Cx<'_>, end: EndId) -> Option<LegId> {
     cx.call.legs.leg_of(end).filter(|leg| cx.call.legs[*leg].records())
 }
 
-/// Takes an event of a leg that was let go.
+/// Handles an event of a leg that was released.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
 fn over(cx: &mut Cx<'_>, leg: LegId, event: CallEvent) {
     use CallEvent as E;
@@ -704,7 +705,7 @@ fn refuse(cx: &mut Cx<'_>, server: ServerId, code: u16) -> Next {
     Next::Stay
 }
 
-/// Takes the description of a server into force; returns its streams, and whether their latches open again.
+/// Applies the description of a server; returns its streams, and whether their source latches reopen.
 fn agreed(cx: &mut Cx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([Stream; STREAMS], bool), String> {
     let sdp = sdp.ok_or("its answer has no session description")?;
     let words = |failure: crate::call::words::answer::Failure| {

@@ -1,4 +1,4 @@
-//! Recording metadata (RFC 7865): who speaks in a call, and which stream has what they say. Pure: facts in, XML out.
+//! Recording metadata (RFC 7865): the participants of a call and their streams. Pure: facts in, XML out.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -10,72 +10,72 @@ use trunkgate_story::wall::rfc3339;
 
 /// Label of the stream with the caller's voice (RFC 4574), as in its m-line.
 pub(crate) const CALLER_LABEL: &str = "1";
-/// The same of what the caller hears.
+/// Label of the stream that the caller hears.
 pub(crate) const CALLEE_LABEL: &str = "2";
 
-/// Names of the parts of a recording session: UUIDs in Base64 (RFC 7865 §6.9).
+/// Identifiers of the parts of a recording session: UUIDs in Base64 (RFC 7865 §6.9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ids {
-    /// The group of communication sessions: the call.
+    /// Group of communication sessions: the call.
     pub(crate) group: String,
-    /// The communication session.
+    /// Communication session.
     pub(crate) session: String,
-    /// What the near party says, then what it hears.
+    /// Streams from the near party, and to it.
     pub(crate) streams: [String; 2],
 }
 
-/// A party of the call, as the server is shown it.
+/// A party of the call, in the form shown to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Participant {
-    /// Its address-of-record.
+    /// Address-of-record.
     pub(crate) aor: String,
-    /// Its display name; empty: none.
+    /// Display name; empty: none.
     pub(crate) name: String,
 }
 
 /// A participant of the recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
-    /// Its name in the metadata.
+    /// Participant id in the metadata.
     pub(crate) id: String,
     /// The party.
     pub(crate) who: Participant,
-    /// Place of the stream with its voice; it hears the other one.
+    /// Index of the stream with its voice; it hears the other stream.
     pub(crate) stream: usize,
-    /// When it came.
+    /// Time at which it joined.
     pub(crate) joined: SystemTime,
-    /// Since when its voice is in that stream.
+    /// Time since which its voice is in that stream.
     pub(crate) since: SystemTime,
-    /// When it left.
+    /// Time at which it left.
     pub(crate) left: Option<SystemTime>,
 }
 
-/// What the metadata of a session says.
+/// Content of a session's metadata.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metadata<'a> {
-    /// Its names.
+    /// Identifiers of the session.
     pub(crate) ids: &'a Ids,
-    /// Those who talk or have talked with each other.
+    /// Present and former participants.
     pub(crate) people: &'a [Person],
-    /// When the call was answered.
+    /// Time at which the call was answered.
     pub(crate) answered: SystemTime,
-    /// When its recording began.
+    /// Time at which its recording began.
     pub(crate) began: SystemTime,
-    /// When its streams began to run, or run again.
+    /// Time at which its streams started or resumed.
     pub(crate) streaming: SystemTime,
-    /// When they stopped, while it is paused.
+    /// Time of the pause, while the session is paused.
     pub(crate) paused: Option<SystemTime>,
 }
 
 impl Ids {
-    /// Draws new names.
+    /// Draws new identifiers.
     pub(crate) fn draw(random: &mut Random) -> Ids {
         let mut next = || id(random);
         Ids { group: next(), session: next(), streams: [next(), next()] }
     }
 }
 
-/// Draws a name: a UUID in Base64.
+/// Draws an identifier: a UUID in Base64.
 pub(crate) fn id(random: &mut Random) -> String {
     let mut uuid = [0; 16];
     random.draw(&mut uuid);
@@ -86,7 +86,7 @@ pub(crate) fn id(random: &mut Random) -> String {
 }
 
 impl Metadata<'_> {
-    /// Returns the whole document; its elements stand in the order of the schema.
+    /// Returns the whole document; its elements are in the order of the schema.
     pub(crate) fn to_xml(self) -> String {
         let Metadata { ids, people, answered, began, streaming, paused } = self;
         let Ids { group, session, .. } = ids;
@@ -95,7 +95,7 @@ impl Metadata<'_> {
         xml.push_str("<recording xmlns=\"urn:ietf:params:xml:ns:recording:1\">\r\n<datamode>complete</datamode>\r\n");
         let (answered, began) = (rfc3339(answered), rfc3339(began));
         let mut line = |text: std::fmt::Arguments<'_>| {
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = xml.write_fmt(text);
             xml.push_str("\r\n");
         };
@@ -133,7 +133,7 @@ impl Metadata<'_> {
         let [one, other] = &ids.streams;
         for Person { id, stream, since, left, .. } in people {
             let (sent, received) = if *stream == 0 { (one, other) } else { (other, one) };
-            // One that left before a pause was over heard nothing after it.
+            // A party that left before a pause ended heard nothing after it.
             let began = if left.is_some_and(|left| left < streaming) { *since } else { streaming.max(*since) };
             let (since, stopped) = (rfc3339(began), ended(left.or(paused)));
             line(format_args!(
@@ -145,7 +145,7 @@ impl Metadata<'_> {
     }
 }
 
-/// Returns a text as the content of an element or attribute; characters that XML does not know are left out.
+/// Returns a text as the content of an element or attribute, without the characters that XML does not allow.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -169,8 +169,8 @@ mod tests {
 
     use super::*;
 
-    /// The children that the schema of RFC 7865 allows an element, in their order, each with how often it may stand there; and the
-    /// attributes that it must have.
+    /// Schema rule of RFC 7865 for an element: its allowed children in order, each with its minimum and maximum count,
+    /// and its required attributes.
     type Rule = (&'static str, &'static [(&'static str, usize, usize)], &'static [&'static str]);
 
     const MANY: usize = usize::MAX;
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// Reads a document of elements, attributes in double quotes and text.
+    /// Parses a document of elements, attributes in double quotes and text.
     fn read(xml: &str) -> Element {
         let xml = xml.split_once("?>").unwrap().1;
         let mut open = vec![Element::default()];
@@ -287,7 +287,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
     }
 
-    /// The caller, a party that it had transferred to another one, and that one.
+    /// Returns three participants: the caller, a party that was transferred to another one, and that one.
     fn people(name: &str) -> Vec<Person> {
         let person = |id: u8, number: &str, name: &str, stream, joined, left| Person {
             id: BASE64.encode([id; 16]),

@@ -1,13 +1,14 @@
 //! Recording sessions of a call (SIPREC, RFC 7866): the edge as the session recording client.
 //!
-//! A route names groups of recording servers (`siprec`). Once the call is answered, each group gets an INVITE with two streams, what the
-//! caller says and what it hears, and with metadata about the parties. Such a session is a leg of the call that takes no part in it: traces,
-//! views and look-ups know it as any leg, and what its server says is taken here before the call sees it. Its streams are ends of the
-//! call's media session, each fed by a streamer that listens to the caller's side as a recorder does. The server is notified of
-//! parties that come and leave.
+//! A route names groups of recording servers (`siprec`). Once the call is answered, each group gets an INVITE with
+//! metadata about the parties and two streams, from the caller and to it. Such a session is a leg of the call that
+//! takes no part in it: traces, views and the index know it like any leg, but events of its server are handled here
+//! before the call sees them. Its streams are ends of the call's media session, each fed by a streamer that listens to
+//! the caller's side like a recorder. The server is notified of parties that join and leave.
 //!
-//! Here belongs what begins, changes and ends such sessions. The descriptions are in `offer`, the metadata in `metadata`, who is in the
-//! call in `parties`, requests of documents in `asked`, the rules by which one server follows another in `session`.
+//! The room owns the start, change and end of such sessions: `offer` has the session descriptions, `metadata` the
+//! metadata, `parties` the participants, `asked` the requests of documents, and `session` the rules of failover between
+//! servers.
 
 mod ask;
 mod asked;

@@ -1,4 +1,5 @@
-//! Descriptions of a recording session: two streams that the edge sends, each with a label (RFC 7866 §7.1.1). Pure.
+//! Session descriptions of a recording session: two streams sent by the edge, each with a label (RFC 7866 §7.1.1).
+//! Pure.
 
 use trunkgate_media::Coding;
 use trunkgate_sdp::{
@@ -8,15 +9,15 @@ use trunkgate_sdp::{
 use super::metadata::{CALLEE_LABEL, CALLER_LABEL};
 use crate::call::legs::codecs::coding;
 
-/// Streams of a session: what the caller says, and what it hears.
+/// Number of streams in a session: one from the caller, and one to it.
 pub(crate) const STREAMS: usize = 2;
 
-/// A stream that a server takes.
+/// A stream that a server accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stream {
-    /// Where it goes.
+    /// Remote media description of the stream.
     pub(crate) far: Far,
-    /// Its payload number.
+    /// RTP payload type.
     pub(crate) payload: u8,
     /// Its codec.
     pub(crate) coding: Coding,
@@ -32,19 +33,19 @@ pub(crate) fn offer(codecs: &[String], ports: [u16; STREAMS], identity: &Identit
     offer
 }
 
-/// Reads the answer to an offer of ours.
+/// Reads the answer to our offer.
 ///
 /// # Errors
-/// In words, why it is of no use.
+/// The reason in words why the answer cannot be used.
 pub(crate) fn answered(sent: &Description, answer: &Description) -> Result<[Stream; STREAMS], String> {
     let [one, other] = [0, 1].map(|at| stream(sent, answer, at));
     Ok([one?, other?])
 }
 
-/// Answers an offer of the server: each stream by itself, with what it was offered of our codecs.
+/// Answers an offer of the server, each stream with a codec of ours that it was offered.
 ///
 /// # Errors
-/// [`Refusal`] where one of the two has no codec of ours.
+/// [`Refusal`] if one of the two streams has no common codec.
 pub(crate) fn answer(
     offer: &Description,
     codecs: &[String],
@@ -74,7 +75,7 @@ pub(crate) fn answer(
     Ok((answer, [first, second]))
 }
 
-/// What the edge does with a stream.
+/// Returns the direction of a stream from the edge's side.
 const fn wanted(is_paused: bool) -> Direction {
     if is_paused { Direction::Inactive } else { Direction::SendOnly }
 }

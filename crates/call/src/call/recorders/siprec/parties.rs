@@ -1,5 +1,5 @@
-//! Parties of a recorded call, as its recording servers are shown them: which leg each is on, which stream has its voice, and when it came
-//! and left.
+//! Parties of a recorded call for its recording servers: the leg of each, the stream with its voice, and the times at
+//! which it joined and left.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use super::metadata::{self, Participant, Person};
 use crate::call::shared::Cx;
 use crate::call::words::state::State;
 
-/// A party, and the leg by which it is known; without one, the edge itself, where an application or a mailbox has the call.
+/// A party with the SID of its leg; without a leg it is the edge itself, when an application or a mailbox has the call.
 pub(super) type Party = (Option<String>, Participant);
 
 /// The parties of a recording session.
@@ -22,7 +22,7 @@ pub(super) struct Parties {
     list: Vec<Known>,
 }
 
-/// A party that a server is shown.
+/// A party known to the server.
 #[derive(Debug)]
 struct Known {
     /// SID of its leg.
@@ -31,7 +31,7 @@ struct Known {
 }
 
 impl Parties {
-    /// Returns the parties of a call that begins to be recorded; they are in it since its answer.
+    /// Returns the parties of a call whose recording begins; they count as present since its answer.
     pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
         let mut parties = Parties::default();
         let current = current(cx, has_program).unwrap_or_default();
@@ -39,12 +39,12 @@ impl Parties {
         parties
     }
 
-    /// Returns them as metadata has them: those who have left, too.
+    /// Returns the participants for the metadata, including those who have left.
     pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
         self.list.iter().map(|known| &known.person)
     }
 
-    /// Takes who is in the call now, first the party that the call knows as its near side; whether that is news.
+    /// Updates the present parties, the near side first; returns whether anything has changed.
     pub(super) fn update(&mut self, now: SystemTime, current: [Option<Party>; 2], random: &mut Random) -> bool {
         let mut is_new = false;
         let is_there = |leg: &Option<String>| current.iter().flatten().any(|(other, _)| other == leg);
@@ -71,7 +71,7 @@ impl Parties {
         is_new
     }
 
-    /// Leaves out those who left first, where there are more than the metadata of a long call should have.
+    /// Drops the parties that left first, beyond [`SIPREC_LEFT_PARTIES`] of them.
     fn forget(&mut self) {
         let mut over = self.people().filter(|person| person.left.is_some()).count().saturating_sub(SIPREC_LEFT_PARTIES);
         self.list.retain(|known| {
@@ -82,7 +82,7 @@ impl Parties {
     }
 }
 
-/// Returns who talks with each other; `None` where that is not decided.
+/// Returns the parties that are connected with each other; `None` while that is undecided.
 pub(super) fn current(cx: &Cx<'_>, has_program: bool) -> Option<[Option<Party>; 2]> {
     let legs = &cx.call.legs;
     let of_leg = |leg: LegId| (Some(legs[leg].sid.clone()), participant(cx, leg));
@@ -94,7 +94,7 @@ pub(super) fn current(cx: &Cx<'_>, has_program: bool) -> Option<[Option<Party>; 
     }
 }
 
-/// Returns the party on a leg: its number at our own address, or the name of the agent that it is.
+/// Returns the party on a leg: its number at our own address, or the name of its agent.
 fn participant(cx: &Cx<'_>, leg: LegId) -> Participant {
     if leg == LegId::CALLER {
         return caller(cx);
@@ -107,12 +107,12 @@ fn participant(cx: &Cx<'_>, leg: LegId) -> Participant {
     let number = side.number.as_ref().map(|number| number.text.as_str()).or(dialled);
     match number.filter(|number| !number.is_empty()) {
         Some(number) => Participant { aor: plain(number, NUMBER_CHARS), name: String::new() },
-        // A party that has called the edge itself, and took the place of another one.
+        // A party that has called the edge itself and has replaced another one.
         None => Participant { aor: String::new(), name: cx.call.legs.name_of(leg) },
     }
 }
 
-/// Returns the user of a URI, or a number as it is.
+/// Returns the user part of a URI, or a number unchanged.
 fn user_of(called: &str) -> &str {
     let is_uri = called.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip"));
     match Uri::parse(called.as_bytes()).filter(|_| is_uri) {
@@ -129,7 +129,7 @@ fn caller(cx: &Cx<'_>) -> Participant {
     Participant { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }
 }
 
-/// Returns the edge as a party: the number by which the caller has reached it.
+/// Returns the edge as a party: the number that the caller has dialled.
 fn edge(cx: &Cx<'_>) -> Participant {
     match cx.call.is_requested() {
         true => caller(cx),
@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// Streams of the near party and of the one that it hears.
+    /// Streams of the near party and of the remote party that it hears.
     const NEAR: usize = 0;
     const FAR: usize = 1;
 
@@ -155,7 +155,8 @@ mod tests {
         Some((Some(leg.to_owned()), Participant { aor: leg.to_owned(), name: String::new() }))
     }
 
-    /// Each party: its address, its stream, and when it came, spoke in that stream, and left.
+    /// Returns each party's address and stream, and the times at which it joined, began to speak in that stream, and
+    /// left.
     fn shown(parties: &Parties) -> Vec<(String, usize, [u64; 3])> {
         let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
         let one = |person: &Person| {
@@ -170,14 +171,15 @@ mod tests {
         let (mut parties, mut random) = (Parties::default(), Random::new([1; 32]));
         assert!(parties.update(at(1), [party("a"), party("b")], &mut random));
         assert!(!parties.update(at(2), [party("a"), party("b")], &mut random));
-        // The caller has the called party connected with a third one: what that one says is heard in the caller's stream from then on.
+        // The caller connects the called party with a third one, whose voice replaces the called party's in its stream
+        // from then on.
         assert!(parties.update(at(3), [party("b"), party("c")], &mut random));
         let expected = [("a", NEAR, [1, 1, 3]), ("b", NEAR, [1, 3, 0]), ("c", FAR, [3, 3, 0])];
         assert_eq!(shown(&parties), expected.map(|(who, stream, times)| (who.to_owned(), stream, times)));
         assert!(parties.update(at(4), [party("b"), None], &mut random));
         assert!(!parties.update(at(5), [party("b"), None], &mut random));
         assert_eq!(shown(&parties)[2], ("c".to_owned(), FAR, [3, 3, 4]));
-        // One that comes back is a participant of its own.
+        // A party that returns is a new participant.
         assert!(parties.update(at(6), [party("b"), party("c")], &mut random));
         let ids: std::collections::HashSet<&str> = parties.people().map(|person| person.id.as_str()).collect();
         assert_eq!((ids.len(), shown(&parties).len()), (4, 4));

@@ -1,4 +1,4 @@
-//! The recording sessions of a call: what begins them, requests about them, and what their streams hear.
+//! The recording sessions of a call: their start, requests about them, and their streams.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,14 +23,14 @@ use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
-/// A change of a recording session that is asked for.
+/// Requested change of a recording session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiprecChange {
-    /// Its streams pause.
+    /// Pauses the streams.
     Pause,
-    /// They run again.
+    /// Resumes the streams.
     Resume,
-    /// It ends.
+    /// Ends the session.
     Stop,
 }
 
@@ -43,152 +43,154 @@ pub(crate) struct RecordingSessions {
 
 #[derive(Debug, Default)]
 struct SessionList {
-    /// Groups that are to record the call once it is answered.
+    /// Groups that begin to record the call once it is answered.
     waiting: Vec<Waiting>,
     all: Vec<RecordingSession>,
 }
 
-/// A group of servers that is to record the call.
+/// A group of servers that begins to record the call once it is answered.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// The name of its trunk.
+    /// Name of its trunk.
     pub(super) group: Arc<str>,
-    /// The request of a document for it.
+    /// Document's request for the session.
     pub(super) asked: Option<Box<Asked>>,
 }
 
-/// One way to a recording server.
+/// A candidate address of a recording server.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
-    /// The peer as written.
+    /// Peer as configured.
     pub(super) peer: String,
-    /// Its host and port.
+    /// Host and port of the peer.
     pub(super) host: (String, Option<u16>),
     pub(super) transport: Transport,
     pub(super) address: SocketAddr,
-    /// Whether it has refused SRTP, and is asked again without.
+    /// Whether the server is called without SRTP, which it has rejected.
     pub(super) plain: bool,
-    /// Whether it does not take a long INVITE by TCP, and is asked by UDP.
+    /// Whether a long INVITE is sent over UDP, because the server does not accept it over TCP.
     pub(super) by_udp: bool,
 }
 
-/// One recording session: a call, recorded by a group of servers.
+/// A recording session: a call recorded by a group of servers.
 #[derive(Debug)]
 pub(crate) struct RecordingSession {
-    /// The servers, as the call knows them.
+    /// Trunk with the servers of the group.
     pub(super) trunk: Arc<Trunk>,
     pub(super) stage: Stage,
-    /// Servers that are still to be asked.
+    /// Servers still to be tried.
     pub(super) left: VecDeque<Server>,
-    /// The server that is asked or records.
+    /// Server that is being called or records.
     pub(super) current: Option<Server>,
-    /// INVITEs sent.
+    /// Number of INVITEs sent.
     pub(super) attempts: usize,
-    /// The leg of the last one.
+    /// Leg of the last INVITE.
     pub(super) leg: Option<LegId>,
     pub(super) ids: Ids,
     pub(super) parties: Parties,
-    /// When the call was answered.
+    /// Time at which the call was answered.
     pub(super) answered: SystemTime,
-    /// When its recording began.
+    /// Time at which its recording began.
     pub(super) began: SystemTime,
-    /// When its streams began to run, or run again.
+    /// Time at which its streams started or resumed.
     pub(super) streaming: SystemTime,
-    /// Since when it is paused.
+    /// Time of the pause, while the session is paused.
     pub(super) paused: Option<SystemTime>,
     /// Ends that feed its streams.
     pub(super) streamers: Vec<EndId>,
-    /// Our re-INVITE that is not answered yet.
+    /// Our re-INVITE without a response yet.
     pub(super) pending: Option<ClientId>,
-    /// Whether the server does not know yet that the streams have paused, or run again, or who came and left.
+    /// Whether the server must be notified by re-INVITE of paused or resumed streams, or of a changed party.
     pub(super) owes: bool,
-    /// Whether the server is to say in its ACK where its media is.
+    /// Whether the ACK of the server will bring its answer to our offer.
     pub(super) is_late: bool,
-    /// Why the last server failed.
+    /// Reason why the last server failed.
     pub(super) problem: Option<String>,
-    /// The request of a document for it.
+    /// Document's request for the session.
     pub(super) asked: Option<Box<Asked>>,
 }
 
 impl RecordingSessions {
-    /// Returns those of a call that is restored, which groups are to record again.
+    /// Returns the sessions of a restored call, to begin again with these groups.
     pub(crate) fn restored(groups: Vec<Arc<str>>) -> RecordingSessions {
         let mut sessions = RecordingSessions::default();
         groups.into_iter().for_each(|group| sessions.wait_for(Waiting { group, asked: None }));
         sessions
     }
 
-    /// Returns them as they are shown.
+    /// Returns the views of the sessions.
     pub(crate) fn views(&self, call: &Shared) -> Vec<SiprecView> {
         self.all().iter().map(|session| session.view(call)).collect()
     }
 
-    /// Returns the names of the groups that record the call, or are to.
+    /// Returns the names of the groups that record the call or will.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
         self.groups_with(|_| true)
     }
 
-    /// Returns the names of the groups that record a restored call: a session that is paused stays away, as a recording does, since its server
-    /// would hear what it was paused for.
+    /// Returns the names of the groups that continue after a restart. Paused sessions are left out: a new one would
+    /// record the part that the pause was to exclude.
     pub(crate) fn resumed_groups(&self) -> Vec<Arc<str>> {
         self.groups_with(|session| session.paused.is_none()).cloned().collect()
     }
 
-    /// Returns the names of the groups that are to record the call, and of those whose live session is one of these.
+    /// Returns the names of the waiting groups, and of the groups with a live session for which `is_counted` holds.
     fn groups_with(&self, is_counted: fn(&RecordingSession) -> bool) -> impl Iterator<Item = &Arc<str>> {
         let live = self.all().iter().filter(move |session| !session.stage.is_over() && is_counted(session));
         self.waiting().iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
     }
 
-    /// Returns the requests of ours that are not answered yet.
+    /// Returns our re-INVITEs without a response yet.
     pub(crate) fn pending(&self) -> impl Iterator<Item = ClientId> {
         self.all().iter().filter_map(|session| session.pending)
     }
 
-    /// Returns the groups that are to record the call once it is answered.
+    /// Returns the groups that begin to record the call once it is answered.
     pub(super) fn waiting(&self) -> &[Waiting] {
         self.kept.as_ref().map_or(&[], |kept| &kept.waiting)
     }
 
-    /// Returns the same, to be changed.
+    /// Returns the waiting groups, mutably.
     pub(super) fn waiting_mut(&mut self) -> Option<&mut Vec<Waiting>> {
         self.kept.as_mut().map(|kept| &mut kept.waiting)
     }
 
-    /// Has a group record the call once it is answered.
+    /// Adds a group that begins to record the call once it is answered.
     pub(super) fn wait_for(&mut self, group: Waiting) {
         self.kept.get_or_insert_default().waiting.push(group);
     }
 
-    /// Returns the sessions, those that are over too.
+    /// Returns the sessions, including finished ones.
     pub(super) fn all(&self) -> &[RecordingSession] {
         self.kept.as_ref().map_or(&[], |kept| &kept.all)
     }
 
-    /// Returns the same, to be changed.
+    /// Returns the sessions, mutably.
     pub(super) fn all_mut(&mut self) -> &mut [RecordingSession] {
         self.kept.as_mut().map_or(&mut [], |kept| &mut kept.all)
     }
 
-    /// Returns the session at a place.
+    /// Returns the session at an index.
     pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut RecordingSession> {
         self.all_mut().get_mut(at)
     }
 
-    /// Returns the place of the session whose server is on a leg.
+    /// Returns the index of the session with its server on this leg.
     pub(super) fn on_leg(&self, leg: LegId) -> Option<usize> {
         self.all().iter().position(|session| session.leg == Some(leg))
     }
 
-    /// Returns the place of the session whose re-INVITE of ours that is.
+    /// Returns the index of the session with this pending re-INVITE.
     pub(super) fn that_asked(&self, client: ClientId) -> Option<usize> {
         self.all().iter().position(|session| session.pending == Some(client))
     }
 
-    /// Notes that groups of servers are to record the call once it is answered; those that record it already do so once.
+    /// Plans recording sessions with groups of servers, to begin once the call is answered; a group records a call only
+    /// once.
     ///
     /// # Errors
-    /// One of them has to and cannot: all of its servers are known to be down, or refused the last calls.
+    /// Recording by a group is required and not possible: all of its servers are known to be down, or have refused the
+    /// last calls.
     pub(crate) fn plan(&mut self, cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
         for group in groups {
             let Some(trunk) = cx.edge.table().trunk(group).cloned() else { continue };
@@ -211,12 +213,14 @@ impl RecordingSessions {
         Ok(())
     }
 
-    /// Plans sessions of parties that talk already: whether a server is up is seen once it is asked.
+    /// Plans sessions for parties that are already connected; servers that are down are noticed only when they are
+    /// called.
     pub(crate) fn plan_later(&mut self, cx: &mut Cx<'_>, groups: &[Arc<str>]) {
         let _ = self.plan(cx, groups, true);
     }
 
-    /// Begins the sessions that the answered call waits for; `has_program`: an application or a mailbox has it.
+    /// Begins the sessions that wait for the answer of the call; `has_program`: an application or a mailbox has the
+    /// call.
     pub(crate) fn poll(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, has_program: bool) -> Next {
         let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
         let Some(kept) = self.kept.as_mut().filter(|_| is_up) else { return Next::Stay };
@@ -287,7 +291,7 @@ impl RecordingSessions {
         };
         cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
         if change == SiprecChange::Stop {
-            // The request that ends it lets the call go on without.
+            // The end of a requested session never ends the call, even if recording is required.
             let _ = self.happen(cx, media, at, News::Stop);
         } else {
             self.tell(cx, at);
@@ -297,7 +301,7 @@ impl RecordingSessions {
 }
 
 impl RecordingSession {
-    /// Returns the name of the group, as the file has it.
+    /// Returns the name of the group as configured.
     pub(super) fn name(&self) -> &str {
         self.trunk.name.strip_prefix(Siprec::PREFIX).unwrap_or(&self.trunk.name)
     }

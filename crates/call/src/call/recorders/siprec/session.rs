@@ -1,75 +1,75 @@
-//! The state machine of a recording session: what happens to it, and what is done then. It knows no SIP and no clock.
+//! State machine of a recording session: events and resulting steps, independent of SIP and clock.
 //!
-//! | news | asking | recording | over |
+//! | event | asking | recording | over |
 //! | --- | --- | --- | --- |
-//! | the server has taken it | records | – | – |
+//! | the server accepts | records | – | – |
 //! | its answer cannot be used | BYE, next server | – | – |
-//! | it refuses, or is not reached | next server | – | – |
+//! | it refuses, or cannot be reached | next server | – | – |
 //! | it is silent | withdrawn, next server | – | – |
 //! | it hangs up | – | over | – |
 //! | it is lost | – | BYE, next server | – |
-//! | it is to stop | withdrawn, over | BYE, over | – |
+//! | it must stop | withdrawn, over | BYE, over | – |
 //! | no server is left | failed | failed | – |
 
-/// Where a recording session stands.
+/// State of a recording session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// A server is being asked, or the next one is chosen.
+    /// A server is being called, or the next one is chosen.
     Asking,
     /// A server records.
     Recording,
-    /// No server has taken it, or the last one is lost.
+    /// No server has accepted the session, or the last one is lost.
     Failed,
-    /// It was ended: by the server, a request, or the end of the call.
+    /// The session was ended by the server, a request, or the end of the call.
     Ended,
 }
 
-/// What happens to a recording session.
+/// Event of a recording session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
-    /// 2xx with an answer that can be used.
+    /// 2xx with a usable answer.
     Taken,
-    /// 2xx with another one.
+    /// 2xx with an unusable answer.
     Unusable,
-    /// 3xx to 6xx, no way to the server, or no final answer.
+    /// 3xx to 6xx, no route to the server, or no final response.
     Refused,
-    /// No response, or no answer, in time.
+    /// No response, or no final response, in time.
     Silent,
-    /// BYE.
+    /// BYE of the server.
     HungUp,
     /// The dialog is gone: no refresh, no ACK, or 408 or 481 to a request of ours.
     Lost,
     /// The call is over, or a request ends the recording.
     Stop,
-    /// Every server has been asked.
+    /// Every server has been tried.
     NoneLeft,
 }
 
-/// What is done.
+/// Step that follows from an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing.
+    /// No action.
     Nothing,
-    /// Both streams are sent from now on.
+    /// Start both streams.
     Record,
-    /// The next server is asked.
+    /// Call the next server.
     Next,
-    /// The INVITE is withdrawn, and the next server is asked.
+    /// Withdraw the INVITE, and call the next server.
     WithdrawThenNext,
-    /// BYE, and the next server is asked.
+    /// Send BYE, and call the next server.
     ByeThenNext,
-    /// The INVITE is withdrawn.
+    /// Withdraw the INVITE.
     Withdraw,
-    /// BYE.
+    /// Send BYE.
     Bye,
-    /// The streams end: the server has hung up.
+    /// End the streams: the server has hung up.
     End,
-    /// The call is not recorded by this group of servers any more.
+    /// Give up: this group of servers no longer records the call.
     Fail,
 }
 
 impl Stage {
-    /// Returns the stable word for views.
+    /// Returns the stable status name for views.
     pub(crate) const fn as_str(self, is_paused: bool) -> &'static str {
         match self {
             Stage::Asking => "connecting",
@@ -80,12 +80,12 @@ impl Stage {
         }
     }
 
-    /// Whether nothing more happens to it.
+    /// Returns whether the session is over.
     pub(crate) const fn is_over(self) -> bool {
         matches!(self, Stage::Failed | Stage::Ended)
     }
 
-    /// Returns the stage that follows, and what is done.
+    /// Returns the next stage and the step to carry out.
     pub(crate) const fn step(self, news: News) -> (Stage, Step) {
         match (self, news) {
             (Stage::Asking, News::Taken) => (Stage::Recording, Step::Record),
