@@ -1,4 +1,4 @@
-//! Whom an attempt asks for: the number, the trunk whose rules hold for it, and the place at that trunk.
+//! Addressing of an attempt: the number, the trunk with the rules that apply to it, and the place at that trunk.
 
 use std::sync::Arc;
 
@@ -18,25 +18,25 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::Failure;
 use crate::call::words::uri::number_of_uri;
 
-/// Whom a target is asked for, and by whose rules.
+/// Number of a target and the trunk with the rules that apply to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Addressed {
-    /// The trunk whose rules hold.
+    /// Trunk with the rules that apply.
     pub(crate) trunk: Option<Arc<Trunk>>,
-    /// The number that is asked for.
+    /// Called number.
     pub(crate) number: Number,
-    /// The form in which the number leaves.
+    /// Format in which the number is sent.
     pub(crate) form: SendNumbers,
 }
 
 impl Attempt {
-    /// The trunk whose rules hold for a target, and the number that it is asked for; a URI that leads to a trunk is no way
-    /// round that one's rules.
+    /// Returns the called number of a target and the trunk with the rules that apply. A bare URI that leads to a trunk
+    /// is subject to that trunk's rules.
     pub(crate) fn addressed(&self, call: &Shared, edge: &Edge) -> Addressed {
         let numbers = edge.numbers();
         let trunk = self.limited_by().cloned();
         let (number, form) = match (&self.uri, &self.number) {
-            // It leaves as it is written.
+            // A URI is sent as written.
             (Some(uri), _) => (number_of_uri(uri, numbers), SendNumbers::AsIs),
             (None, number) => {
                 let form = trunk.as_ref().map_or(SendNumbers::E164, |trunk| trunk.send_numbers);
@@ -46,8 +46,8 @@ impl Attempt {
         Addressed { trunk, number: number.unwrap_or_else(|| call.facts.called.clone()), form }
     }
 
-    /// The parameters of the called number that a target may be told, as they are written: it is called by that number, and both
-    /// trunks are trusted with them.
+    /// Returns the parameters of the called number that both trunks are trusted with, as written; none if the target is
+    /// called by another number.
     pub(crate) fn number_parameters<'a>(&'a self, call: &'a Shared) -> impl Iterator<Item = &'a str> {
         let is_called = call.legs.near == LegId::CALLER && self.number.is_none() && self.uri.is_none();
         let trunk = self.trunk.as_ref().filter(|_| is_called);
@@ -56,13 +56,13 @@ impl Attempt {
         all.filter(move |text| trunk.is_some_and(|trunk| trunk.number_parameters.contains(&name(text))))
     }
 
-    /// The number that a target's network routes by instead of the called one (RFC 4694); `None` if it gets none.
+    /// Returns the routing number that the target's network uses instead of the called number (RFC 4694), if any.
     pub(crate) fn routing_number(&self, call: &Shared, edge: &Edge) -> Option<Result<Number, Incomplete>> {
         let value = self.number_parameters(call).find_map(|text| text.strip_prefix("rn="))?;
         Some(edge.numbers().normalise(value, None))
     }
 
-    /// Returns the trunk whose rules hold for a bare URI before its name is looked up.
+    /// Returns the trunk that owns the address or host name of a bare URI, before DNS resolution.
     pub(crate) fn owner_by_name(&self, edge: &Edge) -> Option<Arc<Trunk>> {
         let destination = self.bare_destination()?;
         match destination.literal() {
@@ -71,7 +71,9 @@ impl Attempt {
         }
     }
 
-    /// Whether a target's trunk gets calls to the number that it would be asked for.
+    /// Checks that the target's trunk accepts calls to the number.
+    ///
+    /// # Errors The number is incomplete, or the trunk does not accept it.
     pub(crate) fn may_be_called(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if self.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, cx.edge.numbers())) {
             return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
@@ -79,11 +81,11 @@ impl Attempt {
         let Addressed { trunk: Some(trunk), number, form } = self.addressed(cx.call, cx.edge) else {
             return Ok(());
         };
-        // A user of the trunk that a REFER is returned for may have no number.
+        // A trunk user that a REFER names may have no number.
         if self.trunk.is_none() || !number.text.is_empty() {
             cx.may_take(&trunk, &number, form)?;
         }
-        // Where it is there, it is what the far end routes by.
+        // The remote network routes by the routing number.
         match self.routing_number(cx.call, cx.edge) {
             None => Ok(()),
             Some(Ok(routed)) => cx.may_take(&trunk, &routed, SendNumbers::AsIs),
@@ -91,7 +93,7 @@ impl Attempt {
         }
     }
 
-    /// The Request-URI of a target that is called by a number.
+    /// Builds the Request-URI of a target that is called by number.
     pub(crate) fn called_uri(&self, cx: &Cx<'_>, way: &Candidate, form: SendNumbers) -> String {
         let called = rewrite::called(self.number.as_deref(), &cx.call.facts.called, form, cx.edge.numbers());
         let mut user = rewrite::escape_user(&called);
@@ -102,17 +104,19 @@ impl Attempt {
         rewrite::request_uri(&user, &way.peer, &way.destination.host, way.destination.port)
     }
 
-    /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
+    /// Checks that the target may be shown the caller, and logs a replaced caller ID.
+    ///
+    /// # Errors 403 if the trunk's `caller_id` refuses the caller.
     pub(crate) fn may_introduce(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Addressed { trunk, number, .. } = self.addressed(cx.call, cx.edge);
-        // No caller ID rule stops an emergency call: its caller may have to be called back.
+        // Emergency calls are exempt from caller ID rules: the caller may have to be called back.
         let is_emergency = cx.edge.numbers().is_emergency(&number);
         let from = cx.call.legs.near_leg().trunk.clone();
         let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let told = cx.call.who(from.as_deref(), self.trunk.as_deref());
         let shown = cx.call.shown(told.clone(), rule);
         let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
-        // Of a target that forwards to a carrier, or a name that leads to one.
+        // The trunk may be a carrier that the target forwards to, or that its name resolves to.
         let is_private = cx.call.facts.shown_as.as_ref().is_some_and(|shown| shown.is_private);
         if is_private && trunk.as_ref().is_some_and(|trunk| !trunk.accept_register) {
             let text = format!("{} may not see the callerId of the document (13214)", self.name());
@@ -127,7 +131,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// Gives the place at the trunk or the agent back, or the one among those that wait.
+    /// Gives back the place at the trunk or agent, or in its queue.
     pub(crate) fn leave_place(&self, cx: &mut Cx<'_>, branch: Branch) {
         cx.disarm(Timer::Pace(branch));
         cx.disarm(Timer::Queue);
@@ -140,7 +144,7 @@ impl Attempt {
         self.leave_trunk_place(cx, branch);
     }
 
-    /// Gives the place at the trunk back, or the one among those that wait.
+    /// Gives back the place at the trunk, or in its queue.
     pub(crate) fn leave_trunk_place(&self, cx: &mut Cx<'_>, branch: Branch) {
         let Some(trunk) = self.limited_by() else { return };
         match self.is_counted {
@@ -155,7 +159,7 @@ impl Attempt {
 }
 
 impl Candidate {
-    /// The body of an INVITE with these headers: the offer, and with it where the caller is, as far as the headers say.
+    /// Builds the body of an INVITE: the offer, and the caller's location objects that the headers refer to.
     pub(crate) fn located(&self, cx: &mut Cx<'_>, sdp: Body, headers: &mut Vec<Extra>) -> Body {
         let is_named = |location: &Location| {
             let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));

@@ -1,11 +1,13 @@
-//! Agents as targets: which agent gets the caller, what the caller gets before the agent is there, and the audio while it waits.
+//! Agents as targets: admission of the caller, responses to the caller before the agent is connected, and waiting
+//! audio.
 //!
-//! - An agent gets the callers that it allows, unless it is skipped because it keeps failing. An agent that fails gets a new stream (`retry`)
-//!   before the next target is tried.
-//! - With `answer = "early"` or `"at_once"` the caller gets 183 or 200 and hold audio before the agent's stream is open.
-//! - A caller whose agent has all its sessions in use waits in the agent's queue. It leaves the queue when its turn comes, after the longest
-//!   wait, or when the agent is no longer available.
-//! - A caller whose agent is lost, or sends it on, hears hold audio or ringback while the search goes on.
+//! - An agent serves the callers that it allows, unless it is skipped because it keeps failing. An agent that fails
+//!   gets a new stream (`retry`) before the next target is tried.
+//! - With `answer = "early"` or `"at_once"` the caller gets 183 or 200 and hold audio before the agent's stream is
+//!   open.
+//! - A caller waits in the queue of an agent that has all its sessions in use. It leaves the queue at its turn, after
+//!   the longest wait, or when the agent becomes unavailable.
+//! - A caller that has lost its agent, or was sent on by it, hears hold audio or ringback while the search continues.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
 impl Search {
-    /// Has the socket of the attempt's agent opened.
+    /// Opens the WebSocket of the attempt's agent.
     pub(crate) fn open_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
         let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
         let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, Role::Talk)?, wait, n)));
@@ -60,18 +62,18 @@ impl Search {
         Ok(())
     }
 
-    /// Whether there may be one more, so that enough are left for the targets that come later.
+    /// Returns whether the call has room for another attempt in addition to the legs reserved for later targets.
     pub(crate) fn has_room_for_another(&self, call: &Shared) -> bool {
         call.legs.attempts() + self.controller.legs_kept() < ATTEMPTS_PER_CALL
     }
 
-    /// Whether an agent's leg is the one that the attempt waits for.
+    /// Returns whether the attempt waits for this agent leg.
     pub(crate) fn is_opening(&self, leg: LegId) -> bool {
         self.alone().is_some_and(|attempt| attempt.progress == Progress::Opening(leg))
     }
 
-    /// Begins an agent's target: what the caller gets before it is there, then the attempt itself. Who is told ports of ours
-    /// waits until they are.
+    /// Begins an agent as target: prepares the caller's side, then starts the attempt. A caller that is sent our media
+    /// ports waits until they are bound.
     pub(crate) fn engage(
         &mut self,
         cx: &mut Cx<'_>,
@@ -96,7 +98,7 @@ impl Search {
         self.begin_agent(cx, bridge).map(|()| Next::Stay)
     }
 
-    /// Begins an agent's attempt once the agent has a session for it.
+    /// Begins an agent's attempt once the agent has a free session.
     pub(crate) fn begin_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
         match self.alone().and_then(|attempt| attempt.agent.clone()) {
             Some(agent) if !self.take_session(cx, bridge, &agent)? => Ok(()),
@@ -104,7 +106,7 @@ impl Search {
         }
     }
 
-    /// Has the agent's stream begun: at once, or after a wait where it has failed in this call.
+    /// Begins the agent's stream: immediately, or after a pause if it has failed in this call.
     pub(crate) fn begin_stream(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
         let retried = self.alone().map_or(0, |attempt| attempt.retried);
         let wait = wait_before(retried);
@@ -119,13 +121,13 @@ impl Search {
         Ok(())
     }
 
-    /// Has the socket of the attempt's agent opened, unless the agent is skipped.
+    /// Opens the WebSocket of the attempt's agent, unless the agent is skipped.
     pub(crate) fn try_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
         let Some(name) = self.alone().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
             self.attempts.remove(Branch::ALONE);
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
-        // A stream that an application names by its URL says nothing of others.
+        // Failures of a stream that an application names by URL do not count for other streams.
         if name.is_empty() {
             return self.open_agent(cx, bridge);
         }
@@ -152,19 +154,20 @@ impl Search {
         Err(failure)
     }
 
-    /// Whether a caller would be lost without the agent that is tried now: one that has its answer, or whose agent is skipped for what
-    /// probes alone have said.
+    /// Returns whether the caller would be lost without the current agent. That applies to an answered caller, and to
+    /// an agent that is skipped only because of failed probes.
     pub(crate) fn has_nobody_else(&self, call: &Shared, edge: &Edge, agent: &str) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
         let is_owed = call.state == State::Rerouting || edge.agents().is_skipped_by_probes(agent);
         is_owed && !self.is_consulting() && self.controller.left().all(ends)
     }
 
-    /// Puts an agent that has failed on `leg` in front of the other targets again, where its `retry` allows that.
+    /// Puts an agent that failed on `leg` in front of the remaining targets if its `retry` allows that. Returns whether
+    /// it did.
     pub(crate) fn retry(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
         let Some(side) = &cx.call.legs[leg].agent else { return false };
         let made = if side.is_proven(cx.now) { 0 } else { side.retried };
-        // As it is configured now: a reload may have mended it.
+        // The current configuration counts: a reload may have fixed the agent.
         let Some(agent) = cx.edge.table().agent(&side.agent.name).cloned() else { return false };
         let may_be_tried =
             matches!(cx.edge.agents_mut().permission(cx.now, &agent.name), Permission::Try | Permission::Trial);
@@ -184,8 +187,8 @@ impl Search {
         true
     }
 
-    /// Answers the caller, or lets it hear us, where the agent that is tried next wants that. `Break`: the agent is not to be
-    /// tried now; the caller's ACK is waited for, or the call is over.
+    /// Answers the caller or starts early media if the next agent's `answer` requires it. `Break` means that the agent
+    /// is not tried now: the call waits for the caller's ACK, or is over.
     pub(crate) fn before_agent(
         &mut self,
         cx: &mut Cx<'_>,
@@ -222,7 +225,8 @@ impl Search {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The caller has answered an offer of ours while nobody has it; `first`: only now it is known where its media goes.
+    /// Handles the caller's answer to our offer while no target has the call. `first` means that its media address is
+    /// new.
     pub(crate) fn caller_spoke(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, first: bool) -> Next {
         if first {
             return Next::Search;
@@ -233,8 +237,8 @@ impl Search {
         Next::Stay
     }
 
-    /// While the search goes on for a caller that has a session with us, it hears hold audio, or our ringback tone, instead
-    /// of what fed it last. What plays goes on from target to target.
+    /// Plays hold audio or a ringback tone to a caller that has a session with the edge while the search continues. A
+    /// running player continues from target to target.
     pub(crate) fn ring_back(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let talks_on = self.is_consulting() && !self.consults.holds_caller();
         if !(cx.call.state == State::Rerouting || bridge.media.is_early(cx.call)) || talks_on {
@@ -268,7 +272,7 @@ impl Search {
         bridge.media.tap_caller(cx);
     }
 
-    /// Connects the caller with the target that answered.
+    /// Connects the caller to the target that answered.
     pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         self.won(cx, bridge, leg);
         self.consults.end_warm(cx, &mut bridge.media);
@@ -290,7 +294,7 @@ impl Search {
         cx.edge.log(&sid, line, None);
     }
 
-    /// Whether the attempt's agent has a session for the call; if not, the call waits for one.
+    /// Takes a session of the attempt's agent; returns `false` if the call has to wait for one.
     pub(crate) fn take_session(
         &mut self,
         cx: &mut Cx<'_>,
@@ -298,7 +302,7 @@ impl Search {
         agent: &Arc<Agent>,
     ) -> Result<bool, Failure> {
         let returns = self.alone().is_some_and(|attempt| attempt.retried > 0);
-        // One that is to be passed over takes no session, and nobody waits for it.
+        // A skipped agent uses no session, and no call waits for it.
         if self.is_passed_over(cx.call, cx.now, cx.edge, &agent.name) {
             return Ok(true);
         }
@@ -320,7 +324,7 @@ impl Search {
     }
 
     fn wait_in_line(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, agent: &Arc<Agent>, nth: usize) {
-        // One that had a session before may be back although nobody is to wait (any more): it does as by default.
+        // A call that returns to the agent may wait even if a reload has removed the queue; the default wait applies.
         let wait = agent.queue.unwrap_or_default().wait;
         if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
             attempt.progress = Progress::Queued { since: cx.now, until: cx.now + wait };
@@ -332,7 +336,7 @@ impl Search {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, None);
         cx.edge.note_waiting();
-        // Who waits for an agent hears that agent's audio.
+        // The caller hears the audio of the agent that it waits for.
         let other = bridge.media.hold.as_ref().is_none_or(|before| before.name != agent.name);
         if agent.hold.is_some() && other && !self.is_consulting() {
             bridge.media.hold = Some(agent.clone());
@@ -341,7 +345,8 @@ impl Search {
         self.let_ring(cx, bridge);
     }
 
-    /// While an agent is waited for: 180 to a caller that has heard nothing yet, sounds to one that hears us.
+    /// Signals waiting for an agent: 180 to a caller without a ringing response, sounds to a caller that hears the
+    /// edge.
     pub(crate) fn let_ring(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let has_caller = !cx.call.is_requested();
         if has_caller && cx.call.state == State::Searching && cx.call.legs[LegId::CALLER].state == LegState::Trying {
@@ -351,7 +356,7 @@ impl Search {
         self.ring_back(cx, bridge);
     }
 
-    /// Notes that the call waits no longer.
+    /// Logs the end of the wait in an agent's queue.
     pub(crate) fn left_line(&self, cx: &mut Cx<'_>, how: &str) {
         let Some(attempt) = self.alone() else { return };
         let Progress::Queued { since, .. } = attempt.progress else { return };
@@ -360,14 +365,14 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {how}, after {:.1} s", attempt.name(), waited.as_secs_f64()));
     }
 
-    /// Whether the agent is skipped, and another target can be tried.
+    /// Returns whether the agent is skipped and another target can be tried.
     pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
         let is_skipped = matches!(edge.agents().permission(now, name), Permission::Wait(_) | Permission::Tried);
         is_skipped && !self.has_nobody_else(call, edge, name)
     }
 }
 
-/// Returns when a skipped agent is tested next: by a probe, else by a call, in `wait`.
+/// Describes the next test of a skipped agent: a probe, or a call after `wait`.
 fn next_test(cx: &Cx<'_>, agent: &str, wait: Duration) -> String {
     match cx.edge.agents().next_probe(cx.now, agent) {
         Some(Duration::ZERO) => "a probe tests it now".to_owned(),
@@ -376,7 +381,7 @@ fn next_test(cx: &Cx<'_>, agent: &str, wait: Duration) -> String {
     }
 }
 
-/// `1st`, `2nd`, `3rd`, `4th`.
+/// Formats an ordinal: `1st`, `2nd`, `3rd`, `4th`.
 pub(crate) fn ordinal(n: usize) -> String {
     let end = match (n % 100, n % 10) {
         (11..=13, _) => "th",
@@ -388,16 +393,16 @@ pub(crate) fn ordinal(n: usize) -> String {
     format!("{n}{end}")
 }
 
-/// New streams to agents that failed, in one call.
+/// Repeated streams of one call to agents that failed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Retries {
-    /// All of them.
+    /// Total number in the call.
     pub(crate) made: u32,
-    /// How many in a row the agent that is tried next has had, this one included; taken by its attempt.
+    /// Number of repeated streams in a row for the agent tried next, that one included; consumed by its attempt.
     pub(crate) next: u32,
 }
 
-/// How long to wait before the stream with this number, where 0 is the first.
+/// Returns the pause before the stream with this number; 0 is the first stream.
 pub(crate) fn wait_before(retried: u32) -> Duration {
     let Some(doubled) = retried.checked_sub(2) else { return Duration::ZERO };
     let wait = RETRY_FIRST_WAIT_MS.saturating_mul(1_u64.checked_shl(doubled).unwrap_or(u64::MAX));

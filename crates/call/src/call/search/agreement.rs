@@ -1,41 +1,41 @@
-//! Whether the peers of a trunk agree that it has too many calls (`congested_on`). A 503 is the word of one server, and leads to the
-//! next one (RFC 3263 §4.3); only the servers together speak for their trunk.
+//! Agreement among the peers of a trunk that it is congested (`congested_on`). A 503 concerns one server and leads to
+//! the next one (RFC 3263 §4.3); the trunk is congested only if all its servers agree.
 
 use std::collections::VecDeque;
 
 use crate::call::search::attempt::Candidate;
 
-/// Whether a code is about the server that sends it, and not about the whole trunk as 429 is.
+/// Returns whether a status code concerns one server, unlike 429, which concerns the whole trunk.
 pub(crate) const fn is_of_one_server(code: u16) -> bool {
     matches!(code, 408 | 500..=599)
 }
 
-/// The end of an attempt at a trunk that has too many calls.
+/// Congestion of a trunk, which ends the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TrunkCongestion {
-    /// Seconds of its Retry-After.
+    /// Retry-After, in seconds.
     pub(crate) retry_after: Option<u32>,
 }
 
-/// Collects the answers of a trunk's peers within one attempt.
+/// Collects the responses of a trunk's peers within one attempt.
 #[derive(Debug, Default)]
 pub(crate) struct PeerAgreement {
-    /// Peers that have answered with a code of `congested_on`.
+    /// Peers that have sent a code of `congested_on`.
     congested: Vec<String>,
-    /// Whether another one has failed otherwise.
+    /// True once a peer has failed in another way.
     is_broken: bool,
-    /// The shortest Retry-After among the answers.
+    /// Shortest Retry-After among the responses.
     retry_after: Option<u32>,
 }
 
 impl PeerAgreement {
-    /// Notes that a peer failed otherwise: the trunk's other peers are tried, and it is not congested.
+    /// Records that a peer failed in another way, so that the trunk is not congested.
     pub(crate) fn broken(&mut self) {
         self.is_broken = true;
     }
 
-    /// Notes that a peer answered with a code of `congested_on`, and orders the candidates that are left: those of peers that have
-    /// not answered so come first. Returns the trunk's congestion once all peers agree.
+    /// Records a peer's response with a code of `congested_on`, and moves the candidates of other peers to the front.
+    /// Returns the trunk's congestion once all peers agree.
     pub(crate) fn add(
         &mut self,
         peer: &str,
@@ -48,7 +48,7 @@ impl PeerAgreement {
         self.retry_after = self.retry_after.into_iter().chain(retry_after).min();
         let (asked, others): (VecDeque<Candidate>, VecDeque<Candidate>) =
             std::mem::take(left).into_iter().partition(|candidate| self.has(&candidate.peer));
-        // One address speaks for its peer where several peers say the same.
+        // If several peers agree, one response of each peer suffices.
         let agree = others.is_empty() && (asked.is_empty() || self.congested.len() > 1);
         *left = others.into_iter().chain(asked).collect();
         (agree && !self.is_broken).then_some(TrunkCongestion { retry_after: self.retry_after })

@@ -1,4 +1,4 @@
-//! One target that is being tried: its ways (peers and their addresses) in order, and what its answers mean.
+//! Attempt to reach one target: its candidates (peers and their addresses) in order, and the meaning of its responses.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,32 +23,32 @@ use crate::call::search::agreement::{PeerAgreement, TrunkCongestion, is_of_one_s
 use crate::call::search::controller::TargetResult;
 use crate::call::words::answer::{Failure, seen_code};
 
-/// Codes on which a bare URI counts as failed; a trunk has its own list.
+/// Status codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
 
-/// One way to a target.
+/// Way to reach a target: a peer and, once resolved, its address.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
-    /// The peer as it is shown: its URI without a password. It names the peer in logs, views, records and metrics.
+    /// Peer URI without a password; names the peer in logs, views, records and metrics.
     pub(crate) peer: String,
-    /// Where its URI leads: host and port for the Request-URI.
+    /// Host and port for the Request-URI.
     pub(crate) destination: Destination,
-    /// Transport: that of the URI, or the one that DNS names.
+    /// Transport of the URI, or from DNS.
     pub(crate) transport: Transport,
-    /// Where it is; `None` until its host has been looked up.
+    /// Address of the peer; `None` until its host has been resolved.
     pub(crate) address: Option<SocketAddr>,
-    /// Whether it has refused SRTP, and is asked again without.
+    /// True once the peer has refused SRTP and is called again without it.
     pub(crate) plain: bool,
-    /// Whether it takes no body but a session description, and is asked again with that alone.
+    /// True once the peer has refused bodies other than SDP and is called again with SDP alone.
     pub(crate) only_sdp: bool,
-    /// Whether TCP was of no use for a long request: it goes by UDP, whatever its length.
+    /// True if an INVITE too long for UDP must still use UDP, because TCP failed.
     pub(crate) by_udp: bool,
-    /// The flow of a phone that has registered here, and its Contact.
+    /// Flow and Contact of a phone that is registered at the edge.
     pub(crate) registered: Option<(Flow, String)>,
 }
 
 impl Candidate {
-    /// Its peer, and which of the addresses of its name it is.
+    /// Returns the peer, with its address if the peer is a host name.
     pub(crate) fn shown(&self) -> String {
         match self.address.filter(|address| self.destination.host != address.ip().to_string()) {
             Some(address) => format!("{} {address}", self.peer),
@@ -56,7 +56,7 @@ impl Candidate {
         }
     }
 
-    /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
+    /// Returns the candidates of a peer: one for each server address, or a single unresolved one.
     fn all(uri: &str, destination: Destination, servers: &[Server]) -> Vec<Candidate> {
         let way = Candidate {
             peer: redact::sip_uri(uri),
@@ -71,12 +71,12 @@ impl Candidate {
         if servers.is_empty() { vec![way] } else { way.at(servers) }
     }
 
-    /// Where it leads, for its trunk's health.
+    /// Returns the key of this address in its trunk's health table.
     pub(crate) fn spot(&self, trunk: &Arc<Trunk>) -> Option<Spot> {
         Some(Spot::new(&trunk.name, self.transport, self.address?))
     }
 
-    /// The same for each address of the servers, in order, as many as are tried.
+    /// Returns one candidate for each server address in order, at most [`ADDRESSES_PER_PEER`].
     fn at(&self, servers: &[Server]) -> Vec<Candidate> {
         let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
         let way = |(transport, socket)| Candidate { transport, address: Some(canonical(socket)), ..self.clone() };
@@ -84,98 +84,98 @@ impl Candidate {
     }
 }
 
-/// Where the search for a way stands.
+/// State of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Between two ways.
+    /// No candidate is in progress.
     Idle,
-    /// Its trunk is at a limit: its turn is waited for.
+    /// The trunk has reached a limit; the attempt waits for its turn.
     Waiting {
-        /// Until when.
+        /// End of the wait.
         until: Instant,
-        /// For which limit.
+        /// Limit that was reached.
         reason: ReasonSlug,
     },
-    /// Its agent has all its sessions in use: one is waited for, in line.
+    /// All sessions of the agent are in use; the attempt waits in the agent's queue.
     Queued {
-        /// Since when.
+        /// Start of the wait.
         since: Instant,
-        /// Until when.
+        /// End of the wait.
         until: Instant,
     },
-    /// The caller is to be told ports that are not known to be ours yet.
+    /// The caller will be sent media ports that are not bound yet.
     Binding,
-    /// Its agent has failed in this call, and is not tried again at once.
+    /// The agent has failed in this call and is tried again after a pause.
     Pausing,
-    /// A host is being looked up.
+    /// The host of a candidate is being resolved.
     Resolving(QueryId),
-    /// An INVITE is out on this leg.
+    /// An INVITE is in progress on this leg.
     Calling(LegId),
-    /// An agent's socket is being opened for this leg.
+    /// The agent's WebSocket is being opened for this leg.
     Opening(LegId),
-    /// A party has answered on this leg, and is asked whether it takes the caller.
+    /// A party has answered on this leg, and is prompted to accept the caller.
     Asking(LegId),
 }
 
 impl Progress {
-    /// The leg of an INVITE that is out.
+    /// Returns the leg of an INVITE in progress.
     pub(crate) const fn calling(self) -> Option<LegId> {
         if let Progress::Calling(leg) = self { Some(leg) } else { None }
     }
-    /// The leg of an agent that is being opened.
+    /// Returns the leg of an agent that is being opened.
     pub(crate) const fn opening(self) -> Option<LegId> {
         if let Progress::Opening(leg) = self { Some(leg) } else { None }
     }
-    /// The leg of a party that is asked.
+    /// Returns the leg of a party that is being prompted.
     pub(crate) const fn asking(self) -> Option<LegId> {
         if let Progress::Asking(leg) = self { Some(leg) } else { None }
     }
 }
 
-/// A target that is being tried.
+/// Attempt to reach one target.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// The target as a route would write it.
+    /// Target as written in a route.
     pub(crate) spec: TargetSpec,
-    /// The agent that it is, where it is one.
+    /// Agent, if the target is one.
     pub(crate) agent: Option<Arc<Agent>>,
-    /// Its trunk; `None` for a bare URI and an agent.
+    /// Trunk of the target; `None` for a bare URI or an agent.
     pub(crate) trunk: Option<Arc<Trunk>>,
-    /// Of a bare URI, the trunk that it leads to: that one's limits hold.
+    /// Trunk that owns the address of a bare URI; its limits apply.
     pub(crate) governs: Option<Arc<Trunk>>,
-    /// Whether its URI was named by an agent or an operator in mid-call.
+    /// True if an agent or an operator named the URI in an answered call.
     pub(crate) in_call: bool,
-    /// The caller ID as its last INVITE had it, numbers masked.
+    /// Caller ID in the last INVITE, with masked numbers.
     pub(crate) caller_id: Option<Box<str>>,
-    /// Further headers of its INVITE, which an application has asked for.
+    /// Further headers of the INVITE, set by an application.
     pub(crate) headers: Vec<(String, String)>,
-    /// The number to call instead of the called one.
+    /// Number to call instead of the called number.
     pub(crate) number: Option<String>,
-    /// The Request-URI: of a bare URI as written, or that of a redirection.
+    /// Request-URI: a bare URI as written, or the target of a redirection.
     pub(crate) uri: Option<String>,
-    /// The URI of a bare one as it is shown.
+    /// Bare URI as displayed, without a password.
     shown_uri: Option<String>,
-    /// How long it may ring.
+    /// Maximum ringing time.
     pub(crate) ring_timeout: Duration,
-    /// How long it may be silent; zero: for ever.
+    /// Maximum time without any response; zero disables the limit.
     pub(crate) no_response_timeout: Duration,
-    /// Where it stands.
+    /// State of the attempt.
     pub(crate) progress: Progress,
-    /// The way that is looked up or called.
+    /// Candidate that is being resolved or called.
     pub(crate) current: Option<Candidate>,
-    /// Whether it counts among its trunk's calls.
+    /// True while the attempt counts against its trunk's limits.
     pub(crate) is_counted: bool,
-    /// Port pairs that could not be bound so far.
+    /// Number of port pairs that could not be bound so far.
     pub(crate) bind_failures: u8,
-    /// How many streams to its agent have failed in a row before this attempt.
+    /// Number of streams to the agent that failed in a row before this attempt.
     pub(crate) retried: u32,
-    /// Whom its last INVITE asked.
+    /// Name of the party in the last INVITE's Request-URI, as of `redirect::name_of`.
     pub(crate) asked: String,
-    /// When its first INVITE left.
+    /// Time of the first INVITE.
     pub(crate) called_at: Option<Instant>,
-    /// Whether it has rung, or said anything but 100.
+    /// True once a provisional response above 100 has arrived.
     pub(crate) has_rung: bool,
-    /// What its far ends have said before an answer.
+    /// Descriptions from early dialogs.
     pub(crate) early: EarlyMedia,
     left: VecDeque<Candidate>,
     failure: Option<Failure>,
@@ -183,7 +183,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Of one target; `None` for an answer, and for several.
+    /// Creates the attempt for one target; `None` for applications, refusals and simultaneous targets.
     pub(crate) fn new(target: Target, route_ring_timeout: Option<Duration>) -> Option<Attempt> {
         let longest = Duration::from_secs(RING_SECONDS);
         let ring = |own: Duration| match route_ring_timeout.unwrap_or(own) {
@@ -244,7 +244,7 @@ impl Attempt {
         })
     }
 
-    /// An INVITE to `asked` is out on a leg, with this caller ID.
+    /// Records the INVITE sent on a leg: the party called and the caller ID.
     pub(crate) fn calls(&mut self, now: Instant, leg: LegId, asked: String, caller_id: Box<str>) {
         self.progress = Progress::Calling(leg);
         self.called_at.get_or_insert(now);
@@ -253,7 +253,7 @@ impl Attempt {
         self.early = EarlyMedia::default();
     }
 
-    /// Where a bare URI leads.
+    /// Returns the destination of a bare URI.
     pub(crate) fn bare_destination(&self) -> Option<&Destination> {
         match &self.spec {
             TargetSpec::Uri { destination, .. } => Some(destination),
@@ -268,17 +268,17 @@ impl Attempt {
         }
     }
 
-    /// The trunk whose limits hold for it.
+    /// Returns the trunk with the limits that apply to this attempt.
     pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
         self.trunk.as_ref().or(self.governs.as_ref())
     }
 
-    /// The leg that it waits for.
+    /// Returns the leg that the attempt waits for.
     pub(crate) fn leg(&self) -> Option<LegId> {
         self.progress.calling().or(self.progress.opening()).or(self.progress.asking())
     }
 
-    /// Its name in logs, trace and metrics: the agent's, the trunk's, or the URI without a password.
+    /// Returns the target's name for logs, trace and metrics: agent, trunk, or URI without a password.
     pub(crate) fn name(&self) -> &str {
         match (&self.agent, &self.trunk, &self.shown_uri) {
             (Some(agent), _, _) => &agent.name,
@@ -288,7 +288,7 @@ impl Attempt {
         }
     }
 
-    /// Leaves ways out that are not worth trying now, unless none is; which, and why.
+    /// Removes candidates that are unfit now, unless all are; returns them with the causes.
     pub(crate) fn leave_out(
         &mut self,
         unfit: impl Fn(&Arc<Trunk>, &Candidate) -> Option<Unfit>,
@@ -308,17 +308,17 @@ impl Attempt {
         left_out
     }
 
-    /// The next way, taken out.
+    /// Takes the next candidate out of the list.
     pub(crate) fn next_candidate(&mut self) -> Option<Candidate> {
         self.left.pop_front()
     }
 
-    /// Puts a way in front of all others.
+    /// Puts a candidate in front of all others.
     pub(crate) fn again(&mut self, way: Candidate) {
         self.left.push_front(way);
     }
 
-    /// Puts the phones that have registered with its trunk in front of its peers.
+    /// Puts the phones registered with the target's trunk in front of its peers.
     pub(crate) fn registered(&mut self, bindings: &[Binding]) {
         for binding in bindings.iter().take(ADDRESSES_PER_PEER).rev() {
             let destination = binding.destination();
@@ -329,21 +329,21 @@ impl Attempt {
                 address: Some(binding.flow.remote),
                 plain: false,
                 only_sdp: false,
-                // It is there and nowhere else.
+                // A registered phone is reachable by its own flow only.
                 by_udp: true,
                 registered: Some((binding.flow, binding.contact.clone())),
             });
         }
     }
 
-    /// Puts the addresses of a way that has been looked up in its place.
+    /// Replaces a resolved candidate with one candidate for each address.
     pub(crate) fn resolved(&mut self, way: &Candidate, servers: &[Server]) {
         for found in way.at(servers).into_iter().rev() {
             self.left.push_front(found);
         }
     }
 
-    /// Notes why a way failed: what a peer answered outweighs that another was not reached.
+    /// Records a failed candidate. The response of one peer outweighs failures of peers that were not reached.
     pub(crate) fn candidate_failed(&mut self, failure: Failure) {
         if !failure.answered().is_some_and(|code| self.is_congestion(code)) {
             self.agreement.broken();
@@ -354,23 +354,23 @@ impl Attempt {
         }
     }
 
-    /// Why the target failed, once no way is left.
+    /// Returns the failure of the target, once no candidate is left.
     pub(crate) fn into_failure(self) -> Failure {
         self.failure.unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
     }
 
-    /// The same, to be looked at.
+    /// Returns a copy of the failure of the target.
     pub(crate) fn why_failed(&self) -> Failure {
         self.failure.clone().unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
     }
 
-    /// Whether its trunk says by a code that it has too many calls.
+    /// Returns whether a status code is in the trunk's `congested_on`.
     fn is_congestion(&self, code: u16) -> bool {
         self.trunk.as_ref().is_some_and(|trunk| trunk.congested_on.contains(&code))
     }
 
-    /// Takes an answer into account that may end the attempt as congestion: its code is about the whole trunk (429), or the last of
-    /// the trunk's peers has given it.
+    /// Returns the congestion of the trunk if a response proves it: the code concerns the whole trunk (429), or the
+    /// last of its peers has sent such a code.
     pub(crate) fn congestion(&mut self, code: u16, retry_after: Option<u32>) -> Option<TrunkCongestion> {
         if !self.is_congestion(code) {
             return None;
@@ -382,20 +382,20 @@ impl Attempt {
         self.agreement.add(peer, retry_after, &mut self.left)
     }
 
-    /// What a final non-2xx answer means; `is_congested`: it ends the attempt, as its trunk has too many calls
-    /// ([`Attempt::congestion`]).
+    /// Classifies a final non-2xx response. `is_congested` means that the trunk is congested ([`Attempt::congestion`]),
+    /// which ends the attempt.
     pub(crate) fn judge(&self, code: u16, q850: Option<u8>, is_congested: bool) -> Judgement {
         let failover_on = self.trunk.as_ref().map_or(&URI_FAILOVER_ON[..], |t| &t.failover_on);
         let failure = |reason| Failure { q850, ..Failure::with_code(seen_code(code), reason) };
         match code {
-            // What could be answered has been, by the endpoint.
+            // The endpoint has already answered every challenge that it has credentials for.
             401 | 407 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::CredentialsRefused))),
-            // What it names is tried first.
+            // The contacts are tried before this result counts.
             300..=399 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected))),
             _ if is_congested => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TrunkCongested))),
             _ if self.is_congestion(code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
             486 | 600 => Judgement::Target(TargetResult::Busy(failure(ReasonSlug::TargetBusy))),
-            // What one machine cannot do, the next may; what the called party cannot, none of them can.
+            // A 5xx concerns one server, so the next peer may succeed; other codes concern the called party.
             408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
             _ if failover_on.contains(&code) => {
                 Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected)))
@@ -404,7 +404,7 @@ impl Attempt {
         }
     }
 
-    /// The leg of an agent that is being opened, where that is what failed.
+    /// Returns the leg of an agent that failed while its WebSocket was being opened.
     pub(crate) fn failed_agent(&self, result: &TargetResult) -> Option<LegId> {
         let TargetResult::Failed(failure) = result else { return None };
         let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
@@ -412,12 +412,12 @@ impl Attempt {
     }
 }
 
-/// What a final answer means for the search.
+/// Effect of a final response on the search.
 #[derive(Debug)]
 pub(crate) enum Judgement {
-    /// This peer failed: the target's next one is tried.
+    /// The peer failed; the target's next peer is tried.
     Peer(Failure),
-    /// The target is done with.
+    /// The target as a whole has this result.
     Target(TargetResult),
 }
 

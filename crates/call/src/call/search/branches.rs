@@ -1,5 +1,5 @@
-//! The targets that are tried at once: one alone, or those that ring together, each with its own attempt, deadlines and legs; their early
-//! media, and targets that ring while the caller talks with an agent (`consult`).
+//! Attempts in progress: one alone, or several that ring simultaneously, each with its own deadlines and legs. Also
+//! early media, and targets that ring while the caller talks to an agent (`consult`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,59 +39,59 @@ use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 use crate::call::words::target;
 
-/// What the targets that are tried now have come to so far.
+/// Results and redirections of the current targets.
 #[derive(Debug, Default)]
 pub(crate) struct Tried {
-    /// Those that have failed, while others ring on.
+    /// Results of targets that have failed while others still ring.
     pub(crate) over: Vec<TargetResult>,
-    /// Where 3xx answers have sent us.
+    /// Redirections by 3xx responses.
     pub(crate) redirects: Few<Branch, Redirects>,
 }
 
 impl Search {
-    /// An attempt that is under way.
+    /// Returns an attempt in progress.
     pub(crate) fn attempt(&self, branch: Branch) -> Option<&Attempt> {
         self.attempts.get(branch).map(|attempt| &**attempt)
     }
 
-    /// The same, to be changed.
+    /// Returns an attempt in progress for modification.
     pub(crate) fn attempt_mut(&mut self, branch: Branch) -> Option<&mut Attempt> {
         self.attempts.get_mut(branch).map(|attempt| &mut **attempt)
     }
 
-    /// Where the attempt stands that is made alone.
+    /// Returns the attempt that is made alone.
     pub(crate) fn alone(&self) -> Option<&Attempt> {
         self.attempt(Branch::ALONE)
     }
 
-    /// What has come of those that are tried now, to be added to.
+    /// Returns the results of the current targets for modification.
     pub(crate) fn tried(&mut self) -> &mut Tried {
         self.tried.get_or_insert_default()
     }
 
-    /// The attempt that waits for a leg.
+    /// Returns the attempt that waits for a leg.
     pub(crate) fn branch_of(&self, leg: LegId) -> Option<Branch> {
         self.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
     }
 
-    /// The attempt whose INVITE is out on a leg.
+    /// Returns the attempt with an INVITE in progress on a leg.
     pub(crate) fn calling_on(&self, call: &Shared, leg: LegId) -> Option<Branch> {
         let is_out = |branch: &Branch| self.attempt(*branch).is_some_and(|attempt| attempt.progress.asking().is_none());
         self.branch_of(leg).filter(is_out).filter(|_| call.legs[leg].agent.is_none())
     }
 
-    /// Whether no other target rings, or has rung, beside one that is over.
+    /// Returns whether no other target rings, or has rung, together with one that is over.
     pub(crate) fn is_last_ringing(&self) -> bool {
         self.attempts.is_empty() && self.tried.as_ref().is_none_or(|tried| tried.over.is_empty())
     }
 
-    /// Whether an INVITE of an attempt is out, or its party is asked.
+    /// Returns whether an attempt has an INVITE in progress or is prompting its party.
     pub(crate) fn is_calling(&self) -> bool {
         let has_offer = |progress: Progress| progress.calling().or(progress.asking()).is_some();
         self.attempts.values().any(|attempt| has_offer(attempt.progress))
     }
 
-    /// Gives a target up; what it comes to.
+    /// Removes an attempt, and returns its failure.
     pub(crate) fn end_attempt(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Failure {
         cx.disarm(Timer::NoResponse(branch));
         cx.disarm(Timer::Ring(branch));
@@ -107,7 +107,7 @@ impl Search {
         attempt.into_failure()
     }
 
-    /// Withdraws what every attempt has under way, without a word to the controller.
+    /// Withdraws every attempt without a result for the controller.
     pub(crate) fn drop_attempts(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
         while let Some(branch) = self.attempts.first() {
             self.drop_attempt(cx, bridge, branch, reason);
@@ -116,7 +116,7 @@ impl Search {
         self.consults.end_warm(cx, &mut bridge.media);
     }
 
-    /// The same for one of them.
+    /// Withdraws one attempt without a result for the controller.
     pub(crate) fn drop_attempt(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, reason: ReasonSlug) {
         let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
         self.rate(cx, branch, &Failure::unreached(reason), true);
@@ -140,7 +140,7 @@ impl Search {
         self.end_attempt(cx, branch);
     }
 
-    /// Has targets ring at once.
+    /// Rings several targets simultaneously.
     pub(crate) fn ring_all(
         &mut self,
         cx: &mut Cx<'_>,
@@ -171,7 +171,7 @@ impl Search {
         Err(self.outcome().unwrap_or_else(|| TargetResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
     }
 
-    /// Returns the search as far as the verdict on the call tells of it.
+    /// Returns the state of the search for the verdict on the call.
     pub(crate) fn status(&self) -> SearchStatus {
         let next = self.controller.left().find_map(|target| match target {
             TargetSpec::Trunk { name, .. } | TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name),
@@ -187,7 +187,7 @@ impl Search {
         }
     }
 
-    /// Returns the search as far as the negotiation depends on it.
+    /// Returns the state of the search that the negotiation depends on.
     pub(crate) fn ringing(&self) -> Ringing {
         let heard = self.only_heard().and_then(|(attempt, leg)| {
             let (dialog, is_reliable) = attempt.early.only()?;
@@ -201,7 +201,7 @@ impl Search {
         }
     }
 
-    /// Takes in a new leg that is to have the place of `by`, where the call has room for it.
+    /// Adds a new leg that replaces the leg `by`, if the call has room for it.
     pub(crate) fn replace(
         &self,
         cx: &mut Cx<'_>,
@@ -213,7 +213,7 @@ impl Search {
         bridge.replace(cx, (&self.ringing(), has_room), by, incoming)
     }
 
-    /// Answers the caller with a target that has answered: what rings beside it is withdrawn.
+    /// Answers the caller with a target that has answered, and withdraws the other ringing targets.
     pub(crate) fn answer_caller(
         &mut self,
         cx: &mut Cx<'_>,
@@ -228,7 +228,8 @@ impl Search {
         bridge.answer_caller(cx, callee, ours, headers)
     }
 
-    /// The attempt on a leg has got the caller: its place is the call's now, and other targets that ring are withdrawn.
+    /// Hands an attempt's place at its trunk over to the call when the target on `leg` gets the caller. Other ringing
+    /// targets are withdrawn.
     pub(crate) fn won(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         if let Some(branch) = self.branch_of(leg) {
             cx.disarm(Timer::NoResponse(branch));
@@ -256,7 +257,7 @@ impl Search {
         self.tried = None;
     }
 
-    /// Withdraws all that still rings, and nothing of it is left.
+    /// Withdraws all ringing targets and closes their media ends.
     pub(crate) fn withdraw_all(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
         let legs: Vec<LegId> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
         self.drop_attempts(cx, bridge, reason);
@@ -265,8 +266,8 @@ impl Search {
         }
     }
 
-    /// What came of the targets that are over, as of one: the best answer of all, and the search goes on where one of them
-    /// has failed in a way that leads on. The others stand behind it until the caller is answered.
+    /// Combines the results of targets that rang simultaneously: the best response counts, and the search continues if
+    /// one of them allows it. The other failures are kept until the caller is answered.
     pub(crate) fn outcome(&mut self) -> Option<TargetResult> {
         let mut over = std::mem::take(&mut self.tried().over);
         let best = over.iter().enumerate().min_by_key(|(_, result)| rank(result.failure())).map(|(at, _)| at)?;
@@ -284,24 +285,24 @@ impl Search {
         })
     }
 
-    /// Lets go of what only a further search would ask for.
+    /// Frees the state that only a further search would need.
     pub(crate) fn settle(&mut self, call: &mut Shared, bridge: &mut Bridge) {
         bridge.negotiation.offer = None;
         self.forwarded = None;
         if call.is_programmed {
-            // The program may dial further parties.
+            // An application may dial further parties.
             self.controller = Controller::Done;
         } else if call.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
             call.facts.identity.settle();
         }
-        // Listeners that come later, or again after a restart, get the caller's headers.
+        // Later listeners, and listeners restored after a restart, get the caller's headers.
         call.facts.headers.shrink_to_fit();
         call.legs.shrink_to_fit();
     }
 
-    /// Takes an answer 101 to 199: what a caller is to know is passed on, with the media that comes with it. Returns whether a target rings for
-    /// a caller that has its answer.
+    /// Handles a provisional response 101 to 199: relays it to the caller and connects its early media. Returns whether
+    /// a target rings for a caller that has already been answered.
     pub(crate) fn provisional(
         &mut self,
         cx: &mut Cx<'_>,
@@ -335,7 +336,7 @@ impl Search {
         }
         let rings = (180..=183).contains(&code);
         let is_rerouting = rings && cx.call.state == State::Rerouting;
-        // A caller that hears us already is not to ring.
+        // A caller that already hears the edge gets no ringing.
         if !is_told || !rings || bridge.media.is_early(cx.call) {
             return is_rerouting;
         }
@@ -345,7 +346,8 @@ impl Search {
         is_rerouting
     }
 
-    /// Whether the caller is told of a 18x: of several targets only the first ringing, and of the one that it hears.
+    /// Returns whether a 18x is relayed to the caller. Of several targets, that is the first one that rings and the one
+    /// heard.
     fn is_told(&self, call: &Shared, branch: Branch, has_media: bool) -> bool {
         let others = || self.attempts.iter().filter(|(other, _)| *other != branch).map(|(_, attempt)| attempt);
         if others().any(|attempt| attempt.early.is_heard) {
@@ -355,7 +357,8 @@ impl Search {
         heard || others().next().is_none() || call.legs[LegId::CALLER].state == LegState::Trying
     }
 
-    /// Takes an early dialog's description, and wires its media where the caller is to hear it: ours to the caller.
+    /// Stores an early dialog's description, and connects its media if the caller is to hear it. Returns our
+    /// description for the caller.
     fn early_media(
         &mut self,
         cx: &mut Cx<'_>,
@@ -377,7 +380,7 @@ impl Search {
         self.hear(cx, bridge, branch, leg, sdp)
     }
 
-    /// Wires early media to the caller.
+    /// Connects early media to the caller.
     fn hear(
         &mut self,
         cx: &mut Cx<'_>,
@@ -391,7 +394,8 @@ impl Search {
         Some(ours)
     }
 
-    /// 199 (RFC 6228 §4): one far end behind the target is out. The caller, who sees one dialog, hears nothing of that.
+    /// Handles a 199 (RFC 6228 §4): removes the early dialog. The caller sees a single dialog, so the 199 is not
+    /// relayed.
     fn early_dialog_over(
         &mut self,
         cx: &mut Cx<'_>,
@@ -412,7 +416,7 @@ impl Search {
         }
     }
 
-    /// Where the one that the caller heard is out, another that rings and has media is heard.
+    /// Connects the early media of another ringing target after the one that the caller heard is gone.
     pub(crate) fn hear_another(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         if !bridge.negotiation.may_be_told(cx.call, &self.ringing(), cx.edge)
             || self.attempts.values().any(|attempt| attempt.early.is_heard)
@@ -435,22 +439,22 @@ impl Search {
         }
     }
 
-    /// The one target that rings, whose one early dialog the caller hears.
+    /// Returns the single ringing target with a single early dialog that the caller hears.
     pub(crate) fn only_heard(&self) -> Option<(&Attempt, LegId)> {
         let mut attempts = self.attempts.values();
         let attempt = attempts.next().filter(|attempt| attempt.early.only().is_some())?;
         Some((&**attempt, attempt.progress.calling()?)).filter(|_| attempts.next().is_none())
     }
 
-    /// The target has said something else in its early dialog.
+    /// Stores a new description of the early dialog that the caller hears.
     pub(crate) fn said_again(&mut self, said: &Description) {
         if let Some(attempt) = self.attempts.first().and_then(|branch| self.attempt_mut(branch)) {
             attempt.early.change(Written::new(said));
         }
     }
 
-    /// An attempt is over without an answer to the caller: what that says of its trunk. `goes_on`: another target is tried after
-    /// it.
+    /// Rates the trunk of an attempt that ended without an answer for the caller. `goes_on` means that another target
+    /// is tried.
     pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure, goes_on: bool) {
         let Some(attempt) = self.attempt(branch) else { return };
         if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said)
@@ -474,7 +478,7 @@ impl Search {
         }
     }
 
-    /// Leaves addresses out that are down or want a rest, unless no other is left.
+    /// Removes addresses that are down or have sent Retry-After, unless no other one is left.
     pub(crate) fn leave_out(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         let Some(attempt) = self.attempts.get_mut(branch) else { return };
         for (way, why) in attempt.leave_out(|trunk, way| cx.edge.health().unfit(cx.now, &way.spot(trunk)?)) {
@@ -486,7 +490,7 @@ impl Search {
         }
     }
 
-    /// A target that only phones make has no way to go: none is registered, which the verdict tells.
+    /// Records that no phone is registered at a trunk that has only phones, for the verdict.
     pub(crate) fn look_for_phones(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
         if !trunk.is_of_phones() || !cx.edge.registrar().bindings(&trunk.name).is_empty() {
@@ -505,12 +509,12 @@ impl Search {
         bridge.negotiation.note_failure(cx, None, &name, &Failure::unreached(ReasonSlug::Unreachable));
     }
 
-    /// Whether a target is tried while an agent has the caller.
+    /// Returns whether a target is tried while an agent has the caller.
     pub(crate) fn is_consulting(&self) -> bool {
         self.consults.now.is_some()
     }
 
-    /// Releases the agent that has waited until a target answered.
+    /// Releases the agent that kept the caller until a target answered.
     pub(crate) fn leave_to(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee.take()) else { return };
         cx.disarm(Timer::HoldCheck);
@@ -519,9 +523,9 @@ impl Search {
         bridge.media.close_agent(cx, agent);
     }
 
-    /// Whether nobody answered a target that was tried beside the agent: the caller stays with that.
+    /// Keeps the caller with its agent after a failed consultation; returns whether there was one.
     pub(crate) fn stays(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, failure: &Failure) -> bool {
-        // An agent that is to be tried again by a new stream has not failed yet.
+        // An agent that gets another stream has not failed yet.
         if self.retries.next > 0 {
             return false;
         }
@@ -545,7 +549,8 @@ impl Search {
         true
     }
 
-    /// Whether the agent that has left had a target tried: that rings on, and the caller waits for it.
+    /// Continues a consultation after its agent has left, with the caller waiting for the ringing target. Returns
+    /// whether there was one.
     pub(crate) fn rings_on(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> bool {
         if self.consults.now.take().is_none() || self.attempts.first().is_none() {
             return false;
@@ -557,7 +562,7 @@ impl Search {
         true
     }
 
-    /// Withdraws the target that rings while the caller talks with its agent.
+    /// Withdraws the target that rings while the caller talks to its agent.
     pub(crate) fn withdraw_consult(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         if self.consults.now.take().is_some() {
             cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
@@ -569,9 +574,11 @@ impl Search {
         }
     }
 
-    /// Where the caller of an agent may be sent.
+    /// Resolves the target of a transfer for the caller of an agent.
+    ///
+    /// # Errors The call has no room for another target, or the target is invalid, forbidden or unknown.
     pub(crate) fn transfer_target(&self, cx: &mut Cx<'_>, text: &str) -> Result<Target, Refused> {
-        // Else the caller would be lost with the agent that has it.
+        // Without room, the caller would be lost together with its agent.
         if !self.has_room_for_another(cx.call) {
             return Err(Refused::TooManyTargets);
         }
@@ -584,7 +591,7 @@ impl Search {
         cx.edge.target(&target).ok_or(Refused::UnknownTarget)
     }
 
-    /// The agent that has the caller, and the one that is being tried for it.
+    /// Returns the agent that has the caller, and the agent that is being tried.
     pub(crate) fn sessions<'a>(&'a self, call: &'a Shared) -> impl Iterator<Item = &'a Arc<str>> {
         let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
         let tried = self.alone().filter(|attempt| !has_none(attempt));
@@ -593,13 +600,13 @@ impl Search {
         tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| call.state != State::Ended))
     }
 
-    /// Where the caller of an agent would go on.
+    /// Returns the targets at which the call of an agent continues after a restart.
     pub(crate) fn targets_left(&self, call: &Shared) -> Vec<TargetSpec> {
         let agent = call.legs.callee.and_then(|leg| call.legs[leg].agent.as_ref());
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
         let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
         if self.is_consulting() {
-            // Its target is forgotten: the agent that is connected again knows nothing of it.
+            // The target of a consultation is dropped: the agent does not know it after the restart.
             tried.clear();
         } else if tried.len() > 1 {
             tried = vec![TargetSpec::RingAll(tried)];
@@ -608,12 +615,12 @@ impl Search {
     }
 }
 
-/// Whether a target has spoken for all that the called party has (6xx).
+/// Returns whether a target has refused on behalf of all endpoints of the called party (6xx).
 pub(crate) fn is_global(result: &TargetResult) -> bool {
     result.failure().code.is_some_and(|code| (600..700).contains(&code))
 }
 
-/// A target as it is written.
+/// Returns a target as it is written in a route.
 fn name(target: &Target) -> String {
     match target {
         Target::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
@@ -626,30 +633,30 @@ fn name(target: &Target) -> String {
     }
 }
 
-/// Answers that are the called party's word, or the called number's: another trunk would have said the same. As in the network
-/// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered. And what a
-/// caller brings about by what it sends: with that it could turn calls away from a trunk.
+/// Status codes that depend on the called party or number, so that another trunk would give the same response. ITU-T
+/// E.425 (network effectiveness ratio) counts user busy, ring no answer and terminal rejection as delivered. Codes that
+/// a caller can provoke are included, so that it cannot turn calls away from a trunk.
 const CALLED_PARTY: [u16; 32] = [
     400, 404, 406, 410, 413, 414, 415, 416, 420, 421, 428, 433, 436, 437, 438, 480, 482, 483, 484, 485, 486, 487, 488,
     493, 494, 513, 600, 603, 604, 606, 607, 608,
 ];
 
-/// Returns what a final response says of the trunk; `None`: it is followed, and no rejection.
+/// Classifies a final response as a rejection by the trunk; `None` for a redirection, which is followed.
 fn says_of_trunk(code: u16, failure: &Failure, has_rung: bool) -> Option<Rejected> {
     match code {
         300..=399 => None,
-        // Of one number only: that one may be wrong.
+        // One number is concerned, and may itself be wrong.
         404 | 484 => Some(Rejected::OfNumber),
-        // Codecs that do not match are a fault of their own.
+        // A codec mismatch is a fault of its own.
         488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(Rejected::OfMedia),
-        // Nothing behind the trunk has answered it, and no phone has rung.
+        // Without ringing, a 408 means that the trunk did not reach the called party.
         408 if !has_rung => Some(Rejected::Always),
         code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),
         _ => Some(Rejected::Always),
     }
 }
 
-/// What else a trunk answers for.
+/// Failures without a final response that are the trunk's fault.
 const LET_DOWN: [ReasonSlug; 5] = [
     ReasonSlug::NoResponse,
     ReasonSlug::Unreachable,
@@ -658,16 +665,16 @@ const LET_DOWN: [ReasonSlug; 5] = [
     ReasonSlug::CredentialsRefused,
 ];
 
-/// Ends of an attempt for which nobody has said anything.
+/// Ends of an attempt by the edge or the caller, before the target responded.
 const GIVEN_UP: [ReasonSlug; 4] =
     [ReasonSlug::RingTimeout, ReasonSlug::SearchTimeout, ReasonSlug::CallerCanceled, ReasonSlug::AnsweredElsewhere];
 
-/// Whether the trunk, and not whom it should have reached or what is ours, has let the call down.
+/// Returns whether a failure is the fault of the trunk, not of the called party or of the edge.
 pub(crate) fn is_trunks_doing(now: Instant, attempt: &Attempt, failure: &Failure) -> bool {
     if failure.reason == ReasonSlug::TargetRejected {
         return failure.answered().or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
     }
-    // Given up: a trunk that has not even made it ring by then has not delivered it.
+    // A trunk that has not signalled ringing for so long has not delivered the call.
     let waited = attempt.called_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
     let is_late = !attempt.has_rung && waited >= Duration::from_secs(SILENT_SECONDS);
     LET_DOWN.contains(&failure.reason) || (GIVEN_UP.contains(&failure.reason) && is_late)

@@ -1,10 +1,12 @@
-//! The candidates of a target in order, and the INVITE to each.
+//! Candidates of a target in order, and the INVITE to each.
 //!
-//! - An INVITE that is too long for a datagram goes by TCP where the trunk wants that, and by UDP again where TCP is not supported.
-//! - A target whose trunk is at one of its limits waits for its turn in the order of arrival, no longer than the trunk's `pace`.
-//! - A target that is a bare URI is subject to the rules of the trunk that owns its address. Each address is judged before the INVITE is sent,
-//!   after its name was resolved, so that no name and no spelling avoids a trunk's rules. A target named in an answered call never reaches an
-//!   address of the edge itself or of its link.
+//! - An INVITE that is too long for a datagram is sent over TCP if the trunk allows it, and over UDP again if TCP is
+//!   not supported.
+//! - A target waits for its turn at a trunk that has reached a limit, in the order of arrival, up to the trunk's
+//!   `pace`.
+//! - A bare URI is subject to the rules of the trunk that owns its address. Each address is checked after DNS
+//!   resolution and before the INVITE, so that no spelling of a name avoids a trunk's rules. A target named in an
+//!   answered call never reaches an address of the edge itself or of its link.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +37,7 @@ use crate::call::words::refer::Referral;
 use crate::call::words::state::State;
 
 impl Search {
-    /// Begins a target, or all of those that ring at once.
+    /// Begins a target, or all targets that ring simultaneously.
     pub(crate) fn connect(
         &mut self,
         cx: &mut Cx<'_>,
@@ -65,7 +67,7 @@ impl Search {
         attempt.uri = returned.or(attempt.uri);
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
-            // The next target has a limit of its own.
+            // The next target has a call limit of its own.
             cx.disarm(Timer::MaxCall);
         }
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
@@ -76,7 +78,7 @@ impl Search {
         self.begin_attempt(cx, bridge, branch, attempt)
     }
 
-    /// Begins an attempt, if it can be made at all.
+    /// Begins an attempt, if it is possible at all.
     pub(crate) fn begin_attempt(
         &mut self,
         cx: &mut Cx<'_>,
@@ -108,7 +110,7 @@ impl Search {
         self.take_place(cx, bridge, branch).map(|()| Next::Stay).map_err(TargetResult::Failed)
     }
 
-    /// Leaves a trunk out that has too many calls, where there is another target that may be tried instead.
+    /// Checks that the trunk is not congested, if another target can be tried instead. Emergency calls always pass.
     fn is_wanted_now(&self, cx: &Cx<'_>, attempt: &Attempt) -> Result<(), Failure> {
         let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks().is_congested(cx.now, &trunk.name);
         let has_others = self.controller.has_more() && !self.is_consulting();
@@ -122,7 +124,7 @@ impl Search {
         Err(Failure { detail, ..Failure::unreached(ReasonSlug::TrunkCongested) })
     }
 
-    /// Goes the next way to the target, or ends the attempt.
+    /// Calls the next candidate of the target, or ends the attempt.
     pub(crate) fn next_candidate(
         &mut self,
         cx: &mut Cx<'_>,
@@ -169,14 +171,15 @@ impl Search {
         Err(self.end_attempt(cx, branch))
     }
 
-    /// A leg has shown that it lives.
+    /// Stops the no-response timer after a response on a leg.
     pub(crate) fn heard(&self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(branch) = self.calling_on(cx.call, leg) else { return };
         cx.disarm(Timer::NoResponse(branch));
         cx.heard(leg);
     }
 
-    /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.
+    /// Restarts the no-response timer after an authentication challenge, because the INVITE was sent again with
+    /// credentials.
     pub(crate) fn challenged(&self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(branch) = self.calling_on(cx.call, leg) else { return };
         self.heard(cx, leg);
@@ -205,7 +208,7 @@ impl Search {
         self.hear_another(cx, bridge);
     }
 
-    /// Goes the first way to the attempt's target once its trunk has a place for the call.
+    /// Calls the first candidate once the trunk has a place for the call.
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else {
             return self.next_candidate(cx, bridge, branch);
@@ -213,7 +216,7 @@ impl Search {
         let Some(Err((reason, which))) = self.attempt_mut(branch).map(|attempt| attempt.take_place(cx, branch)) else {
             return self.next_candidate(cx, bridge, branch);
         };
-        // A call that waited for a limit of some calls would keep those behind it waiting that it is not for.
+        // A limit on some calls would hold up later calls that it does not apply to, so no call waits for it.
         let waits = !trunk.pace.is_zero() && which.is_none();
         let until = cx.now.checked_add(cx.call.patience(trunk.pace)).filter(|_| waits);
         let Some(until) = until else {
@@ -233,7 +236,7 @@ impl Search {
         Ok(())
     }
 
-    /// Wakes the call when its trunk may have a place, at the latest when it has waited long enough.
+    /// Wakes the call when its trunk may have a place, or at the end of the wait.
     pub(crate) fn wait_on(&self, cx: &mut Cx<'_>, branch: Branch, until: Instant) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let left = until.saturating_duration_since(cx.now);
@@ -242,7 +245,7 @@ impl Search {
         cx.arm_left(Timer::Pace(branch), after);
     }
 
-    /// Takes what a 3xx names: whether there is something to go on with.
+    /// Queues the destinations of a 3xx; returns whether there is one.
     pub(crate) fn redirected(&mut self, cx: &mut Cx<'_>, branch: Branch, contacts: &[String]) -> bool {
         let Some(attempt) = self.attempt(branch) else { return false };
         let (own, asked, from) = (attempt.trunk.clone(), attempt.asked.clone(), attempt.limited_by().cloned());
@@ -272,10 +275,9 @@ impl Search {
         goes_on
     }
 
-    /// Judges one URI of a 3xx. `from`: the trunk that a number at the edge itself is called from.
+    /// Checks one contact of a 3xx. `from` is the calling trunk for a number at the edge itself.
     ///
-    /// # Errors
-    /// Why it is not followed.
+    /// # Errors Reason why the contact is not followed.
     fn judge_contact(
         &mut self,
         edge: &Edge,
@@ -285,7 +287,7 @@ impl Search {
         redirects: &mut Redirects,
     ) -> Result<Onward, &'static str> {
         let here = number_here(edge, uri, own.map(|trunk| &**trunk));
-        // Where no port is named, a peer on this machine comes first.
+        // Without a port, a peer on this machine comes first.
         let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, edge.table()) };
         match (place, here) {
             (Some(place), _) if is_here(edge, &place.peer.destination) => Err("is this edge itself"),
@@ -300,7 +302,7 @@ impl Search {
         }
     }
 
-    /// Goes on to the next place that a target has named, where the last one failed.
+    /// Continues with the next destination of a target's 3xx after a failure.
     pub(crate) fn follow(
         &mut self,
         cx: &mut Cx<'_>,
@@ -313,7 +315,7 @@ impl Search {
             else {
                 break;
             };
-            // Who has said where to go on has not failed (RFC 3261 §16.7 step 4).
+            // A redirecting target has not failed (RFC 3261 §16.7 step 4).
             if result.failure().reason != ReasonSlug::Transferred {
                 self.controller.failed(result.into_failure());
             }
@@ -321,7 +323,7 @@ impl Search {
                 Onward::Peer(place) => self.try_place(cx, bridge, branch, *place),
                 Onward::Target(target) => self.try_target(cx, bridge, branch, *target),
                 Onward::Here(trunk, number) => match plan_redirected(cx, &trunk, &number) {
-                    // A target that an agent asks for is tried with the agent's caller still there: by itself.
+                    // A target requested by an agent is tried alone, while the agent's caller is still connected.
                     Ok(plan) if self.is_last_ringing() && !self.is_consulting() => {
                         self.put_plan_first(cx, branch, &number, plan);
                         return Followed::Planned;
@@ -349,7 +351,7 @@ impl Search {
         Followed::Over(result)
     }
 
-    /// Begins the place that a 3xx has named.
+    /// Begins the attempt for a peer that a 3xx names.
     fn try_place(
         &mut self,
         cx: &mut Cx<'_>,
@@ -368,7 +370,7 @@ impl Search {
         self.begin_attempt(cx, bridge, branch, attempt)
     }
 
-    /// Puts the targets of a number at the edge itself before those that are left.
+    /// Puts the targets of a number at the edge itself in front of the remaining ones.
     fn put_plan_first(&mut self, cx: &mut Cx<'_>, branch: Branch, number: &Number, plan: Plan) {
         let left = self.tried().redirects.remove(branch).map_or(0, |redirects| redirects.left.len());
         if left > 0 {
@@ -386,15 +388,15 @@ impl Search {
             cx.forget_text();
             cx.watch_for_text(plan.route.sms.as_ref().filter(|_| !is_emergency));
         }
-        // What the call's own route has for this case comes before a refusal by the other one.
+        // A refusal by the other route does not precede the remaining targets of the call's own route.
         let keeps = self.controller.has_more();
         for target in plan.targets.into_iter().rev().filter(|target| !(keeps && matches!(target, Target::Reject(_)))) {
             self.controller.again(target);
         }
     }
 
-    /// Has the targets of a number at the edge itself ring in the place of one that rang beside others: one after the other,
-    /// without agents, which answer at once.
+    /// Rings the targets of a number at the edge itself in place of a target that rang with others, one after the
+    /// other. Agents are left out because they answer at once.
     fn ring_on(&mut self, cx: &mut Cx<'_>, branch: Branch, plan: Plan) {
         let all = plan.targets.into_iter().flat_map(|target| match target {
             Target::RingAll(targets) => targets,
@@ -422,7 +424,7 @@ impl Search {
         }
     }
 
-    /// Checks in order what makes an INVITE refusable, and finds the plan of its route.
+    /// Checks an INVITE in order of precedence, and finds the plan of its route.
     pub(crate) fn find_plan(
         &self,
         cx: &mut Cx<'_>,
@@ -461,7 +463,7 @@ impl Search {
         Ok(plan)
     }
 
-    /// Takes the plan of the call's route, and draws the ports of the caller.
+    /// Applies the plan of the call's route, and draws the caller's media ports.
     pub(crate) fn take_plan(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, plan: Plan) -> Result<(), FinalAnswer> {
         cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         cx.watch_for_text(plan.route.sms.as_ref());
@@ -474,16 +476,16 @@ impl Search {
     }
 }
 
-/// Checks whether an agent takes this caller at all, and whether the edge itself can answer it.
+/// Checks that an agent allows this caller, and that the edge can answer its offer.
 fn agent_connectable(call: &Shared, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
-    // The number of a requested call is the edge's own.
+    // The caller number of a requested call is the edge's own.
     if !call.is_requested() && !agent.allows(&call.facts.caller.number) {
         return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
     }
     bridge.negotiation.answerable(call).map_err(TargetResult::Failed)
 }
 
-/// Notes that a limit has refused the call at a trunk; `which`: the limit, where it is one for some of its calls.
+/// Records that a limit of a trunk has refused the call. `which` is the limit, if it concerns some calls only.
 pub(crate) fn refused_place(cx: &mut Cx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
     let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
     if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
@@ -495,7 +497,7 @@ pub(crate) fn refused_place(cx: &mut Cx<'_>, trunk: &Trunk, reason: ReasonSlug, 
     cx.edge.alarm(cx.now, cx.call.legs.sid(), &trunk.name, reason, &which);
 }
 
-/// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
+/// Formats the configuration keys of the limit that was reached; `of_direction` is the call rate for this direction.
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
     let Trunk { max_calls, calls_per_second, peer_calls_per_second, .. } = trunk;
     if reason == ReasonSlug::LimitCalls {
@@ -509,7 +511,7 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
     rates.join(", ")
 }
 
-/// Returns the Request-URI of a target that a REFER is returned to: the trunk that the REFER came from. Targets of a route have a number.
+/// Returns the Request-URI of a REFER's target at the trunk that sent the REFER. Targets of a route have a number.
 fn returned_uri(call: &Shared, attempt: &Attempt) -> Option<String> {
     let Referral { by, refer } = call.facts.referral.as_deref().filter(|_| !call.is_programmed)?;
     let trunk = attempt.trunk.as_ref().filter(|_| attempt.number.is_none())?;

@@ -1,4 +1,5 @@
-//! Targets that are tried while another side has the caller: consultation by an agent, and the question to the party of a warm transfer.
+//! Targets that are tried while another side has the caller: an agent's consultation, and the prompt of a warm
+//! transfer.
 
 use std::sync::Arc;
 
@@ -14,27 +15,27 @@ use crate::call::media::CallMedia;
 use crate::call::media::judge::Judge;
 use crate::call::shared::Cx;
 
-/// Targets that ring while the caller talks with its agent.
+/// Targets that ring while the caller talks to its agent.
 #[derive(Debug, Default)]
 pub(crate) struct Consults {
-    /// The one that is under way.
+    /// Consultation in progress.
     pub(crate) now: Option<Box<Consult>>,
-    /// The question that a party of the target is asked first, also where the agent has left meanwhile or none had the caller.
+    /// Prompt for a party that answers, used even if the agent has left or the caller had none.
     pub(crate) warm: Option<Box<Warm>>,
-    /// How many there were: one that fails before it rings costs no leg, and none is to be asked for without end.
+    /// Number of consultations so far; limited, because one that fails before it rings creates no leg.
     pub(crate) begun: usize,
 }
 
-/// One of them.
+/// Target that is tried while an agent has the caller.
 #[derive(Debug)]
 pub(crate) struct Consult {
-    /// Where to, as it was asked for.
+    /// Target as requested.
     pub(crate) target: String,
-    /// Who asked for it: the agent, or a request over HTTP.
+    /// Requester: the agent, or an HTTP request.
     pub(crate) by: EndedBy,
 }
 
-/// A warm transfer that is under way.
+/// Warm transfer in progress.
 #[derive(Debug)]
 pub(crate) struct Warm {
     pub(crate) settings: WarmTransfer,
@@ -42,32 +43,32 @@ pub(crate) struct Warm {
     pub(crate) asked: Option<AskedParty>,
 }
 
-/// The sound of a whisper.
+/// Sound of a whisper.
 #[derive(Debug)]
 pub(crate) enum WhisperSound {
-    /// None is wanted.
+    /// No whisper is wanted.
     Silence,
-    /// It is fetched or made.
+    /// The sound is being fetched or synthesized.
     Wanted(QueryId),
-    /// It can be played.
+    /// The sound is ready to be played.
     Ready(Arc<[u8]>),
-    /// It could not be made, for this reason: no party is connected without it.
+    /// The sound failed for this reason; no party is connected without it.
     Failed(String),
 }
 
-/// A party that has answered, and is asked.
+/// Party that has answered and is being prompted.
 #[derive(Debug)]
 pub(crate) struct AskedParty {
     pub(crate) leg: LegId,
-    /// How it is to be connected with the caller.
+    /// Wires that will connect the party with the caller.
     pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
-    /// Whether it has heard the whisper.
+    /// True once the party has heard the whisper.
     pub(crate) has_heard: bool,
-    /// The judge of whether a machine has answered.
+    /// Answering-machine detection on this leg.
     pub(crate) judge: Option<Judge>,
-    /// Whether it is known that no machine has answered, or not to be known.
+    /// True once machine detection has finished, or if there is none.
     pub(crate) is_judged: bool,
-    /// Whether it has pressed the digit that accepts, and is connected once that is over.
+    /// True once the party has pressed the digit that accepts; it is connected after the whisper.
     pub(crate) accepts: bool,
 }
 
@@ -76,7 +77,7 @@ impl Warm {
         matches!(self.whisper, WhisperSound::Wanted(wanted) if wanted == query)
     }
 
-    /// Ends what only the question needed: its timer, its detection, the player of the whisper.
+    /// Ends the prompt with its timer, its machine detection and its player.
     pub(crate) fn end(mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
         self.leave_party(cx, media);
         if let WhisperSound::Wanted(query) = self.whisper {
@@ -84,7 +85,7 @@ impl Warm {
         }
     }
 
-    /// Ends the question of the party that is asked; the next target may have another one.
+    /// Ends the prompt of the current party; the next target may get another one.
     pub(crate) fn leave_party(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
         cx.disarm(Timer::Asked);
         if let Some(asked) = self.asked.take() {
@@ -95,12 +96,13 @@ impl Warm {
 }
 
 impl Consults {
-    /// Returns whether the caller hears music while a target is tried, instead of the side that it talked to.
+    /// Returns whether the caller hears music, not its previous side, while a target is tried.
     pub(crate) fn holds_caller(&self) -> bool {
         self.warm.is_some()
     }
 
-    /// Returns what a target is offered of what its caller has agreed on. A party that is asked may press keys, also where its caller has none.
+    /// Returns the offer for a target. A party that will be prompted is offered telephone-events even if its caller has
+    /// none.
     pub(crate) fn offered(&self, mut offer: Description) -> Description {
         if self.holds_caller() {
             offer_events(&mut offer);
@@ -108,27 +110,27 @@ impl Consults {
         offer
     }
 
-    /// Returns the leg of the party that is asked.
+    /// Returns the leg of the party that is being prompted.
     pub(crate) fn asked(&self) -> Option<LegId> {
         Some(self.warm.as_ref()?.asked.as_ref()?.leg)
     }
 
-    /// Returns whether the party on a leg is being asked.
+    /// Returns whether the party on a leg is being prompted.
     pub(crate) fn asks(&self, leg: LegId) -> bool {
         self.asked() == Some(leg)
     }
 
-    /// Returns whether an end is that of the party that is asked.
+    /// Returns whether an end belongs to the party that is being prompted.
     pub(crate) fn asks_at(&self, cx: &Cx<'_>, end: EndId) -> bool {
         self.asked().is_some_and(|leg| cx.call.legs.leg_of(end) == Some(leg))
     }
 
-    /// Returns whether the whisper comes as the answer of this question.
+    /// Returns whether `query` fetches the whisper.
     pub(crate) fn wants_whisper(&self, query: QueryId) -> bool {
         self.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
     }
 
-    /// Takes the agent that has waited out of the call's sides, where it is still there: it is to stay as a coach.
+    /// Removes the waiting agent from the sides of the call, so that it stays as a coach; `None` if it has left.
     pub(crate) fn keep_agent(&mut self, cx: &mut Cx<'_>) -> Option<(LegId, Box<Consult>)> {
         let agent = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some())?;
         let consult = self.now.take()?;
@@ -137,7 +139,7 @@ impl Consults {
         Some((agent, consult))
     }
 
-    /// Ends the question of a warm transfer; returns whether there was one.
+    /// Ends the prompt of a warm transfer; returns whether there was one.
     pub(crate) fn end_warm(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> bool {
         let Some(warm) = self.warm.take() else { return false };
         warm.end(cx, media);

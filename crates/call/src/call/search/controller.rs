@@ -1,5 +1,5 @@
-//! Decides what a call does next: asked at its start and after every result. A route's targets are the simplest kind of
-//! controller; a result may also be a success, after which a controller may have further steps for the caller.
+//! Controller of a call: decides the next step at the start and after every result. The simplest controller is the list
+//! of a route's targets. A result may also be the departure of a connected party.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use crate::call::words::answer::{Failure, FinalAnswer, best};
 pub(crate) enum StepResult {
     /// The target was not connected.
     NotConnected(TargetResult),
-    /// The connected party has left, for this reason, and the caller is still there.
+    /// The connected party has left for this reason, and the caller is still connected.
     Left(ReasonSlug),
 }
 
 /// Result of a target that was not connected.
 #[derive(Debug)]
 pub(crate) enum TargetResult {
-    /// The target failed: another may be tried.
+    /// The target failed; another one may be tried.
     Failed(Failure),
     /// The called side was busy.
     Busy(Failure),
-    /// The target refused for good.
+    /// The target refused the call finally.
     Refused(Failure),
 }
 
 impl TargetResult {
-    /// Why.
+    /// Returns the failure.
     pub(crate) const fn failure(&self) -> &Failure {
         let (TargetResult::Failed(failure) | TargetResult::Busy(failure) | TargetResult::Refused(failure)) = self;
         failure
     }
-    /// The same, taken out.
+    /// Converts the result into its failure.
     pub(crate) fn into_failure(self) -> Failure {
         let (TargetResult::Failed(failure) | TargetResult::Busy(failure) | TargetResult::Refused(failure)) = self;
         failure
     }
-    /// The same result with another failure.
+    /// Replaces the failure and keeps the kind of result.
     pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> TargetResult {
         match self {
             TargetResult::Failed(failure) => TargetResult::Failed(change(failure)),
@@ -50,13 +50,13 @@ impl TargetResult {
             TargetResult::Refused(failure) => TargetResult::Refused(change(failure)),
         }
     }
-    /// The same as the failure of one target among others.
+    /// Converts the result into a failure after which the search continues.
     pub(crate) fn into_failed(self) -> TargetResult {
         TargetResult::Failed(self.into_failure())
     }
 }
 
-/// What to do next.
+/// Next step of a call.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Try this target.
@@ -69,33 +69,33 @@ pub(crate) enum Step {
     End(ReasonSlug),
 }
 
-/// Who says what is next.
+/// Source of the next steps.
 #[derive(Debug, Default)]
 pub(crate) enum Controller {
-    /// A route's targets, in order.
+    /// Targets of a route, in order.
     Plan(Targets),
-    /// Nobody: the call is refused before it has a route, or came back from a snapshot.
+    /// No source: the call was refused before it had a route, or was restored from a snapshot.
     #[default]
     Done,
 }
 
-/// The targets that are left, and what became of the others.
+/// Remaining targets, and the failures of earlier ones.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
     left: VecDeque<Target>,
     on_busy: bool,
-    /// How long all but the last may take together; zero: no limit.
+    /// Maximum time for all targets but the last; zero disables the limit.
     search_timeout: Duration,
     failures: Vec<Failure>,
 }
 
 impl Controller {
-    /// These targets, after a restart.
+    /// Creates a controller for these targets after a restart.
     pub(crate) fn resume(left: Vec<Target>) -> Controller {
         Controller::plan_of(left)
     }
 
-    /// What is left to be tried, as a route would write it.
+    /// Returns the remaining targets as written in a route.
     pub(crate) fn left(&self) -> impl Iterator<Item = TargetSpec> {
         let left = match self {
             Controller::Plan(targets) => Some(&targets.left),
@@ -104,7 +104,7 @@ impl Controller {
         left.into_iter().flatten().map(Target::spec)
     }
 
-    /// How long all targets but the last may take together; zero: no limit.
+    /// Returns the maximum time for all targets but the last; zero disables the limit.
     pub(crate) const fn search_timeout(&self) -> Duration {
         match self {
             Controller::Plan(targets) => targets.search_timeout,
@@ -112,7 +112,7 @@ impl Controller {
         }
     }
 
-    /// Leaves the last of those that are left, where there is one: how many are out of the question then.
+    /// Drops all remaining targets but the last; returns the number dropped, or `None` without targets.
     pub(crate) fn skip_to_last(&mut self) -> Option<usize> {
         let Controller::Plan(targets) = self else { return None };
         let skipped = targets.left.len().checked_sub(1)?;
@@ -120,13 +120,13 @@ impl Controller {
         Some(skipped)
     }
 
-    /// Whether there is another target that might be reached.
+    /// Returns whether a target is left that might be reached.
     pub(crate) fn has_more(&self) -> bool {
         let Controller::Plan(targets) = self else { return false };
         targets.left.iter().any(|target| !matches!(target, Target::Reject(_)))
     }
 
-    /// Whether another target is tried after this result.
+    /// Returns whether another target is tried after this result.
     pub(crate) fn goes_on_after(&self, result: &TargetResult) -> bool {
         let leads_on = match (self, result) {
             (_, TargetResult::Failed(_)) => true,
@@ -136,24 +136,24 @@ impl Controller {
         leads_on && self.has_more()
     }
 
-    /// Legs that what is left may want, and that earlier targets leave to it.
+    /// Returns the number of legs that are reserved for the remaining targets.
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };
         targets.left.iter().map(legs).sum::<usize>().min(LEGS_KEPT)
     }
 
-    /// Makes one of these targets and nothing else.
+    /// Creates a controller with these targets only.
     pub(crate) fn plan_of(left: Vec<Target>) -> Controller {
         Controller::Plan(Targets { left: left.into(), ..Targets::default() })
     }
 
-    /// A route's targets.
+    /// Creates a controller with a route's targets.
     pub(crate) fn plan(plan: Plan) -> Controller {
         let (on_busy, search_timeout) = (plan.route.on_busy, plan.search_timeout().unwrap_or_default());
         Controller::Plan(Targets { left: plan.targets.into(), on_busy, search_timeout, failures: Vec::new() })
     }
 
-    /// Puts a target in front of those that are left; what became of earlier ones is past.
+    /// Puts a target in front of the remaining ones, and forgets earlier failures.
     pub(crate) fn put_first(&mut self, target: Target) {
         match self {
             Controller::Plan(targets) => {
@@ -167,7 +167,7 @@ impl Controller {
         }
     }
 
-    /// Puts a target that has failed in front of those that are left.
+    /// Puts a failed target in front of the remaining ones.
     pub(crate) fn again(&mut self, target: Target) {
         match self {
             Controller::Plan(targets) => targets.left.push_front(target),
@@ -175,7 +175,7 @@ impl Controller {
         }
     }
 
-    /// Notes a failure before the next step is asked for.
+    /// Records a failure before the next step is requested.
     pub(crate) fn failed(&mut self, failure: Failure) {
         if let Controller::Plan(targets) = self {
             targets.failures.push(failure);
@@ -185,7 +185,7 @@ impl Controller {
     /// Returns the next step, given the result of the last one.
     pub(crate) fn next(&mut self, result: Option<StepResult>) -> Step {
         let result = match result {
-            // A route has nothing more to offer to a caller whose call was answered.
+            // A route has no further target for a caller that has been connected.
             Some(StepResult::Left(reason)) => return Step::End(reason),
             Some(StepResult::NotConnected(result)) => Some(result),
             None => None,
@@ -197,7 +197,7 @@ impl Controller {
     }
 }
 
-/// Legs that a target may want.
+/// Returns the maximum number of legs for a target.
 fn legs(target: &Target) -> usize {
     match target {
         Target::Trunk { peers, .. } => peers.len().max(1),

@@ -1,4 +1,4 @@
-//! The INVITE of an attempt: its candidate is judged, its place at the trunk taken, its leg made.
+//! INVITE of an attempt: checks the candidate, takes a place at the trunk, and creates the leg.
 
 use std::sync::Arc;
 
@@ -28,20 +28,19 @@ use crate::call::words::answer::Failure;
 use crate::call::words::refer::Referral;
 use crate::call::words::waits::silence;
 
-/// What becomes of a way that is about to be dialled.
+/// Result of the check of a candidate.
 pub(crate) enum Judged {
-    /// It is dialled.
+    /// The candidate is called.
     Goes,
-    /// Another trunk's rules hold: its limits are asked first.
+    /// Another trunk's rules apply, so its limits are checked first.
     Changes,
 }
 
 impl Attempt {
-    /// Judges an address that is about to be dialled for a bare URI, where the rules of the trunk that owns it hold, or for a
-    /// redirection, which does not lead to a peer of another trunk.
+    /// Checks the address of a candidate. A bare URI is subject to the rules of the trunk that owns the address; a
+    /// redirection must not lead to a peer of another trunk.
     ///
-    /// # Errors
-    /// Why it is not dialled.
+    /// # Errors Reason why the candidate is not called.
     pub(crate) fn judge_candidate(
         &mut self,
         cx: &mut Cx<'_>,
@@ -50,7 +49,7 @@ impl Attempt {
     ) -> Result<Judged, Failure> {
         let (Some(uri), Some(remote)) = (&self.uri, way.address) else { return Ok(Judged::Goes) };
         if let Some(trunk) = &self.trunk {
-            // A redirection: its name may lead to another port of an address that two trunks share.
+            // The name of a redirection may lead to another port of an address that two trunks share.
             let Some(other) = cx.edge.table().peer_at(remote).filter(|other| other.name != trunk.name) else {
                 return Ok(Judged::Goes);
             };
@@ -82,21 +81,22 @@ impl Attempt {
         self.change_owner(cx, branch, owner);
         let allowed = self.may_be_called(cx).and_then(|()| self.may_introduce(cx));
         if allowed.is_err() {
-            // The next address may be the same trunk's: it is judged like this one.
+            // The next address may belong to the same trunk, and is checked in the same way.
             self.change_owner(cx, branch, None);
         }
         allowed.map(|()| Judged::Changes)
     }
 
-    /// Gives the place at the trunk before back: the call counts with the next one.
+    /// Gives back the place at the previous owner of the address, and subjects the attempt to the limits of `owner`.
     fn change_owner(&mut self, cx: &mut Cx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
         self.leave_trunk_place(cx, branch);
         self.is_counted = false;
         self.governs = owner;
     }
 
-    /// Counts the call in with its target's trunk, if that has a place; else what is reached, and which limit where that is
-    /// one for some calls.
+    /// Counts the call against the limits of the target's trunk.
+    ///
+    /// # Errors Limit that was reached, and its key if the limit concerns some calls only.
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
         let Some(trunk) = self.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = self.addressed(cx.call, cx.edge);
@@ -125,7 +125,8 @@ impl Attempt {
         Ok(())
     }
 
-    /// Returns the spellings of a called number and of the number that it is routed by, for the quotas of a trunk; none if it has no quota.
+    /// Returns the spellings of a called number and of its routing number for the quotas of a trunk; empty without a
+    /// quota.
     fn quota_spellings(&self, cx: &Cx<'_>, trunk: &Trunk, (called, form): (&Number, SendNumbers)) -> Vec<String> {
         if trunk.quotas.is_empty() {
             return Vec::new();
@@ -180,7 +181,7 @@ impl Attempt {
             party: leg.party,
             from,
             to: format!("<{uri}>"),
-            // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
+            // RFC 3261 §16.6 step 2: a phone is called by its Contact; To names the called party.
             uri: way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone()),
             contact_user,
             max_forwards: cx.call.facts.max_forwards,
@@ -207,14 +208,14 @@ impl Attempt {
         Ok(())
     }
 
-    /// Arms the timers of an INVITE; one that has gone by TCP for its length has longer.
+    /// Arms the timers of an INVITE; one sent over TCP because of its length gets more time.
     fn await_answer(&self, cx: &mut Cx<'_>, branch: Branch, is_oversize: bool) {
         let silence = if is_oversize { silence(self.no_response_timeout) } else { self.no_response_timeout };
         cx.arm(Timer::NoResponse(branch), silence);
         cx.arm(Timer::Ring(branch), self.ring_timeout);
     }
 
-    /// Returns the flow from one of our listeners by which a candidate is called.
+    /// Returns the flow from one of our listeners to a candidate.
     fn flow_of(&self, edge: &Edge, way: &Candidate) -> Option<(Flow, Local)> {
         if let Some((flow, _)) = &way.registered {
             return Some((*flow, edge.addressing().local(flow.remote.ip(), flow.listener)?));
@@ -224,12 +225,12 @@ impl Attempt {
         edge.addressing().way(trunk.and_then(|t| t.listen.as_deref()), way.transport, remote)
     }
 
-    /// Returns the leg of an INVITE that leaves by a flow.
+    /// Creates the leg of an INVITE that is sent on `flow`.
     fn new_leg(&self, cx: &mut Cx<'_>, way: &Candidate, flow: Flow) -> Option<Leg> {
         let (trunk, governs) = (self.trunk.clone(), self.governs.clone());
         let party = match &trunk {
             Some(trunk) => cx.edge.party(&trunk.name),
-            // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
+            // A bare URI may lead to a trunk's address; its responses then come from that trunk.
             None => cx
                 .edge
                 .table()
@@ -244,7 +245,7 @@ impl Attempt {
         Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }
 
-    /// Returns the flow of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.
+    /// Returns the TCP flow for requests that are too long for UDP, if the trunk uses one (RFC 3261 §18.1.1).
     fn oversize(&self, edge: &Edge, way: &Candidate, flow: Flow) -> Option<(usize, Flow, Local)> {
         let trunk = self.trunk.as_ref()?;
         if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
@@ -255,8 +256,8 @@ impl Attempt {
     }
 }
 
-/// Returns the caller that a target is shown, and further headers of its INVITE: it is the side that waits for it. `rule`: what may be
-/// shown to it.
+/// Returns the caller identity for a target and further headers of its INVITE, taken from the side that waits for the
+/// target. `rule` restricts the caller ID.
 fn introduction(
     call: &Shared,
     edge: &Edge,
@@ -275,14 +276,14 @@ fn introduction(
     (caller, headers.into_iter().chain(referral_headers(call, edge, to, rule)).collect())
 }
 
-/// Returns the headers that name to a target the party which transferred the call to it (RFC 3892), with addresses of our own, and the
-/// dialog that the target is to replace (RFC 3891). `rule`: which numbers the target may be shown; those that the trunk of that party may
-/// show are its `caller_id_in`.
+/// Returns Referred-By (RFC 3892), rewritten to our own addresses, and Replaces (RFC 3891) for the target of a
+/// transfer. Numbers in Referred-By are restricted by `rule`, and by `caller_id_in` of the trunk of the transferring
+/// party.
 fn referral_headers(call: &Shared, edge: &Edge, to: &Side<'_>, rule: Option<&CallerIdRule>) -> Vec<Extra> {
     let Some(Referral { by, refer }) = call.facts.referral.as_deref() else { return Vec::new() };
     let by_trunk = call.legs.get(*by).and_then(|leg| leg.trunk.as_deref());
     let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
-    // The trunk that gets its own Refer-To back knows the transfer by what it has written.
+    // The trunk that gets its own Refer-To back also gets its Referred-By unchanged.
     let is_back = refer.returned.is_some() && to.trunk.map(|trunk| &trunk.name) == by_trunk.map(|trunk| &trunk.name);
     let by = refer.referred_by.as_ref();
     let by = match by.filter(|_| is_back) {
@@ -293,13 +294,13 @@ fn referral_headers(call: &Shared, edge: &Edge, to: &Side<'_>, rule: Option<&Cal
     by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
 }
 
-/// Sets headers in the place of those of the same name.
+/// Adds headers, replacing those with the same name.
 fn set_headers(headers: &mut Vec<Extra>, further: Vec<(String, String)>) {
     headers.retain(|known| !further.iter().any(|(name, _)| known.name.eq_ignore_ascii_case(name)));
     headers.extend(further.into_iter().map(|(name, value)| Extra { name, value }));
 }
 
-/// Refuses a candidate whose address is one that the call must not reach.
+/// Refuses a candidate with a forbidden address.
 fn refuse_candidate(cx: &mut Cx<'_>, text: &str) -> Failure {
     cx.edge.decide(cx.now, cx.call.key, text.to_owned());
     let sid = cx.call.legs.sid().to_owned();

@@ -1,18 +1,18 @@
-//! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
+//! Search for a target that answers: candidates, attempts, their failures, redirections and waits.
 //!
-//! A target is skipped in five places: its trunk is congested (`candidates.rs`: `is_wanted_now()`), its address is down (`branches.rs`:
-//! `leave_out()`), its agent has failed too often (`agents.rs`: `try_agent()`), the time of the search is over (`controller.rs`:
-//! `skip_to_last()`), or its kind cannot be called (`can_be_called()` of trunkgate-route).
+//! A target is skipped in five places: its trunk is congested (`candidates.rs`: `is_wanted_now()`), its address is down
+//! (`branches.rs`: `leave_out()`), its agent has failed too often (`agents.rs`: `try_agent()`), `search_timeout` has
+//! expired (`controller.rs`: `skip_to_last()`), or its kind cannot be called (`can_be_called()` of trunkgate-route).
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | 100 | the target responds | – | the target responds | – | – |
-//! | 18x | passed to the caller, early media wired; of several targets one | – | early media wired | – | – |
-//! | 199 | its early dialog is over: another one's media is wired | – | the same | – | – |
-//! | a turn at a trunk's limit, or the longest wait for it | first peer, next target | – | the same | – | – |
-//! | a turn at an agent, or the longest wait for it | its socket requested, next target | – | the same | – | – |
-//! | the wait before an agent's next stream is over | its socket requested | – | the same | – | – |
-//! | `search_timeout` | attempts withdrawn, the last target is next | – | – | – | – |
+//! | 100 | no-response timer stopped | – | no-response timer stopped | – | – |
+//! | 18x | relayed to the caller, early media connected; only one of several ringing targets | – | early media connected | – | – |
+//! | 199 | early dialog removed, media of another one connected | – | as searching | – | – |
+//! | turn at a trunk's limit, or longest wait over | first peer, or next target | – | as searching | – | – |
+//! | turn at an agent, or longest wait over | its WebSocket requested, or next target | – | as searching | – | – |
+//! | wait before an agent's next stream over | its WebSocket requested | – | as searching | – | – |
+//! | `search_timeout` | attempts withdrawn, last target is next | – | – | – | – |
 
 use trunkgate_resources::lookups::key::Branch;
 use trunkgate_route::Target;
@@ -37,21 +37,21 @@ pub(crate) mod invite;
 pub(crate) mod redirect;
 pub(crate) mod unreached;
 
-/// The search of a call for a target that answers.
+/// Search of a call for a target that answers.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    /// What comes next.
+    /// Source of the next target.
     pub(crate) controller: Controller,
-    /// The targets that are tried now: one, or those that ring at once.
+    /// Attempts in progress: one, or several that ring simultaneously.
     pub(crate) attempts: Few<Branch, Box<Attempt>>,
-    /// What they have come to so far.
+    /// Results and redirections of the current targets.
     pub(crate) tried: Option<Box<Tried>>,
-    /// Numbers at the edge itself that 3xx answers have named since the caller was last answered.
+    /// Numbers at the edge itself named by 3xx responses since the caller was last answered.
     pub(crate) forwarded: Option<Box<Visited>>,
-    /// New streams to agents that failed.
+    /// Repeated streams to agents that failed.
     pub(crate) retries: Retries,
     /// Targets that are tried while an agent has the caller.
     pub(crate) consults: Consults,
-    /// Further targets of parties that a program has ring at once, by their branches, until they ring.
+    /// Further targets of parties that an application rings simultaneously, by branch, until those parties ring.
     pub(crate) alternatives: Vec<Vec<Target>>,
 }

@@ -1,6 +1,6 @@
-//! Redirections (RFC 3261 §8.1.3.4): a target's 3xx says where else the called party is. What it names is tried where it is
-//! a peer of a trunk, by that trunk's rules, or a number at the edge itself, as a call from the trunk that names it. Nothing
-//! else is: no far end has the edge call whom it likes.
+//! Redirections (RFC 3261 §8.1.3.4): handles the contacts of a target's 3xx. A contact is followed if it is a peer of a
+//! trunk, under that trunk's rules, or a number at the edge itself, as a call from the redirecting trunk. All other
+//! contacts are ignored, so that no remote party can make the edge call arbitrary addresses.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -19,34 +19,33 @@ use crate::call::shared::{Cx, Next};
 use crate::call::words::answer::Failure;
 use crate::call::words::target;
 
-/// What is known of the redirections of one target.
+/// Redirections of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Redirects {
-    /// What is still to be tried, in order.
+    /// Contacts still to be tried, in order.
     pub(crate) left: VecDeque<Onward>,
-    /// What has been asked, and what is to be.
+    /// Destinations that were tried or are queued.
     pub(crate) visited: Visited,
 }
 
-/// Places, or numbers at the edge itself, that 3xx answers lead to: each once, and so many. Who is sent back to where it came from goes
-/// nowhere, and targets that forward to each other come to an end.
+/// Destinations or numbers at the edge itself named by 3xx responses, each admitted once and up to a limit. Loops
+/// between targets that forward to each other therefore end.
 #[derive(Debug, Default)]
 pub(crate) struct Visited {
     known: Vec<String>,
-    /// Those of them that an answer has named.
+    /// Number of destinations named by a response.
     taken: usize,
 }
 
 impl Visited {
-    /// Notes a place that has been asked without being named by an answer.
+    /// Records a destination that was called without a redirection.
     pub(crate) fn note(&mut self, name: String) {
         self.known.push(name);
     }
 
-    /// Notes one that is to be tried.
+    /// Records a destination to be tried.
     ///
-    /// # Errors
-    /// Why it is not: it is known, or one too many.
+    /// # Errors The destination is already known, or exceeds the limit.
     pub(crate) fn admit(&mut self, name: String) -> Result<(), &'static str> {
         if self.known.contains(&name) {
             return Err("was tried, or will be");
@@ -60,40 +59,40 @@ impl Visited {
     }
 }
 
-/// Where a 3xx sends us.
+/// Destination of a 3xx.
 #[derive(Debug)]
 pub(crate) enum Onward {
-    /// To a peer of a trunk.
+    /// Peer of a trunk.
     Peer(Box<Place>),
-    /// To a number at the edge itself, in a call from this trunk.
+    /// Number at the edge itself, called from this trunk.
     Here(Arc<Trunk>, Number),
-    /// To a target of the route that takes such a number, beside others that ring.
+    /// Target of the route for such a number, tried while others ring.
     Target(Box<Target>),
 }
 
-/// What became of the places that a target has named.
+/// Progress after a target's redirections were followed.
 #[derive(Debug)]
 pub(crate) enum Followed {
-    /// One of them is under way.
+    /// A destination is in progress.
     Under(Next),
     /// The targets of a number at the edge itself come next.
     Planned,
-    /// None is left; this came of the last one.
+    /// None is left; this is the result of the last one.
     Over(TargetResult),
 }
 
-/// A place that a 3xx names.
+/// Peer of a trunk named by a 3xx.
 #[derive(Debug)]
 pub(crate) struct Place {
     /// Request-URI.
     pub(crate) uri: String,
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) peer: Peer,
-    /// The user part.
+    /// User part of the URI.
     pub(crate) number: String,
 }
 
-/// The URIs that a 3xx names, those with a higher `q` first.
+/// Returns the Contact URIs of a 3xx, in descending order of `q`.
 pub(crate) fn contacts(response: &Message) -> Vec<String> {
     let read = |contact: &trunkgate_sip::header::NameAddr<'_>| {
         let uri = std::str::from_utf8(contact.uri).ok()?.to_owned();
@@ -101,11 +100,11 @@ pub(crate) fn contacts(response: &Message) -> Vec<String> {
     };
     let mut all: Vec<(u16, String)> = response.addresses(HeaderName::Contact).iter().filter_map(read).collect();
     all.sort_by_key(|(q, _)| std::cmp::Reverse(*q));
-    // As many again may be of no use.
+    // Some of them may be unusable, so twice the limit is kept.
     all.into_iter().take(2 * REDIRECTS).map(|(_, uri)| uri).collect()
 }
 
-/// A `qvalue` (RFC 3261 §25.1) in thousandths; 0 for what is none.
+/// Parses a `qvalue` (RFC 3261 §25.1) in thousandths; 0 if invalid.
 fn thousandths(value: &[u8]) -> u16 {
     let text = std::str::from_utf8(value).unwrap_or_default().trim();
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -117,8 +116,8 @@ fn thousandths(value: &[u8]) -> u16 {
     }
 }
 
-/// Returns the trunk and the peer that a URI leads to. A peer at exactly its port comes before one of the same host, so that no trunk
-/// leads to another one by its own rules; of several the target's own.
+/// Returns the trunk and the peer that a URI names. A peer at exactly the named port precedes another one on the same
+/// host, so that no trunk reaches another trunk under its own rules. Among several trunks, `own` comes first.
 pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
     let TargetSpec::Uri { destination, .. } = target::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
@@ -134,7 +133,8 @@ pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Optio
     Some(Place { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
 }
 
-/// A peer as a URI of its own host has it: by the peer's transport, to a port that is named or the peer's own.
+/// Returns the peer as addressed by a URI with its host: over the peer's transport, to the named port or the peer's
+/// own.
 fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
     let own = &peer.destination;
     let address = destination.host.parse::<IpAddr>().ok();
@@ -151,20 +151,20 @@ fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
     }
 }
 
-/// Whether a host is the edge: one of its addresses, or the name in the Contact that a trunk is sent.
+/// Returns whether a host is the edge: one of its addresses, or the host name in the Contact sent to a trunk.
 fn is_own_host(edge: &Edge, host: &str) -> bool {
     let is_name = |trunk: &Arc<Trunk>| trunk.own_hosts.contact.as_deref().is_some_and(|name| same_host(name, host));
     let is_ours = |ip: IpAddr| edge.addressing().is_ours(ip.to_canonical());
     host.parse::<IpAddr>().map_or_else(|_| edge.table().trunks().iter().any(is_name), is_ours)
 }
 
-/// Whether it leads back to us: a peer may live on our own machine, and would have each call begin another one.
+/// Returns whether a destination is a listener of the edge itself, which would make each call begin another one.
 pub(crate) fn is_here(edge: &Edge, destination: &Destination) -> bool {
     is_own_host(edge, &destination.host) && edge.addressing().listens_on(destination.port_or_default())
 }
 
-/// Returns the number that a URI names at the edge itself, also by a host name of ours that `own` is shown, or at nowhere else (`tel:`). Without a
-/// port it may be any listener of ours.
+/// Returns the number that a URI names at the edge itself, by address, by a host name sent to `own`, or by `tel:`. A
+/// URI without a port matches every listener.
 pub(crate) fn number_here(edge: &Edge, uri: &str, own: Option<&Trunk>) -> Option<Number> {
     let read = Uri::parse(uri.as_bytes())?;
     let user = match read.scheme {
@@ -182,12 +182,12 @@ pub(crate) fn number_here(edge: &Edge, uri: &str, own: Option<&Trunk>) -> Option
     edge.numbers().normalise(&shortened(&user), read.user_param("phone-context")).ok()
 }
 
-/// Whether a URI says to which port it leads.
+/// Returns whether a URI has a port.
 pub(crate) fn names_port(uri: &str) -> bool {
     Uri::parse(uri.as_bytes()).is_some_and(|read| read.host.port.is_some())
 }
 
-/// Whom a URI means, whatever else it says.
+/// Returns user, host and port of a URI as one normalised name.
 pub(crate) fn name_of(uri: &str) -> String {
     let Some(read) = Uri::parse(uri.as_bytes()) else { return uri.to_owned() };
     let secure = read.scheme == Scheme::Sips || read.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls"));
@@ -196,10 +196,9 @@ pub(crate) fn name_of(uri: &str) -> String {
     format!("{}@{}:{port}", read.user_unescaped(), read.host.host.to_ascii_lowercase())
 }
 
-/// Returns what the routes say of a number at the edge itself that a trunk's 3xx names.
+/// Returns the route's plan for a number at the edge itself that a trunk's 3xx names.
 ///
-/// # Errors
-/// Why it is not called: the trunk's limits, or no route.
+/// # Errors A limit of the trunk is reached, or no route matches.
 pub(crate) fn plan_redirected(cx: &mut Cx<'_>, trunk: &Trunk, number: &Number) -> Result<Plan, Failure> {
     let Some(hops) = cx.call.facts.max_forwards.checked_sub(1) else {
         return Err(Failure::with_code(483, ReasonSlug::TooManyHops));
@@ -269,7 +268,7 @@ mod tests {
             ("sip:100@pbx.example:5060", "open", None),
             ("sip:100@10.0.0.6", "pbx", at("open", "100", None, Transport::Udp)),
             ("sip:100@10.0.0.6", "twin", at("twin", "100", None, Transport::Udp)),
-            // Two trunks on one host: to the other's port by the other's rules.
+            // Two trunks on one host: a port of the other trunk is called under the other trunk's rules.
             ("sip:100@10.0.0.5:5062", "pbx", at("beside", "100", Some(5062), Transport::Udp)),
             ("sip:100@10.0.0.5", "beside", at("beside", "100", Some(5062), Transport::Udp)),
             ("sip:100@10.0.0.5:5070", "beside", at("pbx", "100", Some(5070), Transport::Udp)),

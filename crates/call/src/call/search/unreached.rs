@@ -1,4 +1,4 @@
-//! Which calls did not reach their agent, and whose callers get no other target: what `status` says of both.
+//! Calls that did not reach their agent, and callers without another target, as counted by `status`.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::words::answer::Failure;
 use crate::call::words::state::State;
 
-/// Whether the caller gets no other target after one that has failed. What an application has dialled ends as the application wishes.
+/// Returns whether the caller gets no other target after a failed one. Applications decide for their own calls.
 pub(crate) fn loses_caller(search: &Search, call: &Shared, goes_on: bool) -> bool {
     let is_last = !goes_on && search.attempts.values().count() <= 1;
     is_last && call.state == State::Searching && !call.is_programmed
 }
 
-/// Notes that an agent could not be had: it is skipped, or its WebSocket did not open.
+/// Records that an agent was unavailable: skipped, or its WebSocket did not open.
 pub(crate) fn agent_unreached(search: &Search, cx: &mut Cx<'_>, name: &Arc<str>, goes_on: bool) {
     if name.is_empty() {
         return;
@@ -29,8 +29,8 @@ pub(crate) fn agent_unreached(search: &Search, cx: &mut Cx<'_>, name: &Arc<str>,
     cx.edge.agents_mut().unreached(cx.now, name, call);
 }
 
-/// Gives a target up that has failed. An agent that failed on `leg` may get a new stream; where it gets none, and none was open, the call did
-/// not reach it.
+/// Ends the attempt of a failed target. An agent that failed on `leg` may get a new stream; otherwise it counts as
+/// unreached if no stream was open.
 pub(crate) fn end_failed(
     search: &mut Search,
     cx: &mut Cx<'_>,
@@ -46,7 +46,7 @@ pub(crate) fn end_failed(
     }
 }
 
-/// The agent that a failure says could not be had: it is skipped, or its WebSocket was never open.
+/// Returns the agent that was unavailable according to a failure: skipped, or its WebSocket never opened.
 fn unreached_agent(attempt: &Attempt, call: &Shared, failure: &Failure) -> Option<Arc<str>> {
     let agent = attempt.agent.as_ref()?;
     let was_open = |leg| call.legs[leg].agent.as_ref().is_some_and(|side| side.opened.is_some());
