@@ -1,4 +1,4 @@
-//! What is to be said of an agent after its conversations.
+//! Findings about an agent, derived from its test conversations.
 
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
 use trunkgate_media::agent::{Format, Loss};
@@ -9,18 +9,19 @@ use crate::sound::disguised;
 use trunkgate_call::agent_fix::{WHY_ENDED, remedy_at};
 use trunkgate_system::text::number;
 
-/// A way to the socket that takes longer is told: the caller hears hold meanwhile.
+/// Connection time above which a warning is given, in milliseconds: the caller hears hold audio meanwhile.
 const SLOW_CONNECT_MS: u64 = 1_000;
-/// First audio that comes later behind the caller's words is told.
+/// Response time above which a warning is given, from the end of the caller's words to the first audio, in
+/// milliseconds.
 const SLOW_ANSWER_MS: u64 = 2_000;
-/// What may wait in the edge when an agent is interrupted without a `clear`: nobody hears the difference.
+/// Buffered audio that may remain on an interruption without a `clear`, in milliseconds; less is not audible.
 const UNCLEARED_MS: u64 = 500;
-/// Gaps of its speech per minute that are told.
+/// Gaps in the agent's speech per minute above which a warning is given.
 const GAPS_PER_MINUTE: f64 = 3.0;
-/// Messages that Twilio's clients send and that mean nothing to it.
+/// Messages of Twilio's client libraries that have no effect.
 const HARMLESS: [&str; 2] = ["unknown_event", "binary_message"];
 
-/// A line for each thing; `times`: from 101 to the first audio in each conversation.
+/// Returns the findings. `times`: milliseconds from 101 to the first audio, of each conversation.
 pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
         let (loss, words) = record.lost.clone().unwrap_or((Loss::Unreachable, String::new()));
@@ -99,12 +100,12 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     }
 }
 
-/// Whether the agent was heard before the caller spoke.
+/// Returns whether the agent spoke before the caller.
 fn is_greeting(record: &Record) -> bool {
     record.first_voice_ms.is_some_and(|first| record.spoke_ms.is_none_or(|spoke| first < spoke))
 }
 
-/// What came behind a greeting.
+/// Judges the response to the caller's words, after a greeting.
 fn answer(record: &Record) -> Option<Finding> {
     let name = "answer";
     if !is_greeting(record) || record.lost.is_some() || record.hung_up_ms.is_some() {
@@ -157,7 +158,7 @@ fn audio(record: &Record) -> Finding {
     }
 }
 
-/// How both sides come to the same form of audio.
+/// Returns the fix for an agent that sends another audio format than configured.
 fn right_form(what: &str) -> &'static str {
     match what {
         "linear 16-bit audio" => {
@@ -169,7 +170,7 @@ fn right_form(what: &str) -> &'static str {
     }
 }
 
-/// Their length does not matter to the edge: it joins and cuts them.
+/// Judges the size of audio messages. Any size is accepted: the edge joins and splits them.
 fn pieces(record: &Record) -> Finding {
     let mut sizes: Vec<usize> = record.pieces.iter().map(|piece| piece.bytes).collect();
     sizes.sort_unstable();
@@ -211,7 +212,7 @@ fn pacing(record: &Record) -> Finding {
     Finding::ok(name, text)
 }
 
-/// `40 ms`, `7.4 s`
+/// Formats a duration: `40 ms`, `7.4 s`.
 fn time(ms: u64) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1e3) }
 }
@@ -278,7 +279,7 @@ fn pings(record: &Record) -> Option<Finding> {
 fn end(record: &Record) -> Finding {
     let name = "end";
     if let Some((loss, words)) = &record.lost {
-        // A tick is 20 ms.
+        // One tick is 20 ms.
         let seconds = record.ticks.len() as f64 / 50.0;
         let text = format!("lost {seconds:.1} s after `start`: {words}");
         return Finding::fail(name, text, remedy_at(&record.url, *loss, words, record.signed));

@@ -1,5 +1,5 @@
-//! `trunkgate agent test`: plays the edge's side to an agent, without a phone and without SIP, and says what the caller of a
-//! real call would have noticed.
+//! `trunkgate agent test`: holds a test conversation with an agent as the edge does, without SIP, and reports problems
+//! that a caller would notice.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,21 +29,21 @@ mod talk;
 use record::Record;
 use subject::Subject;
 
-/// Longest file that the caller says, in seconds.
+/// Maximum duration of the file played as the caller's words, in seconds.
 const SAID_SECONDS: usize = 60;
 
-/// What is to be done, all of it readable.
+/// A validated test.
 struct Plan {
     subject: Subject,
-    /// The caller's words, in the agent's format.
+    /// The caller's words, in the agent's audio format.
     speech: Arc<[u8]>,
-    /// What the names of account, call and stream are made of.
+    /// Random bytes for the SIDs of account, call and stream.
     chance: [u8; 32],
-    /// Whether each step is printed as it comes: a test takes many seconds.
+    /// Whether each step is printed at once; a test takes many seconds.
     shows_steps: bool,
 }
 
-/// Talks with the agent; exit 1 where a line is FAIL, 2 for what cannot be tried.
+/// Runs the test. Exit code 1 if a finding is FAIL, 2 if the test cannot be run.
 pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     let told = writable(verb).and_then(|()| Plan::new(config, verb)).and_then(|plan| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -65,7 +65,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
         let picture = if record.ticks.is_empty() { String::new() } else { format!("{}\n", picture::text(&record)) };
         client::say(&format!("{picture}{}", findings::text(&found, u8::from(!holds), terminal::width().is_some())));
     }
-    // An agent that was never reached costs nobody an older recording.
+    // An existing recording is kept if the agent was not reached.
     if let Some(path) = verb.out.as_deref().filter(|_| record.connect_ms.is_some())
         && let Err(what) = wav::write(path, record.format.sample_rate(), &linear(&record.heard, record.format))
     {
@@ -74,7 +74,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Refuses `--out` that cannot be, before anything is asked of the agent.
+/// Checks that `--out` can be written, before the agent is contacted.
 fn writable(verb: &AgentTest) -> Result<(), String> {
     let Some(out) = &verb.out else { return Ok(()) };
     let refused = |what: &str| Err(format!("--out {}: {what}", out.display()));
@@ -88,7 +88,7 @@ fn writable(verb: &AgentTest) -> Result<(), String> {
     }
 }
 
-/// Audio of an agent's format as samples.
+/// Decodes audio of an agent's format to samples.
 fn linear(audio: &[u8], format: Format) -> Vec<i16> {
     match format {
         Format::Mulaw8000 => audio.iter().map(|code| decode_ulaw(*code)).collect(),
@@ -149,7 +149,7 @@ impl Plan {
         })
     }
 
-    /// A whole conversation, then such that end with the agent's first word.
+    /// Holds one complete conversation, then further ones that end with the agent's first word.
     async fn talk(&self, times: u32) -> (Record, Vec<u64>) {
         let (url, longest) = (trunkgate_route::url_place(&self.subject.spec.url), talk::longest(self).as_secs());
         self.show(&format!("testing {url}, up to {longest} s"));
@@ -159,7 +159,7 @@ impl Plan {
         (record.connect_most_ms, record.first_audio_most_ms) = self.subject.most_ms;
         let mut first: Vec<u64> = record.first_voice_ms.into_iter().collect();
         for n in 1..times {
-            // Who says nothing, or is lost, is not asked again.
+            // An agent that stays silent or is lost is not called again.
             if first.is_empty() || record.lost.is_some() {
                 break;
             }
@@ -169,14 +169,14 @@ impl Plan {
         (record, first)
     }
 
-    /// Prints a step, unless JSON is wanted.
+    /// Prints a step, except with JSON output.
     fn show(&self, step: &str) {
         if self.shows_steps {
             client::say(&format!("{}\n", terminal::harmless(step)));
         }
     }
 
-    /// `MZ…` and the like: 34 characters.
+    /// Returns a SID of 34 characters, beginning with `kind` (e.g. `MZ…`).
     fn name(&self, kind: &str) -> String {
         let salt = kind.bytes().next().unwrap_or_default();
         let digits = self.chance.iter().take(16).map(|byte| format!("{:02x}", byte ^ salt));
@@ -184,7 +184,7 @@ impl Plan {
     }
 }
 
-/// Words in μ-law as the agent wants them.
+/// Converts μ-law audio to the agent's format.
 fn in_format(words: Arc<[u8]>, format: Format) -> Arc<[u8]> {
     if format == Format::Mulaw8000 {
         return words;

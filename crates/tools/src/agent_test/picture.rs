@@ -1,18 +1,19 @@
-//! Who spoke when, as a small picture.
+//! Timeline of a conversation in characters.
 
 use super::record::{Record, Tick};
 
-/// Columns of time: with the names before them a line has 80.
+/// Maximum number of time columns; with the names a line has 80.
 const COLUMNS: usize = 68;
-/// Where the names end.
+/// Width of the names, in characters.
 const NAMES: usize = 12;
 
-/// Between two seconds that are written.
+/// Possible intervals between two labels of the time axis, in seconds.
 const STEPS_SECONDS: [usize; 6] = [1, 2, 5, 10, 20, 30];
-/// Columns that one takes, with what stands between.
+/// Minimum width of a label with its gap, in characters.
 const ROOM: usize = 6;
 
-/// Rows of a picture: `#` speaks, `-` audio without voice, `|` a mark returned, `x` a clear.
+/// Returns the rows of the timeline: `#` speech, `-` audio without voice, `
+/// ` a returned mark, `x` a clear.
 pub(super) fn rows(record: &Record) -> Vec<(&'static str, String)> {
     let per = record.ticks.len().div_ceil(COLUMNS).max(1);
     let row = |of: &dyn Fn(&[Tick]) -> char| record.ticks.chunks(per).map(of).collect::<String>();
@@ -31,7 +32,7 @@ pub(super) fn rows(record: &Record) -> Vec<(&'static str, String)> {
     vec![("caller", caller), ("agent", heard), ("marks", marks.trim_end().to_owned())]
 }
 
-/// The rows under a line of seconds.
+/// Returns the time axis and the rows below it.
 pub(super) fn text(record: &Record) -> String {
     let per = record.ticks.len().div_ceil(COLUMNS).max(1);
     let columns = record.ticks.len().div_ceil(per);

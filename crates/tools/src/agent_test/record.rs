@@ -1,58 +1,58 @@
-//! What happened in a conversation with an agent, by the clock of the call: milliseconds since the socket was open.
+//! Record of a conversation with an agent. Times are in milliseconds since the WebSocket was opened.
 
 use trunkgate_call::numbers::steers;
 use trunkgate_media::agent::{Format, Loss, Problem};
 
-/// Pieces of audio that are kept one by one; of further ones only the sum.
+/// Maximum number of audio messages recorded individually; further ones are only added up.
 const PIECES: usize = 50_000;
-/// Bytes of its audio that are listened to: 8 s at 16 kHz.
+/// Maximum size of the agent's audio that is analysed, in bytes: 8 s at 16 kHz.
 const LISTENED_BYTES: usize = 256 << 10;
-/// Without a piece of audio for so long it has finished an answer.
+/// Time without audio after which an answer is complete, in milliseconds.
 const PAUSE_MS: u64 = 400;
-/// A pause in what is heard that is shorter than this is a gap within speech: ten ticks.
+/// Length of a pause, in ticks, from which on it is not a gap within speech.
 const GAP_TICKS: usize = 10;
 
-/// Messages of one kind that are told one by one, where their words differ.
+/// Maximum number of messages of one kind listed individually, if their texts differ.
 const ASIDE_KINDS: usize = 5;
-/// Wishes that are kept, and characters of each.
+/// Maximum number of agent requests recorded, and of characters of each.
 const WISHES: usize = 20;
 const WISH_CHARS: usize = 80;
 
-/// One tick of 20 ms.
+/// State in one tick of 20 ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tick {
-    /// The caller speaks.
+    /// Whether the caller speaks.
     pub(super) caller: bool,
-    /// A frame of the agent's was played.
+    /// Whether a frame of the agent was played.
     pub(super) played: bool,
-    /// Of it more than silence.
+    /// Whether that frame is more than silence.
     pub(super) voice: bool,
-    /// A mark was returned.
+    /// Whether a mark was returned.
     pub(super) mark: bool,
-    /// The agent cleared.
+    /// Whether the agent sent `clear`.
     pub(super) clear: bool,
 }
 
-/// A message with audio.
+/// An audio message of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) at_ms: u64,
     pub(super) bytes: usize,
 }
 
-/// The caller spoke while the agent did.
+/// Interruption of the agent by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interruption {
     pub(super) at_ms: u64,
-    /// What waited to be played then.
+    /// Audio buffered at that time, in milliseconds.
     pub(super) held_ms: u64,
-    /// The agent's `clear`.
+    /// Time of the agent's `clear`.
     pub(super) cleared_ms: Option<u64>,
-    /// When nothing of it was heard any more.
+    /// Time from which on the agent was silent.
     pub(super) silent_ms: Option<u64>,
 }
 
-/// Messages that were left aside.
+/// Ignored messages of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Aside {
     pub(super) slug: &'static str,
@@ -60,56 +60,56 @@ pub(super) struct Aside {
     pub(super) count: u32,
 }
 
-/// A conversation.
+/// Record of one conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Record {
-    /// Address, TLS and handshake, in milliseconds.
+    /// Time for address look-up, TLS and WebSocket handshake.
     pub(super) connect_ms: Option<u64>,
-    /// How it was lost, and in words.
+    /// Reason why the connection was lost, and its description.
     pub(super) lost: Option<(Loss, String)>,
-    /// Where the agent is.
+    /// URL of the agent.
     pub(super) url: String,
     /// Whether the handshake was signed.
     pub(super) signed: bool,
-    /// What calls allow the agent of the file, in milliseconds: its `connect_timeout` and `first_audio_timeout`.
+    /// Limits for real calls: `connect_timeout` and `first_audio_timeout` of a configured agent.
     pub(super) connect_most_ms: Option<u64>,
     pub(super) first_audio_most_ms: Option<u64>,
-    /// Of the audio both ways.
+    /// Audio format in both directions.
     pub(super) format: Format,
-    /// The first piece of audio, and the first that is more than silence.
+    /// Times of the first audio message, and of the first one with more than silence.
     pub(super) first_piece_ms: Option<u64>,
     pub(super) first_voice_ms: Option<u64>,
-    /// When the caller began to say its words, and had said them.
+    /// Times at which the caller began and finished speaking.
     pub(super) spoke_ms: Option<u64>,
     pub(super) said_ms: Option<u64>,
-    /// The first voice of the agent after the caller began to speak.
+    /// Time of the agent's first voice after the caller began to speak.
     pub(super) answer_ms: Option<u64>,
     pub(super) pieces: Vec<Piece>,
     pub(super) audio_bytes: u64,
-    /// The first of it.
+    /// Beginning of the agent's audio, for analysis.
     pub(super) audio: Vec<u8>,
-    /// What a file begins with, at the beginning of the audio.
+    /// File format recognised at the beginning of the audio, which should have no header.
     pub(super) header: Option<&'static str>,
     pub(super) held_ms: u64,
     pub(super) marks_set: u32,
     pub(super) marks_returned: u32,
     pub(super) problems: Vec<Aside>,
-    /// What else it asked for.
+    /// Other requests of the agent.
     pub(super) wishes: Vec<String>,
     pub(super) interruption: Option<Interruption>,
-    /// Trips of pings.
+    /// Round-trip times of WebSocket pings.
     pub(super) pings_ms: Vec<u64>,
-    /// It closed with 1000 before we did.
+    /// Time at which the agent closed with code 1000, before the test did.
     pub(super) hung_up_ms: Option<u64>,
-    /// From our `stop` and close to its own, where it came.
+    /// Time from the test's `stop` to the agent's close, if it closed.
     pub(super) closed_after_ms: Option<u64>,
     pub(super) ticks: Vec<Tick>,
-    /// What the caller heard in them, in the agent's format.
+    /// Audio that the caller heard in these ticks, in the agent's format.
     pub(super) heard: Vec<u8>,
 }
 
 impl Record {
-    /// A piece of audio came.
+    /// Records an audio message.
     pub(super) fn piece(&mut self, at_ms: u64, audio: &[u8], is_voice: bool) {
         if self.first_piece_ms.is_none() {
             self.first_piece_ms = Some(at_ms);
@@ -132,7 +132,7 @@ impl Record {
         }
     }
 
-    /// It wants something else. Nothing of it steers a terminal.
+    /// Records another request of the agent, with control characters replaced.
     pub(super) fn wish(&mut self, what: &str) {
         if self.wishes.len() < WISHES {
             let shown = |c: char| if steers(c) { '\u{fffd}' } else { c };
@@ -140,10 +140,10 @@ impl Record {
         }
     }
 
-    /// A message was left aside.
+    /// Records an ignored message.
     pub(super) fn problem(&mut self, problem: &Problem) {
         let (slug, mut text) = (problem.slug(), problem.to_string());
-        // Of others the place in the text differs, and nothing else.
+        // Texts of other problems differ only in their position.
         let is_named = matches!(problem, Problem::UnknownEvent(_) | Problem::ForeignStream(_));
         let alike = self.problems.iter().filter(|one| one.slug == slug).count();
         if is_named && alike >= ASIDE_KINDS && !self.problems.iter().any(|one| one.slug == slug && one.text == text) {
@@ -155,27 +155,27 @@ impl Record {
         }
     }
 
-    /// All audio of the agent, in milliseconds.
+    /// Returns the duration of the agent's audio, in milliseconds.
     pub(super) fn audio_ms(&self) -> u64 {
         self.audio_bytes / self.format.bytes_per_ms() as u64
     }
 
-    /// Audio in milliseconds per millisecond in which it came, pauses between two answers left out; `None` for too little
-    /// to tell.
+    /// Returns the duration of the audio relative to the time in which it arrived, without pauses between answers;
+    /// `None` for too little audio.
     pub(super) fn real_time_factor(&self) -> Option<f64> {
         let length = |piece: &Piece| (piece.bytes / self.format.bytes_per_ms()) as u64;
         let mut took = self.pieces.last().map(length)?;
         for pair in self.pieces.windows(2) {
             let [one, next] = pair else { continue };
             let apart = next.at_ms.saturating_sub(one.at_ms);
-            // The last piece of an answer stands for as long as it is played, were it paced.
+            // The last message of an answer is counted with its own duration, as if it were paced.
             took += if apart > length(one) + PAUSE_MS { length(one) } else { apart };
         }
         let audio = self.pieces.iter().map(length).sum::<u64>();
         (audio >= 500).then(|| audio as f64 / took.max(1) as f64)
     }
 
-    /// Gaps within what was played, and the longest in milliseconds.
+    /// Returns the number of gaps within speech, and the longest in milliseconds.
     pub(super) fn gaps(&self) -> (u32, u64) {
         let (mut gaps, mut longest, mut since) = (0, 0, None);
         for (at, tick) in self.ticks.iter().enumerate() {
@@ -194,7 +194,7 @@ impl Record {
         (gaps, longest)
     }
 
-    /// How long it was heard, in milliseconds, and how much of that was more than silence.
+    /// Returns the time in which the agent was played, and in which it was more than silence, in milliseconds.
     pub(super) fn heard_ms(&self) -> (u64, u64) {
         let count = |of: fn(&Tick) -> bool| self.ticks.iter().filter(|tick| of(tick)).count() as u64 * 20;
         (count(|tick| tick.played), count(|tick| tick.voice))

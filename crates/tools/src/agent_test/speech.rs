@@ -1,5 +1,5 @@
-//! What the caller of a test says where no file is given: two seconds like speech, vowels with pauses between, in μ-law.
-//! Nobody understands it; a detector of voice hears somebody speak.
+//! Default words of the test's caller, in μ-law: two seconds of synthetic vowels with pauses, which voice detectors
+//! recognise as speech.
 
 use std::f64::consts::TAU;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trunkgate_media::codec::g711::encode_ulaw;
 
 const RATE_HZ: f64 = 8_000.0;
-/// Syllables, each with its pitch in Hz and its first two formants.
+/// Syllables: pitch in Hz, first two formants in Hz.
 const SYLLABLES: [(f64, f64, f64); 8] = [
     (132.0, 730.0, 1_090.0),
     (140.0, 270.0, 2_290.0),
@@ -18,11 +18,11 @@ const SYLLABLES: [(f64, f64, f64); 8] = [
     (120.0, 730.0, 1_090.0),
     (112.0, 440.0, 1_020.0),
 ];
-/// A syllable and the pause behind it, in samples: 250 ms, of which 190 sound.
+/// Lengths of a syllable with its pause and of its sound, in samples: 250 ms and 190 ms.
 const SYLLABLE: usize = 2_000;
 const SOUNDING: usize = 1_520;
 
-/// Two seconds.
+/// Returns two seconds of synthetic speech.
 pub(super) fn synthetic() -> Arc<[u8]> {
     let syllable = |&(pitch, first, second): &(f64, f64, f64)| {
         (0..SYLLABLE).map(move |n| {
@@ -31,7 +31,7 @@ pub(super) fn synthetic() -> Arc<[u8]> {
                 return 0xff;
             }
             let seconds = n as f64 / RATE_HZ;
-            // Harmonics, louder near a formant.
+            // Harmonics are louder near a formant.
             let voice: f64 = (1..=24)
                 .map(|k| f64::from(k) * pitch)
                 .map(|hz| {

@@ -1,4 +1,4 @@
-//! Whom to test: an agent of the file by its name, as calls would have it, or whoever is at a URL.
+//! Agent under test: an agent of the configuration, with its settings for calls, or a URL.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use trunkgate_system::certificates::Trust;
 use trunkgate_system::files;
 use trunkgate_system::limits::AGENT_FILE_BYTES;
 
-/// The variable that the signature's secret is in where none is named, of an agent that the file does not know.
+/// Default environment variable with the signing secret, for an agent given by URL.
 const TOKEN: &str = "TRUNKGATE_AGENT_TOKEN";
-/// What placeholders in an agent's `parameters` stand for: numbers that nobody has (555-0100 to 555-0199).
+/// Call facts for placeholders in an agent's `parameters`; the numbers are reserved for fiction (555-0100 to 555-0199).
 const FACTS: Facts<'static> = Facts {
     caller: "+14155550100",
     called: "+14155550199",
@@ -29,18 +29,20 @@ const FACTS: Facts<'static> = Facts {
     reason: "",
 };
 
-/// An agent, and how it is spoken to.
+/// An agent and its connection settings.
 pub(super) struct Subject {
     pub(super) spec: SocketSpec,
-    /// Names of account, call and stream are still to be filled in.
+    /// Stream settings; the SIDs of account, call and stream are set later.
     pub(super) settings: Settings,
-    /// The agent's `connect_timeout` and `first_audio_timeout` in milliseconds; `None`: no limit, or none that is known.
+    /// `connect_timeout` and `first_audio_timeout` of the agent, in milliseconds; `None`: unlimited or unknown.
     pub(super) most_ms: (Option<u64>, Option<u64>),
 }
 
 impl Subject {
+    /// Finds the agent named on the command line.
+    ///
     /// # Errors
-    /// Why there is nobody to test, in words.
+    /// Returns the reason why no agent can be tested.
     pub(super) fn new(given: Option<&Path>, verb: &AgentTest) -> Result<Subject, String> {
         let (agent, config) = match verb.agent.split_once("://") {
             Some((scheme, _)) => at_url(given, scheme, &verb.agent)?,
@@ -102,7 +104,7 @@ fn certificates(path: &Path) -> Result<Arc<[u8]>, String> {
     Ok(pem.into())
 }
 
-/// Nothing of it is in the file; `ws://` may lead where the file says, else as one without a word would.
+/// Returns an agent for a URL. The configuration only decides whether `ws://` is permitted.
 fn at_url(given: Option<&Path>, scheme: &str, text: &str) -> Result<(Agent, Config), String> {
     if !["ws", "wss", "rtp"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(match scheme.to_ascii_lowercase().as_str() {

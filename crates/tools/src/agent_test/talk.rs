@@ -1,5 +1,5 @@
-//! One conversation with an agent: the edge's own stream and playout on a real socket, a caller that is made of a script,
-//! and a note of all that happens.
+//! One test conversation with an agent: the edge's stream and playout on a real WebSocket, a scripted caller, and a
+//! record of all events.
 
 use std::time::{Duration, Instant};
 
@@ -12,29 +12,29 @@ use super::record::{Interruption, Record, Tick};
 use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_runtime::worker::{self, Done, Failed, Visit};
 
-/// Longest way to the socket.
+/// Minimum time allowed for the connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Ticks of 20 ms in which the caller waits for a greeting.
+/// Time for which the caller waits for a greeting, in ticks of 20 ms.
 const BEGINNING: u32 = 100;
-/// Longest greeting that the caller hears to its end.
+/// Maximum length of a greeting that the caller does not interrupt, in ticks.
 const GREETING: u32 = 500;
-/// How long the caller waits for an answer.
+/// Time for which the caller waits for an answer, in ticks.
 const ANSWER: u32 = 500;
-/// Voice in the answer after which the caller interrupts it.
+/// Length of the answer after which the caller interrupts it, in ticks.
 const UNDISTURBED: u32 = 50;
-/// Of the interruption.
+/// Length of the interruption, in ticks.
 const INTERRUPTION: u32 = 50;
-/// Until an interrupted agent should have fallen silent.
+/// Time in which an interrupted agent should fall silent, in ticks.
 const REACTION: u32 = 150;
-/// Without its voice: it has finished.
+/// Silence after which the agent has finished, in ticks.
 const QUIET: u32 = 75;
-/// Longest answer that is waited for.
+/// Maximum length of an answer, in ticks.
 const LONGEST: u32 = 1_500;
-/// Behind a key.
+/// Time after a DTMF digit, in ticks.
 const KEY: u32 = 25;
 
-/// What the caller does.
+/// Step of the caller's script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     Beginning,
@@ -47,45 +47,45 @@ enum Act {
     Leaving,
 }
 
-/// A conversation under way.
+/// State of a conversation.
 struct Talk<'a> {
     plan: &'a Plan,
-    /// Not only to its first word.
+    /// Whether the complete script runs, not only up to the agent's first word.
     whole: bool,
     began: Instant,
     format: Format,
     stream: Stream,
     playout: Playout,
     act: Act,
-    /// Ticks of this act.
+    /// Ticks since the step began.
     acted: u32,
-    /// Of the caller's words, bytes that have been said.
+    /// Bytes of the caller's words already sent.
     said: usize,
-    /// Ticks of the agent's voice in this act, and since it was last heard.
+    /// Ticks of the agent's voice in this step, and ticks since its last voice.
     voiced: u32,
     quiet: u32,
     pinged: Option<Instant>,
     left: Option<Instant>,
     is_closed: bool,
-    /// What the agent gave as its reason to close.
+    /// Reason given by the agent when it closed the WebSocket.
     reason: String,
     tick: Tick,
     record: Record,
 }
 
-/// How long the way to the socket may take.
+/// Returns the maximum time for the connection.
 fn patience(plan: &Plan) -> Duration {
     plan.subject.most_ms.0.map(Duration::from_millis).unwrap_or_default().max(CONNECT)
 }
 
-/// Returns the longest that a whole conversation may take.
+/// Returns the maximum duration of a complete conversation.
 pub(super) fn longest(plan: &Plan) -> Duration {
     let speech = u32::try_from(plan.speech.len() / plan.subject.settings.format.frame_bytes()).unwrap_or(u32::MAX);
     let ticks = [GREETING, LONGEST, INTERRUPTION, REACTION, KEY, speech];
     patience(plan) + FRAME * ticks.into_iter().fold(0, u32::saturating_add) + STOP_TIMEOUT
 }
 
-/// Talks with the agent; `whole`: through all acts, else until it is first heard.
+/// Holds a conversation. `whole`: with all steps, otherwise until the agent's first voice.
 pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     let asked = Instant::now();
     let most = patience(plan);
@@ -105,7 +105,7 @@ pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
         plan.show(&format!("  connected after {} ms; waiting for a greeting", ms(began - asked)));
     }
     if let Err(failed) = talk.go(&mut visit).await {
-        // After our own close the connection may end as it likes.
+        // After the test has closed, connection errors are expected.
         if talk.left.is_none() {
             talk.record.lost = Some(lost(failed));
         }
@@ -153,7 +153,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Until the conversation is over.
+    /// Runs the conversation to its end.
     async fn go(&mut self, visit: &mut Visit) -> Result<(), Failed> {
         let mut ticks = Ticks::new(self.began);
         loop {
@@ -195,7 +195,7 @@ impl<'a> Talk<'a> {
         ms(now.saturating_duration_since(self.began))
     }
 
-    /// What the agent did.
+    /// Handles an event of the WebSocket.
     fn hear(&mut self, now: Instant, done: Done) {
         match done {
             Done::Text(text) => self.stream.handle_input(now, Input::Text(&text)),
@@ -217,7 +217,7 @@ impl<'a> Talk<'a> {
         self.drain(now);
     }
 
-    /// What follows of it.
+    /// Handles the outputs of the stream.
     fn drain(&mut self, now: Instant) {
         let at_ms = self.since(now);
         let mut is_cleared = false;
@@ -269,7 +269,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// 20 ms of the call.
+    /// Advances the call by 20 ms.
     fn tick(&mut self, now: Instant) {
         let (format, bytes) = (self.format, self.format.frame_bytes());
         let frame = self.playout.next_frame();
@@ -280,7 +280,7 @@ impl<'a> Talk<'a> {
         self.return_marks(now);
         let words = match self.act {
             Act::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),
-            // Its beginning, once more.
+            // The interruption repeats the beginning of the words.
             Act::Interrupting => self.plan.speech.get(self.acted as usize * bytes..).unwrap_or_default(),
             Act::Beginning | Act::Greeted | Act::Listening | Act::Waiting | Act::Key | Act::Leaving => &[],
         };
@@ -322,7 +322,7 @@ impl<'a> Talk<'a> {
         match next {
             Act::Speaking => {
                 self.record.spoke_ms = Some(at_ms);
-                // It greets without an end.
+                // An endless greeting is interrupted by the words.
                 if self.act == Act::Greeted && self.quiet < QUIET {
                     self.record.interruption = Some(interruption);
                 }
@@ -338,12 +338,12 @@ impl<'a> Talk<'a> {
         (self.act, self.acted, self.voiced) = (next, 0, 0);
     }
 
-    /// What the caller does next.
+    /// Returns the next step of the script.
     fn next(&mut self, at_ms: u64) -> Act {
         let (has_spoken, has_answered) = (self.record.first_voice_ms.is_some(), self.record.answer_ms.is_some());
         let is_interrupted = self.record.interruption.is_some();
         let is_over = self.quiet >= QUIET && self.playout.held_ms() == 0;
-        // Between two words of an interrupted agent there may be a pause.
+        // An interrupted agent may pause between two words.
         if let Some(interruption) = self.record.interruption.as_mut().filter(|_| self.quiet >= KEY) {
             interruption.silent_ms.get_or_insert(at_ms.saturating_sub(u64::from(self.quiet) * 20));
         }

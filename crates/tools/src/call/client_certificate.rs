@@ -1,4 +1,4 @@
-//! Notes whether the server of a call asks for a client certificate, and names the flags where the call fails for it.
+//! Detects that a server requests a client certificate, to name the missing flags if the call fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
-/// The request of one server for a client certificate.
+/// Observed request of a server for a client certificate.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CertificateRequest {
     came: Arc<AtomicBool>,
@@ -15,7 +15,7 @@ pub(super) struct CertificateRequest {
 }
 
 impl CertificateRequest {
-    /// Returns the same TLS settings, watched for the request of the server that they are used with.
+    /// Returns a copy of the TLS settings that reports the request of a server; for one connection.
     pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, CertificateRequest) {
         let inner = Arc::clone(&config.client_auth_cert_resolver);
         let request = CertificateRequest { came: Arc::default(), has_own: inner.has_certs() };
@@ -25,7 +25,7 @@ impl CertificateRequest {
         (Arc::new(config), request)
     }
 
-    /// Returns why a connection failed, with the flags that give the server what it asked for.
+    /// Adds to a connection error the flags for a requested client certificate.
     pub(super) fn explain(&self, what: &str) -> String {
         let what = what.replace("(`certificate`, `private_key`)", "(--certificate, --private-key)");
         match (self.came.load(Ordering::Relaxed), self.has_own) {
@@ -38,7 +38,7 @@ impl CertificateRequest {
     }
 }
 
-/// Gives the certificate that `inner` has, and notes that it was asked for.
+/// Resolver that records the request and returns the certificate of `inner`.
 #[derive(Debug)]
 struct Watched {
     inner: Arc<dyn ResolvesClientCert>,

@@ -1,4 +1,4 @@
-//! `trunkgate call`: one test call as a softphone, and what it sounded like both ways.
+//! `trunkgate call`: places a test call as a softphone and reports the audio quality in both directions.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,34 +30,34 @@ mod session;
 use outcome::Outcome;
 use session::{Session, Way};
 
-/// The variable that the password is in where none is named.
+/// Default environment variable with the password.
 const PASSWORD: &str = "TRUNKGATE_PASSWORD";
-/// How long a call without `--duration` lasts from its answer on; one that plays a file, as long behind its end.
+/// Default duration of an answered call without a file, and minimum duration with one.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// What follows the end of a file that is played: the echo of its last word still comes.
+/// Time after the end of a played file, in which its echo still arrives.
 const TAIL: Duration = Duration::from_secs(1);
 
-/// When the first key of `--dtmf` is pressed, from the answer on, and how long each takes with the pause behind it.
+/// Time of the first digit of `--dtmf` after the answer, and time for each digit with its pause.
 const FIRST_KEY: Duration = Duration::from_secs(1);
 const KEY: Duration = Duration::from_millis(200);
-/// Pauses between keys, `w` and `W`.
+/// Pauses between digits: `w` and `W`.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(1));
-/// Keys and pauses of `--dtmf`.
+/// Maximum number of digits and pauses in `--dtmf`.
 const KEYS: usize = 64;
 
-/// What is to be done, all of it readable.
+/// A validated call.
 #[derive(Debug)]
 struct Plan {
     uri: String,
     destination: Destination,
-    /// From, with its brackets; `None`: ours at the address that the call leaves by.
+    /// URI of From, in angle brackets; `None`: built from the user part and the local address.
     from: Option<String>,
-    /// Its user part where only that is known.
+    /// User part of From, if no URI is given.
     user: String,
     codecs: Vec<String>,
     srtp: bool,
     audio: Option<Arc<[i16]>>,
-    /// What is to be pressed.
+    /// Digits to send.
     keys: Option<Arc<str>>,
     record: Option<PathBuf>,
     duration: Duration,
@@ -66,7 +66,7 @@ struct Plan {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// Places the call; exit 1 unless it is answered, 2 for what cannot be tried.
+/// Places the call. Exit code 1 if it is not answered, 2 if it cannot be placed.
 pub fn run(verb: &Call) -> ExitCode {
     let told = Plan::new(verb).and_then(|plan| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -118,7 +118,7 @@ impl Plan {
         };
         let own = verb.certificate.clone().zip(verb.private_key.clone());
         let wanted = TrunkTls { ca: verb.ca.clone(), own, verify: !verb.insecure, any_client_usage: false };
-        // A name may turn out to lead to TLS.
+        // A host name may lead to TLS (NAPTR).
         let may_be_tls = address.destination.transport == Transport::Tls || !address.destination.is_fixed;
         let is_asked_for = verb.ca.is_some() || verb.certificate.is_some();
         let tls = match transport::towards(&wanted) {
@@ -143,7 +143,7 @@ impl Plan {
         })
     }
 
-    /// Tries each address in turn until one takes the call or refuses it for good.
+    /// Tries the addresses in turn until one accepts the call or finally rejects it.
     async fn place(&self) -> Result<Outcome, String> {
         let mut stop = Stop::new().map_err(|error| format!("signals cannot be received: {error}"))?;
         let mut outcome = Outcome::new(self.uri.clone(), self.record.is_some());
@@ -174,7 +174,7 @@ impl Plan {
         Ok(outcome)
     }
 
-    /// The addresses to try, in order (RFC 3263).
+    /// Returns the addresses to try, in order (RFC 3263).
     async fn ways(&self) -> Result<Vec<Way>, String> {
         let host = &self.destination.host;
         let servers = match self.destination.literal() {
@@ -201,7 +201,7 @@ impl Plan {
     }
 }
 
-/// Ctrl-C and SIGTERM.
+/// Receives SIGINT (Ctrl-C) and SIGTERM.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
@@ -220,18 +220,18 @@ impl Stop {
     }
 }
 
-/// Who calls.
+/// Value of `--from`.
 pub(crate) enum From {
-    /// A whole URI, in brackets.
+    /// SIP URI, in angle brackets.
     Uri(String),
-    /// A user part.
+    /// User part of a URI.
     User(String),
 }
 
-/// Reads `--from`.
+/// Parses `--from`.
 ///
 /// # Errors
-/// That it is neither a number nor a SIP URI.
+/// Returns a message if the text is neither a number nor a SIP URI.
 pub(crate) fn from(text: &str) -> Result<From, String> {
     if text.starts_with("sip:") || text.starts_with("sips:") {
         config::sip_address(text).map_err(|what| format!("--from: {what}"))?;
@@ -255,7 +255,7 @@ fn codec(name: &str) -> Result<String, String> {
     Ok(known.to_owned())
 }
 
-/// Keys as they are pressed, with the pauses between them.
+/// Parses DTMF digits and the pauses between them.
 fn keys(text: &str) -> Result<Arc<str>, String> {
     let upper = |sign: char| if sign == 'w' { sign } else { sign.to_ascii_uppercase() };
     let keys: String = text.chars().map(upper).collect();
@@ -273,7 +273,7 @@ fn is_pause(sign: char) -> bool {
     matches!(sign, 'w' | 'W')
 }
 
-/// Returns the time from the first key to the end of the last.
+/// Returns the time from the first digit to the end of the last one.
 fn time_of(keys: &str) -> Duration {
     let time = |sign: char| match sign {
         'w' => PAUSES.0,
@@ -283,10 +283,10 @@ fn time_of(keys: &str) -> Duration {
     keys.chars().map(time).sum()
 }
 
-/// Whom a caller is to show, with the password of a variable.
+/// Returns the caller's digest credentials; the password is read from an environment variable.
 ///
 /// # Errors
-/// That there is none in it.
+/// Returns a message if the variable is empty.
 pub(crate) fn credentials(caller: &Caller) -> Result<Option<Credentials>, String> {
     let Some(username) = caller.username.clone() else { return Ok(None) };
     let variable = caller.password_env.as_deref().unwrap_or(PASSWORD);
@@ -297,13 +297,13 @@ pub(crate) fn credentials(caller: &Caller) -> Result<Option<Credentials>, String
     Ok(Some(Credentials { username, password: password.ok_or_else(missing)?, realm: None }))
 }
 
-/// One line of progress.
+/// Prints a line of progress on stderr.
 fn say(what: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{what}");
 }
 
-/// An address for a URI.
+/// Formats an address for a URI, IPv6 in brackets.
 pub(crate) fn in_brackets(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(v4) => v4.to_string(),

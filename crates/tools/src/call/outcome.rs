@@ -1,4 +1,4 @@
-//! What a test call came to, as a page and as JSON.
+//! Result of a test call, as a page and as JSON.
 
 use std::time::Instant;
 
@@ -15,58 +15,58 @@ use trunkgate_explain::ladder::{self, LegMedia};
 use trunkgate_system::limits::RECORDED_SECONDS;
 use trunkgate_system::terminal;
 
-/// Samples in a second.
+/// Sample rate, in Hz.
 const RATE_HZ: usize = 8000;
-/// In a call of fewer packets a far end may not have come to report yet (RFC 3550 §6.2: 5 s, and up to half as much more).
+/// Packets of a call below which RTCP reports may be missing (RFC 3550 §6.2: every 5 s, plus up to half).
 const REPORTED_PACKETS: u32 = 375;
-/// Characters of a far end's words that are shown.
+/// Maximum number of characters shown of a remote party's text.
 const WORDS_CHARS: usize = 200;
-/// Messages in the ladder; further ones are counted.
+/// Maximum number of messages in the ladder; further ones are counted.
 const ENTRIES: usize = 500;
 
-/// A call that was answered.
+/// Media of an answered call.
 pub(super) struct Answered {
     pub(super) codec: Option<&'static str>,
     pub(super) suite: Option<&'static str>,
-    /// It was left without BYE.
+    /// Whether the call ended without BYE.
     pub(super) is_cut_off: bool,
     pub(super) sent: u32,
-    /// Packets that were not encrypted with the key agreed.
+    /// Packets that could not be decrypted with the negotiated key.
     pub(super) unopened: u64,
     pub(super) quality: Option<Quality>,
-    /// Keys of the far side.
+    /// DTMF digits received.
     pub(super) pressed: String,
-    /// Keys that we were to press, and what became of them.
+    /// DTMF digits to send, and the result.
     pub(super) keys: Option<(String, Keys)>,
-    /// Our own voice came back.
+    /// Whether the remote party echoes the caller's audio.
     pub(super) echoes: bool,
 }
 
-/// What became of keys that were to be pressed.
+/// Result of sending DTMF digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keys {
-    /// All of them went out, as telephone-events of this number and clock (Hz).
+    /// All were sent, as telephone-events of this payload type and clock rate (Hz).
     Pressed(u8, u32),
-    /// The call was over before.
+    /// The call ended first.
     CutOff,
-    /// The far end takes no telephone-events.
+    /// The remote party does not accept telephone-events.
     Refused,
 }
 
-/// A final answer to the INVITE.
+/// Final response to the INVITE.
 struct Final {
     code: u16,
-    /// Code and phrase.
+    /// Status code and reason phrase.
     line: String,
-    /// Its Warning, or its Reason (RFC 3326).
+    /// Its Warning or Reason header (RFC 3326).
     why: Option<String>,
 }
 
-/// All that is known of the call.
+/// Everything known about the call.
 pub(super) struct Outcome {
     uri: String,
     began: Option<Instant>,
-    /// The address that was tried last.
+    /// Address tried last.
     way: Option<Way>,
     entries: Vec<TraceEntry>,
     dropped: u64,
@@ -75,21 +75,21 @@ pub(super) struct Outcome {
     answered_seconds: Option<f64>,
     ended: Option<(Ending, f64)>,
     answered: Option<Answered>,
-    /// Why it did not come to an answer, where no answer says so.
+    /// Reason why the call was not answered, unless a response gives it.
     failure: Option<String>,
     remarks: Vec<String>,
     is_given_up: bool,
-    /// What was heard, as it was said in time, where it is recorded.
+    /// Audio received, in RTP time; only if it is recorded.
     pub(super) heard: Vec<i16>,
     is_recorded: bool,
-    /// What it sounds like.
+    /// Level and noise of the received audio.
     sound: Sound,
-    /// Source, timestamp and place of the first packet of the stream that is heard.
+    /// SSRC, timestamp and recording position of the first packet of the current stream.
     origin: Option<(u32, u32, usize)>,
 }
 
 impl Outcome {
-    /// Of a call to `uri`; `is_recorded`: whether what is heard is kept.
+    /// Creates the result of a call to `uri`. `is_recorded`: whether received audio is kept.
     pub(super) fn new(uri: String, is_recorded: bool) -> Outcome {
         Outcome {
             uri,
@@ -120,7 +120,8 @@ impl Outcome {
         self.way.as_ref().is_some_and(|way| way.transport == Transport::Tls)
     }
 
-    /// Whether another address may be tried: none has taken the call or refused it for good (RFC 3263 §4.3).
+    /// Returns whether another address may be tried: no server has accepted or finally rejected the call (RFC 3263
+    /// §4.3).
     pub(super) fn may_go_on(&self) -> bool {
         let is_final = self.last.as_ref().is_some_and(|last| last.code != 503);
         !self.is_answered() && !self.is_given_up && !is_final
@@ -132,7 +133,7 @@ impl Outcome {
         (self.last, self.failure) = (None, None);
     }
 
-    /// It came to nothing at an address.
+    /// Records that the call failed at one address.
     pub(super) fn unreached(&mut self, way: &Way, what: &str) {
         self.way = Some(way.clone());
         let text = format!("{way}: {what}");
@@ -143,7 +144,7 @@ impl Outcome {
         }
     }
 
-    /// It came to nothing, and no other address is tried.
+    /// Records that the call failed, and that no other address is tried.
     pub(super) fn fail(&mut self, what: String) {
         self.is_given_up = true;
         self.failure.get_or_insert(what);
@@ -153,9 +154,9 @@ impl Outcome {
         self.remarks.push(what);
     }
 
-    /// Notes a message.
+    /// Appends a message to the ladder.
     pub(super) fn note(&mut self, now: Instant, sent: bool, bytes: &[u8], again: bool) {
-        // The far end is whose ladder it is: what it receives is what we send.
+        // The ladder is drawn for the remote party: messages it receives are sent by the caller.
         let (text, note) = (first_line(bytes), body_note(bytes));
         self.push(now, TraceItem::Message { leg: 0, received: sent, text, note, again });
     }
@@ -169,7 +170,7 @@ impl Outcome {
         self.entries.push(TraceEntry::new(u64::try_from(since.as_micros()).unwrap_or(u64::MAX), what));
     }
 
-    /// Notes the final answer to the INVITE.
+    /// Records the final response to the INVITE.
     pub(super) fn answer(&mut self, code: u16, bytes: &[u8], message: &Message) {
         let words = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes), WORDS_CHARS);
         let why = message.header(HeaderName::Warning).or_else(|| message.header(HeaderName::Reason)).map(words);
@@ -192,7 +193,7 @@ impl Outcome {
         self.answered = Some(answered);
     }
 
-    /// Takes a packet's audio, to its place in the recording: its source, its timestamp and the clock of that, in Hz.
+    /// Adds the audio of a packet at its place in the recording. `clock_hz` is the clock rate of the timestamp.
     pub(super) fn hear(&mut self, source: u32, (timestamp, clock_hz): (u32, u32), samples: Vec<i16>) {
         self.sound.take(&samples);
         if !self.is_recorded {
@@ -204,7 +205,7 @@ impl Outcome {
         let after = ticks * RATE_HZ as i64 / i64::from(clock_hz.max(1));
         let at = if ssrc == source { i64::try_from(place).ok().map(|place| place + after) } else { None };
         let at = match at.and_then(|at| usize::try_from(at).ok()) {
-            // A pause has its length, a jump has none.
+            // A pause keeps its length; a timestamp jump is removed.
             Some(at) if at <= end + 60 * RATE_HZ => at,
             Some(_) | None => {
                 self.origin = Some((source, timestamp, end));
@@ -225,7 +226,7 @@ impl Outcome {
         }
     }
 
-    /// Why it was not answered; `None` where it was.
+    /// Returns the reason why the call was not answered; `None` if it was.
     fn why_not(&self) -> Option<String> {
         if self.is_answered() {
             return None;
@@ -387,19 +388,19 @@ impl Answered {
     }
 }
 
-/// Loss, jitter and score of one direction.
+/// Formats loss, jitter and MOS of one direction.
 fn figures(one: &Direction) -> String {
     let percent = 100.0 * one.lost as f64 / one.expected.max(1) as f64;
     let score = one.mos.map_or_else(|| "–".to_owned(), |mos| format!("{mos:.2}"));
     format!("{} lost ({percent:.1} %), jitter {:.1} ms, MOS {score}", one.lost, one.jitter_ms)
 }
 
-/// `1 packet`, `2 packets`.
+/// Formats a number of packets: `1 packet`, `2 packets`.
 fn packets(count: u64) -> String {
     if count == 1 { "1 packet".to_owned() } else { format!("{count} packets") }
 }
 
-/// What was heard in those packets.
+/// Describes the received audio.
 fn in_words(sound: &Sound) -> String {
     match sound.level_db() {
         None => "silence throughout".to_owned(),
@@ -442,13 +443,13 @@ mod tests {
                 outcome.hear(ssrc, (ticks, clock_hz), vec![sample; 160]);
             };
             hear(&mut outcome, 1, u32::MAX - 160 * scale + 1, 7);
-            // One is missing, and the next came early.
+            // One packet is missing, and the next one arrives early.
             hear(&mut outcome, 1, 320 * scale, 9);
             hear(&mut outcome, 1, 160 * scale, 7);
             assert_eq!(outcome.heard.len(), 4 * 160);
             let at = |frame: usize| outcome.heard[frame * 160];
             assert_eq!([at(0), at(1), at(2), at(3)], [7, 0, 7, 9]);
-            // Another source follows where the one before ended; so does one that jumps by hours.
+            // A stream of another SSRC, or a timestamp jump of hours, is appended to the end.
             hear(&mut outcome, 2, 7, 9);
             hear(&mut outcome, 2, 1 << 30, 7);
             assert_eq!((outcome.heard.len(), outcome.heard[4 * 160], outcome.heard[5 * 160]), (6 * 160, 9, 7));

@@ -1,4 +1,4 @@
-//! A call at one address: its sockets, the phone on them, and how it ends.
+//! A test call at one address: its sockets, its phone and its end.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,27 +25,27 @@ use trunkgate_runtime::transport;
 use trunkgate_system::clock;
 use trunkgate_system::interfaces;
 
-/// Longest wait for a first sign of life where there is another address to try.
+/// Timeout for the first response if another address can be tried.
 const NEXT_AFTER: Duration = Duration::from_secs(4);
-/// The same at the last one.
+/// Timeout for the first response at the last address.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(8);
-/// How long the far end may take to answer our BYE or CANCEL.
+/// Timeout for the response to BYE or CANCEL.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Pairs of ports that are tried for media.
+/// Maximum number of attempts to find a port pair for media.
 const PORTS_TRIED: usize = 64;
-/// Messages of a stream that wait.
+/// Capacity of the queue of received messages.
 const WAITING: usize = 64;
-/// Longest datagram read, in bytes.
+/// Maximum length of a SIP datagram, in bytes.
 const DATAGRAM_BYTES: usize = 65_535;
-/// Longest packet of media read, in bytes.
+/// Maximum length of a media packet, in bytes.
 const PACKET_BYTES: usize = 2048;
 
-/// One address to call at.
+/// Address to call.
 #[derive(Debug, Clone)]
 pub(super) struct Way {
     pub(super) transport: Transport,
     pub(super) remote: SocketAddr,
-    /// What its certificate must be for.
+    /// Host name required in the certificate.
     pub(super) host: String,
 }
 
@@ -55,13 +55,13 @@ impl fmt::Display for Way {
     }
 }
 
-/// By what SIP travels.
+/// Transport of the SIP messages.
 enum Link {
     Datagrams(UdpSocket),
     Stream { write: WriteHalf<Box<dyn Stream>>, messages: mpsc::Receiver<Bytes> },
 }
 
-/// What happened.
+/// Event of the call's sockets and timers.
 enum Occurred {
     Sip(SocketAddr, Bytes),
     SipFailed(String),
@@ -71,33 +71,33 @@ enum Occurred {
     Stopped,
 }
 
-/// The call.
+/// State of the call at one address.
 pub(super) struct Session {
     way: Way,
     link: Link,
     certificate_request: CertificateRequest,
     rtp: UdpSocket,
     rtcp: UdpSocket,
-    /// The address of `rtp`.
+    /// Local address of `rtp`.
     media: SocketAddr,
     phone: Phone,
     dial: Option<Dial>,
     call: Option<CallNumber>,
-    /// Messages that came before.
+    /// Hashes of received messages, to recognise retransmissions.
     seen: HashSet<u64>,
     began: Instant,
     ring: Duration,
-    /// What is to be pressed.
+    /// DTMF digits to send.
     keys: Option<Arc<str>>,
     is_heard: bool,
-    /// Our own BYE or CANCEL waits for its answer since then.
+    /// Time of the caller's BYE or CANCEL while its response is awaited.
     leaving: Option<Instant>,
     is_answered: bool,
     is_over: bool,
 }
 
 impl Session {
-    /// Binds and connects all that the call needs.
+    /// Binds and connects the sockets of the call.
     pub(super) async fn open(plan: &Plan, way: &Way) -> Result<Session, String> {
         let mut certificate_request = CertificateRequest::default();
         let (link, local) = match way.transport {
@@ -155,7 +155,7 @@ impl Session {
         })
     }
 
-    /// Until the call is over, or nothing is to be expected of this address.
+    /// Runs the call to its end, or until this address is given up.
     pub(super) async fn run(mut self, outcome: &mut Outcome, stop: &mut Stop, is_last: bool) {
         outcome.begin(&self.way);
         self.began = Instant::now();
@@ -167,7 +167,7 @@ impl Session {
             let wake = self.wake(patience);
             let occurred = tokio::select! {
                 occurred = self.link.receive(self.way.remote, &mut sip) => occurred,
-                // An error is an ICMP answer to a packet sent before.
+                // A receive error is an ICMP error for an earlier packet.
                 len = self.rtp.recv(&mut rtp) => Occurred::Rtp(len.unwrap_or(0)),
                 len = self.rtcp.recv(&mut rtcp) => Occurred::Rtcp(len.unwrap_or(0)),
                 () = tokio::time::sleep_until(wake.into()) => Occurred::Timer,
@@ -207,7 +207,7 @@ impl Session {
                     }
                 }
                 Occurred::Stopped => {
-                    // The second time it is meant at once.
+                    // A second signal ends the call at once.
                     if self.leaving.is_some() || !self.is_heard {
                         outcome.fail("stopped".to_owned());
                         break;
@@ -223,13 +223,13 @@ impl Session {
         self.tell(outcome);
     }
 
-    /// Notes why the server is not reached. One that has responded takes our connection.
+    /// Records a connection error, with a hint on client certificates unless the server has already responded.
     fn lost(&self, what: &str, outcome: &mut Outcome) {
         let what = if self.is_heard { what.to_owned() } else { self.certificate_request.explain(what) };
         outcome.unreached(&self.way, &what);
     }
 
-    /// Hangs up: BYE, or CANCEL before the answer.
+    /// Ends the call with BYE, or with CANCEL before the answer.
     fn leave(&mut self, now: Instant) {
         self.leaving = Some(now);
         if let Some(call) = self.call {
@@ -237,7 +237,7 @@ impl Session {
         }
     }
 
-    /// Whether there is nothing left to wait for.
+    /// Returns whether no further event is expected.
     fn is_done(&self) -> bool {
         let is_late = self.leaving.is_some_and(|since| since.elapsed() >= FAREWELL);
         self.call.is_none() || is_late || (self.is_over && self.leaving.is_none())
@@ -251,7 +251,7 @@ impl Session {
         all.into_iter().flatten().min().unwrap_or(self.began + self.ring)
     }
 
-    /// A message came.
+    /// Handles a received SIP message.
     fn take(&mut self, now: Instant, remote: SocketAddr, bytes: Bytes, outcome: &mut Outcome) {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -273,7 +273,7 @@ impl Session {
         self.phone.handle_input(now, Input::Sip { flow, bytes });
     }
 
-    /// Does what the phone wants done.
+    /// Carries out the outputs of the phone.
     async fn drain(&mut self, outcome: &mut Outcome) {
         while let Some(output) = self.phone.poll_output() {
             match output {
@@ -310,7 +310,7 @@ impl Session {
             }
             Event::Ended(_, ending) => {
                 self.is_over = true;
-                // Our CANCEL has done what it was to do.
+                // The CANCEL has taken effect.
                 self.leaving = self.leaving.filter(|_| self.is_answered);
                 outcome.ended(ending, seconds);
             }
@@ -318,7 +318,7 @@ impl Session {
         }
     }
 
-    /// What the call came to.
+    /// Stores the media results of an answered call.
     fn tell(&self, outcome: &mut Outcome) {
         let Some(call) = self.call.and_then(|number| self.phone.call(number)) else { return };
         if !self.is_answered {
@@ -334,13 +334,13 @@ impl Session {
             quality: call.quality(),
             pressed: call.pressed().to_owned(),
             keys: self.keys.as_ref().map(|keys| (keys.to_string(), became(call))),
-            // Another phone of ours, or our own voice come back.
+            // The echo comes from another phone of this call, or is the caller's own audio.
             echoes: call.judge().verdicts().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
         });
     }
 }
 
-/// What became of the keys of a call.
+/// Returns the result of sending DTMF digits.
 fn became(call: &PhoneCall) -> Keys {
     match call.events() {
         None => Keys::Refused,
@@ -382,7 +382,7 @@ impl Link {
     }
 }
 
-/// Two sockets beside each other, the first on an even port (RFC 3550 §11).
+/// Binds two adjacent ports, RTP on the even one (RFC 3550 §11).
 fn media_pair(local: SocketAddr) -> Result<(UdpSocket, UdpSocket), String> {
     let bind = |port: u16| StdUdpSocket::bind((local.ip(), port));
     for _ in 0..PORTS_TRIED {

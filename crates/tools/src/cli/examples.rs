@@ -197,12 +197,12 @@ mod tests {
 
     use crate::cli::Cli;
 
-    /// Checks the help of a command and of its subcommands.
+    /// Checks the examples of a command and of its subcommands.
     fn check(command: &mut clap::Command, seen: &mut usize) {
         let help = command.render_help().to_string();
         let (_, examples) = help.split_once("EXAMPLES:\n").unwrap_or_else(|| panic!("{help}"));
         for line in examples.lines().filter(|line| !line.trim().is_empty()) {
-            // Two columns, or a redirection: the command stands first.
+            // An example may have a comment column or a redirection after the command.
             let line = line.trim().split("   ").next().unwrap().split(" > ").next().unwrap();
             for part in line.split(" && ") {
                 let words: Vec<String> = part.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();

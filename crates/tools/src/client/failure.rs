@@ -1,4 +1,4 @@
-//! The end of a verb whose edge did not answer, or refused: a message on stderr and the exit code.
+//! Errors of verbs that connect to an edge: the message on stderr and the exit code.
 
 use std::process::ExitCode;
 
@@ -7,16 +7,17 @@ use trunkgate_boot::run::USAGE;
 use trunkgate_system::terminal;
 
 impl Target {
-    /// Returns the exit code for a failed request: 2 where the request was wrong, or no file names the edge, else 1.
+    /// Returns the exit code for a failed request: 2 if the request is invalid or the edge's address is unknown,
+    /// otherwise 1.
     pub(super) fn failure_code(&self, error: &str) -> u8 {
-        // The edge does not understand what was asked.
+        // The edge rejected the request as invalid.
         if error.ends_with("(400)") || self.is_guessed { USAGE } else { 1 }
     }
 
-    /// Prints why a request failed, then the warning about the file, and returns the exit code.
+    /// Prints the error, then the warning about the configuration file, and returns the exit code.
     pub(super) fn fail(&self, error: &str) -> ExitCode {
         let error = terminal::harmless(error);
-        // What a reload found in a file says itself what it is, and has all that could be warned of.
+        // Diagnostics of a reload are complete messages and include all warnings.
         if error.starts_with("error[") {
             let unchanged = "reload rejected: the running configuration is unchanged";
             terminal::print_error(&format!("{}\n{unchanged}", error.trim_end()));

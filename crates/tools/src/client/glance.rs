@@ -1,4 +1,4 @@
-//! The first line of `status`: whether calls are taken, how many problems there are, and the worst.
+//! First line of `status`: whether calls are accepted, the number of problems, and the worst one.
 
 use serde_json::Value;
 use trunkgate_call::diagnosis::Cause;
@@ -8,18 +8,18 @@ use trunkgate_delivery::sinks::recordings::REFUSED;
 use trunkgate_system::problem::HEADLINE_CHARS;
 use trunkgate_system::text::number;
 
-/// Characters of `trunkgate trace SID` with as much of the SID as names a call.
+/// Length of `trunkgate trace SID` with a SID prefix that identifies a call.
 const COMMAND_CHARS: usize = "trunkgate trace ".len() + 10;
-/// Characters of a problem's evidence in the first line.
+/// Maximum length of a problem's evidence in the first line, in characters.
 const EVIDENCE_CHARS: usize = 200;
 
-/// Whether calls are taken, how many problems there are, and the one that harms calls most: what is read first at night.
+/// Returns the first line of `status`: state, number of problems, and the problem with the greatest effect on calls.
 pub(super) fn at_a_glance(answer: &Value) -> String {
     let (state, is_taking) = taking(answer);
     let colour = if is_taking { GREEN } else { RED };
     let all = answer["problem_details"].as_array().into_iter().flatten();
     let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
-    // That the edge drains, or starts, is the state.
+    // Draining and starting are states, not problems.
     let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
     let first = first.map(|problem| {
         if is_taking && problem["harm"] == "past" { in_brief(problem) } else { with_fix(in_brief(problem), problem) }
@@ -36,7 +36,7 @@ pub(super) fn at_a_glance(answer: &Value) -> String {
     }
 }
 
-/// Returns whether calls are taken, and the words for it.
+/// Returns the state of the edge in words, and whether calls are accepted.
 pub(crate) fn taking(status: &Value) -> (&str, bool) {
     let first = status["problem_details"].as_array().and_then(|all| all.first());
     let is_refused = first.and_then(|one| one["headline"].as_str()).is_some_and(|text| text.starts_with(REFUSED));
@@ -52,9 +52,9 @@ pub(crate) fn taking(status: &Value) -> (&str, bool) {
     }
 }
 
-/// Adds the first step of what to do.
+/// Appends the first step of a problem's fix.
 fn with_fix(brief: String, problem: &Value) -> String {
-    // Of silence the call's trace shows most.
+    // For silent calls a trace is more useful than the fix.
     if let Some(command) = problem["cause"].as_str().and(problem["command"].as_str()) {
         let short: String = command.chars().take(COMMAND_CHARS).collect();
         let whole = format!("{brief}; see: {short}");
@@ -67,18 +67,18 @@ fn with_fix(brief: String, problem: &Value) -> String {
     }
 }
 
-/// Whether what `status` lists is no problem of the edge: what unknown sources do, as they do at every public address.
+/// Returns whether an entry of `status` is no problem of the edge: traffic of unknown sources, normal at every public
+/// address.
 pub(crate) fn is_note(problem: &Value) -> bool {
     problem["harm"] == "strangers"
 }
 
-/// Most characters of the line of a problem of silence.
+/// Maximum length of the line for a silent party, in characters.
 const LINE_CHARS: usize = 98;
 
-/// Returns the line of a party that is not heard: its headline, the word of the cause where one is known, and its age,
-/// as far as the line has room.
+/// Returns the line for a silent party: the headline, the cause if known, and the age if there is room.
 pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
-    // Nothing came, and nothing shows why: that is no cause.
+    // `Nothing` means that the cause is unknown.
     let is_known = cause != Cause::Nothing.slug();
     let cause = if is_known { format!(" ({})", cause.replace('_', " ")) } else { String::new() };
     let mut line = headline.to_owned();
@@ -90,10 +90,10 @@ pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
     line
 }
 
-/// The headline of a problem and the beginning of what shows it.
+/// Returns a problem's headline with the beginning of its evidence.
 fn in_brief(problem: &Value) -> String {
     let headline = problem["headline"].as_str().unwrap_or("–");
-    // The state says it already.
+    // The state already has this prefix.
     let headline = headline.strip_prefix("calls are refused: ").unwrap_or(headline).to_owned();
     if let Some(cause) = problem["cause"].as_str() {
         return in_line(&headline.replace(" of the last hour", ""), cause, "");

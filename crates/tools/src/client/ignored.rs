@@ -1,13 +1,13 @@
-//! The line of `status` on parameters of API requests that were ignored.
+//! Line of `status` for ignored parameters of API requests.
 
 use serde_json::Value;
 
 use trunkgate_system::terminal::wrapped;
 
-/// Ignored parameters that are named.
+/// Maximum number of parameters listed.
 const IGNORED_SHOWN: usize = 5;
 
-/// Returns the line of `status` on parameters of requests to the Twilio-compatible API that were ignored.
+/// Returns the line of `status` for ignored parameters of requests to the Twilio-compatible API.
 pub(super) fn ignored_parameters(answer: &Value, width: Option<usize>) -> String {
     let all = answer["ignored_parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     let shown = all.iter().take(IGNORED_SHOWN).map(|one| {

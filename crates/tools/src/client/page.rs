@@ -1,4 +1,4 @@
-//! Pages of verbs at their limits: a list without calls, and a page that is longer than the terminal, and ages of what they show.
+//! Layout of long pages and empty lists.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,9 +8,9 @@ use trunkgate_system::clock;
 use trunkgate_system::terminal;
 use trunkgate_system::text::{number, span};
 
-/// Repeats the first line of a page below it where the page is longer than the terminal: that line is what matters most.
+/// Repeats the first line, the most important one, at the end of a page that is longer than the terminal.
 pub(super) fn with_its_head(page: String, columns: usize, rows: usize) -> String {
-    // The shell's prompt needs a line as well.
+    // One line is left for the shell's prompt.
     if page.lines().count() < rows {
         return page;
     }
@@ -25,11 +25,11 @@ pub(super) fn with_its_head(page: String, columns: usize, rows: usize) -> String
     format!("{page}{rule}\n{head}\n")
 }
 
-/// Returns a list of calls, the newest first: as many as the terminal has room for, and how many more there are.
+/// Returns a list of calls, newest first, limited to the rows of the terminal, with the number of further calls.
 pub(super) fn newest_that_fit(head: String, calls: Vec<String>, rows: Option<usize>) -> String {
     let height = |text: &String| text.lines().count();
     let lines: usize = calls.iter().map(height).sum::<usize>() + height(&head);
-    // The shell's prompt needs a line as well.
+    // One line is left for the shell's prompt.
     let Some(rows) = rows.filter(|rows| lines >= *rows) else { return head + &calls.concat() };
     let mut room = rows.saturating_sub(2 + height(&head));
     let fit = calls.iter().take_while(|call| {
@@ -47,7 +47,7 @@ pub(super) fn newest_that_fit(head: String, calls: Vec<String>, rows: Option<usi
     head + &calls.into_iter().take(shown).collect::<String>() + &note
 }
 
-/// Says since when there is no call that matches, or none at all, how many a crash cut short, and where the records of earlier ones are.
+/// Returns the text for an empty list: the start of the list, interrupted calls, and the place of earlier records.
 pub(super) fn no_calls(answer: &Value, filters: &[(&str, &str)]) -> String {
     let start = answer["listed_since"].as_str().map(|start| {
         let ago = since(Some(start)).map(|seconds| format!(" ({} ago)", span(seconds))).unwrap_or_default();
@@ -138,7 +138,7 @@ mod tests {
             "{}",
             page(CALLS_SHOWN, Some(24))
         );
-        // Two lines a call: none is cut.
+        // Calls with two lines are not cut in half.
         let pairs: Vec<String> = (0..20).map(|n| format!("{n}\n  to\n")).collect();
         let page = newest_that_fit(String::new(), pairs, Some(24));
         assert_eq!((page.lines().count(), page.contains("\n10\n  to\n…")), (23, true), "{page}");

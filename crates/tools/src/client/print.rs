@@ -1,4 +1,4 @@
-//! Answers of an edge as text for a person: aligned columns, colour only on a terminal.
+//! Responses of an edge as text: aligned columns, colours only on a terminal.
 
 use std::io::IsTerminal;
 
@@ -18,26 +18,26 @@ use trunkgate_system::clock;
 use trunkgate_system::terminal::{self, wrapped};
 use trunkgate_system::text::span;
 
-/// Heads of the tables: trunks, peers, agents, calls, and legs of a call. `help` explains each.
+/// Column heads of the tables: trunks, peers, agents, calls, and legs of a call; explained by `help`.
 const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
-/// Calls in an hour from which the grade of a trunk says something of them.
+/// Minimum number of calls in an hour for the grade of a trunk to be meaningful.
 const GRADED: u64 = 10;
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
 const AGENT_HEADS: [&str; 8] =
     ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
-/// Heads of the columns of calls, in `calls` and `top`.
+/// Column heads of `calls` and `top`.
 pub(crate) const CALL_HEADS: [&str; 11] =
     ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "MOS", "REASON"];
 const LEG_HEADS: [&str; 13] =
     ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"];
-/// All of them, for tests.
+/// All column heads, for tests.
 #[cfg(test)]
 pub(crate) const HEADS: [&[&str]; 6] =
     [&TRUNK_HEADS, &PEER_HEADS, &AGENT_HEADS, &CALL_HEADS, &LEG_HEADS, &super::recordings::RECORDING_HEADS];
-/// Characters of a SID where there is no room for all of it: enough to name the call.
+/// Length of an abbreviated SID, enough to identify a call.
 pub(crate) const SHORT_SID: usize = 10;
 
-/// `status`; tables that do not fit into the terminal become sentences.
+/// Returns the page of `status`; tables wider than the terminal become sentences.
 pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     let answer = &terminal::harmless_json(answer);
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
@@ -56,7 +56,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     out.push_str(&problems(answer, width));
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
         let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
-        // A listener without a name of its own is named after its place.
+        // An unnamed listener has its address as its name.
         let place = if name == place.join(":") { place.join(" ") } else { format!("{name} {}", place.join(" ")) };
         match listener["certificate_days"].as_i64() {
             Some(1) => format!("{place} (certificate: 1 day left)"),
@@ -72,7 +72,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     }
     let media = &answer["media"];
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
-    // An edge of an earlier version does not say its limit.
+    // An edge of an earlier version reports no limit.
     let limit = answer["calls_limit"].as_u64().map(|limit| format!(" / {limit}")).unwrap_or_default();
     out.push_str(&format!("CALLS      {}{limit}\n", answer["calls"]));
     if let Some(conferences) = answer["conferences"].as_u64().filter(|conferences| *conferences > 0) {
@@ -93,7 +93,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     out
 }
 
-/// The problems of `status`, each with its fix and the command that shows more in lines of their own.
+/// Lists the problems of `status`; fix and command are on their own lines.
 fn problems(answer: &Value, width: Option<usize>) -> String {
     let mut out = String::new();
     for problem in answer["problem_details"].as_array().into_iter().flatten() {
@@ -102,7 +102,7 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
         let since = lasting(problem, clock::now());
         let sign = if is_note(problem) { "i".to_owned() } else { paint("!", RED) };
         let headline = headline.unwrap_or("–");
-        // The proof of silence is long: it has lines of its own, below one that says who, how many and why.
+        // The evidence of a silent party is long, so it follows on its own lines.
         match (problem["cause"].as_str(), evidence) {
             (Some(cause), Some(evidence)) => {
                 out.push_str(&wrapped(&format!("{sign} {}", in_line(headline, cause, &since)), 2, width));
@@ -120,7 +120,7 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
     out
 }
 
-/// The trunks of `status`, and each address of their peers.
+/// Lists the trunks of `status`, and each address of their peers.
 fn trunks(answer: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
     let mut rows = vec![TRUNK_HEADS.map(str::to_owned).to_vec()];
@@ -164,14 +164,15 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
     fitting(&rows, width) + &peers
 }
 
-/// Whether calls still go to an address that wants none: the trunk has no other that is up and takes calls.
+/// Returns whether calls still go to an address that backs off, because no other address of the trunk is up and accepts
+/// calls.
 pub(crate) fn is_alone(trunk: &Value, address: &Value) -> bool {
     let peers = trunk["peers"].as_array().into_iter().flatten();
     let mut addresses = peers.filter_map(|peer| peer["addresses"].as_array()).flatten();
     addresses.all(|other| other == address || other["state"] == "down" || other["rests_seconds"].is_u64())
 }
 
-/// Returns the time until a certificate expires: in days for ten years, then in years.
+/// Formats the time until a certificate expires: in days up to ten years, then in years.
 fn days_left(days: i64) -> String {
     match days / 365 {
         ..10 => format!("{days} days left"),
@@ -180,27 +181,27 @@ fn days_left(days: i64) -> String {
     }
 }
 
-/// How a trunk's audio sounded in the last hour.
+/// Returns the MOS of a trunk in the last hour.
 fn mos(quality: &Value) -> String {
     let Some(mos) = quality["mos"].as_f64() else { return "–".to_owned() };
     format!("{mos:.1}{}", if quality["is_poor"] == true { " poor" } else { "" })
 }
 
-/// What has become of the calls to a trunk in the last hour, and its grade, in words.
+/// Returns the result of calls to a trunk in the last hour, and its grade.
 fn lately(trunk: &Value) -> String {
     let Ok(figures) = trunkgate_route::Figures::deserialize(&trunk["lately"]) else { return "–".into() };
     let [tried, answered] = ["tried", "answered"].map(|key| trunk["last_hour"][key].as_u64());
     match (tried, answered) {
         (Some(0), _) => "no calls to it".to_owned(),
-        // The grade begins with nine imaginary answers, which would hide that most of a few calls failed.
+        // The grade starts with nine assumed answers, which would hide failures of a few calls.
         (Some(tried @ ..GRADED), Some(answered)) if !figures.poor_audio => format!("answered {answered} of {tried}"),
         (Some(tried), Some(answered)) => format!("answered {answered} of {tried}, {}", figures.standing()),
-        // An edge of an earlier version.
+        // An edge of an earlier version reports no counts.
         _ => figures.to_string(),
     }
 }
 
-/// What went wrong last, and how long ago.
+/// Returns the last problem and its age.
 fn problem(of: &Value) -> String {
     let Some(text) = of["last_problem"].as_str() else { return "–".into() };
     match since(of["last_problem_at"].as_str()) {
@@ -209,7 +210,7 @@ fn problem(of: &Value) -> String {
     }
 }
 
-/// Our registrations and the phones that have registered here, a line each; nothing where there are none.
+/// Lists registrations of the edge and phones registered with it, one per line.
 fn registrations(answer: &Value) -> String {
     let line = |trunk: &Value| {
         let registration = &trunk["registration"];
@@ -237,7 +238,7 @@ fn registrations(answer: &Value) -> String {
     trunks().filter_map(line).chain(trunks().filter_map(phones)).collect()
 }
 
-/// The agents of `status`; nothing where there are none.
+/// Lists the agents of `status`; empty without agents.
 fn agents(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![AGENT_HEADS.map(str::to_owned).to_vec()];
     for agent in answer["agents"].as_array().into_iter().flatten() {
@@ -248,13 +249,13 @@ fn agents(answer: &Value, width: Option<usize>) -> String {
     if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
 }
 
-/// Half and nearly all of its turns.
+/// Returns the response time of an agent, median and 95th percentile.
 fn turns(agent: &Value) -> String {
     let [p50, p95] = ["p50", "p95"].map(|share| agent["turn_ms"][share].as_u64());
     p50.zip(p95).map_or_else(|| "–".into(), |(p50, p95)| format!("{p50}/{p95} ms"))
 }
 
-/// Its open sockets; of how many, and who waits, where it may have only some.
+/// Returns the open sessions of an agent, with limit and waiting calls if it has a limit.
 fn sessions(agent: &Value) -> String {
     match agent["max_sessions"].as_u64() {
         None | Some(0) => shown(&agent["sessions"]),
@@ -265,16 +266,17 @@ fn sessions(agent: &Value) -> String {
     }
 }
 
-/// `calls ls --csv`: the lines of [`trunkgate_delivery::sinks::records::csv`], under their names also where there is no call.
+/// Returns `calls ls --csv`: the lines of [`trunkgate_delivery::sinks::records::csv`], with the header even without
+/// calls.
 pub(super) fn calls_as_csv(answer: &Value) -> String {
     let rows = answer["calls"].as_array().into_iter().flatten().map(csv::row);
     let bytes: Vec<u8> = std::iter::once(csv::head()).chain(rows).flatten().collect();
-    // It is UTF-8 already.
+    // The bytes are valid UTF-8.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `calls ls`; where the table does not fit into the terminal, two lines a call, with the beginning of its SID. Of more than `rows`
-/// lines the newest calls are shown.
+/// Returns `calls ls`: a table, or two lines for each call with an abbreviated SID if the table is too wide. Limited to
+/// `rows` lines, newest calls first.
 pub(super) fn calls(answer: &Value, width: Option<usize>, rows: Option<usize>, filters: &[(&str, &str)]) -> String {
     let answer = &terminal::harmless_json(answer);
     let mut cells = vec![CALL_HEADS.map(str::to_owned).to_vec()];
@@ -301,18 +303,18 @@ pub(super) fn calls(answer: &Value, width: Option<usize>, rows: Option<usize>, f
     newest_that_fit(String::new(), two_lines.collect(), rows)
 }
 
-/// Returns calls in the order in which people look for them: the latest start first. The edge lists them by their end.
+/// Returns the calls by start time, newest first; the edge lists them by their end.
 pub(crate) fn newest_first(answer: &Value) -> Vec<&Value> {
     let mut calls: Vec<&Value> = answer["calls"].as_array().into_iter().flatten().collect();
-    // Dates of one form: their order is that of time.
+    // RFC 3339 times of equal form sort as text.
     calls.sort_by(|a, b| b["started_at"].as_str().cmp(&a["started_at"].as_str()));
     calls
 }
 
-/// What is not known, or does not apply.
+/// Cell of an unknown or inapplicable value.
 const UNKNOWN: &str = "–";
 
-/// Returns a call's cells, in the order of [`CALL_HEADS`].
+/// Returns the cells of a call, in the order of [`CALL_HEADS`].
 pub(crate) fn call_row(call: &Value) -> [String; 11] {
     let is_over = !call["outcome"].is_null() && call["state"] == "ended";
     [
@@ -330,8 +332,8 @@ pub(crate) fn call_row(call: &Value) -> [String; 11] {
     ]
 }
 
-/// Returns the lowest score of a call: of what each of its parties was heard with, or by RTCP heard; none where a party was not
-/// heard at all, which no other party's score makes good.
+/// Returns the lowest MOS of a call, of both directions; `–` if one direction had no audio, which a good score of the
+/// other would hide.
 fn worst_mos(call: &Value) -> String {
     if call["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == "one_way")) {
         return UNKNOWN.to_owned();
@@ -341,7 +343,7 @@ fn worst_mos(call: &Value) -> String {
     scores.reduce(f64::min).map_or_else(|| UNKNOWN.to_owned(), |mos| format!("{mos:.1}"))
 }
 
-/// The code that its caller got, behind that of the last target where it is another.
+/// Returns the status code sent to the caller, after that of the last target if it differs.
 fn code(call: &Value) -> String {
     let ours = &call["sip_code"];
     let legs = call["legs"].as_array().into_iter().flatten();
@@ -353,19 +355,19 @@ fn code(call: &Value) -> String {
     }
 }
 
-/// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
+/// Returns the marks of a call, shown after its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {
     let flags = call["flags"].as_array().map(Vec::as_slice).unwrap_or_default();
     let marks = MARKED.iter().filter(|(flag, _)| flags.iter().any(|has| has == flag));
     marks.map(|(_, word)| format!(" !{word}")).collect()
 }
 
-/// Whether no line is wider than the terminal.
+/// Returns whether no line is wider than the terminal.
 fn fits(text: &str, width: Option<usize>) -> bool {
     width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width))
 }
 
-/// What an agent sends has no jitter, what nobody sent neither.
+/// Returns the jitter of a leg; `–` for agents and for legs without received packets.
 fn jitter(leg: &Value) -> String {
     let rtp = &leg["rtp"];
     let is_heard = leg["kind"] != "agent" && rtp["rx_packets"].as_u64().is_some_and(|packets| packets > 0);
@@ -373,7 +375,7 @@ fn jitter(leg: &Value) -> String {
     ms.map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms"))
 }
 
-/// `calls show`; where the table of legs does not fit into the terminal, sentences.
+/// Returns `calls show`; a table of legs wider than the terminal becomes sentences.
 pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     let call = &terminal::harmless_json(call);
     let mut out = String::new();
@@ -443,21 +445,21 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     out
 }
 
-/// Returns how fast its agents have answered the caller.
+/// Returns the response times of the call's agents.
 fn answered(call: &Value, width: Option<usize>) -> String {
     let legs = call["legs"].as_array().into_iter().flatten();
     let turns = legs.filter_map(|leg| Some((leg, LegTurnView::deserialize(&leg["turn_ms"]).ok()?)));
     turns.map(|(leg, turns)| wrapped(&format!("{:<12} {}: {turns}", "turns", party(leg)), 13, width)).collect()
 }
 
-/// Who rejected the call, and with which words.
+/// Returns the party that rejected the call, with its status code and text.
 fn rejected(leg: &Value) -> Option<String> {
     let code = leg["sip_code"].as_u64()?;
     let text = leg["sip_text"].as_str().map(|text| format!(" {text}")).unwrap_or_default();
     Some(format!("{} answered {code}{text}", party(leg)))
 }
 
-/// A leg's codec, and what it becomes for the other side where the edge converts it.
+/// Returns the codec of a leg, and the codec it is transcoded to.
 fn codec(leg: &Value) -> String {
     match leg["converted_to"].as_str() {
         Some(into) => format!("{} → {into}", shown(&leg["codec"])),
@@ -469,7 +471,7 @@ fn score(mos: &Value) -> String {
     mos.as_f64().map_or_else(|| "–".into(), |mos| format!("{mos:.2}"))
 }
 
-/// `reload`
+/// Returns the result of `reload`.
 pub(super) fn reloaded(answer: &Value) -> String {
     let answer = &terminal::harmless_json(answer);
     let counts = ["trunk", "route", "warning"].map(|word| count(&answer[format!("{word}s")], word)).join(", ");
@@ -485,13 +487,13 @@ pub(super) fn reloaded(answer: &Value) -> String {
     out
 }
 
-/// A table, or where that does not fit into the terminal a sentence for each of its rows: what the first two columns
-/// say, and what the others do where there is something.
+/// Returns a table, or one sentence for each row if the table is wider than the terminal: the first two cells, then the
+/// other ones that are not empty.
 pub(super) fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
     let all = table(rows);
     let bare = |text: &str| width.is_none_or(|width| text.trim_end().chars().count() <= width);
     let (Some(head), true) = (rows.first(), width.is_some()) else { return all };
-    // The head may be painted.
+    // The head may contain colour codes.
     if all.lines().skip(1).all(bare) {
         return all;
     }
@@ -505,7 +507,7 @@ pub(super) fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
     format!("{}\n", paint(kind, BOLD)) + &rows.iter().skip(1).map(sentence).collect::<String>()
 }
 
-/// Columns as wide as their widest cell; the first row is the head.
+/// Returns a table with columns as wide as their widest cell; the first row is the head.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width =
@@ -524,7 +526,7 @@ fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
-/// `1 warning`, `2 warnings`
+/// Formats a count with its noun: `1 warning`, `2 warnings`.
 fn count(number: &Value, word: &str) -> String {
     format!("{number} {word}{}", if *number == 1 { "" } else { "s" })
 }
@@ -538,18 +540,18 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// All parties in order, targets as a route writes them where they are no trunk or agent.
+/// Returns all parties of a call in order; applications, conferences and mailboxes as written in a route.
 fn parties(call: &Value) -> String {
     let legs = call["legs"].as_array().into_iter().flatten().map(party).collect();
     party_line(legs, [&call["app"], &call["conference"]["name"], &call["voicemail"]].map(Value::as_str))
 }
 
-/// A leg's trunk, or its agent.
+/// Returns the trunk or agent of a leg.
 fn party(leg: &Value) -> String {
     shown(if leg["kind"] == "agent" { &leg["agent"] } else { &leg["trunk"] })
 }
 
-/// From the answer (else the start) to the end (else now).
+/// Returns the duration of a call, from the answer (otherwise the start) to the end (otherwise now).
 fn duration(call: &Value) -> String {
     let at = |key: &str| call[key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let Some(from) = at("answered_at").or_else(|| at("started_at")) else { return "–".into() };
@@ -557,7 +559,7 @@ fn duration(call: &Value) -> String {
     span(u64::try_from(to.as_second() - from.as_second()).unwrap_or(0))
 }
 
-/// Returns when a call began, in UTC: the time, before it the date where that is not today's.
+/// Returns the start time of a call in UTC, with the date if it is not today.
 pub(super) fn started(call: &Value, now: Timestamp) -> String {
     let Some(at) = call["started_at"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) else {
         return "–".into();
@@ -566,7 +568,7 @@ pub(super) fn started(call: &Value, now: Timestamp) -> String {
     at.strftime(if is_today { "%T" } else { "%m-%d %T" }).to_string()
 }
 
-/// Since when a problem exists: ` (since 12:58:16 UTC, 3 min 4 s)`; nothing where that is not known.
+/// Returns the start and age of a problem: ` (since 12:58:16 UTC, 3 min 4 s)`; empty if unknown.
 pub(crate) fn lasting(problem: &Value, now: Timestamp) -> String {
     let Some(since) = problem["since"].as_str().and_then(|since| since.parse::<Timestamp>().ok()) else {
         return String::new();
@@ -576,7 +578,7 @@ pub(crate) fn lasting(problem: &Value, now: Timestamp) -> String {
     format!(" (since {}, {})", since.strftime(form), span(seconds))
 }
 
-/// From so many seconds on a time is told with its date.
+/// Age from which on a time is shown with its date, in seconds.
 const DAY_SECONDS: u64 = 86_400;
 
 pub(super) const BOLD: &str = "1";
@@ -740,7 +742,7 @@ mod tests {
             &["trunk carrier rejected 16 of 16 calls in the last hour", "changed keys wait for a restart"],
         );
         assert_eq!(two, "edge-1   taking calls, 2 problems: trunk carrier rejected 16 of 16 calls in the last hour");
-        // The decisive word may stand behind what was offered.
+        // The decisive word may follow the list of offered codecs.
         let shown = "carrier accepts no offered codec (488: it was offered PCMU, PCMA, opus by RTP/AVP, Warning: 304 sip.carrier.example \"G729 only\")";
         let codecs = json!([{"headline": "codecs do not match in 5 of 8 calls", "harm": "calls", "evidence": shown}]);
         let named = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": codecs}), None);

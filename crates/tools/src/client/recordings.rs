@@ -1,4 +1,4 @@
-//! `recordings`: list, export, verify and delete the recordings of a running edge.
+//! `recordings`: lists, exports, verifies and deletes recordings of a running edge.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
@@ -21,23 +21,23 @@ use trunkgate_system::clock;
 use trunkgate_system::text::{number, span};
 use trunkgate_system::{files, terminal};
 
-/// Recordings that are listed where no number is asked for.
+/// Default number of recordings listed.
 const SHOWN: usize = 100;
-/// Recordings of one request.
+/// Maximum number of recordings in one request.
 const PAGE: usize = 1_000;
-/// Bytes of audio of one request.
+/// Size of the audio range in one request, in bytes.
 const PART_BYTES: u64 = 8 << 20;
-/// End of the message of a range that lies outside of the audio.
+/// Ending of the error for a range beyond the audio.
 const OUTSIDE: &str = "(416)";
-/// End of the message of audio that cannot be read.
+/// Ending of the error for unreadable audio.
 const UNREADABLE: &str = "(503)";
-/// Heads of the table. `help` explains each.
+/// Column heads of the table; explained by `help`.
 pub(super) const RECORDING_HEADS: [&str; 8] =
     ["RECORDING", "STATE", "STARTED", "LENGTH", "FORMAT", "MISSING", "SOURCE", "CALL"];
-/// Standard output, as a file.
+/// File name for standard output.
 const STDOUT: &str = "-";
 
-/// `recordings [ls]`, `recordings show SID`, `recordings export SID…`, `recordings verify [SID…]`, `recordings delete SID…`
+/// Runs `recordings [ls]`, `show SID`, `export SID…`, `verify [SID…]` and `delete SID…`.
 pub fn recordings(config: Option<&Path>, remote: &Remote, json: bool, what: RecordingVerb) -> ExitCode {
     talk(config, remote, async |edge| match what {
         RecordingVerb::Ls(listing) => {
@@ -56,7 +56,7 @@ pub fn recordings(config: Option<&Path>, remote: &Remote, json: bool, what: Reco
     })
 }
 
-/// Returns a table of recordings; one that does not fit into the terminal becomes sentences.
+/// Returns a table of recordings; if it is wider than the terminal, sentences.
 fn table(answer: &Value, width: Option<usize>) -> String {
     let answer = &terminal::harmless_json(answer);
     let mut rows = vec![RECORDING_HEADS.map(str::to_owned).to_vec()];
@@ -78,7 +78,7 @@ fn table(answer: &Value, width: Option<usize>) -> String {
     if rows.len() == 1 { "no recordings\n".to_owned() } else { print::fitting(&rows, width) }
 }
 
-/// Returns the length of a recording; of one that is being made, the time since its start.
+/// Returns the length of a recording; for an active one, the time since its start.
 fn length(one: &Value, now: Timestamp) -> String {
     let started = one["started_at"].as_str().filter(|_| one["state"] == "in-progress");
     let seconds = match started.and_then(|started| started.parse::<Timestamp>().ok()) {
@@ -88,7 +88,7 @@ fn length(one: &Value, now: Timestamp) -> String {
     span(seconds)
 }
 
-/// Returns all fields of a recording, a line each.
+/// Returns all fields of a recording, one per line.
 fn details(recording: &Value) -> String {
     let recording = terminal::harmless_json(recording);
     let fields = recording.as_object().into_iter().flatten().filter(|(_, value)| !value.is_array());
@@ -100,14 +100,14 @@ fn details(recording: &Value) -> String {
     fields.chain(transcriptions).collect()
 }
 
-/// Recordings as the edge lists them.
+/// List of recordings from the edge.
 struct Listed {
     recordings: Vec<Value>,
-    /// Files in the directory that are of no recording; null: there are none.
+    /// Files in the directory that belong to no recording; null if there are none.
     unlisted: Value,
 }
 
-/// Returns the recordings that fit the filters, the newest first.
+/// Returns the recordings that match the filters, newest first.
 async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Listed, String> {
     let RecordingListing { call, voicemail, since, until, limit } = listing;
     let limit = limit.unwrap_or(SHOWN);
@@ -133,7 +133,7 @@ async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Listed, Str
     Ok(Listed { recordings: all, unlisted })
 }
 
-/// Returns what `--json` prints of recordings.
+/// Returns the `--json` output for recordings.
 fn answer(recordings: &[Value], unlisted: Value) -> Value {
     let mut answer = json!({ "recordings": recordings });
     if !unlisted.is_null() {
@@ -142,7 +142,7 @@ fn answer(recordings: &[Value], unlisted: Value) -> Value {
     answer
 }
 
-/// Returns a line that names files of no recording; an empty text where there are none.
+/// Returns the line on files without a recording; empty if there are none.
 fn files_of_none(unlisted: &Value) -> String {
     let unlisted = terminal::harmless_json(unlisted);
     let files = unlisted["files"].as_u64().and_then(|files| usize::try_from(files).ok());
@@ -155,7 +155,7 @@ fn files_of_none(unlisted: &Value) -> String {
     })
 }
 
-/// Returns the recording that is named by its SID, by the beginning of it, or as the `last` one.
+/// Returns the recording given as a SID, as a prefix of one or as `last`.
 async fn found(edge: &Target, written: &str) -> Result<Value, String> {
     if written.len() >= SID_CHARS {
         return parsed(&request(edge, Method::GET, &format!("/v1/recordings/{}", escape(written)), None).await?);
@@ -169,13 +169,13 @@ async fn found(edge: &Target, written: &str) -> Result<Value, String> {
     Ok(all.iter().find(|one| one["sid"] == sid).cloned().unwrap_or_default())
 }
 
-/// Returns the SID of a recording in a response. One with other characters than letters and digits would be another file's name.
+/// Returns the SID of a recording in a response. Only letters and digits are accepted, because it becomes a file name.
 fn sid_of(recording: &Value) -> Result<&str, String> {
     let sid = recording["sid"].as_str().filter(|sid| sid.bytes().all(|c| c.is_ascii_alphanumeric()));
     sid.ok_or_else(|| format!("{NOT_AN_EDGE} (invalid recording SID)"))
 }
 
-/// `recordings export`
+/// Runs `recordings export`.
 async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: bool) -> Result<String, String> {
     let is_directory = output.is_some_and(Path::is_dir);
     if written.len() > 1 && output.is_some() && !is_directory {
@@ -204,7 +204,7 @@ async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: 
         let failed = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut file = created(&path)?;
         let copied = copy(edge, &recording, sid, &mut progress, |part| file.write_all(part).map_err(failed)).await;
-        // A part of the audio must not pass for the whole of it.
+        // An incomplete file is removed, so that it is not mistaken for the whole recording.
         let bytes = copied.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
         done.push(json!({ "sid": sid, "file": path.display().to_string(), "bytes": bytes }));
     }
@@ -214,8 +214,8 @@ async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: 
     Ok(done.iter().map(|one| format!("{} is written\n", print::shown(&one["file"]))).collect())
 }
 
-/// Creates the file of an exported recording. What stands there is not overwritten, and a symbolic link not followed; a pipe that the
-/// process was given (`/dev/stdout`) is written to.
+/// Creates the file of an exported recording. An existing file is not overwritten, symbolic links are not followed; an
+/// existing pipe (`/dev/stdout`) is written to.
 fn created(path: &Path) -> Result<File, String> {
     let is_pipe = std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
     let create = if is_pipe { files::create } else { files::create_new };
@@ -229,7 +229,7 @@ fn created(path: &Path) -> Result<File, String> {
     })
 }
 
-/// Returns what is wrong with the file of a recording whose audio the edge has not sent whole: `error`, unless its check sum shows it.
+/// Returns the error for a recording that was not sent completely: a failed checksum, otherwise `error`.
 async fn why_cut(edge: &Target, sid: &str, error: String) -> String {
     let checked = request(edge, Method::POST, &format!("/v1/recordings/{sid}/verify"), None).await;
     match checked.and_then(|answer| parsed(&answer)) {
@@ -240,7 +240,7 @@ async fn why_cut(edge: &Target, sid: &str, error: String) -> String {
     }
 }
 
-/// Fetches the audio of a recording part by part. Returns how many bytes there were.
+/// Downloads the audio of a recording in parts and returns its size in bytes.
 async fn copy(
     edge: &Target,
     recording: &Value,
@@ -256,7 +256,7 @@ async fn copy(
         let part = timeout(PATIENCE, exchange_part(edge, Method::GET, &path, None, range)).await;
         let part = match part.map_err(|_| format!("{sid}: the edge does not answer"))? {
             Err(error) if bytes > 0 && error.ends_with(OUTSIDE) => Vec::new(),
-            // The edge says itself what is wrong.
+            // The edge's error already describes the problem.
             Err(error) if error.ends_with(UNREADABLE) => return Err(format!("{sid}: {error}")),
             Err(error) => return Err(why_cut(edge, sid, error).await),
             Ok(part) => part,
@@ -271,7 +271,7 @@ async fn copy(
     }
 }
 
-/// `recordings verify`
+/// Runs `recordings verify`.
 async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
     let (mut recordings, mut unlisted) = (Vec::new(), Value::Null);
     for written in written {
@@ -280,7 +280,7 @@ async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String,
     if written.is_empty() {
         let all = RecordingListing { limit: Some(usize::MAX), ..RecordingListing::default() };
         Listed { recordings, unlisted } = listed(edge, &all).await?;
-        // One that a crash has cut and that is not completed is not intact either.
+        // A recording interrupted by a crash is not intact either.
         recordings.retain(|one| one["state"] == "completed" || one["state"] == "incomplete");
     }
     let (mut done, mut damaged) = (Vec::new(), 0);
@@ -316,7 +316,7 @@ async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String,
     }
 }
 
-/// `recordings delete`
+/// Runs `recordings delete`.
 async fn delete(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
     let mut done = Vec::new();
     for written in written {

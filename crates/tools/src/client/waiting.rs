@@ -1,4 +1,4 @@
-//! Waiting for an edge that takes long to answer: what is said on stderr meanwhile.
+//! Progress on stderr while an edge takes long to respond.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::{Target, parsed, request};
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
 
-/// Wait for an answer after which a verb says what it waits for.
+/// Time after which a verb reports that it is waiting.
 const NOTICED: Duration = Duration::from_secs(1);
 
-/// Waits for an answer; says on stderr what for where it takes long.
+/// Waits for a response; if it takes long, reports that on stderr.
 pub(super) async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
     let mut answer = std::pin::pin!(answer);
     if let Ok(answer) = timeout(NOTICED, &mut answer).await {
@@ -23,12 +23,12 @@ pub(super) async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T
     answer.await
 }
 
-/// Returns what is said while an edge does not answer.
+/// Returns the message for an edge that has not responded yet.
 fn unanswered(edge: &Target) -> String {
     format!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs())
 }
 
-/// Waits for the answer to a reload; says on stderr each second how far the edge has read a large file.
+/// Waits for the response to a reload and reports every second how far the edge has read a large file.
 pub(super) async fn with_progress<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
     let mut answer = std::pin::pin!(answer);
     let mut said = None;
@@ -49,21 +49,21 @@ pub(super) async fn with_progress<T>(edge: &Target, answer: impl Future<Output =
     }
 }
 
-/// Beginning of the answer to a reload that takes longer than a request may.
+/// Prefix of the response to a reload that exceeds the request timeout.
 pub(super) const GOES_ON: &str = "still in progress";
-/// Seconds without a word about the reading of a file after which a reload is given up.
+/// Time without progress after which waiting for a reload ends, in seconds.
 const SILENT_SECONDS: u32 = 120;
 
-/// Returns what the edge says of its configuration; null without an answer in time.
+/// Returns `config` of `/v1/status`; null without a timely response.
 pub(super) async fn configuration(edge: &Target) -> Value {
     let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
     status.and_then(|text| parsed(&text)).map(|mut status| status["config"].take()).unwrap_or_default()
 }
 
-/// Waits until a reload that goes on is in force or rejected; `before` is the configuration as it was.
+/// Waits until a long reload takes effect or is rejected; `before` is the previous value of `config`.
 ///
 /// # Errors
-/// Why it was rejected, or that nothing is known of it.
+/// Returns the reason of the rejection, or that the result is unknown.
 pub(super) async fn in_force(edge: &Target, before: &Value) -> Result<String, String> {
     let before = if before.is_null() { &configuration(edge).await } else { before };
     let mut said = None;
@@ -87,7 +87,7 @@ pub(super) async fn in_force(edge: &Target, before: &Value) -> Result<String, St
     Err(format!("the reload {GOES_ON}: `trunkgate status` shows when the configuration was loaded"))
 }
 
-/// Says a line on stderr unless it was the last one.
+/// Prints a line on stderr unless it equals the previous one.
 fn say_once(said: &mut Option<String>, text: String) {
     if said.as_ref() != Some(&text) {
         terminal::print_error(&text);

@@ -1,5 +1,5 @@
-//! `--watch`: a verb that asks the edge again and again until it is interrupted. On a terminal what it prints is painted over,
-//! with `--json` each answer is a line.
+//! `--watch`: polls the edge until interrupted. On a terminal each page replaces the previous one; with `--json` each
+//! response is one line.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,14 +13,13 @@ use crate::cli::Remote;
 use trunkgate_boot::run::USAGE;
 use trunkgate_system::terminal;
 
-/// To the upper left corner (ECMA-48 CUP).
+/// Moves the cursor to the upper left corner (ECMA-48 CUP).
 const HOME: &str = "\x1b[H";
-/// The rest of a line, and of the screen, is empty (EL, ED).
+/// Clears the rest of the line (EL) and of the screen (ED).
 const LINE_ENDS: &str = "\x1b[K\n";
 const SCREEN_ENDS: &str = "\x1b[J";
 
-/// Asks for `path` until stdout is closed; exit 1 where the first question has no answer, 2 where it is wrong or no
-/// file names an edge.
+/// Polls `path` until stdout is closed. Exit code 1 if the first request fails, 2 if it is invalid or no edge is named.
 pub(super) fn watch(
     config: Option<&Path>,
     remote: &Remote,
@@ -45,7 +44,7 @@ pub(super) fn watch(
                 Ok(answer) if json => say(&super::raw(&answer)),
                 Ok(answer) => say(&page(&show(&answer), terminal::size())),
                 Err(error) if has_answered => {
-                    // It may be restarted: it is asked on.
+                    // The edge may be restarting, so polling continues.
                     let told = format!("error: {}\n", terminal::harmless(&error));
                     match terminal::size() {
                         Some(size) if !json => say(&page(&told, Some(size))),
@@ -66,17 +65,18 @@ pub(super) fn watch(
     })
 }
 
-/// Whether anybody still reads.
+/// Prints a text; returns whether stdout is still open.
 fn say(text: &str) -> bool {
     let mut stdout = std::io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
 
-/// A text over the one before, of as many lines as there are; where there is no terminal, behind it.
+/// Returns a text that replaces the previous one, cut to the rows of the terminal; without a terminal, the text and a
+/// line end.
 fn page(text: &str, size: Option<(usize, usize)>) -> String {
     let Some((_, rows)) = size else { return format!("{text}\n") };
     let all = text.lines().count();
-    // The last row stays free: a line end there would scroll.
+    // The last row stays empty, because a line end there would scroll.
     let room = rows.saturating_sub(1).max(1);
     let shown = if all > room { room - 1 } else { all };
     let mut out = HOME.to_owned();

@@ -1,11 +1,11 @@
-//! `trace SID --raw`: the SIP messages of a call as they were on the wire.
+//! `trace SID --raw`: prints the SIP messages of a call as on the wire.
 
 use serde_json::Value;
 
 use super::print::shown;
 use trunkgate_system::terminal;
 
-/// Returns the SIP messages of a trace as they were on the wire, each below a line with its time, leg and addresses.
+/// Returns the SIP messages of a trace as on the wire, each below a line with time, leg and addresses.
 pub(super) fn messages(trace: &Value) -> String {
     let mut out = String::new();
     let text = |value: &Value| terminal::harmless(&shown(value));

@@ -1,14 +1,14 @@
-//! Words behind `reason` in metrics and logs that are no reason of a call: why packets, messages and connections were dropped, and
-//! why a record, trace or text was not delivered.
+//! Explains values of `reason` in metrics and logs that are no reason of a call: dropped packets, messages and
+//! connections, and undelivered records, traces and texts.
 
-/// Where the word is found, for each group of words.
+/// Metric or log that contains the word.
 const PACKETS: &str = "reason of trunkgate_rtp_dropped_total";
 const SRTP: &str = "reason of trunkgate_srtp_errors_total";
 const MESSAGES: &str = "reason of trunkgate_sip_dropped_total";
 const HTTP: &str = "reason of trunkgate_http_connections_dropped_total";
 const LOG: &str = "reason in the log";
 
-/// Word, where it is found, and explanation.
+/// Word, its metric or log, and explanation.
 pub(super) const DROPS: &[(&str, &str, &str)] = &[
     ("no_wire", PACKETS, "The packet came before the call connected its two sides, or after it ended."),
     (

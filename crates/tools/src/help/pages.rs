@@ -1,8 +1,8 @@
-//! Columns and metrics, explained as the documents do it: the rows of their tables are the only place where that is written.
+//! Explains columns, metrics and keys with the tables of the documentation, which are their only source.
 
 use trunkgate_system::text::capital;
 
-/// What its tables explain, the name of the page, and its text.
+/// Subject of the tables, name of the page, and its text.
 const PAGES: [(&str, &str, &str); 3] = [
     (
         "column of `status`, `calls` or `top`",
@@ -17,7 +17,7 @@ const API: &str = include_str!("../../../../docs/reference/twilio-api.md");
 const KEYS: &str = include_str!("../../../../docs/reference/keys.md");
 const RUNBOOK: &str = include_str!("../../../../docs/operate/runbook.md");
 
-/// Returns the explanation of a word by a table's row that begins with it, in either case and with a space for `_`.
+/// Explains a word with the table row that begins with it, ignoring case; a space matches `_`.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let topic = topic.to_lowercase().replace('_', " ");
     let found = PAGES.iter().find_map(|(kind, page, text)| {
@@ -31,7 +31,7 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     Some(format!("{name}: {kind}\n\n{}. See docs/{page}.\n", capital(meaning.trim_end_matches('.'))))
 }
 
-/// Returns the explanation of a code of the Twilio-compatible API, by the rows of the table of its errors.
+/// Explains an error code of the Twilio-compatible API with the rows of its error table.
 pub(super) fn api_code(topic: &str) -> Option<String> {
     let (_, errors) = API.split_once("\n## Errors\n")?;
     let mut out = String::new();
@@ -46,7 +46,7 @@ pub(super) fn api_code(topic: &str) -> Option<String> {
     (!out.is_empty()).then(|| format!("{}{out}\nSee docs/reference/twilio-api.md.\n", head()))
 }
 
-/// Returns the explanation of a configuration key, in each section that has it.
+/// Explains a configuration key in each section that has it.
 pub(super) fn key(topic: &str) -> Option<String> {
     let mut section = "";
     let mut out = String::new();
@@ -70,7 +70,7 @@ pub(super) fn key(topic: &str) -> Option<String> {
     (!out.is_empty()).then(|| format!("{out}See docs/reference/keys.md.\n"))
 }
 
-/// Returns the section of the runbook on an alert.
+/// Returns the runbook section of an alert.
 pub(super) fn alert(topic: &str) -> Option<String> {
     let section = RUNBOOK.split("\n## ").skip(1).find_map(|section| {
         let (name, text) = section.split_once('\n')?;
@@ -80,13 +80,13 @@ pub(super) fn alert(topic: &str) -> Option<String> {
     Some(format!("{name}: alert\n\n{}\n\nSee docs/operate/runbook.md.\n", plain(text.trim())))
 }
 
-/// Returns the words in backticks of the first cell of a row of a table.
+/// Returns the words in backticks of the first cell of a table row.
 fn names(line: &str) -> impl Iterator<Item = &str> {
     let cell = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()).unwrap_or_default();
     cell.split('`').skip(1).step_by(2)
 }
 
-/// Returns Markdown as text: without backticks, and of a link its words.
+/// Converts Markdown to text: removes backticks, and keeps only the text of links.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -97,7 +97,7 @@ fn plain(text: &str) -> String {
                 out.push_str(words);
                 behind
             }
-            // A section of the configuration, a list.
+            // Brackets that are no link: a section of the configuration, or a list.
             None => {
                 out.push('[');
                 after
@@ -107,7 +107,7 @@ fn plain(text: &str) -> String {
     (out + rest).replace("**", "")
 }
 
-/// Returns the words of a link whose text begins here, and what is behind it; brackets may stand in its words.
+/// Returns the text of a link that begins here, and the rest after it; the text may contain brackets.
 fn link(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0;
     let end = text.char_indices().find(|(_, char)| {

@@ -1,8 +1,8 @@
-//! Causes of Q.850, as carriers send them in Reason and the edge in its own.
+//! Explains Q.850 causes, as sent by carriers and by the edge in Reason.
 
 use trunkgate_call::q850::{CAUSES, name};
 
-/// Returns the explanation of `Q.850 34`, `q850` or, where nothing else has that number, `34`.
+/// Explains `Q.850 34`, `q850` or, if the number has no other meaning, `34`.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let lower = topic.trim().to_ascii_lowercase();
     let rest = ["q.850", "q850"].iter().find_map(|prefix| lower.strip_prefix(prefix));

@@ -1,10 +1,10 @@
-//! The reasons of calls and legs as `help` and docs/reference/reasons.md show them: the table is in `trunkgate_story::reason`.
+//! Reasons of calls and legs for `help` and docs/reference/reasons.md; the table is in `trunkgate_story::reason`.
 
 use trunkgate_call::ReasonSlug;
 
 use trunkgate_system::text::capital;
 
-/// The explanation of a reason, by its slug.
+/// Explains a reason by its slug.
 pub(super) fn explain(slug: &str) -> Option<String> {
     let slug = slug.to_lowercase();
     let reason = ReasonSlug::ALL.into_iter().find(|reason| reason.as_str() == slug)?;
@@ -21,12 +21,12 @@ pub(super) fn explain(slug: &str) -> Option<String> {
     ))
 }
 
-/// The outcome of a call that ended for this reason before it was answered.
+/// Returns the outcome of a call that ended for this reason before it was answered.
 fn outcome(reason: ReasonSlug) -> &'static str {
     if reason == ReasonSlug::TargetRejected { "depends on its SIP status" } else { reason.outcome() }
 }
 
-/// The body of docs/reference/reasons.md: a table of all reasons.
+/// Returns the body of docs/reference/reasons.md: a table of all reasons.
 pub(super) fn markdown() -> String {
     let mut page =
         "| slug | meaning | first thing to look at | Q.850 | outcome |\n| --- | --- | --- | --- | --- |\n".to_owned();

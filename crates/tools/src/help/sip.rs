@@ -1,9 +1,9 @@
-//! `trunkgate help CODE`: SIP status codes, as [`trunkgate_call::status`] explains them.
+//! `trunkgate help CODE`: SIP status codes, with the explanations of [`trunkgate_call::status`].
 
 use trunkgate_call::status::status;
 use trunkgate_sip::write::reason_phrase;
 
-/// The explanation of a status code of three digits.
+/// Explains a status code of three digits.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let code: u16 = topic.parse().ok().filter(|_| topic.len() == 3)?;
     let status = status(code)?;
@@ -16,11 +16,11 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     ))
 }
 
-/// The explained code closest to an unknown one of three digits.
+/// Returns the explained code closest to an unknown one of three digits.
 pub(super) fn nearest(topic: &str) -> Option<&'static str> {
     const CLASSES: [&str; 6] = ["180", "200", "302", "400", "500", "600"];
     let code: u16 = topic.parse().ok().filter(|_| topic.len() == 3)?;
-    // RFC 3261 §8.1.3.2: an unknown code means what the first of its class means.
+    // An unknown code is treated as x00 of its class (RFC 3261 §8.1.3.2).
     CLASSES.get(usize::from(code / 100).checked_sub(1)?).copied()
 }
 

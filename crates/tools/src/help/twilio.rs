@@ -1,8 +1,8 @@
-//! `trunkgate help 11200`: Twilio's error codes, as traces of calls with an application have them.
+//! `trunkgate help 11200`: Twilio's error codes, as shown in traces of calls with an application.
 
 use trunkgate_delivery::webhooks::codes;
 
-/// The explanation of an error code of five digits.
+/// Explains an error code of five digits.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let code: u32 = topic.parse().ok().filter(|_| topic.len() == 5)?;
     let (meaning, fix) = codes::explain(code)?;

@@ -1,5 +1,5 @@
-//! Words that the command line shows besides reasons: flags and marks of calls, outcomes, states, causes of faults, figures, what
-//! problems harm, and lines of `doctor` and `call`.
+//! Explains other words of the command line: flags and marks of calls, outcomes, states, causes of faults, figures,
+//! effects of problems, and lines of `doctor` and `call`.
 
 use super::drops::DROPS;
 
@@ -386,10 +386,10 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
 ];
 
-/// Topics that are listed for words which none has as its name.
+/// Maximum number of words listed for a topic that only occurs in explanations.
 const MENTIONS: usize = 8;
 
-/// Returns words whose explanation has each of these.
+/// Returns words with all parts of the topic in their explanation.
 pub(super) fn mentioning(topic: &str) -> Vec<&'static str> {
     let topic = topic.to_lowercase();
     let sought: Vec<&str> = topic.split_whitespace().filter(|word| word.len() > 2).collect();
@@ -398,14 +398,14 @@ pub(super) fn mentioning(topic: &str) -> Vec<&'static str> {
     found.map(|(word, ..)| *word).take(MENTIONS).collect()
 }
 
-/// Returns the explanation of a word, in either case, with `-` or a space for `_` and with the `!` of a mark.
+/// Explains a word, ignoring case; `-` or a space matches `_`, and the `!` of a mark is optional.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let topic = topic.trim_start_matches('!').to_lowercase().replace(['-', ' '], "_");
     let (word, kind, text) = WORDS.iter().chain(DROPS).find(|(word, ..)| *word == topic)?;
     Some(format!("{word}: {kind}\n\n{text}\n"))
 }
 
-/// Lists the words.
+/// Returns all words.
 pub(super) fn all() -> impl Iterator<Item = &'static str> + Clone {
     WORDS.iter().chain(DROPS).map(|(word, ..)| *word)
 }
@@ -441,15 +441,15 @@ mod tests {
         }
     }
 
-    /// Crates of the shell.
+    /// Crates that print words.
     const SHELL: [&str; 9] = ["system", "audio", "config", "delivery", "runtime", "explain", "admin", "boot", "tools"];
 
-    /// The text of a source file of the program.
+    /// Returns the text of a source file.
     fn source(path: &str) -> String {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
     }
 
-    /// The words in a text that stand between these two parts.
+    /// Returns the words between two parts of a text.
     fn between(text: &str, before: &str, after: &str) -> Vec<String> {
         let words = text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0));
         words
@@ -458,7 +458,7 @@ mod tests {
             .collect()
     }
 
-    /// All Rust sources of a folder.
+    /// Appends all Rust sources of a directory.
     fn sources(folder: &Path, all: &mut String) {
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match entry.extension() {
