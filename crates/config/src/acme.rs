@@ -1,4 +1,4 @@
-//! `acme` of `[tls]`: the certificate that the edge obtains and renews by itself (RFC 8555).
+//! Table `acme` of `[tls]`: the certificate that the edge obtains and renews through ACME (RFC 8555).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,62 +20,62 @@ use trunkgate_system::files;
 use trunkgate_system::limits::ACME_ACCOUNT_BYTES;
 use trunkgate_system::text::hex;
 
-/// Most names of a certificate, as public authorities have it.
+/// Maximum number of names in a certificate, the limit of public certificate authorities.
 const DOMAINS: usize = 100;
-/// Longest address of a contact (RFC 5321 §4.5.3.1.3).
+/// Maximum length of a contact address in bytes (RFC 5321 §4.5.3.1.3).
 const EMAIL_BYTES: usize = 254;
-/// Port that an authority connects to for `http-01` (RFC 8555 §8.3).
+/// Port that the certificate authority connects to for `http-01` (RFC 8555 §8.3).
 const CHALLENGE_PORT: u16 = 80;
-/// Folder of the data directory with what was obtained by ACME.
+/// Folder below the data directory for ACME accounts and certificates.
 const FOLDER: &str = "acme";
-/// File of a folder with the account and its private key.
+/// File with the ACME account and its private key.
 const ACCOUNT: &str = "account.json";
-/// Most characters of a URL in the name of its folder.
+/// Maximum number of URL characters in a folder name.
 const NAME_CHARACTERS: usize = 200;
 
 const DOMAIN_HELP: &str = "use the host name that peers connect to: \"sbc.example.com\"";
 
-/// `acme` of `[tls]`
+/// Settings of `acme` in `[tls]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acme {
-    /// Names of the certificate, in lower case.
+    /// DNS names of the certificate, in lower case.
     pub domains: Vec<String>,
     /// Contact of the account.
     pub email: Option<String>,
-    /// URL of the directory.
+    /// URL of the ACME directory.
     pub directory: String,
-    /// Certificates (PEM) that the directory's must come from; `None`: the system's.
+    /// CA bundle (PEM) to verify the ACME server; `None`: system roots.
     pub ca: Option<PathBuf>,
-    /// Where the challenge is answered.
+    /// Local address of the HTTP listener for `http-01` challenges.
     pub challenge_address: SocketAddr,
-    /// Folder of the account and the certificate: one for each directory, so that a certificate of a staging directory is never
-    /// taken for one of another.
+    /// Folder of the account and the certificate. Each ACME directory has its own folder, so that the certificate of a
+    /// staging directory is never used in production.
     pub folder: PathBuf,
 }
 
 impl Acme {
-    /// Returns the file with the certificate chain and its private key.
+    /// Returns the path of the certificate chain and its private key.
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
 
-    /// Returns the file with the account and its private key.
+    /// Returns the path of the account and its private key.
     pub fn account(&self) -> PathBuf {
         self.folder.join(ACCOUNT)
     }
 
-    /// Returns whether the directory is asked by `http`, on this machine.
+    /// Returns whether the URL of the ACME directory is unencrypted `http`, which is accepted for loopback only.
     pub fn is_in_clear(&self) -> bool {
         Url::parse(&self.directory).is_ok_and(|url| url.scheme() == "http")
     }
 }
 
-/// The table with its places.
+/// Settings of `acme` with their positions in the file.
 #[derive(Debug)]
 pub(super) struct PlacedAcme {
     pub(super) acme: Acme,
     pub(super) span: Span,
-    /// Of `challenge_address`, where written.
+    /// Position of `challenge_address`, if set.
     pub(super) address: Option<Span>,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn read(
     Some(PlacedAcme { acme, span: value.span(), address })
 }
 
-/// Reads the names of the certificate.
+/// Reads `domains`: the DNS names of the certificate.
 pub(super) fn domains(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let mut domains: Vec<String> = Vec::new();
     for (domain, span) in values::one_or_list(key, value, findings, domain)? {
@@ -141,7 +141,7 @@ fn domain(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Strin
     is_name.then(|| text.to_ascii_lowercase())
 }
 
-/// Reads the contact of the account.
+/// Reads `email`: the contact address of the account.
 pub(super) fn email(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let sign = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '<' | '>' | '"' | '@' | ':');
@@ -156,7 +156,7 @@ pub(super) fn email(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     Some(text)
 }
 
-/// Reads the URL of the directory: `https`, and `http` on this machine alone (RFC 8555 §6.1).
+/// Reads the URL of the ACME directory: `https`, or `http` on loopback (RFC 8555 §6.1).
 pub(super) fn directory(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let usable = Url::parse(&text).is_ok_and(|url| {
@@ -175,7 +175,7 @@ fn is_local(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Returns the folder of a directory: its own, or the one that an earlier version made for it.
+/// Returns the folder for an ACME directory, or the folder of an earlier version if that has an account for it.
 fn folder(data: &Path, directory: &str) -> PathBuf {
     let folders = data.join(FOLDER);
     let own = folders.join(folder_name(directory));
@@ -183,15 +183,15 @@ fn folder(data: &Path, directory: &str) -> PathBuf {
     if !own.exists() && is_account_of(&earlier.join(ACCOUNT), directory) { earlier } else { own }
 }
 
-/// Whether a file has an account with this directory.
+/// Returns whether the account file belongs to an ACME directory.
 fn is_account_of(account: &Path, directory: &str) -> bool {
     let bytes = files::read_whole(account, ACME_ACCOUNT_BYTES).ok();
     let account = bytes.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
     account.is_some_and(|account| account["directory"] == directory)
 }
 
-/// Returns the name of the folder for a directory, which no other directory has: `HOST-directory` for `https://HOST/directory`, and a
-/// readable name with a hash of the URL for others.
+/// Returns the unique folder name of an ACME directory: `HOST-directory` for `https://HOST/directory`, a readable name
+/// with a hash of the URL for any other.
 fn folder_name(directory: &str) -> String {
     let name = readable_name(directory);
     let host = name.strip_suffix("-directory").filter(|_| name.len() < NAME_CHARACTERS);
@@ -199,11 +199,11 @@ fn folder_name(directory: &str) -> String {
         return name;
     }
     let hash = hex(Sha256::digest(directory).get(..8).unwrap_or_default());
-    // No readable name has a `_`.
+    // A readable name never contains `_`, so the two forms cannot collide.
     format!("{name}_{hash}")
 }
 
-/// Returns a directory's URL without the scheme, as far as a file name may have it.
+/// Returns the URL without its scheme and with only those characters that a file name may contain.
 fn readable_name(directory: &str) -> String {
     let text = directory.split_once("://").map_or(directory, |(_, rest)| rest).trim_end_matches('/');
     let sign = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '-' };
@@ -212,7 +212,7 @@ fn readable_name(directory: &str) -> String {
     if name.chars().all(|c| c == '.') { "directory".to_owned() } else { name }
 }
 
-/// Judges the table among the rest: a listener for the challenge, and one that shows the certificate.
+/// Checks `acme` against the other tables: a free address for the challenge, and a listener that uses the certificate.
 pub(super) fn judge(draft: &Draft, taken: impl Fn(SocketAddr) -> Option<String>, findings: &mut Findings) {
     let Some(PlacedAcme { acme, span, address }) = &draft.acme else { return };
     let shows = |placed: &PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.is_issued);

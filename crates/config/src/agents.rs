@@ -1,4 +1,4 @@
-//! `[agent.NAME]` turned into agents.
+//! Reads `[agent.NAME]` tables into agents.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use trunkgate_system::certificates::Trust;
 use trunkgate_system::files;
 use trunkgate_system::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
-/// Keys of a conversation, which a listener that gets plain RTP does not have.
+/// Keys that need a conversation; not available to a listener (agent that only receives plain RTP).
 const WITHOUT_CONVERSATION: [&str; 20] = [
     "ca",
     "auth_token",
@@ -48,10 +48,10 @@ const WITHOUT_CONVERSATION: [&str; 20] = [
     "allow_callers",
     "transfer_to",
 ];
-/// What `clear_fade` may be.
+/// Help text for an invalid `clear_fade`.
 const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
-/// All agents in the order of the file.
+/// Reads all agents in file order.
 pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedAgent> {
     let entries = values::named_tables("agent", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
@@ -108,7 +108,7 @@ fn read_one<'a>(
     Some(PlacedAgent { agent, url, hold: hold.map(Spanned::span), voice, said, transfer_to })
 }
 
-/// An entry of `transfer_to`.
+/// Reads one entry of `transfer_to`.
 fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TransferRule> {
     let text = values::string(key, value, findings)?;
     match TransferRule::parse(&text) {
@@ -126,7 +126,7 @@ fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut
     }
 }
 
-/// How long what was interrupted is faded out.
+/// Reads `clear_fade`: the fade-out time of interrupted audio.
 pub(super) fn clear_fade(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let fade = values::duration_as(key, value, FADES, findings)?;
     if fade > CLEAR_FADE_MOST {
@@ -135,7 +135,7 @@ pub(super) fn clear_fade(key: &str, value: &Value<'_>, findings: &mut Findings) 
     Some(fade)
 }
 
-/// Whose calls it takes.
+/// Reads `allow_callers`: the set of caller numbers that the agent accepts.
 pub(super) fn callers(
     key: &str,
     value: &Value<'_>,
@@ -148,7 +148,7 @@ pub(super) fn callers(
     Some(numbers.into_iter().map(|(number, _)| number.text).collect())
 }
 
-/// Warns of limits that hide each other.
+/// Warns of a limit that can never take effect because another one is lower.
 fn judge_limits(agent: &Agent, section: &Section<'_>, findings: &mut Findings) {
     if let Some(value) = section.get("max_call")
         && !agent.max_call.is_zero()
@@ -159,7 +159,7 @@ fn judge_limits(agent: &Agent, section: &Section<'_>, findings: &mut Findings) {
     }
 }
 
-/// Where the socket leads.
+/// Reads and checks `url`: the WebSocket address of the agent.
 fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
     let text = values::string("url", value, findings)?;
     let span = value.span();
@@ -176,7 +176,7 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
     Some(text)
 }
 
-/// The text of a file of certificates.
+/// Reads a CA bundle (PEM).
 pub(super) fn certificates(
     key: &str,
     value: &Value<'_>,
@@ -197,7 +197,7 @@ pub(super) fn certificates(
     None
 }
 
-/// `customParameters`, in the order of the file.
+/// Reads `parameters`: the `customParameters` of the start message, in file order.
 pub(super) fn parameters<'a>(
     key: &str,
     value: &'a Value<'a>,

@@ -1,4 +1,4 @@
-//! `[api]`: the Twilio-compatible side.
+//! `[api]`: the Twilio-compatible REST API.
 
 use std::time::Duration;
 
@@ -55,14 +55,14 @@ fn default_sid(edge: &str) -> String {
     stable_sid("AC", &format!("trunkgate{edge}"))
 }
 
-/// Returns a SID of something that is no call: the two letters of its kind, and the first half of the SHA-256 of what
-/// identifies it, in hex. A restart does not change it.
+/// Returns a stable SID for a resource that is not a call: the two letters of its kind and the first half of the
+/// SHA-256 of its identity, in hex. The SID survives restarts.
 pub(crate) fn stable_sid(kind: &str, what: &str) -> String {
     let digits = hex(&Sha256::digest(what));
     format!("{kind}{}", digits.get(..32).unwrap_or_default())
 }
 
-/// Trunks through which calls leave, in order; the called number is the call's own.
+/// Reads `connect`: the trunks that carry API calls, in order; the called number comes from the request.
 fn connect(section: &Section<'_>, means: Means<'_>, findings: &mut Findings) -> (Vec<TargetSpec>, Vec<TargetPlace>) {
     let Some(value) = section.get("connect") else { return Default::default() };
     let read = targets::connect(value, Means { groups: None, ..means }, findings);
@@ -77,7 +77,7 @@ fn connect(section: &Section<'_>, means: Means<'_>, findings: &mut Findings) -> 
     read.into_iter().filter(is_plain).unzip()
 }
 
-/// `AC` and 32 lower-case hex digits.
+/// Reads `account_sid`: `AC` and 32 lower-case hex digits.
 pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -89,7 +89,7 @@ pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings)
     fits.then_some(text)
 }
 
-/// `false`, `true` or `"tunnel"`.
+/// Reads `proxy`: `false`, `true` or `"tunnel"`.
 pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Proxy> {
     let known = value.get_ref();
     match (known.as_bool(), known.as_str()) {
@@ -106,12 +106,12 @@ pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 }
 
 impl PlacedApi {
-    /// Whether requests may begin calls, so that an edge is of use without a route.
+    /// Returns whether API requests can place calls; such an edge is useful without any route.
     pub(super) fn places_calls(&self) -> bool {
         self.auth_token.is_some() && !self.api.connect.is_empty()
     }
 
-    /// Returns `connect` as a route, to be judged like one.
+    /// Returns `connect` as a route, to be checked like one.
     pub(super) fn route(&self) -> PlacedRoute {
         let route = trunkgate_route::Route::named("api", self.api.connect.clone());
         PlacedRoute { connect: self.connect.clone(), ..PlacedRoute::at(route, 0..0) }
@@ -122,7 +122,7 @@ impl PlacedApi {
 mod tests {
     use super::*;
 
-    /// `printf trunkgateedge-1 | sha256sum`
+    /// Expected value: `printf trunkgateedge-1 | sha256sum`.
     #[test]
     fn an_edge_keeps_the_account_of_its_name() {
         assert_eq!(default_sid("edge-1"), "AC6c8032919dfd8c347e0edfc8ea2deb14");

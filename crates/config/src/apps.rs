@@ -1,4 +1,4 @@
-//! `[app.NAME]`: applications whose documents decide what happens to a call.
+//! `[app.NAME]`: applications that control calls with TwiML documents.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::{own, recognition, values, webhook_url};
 
-/// A stage of a call that `status_callback` is told of.
+/// Call state reported to `status_callback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum StatusEvent {
-    /// The call has begun.
+    /// The call was placed.
     Initiated,
-    /// A called party rings.
+    /// The called party is ringing.
     Ringing,
     /// The call is answered.
     Answered,
@@ -28,7 +28,7 @@ pub(super) enum StatusEvent {
 }
 
 impl StatusEvent {
-    /// Every event with its name in the configuration and in Twilio's parameters.
+    /// All events with their names in the configuration and in Twilio's parameters.
     const ALL: [(&str, StatusEvent); 4] = [
         ("initiated", StatusEvent::Initiated),
         ("ringing", StatusEvent::Ringing),
@@ -37,14 +37,14 @@ impl StatusEvent {
     ];
 }
 
-/// What of an `[app.NAME]` is no matter of the call core.
+/// Settings of an `[app.NAME]` that the call core does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppSettings {
-    /// What is in `file`.
+    /// Contents of the TwiML document named by `file`.
     pub document: Option<Arc<str>>,
 }
 
-/// The keys of an application as they are read.
+/// Raw values of the keys of one application.
 #[derive(Debug)]
 pub(super) struct Keys {
     pub(super) url: Option<String>,
@@ -62,7 +62,7 @@ pub(super) struct Keys {
 /// Keys that hold URLs.
 const URLS: [&str; 3] = ["url", "fallback_url", "status_callback"];
 
-/// All applications in the order of the file.
+/// Reads all applications in file order.
 pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedApp> {
     let entries = values::named_tables("app", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
@@ -101,7 +101,7 @@ fn read_one<'a>(
     let document = match (read.url, &read.file) {
         (Some(url), _) => AppDocument::Url { url, method: read.method },
         (None, Some(file)) => AppDocument::File(file.name.clone()),
-        // The error is known.
+        // The missing key was reported above.
         (None, None) => AppDocument::Url { url: String::new(), method: read.method },
     };
     let wants = |event| read.events.contains(&event);
@@ -127,7 +127,7 @@ fn read_one<'a>(
     Some(PlacedApp { app, settings: AppSettings { document }, name: span, webhooks, speech, speech_input })
 }
 
-/// Judges keys that need each other, or exclude each other.
+/// Checks keys that require or exclude each other.
 fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
     match (section.get("url"), section.get("file")) {
         (Some(_), Some(file)) => {
@@ -148,7 +148,7 @@ fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
     }
 }
 
-/// `status_callback_events`, each once, in the order of a call.
+/// Reads `status_callback_events`, without duplicates, in the order of a call.
 pub(super) fn events(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<StatusEvent>> {
     let event = |key: &str, value: &Value<'_>, f: &mut Findings| values::one_of(key, value, f, &StatusEvent::ALL);
     let read = values::one_or_list(key, value, findings, event)?;
@@ -162,7 +162,7 @@ pub(super) fn events(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     Some(events)
 }
 
-/// `sip_to`: SIP addresses, as in `transfer_to` of an agent.
+/// Reads `sip_to`: SIP addresses, with the syntax of `transfer_to` of an agent.
 pub(super) fn sip_to(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<TransferRule>> {
     let rules = values::one_or_list(key, value, findings, |key, value, findings| {
         let text = values::string(key, value, findings)?;
@@ -177,7 +177,7 @@ pub(super) fn sip_to(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     Some(rules.into_iter().map(|(rule, _)| rule).collect())
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Checks the applications against the other tables.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let unsigned = draft.apps.iter().find_map(|placed| Some((placed, placed.webhooks.first()?)));
     if let Some((placed, (key, _, span))) = unsigned.filter(|_| draft.api.auth_token.is_none()) {
@@ -203,7 +203,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             });
         }
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::App(name) if **name == *placed.app.name);
-        // A number that could not be read may have been its.
+        // A number that could not be read may belong to this application.
         if !draft.is_target(is_it) && draft.numbers.iter().all(|number| !number.is_partial) {
             let name = &placed.app.name;
             let message = format!("no route and no [[number]] uses the app {name}");
@@ -213,7 +213,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Warns where an application may use Say and nothing can speak: one of the file, or of requests to the API.
+/// Warns if an application in the file or in an API request may use `Say` but no text-to-speech is configured.
 fn judge_voice(draft: &Draft, findings: &mut Findings) {
     if !draft.cannot_speak() || draft.speech_is_off {
         return;

@@ -1,4 +1,4 @@
-//! `caller_id` and `caller_id_in` of a trunk, `caller_id` of a route: which numbers are shown as the caller's.
+//! `caller_id` and `caller_id_in` of a trunk, `caller_id` of a route: rules for the presented caller number.
 
 use trunkgate_route::{CallerIdRule, Number, Numbers, Pattern, Trunk};
 
@@ -10,14 +10,14 @@ use super::number_form::number_form;
 use super::section::{Section, Value};
 use super::{keys, routes, values};
 
-/// Both rules of a trunk.
+/// Reads the outbound and the inbound rule of a trunk.
 pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, numbers: &Numbers, findings: &mut Findings) {
     for (key, target) in [("caller_id", &mut trunk.caller_id), ("caller_id_in", &mut trunk.caller_id_in)] {
         *target = section.read(key, findings, |key, value, findings| rule(key, value, numbers, findings));
     }
 }
 
-/// A table, the numbers that are allowed, or one that is always shown.
+/// Reads one rule: a table, a list of allowed numbers, or a single number that is always presented.
 fn rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<CallerIdRule> {
     if value.get_ref().as_str().is_some() {
         return Some(CallerIdRule { allow: Vec::new(), default: Some(number(key, value, numbers, findings)?) });
@@ -47,7 +47,7 @@ fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findi
     Some(in_number_form(key, patterns, numbers, findings))
 }
 
-/// `callers` of an application: numbers that its documents may show.
+/// Reads `callers` of an application: numbers that its documents may present.
 pub(super) fn callers(
     key: &str,
     value: &Value<'_>,
@@ -58,7 +58,7 @@ pub(super) fn callers(
     Some(in_number_form(key, patterns, around.numbers, findings))
 }
 
-/// Returns patterns once their numbers have been judged.
+/// Reads number patterns and checks their form.
 fn in_number_form(
     key: &str,
     patterns: Vec<(Pattern, Span)>,
@@ -72,7 +72,7 @@ fn in_number_form(
     patterns.into_iter().map(judge).collect()
 }
 
-/// A whole number that may be shown as a caller's.
+/// Reads a complete number that may be presented as caller ID.
 pub(super) fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<Number> {
     let text = values::string(key, value, findings)?;
     let number = numbers.normalise_caller(text.trim().trim_start_matches("tel:"), None);

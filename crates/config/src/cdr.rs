@@ -1,4 +1,4 @@
-//! `[cdr]`: where call records go.
+//! `[cdr]`: destinations of call records.
 
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
@@ -20,96 +20,96 @@ use super::values;
 use crate::signature;
 use trunkgate_system::files;
 
-/// What is right where nothing can be opened.
+/// Help text for a record file or store that cannot be opened.
 pub const CDR_HELP: &str = "`file` must be a regular file, or new; its directory and [edge] data_directory must exist and be writable; each edge needs its own";
-/// Smallest `rotate` in bytes: some records.
+/// Minimum of `rotate` in bytes; enough for several records.
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
-/// Shortest `rotate` and `keep`.
+/// Minimum duration of `rotate` and `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
-/// Keys of a file.
+/// Keys that apply to `file`.
 const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
-/// Keys of a URL.
+/// Keys that apply to `url`.
 const OF_URL: [&str; 5] = ["secret", "token", "ca", "timeout", "spool_size"];
-/// How much may wait: all of it is indexed in memory.
+/// Range of `spool_size` in bytes; all spooled records are indexed in memory.
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
-/// Of a `url` that cannot be used.
+/// Message texts for an invalid `url`.
 const URL_WORDS: UrlWords = UrlWords {
     user: "contains a user part: use `token` for the key",
     clear: "sends records unencrypted: http:// is allowed for loopback and [edge] local_networks only",
     help: "use \"https://billing.example.com/calls\"",
     names_may_be_near: false,
 };
-/// How a secret is made.
+/// Help text that explains how to create a signing secret.
 const MAKE_SECRET: &str =
     "create one with `echo whsec_$(openssl rand -base64 32)` and configure it at the receiver too";
 
-/// `[cdr]`
+/// Settings of `[cdr]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cdr {
-    /// The file of call records.
+    /// Call record file, if configured.
     pub file: Option<CdrFile>,
-    /// Where each record is posted.
+    /// HTTP receiver of the records, if configured.
     pub url: Option<CdrUrl>,
 }
 
-/// What the keys of `[cdr]` are about.
+/// Values of `[cdr]` while the section is read.
 #[derive(Debug)]
 pub(super) struct Both {
-    /// Without a path where no file is written.
+    /// File settings; the path is empty without `file`.
     pub(super) file: CdrFile,
-    /// Without an address where none is written.
+    /// HTTP settings; the address is empty without `url`.
     pub(super) url: CdrUrl,
 }
 
-/// `url` of `[cdr]`, and how records get there.
+/// HTTP receiver of call records: `url` of `[cdr]` and its delivery settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CdrUrl {
-    /// `http` or `https`.
+    /// `http` or `https` URL.
     pub url: String,
-    /// Each record is signed with each of these.
+    /// Signing secrets; each record carries one signature per secret.
     pub secrets: Vec<Secret>,
-    /// Shown as a bearer.
+    /// Bearer token sent with each request.
     pub token: Option<Secret>,
-    /// PEM: whom its certificate must come from; the system's where none is written.
+    /// CA bundle (PEM) to verify the receiver; `None`: system roots.
     pub ca: Option<Arc<[u8]>>,
-    /// For one request.
+    /// Maximum duration of one request.
     pub timeout: Duration,
-    /// How many bytes of records may wait.
+    /// Maximum size of the spool in bytes.
     pub most_waiting: u64,
 }
 
-/// `file` of `[cdr]`, and what becomes of it.
+/// Call record file: `file` of `[cdr]` with format, rotation and retention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CdrFile {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What its lines are.
+    /// Line format.
     pub format: CdrFormat,
-    /// It is put aside before it is longer, in bytes.
+    /// Maximum file size in bytes; the file is rotated before a record would exceed it.
     pub rotate_bytes: Option<u64>,
-    /// It is put aside after this time: at multiples of it since 1970-01-01, UTC.
+    /// Rotation interval; rotations happen at multiples of the interval since 1970-01-01 UTC.
     pub rotate_every: Option<Duration>,
-    /// How many of those that were put aside stay.
+    /// Retention of rotated files.
     pub keep: Keep,
 }
 
-/// What the lines of the file are.
+/// Line format of the record file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CdrFormat {
-    /// JSON objects.
+    /// One JSON object per line.
     Jsonl,
-    /// RFC 4180, with a first line of names.
+    /// CSV (RFC 4180) with a header line.
     Csv,
 }
 
-/// Which of the files that were put aside stay.
+/// Retention of rotated record files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// All.
+    /// Keep all files.
     All,
-    /// The newest, so many.
+    /// Keep this many of the newest files.
     Files(usize),
-    /// Those that were put aside less than so long ago.
+    /// Keep files rotated less than this long ago.
     For(Duration),
 }
 
@@ -150,7 +150,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     Cdr { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
 }
 
-/// What is usable and yet hardly meant.
+/// Warns of settings that are usable but probably a mistake.
 fn judge(section: &Section<'_>, missing: Option<&Path>, findings: &mut Findings) {
     let mut warn = |key: &str, code, message: String, help: &str| {
         findings.warning(code, section.get(key).map(Spanned::span), message, help);
@@ -172,7 +172,7 @@ fn judge(section: &Section<'_>, missing: Option<&Path>, findings: &mut Findings)
 }
 
 impl Config {
-    /// What is wrong with `[cdr]`, where what it names cannot be opened.
+    /// Returns the diagnostics for a record file or store that could not be opened.
     pub fn cdr_refused(&self, error: &io::Error) -> Vec<Diagnostic> {
         let document = DeTable::parse(&self.written.source).ok();
         let cdr = document.as_ref().and_then(|document| document.get_ref().get("cdr"));
@@ -187,8 +187,8 @@ impl Config {
     }
 }
 
-/// Returns what stands at a path, or above it, where no start could open a file for records. A descriptor of the process
-/// (`/dev/stdout`, `/dev/fd/N`) is another one in the edge, so it is not judged.
+/// Returns a description of the path component that prevents a record file from being opened. Descriptors of the
+/// process (`/dev/stdout`, `/dev/fd/N`) are skipped, because they are different files in the edge.
 fn cannot_be_opened(path: &Path) -> Option<String> {
     let is_descriptor =
         ["/dev/std", "/dev/fd/", "/proc/"].iter().any(|of| path.as_os_str().as_bytes().starts_with(of.as_bytes()));
@@ -206,18 +206,19 @@ fn cannot_be_opened(path: &Path) -> Option<String> {
     }
 }
 
-/// The folder of a file, where there is none. One that may not be looked at is no fault: the edge may.
+/// Returns the parent folder of a file if that folder does not exist. An unreadable parent is not reported: the edge
+/// may have the permission.
 fn missing_folder(path: &Path) -> Option<&Path> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
     std::fs::metadata(folder).is_err_and(|error| error.kind() == ErrorKind::NotFound).then_some(folder)
 }
 
-/// Where records are posted.
+/// Reads `url`: the HTTP receiver of records.
 pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     web_address(key, value, (around.local_networks, URL_WORDS), findings)
 }
 
-/// How much may wait.
+/// Reads `spool_size` in bytes.
 pub(super) fn spool_size(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u64> {
     let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
     if size.is_none() {
@@ -227,7 +228,7 @@ pub(super) fn spool_size(key: &str, value: &Value<'_>, findings: &mut Findings) 
     size
 }
 
-/// One secret, or several.
+/// Reads `secret`: one signing secret or a list.
 pub(super) fn secrets(
     key: &str,
     value: &Value<'_>,
@@ -239,7 +240,7 @@ pub(super) fn secrets(
     Some(secrets.into_iter().map(|(secret, _)| secret).collect())
 }
 
-/// A secret as Standard Webhooks writes them.
+/// Reads one signing secret in the format of Standard Webhooks.
 fn signing(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
     let secret = values::secret(key, value, findings, folder)?;
     if signature::key(secret.reveal()).is_none() {
@@ -250,7 +251,7 @@ fn signing(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings)
     Some(secret)
 }
 
-/// A path that names a file.
+/// Reads a path that ends in a file name.
 pub(super) fn path(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
     let text = values::string(key, value, findings)?;
     if Path::new(&text).file_name().is_none() || text.ends_with('/') {
@@ -260,7 +261,7 @@ pub(super) fn path(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
     Some(values::relative_to(around.folder, &text))
 }
 
-/// A size, a time, or a list of both.
+/// Reads `rotate`: a size, a duration, or a list of both.
 pub(super) fn rotation(
     key: &str,
     value: &Value<'_>,
@@ -283,7 +284,7 @@ pub(super) fn rotation(
     Some(found)
 }
 
-/// A number of files, or a time.
+/// Reads `keep`: a number of files, or a duration.
 pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Keep> {
     if matches!(value.get_ref(), DeValue::Integer(_)) {
         let files = values::integer(key, value, findings, 1..=1_000_000)?;
@@ -297,7 +298,7 @@ pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     Some(Keep::For(time))
 }
 
-/// `100 MiB`, `1GB`, in bytes.
+/// Parses a size such as `100 MiB` or `1GB` into bytes.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
@@ -321,7 +322,7 @@ mod tests {
 
     const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-    /// The codes of what is found, and the configuration where nothing is wrong.
+    /// Returns the diagnostic codes, and the configuration if there is no error.
     fn read(cdr: &str) -> (Vec<&'static str>, Option<Config>) {
         let text = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[cdr]\n{cdr}\n");
         let (found, config) = match parse(Path::new("x/trunkgate.toml"), &text) {

@@ -1,5 +1,5 @@
-//! What two files say differently, key by key: a comparison of all that holds, so that no key is forgotten. Of secrets, and of
-//! what may hold a number, only that it is another one.
+//! Differences between two configurations, key by key. The comparison covers every key of the key tables, so none can
+//! be forgotten. Secrets and values that may contain a phone number are reported as changed, without their contents.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -13,9 +13,9 @@ use super::raw::{Contents, contents};
 use super::show::{Block, Line, Node, Origin, Shown, complete, default_listener};
 use super::types::Config;
 
-/// A longer value is not shown.
+/// Maximum length of a displayed value, in characters.
 const VALUE_CHARS: usize = 60;
-/// Strings of these kinds hold nobody's number and no secret.
+/// String kinds that contain neither phone numbers nor secrets.
 const TELLABLE: [&str; 11] = [
     "level",
     "file",
@@ -30,7 +30,7 @@ const TELLABLE: [&str; 11] = [
     "codec",
 ];
 
-/// What was written, and what was in the files that it names.
+/// Source text of a configuration and the contents of the files it names.
 #[derive(Clone, Default)]
 pub(super) struct Written {
     pub(super) source: Box<str>,
@@ -51,21 +51,21 @@ impl Written {
     }
 }
 
-/// A key, or a whole table, that is another one than before.
+/// One key or one table that differs from the previous configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// `edge`, `trunk`, `route`.
+    /// Table type: `edge`, `trunk`, `route`.
     pub table: &'static str,
-    /// Its name, where there are several.
+    /// Name of the table, if the type can occur more than once.
     pub name: Option<String>,
-    /// The key; `None` for the table itself.
+    /// Changed key; `None` if the whole table was added, removed or moved.
     pub key: Option<&'static str>,
-    /// In words: `trunk a added`, `trunk a: max_calls 10 -> 20`.
+    /// Description, for example `trunk a added`, `trunk a: max_calls 10 -> 20`.
     text: String,
 }
 
 impl Difference {
-    /// `[media] ports`, `[trunk.a] peers`, `[[listen]]`: what it is, without what has become of it.
+    /// Returns the changed table or key without the change: `[media] ports`, `[trunk.a] peers`, `[[listen]]`.
     pub fn place(&self) -> String {
         let title = match (self.table, &self.name) {
             ("listen" | "route" | "number", _) => format!("[[{}]]", self.table),
@@ -82,7 +82,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What of `new` is not as in `old`, in the order of the tables; a key that is written as what holds anyway is no difference.
+/// Returns the differences of `new` from `old`, in table order. Setting a key explicitly to its default is no
+/// difference.
 pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
     let (before, after) = (Side::of(old), Side::of(new));
     let mut found = Vec::new();
@@ -93,7 +94,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         for (old, new) in &pairs {
             compare(table, *old, *new, (before.contents, after.contents), &mut found);
         }
-        // Among equals the first one is it.
+        // A list with duplicate tables pairs in order, so equal ones never count as moved.
         if matches!(table, "trunk" | "route") && is_moved(&pairs, &old) {
             found.push(Difference { table, name: None, key: None, text: format!("{table}s: their order") });
         }
@@ -101,7 +102,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
     found
 }
 
-/// One of the two.
+/// One of the two compared configurations.
 struct Side<'a> {
     blocks: Vec<(Option<String>, Block)>,
     contents: &'a Contents,
@@ -110,7 +111,7 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn of(config: &'a Config) -> Side<'a> {
         let mut blocks = Shown::of(config, &config.written.source).0;
-        // Those for TLS that nobody has written are told in words.
+        // Implicit TLS listeners have no lines of their own: describe them in words.
         if blocks.iter().any(|block| block.table == "listen" && block.lines.is_empty()) {
             blocks.retain(|block| block.table != "listen");
             blocks.extend(config.listen.iter().map(default_listener));
@@ -127,7 +128,7 @@ impl<'a> Side<'a> {
 type Named = (Option<String>, Block);
 type Pair<'a> = (Option<&'a Named>, Option<&'a Named>);
 
-/// What a table is called; a listener without a name by its address.
+/// Returns the name of a table; the address for a listener without a name.
 fn name_of(block: &Block) -> Option<String> {
     let text = |key: &str| {
         let line = block.lines.iter().find(|line| line.key == key)?;
@@ -143,7 +144,7 @@ fn name_of(block: &Block) -> Option<String> {
     text("name").or_else(|| (block.table == "listen").then(address))
 }
 
-/// Which table of the one is which of the other: by name; routes without one by what they say, else by their place.
+/// Pairs the old tables with the new ones: by name; routes without a name by their contents, else by position.
 fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
     let mut partner: HashMap<usize, usize> = HashMap::new();
     let mut rest: BTreeSet<usize> = (0..old.len()).collect();
@@ -167,7 +168,7 @@ fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
     let is_numbered = |one: &Named| {
         one.1.table == "route" && one.1.lines.iter().any(|line| line.key == "name" && line.origin == Origin::Default)
     };
-    // Of numbers the name that is shown is only a part.
+    // The displayed name of a number is only a part of it.
     let number = |one: &Named| {
         let line = one.1.lines.iter().find(|line| one.1.table == "number" && line.key == "number");
         line.map(|line| line.node.to_toml())
@@ -185,13 +186,13 @@ fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
     pairs
 }
 
-/// All that a table says but its name.
+/// Returns a digest of all values of a table except its name.
 fn said(block: &Block) -> String {
     let line = |line: &Line| format!("{}={:?};", line.key, line.raw.digest);
     block.lines.iter().filter(|line| line.origin != Origin::Default).map(line).collect()
 }
 
-/// Whether those that were there before have changed places.
+/// Returns whether the tables that existed before have changed their order.
 fn is_moved(pairs: &[Pair<'_>], old: &[&Named]) -> bool {
     let places: BTreeMap<*const Named, usize> =
         old.iter().enumerate().map(|(at, one)| (std::ptr::from_ref(*one), at)).collect();
@@ -227,7 +228,7 @@ fn compare(
         let before = of(old).and_then(|at| old.lines.get(at));
         let after = of(new).and_then(|at| new.lines.get(at));
         let is_default = |line: Option<&Line>| line.is_none_or(|line| line.origin == Origin::Default);
-        // What follows from another key, or from where a route stands, is told of that.
+        // A changed default follows from another key or from the route's position, and is reported there.
         if is_default(before) && is_default(after) {
             continue;
         }
@@ -238,7 +239,7 @@ fn compare(
             continue;
         }
         let (Some(before), Some(after)) = (before, after) else { continue };
-        // Written as what holds anyway, the digest says nothing.
+        // The digest tells values apart only if both were set in the file.
         let both_written = before.origin == Origin::File && after.origin == Origin::File;
         if both_written && before.raw != after.raw {
             tell(Some(key), format!("{key} changed (secret value)"));
@@ -251,7 +252,7 @@ fn compare(
     }
 }
 
-/// What has become of a value: of each of its keys, where it is a table.
+/// Returns the changes of one value; for a table, the changes of each of its keys.
 fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec<String> {
     let (was, is) = (old.map(|node| read(kind, node)), new.map(|node| read(kind, node)));
     if let (Some(Node::Table(was)), Some(Node::Table(is)), Some(keys)) = (&was, &is, keys_of(kind)) {
@@ -283,7 +284,7 @@ fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec
     vec![what]
 }
 
-/// A value as it would be read: a default stands there as text.
+/// Parses a default, stored as text, into the node that the parser would produce.
 fn read(kind: Kind, node: &Node) -> Node {
     let Node::Plain(text) = node else { return node.clone() };
     if !text.starts_with(['{', '[']) {
@@ -295,7 +296,7 @@ fn read(kind: Kind, node: &Node) -> Node {
     value.map_or_else(|| node.clone(), |value| complete(kind, value))
 }
 
-/// The keys of a value that may be a table of them.
+/// Returns the keys of a value that may be a table.
 fn keys_of(kind: Kind) -> Option<&'static [Key]> {
     if let Kind::Either(kinds) = kind {
         return kinds.iter().find_map(|kind| keys_of(*kind));
@@ -303,7 +304,7 @@ fn keys_of(kind: Kind) -> Option<&'static [Key]> {
     if let Kind::Table(keys) = kind { Some(keys) } else { None }
 }
 
-/// Whether a value may be told in a log.
+/// Returns whether a value may appear in a log.
 fn is_tellable(kind: Kind, node: &Node) -> bool {
     match (kind, node) {
         (Kind::List(item) | Kind::Many(item), Node::List(list)) => list.iter().all(|one| is_tellable(*item, one)),

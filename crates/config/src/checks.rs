@@ -1,5 +1,4 @@
-//! What only shows when values are seen together: names that lead nowhere, sockets that collide, routes that are never
-//! reached, limits that cannot be kept.
+//! Checks across tables: unknown names, conflicting sockets, unreachable routes, unattainable limits.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +18,7 @@ use super::{
     acme, apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, tls, transcription, voicemail,
 };
 
-/// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
+/// Checks a configuration; `ephemeral` is the kernel's range of ephemeral ports.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     listeners(draft, findings);
     http(draft, findings);
@@ -67,7 +66,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     for (target, span) in draft.clients.iter().flat_map(|client| &client.targets) {
         target_names(target, span, draft, findings);
     }
-    // Those with an app are routes.
+    // Numbers with an `app` are checked as routes.
     for placed in draft.numbers.iter().filter(|placed| placed.number.app.is_none()) {
         route_names(&placed.route(), draft, findings);
     }
@@ -80,12 +79,12 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     }
 }
 
-/// TCP and TLS have their ports in common.
+/// Returns whether the transport uses TCP ports (TCP and TLS share them).
 fn is_stream(transport: Transport) -> bool {
     transport != Transport::Udp
 }
 
-/// Whether two sockets of one protocol cannot both be bound.
+/// Returns whether two sockets of the same protocol cannot be bound together.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let any = |address: SocketAddr| address.ip().is_unspecified();
     one.port() != 0
@@ -124,7 +123,7 @@ fn listeners(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Whether an address to listen on may be reached from the internet.
+/// Returns whether a listening address may be reachable from the internet.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
@@ -132,7 +131,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Reports a public URL without a token: requests that a reverse proxy passes on cannot be told from local ones.
+/// Reports a public URL without a token: behind a reverse proxy, remote requests look like local ones.
 fn proxied_api(draft: &Draft, findings: &mut Findings) {
     if let Some(span) = draft.http_places.public_url.clone()
         && draft.http_places.token.is_none()
@@ -175,7 +174,7 @@ fn http(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Reports an address of `[api] tls` that another listener takes.
+/// Reports an address of `[api] tls` that another listener uses.
 fn api_tls(draft: &Draft, findings: &mut Findings) {
     let Some((address, span)) = draft.api.api.tls.zip(draft.api.tls.clone()) else { return };
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
@@ -187,7 +186,7 @@ fn api_tls(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Returns the other listener that takes an address of HTTP connections.
+/// Returns the description of another listener that uses an address of HTTP connections.
 fn taken_by(draft: &Draft, address: SocketAddr) -> Option<String> {
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     let listener = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
@@ -257,7 +256,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     for (peer, span) in trunk.peers.iter().zip(&placed.peers) {
         let speaks = |placed: &&&PlacedListen| {
             let address = placed.listen.address;
-            // A listener's sockets are of one family only; a name may have addresses of either.
+            // A listener's sockets are of one address family; a name may resolve to both.
             let family = peer.addresses().next().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
             placed.listen.transport == peer.destination.transport && family
         };
@@ -289,8 +288,8 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Whether all listeners that speak as a peer does are sockets that reach this machine alone, and the peer is elsewhere. Where a name
-/// leads is known only once it is looked up.
+/// Reports a remote peer if all listeners of its transport are bound to loopback. Host names are skipped, because their
+/// addresses are known only after resolution.
 fn on_loopback<'a>(
     peer: &Peer,
     span: &Span,
@@ -307,13 +306,13 @@ fn on_loopback<'a>(
     }
 }
 
-/// Whether a peer's address is one at which the edge itself listens.
+/// Reports a peer address that is the address of one of the edge's own listeners.
 fn to_itself(peer: &Peer, span: &Span, draft: &Draft, findings: &mut Findings) {
     let Some(server) = peer.destination.literal() else { return };
     let is_at = |listen: &Listen, to: SocketAddr| {
         let own = listen.address;
         let reaches = own.ip() == to.ip() || own.ip().is_unspecified() && to.ip().to_canonical().is_loopback();
-        // Without a certificate it takes no connections.
+        // A TLS listener without a certificate accepts no connections.
         let accepts = listen.tls.as_ref().is_none_or(|tls| tls.own.is_some());
         listen.transport == server.transport && own.port() == to.port() && reaches && accepts
     };
@@ -325,13 +324,13 @@ fn to_itself(peer: &Peer, span: &Span, draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Whether SRTP keys could be read on their way: any peer without TLS, or none and a listener without.
+/// Warns if SRTP keys would be sent unencrypted: over a peer without TLS or, without peers, a listener without TLS.
 fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let (Some(span), false) = (&placed.srtp, trunk.srtp == Srtp::Off) else { return };
     let open = match trunk.peers.iter().find(|peer| peer.destination.transport != Transport::Tls) {
         Some(peer) => Some(peer.uri.clone()),
-        // Peers that could not be read may have had TLS.
+        // Peers that could not be read may use TLS.
         None if trunk.peers.is_empty() && !draft.listen_is_partial && (trunk.accept_register || !placed.is_partial) => {
             let mine = |placed: &&PlacedListen| trunk.listen.as_ref().is_none_or(|name| *name == placed.listen.name);
             let open = draft.listen.iter().filter(mine).find(|placed| placed.listen.transport != Transport::Tls);
@@ -350,13 +349,13 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Whether long INVITEs can go by TCP where that is wanted.
+/// Reports `oversize = "tcp"` if no TCP listener can send the large INVITEs.
 fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let Some(span) = placed.oversize.as_ref().filter(|_| placed.trunk.oversize_by_tcp) else { return };
     let by_tcp = |one: &&PlacedListen| one.listen.transport == Transport::Tcp;
     let own = placed.trunk.listen.as_ref().and_then(|name| draft.listen.iter().find(|one| one.listen.name == *name));
     let help = match own {
-        // A listener that is not there has been told of.
+        // A missing listener was reported elsewhere.
         None if placed.trunk.listen.is_some() || draft.listen_is_partial => return,
         None if draft.listen.iter().any(|one| by_tcp(&one)) => return,
         None => "add a [[listen]] with transport = \"tcp\"".to_owned(),
@@ -367,7 +366,7 @@ fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
 }
 
-/// Patterns of `deny` that stand for numbers in a form in which none is compared.
+/// Reports `deny` patterns in a number form that the edge never compares.
 fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
     for (pattern, span) in placed.trunk.deny.iter().zip(&placed.deny) {
         number_form("deny", pattern, span.clone(), numbers, findings);
@@ -375,7 +374,7 @@ fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
     }
 }
 
-/// Whether `tls` of a trunk can have an effect.
+/// Reports `tls` of a trunk that cannot take effect.
 fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let (Some(tls), Some(span)) = (&placed.tls, &placed.tls_span) else { return };
     let trunk = &placed.trunk;
@@ -391,7 +390,7 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         );
         findings.error(code::BAD_VALUE, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
     }
-    // With peers, `names` may be for connections of the edge alone.
+    // With peers, `names` may be meant for outbound connections only.
     let identifies = named && (tls.any_client_usage || trunk.peers.is_empty());
     if let Some(listener) = tls.ca.as_deref().filter(|_| identifies).and_then(|ca| tls::excluded_by(ca, draft)) {
         let message = format!(
@@ -414,7 +413,7 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// What the trunk shares with those before it.
+/// Reports a user name or address that the trunk shares with an earlier one.
 fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, findings: &mut Findings) {
     let registrant =
         |trunk: &Trunk| trunk.require_auth.clone().filter(|_| trunk.accept_register).map(|auth| auth.username);
@@ -433,8 +432,8 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, find
     shadowed(placed, before, draft, findings);
 }
 
-/// Addresses that belong to a trunk before this one: one warning for each such trunk. Peers that are only called matter to none: a
-/// response belongs to the trunk that was asked.
+/// Warns of addresses that belong to an earlier trunk, once per such trunk. Outbound-only peers do not matter, because
+/// a response is matched by its transaction.
 fn shadowed(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let is_origin = draft.routes.iter().any(|route| route.route.from.iter().any(|name| **name == *trunk.name));
@@ -465,7 +464,7 @@ fn shadowed(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, finding
     }
 }
 
-/// Adds an address to those that another trunk has already.
+/// Adds an address to those already used by another trunk.
 fn add<'a>(
     taken: &mut Vec<(&'a PlacedTrunk, &'a Span, Vec<String>)>,
     other: &'a PlacedTrunk,
@@ -479,7 +478,7 @@ fn add<'a>(
     }
 }
 
-/// Names in a route that lead nowhere.
+/// Reports unknown names in a route.
 pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
         if draft.trunk(name).is_none() {
@@ -515,7 +514,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
     }
 }
 
-/// A name in a target that leads nowhere, or to what cannot be called.
+/// Reports an unknown name in a target, or a name that cannot be called.
 fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut Findings) {
     match target {
         TargetSpec::Trunk { name, .. } => match draft.trunk(name) {
@@ -564,7 +563,7 @@ fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut 
     }
 }
 
-/// Names in `transfer_to` of an agent that lead nowhere.
+/// Reports unknown names in `transfer_to` of an agent.
 fn transfers(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.agents {
         for (rule, span) in placed.agent.transfer_to.iter().flatten().zip(&placed.transfer_to) {
@@ -580,7 +579,7 @@ fn transfers(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Trunks in `mwi` of a mailbox that there are not, and entries that stand there twice.
+/// Reports unknown trunks and duplicate entries in `mwi` of a mailbox.
 fn indications(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         for (at, (party, span)) in placed.mailbox.mwi.iter().zip(&placed.mwi).enumerate() {
@@ -597,7 +596,7 @@ fn indications(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Targets behind an agent that does not take every caller, which others never reach.
+/// Warns of targets after an agent with `allow_callers`, which other callers never reach.
 fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let is_choosy = |target: &TargetSpec| {
         let TargetSpec::Agent(name) = target else { return None };
@@ -619,7 +618,7 @@ fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     findings.warning(code::ONLY_FOR_SOME, Some(place.span.clone()), message, help);
 }
 
-/// Names an agent that is not there; `instead` is what may be meant.
+/// Reports an unknown agent; `instead` is the suggested correction.
 fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, findings: &mut Findings) {
     if !draft.agents.iter().any(|placed| *placed.agent.name == *name) {
         let known = draft.agents.iter().map(|placed| placed.agent.name.as_ref());
@@ -636,7 +635,7 @@ fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Finding
     }
 }
 
-/// The route against those before it.
+/// Checks a route against the preceding ones.
 fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: &Index, findings: &mut Findings) {
     if placed.is_partial {
         return;
@@ -659,7 +658,7 @@ fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: 
     }
 }
 
-/// Each number of a route that is reached for others, against the routes before it.
+/// Checks each number pattern of a route against the preceding routes.
 fn patterns_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: &Index, findings: &mut Findings) {
     let of = |position: u32| usize::try_from(position).ok().and_then(|position| all.get(position));
     let mut narrow = Route { connect: Vec::new(), fork: Vec::new(), ..placed.route.clone() };
@@ -679,7 +678,7 @@ fn patterns_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], inde
     }
 }
 
-/// Whether every call that `narrow` would take is taken by `wide`, as far as can be told.
+/// Returns whether `wide` certainly matches every call that `narrow` matches.
 pub(super) fn takes_all_of(wide: &Route, narrow: &Route) -> bool {
     let from =
         wide.from.is_empty() || (!narrow.from.is_empty() && narrow.from.iter().all(|name| wide.from.contains(name)));

@@ -1,5 +1,5 @@
-//! `[client]`: SIP parties and voice agents by the names that applications have for Voice SDK clients, as
-//! `<Client>agent1</Client>`.
+//! `[client]`: SIP parties and voice agents that applications address like Voice SDK clients
+//! (`<Client>agent1</Client>`).
 
 use trunkgate_route::TargetSpec;
 
@@ -10,15 +10,15 @@ use super::section::Value;
 use super::targets::{self, Means};
 use super::values;
 
-/// Longest identity, in characters: Twilio's.
+/// Maximum length of an identity in characters, as at Twilio.
 const IDENTITY_CHARS: usize = 121;
 
-/// A client with its places.
+/// Client with the positions of its targets in the file.
 #[derive(Debug)]
 pub(super) struct PlacedClient {
-    /// Identity, as applications write it.
+    /// Identity as written by applications.
     pub(super) identity: String,
-    /// Its targets, in the order in which they are called.
+    /// Targets in calling order.
     pub(super) targets: Vec<(TargetSpec, Span)>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Fi
     clients
 }
 
-/// Returns whether a target is a party that a Dial can call by itself.
+/// Returns whether `<Dial>` can call the target directly.
 fn is_party(target: &TargetSpec) -> bool {
     match target {
         TargetSpec::Trunk { number, weight, .. } => number.is_some() && weight.is_none(),

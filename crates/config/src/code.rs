@@ -1,20 +1,20 @@
-//! The codes of configuration errors, with the text of `trunkgate help CODE`. A code never changes its meaning.
+//! Codes of configuration errors, with the text of `trunkgate help CODE`. The meaning of a code never changes.
 
-/// A stable code and its explanation.
+/// Error code with its explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
-    /// e.g. `TG0104`
+    /// Identifier, for example `TG0104`.
     pub id: &'static str,
-    /// A line.
+    /// Title of one line.
     pub title: &'static str,
-    /// What it means and what to do.
+    /// Explanation and remedy.
     pub text: &'static str,
 }
 
 macro_rules! codes {
     ($($name:ident = $id:literal, $title:literal, $text:literal;)*) => {
         $(#[doc = $title] pub const $name: Code = Code { id: $id, title: $title, text: $text };)*
-        /// Every code, in order.
+        /// All codes in ascending order.
         pub const ALL: &[Code] = &[$($name),*];
     };
 }
@@ -230,7 +230,7 @@ codes! {
          reached, or a sandbox forbids it. The message contains the system's error.";
 }
 
-/// The code of this name, in either case.
+/// Returns the code of this name, ignoring case.
 pub fn find(id: &str) -> Option<Code> {
     ALL.iter().copied().find(|code| code.id.eq_ignore_ascii_case(id))
 }

@@ -1,30 +1,31 @@
-//! What of a configuration is a secret, by its key or inside of an address, and how it is shown without.
+//! Detection and masking of secrets in a configuration: by key, or as part of an address.
 
 use std::ops::Range;
 
 use super::keys::{Key, Kind, ROOT, TABLES};
 use super::nearest;
 
-/// Parts of names whose values are taken for secrets.
+/// Parts of key names that indicate a secret.
 const TELLING: [&str; 11] =
     ["auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pasw", "pwd", "secret", "tok"];
-/// Names of secrets; what is nearly one of them is a slip of the pen.
+/// Names of secret keys; a key with a similar name is treated as a misspelling of one.
 const NAMES: [&str; 4] = ["password", "secret", "token", "auth_token"];
-/// What stands before a URI in a target.
+/// Prefixes of a URI in a target.
 const TARGETS: [&str; 5] = ["trunk:", "agent:", "group:", "reject:", "tel:"];
 
-/// Whether a name is one that secrets have.
+/// Returns whether a key name indicates a secret.
 pub(super) fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part)) || name.ends_with("pin")
 }
 
-/// Whether a word of `command` stays: a program's arguments may be keys, `{text}` and `{voice}` are none.
+/// Returns whether a word of `command` is a placeholder (`{text}`, `{voice}`), which is never a secret; other arguments
+/// may be.
 pub(super) fn is_piece(word: &str) -> bool {
     word.strip_prefix('{').and_then(|word| word.strip_suffix('}')).is_some_and(|word| !word.contains(['{', '}']))
 }
 
-/// Whether what stands at this path is a secret.
+/// Returns whether the value at this path is a secret.
 fn is_secret(path: &[String]) -> bool {
     let (mut keys, mut telling, mut at) = (Some(ROOT), false, 0);
     while let Some(name) = path.get(at) {
@@ -43,7 +44,7 @@ fn is_secret(path: &[String]) -> bool {
             return !matches!(rest, [_, one] if one == "env" || one == "file");
         }
         if matches!(kind, Kind::Map(_)) {
-            // What is added to messages is shown to one far end, whatever its name.
+            // Values of added headers may be credentials, regardless of the header's name.
             return name == "add" || rest.is_empty() || rest.iter().any(|name| is_telling(name));
         }
         let (Kind::Table(inside) | Kind::Rows(inside) | Kind::Named(inside)) = kind else {
@@ -57,7 +58,7 @@ fn is_secret(path: &[String]) -> bool {
     telling
 }
 
-/// What a list is of; of several kinds the table.
+/// Returns the item kind of a list, and the table of a choice of kinds.
 fn inner(kind: Kind) -> Kind {
     if let Kind::List(one) | Kind::Many(one) = kind {
         return inner(*one);
@@ -67,14 +68,15 @@ fn inner(kind: Kind) -> Kind {
     table.unwrap_or(Kind::Boolean)
 }
 
-/// A name that is no key at its place. One that is no secret where it belongs is none.
+/// Returns whether a name that is unknown in its table may be meant as a secret. Names of non-secret keys of other
+/// tables are excluded.
 fn may_be_secret(name: &str) -> bool {
     let is_plain = |key: &Key| key.name == name && !matches!(inner(key.kind), Kind::Secret | Kind::Table(_));
     let is_known = TABLES.iter().flat_map(|(_, keys)| keys.iter()).any(is_plain);
     !is_known && (is_telling(name) || nearest(name, NAMES.into_iter()).is_some())
 }
 
-/// What is secret in an address: a password, what is before the `@` of a web address, and what is behind a `?`.
+/// Returns the secret parts of an address: the password, the user part of a web address, and the query.
 fn parts(text: &str) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let web = lower.find("://").map(|at| at + 3);
@@ -94,12 +96,12 @@ fn parts(text: &str) -> Vec<Range<usize>> {
     all
 }
 
-/// Whether these bytes of a text are in one of its secret parts.
+/// Returns whether a byte offset is in one of the secret parts.
 fn is_within(parts: &[Range<usize>], at: usize) -> bool {
     parts.iter().any(|part| part.contains(&at))
 }
 
-/// An address as a message may have it.
+/// Returns an address with its secrets masked, for messages.
 pub(super) fn told(text: &str) -> String {
     let parts = parts(text);
     let mut out = String::new();
@@ -113,18 +115,18 @@ pub(super) fn told(text: &str) -> String {
     out
 }
 
-/// Character for character.
+/// Masks the secrets of an address character by character.
 fn starred(text: &str) -> String {
     let parts = parts(text);
     text.char_indices().map(|(at, c)| if is_within(&parts, at) { '*' } else { c }).collect()
 }
 
-/// A sentence, each of whose words may be an address.
+/// Masks the secrets in a sentence; each word may be an address.
 pub(super) fn told_words(text: &str) -> String {
     words(text, told)
 }
 
-/// A line, character for character.
+/// Masks the secrets in a line character by character.
 pub(super) fn starred_words(text: &str) -> String {
     words(text, starred)
 }
@@ -139,12 +141,13 @@ fn words(text: &str, shown: impl Fn(&str) -> String) -> String {
         .collect()
 }
 
-/// A name whose letters are written as numbers may be any.
+/// Replaces a name with escape sequences by one that is treated as secret.
 fn unescaped(name: String) -> String {
     if name.contains('\\') { "secret".to_owned() } else { name }
 }
 
-/// A file's text, character for character, without the secrets in it. It need not be TOML: what is wrong may be that.
+/// Masks the secrets in the text of a file, character by character. The text may be invalid TOML, since syntax errors
+/// are displayed too.
 pub(super) fn covered(source: &str) -> String {
     let mut reader = Reader { chars: source.chars().collect(), ..Reader::default() };
     while reader.at < reader.chars.len() {
@@ -153,15 +156,15 @@ pub(super) fn covered(source: &str) -> String {
     reader.chars.into_iter().collect()
 }
 
-/// A list or a table in a line.
+/// Inline list or table that is still open.
 #[derive(Debug)]
 struct Frame {
     is_table: bool,
-    /// How many names of the path are outside of it.
+    /// Number of path names that belong to the enclosing level.
     base: usize,
-    /// A name comes next.
+    /// True if a key name is expected next.
     is_name: bool,
-    /// Values before this one.
+    /// Number of preceding values.
     before: usize,
 }
 
@@ -169,11 +172,11 @@ struct Frame {
 struct Reader {
     chars: Vec<char>,
     at: usize,
-    /// Of the table.
+    /// Path of the current table.
     header: Vec<String>,
-    /// Of the value.
+    /// Path of the current value.
     path: Vec<String>,
-    /// Names before a `=`.
+    /// Key names before a `=`.
     names: Vec<String>,
     is_value: bool,
     frames: Vec<Frame>,
@@ -223,7 +226,8 @@ impl Reader {
         rest.iter().position(|c| *c == '\n').map_or(self.chars.len(), |at| self.at + at)
     }
 
-    /// A line's end is a value's, but in brackets. Those that nobody closes end where a table or, in a list, a key begins.
+    /// Handles the end of a line, which ends a value outside brackets. Unclosed brackets end at the next table or, in a
+    /// list, at the next key.
     fn line(&mut self) {
         self.at += 1;
         let next: String = self.chars.get(self.at..self.end_of_line()).unwrap_or_default().iter().collect();
@@ -241,7 +245,7 @@ impl Reader {
         }
     }
 
-    /// `[a.b]`, `[[a]]`
+    /// Handles a table header: `[a.b]`, `[[a]]`.
     fn table(&mut self) {
         let end = self.end_of_line();
         let mut names = Vec::new();
@@ -291,7 +295,7 @@ impl Reader {
         self.at += 1;
     }
 
-    /// Goes behind a string, also behind one that nobody closes. What is in it.
+    /// Skips a string, closed or not, and returns the range of its contents.
     fn string(&mut self, quote: char) -> Range<usize> {
         let is = |at: usize| self.chars.get(at) == Some(&quote);
         let width = if is(self.at + 1) && is(self.at + 2) { 3 } else { 1 };
@@ -316,14 +320,14 @@ impl Reader {
         self.chars.get(range).unwrap_or_default().iter().collect()
     }
 
-    /// A name, or a value that is covered as far as it is secret.
+    /// Handles a key name, or a value of which the secret parts are masked.
     fn word(&mut self, is_name: bool, range: Range<usize>, has_escapes: bool) {
         let text = self.text(range.clone());
         if is_name {
             self.names.push(if has_escapes { unescaped(text) } else { text });
             return;
         }
-        // An escape may be the very sign that is looked for.
+        // An escape sequence may encode the separator itself.
         let is_hidden = has_escapes && text.contains('\\') && text.contains(['@', '?', ':']);
         let shown = if is_hidden || is_secret(&self.path) || self.is_argument(&text) {
             text.chars().map(|c| if matches!(c, '\r' | '\n') { c } else { '*' }).collect()
@@ -335,7 +339,7 @@ impl Reader {
         }
     }
 
-    /// Of `[speech] command` all but the program.
+    /// Returns whether the word is an argument in `[speech] command`; the program name and placeholders are not.
     fn is_argument(&self, word: &str) -> bool {
         let is_first = self.frames.last().is_some_and(|frame| !frame.is_table && frame.before == 0);
         matches!(self.path.as_slice(), [table, key] if table == "speech" && key == "command")

@@ -1,4 +1,4 @@
-//! `auth` and `require_auth` of a trunk: a user and a password.
+//! `auth` and `require_auth` of a trunk: user name and password.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use super::keys::{self, Key};
 use super::section::{Section, Value};
 use super::{secrets, values};
 
-/// Longest user, password or realm, in bytes.
+/// Maximum length of a user name, password or realm, in bytes.
 const TEXT_BYTES: usize = 256;
 
-/// What a challenge may name.
+/// Digest algorithms that a challenge may offer.
 const HASHES: [(&str, DigestHash); 3] =
     [("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256), ("SHA-512-256", DigestHash::Sha512_256)];
 
-/// `auth = { username = "…", password = …, realm = "…" }`.
+/// Reads `auth = { username = "…", password = …, realm = "…" }`.
 pub(super) fn auth(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Credentials> {
     read(key, keys::AUTH, value, around.folder, findings).map(|(credentials, _)| credentials)
 }
 
-/// `require_auth`: the same, and `algorithms = ["SHA-256", "MD5"]`; none written, no list.
+/// Reads `require_auth`: like `auth`, with an optional list such as `algorithms = ["SHA-256", "MD5"]`.
 pub(super) fn require_auth(
     value: &Value<'_>,
     folder: &Path,
@@ -104,7 +104,7 @@ fn text(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String>
     sound(key, values::string(key, value, findings)?, value, findings)
 }
 
-/// What can stand in a header.
+/// Returns a text that can be sent in a SIP header, and reports any other.
 fn sound(key: &str, text: String, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let fault = match text.len() {
         0 => "is empty",

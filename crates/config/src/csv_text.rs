@@ -1,4 +1,4 @@
-//! A CSV file as text: its lines, the places of fields, and what is found wrong with it, so much as a person can read.
+//! CSV file as text: its lines, the positions of fields, and a bounded number of diagnostics.
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -12,34 +12,34 @@ use super::encoding;
 use trunkgate_system::files;
 use trunkgate_system::limits::ROUTES_FILE_BYTES;
 
-/// Errors, and warnings, that are told of one file; of the others the number.
+/// Maximum number of errors and warnings reported per file; the rest is counted.
 const TOLD: usize = 100;
-/// A longer line, in bytes, is no route.
+/// Maximum length of a line in bytes.
 pub(super) const LINE_BYTES: usize = 16_384;
-/// So much of a line is shown, in bytes; more where what is wrong comes later.
+/// Maximum number of bytes displayed of a line, unless the error is further right.
 const SHOWN_BYTES: usize = 160;
-/// How many lines are read between two looks at the clock.
+/// Number of lines read between two checks of the clock.
 const LINES_AT_ONCE: usize = 65_536;
-/// Who waits longer than this is told how far it is, and again after as long.
+/// Interval between progress messages.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A whole file.
+/// Contents of a CSV file with its delimiter.
 #[derive(Debug)]
 pub(super) struct CsvText {
     text: String,
     delimiter: u8,
 }
 
-/// Where a line begins.
+/// Start of a line.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Line {
-    /// From 1.
+    /// Line number, from 1.
     pub(super) number: u32,
     begin: usize,
 }
 
 impl CsvText {
-    /// Reads a file; else what is wrong, and what would be right.
+    /// Reads a file; the error is a message and a help text.
     pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
         let bytes = files::read_whole(path, ROUTES_FILE_BYTES).map_err(|error| {
             let help = if error.kind() == ErrorKind::FileTooLarge {
@@ -52,11 +52,11 @@ impl CsvText {
         let mut text = encoding::text(bytes).map_err(|(what, from)| (what, encoding::remedy(from, path)))?;
         let first = text.lines().next().unwrap_or_default();
         if let Some(delimiter) = separator_named(first) {
-            // Nothing is told of that line, and the others keep their numbers.
+            // Turn the line into a comment, so that it is skipped and the line numbers stay.
             text.replace_range(..1, "#");
             return Ok(CsvText { text, delimiter });
         }
-        // Spreadsheets of many countries separate by semicolons.
+        // Spreadsheets of many countries use semicolons.
         let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
         let delimiter = [b',', b';', b'\t'].into_iter().find(|one| first.contains(char::from(*one))).unwrap_or(b',');
         Ok(CsvText { text, delimiter })
@@ -67,7 +67,7 @@ impl CsvText {
     pub(super) fn delimiter(&self) -> u8 {
         self.delimiter
     }
-    /// The line of the record that is read from a byte on, behind empty lines and those of remarks.
+    /// Returns the first record line at or after a byte offset, skipping empty lines and comments.
     pub(super) fn line_at(&self, last: &Line, from: u64) -> Line {
         let mut begin = usize::try_from(from).unwrap_or(usize::MAX);
         while let Some(rest) = self.text.get(begin..) {
@@ -81,7 +81,7 @@ impl CsvText {
         let lines = between.iter().filter(|byte| **byte == b'\n').count();
         Line { number: last.number.max(1) + u32::try_from(lines).unwrap_or(0), begin }
     }
-    /// A line by its number; slow.
+    /// Returns a line by number; scans the file from its start.
     fn line(&self, number: u32) -> Line {
         let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
         Line { number, begin: self.text.split_inclusive('\n').take(before).map(str::len).sum() }
@@ -103,7 +103,7 @@ impl CsvText {
         }
     }
 
-    /// Where a field of a line stands, without the spaces around it.
+    /// Returns the position of a field in a line, without surrounding spaces.
     fn field(&self, line: &str, wanted: usize) -> Span {
         let (mut start, mut end, mut at, mut is_quoted) = (0, line.len(), 0, false);
         for (place, byte) in line.bytes().enumerate() {
@@ -122,7 +122,7 @@ impl CsvText {
     }
 }
 
-/// What `sep=;`, which Excel takes for no line of its own, names as the separator.
+/// Returns the delimiter of a `sep=;` line, which Excel does not treat as data.
 fn separator_named(first: &str) -> Option<u8> {
     let line = first.trim_end_matches([',', '\r']).trim_matches('"');
     match line.as_bytes() {
@@ -132,24 +132,24 @@ fn separator_named(first: &str) -> Option<u8> {
     }
 }
 
-/// So many bytes of a text, or the few less that are whole characters.
+/// Returns the first `bytes` bytes, rounded down to a character boundary.
 fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// An error that has been told.
+/// Error that was already reported.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     code: &'static str,
     line: u32,
 }
 
-/// What is found wrong with a file.
+/// Diagnostics of one CSV file.
 #[derive(Debug)]
 pub(super) struct Notes<'a> {
     path: &'a Path,
     text: &'a CsvText,
-    /// Where the configuration names the file.
+    /// Position of the file name in the configuration.
     span: Span,
     told: Vec<Diagnostic>,
     errors: usize,
@@ -162,11 +162,11 @@ impl<'a> Notes<'a> {
     pub(super) fn new(path: &'a Path, text: &'a CsvText, span: Span) -> Notes<'a> {
         Notes { path, text, span, told: Vec::new(), errors: 0, warnings: 0, last: ("", 0) }
     }
-    /// The last error, for those that say the same.
+    /// Returns the last error, so that identical ones can refer to it.
     pub(super) fn last(&self) -> Known {
         Known { code: self.last.0, line: self.last.1 }
     }
-    /// An error that has been told of another line.
+    /// Reports an error identical to one in another line.
     pub(super) fn again(&mut self, known: Known, line: Line, field: Option<usize>) {
         let message = format!("same error as in line {}", known.line);
         self.note((known.code, true), (|| line, field), message, "correct it here as well".to_owned());
@@ -174,19 +174,19 @@ impl<'a> Notes<'a> {
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
     }
-    /// So many until now.
+    /// Returns the number of errors so far.
     pub(super) fn errors(&self) -> usize {
         self.errors
     }
     pub(super) fn error(&mut self, code: Code, line: Line, field: Option<usize>, message: &str, help: &str) {
         self.note((code.id, true), (|| line, field), message.to_owned(), help.to_owned());
     }
-    /// One of a line that is known by its number.
+    /// Reports a warning for a line given by number.
     pub(super) fn warning(&mut self, code: Code, number: u32, message: String, help: String) {
         let text = self.text;
         self.note((code.id, false), (|| text.line(number), None), message, help);
     }
-    /// What a reader of values finds is told at the field that it has read.
+    /// Runs a value reader and reports its findings at the field.
     pub(super) fn take<T>(&mut self, (line, field): (Line, Option<usize>), read: impl FnOnce(&mut Findings) -> T) -> T {
         let mut findings = Findings::default();
         let done = read(&mut findings);
@@ -195,7 +195,7 @@ impl<'a> Notes<'a> {
         }
         done
     }
-    /// Hands all over, in the order of the lines.
+    /// Moves all diagnostics to `findings`, in line order.
     pub(super) fn end(mut self, findings: &mut Findings) {
         self.told.sort_by_key(|found| found.elsewhere.as_ref().map(|excerpt| (excerpt.line, excerpt.column)));
         for (count, is_error, word) in [(self.errors, true, "error"), (self.warnings, false, "warning")] {
@@ -232,7 +232,7 @@ impl<'a> Notes<'a> {
     }
 }
 
-/// Tells who waits how far the reading is.
+/// Progress messages for the reading of a large file.
 #[derive(Debug)]
 pub(super) struct Progress<'a> {
     path: &'a Path,
@@ -244,11 +244,11 @@ impl<'a> Progress<'a> {
     pub(super) fn new(now: Instant, path: &'a Path) -> Progress<'a> {
         Progress { path, begun: now, told: now }
     }
-    /// Whether it is time for a look at the clock.
+    /// Returns whether the clock should be checked after this many lines.
     pub(super) fn is_due(lines: usize) -> bool {
         lines.is_multiple_of(LINES_AT_ONCE)
     }
-    /// What is to be said while more is read.
+    /// Returns a progress message if one is due.
     pub(super) fn so_far(&mut self, now: Instant, lines: usize) -> Option<String> {
         if now.saturating_duration_since(self.told) < PATIENCE {
             return None;
@@ -258,7 +258,7 @@ impl<'a> Progress<'a> {
         *READING.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.path.to_owned(), text.clone()));
         Some(text)
     }
-    /// What is to be said at the end.
+    /// Returns the final message if reading took long.
     pub(super) fn end(self, now: Instant, lines: usize) -> Option<String> {
         let taken = now.saturating_duration_since(self.begun);
         let text = || format!("{}: {lines} lines read in {:.1} s", self.path.display(), taken.as_secs_f32());
@@ -266,10 +266,10 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// How far the reading of a large file has come, while it lasts.
+/// Progress of the large file that is being read.
 static READING: Mutex<Option<(PathBuf, String)>> = Mutex::new(None);
 
-/// Returns how far the reading of a large file has come; `None` while none is read.
+/// Returns the progress of the large file that is being read, or `None`.
 pub fn reading() -> Option<String> {
     READING.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, text)| text.clone())
 }
@@ -280,7 +280,7 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// In the log; before there is one, where somebody looks.
+/// Writes to the log, and to stderr if the log is not yet set up and stderr is a terminal.
 pub(super) fn say(text: &str) {
     tracing::info!("{text}");
     if !tracing::enabled!(tracing::Level::INFO) && std::io::stderr().is_terminal() {

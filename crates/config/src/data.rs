@@ -1,4 +1,4 @@
-//! `[edge] data_directory`: the directory of data that survive the process.
+//! `[edge] data_directory`: the directory of persistent data.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,13 @@ use super::diagnostic::Findings;
 use super::section::Section;
 use super::values;
 
-/// Where what has to survive the process is kept.
+/// Persistent data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataDirectory {
-    /// The directory.
+    /// Path of the directory.
     pub directory: PathBuf,
-    /// Whether the edge does not start while the store, the call record file or the directory of recordings cannot be written.
+    /// True if the edge must not start while the store, the call record file or the recording directory is not
+    /// writable.
     pub is_required: bool,
 }
 
@@ -25,7 +26,7 @@ impl DataDirectory {
     }
 }
 
-/// Reads the two keys of `[edge]`; `folder` is that of the configuration.
+/// Reads `data_directory` and `data_required` of `[edge]`; `folder` is the folder of the configuration file.
 pub(super) fn read(edge: Option<&Section<'_>>, folder: &Path, findings: &mut Findings) -> DataDirectory {
     let is_required = edge.and_then(|edge| edge.read("data_required", findings, values::boolean)).unwrap_or(false);
     let value = edge.and_then(|edge| edge.get("data_directory"));
@@ -53,16 +54,16 @@ pub(super) fn read(edge: Option<&Section<'_>>, folder: &Path, findings: &mut Fin
         let help = "name a directory, or a new name: the edge creates it";
         findings.error(code::NO_CALL_RECORDS, value.span(), "`data_directory` is not a directory", help);
     }
-    // A configuration that is named without a directory.
+    // The configuration file was named without a directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let directory = directory.or_else(state_directory).unwrap_or_else(|| folder.to_owned());
     DataDirectory { directory, is_required }
 }
 
-/// Where the service manager lets us keep things.
+/// Returns the state directory assigned by the service manager.
 fn state_directory() -> Option<PathBuf> {
     let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty())?;
-    // systemd names several with colons between.
+    // systemd separates several directories by colons.
     state.to_str()?.split(':').find(|path| !path.is_empty()).map(PathBuf::from)
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a file, and how that is shown: with its line and a caret for people, as JSON for programs.
+//! Diagnostics of a file, rendered for people (source line and caret) and as JSON.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -12,52 +12,52 @@ use super::cover;
 use trunkgate_system::limits;
 use trunkgate_system::terminal;
 
-/// One thing wrong with the file.
+/// Error or warning about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// e.g. `TG0104`; explained by `trunkgate help`.
+    /// Code such as `TG0104`, explained by `trunkgate help`.
     pub code: &'static str,
-    /// Error or warning.
+    /// True for an error, false for a warning.
     pub is_error: bool,
-    /// What is wrong.
+    /// Description of the problem.
     pub message: String,
-    /// Byte range in the file; `None` where it has no place.
+    /// Byte range in the file; `None` if the problem has no position.
     pub span: Option<Range<usize>>,
-    /// What is right: stands behind the caret.
+    /// Suggested correction, printed after the caret.
     pub help: String,
-    /// Where it is, if not in the file itself but in one that it names at `span`.
+    /// Position in another file, which the configuration names at `span`.
     pub elsewhere: Option<Excerpt>,
 }
 
-/// A place in another file.
+/// Position in another file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// From 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// Column in characters, from 1.
     pub column: usize,
-    /// Characters that are meant.
+    /// Number of highlighted characters.
     pub width: usize,
-    /// The line.
+    /// Text of the line.
     pub text: String,
 }
 
-/// Everything found so far.
+/// Diagnostics collected so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Diagnostic>,
-    /// The file, to show what is written.
+    /// Source text, used to quote values.
     source: String,
 }
 
 impl Findings {
-    /// Returns findings about a file.
+    /// Returns an empty collection for a source text.
     pub(super) fn of(source: &str) -> Findings {
         Findings { list: Vec::new(), source: source.to_owned() }
     }
-    /// Returns what is written at a place; nothing where the text is not known.
+    /// Returns the source text of a range; empty if the source is unknown.
     pub(super) fn written(&self, place: Range<usize>) -> &str {
         self.source.get(place).unwrap_or_default()
     }
@@ -79,22 +79,22 @@ impl Findings {
     ) {
         self.push(code, false, span, message.into(), help.into());
     }
-    /// An error of the file as a whole.
+    /// Reports an error without a position.
     pub(super) fn error_of_file(&mut self, code: Code, message: impl Into<String>, help: impl Into<String>) {
         self.push(code, true, None, message.into(), help.into());
     }
     pub(super) fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.is_error)
     }
-    /// Whether something is wrong at this place.
+    /// Returns whether an error is reported at this position.
     pub(super) fn has_error_at(&self, place: &Range<usize>) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.is_error && diagnostic.span.as_ref() == Some(place))
     }
-    /// Forgets what is not to be kept.
+    /// Removes the diagnostics that do not satisfy `keep`.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
         self.list.retain(|diagnostic| keep(diagnostic));
     }
-    /// Adds the preset to each finding at one of these places, unless its message names it.
+    /// Appends the preset's name to each diagnostic at one of these positions, unless the message already contains it.
     pub(super) fn come_from(&mut self, preset: &str, places: &[Range<usize>]) {
         let named = format!("preset {preset}");
         for found in &mut self.list {
@@ -103,7 +103,7 @@ impl Findings {
             }
         }
     }
-    /// In the order of the file; what has no place comes last.
+    /// Returns the diagnostics in file order; those without a position come last.
     pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(usize::MAX, |span| span.start));
         self.list
@@ -112,28 +112,28 @@ impl Findings {
     fn push(&mut self, code: Code, is_error: bool, span: Option<Range<usize>>, message: String, help: String) {
         self.add(Diagnostic { code: code.id, is_error, message, span, help, elsewhere: None });
     }
-    /// One more, once.
+    /// Adds a diagnostic unless an equal one exists.
     pub(super) fn add(&mut self, mut found: Diagnostic) {
         found.message = cover::told_words(&found.message);
         found.help = cover::told_words(&found.help);
-        // What stands in a group is seen once for each route that names it.
+        // A group is checked once for each route that uses it.
         if !self.list.contains(&found) {
             self.list.push(found);
         }
     }
 }
 
-/// Parts of the names of keys that hold secrets.
+/// Parts of key names that indicate secrets.
 const SECRET_WORDS: [&str; 4] = ["tok", "pass", "secret", "auth"];
 
-/// Names of keys in a table, and where a secret is to be had.
+/// Key names in an inline table, and `env` or `file` references, none of which is secret.
 static OPEN: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"\b(env|file)\s*=\s*("[^"]*"|'[^']*')|\b[a-z_]{2,20}\s*=\s*["'{\[]"#).ok());
 
-/// A list of names, which no secret is: `pass` of `headers`.
+/// `pass = [` of `headers`: a list of header names, not a password.
 static PASSED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bpass\s*=\s*\[").ok());
 
-/// Line and column, both from 1; the column in characters.
+/// Returns line and column of an offset, both from 1; the column counts characters.
 pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset).unwrap_or(source);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -141,13 +141,13 @@ pub(super) fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column)
 }
 
-/// `file:line:column` of an offset.
+/// Returns `file:line:column` of an offset.
 pub(super) fn place(path: &Path, source: &str, offset: usize) -> String {
     let (line, column) = line_and_column(source, offset);
     format!("{}:{line}:{column}", path.display())
 }
 
-/// Renders diagnostics as text for a person, errors before warnings, each with the line and a caret (the contract's Errors).
+/// Renders diagnostics as text, errors before warnings, each with its source line and a caret.
 pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
     let shown = cover::covered(source);
@@ -168,16 +168,16 @@ pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
         out.push_str(&counts.join(", "));
         out.push('\n');
     }
-    // Names and lines are the file's own.
+    // Names and lines come from the file: remove terminal control characters.
     terminal::harmless(&out)
 }
 
-/// How many errors there are and the first of them with its place, in a line.
+/// Returns the number of errors and the first one with its position, in one line.
 pub fn summary(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
     let Some(first) = errors.next() else { return String::new() };
     let place = place_of(path, source, first);
-    // Other hints are longer, or say where a list is.
+    // Other help texts are longer or refer to a list.
     let is_brief = first.code == code::SYNTAX.id || first.help.starts_with("did you mean");
     let is_brief = is_brief && first.help.chars().count() <= limits::HELP_IN_LINE_CHARS;
     let help = if is_brief { format!(" ({})", first.help) } else { String::new() };
@@ -195,7 +195,7 @@ fn place_of(path: &Path, source: &str, diagnostic: &Diagnostic) -> String {
     }
 }
 
-/// The first error in a line, with its place, and how many more there are.
+/// Returns the first error with its position, and the number of further errors, in one line.
 pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
     let Some(first) = errors.next() else { return String::new() };
@@ -208,13 +208,13 @@ pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     format!("[{}]: {place}: {}{more}", first.code, first.message)
 }
 
-/// A finding in one line, with its place and what would help: for the log.
+/// Returns a diagnostic in one line, with position and help, for the log.
 pub fn in_line(path: &Path, source: &str, found: &Diagnostic) -> String {
     let help = if found.help.is_empty() { String::new() } else { format!("; {}", found.help) };
     format!("[{}]: {}: {}{help}", found.code, place_of(path, source, found), found.message)
 }
 
-/// Findings in a line each, at most [`limits::WARNINGS_TOLD`] of them.
+/// Returns one line per diagnostic, at most [`limits::WARNINGS_TOLD`].
 pub fn in_lines(path: &Path, found: &[Diagnostic]) -> Vec<String> {
     let source = if found.is_empty() { String::new() } else { super::text(path).unwrap_or_default() };
     found.iter().take(limits::WARNINGS_TOLD).map(|one| in_line(path, &source, one)).collect()
@@ -241,7 +241,7 @@ fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diag
     let text = &covered(&cover::starred_words(&text));
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
-    // Tabs stay, so that the caret stands right under its text whatever their width.
+    // Keep tabs, so that the caret lines up with the text at any tab width.
     let lead: String = text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let left = text.chars().count().saturating_sub(column - 1);
     let carets = "^".repeat(width.min(left).max(1));
@@ -251,9 +251,8 @@ fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diag
     let _ = writeln!(out, "{}", format!("{gutter} | {lead}{carets} {}", diagnostic.help).trim_end());
 }
 
-/// A line as errors may show it, character for character: where it names a secret, also by a misspelled key, its values
-/// are covered, for errors end up in logs. The names of a table's keys are none, nor is where a secret is to be had, by `env`
-/// or `file`.
+/// Masks the values of a line that contains a secret key, also a misspelled one, because diagnostics are logged. Key
+/// names and `env` or `file` references stay readable.
 fn covered(line: &str) -> String {
     let lower = line.to_ascii_lowercase();
     let lower = PASSED.as_ref().map_or(lower.as_str().into(), |pattern| pattern.replace(&lower, ""));
@@ -276,8 +275,8 @@ fn covered(line: &str) -> String {
     out
 }
 
-/// Diagnostics as a JSON array of `{code, severity, message, file, line, column, help}`; line and column are `null`
-/// where there is no place.
+/// Returns diagnostics as a JSON array of `{code, severity, message, file, line, column, help}`; line and column are
+/// `null` without a position.
 pub fn to_json(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> serde_json::Value {
     let one = |diagnostic: &Diagnostic| {
         let elsewhere = diagnostic.elsewhere.as_ref();

@@ -1,5 +1,6 @@
-//! Files of TwiML that the configuration names, and those that they name: read when it is loaded, so that a mistake is found by `check`
-//! and not by a caller. A mistake of a file that the configuration names is an error, one further on a warning: it may come later.
+//! TwiML files named by the configuration and the files that they refer to. They are read with the configuration, so
+//! that `check` finds mistakes before a caller does. Mistakes in a file named by the configuration are errors; mistakes
+//! in files further on are warnings, because such a file may be created later.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -18,49 +19,49 @@ pub(crate) use trunkgate_system::below::{self, NotBelow, below};
 use trunkgate_system::files;
 use trunkgate_system::limits::{APP_FILES_CHECKED, AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES};
 
-/// Names of a directory that are looked at for those that a pattern may stand for.
+/// Maximum number of directory entries searched for files that match a name with parameters.
 const NAMES_LISTED: usize = 10_000;
-/// Characters of a line that are shown; more where the mistake is further on.
+/// Maximum number of characters displayed of a line, unless the error is further right.
 const SHOWN_CHARS: usize = 120;
 const NO_FILE: &str = "use a file below the directory of this configuration: file = \"menu.xml\"";
 
-/// A file of TwiML.
+/// TwiML file named by the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Document {
-    /// Its name in its normal form.
+    /// Normalised file name.
     pub(super) name: String,
-    /// What is in it, where it can be used.
+    /// Contents, if valid.
     pub(super) text: Option<Arc<str>>,
-    /// The first text that it, or a document that it leads to, has spoken.
+    /// Position of the first `Say` in the document or in one that it leads to.
     pub(super) speech: Option<Excerpt>,
-    /// The first Gather of it, or of a document that it leads to, that takes speech.
+    /// Position of the first `Gather` with speech input in the document or in one that it leads to.
     pub(super) speech_input: Option<Excerpt>,
 }
 
 impl Document {
-    /// One that cannot be used.
+    /// Returns a document without usable contents.
     fn unusable(name: String) -> Document {
         Document { name, text: None, speech: None, speech_input: None }
     }
 }
 
-/// What is wrong with a document, at its place there; both figures begin at 1.
+/// Error in a document, with line and column from 1.
 struct Fault {
     line: usize,
     column: usize,
     what: String,
     help: String,
-    /// Skipped when the document runs, instead of a document that cannot run.
+    /// True if the interpreter skips the faulty part; false if the document cannot run.
     is_warning: bool,
 }
 
-/// Line and column of a place in a document.
+/// Returns line and column of a position in a document.
 fn place(at: Position) -> (usize, usize) {
     let figure = |figure: u32| usize::try_from(figure).unwrap_or(1).max(1);
     (figure(at.line), figure(at.column))
 }
 
-/// Judges the text of a document. The one place in the configuration that knows what a document may be.
+/// Checks the text of a document. The only code in this crate that parses TwiML.
 fn judge_text(text: &str) -> Vec<Fault> {
     let fault = |code: u16, at: Position, what: String, is_warning| {
         let (line, column) = place(at);
@@ -75,10 +76,10 @@ fn judge_text(text: &str) -> Vec<Fault> {
     }
 }
 
-/// Reads a file of TwiML, and looks at those that it leads to.
+/// Reads a TwiML file and checks the files that it refers to.
 pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Document> {
     let written = values::string(key, value, findings)?;
-    // What has no normal form is an error.
+    // A name without a normal form is reported by `read`.
     let name = below::normal(&written).unwrap_or(written);
     let (text, faults) = match read(around.folder, &name) {
         Ok(read) => read,
@@ -103,7 +104,7 @@ pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
     Some(Document { name, text: Some(usable), speech, speech_input })
 }
 
-/// Reads a document with what is wrong in it.
+/// Reads a document and returns its text and errors.
 fn read(folder: &Path, name: &str) -> Result<(String, Vec<Fault>), (Code, String)> {
     let path = below(folder, name).map_err(|error| {
         let code = if matches!(error, NotBelow::System(_)) { code::BAD_FILE } else { code::BAD_VALUE };
@@ -128,7 +129,7 @@ fn read(folder: &Path, name: &str) -> Result<(String, Vec<Fault>), (Code, String
     })
 }
 
-/// A place in a document.
+/// Returns the excerpt for a position in a document.
 fn excerpt(folder: &Path, name: &str, text: &str, (line, column): (usize, usize)) -> Excerpt {
     let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let text = shown.chars().take(SHOWN_CHARS.max(column)).collect();
@@ -146,20 +147,20 @@ fn found(key: &str, value: &Value<'_>, fault: Fault, place: Excerpt) -> Diagnost
     }
 }
 
-/// Follows the names of files in a document, and in those that they lead to: each document and sound once. A name with a parameter in it
-/// (`choice-{{Digits}}.xml`) leads to each file that it may stand for.
+/// Traversal of the file references of a document and of the documents that it leads to; each file is visited once. A
+/// name with a parameter (`choice-{{Digits}}.xml`) leads to every file that it may match.
 struct Walk<'a, 'v> {
     key: &'a str,
     value: &'a Value<'v>,
     folder: &'a Path,
     findings: &'a mut Findings,
-    /// What was looked at, by the names of the files.
+    /// Visited references.
     seen: HashSet<ReferenceKind>,
     speech: Option<Excerpt>,
     speech_input: Option<Excerpt>,
 }
 
-/// A document, and its name.
+/// Document with its name.
 struct Named {
     name: String,
     text: String,
@@ -182,7 +183,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Looks at what a reference names, once. Returns the documents that can be followed.
+    /// Checks the file or files of a reference, once. Returns the documents to be followed.
     fn look(&mut self, from: &Named, at: Position, kind: ReferenceKind) -> Vec<Named> {
         let (written, is_document, as_kind): (_, _, fn(String) -> ReferenceKind) = match kind {
             ReferenceKind::Document(written) => (written, true, ReferenceKind::Document),
@@ -200,11 +201,11 @@ impl Walk<'_, '_> {
         names.into_iter().filter_map(|name| self.look_at(from, at, name, as_kind)).collect()
     }
 
-    /// The names of all files that a name with parameters may stand for.
+    /// Returns the names of all files that a name with parameters may match.
     fn files_like(&mut self, from: &Named, at: Position, pattern: &str) -> Vec<String> {
         let (directory, _) = pattern.rsplit_once('/').unwrap_or_default();
         let seen = ReferenceKind::Document(pattern.to_owned());
-        // A parameter in the name of a directory leads to files that only a call knows.
+        // A directory name with a parameter is known only during a call.
         if directory.contains("{{") || self.seen.contains(&seen) {
             return Vec::new();
         }
@@ -219,7 +220,7 @@ impl Walk<'_, '_> {
         names
     }
 
-    /// The names of the files in a directory of the folder, from the folder on.
+    /// Returns the names of the files in a directory, relative to the configuration's folder.
     fn names_in(&self, directory: &str) -> impl Iterator<Item = String> + use<> {
         let front = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let path = if directory.is_empty() { Some(self.folder.to_owned()) } else { below(self.folder, directory).ok() };
@@ -227,7 +228,7 @@ impl Walk<'_, '_> {
         entries.filter_map(move |entry| Some(format!("{front}{}", entry.ok()?.file_name().to_str()?)))
     }
 
-    /// Looks at one file, once, or says what is wrong with its name. Returns a document that can be followed.
+    /// Checks one file, once, and reports an invalid name. Returns a document to be followed.
     fn look_at(
         &mut self,
         from: &Named,
@@ -253,7 +254,7 @@ impl Walk<'_, '_> {
         })
     }
 
-    /// Reads a document, and warns of what is wrong in it.
+    /// Reads a document and warns of its errors.
     fn document(&mut self, name: String) -> Result<Named, (String, &'static str)> {
         let wrong = |(_, what)| (format!("the document \"{name}\": {what}"), "write that file, or correct its name");
         let (text, faults) = read(self.folder, &name).map_err(wrong)?;

@@ -1,4 +1,4 @@
-//! A configuration just read, with the places of what `checks` may find wrong.
+//! Parsed configuration with the positions that `checks` needs for its diagnostics.
 
 use std::ops::Range;
 
@@ -24,10 +24,10 @@ use super::transcription::Transcription;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Media, Speech, TrunkTls};
 use trunkgate_system::log::Log;
 
-/// A place in the file, in bytes.
+/// Byte range in the file.
 pub(super) type Span = Range<usize>;
 
-/// Keys of `[http]` that the file sets.
+/// Positions of the keys of `[http]`.
 #[derive(Debug, Default)]
 pub(super) struct HttpPlaces {
     /// Position of `address`.
@@ -38,20 +38,20 @@ pub(super) struct HttpPlaces {
     pub(super) token: Option<Span>,
 }
 
-/// All that was read.
+/// Parsed configuration before the checks across tables.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) edge: Edge,
-    /// `[edge] local_networks`, where written.
+    /// Position of `[edge] local_networks`, if set.
     pub(super) local_networks_span: Option<Span>,
     pub(super) listen: Vec<PlacedListen>,
-    /// A listener could not be read: what is missing is already known.
+    /// True if a listener could not be read; a missing one has then been reported.
     pub(super) listen_is_partial: bool,
     pub(super) media: Media,
-    /// `[media] ports`, where written.
+    /// Position of `[media] ports`, if set.
     pub(super) ports_span: Option<Span>,
     pub(super) limits: Limits,
-    /// `[limits] calls`, where written.
+    /// Position of `[limits] calls`, if set.
     pub(super) calls_span: Option<Span>,
     pub(super) http: Http,
     pub(super) http_places: HttpPlaces,
@@ -61,7 +61,7 @@ pub(super) struct Draft {
     pub(super) apps: Vec<PlacedApp>,
     pub(super) mailboxes: Vec<PlacedMailbox>,
     pub(super) numbers: Vec<PlacedNumber>,
-    /// Those of numbers come first.
+    /// Routes; those derived from `[[number]]` come first.
     pub(super) routes: Vec<PlacedRoute>,
     pub(super) groups: Groups,
     pub(super) clients: Vec<PlacedClient>,
@@ -69,18 +69,18 @@ pub(super) struct Draft {
     pub(super) api: PlacedApi,
     pub(super) log: Log,
     pub(super) speech: Option<Speech>,
-    /// `[recognition]`.
+    /// `[recognition]`, if usable.
     pub(super) recognition: Option<PlacedRecognition>,
-    /// `[speech]`, be it usable or not.
+    /// Position of `[speech]`, usable or not.
     pub(super) speech_span: Option<Span>,
-    /// Whether `[speech]` says that nothing speaks.
+    /// True if `[speech]` is turned off.
     pub(super) speech_is_off: bool,
-    /// `voices` in it, where written.
+    /// Position of `voices` in `[speech]`, if set.
     pub(super) voices_span: Option<Span>,
     pub(super) cdr: Cdr,
     pub(super) recording: Option<Recording>,
     pub(super) sections: Sections,
-    /// `[transcription]`, with its place.
+    /// `[transcription]` with its position.
     pub(super) transcription: Option<(Transcription, Span)>,
     pub(super) data: DataDirectory,
     pub(super) hep: Option<Hep>,
@@ -88,27 +88,27 @@ pub(super) struct Draft {
     pub(super) texts: Texts,
 }
 
-/// `[twilio]`, `[sms]`, `[messages]` and `[mail]` with their places, be they usable or not.
+/// `[twilio]`, `[sms]`, `[messages]` and `[mail]` with their positions, usable or not.
 #[derive(Debug)]
 pub(super) struct Texts {
     pub(super) sms: Option<Sms>,
-    /// `[twilio]`
+    /// Position of `[twilio]`.
     pub(super) twilio_span: Option<Span>,
-    /// `[sms]`
+    /// Position of `[sms]`.
     pub(super) sms_span: Option<Span>,
     pub(super) messages: Messages,
-    /// `token` in it, where written.
+    /// Position of `token` in `[sms]`, if set.
     pub(super) token_span: Option<Span>,
-    /// `[messages]`
+    /// Position of `[messages]`.
     pub(super) messages_span: Option<Span>,
-    /// `inbound` in it, where written.
+    /// Position of `inbound` in `[messages]`, if set.
     pub(super) inbound_span: Option<Span>,
     pub(super) mail: Option<Mail>,
-    /// `[mail]`
+    /// Position of `[mail]`.
     pub(super) mail_span: Option<Span>,
 }
 
-/// Sections that the file has, with mistakes or without.
+/// Sections present in the file, usable or not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sections {
     pub(super) recording: bool,
@@ -116,26 +116,27 @@ pub(super) struct Sections {
 }
 
 impl Draft {
-    /// Returns the trunk of this name.
+    /// Returns the trunk of this name; recording servers are excluded.
     pub(super) fn trunk(&self, name: &str) -> Option<&PlacedTrunk> {
         self.trunks.iter().find(|placed| *placed.trunk.name == *name && placed.trunk.siprec.is_none())
     }
-    /// Returns the names of the trunks that calls come from and go to.
+    /// Returns the names of the trunks that carry calls; recording servers are excluded.
     pub(super) fn trunk_names(&self) -> impl Iterator<Item = &str> + Clone {
         let trunks = self.trunks.iter().map(|placed| &placed.trunk);
         trunks.filter(|trunk| trunk.siprec.is_none()).map(|trunk| trunk.name.as_ref())
     }
-    /// Returns the names of recording servers, as the file has them.
+    /// Returns the names of the recording servers as written in the file.
     pub(super) fn recorder_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.trunks.iter().filter_map(|placed| placed.trunk.name.strip_prefix(Siprec::PREFIX))
     }
 
-    /// Returns whether no text can be spoken; a `[speech]` with an error has its own message.
+    /// Returns whether text-to-speech is unavailable. A `[speech]` with an error has its own diagnostic.
     pub(super) fn cannot_speak(&self) -> bool {
         self.speech.is_none() && (self.speech_span.is_none() || self.speech_is_off)
     }
 
-    /// Returns whether a route, a line of its file, or a group that routes use, has such a target; also where a file was not read.
+    /// Returns whether a route, a routes file or a group used by a route has such a target; also true if a routes file
+    /// could not be read.
     pub(super) fn is_target(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         let by_route = self.routes.iter().any(|placed| {
             let file = placed.route.file.as_ref();
@@ -145,7 +146,7 @@ impl Draft {
         });
         by_route || self.groups.has(is_it)
     }
-    /// Returns what a name that is none of its kind may have been meant as: a thing of that name of another kind.
+    /// Suggests a target of another kind with this name.
     pub(super) fn meant(&self, name: &str) -> Option<String> {
         let kind = match name {
             _ if self.trunk(name).is_some() => "trunk",
@@ -158,7 +159,7 @@ impl Draft {
     }
 }
 
-/// A listener with the places of its address and of its name; none for those that stand where none is written.
+/// Listener with the positions of its address and name; `None` for default listeners.
 #[derive(Debug)]
 pub(super) struct PlacedListen {
     pub(super) listen: Listen,
@@ -166,124 +167,124 @@ pub(super) struct PlacedListen {
     pub(super) name: Option<Span>,
 }
 
-/// A trunk with its places.
+/// Trunk with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedTrunk {
     pub(super) trunk: Trunk,
-    /// Its name in the header.
+    /// Position of the name in the table header.
     pub(super) name: Span,
-    /// `media_from`, also where it is empty or the preset's.
+    /// Position of `media_from`, also if it is empty or comes from the preset.
     pub(super) media_from: Option<Span>,
     pub(super) listen: Option<Span>,
-    /// `srtp`, where written.
+    /// Position of `srtp`, if set.
     pub(super) srtp: Option<Span>,
     pub(super) tls: Option<TrunkTls>,
-    /// `tls`, where written.
+    /// Position of `tls`, if set.
     pub(super) tls_span: Option<Span>,
-    /// `oversize`, where written.
+    /// Position of `oversize`, if set.
     pub(super) oversize: Option<Span>,
-    /// `require_auth`, where written.
+    /// Position of `require_auth`, if set.
     pub(super) require_auth: Option<Span>,
-    /// Of each pattern.
+    /// Position of each `deny` pattern.
     pub(super) deny: Vec<Span>,
-    /// Of each peer.
+    /// Position of each peer.
     pub(super) peers: Vec<Span>,
-    /// Of each network.
+    /// Position of each network in `accept_from`.
     pub(super) accept_from: Vec<Span>,
-    /// `peers` or `accept_from` was written with something unusable: what is missing is already known.
+    /// True if `peers` or `accept_from` had an invalid entry; a missing address has then been reported.
     pub(super) is_partial: bool,
-    /// Its preset, and where the trunk says what was made into values by it.
+    /// Preset, and the positions of the values that it expanded.
     pub(super) preset: Option<(&'static str, Vec<Span>)>,
 }
 
-/// An agent with its places.
+/// Agent with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedAgent {
     pub(super) agent: Agent,
-    /// `url`, where it can be used.
+    /// Position of `url`, if usable.
     pub(super) url: Option<Span>,
-    /// `hold`, where it says something.
+    /// Position of `hold`, if it has an effect.
     pub(super) hold: Option<Span>,
-    /// `voice` in it.
+    /// Position of `voice` in `hold`.
     pub(super) voice: Option<Span>,
-    /// Its `text`.
+    /// Text of `hold`, to be spoken.
     pub(super) said: Option<Announcement>,
-    /// Each entry of `transfer_to`.
+    /// Position of each entry of `transfer_to`.
     pub(super) transfer_to: Vec<Span>,
 }
 
-/// An application with its places.
+/// Application with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedApp {
     pub(super) app: App,
     pub(super) settings: AppSettings,
-    /// Its name in the header.
+    /// Position of the name in the table header.
     pub(super) name: Span,
-    /// Each of its URLs: the key, the URL, its place.
+    /// URLs of the application: key, URL and position.
     pub(super) webhooks: Vec<(&'static str, String, Span)>,
-    /// The first text that its documents have spoken.
+    /// Position of the first `Say` in its documents.
     pub(super) speech: Option<Excerpt>,
-    /// The first Gather of its documents that takes speech.
+    /// Position of the first `Gather` with speech input in its documents.
     pub(super) speech_input: Option<Excerpt>,
 }
 
-/// A mailbox with its places.
+/// Mailbox with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedMailbox {
     pub(super) mailbox: Mailbox,
-    /// Its name in the header.
+    /// Position of the name in the table header.
     pub(super) name: Span,
-    /// `notify`, where written.
+    /// Position of `notify`, if set.
     pub(super) notify: Option<Span>,
-    /// `transcribe`, where written.
+    /// Position of `transcribe`, if set.
     pub(super) transcribe: Option<Span>,
-    /// The entries of `mwi`.
+    /// Position of each entry of `mwi`.
     pub(super) mwi: Vec<Span>,
 }
 
-/// `[api]` with its places.
+/// `[api]` with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedApi {
     pub(super) api: Api,
-    /// Each target of `connect`.
+    /// Position of each target of `connect`.
     pub(super) connect: Vec<TargetPlace>,
     /// Position of `auth_token`, usable or not.
     pub(super) auth_token: Option<Span>,
-    /// `proxy`, where it is on.
+    /// Position of `proxy`, if enabled.
     pub(super) proxy: Option<Span>,
-    /// `tls`, where written.
+    /// Position of `tls`, if set.
     pub(super) tls: Option<Span>,
 }
 
-/// A `[[number]]` with its places.
+/// `[[number]]` with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedNumber {
     pub(super) number: PhoneNumber,
-    /// `number`
+    /// Position of `number`.
     pub(super) span: Span,
-    /// `app`, where written.
+    /// Position of `app`, if set.
     pub(super) app: Option<Span>,
-    /// Each name of `from`, where written.
+    /// Position of each name in `from`, if set.
     pub(super) from: Vec<Span>,
-    /// `from` is not written.
+    /// True if `from` is not set.
     pub(super) is_default: bool,
-    /// `app` or `from` could not be read.
+    /// True if `app` or `from` could not be read.
     pub(super) is_partial: bool,
 }
 
-/// Where a target stands.
+/// Position of a target.
 #[derive(Debug, Clone)]
 pub(super) struct TargetPlace {
-    /// All of it.
+    /// Range of the whole target.
     pub(super) span: Span,
-    /// Each of those that ring at once.
+    /// Range of each target in a list that rings simultaneously.
     pub(super) members: Vec<Span>,
-    /// Of a group that goes by the answer ratio: which of those that are named there.
+    /// For a target of a group ordered by answer ratio: index of the reference to that group.
     pub(super) by_ratio: Option<usize>,
 }
 
 impl TargetPlace {
-    /// Where targets of such groups stand, as a route has it.
+    /// Returns the index ranges of a route's targets that belong to groups ordered by answer ratio.
     pub(super) fn by_ratio<'a>(places: impl Iterator<Item = &'a TargetPlace>) -> Vec<Range<u32>> {
         let groups: Vec<Option<usize>> = places.map(|place| place.by_ratio).collect();
         let (mut found, mut at) = (Vec::new(), 0);
@@ -299,7 +300,7 @@ impl TargetPlace {
 }
 
 impl PlacedRoute {
-    /// All of it at one place.
+    /// Returns a route with all positions set to `span`.
     pub(super) fn at(route: Route, span: Span) -> PlacedRoute {
         let each = |count: usize| vec![span.clone(); count];
         let place = |target: &TargetSpec| {
@@ -330,7 +331,7 @@ impl PlacedRoute {
             route,
         }
     }
-    /// Its targets and their places, those that ring at once each for itself.
+    /// Returns the targets with their positions; simultaneous targets are returned individually.
     pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &Span)> {
         self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| match target {
             TargetSpec::RingAll(members) => members.iter().zip(&place.members).collect(),
@@ -348,11 +349,11 @@ impl PlacedRoute {
     }
 }
 
-/// A route with its places.
+/// Route with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedRoute {
     pub(super) route: Route,
-    /// Its name where written, else its header.
+    /// Position of the name if set, else of the table header.
     pub(super) name: Span,
     pub(super) from: Vec<Span>,
     pub(super) to: Vec<Span>,
@@ -360,10 +361,10 @@ pub(super) struct PlacedRoute {
     pub(super) connect: Vec<TargetPlace>,
     pub(super) fork: Vec<Span>,
     pub(super) siprec: Vec<Span>,
-    /// `routes_file` as written.
+    /// `routes_file` as written, with its position.
     pub(super) file: Option<(String, Span)>,
-    /// `sms_on_failure`, where written.
+    /// Position of `sms_on_failure`, if set.
     pub(super) sms: Option<Span>,
-    /// A condition could not be read: nothing can be said of what it takes.
+    /// True if a condition could not be read; the calls matched by the route are then unknown.
     pub(super) is_partial: bool,
 }

@@ -1,8 +1,8 @@
-//! What other programs call our keys, so that who writes from memory is told the word that is right here.
+//! Key names of other products, used for suggestions.
 
 use super::keys::{AGENT, API, APP, CDR, HOLD, Key, NUMBERS, RATES, ROUTE, SMS, SPEECH, TRUNK};
 
-/// Names that other programs have for keys of ours; of several the one that the table in question has.
+/// Key names of other products and our names. If several match, the one that exists in the table is suggested.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("external_ip", "public_address"),
     ("external_address", "public_address"),
@@ -81,10 +81,10 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("blacklist", "deny"),
 ];
 
-/// Words of other programs, and what says the same here.
+/// Names of other products with the equivalent here.
 type Words = &'static [(&'static [&'static str], &'static str)];
 
-/// Those that mean something else in another table.
+/// Names with another meaning in a specific table.
 pub(super) const OF_TABLES: &[(&[Key], Words)] = &[
     (TRUNK, OF_TRUNKS),
     (AGENT, OF_AGENTS),
@@ -107,7 +107,7 @@ const OF_SMS: Words = &[(&["store"], IN_STORE)];
 
 const OF_RATES: Words = &[(&["inbound", "outbound"], "the keys here are `in`, `out`")];
 
-/// What a trunk of other programs has in a line of its own, and where that stands here.
+/// Keys of other products that are part of a table here, such as the credentials of a trunk.
 const OF_TRUNKS: Words = &[
     (
         &["secret", "remotesecret", "pass", "auth_password", "user", "defaultuser", "authuser", "auth_user"],
@@ -124,7 +124,7 @@ const OF_TRUNKS: Words = &[
     ),
 ];
 
-/// An agent's.
+/// Names for the keys of an agent.
 const OF_AGENTS: Words = &[
     (
         &["tls", "tls_ca", "verify", "certificate"],
@@ -156,14 +156,14 @@ const OF_AGENTS: Words = &[
     (&["uri", "address", "host", "server", "endpoint", "websocket", "ws_url", "stream_url"], "`url`"),
 ];
 
-/// An agent's `hold`.
+/// Names for the keys of `hold` of an agent.
 const OF_HOLD: Words = &[
     (&["file", "path", "filename", "hold_music", "moh"], "`audio` is a file played once, `music` one played in a loop"),
     (&["message", "say", "prompt", "tts"], "`text`"),
     (&["type", "mode"], "`strategy`"),
 ];
 
-/// `[speech]`.
+/// Names for the keys of `[speech]`.
 const OF_SPEECH: Words = &[
     (&["voice", "text"], "use it in `hold` of the agent"),
     (&["api_key", "apikey", "key", "secret", "auth_token"], "`token`"),
@@ -171,7 +171,7 @@ const OF_SPEECH: Words = &[
     (&["uri", "endpoint", "address", "base_url"], "`url`"),
 ];
 
-/// `[[route]]`.
+/// Names for the keys of `[[route]]`.
 const OF_ROUTES: Words = &[
     (
         &["called", "callee", "called_number", "number", "numbers", "did", "dialled", "dialed", "destination", "exten"],
@@ -185,7 +185,7 @@ const OF_ROUTES: Words = &[
     ),
 ];
 
-/// `[app.NAME]`.
+/// Names for the keys of `[app.NAME]`.
 const OF_APPS: Words = &[
     (&["voice_url", "webhook", "webhook_url", "answer_url", "uri", "endpoint", "VoiceUrl"], "`url`"),
     (&["voice_method", "http_method", "VoiceMethod"], "`method`"),
@@ -197,7 +197,7 @@ const OF_APPS: Words = &[
     (&["connect", "trunk"], "`connect` of [api] names the trunks of calls that apps dial"),
 ];
 
-/// `[[number]]`.
+/// Names for the keys of `[[number]]`.
 const OF_NUMBERS: Words = &[
     (&["phone_number", "did", "to", "PhoneNumber"], "`number`"),
     (&["friendly_name", "label", "FriendlyName"], "`name`"),
@@ -206,6 +206,6 @@ const OF_NUMBERS: Words = &[
     (&["trunk", "trunks", "trunk_sid"], "`from`"),
 ];
 
-/// `[api]`.
+/// Names for the keys of `[api]`.
 const OF_API: Words =
     &[(&["token", "secret", "password"], "`auth_token`"), (&["sid", "account", "AccountSid"], "`account_sid`")];

@@ -1,4 +1,4 @@
-//! `emergency` of `[edge]`, whether a route takes calls to these numbers, and which trunks have phones.
+//! `emergency` of `[edge]`: whether routes cover emergency numbers, and which trunks have phones.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::preset::{self, Side};
 use super::section::Value;
 use super::values;
 
-/// The numbers in the place of the country's.
+/// Reads the emergency numbers that replace those of the country.
 pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let number = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         let text = values::string(key, value, findings)?;
@@ -28,7 +28,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     Some(numbers.into_iter().map(|(number, _)| number).collect())
 }
 
-/// Names trunks with phones from which no route takes an emergency call.
+/// Warns of trunks with phones for which no route accepts an emergency call.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let numbers = draft.edge.numbers.emergency();
     for placed in draft.trunks.iter().filter(|placed| has_phones(placed) && !numbers.is_empty()) {
@@ -45,12 +45,12 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Whether a preset is that of a far end with phones.
+/// Returns whether a preset describes a PBX.
 pub(super) fn is_of_phones(preset: &str) -> bool {
     preset::find(preset).is_some_and(|preset| preset.side == Side::Pbx)
 }
 
-/// Returns whether a trunk is a PBX, which has extensions: by its preset, else by private addresses of all its peers.
+/// Returns whether a trunk is a PBX: by its preset, else by the private addresses of all its peers.
 pub(super) fn is_pbx(placed: &PlacedTrunk) -> bool {
     let is_private = |peer: &Peer| match peer.destination.host.parse::<IpAddr>() {
         Ok(IpAddr::V4(v4)) => v4.is_private(),
@@ -69,7 +69,7 @@ fn has_phones(placed: &PlacedTrunk) -> bool {
     is_pbx || placed.trunk.accept_register
 }
 
-/// Whether a route may take such a call, as far as trunk and number go; of one that could not be read that is supposed.
+/// Returns whether a route may match such a call, judged by trunk and number; true for a route that could not be read.
 fn may_take(placed: &PlacedRoute, from: &Trunk, number: &str) -> bool {
     let route = &placed.route;
     let is_from = route.from.is_empty() || route.from.iter().any(|name| **name == *from.name);

@@ -1,25 +1,25 @@
-//! In which encoding a text file is, where it is not UTF-8; and how it becomes that.
+//! Detection of text files that are not UTF-8, with the conversion command.
 
 use std::path::Path;
 
-/// What a file is in.
+/// Encoding of a text file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// With a byte order mark.
+    /// UTF-16 with a byte order mark.
     Utf16,
-    /// Without one.
+    /// UTF-16, little endian, without a byte order mark.
     Utf16Le,
-    /// Without one.
+    /// UTF-16, big endian, without a byte order mark.
     Utf16Be,
     /// ISO 8859-1.
     Latin1,
-    /// The same, with more in 80 to 9F: what Excel writes as plain CSV in the West.
+    /// Windows-1252: Latin-1 with printable characters in 80 to 9F, written by Excel in Western countries.
     Windows1252,
-    /// UTF-8, save one place.
+    /// UTF-8 with one invalid byte sequence.
     Damaged,
 }
 
-/// A file's text without byte order mark; else what is wrong, and what it may be in.
+/// Returns the text of a file without its byte order mark; the error is a message and the probable encoding.
 pub(super) fn text(mut bytes: Vec<u8>) -> Result<String, (String, Encoding)> {
     if let Some(wide) = utf_16(&bytes) {
         return Err(("UTF-16".to_owned(), wide));
@@ -39,7 +39,7 @@ pub(super) fn text(mut bytes: Vec<u8>) -> Result<String, (String, Encoding)> {
     })
 }
 
-/// By its mark, else by the zeros of the ASCII that it begins with.
+/// Detects UTF-16 by its byte order mark, or by the zero bytes of leading ASCII characters.
 fn utf_16(bytes: &[u8]) -> Option<Encoding> {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(Encoding::Utf16),
@@ -49,7 +49,7 @@ fn utf_16(bytes: &[u8]) -> Option<Encoding> {
     }
 }
 
-/// What makes UTF-8 of it.
+/// Returns instructions for a conversion to UTF-8.
 pub(super) fn remedy(from: Encoding, path: &Path) -> String {
     let name = match from {
         Encoding::Damaged => return "the lines before it are: correct that line and save the file as UTF-8".to_owned(),

@@ -1,7 +1,7 @@
-//! Names of TwiML files with parameters of the request in them: `choice-{{Digits}}.xml`.
+//! Names of TwiML files that contain request parameters: `choice-{{Digits}}.xml`.
 
-/// Replaces `{{NAME}}` in the name of a file by that parameter; by nothing where there is none, or where its value could not be a part
-/// of a file's name.
+/// Replaces each `{{NAME}}` in a file name by the value of that parameter; by nothing if the parameter is missing or
+/// its value is not allowed in a file name.
 pub fn filled(name: &str, parameters: &[(String, String)]) -> String {
     let mut parts = name.split("{{");
     let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -18,8 +18,8 @@ pub fn filled(name: &str, parameters: &[(String, String)]) -> String {
     filled
 }
 
-/// Returns the name of a file as a trace may show it: with values of one character, such as the key of a menu. Longer ones may be a PIN or
-/// a number, and the name is shown as it was written.
+/// Returns a file name for a trace: parameters are inserted only if each has one character, such as a menu digit.
+/// Longer values may be a PIN or a phone number, so the name is then returned as written.
 pub fn shown(name: &str, parameters: &[(String, String)]) -> String {
     let is_long = |(known, value): &&(String, String)| value.len() > 1 && name.contains(&format!("{{{{{known}}}}}"));
     match parameters.iter().any(|one| is_long(&one)) {
@@ -28,7 +28,7 @@ pub fn shown(name: &str, parameters: &[(String, String)]) -> String {
     }
 }
 
-/// Whether a file may be meant by a name with parameters, whatever their values are.
+/// Returns whether a file name can match a name with parameters.
 pub(super) fn may_be(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split("{{");
     let first = parts.next().unwrap_or_default();
@@ -48,7 +48,7 @@ pub(super) fn may_be(pattern: &str, name: &str) -> bool {
     rest.is_empty()
 }
 
-/// Whether a value can be a part of a file's name.
+/// Returns whether a value may be part of a file name.
 fn is_plain(value: &str) -> bool {
     value.chars().all(|c| c.is_ascii_alphanumeric() || "+-_*#".contains(c))
 }

@@ -1,4 +1,4 @@
-//! A trunk's `headers` and `identity`.
+//! `headers` and `identity` of a trunk.
 
 use std::ops::Range;
 
@@ -11,12 +11,12 @@ use super::keys;
 use super::section::{Section, Value};
 use super::values;
 
-/// Headers that one trunk may have added.
+/// Maximum number of headers that a trunk may add.
 const MAX_ADDED: usize = 32;
-/// Longest value of an added header, in bytes.
+/// Maximum length of an added header value, in bytes.
 const MAX_VALUE_BYTES: usize = 1024;
 
-/// `{ add = { X-Tenant = "acme" }, pass = ["X-*"], remove = [] }`
+/// Reads `{ add = { X-Tenant = "acme" }, pass = ["X-*"], remove = [] }`.
 pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Option<HeaderRules> {
     let section = Section::open("`headers`", value, keys::HEADERS, findings)?;
     let mut patterns = |key: &str| {
@@ -69,7 +69,7 @@ fn added(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(S
     Some(all)
 }
 
-/// `{ X-Tenant = "acme", X-Tier = ["1", "2"] }`: what each header of the INVITE has to be.
+/// Reads `{ X-Tenant = "acme", X-Tier = ["1", "2"] }`: accepted values for headers of the INVITE.
 pub(super) fn conditions(
     key: &str,
     value: &Value<'_>,

@@ -1,4 +1,4 @@
-//! `[hep]`: where a copy of calls' SIP and reports on their media goes.
+//! `[hep]`: capture server for copies of SIP messages and media reports.
 
 use std::net::SocketAddr;
 
@@ -10,21 +10,21 @@ use super::section::{Section, Value};
 use super::types::Secret;
 use super::values;
 
-/// Longest name of a host (RFC 1035 §2.3.4).
+/// Maximum length of a host name (RFC 1035 §2.3.4).
 const HOST_CHARS: usize = 253;
 
-/// `[hep]`
+/// Settings of `[hep]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hep {
-    /// Host and port.
+    /// Host and port of the capture server.
     pub address: String,
-    /// The capture agent's number.
+    /// Capture agent ID.
     pub id: u32,
-    /// What the server asks for.
+    /// Authentication key of the capture server.
     pub password: Option<Secret>,
 }
 
-/// Reads the section; `None` where it has no address that can be used.
+/// Reads the section; `None` without a usable address.
 pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Hep> {
     if section.get("address").is_none() {
         let message = "[hep] has no `address`";
@@ -35,7 +35,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     Some(hep).filter(|hep| !hep.address.is_empty())
 }
 
-/// An IP address or a name, and a port.
+/// Reads `address`: an IP address or host name, with a port.
 pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_name = |host: &str| {
@@ -45,7 +45,7 @@ pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     let literal = text.parse::<SocketAddr>().is_ok_and(|address| address.port() > 0 && !address.ip().is_unspecified());
     let named = text.rsplit_once(':').is_some_and(|(host, rest)| is_name(host) && port(rest).is_some());
-    // A literal that may not be one is no name either.
+    // A malformed IP literal is not a host name either.
     if literal || named && text.parse::<SocketAddr>().is_err() {
         return Some(text);
     }

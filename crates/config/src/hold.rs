@@ -1,4 +1,5 @@
-//! What a caller hears besides its agent: when it is answered (`answer`), while nobody has it (`hold`), and last (`goodbye`).
+//! Audio for callers of an agent: before the agent answers (`answer`), while waiting (`hold`), and at the end
+//! (`goodbye`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use trunkgate_system::limits::{
     ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES,
 };
 
-/// What helps where a file cannot be read.
+/// Help text for an unreadable audio file.
 const NO_FILE: &str =
     "use a file that the user of the edge can read; relative paths start at the directory of this configuration";
-/// What helps where it is not understood, or too large.
+/// Help text for an unsupported or too large audio file.
 const HELP: &str = "use WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus, or convert: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
 
-/// What is heard first, and whether music follows.
+/// First announcement of `hold`, and whether music follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Strategy {
     first: First,
@@ -46,7 +47,7 @@ const STRATEGIES: [(&str, Strategy); 6] = [
     ("text_then_music", Strategy { first: First::Text, music: true }),
 ];
 
-/// Reads the keys into the agent; what is to be said for it.
+/// Reads the audio keys into the agent. Returns the text to be synthesized, if any.
 pub(super) fn read(
     agent: &mut Agent,
     section: &Section<'_>,
@@ -60,7 +61,7 @@ pub(super) fn read(
     agent.hold = hold;
     if agent.answer == AnswerTime::Early
         && agent.hold.is_none()
-        // One that is wrong has its own error.
+        // An invalid `hold` has its own error.
         && !section.get("hold").is_some_and(|_| findings.has_errors())
         && let Some(value) = section.get("answer")
     {
@@ -71,7 +72,7 @@ pub(super) fn read(
     Some(Announcement { agent: agent.name.clone(), text, voice })
 }
 
-/// What is said, and by whom.
+/// Text, and the voice that speaks it.
 type Words = (String, Option<String>);
 
 fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(Hold, Option<Words>)> {
@@ -128,7 +129,7 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
     heard.then_some((Hold { first, music }, text.map(|text| (text, voice))))
 }
 
-/// Words that a program can be given.
+/// Reads a text for the speech program.
 fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let wrong = match &text {
@@ -141,12 +142,12 @@ fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> O
     None
 }
 
-/// Whether a program is given the name of a voice.
+/// Returns whether the command passes the voice to the program.
 fn has_voice(words: &[String]) -> bool {
     words.iter().any(|word| word.contains("{voice}"))
 }
 
-/// Warns of voices that are not asked for, and of a `[speech]` that nobody asks.
+/// Warns of voices that the command does not use, and of an unused `[speech]`.
 fn judge_speech(draft: &Draft, findings: &mut Findings) {
     let says = |placed: &&PlacedAgent| placed.said.is_some();
     let has_apps = !draft.apps.is_empty() || draft.api.api.takes_documents(&draft.numbers);
@@ -170,7 +171,7 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
             findings.warning(code::BAD_VALUE, Some(span), format!("`voices` has no effect: {why}"), help);
         }
     }
-    // A `text` that is wrong has its own error; an app may say what it likes, and so may one that requests name.
+    // An invalid `text` has its own error. Any application, including one named by an API request, may use `Say`.
     if let Some(span) = draft.speech_span.clone()
         && !draft.agents.iter().any(|placed| placed.said.is_some())
         && !has_apps
@@ -182,8 +183,8 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Warns of hold audio that is not heard: the caller is answered with the agent there, and nobody comes after it; or no hold
-/// ends here.
+/// Warns of hold audio that is never played: the call is answered by the agent and no target follows, or no trunk ends
+/// hold locally.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     judge_speech(draft, findings);
     let is_local = draft.trunks.iter().any(|placed| placed.trunk.hold == HoldMode::Local);
@@ -222,7 +223,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// An audio file.
+/// Reads an audio file named by a key.
 pub(super) fn file(
     key: &str,
     value: &Value<'_>,
@@ -241,10 +242,10 @@ pub(super) fn file(
     }
 }
 
-/// Decodes an audio file.
+/// Decodes an audio file to μ-law.
 ///
 /// # Errors
-/// What is wrong with it, and what helps.
+/// Returns a message and a help text if the file cannot be read or decoded.
 pub(super) fn sound(path: &Path, seconds: usize, how: Use) -> Result<Arc<[u8]>, (String, String)> {
     let what = match audio::mulaw(path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
         Ok(codes) => return Ok(codes),

@@ -1,4 +1,4 @@
-//! `when` of a route, and what it is read by: `time_zone` and `holidays` of `[edge]`.
+//! `when` of a route, with `time_zone` and `holidays` of `[edge]`.
 
 use jiff::tz::TimeZone;
 use trunkgate_route::{Calendar, Dates, Hours};
@@ -9,10 +9,10 @@ use super::section::{Section, Value};
 use super::values;
 use trunkgate_system::clock;
 
-/// How far hours are looked for that never hold: four years have each date, and each weekday's.
+/// Number of days searched for a time that matches `when`: four years contain every date and weekday.
 const SOON_DAYS: u16 = 1_463;
 
-/// The calendar of `[edge]`.
+/// Reads the calendar of `[edge]`.
 pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar {
     let zone = edge.read("time_zone", findings, |key, value, findings| {
         let text = values::string(key, value, findings)?;
@@ -38,7 +38,7 @@ pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar 
     Calendar { zone: zone.unwrap_or(TimeZone::UTC), holidays: holidays.into() }
 }
 
-/// One text of `when`.
+/// Reads one text of `when`.
 pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: &mut Findings) -> Option<Hours> {
     let text = values::string(key, value, findings)?;
     match Hours::parse(&text, calendar, &zone) {
@@ -49,7 +49,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: 
         }
         Ok(hours) => {
             let today = hours.local(clock::now()).date();
-            // The day before: its night may still go on.
+            // Start on the day before, because its night may continue today.
             if !hours.come_within(today.yesterday().unwrap_or(today), SOON_DAYS) {
                 let help = "all conditions of one string apply together; alternatives are a list: [\"sat\", \"mon\"]";
                 let message = format!("`{key}`: \"{text}\" matches no day in the coming years");
@@ -64,9 +64,9 @@ pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: 
     }
 }
 
-/// By its name, from the system's files where they are newer than what the program brings.
+/// Returns a time zone by name, from the system's files if they are newer than the bundled ones.
 fn zone(name: &str) -> Option<TimeZone> {
-    // "localtime" and the like are files there too, and mean something else on each machine.
+    // "localtime" and similar names are also files there, and differ between machines.
     let is_name = name.contains('/') || name.eq_ignore_ascii_case("utc");
     TimeZone::get(name).ok().filter(|_| is_name && !name.contains(".."))
 }

@@ -1,11 +1,11 @@
-//! What may stand in the file as JSON Schema (2020-12), for editors and for CI; made of the same lists of keys that the file
-//! is read by. What only shows when values are seen together, `check` alone finds.
+//! JSON Schema (2020-12) of the configuration, for editors and CI, generated from the key tables that the parser uses.
+//! Checks across tables are left to `check`.
 
 use serde_json::{Map, Value, json};
 
 use super::keys::{Absent, Default, Key, Kind, ROOT};
 
-/// The schema.
+/// Returns the schema.
 pub fn json_schema() -> Value {
     let mut schema = of_table(ROOT);
     let head = json!({
@@ -70,7 +70,7 @@ fn of_key(key: &Key) -> Value {
     schema
 }
 
-/// A default as JSON.
+/// Returns a default as JSON.
 pub(super) fn default_value(text: &str) -> Option<Value> {
     let mut table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
     serde_json::to_value(table.remove("value")?).ok()

@@ -1,8 +1,8 @@
-//! The configuration file turned once into typed values, with every error found at once and its place.
+//! Parser of the configuration file: typed values, or all errors with their positions.
 //!
-//! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept. A file goes
-//! through `load` (bytes to a TOML tree), `schema`, `trunks` (which has `preset` fill in what a trunk leaves out), `agents`, `apps`, `numbers` and `routes`
-//! (the tree to values, each error at its place) and `checks` (what only shows when values are seen together).
+//! Only this crate reads TOML; values keep their positions, so that later checks can point at a line. The stages are
+//! `load` (bytes to a TOML tree), `schema`, `trunks` (with the defaults of `preset`), `agents`, `apps`, `numbers` and
+//! `routes` (tree to values, each error at its position), and `checks` (across tables).
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,4 +1,4 @@
-//! From a file's bytes to a configuration, or to everything that is wrong with it.
+//! Loads a file into a configuration, or into the list of its errors.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,51 +24,50 @@ use super::types::{Api, Config, Http};
 use trunkgate_system::files;
 use trunkgate_system::limits::CONFIG_FILE_BYTES;
 
-/// Larger `routes_file`s, in bytes, are not read for who only wants to know where an edge is.
+/// Maximum size in bytes of a `routes_file` that is read when only the address of a running edge is wanted.
 const QUICK_BYTES: u64 = 1 << 18;
 
-/// Reads and judges a file: the configuration with warnings, or everything that is wrong.
+/// Reads and checks a file; returns the configuration with its warnings.
 ///
 /// # Errors
-/// Every error and warning found.
+/// Returns every error and warning.
 pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     parse(path, &not_empty(source(path)?)?)
 }
 
-/// Reads what can be read of a file, for a verb that only looks, with everything that is wrong: parts with errors are left out,
-/// and so are secrets and files that cannot be read here.
+/// Reads a file for a verb that only inspects it, as far as possible, and returns all diagnostics. Parts with errors
+/// are left out, as are secrets and files that cannot be read here.
 ///
 /// # Errors
-/// What is wrong, where nothing can be read.
+/// Returns the diagnostics if nothing can be read.
 pub fn load_to_look(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     read(path, &not_empty(source(path)?)?, u64::MAX, Excused::All)
 }
 
-/// Returns the configuration that stands for a file in which nothing can be read: every key has its default.
+/// Returns the configuration for an unreadable file: every key has its default.
 pub fn unread(path: &Path) -> Config {
     let mut findings = Findings::default();
     let draft = schema::read(File { path, source: "" }, &DeTable::parse_recoverable("").0, &mut findings);
     config(path, "", draft)
 }
 
-/// Whether an error is of a secret or file that may be readable for the service alone.
+/// Returns whether an error concerns a secret or file that only the service may be able to read.
 pub fn is_of_service(found: &Diagnostic) -> bool {
     [code::BAD_SECRET.id, code::BAD_FILE.id].contains(&found.code)
 }
 
-/// Errors that stop nothing.
+/// Errors that do not reject the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Excused {
     None,
     All,
 }
 
-/// `[http]` of a file, for who needs no more of it, with all that is wrong elsewhere: a running edge is asked by it, and
-/// ended, while the file is being changed. Large `routes_file`s are left out. Who `has_token` needs not that of the file,
-/// which may be readable for the edge alone.
+/// Reads `[http]` for verbs that contact a running edge, even if other parts of the file are being edited and have
+/// errors. Large `routes_file`s are skipped. With `has_token` an unreadable token in the file is ignored.
 ///
 /// # Errors
-/// Every error and warning found, where `[http]` is among what is wrong.
+/// Returns every error and warning if `[http]` is affected.
 pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>), Vec<Diagnostic>> {
     let source = source(path)?;
     let found = match read(path, &source, QUICK_BYTES, Excused::None) {
@@ -85,7 +84,7 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>)
 /// Reads `[http]` of a file with errors elsewhere.
 ///
 /// # Errors
-/// Lines that are no TOML, where it may be among what is wrong.
+/// Returns the lines with syntax errors if `[http]` may be among them.
 fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize>> {
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);
@@ -94,7 +93,7 @@ fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize
     let damaged = syntax.iter().filter(|error| error.message() != "duplicate key");
     let lines: Vec<usize> =
         damaged.map(|error| line_and_column(source, error.span().unwrap_or(0..0).start).0).collect();
-    // Whatever cannot be read may have been it.
+    // An unreadable line may have been the `[http]` header.
     let elsewhere = |line: &usize| header_over(source, *line).is_some_and(|header| header != "[http]");
     let is_whole = match is_there {
         true => lines.iter().all(elsewhere),
@@ -103,7 +102,7 @@ fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize
     if findings.has_errors() || !is_whole { Err(lines) } else { Ok(http) }
 }
 
-/// Returns whether a file with damaged lines, in which no `[http]` is read, may have one all the same.
+/// Returns whether a file without a readable `[http]` may contain one in its damaged lines.
 fn may_name_http(source: &str, damaged: &[usize]) -> bool {
     source.lines().zip(1..).any(|(line, number)| {
         let line = line.trim_start();
@@ -111,8 +110,8 @@ fn may_name_http(source: &str, damaged: &[usize]) -> bool {
     })
 }
 
-/// Returns a file with a quotation mark, or the brackets of a header, at the end of those of these lines that lack them: the most
-/// frequent slips.
+/// Returns the file with the missing quotation mark or header brackets added to these lines, which repairs the most
+/// frequent typing errors.
 fn closed(source: &str, lines: &[usize]) -> String {
     let close = |(at, line): (usize, &str)| {
         let is_damaged = lines.contains(&(at + 1));
@@ -132,13 +131,13 @@ fn closed(source: &str, lines: &[usize]) -> String {
 /// Reads a configuration file as text.
 ///
 /// # Errors
-/// The system's, or that it is too large or no UTF-8.
+/// Returns the system's error, or an error if the file is too large or not UTF-8.
 pub fn text(path: &Path) -> io::Result<String> {
     files::read_to_string(path, CONFIG_FILE_BYTES)
 }
 
-/// Refuses a file without any table or key, which is what a file looks like before it is written: a reload of one would remove
-/// every trunk.
+/// Rejects a file without any table or key. A file looks like that before an editor has written it, and a reload would
+/// remove every trunk.
 fn not_empty(source: String) -> Result<String, Vec<Diagnostic>> {
     let is_blank = |line: &str| line.is_empty() || line.starts_with('#');
     if source.trim_start_matches('\u{feff}').lines().any(|line| !is_blank(line.trim())) {
@@ -160,20 +159,20 @@ fn source(path: &Path) -> Result<String, Vec<Diagnostic>> {
     })
 }
 
-/// The header of the table that a line, from 1, belongs to; `None` above the first.
+/// Returns the header of the table that contains a line, counted from 1; `None` above the first header.
 fn header_over(source: &str, line: usize) -> Option<&str> {
     source.lines().take(line).map(str::trim).filter(|text| text.starts_with('[')).last()
 }
 
-/// The same for a text already read; `path` is what places and relative paths refer to.
+/// Parses and checks a configuration text; positions and relative paths refer to `path`.
 ///
 /// # Errors
-/// Every error and warning found.
+/// Returns every error and warning.
 pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     read(path, source, u64::MAX, Excused::None)
 }
 
-/// The same without the routes of files of more than so many bytes.
+/// Parses and checks a text, skipping routes files above a size.
 fn read(
     path: &Path,
     source: &str,
@@ -182,7 +181,7 @@ fn read(
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::of(source);
     let (document, mut syntax) = DeTable::parse_recoverable(source);
-    // What follows from an error comes behind it.
+    // Errors that follow from a syntax error come after it.
     syntax.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let file = File { path, source };
     let mut draft = schema::read(file, &document, &mut findings);
@@ -191,7 +190,7 @@ fn read(
         let span = error.span().unwrap_or(0..0);
         let line = line_and_column(source, span.start).0;
         if error.message() == "duplicate key" {
-            // The key is read all the same: nothing else is in doubt.
+            // The key is read nevertheless, because only its duplicate is in doubt.
             let key = source.get(span.clone()).unwrap_or_default();
             let first =
                 first_of(source, &span).map(|line| format!(": the first is in line {line}")).unwrap_or_default();
@@ -229,8 +228,8 @@ fn read(
     Ok((config, findings.into_sorted()))
 }
 
-/// The line, from 1, in which a key or header stands that is written again at `again`, where that is seen at once: at the beginning of
-/// a line, under the same header.
+/// Returns the line, from 1, of the first occurrence of a duplicated key or header, if it starts a line under the same
+/// header.
 fn first_of(source: &str, again: &Range<usize>) -> Option<usize> {
     let (line, _) = line_and_column(source, again.start);
     let text = source.lines().nth(line - 1)?.trim();
@@ -249,7 +248,7 @@ fn first_of(source: &str, again: &Range<usize>) -> Option<usize> {
     })
 }
 
-/// The lines of which nothing more is said: the damaged ones, and those that a damaged header stands over.
+/// Returns the lines for which no further errors are reported: the damaged ones and those under a damaged header.
 fn doubtful_lines(source: &str, damaged: &BTreeSet<usize>) -> BTreeSet<usize> {
     let mut doubtful = BTreeSet::new();
     let mut under_damage = false;
@@ -264,8 +263,8 @@ fn doubtful_lines(source: &str, damaged: &BTreeSet<usize>) -> BTreeSet<usize> {
     doubtful
 }
 
-/// The file that is meant: `--config`, `$TRUNKGATE_CONFIG`, `./trunkgate.toml`, `/etc/trunkgate/trunkgate.toml`. One
-/// that is named is meant whether it exists or not; of the others, the first that exists.
+/// Returns the file to use: `--config`, `$TRUNKGATE_CONFIG`, `./trunkgate.toml` or `/etc/trunkgate/trunkgate.toml`. An
+/// explicit path is used even if it does not exist; of the others, the first existing one.
 pub fn find(given: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = given {
         return Some(path.to_owned());
@@ -318,14 +317,14 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
     }
 }
 
-/// Applications; numbers that they dial leave as `[api]` says, and its token signs their streams.
+/// Returns the applications. Numbers that they dial use the trunks of `[api]`, whose token signs their streams.
 fn apps(placed: Vec<PlacedApp>, api: &Api) -> Vec<App> {
     let auth_token = api.auth_token.as_ref().map(|token| token.reveal().to_owned());
     let with = |app| App { connect: api.connect.clone(), auth_token: auth_token.clone(), ..app };
     placed.into_iter().map(|placed| with(placed.app)).collect()
 }
 
-/// The ports that the kernel hands out by itself.
+/// Returns the kernel's range of ephemeral ports.
 fn ephemeral_ports() -> Option<(u16, u16)> {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut numbers = text.split_whitespace().map(str::parse);

@@ -1,4 +1,4 @@
-//! `[mail]`: the mail server that takes e-mail about messages in mailboxes, and the addresses of e-mail.
+//! `[mail]`: the server for e-mail about voicemail messages, and e-mail addresses.
 
 use std::sync::Arc;
 
@@ -15,55 +15,56 @@ use super::types::Secret;
 use super::values;
 use trunkgate_system::smtp::Security;
 
-/// Schemes of `server`.
+/// Supported schemes of `server`.
 const SCHEMES: [&str; 2] = ["smtps", "smtp"];
-/// Port of mail within TLS (RFC 8314 §3.3).
+/// Default port of `smtps` (RFC 8314 §3.3).
 const TLS_PORT: u16 = 465;
-/// Port of submission (RFC 6409 §3.1).
+/// Default submission port (RFC 6409 §3.1).
 const SUBMISSION_PORT: u16 = 587;
-/// Port of a mail server on this machine.
+/// Default port of a mail server on this machine.
 const LOCAL_PORT: u16 = 25;
-/// Longest address, and its longest part before the `@` (RFC 5321 §4.5.3.1).
+/// Maximum length in bytes of an address, and of its local part (RFC 5321 §4.5.3.1).
 const ADDRESS_BYTES: (usize, usize) = (254, 64);
-/// Longest user or host of the server, in bytes.
+/// Maximum length of a user or host name in bytes.
 const NAME_BYTES: usize = 253;
-/// Signs of an address beside letters and digits (RFC 5322 §3.2.3), but `%` and `?`, which a `mailto:` URL writes otherwise.
+/// Characters allowed in an address in addition to letters and digits (RFC 5322 §3.2.3), without `%` and `?`, which a
+/// `mailto:` URL encodes.
 const SIGNS: &str = ".!#$&'*+-/=^_`{|}~";
 
 const SERVER_HELP: &str =
     "use \"smtps://mail.example.com\", or smtp:// for a server with STARTTLS; write the user and @ before the host";
 
-/// What helps where a part of the file needs the section.
+/// Help text for a key that requires `[mail]`.
 pub(super) const ADD_MAIL: &str =
     "add [mail] with server = \"smtps://mail.example.com\" and from = \"voicemail@example.com\"";
 
-/// `[mail]`
+/// Settings of `[mail]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// Name or address of the server, without brackets.
+    /// Host name or address of the server, without brackets.
     pub host: String,
-    /// Port.
+    /// TCP port of the server.
     pub port: u16,
-    /// Protection of the connection.
+    /// TLS mode of the connection.
     pub security: Security,
-    /// User to log in with.
+    /// User name for authentication.
     pub user: Option<String>,
     /// Password of the user.
     pub password: Option<Secret>,
     /// Address of the sender.
     pub from: String,
-    /// Certificates (PEM) that the server's must come from; `None`: the system's.
+    /// CA bundle (PEM) to verify the server; `None`: system roots.
     pub ca: Option<Arc<[u8]>>,
 }
 
 impl Mail {
-    /// Returns user and password, where the server wants them.
+    /// Returns user name and password if authentication is configured.
     pub fn login(&self) -> Option<(&str, &str)> {
         Some((self.user.as_deref()?, self.password.as_ref()?.reveal()))
     }
 }
 
-/// Place of a mail server, as its URL has it.
+/// Mail server given by the URL.
 #[derive(Debug)]
 pub(crate) struct Place {
     host: String,
@@ -72,7 +73,7 @@ pub(crate) struct Place {
     user: Option<String>,
 }
 
-/// Reads the section; `None` where no mail can be sent by it.
+/// Reads the section; `None` if it cannot be used to send mail.
 pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Mail> {
     for (key, help) in [("server", SERVER_HELP), ("from", "add from = \"voicemail@example.com\"")] {
         if section.get(key).is_none() {
@@ -89,7 +90,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         ca: None,
     };
     keys::fill((keys::MAIL, keys::PUT_MAIL), Some(section), &mut mail, around, findings);
-    // A certificate that is to be checked needs TLS, also on this machine.
+    // Verifying a certificate requires TLS, also on this machine.
     if mail.ca.is_some() && mail.security == Security::Clear {
         mail.security = Security::StartTls;
     }
@@ -106,13 +107,13 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
 }
 
 impl Place {
-    /// Takes it over.
+    /// Stores the values in `to`.
     pub(super) fn put(self, to: &mut Mail) {
         (to.host, to.port, to.security, to.user) = (self.host, self.port, self.security, self.user);
     }
 }
 
-/// Reads the URL of the server. What may be a password in it is in no message.
+/// Reads the URL of the server. Messages never contain a possible password.
 pub(super) fn server(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Place> {
     let text = values::string(key, value, findings)?;
     let mut refuse = |wrong: &str, help: &str| {
@@ -153,13 +154,13 @@ pub(super) fn server(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     Some(Place { host, port: url.port().unwrap_or(port), security, user })
 }
 
-/// Returns a part of a URL without its percent signs.
+/// Decodes the percent encoding of a part of a URL.
 fn decoded(part: &str) -> String {
     let plain = part.replace('+', "%2B");
     form_urlencoded::parse(plain.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
-/// Reads the address of the sender.
+/// Reads the sender address.
 pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if let Some(wrong) = wrong_address(&text) {
@@ -187,7 +188,7 @@ pub(super) fn mailto(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     Some(format!("{}{address}", Mailbox::MAILTO))
 }
 
-/// Returns why a text is no address of e-mail.
+/// Returns the reason why a text is not an e-mail address.
 pub(super) fn wrong_address(text: &str) -> Option<&'static str> {
     let Some((local, domain)) = text.rsplit_once('@') else { return Some("is not an e-mail address") };
     let is_atom = |part: &str| {
@@ -205,7 +206,7 @@ pub(super) fn wrong_address(text: &str) -> Option<&'static str> {
     (!is_address).then_some("is not an e-mail address")
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Checks `[mail]` against the mailboxes.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let mut is_used = false;
     for placed in &draft.mailboxes {

@@ -1,4 +1,4 @@
-//! `[messages]`: text messages through a service of the operator's own.
+//! `[messages]`: text messages through the operator's own service.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::speech::{UrlWords, web_address};
 use super::types::Secret;
 use super::webhook_url;
 
-/// What is said of a `url` that cannot be used.
+/// Message texts for an invalid `url`.
 const URL_WORDS: UrlWords = UrlWords {
     user: "contains a user part: use `token` for the key",
     clear: "sends messages unencrypted: http:// is allowed for loopback and [edge] local_networks only",
@@ -19,29 +19,29 @@ const URL_WORDS: UrlWords = UrlWords {
     names_may_be_near: false,
 };
 
-/// `[messages]`
+/// Settings of `[messages]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Messages {
     /// Service that sends messages.
     pub url: Option<String>,
-    /// Secret that the edge and the service share.
+    /// Shared secret of the edge and the service.
     pub token: Option<Secret>,
-    /// How long one request may take.
+    /// Maximum duration of one request.
     pub timeout: Duration,
-    /// Webhook for messages to numbers that have none of their own.
+    /// Webhook for messages to numbers without their own webhook.
     pub inbound: Option<String>,
-    /// Prefixes of numbers that messages go to, as `[sms]` has them; empty: any.
+    /// Allowed prefixes of recipients, from `[sms]`; empty: any.
     pub allow_prefixes: Vec<String>,
 }
 
 impl Messages {
-    /// Whether `allow_prefixes` of `[sms]` permits messages to a recipient.
+    /// Returns whether `allow_prefixes` of `[sms]` permits a recipient.
     pub fn permits(&self, recipient: &str) -> bool {
         permits(&self.allow_prefixes, recipient)
     }
 }
 
-/// Whether prefixes, `+` for any number, permit messages to a recipient; none permit all.
+/// Returns whether a list of prefixes permits a recipient; `+` permits any number, an empty list every recipient.
 pub fn permits(prefixes: &[String], recipient: &str) -> bool {
     let is_one = |prefix: &String| prefix == "+" || recipient.starts_with(prefix.as_str());
     prefixes.is_empty() || prefixes.iter().any(is_one)
@@ -59,12 +59,12 @@ pub(super) fn read(
     read
 }
 
-/// Reads the service's address.
+/// Reads the URL of the service.
 pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     web_address(key, value, (around.local_networks, URL_WORDS), findings)
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Checks `[messages]` against the other tables.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let Some(span) = draft.texts.messages_span.clone() else { return };
     let messages = &draft.texts.messages;

@@ -1,5 +1,4 @@
-//! Numbers and beginnings of numbers in patterns, in a form that no call has after normalisation: national, with separators,
-//! without their `*`.
+//! Warnings about number patterns that no normalised number matches: national form, separators, missing `*`.
 
 use trunkgate_route::{Numbers, Pattern};
 
@@ -7,10 +6,10 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::Span;
 
-/// What stands between the digits of a number that people write.
+/// Separators allowed between the digits of a written number.
 const SEPARATORS: &str = " -.()/";
 
-/// A number or its beginning in a form that no normalised number has.
+/// Warns of a number or prefix in a form that no normalised number has.
 pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
     let never = |message: String, help: String| findings.warning(code::NEVER_MATCHES, Some(span), message, help);
     match pattern {
@@ -47,7 +46,7 @@ pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Nu
     }
 }
 
-/// The digits behind `+` of what is written as a whole number.
+/// Returns the digits after `+` if the text is a complete number.
 fn whole(text: &str) -> Option<String> {
     let digits = text.strip_prefix('+')?;
     let is_number = digits.chars().all(|c| c.is_ascii_digit() || SEPARATORS.contains(c));
@@ -55,11 +54,11 @@ fn whole(text: &str) -> Option<String> {
     (is_number && !digits.is_empty()).then_some(digits)
 }
 
-/// Lengths of what follows a beginning in numbers.
+/// Number of digits that may follow a prefix.
 const RESTS: std::ops::RangeInclusive<usize> = 4..=11;
 
-/// The beginning of numbers without their country code, which only extensions and short codes have after normalisation.
-/// Routes mean these; what is refused, allowed or counted is seldom one.
+/// Warns of a prefix without country code, which after normalisation only matches extensions and short codes. Routes
+/// may mean those; rules that reject, allow or count calls rarely do.
 pub(super) fn national_beginning(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
     let Pattern::Prefix(text) = pattern else { return };
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_digit()) {
@@ -72,7 +71,7 @@ pub(super) fn national_beginning(key: &str, pattern: &Pattern, span: Span, numbe
     };
     let Some(begins) = RESTS.filter_map(begins).min_by_key(String::len) else { return };
     let message = format!("`{key}`: numbers are compared after normalization: {text}* becomes {begins}*");
-    // Who leaves out the `+` alone means another one than who leaves out the country code.
+    // A missing `+` and a missing country code have different corrections.
     let other = format!("+{text}");
     let help = match text.starts_with('0') || other == begins {
         true => format!("write \"{begins}*\""),

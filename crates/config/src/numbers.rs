@@ -1,4 +1,4 @@
-//! `[[number]]`: phone numbers of the edge's own. Calls to one with an app go there before the routes are looked at.
+//! `[[number]]`: phone numbers of the edge. A call to a number with an `app` goes to the application before any route.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,59 +15,59 @@ use super::keys;
 use super::section::{Section, Value};
 use super::values;
 
-/// Longest `name`, in characters: Twilio's FriendlyName.
+/// Maximum length of `name` in characters, as Twilio's FriendlyName.
 const NAME_CHARS: usize = 64;
 
-/// A number of the edge's own.
+/// Phone number of the edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhoneNumber {
-    /// E.164.
+    /// Number in E.164.
     pub number: String,
-    /// A name for people.
+    /// Display name.
     pub name: Option<String>,
-    /// The application that takes calls to it; none: the routes decide.
+    /// Application for calls to the number; `None`: the routes decide.
     pub app: Option<String>,
-    /// Trunks whose calls to it are meant.
+    /// Trunks from which calls to the number are accepted.
     pub from: Vec<String>,
-    /// Whether those are written.
+    /// True if `from` is set.
     pub has_from: bool,
-    /// Route of its calls, where it takes any: of those that an application has.
+    /// Route of the number, if it has an application and accepts calls.
     pub route: Option<NumberRoute>,
-    /// Webhook for messages to it, which only requests set.
+    /// Webhook for messages to the number; can only be set by API requests.
     pub sms: SmsWebhook,
 }
 
 /// Webhook for messages to a number.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SmsWebhook {
-    /// Its URL.
+    /// URL of the webhook.
     pub url: Option<String>,
-    /// Method of the request.
+    /// HTTP method.
     pub method: WebhookMethod,
-    /// URL that is requested where that fails.
+    /// URL requested if `url` fails.
     pub fallback_url: Option<String>,
-    /// Method of that request.
+    /// HTTP method of `fallback_url`.
     pub fallback_method: WebhookMethod,
 }
 
-/// Without URLs, whose queries may hold secrets.
+/// Omits the URLs, whose query strings may contain secrets.
 impl std::fmt::Debug for SmsWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SmsWebhook").finish_non_exhaustive()
     }
 }
 
-/// Route of the calls to a number that an application takes.
+/// Route for calls to a number with an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberRoute {
-    /// Its name.
+    /// Name of the route.
     pub name: Arc<str>,
-    /// Trunks; empty: any.
+    /// Trunks of the calls; empty: any.
     pub from: Vec<String>,
 }
 
 impl NumberRoute {
-    /// Returns it as a route, which has no target yet.
+    /// Returns the route without a target.
     pub(super) fn route(&self, number: &str) -> Route {
         let to = vec![Pattern::Exact(number.to_owned())];
         Route { from: self.from.clone(), to, ..Route::named(&self.name, Vec::new()) }
@@ -75,14 +75,14 @@ impl NumberRoute {
 }
 
 impl PhoneNumber {
-    /// Returns its SID: a hash of the number and of its trunks, where they are written.
+    /// Returns the SID: a hash of the number and, if set, of its trunks.
     pub fn sid(&self) -> String {
         let from = if self.has_from { self.from.join(",") } else { String::new() };
         stable_sid("PN", &format!("trunkgate number {} {from}", self.number))
     }
 }
 
-/// All numbers in the order of the file.
+/// Reads all numbers in file order.
 pub(super) fn read<'a>(
     value: &'a Value<'a>,
     numbers: &Numbers,
@@ -97,7 +97,7 @@ pub(super) fn read<'a>(
     array.iter().filter_map(|value| read_one(value, numbers, &carriers, findings)).collect()
 }
 
-/// Trunks that calls come from and that are no phones.
+/// Returns the trunks that are neither phones nor recording servers.
 fn carriers(trunks: &[PlacedTrunk]) -> impl Iterator<Item = &PlacedTrunk> {
     trunks.iter().filter(|placed| !placed.trunk.accept_register && placed.trunk.siprec.is_none())
 }
@@ -168,7 +168,7 @@ fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findin
     number.map(|number| number.text)
 }
 
-/// Names the route of each number, and returns those of numbers with an app, to stand in front of all others.
+/// Assigns a route name to each number, and returns the routes of numbers with an application, to precede all others.
 pub(super) fn routes(all: &mut [PlacedNumber], trunks: &[PlacedTrunk], findings: &mut Findings) -> Vec<PlacedRoute> {
     let mut listed: HashMap<String, usize> = HashMap::new();
     for placed in &*all {
@@ -204,7 +204,7 @@ pub(super) fn routes(all: &mut [PlacedNumber], trunks: &[PlacedTrunk], findings:
 }
 
 impl PlacedNumber {
-    /// Returns the route of calls to it, without a name.
+    /// Returns the route of calls to the number, without a name.
     pub(super) fn route(&self) -> PlacedRoute {
         let app = self.number.app.iter().zip(&self.app);
         let place = |span: &Span| TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
@@ -220,7 +220,7 @@ impl PlacedNumber {
     }
 }
 
-/// Refuses a number that is listed twice for the same calls.
+/// Rejects a number that is listed twice for the same calls.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let mut listed: HashMap<&str, Vec<&PlacedNumber>> = HashMap::new();
     for placed in &draft.numbers {

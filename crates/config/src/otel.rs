@@ -1,4 +1,4 @@
-//! `[otel]`: where calls' traces go, and which calls'.
+//! `[otel]`: OpenTelemetry traces of calls, and their sampling.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use super::speech::{UrlWords, web_address};
 use super::types::Secret;
 use super::values;
 
-/// The path of traces below an endpoint (OTLP, "OTLP/HTTP Request").
+/// Path of traces below an endpoint (OTLP, "OTLP/HTTP Request").
 const TRACES: &str = "/v1/traces";
-/// For one request.
+/// Maximum of `timeout`.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Headers that a request has anyway.
+/// Headers that every request has already.
 const OURS: [&str; 6] =
     ["host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection"];
-/// Of an `endpoint` that cannot be used.
+/// Message texts for an invalid `endpoint`.
 const URL_WORDS: UrlWords = UrlWords {
     user: "contains a user part: use Authorization in `headers`",
     clear: "sends traces unencrypted: http:// is allowed for loopback and [edge] local_networks only",
@@ -32,26 +32,26 @@ const URL_WORDS: UrlWords = UrlWords {
     names_may_be_near: true,
 };
 
-/// `[otel]`
+/// Settings of `[otel]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Otel {
-    /// Where traces are posted, path included.
+    /// URL for traces, including the path.
     pub url: String,
     /// Sent with each request.
     pub headers: Vec<(String, Secret)>,
-    /// Of which calls.
+    /// Sampled calls.
     pub sampling: Sampling,
-    /// `service.name`
+    /// Resource attribute `service.name`.
     pub service_name: String,
-    /// For one request.
+    /// Maximum duration of one request.
     pub timeout: Duration,
-    /// PEM: whom its certificate must come from; the system's where none is written.
+    /// CA bundle (PEM) to verify the collector; `None`: system roots.
     pub ca: Option<Arc<[u8]>>,
-    /// Where `http://` may lead, besides loopback.
+    /// Networks for which `http://` is allowed in addition to loopback.
     pub local_networks: Vec<IpNet>,
 }
 
-/// Reads the section; `None` where it has no endpoint that can be used.
+/// Reads the section; `None` without a usable endpoint.
 pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Otel> {
     if section.get("endpoint").is_none() {
         let message = "[otel] has no `endpoint`";
@@ -70,12 +70,12 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     Some(otel).filter(|otel| !otel.url.is_empty())
 }
 
-/// Where traces are posted.
+/// Reads `endpoint` and returns the URL for traces.
 pub(super) fn endpoint(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     of_traces(&web_address(key, value, (around.local_networks, URL_WORDS), findings)?)
 }
 
-/// The address of traces: a base gets their path, one that ends in it has it.
+/// Appends the path of traces to a base URL, unless it already ends in it.
 fn of_traces(text: &str) -> Option<String> {
     let mut url = Url::parse(text).ok()?;
     let path = url.path().trim_end_matches('/').to_owned();
@@ -84,7 +84,7 @@ fn of_traces(text: &str) -> Option<String> {
     Some(url.into())
 }
 
-/// A number from 0 to 1.
+/// Reads a number from 0 to 1.
 pub(super) fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
     let number: Option<f64> = match value.get_ref() {
         DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
@@ -127,7 +127,7 @@ pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     fits.then_some(found)
 }
 
-/// Headers with values that are never shown.
+/// Reads headers; their values are never displayed.
 pub(super) fn headers<'a>(
     key: &str,
     value: &'a Value<'a>,
@@ -183,7 +183,7 @@ mod tests {
             ("http://[::1]:4318/v1/traces/", "http://[::1]:4318/v1/traces"),
             ("https://h.example/otlp", "https://h.example/otlp/v1/traces"),
             ("https://h.example/otlp?tenant=1#x", "https://h.example/otlp/v1/traces?tenant=1"),
-            // Looked at once it is looked up.
+            // Host names are checked after resolution.
             ("http://collector:4318", "http://collector:4318/v1/traces"),
         ] {
             assert_eq!(read(&format!("endpoint = '{written}'")).unwrap().url, url);

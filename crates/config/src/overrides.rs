@@ -1,4 +1,4 @@
-//! What requests to the Twilio-compatible API have set of phone numbers. It stands above the file until it is removed.
+//! Parameters of phone numbers set through the Twilio-compatible API. They override the file until they are removed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use super::types::Config;
 use super::webhook_url;
 use trunkgate_system::reach::Reach;
 
-/// A parameter of a number that requests can set.
+/// Parameter of a number that API requests can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NumberParameter {
-    /// Name for people.
+    /// Display name.
     FriendlyName,
     /// URL of the first document of a call.
     VoiceUrl,
     /// HTTP method of `VoiceUrl`.
     VoiceMethod,
-    /// URL requested where a document cannot be retrieved or run.
+    /// URL requested if a document cannot be retrieved or run.
     VoiceFallbackUrl,
     /// HTTP method of `VoiceFallbackUrl`.
     VoiceFallbackMethod,
@@ -35,25 +35,25 @@ pub enum NumberParameter {
     SmsUrl,
     /// HTTP method of `SmsUrl`.
     SmsMethod,
-    /// URL requested where that cannot be retrieved or run.
+    /// URL requested if `SmsUrl` cannot be retrieved or run.
     SmsFallbackUrl,
     /// HTTP method of `SmsFallbackUrl`.
     SmsFallbackMethod,
 }
 
-/// Value that a parameter takes.
+/// Kind of a parameter's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterKind {
     /// A text.
     Text,
-    /// A web address.
+    /// HTTP or HTTPS URL.
     Url,
     /// `GET` or `POST`.
     Method,
 }
 
 impl NumberParameter {
-    /// Every parameter with its name in Twilio's API and its kind.
+    /// All parameters with their names in Twilio's API and their kinds.
     pub const ALL: [(&str, NumberParameter, ParameterKind); 11] = [
         ("FriendlyName", NumberParameter::FriendlyName, ParameterKind::Text),
         ("VoiceUrl", NumberParameter::VoiceUrl, ParameterKind::Url),
@@ -68,7 +68,7 @@ impl NumberParameter {
         ("SmsFallbackMethod", NumberParameter::SmsFallbackMethod, ParameterKind::Method),
     ];
 
-    /// URLs with the parameters that are their methods.
+    /// URL parameters with the parameters of their HTTP methods.
     pub const METHODS: [(NumberParameter, NumberParameter); 5] = [
         (NumberParameter::VoiceUrl, NumberParameter::VoiceMethod),
         (NumberParameter::VoiceFallbackUrl, NumberParameter::VoiceFallbackMethod),
@@ -77,24 +77,24 @@ impl NumberParameter {
         (NumberParameter::SmsFallbackUrl, NumberParameter::SmsFallbackMethod),
     ];
 
-    /// Returns its name in Twilio's API.
+    /// Returns the name in Twilio's API.
     pub fn as_str(self) -> &'static str {
         NumberParameter::ALL.iter().find(|(_, known, _)| *known == self).map_or("", |(name, ..)| name)
     }
 
-    /// Returns whether it concerns calls.
+    /// Returns whether the parameter concerns calls (not messages).
     pub fn is_of_calls(self) -> bool {
         use NumberParameter as P;
         !matches!(self, P::FriendlyName | P::SmsUrl | P::SmsMethod | P::SmsFallbackUrl | P::SmsFallbackMethod)
     }
 
-    /// Finds a parameter by its name in Twilio's API.
+    /// Returns the parameter with this name in Twilio's API.
     pub fn named(name: &str) -> Option<NumberParameter> {
         NumberParameter::ALL.iter().find(|(known, ..)| *known == name).map(|(_, parameter, _)| *parameter)
     }
 }
 
-/// What has been set of one number, and when it was first configured.
+/// Parameters set for one number, and the time when it was first configured.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct NumberOverride {
     values: BTreeMap<NumberParameter, String>,
@@ -102,7 +102,7 @@ pub struct NumberOverride {
     first_seen: Option<Timestamp>,
 }
 
-/// Without the values, since URLs may hold secrets.
+/// Omits the values, because URLs may contain secrets.
 impl std::fmt::Debug for NumberOverride {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
@@ -110,7 +110,7 @@ impl std::fmt::Debug for NumberOverride {
 }
 
 impl NumberOverride {
-    /// Sets or removes a parameter.
+    /// Sets a parameter, or removes it.
     pub fn set(&mut self, parameter: NumberParameter, value: Option<String>, at: Timestamp) {
         match value {
             Some(value) => drop(self.values.insert(parameter, value)),
@@ -124,24 +124,24 @@ impl NumberOverride {
         self.values.get(&parameter).map(String::as_str)
     }
 
-    /// Returns whether nothing is set.
+    /// Returns whether no parameter is set.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Returns when it was changed last.
+    /// Returns the time of the last change.
     pub fn updated(&self) -> Timestamp {
         self.updated
     }
 
-    /// Notes when the number was first configured; the first note holds. Returns whether this one is it.
+    /// Records the time when the number was first configured, unless already known. Returns whether it was recorded.
     pub fn see(&mut self, at: Timestamp) -> bool {
         let is_first = self.first_seen.is_none();
         self.first_seen.get_or_insert(at);
         is_first
     }
 
-    /// Returns when the number was first configured, as far as the store knows.
+    /// Returns the time when the number was first configured, if the store knows it.
     pub fn first_seen(&self) -> Option<Timestamp> {
         self.first_seen
     }
@@ -151,7 +151,7 @@ impl NumberOverride {
         self.values.keys().copied()
     }
 
-    /// Returns what is set of messages to a number.
+    /// Returns the message webhook set for the number.
     fn sms(&self) -> SmsWebhook {
         use NumberParameter as P;
         let method = |parameter| self.method(parameter).unwrap_or_default();
@@ -167,8 +167,8 @@ impl NumberOverride {
         self.get(parameter).map(|method| if method == "GET" { WebhookMethod::Get } else { WebhookMethod::Post })
     }
 
-    /// Makes the application of calls to a number: that of the configuration, if there is one, with what is set here in place of its
-    /// own; `None` where nothing of it is set, or no document would begin a call.
+    /// Returns the application for calls to the number: that of the configuration, if any, with the parameters set
+    /// here. `None` if no parameter concerns calls, or no document could start a call.
     fn app(&self, name: &str, written: Option<&App>, shared: App) -> Option<App> {
         use NumberParameter as P;
         let mut app = match (self.get(P::VoiceUrl), written) {
@@ -185,7 +185,7 @@ impl NumberOverride {
                     | None => WebhookMethod::default(),
                 };
                 let document = AppDocument::Url { url: url.to_owned(), method };
-                // Who sets a URL by a request may show no number that the file allows to another document.
+                // A document set by a request must not present numbers that the file allows to another document.
                 App { document, callers: Vec::new(), ..written.cloned().unwrap_or(shared) }
             }
             (None, Some(written)) if self.parameters().any(P::is_of_calls) => written.clone(),
@@ -220,16 +220,16 @@ impl NumberOverride {
     }
 }
 
-/// What has been set of numbers, by their SIDs.
+/// Overrides of phone numbers, by SID.
 pub type NumberOverrides = BTreeMap<String, NumberOverride>;
 
-/// Tables whose `allow_private` holds for URLs of requests.
+/// Tables with the `allow_private` that applies to URLs of requests.
 const TABLES: &str = "[api], or in the [app] that has the call or number,";
 
-/// Judges a URL that a request gives, as those of applications are judged when the configuration is read.
+/// Checks a URL of an API request by the rules for URLs of applications.
 ///
 /// # Errors
-/// The reason why it cannot be used, in a sentence without the URL.
+/// Returns the reason why the URL is not allowed, without the URL itself.
 pub fn judge_url(parameter: &str, url: &str, reach: &Reach) -> Result<(), String> {
     let mut findings = Findings::default();
     let value = Spanned::new(0..0, DeValue::String(url.into()));
@@ -243,9 +243,10 @@ pub fn judge_url(parameter: &str, url: &str, reach: &Reach) -> Result<(), String
 }
 
 impl Config {
-    /// Returns the configuration with what requests have set of its numbers in place of what is written.
+    /// Returns the configuration with the parameters that API requests have set for its numbers.
     ///
-    /// A number whose calls that concerns has an application of its own, `api:NUMBER`, and a route in front of all others.
+    /// A number with overridden call parameters gets its own application, `api:NUMBER`, and a route that precedes all
+    /// others.
     #[must_use]
     pub fn overridden(&self, overrides: &NumberOverrides) -> Config {
         let mut config = self.clone();
@@ -281,7 +282,7 @@ impl Config {
         config
     }
 
-    /// An application with nothing but what `[api]` gives to all.
+    /// Returns an application with only the settings that `[api]` gives to all.
     fn shared_app(&self) -> App {
         let document = AppDocument::Url { url: String::new(), method: WebhookMethod::default() };
         App {
@@ -292,13 +293,14 @@ impl Config {
         }
     }
 
-    /// Returns the application of a number, by its SID.
+    /// Returns the name of the application of a number, by SID.
     pub fn app_of_number(&self, sid: &str) -> Option<Arc<str>> {
         let number = self.numbers.iter().find(|number| number.sid() == sid)?;
         number.app.as_deref().map(Arc::from)
     }
 
-    /// Says of each number what is set of it, for reports: `VoiceUrl set through the API overrides [[number]] app "ivr"`.
+    /// Describes the overrides of each number, for reports: `VoiceUrl set through the API overrides [[number]] app
+    /// "ivr"`.
     pub fn told_overrides(&self, overrides: &NumberOverrides) -> Vec<ToldOverride> {
         let told = |number: &super::PhoneNumber| {
             let set = overrides.get(&number.sid()).filter(|set| !set.is_empty())?;
@@ -319,12 +321,12 @@ impl Config {
     }
 }
 
-/// What is set of a number, for reports.
+/// Overrides of a number, for reports.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ToldOverride {
     /// Number in E.164.
     pub number: String,
-    /// Name of its route; `None` where no call reaches the number.
+    /// Name of the route; `None` if no call reaches the number.
     #[serde(skip)]
     pub route: Option<Arc<str>>,
     /// Names of the parameters that are set.
@@ -350,7 +352,7 @@ mod tests {
         super::super::parse(Path::new("t.toml"), text).unwrap().0
     }
 
-    /// The configuration with these parameters of its first or second number.
+    /// Returns the configuration with parameters set for its first or second number.
     fn with(config: &Config, number: usize, all: &[(NumberParameter, &str)]) -> Config {
         let mut set = NumberOverride::default();
         for (parameter, value) in all {

@@ -1,5 +1,5 @@
-//! What the file says of the edge's own addresses: agents whose URL leads back to it, of which none is ever connected, and a public
-//! address that it shows to nobody.
+//! Checks of addresses that belong to the edge itself: URLs that lead back to it, and a public address that is never
+//! used.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ use super::preset;
 use super::schema::private_networks;
 use trunkgate_system::agent_url::address;
 
-/// What is bound to an address that the file names; that of another machine's name is known only once it is looked up.
+/// Reports agents with a URL that leads to a listener of the edge. Host names are not resolved here.
 pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.agents {
         let Some(span) = placed.url.clone() else { continue };
@@ -26,7 +26,7 @@ pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// The same for webhooks of applications, which no key lets reach a listener of the edge.
+/// Reports webhooks of applications that lead to a listener of the edge, which is never allowed.
 pub(super) fn apps(draft: &Draft, findings: &mut Findings) {
     for (key, url, span) in draft.apps.iter().flat_map(|placed| &placed.webhooks) {
         let Some(to) = Url::parse(url).ok().and_then(|url| target(&url)) else { continue };
@@ -38,7 +38,7 @@ pub(super) fn apps(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// The same for the recogniser.
+/// Reports a recogniser that leads to a listener of the edge.
 pub(super) fn recogniser(draft: &Draft, findings: &mut Findings) {
     let Some(placed) = &draft.recognition else { return };
     let (Some(spec), Some(span)) = (&placed.spec, placed.url.clone()) else { return };
@@ -49,13 +49,13 @@ pub(super) fn recogniser(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Where `local_networks` holds every trunk, also one outside: that `public_address` is then moot cannot be meant. Trunks whose
-/// addresses are not known before they are looked up, or before a phone registers, may be elsewhere.
+/// Reports `local_networks` that contain every trunk, including a public one, so that `public_address` is never used.
+/// Trunks with unresolved names or registered phones may be elsewhere and prevent the report.
 pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
     let local = &draft.edge.local_networks;
     let written =
         draft.edge.public_address.iter().chain(draft.listen.iter().flat_map(|one| &one.listen.public_address));
-    // One that is in `local_networks` itself is told of already.
+    // An address in `local_networks` is reported elsewhere.
     let mut moot = written.filter(|address| !local.iter().any(|network| network.contains(*address)));
     let Some(span) = draft.local_networks_span.clone().filter(|_| moot.next().is_some()) else { return };
     let mut outside = None;
@@ -76,9 +76,9 @@ pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
     findings.warning(code::SHOWN_TO_NOBODY, Some(span), message, help);
 }
 
-/// A trunk outside that calls by UDP, from single addresses or as a carrier by its preset, and whose media gateways the file does
-/// not name: media to them is withheld until the ACK proves their addresses. One whose whole network is written has its media
-/// there, too.
+/// Warns of a remote UDP trunk, given by single addresses or by a carrier preset, without configured media gateways:
+/// media to other addresses is withheld until the ACK proves them. A trunk given by whole networks has its media there,
+/// too.
 pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let calls =
@@ -111,7 +111,7 @@ pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut
     findings.warning(code::NO_MEDIA_NETWORK, Some(placed.name.clone()), message, help);
 }
 
-/// Where a trunk's far ends are; `None`: the file does not say it.
+/// Returns the networks of a trunk; `None` if the file does not determine them.
 fn networks(placed: &PlacedTrunk) -> Option<Vec<IpNet>> {
     let trunk = &placed.trunk;
     let is_known = !placed.is_partial && !trunk.accept_register && trunk.register.is_none();

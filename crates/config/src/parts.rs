@@ -1,4 +1,4 @@
-//! What agents are to do in a route that comes to nothing, or to too much.
+//! Checks of the agents in a route.
 
 use trunkgate_route::{OnClose, TargetSpec};
 
@@ -6,8 +6,8 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedRoute};
 
-/// Warns of listeners that stand twice, of agents that would listen to themselves, and of `on_close = "next"` where
-/// nothing comes next.
+/// Warns of duplicate listeners, of agents that would listen to themselves, and of `on_close = "next"` without a
+/// following target.
 pub(super) fn parts(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     let route = &placed.route;
     let talks =

@@ -1,4 +1,5 @@
-//! Whether the pieces of numbers that a route's targets take over are named by its patterns; and weights that weigh nothing.
+//! Checks that number parts used by the targets of a route are captured by its patterns, and that weights have an
+//! effect.
 
 use trunkgate_route::captured::{ALWAYS, names};
 use trunkgate_route::{Pattern, TargetSpec};
@@ -9,7 +10,7 @@ use super::diagnostic::Findings;
 use super::draft::{PlacedRoute, Span};
 use super::nearest;
 
-/// Judges one route.
+/// Checks one route.
 pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
     for (target, span) in placed.targets() {
         let text = match target {
@@ -66,7 +67,7 @@ fn piece(placed: &PlacedRoute, name: &str, span: &Span, findings: &mut Findings)
     }
 }
 
-/// A weight decides among neighbours: one that has none decides nothing.
+/// Warns of a weight without a weighted neighbour, which has no effect.
 fn weights(placed: &PlacedRoute, findings: &mut Findings) {
     let weighs = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { weight: Some(_), .. });
     let connect = &placed.route.connect;

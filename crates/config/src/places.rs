@@ -1,4 +1,4 @@
-//! At which lines of the file trunks and routes stand, for verbs that say what decided.
+//! Line numbers of trunks and routes, for verbs that explain a decision.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use trunkgate_route::{KnownBy, Trunk};
 
 use super::draft::{Draft, Span};
 
-/// Lines of the file, counted from 1.
+/// Line numbers of the file, from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     trunks: HashMap<Arc<str>, TrunkLines>,
     /// In the order of the file.
     routes: Vec<usize>,
-    /// Those of `[[number]]`, in the order of the file.
+    /// Lines of `[[number]]`, in file order.
     numbers: Vec<usize>,
 }
 
-/// Those of one trunk; each list in the order of the trunk's own.
+/// Lines of one trunk; each list is in the order of the trunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct TrunkLines {
     name: usize,
@@ -29,7 +29,7 @@ struct TrunkLines {
 
 impl Places {
     pub(super) fn of(draft: &Draft, source: &str) -> Places {
-        // A hundred thousand routes: the file is not gone through for each.
+        // Index the line ends once: with a hundred thousand routes, a scan per route would be slow.
         let ends: Vec<usize> =
             source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
         let line = |span: &Span| ends.partition_point(|end| *end < span.start) + 1;
@@ -45,22 +45,22 @@ impl Places {
         }
     }
 
-    /// Where a trunk begins.
+    /// Returns the line of a trunk's header.
     pub fn trunk(&self, name: &str) -> Option<usize> {
         self.trunks.get(name).map(|lines| lines.name)
     }
 
-    /// Where a route stands, by its position.
+    /// Returns the line of a route, by its position.
     pub fn route(&self, position: usize) -> Option<usize> {
         self.routes.get(position).copied()
     }
 
-    /// Notes that the route of a number, by its position, stands in front of all others.
+    /// Inserts the line of a number's route, which precedes all others.
     pub(super) fn begin_with_number(&mut self, position: usize) {
         self.routes.insert(0, self.numbers.get(position).copied().unwrap_or_default());
     }
 
-    /// The key and the value that make a source address a trunk's, and where they stand.
+    /// Returns the key, value and line that assign a source address to a trunk.
     pub fn source(&self, trunk: &Trunk, source: SocketAddr, by: KnownBy) -> (&'static str, String, Option<usize>) {
         let lines = self.trunks.get(&trunk.name);
         if let KnownBy::Network(network) = by
@@ -77,7 +77,7 @@ impl Places {
     }
 }
 
-/// The network as sources are compared with it: its first address, IPv4 where it is mapped.
+/// Returns the network as used for source matching: truncated to its first address, and IPv4 if it is mapped.
 fn canonical(written: &IpNet) -> IpNet {
     let whole = written.trunc();
     match whole {

@@ -1,6 +1,6 @@
-//! Presets: what is known of a kind of far end, as data files in the binary, each value with the source it comes from.
-//! A trunk that names one gets each key that it does not have itself. Values of a preset stand at the place where the
-//! trunk names it, so that a mistake that comes from one points at a line of the user's.
+//! Presets: settings for carriers and PBXs, embedded as data files, each value with its source. A trunk that names a
+//! preset gets each key that it does not set itself. The values take the position of the trunk's `preset` key, so that
+//! their errors point at a line of the user's file.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use super::nearest;
 use super::section::{Section, Value};
 use super::values;
 
-/// Name and text of each, in the order in which they are listed.
+/// Names and contents of the preset files, in listing order.
 const FILES: [(&str, &str); 26] = [
     ("twilio", include_str!("../../../presets/twilio.toml")),
     ("carrier", include_str!("../../../presets/carrier.toml")),
@@ -46,7 +46,7 @@ const FILES: [(&str, &str); 26] = [
     ("microsoft-teams", include_str!("../../../presets/microsoft-teams.toml")),
 ];
 
-/// Names of [`FILES`]: the words of the key `preset`.
+/// Names of [`FILES`], the valid values of `preset`.
 pub(super) const NAMES: [&str; FILES.len()] = {
     let mut names = [""; FILES.len()];
     let mut at = 0;
@@ -57,119 +57,119 @@ pub(super) const NAMES: [&str; FILES.len()] = {
     names
 };
 
-/// Keys of a trunk that mean something only together with a preset that knows them, each with one that does.
+/// Trunk keys that require a preset with support for them, each with an example of such a preset.
 const OWN_KEYS: [(&str, &str); 4] =
     [("domain", "twilio"), ("edges", "twilio"), ("region", "telnyx"), ("secure", "twilio")];
 
-/// Longest name of a host (RFC 1035 §2.3.4).
+/// Maximum length of a host name (RFC 1035 §2.3.4).
 const MAX_HOST_BYTES: usize = 253;
-/// Longest label of one.
+/// Maximum length of a label of a host name.
 const MAX_LABEL_BYTES: usize = 63;
 
-/// A value that a preset gives a trunk's key.
+/// Value that a preset gives to a key of the trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresetValue {
-    /// The key.
+    /// Name of the key.
     pub key: String,
-    /// The value as TOML.
+    /// Value in TOML syntax.
     pub text: &'static str,
-    /// Holds only where the trunk is secure (`true`) or is not (`false`); `None`: always.
+    /// Restricts the value to secure (`true`) or insecure (`false`) trunks; `None`: both.
     pub secure: Option<bool>,
-    /// Region of the provider in which the value holds; empty: in all.
+    /// Provider region for which the value applies; empty: all.
     pub region: String,
-    /// Name of the form of `domain` that it holds for; empty: any.
+    /// Name of the `domain` form for which the value applies; empty: any.
     pub domain: String,
-    /// The shortest duration that the far end bears; may be empty.
+    /// Minimum duration that the remote party accepts; may be empty.
     pub least: String,
-    /// Why, in words; may be empty.
+    /// Explanation; may be empty.
     pub note: String,
-    /// Where it comes from.
+    /// Source of the value.
     pub source: String,
     /// Day on which the source was read, as `2026-11-28`.
     pub date: String,
 }
 
-/// A key that the preset leaves to the user: its value depends on the account, or no public source has it.
+/// Key that the preset leaves to the user, because its value depends on the account or has no public source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The key.
+    /// Name of the key.
     pub key: String,
-    /// What the user writes, or that no public source was found.
+    /// Instructions for the user, or the note that no public source was found.
     pub note: String,
-    /// Where the note comes from; may be empty.
+    /// Source of the note; may be empty.
     pub source: String,
-    /// Whether a trunk with the preset must have it.
+    /// True if a trunk with the preset must set the key.
     pub is_required: bool,
-    /// Keys with one of which a trunk does without it.
+    /// Keys of which one makes this key optional.
     pub unless: Vec<String>,
-    /// A value as TOML; may be empty.
+    /// Example value in TOML syntax; may be empty.
     pub example: String,
 }
 
 impl LeftOut {
-    /// Returns whether a trunk with these keys must have it, and has not.
+    /// Returns whether the key is required but missing, given the keys of a trunk.
     fn is_missing(&self, own: &Section<'_>) -> bool {
         let has = |key: &String| own.get(key).is_some();
         self.is_required && !has(&self.key) && !self.unless.iter().any(has)
     }
 }
 
-/// Side of the edge on which `init` offers a preset.
+/// Side of the edge for which `init` offers a preset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The phone network: `--trunk`.
+    /// Carrier side: `--trunk`.
     Carrier,
-    /// Phones: `--pbx`.
+    /// PBX side: `--pbx`.
     Pbx,
-    /// Neither: `init` does not offer it.
+    /// Not offered by `init`.
     Other,
 }
 
-/// A header that only a trunk with this preset may bring.
+/// Header that only trunks with this preset may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnHeader {
-    /// Its name.
+    /// Name of the header.
     pub name: String,
-    /// Where that comes from.
+    /// Source of this information.
     pub source: String,
 }
 
-/// Hosts that `domain` leads to.
+/// Hosts derived from `domain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Forms of names that are known, the usual one first.
+    /// Known forms of domains, the usual one first.
     pub forms: Vec<DomainForm>,
-    /// What other domains of the provider end in.
+    /// Suffix of other domains of the provider.
     pub others: String,
 }
 
 /// Form of a provider's domains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainForm {
-    /// Name, by which values refer to it.
+    /// Name used by values to refer to the form.
     pub name: String,
-    /// End of the domain, behind the customer's own part.
+    /// Suffix after the customer's part.
     pub ends: String,
-    /// End of the domain at an edge of the provider, with `EDGE` in place of the edge's name.
+    /// Suffix at an edge location of the provider, with `EDGE` as its placeholder.
     pub at_edge: String,
-    /// Edges of the provider.
+    /// Edge locations of the provider.
     pub edges: Vec<String>,
     /// Source of the form.
     pub source: String,
 }
 
-/// Domain of a trunk, taken apart.
+/// Domain of a trunk, split into its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DomainParts<'a> {
     form: &'a DomainForm,
-    /// The customer's own part.
+    /// Customer's part.
     name: &'a str,
-    /// Whether it names an edge of the provider.
+    /// True if the domain names an edge location of the provider.
     has_edge: bool,
 }
 
 impl Domain {
-    /// Takes a domain apart; `None`: a domain of no known form.
+    /// Splits a domain; `None` if it has no known form.
     fn parts<'a>(&'a self, text: &'a str) -> Option<DomainParts<'a>> {
         self.forms.iter().find_map(|form| {
             if let Some(name) = text.strip_suffix(&form.ends) {
@@ -183,49 +183,49 @@ impl Domain {
     }
 }
 
-/// One preset.
+/// Preset of a carrier or PBX.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preset {
-    /// Its name.
+    /// Name of the preset.
     pub name: &'static str,
-    /// What it is for.
+    /// Description of the remote party.
     pub title: String,
-    /// Side on which `init` offers it.
+    /// Side of the edge for which `init` offers the preset.
     pub side: Side,
-    /// Further keys that it understands: `domain`, `edges`, `region`, `secure`.
+    /// Additional keys that the preset supports: `domain`, `edges`, `region`, `secure`.
     pub keys: Vec<String>,
-    /// Regions of the provider that have values of their own; the first is the default.
+    /// Provider regions with different values; the first is the default.
     pub regions: Vec<String>,
-    /// Hosts that `domain` leads to, where it has one.
+    /// Hosts derived from `domain`, if supported.
     pub domain: Option<Domain>,
-    /// Headers that nobody else may bring.
+    /// Headers that only trunks with this preset may send.
     pub own_headers: Vec<OwnHeader>,
-    /// Its values, in the order of the file.
+    /// Values in file order.
     pub values: Vec<PresetValue>,
     /// Keys that are left to the user.
     pub left_out: Vec<LeftOut>,
 }
 
 impl Preset {
-    /// Returns whether a trunk with the preset names its `peers` itself.
+    /// Returns whether a trunk with the preset must set `peers`.
     pub fn needs_peers(&self) -> bool {
         self.domain.is_none() && self.values.iter().all(|value| value.key != "peers")
     }
 
-    /// Returns the required keys that a trunk with these keys has not.
+    /// Returns the required keys that are missing, given the keys of a trunk.
     pub(super) fn missing(&self, own: &Section<'_>) -> impl Iterator<Item = &LeftOut> {
         self.left_out.iter().filter(|one| one.is_missing(own))
     }
 
-    /// Returns the values that hold for a trunk with these keys. Without a domain of a known form, all forms' values hold;
-    /// without a region, those of the first.
+    /// Returns the values for a trunk with these keys: those of its domain's form (of all forms if unknown) and of its
+    /// region (the first one if unset).
     pub(super) fn values_for(&self, own: &Section<'_>) -> Vec<&PresetValue> {
         let is_secure = own.get("secure").and_then(|secure| secure.get_ref().as_bool()).unwrap_or(true);
-        // Of an unknown region, none would hold, and further errors would follow from it.
+        // An unknown region counts as unset, so that no further errors follow from it.
         let region = own.get("region").and_then(|region| region.get_ref().as_str());
         let region = region.filter(|region| self.regions.iter().any(|known| known == region));
         let region = region.or(self.regions.first().map(String::as_str)).unwrap_or_default();
-        // Beside `peers`, `domain` has no effect.
+        // `peers` overrides `domain`.
         let domain = own.get("domain").filter(|_| own.get("peers").is_none());
         let domain = domain.and_then(|domain| domain.get_ref().as_str()).map(str::to_ascii_lowercase);
         let known = self.domain.as_ref().zip(domain.as_deref()).and_then(|(known, domain)| known.parts(domain));
@@ -238,16 +238,16 @@ impl Preset {
     }
 }
 
-/// Presets of [`FILES`], read once: each trunk of a configuration asks for them.
+/// Parsed presets of [`FILES`].
 static ALL: LazyLock<Vec<Preset>> =
     LazyLock::new(|| FILES.iter().filter_map(|(name, text)| read(name, text)).collect());
 
-/// Every preset.
+/// Returns all presets.
 pub fn all() -> &'static [Preset] {
     &ALL
 }
 
-/// The preset with this name.
+/// Returns the preset with this name.
 pub fn find(name: &str) -> Option<&'static Preset> {
     ALL.iter().find(|preset| preset.name == name)
 }
@@ -257,13 +257,13 @@ pub(super) fn is_carrier(name: &str) -> bool {
     find(name).is_some_and(|preset| preset.side == Side::Carrier)
 }
 
-/// Headers that only trunks with another preset than `own` may bring.
+/// Returns the headers reserved for trunks with presets other than `own`.
 pub(super) fn foreign_headers(own: Option<&str>) -> Vec<String> {
     let others = all().iter().filter(|preset| Some(preset.name) != own);
     others.flat_map(|preset| &preset.own_headers).map(|header| header.name.clone()).collect()
 }
 
-/// Our own files are sound, and a test reads each.
+/// Parses an embedded preset; a test parses each.
 fn read(name: &'static str, text: &'static str) -> Option<Preset> {
     let document = DeTable::parse(text).ok()?;
     let root = document.get_ref();
@@ -342,16 +342,16 @@ fn texts_of(table: &DeTable<'_>, key: &str) -> Vec<String> {
     list.into_iter().flat_map(|list| list.iter()).filter_map(|one| Some(one.get_ref().as_str()?.to_owned())).collect()
 }
 
-/// A trunk's own keys and its preset's.
+/// Keys of a trunk, completed by its preset.
 #[derive(Debug)]
 pub(super) struct Completed<'a> {
-    /// All of them.
+    /// All keys.
     pub(super) table: DeTable<'a>,
-    /// The preset, and where the trunk says what was made into its values.
+    /// Preset, and the positions of the trunk's keys that determine its values.
     pub(super) preset: Option<(&'static Preset, Vec<Span>)>,
 }
 
-/// Adds what the preset of a trunk says to what the trunk says itself. The keys of the trunk have been judged before.
+/// Completes a trunk with the values of its preset. The trunk's own keys are checked beforehand.
 pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findings) -> Completed<'a> {
     let mut table = own.table().clone();
     let Some(written) = own.get("preset") else {
@@ -396,7 +396,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     Completed { table, preset: Some((preset, places)) }
 }
 
-/// Warns of a duration of the trunk's that the far end does not bear.
+/// Warns of a duration shorter than the remote party accepts.
 fn too_short(own: &Section<'_>, value: &PresetValue, preset: &Preset, findings: &mut Findings) {
     let Some(least) = values::parse_duration(&value.least) else { return };
     let Some(written) = own.get(&value.key) else { return };
@@ -420,7 +420,7 @@ fn named(written: &Value<'_>, findings: &mut Findings) -> Option<&'static Preset
     found
 }
 
-/// The peers that `domain` and `edges` stand for; `None` where the trunk has its own, or something is wrong.
+/// Returns the peers derived from `domain` and `edges`; `None` if the trunk sets `peers` or the domain is invalid.
 fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findings) -> Option<Value<'static>> {
     let known = preset.domain.as_ref()?;
     let domain = own.get("domain");
@@ -445,7 +445,7 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
     Some(Spanned::new(domain.span(), DeValue::Array(peers)))
 }
 
-/// The hosts of a domain, in order, each with where it is written: it itself, or one for each edge.
+/// Returns the hosts of a domain with their positions: the domain itself, or one host per edge location.
 fn hosts(
     domain: &Value<'_>,
     edges: Option<&Value<'_>>,
@@ -492,13 +492,13 @@ fn check_region(own: &Section<'_>, preset: &Preset, findings: &mut Findings) {
     }
 }
 
-/// Returns examples of domains, one of each form.
+/// Returns an example domain for each form.
 fn shown_domains(name: &str, known: &Domain) -> String {
     let shown = |form: &DomainForm| format!("domain = \"{name}{}\"", form.ends);
     known.forms.iter().map(shown).collect::<Vec<_>>().join(" or ")
 }
 
-/// Returns a location of the provider: one of `edges`, or its `region`.
+/// Reads a location of the provider: an entry of `edges`, or `region`.
 fn read_location(key: &str, value: &Value<'_>, known: &[String], findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if known.contains(&text) {
@@ -514,14 +514,14 @@ fn read_location(key: &str, value: &Value<'_>, known: &[String], findings: &mut 
     None
 }
 
-/// A label of a host's name (RFC 1123 §2.1).
+/// Returns whether a text is a valid host name label (RFC 1123 §2.1).
 fn is_label(label: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let ends_in_hyphen = label.starts_with('-') || label.ends_with('-');
     !label.is_empty() && label.len() <= MAX_LABEL_BYTES && label.chars().all(inner) && !ends_in_hyphen
 }
 
-/// The same value, at `place` with all that is in it.
+/// Returns a copy of a value with all positions set to `place`.
 fn placed<'a>(value: &Value<'a>, place: &Range<usize>) -> Value<'a> {
     let inner = match value.get_ref() {
         DeValue::Array(list) => {

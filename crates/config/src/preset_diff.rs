@@ -1,4 +1,4 @@
-//! What trunks say otherwise than their preset.
+//! Differences of trunks from their preset.
 
 use toml::de::{DeTable, DeValue};
 
@@ -8,40 +8,40 @@ use super::preset::{Preset, PresetValue};
 use super::section::{Section, Value};
 use super::show;
 
-/// A trunk with the preset.
+/// Trunk that uses the preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uses {
-    /// Its name.
+    /// Name of the trunk.
     pub name: String,
-    /// Where it names the preset: line and column, from 1.
+    /// Line of the `preset` key, from 1.
     pub line: usize,
-    /// The column.
+    /// Column of the `preset` key, from 1.
     pub column: usize,
-    /// How many values the preset has for such a trunk.
+    /// Number of values that the preset has for such a trunk.
     pub values: usize,
-    /// What it says otherwise, in the order of the preset.
+    /// Overridden values, in the order of the preset.
     pub changed: Vec<Changed>,
 }
 
-/// A value that the trunk says otherwise.
+/// Value that the trunk overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// The key.
+    /// Name of the key.
     pub key: String,
     /// The preset's value, as TOML.
     pub preset: String,
-    /// The trunk's, as TOML; secrets are left out.
+    /// Value of the trunk as TOML, without secrets.
     pub written: String,
-    /// Where the preset's comes from.
+    /// Source of the preset's value.
     pub source: String,
-    /// Where the trunk's is: line and column, from 1.
+    /// Line of the trunk's value, from 1.
     pub line: usize,
-    /// The column.
+    /// Column of the trunk's value, from 1.
     pub column: usize,
 }
 
-/// The trunks of a file that have this preset, in its order. Of a file that cannot be read there are none: whoever asks has
-/// loaded it.
+/// Returns the trunks of a file that use a preset, in file order. The caller has loaded the file before, so an
+/// unreadable one returns no trunks.
 pub fn uses(source: &str, preset: &Preset) -> Vec<Uses> {
     let (document, _) = DeTable::parse_recoverable(source);
     let trunks = document.get_ref().get("trunk").and_then(|trunks| trunks.get_ref().as_table());

@@ -1,4 +1,4 @@
-//! How many callers an agent has at once (`max_sessions`), and who waits for it (`queue`).
+//! `max_sessions` and `queue` of an agent: concurrent callers and waiting callers.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::keys;
 use super::section::{Section, Value};
 use super::values;
 
-/// Phones and networks in between give up a call that rings for longer.
+/// Maximum ringing time that phones and networks usually tolerate.
 const RING_MOST: Duration = Duration::from_secs(60);
 
-/// Reads both keys into the agent, whose `answer` and `hold` are known.
+/// Reads both keys into an agent with known `answer` and `hold`.
 pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
     agent.queue = section.read("queue", findings, queue);
     let (Some(value), Some(queue)) = (section.get("queue"), agent.queue) else { return };
@@ -40,7 +40,7 @@ pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Find
     }
 }
 
-/// `{ size = 20, wait = "2m" }`; what is not written is as there.
+/// Reads `{ size = 20, wait = "2m" }`; these values are the defaults.
 fn queue(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Queue> {
     const SIZES: RangeInclusive<u32> = 0..=QUEUE_CALLERS_MOST;
     let section = Section::open(&format!("`{key}`"), value, keys::QUEUE, findings)?;

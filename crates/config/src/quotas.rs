@@ -1,4 +1,4 @@
-//! `allow_prefixes`, `high_risk`, `limits` and `calls_per_day` of a trunk: whom it may be asked for, and how often.
+//! `allow_prefixes`, `high_risk`, `limits` and `calls_per_day` of a trunk: permitted destinations and call quotas.
 
 use jiff::tz::TimeZone;
 use trunkgate_route::{Numbers, Pattern, Quota, Trunk};
@@ -11,13 +11,13 @@ use super::section::{Section, Value};
 use super::types::Edge;
 use super::{emergency, keys, routes, values};
 
-/// Most `limits` of one trunk: each call is held against every one of them.
+/// Maximum number of `limits` of a trunk; each call is checked against all of them.
 const LIMITS: usize = 100;
 
-/// What `high_risk` may say.
+/// Values of `high_risk`.
 const HIGH_RISK: [(&str, bool); 2] = [("refuse", false), ("allow", true)];
 
-/// All of them; `preset`: what kind of far end it is.
+/// Reads all quota keys of a trunk; `preset` is its preset.
 pub(super) fn read(
     section: &Section<'_>,
     trunk: &mut Trunk,
@@ -56,7 +56,7 @@ fn any(zone: &TimeZone) -> Quota {
     Quota { to, caller, max_calls: 0, calls_per_second: 0, calls_per_day: 0, zone }
 }
 
-/// `{ to = ["+44*"], caller = ["+1415*"], max_calls = 5, calls_per_second = 1, calls_per_day = 100 }`
+/// Reads `{ to = ["+44*"], caller = ["+1415*"], max_calls = 5, calls_per_second = 1, calls_per_day = 100 }`.
 fn limit(value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Quota> {
     let table = Section::open("`limits`", value, keys::QUOTA, findings)?;
     let mut quota = any(&edge.calendar.zone);
@@ -87,7 +87,7 @@ fn number(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> 
     values::integer(key, value, findings, 0..=u32::MAX)
 }
 
-/// Warns of beginnings that only numbers without a country code have; whoever names both forms means both.
+/// Warns of prefixes that match only numbers without a country code, unless the list has the form with `+` as well.
 fn allowed(prefixes: &[(String, Span)], numbers: &Numbers, findings: &mut Findings) {
     for (prefix, span) in prefixes {
         if !prefixes.iter().any(|(other, _)| other.strip_prefix('+') == Some(prefix)) {
@@ -97,7 +97,7 @@ fn allowed(prefixes: &[(String, Span)], numbers: &Numbers, findings: &mut Findin
     }
 }
 
-/// The beginning of a number: `+44`, or the same with `*`.
+/// Reads a prefix: `+44` or `+44*`.
 fn prefix(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let prefix = text.strip_suffix('*').unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! What was written of a value, secrets too, for a comparison alone: never shown.
+//! Digests of values as written, including secrets, for comparison only; never displayed.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
@@ -13,18 +13,18 @@ use super::section::Value;
 use super::values::relative_to;
 use trunkgate_system::files;
 
-/// Bytes of a file that are read at once.
+/// Number of file bytes read at once.
 const PIECE: usize = 1 << 16;
 
-/// Another one in each process: a digest tells nobody what it is of.
+/// Random hash keys of this process, so that a digest reveals nothing about its value.
 static DIGESTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// A value as it was written.
+/// Value as written in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Raw {
-    /// Of the whole value.
+    /// Digest of the whole value.
     pub(super) digest: u64,
-    /// The files it names to be read, as they are written.
+    /// Names of the files that the value refers to.
     pub(super) files: Vec<String>,
 }
 
@@ -86,12 +86,12 @@ fn name_files(kind: Kind, value: &Value<'_>, files: &mut Vec<String>) {
     }
 }
 
-/// Files by their names in the configuration, and a digest of what was in each; of what is no plain file, none.
+/// Digest of each file by its name in the configuration; files that are not regular are left out.
 pub(super) type Contents = BTreeMap<String, u64>;
 
-/// What is in these files now.
+/// Returns the digests of the current contents of these files.
 pub(super) fn contents<'a>(files: impl Iterator<Item = &'a String>, folder: &Path) -> Contents {
-    // A pipe that has been read has nothing left.
+    // A pipe can be read only once.
     let digest = |name: &String| digest_of(&relative_to(folder, name)).ok();
     files.filter_map(|name| Some((name.clone(), digest(name)?))).collect()
 }

@@ -1,4 +1,4 @@
-//! `[recognition]`: the recogniser of callers' speech.
+//! `[recognition]`: speech recogniser for callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::section::{Section, Value};
 use super::values;
 use trunkgate_system::agent_url;
 
-/// `[recognition]` with its places.
+/// `[recognition]` with its positions.
 #[derive(Debug)]
 pub(super) struct PlacedRecognition {
-    /// The recogniser, where it can be used.
+    /// Recogniser settings, if usable.
     pub(super) spec: Option<Arc<RecogniserSpec>>,
-    /// The header.
+    /// Position of the table header.
     pub(super) span: Span,
-    /// `url`, where it can be used.
+    /// Position of `url`, if usable.
     pub(super) url: Option<Span>,
 }
 
@@ -54,13 +54,13 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     }
 }
 
-/// A WebSocket, by the rules of agents; a query is sent.
+/// Reads `url`: a WebSocket URL, by the rules for agents; its query is sent.
 pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let fault = match agent_url::check(&text, around.local_networks) {
         Ok(url) if url.scheme() != "rtp" => return Some(text),
         Ok(_) => ("`url` cannot start with rtp:".to_owned(), "use \"wss://asr.example.com/stream\""),
-        // Whose help is about agents.
+        // The help text of this fault is about agents.
         Err(fault) if fault.message.contains("user part") => (fault.message, "`token` is sent with the handshake"),
         Err(fault) => (fault.message, fault.help),
     };
@@ -68,7 +68,7 @@ pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &m
     None
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Checks `[recognition]` against the applications.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let Some(placed) = &draft.recognition else {
         for app in &draft.apps {

@@ -1,4 +1,4 @@
-//! `[recording]`: where recordings of calls are stored, in which form, and for how long.
+//! `[recording]`: storage, format and retention of call recordings.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -25,42 +25,42 @@ use super::types::Config;
 use super::values;
 use trunkgate_system::problem::fix_of_read_only;
 
-/// Rights of users that are neither the owner of a file nor in its group.
+/// File mode bits of users that are neither the owner nor in the group.
 const OF_OTHERS: u32 = 0o007;
-/// Their right to write.
+/// File mode bit that lets other users write.
 const WRITTEN_BY_OTHERS: u32 = 0o002;
 
-/// Shortest `keep`.
+/// Minimum of `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
 
-/// What helps where a part of the file needs the section.
+/// Help text for a key that requires `[recording]`.
 pub(super) const ADD_RECORDING: &str = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
 
-/// Where clients of the proxy and of the TLS listener of `[api]` find the edge's own API.
+/// Base URL of recordings for clients of the Twilio proxy and of `[api] tls`, who reach the edge under Twilio's name.
 const TWILIO: &str = "https://api.twilio.com";
 
-/// `[recording]`
+/// Settings of `[recording]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    /// Directory of the files.
+    /// Directory of the recordings.
     pub directory: PathBuf,
-    /// Container of new files.
+    /// Container of new recordings.
     pub container: Container,
-    /// Time that recordings are kept; `None`: for ever.
+    /// Retention time; `None`: unlimited.
     pub keep: Option<Duration>,
-    /// Keys that files are encrypted for and read with; `None`: they are not encrypted.
+    /// Keys to encrypt and read recordings; `None`: no encryption.
     pub key: Option<Arc<Identities>>,
-    /// What is done with new calls while recordings cannot be written.
+    /// Handling of new calls while recordings cannot be written.
     pub on_full: OnFull,
-    /// URL that is notified of each recording.
+    /// Webhook notified of each recording.
     pub notify: Option<String>,
-    /// File with the announcement of recordings that routes ask for.
+    /// Audio file announcing recordings requested by routes.
     pub announce: Option<String>,
-    /// Parties that hear it.
+    /// Parties that hear the announcement.
     pub announce_to: AnnounceTo,
-    /// `[transcription]`: the service that makes texts of recordings.
+    /// `[transcription]`: service that transcribes recordings.
     pub transcription: Option<Arc<Transcription>>,
-    /// `[mail]`: the server that takes e-mail about messages in mailboxes.
+    /// `[mail]`: server for e-mail about voicemail messages.
     pub mail: Option<Arc<Mail>>,
 }
 
@@ -69,14 +69,14 @@ pub struct Recording {
 pub enum AnnounceTo {
     /// Caller and called party.
     Both,
-    /// The caller.
+    /// Caller only.
     Caller,
-    /// The called party.
+    /// Called party only.
     Callee,
 }
 
 impl AnnounceTo {
-    /// Returns those that a word of the configuration names.
+    /// Parses the value of `announce_to`.
     pub(super) fn of(word: &str) -> AnnounceTo {
         match word {
             "caller" => AnnounceTo::Caller,
@@ -86,7 +86,7 @@ impl AnnounceTo {
     }
 }
 
-/// Returns the announcement of recordings that routes ask for.
+/// Returns the announcement of recordings requested by routes.
 pub fn announcement(config: &Config) -> Option<RecordingAnnouncement> {
     let recording = config.recording.as_ref()?;
     let file = recording.announce.clone()?;
@@ -99,8 +99,8 @@ pub fn announcement(config: &Config) -> Option<RecordingAnnouncement> {
     Some(RecordingAnnouncement { file, sound, to_caller, to_callee })
 }
 
-/// Returns how recordings are named and reported; `None`: calls are not recorded. `account`: SID of the account in force, `http`: where the
-/// HTTP API is.
+/// Returns the naming and notification of recordings; `None` if calls are not recorded. `account` is the account SID in
+/// force, `http` the address of the HTTP API.
 pub fn links(config: &Config, account: &str, http: SocketAddr) -> Option<RecordingLinks> {
     let recording = config.recording.as_ref()?;
     let base = match &config.http.public_url {
@@ -114,16 +114,16 @@ pub fn links(config: &Config, account: &str, http: SocketAddr) -> Option<Recordi
     Some(RecordingLinks { account: account.to_owned(), base, notify: recording.notify.clone(), transcribes })
 }
 
-/// What is done with new calls while recordings cannot be written.
+/// Handling of new calls while recordings cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFull {
-    /// They are accepted, and recorded with gaps or not at all.
+    /// Accept calls, recording them with gaps or not at all.
     Continue,
-    /// They are refused.
+    /// Reject calls.
     RefuseCalls,
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Reports keys that require `[recording]` if the file has no such section.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     if draft.sections.recording {
         return;
@@ -134,7 +134,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Reads the section; `None` where it has no directory that can be used.
+/// Reads the section; `None` without a usable directory.
 pub(super) fn read(
     section: &Section<'_>,
     (around, sounds): (Around<'_>, &Sounds),
@@ -168,7 +168,7 @@ pub(super) fn read(
     Some(recording).filter(|recording| recording.directory != Path::new(""))
 }
 
-/// Reads the directory, and judges what stands there.
+/// Reads the directory and checks that it can hold recordings.
 pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
     let text = values::string(key, value, findings)?;
     if Path::new(&text).file_name().is_none() {
@@ -196,19 +196,19 @@ pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findin
     Some(path)
 }
 
-/// Reason why a directory takes no recordings.
+/// Reason why a directory cannot hold recordings.
 #[derive(Debug)]
 pub struct Unfit {
-    /// What is wrong with it.
+    /// Description of the problem.
     pub what: String,
-    /// Command or setting that helps.
+    /// Command or setting that solves the problem.
     pub fix: String,
-    /// `false`: it may be otherwise on the machine of the edge, or for its user.
+    /// False if the directory may be usable on the edge's machine or for its user.
     is_certain: bool,
 }
 
 impl Unfit {
-    /// Returns what is wrong with a directory; `None`: nothing that is seen from outside.
+    /// Returns the problem of a directory, or `None` if it appears usable.
     pub fn of(path: &Path) -> Option<Unfit> {
         let certain = |what: String, fix: String| Some(Unfit { what, fix, is_certain: true });
         let shown = path.display();
@@ -252,7 +252,7 @@ impl Unfit {
     }
 }
 
-/// Reads how long recordings are kept.
+/// Reads `keep`: the retention time of recordings.
 pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Option<Duration>> {
     let time = values::duration_as(key, value, "use \"30d\"; \"0s\" keeps recordings for ever", findings)?;
     if !time.is_zero() && time < LEAST_TIME {
@@ -263,7 +263,7 @@ pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     Some(Some(time).filter(|time| !time.is_zero()))
 }
 
-/// Reads the identity; its text is in no message.
+/// Reads the identity; messages never contain its text.
 pub(super) fn key(
     key: &str,
     value: &Value<'_>,
@@ -297,7 +297,7 @@ mod tests {
 
     const KEY: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
 
-    /// What is found, and the section where nothing is wrong.
+    /// Returns codes and messages of the diagnostics, and the section if there is no error.
     fn read(folder: &Path, recording: &str) -> (Vec<(&'static str, String)>, Option<Recording>) {
         let text = format!(
             "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[recording]\n{recording}\n"

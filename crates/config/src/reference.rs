@@ -1,4 +1,4 @@
-//! Every key with its type, its default and a line of text, as the Markdown of docs/reference/keys.md.
+//! Markdown page docs/reference/keys.md: every key with its kind, default and description.
 
 use super::keys::{Absent, Key, Kind, ROOT};
 use trunkgate_system::text::capital;
@@ -8,7 +8,7 @@ const HEAD: &str = "# All keys\n\n\
     that the parser uses. [configuration.md](../configure/configuration.md) explains how they work together. `trunkgate config schema` prints the \
     same as JSON Schema for editors and CI.\n";
 
-/// The whole page.
+/// Returns the whole page.
 pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
     for key in ROOT {
@@ -46,7 +46,7 @@ fn table(keys: &[Key], out: &mut String) {
     }
 }
 
-/// Tables inside of keys, each list once, with the keys that have it.
+/// Collects the tables inside keys, each once, with the keys that use it.
 fn collect<'a>(keys: &'a [Key], parts: &mut Vec<(Vec<&'a str>, &'a [Key])>) {
     for key in keys {
         let Some(inner) = inner(key.kind) else { continue };
@@ -60,7 +60,7 @@ fn collect<'a>(keys: &'a [Key], parts: &mut Vec<(Vec<&'a str>, &'a [Key])>) {
     }
 }
 
-/// The keys of a table that may stand there.
+/// Returns the keys of a table allowed as value or list item.
 pub(super) fn inner(kind: Kind) -> Option<&'static [Key]> {
     if let Kind::List(item) | Kind::Many(item) | Kind::Map(item) = kind {
         return inner(*item);

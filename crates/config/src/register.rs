@@ -1,4 +1,4 @@
-//! `register` of a trunk: where we register, and as whom.
+//! `register` of a trunk: registrar and registered user.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::keys;
 use super::section::{Section, Value};
 use super::{trunks, values};
 
-/// How long a registration is asked for where nothing is written.
+/// Default registration lifetime.
 const EXPIRES: Duration = Duration::from_secs(600);
-/// Shortest and longest that may be asked for.
+/// Minimum and maximum of `expires`.
 const ALLOWED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 
-/// `{ registrar = "sip:carrier.example", user = "acme", expires = "10m" }`.
+/// Reads `{ registrar = "sip:carrier.example", user = "acme", expires = "10m" }`.
 pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Register> {
     const FORM: &str = "{ registrar = \"sip:carrier.example\", user = \"acme\" }";
     if !value.get_ref().is_table() {

@@ -1,5 +1,5 @@
-//! `routes_file` of a route: a CSV file with a route in each line, read into few bytes a line. What is wrong with it is told
-//! at its place there.
+//! `routes_file` of a route: a CSV file with one route per line, stored compactly. Errors are reported at their
+//! position in the CSV file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::section::Value;
 use super::targets::Means;
 use super::{hours, routes, spreadsheet, targets, values};
 
-/// What a column says of each line: the key of `[[route]]` of that name.
+/// Column of the CSV file, named like a key of `[[route]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
     To,
@@ -38,7 +38,7 @@ enum Column {
     OnBusy,
     RingTimeout,
     SearchTimeout,
-    /// For people.
+    /// Remark, ignored by the edge.
     Note,
 }
 
@@ -56,7 +56,7 @@ const COLUMNS: [(&str, Column); 11] = [
     ("note", Column::Note),
 ];
 
-/// Columns besides numbers and targets.
+/// Columns other than numbers and targets.
 const REST: [Column; 7] = [
     Column::From,
     Column::When,
@@ -67,7 +67,7 @@ const REST: [Column; 7] = [
     Column::SearchTimeout,
 ];
 
-/// What columns are called elsewhere.
+/// Column names of other products, with ours.
 const ELSEWHERE: [(&[&str], &str); 4] = [
     (&["number", "did", "called", "callee", "phone", "dnis", "destination_number", "prefix"], "to"),
     (&["ani", "cli", "calling", "caller_id", "source"], "caller"),
@@ -75,7 +75,7 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
     (&["comment", "comments", "description", "remark", "customer", "name"], "note"),
 ];
 
-/// Reads the files that routes name; a route with one of more than so many bytes is left out.
+/// Reads the files named by routes. Removes routes with a file of more than `most_bytes`.
 pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: &mut Findings) {
     draft.routes.retain(|placed| {
         let path = placed.file.as_ref().map(|(written, _)| values::relative_to(folder, written));
@@ -114,22 +114,22 @@ pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: 
     }
 }
 
-/// Different texts of one kind that are remembered with what they mean; others are read each time.
+/// Maximum number of distinct texts per kind that are cached with their parsed value.
 const REMEMBERED: usize = 65_536;
 
-/// Where targets are kept, and whether they take pieces of numbers over; else why they cannot be used.
+/// Index of the stored targets and whether they use parts of numbers; or the error already reported.
 type Targets = Result<(u32, bool), Known>;
 
 struct Reader<'a> {
     draft: &'a Draft,
-    /// The route that names the file.
+    /// Route that names the file.
     placed: &'a PlacedRoute,
     columns: Vec<Column>,
     lines: RouteLines,
-    /// By what is written.
+    /// Cached targets by their text.
     connects: HashMap<String, Targets>,
     rests: HashMap<String, Result<u32, Known>>,
-    /// The targets of the route itself take pieces over.
+    /// True if the targets of the route itself use parts of numbers.
     has_pieces: bool,
     notes: Notes<'a>,
 }
@@ -150,7 +150,7 @@ impl Reader<'_> {
         let mut count = 0_usize;
         loop {
             let from = csv.position().byte();
-            // From memory, and of text that is UTF-8: nothing can fail.
+            // Reading UTF-8 from memory cannot fail.
             if !csv.read_record(&mut record).unwrap_or(false) {
                 break;
             }
@@ -205,7 +205,7 @@ impl Reader<'_> {
         Some(file)
     }
 
-    /// Reads the names of the columns.
+    /// Reads the column names.
     fn header(&mut self, record: &StringRecord, line: Line) -> bool {
         let known = |name: &str| COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, column)| *column);
         let names: Vec<String> = record.iter().map(str::to_ascii_lowercase).collect();
@@ -284,7 +284,7 @@ impl Reader<'_> {
             }
         };
         if surplus.is_some() {
-            // What stands behind the targets may have moved to another column.
+            // Fields after the targets may be shifted by one column.
             return;
         }
         let rest = self.rest(record, line);
@@ -312,7 +312,7 @@ impl Reader<'_> {
         self.lines.push(line.number, (to, caller), connect, rest);
     }
 
-    /// The pattern in a column, where there is one; `None` where it cannot be used.
+    /// Returns the pattern in a column, if present; `None` if it is invalid.
     fn number(&mut self, record: &StringRecord, line: Line, (column, key): (Column, &str)) -> Option<Option<Pattern>> {
         let Some((at, text)) = field(&self.columns, record, column) else { return Some(None) };
         if let Some((what, help)) = spreadsheet::damage(text) {
@@ -325,7 +325,7 @@ impl Reader<'_> {
         Some(Some(pattern))
     }
 
-    /// Targets, separated by spaces.
+    /// Reads targets separated by spaces.
     fn connect(&mut self, text: &str, (line, at): (Line, usize)) -> Option<(u32, bool)> {
         if let Some(known) = self.connects.get(text) {
             return known.map_err(|known| self.notes.again(known, line, Some(at))).ok();
@@ -372,7 +372,7 @@ impl Reader<'_> {
         known
     }
 
-    /// What a line says besides numbers and targets; 0 where that is nothing.
+    /// Reads the remaining columns; returns index 0 if all are empty.
     fn rest(&mut self, record: &StringRecord, line: Line) -> Option<u32> {
         let fields = REST.map(|column| field(&self.columns, record, column));
         if fields.iter().all(Option::is_none) {
@@ -392,7 +392,7 @@ impl Reader<'_> {
         known
     }
 
-    /// Each field by itself, so that every mistake is told.
+    /// Reads each field separately, so that every error is reported.
     fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: Line) -> LineRest {
         let [from, when, share, fork, on_busy, ring_timeout, search_timeout] = fields;
         let mut rest = LineRest::default();
@@ -432,7 +432,7 @@ impl Reader<'_> {
     }
 }
 
-/// What a column is meant as.
+/// Suggests a column for an unknown name.
 fn column_meant(name: &str) -> String {
     if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| theirs.contains(&name)) {
         return format!("did you mean `{ours}`?");
@@ -444,13 +444,13 @@ fn column_meant(name: &str) -> String {
     }
 }
 
-/// What a line has in a column, where it has anything, and in which field.
+/// Returns index and text of a non-empty field in a column.
 fn field<'r>(columns: &[Column], record: &'r StringRecord, column: Column) -> Option<(usize, &'r str)> {
     let at = columns.iter().position(|known| *known == column)?;
     record.get(at).filter(|text| !text.is_empty()).map(|text| (at, text))
 }
 
-/// Reads a field as a string of the configuration is read.
+/// Parses a field like a string of the configuration.
 fn cell<T>(
     text: &str,
     (line, at): (Line, usize),
@@ -461,7 +461,7 @@ fn cell<T>(
     notes.take((line, Some(at)), |findings| read(&value, findings))
 }
 
-/// Reads a field as a number or `true` of the configuration is read.
+/// Parses a field like a number or boolean of the configuration.
 fn plain<T>(
     text: &str,
     (line, at): (Line, usize),
@@ -474,7 +474,7 @@ fn plain<T>(
     notes.take((line, Some(at)), |findings| read(&value, findings))
 }
 
-/// Whether targets take over pieces that patterns name.
+/// Returns whether targets use parts captured by patterns.
 fn has_pieces(targets: &[TargetSpec]) -> bool {
     let text = |target: &TargetSpec| match target {
         TargetSpec::Trunk { number: Some(number), .. } => number.clone(),

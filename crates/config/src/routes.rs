@@ -1,4 +1,4 @@
-//! `[[route]]` turned into routes.
+//! Reads `[[route]]` tables into routes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::targets::Means;
 use super::types::Edge;
 use super::{caller_id, headers, hours, sms, targets, values};
 
-/// All routes in the order of the file.
+/// Reads all routes in file order.
 pub(super) fn read<'a>(
     value: &'a Value<'a>,
     edge: &Edge,
@@ -103,7 +103,7 @@ fn read_one<'a>(
     })
 }
 
-/// Reads a key that decides on the calls that a route takes; notes one that cannot be read.
+/// Reads a key that restricts the matched calls; sets `is_partial` if it is invalid.
 fn condition<'a, T>(
     section: &Section<'a>,
     key: &str,
@@ -117,7 +117,7 @@ fn condition<'a, T>(
     found
 }
 
-/// The targets of the route of this name; only where it has a file none need be there.
+/// Reads the targets of a route; they are optional if the route has a routes file.
 fn connect<'a>(
     section: &Section<'a>,
     (name, has_file): (&str, bool),
@@ -135,7 +135,7 @@ fn connect<'a>(
     }
 }
 
-/// `routes_file`, with its place.
+/// Reads `routes_file` with its position.
 fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(String, Span)> {
     let written = values::string(key, value, findings)?;
     if written.is_empty() {
@@ -146,7 +146,7 @@ fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(S
     Some((written, value.span()))
 }
 
-/// Who listens, as many as may.
+/// Reads `fork`: the listeners of the route, limited in number.
 fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Span)> {
     let fork =
         section.read("fork", findings, |key, value, findings| values::one_or_list(key, value, findings, listener));
@@ -159,7 +159,7 @@ fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Spa
     fork.unwrap_or_default()
 }
 
-/// The trunks that are its recording servers, as many as may be, each once.
+/// Reads `siprec`: the recording servers of the route, limited in number and without duplicates.
 fn recorders(section: &Section<'_>, findings: &mut Findings) -> (Vec<Arc<str>>, Vec<Span>) {
     let Some(value) = section.get("siprec") else { return (Vec::new(), Vec::new()) };
     let written = values::one_or_list("siprec", value, findings, values::string).unwrap_or_default();
@@ -180,7 +180,7 @@ fn recorders(section: &Section<'_>, findings: &mut Findings) -> (Vec<Arc<str>>, 
     (names, spans)
 }
 
-/// So many of a hundred.
+/// Reads a percentage.
 pub(super) fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     if value.get_ref().as_integer().is_none() {
         let message = format!("`{key}` is not a percentage");
@@ -190,7 +190,7 @@ pub(super) fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     values::integer(key, value, findings, 1..=100)
 }
 
-/// The name of an agent that is to listen.
+/// Reads the name of a listener agent.
 pub(super) fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
@@ -207,7 +207,7 @@ pub(super) fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) ->
     name.map(str::to_owned)
 }
 
-/// A list of conditions. An empty list would match nothing, or anything: it is refused.
+/// Reads a list of conditions. An empty list is rejected, because its meaning (nothing or anything) would be unclear.
 fn conditions<'a, T>(
     section: &Section<'a>,
     key: &str,

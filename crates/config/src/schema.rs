@@ -1,5 +1,5 @@
-//! The TOML tree turned into values: every table but trunks and routes, with its defaults. Errors are collected at their
-//! places and reading goes on with the default.
+//! Reads the TOML tree into values: every table except trunks and routes, with defaults. After an error, reading
+//! continues with the default.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -34,13 +34,13 @@ use super::{
 };
 use trunkgate_system::log::Log;
 
-/// Peers in these networks are shown our local address.
+/// Default of `local_networks`: peers in these networks get our local address.
 const LOCAL_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"];
-/// Media ports that one call takes: RTP and RTCP on each of its two sides.
+/// Number of media ports of one call: RTP and RTCP on each of its two legs.
 pub(super) const PORTS_PER_CALL: u32 = 4;
 
-/// The file that is read.
+/// Configuration file being read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct File<'a> {
     pub(super) path: &'a Path,
@@ -48,13 +48,13 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// What relative paths are relative to.
+    /// Returns the folder that relative paths refer to.
     pub(super) fn folder(&self) -> &'a Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 }
 
-/// Reads `[http]` alone; and whether it is there.
+/// Reads only `[http]`, and returns whether the table exists.
 pub(super) fn http(file: File<'_>, document: &Spanned<DeTable<'_>>, findings: &mut Findings) -> (Http, bool) {
     let value = document.get_ref().iter().find(|(name, _)| name.get_ref() == "http").map(|(_, value)| value);
     let section = value.and_then(|value| Section::open("[http]", value, keys::HTTP, findings));
@@ -155,7 +155,7 @@ fn read_texts(
     }
 }
 
-/// What decides where calls go.
+/// Tables that determine call routing.
 struct Calls {
     apps: Vec<PlacedApp>,
     mailboxes: Vec<PlacedMailbox>,
@@ -167,7 +167,7 @@ struct Calls {
     routes: Vec<PlacedRoute>,
 }
 
-/// Reads what decides where calls go: applications, numbers, groups, routes, and the sounds that they name.
+/// Reads the tables that determine call routing: applications, numbers, groups, routes, and the sounds they name.
 fn read_calls<'a>(
     root: &Section<'a>,
     (edge, around): (&Edge, Around<'_>),
@@ -191,12 +191,12 @@ fn read_calls<'a>(
     Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes }
 }
 
-/// Whether a trunk is reached by TLS.
+/// Returns whether a trunk has a peer reached over TLS.
 fn is_secure(placed: &PlacedTrunk) -> bool {
     placed.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls)
 }
 
-/// What `local_networks` holds where it is not written.
+/// Returns the default of `local_networks`.
 pub(super) fn private_networks() -> impl Iterator<Item = IpNet> {
     LOCAL_NETWORKS.iter().filter_map(|text| text.parse().ok())
 }
@@ -232,7 +232,7 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
     Edge { name, public_address, local_networks, numbers, calendar }
 }
 
-/// One address a family, or a list of them.
+/// Reads one address per address family.
 fn public_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (address, span) in values::one_or_list(key, value, findings, values::public_address)? {
@@ -256,7 +256,7 @@ fn country(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Numb
     numbers
 }
 
-/// The host's name, with what no name may hold left out.
+/// Returns the host name without characters that a name must not contain.
 fn host_name() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let usable = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -264,7 +264,7 @@ fn host_name() -> String {
     if name.is_empty() { "trunkgate".to_owned() } else { name }
 }
 
-/// Reads `[[listen]]`; returns whether one of them could not be read as well.
+/// Reads `[[listen]]`, and returns whether one of the listeners could not be read.
 fn read_listen(
     root: &Section<'_>,
     (file, acme): (File<'_>, Option<&PlacedAcme>),
@@ -294,14 +294,15 @@ fn read_listeners(
     array.iter().filter_map(|value| read_listener(file, value, acme, findings)).collect()
 }
 
-/// Where no listener is written: UDP and TCP, and TLS where a peer is reached by it.
+/// Returns the default listeners: UDP, TCP and, if a peer uses TLS, TLS.
 fn default_listeners(with_tls: bool, acme: Option<&Acme>) -> Vec<PlacedListen> {
     let tls = with_tls.then_some(Transport::Tls);
     let transports = [Transport::Udp, Transport::Tcp].into_iter().chain(tls);
     transports.map(|transport| default_listener(transport, acme)).collect()
 }
 
-/// On all IPv4 addresses: `[::]` cannot be bound where the kernel has no IPv6, so that one is written out where wanted.
+/// Returns a default listener on all IPv4 addresses. IPv6 must be configured, because `[::]` cannot be bound on a
+/// kernel without IPv6.
 fn default_listener(transport: Transport, acme: Option<&Acme>) -> PlacedListen {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, transport.default_port()));
     let name = listener_name(transport, address);
@@ -357,7 +358,7 @@ fn read_listener(
     })
 }
 
-/// Refuses a value whose feature is not built yet.
+/// Reports a value that requires an unimplemented feature.
 pub(super) fn not_yet(span: Span, what: &str, feature: &str, findings: &mut Findings) {
     let help = format!("{feature}: planned");
     findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: {what}"), help);
@@ -375,7 +376,7 @@ fn read_media(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut 
     (media, section.and_then(|media| media.get("ports")).map(Spanned::span))
 }
 
-/// Addresses of media sockets, at least one.
+/// Reads the addresses of media sockets, at least one.
 pub(super) fn media_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
     let list = values::one_or_list(key, value, findings, values::address)?;
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
@@ -384,7 +385,7 @@ pub(super) fn media_addresses(key: &str, value: &Value<'_>, findings: &mut Findi
     Some(list.into_iter().map(|(address, _)| address).collect())
 }
 
-/// Refuses an engine of a later version.
+/// Rejects a media engine that is not implemented.
 pub(super) fn judge_engine(key: &str, value: &Value<'_>, findings: &mut Findings) {
     let engines = [("auto", true), ("user", true), ("kernel", false)];
     if values::one_of(key, value, findings, &engines) == Some(false) {
@@ -392,7 +393,7 @@ pub(super) fn judge_engine(key: &str, value: &Value<'_>, findings: &mut Findings
     }
 }
 
-/// `"16384-32767"`, with room for one call at least.
+/// Reads a port range such as `"16384-32767"`, with room for at least one call.
 pub(super) fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
     let Some(text) = value.get_ref().as_str() else {
         values::wrong_type(key, value, "first and last port in quotation marks: \"16384-32767\"", findings);
@@ -440,7 +441,7 @@ pub(super) fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) 
     Some((first, last))
 }
 
-/// How many calls find their ports in a range.
+/// Returns the number of calls that a port range can serve.
 pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
     let first_even = u32::from(first).next_multiple_of(2);
     let pairs = (u32::from(last) + 1).saturating_sub(first_even) / 2;
@@ -460,7 +461,7 @@ fn read_limits(
     (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
 }
 
-/// `{ after = 20, within = "10s", lasting = "10m" }`; what is not written is as there.
+/// Reads `{ after = 20, within = "10s", lasting = "10m" }`; these values are the defaults.
 pub(super) fn ban(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Ban> {
     let section = Section::open(&format!("`{key}`"), value, keys::BAN, findings)?;
     let mut ban = StrangerLimits::default().ban;
@@ -487,7 +488,7 @@ fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, 
     http
 }
 
-/// Networks of reverse proxies.
+/// Reads the networks of reverse proxies.
 pub(super) fn proxies(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpNet>> {
     let networks = values::one_or_list(key, value, findings, values::network)?;
     for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
@@ -518,12 +519,12 @@ fn read_log(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Fi
     log
 }
 
-/// A level, or a filter as `info,trunkgate=debug`.
+/// Reads a log level, or a filter such as `info,trunkgate=debug`.
 pub(super) fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let text = values::string(key, value, findings)?;
     let is_level = |word: &str| LEVELS.contains(&word.trim());
-    // A lone word that is no level would be taken for the name of a module, and nothing be logged.
+    // The filter syntax would accept an unknown level as a module name, and log nothing.
     let wrong = text.split(',').find(|part| !is_level(part) && !part.contains('='));
     let filter = tracing_subscriber::EnvFilter::builder().parse(&text);
     if wrong.is_none() && filter.is_ok() {

@@ -1,4 +1,4 @@
-//! Secrets that could be found by trying: too short, or the user name again.
+//! Checks of secrets that could be guessed: too short, or equal to the user name.
 
 use std::net::SocketAddr;
 
@@ -10,19 +10,19 @@ use super::draft::{Draft, Span};
 use super::types::Secret;
 use trunkgate_system::limits::SECRET_CHARACTERS;
 
-/// Characters of a password of SIP: its guesses are few, since sources that guess are banned.
+/// Minimum length of a SIP password; guessing is slow, because failing sources are banned.
 const PASSWORD_CHARACTERS: usize = 8;
-/// Characters of a token that signs: Twilio's have as many.
+/// Minimum length of a signing token, as at Twilio.
 const SIGNING_CHARACTERS: usize = 32;
 /// Fix for a short token.
 const MAKE_ONE: &str = "make one: openssl rand -hex 32";
 
-/// Judges the tokens that open the HTTP interfaces: short ones are errors where other machines reach them.
+/// Checks the tokens of the HTTP interfaces. A short token is an error if other machines can reach the interface.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let (api, messages) = (&draft.api, &draft.texts);
     let is_local = is_loopback(draft.http.address);
-    // `[api] tls` leads to the API alone.
+    // `[api] tls` serves only the API.
     let is_api_local = is_local && api.api.tls.is_none_or(is_loopback);
     let tokens = [
         ("`token` of [http]", &draft.http.token, &draft.http_places.token, is_local),
@@ -48,7 +48,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-/// Judges the password of digest credentials.
+/// Checks the password of digest credentials.
 pub(super) fn password(credentials: &Credentials, span: Span, findings: &mut Findings) {
     let Credentials { username, password, .. } = credentials;
     let message = if password.eq_ignore_ascii_case(username) {

@@ -1,4 +1,4 @@
-//! A table of the file: its keys judged against the known ones, then read one by one.
+//! Table of the file: its keys are checked against the known ones, then read one by one.
 
 use std::ops::Range;
 
@@ -12,19 +12,19 @@ use super::keys::{Key, Kind, ROOT, TABLES, TRUNK, TRUNK_PARTS, same};
 use super::nearest;
 use super::values::wrong_type;
 
-/// A value with its place.
+/// Value with its position.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
-/// A table whose keys are all known.
+/// Table with checked keys.
 #[derive(Debug, Clone)]
 pub(super) struct Section<'a> {
-    /// The header, or the table itself where it is written inline.
+    /// Range of the header, or of an inline table.
     pub(super) span: Range<usize>,
     table: &'a DeTable<'a>,
 }
 
 impl<'a> Section<'a> {
-    /// Judges the keys of `value`; `None`, and a finding, where it is no table.
+    /// Checks the keys of `value`; reports a value that is not a table and returns `None`.
     pub(super) fn open(
         title: &str,
         value: &'a Value<'a>,
@@ -37,7 +37,7 @@ impl<'a> Section<'a> {
         };
         Some(Section::of_table(title, table, value.span(), keys, findings))
     }
-    /// The same for a table that is known to be one.
+    /// Checks the keys of a table.
     pub(super) fn of_table(
         title: &str,
         table: &'a DeTable<'a>,
@@ -50,15 +50,15 @@ impl<'a> Section<'a> {
         }
         Section { span, table }
     }
-    /// A table whose keys have been judged, in parts, before.
+    /// Wraps a table with keys that were checked before.
     pub(super) fn of_judged(table: &'a DeTable<'a>, span: Range<usize>) -> Section<'a> {
         Section { span, table }
     }
-    /// Its keys and values.
+    /// Returns the keys and values.
     pub(super) fn table(&self) -> &'a DeTable<'a> {
         self.table
     }
-    /// Whether a key that is unknown was meant as one of these; the finding about it says so.
+    /// Returns whether an unknown key is a misspelling of one of `meant`; its diagnostic contains the suggestion.
     pub(super) fn misspells(&self, meant: &[&str], keys: &[Key]) -> bool {
         let names = self.table.iter().map(|(name, _)| name.get_ref().as_ref());
         let mut unknown = names.filter(|name| !keys.iter().any(|key| key.name == *name));
@@ -67,11 +67,11 @@ impl<'a> Section<'a> {
             meant.iter().any(|key| help.contains(&format!("`{key}`")))
         })
     }
-    /// The value of a key.
+    /// Returns the value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
     }
-    /// Reads a key that may be absent; `read` reports what it cannot use.
+    /// Reads an optional key; `read` reports an invalid value.
     pub(super) fn read<T>(
         &self,
         key: &str,
@@ -82,7 +82,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Refuses a key that is unknown or not built yet.
+/// Reports a key that is unknown or not implemented.
 fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &[Key], findings: &mut Findings) {
     let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
     let Some(key) = keys.iter().find(|key| key.name == name) else {
@@ -104,7 +104,7 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
     );
 }
 
-/// What an unknown key may have been meant as.
+/// Suggests a known key for an unknown one.
 fn suggestion(name: &str, keys: &[Key]) -> String {
     let holds = |keys: &[Key], name: &str| keys.iter().any(|key| key.name == name);
     if let Some((_, words)) = OF_TABLES.iter().find(|(table, _)| same(table, keys))
@@ -121,7 +121,7 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
         let like: Vec<String> = like.collect();
         (!like.is_empty()).then(|| format!("did you mean {}?", like.join(" or ")))
     };
-    // Its last word: `timeout`. Then a name that stands in one table only was meant, whatever else looks like it.
+    // Prefer a key that ends in the name (`timeout`), then the only table that has the name, over similar spellings.
     if let Some(help) = among(&|known| known.strip_suffix(name).is_some_and(|rest| rest.ends_with('_'))) {
         return help;
     }
@@ -145,7 +145,7 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
     }
 }
 
-/// What a word of other programs is called here, or where it stands.
+/// Returns our name for a key of another product, or its table.
 fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
     let holds = |keys: &[Key], name: &str| keys.iter().any(|key| key.name == name);
     if same(keys, TRUNK)

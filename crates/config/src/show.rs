@@ -1,4 +1,4 @@
-//! The whole of what holds: what the file says, what a preset adds, what the defaults are. Secrets are left out.
+//! Configuration in force: values of the file, of presets and defaults, without secrets.
 
 use serde_json::{Map, Value as Json};
 use toml::Spanned;
@@ -13,19 +13,19 @@ use super::raw::Raw;
 use super::section::{Section, Value};
 use super::types::{Config, Listen};
 
-/// What stands in the place of a secret.
+/// Placeholder for a secret.
 const HIDDEN: &str = "(not shown)";
 
-/// A value, in the order in which it is to be read.
+/// Displayed value; tables keep their order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
-    /// As TOML.
+    /// Text in TOML syntax.
     Plain(String),
     List(Vec<Node>),
     Table(Vec<(String, Node)>),
 }
 
-/// Where a value is from.
+/// Origin of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Origin {
     File,
@@ -33,7 +33,7 @@ pub(super) enum Origin {
     Default,
 }
 
-/// A key that holds.
+/// Key with its value in force.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
     pub(super) key: &'static str,
@@ -43,24 +43,24 @@ pub(super) struct Line {
     pub(super) raw: Raw,
 }
 
-/// A table of the file.
+/// Table of the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block {
-    /// `edge`; `trunk` and the trunk's name; `route`.
+    /// Table type (`edge`, `trunk`, `route`); a trunk also has its name.
     pub(super) table: &'static str,
     pub(super) name: Option<String>,
     pub(super) is_row: bool,
     pub(super) lines: Vec<Line>,
-    /// What no value of the file says: the key, and in words what holds.
+    /// Keys with a default that no value can express, and its description.
     told: Vec<(&'static str, &'static str)>,
 }
 
-/// The configuration in force, as it would be written.
+/// Configuration in force, as it would be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown(pub(super) Vec<Block>);
 
 impl Shown {
-    /// Of a file that can be used, and the text that it was read from.
+    /// Returns the display of a valid configuration and its source text.
     pub fn of(config: &Config, source: &str) -> Shown {
         let Ok(document) = DeTable::parse(source) else { return Shown(Vec::new()) };
         let mut blocks = Vec::new();
@@ -72,7 +72,7 @@ impl Shown {
         Shown(blocks)
     }
 
-    /// The defaults of every table, each once.
+    /// Returns the defaults of every table.
     pub fn defaults() -> Shown {
         let block = |key: &'static Key| {
             let keys = key.kind.keys()?;
@@ -83,7 +83,7 @@ impl Shown {
         Shown(ROOT.iter().filter_map(block).collect())
     }
 
-    /// As TOML; what is not the file's own is marked.
+    /// Returns the configuration as TOML; values that do not come from the file are marked.
     pub fn to_toml(&self) -> String {
         let mut out = String::new();
         for Block { table, name, is_row, lines, told } in &self.0 {
@@ -113,7 +113,7 @@ impl Shown {
         out
     }
 
-    /// As JSON: the same tables and keys, without what no value says.
+    /// Returns the configuration as JSON, without defaults that no value can express.
     pub fn to_json(&self) -> Json {
         let mut all = Map::new();
         for Block { table, name, is_row, lines, .. } in self.0.iter().filter(|one| !one.is_row || !one.lines.is_empty())
@@ -147,7 +147,7 @@ fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, bl
     if let Kind::Table(keys) = key.kind {
         let empty = DeTable::new();
         let table = written.and_then(|value| value.get_ref().as_table());
-        // What nobody has asked for is off, whatever its keys would be.
+        // An absent optional table is off, whatever the defaults of its keys.
         if table.is_some() || matches!(key.default.is, Absent::Value(_)) {
             let known = |name: &str| computed(key.name, name, config);
             push(None, false, lines(keys, table.unwrap_or(&empty), |_| Origin::Default, known));
@@ -176,8 +176,8 @@ fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, bl
     }
 }
 
-/// The listeners where none is written. One for TLS has a certificate of the edge's own making, which no file can say: then
-/// they stay unwritten.
+/// Returns the default listeners. With TLS they use a self-made certificate, which no file can express, so the list
+/// stays empty.
 fn default_listeners(config: &Config) -> Vec<Block> {
     if config.listen.iter().all(|one| one.tls.is_none()) {
         return config.listen.iter().map(default_listener).collect();
@@ -190,7 +190,7 @@ fn default_listeners(config: &Config) -> Vec<Block> {
     vec![Block { table: "listen", name: None, is_row: true, lines: Vec::new(), told }]
 }
 
-/// One of them, also for TLS.
+/// Returns a default listener, also for TLS.
 pub(super) fn default_listener(one: &Listen) -> Block {
     let line = |key, text: String| {
         let (node, raw) = (Node::Plain(quoted(&text)), Raw::default());
@@ -201,7 +201,7 @@ pub(super) fn default_listener(one: &Listen) -> Block {
     Block { table: "listen", name: None, is_row: true, lines, told: Vec::new() }
 }
 
-/// A trunk with what its preset adds.
+/// Returns a trunk with the values of its preset.
 fn trunk(table: &DeTable<'_>, value: &Value<'_>) -> Lines {
     let own = Section::of_judged(table, value.span());
     let completed = preset::complete("", &own, &mut Findings::default());
@@ -217,14 +217,14 @@ fn trunk(table: &DeTable<'_>, value: &Value<'_>) -> Lines {
             line.origin = origin(line.key);
         }
     }
-    // What its peers have been made from would be told of twice.
+    // Peers derived from `domain` would repeat it.
     let has_made =
         is_own("domain") && lines.iter().any(|line| line.key == "peers" && matches!(line.origin, Origin::Preset(_)));
     lines.retain(|line| !(has_made && line.key == "peers"));
     (lines, told)
 }
 
-/// A listener that gets plain RTP has none of the other keys.
+/// Returns a named table; an agent that only receives plain RTP shows only the keys that are set.
 fn named(keys: &'static [Key], table: &DeTable<'_>) -> Lines {
     let is_raw = table.get("url").and_then(|url| url.get_ref().as_str()).is_some_and(|url| url.starts_with("rtp:"));
     let (mut lines, told) = lines(keys, table, |_| Origin::Default, |_| None);
@@ -234,7 +234,7 @@ fn named(keys: &'static [Key], table: &DeTable<'_>) -> Lines {
 
 type Lines = (Vec<Line>, Vec<(&'static str, &'static str)>);
 
-/// The keys of a table in their order. `known`: what a default that is told in words comes to.
+/// Returns the keys of a table in order. `known` returns the actual value of a default described in words.
 fn lines(
     keys: &'static [Key],
     table: &DeTable<'_>,
@@ -266,7 +266,7 @@ fn lines(
     (lines, told)
 }
 
-/// Defaults that the machine, or another key, decides.
+/// Returns defaults that depend on the machine or on another key.
 fn computed(table: &str, key: &str, config: &Config) -> Option<String> {
     match (table, key) {
         ("edge", "name") => Some(quoted(&config.edge.name)),
@@ -280,7 +280,7 @@ fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<&'a Value<'a>> {
     table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }
 
-/// A written value with the defaults that are inside of it, and without secrets.
+/// Returns a value with the defaults inside it and without secrets.
 pub(super) fn complete(kind: Kind, value: &Value<'_>) -> Node {
     match (kind, value.get_ref()) {
         (Kind::Secret, DeValue::String(_)) => Node::Plain(quoted(HIDDEN)),
@@ -312,7 +312,7 @@ pub(super) fn complete(kind: Kind, value: &Value<'_>) -> Node {
     }
 }
 
-/// A program; of its arguments, which may be keys, the pieces alone.
+/// Returns a command: the program, and of its arguments, which may be keys, only the placeholders.
 fn command(value: &Value<'_>) -> Node {
     let words = value.get_ref().as_array().into_iter().flat_map(|words| words.iter());
     let word = |(at, word): (usize, &Value<'_>)| match word.get_ref().as_str() {
@@ -347,7 +347,7 @@ fn in_order<'a>(table: &'a DeTable<'a>) -> Vec<(String, &'a Value<'a>)> {
     entries.into_iter().map(|(name, value)| (name.get_ref().to_string(), value)).collect()
 }
 
-/// A web address without what is secret in some: a user part, and what follows a `?`.
+/// Returns a web address without user part and query, which may be secret.
 fn address(text: &str) -> String {
     let place = text.split(['?', '#']).next().unwrap_or_default();
     let whole = match place.split_once("://") {
@@ -364,7 +364,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A key as it stands in a header.
+/// Returns a name quoted as needed in a table header.
 fn bare(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quoted(name) }
@@ -399,7 +399,7 @@ mod tests {
     use super::*;
     use crate::parse;
 
-    /// What of a configuration decides; not where it is written.
+    /// Returns the effective values of a configuration without their positions.
     fn values(config: &Config) -> String {
         let listen: Vec<_> = config.listen.iter().map(|one| (&one.name, one.transport, one.address)).collect();
         let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes, &config.api);
@@ -460,7 +460,7 @@ mod tests {
             assert!(told.contains("PATH"), "{told}");
             assert!(told.matches(HIDDEN).count() == 13 && told.contains("wss://h/m?"), "{told}");
         }
-        // By its name, or as part of an address or a program's arguments.
+        // Secrets by name, or as part of an address or a program argument.
         let names = "pin = 'hunter2', pwd = 'hunter2', passwd = 'hunter2', bearer = 'hunter2', cookie = 'hunter2', \
             back = 'https://u:hunter2@h/x?y=hunter2', shipping = 'fast'";
         let headers = "Cookie = 'hunter2', X-Cookie = 'hunter2', X-Pwd = 'hunter2', X-Authorization = 'hunter2'";

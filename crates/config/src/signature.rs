@@ -1,4 +1,4 @@
-//! Signatures by Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp` and the body under HMAC-SHA256.
+//! Signatures of Standard Webhooks 1.0.0: HMAC-SHA256 of `webhook-id`, `webhook-timestamp` and the body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,18 +7,18 @@ use sha2::Sha256;
 
 use crate::Secret;
 
-/// What a secret begins with.
+/// Prefix of a secret.
 const PREFIX: &str = "whsec_";
-/// Bytes that a secret may have.
+/// Length of the decoded secret in bytes.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// The key of a secret as `whsec_` and base64.
+/// Decodes a secret (`whsec_` and base64) into its key.
 pub(crate) fn key(secret: &str) -> Option<Vec<u8>> {
     let key = STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()?;
     KEY_BYTES.contains(&key.len()).then_some(key)
 }
 
-/// The value of `webhook-signature`: one signature for each secret, so that a receiver may change over from one to another.
+/// Returns the value of `webhook-signature`: one signature per secret, so that a receiver can rotate secrets.
 pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
     let signature = |secret: &Secret| {
         let mut mac = Hmac::<Sha256>::new_from_slice(&key(secret.reveal())?).ok()?;
@@ -33,7 +33,7 @@ pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String
 mod tests {
     use super::*;
 
-    /// Made with `Webhook(secret).sign(id, timestamp, body)` of the Python package standardwebhooks 1.1.0.
+    /// Expected value: `Webhook(secret).sign(id, timestamp, body)` of the Python package standardwebhooks 1.1.0.
     #[test]
     fn signatures_are_those_of_the_standards_own_library() {
         let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="];

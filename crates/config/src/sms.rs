@@ -1,4 +1,4 @@
-//! `[twilio]`, `[sms]` and `sms_on_failure` of a route: text messages after calls that nobody answered.
+//! `[twilio]`, `[sms]` and `sms_on_failure` of a route: text messages after unanswered calls.
 
 use std::time::Duration;
 
@@ -16,56 +16,56 @@ use super::types::Edge;
 use super::types::Secret;
 use super::{speech, values};
 
-/// `[twilio]` and `[sms]`.
+/// Settings of `[twilio]` and `[sms]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sms {
-    /// `AC` and 32 hex digits.
+    /// Account SID: `AC` and 32 hex digits.
     pub account_sid: String,
-    /// Proves who we are, and signs what Twilio sends to us.
+    /// Credential of our requests, and key of the signatures on Twilio's requests.
     pub auth_token: Secret,
-    /// `http` or `https`.
+    /// `http` or `https` URL of Twilio's API.
     pub base_url: String,
-    /// How long one request may take.
+    /// Maximum duration of one request.
     pub timeout: Duration,
-    /// Where Twilio reports what becomes of each message.
+    /// URL for Twilio's status callbacks of each message.
     pub status_callback: Option<String>,
-    /// After this time a text is of no use; zero: never.
+    /// Maximum age of a message to be sent; zero: unlimited.
     pub expires: Duration,
-    /// Texts to one recipient in 24 hours; 0: any number.
+    /// Maximum number of messages to one recipient in 24 hours; 0: no limit.
     pub per_recipient_per_day: u32,
-    /// Texts in 24 hours; 0: any number.
+    /// Maximum number of messages in 24 hours; 0: no limit.
     pub per_day: u32,
-    /// What STOP, START and HELP are answered by us.
+    /// Replies to STOP, START and HELP.
     pub replies: Replies,
 }
 
-/// What we answer; each may be nothing, since Twilio answers these words itself.
+/// Replies to opt-out keywords; each is optional, because Twilio replies to them itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replies {
-    /// To STOP.
+    /// Reply to STOP.
     pub stop: Option<String>,
-    /// To START.
+    /// Reply to START.
     pub start: Option<String>,
-    /// To HELP.
+    /// Reply to HELP.
     pub help: Option<String>,
 }
 
-/// Whether a sender is the sid of a messaging service.
+/// Returns whether a sender is the SID of a messaging service.
 pub fn is_service(from: &str) -> bool {
     from.len() == 34 && from.starts_with("MG")
 }
 
-/// Whether digits are a short code.
+/// Returns whether digits are a short code.
 pub fn is_short_code(digits: &str) -> bool {
     (3..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The words that a text may have in braces.
+/// Placeholders of a message text, written in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
-/// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
+/// Maximum length of an alphanumeric sender in characters, as at Twilio.
 const NAME_CHARS: usize = 11;
 
-/// `[twilio]` and `[sms]`; `None` where there is no account that can be used.
+/// Reads `[twilio]` and `[sms]`; `None` without a usable account.
 pub(super) fn read(
     twilio: Option<&Section<'_>>,
     sms: Option<&Section<'_>>,
@@ -95,7 +95,7 @@ pub(super) fn read(
     Some(read).filter(|read| !read.account_sid.is_empty() && !read.auth_token.reveal().is_empty())
 }
 
-/// Where Twilio's interface is.
+/// Reads `base_url`: the URL of Twilio's API.
 pub(super) fn base_url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     let words = speech::UrlWords {
         user: "contains a user part: use `account_sid` and `auth_token`",
@@ -106,7 +106,7 @@ pub(super) fn base_url(key: &str, value: &Value<'_>, around: Around<'_>, finding
     speech::web_address(key, value, (around.local_networks, words), findings)
 }
 
-/// How long a request may take.
+/// Reads `timeout`: the maximum duration of one request.
 pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     if found.is_zero() {
@@ -115,7 +115,7 @@ pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     Some(found)
 }
 
-/// What we answer by ourselves.
+/// Reads `replies`: our replies to opt-out keywords.
 pub(super) fn replies(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Replies> {
     let section = Section::open(&format!("`{key}`"), value, keys::REPLIES, findings)?;
     let mut replies = Replies::default();
@@ -123,7 +123,7 @@ pub(super) fn replies(key: &str, value: &Value<'_>, around: Around<'_>, findings
     Some(replies)
 }
 
-/// A text that fits into a message, and is not empty.
+/// Reads a non-empty text that fits into one message.
 pub(super) fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let chars = text.chars().count();
@@ -136,7 +136,7 @@ pub(super) fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findi
     Some(text)
 }
 
-/// `allow_prefixes` of `[sms]`; empty where none is written.
+/// Reads `allow_prefixes` of `[sms]`; empty if not set.
 pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec<String> {
     let prefix = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         let text = values::string(key, value, findings)?;
@@ -157,7 +157,7 @@ pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec
     list.into_iter().map(|(prefix, _)| prefix).collect()
 }
 
-/// `sms_on_failure`; `texts_to` is `allow_prefixes` of `[sms]`.
+/// Reads `sms_on_failure`; `texts_to` is `allow_prefixes` of `[sms]`.
 pub(super) fn rule<'a>(
     key: &str,
     value: &'a Value<'a>,
@@ -187,7 +187,7 @@ pub(super) fn rule<'a>(
     }
     let (to, from, body) = (to?, from?, body?);
     let recipients = match () {
-        // A number in the file is one that is meant.
+        // A recipient configured in the file is always permitted.
         () if !to.is_only(&Piece::Caller) => Recipients::Any,
         () if !texts_to.is_empty() => Recipients::Prefixes(texts_to.to_vec()),
         () => {
@@ -200,7 +200,7 @@ pub(super) fn rule<'a>(
     Some(SmsRule { to, from, body, on, recipients })
 }
 
-/// `{caller}`, or a number of the owner's.
+/// Reads the recipient: `{caller}` or a fixed number.
 fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Template> {
     let text = values::string(key, value, findings)?;
     let template = template(key, &text, value, findings)?;
@@ -221,7 +221,7 @@ fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings)
     Template::parse_ended(&number.text).ok()
 }
 
-/// A number, a short code, a messaging service or a name.
+/// Reads the sender: a number, a short code, a messaging service or a name.
 fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_name = (1..=NAME_CHARS).contains(&text.len())
@@ -254,7 +254,7 @@ fn template(key: &str, text: &str, value: &Value<'_>, findings: &mut Findings) -
     }
 }
 
-/// What only shows when the tables are seen together.
+/// Checks `sms_on_failure`, `[twilio]` and `[sms]` against each other.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let mut any = false;
     for placed in &draft.routes {
@@ -272,7 +272,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             let help = "add public_url to [http], and enter PUBLIC_URL/sms/inbound as webhook of the number in Twilio's console";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);
         }
-        // Messages of the API leave by it, too.
+        // The API sends messages through Twilio, too.
         (Some(span), _) | (None, Some(span)) if !any && draft.api.auth_token.is_none() => {
             let message = "no route sends text messages";
             let help = "add sms_on_failure to a [[route]]";

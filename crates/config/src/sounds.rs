@@ -1,4 +1,4 @@
-//! Sounds that are targets (`play:FILE`) and greetings of mailboxes, each read and decoded once.
+//! Sounds used as targets (`play:FILE`) and as mailbox greetings, each read and decoded once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,11 +13,12 @@ use trunkgate_audio::Use;
 use trunkgate_system::below::below;
 use trunkgate_system::limits::ANNOUNCEMENT_SECONDS;
 
-/// What is wrong with a file: its code, what happened, what helps.
+/// Unusable file: code, message and help text.
 type Unusable = (Code, String, String);
 type Decoded = Result<Arc<[u8]>, Unusable>;
 
-/// Sounds by their names in the configuration. A hundred thousand lines of a `routes_file` may name the same one.
+/// Cache of sounds by their names in the configuration, since a hundred thousand lines of a `routes_file` may name the
+/// same sound.
 #[derive(Debug)]
 pub(super) struct Sounds {
     folder: PathBuf,
@@ -25,12 +26,12 @@ pub(super) struct Sounds {
 }
 
 impl Sounds {
-    /// Sounds below a folder, of which none is read yet.
+    /// Returns an empty cache for the sounds below a folder.
     pub(super) fn below(folder: &Path) -> Sounds {
         Sounds { folder: folder.to_owned(), read: RefCell::default() }
     }
 
-    /// Reads a sound unless it has been read before. `of`: the text or key that names it.
+    /// Reads a sound unless it is cached. `of` is the text or key that names it.
     pub(super) fn judge(&self, (of, name): (&str, &str), span: Span, findings: &mut Findings) {
         let mut read = self.read.borrow_mut();
         let found = read.entry(name.to_owned()).or_insert_with(|| self.decode(name));
@@ -39,7 +40,7 @@ impl Sounds {
         }
     }
 
-    /// Returns those that can be played: μ-law at 8 kHz.
+    /// Returns the playable sounds: μ-law at 8 kHz.
     pub(super) fn into_audio(self) -> BTreeMap<String, Arc<[u8]>> {
         let read = self.read.into_inner().into_iter();
         read.filter_map(|(name, codes)| Some((name, codes.ok()?))).collect()

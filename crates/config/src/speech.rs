@@ -1,5 +1,5 @@
-//! `[speech]`: the program or endpoint that speaks the `text` of `hold` and of applications, and the directory that keeps the audio.
-//! Without one an installed espeak-ng speaks.
+//! `[speech]`: text-to-speech program or service for `text` of `hold` and for applications, and its audio cache. The
+//! default is espeak-ng, if installed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,24 +15,24 @@ use super::types::{Endpoint, Speaker, Speech};
 use super::values;
 use trunkgate_system::programs;
 
-/// Program that speaks where the file names none.
+/// Default text-to-speech program.
 const INSTALLED: &str = "espeak-ng";
-/// Its voices for languages of Twilio's that it has by another name. It takes any region behind a language that it has.
+/// Twilio language codes that the default program knows by another name. It accepts any region of a known language.
 const INSTALLED_VOICES: [(&str, &str); 1] = [("arb", "ar")];
-/// What an endpoint is asked for where no `model` is written.
+/// Default `model` of a text-to-speech service.
 const MODEL: &str = "tts-1";
-/// What an endpoint may send.
+/// Audio formats of a text-to-speech service.
 const FORMATS: [(&str, &str); 4] = [("wav", "wav"), ("mp3", "mp3"), ("opus", "opus"), ("pcm", "pcm")];
-/// What is said of a URL that cannot be used.
+/// Message texts for an unusable URL.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UrlWords {
-    /// It has a user part.
+    /// Message for a URL with a user part.
     pub(super) user: &'static str,
-    /// It leads over the network without TLS.
+    /// Message for a URL that sends data unencrypted over the network.
     pub(super) clear: &'static str,
-    /// How one is written.
+    /// Help text with an example.
     pub(super) help: &'static str,
-    /// Whether `http://` may lead to a name, whose addresses are looked at when it is connected to.
+    /// True if `http://` is accepted for host names; their addresses are checked on connection.
     pub(super) names_may_be_near: bool,
 }
 
@@ -42,12 +42,12 @@ const OURS: UrlWords = UrlWords {
     help: "use \"https://api.openai.com/v1/audio/speech\"",
     names_may_be_near: false,
 };
-/// Longest name of a voice, in bytes.
+/// Maximum length of a voice name in bytes.
 const VOICE_BYTES: usize = 256;
-/// Keys of an endpoint.
+/// Keys that apply to `url`.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
-/// Reads the section; without one an installed program speaks. `None`: nothing can speak.
+/// Reads the section; the default is an installed program. `None`: text-to-speech is not available.
 pub(super) fn read(
     section: Option<&Section<'_>>,
     local_networks: &[IpNet],
@@ -103,13 +103,13 @@ pub(super) fn read(
     Some(Speech { by, cache, voices, is_installed: false })
 }
 
-/// Returns whether the section says that nothing speaks.
+/// Returns whether the section turns text-to-speech off.
 pub(super) fn is_off(section: &Section<'_>) -> bool {
     let is_false = section.get("installed").is_some_and(|value| value.get_ref().as_bool() == Some(false));
     is_false && section.get("command").is_none() && section.get("url").is_none()
 }
 
-/// Returns the speech of an installed program; `None`: there is none.
+/// Returns the settings of the installed program, if any.
 fn installed() -> Option<Speech> {
     let program = programs::installed(INSTALLED)?.to_str()?.to_owned();
     let words = [program.as_str(), "-m", "--stdout", "-v", "{voice}", "{ssml}"].map(str::to_owned);
@@ -117,7 +117,7 @@ fn installed() -> Option<Speech> {
     Some(Speech { by: Speaker::Command(words.into()), cache: None, voices, is_installed: true })
 }
 
-/// Adds the voices of the installed program to those of the file, which come first in any letter case.
+/// Adds the voices of the default program. Voices of the file take precedence, regardless of case.
 fn with_installed(mut voices: BTreeMap<String, String>) -> BTreeMap<String, String> {
     for (name, voice) in INSTALLED_VOICES {
         if !voices.keys().any(|given| given.eq_ignore_ascii_case(name)) {
@@ -127,7 +127,7 @@ fn with_installed(mut voices: BTreeMap<String, String>) -> BTreeMap<String, Stri
     voices
 }
 
-/// `voices`: what the program or service calls a voice, by the name that applications use.
+/// Reads `voices`: the program's or service's name of each voice, by the name that applications use.
 fn voices(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type(key, value, "a table: { \"Polly.Joanna\" = \"en-us+f3\" }", findings);
@@ -173,7 +173,7 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
     None
 }
 
-/// Returns the path of a program that the system would run; `None`: it finds none.
+/// Returns the path of a program that the system would run; `None` if there is none.
 fn found(program: &str) -> Option<PathBuf> {
     let can_run = |path: &PathBuf| programs::is_executable(path);
     if program.contains('/') {
@@ -183,7 +183,7 @@ fn found(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(can_run)
 }
 
-/// The address of a web service: what goes there goes over the network in the clear only where that is our own.
+/// Reads the URL of a web service. Unencrypted `http://` is allowed only within our own networks.
 pub(super) fn web_address(
     key: &str,
     value: &Value<'_>,
@@ -220,7 +220,7 @@ mod tests {
         let program = folder.path().join("espeak-ng");
         std::fs::write(&program, "#!/bin/sh\n").unwrap();
         let is_root = nix::unistd::geteuid().is_root();
-        // The owner's bits count for the owner, whatever others may do; root may execute what any user may.
+        // For the owner only the owner's mode bits count; root may execute a file that any user may execute.
         for (mode, may_run) in [(0o644, false), (0o755, true), (0o100, true), (0o611, is_root), (0o644, false)] {
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
             let name = program.to_str().unwrap();

@@ -1,16 +1,15 @@
-//! What spreadsheets make of phone numbers: `1.41556E+10`, `14155551234.0`, and the signs that keep them from it, which are
-//! no part of a number.
+//! Phone numbers altered by spreadsheets: `1.41556E+10`, `14155551234.0`, and the text markers that prevent this.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// `1.41556E+10`, with a point or a comma.
+/// Rounded number: `1.41556E+10`, with a point or a comma.
 static ROUNDED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\+?\d([.,]\d+)?[eE]\+\d{1,2}$").ok());
-/// `14155551234.0`
+/// Number with decimals: `14155551234.0`.
 static DECIMALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^(\+?\d{5,})[.,]0+$").ok());
 
-/// What is wrong with a number that went through one, and what would be right; `None` for any other text.
+/// Returns message and help text for an altered number; `None` for any other text.
 pub(super) fn damage(text: &str) -> Option<(String, String)> {
     if ROUNDED.as_ref()?.is_match(text) {
         let help = "format the column as text, and enter the complete numbers again: +14155551234";
@@ -30,7 +29,7 @@ pub(super) fn damage(text: &str) -> Option<(String, String)> {
     Some((format!("\"{text}\" is {what} of a spreadsheet, not a phone number"), help))
 }
 
-/// Two fields that were one rounded number, `1,41556E+10`, before its comma was taken for the separator.
+/// Returns whether two fields are one rounded number, `1,41556E+10`, split at its comma.
 pub(super) fn is_cut_in_two(one: &str, next: &str) -> bool {
     let joined = format!("{one}.{next}");
     next.contains(['e', 'E']) && ROUNDED.as_ref().is_some_and(|pattern| pattern.is_match(&joined))

@@ -1,4 +1,4 @@
-//! Errors of TOML syntax in plain words: what is missing, where, and how it is written. What the values mean is checked elsewhere.
+//! Help texts for TOML syntax errors. The meaning of values is checked elsewhere.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,13 +6,13 @@ use std::ops::Range;
 use super::diagnostic::line_and_column;
 use super::unquoted;
 
-/// Quotation marks of word processors.
+/// Typographic quotation marks inserted by word processors.
 const TYPOGRAPHIC: [char; 10] = ['“', '”', '„', '‟', '«', '»', '‘', '’', '‚', '‛'];
 
-/// Help for a key as YAML and JSON have them.
+/// Help text for keys written as in YAML or JSON.
 const COLON: &str = "write `=` instead of `:` between key and value";
 
-/// One error: where it is, and how to write it.
+/// Position and help text of a syntax error.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Slip {
     pub(super) span: Range<usize>,
@@ -20,11 +20,12 @@ pub(super) struct Slip {
 }
 
 impl Slip {
-    /// Explains an error of the parser; `None`: it follows from one in an earlier line, all of which are `damaged`.
+    /// Explains an error of the parser; `None` if the error follows from one in an earlier line. The lines with errors
+    /// are collected in `damaged`.
     pub(super) fn of(source: &str, span: Range<usize>, message: &str, damaged: &mut BTreeSet<usize>) -> Option<Slip> {
         let line = Line::at(source, span.start);
         if let Some(open) = Open::before(source, line.start) {
-            // What is wrong with a list makes all that follows a part of it.
+            // After an error in a list, the parser takes everything that follows as part of the list.
             let own = line_and_column(source, span.start).0;
             if damaged.range(open.line..=own).next().is_some() {
                 return None;
@@ -35,7 +36,7 @@ impl Slip {
         }
         let part = source.get(span.clone()).unwrap_or_default();
         if is_value(message) {
-            // The parser shows the part from which on it cannot read a value: all of it is meant.
+            // The parser reports the unreadable part of a value: show the whole value.
             let place = line.value_at(span.start).unwrap_or(span.clone());
             let help = unreadable(source, &line, span.start, source.get(place.clone()).unwrap_or_default().trim());
             return Some(Slip { span: place, help });
@@ -44,7 +45,7 @@ impl Slip {
     }
 }
 
-/// A line of the file.
+/// Line of the file.
 struct Line<'a> {
     start: usize,
     text: &'a str,
@@ -57,7 +58,8 @@ impl<'a> Line<'a> {
         Line { start, text }
     }
 
-    /// Whether what is wrong stands where a header or key begins, or behind such a key: the lines before do not end.
+    /// Returns whether the error is at the start of a header or key, or right after such a key; a preceding line is
+    /// then not closed.
     fn is_entry(&self, source: &str, offset: usize) -> bool {
         let text = self.text.trim_start();
         let begins = |text: &str| text.starts_with(|char: char| char.is_ascii_alphanumeric() || char == '_');
@@ -67,7 +69,7 @@ impl<'a> Line<'a> {
         (is_header || is_key) && before.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
     }
 
-    /// The value of the line, or where that is a list or table the `part` of it that is wrong; `None`: it may be secret.
+    /// Returns the value of the line; for a list or table, only the faulty `part`. `None` if the value may be secret.
     fn value(&self, part: &'a str, offset: usize) -> Option<&'a str> {
         let before = self.text.get(..offset - self.start).unwrap_or_default();
         if unquoted::is_secret(before) {
@@ -77,7 +79,7 @@ impl<'a> Line<'a> {
         Some(if value.starts_with(['[', '{']) { part.trim() } else { value })
     }
 
-    /// Place of the value of the line in its text, without comment.
+    /// Returns the range of the value in the line, without the comment.
     fn written(&self) -> Option<Range<usize>> {
         let (_, behind) = self.text.split_once('=')?;
         let behind = behind.split(" #").next().unwrap_or_default();
@@ -85,7 +87,7 @@ impl<'a> Line<'a> {
         Some(start..start + behind.trim().len())
     }
 
-    /// Place in the file of the value that `offset` is in: the value of the line, or an item of the list or table that this is.
+    /// Returns the range in the file of the value at `offset`: the value of the line, or an item of its list or table.
     fn value_at(&self, offset: usize) -> Option<Range<usize>> {
         let mut place = self.written()?;
         if self.text.get(place.clone())?.starts_with(['[', '{']) {
@@ -101,25 +103,25 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns what is to be written instead of a value that cannot be read.
+/// Suggests the correct form of an unreadable value.
 fn unreadable(source: &str, line: &Line<'_>, offset: usize, value: &str) -> String {
     let before = source.get(line.start..offset).unwrap_or_default();
     let value = if unquoted::is_secret(before) { "…" } else { value };
     match value.to_lowercase().as_str() {
         _ if value.contains(TYPOGRAPHIC) => typographic(value),
         small @ ("true" | "false") => format!("write it in small letters: {small}"),
-        // A key of an inline table is none of the line.
+        // A key of an inline table is not the key of the line.
         _ if before.contains('{') => unquoted::quoted(value),
         _ => unquoted::advice(unquoted::key_of(source, line.start), value),
     }
 }
 
-/// Returns how a value is written that has the quotation marks of a word processor.
+/// Suggests a value without typographic quotation marks.
 fn typographic(value: &str) -> String {
     format!("typographic quotation marks are none here: write \"{}\"", value.replace(TYPOGRAPHIC, ""))
 }
 
-/// Returns what is to be written instead.
+/// Suggests the correct form of a line.
 fn help(line: &Line<'_>, part: &str, offset: usize, message: &str) -> String {
     let value = line.value(part, offset).unwrap_or("…");
     let is_number = |text: &str| text.contains(',') && text.chars().all(|char| char.is_ascii_digit() || char == ',');
@@ -150,7 +152,7 @@ fn help(line: &Line<'_>, part: &str, offset: usize, message: &str) -> String {
     }
 }
 
-/// Whether a value without quotes is what is wrong.
+/// Returns whether the message is about a value without quotes.
 fn is_value(message: &str) -> bool {
     const KNOWN: [&str; 8] = [
         "string values must be quoted",
@@ -165,14 +167,14 @@ fn is_value(message: &str) -> bool {
     KNOWN.iter().any(|known| message.starts_with(known))
 }
 
-/// A list or inline table that does not end.
+/// List or inline table that is not closed.
 struct Open {
     line: usize,
     is_list: bool,
 }
 
 impl Open {
-    /// The innermost one that is open before this place.
+    /// Returns the innermost list or table still open at an offset.
     fn before(source: &str, end: usize) -> Option<Open> {
         let mut open: Vec<(usize, bool)> = Vec::new();
         for (line, text) in (1..).zip(source.get(..end).unwrap_or_default().lines()) {
@@ -187,7 +189,7 @@ impl Open {
         open.pop().map(|(line, is_list)| Open { line, is_list })
     }
 
-    /// Shows the end of the last line before `end` that has something: there the bracket is missing.
+    /// Returns the position after the last non-empty line before `end`, where the bracket is missing.
     fn slip(&self, source: &str, end: usize, damaged: &mut BTreeSet<usize>) -> Option<Slip> {
         let mut at = None;
         let mut start = 0;
@@ -221,7 +223,7 @@ fn outside_comments(line: &str) -> &str {
     line
 }
 
-/// Returns the characters of a line that stand in no string and no comment.
+/// Returns the characters of a line outside strings and comments.
 fn outside_strings(line: &str) -> impl Iterator<Item = char> {
     let mut quote = None;
     outside_comments(line).chars().filter(move |char| match quote {
@@ -245,7 +247,7 @@ mod tests {
 
     use super::*;
 
-    /// Line, column and help of each error.
+    /// Returns line, column and help text of each error.
     fn slips(source: &str) -> Vec<(usize, usize, String)> {
         let (_, mut errors) = DeTable::parse_recoverable(source);
         errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));

@@ -1,4 +1,4 @@
-//! `connect` of a route, and `[group.NAME]`: targets that routes have in common.
+//! `connect` of a route, and `[group.NAME]`: targets shared by routes.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -19,22 +19,22 @@ use super::sounds::Sounds;
 use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
-/// Kinds of targets, as they are written.
+/// Prefixes of target texts.
 const KINDS: [&str; 9] = ["trunk", "agent", "app", "play", "voicemail", "conference", "group", "sip", "reject"];
 
-/// A target with its place.
+/// Target with its position.
 pub(super) type Placed = (TargetSpec, TargetPlace);
 
-/// What targets are read by.
+/// Configuration needed to read targets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Means<'a> {
     pub(super) numbers: &'a Numbers,
     pub(super) sounds: &'a Sounds,
-    /// `None`: in a group, where there is none.
+    /// Groups; `None` inside a group, because groups cannot be nested.
     pub(super) groups: Option<&'a Groups>,
 }
 
-/// `[group.NAME]`, each with its targets.
+/// All `[group.NAME]` with their targets.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     all: Vec<Group>,
@@ -43,7 +43,7 @@ pub(super) struct Groups {
 #[derive(Debug)]
 struct Group {
     name: String,
-    /// Its header.
+    /// Position of the table header.
     span: Span,
     targets: Vec<Placed>,
     order: Order,
@@ -84,7 +84,7 @@ impl Groups {
         }
         Groups { all }
     }
-    /// Warns of those that no route names.
+    /// Warns of groups that no route uses.
     pub(super) fn judge(&self, findings: &mut Findings) {
         for group in self.all.iter().filter(|group| !group.used.get()) {
             let message = format!("no route uses group {}", group.name);
@@ -93,7 +93,7 @@ impl Groups {
         }
     }
 
-    /// Returns whether one that a route names has such a target.
+    /// Returns whether a group used by a route has such a target.
     pub(super) fn has(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         self.all.iter().filter(|group| group.used.get()).any(|group| group.targets.iter().any(|(one, _)| is_it(one)))
     }
@@ -116,12 +116,12 @@ impl Groups {
     }
 }
 
-/// `order` of a route or group.
+/// Reads `order` of a route or group.
 pub(super) fn order(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Order> {
     values::one_of(key, value, findings, &[("listed", Order::Listed), ("asr", Order::AnswerRatio)])
 }
 
-/// An order by the answer ratio needs two trunks side by side.
+/// Warns of an order by answer ratio without two adjacent trunks.
 pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, span: Span, findings: &mut Findings) {
     let are_trunks: Vec<bool> = targets.map(|target| matches!(target, TargetSpec::Trunk { .. })).collect();
     if !are_trunks.windows(2).any(|pair| pair == [true, true]) {
@@ -131,7 +131,7 @@ pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, s
     }
 }
 
-/// `connect`: a group is there with all of its targets.
+/// Reads `connect`; a group is replaced by its targets.
 pub(super) fn connect<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Vec<Placed> {
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
         let help = "add a target: \"trunk:NAME\"";
@@ -165,7 +165,7 @@ fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> 
     match kind {
         "trunk" => trunk_target(text, rest, span, means.numbers, findings),
         "sip" | "sips" => {
-            // Pieces may stand in the user part only: where a call goes is not a caller's to say.
+            // Captured digits are allowed in the user part only: the caller must not choose the destination host.
             let (user, host) = text.split_once('@').unwrap_or(("", text));
             let plain =
                 if user.is_empty() { text.to_owned() } else { format!("{}@{host}", filled(user, |_| "0".to_owned())) };
@@ -182,7 +182,7 @@ fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> 
             None
         }
         "app" => Some(TargetSpec::App(rest.to_owned())),
-        // One that cannot be played keeps its place.
+        // An unplayable sound keeps its position in the list.
         "play" => {
             means.sounds.judge((&format!("\"{text}\""), rest), span, findings);
             Some(TargetSpec::Play(rest.to_owned()))
@@ -221,11 +221,11 @@ fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> 
     }
 }
 
-/// What a text that is no target may have been meant as.
+/// Suggests a target for an invalid text.
 fn meant(text: &str, kind: &str, rest: &str) -> String {
     match nearest(kind, KINDS.into_iter()) {
         Some(known) if !rest.is_empty() => told(&format!("did you mean \"{known}:{rest}\"?")),
-        // The commonest slip is a name alone.
+        // The most frequent mistake is a name without its prefix.
         _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
             format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
         }
@@ -235,7 +235,7 @@ fn meant(text: &str, kind: &str, rest: &str) -> String {
     }
 }
 
-/// `{ ring_all = [...] }`, with the place of each.
+/// Reads `{ ring_all = [...] }`, with the position of each target.
 fn ring_all<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
     let section = Section::open("a target", value, keys::RING_ALL, findings)?;
     let Some(list) = section.get("ring_all") else {
@@ -273,7 +273,7 @@ fn ring_all<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings)
     Some((TargetSpec::RingAll(targets), spans))
 }
 
-/// One of those that ring at once.
+/// Reads one target of `ring_all`.
 fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
     if value.get_ref().is_table() || value.get_ref().is_array() {
         let message = "`ring_all` cannot be nested";
@@ -319,14 +319,14 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a trunk"), "trunk:NAME");
         return None;
     }
-    // Another target behind it, by whatever it was meant to be divided.
+    // The text contains a second target after some separator.
     if number.is_some_and(|number| number.contains([',', ';', ':'])) {
         let message = format!("\"{text}\": a number cannot contain `,`, `;` or `:`");
         let help = "list each target separately: connect = [\"trunk:a/1007\", \"agent:b\"]; in a CSV file a space between them";
         findings.error(code::BAD_TARGET, span, message, help);
         return None;
     }
-    // Pieces of the call's numbers stand for digits.
+    // Captured digits are replaced by 0 for this check.
     if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
         let message = format!("\"{text}\": not a callable number");
         findings.error(code::BAD_TARGET, span, message, "use trunk:NAME/+14155551234");

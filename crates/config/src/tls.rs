@@ -1,4 +1,4 @@
-//! TLS: the files of `[[listen]]` and of a trunk's `tls`, read and judged now, so that a handshake finds nothing wrong
+//! TLS files of `[[listen]]` and of `tls` of a trunk, checked with the configuration, so that handshakes do not fail
 //! later.
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ pub(crate) use trunkgate_system::certificates::{PairFault, Trust, read_certifica
 use trunkgate_system::clock;
 use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
 
-/// Reads a listener's keys; `None` where something is missing or wrong. Without a certificate it shows that of `acme`.
+/// Reads the TLS keys of a listener; `None` if they are incomplete or invalid. The default certificate is that of
+/// `acme`.
 pub(super) fn listener(
     section: &Section<'_>,
     folder: &Path,
@@ -39,7 +40,7 @@ pub(super) fn listener(
     (!is_partial).then_some(ListenTls { further, client_ca, ..tls })
 }
 
-/// Returns what a listener shows that has the certificate of `acme`.
+/// Returns the TLS settings of a listener that uses the certificate of `acme`.
 pub(super) fn issued(acme: &Acme) -> ListenTls {
     ListenTls { own: Some((acme.certificate(), acme.certificate())), is_issued: true, ..ListenTls::default() }
 }
@@ -58,7 +59,7 @@ fn written_pair(
     pair(section, folder, findings)
 }
 
-/// `certificates` of a listener; `None` where one of them is missing or wrong.
+/// Reads `certificates` of a listener; `None` if one of them is missing or invalid.
 fn further<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<Vec<(PathBuf, PathBuf)>> {
     let mut is_partial = false;
     let one = |_: &str, value: &'a Value<'a>, findings: &mut Findings| {
@@ -76,7 +77,7 @@ fn further<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> 
     (!is_partial).then(|| all.into_iter().map(|(pair, _)| pair).collect())
 }
 
-/// Keys of TLS on a listener without it.
+/// Reports TLS keys of a listener with another transport.
 pub(super) fn not_for(transport: &str, section: &Section<'_>, findings: &mut Findings) {
     for key in ["certificate", "private_key", "certificates", "client_ca"] {
         if let Some(value) = section.get(key) {
@@ -86,7 +87,7 @@ pub(super) fn not_for(transport: &str, section: &Section<'_>, findings: &mut Fin
     }
 }
 
-/// A trunk's `tls`, with the names of its certificate.
+/// Reads `tls` of a trunk, with the accepted certificate names.
 pub(super) fn trunk<'a>(
     value: &'a Value<'a>,
     folder: &Path,
@@ -112,7 +113,8 @@ pub(super) fn trunk<'a>(
     Some((TrunkTls { ca, own, verify, any_client_usage }, names))
 }
 
-/// Reads `client_certificate_usage` of a trunk's `tls`; `is_named`: its certificate identifies a client as this trunk.
+/// Reads `client_certificate_usage` of `tls`; `is_named` is true if the certificate's name identifies a client as this
+/// trunk.
 fn client_usage(section: &Section<'_>, is_named: bool, findings: &mut Findings) -> bool {
     let word = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         values::one_of(key, value, findings, &[("client", false), ("any", true)])
@@ -126,8 +128,8 @@ fn client_usage(section: &Section<'_>, is_named: bool, findings: &mut Findings) 
     is_any
 }
 
-/// Returns the first TLS listener, where each of them demands certificates of CAs that have nothing in common with `ca`: clients with a
-/// certificate of `ca` are refused before a trunk is looked for.
+/// Returns the first TLS listener if all of them require client certificates from CAs unrelated to `ca`: clients with a
+/// certificate of `ca` would be rejected before a trunk is searched.
 pub(super) fn excluded_by<'a>(ca: &Path, draft: &'a Draft) -> Option<&'a str> {
     let ca = Trust::of_file(ca).ok()?;
     let mut listeners = draft.listen.iter().filter_map(|placed| Some((&placed.listen, placed.listen.tls.as_ref()?)));
@@ -139,7 +141,7 @@ pub(super) fn excluded_by<'a>(ca: &Path, draft: &'a Draft) -> Option<&'a str> {
     (!draft.listen_is_partial && listeners.all(|(_, tls)| excludes(tls))).then_some(first.0.name.as_str())
 }
 
-/// `tls` of `[http]`.
+/// Reads `tls` of `[http]`.
 pub(super) fn http(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<HttpTls> {
     let folder = around.folder;
     let section = Section::open(&format!("`{key}`"), value, keys::HTTP_TLS, findings)?;
@@ -151,7 +153,7 @@ pub(super) fn http(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
     Some(HttpTls { own: pair(&section, folder, findings)?, ca })
 }
 
-/// A domain or address that a certificate may carry.
+/// Reads a domain or address that a certificate may contain.
 fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if ServerName::try_from(text.as_str()).is_ok() && !text.contains('*') {
@@ -166,12 +168,12 @@ fn path_of(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings)
     Some(values::relative_to(folder, &values::string(key, value, findings)?))
 }
 
-/// `ca` of another table.
+/// Reads `ca` of another table.
 pub(super) fn bundle(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
     trusted(key, value, around.folder, findings)
 }
 
-/// A file of certificates to trust.
+/// Reads a CA bundle.
 fn trusted(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
     let path = path_of(key, value, folder, findings)?;
     match Trust::of_file(&path) {
@@ -184,7 +186,7 @@ fn trusted(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings)
     }
 }
 
-/// `certificate` and `private_key`, which belong together.
+/// Reads `certificate` and `private_key`, which must match.
 fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
     let (certificate, private_key) = match (section.get("certificate"), section.get("private_key")) {
         (Some(certificate), Some(private_key)) => (certificate, private_key),
@@ -209,7 +211,7 @@ fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option
         Err(fault) => {
             let (key, span, path, help) = match &fault {
                 PairFault::Certificate(_) => {
-                    // The key was not looked at for that.
+                    // The private key was not checked in this case.
                     unreadable(("private_key", private_key), folder, read_key, KEY_HELP, findings);
                     ("certificate", certificate.span(), certificate_path, CERTIFICATE_HELP)
                 }
@@ -225,7 +227,7 @@ fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option
 const CERTIFICATE_HELP: &str = "use a readable PEM file: the certificate, then its intermediates";
 const KEY_HELP: &str = "use a readable PEM file with the private key of the certificate";
 
-/// Judges one file of a pair whose other one is missing or cannot be used.
+/// Checks one file of a pair if the other one is missing or unusable.
 fn unreadable(
     (key, value): (&str, &Value<'_>),
     folder: &Path,
@@ -244,7 +246,8 @@ fn alone(key: &str, other: &str, span: Span, findings: &mut Findings) -> Option<
     None
 }
 
-/// What has ended, or is about to, is said and used all the same: the far end decides.
+/// Warns of a certificate that has expired or is about to. It is used nevertheless, because the remote party decides
+/// about its validity.
 fn judge_end(expires: Timestamp, span: Span, findings: &mut Findings) {
     let left = expires.duration_since(clock::now());
     let date = expires.strftime("%Y-%m-%d");

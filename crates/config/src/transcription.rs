@@ -1,4 +1,4 @@
-//! `[transcription]`: the service that makes texts of recordings.
+//! `[transcription]`: the service that transcribes recordings.
 
 use super::code;
 use super::diagnostic::Findings;
@@ -10,9 +10,9 @@ use super::speech::{self, UrlWords};
 use super::types::Secret;
 use super::values;
 
-/// Model that is asked for where none is written.
+/// Default model.
 const MODEL: &str = "whisper-1";
-/// Longest name of a model or a language, in bytes.
+/// Maximum length of a model or language name in bytes.
 const NAME_BYTES: usize = 256;
 
 const WORDS: UrlWords = UrlWords {
@@ -22,22 +22,22 @@ const WORDS: UrlWords = UrlWords {
     names_may_be_near: false,
 };
 
-/// `[transcription]`
+/// Settings of `[transcription]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcription {
-    /// Address of the service.
+    /// URL of the service.
     pub url: String,
-    /// Key of the service.
+    /// Bearer token for the service.
     pub token: Option<Secret>,
-    /// Model that is asked for.
+    /// Requested model.
     pub model: String,
-    /// Language that is spoken; `None`: the service recognises it.
+    /// Spoken language; `None`: detected by the service.
     pub language: Option<String>,
-    /// Whether recordings that do not ask for it are transcribed as well.
+    /// True if every recording is transcribed; false if only those that request it are.
     pub all: bool,
 }
 
-/// Reads the section, with its place; `None` where it has no address that can be used.
+/// Reads the section and its position; `None` without a usable URL.
 pub(super) fn read(
     section: &Section<'_>,
     around: Around<'_>,
@@ -53,7 +53,7 @@ pub(super) fn read(
     Some((read, section.span.clone())).filter(|(read, _)| !read.url.is_empty())
 }
 
-/// Reads the address of the service.
+/// Reads the URL of the service.
 pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     speech::web_address(key, value, (around.local_networks, WORDS), findings)
 }
@@ -69,7 +69,7 @@ pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     is_name.then_some(text)
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Checks `[transcription]` against the other tables.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     if let Some((_, span)) = draft.transcription.as_ref().filter(|_| !draft.sections.recording) {
         let message = "[transcription] is not used without [recording]";

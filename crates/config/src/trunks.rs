@@ -1,4 +1,4 @@
-//! `[trunk.NAME]` turned into trunks.
+//! Reads `[trunk.NAME]` and `[siprec.NAME]` tables into trunks.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,15 +24,15 @@ use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls, 
 use trunkgate_audio::Use;
 use trunkgate_system::limits::MUSIC_SECONDS;
 
-/// Codecs that are converted.
+/// Codecs that the edge can transcode.
 const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
-/// Longest user part of From, in bytes.
+/// Maximum length of the user part of From, in bytes.
 const USER_BYTES: usize = 64;
-/// Codecs that calls may have and that are not converted, without their variants (`G729A`, `AMR-WB`, `GSM-EFR`).
+/// Codecs that the edge relays without transcoding, without their variants (`G729A`, `AMR-WB`, `GSM-EFR`).
 const RELAYED_CODECS: [&str; 11] =
     ["G729", "AMR", "G723", "GSM", "ILBC", "SPEEX", "G726", "G728", "EVS", "SILK", "EVRC"];
 
-/// All trunks, `[trunk.NAME]`, and behind them the recording servers, `[siprec.NAME]`.
+/// Reads all trunks, `[trunk.NAME]`, followed by the recording servers, `[siprec.NAME]`.
 pub(super) fn read_all<'a>(
     root: &Section<'a>,
     around: Around<'_>,
@@ -44,7 +44,7 @@ pub(super) fn read_all<'a>(
     trunks
 }
 
-/// All trunks in the order of the file.
+/// Reads all trunks in file order.
 fn read<'a>(value: &'a Value<'a>, around: Around<'_>, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
     let entries = values::named_tables("trunk", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, edge, findings)).collect()
@@ -69,9 +69,9 @@ fn read_one<'a>(
     let mut placed_peers = Vec::new();
     let mut placed_networks = Vec::new();
     let mut is_partial = ["register", "accept_register"].iter().any(|key| section.get(key).is_some());
-    // A key that was meant as one of these has been told of.
+    // A misspelling of one of these keys was reported elsewhere.
     is_partial |= section.misspells(&["peers", "accept_from"], keys::TRUNK);
-    // A preset that is not known, a `domain` that leads nowhere, and missing peers of a preset have been told of.
+    // An unknown preset, an invalid `domain` and missing peers of a preset were reported elsewhere.
     is_partial |= section.get("preset").is_some() && completed.preset.is_none();
     let by_domain = completed.preset.as_ref().is_some_and(|(preset, _)| preset.domain.is_some());
     is_partial |= by_domain && section.get("peers").is_none();
@@ -116,7 +116,7 @@ fn read_one<'a>(
     })
 }
 
-/// All recording servers, `[siprec.NAME]`, in the order of the file.
+/// Reads all recording servers, `[siprec.NAME]`, in file order.
 fn read_recorders<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedTrunk> {
     let entries = values::named_tables("siprec", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_recorder(name, value, around, findings)).collect()
@@ -132,7 +132,8 @@ fn read_recorder<'a>(
     let title = format!("[siprec.{name}]");
     let section = Section::open(&title, value, keys::SIPREC, findings)?;
     values::name_text("siprec", name, name_span.clone(), findings);
-    // Metadata makes an INVITE longer than a packet, which goes by TCP. That is no news of a server that takes it by UDP only.
+    // Metadata makes the INVITE longer than one packet, which requires TCP. A server that accepts long INVITEs by UDP
+    // only is no reason for a warning.
     let (udp_mtu, siprec) = (usize::from(u16::MAX), Some(Siprec::default()));
     let mut trunk = Trunk { siprec, udp_mtu, oversize_by_tcp: true, ..Trunk::named(&Siprec::trunk_name(name)) };
     let mut is_partial = section.misspells(&["peers"], keys::SIPREC);
@@ -170,7 +171,7 @@ fn read_recorder<'a>(
     })
 }
 
-/// Reads `tls` of a peer: its settings, and what of them the trunk itself has.
+/// Reads `tls` of a trunk: the connection settings, and the values stored in the trunk itself.
 fn read_tls(section: &Section<'_>, trunk: &mut Trunk, around: Around<'_>, findings: &mut Findings) -> Option<TrunkTls> {
     let (tls, names) =
         section.get("tls").and_then(|value| tls::trunk(value, around.folder, trunk.siprec.is_none(), findings))?;
@@ -179,7 +180,7 @@ fn read_tls(section: &Section<'_>, trunk: &mut Trunk, around: Around<'_>, findin
     Some(tls)
 }
 
-/// What of a call goes on to it and from it; the places of `deny`.
+/// Reads the header rules and `deny`; returns the positions of the `deny` patterns.
 fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);
@@ -190,7 +191,8 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
     places
 }
 
-/// A host name of the edge: labels of letters, digits and hyphens, the last of which begins with a letter (RFC 3261 §25.1 `hostname`).
+/// Reads a host name of the edge: labels of letters, digits and hyphens, the last one starting with a letter (RFC 3261
+/// §25.1 `hostname`).
 pub(super) fn own_host(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Arc<str>> {
     let text = values::string(key, value, findings)?;
     if is_host_name(&text) {
@@ -217,7 +219,7 @@ pub(super) fn from_user(key: &str, value: &Value<'_>, findings: &mut Findings) -
     None
 }
 
-/// Returns whether a text is a host name and no address.
+/// Returns whether a text is a host name, not an IP address.
 fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -230,12 +232,12 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label) && last.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// What is heard on hold.
+/// Reads an audio file played on hold.
 pub(super) fn music(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Arc<[u8]>> {
     hold::file(key, value, MUSIC_SECONDS, Use::Again, around.folder, findings)
 }
 
-/// Crypto suites, the one liked best first.
+/// Reads SRTP crypto suites in order of preference.
 pub(super) fn suites(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Suite>> {
     words(key, value, &Suite::ALL.map(|suite| (suite.as_str(), suite)), findings)
 }
@@ -245,13 +247,13 @@ pub(super) fn parameters(key: &str, value: &Value<'_>, findings: &mut Findings) 
     words(key, value, &NUMBER_PARAMETERS.map(|name| (name, name)), findings)
 }
 
-/// What a list of words means.
+/// Reads a list of words into their values.
 fn words<T: Copy>(key: &str, value: &Value<'_>, all: &[(&str, T)], findings: &mut Findings) -> Option<Vec<T>> {
     let word = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, all);
     Some(values::list(key, value, findings, word)?.into_iter().map(|(word, _)| word).collect())
 }
 
-/// Further networks that its RTP may come from.
+/// Reads `media_from`: additional source networks of RTP.
 fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -> Vec<IpNet> {
     let Some(value) = section.get("media_from") else { return Vec::new() };
     let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
@@ -262,7 +264,7 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
     networks.into_iter().map(|(network, _)| network).collect()
 }
 
-/// Where we register, and who may with us.
+/// Reads `register` and the keys of inbound registration.
 fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<Span>, findings: &mut Findings) {
     if let Some(value) = section.get("accept_register").filter(|_| trunk.accept_register)
         && section.get("require_auth").is_none()
@@ -275,13 +277,13 @@ fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<S
         findings.warning(code::MISSING, Some(value.span()), "`register` without `auth`", help);
     }
     if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
-        // Whoever we register with is who calls us, and whom we call.
+        // The registrar is also the peer for calls in both directions.
         trunk.peers.push(Peer::to(register.uri.clone(), register.registrar.clone()));
         peers.extend(section.get("register").map(Spanned::span));
     }
 }
 
-/// New calls per second: both directions together, in, out.
+/// Reads the limits of new calls per second: total, inbound, outbound.
 pub(super) fn rates(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<[u32; 3]> {
     let number =
         |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
@@ -292,7 +294,7 @@ pub(super) fn rates(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     Some([0, each.read("in", findings, number).unwrap_or(0), each.read("out", findings, number).unwrap_or(0)])
 }
 
-/// How long a session lasts without a refresh: whole seconds, as many as RFC 4028 §4 asks for at least.
+/// Reads the session timer in whole seconds, not below the minimum of RFC 4028 §4.
 pub(super) fn session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     let (least, most) = (SESSION_LEAST_SECONDS, SESSION_SECONDS);
@@ -305,7 +307,7 @@ pub(super) fn session(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     Some(found)
 }
 
-/// How many items stand there.
+/// Returns the number of items in a value.
 fn written(value: &Value<'_>) -> usize {
     value.get_ref().as_array().map_or(1, |array| array.len())
 }
@@ -329,7 +331,7 @@ pub(super) fn codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     Some(codecs).filter(|codecs| !codecs.is_empty())
 }
 
-/// Opus has no other lengths, and no more than these are in use.
+/// Reads a packet time; limited to the frame lengths of Opus up to 60 ms.
 pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     let ms = values::integer(key, value, findings, 10..=60)?;
     if ![10, 20, 30, 40, 60].contains(&ms) {
@@ -340,7 +342,7 @@ pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     Some(ms)
 }
 
-/// Reads one codec of a list; `is_only`: the list has no other.
+/// Reads one codec of a list; `is_only` is true if the list has no other.
 fn read_codec((key, text): (&str, &str), span: Span, is_only: bool, findings: &mut Findings) -> Option<String> {
     let name = text.to_ascii_uppercase();
     if let Some(codec) = CODECS.iter().find(|codec| codec.eq_ignore_ascii_case(&name)) {
@@ -354,7 +356,7 @@ fn read_codec((key, text): (&str, &str), span: Span, is_only: bool, findings: &m
         findings.error(code::NOT_IN_THIS_VERSION, span, message, help);
         return None;
     }
-    // G.711 goes by the names of its laws too.
+    // G.711 codecs are also known by the names of their laws.
     let name = match name.as_str() {
         "ULAW" | "MULAW" | "G711U" => "PCMU",
         "ALAW" | "G711A" => "PCMA",
@@ -368,12 +370,12 @@ fn read_codec((key, text): (&str, &str), span: Span, is_only: bool, findings: &m
     None
 }
 
-/// `"sip:host"` or `{ uri = "sip:host", priority = 10, weight = 50 }`.
+/// Reads a peer: `"sip:host"` or `{ uri = "sip:host", priority = 10, weight = 50 }`.
 fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
     peer(key, value, peer_of_uri, findings)
 }
 
-/// As a peer of a trunk, but with a user part where its URI has one: nobody dials a recording server.
+/// Reads a recording server, written like a peer. The URI may have a user part, because no number is dialled.
 fn read_server<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
     peer(key, value, host_of_uri, findings)
 }
@@ -433,17 +435,17 @@ fn host_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> 
     Some(Peer::to(text.to_owned(), destination))
 }
 
-/// The parts of a SIP URI that say where it leads.
+/// Destination of a SIP URI.
 #[derive(Debug)]
 pub struct SipAddress {
     pub user: String,
     pub destination: Destination,
 }
 
-/// Reads a `sip:` or `sips:` URI that stands in no file.
+/// Reads a `sip:` or `sips:` URI that does not come from a file.
 ///
 /// # Errors
-/// What is wrong with it, and what is right.
+/// Returns a message and the correction.
 pub fn sip_address(text: &str) -> Result<SipAddress, String> {
     let mut findings = Findings::default();
     let read = sip_uri(text, "a call", 0..0, &mut findings);
@@ -453,7 +455,8 @@ pub fn sip_address(text: &str) -> Result<SipAddress, String> {
     })
 }
 
-/// Returns why a host can be neither a name in DNS nor an address: no top-level domain is a number (RFC 3696 §2).
+/// Returns the reason why a host can be neither a DNS name nor an IP address: no top-level domain is numeric (RFC 3696
+/// §2).
 fn impossible_host(host: &str) -> Option<&'static str> {
     if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
         return None;
@@ -466,7 +469,7 @@ fn impossible_host(host: &str) -> Option<&'static str> {
     last.bytes().all(|byte| byte.is_ascii_digit()).then_some("is neither an IPv4 address nor a name")
 }
 
-/// Returns the port of a URI, where it is a number beyond all ports.
+/// Returns the port of a URI if it exceeds 65535.
 fn port_too_high(text: &str) -> Option<&str> {
     let place = text.split([';', '?']).next()?;
     let (_, port) = place.rsplit_once(':')?;
@@ -474,12 +477,12 @@ fn port_too_high(text: &str) -> Option<&str> {
     (is_number && port.parse::<u16>().is_err() && !place.ends_with(']')).then_some(port)
 }
 
-/// Reads a `sip:` or `sips:` URI; `what` names its place in messages.
+/// Reads a `sip:` or `sips:` URI; `what` is its description in messages.
 pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Findings) -> Option<SipAddress> {
     let parsed = Uri::parse(text.as_bytes());
     let is_sip = |scheme| matches!(scheme, Scheme::Sip | Scheme::Sips);
     let Some(uri) = parsed.filter(|uri| is_sip(uri.scheme) && uri.headers.is_empty()) else {
-        // The commonest slip is an address alone.
+        // The most frequent mistake is an address without scheme.
         let with_scheme = format!("sip:{text}");
         let help = match (Uri::parse(with_scheme.as_bytes()), port_too_high(text)) {
             (_, Some(port)) => format!("{port} is no port: they end at 65535"),
@@ -500,7 +503,7 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         return None;
     }
     let transport = match (uri.scheme == Scheme::Sips, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
-        // RFC 3261 §26.2.2: with sips, `tcp` says what TLS runs over.
+        // RFC 3261 §26.2.2: with sips, `tcp` is the transport below TLS.
         (true, None | Some("tcp" | "tls")) | (false, Some("tls")) => Transport::Tls,
         (false, None | Some("udp")) => Transport::Udp,
         (false, Some("tcp")) => Transport::Tcp,
@@ -525,7 +528,7 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         findings.error(code::BAD_ADDRESS, span, message, "only `transport` is allowed");
         return None;
     }
-    // With `sips`, `tcp` says no more than what TLS runs over.
+    // With `sips`, the `transport` parameter only selects the transport below TLS.
     let is_fixed = uri.scheme == Scheme::Sip && uri.param("transport").is_some();
     let (host, port) = (uri.host.host.to_owned(), uri.host.port);
     Some(SipAddress { user: uri.user.to_owned(), destination: Destination { host, port, transport, is_fixed } })

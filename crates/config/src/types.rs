@@ -1,4 +1,4 @@
-//! The configuration's values, defaults filled in.
+//! Values of the configuration, including defaults.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -29,14 +29,14 @@ use super::sms::Sms;
 use trunkgate_system::log::Log;
 use trunkgate_system::text::number;
 
-/// The whole configuration, defaults filled in.
+/// Complete configuration, including defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file it was read from.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Where in it trunks and routes stand.
+    /// Lines of trunks and routes in the file.
     pub places: Places,
-    /// What was written, for a comparison with another.
+    /// Source text, for comparison with another configuration.
     pub(super) written: Arc<Written>,
     /// `[edge]`
     pub edge: Edge,
@@ -50,39 +50,39 @@ pub struct Config {
     pub http: Http,
     /// `acme` of `[tls]`
     pub acme: Option<Acme>,
-    /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
+    /// `[trunk.NAME]` in file order; peers given by host name have no addresses yet.
     pub trunks: Vec<Trunk>,
-    /// Names of trunks that are PBXs, whose extensions requests may call.
+    /// Names of trunks that are PBXs; API requests may call their extensions.
     pub pbx_trunks: BTreeSet<Arc<str>>,
     /// `tls` of the trunks that have one.
     pub trunk_tls: BTreeMap<Arc<str>, TrunkTls>,
-    /// `[agent.NAME]` in the order of the file.
+    /// `[agent.NAME]` in file order.
     pub agents: Vec<Agent>,
-    /// `[app.NAME]` in the order of the file.
+    /// `[app.NAME]` in file order.
     pub apps: Vec<App>,
-    /// What of each application is no matter of the call core.
+    /// Settings of each application that the call core does not use.
     pub app_settings: BTreeMap<Arc<str>, AppSettings>,
-    /// Sounds of `play:FILE` by name: μ-law at 8 kHz.
+    /// Sounds of `play:FILE` by name, as μ-law at 8 kHz.
     pub sounds: BTreeMap<String, Arc<[u8]>>,
-    /// `[voicemail.NAME]` in the order of the file.
+    /// `[voicemail.NAME]` in file order.
     pub mailboxes: Vec<Mailbox>,
-    /// `[[number]]` in the order of the file.
+    /// `[[number]]` in file order.
     pub numbers: Vec<PhoneNumber>,
-    /// `[client]`: targets of Voice SDK clients by their identity.
+    /// `[client]`: targets of Voice SDK clients by identity.
     pub clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
     /// `[api]`
     pub api: Api,
-    /// A route for each `[[number]]` with an app, then `[[route]]` in the order of the file.
+    /// Route of each `[[number]]` with an application, then `[[route]]` in file order.
     pub routes: Routes,
     /// `[log]`
     pub log: Log,
     /// `[speech]`
     pub speech: Option<Speech>,
-    /// Whether it says that nothing speaks.
+    /// True if `[speech]` turns text-to-speech off.
     pub speech_is_off: bool,
     /// `[recognition]`
     pub recogniser: Option<Arc<RecogniserSpec>>,
-    /// What it is to say.
+    /// Texts to be synthesized for agents.
     pub announcements: Vec<Announcement>,
     /// `[cdr]`
     pub cdr: Cdr,
@@ -100,140 +100,139 @@ pub struct Config {
     pub messages: Arc<Messages>,
 }
 
-/// `[speech]`
+/// Settings of `[speech]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Speech {
-    /// Who says the texts.
+    /// Text-to-speech engine.
     pub by: Speaker,
-    /// Where they are kept.
+    /// Directory of the audio cache.
     pub cache: Option<PathBuf>,
-    /// Voices by the names that applications use.
+    /// Engine's voice names by the names that applications use.
     pub voices: BTreeMap<String, String>,
-    /// Whether it is an installed program that the file does not name.
+    /// True for an installed default program, which the file does not name.
     pub is_installed: bool,
 }
 
-/// Who says texts.
+/// Text-to-speech engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Speaker {
-    /// A program and its arguments.
+    /// Program with its arguments.
     Command(Vec<String>),
-    /// A web service.
+    /// Web service.
     Endpoint(Endpoint),
 }
 
-/// What takes what OpenAI's `/audio/speech` takes.
+/// Web service compatible with OpenAI's `/audio/speech`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `http` or `https`.
     pub url: String,
-    /// Its key.
+    /// Bearer token.
     pub token: Option<Secret>,
     /// `model` of the request.
     pub model: String,
-    /// Its `response_format`.
+    /// `response_format` of the request.
     pub format: &'static str,
 }
 
-/// `text` of an agent's `hold`.
+/// Text of `hold` of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    /// The agent.
+    /// Name of the agent.
     pub agent: Arc<str>,
-    /// What is said.
+    /// Text to be spoken.
     pub text: String,
-    /// By whom.
+    /// Voice; `None`: default of the engine.
     pub voice: Option<String>,
 }
 
-/// `[edge]`
+/// Settings of `[edge]`.
 #[derive(Debug, Clone)]
 pub struct Edge {
-    /// Its name; default: the host's.
+    /// Name of the edge; default: the host name.
     pub name: String,
-    /// Public addresses; empty: the listener's address, else that of the route to the peer.
+    /// Public addresses; empty: the listener's address, else the local address of the route to the peer.
     pub public_address: Vec<IpAddr>,
-    /// Peers in these networks get our local address.
+    /// Networks whose peers get our local address.
     pub local_networks: Vec<IpNet>,
-    /// Numbers without a country code are read as of this country.
+    /// Rules for numbers, including the country of numbers without a country code.
     pub numbers: Numbers,
-    /// What `when` is read by.
+    /// Time zone and holidays used to evaluate `when`.
     pub calendar: Calendar,
 }
 
-/// One `[[listen]]`.
+/// Listener: one `[[listen]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Name; default: transport, address, port.
+    /// Name; default: transport, address and port.
     pub name: String,
-    /// Transport.
+    /// SIP transport.
     pub transport: Transport,
-    /// Where to bind.
+    /// Local address and port.
     pub address: SocketAddr,
-    /// Its own public addresses; empty: the edge's.
+    /// Public addresses of this listener; empty: those of the edge.
     pub public_address: Vec<IpAddr>,
-    /// Its certificate, where it speaks TLS.
+    /// TLS settings, if the transport is TLS.
     pub tls: Option<ListenTls>,
-    /// Where it is written, as `file:line:column`, for "port taken"; empty for a default.
+    /// Position in the file, as `file:line:column`, for the message about a port in use; empty for a default listener.
     pub place: String,
 }
 
-/// What a listener shows its clients, and asks of them.
+/// TLS certificates of a listener, and verification of its clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListenTls {
-    /// Its certificate, then those that it comes from, and its key, both PEM. `None`: one is made at start, which nobody
-    /// vouches for.
+    /// Certificate chain (leaf first) and private key, both PEM. `None`: a self-signed certificate is made at start.
     pub own: Option<(PathBuf, PathBuf)>,
-    /// Whether ACME writes these files: until it has, the edge shows a certificate of its own making.
+    /// True if ACME writes these files; until then the edge uses a self-signed certificate.
     pub is_issued: bool,
-    /// Further certificates and their keys, for other names than those of the first.
+    /// Additional certificates with their keys, for other server names.
     pub further: Vec<(PathBuf, PathBuf)>,
-    /// PEM: each client must have a certificate from one of these.
+    /// CA bundle (PEM); each client must present a certificate that it verifies.
     pub client_ca: Option<PathBuf>,
 }
 
-/// A trunk's `tls`; the names of its certificate are the trunk's own.
+/// TLS settings of a trunk; the accepted names of its certificate are stored in the trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTls {
-    /// PEM: whom its certificate must come from; the system's where none is written.
+    /// CA bundle (PEM) to verify the peer; `None`: system roots.
     pub ca: Option<PathBuf>,
-    /// Our certificate towards it and its key, both PEM.
+    /// Our client certificate chain and its private key, both PEM.
     pub own: Option<(PathBuf, PathBuf)>,
-    /// `false`: its certificate is not looked at.
+    /// False if the peer's certificate is not verified.
     pub verify: bool,
-    /// Whether a certificate for servers identifies it as a client, too.
+    /// True if a server certificate also identifies the peer as a TLS client.
     pub any_client_usage: bool,
 }
 
-/// `[media]`
+/// Settings of `[media]`.
 #[derive(Debug, Clone)]
 pub struct Media {
-    /// Addresses that media sockets are bound to.
+    /// Local addresses of media sockets.
     pub address: Vec<IpAddr>,
-    /// First and last port.
+    /// First and last media port.
     pub ports: (u16, u16),
-    /// Workers; 0: one per core.
+    /// Number of media workers; 0: one per core.
     pub threads: usize,
-    /// Zero: none.
+    /// Maximum time without RTP; zero: unlimited.
     pub idle_timeout: Duration,
-    /// What is learned from packets.
+    /// Learning of the remote media address from received packets.
     pub latch: LatchMode,
 }
 
-/// `[limits]`
+/// Settings of `[limits]`.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Calls at once.
+    /// Maximum number of concurrent calls.
     pub calls: u32,
-    /// New calls a second; 0: no limit.
+    /// Maximum number of new calls per second; 0: no limit.
     pub calls_per_second: u32,
-    /// Longest SIP message, in bytes.
+    /// Maximum size of a SIP message in bytes.
     pub sip_message_bytes: usize,
-    /// What addresses of no trunk may do.
+    /// Limits for unknown source addresses.
     pub strangers: StrangerLimits,
 }
 
-/// A secret: never printed.
+/// Secret text; its `Debug` output is masked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -242,7 +241,7 @@ impl Secret {
     pub fn new(text: String) -> Secret {
         Secret(text)
     }
-    /// The secret itself.
+    /// Returns the secret text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -254,117 +253,117 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// `[http]`
+/// Settings of `[http]`.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Where to bind.
+    /// Local address and port.
     pub address: SocketAddr,
     /// Bearer token; required unless the address is loopback and there is no public URL.
     pub token: Option<Secret>,
-    /// As seen from outside.
+    /// URL of the interface as seen by clients.
     pub public_url: Option<String>,
-    /// Reverse proxies whose `X-Forwarded-For` names the client.
+    /// Networks of reverse proxies; their `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// HTTPS instead of HTTP.
     pub tls: Option<HttpTls>,
-    /// Where the address is written, for "port taken".
+    /// Position of the address in the file, for the message about a port in use.
     pub place: String,
 }
 
-/// `tls` of `[http]`.
+/// TLS settings of `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpTls {
-    /// Our certificate, then those that it comes from, and its key, both PEM.
+    /// Certificate chain (leaf first) and private key, both PEM.
     pub own: (PathBuf, PathBuf),
-    /// PEM: whom verbs that read this file believe that it is the edge; `None`: the certificate itself.
+    /// CA bundle (PEM) with which verbs on this machine verify the edge; `None`: the certificate itself.
     pub ca: Option<PathBuf>,
 }
 
-/// `[api]`
+/// Settings of `[api]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
-    /// What agents and webhooks get as `accountSid`: `AC` + 32 hex digits.
+    /// Account SID sent to agents and webhooks: `AC` and 32 hex digits.
     pub account_sid: String,
-    /// Signs webhooks.
+    /// Token that signs webhooks and opens the API.
     pub auth_token: Option<Secret>,
-    /// Trunks by which calls leave that applications dial, without numbers; empty: the routes decide.
+    /// Trunks for numbers dialled by applications, without a number of their own; empty: the routes decide.
     pub connect: Vec<TargetSpec>,
-    /// Whether URLs that requests give may lead to private and loopback addresses.
+    /// True if URLs in requests may lead to private and loopback addresses.
     pub allow_private: bool,
-    /// Most requests of the account or of one of its keys a second; 0: any number.
+    /// Maximum number of requests per second of the account or of one of its keys; 0: no limit.
     pub requests_per_second: u32,
-    /// Emergency calls at once of calls that requests begin.
+    /// Maximum number of concurrent emergency calls placed by the API.
     pub emergency_calls: usize,
-    /// How long ended calls are kept in the store; 0: they are not.
+    /// Retention of ended calls in the store; 0: not stored.
     pub keep_calls: Duration,
-    /// What CONNECT leads to.
+    /// Destinations permitted for the HTTP CONNECT method.
     pub proxy: Proxy,
-    /// Address of the TLS listener for clients that a hosts entry or DNS alias leads to the edge.
+    /// Address of the TLS listener for clients that reach the edge through a hosts entry or DNS alias.
     pub tls: Option<SocketAddr>,
-    /// Whether parameters of requests that have no effect are refused.
+    /// True if request parameters without effect are rejected.
     pub strict: bool,
 }
 
 impl Api {
-    /// Returns whether requests may give documents of calls: they call from one of these numbers, or set its URL.
+    /// Returns whether API requests can supply call documents: the API is open and at least one number exists.
     pub fn takes_documents<N>(&self, numbers: &[N]) -> bool {
         self.auth_token.is_some() && !numbers.is_empty()
     }
 }
 
-/// `proxy` of `[api]`: what CONNECT leads to.
+/// Destinations permitted for the HTTP CONNECT method (`proxy` of `[api]`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Proxy {
-    /// Nothing.
+    /// No destination.
     #[default]
     Off,
     /// The edge's own API, for Twilio's host names.
     Api,
-    /// The same; other hosts at public addresses, for loopback clients.
+    /// The edge's own API, and for loopback clients other hosts at public addresses.
     Tunnel,
 }
 
 impl Api {
-    /// Returns what CONNECT leads to: nothing where the API is closed.
+    /// Returns the permitted CONNECT destinations; none if the API is closed.
     pub fn open_proxy(&self) -> Proxy {
         if self.auth_token.is_some() { self.proxy } else { Proxy::Off }
     }
 
-    /// Whether clients reach the edge as api.twilio.com.
+    /// Returns whether clients can reach the edge as api.twilio.com.
     pub fn stands_for_twilio(&self) -> bool {
         self.open_proxy() != Proxy::Off || self.open_tls().is_some()
     }
 
-    /// Returns the address of the TLS listener: none where the API is closed.
+    /// Returns the address of the TLS listener; `None` if the API is closed.
     pub fn open_tls(&self) -> Option<SocketAddr> {
         self.tls.filter(|_| self.auth_token.is_some())
     }
 
-    /// Returns how long ended calls are kept in the store; `None` where the API is closed, and nothing is stored.
+    /// Returns the retention of ended calls in the store; `None` if the API is closed, and no calls are stored.
     pub fn kept_calls(&self) -> Option<Duration> {
         self.auth_token.as_ref().map(|_| self.keep_calls)
     }
 }
 
 impl Config {
-    /// How many trunks it has, recording servers left out.
+    /// Returns the number of trunks without recording servers.
     pub fn trunk_count(&self) -> usize {
         self.trunks.iter().filter(|trunk| trunk.siprec.is_none()).count()
     }
 
-    /// Returns how many trunks, agents and routes it has, in words; agents only where there are some.
+    /// Returns the numbers of trunks, agents (if any) and routes in words.
     pub fn parts_in_words(&self) -> String {
         let agents = Some(self.agents.len()).filter(|agents| *agents > 0).map(|agents| number(agents, "agent"));
         let parts = [Some(number(self.trunk_count(), "trunk")), agents, Some(number(self.routes.len(), "route"))];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    /// Of which calls traces are sent.
+    /// Returns the sampling of call traces.
     pub fn sampling(&self) -> Sampling {
         self.otel.as_ref().map_or(Sampling::NONE, |otel| otel.sampling)
     }
 
-    /// Every file of certificates and keys.
+    /// Returns the paths of all certificates and keys.
     pub fn tls_files(&self) -> Vec<&Path> {
         let listeners = self.listen.iter().filter_map(|listen| listen.tls.as_ref());
         let of_listeners = listeners.flat_map(|tls| {
@@ -380,13 +379,13 @@ impl Config {
         let of_http = self.http.tls.iter().flat_map(|tls| [Some(&tls.own.0), Some(&tls.own.1)]);
         of_listeners.chain(of_trunks).chain(of_http).flatten().map(PathBuf::as_path).collect()
     }
-    /// Whether the certificate of a listener is that of `[tls] acme`.
+    /// Returns whether a listener uses the certificate of `[tls] acme`.
     pub fn is_issued(&self, name: &str) -> bool {
         let tls = self.listen.iter().find(|listen| listen.name == name).and_then(|listen| listen.tls.as_ref());
         tls.is_some_and(|tls| tls.is_issued)
     }
-    /// The file of a certificate that a listener (`http`: the HTTP server) or trunk shows; `None`: it has none. `at`: 0 is its first, others
-    /// are its further ones in order.
+    /// Returns the path of a certificate of a listener (`http`: the HTTP server) or trunk, if it has one. `at` 0 is the
+    /// first certificate, higher values are the additional ones in order.
     pub fn certificate_of(&self, kind: &str, name: &str, at: usize) -> Option<PathBuf> {
         let of_trunk = || Some(self.trunk_tls.get(name)?.own.as_ref()?.0.clone());
         let of_listener = || {
@@ -397,7 +396,7 @@ impl Config {
         let of_http = || self.http.tls.as_ref().filter(|_| name == "http").map(|tls| tls.own.0.clone());
         if kind == "trunk" { of_trunk() } else { of_listener().or_else(of_http) }
     }
-    /// Where peers are that a name service has to be asked for, each once.
+    /// Returns the destinations that need name resolution, without duplicates.
     pub fn destinations(&self) -> Vec<Destination> {
         let mut all: Vec<Destination> = Vec::new();
         for peer in self.trunks.iter().flat_map(|trunk| &trunk.peers).filter(|peer| peer.servers.is_empty()) {
@@ -408,7 +407,7 @@ impl Config {
         }
         all
     }
-    /// What the routing table is built from; `found` has the servers of [`Config::destinations`] as far as known.
+    /// Returns the definition of the routing table; `found` has the resolved servers of [`Config::destinations`].
     pub fn definition(&self, found: &HashMap<Destination, Vec<Server>>) -> Definition<Routes> {
         let mut trunks = self.trunks.clone();
         for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers).filter(|peer| peer.servers.is_empty()) {
@@ -423,7 +422,7 @@ impl Config {
             routes: self.routes.clone(),
         }
     }
-    /// The routing table; `found` has the servers of [`Config::destinations`] as far as known.
+    /// Returns the routing table; `found` has the resolved servers of [`Config::destinations`].
     pub fn table(&self, found: &HashMap<Destination, Vec<Server>>) -> Table {
         Table::new(self.definition(found))
             .with_apps(self.apps.clone())

@@ -1,21 +1,21 @@
-//! Values whose quotation marks are missing, or that have some where none belong: what is to be written instead, by the kind of
-//! the key.
+//! Values with missing or superfluous quotation marks: corrections by the kind of the key.
 
 use super::keys::{Kind, ROOT};
 use super::values::parse_duration;
 
-/// Parts of keys whose values are not repeated.
+/// Parts of key names of which the value is never repeated in a message.
 const SECRET_WORDS: [&str; 6] = ["tok", "pass", "secret", "auth", "key", "user"];
 
-/// Reports whether values behind `text`, a key or the beginning of a line, may be secret.
+/// Returns whether values after `text`, a key or the beginning of a line, may be secret.
 pub(super) fn is_secret(text: &str) -> bool {
     SECRET_WORDS.iter().any(|word| text.contains(word))
 }
 
-/// A key and what may stand there.
+/// Key name with its kind of value.
 pub(super) type Named<'a> = (&'a str, Kind);
 
-/// Returns the key of the line that begins at `start`, as the header before it places it; of a list, the kind of its items.
+/// Returns the key of the line that begins at `start`, looked up in the table of its header; for a list, with the kind
+/// of the items.
 pub(super) fn key_of(source: &str, start: usize) -> Option<Named<'_>> {
     let (before, on) = source.split_at_checked(start)?;
     let (key, _) = on.lines().next()?.split_once('=')?;
@@ -38,7 +38,7 @@ pub(super) fn key_of(source: &str, start: usize) -> Option<Named<'_>> {
     Some((key.trim(), kind))
 }
 
-/// Returns how a value is written that stands without quotation marks.
+/// Suggests the correct form of a value without quotation marks.
 pub(super) fn advice(key: Option<Named<'_>>, value: &str) -> String {
     match key {
         _ if value.is_empty() => "a value is missing behind `=`".to_owned(),
@@ -58,14 +58,15 @@ pub(super) fn advice(key: Option<Named<'_>>, value: &str) -> String {
     }
 }
 
-/// Returns how text is written.
+/// Suggests a quoted text.
 pub(super) fn quoted(value: &str) -> String {
     format!(
         "a value that is a word, number with signs, range, address or duration needs quotation marks: write \"{value}\""
     )
 }
 
-/// Returns the number that was meant: with letters that look like digits, signs between groups of digits, or in quotation marks.
+/// Returns the intended number of a text with letters that look like digits, separators between digits, or quotation
+/// marks.
 pub(super) fn number(value: &str) -> Option<u32> {
     let meant = value.trim_matches(['"', '\'']).chars().filter_map(|char| match char {
         'O' | 'o' => Some('0'),
@@ -76,7 +77,7 @@ pub(super) fn number(value: &str) -> Option<u32> {
     meant.collect::<String>().parse().ok()
 }
 
-/// Returns the boolean that was meant by a word or number.
+/// Returns the boolean intended by a word or number.
 pub(super) fn boolean(value: &str) -> Option<bool> {
     match value.trim_matches(['"', '\'']).to_lowercase().as_str() {
         "true" | "yes" | "on" | "enabled" | "1" => Some(true),
@@ -85,7 +86,7 @@ pub(super) fn boolean(value: &str) -> Option<bool> {
     }
 }
 
-/// Returns the duration that was meant: with blanks, capital letters or longer words for its units.
+/// Returns the intended duration of a text with spaces, capital letters or longer unit names.
 fn duration(value: &str) -> Option<String> {
     let meant: String = value.to_lowercase().chars().filter(|char| *char != ' ').collect();
     let unit = meant.trim_start_matches(|char: char| char.is_ascii_digit());

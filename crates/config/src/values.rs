@@ -1,4 +1,4 @@
-//! Single values: each reader takes the key's name for its message, and reports at the value's place what it cannot use.
+//! Readers of single values. Each gets the key's name for its messages, and reports an invalid value at its position.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -19,13 +19,13 @@ use super::types::Secret;
 use super::unquoted;
 use trunkgate_system::files;
 
-/// Longest name of a trunk, listener, route or edge, in bytes: names are metric labels and parts of paths.
+/// Maximum length of a trunk, listener, route or edge name, in bytes. Names are metric labels and parts of paths.
 const MAX_NAME_BYTES: usize = 64;
 
-/// A table with its name.
+/// Table with its name.
 pub(super) type Named<'a> = (&'a Spanned<Cow<'a, str>>, &'a Value<'a>);
 
-/// Returns the tables of a kind, `[KIND.NAME]`, in the order of the file.
+/// Returns the tables of a kind, `[KIND.NAME]`, in file order.
 pub(super) fn named_tables<'a>(kind: &str, value: &'a Value<'a>, findings: &mut Findings) -> Vec<Named<'a>> {
     let Some(table) = value.get_ref().as_table() else {
         wrong_type(kind, value, &format!("tables with names: [{kind}.NAME]"), findings);
@@ -36,12 +36,12 @@ pub(super) fn named_tables<'a>(kind: &str, value: &'a Value<'a>, findings: &mut 
     entries
 }
 
-/// Reports that `value` is none of what `wanted` says.
+/// Reports a value of the wrong type; `wanted` describes the right one.
 pub(super) fn wrong_type(key: &str, value: &Value<'_>, wanted: &str, findings: &mut Findings) {
     of_other_type(key, value, format!("should be {wanted}"), findings);
 }
 
-/// Reports that `value` is of another type than its key's; `help` says what is written instead.
+/// Reports a value of the wrong type; `help` has the correction.
 fn of_other_type(key: &str, value: &Value<'_>, help: String, findings: &mut Findings) {
     let name = if key.starts_with(['[', '`']) { key.to_owned() } else { format!("`{key}`") };
     let found = match value.get_ref() {
@@ -56,7 +56,7 @@ fn of_other_type(key: &str, value: &Value<'_>, help: String, findings: &mut Find
     findings.error(code::WRONG_TYPE, value.span(), format!("{name} is {found}"), help);
 }
 
-/// A string.
+/// Reads a string.
 pub(super) fn string(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = value.get_ref().as_str().map(str::to_owned);
     if text.is_none() {
@@ -72,7 +72,7 @@ pub(super) fn string(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     text
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub(super) fn boolean(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<bool> {
     let found = value.get_ref().as_bool();
     if found.is_none() {
@@ -84,7 +84,7 @@ pub(super) fn boolean(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     found
 }
 
-/// An integer within `allowed`.
+/// Reads an integer within `allowed`.
 pub(super) fn integer(
     key: &str,
     value: &Value<'_>,
@@ -110,7 +110,7 @@ pub(super) fn integer(
     number
 }
 
-/// One of a few words.
+/// Reads one word of a fixed set.
 pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findings, known: &[(&str, T)]) -> Option<T> {
     let all = || format!("one of {}", known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
     let Some(text) = value.get_ref().as_str().map(str::to_owned) else {
@@ -120,7 +120,7 @@ pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findi
     if let Some((_, meaning)) = known.iter().find(|(word, _)| *word == text) {
         return Some(*meaning);
     }
-    // Another number is no slip of the pen.
+    // A different number is not a misspelling.
     let letters = |word: &str| word.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let help = match nearest(&text, known.iter().map(|(word, _)| *word)) {
         Some(word) if letters(word) != letters(&text) => format!("did you mean \"{word}\"?"),
@@ -130,13 +130,13 @@ pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findi
     None
 }
 
-/// A name that may stand in metrics, paths and targets.
+/// Reads a name that is valid in metrics, paths and targets.
 pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = string(key, value, findings)?;
     name_text(key, &text, value.span(), findings).then_some(text)
 }
 
-/// Whether `text` may be a name.
+/// Returns whether `text` is a valid name, and reports an invalid one.
 pub(super) fn name_text(key: &str, text: &str, span: Range<usize>, findings: &mut Findings) -> bool {
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(usable);
@@ -147,7 +147,8 @@ pub(super) fn name_text(key: &str, text: &str, span: Range<usize>, findings: &mu
     fits
 }
 
-/// A list; each item is read on its own, so that all bad ones are found. Those that can be used, with their places.
+/// Reads a list and returns the valid items with their positions. Each item is read separately, so that all invalid
+/// ones are reported.
 pub(super) fn list<'a, T>(
     key: &str,
     value: &'a Value<'a>,
@@ -162,7 +163,7 @@ pub(super) fn list<'a, T>(
     Some(array.iter().filter_map(read).collect())
 }
 
-/// A list, or a single item without brackets.
+/// Reads a list, or a single item without brackets.
 pub(super) fn one_or_list<'a, T>(
     key: &str,
     value: &'a Value<'a>,
@@ -175,14 +176,14 @@ pub(super) fn one_or_list<'a, T>(
     item(key, value, findings).map(|read| vec![(read, value.span())])
 }
 
-/// `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
+/// Reads a duration: `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
 pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let seconds = value.get_ref().as_integer().map(|number| format!("write \"{}s\" for seconds", number.as_str()));
     let help = seconds.as_deref().unwrap_or("use \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
     duration_as(key, value, help, findings)
 }
 
-/// The same; `help` says what is written instead.
+/// Reads a duration; `help` has the correction for an invalid one.
 pub(super) fn duration_as(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<Duration> {
     let found = match value.get_ref() {
         DeValue::String(text) => parse_duration(text),
@@ -202,7 +203,7 @@ pub(super) fn duration_as(key: &str, value: &Value<'_>, help: &str, findings: &m
     found
 }
 
-/// The same; one that is shorter than `least` is warned of, with what it would do.
+/// Reads a duration, and warns with `what` if it is shorter than `least`.
 pub(super) fn duration_of(
     key: &str,
     value: &Value<'_>,
@@ -217,7 +218,7 @@ pub(super) fn duration_of(
     Some(found)
 }
 
-/// As it would be written.
+/// Formats a duration for the configuration.
 fn written(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
@@ -225,10 +226,10 @@ fn written(duration: Duration) -> String {
     }
 }
 
-/// Longest duration that is of any use, in seconds: a year.
+/// Maximum duration in seconds: one year.
 const MAX_DURATION_S: u64 = 366 * 86_400;
 
-/// Numbers with units: `30s`, `1h30m`; `0` is none.
+/// Parses a duration of numbers with units: `30s`, `1h30m`; `0` is zero.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
@@ -256,7 +257,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (any && total.as_secs() <= MAX_DURATION_S).then_some(total)
 }
 
-/// Address and port to bind; port 0 takes any free one.
+/// Reads an address and port to bind; port 0 selects a free port.
 pub(super) fn socket_address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<SocketAddr> {
     let text = string(key, value, findings)?;
     if let Ok(address) = text.parse() {
@@ -271,7 +272,7 @@ pub(super) fn socket_address(key: &str, value: &Value<'_>, findings: &mut Findin
     None
 }
 
-/// An IP address.
+/// Reads an IP address.
 pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpAddr> {
     let text = string(key, value, findings)?;
     let address = text.parse().ok();
@@ -282,7 +283,7 @@ pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     address
 }
 
-/// An address that others can send to.
+/// Reads an address that peers can send to.
 pub(super) fn public_address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpAddr> {
     let found = address(key, value, findings)?;
     if found.is_unspecified() || found.is_multicast() {
@@ -293,7 +294,7 @@ pub(super) fn public_address(key: &str, value: &Value<'_>, findings: &mut Findin
     Some(found)
 }
 
-/// A network; a lone address is a network of one.
+/// Reads a network; a single address is a network of one.
 pub(super) fn network(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpNet> {
     let text = string(key, value, findings)?;
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -309,7 +310,7 @@ pub(super) fn network(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     }
 }
 
-/// A string, `{ env = "NAME" }` or `{ file = "PATH" }`, read now.
+/// Reads a secret: a string, `{ env = "NAME" }` or `{ file = "PATH" }`, of which the contents are read immediately.
 pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings, folder: &Path) -> Option<Secret> {
     if let Some(text) = value.get_ref().as_str() {
         if let Some(name) = variable(text) {
@@ -365,7 +366,7 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
     }
 }
 
-/// The name in `$NAME` or `${NAME}`, as a shell would have it.
+/// Returns the name in `$NAME` or `${NAME}`, as in a shell.
 fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix('$')?;
     let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
@@ -381,7 +382,7 @@ fn not_empty(key: &str, text: String, span: Range<usize>, findings: &mut Finding
     Some(Secret::new(text))
 }
 
-/// Paths are relative to the file's folder.
+/// Resolves a path relative to the configuration's folder.
 pub(super) fn relative_to(folder: &Path, written: &str) -> PathBuf {
     folder.join(written)
 }

@@ -1,4 +1,4 @@
-//! `[voicemail.NAME]`: mailboxes, which take messages of callers.
+//! `[voicemail.NAME]`: mailboxes that record messages of callers.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -19,14 +19,14 @@ use super::{mail, values, webhook_url};
 
 /// Range of `max_length`.
 const LENGTHS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
-/// Longest user of `mwi`.
+/// Maximum length of a user in `mwi`, in bytes.
 const USER_BYTES: usize = 128;
 /// Range of `max_size`.
 const SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// Range of `silence`.
 const SILENCES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Reads all mailboxes in the order of the file.
+/// Reads all mailboxes in file order.
 pub(super) fn read<'a>(
     value: &'a Value<'a>,
     (around, sounds): (Around<'_>, &Sounds),
@@ -128,7 +128,7 @@ pub(super) fn notify(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     webhook_url::read_of_receiver(key, value, findings)
 }
 
-/// Judges what only shows when the tables are seen together.
+/// Checks the mailboxes against the other tables.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         let name = &placed.mailbox.name;
@@ -161,7 +161,7 @@ mod tests {
     const REST: &str = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a', 'voicemail:front']\n";
     const RECORDING: &str = "[recording]\ndirectory = 'r'\n";
 
-    /// What is found in a file with these lines, and the configuration where it can be used.
+    /// Returns the diagnostics of a file with these lines, and the configuration if it is usable.
     fn read(lines: &str) -> (Vec<String>, Option<Config>) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("r")).unwrap();

@@ -1,4 +1,4 @@
-//! URLs of web applications that decide about calls: what they may be, and whether they can ever be reached.
+//! URLs of webhooks: their syntax, and whether they can be reached.
 
 use url::Url;
 
@@ -16,19 +16,19 @@ use trunkgate_system::reach::Reach;
 
 const HELP: &str = "use \"https://app.example.com/voice\"";
 
-/// Numbers that the fragment of a URL may set, each with its range: Twilio's connection overrides.
+/// Numeric settings in the fragment of a URL (Twilio's connection overrides), each with its range.
 const NUMBERS: [(&str, u64, u64, &str); 4] = [
     ("ct", WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_CONNECT_MOST_MILLISECONDS, "milliseconds for the TCP connection"),
     ("rt", WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_TOTAL_MILLISECONDS, "milliseconds for the answer"),
     ("tt", WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_TOTAL_MILLISECONDS, "milliseconds for everything"),
     ("rc", 0, WEBHOOK_RETRIES as u64, "further tries"),
 ];
-/// Failures after which a request is tried again.
+/// Failures after which a request is retried.
 const POLICIES: [&str; 5] = ["ct", "rt", "4xx", "5xx", "all"];
-/// Names of Twilio's that decide nothing here.
+/// Twilio's overrides without effect here.
 const IDLE: [&str; 2] = ["sni", "e"];
 
-/// Reads a URL. What may be secret in it is in no message.
+/// Reads a URL. Messages never contain its secret parts.
 pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -49,7 +49,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     overrides(key, fragment, value, findings).then_some(text)
 }
 
-/// Judges connection overrides: a value that would not hold is refused, a name that means nothing is warned of.
+/// Checks connection overrides: an invalid value is an error, an unknown name a warning.
 fn overrides(key: &str, fragment: &str, value: &Value<'_>, findings: &mut Findings) -> bool {
     let mut is_usable = true;
     let mut refuse = |what: String, help: String| {
@@ -84,8 +84,8 @@ fn overrides(key: &str, fragment: &str, value: &Value<'_>, findings: &mut Findin
     is_usable
 }
 
-/// Refuses a URL whose address may never be connected to. Names are looked up when they are used.
-/// `section`: the table that has this `allow_private`.
+/// Rejects a URL with an address that is not allowed. Host names are checked on use. `section` is the table with this
+/// `allow_private`.
 pub(super) fn judge_reach(
     key: &str,
     text: &str,
@@ -97,7 +97,8 @@ pub(super) fn judge_reach(
     judge_by(&Reach { allow_private, ..Reach::default() }, section, key, text, span, findings);
 }
 
-/// Reads a URL of the operator's own receiver, and warns of an address that may never be connected to, such as a cloud's metadata service.
+/// Reads a URL of the operator's own receiver, and warns of an address to which connections are never allowed, such as
+/// a cloud metadata service.
 pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = read(key, value, findings)?;
     let reach = Reach { allow_private: true, ..Reach::default() };
@@ -108,7 +109,7 @@ pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Find
     Some(text)
 }
 
-/// Refuses a URL that these rules forbid. `section`: the table whose `allow_private` they follow.
+/// Rejects a URL that these rules forbid. `section` is the table with the `allow_private` that applies.
 pub(super) fn judge_by(reach: &Reach, section: &str, key: &str, text: &str, span: Span, findings: &mut Findings) {
     let Ok(url) = Url::parse(text) else { return };
     let Err(why) = reach.judge_url(&url) else { return };

@@ -1,11 +1,11 @@
-//! Every form of a secret in a file that is refused, and what has to stay readable.
+//! Masking of secrets in rejected files, and the texts that must stay readable.
 
 use std::path::Path;
 
 use super::*;
 use crate::{parse, render, to_json};
 
-/// All that is told of a text that is refused or warned of.
+/// Returns every text shown for a rejected file or its warnings.
 fn all_told(text: &str) -> String {
     let path = Path::new("t.toml");
     let (Ok((_, found)) | Err(found)) = parse(path, text);
@@ -71,7 +71,7 @@ fn what_is_no_secret_stays() {
         covered("[trunk.d]\npeers = ['sip:u:ñé@h', # '\n'sip:i']\n[http]\ntoken = x1 # n\n"),
         "[trunk.d]\npeers = ['sip:u:**@h', # '\n'sip:i']\n[http]\ntoken = ** # n\n"
     );
-    // Brackets that nobody closes hide no table behind them.
+    // An unclosed bracket does not hide the following table.
     assert_eq!(covered("[a]\nb = [\n'x',\n[http]\ntoken = 'y'\n"), "[a]\nb = [\n'x',\n[http]\ntoken = '*'\n");
 }
 

@@ -50,13 +50,13 @@ keyed! {
     "transfer_to": Kind::Many(&TEXT), is(r#"["trunk:*", "agent:*"]"#), "targets to which the agent may transfer its caller";
 }
 
-/// An agent's `queue`.
+/// Keys of `queue` of an agent.
 pub(crate) const QUEUE: &[Key] = keys! {
     "size": Kind::Integer(1, 1_000), is("20"), "maximum number of waiting callers";
     "wait": Kind::Duration, is(r#""2m""#), "maximum waiting time of each caller";
 };
 
-/// An agent's `hold`.
+/// Keys of `hold` of an agent.
 pub(crate) const HOLD: &[Key] = keys! {
     "strategy": Kind::Word(&["none", "text", "audio", "music", "audio_then_music", "text_then_music"]), MUST, "what is played, and in which order";
     "text": TEXT, NONE, "text spoken by `[speech]`";

@@ -1,4 +1,4 @@
-//! Keys of applications and of the Twilio-compatible side: `[app.NAME]`, `[recognition]`, `[[number]]`, `[api]`.
+//! Keys of applications and of the Twilio-compatible API: `[app.NAME]`, `[recognition]`, `[[number]]`, `[api]`.
 
 use std::time::Duration;
 

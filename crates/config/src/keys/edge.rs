@@ -39,7 +39,7 @@ pub(crate) const LISTEN: &[Key] = keys! {
     "client_ca": FILE, NONE, "CA bundle (PEM) to verify client certificates; makes a client certificate mandatory";
 };
 
-/// One of `certificates` of a listener.
+/// Keys of an entry in `certificates` of a listener.
 pub(crate) const CERTIFICATE: &[Key] = keys! {
     "certificate": FILE, MUST, "certificate chain (PEM), leaf first; reloaded when the file changes";
     "private_key": FILE, MUST, "private key (PEM) of `certificate`";

@@ -1,6 +1,5 @@
-//! Every key of the configuration: what may stand there, what holds where nothing does, and what it is for, in one line. A
-//! key that is not built yet is refused at its place, never accepted without effect. The reader judges keys by these lists;
-//! `config schema`, `config show` and docs/reference/keys.md are made of them.
+//! Tables of all configuration keys: value kind, default and description. The parser, `config schema`, `config show`
+//! and docs/reference/keys.md use the same tables. A key that is not implemented is an error, never ignored.
 
 mod agent;
 mod app;
@@ -28,112 +27,112 @@ pub(super) use trunk::{
     TRUNK_PARTS, TRUNK_TLS,
 };
 
-/// What may stand behind a key.
+/// Kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// A string; what it is, in a word or two.
+    /// A string; the text names its kind.
     Text(&'static str),
-    /// A name of trunks, listeners, routes: letters, digits, `-`, `_` and `.`.
+    /// Name of a trunk, listener or route: letters, digits, `-`, `_` and `.`.
     Name,
-    /// A URL: what may be secret in it is not shown.
+    /// URL; its secret parts are masked.
     Url,
-    /// A string that is never shown, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    /// Secret string, `{ env = "NAME" }` or `{ file = "PATH" }`; never displayed.
     Secret,
-    /// `"30s"`, or 0.
+    /// Duration such as `"30s"`, or 0.
     Duration,
-    /// `"256 MiB"`.
+    /// Size such as `"256 MiB"`.
     Size,
     /// `true` or `false`.
     Boolean,
-    /// An integer of this range; `u32::MAX` is no upper end.
+    /// Integer in this range; `u32::MAX`: no upper limit.
     Integer(u32, u32),
-    /// A number from 0 to 1.
+    /// Number from 0 to 1.
     Share,
     /// One of these integers.
     Choice(&'static [u32]),
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A list.
+    /// List of values.
     List(&'static Kind),
-    /// A list, or one of it without brackets.
+    /// List of values, or a single value without brackets.
     Many(&'static Kind),
-    /// A table with names of the user's own.
+    /// Table with arbitrary keys.
     Map(&'static Kind),
-    /// A table with these keys.
+    /// Table with these keys.
     Table(&'static [Key]),
-    /// Tables with names: `[trunk.NAME]`.
+    /// Named tables: `[trunk.NAME]`.
     Named(&'static [Key]),
-    /// Tables in an order: `[[route]]`.
+    /// Array of tables: `[[route]]`.
     Rows(&'static [Key]),
-    /// Any of these.
+    /// Value of any of these kinds.
     Either(&'static [Kind]),
-    /// This text only; any other is still to come.
+    /// This text only; other values are not implemented.
     OnlyText(&'static str),
 }
 
 impl Kind {
-    /// The keys of a table of the file itself.
+    /// Returns the keys of a top-level table.
     pub(super) fn keys(self) -> Option<&'static [Key]> {
         if let Kind::Table(keys) | Kind::Named(keys) | Kind::Rows(keys) = self { Some(keys) } else { None }
     }
 }
 
-/// What holds where a key is not written.
+/// Default of a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Default {
-    /// What it is.
+    /// Value if the key is absent.
     pub(super) is: Absent,
-    /// The key beside it without which it says nothing.
+    /// Key without which this one has no effect.
     pub(super) beside: Option<&'static str>,
 }
 
-/// What holds in its place.
+/// Meaning of an absent key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Absent {
-    /// This value, as it would be written.
+    /// Default value, in TOML syntax.
     Value(&'static str),
-    /// What no value of the file says, in words.
+    /// Default that no value can express, in words.
     Told(&'static str),
-    /// Nothing: it must be there.
+    /// The key is required.
     Required,
 }
 
 impl Default {
-    /// Holds only where that key is written, too.
+    /// Makes the default depend on another key.
     pub(super) const fn beside(self, key: &'static str) -> Default {
         Default { beside: Some(key), ..self }
     }
 }
 
-/// This value, as TOML.
+/// Returns a default value given in TOML syntax.
 pub(super) const fn is(value: &'static str) -> Default {
     Default { is: Absent::Value(value), beside: None }
 }
 
-/// In words.
+/// Returns a default described in words.
 pub(super) const fn told(words: &'static str) -> Default {
     Default { is: Absent::Told(words), beside: None }
 }
 
-/// It must be there.
+/// Required key.
 pub(super) const MUST: Default = Default { is: Absent::Required, beside: None };
-/// Nothing.
+/// Absent by default.
 pub(super) const NONE: Default = told("none");
 
-/// A key of a table.
+/// Key of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Key {
-    /// As it is written.
+    /// Name of the key.
     pub(super) name: &'static str,
-    /// What may stand there.
+    /// Kind of its value.
     pub(super) kind: Kind,
-    /// What holds where it is not written.
+    /// Default if the key is absent.
     pub(super) default: Default,
-    /// What it is for.
+    /// Description for docs/reference/keys.md.
     pub(super) about: &'static str,
 }
 
-/// `"name": KIND, DEFAULT, "what it is for";` and so on.
+/// Table of keys: `"name": KIND, DEFAULT, "description";` and so on.
 macro_rules! keys {
     ($($name:literal: $kind:expr, $default:expr, $about:literal;)*) => {
         &[$($crate::keys::Key { name: $name, kind: $kind, default: $default, about: $about }),*]
@@ -141,7 +140,7 @@ macro_rules! keys {
 }
 pub(super) use keys;
 
-/// The same, `TABLE, PLACES: TYPE` before them; where the value of a key goes stands behind its kind.
+/// Table of keys with setters: `TABLE, PLACES: TYPE` first, and the setter after the kind of a key.
 macro_rules! keyed {
     (
         $(#[$about_all:meta])* $table:ident, $places:ident: $of:ty;
@@ -149,14 +148,14 @@ macro_rules! keyed {
     ) => {
         $(#[$about_all])*
         pub(crate) const $table: &[Key] = keys! { $($name: $kind, $default, $about;)* };
-        /// Where the values of its keys go, but of those that have readers.
+        /// Setters of the keys; keys with a reader of their own are left out.
         pub(crate) const $places: &[(&str, Put<$of>)] = &[$($(($name, $put),)?)*];
     };
 }
 pub(super) use keyed;
 
-/// A place for what a reader makes of a value: `read!(reader, |to, made| …)`. The reader gets key, value and findings, with `in` before it
-/// what stands around the value as well.
+/// Setter for the result of a reader: `read!(reader, |to, made| …)`. The reader gets key, value and findings; with
+/// `in`, also the surrounding configuration.
 macro_rules! read {
     (in $reader:expr, |$to:ident, $made:ident| $set:expr) => {
         Put::Read(|$to, key, value, around, findings| {
@@ -175,30 +174,30 @@ macro_rules! read {
 }
 pub(super) use read;
 
-/// Any string.
+/// String without further restrictions.
 pub(super) const TEXT: Kind = Kind::Text("string");
-/// A path.
+/// Path of a file to be read.
 pub(super) const FILE: Kind = Kind::Text("file");
-/// A path that is written to, not read.
+/// Path of a file to be written.
 pub(super) const OUTPUT: Kind = Kind::Text("file to write");
-/// A path.
+/// Path of a folder.
 pub(super) const FOLDER: Kind = Kind::Text("folder");
-/// An IP address.
+/// IP address.
 pub(super) const ADDRESS: Kind = Kind::Text("address");
-/// An address with a port.
+/// IP address with a port.
 pub(super) const SOCKET: Kind = Kind::Text("address:port");
-/// A network.
+/// Network in CIDR notation.
 pub(super) const NETWORK: Kind = Kind::Text("network");
-/// Numbers of a kind.
+/// Pattern of phone numbers.
 pub(super) const PATTERN: Kind = Kind::Text("number, prefix* or /expression/");
-/// One number.
+/// One phone number.
 pub(super) const NUMBER: Kind = Kind::Text("number");
-/// The beginning of one.
+/// Prefix of phone numbers.
 pub(super) const PREFIX: Kind = Kind::Text("prefix");
-/// How many there may be, or none.
+/// Maximum count; 0: no limit.
 pub(super) const COUNT: Kind = Kind::Integer(0, u32::MAX);
 
-/// The file itself.
+/// Top-level tables of the file.
 pub(super) const ROOT: &[Key] = keys! {
     "edge": Kind::Table(EDGE), is("{}"), "identity and addresses of the edge";
     "listen": Kind::Rows(LISTEN), told("UDP and TCP port 5060; TLS port 5061 if a peer uses TLS"), "SIP listeners";
@@ -230,13 +229,13 @@ pub(super) const ROOT: &[Key] = keys! {
     "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
 };
 
-/// A secret written as a table.
+/// Keys of a secret given as a table.
 pub(super) const SECRET: &[Key] = keys! {
     "env": TEXT, NONE, "environment variable that holds the secret";
     "file": FILE, NONE, "file that holds the secret";
 };
 
-/// Every table, to say where a misplaced key belongs.
+/// All tables, used to suggest the right table for a misplaced key.
 pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[edge]", EDGE),
     ("[[listen]]", LISTEN),
@@ -270,7 +269,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
 #[cfg(test)]
 mod tests;
 
-/// Whether two lists are the same one.
+/// Returns whether two key lists have the same keys.
 pub(super) fn same(one: &[Key], other: &[Key]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.name == other.name)
 }

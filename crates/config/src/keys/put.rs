@@ -1,5 +1,5 @@
-//! Where the value of a key goes: for each key that one value decides, its place stands in the key's own line. Keys that depend on others
-//! have readers.
+//! Setters for configuration values. A key that is decided by its value alone has its setter in its line of the key
+//! table; keys that depend on others have readers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,42 +15,42 @@ use crate::section::{Section, Value};
 use crate::types::Secret;
 use crate::values;
 
-/// How a value is put into a `T`, by the kind of its key.
+/// Setter for a field of `T`, by the kind of the key.
 pub(crate) enum Put<T> {
-    /// Of a [`Kind::Duration`].
+    /// Sets a [`Kind::Duration`].
     Duration(fn(&mut T, Duration)),
-    /// The same; shorter ones but 0 are warned of, and why.
+    /// Sets a [`Kind::Duration`] and warns, with this reason, if it is shorter than the minimum but not 0.
     DurationFrom((Duration, &'static str), fn(&mut T, Duration)),
-    /// Of a [`Kind::Integer`].
+    /// Sets a [`Kind::Integer`].
     Integer(fn(&mut T, u32)),
-    /// Of a [`Kind::Boolean`].
+    /// Sets a [`Kind::Boolean`].
     Boolean(fn(&mut T, bool)),
-    /// Of a [`Kind::Word`], which is one of the key's words.
+    /// Sets a [`Kind::Word`] to one of the words of the key.
     Word(fn(&mut T, &'static str)),
-    /// Of a list of SIP codes.
+    /// Sets a list of SIP response codes.
     Codes(fn(&mut T, Vec<u16>)),
-    /// Of a [`Kind::Secret`].
+    /// Sets a [`Kind::Secret`].
     Secret(fn(&mut T, Secret)),
-    /// Of whatever a reader of its own makes of it, see [`read`](super::read).
+    /// Sets the result of a custom reader, see [`read`](super::read).
     Read(Reader<T>),
 }
 
-/// Reads a value of a form of its own, and puts what it makes of it in its place.
+/// Reads a value with a custom syntax and stores the result.
 pub(crate) type Reader<T> = fn(&mut T, &str, &Value<'_>, Around<'_>, &mut Findings);
 
-/// What stands around a value.
+/// Configuration that readers of values refer to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around<'a> {
-    /// What relative paths are relative to.
+    /// Base of relative paths.
     pub(crate) folder: &'a Path,
-    /// Networks that are spoken to without TLS.
+    /// Networks that may be contacted without TLS.
     pub(crate) local_networks: &'a [IpNet],
-    /// By which numbers are read.
+    /// Rules to normalise phone numbers.
     pub(crate) numbers: &'a Numbers,
 }
 
 impl<T> Put<T> {
-    /// Puts a value in its place, unless it cannot be used.
+    /// Stores a value, or reports it if it is invalid.
     fn put(&self, key: &Key, value: &Value<'_>, to: &mut T, around: Around<'_>, findings: &mut Findings) {
         match (self, key.kind) {
             (Put::Duration(set), _) => {
@@ -81,13 +81,13 @@ impl<T> Put<T> {
                 values::secret(key.name, value, findings, around.folder).into_iter().for_each(|read| set(to, read));
             }
             (Put::Read(read), _) => read(to, key.name, value, around, findings),
-            // A test sees to it that each kind has its own.
+            // A test checks that every kind has a setter.
             (Put::Integer(_) | Put::Word(_) | Put::Codes(_), _) => {}
         }
     }
 }
 
-/// Puts what a section says into `to`, and the default of each key that it does not have; `None`: of all.
+/// Stores the values of a section in `to`, and the default of each key that is not set; `None`: all defaults.
 pub(crate) fn fill<T>(
     (keys, puts): (&[Key], &[(&str, Put<T>)]),
     section: Option<&Section<'_>>,
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::keys::*;
 
-    /// Names of the keys whose place is for another kind, or that are not in the table.
+    /// Returns the names of keys with a setter of the wrong kind or without an entry in the table.
     fn wrong<T>(keys: &[Key], puts: &[(&'static str, Put<T>)]) -> Vec<&'static str> {
         let fits = |name: &str, put: &Put<T>| {
             let kind = keys.iter().find(|key| key.name == name).map(|key| key.kind);

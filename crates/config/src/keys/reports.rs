@@ -1,5 +1,5 @@
-//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`,
-//! `[sms]`, `[messages]`, `[recording]`, `[transcription]`, `[voicemail.NAME]`, `[mail]`.
+//! Keys of reports and external services: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`, `[sms]`, `[messages]`, `[recording]`,
+//! `[transcription]`, `[voicemail.NAME]`, `[mail]`.
 
 use trunkgate_call::Sampling;
 use trunkgate_recording::Container;
@@ -191,7 +191,7 @@ keyed! {
         => read!(sms::text_of_message, |replies, text| replies.help = Some(text)), NONE, "reply to HELP";
 }
 
-/// A route's `sms_on_failure`.
+/// Keys of `sms_on_failure` of a route.
 pub(crate) const SMS_ON_FAILURE: &[Key] = keys! {
     "to": TEXT, MUST, "recipient: \"{caller}\" or a number";
     "from": TEXT, MUST, "sender: a number of the account, a short code, the SID of a messaging service, or an alphanumeric sender ID";

@@ -3,7 +3,7 @@
 use super::reports::SMS_ON_FAILURE;
 use super::{FILE, Key, Kind, MUST, NONE, NUMBER, PATTERN, TEXT, is, keys, told};
 
-/// What a call may go to.
+/// Target of a route.
 const TARGET: Kind = Kind::Either(&[Kind::Text("target"), Kind::Table(RING_ALL)]);
 const ORDER: Kind = Kind::Word(&["listed", "asr"]);
 
@@ -35,7 +35,7 @@ pub(crate) const GROUP: &[Key] = keys! {
     "order": ORDER, is(r#""listed""#), "order of targets: as listed, or trunks by recent answer rate (`asr`)";
 };
 
-/// A target of a route that is several.
+/// Keys of a simultaneous-ring target.
 pub(crate) const RING_ALL: &[Key] = keys! {
     "ring_all": Kind::List(&Kind::Text("target")), MUST, "trunks and URIs called simultaneously; the first to answer gets the call";
 };

@@ -1,4 +1,4 @@
-//! The lists of keys against the reader, which knows nothing of their types and defaults, and against the documents.
+//! Consistency of the key tables with the parser, which does not use their kinds and defaults, and with the documents.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::*;
 
 const TWILIO_ACCOUNT: &str = "[twilio]\naccount_sid = 'AC0123456789abcdef0123456789abcdef'\nauth_token = 't'\n";
 
-/// A file with each list of keys, where `KEYS` stands for one of them.
+/// Configuration text for each key table; `KEYS` is replaced by one key.
 const PLACES: &[(&str, &[Key])] = &[
     ("[edge]\nKEYS", EDGE),
     ("[[listen]]\naddress = '127.0.0.1:0'\nKEYS", LISTEN),
@@ -78,7 +78,7 @@ fn read(place: &str, keys: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagno
     parse(Path::new("trunkgate.toml"), &file(place, keys))
 }
 
-/// Everything of a configuration but where it is written.
+/// Returns all values of a configuration without their positions.
 fn values(config: &Config) -> String {
     let listen: Vec<_> = config.listen.iter().map(|one| (&one.name, one.transport, one.address)).collect();
     let http = (config.http.address, &config.http.token, &config.http.public_url);
@@ -93,7 +93,7 @@ fn values(config: &Config) -> String {
         &config.messages,
         &config.acme,
     );
-    // Nothing of an app's URLs is printed.
+    // `Debug` of an application hides its URLs.
     let app = |app: &App| {
         let document = config.app_settings.get(&app.name).map(|one| one.document.clone());
         let callback =
@@ -106,7 +106,7 @@ fn values(config: &Config) -> String {
     format!("{:?}", (&config.edge, &config.media, &config.limits, listen, http, calls, told, apps, &config.numbers))
 }
 
-/// The keys of each place that the place does not have itself.
+/// Returns the keys of each table that its text does not already contain.
 fn all() -> impl Iterator<Item = (&'static str, Key)> {
     let free = |place: &str, key: &Key| !place.contains(&format!("{} =", key.name));
     PLACES
@@ -154,7 +154,7 @@ fn words_and_ranges_are_those_that_are_taken() {
         if let Kind::Word(words) = key.kind {
             for word in words {
                 let found = complaints(place, &key, &format!("'{word}'"));
-                // Presets are files, and have more to say.
+                // A preset may require further keys.
                 assert!(key.name == "preset" || found.is_empty(), "{place} {} = {word}: {found:?}", key.name);
             }
             assert!(read(place, &format!("{} = 'xyzzy'", key.name)).is_err(), "{place} {}", key.name);
@@ -178,10 +178,10 @@ fn words_and_ranges_are_those_that_are_taken() {
 
 #[test]
 fn no_key_takes_what_it_is_not() {
-    // What `strategy` has no use for is not looked at.
+    // Keys that the `strategy` does not need are not read.
     let unread = |place: &str, key: &Key| place.contains("hold = {") && key.name != "strategy";
     for (place, key) in all().filter(|(place, key)| !unread(place, key)) {
-        // Nothing in the file is a date, or a table of no known key.
+        // No key accepts a date, or a table without a known key.
         for wrong in ["1979-05-27", "{ xyzzy = 1979-05-27 }", "[1979-05-27]"] {
             let read = read(place, &format!("{} = {wrong}", key.name));
             assert!(read.is_err(), "{place} {} = {wrong}", key.name);
@@ -189,7 +189,7 @@ fn no_key_takes_what_it_is_not() {
         let is_a = |value: &str| read(place, &format!("{} = {value}", key.name)).is_ok();
         let kinds = if let Kind::Either(kinds) = key.kind { kinds } else { &[key.kind] };
         let takes_true = kinds.contains(&Kind::Boolean);
-        // These need another key or table beside them.
+        // These keys need another key or table.
         if !matches!(key.name, "accept_register" | "secure" | "record") {
             assert_eq!(is_a("true"), takes_true, "{place} {}", key.name);
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{credentials, preset, register, trunks, values};
 
-/// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
+/// SIP timer T1: delay before a request is retransmitted (RFC 3261 §17.1.1.1).
 const T1: Duration = Duration::from_millis(500);
 
 keyed! {
@@ -133,7 +133,7 @@ keyed! {
         => Put::DurationFrom((Duration::from_secs(1), "a peer may treat it as an attack"), |trunk, time| trunk.options_interval = time), is(r#""30s""#), "interval of OPTIONS health checks to each server; 0: no checks";
 }
 
-/// A trunk's `tls`.
+/// Keys of `tls` of a trunk.
 pub(crate) const TRUNK_TLS: &[Key] = keys! {
     "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the peer's certificate";
     "names": Kind::Many(&TEXT), NONE, "additional names accepted in the peer's certificate, also those that identify a TLS client as this trunk";
@@ -143,14 +143,14 @@ pub(crate) const TRUNK_TLS: &[Key] = keys! {
     "client_certificate_usage": Kind::Word(&["client", "any"]), is(r#""client""#), "with `names`: extendedKeyUsage that a TLS client's certificate must allow; `any`: a certificate for servers is accepted, too";
 };
 
-/// A trunk's `auth`.
+/// Keys of `auth` of a trunk.
 pub(crate) const AUTH: &[Key] = keys! {
     "username": TEXT, MUST, "user name";
     "password": Kind::Secret, MUST, "password";
     "realm": TEXT, told("any"), "realm for which the credentials are valid; other realms get no credentials";
 };
 
-/// A trunk's `require_auth`.
+/// Keys of `require_auth` of a trunk.
 pub(crate) const REQUIRE_AUTH: &[Key] = keys! {
     "username": TEXT, MUST, "user name";
     "password": Kind::Secret, MUST, "password";
@@ -158,26 +158,26 @@ pub(crate) const REQUIRE_AUTH: &[Key] = keys! {
     "algorithms": Kind::List(&Kind::Word(&["MD5", "SHA-256", "SHA-512-256"])), is(r#"["SHA-256", "MD5"]"#), "digest algorithms, in order of preference";
 };
 
-/// A trunk's `register`.
+/// Keys of `register` of a trunk.
 pub(crate) const REGISTER: &[Key] = keys! {
     "registrar": Kind::Text("SIP URI"), MUST, "SIP URI of the registrar";
     "user": TEXT, MUST, "user part of the registered address-of-record";
     "expires": Kind::Duration, is(r#""10m""#), "requested lifetime of the registration";
 };
 
-/// A trunk's `calls_per_second`, each direction by itself.
+/// Keys of `calls_per_second` of a trunk, per direction.
 pub(crate) const RATES: &[Key] = keys! {
     "in": COUNT, is("0"), "maximum number of new calls per second from this trunk; 0: no limit";
     "out": COUNT, is("0"), "maximum number of new calls per second to this trunk; 0: no limit";
 };
 
-/// A trunk's `caller_id` or `caller_id_in`.
+/// Keys of `caller_id` and `caller_id_in` of a trunk.
 pub(crate) const CALLER_ID: &[Key] = keys! {
     "allow": Kind::Many(&PATTERN), told("none but `default`"), "allowed caller IDs";
     "default": NUMBER, NONE, "caller ID that replaces any other number; without it the call is rejected";
 };
 
-/// One of a trunk's `limits`.
+/// Keys of an entry in `limits` of a trunk.
 pub(crate) const QUOTA: &[Key] = keys! {
     "to": Kind::Many(&PATTERN), told("any"), "called numbers to which the limit applies";
     "caller": Kind::Many(&PATTERN), told("any"), "calling numbers to which the limit applies";
@@ -186,21 +186,21 @@ pub(crate) const QUOTA: &[Key] = keys! {
     "calls_per_day": COUNT, is("0"), "maximum number of new calls per day; 0: no limit";
 };
 
-/// A trunk's `headers`.
+/// Keys of `headers` of a trunk.
 pub(crate) const HEADERS: &[Key] = keys! {
     "add": Kind::Map(&TEXT), is("{}"), "headers added to each initial INVITE to this trunk";
     "pass": Kind::Many(&TEXT), told("the other trunk's, else the five of the default"), "headers passed through to this trunk, by name or as \"X-*\"";
     "remove": Kind::Many(&TEXT), is("[]"), "headers removed";
 };
 
-/// A peer written as a table.
+/// Keys of a peer given as a table.
 pub(crate) const PEER: &[Key] = keys! {
     "uri": Kind::Text("SIP URI"), MUST, "SIP URI of the peer";
     "priority": Kind::Integer(0, 65_535), is("0"), "priority; the lowest value is tried first";
     "weight": Kind::Integer(0, 65_535), is("0"), "relative share among peers of equal priority";
 };
 
-/// What stands inside of a trunk's keys, to say where a misplaced one belongs.
+/// Tables inside a trunk, used to suggest the right table for a misplaced key.
 pub(crate) const TRUNK_PARTS: &[(&str, &[Key])] = &[
     ("`auth` or `require_auth`", AUTH),
     ("`require_auth`", REQUIRE_AUTH),
