@@ -1,4 +1,4 @@
-//! Hard limits of calls, each with its unit in its name.
+//! Hard limits of calls; units are in the names.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,390 +7,394 @@ use trunkgate_media::agent::limits::STOP_TIMEOUT;
 
 pub use trunkgate_story::limits::*;
 
-/// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
+/// Maximum attempts (outbound legs) of one call; then the search ends as if no target were left.
 pub const ATTEMPTS_PER_CALL: usize = 32;
-/// Targets that ring at once.
+/// Maximum targets that ring at once.
 pub const RING_ALL_TARGETS: usize = 8;
-/// Parties that an application has ring at once; Twilio's limit is the same.
+/// Maximum parties that an application may ring at once, as at Twilio.
 pub const PARTIES_AT_ONCE: usize = 10;
-/// Edges that a call may have been through before it comes here (RFC 3261 §16.3 step 3 counts all hops, up to 70).
+/// Maximum edges that a call may have passed before this one (RFC 3261 §16.3 step 3 counts all hops, up to 70).
 pub const EDGES_PER_CALL: usize = 10;
-/// Places that a target's 3xx answers send us to, at most.
+/// Maximum redirections (3xx) followed for one target.
 pub const REDIRECTS: usize = 5;
-/// Early dialogs of one INVITE whose media is kept; the oldest is forgotten first.
+/// Maximum early dialogs of one INVITE with media state; the oldest is forgotten first.
 pub const EARLY_DIALOGS: usize = 8;
-/// Addresses of one host name that are tried.
+/// Maximum addresses of one host name that are tried.
 pub const ADDRESSES_PER_PEER: usize = 8;
-/// How long TCP may be silent that a long request went by instead of UDP (the contract's 1 s).
+/// Time without a response after which a long request sent over TCP is sent over UDP (the contract's 1 s).
 pub const OVERSIZE_SILENCE: Duration = Duration::from_secs(1);
-/// Each trunk's INVITEs that are too long for UDP are logged so often at most; a call's trace tells each.
+/// Minimum interval between log lines of one trunk about INVITEs too long for UDP; each is in the call's trace.
 pub(crate) const OVERSIZE_TOLD_EVERY: Duration = Duration::from_secs(60);
-/// Addresses of trunks whose health is kept.
+/// Maximum trunk addresses with health state.
 pub(crate) const HEALTH_SPOTS: usize = 4096;
-/// OPTIONS or calls without an answer, in a row, after which an address is down (the contract's 3).
+/// Consecutive OPTIONS or calls without a response after which an address is down (the contract's 3).
 pub const HEALTH_FAILURES: u32 = 3;
-/// How long an answer to OPTIONS may take at most, in seconds; less where `no_response_timeout` is.
+/// Maximum time for a response to OPTIONS, in seconds; less if `no_response_timeout` is shorter.
 pub(crate) const HEALTH_WAIT_SECONDS: u64 = 4;
-/// When an agent without `probe` that accepts no connection, after one of a call was lost, is connected to again.
+/// Interval of connection attempts to an agent without `probe` that refused one after the loss of a call's
+/// connection.
 pub const AGENT_CONNECTS_AGAIN: Duration = Duration::from_secs(5);
-/// A new address is first asked within this time, in seconds, or within its `options_interval`.
+/// Time within which a new address gets its first OPTIONS, in seconds, unless `options_interval` is shorter.
 pub(crate) const HEALTH_FIRST_SECONDS: u64 = 5;
-/// How soon an address that has missed an OPTIONS is asked again, until it counts as down.
+/// Interval of OPTIONS to an address that has missed one, until it is down.
 pub(crate) const HEALTH_DOUBT: Duration = Duration::from_secs(15);
-/// How long calls skip a trunk after its first refusal for too many calls.
+/// Time for which calls skip a trunk after its first rejection because of congestion.
 pub(crate) const CONGESTED_FIRST: Duration = Duration::from_secs(1);
-/// The same after many.
+/// Maximum time for which calls skip a congested trunk.
 pub(crate) const CONGESTED_MOST: Duration = Duration::from_secs(30);
-/// After so long without one, the next refusal is the first.
+/// Time without congestion after which the back-off starts again at [`CONGESTED_FIRST`].
 pub(crate) const CONGESTED_FORGOTTEN: Duration = Duration::from_secs(60);
-/// An address that fails, and whose host has just sent a call, is asked at once, but not again within this time.
+/// Minimum interval of extra OPTIONS to a failing address whose host has just sent a call.
 pub(crate) const HEALTH_HASTE: Duration = Duration::from_secs(2);
-/// An address that is down is asked again after this time at the latest, in seconds, or after its `options_interval`.
+/// Maximum interval of OPTIONS to an address that is down, in seconds, unless `options_interval` is longer.
 pub(crate) const HEALTH_BACKOFF_SECONDS: u64 = 120;
-/// An address that says 503 with Retry-After is left alone no longer than this, in seconds.
+/// Maximum back-off of an address after 503 with Retry-After, in seconds.
 pub(crate) const RETRY_AFTER_MOST_SECONDS: u64 = 300;
-/// A caller that is told ports before its agent is there waits so long for the worker's word that they are ours.
+/// Time that an answer with media ports, sent before the agent is connected, waits for the worker to confirm the
+/// ports.
 pub const PORTS_NEWS: Duration = Duration::from_millis(100);
-/// Legs of a call that are left to the targets which come later, at most, each of a trunk's peers counted.
+/// Maximum legs reserved for later targets of a call, counting each peer of a trunk.
 pub const LEGS_KEPT: usize = 16;
-/// Port pairs drawn for one end before its attempt fails.
+/// Maximum port pairs tried for one end before its attempt fails.
 pub const BIND_TRIES: u8 = 3;
-/// Times that a re-INVITE of ours is sent while the far end's own keep meeting it.
+/// Maximum transmissions of a re-INVITE that keeps colliding with re-INVITEs of the remote party (glare).
 pub const GLARE_TRIES: u8 = 4;
-/// Unit of the wait before it is sent again, in milliseconds (RFC 3261 §14.1).
+/// Unit of the wait after glare, in milliseconds (RFC 3261 §14.1).
 pub const GLARE_UNIT_MS: u64 = 10;
-/// That wait, in units, where the Call-ID is ours …
+/// Wait after glare, in units, if the edge owns the Call-ID.
 pub const GLARE_OWNER_UNITS: RangeInclusive<u64> = 210..=400;
-/// … and where it is the far end's.
+/// Wait after glare, in units, if the remote party owns the Call-ID.
 pub const GLARE_OTHER_UNITS: RangeInclusive<u64> = 0..=200;
-/// An UPDATE that went on as re-INVITE is answered by then at the latest: its sender waits for 64·T1 (RFC 3261 §17.1.2.2).
+/// Maximum time until an UPDATE relayed as re-INVITE is answered: its sender waits for 64·T1 (RFC 3261 §17.1.2.2).
 pub const UPDATE_WAIT: Duration = Duration::from_secs(16);
-/// INFO requests of one call that wait for their answer.
+/// Maximum pending INFO requests of one call.
 pub const INFOS_PER_CALL: usize = 8;
-/// Keys of one call that wait to be told by INFO, each for the answer to the one before; further ones are left out.
+/// Maximum DTMF digits of one call queued for INFO, which are sent one at a time; further digits are dropped.
 pub const KEYS_TO_TELL: usize = 128;
-/// Between the end of one key and the beginning of the next, as they are pressed in media.
+/// Pause between two DTMF digits sent in media.
 pub const KEY_PAUSE: Duration = Duration::from_millis(100);
-/// Keys that INFOs ask for are refused while those before them take longer than this: well below what a worker keeps
-/// waiting ([`KEYS_WAITING`](trunkgate_media::limits::KEYS_WAITING)).
+/// Maximum playing time of queued DTMF digits before further digits from INFO are rejected: well below the worker's
+/// queue ([`KEYS_WAITING`](trunkgate_media::limits::KEYS_WAITING)).
 pub const KEYS_AHEAD: Duration = Duration::from_secs(10);
-/// How long a far end may hear of what its REFER came to, in seconds.
+/// Maximum lifetime of a REFER subscription, in seconds.
 pub const REFER_SECONDS: u64 = 300;
-/// News of a REFER that went on which wait for their answer.
+/// Maximum pending NOTIFYs of a relayed REFER.
 pub const REFER_NEWS: usize = 8;
-/// REFERs of a call that went on whose end has not been told; of more, the oldest one's news are refused.
+/// Maximum relayed REFERs of a call without a final NOTIFY; beyond it, NOTIFYs of the oldest are rejected.
 pub const REFER_SUBSCRIPTIONS: usize = 4;
-/// Whoever has transferred its call, and has been told so, hangs up within this time, in seconds, or is hung up on.
+/// Time after the final NOTIFY within which a transferor hangs up, in seconds; then the edge ends the leg.
 pub const REFERRER_SECONDS: u64 = 5;
-/// The shortest session that a far end may ask for, in seconds; our Min-SE (RFC 4028 §5).
+/// Minimum session interval that a remote party may request, in seconds; sent as Min-SE (RFC 4028 §5).
 pub const SESSION_LEAST_SECONDS: u32 = 90;
-/// A session that an answer makes shorter than this all the same is as long as this, in seconds: nobody has us refresh
-/// without a pause.
+/// Minimum session interval that the edge uses if a response sets a shorter one, in seconds: bounds the rate of
+/// refreshes.
 pub const SESSION_TAKEN_SECONDS: u32 = 30;
-/// The session that a bare URI is asked for, in seconds.
+/// Session interval requested from a bare URI, in seconds.
 pub const URI_SESSION_SECONDS: u32 = 1_800;
-/// The shortest wait before a refresh that could not be sent, or was refused, is tried again, in seconds.
+/// Minimum wait before a failed or rejected refresh is repeated, in seconds.
 pub const REFRESH_RETRY_SECONDS: u64 = 2;
-/// Bytes of all calls' messages that are kept. Past it those of the calls go that have ended first, then of the oldest.
+/// Maximum memory for messages of all calls. Beyond it, messages of ended calls (the oldest first), then of the
+/// oldest live calls, are dropped.
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
-/// Time from the answer of a call until its messages are packed.
+/// Time from the answer of a call until its messages are compressed.
 pub(crate) const TRACE_SETTLES: Duration = Duration::from_secs(1);
-/// Calls whose messages are packed in one turn, at most: more than are answered in one.
+/// Maximum calls whose messages are compressed in one turn: more than are answered in one.
 pub(crate) const TRACES_SETTLED: usize = 4;
-/// Characters of a header's name where it is told.
+/// Maximum characters of a header name in messages.
 pub const HEADER_NAME_CHARS: usize = 40;
-/// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.
+/// Maximum characters of a remote party's Call-ID in views and records; RFC 3261 sets no limit of its own.
 pub const CALL_ID_CHARS: usize = 256;
-/// Parties that `status` names as silent in live calls.
+/// Maximum silent parties of live calls that `status` names.
 pub const SILENT_TOLD: usize = 8;
-/// Ended calls that are still shown.
+/// Maximum ended calls shown.
 pub(crate) const RECENT_CALLS: usize = 10_000;
-/// Conferences that are over and still known.
+/// Maximum ended conferences shown.
 pub const ENDED_CONFERENCES: usize = 1_000;
-/// Queues of calls.
+/// Maximum call queues.
 pub const QUEUES: usize = 1_000;
-/// Longest name of a queue.
+/// Maximum characters of a queue name.
 pub(crate) const QUEUE_NAME_CHARS: usize = 64;
-/// Most callers of a queue, where neither its document nor a request says so.
+/// Default maximum of callers in a queue.
 pub const QUEUE_SIZE: u32 = 1_000;
-/// Most callers that a queue may have room for.
+/// Highest configurable maximum of callers in a queue.
 pub(crate) const QUEUE_SIZE_MOST: u32 = 5_000;
-/// After a restart: time for which the two calls of a connection wait for each other, before each is one like others.
+/// Time after a restart for which two formerly connected calls wait for each other.
 pub(crate) const QUEUE_REJOIN: Duration = Duration::from_secs(10);
-/// Calls that a limit refused, or that came while the edge was draining, that are still shown: besides the others.
+/// Maximum calls shown that a limit refused or that arrived while draining; counted apart from [`RECENT_CALLS`].
 pub(crate) const RECENT_TURNED_DOWN: usize = 1_000;
-/// Of these, those whose trace is.
+/// Maximum traces of refused calls.
 pub(crate) const TURNED_DOWN_TRACES: usize = 100;
-/// So many of them a second have a record, a trace and a line in `calls`; more are only counted.
+/// Maximum refused calls per second with a record, a trace and an entry in `calls`; further ones are only counted.
 pub(crate) const TURNED_DOWN_PER_SECOND: u32 = 10;
-/// Ended calls whose trace is still shown.
+/// Maximum traces of ended calls.
 pub(crate) const RECENT_TRACES: usize = 1_000;
-/// Of these, those in which nothing failed, where there are so many of both kinds.
+/// Traces of ended calls without failures that are always kept, if there are as many.
 pub(crate) const USUAL_TRACES: usize = 500;
-/// Ended calls whose quality over time is still shown.
+/// Maximum ended calls with quality over time.
 pub const RECENT_SERIES: usize = 1_000;
-/// Targets of a call without a leg that its verdict names.
+/// Maximum targets without a leg that a verdict names.
 pub const PASSED_OVER: usize = 8;
 /// Retry-After of a 503 while draining, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 10;
-/// Retry-After of a 503 while overloaded, in seconds, drawn anew for each: else all would come back at once.
+/// Retry-After of a 503 while overloaded, in seconds; random for each response, to spread the retries.
 pub const OVERLOAD_RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=4;
-/// Messages that wait and keep calls going: requests in dialogs, ACK, CANCEL, answers, news of connections.
+/// Maximum queued messages of ongoing calls: requests in dialogs, ACK, CANCEL, responses, connection events.
 pub const WAITING_ONGOING_MESSAGES: usize = 8_192;
-/// INVITEs that wait and begin calls.
+/// Maximum queued INVITEs for new calls.
 pub const WAITING_INVITES: usize = 4_096;
-/// Other requests outside of dialogs that wait; a further one pushes the oldest out.
+/// Maximum queued other requests outside dialogs; a further one displaces the oldest.
 pub const WAITING_OTHERS: usize = 1_024;
-/// What all of them may hold, in bytes; those that keep no call going the half.
+/// Maximum memory for all queued messages; half of it for messages of no ongoing call.
 pub const WAITING_BYTES: usize = 16 << 20;
-/// What a message that waits holds besides its octets, in bytes, about.
+/// Approximate memory overhead of a queued message.
 pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 512;
-/// A trunk without live calls counts as active for so long after its last INVITE, in seconds: among the active ones
-/// `[limits]` is shared.
+/// Time after its last INVITE for which a trunk without live calls counts as active, in seconds. Active trunks share
+/// `[limits]`.
 pub const FAIR_ACTIVE_SECONDS: u64 = 10;
-/// Beyond `[limits] calls`, one place in so many is for trunks below their share.
+/// Reserve for trunks below their share: one in this many calls beyond `[limits] calls`.
 pub const FAIR_RESERVE_ONE_IN: u32 = 8;
-/// An INVITE that waits for longer is late; while the edge is overloaded, it is turned away (the contract's 50 ms are
-/// twice as long).
+/// Queueing time after which an INVITE is late; in overload it is then rejected (half of the contract's 50 ms).
 pub const INVITE_WAIT: Duration = Duration::from_millis(25);
-/// Where no more INVITEs than this wait, all of them are served, however late: that costs less than to refuse them.
+/// Number of queued INVITEs up to which all are served, however late: serving is then cheaper than rejecting.
 pub const INVITES_ALWAYS_SERVED: usize = 8;
-/// INVITEs that are late for as long as this, without a pause, are an overload: less is a hiccup.
+/// Time of continuously late INVITEs after which the edge is overloaded; a shorter time may be a hiccup.
 pub const OVERLOAD_AFTER: Duration = Duration::from_millis(100);
-/// More INVITEs than this behind one that is late are an overload at once: no hiccup leaves so many.
+/// Number of INVITEs queued behind a late one above which the edge is overloaded at once.
 pub const OVERLOAD_INVITES: usize = 64;
-/// An overload is over when no INVITE has been late for so long.
+/// Time without a late INVITE after which an overload is over.
 pub const OVERLOAD_OVER: Duration = Duration::from_secs(1);
-/// Messages of calls that go on, one after the other, before an INVITE is turned away that is due for that.
+/// Maximum messages of ongoing calls handled in a row before a due rejection of an INVITE.
 pub const ONGOING_BEFORE_REFUSAL: u32 = 4;
-/// INVITEs turned away that are remembered, so that a repetition gets no other answer.
+/// Maximum rejected INVITEs remembered, so that retransmissions get the same response.
 pub const TURNED_AWAY: usize = 32_768;
-/// How long they are: a caller's repetitions end after 64·T1 (RFC 3261 §17.1.1.2).
+/// Time for which rejected INVITEs are remembered: a caller retransmits for 64·T1 (RFC 3261 §17.1.1.2).
 pub const TURNED_AWAY_REMEMBERED: Duration = Duration::from_secs(32);
-/// An attempt rings no longer than this, whatever is configured, in seconds (RFC 3261 §16.6 timer C is of this kind).
+/// Maximum ring time of an attempt, whatever is configured, in seconds (compare timer C, RFC 3261 §16.6).
 pub const RING_SECONDS: u64 = 600;
-/// Ring time-out towards a bare URI, in seconds.
+/// Ring timeout towards a bare URI, in seconds.
 pub const URI_RING_SECONDS: u64 = 60;
-/// Wait for a provisional answer from a bare URI, in seconds.
+/// Maximum time for a provisional response from a bare URI, in seconds.
 pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
-/// How much longer an INVITE waits whose TLS connection is not up: the connection's own limits end by then, and name the cause.
+/// Extra time for an INVITE whose TLS connection is not up, so that the connection's own timeout fires first and
+/// names the cause.
 pub const TLS_GRACE: Duration = Duration::from_millis(400);
-/// A withdrawn INVITE is forgotten after this time, whatever the far end does, in seconds: more than 64·T1.
+/// Time after which a cancelled INVITE is forgotten, in seconds: more than 64·T1.
 pub const CANCEL_SECONDS: u64 = 40;
-/// Refusals by a limit are logged at most once in this time, in seconds.
+/// Minimum interval between log lines about calls refused by a limit, in seconds.
 pub(crate) const REFUSAL_LOG_SECONDS: u64 = 1;
-/// Agents that listen to one call at once.
+/// Maximum agents that listen to one call at once.
 pub const LISTENERS_PER_CALL: usize = 4;
-/// Agents that have listened to one call, one after the other: each stands in its record.
+/// Maximum agents that listen to one call in total: each is in its record.
 pub const FORKS_PER_CALL: usize = 32;
-/// Recordings of one call at once.
+/// Maximum concurrent recordings of one call.
 pub const RECORDINGS_AT_ONCE: usize = 4;
-/// Recordings of one call, one after the other: each stands in its record.
+/// Maximum recordings of one call in total: each is in its record.
 pub const RECORDINGS_PER_CALL: usize = 64;
-/// Groups of recording servers (`siprec`) that record one call at once.
+/// Maximum groups of recording servers (`siprec`) that record one call at once.
 pub const SIPREC_PER_CALL: usize = 2;
-/// Recording sessions of one call, those that are over too.
+/// Maximum recording sessions of one call in total.
 pub const SIPREC_SESSIONS_PER_CALL: usize = 16;
-/// Parties that have left a call which metadata for recording servers still names.
+/// Maximum departed parties that the metadata for recording servers still names.
 pub const SIPREC_LEFT_PARTIES: usize = 4;
-/// Longest INVITE that goes to a recording server by UDP while TCP is possible (RFC 3261 §18.1.1), in bytes.
+/// Maximum size of an INVITE sent to a recording server over UDP if TCP is possible (RFC 3261 §18.1.1), in bytes.
 pub const SIPREC_UDP_BYTES: usize = 1_300;
-/// INVITEs to recording servers for one call and group; after that the call is not recorded by them.
+/// Maximum INVITEs to recording servers for one call and group.
 pub const SIPREC_ATTEMPTS: usize = 16;
-/// A recording server answers within this time, or the next one is asked, in seconds. Ours: it need not ring.
+/// Maximum time for a recording server to answer before the next one is tried, in seconds; it need not ring.
 pub const SIPREC_ANSWER_SECONDS: u64 = 10;
-/// NOTIFYs of waiting messages that leave at once in subscriptions …
+/// Maximum NOTIFYs of waiting messages sent at once in subscriptions.
 pub(crate) const MWI_BURST: usize = 50;
-/// … and the time until the next so many.
+/// Pause between bursts of [`MWI_BURST`] NOTIFYs, in milliseconds.
 pub(crate) const MWI_BURST_MILLISECONDS: u64 = 100;
-/// Recordings in a row that no server of a group took after which calls that have to be recorded are refused.
+/// Consecutive failures of a recording group after which calls that must be recorded are refused.
 pub const SIPREC_FAILED_IN_ROW: u32 = 3;
-/// One of these calls is let through in so many seconds, to see whether a server takes recordings again.
+/// Interval in which one such call is admitted as a test of the recording group, in seconds.
 pub const SIPREC_TRIAL_SECONDS: u64 = 30;
-/// Keys that one request may press towards a caller, as many as an agent's message.
+/// Maximum DTMF digits of one API request or agent message.
 pub const KEYS_PER_REQUEST: usize = 64;
-/// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it
-/// the call goes on without the worker's word.
+/// Maximum time for a worker to report that an agent's WebSocket is not open, after `connect_timeout`, in seconds;
+/// then the call continues without the report.
 pub const AGENT_NEWS_SECONDS: u64 = 2;
-/// Calls that an agent has failed, none of which a good stream has taken back, by which it is skipped (the contract's 5) …
+/// Failed calls of an agent, not cleared by a successful stream, after which it is skipped (the contract's 5).
 pub(crate) const BREAKER_FAILURES: usize = 5;
-/// … and so many where no stream has gone well since it was last skipped. One may be that caller's own trouble.
+/// Failed calls after which an agent is skipped again, if no stream has succeeded since; one may be the caller's
+/// fault.
 pub(crate) const BREAKER_PROBATION_FAILURES: usize = 2;
-/// … when they are within this time, in seconds (the contract's 30).
+/// Period in which failed calls of an agent count, in seconds (the contract's 30).
 pub(crate) const BREAKER_WINDOW_SECONDS: u64 = 30;
-/// An agent that is skipped is tried again after this time, in seconds; doubled each time that it fails …
+/// First pause of a skipped agent, in seconds; doubled with each failed trial.
 pub(crate) const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
-/// … up to this.
+/// Maximum pause of a skipped agent, in seconds.
 pub(crate) const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
-/// An agent that has had a caller for so long without a word of audio is reported. It may listen first: until then it is not.
+/// Time with a caller but without audio after which an agent is reported as silent; an agent may listen first.
 pub const AGENT_UNHEARD_AFTER: Duration = Duration::from_secs(10);
-/// A call that ends earlier counts as one without a word of its agent once the agent had the caller for so long …
+/// Minimum time with a caller for a shorter call without audio to count as silent.
 pub const AGENT_SHORT_AFTER: Duration = Duration::from_secs(2);
-/// … and so many of them in a row, with none in between in which it was heard, are reported: callers hang up on silence.
+/// Consecutive short silent calls of an agent that are reported: callers hang up on silence.
 pub(crate) const AGENT_SHORT_IN_ROW: u64 = 3;
-/// A side that is not heard in a call that ends earlier counts for its trunk only with the same in two calls more, in a row.
+/// Length below which a call with a silent side counts only together with two further ones in a row.
 pub const SHORT_CALL: Duration = Duration::from_secs(2);
-/// Sides in a row that are not heard in such calls until they count.
+/// Consecutive short calls with a silent side until they count.
 pub const SHORT_IN_ROW: u64 = 3;
-/// Calls in a row that are heard, after which a trunk that was not heard, or had a fault, has it no longer.
+/// Consecutive calls without the fault after which a trunk's audio fault is considered solved.
 pub(crate) const HEARD_AGAIN: u64 = 3;
-/// Mean opinion score below which a call counts as poor for its trunk: R = 60, below it "nearly all users dissatisfied"
-/// (ITU-T G.109).
+/// Mean opinion score below which a call counts as poor for its trunk: R = 60, "nearly all users dissatisfied" (ITU-T
+/// G.109).
 pub(crate) const POOR_TRUNK_MOS: f64 = 3.1;
-/// Probes in a row that an agent does not answer until calls with another target skip it.
+/// Consecutive failed probes of an agent after which calls with another target skip it.
 pub(crate) const PROBE_FAILURES: u32 = 2;
-/// A stream that was open for so long, in seconds, has gone well, and its agent's `retry` counts from the start again.
+/// Time after which an open stream has succeeded, in seconds; the agent's `retry` then starts again.
 pub const PROVEN_SECONDS: u64 = 10;
-/// `max_sessions` of an agent, at most.
+/// Highest `max_sessions` of an agent.
 pub const AGENT_SESSIONS_MOST: u32 = 100_000;
-/// How long a session counts once we have told its stream to end: the agent may close meanwhile, then we do, and its answer
-/// takes a moment.
+/// Time for which a session still counts after the edge has ended its stream: stop timeout of the agent, and a margin
+/// for the close.
 pub const SESSION_ENDS: Duration = STOP_TIMEOUT.saturating_add(Duration::from_millis(250));
-/// `size` of an agent's `queue`, at most.
+/// Highest `size` of an agent's `queue`.
 pub const QUEUE_CALLERS_MOST: u32 = 1_000;
-/// `wait` of an agent's `queue`, at most, in seconds.
+/// Highest `wait` of an agent's `queue`, in seconds.
 pub const QUEUE_WAIT_MOST_SECONDS: u64 = 3_600;
-/// `retry` of an agent, at most.
+/// Highest `retry` of an agent.
 pub const RETRY_MOST: u32 = 10;
-/// New streams to agents that failed in one call, whatever `retry` says: legs must be left for other targets.
+/// Maximum new streams to failed agents in one call, whatever `retry` allows: legs are reserved for other targets.
 pub const RETRIES_PER_CALL: u32 = 16;
-/// Wait before the second of them to one agent, in milliseconds; doubled for each further one …
+/// Wait before the second retry of one agent, in milliseconds; doubled for each further one. The first is immediate.
 pub const RETRY_FIRST_WAIT_MS: u64 = 250;
-/// … up to this. The first is at once.
+/// Maximum wait before a retry of one agent, in milliseconds.
 pub const RETRY_LONGEST_WAIT_MS: u64 = 2_000;
-/// A worker tells that a goodbye has been heard within this time after its length, in seconds.
+/// Maximum time for a worker to report the end of a goodbye, after its length, in seconds.
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
-/// Addresses of one trunk whose calls a second are counted; calls to further ones go uncounted.
+/// Maximum addresses of one trunk with a call rate; calls to further ones are not limited.
 pub(crate) const PACED_ADDRESSES: usize = 256;
-/// How long a requested call waits for a place at its trunk at least, in seconds: it keeps no caller waiting.
+/// Time for which a call of the API may wait for capacity of its trunk, in seconds: no caller is waiting.
 pub const REQUESTED_PACE_SECONDS: u64 = 3600;
-/// What an INFO may hold that goes on to the other side, in bytes: its body with its type and disposition.
+/// Maximum size of a relayed INFO body with its type and disposition, in bytes.
 pub const INFO_BYTES: usize = 8_192;
-/// Header fields of one message that may go on to the other side; as many again that routes or agents ask for.
+/// Maximum relayed header fields of one message; routes and agents may add as many again.
 pub const PASSED_HEADERS: usize = 32;
-/// What these may hold, names and values, in bytes.
+/// Maximum size of relayed header names and values, in bytes.
 pub const PASSED_HEADER_BYTES: usize = 8192;
-/// A longer value does not go on, in bytes.
+/// Maximum size of a relayed header value, in bytes.
 pub const PASSED_VALUE_BYTES: usize = 4096;
-/// Documents in one INVITE that say where its caller is, at most.
+/// Maximum location documents of the caller in one INVITE.
 pub const LOCATIONS: usize = 4;
-/// What these may hold, in bytes.
+/// Maximum total size of these documents, in bytes.
 pub const LOCATION_BYTES: usize = 16_384;
-/// The name, type or disposition of one, in bytes.
+/// Maximum size of the name, type or disposition of a location document, in bytes.
 pub const LOCATION_NAME_BYTES: usize = 256;
-/// Parties that an INVITE may assert (RFC 3325 §9.1: one by SIP and one by tel), and statements in Identity.
+/// Maximum asserted identities in an INVITE (RFC 3325 §9.1: one SIP, one tel), and of values in Identity.
 pub const ASSERTED_IDENTITIES: usize = 2;
-/// Headers of a caller's INVITE that an agent is told without asking.
+/// Maximum headers of a caller's INVITE sent to an agent by default.
 pub const PARAMETER_HEADERS: usize = 16;
-/// Characters of a header's value in an agent's parameters.
+/// Maximum characters of a header value in an agent's parameters.
 pub const PARAMETER_HEADER_CHARS: usize = 256;
-/// Characters of why a connection failed, in traces and states: with the names of a certificate.
+/// Maximum characters of the cause of a failed connection in traces and states, certificate names included.
 pub const CAUSE_CHARS: usize = 400;
-/// Characters of an agent's text that a trace shows.
+/// Maximum characters of an agent's text in a trace.
 pub const AGENT_TEXT_CHARS: usize = 320;
-/// Requests of one agent that stand in the trace; further ones would push all else out of it.
+/// Maximum requests of one agent in a trace; further ones would displace all other entries.
 pub const AGENT_REQUESTS_NOTED: u32 = 32;
-/// Bytes of a target that an agent names.
+/// Maximum size of a target named by an agent, in bytes.
 pub const AGENT_TARGET_BYTES: usize = 256;
-/// Longest time that a party of a warm transfer hears its whisper, in seconds: a text of two minutes.
+/// Maximum length of a warm transfer's whisper, in seconds: a text of two minutes.
 pub const WHISPER_SECONDS: u64 = 120;
-/// Time from the beginning of the digit by which a party accepts a caller to their connection: the digit itself is for the edge alone.
+/// Time from the start of the digit that accepts a warm transfer to the connection: the digit is for the edge only.
 pub const ACCEPTED_WAIT: Duration = Duration::from_millis(300);
-/// Addresses of a registrar that are asked, one after the other.
+/// Maximum addresses of a registrar that are tried in turn.
 pub(crate) const REGISTER_WAYS: usize = 16;
-/// Wait for a registrar's answer where the trunk's `no_response_timeout` is off, in seconds.
+/// Maximum time for a registrar's response if the trunk's `no_response_timeout` is off, in seconds.
 pub(crate) const REGISTER_WAIT_SECONDS: u64 = 32;
-/// Longest pause after the first time that no address of a registrar took us, in seconds; doubled with each further one.
+/// Maximum pause after the first failure at all addresses of a registrar, in seconds; doubled with each further one.
 pub(crate) const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
-/// Longest pause between attempts to register, in seconds (RFC 5626 §4.5).
+/// Maximum pause between registration attempts, in seconds (RFC 5626 §4.5).
 pub(crate) const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
-/// A registration lasts no longer than this, whatever is granted or asked for, in seconds.
+/// Maximum lifetime of an outbound registration, whatever is requested or granted, in seconds.
 pub(crate) const REGISTER_LONGEST_SECONDS: u32 = 86_400;
-/// Addresses of no trunk whose rate is known, and as many whose failures are; past it the older rates are forgotten.
+/// Maximum unknown sources with a message rate, and with failures; beyond it, older rates are forgotten.
 pub(crate) const STRANGERS: usize = 8_192;
-/// How many bytes more than it has sent in datagrams one such address is answered with, and how many it can have to its
-/// credit: enough for a few challenges that get lost, nothing for who wants them sent to somebody else.
+/// Maximum bytes sent to an unknown source beyond those received in its datagrams, and maximum credit: enough for a
+/// few lost challenges, useless for amplification towards a third party.
 pub const STRANGER_CREDIT_BYTES: i64 = 2_048;
-/// Failures of one such address that are kept; `ban.after` counts no further.
+/// Maximum failures kept of one unknown source; upper bound of `ban.after`.
 pub(crate) const BAN_FAILURES_NOTED: usize = 1_000;
-/// Accounts at which a source fails, each as often as closes it, before the source is banned.
+/// Accounts with enough failures to close each, after which a source is banned.
 pub(crate) const SLOW_ACCOUNTS: u32 = 4;
-/// Accounts that are closed to sources that guess.
+/// Maximum accounts closed to sources.
 pub(crate) const CLOSED_ACCOUNTS: usize = 8_192;
-/// Phones registered with one trunk.
+/// Maximum phones registered with one trunk.
 pub const BINDINGS_PER_TRUNK: usize = 64;
-/// Contacts that one REGISTER may name.
+/// Maximum contacts in one REGISTER.
 pub(crate) const CONTACTS_PER_REGISTER: usize = 8;
-/// Bytes of a registered Contact.
+/// Maximum size of a registered Contact, in bytes.
 pub(crate) const BINDING_CONTACT_BYTES: usize = 512;
-/// A registration here lasts this long where the phone does not say, and no longer, in seconds.
+/// Default and maximum lifetime of a phone's registration, in seconds.
 pub(crate) const BINDING_SECONDS: u32 = 3_600;
-/// It lasts no shorter, in seconds: 423 says so.
+/// Minimum lifetime of a phone's registration, in seconds; a shorter one gets 423.
 pub(crate) const BINDING_LEAST_SECONDS: u32 = 60;
-/// Subscriptions to mailboxes at once.
+/// Maximum concurrent subscriptions to mailboxes.
 pub(crate) const MWI_SUBSCRIPTIONS: usize = 10_000;
-/// The same, of one trunk.
+/// Maximum concurrent subscriptions to mailboxes of one trunk.
 pub(crate) const MWI_SUBSCRIPTIONS_PER_TRUNK: usize = 1_000;
-/// A subscription lasts this long where the subscriber does not say (RFC 3842 §3.4), and no longer, in seconds.
+/// Default (RFC 3842 §3.4) and maximum lifetime of a subscription, in seconds.
 pub(crate) const MWI_SECONDS: u32 = 3_600;
-/// The least time that a subscription is asked for, in seconds: 423 says so.
+/// Minimum lifetime of a subscription, in seconds; a shorter one gets 423.
 pub(crate) const MWI_LEAST_SECONDS: u32 = 60;
-/// Bytes of the `id` of an Event header.
+/// Maximum size of the `id` of an Event header, in bytes.
 pub(crate) const MWI_EVENT_ID_BYTES: usize = 64;
-/// Characters of a user that no mailbox is for that are shown.
+/// Maximum characters of an unknown mailbox user in messages.
 pub(crate) const MWI_USER_CHARS: usize = 64;
-/// The Retry-After of a SUBSCRIBE that finds no room, in seconds.
+/// Retry-After of a SUBSCRIBE rejected for lack of room, in seconds.
 pub(crate) const MWI_RETRY_AFTER_SECONDS: u32 = 300;
-/// Between two unsolicited NOTIFYs of the same counts, in seconds: a PBX that was restarted has forgotten them.
+/// Interval of unsolicited NOTIFYs with unchanged counts, in seconds: a restarted PBX has forgotten them.
 pub(crate) const MWI_REPEAT_SECONDS: u64 = 3_600;
-/// The pause after an unsolicited NOTIFY without an answer, in seconds.
+/// Pause after an unsolicited NOTIFY without a response, in seconds.
 pub(crate) const MWI_PAUSE_SECONDS: u64 = 60;
-/// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
+/// Packet lengths of converted audio, in milliseconds, whatever the remote party requests.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
-/// Requests in a row with wrong credentials that are no slip.
+/// Consecutive requests with wrong credentials that are more than a typing error.
 pub(crate) const LOGIN_FAILURES: u64 = 3;
-/// Sources with wrong credentials that are kept.
+/// Maximum sources with wrong credentials that are kept.
 pub(crate) const LOGINS_KEPT: usize = 256;
-/// Addresses of no trunk that are listed with the number of their messages.
+/// Maximum unknown sources listed with their number of messages.
 pub const UNKNOWN_SOURCES: usize = 20;
-/// Between two lines of the log about SIP from addresses of no trunk, in seconds.
+/// Minimum interval between log lines about unknown sources, in seconds.
 pub(crate) const UNKNOWN_TOLD_SECONDS: u64 = 60;
-/// Users of REGISTERs that are compared a second with those that there are, where no trunk has them.
+/// Maximum unknown users per second that are compared with configured users.
 pub(crate) const STRAYS_COMPARED_PER_SECOND: u32 = 2;
-/// Longest user of such a one that is shown, in characters.
+/// Maximum characters of an unknown user in messages.
 pub const STRAY_USER_CHARS: usize = 64;
-/// Emergency calls a second that are served before other new calls, and while those are turned away.
+/// Maximum emergency calls per second that take precedence over other calls, also in overload.
 pub const URGENT_CALLS_PER_SECOND: u32 = 10;
-/// An alarm that repeats itself is logged once in this time, in seconds.
+/// Minimum interval between log lines of one alarm, in seconds.
 pub(crate) const ALARM_SECONDS: u64 = 60;
-/// Of trunks that go by their answer ratio, one that stands behind others for what it has done comes first in one of so many calls.
+/// Share of calls in which a trunk with a lower answer-seizure ratio is tried first: one in this many.
 pub(crate) const PROBED_ONE_IN: u32 = 20;
-/// Between the same two numbers so many failures count within this time, in seconds: one who redials a number that does not work says
-/// nothing new of the trunk.
+/// Maximum failures between the same two numbers that count within [`LET_DOWN_SECONDS`]: repeated calls to a faulty
+/// number are no evidence against the trunk.
 pub const LET_DOWN_TIMES: usize = 2;
-/// See [`LET_DOWN_TIMES`].
+/// Period for [`LET_DOWN_TIMES`], in seconds.
 pub(crate) const LET_DOWN_SECONDS: u64 = 60;
-/// Failures of a trunk that are remembered for that; as many count within the time.
+/// Maximum failures of a trunk remembered, and counted, within the period.
 pub(crate) const LET_DOWN_KEPT: usize = 64;
-/// Texts of a response that rejects a call that are kept, and characters of each.
+/// Maximum texts kept of a response that rejects a call.
 pub(crate) const REJECTION_TEXTS: usize = 3;
-/// The same, of each.
+/// Maximum characters of each such text.
 pub(crate) const REJECTION_TEXT_CHARS: usize = 160;
-/// Different rejections of a trunk that are told apart.
+/// Maximum distinct rejections kept per trunk.
 pub(crate) const REJECTIONS_KEPT: usize = 16;
-/// The same trunk no sooner again, in seconds: what a busy edge would risk in the meantime it learns from one call as well.
+/// Minimum interval between calls that test the same trunk, in seconds, so that a busy edge risks few calls.
 pub(crate) const PROBE_SECONDS: u64 = 10;
-/// A trunk that has not made a call ring for so long when it is given up has not delivered it, in seconds: the delay within which
-/// ITU-T E.721 has 95 of a hundred international calls ring.
+/// Time without ringing after which an abandoned call counts as undelivered by the trunk, in seconds: the delay
+/// within which 95 % of international calls ring by ITU-T E.721.
 pub const SILENT_SECONDS: u64 = 11;
-/// How long early media is sent to an address that is not proven: longer than most announcements, and nothing that floods.
+/// Maximum length of early media to an unproven address: longer than most announcements, too short for a flood.
 pub const UNPROVEN_EARLY_MEDIA: Duration = Duration::from_secs(15);
-/// How long the place of a call that heard such early media and ended without proof stays used, from when it was given: a trunk's
-/// places are worth [`UNPROVEN_EARLY_MEDIA`] each in this time.
+/// Time from the grant for which the slot of a call that ended without proof stays used: each slot of a trunk allows
+/// [`UNPROVEN_EARLY_MEDIA`] per this time.
 pub const UNPROVEN_EARLY_REST: Duration = Duration::from_secs(60);
-/// Proven media addresses of one leg that are remembered while a further INVITE of its far side waits for its ACK.
+/// Maximum proven media addresses of one leg remembered while a re-INVITE of its remote party waits for its ACK.
 pub const PROVEN_ADDRESSES: usize = 16;
-/// Emergency calls at once of calls that requests have begun, unless the configuration says otherwise.
+/// Default maximum of concurrent emergency calls within calls of the API.
 pub(crate) const EMERGENCY_CALLS: usize = 3;
-/// Attempts at emergency calls of such calls in a minute, for each that may be under way.
+/// Maximum attempts per minute at such emergency calls, for each permitted concurrent call.
 pub(crate) const EMERGENCY_ATTEMPTS_EACH: usize = 4;

@@ -1,4 +1,4 @@
-//! Which of our addresses a far end is shown. Every address in SDP, Via and Contact is made here and nowhere else.
+//! Addresses shown to remote parties. Every address in SDP, Via and Contact comes from this module.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -7,39 +7,40 @@ use trunkgate_route::Trunk;
 use trunkgate_sip::{Flow, ListenerId, Local, Transport};
 use trunkgate_story::Announced;
 
-/// One of our listeners, bound.
+/// A bound SIP listener.
 #[derive(Debug, Clone)]
 pub struct ListenerSpec {
     /// Position in the configuration.
     pub id: ListenerId,
-    /// Name.
+    /// Name of the listener.
     pub name: String,
-    /// Transport.
+    /// Transport of the listener.
     pub transport: Transport,
-    /// Where it is bound; the address may be unspecified, the port is the real one.
+    /// Bound address with the actual port; the IP address may be unspecified.
     pub bound: SocketAddr,
-    /// Its own public addresses; empty: the edge's.
+    /// Public addresses of this listener; empty: those of the edge.
     pub public_addresses: Vec<IpAddr>,
 }
 
-/// The machine's addresses, read at start: which local address reaches a peer.
+/// Addresses of the machine, read at start, and the source address towards each destination.
 #[derive(Debug, Clone, Default)]
 pub struct Interfaces {
-    /// Networks that an interface is in, with our address there.
+    /// Networks of the interfaces, with the local address in each.
     pub networks: Vec<(IpNet, IpAddr)>,
-    /// Destinations towards which the system uses another address than `networks` and the defaults tell, with that address.
+    /// Destinations with a source address that differs from `networks` and the defaults, with that address.
     pub routes: Vec<(IpNet, IpAddr)>,
-    /// Our address towards everything else.
+    /// Source address towards all other IPv4 destinations.
     pub default_v4: Option<IpAddr>,
-    /// The same for IPv6.
+    /// Source address towards all other IPv6 destinations.
     pub default_v6: Option<IpAddr>,
 }
 
 impl Interfaces {
-    /// Returns the source address of packets to `peer` from a socket that is bound to all addresses; `None`: there is no route.
+    /// Returns the source address of packets to `peer` from a socket bound to all addresses; `None`: there is no
+    /// route.
     pub fn towards(&self, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();
-        // Of two equally long prefixes the route, which comes last.
+        // `max_by_key` returns the last of equally long prefixes, which is the route.
         let known = self.networks.iter().chain(&self.routes).filter(|(network, _)| network.contains(&peer));
         let nearest = known.max_by_key(|(network, _)| network.prefix_len()).map(|(_, ip)| *ip);
         nearest.or(match peer {
@@ -51,78 +52,80 @@ impl Interfaces {
     }
 }
 
-/// All that decides which address a far end is shown.
+/// Settings that determine the addresses shown to remote parties.
 #[derive(Debug, Clone, Default)]
 pub struct Addressing {
-    /// Listeners.
+    /// SIP listeners.
     pub listeners: Vec<ListenerSpec>,
-    /// `[edge] public_address`; empty: the listener's address, else the one that the system uses towards the peer.
+    /// `[edge] public_address`; empty: the listener's address, else the source address towards the peer.
     pub public_addresses: Vec<IpAddr>,
-    /// Peers in these networks are shown our local address.
+    /// Networks whose peers see the local address.
     pub local_networks: Vec<IpNet>,
-    /// The machine's addresses.
+    /// Addresses of the machine.
     pub interfaces: Interfaces,
-    /// Addresses that media sockets are bound to (`[media] address`).
+    /// Addresses to which media sockets are bound (`[media] address`).
     pub media_bind: Vec<IpAddr>,
 }
 
 impl Addressing {
-    /// The address that `peer` is shown in Via, Contact and SDP.
+    /// Returns the address shown to `peer` in Via, Contact and SDP.
     pub fn shown_to(&self, peer: IpAddr, listener: Option<ListenerId>) -> Option<IpAddr> {
         let listener = listener.and_then(|id| self.listener(id));
         let bound = listener.map(|l| l.bound.ip());
         self.public_for(peer, listener).or_else(|| self.local_for(peer, bound))
     }
-    /// The address that `peer` is shown in SDP, when its signalling runs over `listener`: a public one, else the one that media or
-    /// the listener is bound to, else the one that the system uses towards `peer`.
+    /// Returns the address shown in SDP to `peer`, which signals over `listener`: a public address, else the one to
+    /// which media or the listener is bound, else the source address towards `peer`.
     pub fn media_shown_to(&self, peer: IpAddr, listener: ListenerId) -> Option<IpAddr> {
         let written = self.public_for(peer, self.listener(listener));
         written.or_else(|| self.media_bound(peer, listener)).or_else(|| self.interfaces.towards(peer))
     }
-    /// The same for a peer that offers to receive media at `media`: the system's address towards that one.
+    /// Returns the address shown in SDP to a peer that offers to receive media at `media`: by preference the source
+    /// address towards `media`.
     pub fn media_shown_to_offer(&self, peer: IpAddr, media: IpAddr, listener: ListenerId) -> Option<IpAddr> {
         let written = self.public_for(peer, self.listener(listener));
         let bound = written.or_else(|| self.media_bound(peer, listener));
         let towards = || self.interfaces.towards(media).filter(|_| self.leads_to_media(peer, media));
         bound.or_else(towards).or_else(|| self.media_shown_to(peer, listener))
     }
-    /// Via and Contact of what leaves by `listener` to `peer`.
+    /// Returns the address and port for Via and Contact of messages to `peer` over `listener`.
     pub fn local(&self, peer: IpAddr, listener: ListenerId) -> Option<Local> {
         let port = self.listener(listener)?.bound.port();
         Some(Local { ip: self.shown_to(peer, Some(listener))?, port })
     }
-    /// Our end of what comes from `peer` by `listener`, as the machine itself has it.
+    /// Returns the local address of traffic between `peer` and `listener`, as the machine sees it.
     pub(crate) fn bound_towards(&self, peer: IpAddr, listener: ListenerId) -> Option<SocketAddr> {
         let bound = self.listener(listener)?.bound;
         Some(SocketAddr::new(self.local_for(peer, Some(bound.ip()))?, bound.port()))
     }
-    /// Returns a bound address as `peer` reaches it: one of this machine's in the place of none.
+    /// Returns a bound address as seen by `peer`: an unspecified IP address is replaced by one of this machine.
     pub fn as_reached(&self, bound: SocketAddr, peer: IpAddr) -> SocketAddr {
         let ip = if bound.ip().is_unspecified() { self.local_for(peer, None) } else { None };
         SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port())
     }
-    /// Returns the listener that a request to `peer` leaves by: the one named, else the first of `transport` and family at the side of
-    /// the machine by which the system reaches `peer`, else the first of `transport` and family.
+    /// Returns the listener for a request to `peer`: the named one, else the first of the transport and family on the
+    /// interface with the route to `peer`, else the first of the transport and family.
     pub fn listener_for(&self, name: Option<&str>, transport: Transport, peer: IpAddr) -> Option<&ListenerSpec> {
         let fitting = || self.listeners.iter().filter(|l| l.transport == transport && same_family(l.bound.ip(), peer));
         let named = name.and_then(|name| fitting().find(|l| l.name == name));
-        // One listener needs no look at the routes.
+        // A single listener needs no look at the routes.
         let (first, second) = (fitting().next(), fitting().nth(1));
         let nearest = || second.and_then(|_| fitting().find(|l| self.is_at_side_of(l.bound.ip(), peer)));
         named.or_else(nearest).or(first)
     }
-    /// By which listener a request to `remote` leaves ([`Addressing::listener_for`]), and what it shows of us.
+    /// Returns the flow of a request to `remote` ([`Addressing::listener_for`]), and the local address to show.
     pub fn way(&self, name: Option<&str>, transport: Transport, remote: SocketAddr) -> Option<(Flow, Local)> {
         let listener = self.listener_for(name, transport, remote.ip())?.id;
         let local = self.local(remote.ip(), listener)?;
         Some((Flow { transport, listener, remote, connection: None }, local))
     }
-    /// The address that a media socket towards `peer` is bound to: one of `[media] address` of its family.
+    /// Returns the address for a media socket towards `peer`: the one of `[media] address` of its family.
     pub fn media_bind(&self, peer: IpAddr) -> Option<IpAddr> {
         self.media_bind.iter().copied().find(|ip| same_family(*ip, peer))
     }
-    /// The same for a leg with this signalling: its listener's address where packets of a socket bound to all addresses would come
-    /// from another one than the SDP says. Without signalling, as for an agent, it is the first of IPv4.
+    /// Returns the address for a media socket of a leg with this signalling flow: its listener's address if packets
+    /// of a socket bound to all addresses would have another source than the SDP shows. Without a flow (agents) it is
+    /// the first IPv4 address.
     pub fn media_bind_for(&self, flow: Option<Flow>) -> Option<IpAddr> {
         let peer = flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip());
         let written = self.media_bind(peer)?;
@@ -132,9 +135,9 @@ impl Addressing {
         let differs = self.public_for(peer, Some(listener)).is_none() && self.interfaces.towards(peer) != Some(bound);
         Some(if written.is_unspecified() && is_own && differs { bound } else { written })
     }
-    /// Returns our addresses that the peers of a trunk are shown, for each address of them, else for the beginning of
-    /// each network that its calls come from: first by the listener that calls to it leave by, then by others at its
-    /// side, which its own calls may come by.
+    /// Returns the addresses shown to each address of a trunk's peers, else to the first host of each network from
+    /// which its calls come: first by the listener used for calls to the trunk, then by other listeners on that
+    /// interface, over which its own calls may come.
     pub fn announced_to(&self, trunk: &Trunk) -> Vec<Announced> {
         let named = trunk.listen.as_deref();
         let places = trunk.peers.iter().flat_map(|peer| &peer.servers);
@@ -175,8 +178,8 @@ impl Addressing {
         Announced { to: peer, sip, media: id.and_then(|id| self.media_shown_to(peer, id)) }
     }
 
-    /// Whether an address in an SDP may be sent to: loopback, link-local, multicast and our own sockets are refused
-    /// unless the trunk signals from loopback.
+    /// Returns whether media may be sent to an address in an SDP: loopback, link-local, multicast and the edge's own
+    /// SIP ports are refused unless the trunk signals from loopback.
     pub fn may_send_media_to(&self, address: SocketAddr, signalling: IpAddr) -> bool {
         if signalling.to_canonical().is_loopback() {
             return !address.ip().is_multicast();
@@ -189,11 +192,11 @@ impl Addressing {
         let listens = self.is_ours(ip) && self.listens_on(address.port());
         !never && !listens
     }
-    /// Whether a SIP listener has this port.
+    /// Returns whether a SIP listener uses this port.
     pub fn listens_on(&self, port: u16) -> bool {
         self.listeners.iter().any(|l| l.bound.port() == port)
     }
-    /// Whether an address is one of this machine's, or one that it is known by.
+    /// Returns whether an address is one of this machine or one of its public addresses.
     pub fn is_ours(&self, ip: IpAddr) -> bool {
         let listeners = self.listeners.iter().flat_map(|l| l.public_addresses.iter().copied().chain([l.bound.ip()]));
         let interfaces = self.interfaces.networks.iter().map(|(_, ip)| *ip);
@@ -203,18 +206,19 @@ impl Addressing {
         !ip.is_unspecified() && all.any(|own| own == ip)
     }
 
-    /// Whether packets to an address come to this machine without anybody's help: it is an interface's, not one that was
-    /// only written.
+    /// Returns whether packets to an address reach this machine directly: it is an interface's address, not only a
+    /// configured one.
     pub fn is_of_this_machine(&self, ip: IpAddr) -> bool {
         let interfaces = self.interfaces.networks.iter().map(|(_, ip)| *ip);
         let defaults = self.interfaces.default_v4.into_iter().chain(self.interfaces.default_v6);
         let bound = self.media_bind.iter().copied();
-        // Whoever is bound to all addresses hears those of the whole loopback network.
+        // A socket bound to all addresses receives for the whole loopback network.
         let all_loopback = ip.is_loopback() && self.media_bind.iter().any(IpAddr::is_unspecified);
         all_loopback || interfaces.chain(defaults).chain(bound).any(|own| own == ip)
     }
 
-    /// The address of the socket that hears the media of `peer`, where one is written: of `[media] address`, else of its listener.
+    /// Returns the bound address of the media socket for `peer`, if configured: from `[media] address`, else from the
+    /// listener.
     fn media_bound(&self, peer: IpAddr, listener: ListenerId) -> Option<IpAddr> {
         let of_listener = || self.listener(listener).map(|listener| listener.bound.ip());
         let fits = |ip: &IpAddr| !ip.is_unspecified() && same_family(*ip, peer);
@@ -224,8 +228,8 @@ impl Addressing {
         }
     }
 
-    /// Whether the address in an offer tells more of the way of media than its sender's: not one behind NAT, which may also be
-    /// that of a host in a network of ours, and none that nothing is sent to.
+    /// Returns whether the address in an offer predicts the media path better than the source of the signalling: not
+    /// if it may be behind NAT (it may coincide with a local network), or cannot be sent to.
     fn leads_to_media(&self, peer: IpAddr, media: IpAddr) -> bool {
         let is_local = |ip: IpAddr| self.local_networks.iter().any(|network| network.contains(&ip.to_canonical()));
         let is_nearer = is_local(media) && !is_local(peer);
@@ -233,8 +237,8 @@ impl Addressing {
         same_family(peer, media) && !is_nearer && !is_special && !media.is_unspecified()
     }
 
-    /// Returns whether a bound address is at the side of the machine by which the system reaches `peer`: its address there, another one of
-    /// the same network, or all.
+    /// Returns whether a bound address is on the interface with the route to `peer`: the address there, another one
+    /// of that network, or all addresses.
     fn is_at_side_of(&self, bound: IpAddr, peer: IpAddr) -> bool {
         let Some(towards) = self.interfaces.towards(peer).filter(|_| !bound.is_unspecified()) else {
             return bound.is_unspecified();
@@ -247,7 +251,7 @@ impl Addressing {
         self.listeners.iter().find(|l| l.id == id)
     }
 
-    /// The public address for a peer that is not in a local network, where there is one of its family.
+    /// Returns the public address of the right family for a peer outside the local networks.
     fn public_for(&self, peer: IpAddr, listener: Option<&ListenerSpec>) -> Option<IpAddr> {
         if self.local_networks.iter().any(|network| network.contains(&peer.to_canonical())) {
             return None;
@@ -255,13 +259,13 @@ impl Addressing {
         Addressing::public_of(peer, listener.map_or(&[], |l| &l.public_addresses), &self.public_addresses)
     }
 
-    /// Returns the public address of the family of `peer`: one of a listener's own, else one of the edge's.
+    /// Returns the public address of the family of `peer`: one of the listener, else one of the edge.
     pub fn public_of(peer: IpAddr, of_listener: &[IpAddr], of_edge: &[IpAddr]) -> Option<IpAddr> {
         let of_family = |list: &[IpAddr]| list.iter().copied().find(|ip| same_family(*ip, peer));
         of_family(of_listener).or_else(|| of_family(of_edge))
     }
 
-    /// Our address on the way to a peer: what the socket is bound to, else the one that the system uses.
+    /// Returns the local address towards a peer: the bound one, else the source address towards the peer.
     fn local_for(&self, peer: IpAddr, bound: Option<IpAddr>) -> Option<IpAddr> {
         if let Some(bound) = bound.filter(|ip| !ip.is_unspecified() && same_family(*ip, peer)) {
             return Some(bound);
@@ -274,7 +278,7 @@ fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
 
-/// Whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
+/// Returns whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
 pub(crate) fn is_no_host(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
@@ -283,7 +287,7 @@ pub(crate) fn is_no_host(ip: IpAddr) -> bool {
             v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || is_this_network
         }
         IpAddr::V6(v6) => {
-            // IPv4-compatible ones (RFC 4291 §2.5.5.1) are in use nowhere.
+            // IPv4-compatible addresses (RFC 4291 §2.5.5.1) are deprecated.
             let is_compatible = matches!(v6.segments(), [0, 0, 0, 0, 0, 0, ..]);
             v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || is_compatible
         }
@@ -353,7 +357,7 @@ mod tests {
         ] {
             assert_eq!(addressing.shown_to(ip(peer), Some(ListenerId(listener))), Some(ip(shown)), "{peer} {listener}");
         }
-        // Media is heard at every address, so that of the listener is one of them, unless another is written.
+        // Media sockets are bound to every address, so the listener's is one of them, unless another is configured.
         assert_eq!(addressing.media_shown_to(ip("10.1.1.1"), ListenerId(2)), Some(ip("10.0.0.9")));
         let elsewhere = Addressing { media_bind: vec![ip("10.0.0.5")], ..addressing.clone() };
         assert_eq!(elsewhere.media_shown_to(ip("10.1.1.1"), ListenerId(2)), Some(ip("10.0.0.5")));
@@ -361,8 +365,8 @@ mod tests {
         assert_eq!((local.ip, local.port), (ip("203.0.113.10"), 5062));
     }
 
-    /// A machine with an interface for the administrators, 192.0.2.9, and one at the carrier's side, 198.51.100.10, behind whose router
-    /// is the carrier's network 203.0.113.0/24.
+    /// Returns a machine with an administration interface, 192.0.2.9, and one towards the carrier, 198.51.100.10; the
+    /// carrier's network 203.0.113.0/24 is behind a router there.
     fn two_interfaces(listeners: [&str; 2], has_default_route: bool) -> Addressing {
         let listener = |(id, bound): (u16, &str)| ListenerSpec {
             id: ListenerId(id),
@@ -383,7 +387,7 @@ mod tests {
                 ],
                 routes: vec![
                     (network("203.0.113.0/24"), ip("198.51.100.10")),
-                    // A rule of the system's own for one host.
+                    // A system route for a single host.
                     (network("203.0.113.77/32"), ip("192.0.2.9")),
                 ],
                 default_v4: has_default_route.then(|| ip("192.0.2.9")),
@@ -400,7 +404,7 @@ mod tests {
         for has_default_route in [false, true] {
             let addressing = two_interfaces(["0.0.0.0:5060", "198.51.100.10:5070"], has_default_route);
             for (peer, listener, shown) in [
-                // Behind the router at the carrier's side, and in the network itself.
+                // Behind the router on the carrier's side, and in the network itself.
                 ("203.0.113.5", all, "198.51.100.10"),
                 ("203.0.113.5", carriers, "198.51.100.10"),
                 ("198.51.100.7", all, "198.51.100.10"),
@@ -408,7 +412,7 @@ mod tests {
                 ("203.0.113.77", all, "192.0.2.9"),
                 ("203.0.113.77", carriers, "198.51.100.10"),
                 ("192.0.2.33", all, "192.0.2.9"),
-                // Nothing leads there without a default route; by its listener it is reached all the same.
+                // Without a default route there is no route; the listener's address is still shown.
                 ("8.8.8.8", carriers, "198.51.100.10"),
                 ("127.0.0.5", all, "127.0.0.1"),
             ] {
@@ -437,11 +441,11 @@ mod tests {
         for (peer, listener) in [("203.0.113.5", 0), ("198.51.100.7", 0), ("192.0.2.33", 1), ("8.8.8.8", 1)] {
             assert_eq!(id(sides, peer), Some(listener), "{peer}");
         }
-        // Of two addresses of one network, and where one is bound to all, the order of the file counts.
+        // With two addresses in one network, or one bound to all addresses, the order of the file decides.
         assert_eq!(id(["198.51.100.11:5060", "198.51.100.10:5060"], "203.0.113.5"), Some(0));
         assert_eq!(id(["0.0.0.0:5060", "192.0.2.9:5070"], "192.0.2.33"), Some(0));
         assert_eq!(id(["192.0.2.9:5070", "0.0.0.0:5060"], "203.0.113.5"), Some(1));
-        // At the side of neither.
+        // On the interface of neither listener.
         assert_eq!(id(["192.0.2.9:5060", "10.1.0.9:5060"], "203.0.113.5"), Some(0));
         let addressing = two_interfaces(sides, true);
         assert_eq!(addressing.listener_for(Some("l0"), Transport::Udp, ip("192.0.2.33")).map(|l| l.id.0), Some(0));
@@ -459,12 +463,12 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let both = |address: &str| (address.to_owned(), address.to_owned());
-        // Two listeners of one network: calls to the carrier leave by the second, its own may come by the first.
+        // Two listeners in one network: calls to the carrier use the second, the carrier's calls may use the first.
         let near = ["198.51.100.11:5060", "198.51.100.10:5060"];
         assert_eq!(announced(near, "l1", "198.51.100.7"), [both("198.51.100.10"), both("198.51.100.11")]);
         let all = ["0.0.0.0:5060", "198.51.100.11:5070"];
         assert_eq!(announced(all, "l1", "198.51.100.7"), [both("198.51.100.11"), both("198.51.100.10")]);
-        // A listener at the other side is none of them, and one address is named once.
+        // A listener on the other interface is not included, and each address is listed once.
         assert_eq!(announced(["192.0.2.9:5060", "198.51.100.10:5060"], "l1", "198.51.100.7"), [both("198.51.100.10")]);
         assert_eq!(announced(["0.0.0.0:5060", "198.51.100.10:5070"], "l1", "198.51.100.7"), [both("198.51.100.10")]);
     }
@@ -482,12 +486,12 @@ mod tests {
     fn the_address_in_an_offer_decides_where_it_tells_more_than_its_sender_s() {
         let addressing = two_interfaces(["0.0.0.0:5060", "198.51.100.10:5070"], true);
         for (peer, media, listener, shown) in [
-            // Signalling by the administrators' side, media by the carrier's.
+            // Signalling over the administration interface, media over the carrier's.
             ("192.0.2.33", "203.0.113.5", 0, "198.51.100.10"),
             ("192.0.2.33", "203.0.113.5", 1, "198.51.100.10"),
             ("203.0.113.5", "192.0.2.33", 0, "192.0.2.9"),
             ("10.1.0.7", "203.0.113.5", 0, "198.51.100.10"),
-            // A phone behind NAT: its own network looks like one of ours.
+            // A phone behind NAT whose own network looks like a local one.
             ("203.0.113.5", "10.1.0.7", 0, "198.51.100.10"),
             ("203.0.113.5", "127.0.0.1", 0, "198.51.100.10"),
             ("203.0.113.5", "169.254.1.1", 0, "198.51.100.10"),

@@ -1,71 +1,72 @@
-//! The gateway's own timers; those of SIP transactions are the endpoint's.
+//! Timers of calls; timers of SIP transactions belong to the endpoint.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::lookups::key::{Branch, CallKey};
 
-/// Why a call wants to be woken.
+/// Kind of a call's timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// No provisional answer yet, or no answer of the name service (ours: `no_response_timeout`).
+    /// No provisional response, or no DNS result, in time (`no_response_timeout`).
     NoResponse(Branch),
-    /// No final answer yet (ours: `ring_timeout`; RFC 3261 §16.6 timer C is its like).
+    /// No final response in time (`ring_timeout`; compare timer C, RFC 3261 §16.6).
     Ring(Branch),
-    /// The route's targets have had their time together, but for the last (ours: `search_timeout`).
+    /// Total time of the route's targets except the last is over (`search_timeout`).
     Search,
-    /// The last answer to a CANCEL is overdue. Ours: the endpoint tells within 64·T1 (RFC 3261 §9.1), and a call must
-    /// not hang on one that it could not tell.
+    /// Final response to a cancelled INVITE is overdue. The endpoint reports this within 64·T1 (RFC 3261 §9.1); the
+    /// timer guards against a missing report.
     Withdrawn,
-    /// The goodbye should have been heard (ours: the worker tells, and a call must not hang on its word).
+    /// Goodbye should have ended; guards against a missing report of the worker.
     Goodbye,
-    /// A caller on hold is asked whether it is still there (ours: `idle_timeout`, since a held leg may be silent).
+    /// OPTIONS to a caller on hold, which may send no media (`idle_timeout`).
     HoldCheck,
-    /// A re-INVITE of ours that met one of the far end's is sent again (RFC 3261 §14.1).
+    /// Repetition of a re-INVITE after glare (RFC 3261 §14.1).
     Glare,
-    /// An UPDATE that went on as re-INVITE is to be answered before its sender gives up (ours: `UPDATE_WAIT`).
+    /// Response to an UPDATE relayed as re-INVITE, before its sender gives up (`UPDATE_WAIT`).
     Update,
-    /// A session is to be refreshed, or ends for want of that (RFC 4028 §10).
+    /// Session refresh, or end of a session without one (RFC 4028 §10).
     Session,
-    /// An interval of its quality is over (ours: `QUALITY_INTERVAL_SECONDS`).
+    /// End of an interval of quality statistics (`QUALITY_INTERVAL_SECONDS`).
     Quality,
-    /// A call waits for a limit of its target's trunk (ours: `pace`).
+    /// Wait for a limit of the target's trunk (`pace`).
     Pace(Branch),
-    /// A call has waited for an agent's session for long enough (ours: `queue`).
+    /// Maximum wait for an agent's session is over (`queue`).
     Queue,
-    /// The worker says whether the caller's ports are ours (ours: `PORTS_NEWS`).
+    /// Confirmation of the caller's ports by the worker (`PORTS_NEWS`).
     Ports,
-    /// A call waits before a further stream to an agent that has failed (ours: `RETRY_FIRST_WAIT_MS`).
+    /// Wait before a new stream to an agent that has failed (`RETRY_FIRST_WAIT_MS`).
     Retry,
-    /// A REFER that waits for a change of the session is to be answered (ours: `UPDATE_WAIT`).
+    /// Response to a REFER that waits for a change of the session (`UPDATE_WAIT`).
     Refer,
-    /// Whoever transferred the call should have hung up (ours: `REFERRER_SECONDS`).
+    /// Transferor should have hung up (`REFERRER_SECONDS`).
     Referrer,
-    /// An agent has had the caller for as long as it may (ours: `max_call`).
+    /// Maximum time of a caller with an agent is over (`max_call`).
     MaxCall,
-    /// A program waits for no longer: a pause, or the digits of a Gather.
+    /// End of a pause or of a Gather's wait in a program.
     Program,
-    /// A party that a program dialled has been connected for as long as it may (ours: `timeLimit` of Dial).
+    /// Maximum time of a dialled party's connection is over (`timeLimit` of Dial).
     DialLimit,
-    /// An agent that a program dials has not taken the caller in time (ours: `timeout` of Dial).
+    /// Agent dialled by a program has not taken the caller in time (`timeout` of Dial).
     DialAnswer,
-    /// A party that has dialled a queue has waited, or been connected, for as long as it may (ours: `timeout` and `timeLimit` of Dial).
+    /// Party that has dialled a queue has waited, or been connected, for the maximum time (`timeout` and `timeLimit`
+    /// of Dial).
     Queued,
-    /// A requested call has lasted for as long as it may (ours: the time limit of its request).
+    /// Maximum time of a call of the API is over (time limit of the request).
     TimeLimit,
-    /// A party of a warm transfer has been asked for as long as it may be (ours: `wait` of the transfer, `WHISPER_SECONDS`).
+    /// Party of a warm transfer has not accepted in time (`wait` of the transfer, `WHISPER_SECONDS`).
     Asked,
-    /// The next key may be told by INFO (ours: `KEY_PAUSE`).
+    /// Next DTMF digit may be sent by INFO (`KEY_PAUSE`).
     Key,
-    /// Early media to an address that is not proven ends (ours: `UNPROVEN_EARLY_MEDIA`).
+    /// End of early media to an unproven address (`UNPROVEN_EARLY_MEDIA`).
     Unproven,
-    /// A recording server is silent, or has not answered in time (ours: `no_response_timeout`, `SIPREC_ANSWER_SECONDS`); or a re-INVITE
-    /// that met one of its is sent again (RFC 3261 §14.1). Which of the call's recording sessions.
+    /// Timeout of a recording server (`no_response_timeout`, `SIPREC_ANSWER_SECONDS`), or repetition of a re-INVITE
+    /// after glare with it (RFC 3261 §14.1). The number selects the recording session of the call.
     Siprec(u8),
 }
 
 impl Timer {
-    /// A word for logs.
+    /// Returns the name for logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Timer::NoResponse(_) => "no_response",
@@ -98,7 +99,7 @@ impl Timer {
     }
 }
 
-/// Deadlines in order; a call has at most one of each kind, or of each kind for each of its attempts.
+/// Deadlines in order. A call has at most one of each kind, or one of each kind per attempt.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     queue: BTreeSet<(Instant, CallKey, Timer)>,
@@ -109,15 +110,15 @@ impl Deadlines {
     pub fn set(&mut self, at: Instant, key: CallKey, timer: Timer) {
         self.queue.insert((at, key, timer));
     }
-    /// Takes a deadline away.
+    /// Removes a deadline.
     pub fn clear(&mut self, at: Instant, key: CallKey, timer: Timer) {
         self.queue.remove(&(at, key, timer));
     }
-    /// The earliest.
+    /// Returns the earliest deadline.
     pub fn next(&self) -> Option<(Instant, Timer)> {
         self.queue.first().map(|(at, _, timer)| (*at, *timer))
     }
-    /// The earliest that is due, taken out.
+    /// Removes and returns the earliest deadline that is due.
     pub fn pop_due(&mut self, now: Instant) -> Option<(CallKey, Timer)> {
         let (at, key, timer) = *self.queue.first()?;
         (at <= now).then(|| {
@@ -125,7 +126,7 @@ impl Deadlines {
             (key, timer)
         })
     }
-    /// Every deadline, for the invariants.
+    /// Returns all deadlines, for invariant checks.
     pub fn iter(&self) -> impl Iterator<Item = &(Instant, CallKey, Timer)> {
         self.queue.iter()
     }

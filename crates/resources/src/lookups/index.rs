@@ -1,5 +1,5 @@
-//! Which call and leg a transaction, dialog, name-service question or Call-ID belongs to. Every entry is made and taken
-//! away with what it points at; nothing is searched.
+//! Look-ups from transactions, dialogs, DNS queries and Call-IDs to calls and legs. Entries are added and removed
+//! with the object to which they refer; there are no searches.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,45 +15,45 @@ use crate::lookups::key::{CallKey, LegId, QueryId};
 /// A leg of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The call.
+    /// Key of the call.
     pub key: CallKey,
-    /// Its leg.
+    /// Id of the leg.
     pub leg: LegId,
 }
 
-/// What a request of ours is for.
+/// Purpose of a request that the edge has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The INVITE of an attempt.
     Invite,
     /// A re-INVITE.
     Reinvite,
-    /// One that takes a leg to another call.
+    /// A re-INVITE that moves a leg to another call.
     Join,
     /// An UPDATE.
     Update,
-    /// A re-INVITE that changes nothing (RFC 4028 §7.4).
+    /// A session refresh by re-INVITE (RFC 4028 §7.4).
     Refresh,
-    /// An UPDATE without a description, for the same.
+    /// A session refresh by UPDATE without SDP.
     RefreshByUpdate,
-    /// OPTIONS to a far end on hold.
+    /// OPTIONS to a remote party on hold.
     HoldCheck,
-    /// An INFO that goes on.
+    /// A relayed INFO.
     Info,
-    /// A MESSAGE that goes on.
+    /// A relayed MESSAGE.
     Message,
-    /// A REFER that goes on.
+    /// A relayed REFER.
     Refer,
-    /// News of it that go on.
+    /// A relayed NOTIFY of a REFER.
     News,
-    /// News of a transfer.
+    /// A NOTIFY about a transfer.
     Notify,
     /// The BYE that ends a leg.
     Bye,
 }
 
 impl Purpose {
-    /// Returns the method of the request, in words.
+    /// Returns the method of the request for messages.
     pub const fn method(self) -> &'static str {
         match self {
             Purpose::Invite | Purpose::Join => "INVITE",
@@ -69,32 +69,32 @@ impl Purpose {
     }
 }
 
-/// A request of ours.
+/// A request that the edge has sent.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientEntry {
-    /// Whose.
+    /// Leg of the request.
     pub at: Place,
-    /// What for.
+    /// Purpose of the request.
     pub purpose: Purpose,
-    /// When it was sent; `None` once its final answer has been timed.
+    /// Time of sending; `None` once the time to the final response is measured.
     pub sent: Option<Instant>,
 }
 
-/// Whose a Call-ID is, and who may speak under it.
+/// Owner of a Call-ID, and the sources allowed to use it.
 #[derive(Debug, Clone)]
 pub struct Named {
-    /// The leg.
+    /// Leg with the Call-ID.
     pub at: Place,
-    /// Its party.
+    /// Party of the leg.
     pub party: Party,
-    /// Its trunk as the call knows it.
+    /// Trunk of the leg as its call knows it.
     pub trunk: Option<Arc<Trunk>>,
-    /// Where its signalling goes.
+    /// Address to which its signalling goes.
     pub remote: IpAddr,
 }
 
 impl Named {
-    /// Whether a source is one of that trunk's addresses, or the one that the leg was sent to.
+    /// Returns whether a source is an address of the trunk, or the one to which the leg was sent.
     pub fn covers(&self, source: IpAddr) -> bool {
         let by_trunk = |trunk: &Arc<Trunk>| {
             trunk.accept_from.iter().any(|n| n.contains(&source))
@@ -107,44 +107,44 @@ impl Named {
 /// All look-ups.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Open INVITEs and re-INVITEs from far ends.
+    /// Open INVITEs and re-INVITEs of remote parties.
     pub servers: FxHashMap<ServerId, Place>,
-    /// Our requests.
+    /// Requests that the edge has sent.
     pub clients: FxHashMap<ClientId, ClientEntry>,
     /// Dialogs.
     pub dialogs: FxHashMap<DialogId, Place>,
-    /// Questions to the name service.
+    /// Pending DNS and application queries.
     pub queries: FxHashMap<QueryId, CallKey>,
-    /// Calls by sid.
+    /// Calls by SID.
     pub sids: HashMap<String, CallKey>,
-    /// Whose TLS connections are that have said so.
+    /// Identities of TLS connections, once reported.
     pub identities: FxHashMap<ConnectionId, Identified>,
     names: HashMap<Vec<u8>, Named>,
     far_ends: HashMap<IpAddr, u32>,
     next_query: u64,
 }
 
-/// The trunk that a TLS connection belongs to.
+/// Trunk of a TLS connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The trunk.
+    /// Name of the trunk.
     pub trunk: Arc<str>,
-    /// The name of the trunk in its client certificate; `None`: the edge has made the connection, for this trunk.
+    /// Name of the trunk in its client certificate; `None`: the edge has opened the connection to this trunk.
     pub certificate_name: Option<Arc<str>>,
 }
 
-/// The address and trunk of a TLS connection that is up.
+/// Address and trunk of an open TLS connection.
 #[derive(Debug)]
 pub struct Identified {
-    /// The address of the remote party.
+    /// Address of the remote party.
     pub remote: SocketAddr,
-    /// Who it is.
+    /// Identity of the remote party.
     pub identity: Identity,
 }
 
 impl Index {
-    /// Returns whether a TLS connection over which a trunk gets requests at an address is up. One that the trunk has opened comes from
-    /// another port.
+    /// Returns whether a TLS connection for requests to a trunk's address is open. A connection opened by the trunk
+    /// comes from another port.
     pub fn is_connected(&self, trunk: &str, remote: SocketAddr) -> bool {
         self.identities.values().any(|known| {
             let is_reused = known.identity.certificate_name.is_some() && known.remote.ip() == remote.ip();
@@ -152,23 +152,24 @@ impl Index {
         })
     }
 
-    /// Returns the id of a new question to the name service.
+    /// Returns a new query id.
     pub fn query(&mut self) -> QueryId {
         self.next_query += 1;
         QueryId(self.next_query - 1)
     }
 
-    /// Enters a leg's Call-ID and far end. A Call-ID that another leg has already stays that leg's: the far end chose it.
+    /// Adds the Call-ID and remote address of a leg. A Call-ID of another leg stays with that leg: the remote party
+    /// chose it.
     pub fn enter(&mut self, call_id: &[u8], named: Named) {
         *self.far_ends.entry(named.remote).or_default() += 1;
         self.names.entry(call_id.to_vec()).or_insert(named);
     }
-    /// Gives a Call-ID to another leg, whose far end it has become.
+    /// Moves a Call-ID to another leg, which has taken over its remote party.
     pub fn pass_on(&mut self, call_id: &[u8], from: Place, named: Named) {
         self.release(call_id, from);
         self.enter(call_id, named);
     }
-    /// Takes both away.
+    /// Removes the Call-ID and the remote address of a leg.
     pub fn leave(&mut self, call_id: &[u8], at: Place, remote: IpAddr) {
         self.release(call_id, at);
         if let Some(count) = self.far_ends.get_mut(&remote) {
@@ -183,15 +184,15 @@ impl Index {
             self.names.remove(call_id);
         }
     }
-    /// Whose a Call-ID is.
+    /// Returns the owner of a Call-ID.
     pub fn named(&self, call_id: &[u8]) -> Option<&Named> {
         self.names.get(call_id)
     }
-    /// Whether a live leg's signalling goes to an address: it may be one that no trunk names (any more).
+    /// Returns whether the signalling of a live leg goes to an address, which may no longer belong to a trunk.
     pub fn is_far_end(&self, source: IpAddr) -> bool {
         self.far_ends.contains_key(&source)
     }
-    /// Every place that is pointed at, for the invariants.
+    /// Returns all legs that look-ups refer to, for invariant checks.
     pub fn places(&self) -> impl Iterator<Item = (&'static str, Place)> {
         let servers = self.servers.values().map(|at| ("server", *at));
         let clients = self.clients.values().map(|c| ("client", c.at));
@@ -199,7 +200,7 @@ impl Index {
         let names = self.names.values().map(|n| ("Call-ID", n.at));
         servers.chain(clients).chain(dialogs).chain(names)
     }
-    /// Far ends in all, for the invariants.
+    /// Returns the number of remote addresses, counted per leg, for invariant checks.
     pub fn far_end_count(&self) -> usize {
         self.far_ends.values().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).sum()
     }

@@ -1,5 +1,5 @@
-//! Names of calls, legs and questions, and what is found by them: transactions, dialogs, Call-IDs, deadlines; and the addresses and
-//! URIs that a message to a remote party carries. Imports nothing of this crate.
+//! Identifiers of calls, legs and queries, and look-ups by them: transactions, dialogs, Call-IDs, deadlines; also
+//! addresses and URIs in messages to remote parties. Imports nothing from this crate.
 
 pub mod addressing;
 pub mod deadlines;

@@ -1,5 +1,5 @@
-//! From, To and Request-URI towards a target: built from numbers and our own address, never from what the other leg
-//! wrote.
+//! From, To and Request-URI towards a target: built from numbers and the edge's own address, never from the other
+//! leg's headers.
 
 use std::net::IpAddr;
 
@@ -9,13 +9,13 @@ use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
 use trunkgate_story::numbers::Caller;
 
-/// Returns the host of our addresses towards a trunk: its `from_host`, else the address that it is shown.
+/// Returns the host of the edge's URIs towards a trunk: its `from_host`, else the address shown to it.
 pub fn own_host(trunk: Option<&Trunk>, ours: IpAddr) -> String {
     let named = trunk.and_then(|trunk| trunk.own_hosts.from_host());
     named.map_or_else(|| host_port(&ours.to_string(), None), str::to_owned)
 }
 
-/// Returns From (RFC 3261 §20.20) without tag: the caller's number at our host.
+/// Returns From (RFC 3261 §20.20) without tag: the caller's number at the edge's host.
 pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, host: &str) -> String {
     if caller.anonymous {
         return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
@@ -25,7 +25,7 @@ pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, host: &str) -
     if caller.display.is_empty() { uri } else { format!("{} {uri}", quoted(&caller.display)) }
 }
 
-/// Returns From without tag for a trunk that knows the account by the user part: no number of the caller is in it.
+/// Returns From without tag for a trunk that identifies the account by the user part: without the caller's number.
 pub fn from_account(user: &str, caller: &Caller, host: &str) -> String {
     let uri = format!("<sip:{}@{host}>", escape_user(user));
     match caller.anonymous {
@@ -35,14 +35,15 @@ pub fn from_account(user: &str, caller: &Caller, host: &str) -> String {
     }
 }
 
-/// Request-URI towards a peer: the user part of the called number, escaped, at the peer's host, by the peer's scheme (RFC 3261 §26.2.2).
+/// Returns the Request-URI towards a peer: the escaped user part of the called number at the peer's host, with the
+/// peer's scheme (RFC 3261 §26.2.2).
 pub fn request_uri(user: &str, peer: &str, host: &str, port: Option<u16>) -> String {
     let is_sips = peer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
     let scheme = if is_sips { "sips" } else { "sip" };
     format!("{scheme}:{user}@{}", host_port(host, port))
 }
 
-/// The called number in a trunk's form: the one that the target names, else the one that was called.
+/// Returns the called number in a trunk's format: the target's own number, else the number dialled.
 pub fn called(number: Option<&str>, called: &Number, form: SendNumbers, numbers: &Numbers) -> String {
     match number.map(|n| numbers.normalise(n, None)) {
         Some(Ok(other)) => numbers.format(&other, form),
@@ -51,7 +52,7 @@ pub fn called(number: Option<&str>, called: &Number, form: SendNumbers, numbers:
     }
 }
 
-/// Whether a URI has no user, or a number that can be called and a user part that can be judged as a whole.
+/// Returns whether a URI has no user, or a user part that is readable and a complete number.
 pub fn is_callable(uri: &str, numbers: &Numbers) -> bool {
     let Some(uri) = Uri::parse(uri.as_bytes()) else { return false };
     let user = uri.user_unescaped();
@@ -59,7 +60,8 @@ pub fn is_callable(uri: &str, numbers: &Numbers) -> bool {
         || is_readable(&unescape(uri.user)) && numbers.normalise(&user, uri.user_param("phone-context")).is_ok()
 }
 
-/// Returns a URI with a global number's separators left out: they mean nothing (RFC 3966 §5.1.1), and no far end has to agree.
+/// Returns a URI without the visual separators of a global number: they have no meaning (RFC 3966 §5.1.1), and remote
+/// parties may not support them.
 pub fn without_separators(text: &str) -> String {
     let read = Uri::parse(text.as_bytes());
     let number = read.and_then(|uri| compact(&uri.user_unescaped()).filter(|digits| digits.starts_with('+')));
@@ -71,7 +73,7 @@ pub fn without_separators(text: &str) -> String {
     }
 }
 
-/// Host and port as in a URI: an IPv6 address in brackets.
+/// Returns host and port in URI syntax: an IPv6 address in brackets.
 pub fn host_port(host: &str, port: Option<u16>) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     match port {
@@ -80,8 +82,8 @@ pub fn host_port(host: &str, port: Option<u16>) -> String {
     }
 }
 
-/// Returns a number as the user part of a URI, with every other character escaped (RFC 3261 §25.1 `user`). `;` and `?` are
-/// escaped too: in a number they are data, and a remote party must not read parameters such as `phone-context` out of it.
+/// Returns a number as the user part of a URI, with every other character escaped (RFC 3261 §25.1 `user`). `;` and
+/// `?` are escaped too, so that a remote party does not parse parameters such as `phone-context` from a number.
 pub fn escape_user(user: &str) -> String {
     let mut escaped = String::with_capacity(user.len());
     for byte in user.bytes() {
@@ -94,7 +96,7 @@ pub fn escape_user(user: &str) -> String {
     escaped
 }
 
-/// A quoted-string (RFC 3261 §25.1).
+/// Returns a quoted-string (RFC 3261 §25.1).
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars().filter(|c| !steers(*c)) {

@@ -1,11 +1,11 @@
-//! Words of the SIP core: headers, option tags.
+//! Helpers for SIP headers and option tags.
 
 use trunkgate_sip::Extra;
 
-/// The extension's option tag.
+/// Option tag of session timers (RFC 4028).
 pub const TIMER: &str = "timer";
 
-/// A header.
+/// Returns an additional header field.
 pub fn extra(name: &str, value: impl Into<String>) -> Extra {
     Extra { name: name.into(), value: value.into() }
 }

@@ -1,10 +1,12 @@
-//! Message-waiting indications (RFC 3842): the messages of mailboxes, and the parties that are notified of them. Subscribers are notified in
-//! the dialog of their SUBSCRIBE (RFC 6665), lamps (`mwi = "trunk:NAME/USER"` of a mailbox) by a NOTIFY of its own.
+//! Message-waiting indications (RFC 3842): message counts of mailboxes, and their recipients. Subscribers are
+//! notified in the dialog of their SUBSCRIBE (RFC 6665), lamps (`mwi = "trunk:NAME/USER"` of a mailbox) by NOTIFYs
+//! outside a dialog.
 //!
-//! | party | its deadline | answer to a NOTIFY |
+//! | recipient | deadline | response to a NOTIFY |
 //! | --- | --- | --- |
-//! | subscription | its time is over: one NOTIFY more | 2xx: it goes on, or is over; else it is over |
-//! | lamp | an hour since the last answer, or a minute without one: once more | 2xx, 3xx, 4xx: known; else the next address, then a pause |
+//! | subscription | expiry: final NOTIFY | 2xx: stays active, or has ended; other: ends |
+//! | lamp | an hour after the last response, or a minute without one: NOTIFY again | 2xx, 3xx, 4xx: done; other: next
+//! address, then a pause |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -19,22 +21,22 @@ use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message
 use crate::limits::{MWI_BURST, MWI_BURST_MILLISECONDS, MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
 use crate::lookups::sip::extra;
 
-/// The event package (RFC 3842 §3.1).
+/// Event package (RFC 3842 §3.1).
 pub(crate) const PACKAGE: &str = "message-summary";
-/// The type of its bodies.
+/// Content type of the package.
 const CONTENT_TYPE: &str = "application/simple-message-summary";
 
-/// The number of messages.
+/// Number of messages in one or more mailboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MessageCount {
-    /// Messages that were not heard.
+    /// Number of new messages.
     pub new: u64,
-    /// Messages that were.
+    /// Number of messages already heard.
     pub old: u64,
 }
 
 impl MessageCount {
-    /// Returns the body of a NOTIFY (RFC 3842 §5.2); no message is urgent. `account`: the URI that the messages belong to.
+    /// Returns the body of a NOTIFY (RFC 3842 §5.2), without urgent messages. `account`: URI of the mailbox.
     pub(crate) fn body(self, account: Option<&str>) -> Body {
         let MessageCount { new, old } = self;
         let waiting = if new > 0 { "yes" } else { "no" };
@@ -44,17 +46,17 @@ impl MessageCount {
     }
 }
 
-/// A readable SUBSCRIBE.
+/// A valid SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subscribe {
-    /// The `id` of its Event, which NOTIFYs repeat.
+    /// `id` of its Event header, repeated in NOTIFYs.
     pub(crate) id: Option<String>,
-    /// The time that it asks for, in seconds; 0: the counts once, and the end.
+    /// Requested lifetime in seconds; 0: a single NOTIFY.
     pub(crate) seconds: u32,
 }
 
 impl Subscribe {
-    /// Reads a SUBSCRIBE, or returns the answer that refuses it.
+    /// Parses a SUBSCRIBE, or returns the response that rejects it.
     pub(crate) fn read(request: &Message) -> Result<Subscribe, Box<Answer>> {
         let bad_event = || refused(489, vec![extra("Allow-Events", PACKAGE)]);
         let event = request.header_text(HeaderName::Event).filter(|_| request.count(HeaderName::Event) == 1);
@@ -76,7 +78,7 @@ impl Subscribe {
         if !accepts(request) {
             return Err(refused(406, vec![extra("Accept", CONTENT_TYPE)]));
         }
-        // One that cannot be read counts as none (RFC 3261 §10.2.1.1).
+        // An invalid value counts as absent (RFC 3261 §10.2.1.1).
         let asked = request.header_str(HeaderName::Expires).map(str::trim);
         let asked = asked.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
         let seconds = asked.map_or(MWI_SECONDS, |text| text.parse().unwrap_or(u32::MAX)).min(MWI_SECONDS);
@@ -87,7 +89,7 @@ impl Subscribe {
     }
 }
 
-/// Returns the answer that refuses a SUBSCRIBE.
+/// Returns the response that rejects a SUBSCRIBE.
 pub(crate) fn refused(code: u16, headers: Vec<Extra>) -> Box<Answer> {
     Box::new(Answer { code, headers, ..Answer::default() })
 }
@@ -97,7 +99,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
 }
 
-/// Whether something is done that is done once a second; `last`: when it was done last.
+/// Returns whether an action limited to once a second may be done now; `last`: time of the last one.
 fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
     let may = last.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
     if may {
@@ -106,7 +108,8 @@ fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
     may
 }
 
-/// Whether NOTIFYs can be sent to where a request asks for them: its Contact is the URI of a device (RFC 6665 §4.1.2.1).
+/// Returns whether NOTIFYs can be sent to the Contact of a request: it must be the URI of a device (RFC 6665
+/// §4.1.2.1).
 fn leads_back(request: &Message) -> bool {
     let contacts = request.addresses(HeaderName::Contact);
     let is_device = |uri: Option<Uri<'_>>| uri.is_some_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
@@ -114,7 +117,7 @@ fn leads_back(request: &Message) -> bool {
     !written || !contacts.is_empty() && contacts.iter().all(|contact| is_device(Uri::parse(contact.uri)))
 }
 
-/// Whether a request takes the bodies of the package: without Accept it does (RFC 3842 §3.5).
+/// Returns whether a request accepts the bodies of the package, which is the default without Accept (RFC 3842 §3.5).
 fn accepts(request: &Message) -> bool {
     let is_taken = |range: &[u8]| {
         let range = range.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
@@ -123,8 +126,8 @@ fn accepts(request: &Message) -> bool {
     request.header(HeaderName::Accept).is_none() || request.tokens(HeaderName::Accept).into_iter().any(is_taken)
 }
 
-/// The mailboxes whose messages a user of a trunk is shown: those whose `mwi` has the user, else the mailbox of that name; by the user that
-/// the trunk's phones register as, all that have the trunk.
+/// Returns the mailboxes shown to a user of a trunk: those with the user in `mwi`, else the mailbox with that name;
+/// for the user of the trunk's own account (`require_auth`), all mailboxes with the trunk in `mwi`.
 pub(crate) fn mailboxes_for(table: &Table, trunk: &str, user: &str) -> Vec<Arc<str>> {
     let names = |is_it: &dyn Fn(&Mailbox) -> bool| -> Vec<Arc<str>> {
         let of_trunk = table.mailboxes().filter(|mailbox| mailbox.mwi.iter().any(|party| *party.trunk == *trunk));
@@ -141,24 +144,24 @@ pub(crate) fn mailboxes_for(table: &Table, trunk: &str, user: &str) -> Vec<Arc<s
     if found.is_empty() && is_account { names(&|_| true) } else { found }
 }
 
-/// A subscription.
+/// An active subscription.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub(crate) party: Party,
     pub(crate) trunk: Arc<str>,
-    /// The user that was subscribed to.
+    /// Subscribed user.
     pub(crate) user: String,
     pub(crate) mailboxes: Vec<Arc<str>>,
-    /// The `id` of its Event.
+    /// `id` of its Event header.
     pub(crate) id: Option<String>,
     pub(crate) until: Instant,
-    /// The counts of the last NOTIFY.
+    /// Counts in the last NOTIFY.
     pub(crate) told: Option<MessageCount>,
-    /// The NOTIFY that has no answer yet.
+    /// Pending NOTIFY without a response.
     pub(crate) asking: Option<ClientId>,
-    /// Whether one more has to follow.
+    /// Whether another NOTIFY must follow the pending one.
     pub(crate) is_owed: bool,
-    /// Why it ends (RFC 6665 §4.1.3), where its last NOTIFY is sent or to be sent.
+    /// Reason of the end (RFC 6665 §4.1.3), once the final NOTIFY is due or sent.
     pub(crate) ends: Option<&'static str>,
 }
 
@@ -169,68 +172,68 @@ pub(crate) struct LampKey {
     pub(crate) user: Arc<str>,
 }
 
-/// A NOTIFY to a lamp that has no answer yet.
+/// A NOTIFY to a lamp without a response yet.
 #[derive(Debug)]
 pub(crate) struct Notified {
     pub(crate) client: ClientId,
-    /// Where it went: a registration of a phone, by its Call-ID and Contact; empty: a peer.
+    /// Destination: a phone's registration, by Call-ID and Contact; empty: a peer.
     pub(crate) place: Vec<u8>,
     pub(crate) count: MessageCount,
 }
 
-/// The state of such a user.
+/// State of a lamp.
 #[derive(Debug)]
 pub(crate) struct Lamp {
     pub(crate) mailboxes: Vec<Arc<str>>,
-    /// The counts that each place knows.
+    /// Counts last sent to each destination.
     pub(crate) told: HashMap<Vec<u8>, MessageCount>,
     pub(crate) asking: Vec<Notified>,
-    /// Addresses of peers that are left to try.
+    /// Peer addresses left to try.
     pub(crate) ways: VecDeque<Way>,
     pub(crate) due: Option<Instant>,
-    /// When all places are notified again.
+    /// Time at which all destinations are notified again.
     pub(crate) repeat: Instant,
     /// Whether the last NOTIFY failed.
     pub(crate) is_failing: bool,
 }
 
-/// An address of a peer, and the Request-URI there.
+/// Address of a peer, and the Request-URI there.
 pub(crate) type Way = (Transport, SocketAddr, String);
 
-/// Owner of a NOTIFY, or of a deadline.
+/// Owner of a NOTIFY or of a deadline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     Subscription(DialogId),
     Lamp(LampKey),
 }
 
-/// The messages of mailboxes, and the parties that are notified of them.
+/// Message counts of mailboxes, and their subscribers and lamps.
 #[derive(Debug, Default)]
 pub struct Indications {
-    /// `None`: nothing is known yet.
+    /// Message counts by mailbox; `None`: not known yet.
     counts: Option<BTreeMap<String, MessageCount>>,
     pub(crate) subscriptions: BTreeMap<DialogId, Subscription>,
     by_trunk: FxHashMap<Party, usize>,
     pub(crate) lamps: BTreeMap<LampKey, Lamp>,
     pub(crate) asked: FxHashMap<ClientId, Owner>,
     pub(crate) due: BTreeSet<(Instant, Owner)>,
-    /// Subscribers that are to be notified, a burst at a time.
+    /// Subscribers to be notified, in bursts.
     queued: VecDeque<DialogId>,
-    /// When the next burst may leave.
+    /// Time at which the next burst may be sent.
     burst: Option<Instant>,
-    /// The time of the last line about a subscription in the log.
+    /// Time of the last log line about a new subscription.
     logged: Option<Instant>,
-    /// The time of the last line about one that ended by a failure.
+    /// Time of the last log line about a subscription that ended by a failure.
     warned: Option<Instant>,
 }
 
 impl Indications {
-    /// Whether a transaction is a NOTIFY to one of them.
+    /// Returns whether a transaction is a NOTIFY of this module.
     pub(crate) fn owns(&self, id: ClientId) -> bool {
         self.asked.contains_key(&id)
     }
 
-    /// Whether a dialog is a subscription's.
+    /// Returns whether a dialog is a subscription.
     pub(crate) fn has_dialog(&self, dialog: DialogId) -> bool {
         self.subscriptions.contains_key(&dialog)
     }
@@ -241,7 +244,7 @@ impl Indications {
         self.due.first().map(|(at, _)| *at).into_iter().chain(burst).min()
     }
 
-    /// Has subscribers notified, as many at once as a burst has.
+    /// Queues subscribers to be notified in bursts.
     pub(crate) fn queue(&mut self, dialogs: impl IntoIterator<Item = DialogId>) {
         self.queued.extend(dialogs);
     }
@@ -263,37 +266,37 @@ impl Indications {
         self.subscriptions.len()
     }
 
-    /// Whether a subscription may be logged: one a second.
+    /// Returns whether a new subscription may be logged: once a second.
     pub(crate) fn may_log(&mut self, now: Instant) -> bool {
         once_a_second(&mut self.logged, now)
     }
 
-    /// Whether a subscription that ended by a failure may be logged: one a second.
+    /// Returns whether a subscription that ended by a failure may be logged: once a second.
     pub(crate) fn may_warn(&mut self, now: Instant) -> bool {
         once_a_second(&mut self.warned, now)
     }
 
-    /// Returns the number of a party's.
+    /// Returns the number of subscriptions of a party.
     pub(crate) fn of_party(&self, party: Party) -> usize {
         self.by_trunk.get(&party).copied().unwrap_or_default()
     }
 
-    /// Whether the messages are known.
+    /// Returns whether message counts are known.
     pub(crate) fn is_known(&self) -> bool {
         self.counts.is_some()
     }
 
-    /// Notes the messages of a mailbox.
+    /// Sets the message count of a mailbox.
     pub(crate) fn note(&mut self, mailbox: String, count: MessageCount) {
         self.counts.get_or_insert_default().insert(mailbox, count);
     }
 
-    /// Notes that all messages are known.
+    /// Notes that all message counts are known.
     pub(crate) fn note_known(&mut self) {
         self.counts.get_or_insert_default();
     }
 
-    /// Returns the messages of mailboxes together.
+    /// Returns the total message count of several mailboxes.
     pub(crate) fn count(&self, mailboxes: &[Arc<str>]) -> MessageCount {
         let counts = mailboxes.iter().filter_map(|name| self.counts.as_ref()?.get(&**name));
         counts.fold(MessageCount::default(), |sum, one| MessageCount {
@@ -302,14 +305,14 @@ impl Indications {
         })
     }
 
-    /// Takes a subscription into the table.
+    /// Adds a subscription.
     pub(crate) fn insert(&mut self, dialog: DialogId, subscription: Subscription) {
         *self.by_trunk.entry(subscription.party).or_default() += 1;
         self.due.insert((subscription.until, Owner::Subscription(dialog)));
         self.subscriptions.insert(dialog, subscription);
     }
 
-    /// Takes a subscription out.
+    /// Removes a subscription.
     pub(crate) fn remove(&mut self, dialog: DialogId) -> Option<Subscription> {
         let gone = self.subscriptions.remove(&dialog)?;
         self.due.remove(&(gone.until, Owner::Subscription(dialog)));
@@ -325,7 +328,7 @@ impl Indications {
         Some(gone)
     }
 
-    /// Sets the end of a subscription.
+    /// Sets the expiry of a subscription.
     pub(crate) fn last_until(&mut self, dialog: DialogId, until: Instant) {
         let Some(subscription) = self.subscriptions.get_mut(&dialog) else { return };
         let before = std::mem::replace(&mut subscription.until, until);
@@ -344,7 +347,7 @@ impl Indications {
         }
     }
 
-    /// Whether a subscriber of a trunk is notified of one of these mailboxes.
+    /// Returns whether a subscriber of a trunk is notified of one of these mailboxes.
     pub(crate) fn is_subscribed(&self, trunk: &str, mailboxes: &[Arc<str>]) -> bool {
         let mut of_trunk = self.subscriptions.values().filter(|one| *one.trunk == *trunk && one.ends.is_none());
         of_trunk.any(|one| one.mailboxes.iter().any(|name| mailboxes.contains(name)))

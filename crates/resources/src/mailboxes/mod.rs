@@ -1,3 +1,3 @@
-//! Messages of mailboxes, and the parties that are notified of them.
+//! Message counts of mailboxes, and their notification.
 
 pub mod indications;
