@@ -1,5 +1,5 @@
-//! The demo's agents: WebSocket servers in threads of their own that speak Twilio's media-stream protocol. One path says
-//! back what it hears, another only listens. What they hear is judged, bit for bit, as a phone's is.
+//! Agents of the demo: WebSocket servers with Twilio's media-stream protocol, each connection in its own thread. One
+//! path echoes the caller's audio, the other only listens. The received audio is compared bit for bit, as for a phone.
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,26 +18,26 @@ use trunkgate_phone::{Codec, Ear, Judge, Voice};
 use super::News;
 use super::quality::{Delays, Journal, Side};
 
-/// Path of the agent that says back what it hears; any other only listens.
+/// Path of the echo agent; on any other path the agent only listens.
 const ECHO: &str = "/echo";
 
-/// What was heard on one connection.
+/// Record of one connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conversation {
-    /// What the caller said.
+    /// Audio from the caller.
     pub(super) inbound: Side,
-    /// What the caller heard.
+    /// Audio to the caller.
     pub(super) outbound: Side,
-    /// What it was told wrongly: sequence numbers, chunks and times that do not follow.
+    /// Protocol errors: sequence numbers, chunk numbers and timestamps that do not follow one another.
     pub(super) problems: Vec<String>,
-    /// Whether `stop` and a close with 1000 came at the end.
+    /// Whether the stream ended with `stop` and close code 1000.
     pub(super) ended_well: bool,
 }
 
-/// The agents; their threads end with their connections.
+/// Handle of the agents; their threads end with their connections.
 #[derive(Debug)]
 pub(super) struct Agents {
-    /// Where they listen.
+    /// Address of the WebSocket server.
     pub(super) address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Agents {
 struct Shared {
     journal: Journal,
     news: mpsc::Sender<News>,
-    /// Says back other audio than it heard, to show that the demo notices.
+    /// Whether the echo is damaged on purpose, to test that the demo notices.
     harm: bool,
     live: Mutex<Vec<TcpStream>>,
     heard: Mutex<Vec<Conversation>>,
@@ -63,7 +63,7 @@ impl Shared {
 }
 
 impl Agents {
-    /// Binds on loopback and listens.
+    /// Binds a loopback port and accepts connections.
     pub(super) fn start(journal: Journal, news: mpsc::Sender<News>, harm: bool) -> std::io::Result<Agents> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -74,7 +74,7 @@ impl Agents {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&threads);
                 let serve = move || {
-                    // A connection without a handshake only asks whether the agent is there.
+                    // A connection without a handshake is a probe of the edge.
                     if let Ok(conversation) = serve(stream, &shared) {
                         shared.heard().push(conversation);
                         let _ = shared.news.blocking_send(News::AgentEnded);
@@ -87,14 +87,14 @@ impl Agents {
         Ok(Agents { address, shared })
     }
 
-    /// Drops every connection without a word, as the end of a process does.
+    /// Closes all connections without a close frame, like a process that is killed.
     pub(super) fn kill(&self) {
         for stream in self.shared.live().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// What was heard on the connections that have ended since it was asked last.
+    /// Returns the records of the connections that have ended since the last call.
     pub(super) fn take(&self) -> Vec<Conversation> {
         std::mem::take(&mut *self.shared.heard())
     }
@@ -106,7 +106,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<Conversation> {
     let peer = stream.peer_addr()?;
     let path = Arc::new(OnceLock::new());
     let noted = Arc::clone(&path);
-    // The signature is tungstenite's.
+    // The large error type is required by tungstenite.
     #[allow(clippy::result_large_err)]
     let note = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         let _ = noted.set(request.uri().path() == ECHO);
@@ -120,7 +120,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<Conversation> {
     Ok(listener.conversation(ended_well))
 }
 
-/// A message as far as the demo looks at it.
+/// Fields of a stream message that the demo checks.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Told {
@@ -146,7 +146,7 @@ struct Track {
     delays: Delays,
 }
 
-/// What listens on one connection.
+/// State of one connection.
 struct Listener<'a> {
     shared: &'a Shared,
     echo: bool,
@@ -163,13 +163,13 @@ impl<'a> Listener<'a> {
         Listener { shared, echo, inbound, outbound, sequence: 0, stopped: false, problems: Vec::new() }
     }
 
-    /// Until the connection ends; whether it ended as it should.
+    /// Receives messages until the connection ends; returns whether it ended properly.
     fn listen(&mut self, socket: &mut WebSocket<TcpStream>) -> bool {
         loop {
             let told = match socket.read() {
                 Ok(Message::Text(text)) => serde_json::from_str::<Told>(&text),
                 Ok(Message::Close(frame)) => {
-                    // Reading on completes the closing handshake.
+                    // Further reads complete the closing handshake.
                     while socket.read().is_ok() {}
                     return self.stopped && frame.is_some_and(|frame| u16::from(frame.code) == NORMAL_CLOSE);
                 }
@@ -189,7 +189,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// One message; what is to be answered.
+    /// Handles a message and returns the reply.
     fn take(&mut self, told: Told, now: Instant) -> Result<Option<String>, String> {
         if let Some(number) = &told.sequence_number {
             self.sequence += 1;
@@ -227,9 +227,9 @@ impl<'a> Listener<'a> {
             return Err(format!("chunk {} at {} ms instead of {place:?}", media.chunk, media.timestamp));
         }
         let samples: Vec<i16> = payload.iter().map(|byte| Codec::Pcmu.decode(*byte)).collect();
-        // Truncation is meant: it counts as sequence numbers do.
+        // Truncation is intended: the number wraps like RTP sequence numbers.
         track.ear.hear(now, track.chunks as u16, &samples);
-        // What carries no name is silence, the hold tone or was converted on its way.
+        // Audio without an identifiable frame is silence, hold tone or transcoded.
         if let Some((ssrc, index)) = Voice::identify(Codec::Pcmu, &payload) {
             let packet = Voice::new(ssrc, Codec::Pcmu).packet(index, Codec::Pcmu.payload());
             if let Some(heard) = track.judge.hear(now, &packet) {

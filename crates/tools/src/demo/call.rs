@@ -1,4 +1,4 @@
-//! One call of the demo: played, watched, measured, judged.
+//! One call of the demo: placed, observed, measured and judged.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,49 +21,49 @@ use trunkgate_explain::ladder;
 use trunkgate_runtime::handle::Handle;
 use trunkgate_system::terminal::wrapped;
 
-/// A call that takes longer is a failed one.
+/// Maximum duration of a call; a longer one has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often progress is shown.
+/// Interval of progress updates.
 const TICK: Duration = Duration::from_millis(100);
-/// The calling number.
+/// Calling number.
 const CALLER: &str = "+14155550100";
 
-/// What an agent has to do with a call.
+/// Part of an agent in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Nothing.
+    /// No agent takes part.
     None,
-    /// It talks with the caller; its connection is dropped so long after the answer, if a time is given.
+    /// The agent talks with the caller. If a time is given, its connection is dropped then.
     Talks {
-        /// From the caller's answer.
+        /// Time from the answer to the drop.
         killed_after: Option<Duration>,
     },
-    /// It listens to a call between trunks.
+    /// The agent listens to a call between trunks.
     Listens,
 }
 
-/// What is to happen in a call.
+/// Script of a call.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    /// What it shows.
+    /// Subject of the call, for the output.
     pub(super) title: &'static str,
-    /// Position of the phone that calls.
+    /// Position of the calling phone.
     pub(super) caller: usize,
-    /// The called number.
+    /// Called number.
     pub(super) number: &'static str,
-    /// Which phone answers how.
+    /// Answering behaviour, by position of the phone.
     pub(super) answers: Vec<(usize, Answer)>,
-    /// Position of the phone that should get it, if one should.
+    /// Position of the phone that should answer; `None` if an agent should.
     pub(super) answered_by: Option<usize>,
-    /// The agent's part.
+    /// Part of the agent.
     pub(super) agent: Role,
-    /// Whether the two sides speak different codecs.
+    /// Whether the two sides use different codecs.
     pub(super) converted: bool,
-    /// Frames that the caller says.
+    /// Number of frames sent by the caller.
     pub(super) frames: u32,
-    /// Frames that the other phone says.
+    /// Number of frames sent by the answering phone.
     pub(super) far_frames: u32,
-    /// From the answer to the caller's BYE: the last frame has arrived by then.
+    /// Time from the answer to the caller's BYE, long enough for the last frame to arrive.
     pub(super) length: Duration,
 }
 
@@ -91,41 +91,42 @@ pub(super) struct CallResult {
     pub(super) queued_ms: u64,
 }
 
-/// What a call is played on.
+/// Parties and tools of a call.
 pub(super) struct Stage<'a> {
-    /// Carrier, trunks, then the secure caller.
+    /// Phones: carrier, trunks, then the secure caller.
     pub(super) parties: &'a [Party],
-    /// The agents.
+    /// Agents of the demo.
     pub(super) agents: &'a Agents,
-    /// The edge's SIP addresses: for UDP, for TLS.
+    /// SIP addresses of the edge, for UDP and TLS.
     pub(super) edge: (SocketAddr, SocketAddr),
-    /// The edge.
+    /// Handle of the edge.
     pub(super) handle: Handle,
-    /// When each frame was said.
+    /// Journal of sent frames.
     pub(super) journal: &'a Journal,
-    /// What phones and agents tell.
+    /// Events of phones and agents.
     pub(super) news: &'a mut mpsc::Receiver<News>,
-    /// Where progress is shown.
+    /// Progress output.
     pub(super) progress: &'a mut Progress,
 }
 
-/// What was told of a call.
+/// Events observed in a call.
 #[derive(Debug, Default)]
 struct Seen {
     answered: Option<Instant>,
-    /// Phone and call that answered on the far side.
+    /// Position and call number of the phone that answered.
     far: Option<(usize, CallNumber)>,
     near_ended: bool,
     far_ended: bool,
-    /// Connections to an agent that are open.
+    /// Number of open connections to an agent.
     agents: usize,
     killed: bool,
     problems: Vec<String>,
-    /// The longest that a tick came late.
+    /// Longest delay of a tick.
     waited: Duration,
 }
 
-/// Returns the time that the threads of this process have waited for a CPU since they began; zero where the kernel does not say.
+/// Returns the total time that the threads of this process have waited for a CPU; zero if the kernel does not report
+/// it.
 fn run_queue_time() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let texts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
@@ -134,7 +135,7 @@ fn run_queue_time() -> Duration {
 }
 
 impl Stage<'_> {
-    /// Plays a call to its end.
+    /// Runs a call to its end and judges it.
     pub(super) async fn play(&mut self, plan: &Plan) -> anyhow::Result<CallResult> {
         let talk = Talk { frames: Some(plan.far_frames), by_ear: plan.converted, ..Talk::default() };
         for (at, answer) in &plan.answers {
@@ -191,7 +192,7 @@ impl Stage<'_> {
         caller.dial(dial).await
     }
 
-    /// Follows the call until all that take part know that it is over.
+    /// Follows the call until all parties have ended it.
     async fn watch(&mut self, plan: &Plan, near: CallNumber, seen: &mut Seen) {
         let (began, mut tick) = (Instant::now(), tokio::time::interval(TICK));
         while !(seen.near_ended && (seen.far_ended || seen.far.is_none()) && seen.agents == 0) {
@@ -275,7 +276,7 @@ impl Stage<'_> {
         }
     }
 
-    /// What each of them said and heard.
+    /// Collects the audio that each party sent and received.
     async fn parts(&self, plan: &Plan, near: CallNumber, seen: &mut Seen) -> Parts {
         let mut parts = Parts { agents: self.agents.take(), ..Parts::default() };
         if let Some(caller) = self.parties.get(plan.caller) {
@@ -292,7 +293,7 @@ impl Stage<'_> {
 }
 
 impl CallResult {
-    /// Ladder, table and problems, for a terminal of this width.
+    /// Formats ladder, table and problems for a terminal of this width.
     pub(super) fn text(&self, width: Option<usize>) -> String {
         let mut out = String::new();
         if let (Some(call), Some(trace)) = (&self.call, &self.trace) {

@@ -1,4 +1,4 @@
-//! What had to be heard in a call, by whom, and what of it was.
+//! Judges a demo call: audio expected at each party against audio received.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use super::call::{Plan, Role};
 use super::party::codec;
 use super::quality::{Direction, Journal, Share, Side};
 
-/// The longest that a caller may hear nothing when an agent is lost.
+/// Maximum gap in the caller's audio when an agent is lost.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
-/// What the agents are called, as in the ladder: the one that talks, and the one that listens.
+/// Names of the agents in the output: the one that talks, and the one that listens.
 const TALKER: &str = "echo";
 const LISTENER: &str = "scribe";
 
-/// What all who took part said and heard.
+/// Audio of all parties of a call.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// The caller.
+    /// Name and audio of the caller.
     pub(super) near: (&'static str, Side),
-    /// Whether the caller speaks TLS and SRTP.
+    /// Whether the caller uses TLS and SRTP.
     pub(super) secure: bool,
-    /// Position, name and side of the phone that answered.
+    /// Position, name and audio of the phone that answered.
     pub(super) far: Option<(usize, &'static str, Side)>,
-    /// Every connection to an agent.
+    /// Records of all connections to agents.
     pub(super) agents: Vec<Conversation>,
 }
 
-/// Each direction that the plan asks for; what is wrong goes to `problems`.
+/// Judges each direction of the plan; errors are appended to `problems`.
 pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems: &mut Vec<String>) -> Vec<Direction> {
     let mut all = Vec::new();
     let mut judge = |names: (&str, &str), speaker: &Side, listener: &Side, share, alone| {
@@ -55,7 +55,7 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems
     if let (Role::Talks { .. }, Some(agent)) = (plan.agent, agent) {
         let share = if killed { Share::Head } else { Share::Whole };
         problems.extend(judge((near, TALKER), here, &agent.inbound, share, true));
-        // What the agent says is what it heard.
+        // The agent sends the audio it received.
         problems.extend(judge((TALKER, near), here, here, share, false));
     }
     if killed {
@@ -98,7 +98,7 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems
     all
 }
 
-/// What the edge itself says of the call must fit what the others saw.
+/// Checks that the edge's call record agrees with the observations.
 pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems: &mut Vec<String>) {
     let Some(call) = call else {
         problems.push("the edge has no record of the call".into());

@@ -1,6 +1,7 @@
-//! `trunkgate demo`: an edge, a carrier, two trunks and two agents on loopback over real sockets. Four calls with a tone
-//! both ways: one to an agent, one whose agent is killed and that goes on to a trunk, one over TLS and SRTP whose Opus is
-//! converted while an agent listens, one whose first trunk is silent. Needs no file, root or network.
+//! `trunkgate demo`: an edge, a carrier, two trunks and two agents on loopback, with real sockets. Four calls with a
+//! tone in both directions: to an agent; to an agent that is killed, with failover to a trunk; over TLS and SRTP, with
+//! transcoding from Opus while an agent listens; with a first trunk that does not respond. Needs no file, root or
+//! network.
 
 mod agent;
 mod call;
@@ -30,39 +31,39 @@ use trunkgate_config as config;
 use trunkgate_system::free_ports::free_ports;
 use trunkgate_system::terminal;
 
-/// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
+/// Environment variable for tests: with `audio`, the far phones send damaged audio, and the demo must exit with 1.
 pub(crate) const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
-/// What a reader of it may do now.
+/// Hint for the next step.
 const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate demo --serve` keeps this edge running";
-/// How long the trunk that does not answer is waited for.
+/// Timeout for the trunk that does not respond.
 const NO_RESPONSE: Duration = Duration::from_secs(1);
-/// Media ports that the demo's edge may use.
+/// Number of media ports of the demo's edge.
 const MEDIA_PORTS: u16 = 32;
-/// Who waits so long for a CPU, in milliseconds, is late with its packets: agents' audio is put in order within 40 ms.
+/// CPU wait from which on packets are late, in milliseconds: agents' audio is reordered within 40 ms.
 const BUSY_MS: u64 = 30;
-/// All threads together wait so long during a call, in milliseconds, only where they share the CPUs with others.
+/// Total CPU wait of all threads in a call that indicates a busy machine, in milliseconds.
 const BUSY_THREADS_MS: u64 = 300;
-/// What is changed of a frame that is harmed.
+/// Number of bytes changed in a damaged frame.
 const HARMED_BYTES: usize = 80;
-/// News of phones and agents that may wait.
+/// Capacity of the event queue of phones and agents.
 const NEWS: usize = 1024;
 
-/// Something that a phone or an agent tells.
+/// Event of a phone or an agent.
 #[derive(Debug, Clone, Copy)]
 enum News {
-    /// A phone.
+    /// Event of a phone.
     Phone {
-        /// Its position.
+        /// Position of the phone.
         party: usize,
-        /// What.
+        /// Event of its calls.
         event: Event,
     },
-    /// A stream to an agent is open.
+    /// A stream to an agent was opened.
     AgentOpen {
-        /// Whether it is the one that talks.
+        /// Whether the stream goes to the echo agent.
         echo: bool,
     },
-    /// It is gone.
+    /// A stream to an agent has ended.
     AgentEnded,
 }
 
@@ -77,8 +78,8 @@ struct Outcome {
     calls: Vec<CallResult>,
 }
 
-/// Runs the demo: exit 0 if each call's audio arrived intact, 1 if not, 2 where it cannot be started. With `serve` the
-/// edge stays up until Ctrl-C.
+/// Runs the demo. Exit code 0 if the audio of all calls is correct, 1 if not, 2 if the demo cannot be started. With
+/// `serve` the edge runs until Ctrl-C.
 pub fn run(json: bool, serve: bool) -> ExitCode {
     let harm = match std::env::var(SABOTAGE).as_deref() {
         Ok("audio") => true,
@@ -97,7 +98,7 @@ pub fn run(json: bool, serve: bool) -> ExitCode {
     }
 }
 
-/// Turns the second half of a frame's samples round: of a bit, no ear would know once the audio is converted.
+/// Inverts the second half of a frame's samples; a single changed bit would not be noticeable after transcoding.
 pub(crate) fn harm(frame: &mut [u8]) {
     let half = frame.len().saturating_sub(HARMED_BYTES);
     for byte in frame.iter_mut().skip(half) {
@@ -174,7 +175,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     Ok(ok)
 }
 
-/// The demo's calls.
+/// Returns the calls of the demo.
 fn plans() -> [Plan; 4] {
     let ring = |ms| Answer::ring(Duration::from_millis(ms));
     let plan = Plan {
@@ -286,7 +287,7 @@ fn as_text(outcome: &Outcome, width: Option<usize>) -> String {
     out
 }
 
-/// Returns the time that a call waited for a CPU, in milliseconds, where that may have cost audio; `threads_ms`: of all threads together.
+/// Returns the CPU wait of a call, in milliseconds, if it may have affected audio. `threads_ms`: sum of all threads.
 fn waited_too_long(waited_ms: u64, threads_ms: u64) -> Option<u64> {
     let is_busy = waited_ms >= BUSY_MS || threads_ms >= BUSY_THREADS_MS;
     is_busy.then(|| waited_ms.max(threads_ms))

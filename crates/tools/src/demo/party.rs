@@ -1,4 +1,4 @@
-//! A phone on real sockets: one task that owns the phone, one small reader a socket.
+//! A phone on real sockets: one task that owns the phone, and one reader for each socket.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,11 +18,11 @@ use super::stream::{self, Arrivals};
 use crate::datagrams::{Packet, bind, read, until};
 use trunkgate_boot::edge::seed;
 
-/// Media sockets of one phone: one for each call of the demo.
+/// Number of media sockets of a phone: one for each call of the demo.
 const MEDIA_SOCKETS: usize = 4;
-/// Orders and packets that may wait for a phone.
+/// Capacity of the queues of commands and packets of a phone.
 const WAITING: usize = 256;
-/// The one stream of a secure phone, as messages from it are marked.
+/// Flow of all messages from a secure phone, which has one connection.
 const STREAM: Flow = Flow {
     transport: Transport::Tls,
     listener: ListenerId(0),
@@ -30,42 +30,42 @@ const STREAM: Flow = Flow {
     connection: Some(ConnectionId(0)),
 };
 
-/// What a phone is asked for.
+/// Command to a phone.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// How to answer the next call.
+    /// Sets how the next call is answered.
     Expect(Answer),
-    /// Place a call.
+    /// Places a call.
     Dial(Box<Dial>, oneshot::Sender<Option<CallNumber>>),
-    /// End a call.
+    /// Ends a call.
     HangUp(CallNumber),
-    /// What a call came to.
+    /// Requests the audio of a call.
     Report(CallNumber, oneshot::Sender<Side>),
 }
 
-/// By what a phone speaks with the edge.
+/// Transport of a phone.
 #[derive(Debug)]
 pub(super) enum Way {
-    /// Datagrams, and plain RTP.
+    /// UDP and plain RTP.
     Plain,
     /// TLS, SRTP and Opus.
     Secure(Line),
 }
 
-/// The handle of a phone on sockets.
+/// Handle of a phone.
 #[derive(Debug)]
 pub(super) struct Party {
-    /// Its name.
+    /// Name of the phone.
     pub(super) name: &'static str,
-    /// Its SIP address; of a secure one only what it writes, for it is never called.
+    /// SIP address; for a secure phone only the address it writes, because it is never called.
     pub(super) address: SocketAddr,
-    /// Whether it speaks TLS, SRTP and Opus.
+    /// Whether the phone uses TLS, SRTP and Opus.
     pub(super) secure: bool,
     orders: mpsc::Sender<Order>,
 }
 
 impl Party {
-    /// Binds its sockets on loopback and starts its tasks on the present `LocalSet`.
+    /// Binds the sockets on loopback and starts the tasks on the current `LocalSet`.
     pub(super) async fn start(
         index: usize,
         name: &'static str,
@@ -101,12 +101,12 @@ impl Party {
         Ok(Party { name, address, secure, orders })
     }
 
-    /// Tells how the next call is answered.
+    /// Sets how the next call is answered.
     pub(super) async fn expect(&self, answer: Answer) {
         let _ = self.orders.send(Order::Expect(answer)).await;
     }
 
-    /// Places a call; `None` where the phone cannot.
+    /// Places a call; `None` if the phone cannot.
     pub(super) async fn dial(&self, dial: Dial) -> Option<CallNumber> {
         let (reply, wait) = oneshot::channel();
         self.orders.send(Order::Dial(Box::new(dial), reply)).await.ok()?;
@@ -118,7 +118,7 @@ impl Party {
         let _ = self.orders.send(Order::HangUp(call)).await;
     }
 
-    /// What a call came to; empty where the phone knows nothing of it.
+    /// Returns the audio of a call; empty for an unknown call.
     pub(super) async fn report(&self, call: CallNumber) -> Side {
         let (reply, wait) = oneshot::channel();
         if self.orders.send(Order::Report(call, reply)).await.is_err() {
@@ -128,23 +128,23 @@ impl Party {
     }
 }
 
-/// What a phone speaks.
+/// Returns the codec of a phone.
 pub(super) fn codec(secure: bool) -> &'static str {
     if secure { "opus" } else { "PCMU" }
 }
 
-/// The task that owns the phone.
+/// Task that owns the phone.
 struct Task {
     index: usize,
     phone: Phone,
     sip: Rc<UdpSocket>,
     way: Way,
-    /// Where messages from a stream go.
+    /// Queue of messages from a TLS connection.
     messages: mpsc::Sender<Bytes>,
     media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
     journal: Journal,
     news: mpsc::Sender<News>,
-    /// Says other audio than the tone, to show that the demo notices.
+    /// Whether the sent audio is damaged on purpose, to test that the demo notices.
     harm: bool,
     delays: BTreeMap<CallNumber, Delays>,
     arrivals: BTreeMap<CallNumber, Arrivals>,
@@ -243,7 +243,7 @@ impl Task {
                         Way::Plain => self.sip.send_to(bytes, to).await.map(|_| ()).map_err(Into::into),
                         Way::Secure(line) => line.send(to, bytes, &self.messages).await,
                     };
-                    // A phone's own patience ends a call that nothing comes of.
+                    // The phone's own timeout ends a call without a response.
                     drop::<anyhow::Result<()>>(sent);
                 }
                 Output::Rtp { from, to, frame, bytes, .. } => {
@@ -257,7 +257,7 @@ impl Task {
                         let _ = socket.send_to(&bytes, to).await;
                     }
                 }
-                // It makes no reports, and nobody listens in.
+                // The demo needs neither RTCP reports nor the audio heard.
                 Output::Rtcp { .. } | Output::Heard { .. } => {}
                 Output::Event(Event::Heard(call, frame)) => {
                     if let Some(delay) = self.journal.heard(frame, at) {

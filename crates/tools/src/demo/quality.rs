@@ -1,4 +1,4 @@
-//! What was heard, per direction: measured by the phones themselves, judged, shown as a table.
+//! Audio quality of each direction of a call: measured by the phones, judged and printed as a table.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,34 +10,34 @@ use trunkgate_phone::{Ear, Heard, Verdict};
 
 use super::stream::Continuity;
 
-/// When each frame left its phone: what one-way delay is counted from. Shared by all phones of the demo.
+/// Time at which each frame was sent, for one-way delays. Shared by all phones of the demo.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Journal(Arc<Mutex<BTreeMap<(u32, u32), Instant>>>);
 
 impl Journal {
-    /// A frame leaves.
+    /// Records that a frame was sent.
     pub(super) fn sent(&self, frame: Heard, at: Instant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((frame.ssrc, frame.index), at);
     }
 
-    /// A frame is heard: how long it took.
+    /// Returns the one-way delay of a received frame.
     pub(super) fn heard(&self, frame: Heard, at: Instant) -> Option<Duration> {
         let sent = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(frame.ssrc, frame.index))?;
         Some(at.saturating_duration_since(sent))
     }
 }
 
-/// What a packet of 20 ms takes to be filled, on top of its way, in milliseconds.
+/// Packetisation delay, added to the one-way delay, in milliseconds.
 const PACKET_MS: f64 = 20.0;
 
-/// How much of what was said had to be heard.
+/// Part of the sent audio that must be received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Share {
-    /// All of it.
+    /// All frames.
     Whole,
-    /// From some frame on: the listener came later.
+    /// A tail of the frames: the listener joined later.
     Tail,
-    /// Up to some frame: the listener was lost.
+    /// A head of the frames: the listener was lost.
     Head,
 }
 
@@ -80,29 +80,29 @@ pub(super) struct Direction {
     pub(super) mos: Option<f64>,
 }
 
-/// One-way delays of what was heard, by the SSRC of the voice.
+/// One-way delays of received frames, by SSRC of the voice.
 pub(super) type Delays = BTreeMap<u32, Vec<Duration>>;
 
-/// What a phone knows of a call that ended.
+/// Audio of one party in a call that has ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Side {
-    /// SSRC of what it said.
+    /// SSRC of the audio sent.
     pub(super) ssrc: u32,
-    /// Frames it said.
+    /// Number of frames sent.
     pub(super) sent: u64,
-    /// What it heard.
+    /// Results for the voices received.
     pub(super) verdicts: Vec<Verdict>,
-    /// What it heard of audio that was converted.
+    /// Analysis of received audio that was transcoded.
     pub(super) ear: Ear,
-    /// How long it took.
+    /// One-way delays of received frames.
     pub(super) delays: Delays,
-    /// What it heard as an RTP stream.
+    /// Continuity of the received RTP stream.
     pub(super) continuity: Continuity,
 }
 
 impl Direction {
-    /// From what one side said and the other heard, which other voices may have reached too unless it is `alone`; the
-    /// second value is what is wrong with it.
+    /// Judges the audio from one party to another; returns the result and the errors. With `alone` no other voice may
+    /// be received.
     pub(super) fn judge(
         (from, to): (&str, &str),
         speaker: &Side,
@@ -145,7 +145,7 @@ impl Direction {
         (direction, problems)
     }
 
-    /// The same where the two speak different codecs: no bit arrives as it was said, so that the tone is looked for.
+    /// Judges audio between parties with different codecs: frames cannot be compared, so the tone is detected instead.
     pub(super) fn by_ear(
         (from, to): (&str, &str),
         speaker: &Side,
@@ -234,10 +234,10 @@ impl Direction {
     }
 }
 
-/// Columns of the table that a narrow terminal does without: what they say, others say as well.
+/// Table columns omitted on a narrow terminal; other columns contain the same information.
 const SPARE: [&str; 2] = ["tone", "lost"];
 
-/// The table of all directions of a call, for a terminal of this width.
+/// Returns the table of all directions of a call, for a terminal of this width.
 pub(super) fn table(directions: &[Direction], width: Option<usize>) -> String {
     let head = ["direction", "codec", "packets", "lost", "jitter", "delay p50/max", "MOS", "tone", "payload"];
     let mut rows = vec![head.map(String::from).to_vec()];
@@ -279,7 +279,7 @@ fn cells(d: &Direction) -> [String; 9] {
     ]
 }
 
-/// Columns as wide as their widest cell.
+/// Returns a table with columns as wide as their widest cell.
 fn draw(rows: &[Vec<String>]) -> String {
     let mut out = String::new();
     for row in rows {

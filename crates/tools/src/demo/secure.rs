@@ -1,4 +1,4 @@
-//! TLS of the demo: a certificate made for this run, and the line by which a phone reaches the edge.
+//! TLS in the demo: a certificate created for each run, and the TLS connection of a phone.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::line::{self, Stream};
 
-/// Names that are tried for the certificate's folder.
+/// Number of directory names that are tried for the certificate.
 const FOLDERS: u32 = 16;
 
-/// A certificate for 127.0.0.1 and its key, in files that only we may read; gone with this.
+/// Certificate for 127.0.0.1 and its key, in private files that are removed on drop.
 #[derive(Debug)]
 pub(super) struct Certificate {
     folder: PathBuf,
@@ -24,7 +24,7 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one.
+    /// Creates the certificate and its files.
     pub(super) fn make() -> anyhow::Result<Certificate> {
         let name = Ipv4Addr::LOCALHOST.to_string();
         let made = rcgen::generate_simple_self_signed([name]).context("no certificate can be made")?;
@@ -44,12 +44,13 @@ impl Certificate {
         self.folder.join(file)
     }
 
-    /// Directory of the edge's store, which ends with the demo: in the present one an edge may run.
+    /// Returns the data directory of the demo's edge, a temporary one, because the current directory may belong to
+    /// another edge.
     pub(super) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    /// A listener of the edge that shows it.
+    /// Returns the configuration of a TLS listener with this certificate.
     pub(super) fn listener(&self) -> String {
         format!(
             "[[listen]]\nname = \"secure\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n\
@@ -59,13 +60,13 @@ impl Certificate {
         )
     }
 
-    /// A phone's line to whoever shows it.
+    /// Returns a TLS client that trusts this certificate.
     pub(super) fn line(&self) -> Line {
         Line { trusts: Arc::clone(&self.trusts), stream: None }
     }
 }
 
-/// A folder that nobody else has; one of a demo that was killed may stand in the way.
+/// Creates a private directory; one left by a killed demo is skipped.
 fn folder() -> anyhow::Result<PathBuf> {
     let name = |n: u32| std::env::temp_dir().join(format!("trunkgate-demo-{}-{n}", std::process::id()));
     let create = |folder: &PathBuf| std::fs::DirBuilder::new().mode(0o700).create(folder);
@@ -79,7 +80,7 @@ impl Drop for Certificate {
     }
 }
 
-/// A phone's way to the edge over TLS: opened by the first message, and kept.
+/// TLS connection of a phone to the edge, opened by the first message.
 pub(super) struct Line {
     trusts: Arc<ClientConfig>,
     stream: Option<WriteHalf<Box<dyn Stream>>>,
@@ -92,7 +93,7 @@ impl std::fmt::Debug for Line {
 }
 
 impl Line {
-    /// Sends a message; what comes back goes to `messages`, whole messages only.
+    /// Sends a message; complete received messages go to `messages`.
     pub(super) async fn send(
         &mut self,
         to: SocketAddr,

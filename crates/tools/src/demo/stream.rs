@@ -1,16 +1,16 @@
-//! Whether what a phone hears is one RTP stream: one SSRC, each sequence number after the other, each timestamp 20 ms
-//! after the other, and no long gap, whoever speaks.
+//! Checks that a party receives one continuous RTP stream: one SSRC, consecutive sequence numbers, timestamps 20 ms
+//! apart, and no long gap.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Ticks from one packet to the next: of G.711.
+/// Timestamp increment for 20 ms of G.711.
 pub(super) const STEP: u32 = 160;
-/// Of Opus.
+/// Timestamp increment for 20 ms of Opus.
 pub(super) const OPUS_STEP: u32 = 960;
 
-/// All RTP that came to one socket during a call.
+/// RTP packets received by one socket during a call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Arrivals {
     step: u32,
@@ -37,12 +37,12 @@ pub(super) struct Continuity {
 }
 
 impl Arrivals {
-    /// None yet, of packets that are so many ticks apart.
+    /// Creates an empty record for packets that are `step` timestamp units apart.
     pub(super) fn of(step: u32) -> Arrivals {
         Arrivals { step, ..Arrivals::default() }
     }
 
-    /// Takes one packet.
+    /// Records a packet.
     pub(super) fn take(&mut self, at: Instant, packet: &[u8]) {
         let Some((&[_, _, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3], _)) = packet.split_first_chunk::<12>() else {
             return;
@@ -63,7 +63,7 @@ impl Arrivals {
         self.last = Some((at, ssrc, sequence, timestamp));
     }
 
-    /// What came so far.
+    /// Returns the continuity so far.
     pub(super) fn continuity(&self) -> Continuity {
         Continuity {
             step: self.step,
@@ -76,7 +76,7 @@ impl Arrivals {
 }
 
 impl Continuity {
-    /// What is wrong, where a gap may be so long.
+    /// Returns the errors of the stream, with a maximum gap.
     pub(super) fn problems(&self, longest_gap: Duration) -> Vec<String> {
         let mut problems = Vec::new();
         if let Some(first) = &self.first_break {

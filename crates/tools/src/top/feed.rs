@@ -1,4 +1,4 @@
-//! What the edge is asked each second, in a task of its own: a key never waits for an answer.
+//! Polls the edge every second in a separate task, so that keys never wait for a response.
 
 use std::time::Duration;
 
@@ -12,49 +12,49 @@ use crate::client::Reached;
 use trunkgate_admin::{MARKED, OUTCOMES, STATES};
 use trunkgate_system::terminal;
 
-/// From one question to the next.
+/// Pause between two polls.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Calls that are listed.
+/// Maximum number of calls listed.
 const CALLS: usize = 500;
-/// Between two messages.
+/// Separator between two messages.
 const RULE: &str = "────────────────────────────────────────";
 
-/// What is shown of a call.
+/// Page of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Page {
-    /// All its legs side by side.
+    /// Ladder of all legs.
     #[default]
     Ladder,
-    /// Its messages.
+    /// SIP messages.
     Raw,
-    /// Their descriptions alone.
+    /// SDP bodies only.
     Sdp,
 }
 
-/// What is wanted of the edge.
+/// Data requested from the edge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) is_paused: bool,
-    /// The call that is looked at.
+    /// SID of the open call.
     pub(super) sid: Option<String>,
-    /// How wide its ladder may be.
+    /// Maximum width of its ladder, in characters.
     pub(super) columns: usize,
-    /// Part of the list that is wanted, as it is typed; empty: all.
+    /// Filter of the list as typed; empty: all calls.
     pub(super) filter: String,
 }
 
-/// What the edge said.
+/// Data received from the edge.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     pub(super) status: Value,
     pub(super) trunks: Value,
     pub(super) calls: Value,
-    /// The filter, and the calls that match it by the edge's own conditions, also those that are not among `calls`.
+    /// Filter, and the calls that the edge found for it, including calls that are not in `calls`.
     pub(super) found: (String, Value),
     pub(super) call: Option<CallSeen>,
 }
 
-/// What it said of a call.
+/// Data of the open call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallSeen {
     pub(super) sid: String,
@@ -63,18 +63,18 @@ pub(super) struct CallSeen {
     pub(super) quality: Value,
 }
 
-/// Something new.
+/// Update for the screen.
 #[derive(Debug)]
 pub(super) enum News {
-    /// What the edge says now.
+    /// New data.
     Seen(Box<Seen>),
-    /// Why it says nothing.
+    /// Error of the last poll.
     Lost(String),
-    /// What came of something that was asked for.
+    /// Result of an action.
     Note(String),
 }
 
-/// Asks until nobody wants to know.
+/// Polls until the receiver is dropped.
 pub(super) async fn run(edge: Reached, mut wanted: watch::Receiver<Wanted>, news: mpsc::Sender<News>) {
     loop {
         let now = wanted.borrow_and_update().clone();
@@ -94,10 +94,10 @@ pub(super) async fn run(edge: Reached, mut wanted: watch::Receiver<Wanted>, news
     }
 }
 
-/// Asks once.
+/// Polls once.
 ///
 /// # Errors
-/// Why there is no answer, in words.
+/// Returns the error as a message.
 pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String> {
     let status = edge.json("/v1/status").await?;
     let trunks = edge.json("/v1/trunks").await?;
@@ -110,8 +110,8 @@ pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String>
     Ok(Seen { status, trunks, calls, found, call })
 }
 
-/// Asks for the calls that a filter means, among all that the edge has: by outcome, state, flag, reason, trunk or agent where the
-/// filter is the name of one, else by number, SID and Call-ID.
+/// Searches all calls of the edge for a filter: by outcome, state, flag, reason, trunk or agent if the filter is such a
+/// word, otherwise by number, SID and Call-ID.
 async fn find(edge: &Reached, filter: &str, trunks: &Value, status: &Value) -> Value {
     if filter.trim().is_empty() {
         return Value::Null;
@@ -121,11 +121,11 @@ async fn find(edge: &Reached, filter: &str, trunks: &Value, status: &Value) -> V
     edge.json(&format!("/v1/calls?limit={CALLS}&{key}={value}")).await.unwrap_or_default()
 }
 
-/// Returns the condition of `/v1/calls` that a filter stands for, and its value as it is written in a URL.
+/// Returns the query parameter of `/v1/calls` for a filter, and its URL-encoded value.
 pub(super) fn condition(filter: &str, trunks: &Value, status: &Value) -> (&'static str, String) {
     let word = filter.trim().trim_start_matches('!').to_lowercase();
     let is_name = |list: &Value| list.as_array().into_iter().flatten().any(|one| one["name"] == *word);
-    // The list shows a flag by its mark.
+    // The list shows a flag as its mark.
     let flag = MARKED.iter().find(|(flag, mark)| *flag == word || *mark == word).map(|(flag, _)| *flag);
     match word.as_str() {
         _ if is_name(&trunks["trunks"]) || is_name(&status["agents"]) => ("trunk", encoded(&word)),
@@ -136,12 +136,12 @@ pub(super) fn condition(filter: &str, trunks: &Value, status: &Value) -> (&'stat
     }
 }
 
-/// Returns a value as it stands in the query of a URL.
+/// Encodes a value for the query of a URL.
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// What is kept of a call may be gone: then that is what is shown of it.
+/// Requests the data of a call. If its trace is no longer kept, the error is shown instead.
 async fn see_call(edge: &Reached, sid: &str, columns: usize) -> CallSeen {
     let path = format!("/v1/calls/{sid}");
     let ladder = edge.ask(Method::GET, &format!("{path}/trace.txt?columns={columns}"), None).await;
@@ -149,13 +149,13 @@ async fn see_call(edge: &Reached, sid: &str, columns: usize) -> CallSeen {
         sid: sid.to_owned(),
         ladder: ladder.unwrap_or_else(|what| what),
         trace: edge.json(&format!("{path}/trace?raw=true")).await.unwrap_or_default(),
-        // None before the answer.
+        // No quality exists before the answer.
         quality: edge.json(&format!("{path}/quality")).await.unwrap_or_default(),
     }
 }
 
 impl CallSeen {
-    /// The lines of a page.
+    /// Returns the lines of a page.
     pub(super) fn lines(&self, page: Page) -> Vec<String> {
         let ladder = || {
             let mut lines: Vec<String> = self.ladder.lines().map(plain).collect();
@@ -175,7 +175,7 @@ impl CallSeen {
         }
     }
 
-    /// Each message, or the part of it that is wanted, under a line that says whose it is.
+    /// Returns each message, or part of it, below a line with time, leg and direction.
     fn messages(&self, part: impl Fn(&str) -> Option<&str>) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in self.trace["entries"].as_array().into_iter().flatten() {
@@ -195,7 +195,7 @@ impl CallSeen {
     }
 }
 
-/// A line that cannot steer the terminal, whoever wrote it.
+/// Returns a line without control characters, so that it cannot affect the terminal.
 pub(super) fn plain(line: &str) -> String {
     terminal::harmless(line.trim_end_matches('\r')).replace('\t', " ")
 }

@@ -1,4 +1,4 @@
-//! `trunkgate top`: a running edge in the terminal, live, by its HTTP API: what `status`, `calls` and `trace` show, with
+//! `trunkgate top`: live view of a running edge over its HTTP API, with the data of `status`, `calls` and `trace` and
 //! sngrep's keys.
 
 mod feed;
@@ -23,15 +23,15 @@ use state::{Ask, State};
 use trunkgate_boot::run::{USAGE, refuse};
 use trunkgate_system::terminal;
 
-/// News and keys that may wait.
+/// Capacity of the queues of updates and keys.
 const WAITING: usize = 64;
-/// Exit code where there is no answer, or no usable terminal.
+/// Exit code for an edge that does not respond or an unusable terminal.
 const FAILED: u8 = 1;
-/// Set to anything, there are no colours (no-color.org).
+/// Environment variable that disables colours (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 
-/// Shows the edge until the user quits: exit 1 where none answers at first, 2 where none is named or there is no
-/// terminal.
+/// Shows the edge until the user quits. Exit code 1 if the edge does not respond at first, 2 if no edge is named or
+/// there is no terminal.
 pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return refuse("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
@@ -55,9 +55,9 @@ pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
 /// Shows the edge until the user quits.
 ///
 /// # Errors
-/// Why it cannot be shown, and the exit code.
+/// Returns the error and the exit code.
 async fn show(edge: Reached) -> Result<(), (String, u8)> {
-    // Whoever named the wrong edge reads why in a terminal as it was.
+    // The first poll precedes the screen, so that an error is printed normally.
     let first = feed::see(&edge, &Wanted::default()).await.map_err(|what| {
         let code = edge.failure_code(&what);
         (terminal::harmless(&what), code)
@@ -67,23 +67,23 @@ async fn show(edge: Reached) -> Result<(), (String, u8)> {
     let mut state = State::new(colours);
     state.take(first);
     let mut terminal = ratatui::try_init().map_err(unusable)?;
-    // It is restored whatever happens: a panic restores it as well.
+    // The guard restores the terminal in any case, also after a panic.
     let restore = Restore;
     let done = follow(&mut terminal, edge, state).await;
     if terminal.show_cursor().is_err() {
-        // It is gone: dropping it would tell that on a terminal that is gone, and panic.
+        // The terminal is gone; dropping it would print an error to it and panic.
         std::mem::forget(terminal);
     }
     drop(restore);
     done.map_err(unusable)
 }
 
-/// Gives the terminal back.
+/// Guard that restores the terminal.
 struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        // Where it is gone there is nobody to tell.
+        // A terminal that is gone cannot be restored.
         let _ = ratatui::try_restore();
     }
 }
@@ -108,7 +108,7 @@ async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State)
                     Some(ask) => drop(tokio::spawn(act(edge.clone(), ask, tell.clone()))),
                     None => {}
                 },
-                // A new size is drawn; all else is nothing to us.
+                // Resizing redraws the screen; other events are ignored.
                 Some(_) => {}
             },
             told = news.recv() => match told {
@@ -125,7 +125,7 @@ async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State)
     Ok(())
 }
 
-/// What is pressed, read by a thread that ends with the program: a terminal cannot be waited for otherwise.
+/// Reads key events in a thread that ends with the program, because terminal input has no asynchronous interface.
 fn keys() -> mpsc::Receiver<Event> {
     let (tell, keys) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
@@ -138,7 +138,7 @@ fn keys() -> mpsc::Receiver<Event> {
     keys
 }
 
-/// Does what was asked for, and says what came of it.
+/// Carries out an action and reports its result.
 async fn act(edge: Reached, ask: Ask, tell: mpsc::Sender<News>) {
     let note = match ask {
         Ask::HangUp(sid) => match edge.ask(Method::DELETE, &format!("/v1/calls/{sid}"), None).await {
@@ -148,13 +148,13 @@ async fn act(edge: Reached, ask: Ask, tell: mpsc::Sender<News>) {
         Ask::Save { sid, text } => save(&sid, &text),
         Ask::Quit => return,
     };
-    // Nobody listens once it is left.
+    // The receiver may have been dropped on exit.
     let _ = tell.send(News::Note(note)).await;
 }
 
-/// Writes a new file in the present directory, never over another.
+/// Writes a new file in the current directory, never over an existing one.
 fn save(sid: &str, text: &str) -> String {
-    // The edge names it, and a name is no path.
+    // The SID comes from the edge, so path characters are removed.
     let name: String = sid.chars().filter(char::is_ascii_alphanumeric).collect();
     let free = |n: &u32| if *n == 1 { format!("{name}.txt") } else { format!("{name}-{n}.txt") };
     for name in (1..100).map(|n| free(&n)) {

@@ -1,23 +1,23 @@
-//! A call's quality over time as lines of text: jitter, loss and MOS of each series, of an agent what waits of its audio; small
-//! enough to stand below the ladder.
+//! Quality of a call over time in lines below the ladder: jitter, loss and MOS of each series, and the buffered audio
+//! of an agent.
 
 use serde_json::Value;
 
-/// From nothing to the most.
+/// Bars from minimum to maximum.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Intervals that are drawn: the latest.
+/// Number of intervals drawn, the latest ones.
 const SHOWN: usize = 16;
-/// What fills a bar: of jitter, in milliseconds, and of loss, as a share.
+/// Values of a full bar: jitter in milliseconds, loss as a fraction.
 const JITTER_MS: f64 = 40.0;
 const LOSS: f64 = 0.05;
-/// The same of an agent's audio that waits, in milliseconds.
+/// Buffered agent audio of a full bar, in milliseconds.
 const QUEUE_MS: f64 = 10_000.0;
-/// A score has 1 to this (G.711).
+/// Range of MOS (G.711).
 const MOS: (f64, f64) = (1.0, 4.41);
-/// Widths of names, in characters.
+/// Maximum width of a name, in characters.
 const PARTY: usize = 14;
 
-/// A line for each series.
+/// Returns a line for each series.
 pub(super) fn lines(quality: &Value) -> Vec<String> {
     quality["series"].as_array().into_iter().flatten().map(line).collect()
 }
@@ -38,7 +38,7 @@ fn line(series: &Value) -> String {
     let now = |all: &[Option<f64>], show: &dyn Fn(f64) -> String| {
         all.iter().rev().find_map(|value| *value).map_or_else(|| "–".to_owned(), show)
     };
-    // A socket has no jitter.
+    // An agent's WebSocket has no jitter.
     let first = if queue.iter().any(Option::is_some) {
         let shown = now(&of(&|one| one["queue_ms"].as_f64()), &|ms| format!("{:.2} s", ms / 1000.0));
         format!("queue  {} {shown:>8}", spark(&queue, 0.0, QUEUE_MS))
@@ -57,7 +57,7 @@ fn line(series: &Value) -> String {
     )
 }
 
-/// A bar for each value between `least` and `most`; a blank where there is none.
+/// Returns a bar for each value between `least` and `most`, and a blank for each missing one.
 fn spark(values: &[Option<f64>], least: f64, most: f64) -> String {
     let bar = |value: &Option<f64>| {
         let Some(value) = value else { return ' ' };

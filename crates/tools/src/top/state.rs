@@ -1,4 +1,4 @@
-//! What `top` shows and what a key does to it. Nothing here talks to the terminal or to the edge.
+//! State of `top` and the effect of keys on it, without access to the terminal or the edge.
 #![allow(clippy::wildcard_enum_match_arm)] // a terminal has more keys than have a meaning here
 
 use std::collections::BTreeSet;
@@ -9,70 +9,70 @@ use serde_json::Value;
 use super::feed::{Page, Seen};
 use crate::client::{call_row, newest_first};
 
-/// Lines that a page key goes.
+/// Number of lines that a page key moves.
 const PAGE: usize = 20;
-/// Longest filter, in characters.
+/// Maximum length of a filter, in characters.
 const FILTER_CHARS: usize = 64;
 
-/// What is to be done beyond the screen.
+/// Action outside of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// Leave.
+    /// Leaves the program.
     Quit,
-    /// End a call.
+    /// Ends a call.
     HangUp(String),
-    /// Write what is shown of a call to a file.
+    /// Writes the page of a call to a file.
     Save {
-        /// Of which.
+        /// SID of the call.
         sid: String,
-        /// What is shown.
+        /// Text of the page.
         text: String,
     },
 }
 
-/// The call that is looked at.
+/// The open call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Open {
     pub(super) sid: String,
     pub(super) page: Page,
-    /// The first line that is seen.
+    /// Number of the first visible line.
     pub(super) top: usize,
 }
 
-/// Everything that is shown.
+/// State of the screen.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// What the edge said last.
+    /// Latest data from the edge.
     pub(super) seen: Seen,
-    /// Why it says nothing now.
+    /// Error of the last poll.
     pub(super) lost: Option<String>,
-    /// The SID of the call that the bar is on.
+    /// SID of the selected call.
     pub(super) chosen: Option<String>,
     pub(super) open: Option<Open>,
     pub(super) filter: String,
-    /// Whether the filter is being written.
+    /// Whether the filter is being typed.
     pub(super) is_filtering: bool,
-    /// The call that is ended if the next key is `y`.
+    /// SID of the call that ends if the next key is `y`.
     pub(super) ending: Option<String>,
-    /// Ended calls that are to be seen no more.
+    /// Ended calls removed from the list.
     cleared: BTreeSet<String>,
     pub(super) is_paused: bool,
     pub(super) is_helping: bool,
     pub(super) colours: bool,
-    /// What came of something that was asked for.
+    /// Result of the last action.
     pub(super) note: Option<String>,
 }
 
 impl State {
-    /// Nothing is known yet.
+    /// Creates the state without data.
     pub(super) fn new(colours: bool) -> State {
         State { colours, ..State::default() }
     }
 
-    /// The calls that are shown: SID and cells.
+    /// Returns the SID and cells of each call shown.
     pub(super) fn rows(&self) -> Vec<(&str, [String; 11])> {
         let wanted = self.filter.to_lowercase();
-        // What the edge has found for an earlier filter is no answer to this one.
+        // Calls found for an earlier filter do not apply.
         let (filter, found) = &self.seen.found;
         let found = if *filter == self.filter { newest_first(found) } else { Vec::new() };
         let is_listed = |call: &&Value| {
@@ -89,26 +89,26 @@ impl State {
         shown.collect()
     }
 
-    /// Where the bar is.
+    /// Returns the position of the selected call.
     pub(super) fn position(&self) -> usize {
         let rows = self.rows();
         let chosen = self.chosen.as_deref();
         rows.iter().position(|(sid, _)| Some(*sid) == chosen).unwrap_or(0)
     }
 
-    /// The call that is looked at, as the edge lists it.
+    /// Returns the list entry of a call.
     pub(super) fn call(&self, sid: &str) -> Option<&Value> {
         let listed = [&self.seen.calls, &self.seen.found.1].map(|list| list["calls"].as_array());
         listed.into_iter().flatten().flatten().find(|call| call["sid"] == sid)
     }
 
-    /// Takes what the edge says now.
+    /// Stores new data from the edge.
     pub(super) fn take(&mut self, seen: Seen) {
         self.lost = None;
         self.seen = seen;
     }
 
-    /// Takes a key.
+    /// Handles a key; returns an action to carry out.
     pub(super) fn press(&mut self, key: KeyEvent) -> Option<Ask> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if is_control && key.code == KeyCode::Char('c') {
@@ -192,12 +192,12 @@ impl State {
         None
     }
 
-    /// What has ended goes from the list.
+    /// Removes ended calls from the list.
     fn clear(&mut self) {
         let all = [&self.seen.calls, &self.seen.found.1].map(|list| list["calls"].as_array());
         let ended = all.into_iter().flatten().flatten();
         let ended = ended.filter(|call| call["state"] == "ended").filter_map(|call| call["sid"].as_str());
-        // Only of those that the edge still lists.
+        // Only calls that the edge still lists need to be remembered.
         self.cleared = ended.map(str::to_owned).collect();
     }
 
@@ -227,7 +227,7 @@ impl State {
         None
     }
 
-    /// The lines of the page that is open.
+    /// Returns the lines of the open page.
     pub(super) fn lines(&self) -> Vec<String> {
         let Some(open) = &self.open else { return Vec::new() };
         match self.seen.call.as_ref().filter(|call| call.sid == open.sid) {
@@ -237,7 +237,7 @@ impl State {
     }
 }
 
-/// Where a key leads in a list whose last place is `last`. Arrows, or vi's letters.
+/// Returns the position after a movement key (arrows or vi's letters) in a list with `last` as its end.
 fn moved(code: KeyCode, at: usize, last: usize) -> usize {
     let to = match code {
         KeyCode::Up | KeyCode::Char('k') => at.saturating_sub(1),

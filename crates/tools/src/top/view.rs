@@ -1,4 +1,4 @@
-//! How `top` looks: health and trunks above, the calls or one call below, the keys at the bottom.
+//! Layout of `top`: health and trunks at the top, the list of calls or one call below, keys at the bottom.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -14,25 +14,25 @@ use trunkgate_system::clock;
 use trunkgate_system::terminal::wrapped;
 use trunkgate_system::text::{number, span};
 
-/// Widths that the columns of calls have at most, in characters.
+/// Maximum widths of the call columns, in characters.
 const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
-/// Columns that a narrow terminal does without, the first one first: route, caller, time, score, reason, legs, start, code.
+/// Columns omitted on a narrow terminal, in this order: route, caller, time, MOS, reason, legs, start, code.
 const DISPENSABLE: [usize; 8] = [4, 2, 8, 9, 10, 5, 1, 7];
-/// Codes of each direction that a trunk's line has.
+/// Maximum number of status codes of each direction in a trunk's line.
 const CODES: usize = 3;
-/// Columns that a problem has at least.
+/// Minimum width of a problem, in characters.
 const NARROWEST: usize = 20;
-/// Part of the terminal that the header has, and lines that it may have in any terminal.
+/// Height of the header: one third of the terminal, and at least this number of lines.
 const HEAD_ONE_IN: u16 = 3;
 const HEAD_LEAST: u16 = 6;
-/// Lines that trunks and agents have at least; those without a line are counted.
+/// Minimum number of lines for trunks and agents; further ones are counted.
 const PARTY_LINES: usize = 3;
-/// Problems that are shown, and the lines of each: the rest of the terminal is for calls.
+/// Maximum number of problems shown, and of lines of each.
 const PROBLEMS: usize = 4;
 const PROBLEM_LINES: usize = 3;
-/// Lines of what to do about the only one.
+/// Maximum number of lines of the fix, if there is only one problem.
 const FIX_LINES: usize = 2;
-/// The keys of the list, of a call, and while something is asked.
+/// Keys of the list, of a call, and while a filter is typed.
 const LIST_KEYS: [&str; 9] =
     ["Enter ladder", "r raw", "/ filter", "F5 clear", "Del hang up", "p pause", "F1 help", "q quit", "F8 colours"];
 const CALL_KEYS: [&str; 9] =
@@ -54,10 +54,10 @@ Esc, q                       back, or leave
 
 Any key closes this page.";
 
-/// Draws it all.
+/// Draws the screen.
 pub(super) fn draw(frame: &mut Frame, state: &State) {
     let (width, height) = (frame.area().width, frame.area().height);
-    // Of a low terminal the calls have at least half.
+    // On a low terminal the calls have at least half of the lines.
     let most = height / 2;
     let head = head(state, width, (height / HEAD_ONE_IN).max(HEAD_LEAST.min(most)).into());
     let rows = u16::try_from(head.lines.len()).unwrap_or(u16::MAX).min(most);
@@ -77,7 +77,7 @@ pub(super) fn draw(frame: &mut Frame, state: &State) {
     }
 }
 
-/// A colour where colours are wanted.
+/// Returns a style with this colour, unless colours are disabled.
 fn colour(state: &State, colour: Color) -> Style {
     if state.colours { Style::new().fg(colour) } else { Style::new() }
 }
@@ -86,7 +86,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| "–".to_owned(), plain)
 }
 
-/// Health, what is wrong, trunks and agents, in so many lines.
+/// Returns the header: health, problems, trunks and agents, in at most `room` lines.
 fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let status = &state.seen.status;
     let bold = Style::new().add_modifier(Modifier::BOLD);
@@ -106,7 +106,7 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let paused = if state.is_paused { "   PAUSED" } else { "" };
     let needed = [&*name, &*up, &*word, &*calls, paused].iter().map(|part| part.chars().count()).sum::<usize>();
     let mut columns = usize::from(width).saturating_sub(needed);
-    // A narrow terminal does without them.
+    // Omitted on a narrow terminal.
     let mut if_fits = |part: String| {
         let Some(left) = columns.checked_sub(part.chars().count()) else { return String::new() };
         columns = left;
@@ -123,7 +123,7 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let problems = status["problem_details"].as_array().into_iter().flatten();
     let problems: Vec<Value> = problems.filter(|problem| !is_note(problem)).cloned().collect();
     let problems = problems.as_slice();
-    // An open call has the room: the header is its first line, with the number of problems.
+    // With an open call the header is one line with the number of problems.
     if state.open.is_some() && state.lost.is_none() {
         if let (Some(line), 1..) = (lines.first_mut(), problems.len()) {
             let many = if problems.len() == 1 { "" } else { "s" };
@@ -145,7 +145,7 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     Text::from(lines)
 }
 
-/// Trunks and agents in so many lines, those with a problem first; how many have none.
+/// Returns trunks and agents in at most `room` lines, those with problems first, and the number of those left out.
 fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Line<'static>> {
     let of = |kind: &'static str, all: &'_ Value| -> Vec<(&'static str, Value)> {
         all.as_array().into_iter().flatten().map(|party| (kind, party.clone())).collect()
@@ -159,9 +159,9 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     let mut all = of("trunk", &state.seen.trunks["trunks"]);
     all.extend(of("agent", &state.seen.status["agents"]));
     let (mut faulty, good): (Vec<_>, Vec<_>) = all.into_iter().partition(|(kind, party)| is_faulty(kind, party));
-    // In the order of their problems, the worst first.
+    // Sorted by their problems, the worst first.
     faulty.sort_by_key(|(kind, party)| problem_of(kind, party).unwrap_or(usize::MAX));
-    // The first one is shown in any case.
+    // The first one is always shown.
     let more = if room > PARTY_LINES { 2 } else { 1 };
     let lines_of = |is_faulty: bool| {
         move |(kind, party): &(&str, Value)| party_lines(state, (kind, party), if is_faulty { more } else { 0 }, width)
@@ -188,8 +188,8 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     lines
 }
 
-/// What is wrong, before the trunks: a line each, or two where the headline needs them, and two for the first one with one of what to do; the
-/// others have that where there are fewer lines than `room`. The only one has more of both.
+/// Returns the lines of the problems. Each has one line, or two if its headline needs them; the first one has two and a
+/// line with its fix. The others also have a fix if there is room. A single problem has more lines.
 fn problem_lines(state: &State, problems: &[Value], width: usize, room: usize) -> Vec<Line<'static>> {
     let style = |problem: &Value| match problem["harm"].as_str() {
         Some("edge" | "calls") => colour(state, Color::Red),
@@ -239,7 +239,8 @@ fn problem_lines(state: &State, problems: &[Value], width: usize, room: usize) -
     lines
 }
 
-/// A problem in so many lines, or in two where its headline needs them: with its age where that fits, else with as much of its evidence as does.
+/// Returns a problem in at most `most` lines, or two if its headline needs them: with its age if that fits, otherwise
+/// with as much of its evidence as fits.
 fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     let evidence = problem["evidence"].as_str().map(|text| format!(": {}", plain(text))).unwrap_or_default();
     let headline = text(&problem["headline"]);
@@ -252,14 +253,15 @@ fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     at_most(&format!("! {brief}{evidence}"), width, most.max(needed)).0
 }
 
-/// A text in so many lines, further ones two columns in; whether its end is missing, which a sign shows.
+/// Wraps a text to at most `most` lines, indenting further ones by two columns. Returns whether the end was cut, which
+/// an ellipsis shows.
 fn at_most(text: &str, width: usize, most: usize) -> (Vec<String>, bool) {
     let page = wrapped(text, 2, Some(width));
     let mut lines: Vec<String> = page.lines().map(str::to_owned).collect();
     let is_cut = lines.len() > most;
     lines.truncate(most);
     if is_cut && let Some(last) = lines.last_mut() {
-        // At the end of a word.
+        // The cut is at the end of a word.
         while !last.is_empty() && last.chars().count() + 2 > width {
             let end = last.trim_end().rfind(' ').filter(|at| *at > 2);
             last.truncate(end.unwrap_or_else(|| last.char_indices().next_back().map_or(0, |(at, _)| at)));
@@ -269,7 +271,7 @@ fn at_most(text: &str, width: usize, most: usize) -> (Vec<String>, bool) {
     (lines, is_cut)
 }
 
-/// A text of one line that ends with a whole word, with a sign where its end is missing; a single word that is too long is cut.
+/// Cuts a text to one line at the end of a word and adds an ellipsis; a single long word is cut within.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -283,7 +285,7 @@ fn cut(text: &str, width: usize) -> String {
     }
 }
 
-/// A line that is no wider than the terminal: what does not fit is left out from a word on.
+/// Cuts a line to the terminal's width, at a word.
 fn within(line: Line<'static>, width: u16) -> Line<'static> {
     let mut room = usize::from(width);
     if line.width() <= room {
@@ -303,7 +305,8 @@ fn within(line: Line<'static>, width: u16) -> Line<'static> {
     kept
 }
 
-/// One trunk or agent; codes and the last problem have up to `more` lines of their own where they would be cut.
+/// Returns the lines of a trunk or agent; status codes and the last problem have up to `more` lines of their own if
+/// they would be cut.
 fn party_lines(state: &State, (kind, party): (&str, &Value), more: usize, width: u16) -> Vec<Line<'static>> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
@@ -326,7 +329,7 @@ fn party_lines(state: &State, (kind, party): (&str, &Value), more: usize, width:
     ]);
     let room = usize::from(width).saturating_sub(line.width());
     if rest.chars().count() <= room || more == 0 {
-        // A number is shown whole or not at all.
+        // Counts are shown completely or not at all.
         let rest = if codes.chars().count() > room { problem } else { rest };
         let (shown, _) = at_most(rest.trim_start(), room.saturating_sub(3), 1);
         let shown = shown.first().filter(|_| room > NARROWEST || rest.chars().count() <= room);
@@ -337,18 +340,18 @@ fn party_lines(state: &State, (kind, party): (&str, &Value), more: usize, width:
     std::iter::once(line).chain(rest.into_iter().map(Line::raw)).collect()
 }
 
-/// Returns half and nearly all of an agent's turns, where there were some.
+/// Returns median and 95th percentile of an agent's response times, if there are any.
 fn turns(turn_ms: &Value) -> String {
     let known = turn_ms["p50"].as_u64().zip(turn_ms["p95"].as_u64());
     known.map(|(p50, p95)| format!("   turn {p50}/{p95} ms")).unwrap_or_default()
 }
 
-/// ` of 120`, where a number is known.
+/// Returns ` of 120`, or an empty text for a missing number.
 fn of(count: &Value) -> String {
     count.as_u64().map(|count| format!(" of {count}")).unwrap_or_default()
 }
 
-/// Returns the most frequent codes of the last hour: those that the trunk sent to the edge, and those that the edge sent to it.
+/// Returns the most frequent status codes of the last hour, received from and sent to the trunk.
 fn codes(codes: &Value) -> String {
     let of = |direction: &str, word: &str| {
         let all = codes.as_array().into_iter().flatten().filter(|one| one["direction"] == direction).take(CODES);
@@ -358,7 +361,7 @@ fn codes(codes: &Value) -> String {
     of("received", "got") + &of("sent", "sent")
 }
 
-/// Returns the columns of calls that fit, each with its width: that of its widest cell, where that is not too wide.
+/// Returns the call columns that fit, with their widths: the widest cell, up to a maximum.
 fn columns(rows: &[(&str, [String; 11])], width: usize) -> Vec<(usize, usize)> {
     let widest = |column: usize| {
         let cells = rows.iter().filter_map(|(_, cells)| cells.get(column)).map(|cell| cell.chars().count());
@@ -389,7 +392,7 @@ fn list(frame: &mut Frame, area: Rect, state: &State) {
         let state = cells.get(6).map_or("", String::as_str);
         let cells = columns.iter().filter_map(|(column, width)| {
             let cell = plain(cells.get(*column)?);
-            // The beginning of a SID names its call.
+            // The beginning of a SID identifies its call.
             Some(if *column == 0 { cell } else { cut(&cell, *width) })
         });
         Row::new(cells).style(style(state))
@@ -428,7 +431,7 @@ fn page(frame: &mut Frame, area: Rect, state: &State) {
     frame.render_widget(Paragraph::new(Text::from(styled.collect::<Vec<_>>())), body);
 }
 
-/// What is asked, said, or may be pressed.
+/// Returns the last line: a question, a message, or the keys.
 fn foot_line(state: &State, width: u16) -> Line<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     if let Some(sid) = &state.ending {
@@ -445,7 +448,7 @@ fn foot_line(state: &State, width: u16) -> Line<'static> {
         filter => format!("filter: {}   ", plain(filter)),
     };
     let mut keys = if state.open.is_some() { CALL_KEYS } else { LIST_KEYS }.to_vec();
-    // Those that fit; F1 shows all.
+    // Keys that do not fit are omitted; F1 shows all.
     while filter.chars().count() + keys.join("  ").chars().count() > usize::from(width)
         && let Some(last) = keys.iter().rposition(|key| !key.starts_with("F1") && !key.starts_with('q'))
     {
@@ -464,7 +467,7 @@ mod tests {
     use super::super::feed::{CallSeen, Seen};
     use super::*;
 
-    /// What a terminal of this size shows.
+    /// Returns the screen for a terminal of this size.
     fn shown(state: &State, (width, height): (u16, u16)) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, state)).unwrap();
