@@ -1,7 +1,7 @@
-//! The leg of an agent: its stream is opened, its settings are made, its failures are counted.
+//! Leg of an agent: opening of its stream, its settings, and its failures.
 //!
-//! `max_call` limits how long an agent may have a caller. It counts from the moment when the agent got the caller, which is the answer
-//! where the agent is the first target, and on through new streams to the same agent. The next target has a limit of its own, or none.
+//! `max_call` limits how long an agent may have a caller. The time counts from the moment when the agent gets the
+//! caller, and on through further streams to the same agent. The next target has a limit of its own, or none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,51 +20,50 @@ use trunkgate_story::wall::millis;
 
 use crate::call::legs::agents::shortened;
 
-/// State of a leg that only an agent has.
+/// State of a leg to an agent.
 #[derive(Debug)]
 pub(crate) struct AgentSide {
-    /// The agent.
+    /// Configuration of the agent.
     pub(crate) agent: Arc<Agent>,
-    /// Its end in the media session.
+    /// Media end of the agent.
     pub(crate) end: EndId,
-    /// Its counters.
+    /// Counters of the media end.
     pub(crate) counters: Arc<EndCounters>,
-    /// What of its audio waits; `None` of one that gets plain RTP.
+    /// Queue of the agent's audio; `None` if the agent gets plain RTP.
     pub(crate) queue: Option<Arc<AgentQueue>>,
-    /// Times of its turns.
+    /// Times of the agent's turns.
     pub(crate) turns: Turns,
-    /// When its socket was asked for.
+    /// Time of the request for the WebSocket.
     pub(crate) began: Instant,
-    /// What it was added for.
+    /// Role of the agent in the call.
     pub(crate) part: Role,
-    /// The name of its stream.
     pub(crate) stream_sid: String,
-    /// When it was open.
+    /// Time when the WebSocket was open.
     pub(crate) opened: Option<Instant>,
-    /// Whether it could not be reached, or was lost.
+    /// True once the agent was unreachable or lost.
     pub(crate) has_failed: bool,
-    /// Whether it ended the call at once, without a word.
+    /// True if the agent ended the call immediately, without audio.
     pub(crate) left_at_once: bool,
-    /// Why, in words.
+    /// Description of the failure.
     pub(crate) problem: Option<Box<str>>,
-    /// The same by its kind.
+    /// Kind of the failure.
     pub(crate) loss: Option<Loss>,
-    /// Whether its socket is gone, or the agent has closed it.
+    /// True once the WebSocket is lost or was closed by the agent.
     pub(crate) is_gone: bool,
-    /// The last thing that its worker found to log.
+    /// Last log entry of the media worker, with its time.
     pub(crate) fault: Option<(Instant, Box<str>)>,
-    /// How many streams to the same agent have failed in a row before this one.
+    /// Number of consecutive failed streams to the same agent before this one.
     pub(crate) retried: u32,
-    /// Number of its requests, but for those that end its part.
+    /// Number of requests of the agent, except those that end its part.
     pub(crate) requests: u32,
-    /// What of the caller a listener hears, and by which of its ends.
+    /// Audio of the caller for a listener, and the media end that it is taken from.
     pub(crate) hears: Option<(EndId, TapSpec)>,
-    /// The sources of its copies, where it gets plain RTP.
+    /// SSRCs of the copied streams, if the agent gets plain RTP.
     pub(crate) raw: Option<RawSpec>,
 }
 
 impl AgentSide {
-    /// Makes one whose socket is asked for now: nothing has come of it yet.
+    /// Creates the state of an agent at the request for its WebSocket.
     pub(crate) fn new(
         agent: Arc<Agent>,
         (end, counters): (EndId, Arc<EndCounters>),
@@ -95,26 +94,27 @@ impl AgentSide {
         }
     }
 
-    /// Whether it only listens.
+    /// Returns whether the agent only listens.
     pub(crate) fn listens(&self) -> bool {
         self.part.listens()
     }
 
-    /// Returns what would help, where it failed.
+    /// Returns advice for the agent's failure, if it failed.
     pub(crate) fn fix(&self) -> Option<String> {
         let words = self.problem.as_deref().unwrap_or_default();
         Some(agent_fix::with_test(agent_fix::remedy_of(&self.agent, self.loss?, words), &self.agent.name))
     }
 
-    /// Whether its stream has been open for long enough to have gone well.
+    /// Returns whether the stream has been open long enough to count as successful.
     pub(crate) fn is_proven(&self, now: Instant) -> bool {
         let proven = Duration::from_secs(PROVEN_SECONDS);
         self.opened.is_some_and(|opened| now.saturating_duration_since(opened) >= proven)
     }
 
-    /// Why it is lost: what its worker has found in the moment before says more than the kind of the loss.
+    /// Describes the loss of the agent. A log entry of the media worker just before the loss is more precise than the
+    /// kind.
     pub(crate) fn why_lost(&self, now: Instant, loss: Loss) -> String {
-        // A handshake that is not answered is not for some time before the loss.
+        // The log entry about an unanswered handshake may be much older than the loss.
         let is_of_it =
             |at: Instant| loss == Loss::ConnectTimeout || now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
         match &self.fault {
@@ -124,22 +124,22 @@ impl AgentSide {
     }
 }
 
-/// Longest time between what a worker finds and the loss that it explains.
+/// Longest time between a log entry of the media worker and the loss that it explains.
 const FAULT_BEFORE_LOSS: Duration = Duration::from_secs(1);
 
 /// Times of an agent's turns.
 #[derive(Debug)]
 pub(crate) enum Turns {
-    /// One that listens has none.
+    /// None, because the agent listens.
     None,
-    /// As its worker counts them.
+    /// Counted by the media worker.
     Counted(Arc<LegTurns>),
-    /// As they were before the edge was started again.
+    /// Restored after a restart of the edge.
     Former(Box<LegTurnView>),
 }
 
 impl Turns {
-    /// Returns them as shown; `None` before the first.
+    /// Returns the times for display; `None` before the first turn.
     pub(crate) fn view(&self) -> Option<Box<LegTurnView>> {
         match self {
             Turns::None => None,
@@ -149,32 +149,32 @@ impl Turns {
     }
 }
 
-/// What an agent is to do in a call.
+/// Role of an agent in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Talk with the caller.
+    /// Talks with the caller.
     Talk,
-    /// Listen.
+    /// Listens only.
     Listen {
-        /// To whom.
+        /// Tracks that the agent hears.
         tracks: TrackSet,
-        /// What it is told besides what its configuration has it told.
+        /// Stream parameters in addition to those of its configuration.
         parameters: Vec<(String, String)>,
     },
 }
 
 impl Role {
-    /// A listener's of the configuration: everything.
+    /// Returns the role of a listener from the configuration: both tracks.
     pub(crate) fn listener() -> Role {
         Role::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
     }
-    /// Whether to listen only.
+    /// Returns whether the agent only listens.
     pub(crate) fn listens(&self) -> bool {
         matches!(self, Role::Listen { .. })
     }
 }
 
-/// Returns what the shell needs to open an agent's socket; a `ws://` URL may lead to these networks.
+/// Returns the parameters for opening an agent's WebSocket; a `ws://` URL may lead to `local_networks` only.
 pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
     SocketSpec {
         url: agent.url.clone(),
@@ -188,18 +188,18 @@ pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
     }
 }
 
-/// A limit that has passed while the agent was connected again ends the call at once.
+/// Shortest timer, for a limit that has expired during a restart.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// The agent that has the caller, or had it last.
+/// Agent that has the caller, or had it last.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub(crate) agent: Arc<Agent>,
-    /// Since when.
+    /// Time when the agent got the caller.
     pub(crate) since: Instant,
 }
 
-/// A holder in plain data, by its name. It does not carry the agent's stream.
+/// Holder in plain data, with the agent's name. The agent's stream is not included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct HolderSnapshot {
     agent: String,
@@ -207,13 +207,13 @@ pub(crate) struct HolderSnapshot {
 }
 
 impl Holder {
-    /// Writes the holder down.
+    /// Returns the holder in plain data.
     pub(crate) fn snapshot(&self, now: Instant) -> HolderSnapshot {
         let Holder { agent, since } = self;
         HolderSnapshot { agent: agent.name.to_string(), held_ms: millis(now.saturating_duration_since(*since)) }
     }
 
-    /// Makes the holder again; `None` where the configuration has the agent no longer.
+    /// Restores the holder; `None` if the configuration no longer has the agent.
     pub(crate) fn restore(now: Instant, edge: &Edge, snapshot: HolderSnapshot) -> Option<Box<Holder>> {
         let HolderSnapshot { agent, held_ms } = snapshot;
         let since = now.checked_sub(Duration::from_millis(held_ms))?;

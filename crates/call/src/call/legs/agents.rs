@@ -16,12 +16,12 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::list::Legs;
 
 impl Legs {
-    /// Legs towards targets so far.
+    /// Returns the number of legs towards targets so far.
     pub(crate) fn attempts(&self) -> usize {
         self.iter().skip(1).filter(|leg| !leg.is_beside()).count()
     }
 
-    /// Notes a request that does not end the agent's part, unless there were many. Returns whether it is noted.
+    /// Traces a request that does not end the agent's part, up to a limit; returns whether it was traced.
     pub(crate) fn note_request(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
         let Some(side) = &mut self[leg].agent else { return false };
         side.requests = side.requests.saturating_add(1);
@@ -32,7 +32,7 @@ impl Legs {
         is_noted
     }
 
-    /// What a worker wants to be noted of an agent, and in the log where it is `logged`.
+    /// Traces a message of the media worker about an agent, and logs it if `logged`.
     pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str, logged: bool) {
         let Some(leg) = self.agent_leg(end) else { return };
         self.note(now, edge, leg, text);
@@ -47,68 +47,68 @@ impl Legs {
         edge.log(&sid, line, None);
     }
 
-    /// The leg of an agent's end.
+    /// Returns the leg of an agent's media end.
     pub(crate) fn agent_leg(&self, end: EndId) -> Option<LegId> {
         self.find(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
     }
 
-    /// The same for one that has not ended.
+    /// Returns the leg of an agent's media end, unless the leg has ended.
     pub(crate) fn live_agent(&self, end: EndId) -> Option<LegId> {
         self.agent_leg(end).filter(|leg| self[*leg].state != LegState::Ended)
     }
 
-    /// Returns the end of an agent that is what the caller is in other calls: a party of a conference.
+    /// Returns the media end of an agent that is in the place of the caller, as a participant of a conference.
     pub(crate) fn agent_in_place_of_caller(&self) -> Option<EndId> {
         self.near_leg().agent.as_ref().map(|side| side.end)
     }
 
-    /// Adds to the trace what an agent's leg does.
+    /// Adds an activity of an agent's leg to the trace.
     pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) {
         edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });
     }
 
-    /// Notes that the socket of the agent on `leg` is open.
+    /// Records that the WebSocket of the agent on `leg` is open.
     pub(crate) fn agent_can_be_had(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents_mut().can_be_had(now, &side.agent.name, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
-    /// Notes that the agent on `leg` has answered that it does not want the call.
+    /// Records that the agent on `leg` has refused the call.
     pub(crate) fn agent_refused(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents_mut().refused(now, &side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
-    /// Notes that the agent of an end has said its first words.
+    /// Records the first audio of the agent at `end`.
     pub(crate) fn agent_spoke(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         let Some(leg) = self.agent_leg(end) else { return };
-        // One that listened first is not at fault.
+        // Silence of an agent that listens first is no fault.
         self[leg].quality.unheard = None;
         let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents_mut().spoke(now, &side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
-    /// Notes that the agent on `leg` has ended its part of the call as it wished.
+    /// Records that the agent on `leg` has ended its part as intended.
     pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents_mut().went_well(&side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
-    /// The agent on `leg`, where it talks.
+    /// Returns the agent on `leg`, unless it only listens.
     fn talker(&self, leg: LegId) -> Option<&AgentSide> {
         self[leg].agent.as_deref().filter(|side| !side.listens())
     }
 
-    /// Every fork that it has or had.
+    /// Returns all forks of the call, past and present.
     pub(crate) fn forks(&self) -> Vec<ForkView> {
         self.iter().filter_map(Leg::fork_view).collect()
     }
 
-    /// Whether no further listener may come.
+    /// Returns whether the limit of listeners is reached.
     pub(crate) fn has_all_listeners(&self) -> bool {
         let listeners = self.iter().filter(|leg| leg.listens());
         let live = listeners.clone().filter(|leg| leg.state != LegState::Ended).count();
@@ -116,7 +116,7 @@ impl Legs {
     }
 }
 
-/// Notes in the log that an agent is skipped no longer, where that is so.
+/// Logs that an agent is no longer skipped, if `is_back`.
 pub(crate) fn tell_back(edge: &mut Edge, name: &str, is_back: bool) {
     if is_back {
         edge.log("", format!("agent {name} works again and is no longer skipped"), None);
@@ -124,7 +124,7 @@ pub(crate) fn tell_back(edge: &mut Edge, name: &str, is_back: bool) {
     }
 }
 
-/// Text of an agent's making, as much of it as is shown.
+/// Sanitises and shortens a text from an agent for display.
 pub(crate) fn shortened(text: &str) -> String {
     let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
     plain.take(AGENT_TEXT_CHARS).collect()

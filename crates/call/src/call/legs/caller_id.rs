@@ -1,9 +1,9 @@
-//! The identity of the caller: the number that a trunk may show, the number that a target is shown, and what replaces it. A caller
-//! that wants to be anonymous stays so: an identity of ours goes beside an anonymous From, under `Privacy: id`.
+//! Caller ID: the number that a trunk may show, the number sent to a target, and its replacement. A caller that wants
+//! to be anonymous stays so: an identity of ours then accompanies an anonymous From with `Privacy: id`.
 //!
-//! Loops are seen here as well. To the next hop of a back-to-back user agent an INVITE is a new call: Via and Call-ID show no loop (RFC 3261
-//! §16.3 step 4), and Max-Forwards ends one only after seventy rounds. So each edge adds a word to a header of its own, by which it alone
-//! recognises the call.
+//! Call loops are detected here too. For the next hop of a back-to-back user agent each INVITE is a new call, so Via
+//! and Call-ID show no loop (RFC 3261 §16.3 step 4), and Max-Forwards ends one only after seventy rounds. Each edge
+//! therefore adds a word of its own to a private header, by which it recognises the call.
 
 use trunkgate_resources::limits::EDGES_PER_CALL;
 use trunkgate_resources::lookups::sip::extra;
@@ -11,11 +11,11 @@ use trunkgate_route::{CallerIdRule, Number};
 use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::mask;
 
-/// Codes with which a far end rejects a call for its caller ID: not allowed, anonymous, declined or blocked by an analytics service.
+/// Status codes that may reject the caller ID: not allowed, anonymous, declined, or blocked by an analytics service.
 pub(crate) const OF_CALLER_ID: [u16; 5] = [403, 433, 603, 607, 608];
 
-/// Returns the caller ID of an INVITE to a target for people: From, P-Asserted-Identity or that there is none, and P-Preferred-Identity;
-/// numbers are masked.
+/// Describes the caller ID of an INVITE for display: From, P-Asserted-Identity or its absence, and
+/// P-Preferred-Identity, with masked numbers.
 pub(crate) fn sent(from: &str, headers: &[Extra]) -> Box<str> {
     let user = |value: &str| {
         let uri = value.rsplit_once('<').map_or(value, |(_, uri)| uri);
@@ -34,27 +34,27 @@ pub(crate) fn sent(from: &str, headers: &[Extra]) -> Box<str> {
     format!("From {}, {asserted}{preferred}", user(from)).into()
 }
 
-/// What is shown of a caller on the way to one target.
+/// Caller ID on the way to one target.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Showing<'a> {
-    /// The route's number, in the place of every one of the caller's.
+    /// Number of the route, which replaces all numbers of the caller.
     pub(crate) own: Option<&'a Number>,
-    /// What the caller's trunk may show.
+    /// Rule for numbers that the caller's trunk may show.
     pub(crate) from: Option<&'a CallerIdRule>,
-    /// What the target may be shown.
+    /// Rule for numbers that the target may see.
     pub(crate) to: Option<&'a CallerIdRule>,
-    /// The target sees another number than the caller has.
+    /// True if the target sees another number than the caller's.
     pub(crate) is_replaced: bool,
-    /// The target sees no number.
+    /// True if the target sees no number.
     pub(crate) is_anonymous: bool,
 }
 
 impl<'a> Showing<'a> {
-    /// Whether a number that the caller's side names may be shown.
+    /// Returns whether a number from the caller's side may be shown.
     pub(crate) fn allows(&self, number: &str) -> bool {
         [self.from, self.to].into_iter().flatten().all(|rule| rule.allows(number))
     }
-    /// The number of ours that stands for a caller without one that may be shown.
+    /// Returns our number that replaces a missing or forbidden number of the caller.
     pub(crate) fn instead(&self) -> Option<&'a Number> {
         let default = |rule: Option<&'a CallerIdRule>| rule.and_then(|rule| rule.default.as_ref());
         let fits = |number: &&Number| self.to.is_none_or(|rule| rule.allows(&number.text));
@@ -62,8 +62,8 @@ impl<'a> Showing<'a> {
     }
 }
 
-/// Header with the words of the edges that a call has passed: with X-, as systems between two edges pass such headers on more readily than
-/// others, and without the name of a product, which the other side need not learn.
+/// Header with the words of the edges that a call has passed. The name has the prefix X-, because other systems relay
+/// such headers more readily, and no product name.
 pub(crate) const HOPS: &str = "X-Call-Hops";
 
 /// Returns the nonce in a word of an edge.
@@ -71,18 +71,18 @@ pub(crate) fn nonce_of(word: u64) -> u32 {
     u32::try_from(word >> 32).unwrap_or_default()
 }
 
-/// The words that edges before this one have added; no memory where none has.
+/// Words added by earlier edges; allocates only if there are any.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hops {
     pub(crate) words: Vec<u64>,
 }
 
 impl Hops {
-    /// What an INVITE brings; what is no word of an edge's does not count.
+    /// Reads the words from an INVITE; invalid ones are ignored.
     pub(crate) fn of(request: &Message) -> Hops {
         let values = request.headers_named(HOPS).filter_map(|value| std::str::from_utf8(value).ok());
         let words = values.flat_map(|value| value.split(',')).filter_map(|word| word_of(word.trim()));
-        // One more shows that there are too many.
+        // The limit itself is enough to detect too many.
         Hops { words: words.take(EDGES_PER_CALL).collect() }
     }
 }

@@ -1,4 +1,4 @@
-//! The codecs that the edge decodes and encodes.
+//! Codecs that the edge decodes and encodes.
 
 use trunkgate_media::agent::Format;
 use trunkgate_media::codec::opus::Wanted;
@@ -6,10 +6,11 @@ use trunkgate_media::{Coding, EventsSpec, TranscodeSpec};
 use trunkgate_resources::limits::PACKET_MS;
 use trunkgate_sdp::{Audio, Conversion};
 
-/// Samples per second of G.711.
+/// Sample rate of G.711, in Hz.
 pub(crate) const NARROW_HZ: u32 = 8000;
 
-/// One direction's conversion; `ptime_ms` where the receiver asks for none. `None` where there is nothing to convert.
+/// Builds the transcoding of one direction; `ptime_ms` is the default packet length. `None` without a codec to
+/// transcode.
 pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
     let from: Vec<(u8, Coding)> =
         conversion.from.iter().filter_map(|audio| Some((audio.number, coding(audio)?))).collect();
@@ -24,7 +25,7 @@ pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<Tr
     (!spec.from.is_empty()).then(|| Box::new(spec))
 }
 
-/// The codec of a description's audio; `None` for one that the edge does not convert.
+/// Returns the codec of a description's audio; `None` if the edge cannot transcode it.
 pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
     let opus = || {
         let parameters = audio.opus;
@@ -44,7 +45,7 @@ pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
     })
 }
 
-/// The name of what a far side speaks.
+/// Returns the encoding name of a codec.
 pub(crate) fn name(coding: Coding) -> &'static str {
     match coding {
         Coding::Pcmu => "PCMU",
@@ -55,7 +56,7 @@ pub(crate) fn name(coding: Coding) -> &'static str {
     }
 }
 
-/// What an agent is sent and sends.
+/// Returns the codec of an agent's stream.
 pub(crate) fn agent_coding(format: Format) -> Coding {
     if format == Format::Mulaw8000 { Coding::Pcmu } else { Coding::Linear(format.sample_rate()) }
 }

@@ -1,4 +1,4 @@
-//! What the legs of a call have offered, agreed on and use, and how that is said in traces.
+//! Offers, agreements and media of the legs, and their descriptions in traces.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::call::legs::spoken::{Spoken, talks_as};
 use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
 
 impl LegSdp {
-    /// Chooses the address that a caller is shown by where its offer wants media.
+    /// Chooses our media address for a caller by the address in its offer.
     pub(crate) fn face_media(&mut self, addressing: &Addressing, flow: Flow, offer: &Description) {
         let first = anchored_streams(offer).first().and_then(|index| offer.media.get(*index));
         let media = first.and_then(|media| offer.connection_of(media)?.ip());
@@ -31,14 +31,15 @@ impl LegSdp {
 }
 
 impl Legs {
-    /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.
+    /// Returns the codecs for our offer to a target if the caller made none: common codecs first, then those to be
+    /// transcoded.
     pub(crate) fn codecs_to_offer(&self, mut theirs: Policy) -> Policy {
         let ours = self.near_leg().policy();
         theirs.codecs.sort_by_key(|codec| !ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec)));
         theirs
     }
 
-    /// What the caller may use where the edge itself is its other side.
+    /// Returns the codec policy of the caller for a session with the edge itself.
     pub(crate) fn own_policy(&self) -> Policy {
         let mut talking = self.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
         let wide = talking.any(|side| {
@@ -48,7 +49,7 @@ impl Legs {
         self.near_leg().own_policy(wide)
     }
 
-    /// The offer in a far end's request; `None` where it cannot be used, and the request has been refused.
+    /// Parses the offer in a remote party's request; `None` if it is unusable, after refusing the request.
     pub(crate) fn offer_in(
         &self,
         now: Instant,
@@ -73,15 +74,15 @@ impl Legs {
         }
     }
 
-    /// Returns the end at which the edge itself can speak to a side, and how.
+    /// Returns the media end at which the edge itself can send to a side, with codec and payload types.
     pub(crate) fn spoken_end(&self, leg: LegId) -> Option<(EndId, Spoken)> {
         let (_, spoken) = self.offer_of(leg)?;
         let spoken = spoken?;
         Some((self[leg].end(spoken.index)?.end, spoken))
     }
 
-    /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
-    /// change; and how the edge itself speaks to it, where it can.
+    /// Returns the audio agreement of a side as an offer of that codec alone, so that its session need not change. Also
+    /// returns the codec and payload types for the edge itself, if it supports the codec.
     pub(crate) fn offer_of(&self, leg: LegId) -> Option<(Description, Option<Spoken>)> {
         let side = &self[leg];
         let mut offer = side.theirs()?;
@@ -108,7 +109,7 @@ impl Legs {
         Some((offer, coding.map(|coding| Spoken { index, audio: number, coding, keys, presses })))
     }
 
-    /// Whether a side was told, or said, anything else than to talk by one stream.
+    /// Returns whether a side has another session than one `sendrecv` stream.
     pub(crate) fn is_stale(&self, leg: LegId) -> bool {
         let Some((ours, theirs)) = self[leg].session() else { return false };
         let talks = |description: &Description| {
@@ -118,7 +119,7 @@ impl Legs {
         !(talks(&ours) && talks(&theirs)) || self[leg].ends.len() != 1
     }
 
-    /// Whether a re-INVITE says what its far end has said last, word for word (RFC 4028 §7.4).
+    /// Returns whether a re-INVITE repeats the remote party's last description unchanged (RFC 4028 §7.4).
     pub(crate) fn is_refresh(&self, leg: LegId, sdp: Option<&Bytes>) -> bool {
         let side = &self[leg];
         let Some((theirs, sdp)) = side.sdp.theirs.as_ref().zip(sdp) else { return false };
@@ -126,7 +127,7 @@ impl Legs {
         offer.is_some_and(|offer| theirs.says(&offer))
     }
 
-    /// Reads a far end's description, and refuses addresses that media must not be sent to.
+    /// Parses a remote party's description, and refuses forbidden media addresses.
     pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
         let theirs = Description::parse(sdp)
             .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
@@ -136,7 +137,7 @@ impl Legs {
         }
     }
 
-    /// Where one side hears audio that the edge can make, and how.
+    /// Returns the media end and the wire through which the edge can play audio to a side.
     pub(crate) fn ear_of(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
         let leg = &self[leg];
         let theirs = leg.theirs()?;
@@ -146,7 +147,7 @@ impl Legs {
         })
     }
 
-    /// The codecs of two legs in words: one name where it is relayed, else why it is not.
+    /// Describes the codecs of two legs: one name if the audio is relayed, else the reason for transcoding.
     pub(crate) fn said_of_codecs(&self, index: usize, sides: [(LegId, &str); 2]) -> String {
         let [(offerer, of_offerer), (answerer, of_answerer)] = sides;
         if of_offerer.eq_ignore_ascii_case(of_answerer) {
@@ -166,7 +167,7 @@ impl Legs {
         )
     }
 
-    /// How the keys of two legs are made those of each other; `None` where they pass as they are, or there are none.
+    /// Describes the DTMF conversion between two legs; `None` if telephone-events are relayed unchanged or absent.
     pub(crate) fn said_of_keys(&self, stream: &AgreedStream, legs: [LegId; 2]) -> Option<String> {
         let events = |events: Option<(u8, u32)>| match events {
             Some((number, clock)) => format!("RFC 4733 {number}/{clock}"),
@@ -190,7 +191,7 @@ impl Legs {
         Some(format!("keys: {one} with {} ↔ {other} with {}", self.name_of(legs[0]), self.name_of(legs[1])))
     }
 
-    /// The caller's codec and an agent's in words.
+    /// Describes the codecs of the caller and an agent.
     pub(crate) fn said_of_agent(&self, leg: LegId) -> String {
         let (caller, agent) = (self.near_leg(), &self[leg]);
         let (one, other) = (self.name_of(self.near), self.name_of(leg));
@@ -198,7 +199,7 @@ impl Legs {
         format!("media: {} with {one}, {} with {other}{converted}", caller.codec, agent.codec)
     }
 
-    /// Notes what runs now: the codec, and the suite of each side that has one.
+    /// Traces the codec in use and the SRTP suite of each protected side.
     pub(crate) fn note_media(&mut self, now: Instant, edge: &mut Edge, legs: &[LegId], codec: &str) {
         let mut text = format!("media: {codec}");
         for leg in legs {
@@ -211,7 +212,8 @@ impl Legs {
         edge.decide(now, self.key, text);
     }
 
-    /// `X-…` and User-to-User of the caller's INVITE, where its trunk lets them pass, by the names that Twilio gives them.
+    /// Adds `X-…` and User-to-User of the caller's INVITE as stream parameters with Twilio's names, if the trunk allows
+    /// them.
     pub(crate) fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
         let Some(trunk) = &self[LegId::CALLER].trunk else { return };
         let is_told = |name: &str| {
@@ -229,13 +231,13 @@ impl Legs {
     }
 }
 
-/// The first media address of a description that must not be sent to.
+/// Returns the first forbidden media address of a description.
 pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
     let signalling = leg.signalling();
     anchored_streams(description).into_iter().find_map(|index| {
         let media = description.media.get(index)?;
         let ip = media.connection.as_ref().or(description.connection.as_ref())?.ip()?;
-        // RTCP may be sent elsewhere (RFC 3605), and to another port in any case.
+        // RTCP may use another address (RFC 3605), and always another port.
         let rtcp = match media.rtcp() {
             Some((port, address)) => (port, address.map_or(Some(ip), |address| address.ip())),
             None => (media.port.saturating_add(1), Some(ip)),
@@ -246,7 +248,7 @@ pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Descriptio
     })
 }
 
-/// Whether media may be sent to an address that a description names.
+/// Returns whether media may be sent to an address from a description.
 fn is_usable(edge: &Edge, address: SocketAddr, signalling: IpAddr) -> bool {
     let ip = address.ip().to_canonical();
     let (first, last) = edge.config().media_ports;

@@ -1,4 +1,4 @@
-//! Numbers and times of a call that the edge has made to a party, as the API shows them.
+//! Numbers and times of a call that the edge has made to a party, for the API.
 
 use std::time::SystemTime;
 
@@ -9,61 +9,61 @@ use trunkgate_story::wall::{of_unix_ms, rfc3339, unix_ms};
 
 use crate::call::legs::leg::LegState;
 
-/// A call to a party. Times are milliseconds since 1970.
+/// Call to a party. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dialled {
-    /// Number that the party is shown.
+    /// Caller ID sent to the party.
     from: Box<str>,
-    /// Number or URI by which it is called, as it is shown.
+    /// Called number or URI, as displayed.
     to: Box<str>,
     started_ms: u64,
     answered_ms: Option<u64>,
     ended_ms: Option<u64>,
-    /// Who has answered, where that was asked for and is known.
+    /// Result of answering-machine detection, if it was requested and is known.
     verdict: Option<Verdict>,
-    /// Whether the party has left for a call of its own, with the SID of this one.
+    /// True once the party has moved to a call of its own, which keeps this SID.
     has_own_call: bool,
 }
 
 impl Dialled {
-    /// Makes one that begins now.
+    /// Creates a call that begins now.
     pub(crate) fn new(now: SystemTime, from: &str, to: &str) -> Dialled {
         let started_ms = unix_ms(now);
         let (from, to) = (from.into(), to.into());
         Dialled { from, to, started_ms, answered_ms: None, ended_ms: None, verdict: None, has_own_call: false }
     }
 
-    /// Returns the number or URI by which the party is called.
+    /// Returns the called number or URI.
     pub(crate) fn to(&self) -> &str {
         &self.to
     }
 
-    /// Returns when it began and when it was answered.
+    /// Returns the times of start and answer.
     pub(crate) fn times(&self) -> (SystemTime, Option<SystemTime>) {
         (of_unix_ms(self.started_ms), self.answered_ms.map(of_unix_ms))
     }
 
-    /// Notes that the party has left for a call of its own.
+    /// Records that the party has moved to a call of its own.
     pub(crate) fn detach(&mut self) {
         self.has_own_call = true;
     }
 
-    /// Whether the party has left for a call of its own.
+    /// Returns whether the party has moved to a call of its own.
     pub(crate) fn has_own_call(&self) -> bool {
         self.has_own_call
     }
 
-    /// Notes who has answered.
+    /// Stores the result of answering-machine detection.
     pub(crate) fn judged(&mut self, verdict: Verdict) {
         self.verdict = Some(verdict);
     }
 
-    /// Returns who has answered, where that is known.
+    /// Returns the result of answering-machine detection, if known.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         self.verdict
     }
 
-    /// Whether the time at which its leg came to this state is not known yet.
+    /// Returns whether the time of this state is still missing.
     pub(crate) fn lacks_time_of(&self, state: LegState) -> bool {
         match state {
             LegState::Trying | LegState::Ringing | LegState::Early => false,
@@ -72,7 +72,7 @@ impl Dialled {
         }
     }
 
-    /// Notes the time at which its leg came to this state.
+    /// Stores the time of this state, unless it is already known.
     pub(crate) fn reach(&mut self, state: LegState, now: SystemTime) {
         if self.lacks_time_of(state) {
             let time = if state == LegState::Answered { &mut self.answered_ms } else { &mut self.ended_ms };
@@ -80,7 +80,7 @@ impl Dialled {
         }
     }
 
-    /// Returns it as it is shown.
+    /// Returns the call for display.
     pub(crate) fn view(&self) -> DialledView {
         let shown = |ms: u64| rfc3339(of_unix_ms(ms));
         DialledView {

@@ -1,5 +1,5 @@
-//! DTMF between two sides that send it in different ways (`[trunk.NAME] dtmf`): digits read from an INFO, digits that are sent by INFO,
-//! and digits of an agent. No log and no trace says which digits they are.
+//! DTMF between two sides with different DTMF modes (`[trunk.NAME] dtmf`): digits received by INFO, digits sent by
+//! INFO, and digits of an agent. The digits themselves are never written to a log or trace.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -14,45 +14,45 @@ use trunkgate_sip::{Body, ClientId};
 use crate::call::legs::codecs::coding;
 use crate::call::legs::leg::Leg;
 
-/// How long a key is pressed where nobody says it, in milliseconds.
+/// Default duration of a digit, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;
-/// The longest that an INFO may ask for, in milliseconds.
+/// Maximum duration in a received INFO, in milliseconds.
 const MOST_MS: u32 = 10_000;
-/// The shortest that ours says, in milliseconds: a press is no shorter (ITU-T Q.24).
+/// Minimum duration in our INFO, in milliseconds (ITU-T Q.24).
 pub(crate) const LEAST_MS: u32 = 40;
-/// The shortest that a worker presses a tone for, in milliseconds.
+/// Minimum duration of an in-band tone, in milliseconds.
 pub(crate) const LEAST_TONE_MS: u64 = 80;
-/// Comfort noise (RFC 3551 §6), whatever it is numbered beside: that number is its own.
+/// Payload type of comfort noise (RFC 3551 §6), with any codec.
 const COMFORT_NOISE: u8 = 13;
-/// What our INFO carries.
+/// Content type of our INFO.
 pub(crate) const RELAY: &str = "application/dtmf-relay";
-/// The other form: the key alone.
+/// Content type of a body with the digit alone.
 const PLAIN: &str = "application/dtmf";
 
-/// Keys that go out by INFO, one after the other, so that none overtakes another; and how long those take that INFOs have
-/// asked for.
+/// DTMF digits queued for INFO, sent one after the other so that none overtakes another, and the duration of digits
+/// received by INFO.
 #[derive(Debug, Default)]
 pub(crate) struct KeysOut {
-    /// Leg, key and milliseconds of each.
+    /// Leg, digit and duration in milliseconds.
     pub(crate) waiting: VecDeque<(LegId, char, u32)>,
-    /// The one whose answer is waited for, and its leg.
+    /// INFO that awaits its response, and its leg.
     pub(crate) now: Option<(ClientId, LegId)>,
-    /// When all that were asked for have been pressed.
+    /// Time when all digits received so far have been played.
     pub(crate) pressed: Option<Instant>,
 }
 
-/// What an INFO's body is.
+/// Content of an INFO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// A key, for so many milliseconds.
+    /// DTMF digit with its duration in milliseconds.
     Key(char, u16),
-    /// Of a type for keys, but none that is known.
+    /// Body of a DTMF type without a valid digit.
     Unreadable,
-    /// Something else.
+    /// Other content.
     Other,
 }
 
-/// Reads what an INFO carries: `Signal=5` and `Duration=160` in lines, or the key alone.
+/// Parses the body of an INFO: lines such as `Signal=5` and `Duration=160`, or the digit alone.
 pub(crate) fn told(body: Option<&Body>) -> Told {
     let Some(body) = body else { return Told::Other };
     let kind = body.content_type.split(';').next().unwrap_or_default().trim();
@@ -71,7 +71,7 @@ pub(crate) fn told(body: Option<&Body>) -> Told {
     key.map_or(Told::Unreadable, |key| Told::Key(key, ms))
 }
 
-/// A key by its name, or by the number of its event (RFC 4733 §3.2), as some write `*` and those after it.
+/// Parses a digit, or its event code (RFC 4733 §3.2), which some senders use for `*` and above.
 fn key(text: &str) -> Option<char> {
     let mut all = text.chars();
     match (all.next()?.to_ascii_uppercase(), all.next()) {
@@ -84,8 +84,8 @@ fn key(text: &str) -> Option<char> {
     }
 }
 
-/// A wire between sides that press keys in different ways; `own`: what the source has of its own as the offerer's, and the
-/// sink as the answerer's.
+/// Adapts a wire between sides with different DTMF modes. `own` has the source's events as the offerer's, and the
+/// sink's as the answerer's.
 pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) -> WireSpec {
     let mut wire = wire;
     let events: Vec<(u8, u32)> =
@@ -95,10 +95,10 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
     wire.clocks.extend(&events);
     let tones = from.dtmf() == Dtmf::Inband;
     let shared = own.audio.first().and_then(|(_, theirs)| Some((theirs.number, coding(theirs)?)));
-    // A decoder of G.722 has to follow each step of one encoder: tones in its stream come of that which makes the rest.
+    // A G.722 decoder depends on one continuous encoder, so tones must come from the encoder of the remaining audio.
     let joins = to.dtmf() == Dtmf::Inband && shared.is_some_and(|(_, coding)| coding == Coding::G722);
     if tones || joins {
-        // What is to be listened to is converted, into itself.
+        // Audio that must be searched for tones is transcoded, if necessary into the same codec.
         let codec_of =
             |number: u8| own.audio.iter().find(|(_, theirs)| theirs.number == number).and_then(|(_, a)| coding(a));
         let from: Vec<(u8, Coding)> =

@@ -1,4 +1,4 @@
-//! Events of a call, grouped by the room that handles them.
+//! Events of a call, grouped by the folder that handles them.
 
 use bytes::Bytes;
 use trunkgate_media::Event;
@@ -21,52 +21,53 @@ use crate::call::legs::session_timer::Asked;
 use crate::call::words::refer::Refer;
 use crate::call::words::refer_report::ReferReport;
 
-/// An event of a call. The `leg` of an event is always one of its legs.
+/// Event of a call. The `leg` of an event is always a leg of that call.
 #[derive(Debug)]
 pub(crate) enum CallEvent {
-    /// A side leaves, or the call is to end.
+    /// Departure of a side, or end of the call.
     Side(SideEvent),
-    /// A target that is tried has an event.
+    /// Event of a target that is tried.
     Search(SearchEvent),
-    /// An offer, an answer, or another request within a dialog.
+    /// Offer, answer, or another request within a dialog.
     Negotiation(NegotiationEvent),
-    /// A REFER, or a NOTIFY of one.
+    /// REFER, or a NOTIFY about one.
     Transfer(TransferEvent),
-    /// The application that has the call has an event.
+    /// Event of the call's application.
     Program(ProgramEvent),
-    /// The media session has an event.
+    /// Event of the media session.
     Media(Event),
-    /// A deadline has passed.
+    /// Expired deadline.
     Due(Timer),
 }
 
-/// An event by which a side leaves, or the call ends: `parts/`.
+/// Event by which a side leaves or the call ends, handled in `parts/`.
 #[derive(Debug)]
 pub(crate) enum SideEvent {
-    /// The remote party has withdrawn an INVITE, which has been answered.
+    /// The remote party has cancelled an INVITE that is already answered; `elsewhere` is set if another device
+    /// answered.
     Canceled { server: ServerId, elsewhere: bool },
-    /// A reliable provisional answer of ours was not acknowledged in time: the INVITE has been answered 504.
+    /// A reliable provisional response of ours was not acknowledged in time; the INVITE got a 504.
     PrackMissing,
     /// Our 2xx was not acknowledged in time.
     AckMissing { leg: LegId },
     /// The remote party has ended its dialog; its BYE has been answered.
     Bye { leg: LegId, headers: Brought },
-    /// Our BYE is answered, or never will be.
+    /// Our BYE was answered, or its transaction failed.
     ByeDone { leg: LegId },
-    /// The call whose leg this one waits for is over.
+    /// A call is over before one of its legs could move to this call.
     Unjoined { client: ClientId, reason: ReasonSlug },
     /// An operator or a failure of the edge ends the call.
     Hangup(ReasonSlug),
 }
 
-/// An event of a target that is tried: `search/`; where one is reached or fails, `parts/`.
+/// Event of a target that is tried, handled in `search/`; success and failure of a target are handled in `parts/`.
 #[derive(Debug)]
 pub(crate) enum SearchEvent {
-    /// The name service has answered.
+    /// DNS resolution has finished.
     Resolved { query: QueryId, found: Result<Vec<Server>, NameFault> },
     /// 100 to our INVITE.
     Trying { leg: LegId },
-    /// The target asks for credentials, and the INVITE has gone out again with them.
+    /// The target has challenged our INVITE, which was sent again with credentials.
     Challenged { leg: LegId },
     /// 101 to 199 to our INVITE.
     Provisional {
@@ -88,28 +89,28 @@ pub(crate) enum SearchEvent {
         headers: Brought,
         contacts: Vec<String>,
     },
-    /// Our INVITE got no final answer, or could not be sent.
+    /// Our INVITE got no final response, or could not be sent.
     Unanswered { leg: LegId, sent: bool },
-    /// The only remote party of a target has hung up while it rings.
+    /// The only remote party of a target has hung up while ringing.
     EarlyBye { leg: LegId },
 }
 
-/// An event of offers and answers between the legs: `negotiation/`.
+/// Event of offers, answers and in-dialog requests, handled in `negotiation/`.
 #[derive(Debug)]
 pub(crate) enum NegotiationEvent {
-    /// Our 2xx was acknowledged.
+    /// ACK to our 2xx.
     Acked { leg: LegId, sdp: Option<Bytes> },
-    /// A reliable provisional answer of ours was acknowledged; `server`: the PRACK brings an offer, to be answered.
+    /// PRACK to our reliable provisional response; `server` is set if the PRACK carries an offer.
     Pracked { leg: LegId, server: Option<ServerId>, sdp: Option<Bytes> },
-    /// The remote party wants to change its session.
+    /// re-INVITE from the remote party.
     Reinvite { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
-    /// The remote party wants to change its session by UPDATE; without a description it only says that it is there, and where.
+    /// UPDATE from the remote party; without a description it only refreshes the session and the remote target.
     Update { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
-    /// The remote party has sent an INFO or a MESSAGE for the other one.
+    /// INFO or MESSAGE from one remote party for the other.
     Info { leg: LegId, server: ServerId, info: Box<Info> },
-    /// An INFO that went on has a final answer; 408 where none came.
+    /// Final response to a relayed INFO; 408 if none came.
     InfoAnswered { client: ClientId, code: u16 },
-    /// Our re-INVITE or UPDATE has a final answer; a 2xx to a re-INVITE with its dialog.
+    /// Final response to our re-INVITE or UPDATE; `dialog` is set for a 2xx to a re-INVITE.
     ReinviteAnswered {
         client: ClientId,
         code: u16,
@@ -117,9 +118,9 @@ pub(crate) enum NegotiationEvent {
         sdp: Option<Bytes>,
         session: Option<SessionExpires>,
     },
-    /// Our re-INVITE or UPDATE got no final answer, or could not be sent.
+    /// Our re-INVITE or UPDATE got no final response, or could not be sent.
     ReinviteUnanswered { client: ClientId },
-    /// Our refresh has a final answer; no code: none came, or it could not be sent.
+    /// Final response to our refresh; `code` is `None` if none came, or if the refresh could not be sent.
     Refreshed {
         leg: LegId,
         client: ClientId,
@@ -128,32 +129,32 @@ pub(crate) enum NegotiationEvent {
         sdp: Option<Bytes>,
         session: Option<SessionExpires>,
     },
-    /// The remote party wants sessions no shorter than so many seconds, and our request has gone out again with that.
+    /// 422 to our request, which was sent again with the session interval `least`, in seconds.
     SessionTooShort { leg: LegId, least: u32 },
-    /// A side on hold has answered whether it is there, or has not.
+    /// Result of an OPTIONS probe to a side on hold.
     HoldChecked { client: ClientId, alive: bool },
 }
 
-/// An event of a transfer: `transfer/`.
+/// Event of a transfer, handled in `transfer/`.
 #[derive(Debug)]
 pub(crate) enum TransferEvent {
-    /// The remote party wants the other one to be connected with a third.
+    /// REFER from the remote party.
     Refer { leg: LegId, server: ServerId, refer: Box<Refer> },
-    /// The remote party reports the progress of a REFER that went on to it.
+    /// NOTIFY from the remote party about a relayed REFER.
     Reported { leg: LegId, server: ServerId, report: ReferReport },
-    /// A REFER or a NOTIFY that went on has its final answer; 408 where none came.
+    /// Final response to a relayed REFER or NOTIFY; 408 if none came.
     PassedAnswered { client: ClientId, code: u16 },
-    /// Our NOTIFY is answered, by a 2xx or not, or never will be.
+    /// Final response to our NOTIFY; `taken` is set for a 2xx.
     Notified { client: ClientId, taken: bool },
 }
 
-/// An event of the call's application: `program/`.
+/// Event of the call's application, handled in `program/`.
 #[derive(Debug)]
 pub(crate) enum ProgramEvent {
-    /// The shell has answered a question of the application.
+    /// Response of the application.
     Answered { query: QueryId, answer: Box<AppAnswer> },
-    /// News of the conference that the caller is in.
+    /// Event of the caller's conference.
     Conference(ConferenceNews),
-    /// News of the queue that the caller is in or has dialled.
+    /// Event of the queue that the caller is in or has dialled.
     Queue(QueueNews),
 }

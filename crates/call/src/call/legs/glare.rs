@@ -7,8 +7,8 @@ use trunkgate_resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_UN
 
 use crate::call::legs::leg::Leg;
 
-/// How long a request of ours that met one of the far end's waits, before it goes out again: that depends on whose the
-/// Call-ID is (RFC 3261 §14.1).
+/// Returns the random wait before our request is retried after a glare; its range depends on the owner of the Call-ID
+/// (RFC 3261 §14.1).
 pub(crate) fn glare_wait(edge: &mut Edge, leg: &Leg) -> Duration {
     let units = if leg.inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
     Duration::from_millis(edge.random_mut().any_of(units).saturating_mul(GLARE_UNIT_MS))

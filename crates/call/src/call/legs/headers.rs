@@ -1,5 +1,5 @@
-//! Headers that go on from one leg to another, and who is said to call. What goes out is built from what may pass, never
-//! copied whole: names are tokens, values one line, and addresses in them are our own.
+//! Headers relayed from one leg to another, and the caller's identity. Outgoing headers are rebuilt from permitted
+//! parts and never copied as a whole: names are tokens, values are single lines, and hosts are our own.
 
 use std::net::IpAddr;
 
@@ -17,14 +17,15 @@ use trunkgate_story::numbers::{Caller, display_name, plain};
 use crate::call::legs::caller_id::HOPS;
 use crate::call::legs::caller_id::Showing;
 
-/// Headers whose values are addresses: they are made again with our own.
+/// Headers with addresses, which are rebuilt with our own hosts.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
-/// Of these, what a caller's side says of its own numbers: those that it may not show are left out.
+/// Address headers in which numbers that the caller may not show are left out.
 const SHOWN: [&str; 2] = ["Diversion", "Remote-Party-ID"];
-/// Parameters behind such an address that say nothing of where anybody is (RFC 5806 §4, RFC 7044 §5).
+/// Parameters of such addresses that reveal no location (RFC 5806 §4, RFC 7044 §5).
 const ADDRESS_PARAMETERS: [&str; 9] =
     ["reason", "counter", "limit", "privacy", "screen", "extension", "index", "party", "id-type"];
-/// Headers that tell who or what calls: not for a stranger where the caller wants privacy (RFC 3323 §4.1.1.2, §5.1).
+/// Headers that identify the caller, withheld from untrusted parties for a caller that wants privacy (RFC 3323
+/// §4.1.1.2, §5.1).
 const TELLING: [&str; 11] = [
     "Geolocation",
     "Geolocation-Routing",
@@ -39,10 +40,10 @@ const TELLING: [&str; 11] = [
     "Subject",
 ];
 
-/// Headers of a message as they may go on: names and values in order.
+/// Relayable headers of a message: names and values in order.
 pub(crate) type Brought = Vec<(String, String)>;
 
-/// A party that a network vouches for (RFC 3325 §9.1).
+/// Identity asserted by a network (RFC 3325 §9.1).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Asserted {
     display: String,
@@ -52,23 +53,23 @@ pub(crate) struct Asserted {
     is_tel: bool,
 }
 
-/// What a caller's network says of who calls, and what the caller wants told.
+/// Caller identity from the caller's network, and the privacy that the caller requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct CallerIdentity {
-    /// P-Asserted-Identity, of a trunk that is trusted with it.
+    /// P-Asserted-Identity, from a trusted trunk.
     asserted: Vec<Asserted>,
-    /// Words of Privacy.
+    /// Values of Privacy.
     privacy: Vec<String>,
-    /// Identity: signed statements of the number (RFC 8224).
+    /// Identity headers: signed statements about the number (RFC 8224).
     passports: Vec<String>,
-    /// What the trunk found as it checked them: `TN-Validation-Passed-A` and the like (3GPP TS 24.229 §7.2A.20).
+    /// Result of the trunk's verification, such as `TN-Validation-Passed-A` (3GPP TS 24.229 §7.2A.20).
     verstat: Option<Box<str>>,
 }
 
-/// Values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
+/// Known values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
 const PRIVACY: [&str; 7] = ["header", "session", "user", "none", "critical", "id", "history"];
 
-/// The words of Privacy in a message that are known, each once.
+/// Returns the known values of Privacy in a message, each once.
 fn privacy_of(message: &Message) -> Vec<String> {
     let words = message.headers(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
     let word = |word: &[u8]| {
@@ -84,10 +85,11 @@ fn privacy_of(message: &Message) -> Vec<String> {
     privacy
 }
 
-/// Headers with the level of attestation (3GPP TS 24.229 §7.2.18, ATIS-1000082), for carriers whose `verstat` does not have it.
+/// Headers with the attestation level (3GPP TS 24.229 §7.2.18, ATIS-1000082), for carriers that omit it from `verstat`.
 const ATTESTATION: [&str; 2] = ["Attestation-Info", "P-Attestation-Indicator"];
 
-/// The parameter `verstat` of who calls, or Twilio's header of its own, in Twilio's form: with the level of attestation, where that is known.
+/// Returns the caller's `verstat` parameter, or Twilio's header for it, in Twilio's form, with the attestation level if
+/// known.
 fn verstat_of(request: &Message) -> Option<Box<str>> {
     let text = |name: &str| Some(std::str::from_utf8(request.header_named(name)?).ok()?.trim());
     let addresses = [HeaderName::PAssertedIdentity, HeaderName::From].map(|name| request.addresses(name));
@@ -110,7 +112,7 @@ fn verstat_of(request: &Message) -> Option<Box<str>> {
 }
 
 impl CallerIdentity {
-    /// Of an INVITE; `trust`: what the caller's trunk is.
+    /// Reads the identity from an INVITE; `trust` is the `identity` setting of the caller's trunk.
     pub(crate) fn of(request: &Message, trust: Identities, numbers: &Numbers) -> CallerIdentity {
         let privacy = privacy_of(request);
         if trust == Identities::Strip {
@@ -123,34 +125,34 @@ impl CallerIdentity {
         CallerIdentity { asserted, privacy, passports, verstat: verstat_of(request) }
     }
 
-    /// Returns what the caller's trunk found as it checked the signatures of the number.
+    /// Returns the result of the trunk's verification of the number.
     pub(crate) fn verstat(&self) -> Option<&str> {
         self.verstat.as_deref()
     }
 
-    /// Lets go of what only the first target is told; what the caller wants hidden stays so for the next party.
+    /// Frees the parts for the first target only; the privacy setting stays for later parties.
     pub(crate) fn settle(&mut self) {
         (self.asserted, self.passports) = (Vec::new(), Vec::new());
         self.privacy.shrink_to_fit();
     }
 
-    /// Whether the caller does not want to be known by strangers.
+    /// Returns whether the caller wants to stay unknown to untrusted parties.
     pub(crate) fn is_private(&self) -> bool {
         self.privacy.iter().any(|word| matches!(word.as_str(), "id" | "user" | "header"))
     }
 
-    /// The caller as a target may know it.
+    /// Returns the caller as a target may see it.
     pub(crate) fn told(&self, caller: &Caller, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
         if self.is_private() && !are_trusted(from, to) { Caller::unknown() } else { caller.clone() }
     }
 
-    /// Forgets the signatures: another number is shown than the one that they are for.
+    /// Removes signatures and verification result, because another number is shown.
     pub(crate) fn unsign(&mut self) {
         self.passports.clear();
         self.verstat = None;
     }
 
-    /// As headers for a target that is trusted with them; `are_both`: the caller's trunk is, too.
+    /// Builds the identity headers for a trusted target; `are_both` means that the caller's trunk is trusted too.
     fn headers(&self, to: &Side<'_>, numbers: &Numbers, showing: &Showing<'_>, are_both: bool) -> Vec<Extra> {
         let asserted = if are_both { &self.asserted[..] } else { &[] };
         let may_show = |one: &&Asserted| showing.own.is_none() && showing.allows(&one.number);
@@ -202,13 +204,13 @@ fn address(user: &str, to: &Side<'_>) -> String {
     format!("<sip:{}@{}>", escape_user(user), own_host(to.governs, to.ours))
 }
 
-/// Whether applications are told of a header.
+/// Returns whether applications receive a header.
 fn is_for_apps(name: &str) -> bool {
     let is_extension = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
     is_extension || ["User-to-User", "Diversion", "History-Info"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// What a message brings of headers that may go on somewhere, or that agents ask for.
+/// Collects the headers of a message that may be relayed, or that agents request.
 pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> Brought {
     let has_apps = !table.apps().is_empty();
     let asked = |name: &str| {
@@ -216,7 +218,7 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
     };
     let wanted = |name: &str| from.brings(name) && (asked(name) || from.lists(name) || table.passes(name));
     let mut all = Brought::new();
-    // Counted apart: what routes and agents ask for is not to be crowded out by what only goes on.
+    // Requested headers have a limit of their own, so that merely relayed ones do not displace them.
     let mut counts = [(0_usize, 0_usize); 2];
     for (name, value) in message.fields() {
         let known = HeaderName::from_bytes(name);
@@ -238,8 +240,8 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
     all
 }
 
-/// What an answer says of who has answered (RFC 3325 §9.1) and of what is to be hidden, where its sender's trunk is trusted with
-/// that.
+/// Returns the identity of the answering party (RFC 3325 §9.1) and its Privacy from a response, if the sender's trunk
+/// is trusted.
 pub(crate) fn connected(answer: &Message, from: Option<&Trunk>) -> Brought {
     if !is_trusted(from) {
         return Brought::new();
@@ -253,10 +255,10 @@ pub(crate) fn connected(answer: &Message, from: Option<&Trunk>) -> Brought {
     all
 }
 
-/// The headers of an answer by which its network tells who has answered.
+/// Response headers with the identity of the answering party.
 pub(crate) const CONNECTED: [HeaderName; 2] = [HeaderName::PAssertedIdentity, HeaderName::Privacy];
 
-/// Takes those headers out of what an answer brought, with our address in them; none for a side that is not trusted with them.
+/// Returns the identity headers of a response with our own hosts; empty unless both sides are trusted.
 pub(crate) fn connected_line(
     brought: &[(String, String)],
     from: Option<&Trunk>,
@@ -276,21 +278,21 @@ pub(crate) fn connected_line(
     identities.chain(privacy).collect()
 }
 
-/// A value as one line of plain text; `None` for one that is too long.
+/// Converts a value to one line of plain text; `None` if it is too long.
 fn value_of(value: &[u8]) -> Option<String> {
     let flat = unfolded(value);
     let fits = flat.len() <= PASSED_VALUE_BYTES;
     fits.then(|| plain(&String::from_utf8_lossy(&flat).replace('\t', " "), PASSED_VALUE_BYTES))
 }
 
-/// One side of a call, as far as headers go.
+/// Side of a call, for the generation of headers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Side<'a> {
-    /// Its trunk; `None` for a bare URI.
+    /// Trunk of the side; `None` for a bare URI.
     pub(crate) trunk: Option<&'a Trunk>,
-    /// Trunk whose names of the edge it is shown: its own, or the one that a bare URI leads to.
+    /// Trunk with the host names of the edge for this side: its own, or the trunk that a bare URI leads to.
     pub(crate) governs: Option<&'a Trunk>,
-    /// Our address that it is shown.
+    /// Our address as sent to the side.
     pub(crate) ours: IpAddr,
 }
 
@@ -300,7 +302,7 @@ impl Side<'_> {
     }
 }
 
-/// Whether both sides are trusted with who calls (RFC 3325 §2.3).
+/// Returns whether both sides are trusted with identities (RFC 3325 §2.3).
 pub(crate) fn are_trusted(from: Option<&Trunk>, to: Option<&Trunk>) -> bool {
     is_trusted(from) && is_trusted(to)
 }
@@ -309,15 +311,15 @@ fn is_trusted(trunk: Option<&Trunk>) -> bool {
     trunk.is_some_and(|trunk| trunk.identity == Identities::Pass)
 }
 
-/// What of the headers that tell who calls goes on.
+/// Restrictions on relayed headers that identify the caller.
 pub(crate) struct Hiding<'a> {
-    /// Whether those do at all.
+    /// True if such headers are relayed.
     pub(crate) tells: bool,
-    /// Which numbers may be in them.
+    /// Caller ID rules for numbers in such headers.
     pub(crate) showing: &'a Showing<'a>,
 }
 
-/// Which of the headers that one side brought go to the other.
+/// Returns the headers of one side that are relayed to the other side.
 pub(crate) fn passing(
     brought: &[(String, String)],
     from: Option<&Trunk>,
@@ -345,7 +347,7 @@ pub(crate) fn passing(
     all
 }
 
-/// Further headers of an INVITE that begins a call to a target.
+/// Returns the further headers of an initial INVITE to a target.
 pub(crate) fn of_invite(
     brought: &[(String, String)],
     identity: &CallerIdentity,
@@ -366,8 +368,8 @@ pub(crate) fn of_invite(
     all
 }
 
-/// Returns From of an INVITE, and adds the headers beside it for a trunk that knows the account by the user part of From: the caller's
-/// number in P-Preferred-Identity (RFC 3325 §9.2), and Privacy for a caller without one that may be shown.
+/// Returns the From of an INVITE. Adds the caller's number as P-Preferred-Identity (RFC 3325 §9.2) for a trunk that
+/// wants it, and `Privacy: id` for an anonymous caller if From names the account.
 pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &mut Vec<Extra>) -> String {
     let host = own_host(to.governs, to.ours);
     if let Some(form) = to.governs.and_then(|trunk| trunk.preferred_identity).filter(|_| !caller.anonymous) {
@@ -386,8 +388,8 @@ pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &
     rewrite::from_account(user, caller, &host)
 }
 
-/// Addresses of a far end as another one may see them: with ours in the place of each host, and without numbers that a rule
-/// of either side's trunk does not allow. `rules`: what the one may show, and what the other may be shown.
+/// Rewrites the addresses of one side for the other: with our hosts, and without numbers that a rule forbids. `rules`
+/// are `caller_id_in` of the sender's trunk and `caller_id` of the receiver's.
 pub(crate) fn own_addresses(
     value: &str,
     to: &Side<'_>,
@@ -397,13 +399,12 @@ pub(crate) fn own_addresses(
     addresses(value, to, numbers, &|number| rules.into_iter().flatten().all(|rule| rule.allows(number)))
 }
 
-/// A number as an address that leads to the edge, for one side.
+/// Returns a number as an address of the edge, in the number format of one side.
 fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
     address(&numbers.format(number, to.form()), to)
 }
 
-/// A list of addresses with ours in the place of each host; what cannot be read, or has a number that may not be shown, is
-/// left out.
+/// Rewrites a list of addresses with our hosts, and leaves out unreadable entries and numbers that may not be shown.
 fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers, may_show: &dyn Fn(&str) -> bool) -> Option<String> {
     let entries = NameAddr::list(value.as_bytes()).filter_map(|entry| {
         let uri = entry.parsed_uri()?;

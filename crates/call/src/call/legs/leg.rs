@@ -1,5 +1,5 @@
-//! One side of a call: its dialog and its session description. The single place where what two sides agreed on becomes
-//! what a media worker is told.
+//! Leg of a call: its dialog and its session descriptions. The agreement between two sides is translated into commands
+//! for the media worker here and nowhere else.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -46,30 +46,30 @@ use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::incoming::Incoming;
 use crate::call::words::proof::{Proof, is_of};
 
-/// The length of packets to it, in milliseconds, where it asks for none.
+/// Packet length towards a bare URI, in milliseconds.
 const URI_PTIME_MS: u32 = 20;
 
-/// Where a leg stands.
+/// State of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LegState {
     /// INVITE sent or received.
     Trying,
-    /// It rings.
+    /// Ringing.
     Ringing,
-    /// It rings, with media.
+    /// Ringing, with early media.
     Early,
     /// 2xx sent or received.
     Answered,
-    /// Withdrawn; its final answer is waited for, which may be a 2xx that crossed.
+    /// Cancelled; waits for the final response, which may be a 2xx that crossed the CANCEL.
     Canceling,
-    /// BYE has been given to the endpoint, which keeps it back until our 2xx is acknowledged (RFC 3261 §15).
+    /// BYE handed to the endpoint, which holds it until our 2xx is acknowledged (RFC 3261 §15).
     Closing,
-    /// Nothing is left of it.
+    /// Over; no dialog or transaction is left.
     Ended,
 }
 
 impl LegState {
-    /// As shown.
+    /// Returns the name for display.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             LegState::Trying => "trying",
@@ -81,219 +81,214 @@ impl LegState {
     }
 }
 
-/// One stream's end at this leg.
+/// Media end of one stream at this leg.
 #[derive(Debug)]
 pub(crate) struct StreamEnd {
-    /// Index of its m-line.
+    /// Index of the m-line.
     pub(crate) index: usize,
-    /// Its name in the session.
+    /// Identifier in the media session.
     pub(crate) end: EndId,
     /// Local address and RTP port.
     pub(crate) bind: SocketAddr,
-    /// Its counters.
+    /// Counters of the end.
     pub(crate) counters: Arc<EndCounters>,
-    /// What the worker was last told of its far side.
+    /// Remote address and mode last sent to the media worker.
     pub(crate) remote: Option<RemoteSpec>,
-    /// Whether its ports are known to be ours.
+    /// True once the ports are known to be bound.
     pub(crate) is_bound: bool,
 }
 
 impl StreamEnd {
-    /// A new end for an m-line.
+    /// Creates the end for an m-line.
     pub(crate) fn new(index: usize, new: NewEnd) -> StreamEnd {
         StreamEnd { index, end: new.end, bind: new.bind, counters: new.counters, remote: None, is_bound: false }
     }
 }
 
-/// The dialog of a leg and the requests that are open in it.
+/// Dialog of a leg, and its open transactions.
 #[derive(Debug, Default)]
 pub(crate) struct LegSip {
-    /// Numbers and times of the call to it, where the edge has called a telephone.
+    /// Numbers and times of the call to this leg, if the edge has called it.
     pub(crate) dialled: Option<Box<Dialled>>,
-    /// Call-ID.
     pub(crate) call_id: String,
-    /// Its INVITE to us, while that has no final answer.
+    /// INVITE received on this leg, while it has no final response.
     pub(crate) server: Option<ServerId>,
-    /// Our INVITE to it.
+    /// INVITE sent on this leg.
     pub(crate) invite: Option<ClientId>,
-    /// Why our INVITE could not be sent, in words.
+    /// Reason why our INVITE could not be sent.
     pub(crate) unsent: Option<Box<str>>,
-    /// Our BYE to it.
+    /// BYE sent on this leg.
     pub(crate) bye: Option<ClientId>,
-    /// Its dialog; for the caller from the first 18x on, else from the 2xx.
+    /// Dialog, set for the caller from the first 18x, for others from the 2xx.
     pub(crate) dialog: Option<DialogId>,
-    /// Whether it has answered our INVITE with anything.
+    /// True once any response to our INVITE has arrived.
     pub(crate) heard: bool,
-    /// Whether the wait for an answer was extended, as its TLS connection is not up yet.
+    /// True if the wait for a response was extended because the TLS connection is not up yet.
     pub(crate) awaits_tls: bool,
-    /// Whether it takes UPDATE, as it has said in Allow.
+    /// True if Allow of the remote party lists UPDATE.
     pub(crate) takes_update: bool,
-    /// Host and port of its Contact.
+    /// Host and port of the remote Contact.
     pub(crate) contact: Option<Box<str>>,
-    /// The same of the first proxy that stays in its dialog (Record-Route).
+    /// Host and port of the first proxy in the dialog's Record-Route.
     pub(crate) record_route: Option<Box<str>>,
 }
 
-/// The descriptions of a leg: ours and those of its remote party.
+/// Descriptions of a leg: ours and those of its remote party.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LegSdp {
-    /// The address it is shown in SDP.
+    /// Our media address in SDP.
     pub(crate) media_ip: IpAddr,
     /// Session id of our descriptions.
     pub(crate) session_id: u64,
-    /// The last description that we sent to it.
+    /// Last description sent to the remote party.
     pub(crate) last_sent: Option<Written>,
-    /// The one of ours that is in force.
+    /// Our description in force.
     pub(crate) ours: Option<Written>,
-    /// The one of its that is in force.
+    /// Description of the remote party in force.
     pub(crate) theirs: Option<Written>,
 }
 
-/// Faults of a leg's audio that begin in mid-call.
+/// Audio faults of a leg that began during the call.
 #[derive(Debug, Default)]
 pub(crate) struct LegFaults {
-    /// When and why its stream stopped, where it did.
+    /// Time and cause of a stream that stopped.
     pub(crate) stopped: Option<Stopped>,
-    /// The directions with much packet loss.
+    /// Directions with high packet loss.
     pub(crate) losses: Vec<(Direction, Diagnosis)>,
 }
 
 impl LegQuality {
-    /// Keeps what an end that goes has counted.
+    /// Keeps the counters of an end that is removed.
     pub(crate) fn retire(&mut self, counters: &EndCounters) {
         retire(self.earlier.get_or_insert_default(), &mut self.scores, counters);
     }
-    /// Returns when and why its stream stopped in mid-call.
+    /// Returns time and cause of a stream that stopped during the call.
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.faults.as_ref()?.stopped.as_ref()
     }
-    /// Whether its party was not heard, sent only digital silence, or its stream stopped.
+    /// Returns whether the party was not heard, sent only digital silence, or its stream stopped.
     pub(crate) fn is_silent(&self) -> bool {
         self.unheard.is_some() || self.stopped().is_some() || self.digital_silence().is_some()
     }
-    /// Returns what shows that its party sent only digital silence, for long enough to tell.
+    /// Returns the evidence that the party sent only digital silence for a significant time.
     pub(crate) fn digital_silence(&self) -> Option<&Diagnosis> {
         self.flaw.as_deref().filter(|flaw| flaw.cause == Cause::Silence)
     }
-    /// Whether a fault of this cause is told of it already.
+    /// Returns whether a fault with this cause is already reported.
     pub(crate) fn tells(&self, cause: Cause) -> bool {
         let stopped = self.stopped().map(|stopped| &stopped.found);
         [self.flaw.as_deref(), self.unheard.as_deref(), stopped].into_iter().flatten().any(|told| told.cause == cause)
     }
 }
 
-/// What was heard of a leg, and what is wrong with it.
+/// Media quality of a leg and its faults.
 #[derive(Debug, Default)]
 pub(crate) struct LegQuality {
-    /// Figures from before a restart, or of ends that are gone.
+    /// Counters from before a restart, and of removed ends.
     pub(crate) earlier: Option<Box<RtpView>>,
-    /// Scores of ends that are gone.
+    /// Scores of removed ends.
     pub(crate) scores: Scored,
-    /// Why it was not heard, where it was not.
+    /// Reason why the party was not heard.
     pub(crate) unheard: Option<Box<Diagnosis>>,
-    /// What is wrong with what is heard of it.
+    /// Fault of the audio that is heard.
     pub(crate) flaw: Option<Box<Diagnosis>>,
-    /// Faults of its audio that began in mid-call, where there were some.
+    /// Faults that began during the call.
     pub(crate) faults: Option<Box<LegFaults>>,
-    /// Whether its trunk knows whether it was heard.
+    /// True once the result of the audio check is reported to the trunk.
     pub(crate) is_judged: bool,
-    /// Packets that are counted with its trunk already.
+    /// Packets already counted for the trunk.
     pub(crate) counted: Totals,
-    /// What its media had come to at the last look.
+    /// Media state at the last check.
     pub(crate) looked: Option<(Look, Instant)>,
 }
 
-/// One side of a call.
+/// Leg of a call.
 #[derive(Debug)]
 pub(crate) struct Leg {
-    /// `CA` + 32 hex.
+    /// SID: `CA` + 32 hex digits.
     pub(crate) sid: String,
-    /// Its trunk as the call knows it; `None` for a bare URI.
+    /// Configuration of the trunk, as of the start of the leg; `None` for a bare URI.
     pub(crate) trunk: Option<Arc<Trunk>>,
-    /// Of a bare URI, the trunk that it leads to: the leg counts with that one's limits.
+    /// Trunk that a bare URI leads to; the leg counts against its limits.
     pub(crate) governs: Option<Arc<Trunk>>,
-    /// Its party towards the endpoint.
+    /// Party at the SIP endpoint.
     pub(crate) party: Party,
-    /// The peer as written, for an outbound leg.
+    /// Peer as configured, for an outbound leg.
     pub(crate) peer: String,
-    /// Whether the far end called us.
+    /// True if the remote party called the edge.
     pub(crate) inbound: bool,
-    /// What it was called by, where that is not what the call's caller dialled: a transfer brought it in.
+    /// Called number, if it differs from the number that the caller dialled, as after a transfer.
     pub(crate) number: Option<Box<Number>>,
-    /// It has asked for a join and has hung up: its trunk has one call less.
+    /// True if the party has requested a join and hung up; the leg no longer counts for its trunk.
     pub(crate) has_left: bool,
-    /// The party that a REFER which went on has named its dialog to, as its own far end knows that.
+    /// Party to which a relayed REFER has named this leg's dialog, and which may replace it.
     pub(crate) named_to: Option<Party>,
-    /// The way to it; `None` for an agent.
+    /// Signalling flow; `None` for an agent.
     pub(crate) flow: Option<Flow>,
-    /// The agent that it is, where it is one.
+    /// State of an agent, if the leg leads to one.
     pub(crate) agent: Option<Box<AgentSide>>,
-    /// Where it stands.
     pub(crate) state: LegState,
-    /// Why it has ended, or is about to.
+    /// Reason for the end of the leg, past or imminent.
     pub(crate) end: Option<LegEnd>,
-    /// How its far end rejected the call.
+    /// Rejection of the call by the remote party.
     pub(crate) rejection: Option<Box<Rejection>>,
-    /// Its session timer.
     pub(crate) timer: SessionTimer,
-    /// Its media ends, one for each anchored m-line.
+    /// Media ends, one for each anchored m-line.
     pub(crate) ends: Vec<StreamEnd>,
-    /// Codec agreed; empty before.
+    /// Agreed codec; empty before.
     pub(crate) codec: String,
-    /// How often its SRTP may have rolled over before it came to this end, from another call.
+    /// Maximum SRTP roll-overs before the leg came to this call from another one.
     pub(crate) rolled: u32,
-    /// What its audio is converted into for its other side, where it is.
+    /// Codec that the leg's audio is transcoded to, if any.
     pub(crate) converted_to: Option<&'static str>,
-    /// SRTP suite agreed.
+    /// Agreed SRTP suite.
     pub(crate) srtp: Option<Suite>,
-    /// Where its RTP comes from, once learned.
+    /// Source address of RTP, once learned.
     pub(crate) latched: Option<SocketAddr>,
-    /// What has proven that its far side is where it says.
+    /// Proof that the remote party is reachable at its addresses.
     pub(crate) proof: Proof,
-    /// Dialog and open requests.
     pub(crate) sip: LegSip,
-    /// Descriptions.
     pub(crate) sdp: LegSdp,
-    /// What was heard, and what is wrong with it.
+    /// Media quality and faults.
     pub(crate) quality: LegQuality,
 }
 
 impl Leg {
-    /// Changes where the leg stands, and returns where it stood. A leg that is over stays so.
+    /// Changes the state, and returns the previous one. An ended leg stays ended.
     pub(crate) fn enter(&mut self, state: LegState) -> LegState {
         debug_assert!(self.state != LegState::Ended || state == LegState::Ended, "an ended leg becomes {state:?}");
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Whether it is known not to be heard, up to now.
+    /// Returns whether the party is known not to have been heard so far.
     pub(crate) fn is_unheard(&self) -> bool {
         self.quality.unheard.is_some() && self.ends.iter().all(|end| end.counters.rx_packets.get() == 0)
     }
 
-    /// Whether all audio that has come from it is digital silence, however little that is.
+    /// Returns whether all audio of the leg is digital silence, however short.
     pub(crate) fn has_only_silence(&self) -> bool {
         let symptoms = || self.ends.iter().map(|end| &end.counters.symptoms);
         symptoms().any(|one| one.silent.get() > 0) && symptoms().all(|one| one.sounded.get() == 0)
     }
 
-    /// Returns why it is not heard up to now, in a call that is up: nothing comes, or nothing but digital silence.
+    /// Returns the reason why the party is not heard in a connected call: no audio, or only digital silence.
     pub(crate) fn silence(&self) -> Option<&Diagnosis> {
         let unheard = self.quality.unheard.as_deref().filter(|_| self.is_unheard());
         unheard.or_else(|| self.quality.digital_silence().filter(|_| self.has_only_silence()))
     }
 
-    /// Returns the caller ID that it was sent, where its far end rejected the call with a code that may be for that.
+    /// Returns the caller ID sent to the remote party if that may be the cause of its rejection.
     pub(crate) fn caller_id_rejected(&self) -> Option<&str> {
         let rejection = self.rejection.as_ref()?;
         rejection.caller_id.as_deref().filter(|_| OF_CALLER_ID.contains(&rejection.said.code))
     }
 
-    /// Returns what its far end said as it rejected the call.
+    /// Returns the response with which the remote party rejected the call.
     pub(crate) fn said(&self) -> Option<&Said> {
         self.rejection.as_ref().map(|rejection| &rejection.said)
     }
 
-    /// A leg that nothing has happened to.
+    /// Creates a leg in its initial state.
     pub(crate) fn new(sid: String, party: Party, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
         Leg {
             sid,
@@ -324,23 +319,23 @@ impl Leg {
         }
     }
 
-    /// Leg 0 of a requested call, which stands for the request.
+    /// Creates leg 0 of a requested call, which represents the HTTP request.
     pub(crate) fn of_request(sid: String, name: &str) -> Leg {
         let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
         Leg { flow: None, inbound: true, peer: name.to_owned(), ..leg }
     }
 
-    /// Whether it stands for a request over HTTP: it has no remote party.
+    /// Returns whether the leg represents an HTTP request and has no remote party.
     pub(crate) fn is_request(&self) -> bool {
         self.flow.is_none() && self.agent.is_none()
     }
 
-    /// Where its signalling goes, for its trunk's health.
+    /// Returns the key of the signalling address in its trunk's health table.
     pub(crate) fn spot(&self) -> Option<Spot> {
         Some(Spot::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
     }
 
-    /// Notes what a message of it says that it can do.
+    /// Updates the capabilities and addresses of the remote party from a message.
     pub(crate) fn learn(&mut self, message: &Message) {
         if message.header(HeaderName::Allow).is_some() {
             let allowed = message.tokens(HeaderName::Allow);
@@ -356,75 +351,75 @@ impl Leg {
         self.sip.record_route = hop.and_then(place).or(self.sip.record_route.take());
     }
 
-    /// An agent's leg, whose socket is being opened.
+    /// Creates the leg of an agent that is being connected.
     pub(crate) fn of_agent(sid: String, side: AgentSide) -> Leg {
         let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
         let codec = name(agent_coding(Format::from_name(side.agent.format).unwrap_or_default())).to_owned();
         Leg { flow: None, agent: Some(Box::new(side)), codec, ..leg }
     }
 
-    /// The way of a leg that has none.
+    /// Returns a placeholder flow for legs without signalling.
     pub(crate) fn nowhere() -> Flow {
         let remote = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection: None }
     }
 
-    /// Whether it is an agent that only listens.
+    /// Returns whether the leg leads to an agent that only listens.
     pub(crate) fn listens(&self) -> bool {
         self.agent.as_ref().is_some_and(|side| side.listens())
     }
 
-    /// Whether it leads to a recording server: it takes no part in the call.
+    /// Returns whether the leg leads to a recording server, which is no party of the call.
     pub(crate) fn records(&self) -> bool {
         self.trunk.as_ref().is_some_and(|trunk| trunk.siprec.is_some())
     }
 
-    /// Whether it takes no part in the call: it listens, or records.
+    /// Returns whether the leg is no party of the call: a listener or a recording server.
     pub(crate) fn is_beside(&self) -> bool {
         self.records() || self.listens()
     }
 
-    /// Where its signalling comes from; unspecified for an agent.
+    /// Returns the remote signalling address; unspecified for an agent.
     pub(crate) fn signalling(&self) -> IpAddr {
         self.flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip())
     }
 
-    /// The trunk whose limits it counts with.
+    /// Returns the trunk with the limits that the leg counts against.
     pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
         self.trunk.as_ref().or(self.governs.as_ref())
     }
-    /// Name of its trunk; empty for a bare URI.
+    /// Returns the name of the trunk; empty for a bare URI.
     pub(crate) fn trunk_name(&self) -> &str {
         self.trunk.as_ref().map_or("", |t| &t.name)
     }
 
-    /// What it may use of the edge's codecs.
+    /// Returns the codec policy of the leg.
     pub(crate) fn policy(&self) -> Policy {
         policy(self.trunk.as_deref())
     }
 
-    /// How it presses keys.
+    /// Returns the DTMF mode of the leg.
     pub(crate) fn dtmf(&self) -> Dtmf {
         self.trunk.as_ref().map_or(Dtmf::Rfc4733, |trunk| trunk.dtmf)
     }
 
-    /// How our next description to it names itself; [`Self::stamp`] settles the version.
+    /// Returns the origin for our next description; [`Self::stamp`] sets the final version.
     pub(crate) fn identity(&self) -> Identity {
         let version = self.sdp.last_sent.as_ref().map_or(1, Written::version);
         Identity { session_id: self.sdp.session_id, version, ip: self.sdp.media_ip }
     }
 
-    /// Our RTP ports towards it for these m-lines, 0 where there is none.
+    /// Returns our RTP ports for these m-lines; 0 for a missing one.
     pub(crate) fn ports(&self, streams: &[usize]) -> Vec<u16> {
         streams.iter().map(|index| self.end(*index).map_or(0, |end| end.bind.port())).collect()
     }
 
-    /// The end of an m-line.
+    /// Returns the media end of an m-line.
     pub(crate) fn end(&self, index: usize) -> Option<&StreamEnd> {
         self.ends.iter().find(|end| end.index == index)
     }
 
-    /// Gives a description its version: the last one's if nothing has changed, else one more (RFC 3264 §8).
+    /// Sets the version of a description: unchanged for an equal one, else incremented (RFC 3264 §8).
     pub(crate) fn stamp(&mut self, mut description: Description) -> Description {
         if let Some(last) = &self.sdp.last_sent {
             description.origin.version = last.version();
@@ -437,21 +432,21 @@ impl Leg {
         description
     }
 
-    /// What was sent last is refused: what is in force is its last word again, under a version of its own.
+    /// Restores the description in force, under a new version, after the last one was refused.
     pub(crate) fn take_back(&mut self) {
         if let Some(ours) = self.sdp.ours.as_ref().and_then(Written::read) {
             self.stamp(ours);
         }
     }
 
-    /// Adds to an offer for it what its session has of further sections, as refused: none ever goes away (RFC 3264 §8).
-    /// Those of an offer that was never agreed on are none of it.
+    /// Appends the further sections of the leg's session to an offer, as refused ones, because sections never disappear
+    /// (RFC 3264 §8). Sections that were never agreed on are not included.
     pub(crate) fn keep_sections(&self, offer: &mut Description) {
         let sections = self.theirs().map(|theirs| theirs.media).unwrap_or_default();
         offer.media.extend(sections.iter().skip(offer.media.len()).map(Media::refused));
     }
 
-    /// Takes the far end's description into force. Whether its `o=` line is another one than before.
+    /// Puts the remote party's description into force; returns whether its `o=` line has changed.
     pub(crate) fn take_theirs(&mut self, description: &Description) -> bool {
         let written = Written::new(description);
         let changed = self.sdp.theirs.as_ref().is_some_and(|before| before.has_other_origin(&written));
@@ -459,23 +454,23 @@ impl Leg {
         changed
     }
 
-    /// The last description that we sent to it, read.
+    /// Parses the last description that we sent.
     pub(crate) fn sent(&self) -> Option<Description> {
         self.sdp.last_sent.as_ref()?.read()
     }
 
-    /// The one of its that is in force, read.
+    /// Parses the remote party's description in force.
     pub(crate) fn theirs(&self) -> Option<Description> {
         self.sdp.theirs.as_ref()?.read()
     }
 
-    /// Both that are in force, read: ours and its.
+    /// Parses both descriptions in force: ours and the remote party's.
     pub(crate) fn session(&self) -> Option<(Description, Description)> {
         let (ours, theirs) = self.sdp.ours.as_ref().zip(self.sdp.theirs.as_ref())?;
         Some((ours.read()?, theirs.read()?))
     }
 
-    /// What the worker is told of one stream's far side, but for its keys ([`Self::srtp_spec`]).
+    /// Returns the remote address and mode of a stream for the media worker, without SRTP keys ([`Self::srtp_spec`]).
     pub(crate) fn remote_spec(&self, far: &Far, latch: LatchMode, relatch: bool, answered: bool) -> RemoteSpec {
         let signalling = self.signalling().to_canonical();
         let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
@@ -494,17 +489,17 @@ impl Leg {
             rtcp_mux: far.rtcp_mux,
             may_send: sends,
             may_receive: receives,
-            // Decided last, by all of the above: `Cx::tell_remote`.
+            // Decided afterwards, from all other fields, in `Cx::tell_remote`.
             withheld: false,
             relatch,
-            // On hold either side may rightly be silent, and so may a fax machine that receives; without an address it
-            // is the hold of RFC 2543.
+            // Either side of a hold may be silent, and so may a receiving fax machine. A description without an address
+            // is a hold of RFC 2543.
             watch_idle: answered && sends && receives && far.rtp.is_some() && !far.udptl,
             srtp: None,
         }
     }
 
-    /// The keys of a stream, by the descriptions in force; `None`: plain RTP.
+    /// Returns the SRTP keys of a stream from the descriptions in force; `None` for plain RTP.
     pub(crate) fn srtp_spec(&self, index: usize) -> Option<SrtpSpec> {
         if !self.sdp.ours.as_ref()?.has_keys() {
             return None;
@@ -518,12 +513,12 @@ impl Leg {
         Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: self.rolled })
     }
 
-    /// Why it ended, once it is shown as ended.
+    /// Returns the reason for the end, once the leg is shown as ended.
     pub(crate) fn shown_end(&self) -> Option<LegEnd> {
         self.end.filter(|_| matches!(self.state, LegState::Canceling | LegState::Closing | LegState::Ended))
     }
 
-    /// Figures of its RTP ends, also of those that are gone.
+    /// Returns the counters of all RTP ends, including removed ones.
     pub(crate) fn figures(&self) -> RtpView {
         let mut figures = self.quality.earlier.as_deref().cloned().unwrap_or_default();
         for end in &self.ends {
@@ -532,7 +527,7 @@ impl Leg {
         figures
     }
 
-    /// Media figures of its whole life.
+    /// Returns the media figures of the whole leg.
     pub(crate) fn rtp(&self) -> RtpView {
         let mut rtp = self.figures();
         if let Some(side) = &self.agent {
@@ -543,7 +538,7 @@ impl Leg {
         rtp
     }
 
-    /// As shown.
+    /// Returns the leg for display.
     pub(crate) fn view(&self) -> LegView {
         LegView {
             sid: self.sid.clone(),
@@ -597,7 +592,7 @@ impl Leg {
         Some(MediaView { ours: SocketAddr::new(self.sdp.media_ip, end.bind.port()), announced, used })
     }
 
-    /// As a fork; `None` where it is none.
+    /// Returns the leg as a fork for display; `None` if it is no fork.
     pub(crate) fn fork_view(&self) -> Option<ForkView> {
         let side: &AgentSide = self.agent.as_ref()?;
         let Role::Listen { tracks, .. } = side.part else { return None };
@@ -616,18 +611,18 @@ impl Leg {
         })
     }
 
-    /// Says why it ends. The first word counts: what comes after it follows from it.
+    /// Sets the reason for the end. The first reason stands, as later ones result from it.
     pub(crate) fn end_with(&mut self, reason: ReasonSlug, by: EndedBy) {
         self.end.get_or_insert(LegEnd { reason, by, failed: false });
     }
 
-    /// Its target has failed the caller.
+    /// Sets the reason for the end of a leg that failed the caller.
     pub(crate) fn fail_with(&mut self, reason: ReasonSlug) {
         self.end.get_or_insert(LegEnd { reason, by: EndedBy::of_failure(reason), failed: true });
     }
 
-    /// What it may use where the edge itself is its other side; `wide`: an agent that has more than 4 kHz. For others G.711
-    /// comes first: it is what they speak themselves.
+    /// Returns the codec policy for a session with the edge itself. G.711 comes first unless `wide`, for an agent with
+    /// more than 4 kHz of audio bandwidth.
     pub(crate) fn own_policy(&self, wide: bool) -> Policy {
         let mut policy = self.policy();
         if !wide {
@@ -636,7 +631,7 @@ impl Leg {
         policy
     }
 
-    /// The interval that we ask for, in seconds; `None` where we ask for none.
+    /// Returns the session interval that we request, in seconds; `None` if we request none.
     fn session_wanted(&self) -> Option<u32> {
         let wanted = self
             .trunk
@@ -645,15 +640,15 @@ impl Leg {
         (wanted > 0).then_some(wanted.max(SESSION_LEAST_SECONDS))
     }
 
-    /// What an INVITE of ours to it says of session timers: in its first one what we want, later what is agreed on
-    /// (RFC 4028 §7.1, §7.4).
+    /// Returns the session timer headers for our INVITE: the requested interval at first, the agreed one later (RFC
+    /// 4028 §7.1, §7.4).
     pub(crate) fn session_headers(&self) -> Vec<Extra> {
         let expires = match self.timer.agreed {
             Some(Agreed { seconds, ours, .. }) => {
                 let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });
                 SessionExpires { seconds, refresher }
             }
-            // Who refreshes is for the far end to choose.
+            // The remote party chooses the refresher.
             None if self.sip.dialog.is_none() => match self.session_wanted() {
                 Some(seconds) => SessionExpires { seconds, refresher: None },
                 None => return Vec::new(),
@@ -664,7 +659,8 @@ impl Leg {
         vec![extra("Session-Expires", expires.to_string()), extra("Min-SE", least.to_string())]
     }
 
-    /// Answers what its INVITE asked for, which begins a new interval: the headers of the 2xx (RFC 4028 §9, table 2).
+    /// Starts a new session interval for the remote party's INVITE, and returns the headers of our 2xx (RFC 4028 §9,
+    /// table 2).
     pub(crate) fn answer_session(&mut self, now: Instant, asked: Asked) -> Vec<Extra> {
         let before = self.timer.agreed.take();
         self.timer.lengthen(asked.least.unwrap_or_default());
@@ -674,7 +670,7 @@ impl Leg {
                 let wanted = self.session_wanted().unwrap_or(u32::MAX).max(least);
                 let ours = match theirs.refresher {
                     Some(refresher) => refresher == Refresher::Uas,
-                    // Its own proxy may have asked in its place.
+                    // The sender's own proxy may have made the request.
                     None => !asked.supports || before.is_some_and(|before| before.ours),
                 };
                 (theirs.seconds.min(wanted), ours)
@@ -682,7 +678,7 @@ impl Leg {
             None if !asked.supports => return Vec::new(),
             None => match (before, self.session_wanted()) {
                 (Some(before), _) => (before.seconds.max(least), before.ours),
-                // It could, and has not asked: the side that wants it does the work.
+                // The sender supports session timers but requested none, so the edge refreshes.
                 (None, Some(wanted)) => (wanted.max(least), true),
                 (None, None) => return Vec::new(),
             },
@@ -694,15 +690,15 @@ impl Leg {
         std::iter::once(expires).chain(required).collect()
     }
 
-    /// Takes what its 2xx to a request of ours says: a new interval, or none any more (RFC 4028 §7.2).
+    /// Applies the session interval of a 2xx to our request; without Session-Expires the timer ends (RFC 4028 §7.2).
     pub(crate) fn take_session(&mut self, now: Instant, answered: Option<SessionExpires>) {
         self.timer.agreed = answered.map(|SessionExpires { seconds, refresher }| {
-            // Without a word it is for us: two that refresh do no harm.
+            // Without `refresher`, the edge refreshes: two refreshers do no harm.
             Agreed::new(now, seconds, refresher != Some(Refresher::Uas))
         });
     }
 
-    /// Whether the far side is known to be at the media addresses of a description.
+    /// Returns whether the media addresses of a stream are proven to be the remote party's.
     pub(crate) fn is_proven(&self, remote: &RemoteSpec) -> bool {
         [remote.rtp, remote.rtcp].into_iter().flatten().all(|address| self.proves(address.ip().to_canonical()))
     }
@@ -714,7 +710,7 @@ impl Leg {
             || self.trunk.as_ref().is_some_and(|trunk| is_of(trunk, ip))
     }
 
-    /// Returns the media addresses in force that are proven.
+    /// Returns the proven media addresses in force.
     pub(crate) fn proven(&self) -> Vec<IpAddr> {
         let remotes = self.ends.iter().filter_map(|end| end.remote.as_ref());
         let addresses = remotes.flat_map(|remote| [remote.rtp, remote.rtcp]).flatten();
@@ -725,24 +721,24 @@ impl Leg {
         proven
     }
 
-    /// Whether RTP comes from an address that is proven: it goes back there, whatever the descriptions say (NAT).
+    /// Returns whether RTP arrives from a proven address; media returns there regardless of the descriptions (NAT).
     pub(crate) fn is_heard(&self) -> bool {
         self.latched.is_some_and(|source| self.proves(source.ip().to_canonical()))
     }
 
-    /// Returns an address in force to which nothing is sent.
+    /// Returns a media address in force to which no media is sent.
     pub(crate) fn withheld(&self) -> Option<SocketAddr> {
         let withheld = |remote: &&RemoteSpec| remote.withheld;
         self.ends.iter().filter_map(|end| end.remote.as_ref()).find(withheld).and_then(|remote| remote.rtp)
     }
 
-    /// Returns the leg of the sender of an INVITE.
+    /// Creates the leg of an INVITE's sender.
     pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let remote = flow.remote.ip();
         let media_ip = edge.addressing().media_shown_to(remote, flow.listener);
         let media_ip = media_ip.or_else(|| edge.addressing().shown_to(remote, Some(flow.listener)));
-        // Without a route there is no answer that arrives either.
+        // Without a route to the caller, no response would arrive either.
         let media_ip = media_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let call_id = request.call_id().unwrap_or_default();
         let mut leg = Leg {
@@ -760,7 +756,7 @@ impl Leg {
         leg
     }
 
-    /// What its INVITE offers, where that does.
+    /// Parses the offer of an INVITE, if it has one.
     pub(crate) fn offered(&self, edge: &Edge, request: &Message) -> Result<Option<Description>, FinalAnswer> {
         let Some(sdp) = request.sdp() else { return Ok(None) };
         let offer = Description::parse(&sdp)
@@ -772,7 +768,7 @@ impl Leg {
         self.admit(offer).map(Some).map_err(Failure::answer)
     }
 
-    /// Scores of what it sent; of a call that was too short for one, that of the whole.
+    /// Returns the scores of received audio; of a call too short for one, the score of the whole.
     pub(crate) fn scores(&self) -> Scored {
         let mut all = self.quality.scores;
         for end in &self.ends {
@@ -782,7 +778,7 @@ impl Leg {
     }
 }
 
-/// What a trunk, or a bare URI, may use of the edge's codecs.
+/// Returns the codec policy of a trunk, or of a bare URI.
 pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
     let uri = || DEFAULT_CODECS.map(str::to_owned).to_vec();
     let ptime_ms = trunk.map_or(URI_PTIME_MS, |t| t.ptime_ms);
@@ -794,7 +790,7 @@ pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
     Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, dtmf, ..Policy::default() }
 }
 
-/// The two wires of an agreed stream between an offerer and an answerer: (to the answerer, to the offerer).
+/// Returns the two wires of an agreed stream: to the answerer, and to the offerer.
 pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (WireSpec, WireSpec) {
     let verbatim = stream.offerer.udptl;
     let wire = |payloads, clocks: Vec<(u8, u32)>, codec: &str, conversion: Option<&Conversion>, to: &Leg| {

@@ -1,20 +1,20 @@
-//! Why each leg ended, and whether its own far end ended it: for the call's view and its record.
+//! Reason for the end of each leg, and the side that ended it, for the call's view and record.
 
 use serde::{Deserialize, Serialize};
 use trunkgate_story::Said;
 use trunkgate_story::reason::ReasonSlug;
 
-/// Who ended a leg.
+/// Side that ended a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndedBy {
-    /// Its far end: it hung up, closed, refused, sent its caller on, or its connection broke.
+    /// Remote party: it hung up, closed, refused or transferred its side, or its connection broke.
     FarEnd,
-    /// The edge: the call was over, a request asked for it, or the far end did not do in time what it should.
+    /// Edge: the call was over, a request asked for it, or the remote party missed a deadline.
     Edge,
 }
 
 impl EndedBy {
-    /// As shown.
+    /// Returns the name for display.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             EndedBy::FarEnd => "far_end",
@@ -22,7 +22,7 @@ impl EndedBy {
         }
     }
 
-    /// Who ends a leg that fails for this reason.
+    /// Returns the side that ends a leg with this failure.
     pub(crate) fn of_failure(reason: ReasonSlug) -> EndedBy {
         use ReasonSlug as R;
         let far_end = matches!(
@@ -45,28 +45,26 @@ impl EndedBy {
     }
 }
 
-/// How a far end rejected the call.
+/// Rejection of a call by the remote party.
 #[derive(Debug, Clone)]
 pub(crate) struct Rejection {
-    /// What it said.
+    /// Response of the remote party.
     pub(crate) said: Said,
-    /// The caller ID as its INVITE had it, numbers masked.
+    /// Caller ID in the INVITE, with masked numbers.
     pub(crate) caller_id: Option<Box<str>>,
 }
 
-/// How a leg ended.
+/// End of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LegEnd {
-    /// Why.
     pub(crate) reason: ReasonSlug,
-    /// Who ended it.
     pub(crate) by: EndedBy,
-    /// Whether its target failed the caller.
+    /// True if the target failed the caller.
     pub(crate) failed: bool,
 }
 
 impl LegEnd {
-    /// The end of a leg that was live when the edge was restarted.
+    /// End of a leg that was active when the edge restarted.
     pub(crate) const BY_RESTART: LegEnd =
         LegEnd { reason: ReasonSlug::EdgeRestarted, by: EndedBy::Edge, failed: false };
 }

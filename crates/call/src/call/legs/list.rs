@@ -1,4 +1,4 @@
-//! The legs of a call.
+//! Legs of a call.
 
 use std::ops::{Index, IndexMut};
 use std::slice::{Iter, IterMut};
@@ -21,61 +21,60 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::snapshot::{FormerAgentSnapshot, LegSnapshot};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 
-/// The legs of a call: the caller's first, then one for each attempt. The list is never shortened, so that an id stays good.
+/// Legs of a call: the caller's first, then one for each attempt. Legs are never removed, so ids stay valid.
 #[derive(Debug)]
 pub(crate) struct Legs {
-    /// The call.
     pub(super) key: CallKey,
     list: Vec<Leg>,
-    /// The leg that is answered or connected: the caller's, unless the caller has sent the other side on.
+    /// Leg that is answered or connected: the caller's, unless the caller has transferred the other side.
     pub(crate) near: LegId,
-    /// The leg that has it.
+    /// Leg on the other side of `near`.
     pub(crate) callee: Option<LegId>,
-    /// The leg that answered first.
+    /// Leg that answered first.
     pub(crate) answered_by: Option<LegId>,
-    /// Holds that end here, by the legs that hold the other one.
+    /// Holds handled by the edge, keyed by the leg that holds the other one.
     pub(crate) holds: Few<LegId, Hold>,
 }
 
-/// The sides of an answered call in plain data. It does not carry legs that are no side of the call, and sounds and players of holds.
+/// Sides of an answered call in plain data. Other legs, and the sounds and players of holds, are not included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LegsSnapshot {
-    /// The caller's leg, then the callee's where that is a remote party.
+    /// The caller's leg, then the callee's if that is a remote party.
     kept: Vec<LegSnapshot>,
-    /// Holds that end here, by the places of their legs in `kept`.
+    /// Holds handled by the edge, with the index of their leg in `kept`.
     holds: Vec<(usize, HoldKind)>,
-    /// The agent that had the caller.
     former: Option<FormerAgentSnapshot>,
 }
 
 impl LegsSnapshot {
-    /// Whether the caller talks with a remote party.
+    /// Returns whether the caller talks to a remote party.
     pub(crate) fn has_callee(&self) -> bool {
         self.kept.len() > 1
     }
 
-    /// Whether a leg that is kept has this end.
+    /// Returns whether a stored leg has this media end.
     pub(crate) fn has_end(&self, end: EndId) -> bool {
         self.kept.iter().flat_map(|leg| &leg.ends).any(|kept| kept.end == end)
     }
 }
 
 impl Legs {
-    /// Returns the legs of a new call: its caller's, with room for a callee's.
+    /// Creates the legs of a new call: its caller's, with room for a callee's.
     pub(crate) fn of_caller(key: CallKey, leg: Leg) -> Legs {
         let mut legs = Vec::with_capacity(2);
         legs.push(leg);
         Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None, holds: Few::default() }
     }
 
-    /// Writes the sides of an answered call down; `None` where one has no confirmed dialog. `under_way`: ends that are not agreed upon yet.
+    /// Returns the sides of an answered call in plain data; `None` if one has no confirmed dialog. `under_way` are ends
+    /// that are not agreed on yet.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge, under_way: &[EndId]) -> Option<LegsSnapshot> {
         let Legs { list: _, near, callee, answered_by, holds, key: _ } = self;
         let callee_kept = callee.filter(|leg| self[*leg].agent.is_none());
         let kept = [Some(*near), callee_kept].into_iter().flatten();
         let mut kept: Vec<LegSnapshot> =
             kept.map(|leg| self[leg].snapshot(now, edge, under_way)).collect::<Option<_>>()?;
-        // The call's own: of one that its caller has transferred, the caller's leg is not kept.
+        // A call keeps its SID even if its caller's leg is gone after a transfer.
         self.sid().clone_into(&mut kept.first_mut()?.sid);
         Some(LegsSnapshot {
             kept,
@@ -84,7 +83,7 @@ impl Legs {
         })
     }
 
-    /// Makes the legs again, and their dialogs; what plays to a held side is made later.
+    /// Restores the legs and their dialogs; players for held sides are added later.
     pub(crate) fn restore(
         now: Instant,
         edge: &mut Edge,
@@ -106,48 +105,48 @@ impl Legs {
         Legs { key, list, near: LegId::CALLER, callee, answered_by, holds }
     }
 
-    /// Adds a leg.
+    /// Adds a leg and returns its id.
     pub(crate) fn push(&mut self, leg: Leg) -> LegId {
         self.list.push(leg);
         LegId::nth(self.list.len() - 1)
     }
 
-    /// Returns the id that the next leg gets.
+    /// Returns the id of the next leg to be added.
     pub(crate) fn next_id(&self) -> LegId {
         LegId::nth(self.list.len())
     }
 
-    /// Returns the number of legs, those included that are over.
+    /// Returns the number of legs, including ended ones.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Returns the music that a leg's trunk has for a side that it holds.
+    /// Returns the hold music of a leg's trunk.
     pub(crate) fn music_of(&self, holder: LegId) -> Option<Arc<[u8]>> {
         self[holder].trunk.as_ref().and_then(|trunk| trunk.hold_music.clone())
     }
 
-    /// Whether it has a leg of this id.
+    /// Returns whether a leg has this id.
     pub(crate) fn has(&self, id: LegId) -> bool {
         id.index() < self.list.len()
     }
 
-    /// Makes room for one more leg, and for no others.
+    /// Reserves memory for exactly `more` legs.
     pub(crate) fn reserve_exact(&mut self, more: usize) {
         self.list.reserve_exact(more);
     }
 
-    /// Gives room back that is not used.
+    /// Releases unused memory.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.list.shrink_to_fit();
     }
 
-    /// Returns the leg of this id, where there is one.
+    /// Returns the leg with this id, if there is one.
     pub(crate) fn get(&self, id: LegId) -> Option<&Leg> {
         self.list.get(id.index())
     }
 
-    /// Returns the leg of this id, to be changed.
+    /// Returns the leg with this id for modification.
     pub(crate) fn get_mut(&mut self, id: LegId) -> Option<&mut Leg> {
         self.list.get_mut(id.index())
     }
@@ -157,48 +156,48 @@ impl Legs {
         &self[self.near]
     }
 
-    /// Returns the leg that is answered or connected, to be changed.
+    /// Returns the leg that is answered or connected for modification.
     pub(crate) fn near_leg_mut(&mut self) -> &mut Leg {
         let near = self.near;
         &mut self[near]
     }
 
-    /// Returns every leg, the caller's first.
+    /// Iterates over all legs, the caller's first.
     pub(crate) fn iter(&self) -> Iter<'_, Leg> {
         self.list.iter()
     }
 
-    /// Returns every leg, to be changed.
+    /// Iterates over all legs for modification.
     pub(crate) fn iter_mut(&mut self) -> IterMut<'_, Leg> {
         self.list.iter_mut()
     }
 
-    /// Returns the id of every leg.
+    /// Iterates over the ids of all legs.
     pub(crate) fn ids(&self) -> impl Iterator<Item = LegId> + use<> {
         (0..self.list.len()).map(LegId::nth)
     }
 
-    /// Returns every leg with its id.
+    /// Iterates over all legs with their ids.
     pub(crate) fn with_ids(&self) -> impl Iterator<Item = (LegId, &Leg)> {
         self.ids().zip(&self.list)
     }
 
-    /// Returns the first leg that is so.
+    /// Returns the first leg that matches `is_so`.
     pub(crate) fn find(&self, is_so: impl FnMut(&Leg) -> bool) -> Option<LegId> {
         self.list.iter().position(is_so).map(LegId::nth)
     }
 
-    /// The call's sid: its first leg's.
+    /// Returns the SID of the call, which is that of its first leg.
     pub(crate) fn sid(&self) -> &str {
         &self[LegId::CALLER].sid
     }
 
-    /// A leg's place in the look-ups.
+    /// Returns the place of a leg in the index.
     pub(crate) fn place(&self, leg: LegId) -> Place {
         Place { key: self.key, leg }
     }
 
-    /// A leg's name in sentences.
+    /// Returns the name of a leg for messages: agent, trunk, or peer.
     pub(crate) fn name_of(&self, leg: LegId) -> String {
         let leg = &self[leg];
         if let Some(side) = &leg.agent {
@@ -207,33 +206,33 @@ impl Legs {
         if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
     }
 
-    /// The leg on the other side of an answered call.
+    /// Returns the leg on the other side of an answered call.
     pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
         if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
     }
 
-    /// Whether a leg is one of the two sides.
+    /// Returns whether a leg is one of the two sides.
     pub(crate) fn is_side(&self, leg: LegId) -> bool {
         leg == self.near || self.callee == Some(leg)
     }
 
-    /// The leg that an end belongs to.
+    /// Returns the leg of a media end.
     pub(crate) fn leg_of(&self, end: EndId) -> Option<LegId> {
         self.find(|leg| leg.ends.iter().any(|e| e.end == end))
     }
 
-    /// The legs of far ends that have answered.
+    /// Iterates over the answered legs of remote parties.
     pub(crate) fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
         let talks = |leg: &Leg| leg.state == LegState::Answered && leg.sip.dialog.is_some() && !leg.records();
         self.ids().filter(move |at| talks(&self[*at]))
     }
 
-    /// Whether the caller's ports are known to be ours.
+    /// Returns whether the caller's ports are known to be bound.
     pub(crate) fn is_bound(&self) -> bool {
         self[LegId::CALLER].ends.iter().all(|end| end.is_bound)
     }
 
-    /// The side of an answered call of which no media has come while the other side's has.
+    /// Returns the side of an answered call that has sent no media, if the other side has.
     pub(crate) fn silent_leg(&self) -> Option<LegId> {
         let callee = self.callee?;
         let heard = |leg: LegId| self[leg].rtp().rx_packets > 0;
@@ -244,7 +243,7 @@ impl Legs {
         }
     }
 
-    /// Scores of all sides.
+    /// Returns the combined scores of all legs.
     pub(crate) fn scores(&self) -> Scored {
         let mut all = Scored::default();
         for leg in self {
@@ -253,7 +252,7 @@ impl Legs {
         all
     }
 
-    /// Says of each leg that has not ended on its own that the call's end ended it.
+    /// Sets the end of the call as reason for every leg that has not ended on its own.
     pub(crate) fn end_legs_with(&mut self, reason: ReasonSlug) {
         let by_caller = matches!(reason, ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled);
         for (at, leg) in self.ids().zip(self) {
@@ -261,20 +260,20 @@ impl Legs {
         }
     }
 
-    /// A target has answered: an earlier one that has been withdrawn, and still only now gives a sign of life, is told so.
+    /// Marks cancelled INVITEs as answered elsewhere, for a CANCEL that is sent only after a late response.
     pub(crate) fn completed(&self, edge: &mut Edge) {
         let withdrawn = self.iter().filter(|leg| leg.state == LegState::Canceling);
         withdrawn.filter_map(|leg| leg.sip.invite).for_each(|client| edge.answered_elsewhere(client));
     }
 
-    /// A withdrawn INVITE is final.
+    /// Ends a cancelled leg.
     pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: LegId) {
         if self[leg].state == LegState::Canceling {
             self.leg_gone(edge, leg);
         }
     }
 
-    /// Notes when calls to parties were answered and ended.
+    /// Records the times of answer and end of calls to parties.
     pub(crate) fn note_times(&mut self, edge: &Edge, now: Instant) {
         for leg in &mut self.list {
             let state = leg.state;
@@ -284,7 +283,7 @@ impl Legs {
         }
     }
 
-    /// Nothing is left of a leg.
+    /// Ends a leg and removes its dialog from the index.
     pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
         let leg = &mut self[leg];
         leg.enter(LegState::Ended);
@@ -293,7 +292,7 @@ impl Legs {
         }
     }
 
-    /// Enters a leg's dialog.
+    /// Sets a leg's dialog and adds it to the index.
     pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: LegId, dialog: DialogId) {
         if let Some(before) = self[leg].sip.dialog.replace(dialog).filter(|before| *before != dialog) {
             edge.index_mut().dialogs.remove(&before);
@@ -301,7 +300,7 @@ impl Legs {
         edge.index_mut().dialogs.insert(dialog, self.place(leg));
     }
 
-    /// The caller's 2xx waits for a PRACK, and is not to go out any more: the INVITE is refused instead. Whether that was so.
+    /// Refuses the caller's INVITE if its 2xx is still held back for a PRACK. Returns whether it was.
     pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) -> bool {
         let Some(server) = self[leg].sip.server.filter(|server| edge.endpoint().holds_back(*server)) else {
             return false;
@@ -313,14 +312,14 @@ impl Legs {
         true
     }
 
-    /// Gives the place at the limits of its trunk back that a leg had.
+    /// Gives back a leg's place at the limits of its trunk.
     pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
         if let Some(trunk) = self[leg].limited_by() {
             edge.end_trunk_call(&trunk.name);
         }
     }
 
-    /// Refuses a change of a leg that is no side of the call now.
+    /// Refuses a request on a leg that is no side of the call. Returns whether it did.
     pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) -> bool {
         let is_outsider = !self.is_side(leg);
         if is_outsider {

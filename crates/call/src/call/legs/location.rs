@@ -1,6 +1,6 @@
-//! Where a caller is (RFC 6442): Geolocation goes on by the rules of `headers`, and with it the documents of the INVITE's
-//! body that it names by `cid:`. A target that takes no such body is asked again without: an emergency call must not fail
-//! for what was to help it.
+//! Caller location (RFC 6442): relays Geolocation according to `headers`, and the documents of the INVITE's body that
+//! it references by `cid:`. If a target refuses the body, the INVITE is repeated without it: an emergency call must not
+//! fail because of its location.
 
 use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use trunkgate_sip::header::NameAddr;
@@ -9,17 +9,17 @@ use trunkgate_story::numbers::plain;
 
 use crate::call::legs::headers::Brought;
 
-/// Names the places.
+/// Header that references the location.
 pub(crate) const GEOLOCATION: &str = "Geolocation";
-/// The type of such a document (RFC 4119).
+/// Content type of a location document (RFC 4119).
 const PIDF_XML: &str = "application/pidf+xml";
-/// The code by which a far end says that it does not take a body (RFC 3261 §21.4.13).
+/// Status code for a refused body (RFC 3261 §21.4.13).
 pub(crate) const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
 
-/// One document that says where the caller is.
+/// Document with the caller's location.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Location {
-    /// Its Content-ID without brackets.
+    /// Content-ID without brackets.
     pub(crate) id: String,
     content_type: String,
     disposition: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// Those of an INVITE that a Geolocation among what it brings names, within limits.
+    /// Returns the documents of an INVITE that its Geolocation references, within limits.
     pub(crate) fn of(request: &Message, brought: &Brought) -> Box<[Location]> {
         let named: Vec<String> = values(brought).flat_map(NameAddr::list).filter_map(|entry| cid(entry.uri)).collect();
         let mut all: Vec<Location> = Vec::new();
@@ -59,7 +59,7 @@ fn read(part: &Part<'_>) -> Option<Location> {
     Some(Location { id, content_type, disposition, bytes: part.bytes.to_vec() })
 }
 
-/// The Content-ID that a URI means (RFC 2392 §2); `None` for one that leads elsewhere.
+/// Returns the Content-ID of a `cid:` URI (RFC 2392 §2); `None` for other URIs.
 pub(crate) fn cid(uri: &[u8]) -> Option<String> {
     let (scheme, id) = uri.split_at_checked(4)?;
     if !scheme.eq_ignore_ascii_case(b"cid:") {
@@ -78,7 +78,7 @@ fn values(brought: &Brought) -> impl Iterator<Item = &[u8]> {
     brought.iter().filter(|(name, _)| name.eq_ignore_ascii_case(GEOLOCATION)).map(|(_, value)| value.as_bytes())
 }
 
-/// Leaves out of Geolocation what names a document that is not sent with it, and the header where nothing is left.
+/// Removes references to documents that are not sent from Geolocation, and the header if none is left.
 pub(crate) fn keep_sent(headers: &mut Vec<Extra>, sent: &[&Location]) {
     headers.retain_mut(|header| {
         if !header.name.eq_ignore_ascii_case(GEOLOCATION) {
@@ -94,7 +94,7 @@ pub(crate) fn keep_sent(headers: &mut Vec<Extra>, sent: &[&Location]) {
     });
 }
 
-/// A session description with the documents behind it (RFC 5621 §5).
+/// Builds a multipart body of a session description and location documents (RFC 5621 §5).
 pub(crate) fn with_locations(sdp: Body, locations: &[&Location], boundary: &str) -> Body {
     let mut bytes = format!("--{boundary}\r\nContent-Type: {}\r\n\r\n", sdp.content_type).into_bytes();
     bytes.extend_from_slice(&sdp.bytes);

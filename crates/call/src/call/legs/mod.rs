@@ -1,4 +1,4 @@
-//! The sides of a call: dialog, descriptions at rest, headers and numbers that each is shown.
+//! Legs of a call: dialog, stored descriptions, and the headers and numbers that each side may see.
 
 pub(crate) mod agent_leg;
 pub(crate) mod agents;

@@ -1,4 +1,4 @@
-//! A call that a request over HTTP has begun, as far as others depend on that: its party, and the conference that the party is called for.
+//! Origin of a call that an HTTP request has begun: its party, and the conference that the party is called for.
 
 use std::time::Instant;
 
@@ -8,27 +8,27 @@ use trunkgate_sip::Message;
 
 use crate::call::legs::caller_id::Hops;
 
-/// A party that is called for a conference.
+/// Participant that is called for a conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Added {
     /// SID or name of the conference.
     pub conference: String,
-    /// Label of the party.
+    /// Label of the participant.
     pub label: Option<String>,
-    /// SID of the call that it is to coach.
+    /// SID of the call that the participant coaches.
     pub coached: Option<String>,
-    /// Whether it joins muted.
+    /// True if the participant joins muted.
     pub is_muted: bool,
-    /// Whether the conference may start with it.
+    /// True if the conference may start with this participant.
     pub starts: bool,
-    /// Whether the conference ends when it leaves.
+    /// True if the conference ends when this participant leaves.
     pub ends: bool,
-    /// Most parties of the conference; `None`: as many as may be.
+    /// Maximum number of participants; `None` for the limit of the edge.
     pub most: Option<usize>,
 }
 
 impl Added {
-    /// Returns it with the defaults of a party; `conference`: a SID or name.
+    /// Creates a participant with default settings; `conference` is a SID or name.
     pub fn new(conference: &str) -> Added {
         Added {
             conference: conference.to_owned(),
@@ -42,31 +42,31 @@ impl Added {
     }
 }
 
-/// The origin of a call that a request over HTTP has begun.
+/// Origin of a call that an HTTP request has begun.
 #[derive(Debug, Default)]
 pub(crate) struct RequestOrigin {
-    /// The leg of the party, once it has answered.
+    /// Leg of the party, once it has answered.
     party: Option<LegId>,
-    /// SID of the call that had dialled the party before it got a call of its own.
+    /// SID of the call that dialled the party before the party got a call of its own.
     parent: Option<Box<str>>,
-    /// The conference that the party is called for, until it joins.
+    /// Conference that the party is called for, until it joins.
     participant: Option<Box<Added>>,
-    /// Words of the conference at the other side of the call, as the answer brings them.
+    /// Hop words of the conference at the other side of the call, taken from the response.
     linked: Hops,
 }
 
 impl RequestOrigin {
-    /// Returns that of a call which is to be made; `participant`: the conference that its party is called for.
+    /// Creates the origin of a call to be made; `participant` is the conference that its party is called for.
     pub(crate) fn new(participant: Option<Box<Added>>) -> RequestOrigin {
         RequestOrigin { participant, ..RequestOrigin::default() }
     }
 
-    /// Returns that of a call whose party has answered; `parent`: SID of the call that had dialled it.
+    /// Creates the origin of a call with an answered party; `parent` is the SID of the call that dialled it.
     pub(crate) fn answered(party: LegId, parent: Option<Box<str>>) -> RequestOrigin {
         RequestOrigin { party: Some(party), parent, ..RequestOrigin::default() }
     }
 
-    /// Notes the leg of the party, which has answered.
+    /// Sets the leg of the party, which has answered.
     pub(crate) fn set_party(&mut self, leg: LegId) {
         self.party = Some(leg);
     }
@@ -76,7 +76,7 @@ impl RequestOrigin {
         self.party
     }
 
-    /// Returns the SID of the call that had dialled the party before it got a call of its own.
+    /// Returns the SID of the call that dialled the party before the party got a call of its own.
     pub(crate) fn parent(&self) -> Option<&str> {
         self.parent.as_deref()
     }
@@ -86,19 +86,19 @@ impl RequestOrigin {
         self.participant.as_deref()
     }
 
-    /// Returns words of the conference at the other side of the call.
+    /// Returns the hop words of the conference at the other side of the call.
     pub(crate) fn linked(&self) -> &Hops {
         &self.linked
     }
 
-    /// Takes the words of the conference that answers the call.
+    /// Stores the hop words of the conference that answers the call.
     pub(crate) fn take_linked(&mut self, message: &Message) {
         if self.participant.is_some() && self.party.is_none() && !message.is_request() {
             self.linked = Hops::of(message);
         }
     }
 
-    /// Forgets that the party is called for a conference, which is returned.
+    /// Cancels the announced arrival of the party at its conference; returns that conference.
     pub(crate) fn comes_no_longer(&mut self, now: Instant, edge: &mut Edge, key: CallKey) -> Option<Box<Added>> {
         let added = self.participant.take()?;
         let date = edge.date(now);

@@ -1,5 +1,6 @@
-//! Session timers (RFC 4028): each leg agrees with its remote party on how long a session lasts without a refresh, independently of the other
-//! leg. One side refreshes at half that time; without a refresh the call ends before the session expires.
+//! Session timers (RFC 4028): each leg negotiates with its remote party how long a session lasts without a refresh,
+//! independently of the other leg. One side refreshes at half that time; otherwise the call ends before the session
+//! expires.
 
 use std::time::{Duration, Instant};
 
@@ -12,65 +13,65 @@ use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, Message};
 use trunkgate_story::wall::unix_ms;
 
-/// What a far end's INVITE says of session timers.
+/// Session timer parameters of a remote party's INVITE.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
-    /// Whether it knows them.
+    /// True if the sender supports session timers.
     pub(crate) supports: bool,
     pub(crate) expires: Option<SessionExpires>,
     pub(crate) least: Option<u32>,
 }
 
 impl Asked {
-    /// Of a request.
+    /// Reads the parameters of a request.
     pub(crate) fn of(request: &Message) -> Asked {
         Asked { supports: request.supports(TIMER), expires: request.session_expires(), least: request.min_se() }
     }
 
-    /// Whether its interval is shorter than we take (RFC 4028 §9).
+    /// Returns whether the interval is below our minimum (RFC 4028 §9).
     pub(crate) fn is_too_short(&self) -> bool {
         self.expires.is_some_and(|expires| expires.seconds < SESSION_LEAST_SECONDS)
     }
 }
 
-/// Session timers of a leg.
+/// Session timer of a leg.
 #[derive(Debug, Default)]
 pub(crate) struct SessionTimer {
-    /// What its INVITE says that we have not answered yet.
+    /// Parameters of an INVITE that we have not answered yet.
     pub(crate) asked: Option<Asked>,
-    /// The least interval that its far end has named, in seconds: our requests say it again (RFC 4028 §7.4).
+    /// Minimum interval named by the remote party, in seconds, which our requests repeat (RFC 4028 §7.4).
     pub(crate) least: u32,
     pub(crate) agreed: Option<Agreed>,
-    /// Our refresh that is not answered yet.
+    /// Our unanswered refresh.
     pub(crate) refresh: Option<ClientId>,
 }
 
-/// What is agreed on.
+/// Negotiated session interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Agreed {
     pub(crate) seconds: u32,
-    /// Whether it is for us to refresh.
+    /// True if the edge refreshes the session.
     pub(crate) ours: bool,
-    /// When we do; `None` where it is not for us, or under way.
+    /// Time of our next refresh; `None` if the remote party refreshes, or while a refresh is in progress.
     pub(crate) refresh: Option<Instant>,
-    /// When the call ends if nobody has.
+    /// Time when the call ends without a refresh.
     pub(crate) expires: Instant,
-    /// That was met late and put off.
+    /// True once the expiry was postponed because this process had stalled.
     pub(crate) was_put_off: bool,
 }
 
-/// What is due of a leg's session.
+/// Due action of a leg's session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SessionDue {
-    /// Nothing yet.
+    /// No action is due.
     Nothing,
-    /// Our refresh.
+    /// Our refresh is due.
     Refresh,
-    /// Its end: nobody has refreshed it.
+    /// The session has expired without a refresh.
     Over(Agreed),
 }
 
-/// A session that is agreed on, in plain data. It does not carry a refresh that is under way: it is made again.
+/// Negotiated session in plain data. A refresh in progress is not included; it is repeated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WrittenTimer {
     least: u32,
@@ -81,7 +82,7 @@ pub(crate) struct WrittenTimer {
 }
 
 impl Agreed {
-    /// From now on.
+    /// Starts an interval at `now`.
     pub(crate) fn new(now: Instant, seconds: u32, ours: bool) -> Agreed {
         let interval = Duration::from_secs(seconds.max(SESSION_TAKEN_SECONDS).into());
         // RFC 4028 §10.
@@ -97,32 +98,32 @@ impl Agreed {
 }
 
 impl SessionTimer {
-    /// Notes what a request of the far end asks for.
+    /// Stores the parameters of a remote party's request.
     pub(crate) fn ask(&mut self, asked: Asked) {
         self.asked = Some(asked);
     }
 
-    /// Notes that the far end wants sessions no shorter than this.
+    /// Raises the minimum interval named by the remote party.
     pub(crate) fn lengthen(&mut self, least: u32) {
         self.least = self.least.max(least);
     }
 
-    /// Whether its session ends by itself where its far end is gone.
+    /// Returns whether a session timer ends the call if the remote party is gone.
     pub(crate) fn is_agreed(&self) -> bool {
         self.agreed.is_some()
     }
 
-    /// When it is to be looked at next.
+    /// Returns the time of the next action.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.agreed.map(|agreed| agreed.refresh.map_or(agreed.expires, |refresh| refresh.min(agreed.expires)))
     }
 
-    /// Returns what is due now.
+    /// Returns the action that is due.
     pub(crate) fn due(&mut self, now: Instant) -> SessionDue {
         let Some(agreed) = self.agreed else { return SessionDue::Nothing };
         let late = now.saturating_duration_since(agreed.expires);
         if late >= STANDSTILL && !agreed.was_put_off {
-            // This process stood still: a refresh may have come that is read only now, or ours is overdue.
+            // The process stalled: a refresh may be waiting unread, or our own is overdue.
             let expires = now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
             self.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
         } else if agreed.expires <= now {
@@ -131,7 +132,7 @@ impl SessionTimer {
         if agreed.refresh.is_some_and(|at| at <= now) { SessionDue::Refresh } else { SessionDue::Nothing }
     }
 
-    /// In plain data; a refresh that is under way is made again.
+    /// Returns the session in plain data; a refresh in progress will be repeated.
     pub(crate) fn written(&self, now: Instant, edge: &Edge) -> Option<WrittenTimer> {
         let Agreed { seconds, ours, refresh, expires, .. } = self.agreed?;
         let date = |at: Instant| unix_ms(edge.date(at));
@@ -139,7 +140,7 @@ impl SessionTimer {
         Some(WrittenTimer { least: self.least, seconds, ours, expires_ms: date(expires), refresh_ms })
     }
 
-    /// From plain data; what was due while nobody was there is due at once.
+    /// Restores the session; actions missed during the restart are due immediately.
     pub(crate) fn restore(now: Instant, edge: &Edge, written: Option<WrittenTimer>) -> SessionTimer {
         let Some(WrittenTimer { least, seconds, ours, expires_ms, refresh_ms }) = written else {
             return SessionTimer::default();

@@ -1,4 +1,5 @@
-//! A leg of an answered call in plain data, and back: its dialog and its look-ups are entered, and the media worker gets its ends again.
+//! Snapshot of a leg of an answered call, and its restoration: registers its dialog and gives its ends to the media
+//! worker.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,16 +24,16 @@ use crate::call::legs::leg_end::LegEnd;
 use crate::call::legs::session_timer::{SessionTimer, WrittenTimer};
 use crate::call::words::proof::Proof;
 
-/// An answered leg of a remote party in plain data. It does not carry requests that are open in its dialog, faults of its audio, and the
-/// counters of its ends, of which the figures are left.
+/// Answered leg of a remote party in plain data. Open requests in its dialog, faults of its audio and the live counters
+/// of its ends are not included; the figures are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LegSnapshot {
     pub(super) sid: String,
-    /// Whether the remote party called us; of a call that its caller has transferred none is.
+    /// True if the remote party called the edge; false for all legs of a transferred call.
     inbound: bool,
     number: Option<Box<Number>>,
     trunk: Option<String>,
-    /// Of a bare URI, the trunk whose limits it counts with.
+    /// Trunk with the limits that a bare URI counts against.
     governs: Option<String>,
     peer: String,
     sip: LegSipSnapshot,
@@ -46,7 +47,7 @@ pub(crate) struct LegSnapshot {
     pub(super) ends: Vec<EndSnapshot>,
 }
 
-/// Dialog of a leg in plain data. It does not carry requests that are open, and addresses that only the view of the leg has.
+/// Dialog of a leg in plain data. Open requests, and addresses that are only displayed, are not included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LegSipSnapshot {
     dialled: Option<Box<Dialled>>,
@@ -54,7 +55,7 @@ struct LegSipSnapshot {
     takes_update: bool,
 }
 
-/// A media end in plain data. It does not carry its counters.
+/// Media end in plain data, without its counters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct EndSnapshot {
     index: usize,
@@ -63,7 +64,7 @@ pub(super) struct EndSnapshot {
     remote: Option<RemoteSpec>,
 }
 
-/// An agent that had the caller, in plain data: an ended leg for the record. It does not carry the agent's stream, and how it failed.
+/// Agent that had the caller, in plain data: an ended leg for the record. Its stream and its failure are not included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FormerAgentSnapshot {
     sid: String,
@@ -75,7 +76,8 @@ pub(crate) struct FormerAgentSnapshot {
 }
 
 impl Leg {
-    /// Writes a leg with a confirmed dialog down; `None` for any other. `under_way`: ends that are not agreed upon yet.
+    /// Returns a leg with a confirmed dialog in plain data; `None` for any other. `under_way` are ends that are not
+    /// agreed on yet.
     pub(super) fn snapshot(&self, now: Instant, edge: &Edge, under_way: &[EndId]) -> Option<LegSnapshot> {
         let Leg {
             sid,
@@ -91,14 +93,14 @@ impl Leg {
             proof,
             sip,
             sdp,
-            // In figures and scores.
+            // Covered by figures and scores.
             quality: _,
-            // The trunk's name, the dialog and the descriptions bring these again.
+            // Derived again from the trunk's name, the dialog and the descriptions.
             party: _,
             flow: _,
             srtp: _,
             converted_to: _,
-            // Of legs that are no side of the call any more.
+            // Relevant only for legs that are no longer a side of the call.
             agent: _,
             state: _,
             end: _,
@@ -127,7 +129,7 @@ impl Leg {
         })
     }
 
-    /// Makes a leg again at its place in the look-ups.
+    /// Restores a leg at its place in the index.
     pub(super) fn restore(now: Instant, edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
         let LegSnapshot {
             sid,
@@ -146,7 +148,7 @@ impl Leg {
             timer,
             ends,
         } = snapshot;
-        // A trunk that the configuration no longer has is kept by name for this call.
+        // A trunk missing from the configuration is kept by name for this call.
         let known = |name: String| edge.table().trunk(&name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(&name)));
         let (trunk, governs) = (trunk.map(known), governs.map(known));
         let party = edge.party(trunk.as_ref().map_or("", |trunk| &trunk.name));
@@ -158,7 +160,7 @@ impl Leg {
         }
         let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end)).collect();
         let quality = LegQuality {
-            // Counters begin with the process.
+            // Live counters start at zero in a new process.
             counted: Totals::of_earlier(&figures),
             earlier: Some(Box::new(figures)),
             scores,
@@ -186,7 +188,7 @@ impl Leg {
         Leg { srtp: leg.suite(), ..leg }
     }
 
-    /// Writes an agent's leg down as that of a former agent; `None` for any other.
+    /// Returns the leg of an agent as a former agent in plain data; `None` for other legs.
     pub(super) fn former_snapshot(&self) -> Option<FormerAgentSnapshot> {
         let side = self.agent.as_ref()?;
         let (sid, name) = (self.sid.clone(), side.agent.name.to_string());
@@ -194,7 +196,7 @@ impl Leg {
         Some(FormerAgentSnapshot { sid, name, end: side.end, figures, turns, ended })
     }
 
-    /// Makes the leg of a former agent again, ended.
+    /// Restores the leg of a former agent, ended.
     pub(super) fn restore_former(now: Instant, edge: &Edge, snapshot: FormerAgentSnapshot) -> Leg {
         let FormerAgentSnapshot { sid, name, end, figures, turns, ended } = snapshot;
         let agent = edge.table().agent(&name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&name, "")));
@@ -222,7 +224,7 @@ impl LegSip {
             contact: _,
             record_route: _,
         } = self;
-        // Every process numbers parties for itself; the trunk's name stands for it.
+        // Party ids differ between processes; the trunk's name replaces them.
         let dialog = DialogSnapshot { party: Party(0), ..edge.endpoint().snapshot_dialog((*dialog)?)? };
         Some(LegSipSnapshot { dialled: dialled.clone(), dialog, takes_update: *takes_update })
     }

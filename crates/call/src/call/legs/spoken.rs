@@ -1,56 +1,56 @@
-//! The session between a remote party and the edge itself: audio and telephone-events that both know.
+//! Session between a remote party and the edge itself: the audio codec and telephone-events that both support.
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
 use trunkgate_media::{Coding, WireSpec};
 use trunkgate_sdp::Media;
 
-/// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
+/// Payload type for the audio of agents and players, which have no payload types of their own.
 pub(crate) const OWN_AUDIO: u8 = 0;
 
-/// A port to try a description with.
+/// Placeholder port for a trial description.
 pub(crate) const ANY_PORT: u16 = 9;
 
-/// Name of the encoding of DTMF digits (RFC 4733).
+/// Encoding name of DTMF events (RFC 4733).
 pub(crate) const TELEPHONE_EVENT: &str = "telephone-event";
 
-/// What the caller and the edge speak.
+/// Agreement on audio and DTMF between a remote party and the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spoken {
     /// Index of the m-line.
     pub(crate) index: usize,
-    /// Its audio's payload number.
+    /// Payload type of the audio.
     pub(crate) audio: u8,
-    /// Its audio.
+    /// Codec of the audio.
     pub(crate) coding: Coding,
-    /// Its telephone-event's payload number, as the caller sends it.
+    /// Payload type of telephone-events from the remote party.
     pub(crate) keys: Option<u8>,
-    /// The same as the caller wants it, and its clock in Hz.
+    /// Payload type of telephone-events to the remote party, and their clock rate in Hz.
     pub(crate) presses: Option<(u8, u32)>,
 }
 
-/// How an agent or a player is heard by the caller.
+/// Returns the wire from an agent or player to the caller.
 pub(crate) fn talks(spoken: Spoken) -> WireSpec {
     talks_as(spoken.audio, spoken.coding)
 }
 
-/// Returns a wire between an agent and its seat before a mixer, neither of which has payload numbers.
+/// Returns the wire between an agent and its mixer input, both without payload types.
 pub(crate) fn seated() -> WireSpec {
     WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() }
 }
 
-/// How it is heard under a payload number.
+/// Returns the wire from an agent or player to a payload type and codec.
 pub(crate) fn talks_as(number: u8, coding: Coding) -> WireSpec {
     WireSpec { payloads: vec![(OWN_AUDIO, number)], coding, ..WireSpec::default() }
 }
 
-/// Clocks that are none of G.711's.
+/// Returns the clock rates that differ from that of G.711.
 pub(crate) fn clocks(spoken: Spoken) -> Vec<(u8, u32)> {
     let clock_hz = spoken.coding.clock_hz();
     if clock_hz == DEFAULT_CLOCK_HZ { Vec::new() } else { vec![(spoken.audio, clock_hz)] }
 }
 
-/// The number and the clock of a section's telephone-event.
+/// Returns payload type and clock rate of a section's telephone-event.
 pub(crate) fn keys(section: &Media) -> Option<(u8, u32)> {
     let event = |number: u8| section.rtpmap(number).filter(|map| map.is(TELEPHONE_EVENT));
     section.payloads().into_iter().find_map(|number| Some((number, event(number)?.clock)))

@@ -1,5 +1,5 @@
-//! SRTP of a call's legs: what of an offer a leg's trunk takes, our keys in what we write, a second try without it, and
-//! keys that change in mid-call. Each leg is protected, or not, by itself; the other side never learns of it.
+//! SRTP of the legs: acceptance of offers by trunk policy, our keys in descriptions, a second attempt without SRTP, and
+//! key changes. Each leg is protected independently; the other side does not notice.
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_sdp::keying::{
@@ -11,31 +11,31 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::legs::leg::Leg;
 use crate::call::words::answer::Failure;
 
-/// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
+/// Status code for an offer that is not acceptable (RFC 3261 §21.4.26).
 pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
 
 impl Leg {
-    /// What its trunk does about SRTP; a bare URI gets plain RTP.
+    /// Returns the SRTP policy of the trunk; a bare URI gets plain RTP.
     pub(crate) fn srtp_policy(&self) -> Srtp {
         self.trunk.as_ref().map_or(Srtp::Off, |trunk| trunk.srtp)
     }
 
-    /// The suites that its trunk names; none: any.
+    /// Returns the suites configured for the trunk; empty for any.
     fn named_suites(&self) -> &[Suite] {
         self.trunk.as_ref().map_or(&[], |trunk| &trunk.srtp_suites)
     }
 
-    /// The suites that it is offered, the one liked best first.
+    /// Returns the suites for our offers, in order of preference.
     fn offered_suites(&self) -> &[Suite] {
         if self.named_suites().is_empty() { &OFFERED } else { self.named_suites() }
     }
 
-    /// The suites that it may offer.
+    /// Returns the suites that the remote party may offer.
     fn allowed_suites(&self) -> &[Suite] {
         if self.named_suites().is_empty() { &Suite::ALL } else { self.named_suites() }
     }
 
-    /// The form of a first offer to it; `again`: it has refused the secure one.
+    /// Returns the form of our first offer; `again` means that the secure one was refused.
     pub(crate) fn first_form(&self, again: bool) -> Form {
         match self.srtp_policy() {
             Srtp::Off => Form::Plain,
@@ -44,7 +44,7 @@ impl Leg {
         }
     }
 
-    /// The form of an offer that it gets in our answer, which it cannot refuse.
+    /// Returns the form of an offer in our 2xx, which the remote party cannot refuse.
     pub(crate) fn late_form(&self) -> Form {
         match self.srtp_policy() {
             Srtp::Off => Form::Plain,
@@ -53,20 +53,20 @@ impl Leg {
         }
     }
 
-    /// Puts our keys into a first offer to it.
+    /// Adds our keys to a first offer.
     pub(crate) fn protect_first(&self, edge: &mut Edge, offer: &mut Description, form: Form) -> Result<(), Failure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
         protect_offer(offer, |_| form, self.offered_suites(), None, &mut |bytes| edge.random_mut().draw(bytes));
         Ok(())
     }
 
-    /// Puts our keys into a further offer: each stream as it is in force, a new one as the others are.
+    /// Adds our keys to a further offer: each stream keeps its form in force, and a new one follows the others.
     pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
         self.protect_further(edge, offer, true)
     }
 
-    /// The same with other keys, where its media comes from somewhere else: that could not know how often the numbers of
-    /// the packets so far have gone round (RFC 3711 §3.3.1).
+    /// Adds new keys to a further offer if the media source changes, because the new source cannot know the rollover
+    /// counter (RFC 3711 §3.3.1).
     pub(crate) fn protect_anew(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
         self.protect_further(edge, offer, false)
     }
@@ -87,14 +87,15 @@ impl Leg {
         Ok(())
     }
 
-    /// Puts our keys into an answer to its offer, which is not in force yet.
+    /// Adds our keys to an answer that is not in force yet.
     pub(crate) fn protect_answer(&self, edge: &mut Edge, answer: &mut Description, offer: &Description) {
         let session = self.session();
         let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
         protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.random_mut().draw(bytes));
     }
 
-    /// Takes a further offer of its and our answer into force, with our keys; whether its latch opens again.
+    /// Puts a further offer and our answer with our keys into force; returns whether the media source must be latched
+    /// again.
     pub(crate) fn answer_again(
         &mut self,
         edge: &mut Edge,
@@ -109,7 +110,7 @@ impl Leg {
         (answer, relatch)
     }
 
-    /// The suite in force, of its first stream that has one.
+    /// Returns the suite in force of the first protected stream.
     pub(crate) fn suite(&self) -> Option<Suite> {
         if !self.sdp.ours.as_ref()?.has_keys() {
             return None;
@@ -118,14 +119,14 @@ impl Leg {
         ours.media.iter().zip(&theirs.media).find_map(|(ours, theirs)| agreed(ours, theirs)).map(|keys| keys.suite)
     }
 
-    /// What of its offer may be taken.
+    /// Restricts an offer to the streams that the leg's policy accepts.
     pub(crate) fn admit(&self, mut offer: Description) -> Result<Description, Failure> {
         keep_family(&mut offer, self.identity().ip)
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         admit(offer, self.srtp_policy(), self.allowed_suites()).map_err(unfit)
     }
 
-    /// Whether its answer to an offer of ours is as protected as it has to be.
+    /// Checks that an answer to our offer is protected as required.
     pub(crate) fn check_answer(
         &self,
         sent: &Description,
@@ -136,7 +137,7 @@ impl Leg {
     }
 }
 
-/// A description whose protection does not do: seen as 488 with Warning 399.
+/// Converts an unsuitable protection into a failure: 488 with Warning 399.
 pub(crate) fn unfit(unfit: Unfit) -> Failure {
     let reason = match unfit.why {
         Clash::Required => ReasonSlug::SrtpRequired,

@@ -1,5 +1,5 @@
-//! A session description at rest: its text. As a value it takes five times as much, and a call asks for it a few times in
-//! its life.
+//! Session description stored as text. A parsed description needs five times the memory, and a call parses it only a
+//! few times.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use trunkgate_sdp::Description;
 
-/// Octets that an ordinary description stays below: one allocation is enough for it.
+/// Typical maximum size of a description in bytes, so that one allocation is enough.
 const USUAL_BYTES: usize = 512;
 
-/// A session description as text. It may hold keys, which `Debug` never shows.
+/// Session description as text. It may contain SRTP keys, which `Debug` omits.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written(Arc<str>);
 
@@ -21,44 +21,44 @@ impl fmt::Debug for Written {
 }
 
 impl Written {
-    /// Writes it down.
+    /// Formats a description.
     pub(crate) fn new(description: &Description) -> Written {
         let mut text = String::with_capacity(USUAL_BYTES);
         // Writing into a String cannot fail.
         let _ = write!(text, "{description}");
         Written(text.into())
     }
-    /// As a value again; `None` for what was never a description.
+    /// Parses the description; `None` if the text is not a description.
     pub(crate) fn read(&self) -> Option<Description> {
         Description::parse_own(self.0.as_bytes()).ok()
     }
-    /// Its text.
+    /// Returns the text.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
-    /// How many m-lines it has.
+    /// Returns the number of m-lines.
     pub(crate) fn sections(&self) -> usize {
         self.0.lines().filter(|line| line.starts_with("m=")).count()
     }
-    /// Whether it says the same.
+    /// Returns whether the text equals a description.
     pub(crate) fn says(&self, description: &Description) -> bool {
         *self.0 == *description.to_string()
     }
-    /// The same where the version in `o=` may be another one.
+    /// Returns whether the text equals a description except for the version in `o=`.
     pub(crate) fn says_but_for_version(&self, description: &Description) -> bool {
         let mut description = description.clone();
         description.origin.version = self.version();
         self.says(&description)
     }
-    /// The version in its `o=` line.
+    /// Returns the version in the `o=` line.
     pub(crate) fn version(&self) -> u64 {
         self.origin().split(' ').nth(2).and_then(|version| version.parse().ok()).unwrap_or(1)
     }
-    /// Whether its `o=` line is another one.
+    /// Returns whether the `o=` lines differ.
     pub(crate) fn has_other_origin(&self, other: &Written) -> bool {
         self.origin() != other.origin()
     }
-    /// Whether it names keys of SRTP.
+    /// Returns whether the description has SDES keys (`a=crypto`).
     pub(crate) fn has_keys(&self) -> bool {
         self.0.contains("\na=crypto:")
     }
